@@ -1,0 +1,27 @@
+"""What can go wrong between a listing and a published inventory."""
+
+from inventory_assets.errors import InventoryError
+
+
+class StoreError(InventoryError):
+    """Results could not be written to, or read from, the store."""
+
+
+class CorruptRecord(StoreError):
+    """A file of the store is not what was published."""
+
+
+class DateNotObservable(InventoryError):
+    """A listing sees now: this date is over, or has not come."""
+
+
+class ManifestIncomplete(InventoryError):
+    """Some shard of the date has no snapshot yet."""
+
+
+class EvidenceBroken(InventoryError):
+    """A snapshot does not prove what it must; it is not published."""
+
+
+class UnknownShard(InventoryError):
+    """A partition key stands for no prefix that is known here."""

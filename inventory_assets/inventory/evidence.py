@@ -1,0 +1,95 @@
+"""Judge a snapshot by its own evidence, and by its files."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from inventory_assets.inventory.parts import read_records
+from inventory_assets.inventory.snapshots import Snapshot, files_that_differ
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan.evidence import keys_ascend
+from inventory_assets.scan.ranges import tiling_fault
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one rule says of a snapshot.
+
+    Attributes:
+        rule: What must hold.
+        fault: Where it does not, or None where it holds.
+    """
+
+    rule: str
+    fault: str | None
+
+
+def judge(snapshot: Snapshot) -> tuple[Verdict, ...]:
+    """What the evidence alone says: tiling, counts, order and bounds. Pure, and cheap."""
+    return (
+        Verdict("ranges tile the shard", _tiling(snapshot)),
+        Verdict("counts add up", _counts(snapshot)),
+        Verdict("keys ascend over all parts", _order(snapshot)),
+        Verdict("every key is inside the shard", _inside(snapshot)),
+    )
+
+
+def broken_rules(snapshot: Snapshot) -> list[str]:
+    """The rules that the evidence breaks, each with where."""
+    return [f"{verdict.rule}: {verdict.fault}" for verdict in judge(snapshot) if verdict.fault]
+
+
+def judge_files(store: LocalStore, snapshot: Snapshot) -> tuple[Verdict, ...]:
+    """What the Parquet files say: every key is read again, a row group at a time."""
+    differing = files_that_differ(store, snapshot.parts)
+    if differing:
+        return (Verdict("files are as published", f"{differing[0]} is missing or was altered"),)
+    rows = 0
+    last_key = ""
+    disorder: str | None = None
+    stray: str | None = None
+    whole = snapshot.shard.ranges
+    for batch in read_records(store, snapshot.parts, whole, ["key"]):
+        keys = batch.column("key")
+        first = keys[0].as_py()
+        if first <= last_key or not keys_ascend(keys):
+            disorder = disorder or f"at or after {first!r}"
+        last_key = keys[-1].as_py()
+        rows += len(keys)
+    if rows != snapshot.rows:
+        stray = f"{rows:,} of {snapshot.rows:,} records lie within the shard's ranges"
+    return (
+        Verdict("files are as published", None),
+        Verdict("records ascend and are unique", disorder),
+        Verdict("every record is inside the shard", stray),
+    )
+
+
+def _tiling(snapshot: Snapshot) -> str | None:
+    return tiling_fault([row.key_range for row in snapshot.evidence], snapshot.shard.ranges)
+
+
+def _counts(snapshot: Snapshot) -> str | None:
+    seen = sum(row.rows for row in snapshot.evidence)
+    return None if seen == snapshot.rows else f"{seen:,} seen, {snapshot.rows:,} written"
+
+
+def _order(snapshot: Snapshot) -> str | None:
+    for part in snapshot.parts:
+        if part.first_key > part.last_key or (part.rows > 1 and part.first_key == part.last_key):
+            return f"{part.key} runs from {part.first_key!r} to {part.last_key!r}"
+    for left, right in pairwise(snapshot.parts):
+        if left.last_key >= right.first_key:
+            return f"{right.first_key!r} comes after {left.last_key!r}"
+    return None
+
+
+def _inside(snapshot: Snapshot) -> str | None:
+    for row in snapshot.evidence:
+        for key in (row.first_key, row.last_key):
+            if key is not None and key not in row.key_range:
+                return f"{key!r} is outside its range"
+    for part in snapshot.parts:
+        for key in (part.first_key, part.last_key):
+            if not snapshot.shard.covers(key):
+                return f"{key!r} does not belong to {snapshot.shard.prefix!r}"
+    return None

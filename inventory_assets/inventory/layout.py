@@ -1,0 +1,62 @@
+"""Where in the store a source's files lie.
+
+The dated folders, `data/` and `hive/` are laid out as S3 Inventory lays out a destination
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html); the rest is
+this project's own.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+from inventory_assets.inventory.naming import file_stem
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The keys of one source's files.
+
+    Attributes:
+        bucket: The bucket inventoried.
+        source: The source's name, S3 Inventory's "configuration id".
+    """
+
+    bucket: str
+    source: str
+
+    @property
+    def base(self) -> str:
+        """The folder that holds all the rest."""
+        return f"{self.bucket}/{self.source}"
+
+    def part(self, digest: str) -> str:
+        """An immutable Parquet file, named for its content."""
+        return f"{self.base}/data/{digest}.parquet"
+
+    def snapshot(self, day: date, prefix: str) -> str:
+        """What a shard held on a date."""
+        return f"{self.base}/snapshots/dt={day}/{file_stem(prefix)}.json"
+
+    def changes(self, day: date, prefix: str) -> str:
+        """How a shard differs from the baseline: the record beside its Parquet file."""
+        return f"{self.base}/changes/dt={day}/{file_stem(prefix)}.json"
+
+    def change_log(self, day: date, prefix: str) -> str:
+        """The changed records themselves."""
+        return f"{self.base}/changes/dt={day}/{file_stem(prefix)}.parquet"
+
+    def dated(self, day: date, name: str) -> str:
+        """A file of a date's published inventory."""
+        return f"{self.base}/{day}T00-00Z/{name}"
+
+    def symlink(self, day: date) -> str:
+        """The list of a date's data files that Hive, Athena and people read."""
+        return f"{self.base}/hive/dt={day}-00-00/symlink.txt"
+
+    @property
+    def discovery(self) -> str:
+        """What the last discovery found."""
+        return f"{self.base}/discovery.json"
+
+    def long_prefix(self, partition_key: str) -> str:
+        """Which prefix a partition key stands for that was too long to hold it."""
+        return f"{self.base}/prefixes/{file_stem(partition_key)}.json"

@@ -1,0 +1,68 @@
+"""Names for prefixes: as partition keys that people read, and as file names that hold anything.
+
+A prefix is arbitrary text; a partition key must survive Dagster's own syntax (`|` between
+dimensions, `...` in ranges, `*`, `,`, `[`, `]` in selections), a shell, a URL and a database index.
+Ordinary prefixes read as they are: `2024/01/` is `2024/01/`.
+"""
+
+import re
+import unicodedata
+from hashlib import sha256
+from urllib.parse import unquote
+
+REMAINDER = "@remainder"
+"""The partition key of the shard that covers what no other does; no prefix encodes to it."""
+
+MAX_PARTITION_KEY = 240
+"""Longer keys keep their head and end in a hash: databases index at most some 2,700 bytes."""
+
+_PUNCTUATION = frozenset("/-_=+:.")
+_LETTERS = frozenset({"Lu", "Ll", "Lo", "Nd"})
+_HASH_MARK = "~"
+_HASH_DIGITS = 24
+
+
+def encode_prefix(prefix: str) -> str:
+    """The partition key of a prefix; different prefixes have different keys.
+
+    Letters, digits and `/ - _ = + : .` stand for themselves, dots only where alone and within a
+    name; all else is percent-encoded. What is longer than `MAX_PARTITION_KEY` is cut, and ends in
+    `~` and a hash of the whole.
+    """
+    encoded = "".join(
+        character if _is_plain(prefix, index) else _percent(character)
+        for index, character in enumerate(prefix)
+    )
+    if len(encoded) <= MAX_PARTITION_KEY:
+        return encoded
+    head = encoded[: MAX_PARTITION_KEY - len(_HASH_MARK) - _HASH_DIGITS]
+    whole_escapes = re.sub("%.?$", "", head)
+    return f"{whole_escapes}{_HASH_MARK}{sha256(prefix.encode()).hexdigest()[:_HASH_DIGITS]}"
+
+
+def decode_prefix(partition_key: str) -> str | None:
+    """The prefix of a partition key, or None for a key that was cut and must be looked up."""
+    return None if _HASH_MARK in partition_key else unquote(partition_key, errors="strict")
+
+
+def file_stem(prefix: str) -> str:
+    """A file name for a prefix: readable, in one folder, different even where case is folded."""
+    readable = encode_prefix(prefix).replace("/", "!")[:80].rstrip(".") or "all"
+    return f"{readable}-{sha256(prefix.encode()).hexdigest()[:16]}"
+
+
+def _percent(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode())
+
+
+def _is_plain(prefix: str, index: int) -> bool:
+    character = prefix[index]
+    if character == ".":
+        # '...' is Dagster's range; '.' and '..' are folders.
+        neighbours = prefix[max(index - 1, 0) : index] + prefix[index + 1 : index + 2]
+        return len(neighbours) == 2 and not set(neighbours) & set("./")
+    if character in _PUNCTUATION:
+        return True
+    # Unicode 3.2 is frozen, so a key never changes with the version of Python.
+    category = unicodedata.ucd_3_2_0.category(character)
+    return category in _LETTERS and unicodedata.normalize("NFC", character) == character

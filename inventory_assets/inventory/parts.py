@@ -1,0 +1,292 @@
+"""Immutable, sorted Parquet files of records, named for their content."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import md5, sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import KeyRange
+from inventory_assets.scan.evidence import count_up_to
+
+ROW_GROUP_ROWS = 65_536
+"""Records in a row group; a writer holds one row group in memory."""
+
+PART_ROWS = 64 * ROW_GROUP_ROWS
+"""Records in a part at most: some 150 MB on disk."""
+
+NO_STORAGE_CLASS = "UNKNOWN"
+"""Under which name objects are counted whose store names no storage class."""
+
+_DICTIONARY_COLUMNS = ["bucket", "storage_class", "checksum_algorithm", "object_owner"]
+_COLUMN_ENCODING = {
+    "key": "DELTA_BYTE_ARRAY",
+    "size": "BYTE_STREAM_SPLIT",
+    "last_modified_date": "BYTE_STREAM_SPLIT",
+    "e_tag": "PLAIN",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTotal:
+    """How much of a part one storage class holds."""
+
+    storage_class: str
+    objects: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file with `RECORD_SCHEMA`, its keys ascending.
+
+    Attributes:
+        key: Where in the store it lies.
+        rows: Records in it; at least one.
+        object_bytes: The sum of their sizes.
+        file_bytes: The file's own size.
+        md5: MD5 of the file, hexadecimal, as S3 Inventory's manifest states it.
+        first_key: The least key in it.
+        last_key: The greatest key in it.
+        classes: Totals by storage class, in order of their names.
+    """
+
+    key: str
+    rows: int
+    object_bytes: int
+    file_bytes: int
+    md5: str
+    first_key: str
+    last_key: str
+    classes: tuple[ClassTotal, ...]
+
+    def meets(self, key_range: KeyRange) -> bool:
+        """Whether the part may hold keys of the range."""
+        return self.first_key <= key_range.until and self.last_key > key_range.after
+
+
+def class_totals(parts: Sequence[Part]) -> tuple[ClassTotal, ...]:
+    """The totals by storage class over several parts."""
+    objects: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for part in parts:
+        for total in part.classes:
+            objects[total.storage_class] += total.objects
+            sizes[total.storage_class] += total.bytes
+    return tuple(ClassTotal(name, objects[name], sizes[name]) for name in sorted(objects))
+
+
+class PartWriter:
+    """Writes ascending records into parts; used as a context, after which scratch files are gone.
+
+    Args:
+        store: Where the parts are published, each as soon as it is complete.
+        layout: Under which keys.
+    """
+
+    def __init__(self, store: LocalStore, layout: Layout) -> None:
+        self.parts: list[Part] = []
+        self._store = store
+        self._layout = layout
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_rows = 0
+        self._open: _OpenPart | None = None
+        self._scratch = store.scratch()
+
+    def __enter__(self) -> Self:
+        self._folder = self._scratch.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._open is not None:
+            self._open.abandon()
+        self._scratch.__exit__(kind, error, trace)
+
+    def write(self, records: pa.RecordBatch) -> None:
+        """Append a batch with `RECORD_SCHEMA`; its keys come after all keys written before."""
+        self._waiting.append(records)
+        self._waiting_rows += records.num_rows
+        if self._waiting_rows >= ROW_GROUP_ROWS:
+            self._flush()
+            if self._open is not None and self._open.rows >= PART_ROWS:
+                self.cut()
+
+    def cut(self) -> None:
+        """End the part at hand, so that what follows goes to another."""
+        self._flush()
+        if self._open is not None:
+            self.parts.append(self._open.publish(self._store, self._layout))
+            self._open = None
+
+    def _flush(self) -> None:
+        if not self._waiting_rows:
+            return
+        table = pa.Table.from_batches(self._waiting, RECORD_SCHEMA).combine_chunks()
+        self._waiting, self._waiting_rows = [], 0
+        if self._open is None:
+            self._open = _OpenPart(self._folder / f"{len(self.parts)}.parquet", table)
+        self._open.append(table)
+
+
+class _OpenPart:
+    """A part being written, hashed on its way to the disk."""
+
+    def __init__(self, path: Path, table: pa.Table) -> None:
+        self._path = path
+        self._file = _HashingFile(path)
+        self._writer = pq.ParquetWriter(
+            self._file,
+            RECORD_SCHEMA,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=_DICTIONARY_COLUMNS,
+            column_encoding=_COLUMN_ENCODING,
+            write_statistics=True,
+        )
+        self._first_key: str = table.column("key")[0].as_py()
+        self._last_key = self._first_key
+        self._objects: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
+        self.rows = 0
+
+    def append(self, table: pa.Table) -> None:
+        self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        self.rows += table.num_rows
+        self._last_key = table.column("key")[-1].as_py()
+        classes = table.group_by("storage_class").aggregate([("size", "sum"), ("size", "count")])
+        for row in classes.to_pylist():
+            name = row["storage_class"] or NO_STORAGE_CLASS
+            self._objects[name] += row["size_count"]
+            self._bytes[name] += row["size_sum"]
+
+    def publish(self, store: LocalStore, layout: Layout) -> Part:
+        self._writer.close()
+        self._file.close()
+        key = layout.part(self._file.sha256.hexdigest())
+        store.publish_file(key, self._path)
+        return Part(
+            key=key,
+            rows=self.rows,
+            object_bytes=self._bytes.total(),
+            file_bytes=self._file.size,
+            md5=self._file.md5.hexdigest(),
+            first_key=self._first_key,
+            last_key=self._last_key,
+            classes=tuple(
+                ClassTotal(name, self._objects[name], self._bytes[name])
+                for name in sorted(self._objects)
+            ),
+        )
+
+    def abandon(self) -> None:
+        self._writer.close()
+        self._file.close()
+
+
+class _HashingFile:
+    """A file to write to, front to back, that knows the hashes of what it holds."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self.sha256 = sha256()
+        self.md5 = md5(usedforsecurity=False)
+        self.size = 0
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def write(self, data: bytes) -> int:
+        view = memoryview(data)
+        self.sha256.update(view)
+        self.md5.update(view)
+        self.size += view.nbytes
+        return self._file.write(view)
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_records(
+    store: LocalStore,
+    parts: Sequence[Part],
+    ranges: Sequence[KeyRange],
+    columns: Sequence[str] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """The records of some ranges, in key order, a batch at a time.
+
+    Parts and row groups that cannot hold such keys are not read.
+
+    Args:
+        store: Where the parts lie.
+        parts: In key order.
+        ranges: Disjoint and in key order.
+        columns: Which columns, `key` among them; None for all.
+
+    Yields:
+        Batches with `RECORD_SCHEMA`, or those of its `columns`, none empty.
+    """
+    for part in parts:
+        wanted = [key_range for key_range in ranges if part.meets(key_range)]
+        if not wanted:
+            continue
+        with _opened(store, part) as file:
+            for group in range(file.num_row_groups):
+                if not _may_hold(file, group, wanted):
+                    continue
+                for batch in file.iter_batches(ROW_GROUP_ROWS, [group], columns=columns):
+                    keys = batch.column("key")
+                    for key_range in wanted:
+                        start = count_up_to(keys, key_range.after)
+                        stop = count_up_to(keys, key_range.until)
+                        if stop > start:
+                            yield batch.slice(start, stop - start)
+
+
+def count_records(store: LocalStore, parts: Sequence[Part], key_range: KeyRange) -> int:
+    """How many records lie in a range; parts wholly inside are not read."""
+    total = 0
+    for part in parts:
+        if part.first_key in key_range and part.last_key in key_range:
+            total += part.rows
+        else:
+            batches = read_records(store, [part], [key_range], ["key"])
+            total += sum(batch.num_rows for batch in batches)
+    return total
+
+
+@contextmanager
+def _opened(store: LocalStore, part: Part) -> Iterator[pq.ParquetFile]:
+    with pq.ParquetFile(store.path(part.key)) as file:
+        yield file
+
+
+def _may_hold(file: pq.ParquetFile, group: int, ranges: Sequence[KeyRange]) -> bool:
+    column = RECORD_SCHEMA.get_field_index("key")
+    statistics = file.metadata.row_group(group).column(column).statistics
+    if statistics is None or not statistics.has_min_max:
+        return True
+    return any(
+        statistics.min <= key_range.until and statistics.max > key_range.after
+        for key_range in ranges
+    )

@@ -1,0 +1,60 @@
+"""The one schema of an object record; every other description is derived from it.
+
+Names, order and types are S3 Inventory's
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html).
+"""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+RECORD_SCHEMA = pa.schema(
+    [
+        pa.field("bucket", pa.string(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("size", pa.int64()),
+        pa.field("last_modified_date", pa.timestamp("ms", tz="UTC")),
+        pa.field("e_tag", pa.string()),
+        pa.field("storage_class", pa.string()),
+        pa.field("is_multipart_uploaded", pa.bool_()),
+        pa.field("checksum_algorithm", pa.string()),
+        pa.field("object_owner", pa.string()),
+    ]
+)
+"""An object of a bucket. Keys are UTF-8 and byte-exact; sizes are bytes; times are UTC, to the ms.
+
+The ETag stands without its quotes; an ETag that ends in `-N` was uploaded in N parts and is no
+hash of the content.
+"""
+
+COLUMN_DESCRIPTIONS = {
+    "bucket": "The bucket that was listed.",
+    "key": "The object's key, byte for byte as S3 holds it.",
+    "size": "Bytes of the object.",
+    "last_modified_date": "When the object was created or last replaced, UTC.",
+    "e_tag": "The entity tag, without quotes; no content hash where it ends in -N.",
+    "storage_class": "S3's storage class; null where the store names none.",
+    "is_multipart_uploaded": "Whether the object was uploaded in parts, as its ETag tells.",
+    "checksum_algorithm": "Checksum algorithms of the object, comma-separated.",
+    "object_owner": "The owner's id, where the store tells it.",
+}
+
+
+def to_records(objects: pa.RecordBatch, bucket: str) -> pa.RecordBatch:
+    """Listed objects as records.
+
+    Args:
+        objects: A batch with `s3.OBJECT_SCHEMA`.
+        bucket: The bucket they were listed from.
+
+    Returns:
+        A batch with `RECORD_SCHEMA`, of as many rows.
+    """
+    derived = {
+        "bucket": pa.repeat(pa.scalar(bucket), objects.num_rows),
+        "is_multipart_uploaded": pc.match_substring_regex(objects.column("e_tag"), "-[0-9]+$"),
+    }
+    arrays = [
+        derived[field.name] if field.name in derived else objects.column(field.name)
+        for field in RECORD_SCHEMA
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=RECORD_SCHEMA)

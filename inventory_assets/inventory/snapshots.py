@@ -1,0 +1,164 @@
+"""A snapshot: what one shard held when it was listed, with the evidence that nothing is missing."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from inventory_assets.inventory.errors import CorruptRecord
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.parts import ClassTotal, Part, class_totals
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import KeyOrder, RangeEvidence, Shard
+from inventory_assets.scan.ranges import ceiling, ceiling_of
+
+FORMAT = 1
+"""Raised when older code could misread what newer code wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one shard held.
+
+    Attributes:
+        bucket: The bucket listed.
+        source: The source's name.
+        day: The date it stands for.
+        shard: Which keys it covers, and which prefixes within them it left out.
+        started_at: When listing began; objects changed later may or may not be in it.
+        finished_at: When listing ended.
+        key_order: How the store lists.
+        parts: The records, in key order; none spans a prefix that was left out.
+        evidence: What each of the shard's ranges was found to hold, in order.
+        fingerprint: Hash of the records, whatever parts they are cut into.
+        requests: Requests sent, failed attempts included.
+        response_bytes: Bytes of the bodies received.
+        faults: Passing trouble met, by kind.
+        format: The version of this record.
+    """
+
+    bucket: str
+    source: str
+    day: date
+    shard: Shard
+    started_at: datetime
+    finished_at: datetime
+    key_order: KeyOrder
+    parts: tuple[Part, ...]
+    evidence: tuple[RangeEvidence, ...]
+    fingerprint: str
+    requests: int
+    response_bytes: int
+    faults: Mapping[str, int]
+    format: int = FORMAT
+
+    @property
+    def rows(self) -> int:
+        """Objects in the shard."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def object_bytes(self) -> int:
+        """The sum of their sizes."""
+        return sum(part.object_bytes for part in self.parts)
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of the Parquet files."""
+        return sum(part.file_bytes for part in self.parts)
+
+    @property
+    def seconds(self) -> float:
+        """How long the listing took."""
+        return (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def classes(self) -> tuple[ClassTotal, ...]:
+        """Totals by storage class."""
+        return class_totals(self.parts)
+
+
+def publish_snapshot(store: LocalStore, layout: Layout, snapshot: Snapshot) -> None:
+    """Make `snapshot` the shard's snapshot of its date; its parts must be published already."""
+    document = _adapter().dump_python(snapshot, mode="json")
+    for row in document["evidence"]:
+        row["key_range"] = {name: _bound(key) for name, key in row["key_range"].items()}
+    key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
+    store.publish(key, json.dumps(document, indent=1).encode())
+
+
+def read_snapshot(store: LocalStore, layout: Layout, day: date, prefix: str) -> Snapshot | None:
+    """The snapshot of a shard on a date, or None where there is none.
+
+    Raises:
+        CorruptRecord: The file is damaged, of another format, or of another shard.
+    """
+    key = layout.snapshot(day, prefix)
+    data = store.read(key)
+    if data is None:
+        return None
+    try:
+        document = json.loads(data)
+        for row in document["evidence"]:
+            row["key_range"] = {name: _key(bound) for name, bound in row["key_range"].items()}
+        snapshot = _adapter().validate_python(document, strict=False)
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
+        snapshot = None
+    if snapshot is None or snapshot.format != FORMAT or snapshot.shard.prefix != prefix:
+        raise CorruptRecord(
+            f"{store.path(key)} is no snapshot of {prefix!r} that this version can read; "
+            f"materialize object_listing for {day} and this shard again"
+        )
+    return snapshot
+
+
+def read_snapshots(store: LocalStore, layout: Layout, day: date) -> dict[str, Snapshot]:
+    """All snapshots of a date, by prefix, in order."""
+    found: list[Snapshot] = []
+    folder = layout.snapshot(day, "").rpartition("/")[0]
+    for name in store.names(folder):
+        data = store.read(f"{folder}/{name}")
+        try:
+            prefix = json.loads(data or b"")["shard"]["prefix"]
+        except (ValueError, KeyError, TypeError):
+            raise CorruptRecord(
+                f"{store.path(folder) / name} is damaged; materialize object_listing for {day} "
+                "again for the shard that its name tells"
+            ) from None
+        snapshot = read_snapshot(store, layout, day, prefix)
+        if snapshot is not None:
+            found.append(snapshot)
+    return {snapshot.shard.prefix: snapshot for snapshot in sorted(found, key=_prefix)}
+
+
+def files_that_differ(store: LocalStore, parts: Sequence[Part]) -> list[str]:
+    """Which parts are missing, or have not the size that was published."""
+    differing = []
+    for part in parts:
+        path = store.path(part.key)
+        if not path.is_file() or path.stat().st_size != part.file_bytes:
+            differing.append(part.key)
+    return differing
+
+
+def _prefix(snapshot: Snapshot) -> str:
+    return snapshot.shard.prefix
+
+
+@cache
+def _adapter() -> TypeAdapter[Snapshot]:
+    return TypeAdapter(Snapshot)
+
+
+def _bound(key: str) -> str | dict[str, str]:
+    """A range's bound as JSON; the last key of a prefix, 1,024 bytes long, is named for it."""
+    prefix = ceiling_of(key)
+    return key if prefix is None else {"through": prefix}
+
+
+def _key(bound: Any) -> str:
+    return ceiling(bound["through"]) if isinstance(bound, dict) else str(bound)

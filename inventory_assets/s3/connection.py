@@ -1,0 +1,134 @@
+"""Open a boto3 client for one bucket: credentials, endpoint, region and TLS are botocore's.
+
+botocore's own retries are off: one loop decides what is tried again (`listing.BucketLister`), so
+that every fault is counted once and no second controller reacts to throttling.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import boto3
+import botocore.session
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+)
+from botocore.exceptions import BotoCoreError
+
+from inventory_assets.s3.errors import CredentialsMissing, UnsupportedBucket
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CONNECT_TIMEOUT_SECONDS = 10
+READ_TIMEOUT_SECONDS = 60
+DEFAULT_REGION = "us-east-1"
+"""For endpoints that have no regions; AWS redirects from here to the bucket's own region."""
+
+AddressingStyle = Literal["auto", "path", "virtual"]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach one bucket.
+
+    Attributes:
+        bucket: The bucket's name.
+        endpoint_url: The endpoint of an S3-compatible store; None for AWS.
+        region: The bucket's region; None for the credential chain's, else `DEFAULT_REGION`.
+        profile: A profile of the shared AWS configuration.
+        role_arn: A role to assume with the credentials found; refreshed before it expires.
+        external_id: The external id that the role's trust policy asks for.
+        anonymous: Send unsigned requests.
+        requester_pays: Agree to pay for the requests.
+        addressing_style: Where the bucket's name goes in the URL.
+        access_key: A fixed access key, for an embedded store only.
+        secret_key: Its secret, for an embedded store only.
+        max_in_flight: Requests in flight at most, and connections kept alive.
+    """
+
+    bucket: str
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    role_arn: str | None = None
+    external_id: str | None = None
+    anonymous: bool = False
+    requester_pays: bool = False
+    addressing_style: AddressingStyle = "auto"
+    access_key: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    max_in_flight: int = 32
+
+    @property
+    def where(self) -> str:
+        """The bucket and endpoint as messages name them."""
+        return f"bucket {self.bucket!r} at {self.endpoint_url or 'AWS'}"
+
+
+def open_client(connection: Connection) -> "S3Client":
+    """A boto3 client for `connection`; no request is sent, but a profile or role is looked up.
+
+    Raises:
+        UnsupportedBucket: The bucket is a directory bucket, which does not list in key order.
+        CredentialsMissing: The profile does not exist, or nothing is there to assume a role with.
+    """
+    if connection.bucket.endswith("--x-s3"):
+        raise UnsupportedBucket(
+            f"{connection.where}: directory buckets (names ending in --x-s3) do not list in key "
+            "order and are not supported; inventory a general purpose bucket instead"
+        )
+    try:
+        session = botocore.session.Session(profile=connection.profile)
+        if connection.role_arn:
+            _assume_role(session, connection.role_arn, connection.external_id)
+        boto_session = boto3.session.Session(
+            botocore_session=session,
+            aws_access_key_id=connection.access_key,
+            aws_secret_access_key=connection.secret_key,
+        )
+        return boto_session.client(
+            "s3",
+            region_name=connection.region or boto_session.region_name or DEFAULT_REGION,
+            endpoint_url=connection.endpoint_url,
+            config=Config(
+                signature_version=UNSIGNED if connection.anonymous else None,
+                retries={"total_max_attempts": 1, "mode": "standard"},
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                read_timeout=READ_TIMEOUT_SECONDS,
+                max_pool_connections=connection.max_in_flight,
+                tcp_keepalive=True,
+                s3={"addressing_style": connection.addressing_style},
+            ),
+        )
+    except BotoCoreError as error:
+        raise CredentialsMissing(f"{connection.where}: cannot open a session: {error}") from None
+
+
+class _AssumedRole(CredentialProvider):
+    METHOD = "assume-role"
+
+    def __init__(self, fetcher: AssumeRoleCredentialFetcher) -> None:
+        super().__init__()
+        self._fetcher = fetcher
+
+    def load(self) -> DeferredRefreshableCredentials:
+        return DeferredRefreshableCredentials(self._fetcher.fetch_credentials, self.METHOD)
+
+
+def _assume_role(session: botocore.session.Session, role_arn: str, external_id: str | None) -> None:
+    source = session.get_credentials()
+    if source is None:
+        raise CredentialsMissing(
+            f"no AWS credentials were found to assume {role_arn} with; set AWS_PROFILE, "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached"
+        )
+    extra = {"RoleSessionName": "inventory-assets"}
+    if external_id:
+        extra["ExternalId"] = external_id
+    fetcher = AssumeRoleCredentialFetcher(session.create_client, source, role_arn, extra)
+    session.register_component("credential_provider", CredentialResolver([_AssumedRole(fetcher)]))

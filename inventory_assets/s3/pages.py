@@ -1,0 +1,213 @@
+"""Decode one ListObjectsV2 response: the plain, complete decoder.
+
+It reads every field in any order through expat, resolves nothing external and expands no entity
+of a document type (a DTD is refused outright), and decodes url-encoded keys exactly once. It is
+the reference that any faster decoder is tested against.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote_to_bytes
+from xml.parsers import expat
+
+import pyarrow as pa
+
+from inventory_assets.s3.errors import MalformedResponse
+
+MAX_KEYS = 1000
+"""Keys in a page at most; S3's own bound."""
+
+MAX_RESPONSE_BYTES = 16 * 2**20
+"""A page of 1,000 keys of 1,024 bytes, each byte percent-encoded, is under 4 MiB."""
+
+OBJECT_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("last_modified_date", pa.timestamp("ms", tz="UTC"), nullable=False),
+        pa.field("e_tag", pa.string()),
+        pa.field("storage_class", pa.string()),
+        pa.field("checksum_algorithm", pa.string()),
+        pa.field("object_owner", pa.string()),
+    ]
+)
+"""What a listing tells of an object, under S3 Inventory's column names."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One decoded response.
+
+    Attributes:
+        objects: The `Contents`, in the order of the response, with `OBJECT_SCHEMA`.
+        common_prefixes: The `CommonPrefixes`, in the order of the response.
+        is_truncated: Whether the listing goes on; the only sign that it does.
+        next_token: Where it goes on; present whenever `is_truncated`.
+    """
+
+    objects: pa.RecordBatch
+    common_prefixes: tuple[str, ...]
+    is_truncated: bool
+    next_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorDocument:
+    """An S3 `<Error>` document, which may also arrive inside a response of status 200."""
+
+    code: str
+    message: str
+
+
+def decode_page(body: bytes) -> Page | ErrorDocument:
+    """Decode a response body.
+
+    Raises:
+        MalformedResponse: The body is too large, truncated, not XML, carries a DTD, is no listing,
+            or lacks or garbles a field that an inventory cannot do without.
+    """
+    if len(body) > MAX_RESPONSE_BYTES:
+        raise MalformedResponse(
+            f"the response has {len(body):,} bytes; a listing page has at most "
+            f"{MAX_RESPONSE_BYTES:,}"
+        )
+    root = _parse(body)
+    if root.name == "Error":
+        return ErrorDocument(root.text("Code") or "Unknown", root.text("Message") or "")
+    if root.name != "ListBucketResult":
+        raise MalformedResponse(f"expected a ListBucketResult, found <{root.name}>")
+    return _page(root)
+
+
+class _Element:
+    """An XML element by its local name; a listing needs no attributes."""
+
+    __slots__ = ("chunks", "elements", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name.rpartition(":")[2]
+        self.chunks: list[str] = []
+        self.elements: list[_Element] = []
+
+    def all(self, name: str) -> list["_Element"]:
+        return [element for element in self.elements if element.name == name]
+
+    def text(self, *path: str) -> str | None:
+        """The text of the first element at `path`, or None where there is no such element."""
+        element = self
+        for name in path:
+            found = next((child for child in element.elements if child.name == name), None)
+            if found is None:
+                return None
+            element = found
+        return "".join(element.chunks)
+
+    def required(self, name: str) -> str:
+        text = self.text(name)
+        if text is None:
+            raise MalformedResponse(f"<{self.name}> lacks its <{name}>")
+        return text
+
+
+def _parse(body: bytes) -> _Element:
+    top = _Element("document")
+    stack = [top]
+
+    def start(name: str, _attributes: dict[str, str]) -> None:
+        element = _Element(name)
+        stack[-1].elements.append(element)
+        stack.append(element)
+
+    def end(_name: str) -> None:
+        stack.pop()
+
+    def text(data: str) -> None:
+        stack[-1].chunks.append(data)
+
+    def doctype(*_declaration: object) -> None:
+        raise MalformedResponse("the response declares a document type, which no listing does")
+
+    parser = expat.ParserCreate("UTF-8")
+    parser.buffer_text = True
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text
+    parser.StartDoctypeDeclHandler = doctype
+    try:
+        parser.Parse(body, True)
+    except expat.ExpatError as error:
+        raise MalformedResponse(f"the response is not complete, well-formed XML: {error}") from None
+    return top.elements[0]
+
+
+def _page(root: _Element) -> Page:
+    truncated = root.required("IsTruncated")
+    if truncated not in ("true", "false"):
+        raise MalformedResponse(f"<IsTruncated> is {truncated!r}, neither true nor false")
+    token = root.text("NextContinuationToken") or None
+    if truncated == "true" and token is None:
+        raise MalformedResponse("the listing goes on, but names no <NextContinuationToken>")
+    url_encoded = root.text("EncodingType") == "url"
+    contents = root.all("Contents")
+    columns = [
+        [_key(element.required("Key"), url_encoded) for element in contents],
+        [_size(element.required("Size")) for element in contents],
+        [_milliseconds(element.required("LastModified")) for element in contents],
+        [_e_tag(element.text("ETag")) for element in contents],
+        [element.text("StorageClass") or None for element in contents],
+        [_checksum_algorithms(element) for element in contents],
+        [element.text("Owner", "ID") or None for element in contents],
+    ]
+    arrays = [
+        pa.array(values, field.type) for values, field in zip(columns, OBJECT_SCHEMA, strict=True)
+    ]
+    return Page(
+        objects=pa.RecordBatch.from_arrays(arrays, schema=OBJECT_SCHEMA),
+        common_prefixes=tuple(
+            _key(element.required("Prefix"), url_encoded) for element in root.all("CommonPrefixes")
+        ),
+        is_truncated=truncated == "true",
+        next_token=token,
+    )
+
+
+def _key(text: str, url_encoded: bool) -> str:
+    if not text:
+        raise MalformedResponse("a key is empty")
+    if not url_encoded:
+        return text
+    # S3 writes a space as '+' and a plus as %2B, as HTML forms do.
+    raw = unquote_to_bytes(text.replace("+", " "))
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedResponse(f"the key {text!r} is not UTF-8; S3 allows only UTF-8") from None
+
+
+def _size(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) >= 2**63:
+        raise MalformedResponse(f"<Size> is {text!r}, not a number of bytes")
+    return int(text)
+
+
+def _milliseconds(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise MalformedResponse(f"<LastModified> is {text!r}, not an ISO 8601 time") from None
+    if moment.tzinfo is None:
+        raise MalformedResponse(f"<LastModified> is {text!r}, which names no time zone")
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def _e_tag(text: str | None) -> str | None:
+    return text.strip('"') or None if text else None
+
+
+def _checksum_algorithms(element: _Element) -> str | None:
+    return ",".join("".join(child.chunks) for child in element.all("ChecksumAlgorithm")) or None

@@ -1,0 +1,31 @@
+"""How a key space is walked: ranges, shards, discovery, order, and the evidence of completeness.
+
+This room turns requests into objects in key order, and proves that none is missing. It must not
+know of dates, Parquet files or Dagster.
+"""
+
+from inventory_assets.scan.directories import DirectoryOrderWalk
+from inventory_assets.scan.discovery import Discovery, KeyOrder, ShardBounds, discover
+from inventory_assets.scan.errors import KeysOutOfOrder, ScanError, TooManyShards
+from inventory_assets.scan.evidence import Ending, EvidenceLog, RangeEvidence
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.scan.walk import KeyOrderWalk
+
+__all__ = [
+    "DirectoryOrderWalk",
+    "Discovery",
+    "Ending",
+    "EvidenceLog",
+    "KeyOrder",
+    "KeyOrderWalk",
+    "KeyRange",
+    "KeysOutOfOrder",
+    "RangeEvidence",
+    "ScanError",
+    "Shard",
+    "ShardBounds",
+    "TooManyShards",
+    "cut_out",
+    "discover",
+]

@@ -1,0 +1,87 @@
+"""The proof that a scan is complete: what was found in every range, and how its listing ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from inventory_assets.scan.ranges import KeyRange
+
+
+class Ending(StrEnum):
+    """How the listing of a range came to its end."""
+
+    LISTED_TO_END = "IsTruncated=false"
+    BOUND_REACHED = "bound reached"
+
+
+@dataclass(frozen=True, slots=True)
+class RangeEvidence:
+    """What one range was found to hold.
+
+    Attributes:
+        key_range: The range.
+        rows: Objects found in it.
+        first_key: The first of them, or None where there is none.
+        last_key: The last of them, or None where there is none.
+        pages: Pages fetched for it.
+        ending: How its listing ended.
+    """
+
+    key_range: KeyRange
+    rows: int
+    first_key: str | None
+    last_key: str | None
+    pages: int
+    ending: Ending
+
+
+class EvidenceLog:
+    """Writes the evidence of ranges that are walked in order, as their objects pass by."""
+
+    def __init__(self, ranges: Sequence[KeyRange]) -> None:
+        self.closed: list[RangeEvidence] = []
+        self._ranges = ranges
+        self._rows = 0
+        self._pages = 0
+        self._first: str | None = None
+        self._last: str | None = None
+
+    @property
+    def last_key(self) -> str | None:
+        """The last key seen in the open range."""
+        return self._last
+
+    def page(self) -> None:
+        """Count a page fetched for the open range."""
+        self._pages += 1
+
+    def rows(self, keys: pa.StringArray) -> None:
+        """Count objects, in key order, that all lie in the open range."""
+        if len(keys):
+            self._rows += len(keys)
+            self._first = self._first if self._first is not None else keys[0].as_py()
+            self._last = keys[-1].as_py()
+
+    def close(self, ending: Ending) -> None:
+        """End the open range and open the next."""
+        key_range = self._ranges[len(self.closed)]
+        self.closed.append(
+            RangeEvidence(key_range, self._rows, self._first, self._last, self._pages, ending)
+        )
+        self._rows = self._pages = 0
+        self._first = self._last = None
+
+
+def keys_ascend(keys: pa.StringArray) -> bool:
+    """Whether every key is greater than the one before; Arrow compares UTF-8 bytes."""
+    return len(keys) < 2 or bool(pc.all(pc.less(keys[:-1], keys[1:])).as_py())
+
+
+def count_up_to(keys: pa.StringArray, bound: str) -> int:
+    """How many of the ascending `keys` are at most `bound`."""
+    if not len(keys) or keys[-1].as_py() <= bound:
+        return len(keys)
+    return int(pc.sum(pc.less_equal(keys, bound)).as_py())
