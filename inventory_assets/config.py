@@ -121,7 +121,7 @@ class Schedule(_Table):
         if cron == DEFAULT_CRON:
             return cron
         # Importing Dagster takes seconds, which the CLI should not wait for.
-        from dagster._utils.schedules import is_valid_cron_string  # noqa: PLC0415
+        from dagster._utils.schedules import is_valid_cron_string
 
         if len(cron.split()) != 5 or not is_valid_cron_string(cron):
             raise ValueError(

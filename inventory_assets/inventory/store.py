@@ -71,6 +71,10 @@ class LocalStore:
         except OSError as error:
             raise StoreError(f"cannot publish {target}: {error.strerror}") from error
 
+    def remove(self) -> None:
+        """Remove the store and all that is in it."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A new folder on the store's own file system, gone with the block."""

@@ -5,6 +5,7 @@ that every fault is counted once and no second controller reacts to throttling.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import boto3
@@ -17,9 +18,14 @@ from botocore.credentials import (
     CredentialResolver,
     DeferredRefreshableCredentials,
 )
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import (
+    BotoCoreError,
+    CredentialRetrievalError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 
-from inventory_assets.s3.errors import CredentialsMissing, UnsupportedBucket
+from inventory_assets.s3.errors import CredentialsMissing, RequestRejected, UnsupportedBucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -76,6 +82,7 @@ def open_client(connection: Connection) -> "S3Client":
     Raises:
         UnsupportedBucket: The bucket is a directory bucket, which does not list in key order.
         CredentialsMissing: The profile does not exist, or nothing is there to assume a role with.
+        RequestRejected: The endpoint, the region or the AWS configuration is unusable.
     """
     if connection.bucket.endswith("--x-s3"):
         raise UnsupportedBucket(
@@ -85,7 +92,7 @@ def open_client(connection: Connection) -> "S3Client":
     try:
         session = botocore.session.Session(profile=connection.profile)
         if connection.role_arn:
-            _assume_role(session, connection.role_arn, connection.external_id)
+            session = _assuming(session, connection.role_arn, connection)
         boto_session = boto3.session.Session(
             botocore_session=session,
             aws_access_key_id=connection.access_key,
@@ -105,8 +112,13 @@ def open_client(connection: Connection) -> "S3Client":
                 s3={"addressing_style": connection.addressing_style},
             ),
         )
-    except BotoCoreError as error:
+    except (ProfileNotFound, PartialCredentialsError, CredentialRetrievalError) as error:
         raise CredentialsMissing(f"{connection.where}: cannot open a session: {error}") from None
+    except (BotoCoreError, ValueError) as error:
+        raise RequestRejected(
+            f"{connection.where}: cannot open a session: {error}; check the endpoint, the region "
+            "and the AWS configuration"
+        ) from None
 
 
 class _AssumedRole(CredentialProvider):
@@ -120,15 +132,24 @@ class _AssumedRole(CredentialProvider):
         return DeferredRefreshableCredentials(self._fetcher.fetch_credentials, self.METHOD)
 
 
-def _assume_role(session: botocore.session.Session, role_arn: str, external_id: str | None) -> None:
-    source = session.get_credentials()
-    if source is None:
+def _assuming(
+    source: botocore.session.Session, role_arn: str, connection: Connection
+) -> botocore.session.Session:
+    """A session whose credentials are the role's; `source` keeps those that assume it."""
+    credentials = source.get_credentials()
+    if credentials is None:
         raise CredentialsMissing(
-            f"no AWS credentials were found to assume {role_arn} with; set AWS_PROFILE, "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached"
+            f"{connection.where}: no AWS credentials were found to assume {role_arn} with; set "
+            "AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is "
+            "attached"
         )
     extra = {"RoleSessionName": "inventory-assets"}
-    if external_id:
-        extra["ExternalId"] = external_id
-    fetcher = AssumeRoleCredentialFetcher(session.create_client, source, role_arn, extra)
+    if connection.external_id:
+        extra["ExternalId"] = connection.external_id
+    region = connection.region or source.get_config_variable("region") or DEFAULT_REGION
+    fetcher = AssumeRoleCredentialFetcher(
+        partial(source.create_client, region_name=region), credentials, role_arn, extra
+    )
+    session = botocore.session.Session(profile=connection.profile)
     session.register_component("credential_provider", CredentialResolver([_AssumedRole(fetcher)]))
+    return session

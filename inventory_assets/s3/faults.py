@@ -63,6 +63,11 @@ def fault_of(error: Exception) -> Fault | None:
             return None
 
 
+def brief(error: Exception) -> str:
+    """What an error says, as one harmless line."""
+    return _brief_text(str(error))
+
+
 def final_error(error: Exception, connection: Connection) -> S3Error:
     """What to tell the user about trouble that a retry cannot help."""
     where = connection.where
@@ -71,19 +76,19 @@ def final_error(error: Exception, connection: Connection) -> S3Error:
             return _final_response(error, connection)
         case boto.SSLError():
             return TlsFailure(
-                f"{where}: the TLS connection cannot be trusted: {_brief(error)}; if the endpoint "
+                f"{where}: the TLS connection cannot be trusted: {brief(error)}; if the endpoint "
                 "has a private certificate authority, name its file in AWS_CA_BUNDLE"
             )
         case boto.ProfileNotFound():
             return CredentialsMissing(f"{where}: {error}; name a profile that exists")
         case _ if isinstance(error, _NO_CREDENTIALS):
             return CredentialsMissing(
-                f"{where}: no usable AWS credentials: {_brief(error)}; set AWS_PROFILE, or "
+                f"{where}: no usable AWS credentials: {brief(error)}; set AWS_PROFILE, or "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached, or "
                 "set anonymous = true for a public bucket"
             )
         case _:
-            return RequestRejected(f"{where}: the request could not be made: {_brief(error)}")
+            return RequestRejected(f"{where}: the request could not be made: {brief(error)}")
 
 
 def _fault_of_response(error: boto.ClientError) -> Fault | None:
@@ -99,7 +104,13 @@ def _fault_of_response(error: boto.ClientError) -> Fault | None:
 
 def _final_response(error: boto.ClientError, connection: Connection) -> S3Error:
     where, code, status = connection.where, _code(error), _status(error)
-    said = f"the endpoint said {code}: {_brief_text(error.response['Error'].get('Message', ''))}"
+    words = _brief_text(error.response["Error"].get("Message", ""))
+    said = f"the endpoint said {code or status}" + (f": {words}" if words else "")
+    if error.operation_name == "AssumeRole":
+        return CredentialsRefused(
+            f"{where}: the role {connection.role_arn} cannot be assumed; check its name, its trust "
+            f"policy and external id ({said})"
+        )
     if code == "NoSuchBucket":
         return BucketNotFound(
             f"{where}: there is no such bucket; check its name, region and endpoint"
@@ -154,10 +165,6 @@ def _is_distrust(error: boto.SSLError) -> bool:
     lasting = ("CERTIFICATE", "certificate", "WRONG_VERSION", "UNSUPPORTED_PROTOCOL", "hostname")
     distrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
     return distrusted or any(word in text for word in lasting)
-
-
-def _brief(error: Exception) -> str:
-    return _brief_text(str(error))
 
 
 def _brief_text(text: str) -> str:

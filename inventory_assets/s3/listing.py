@@ -17,8 +17,11 @@ from urllib3.exceptions import HTTPError
 
 from inventory_assets.s3.connection import Connection, open_client
 from inventory_assets.s3.errors import Fault, MalformedResponse, RetriesExhausted, S3Error
-from inventory_assets.s3.faults import fault_of, final_error
+from inventory_assets.s3.faults import brief, fault_of, final_error
 from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page, decode_page
+
+_MAX_DOUBLINGS = 60
+"""Later delays are far beyond any cap, and would overflow."""
 
 
 class Cancelled(Exception):
@@ -67,7 +70,9 @@ class RetryPolicy:
 
     def delay(self, failures: int, chance: float) -> float:
         """Seconds to wait after `failures` failed attempts, for a `chance` in [0, 1)."""
-        return chance * min(self.cap_seconds, self.base_seconds * 2.0**failures)
+        return chance * min(
+            self.cap_seconds, self.base_seconds * 2.0 ** min(failures, _MAX_DOUBLINGS)
+        )
 
 
 @dataclass(slots=True)
@@ -122,7 +127,9 @@ class BucketLister:
         self._retry = retry or RetryPolicy()
         self._in_flight = threading.BoundedSemaphore(connection.max_in_flight)
         self._client = open_client(connection)
-        self._client.meta.events.register("before-parse.s3.ListObjectsV2", _keep_body)
+        # The wildcard puts it before botocore's own handler, which makes any 200 that it cannot
+        # read a 500 and hides what was in it.
+        self._client.meta.events.register("before-parse.*.ListObjectsV2", _keep_body)
 
     def close(self) -> None:
         """Close the connections kept alive."""
@@ -159,6 +166,8 @@ class BucketLister:
         if self.connection.requester_pays:
             parameters["RequestPayer"] = "requester"
         with self._in_flight:
+            if self.stop.is_set():
+                raise Cancelled
             tally.sent()
             response: dict[str, Any] = dict(
                 self._client.list_objects_v2(Bucket=self.connection.bucket, **parameters)
@@ -178,6 +187,8 @@ def _keep_body(
     response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
 ) -> None:
     """Hand the bytes of a good response through botocore untouched, and spare its parser."""
+    if response_dict["status_code"] == 300:
+        response_dict["status_code"] = 400  # botocore reads neither a result nor an error in a 300
     if response_dict["status_code"] < 300:
         customized_response_dict["RawBody"] = response_dict["body"]
         response_dict["body"] = b"<ListBucketResult/>"
@@ -185,7 +196,7 @@ def _keep_body(
 
 def _exhausted(error: Exception, fault: Fault, attempts: int, connection: Connection) -> S3Error:
     return RetriesExhausted(
-        f"{connection.where}: {fault} {attempts} times in a row, last with: {error}; check that "
-        "the endpoint can be reached and is not overloaded, then run this again",
+        f"{connection.where}: {fault} {attempts} times in a row, last with: {brief(error)}; check "
+        "that the endpoint can be reached and is not overloaded, then run this again",
         fault,
     )

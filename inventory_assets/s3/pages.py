@@ -190,8 +190,9 @@ def _key(text: str, url_encoded: bool) -> str:
 
 
 def _size(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) >= 2**63:
-        raise MalformedResponse(f"<Size> is {text!r}, not a number of bytes")
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(2**63))
+    if not is_number or int(text) >= 2**63:
+        raise MalformedResponse(f"<Size> is {text[:40]!r}, not a number of bytes")
     return int(text)
 
 

@@ -13,11 +13,14 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from inventory_assets.s3 import BucketLister, Page, PageRequest, Tally
-from inventory_assets.scan.errors import KeysOutOfOrder, ListingStuck
-from inventory_assets.scan.evidence import Ending, EvidenceLog
+from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
+from inventory_assets.scan.evidence import Ending, EvidenceLog, keys_ascend
 from inventory_assets.scan.shards import Shard
 
 DELIMITER = "/"
+
+MAX_EMPTY_PAGES = 1000
+"""Empty pages in a row that are taken for deleted keys still being skipped, and no loop."""
 
 
 class DirectoryOrderWalk:
@@ -43,13 +46,16 @@ class DirectoryOrderWalk:
 
         Raises:
             KeysOutOfOrder: A level is not in the order of its names either.
-            ListingStuck: A continuation token is repeated.
+            KeyOutsideRequest: A key or folder lies outside the folder asked for.
+            ListingStuck: A continuation token is repeated, or empty pages do not end.
             S3Error: A request failed for good.
         """
         ranges = list(self._shard.ranges)
         last_key = ""
-        for objects in self._level(self._shard.prefix):
+        for objects in self._objects():
             keys = objects.column("key").to_pylist()
+            if not keys_ascend(objects.column("key")):
+                raise KeysOutOfOrder(self._say(f"lists a key twice near {keys[0]!r}"))
             if keys[0] <= last_key:
                 raise KeysOutOfOrder(self._say(f"lists {keys[0]!r} after {last_key!r}"))
             last_key = keys[-1]
@@ -70,21 +76,33 @@ class DirectoryOrderWalk:
         for _ in ranges:
             self._evidence.close(Ending.LISTED_TO_END)
 
-    def _level(self, prefix: str) -> Iterator[pa.RecordBatch]:
+    def _objects(self) -> Iterator[pa.RecordBatch]:
+        # A stack of its own: keys may be nested deeper than Python's calls.
+        open_levels = [self._level(self._shard.prefix)]
+        while open_levels:
+            found = next(open_levels[-1], None)
+            if found is None:
+                open_levels.pop()
+            elif isinstance(found, str):
+                open_levels.append(self._level(found))
+            else:
+                yield found
+
+    def _level(self, prefix: str) -> Iterator[pa.RecordBatch | str]:
+        """The level's objects, and its folders where each is to be entered."""
         folders: list[str] = []
         for page in self._pages(prefix):
             rows: list[int] = []
             for name, row in self._entries(page):
                 while folders and folders[0] < name:
                     yield from _taken(page.objects, rows)
-                    yield from self._level(folders.pop(0))
+                    yield folders.pop(0)
                 if row is None:
                     insort(folders, name)
                 else:
                     rows.append(row)
             yield from _taken(page.objects, rows)
-        for folder in folders:
-            yield from self._level(folder)
+        yield from folders
 
     def _entries(self, page: Page) -> list[tuple[str, int | None]]:
         """The page's objects (with their row) and folders, in the order of their bare names."""
@@ -98,13 +116,27 @@ class DirectoryOrderWalk:
     def _pages(self, prefix: str) -> Iterator[Page]:
         token: str | None = None
         last_name = ""
+        empty_pages = 0
         while True:
             page = self._lister.page(
                 PageRequest(prefix, token=token, delimiter=DELIMITER), self._tally
             )
             self._evidence.page()
-            names = [_bare(key) for key in page.objects.column("key").to_pylist()]
-            names += [_bare(name) for name in page.common_prefixes]
+            names = page.objects.column("key").to_pylist()
+            outside = [name for name in names if not name.startswith(prefix)]
+            outside += [
+                name
+                for name in page.common_prefixes
+                if name == prefix or not name.startswith(prefix)
+            ]
+            if outside:
+                raise KeyOutsideRequest(
+                    self._say(f"lists {outside[0]!r} when asked for prefix {prefix!r}")
+                )
+            names = [_bare(name) for name in (*names, *page.common_prefixes)]
+            empty_pages = 0 if names else empty_pages + 1
+            if empty_pages > MAX_EMPTY_PAGES:
+                raise ListingStuck(self._say(f"sent {empty_pages} empty pages in a row"))
             if names:
                 if min(names) < last_name:
                     raise KeysOutOfOrder(

@@ -103,8 +103,8 @@ class _Discoverer:
 
     def run(self, prefix: str) -> Discovery:
         found = self._within(prefix, self._bounds.depth)
-        if self._key_order is None:
-            self._level(prefix)  # with depth 0 no level was listed yet
+        if self._key_order is None and self._bounds.depth <= 0:
+            self._level(prefix)  # no level was listed yet
         return Discovery(tuple(found), self._key_order or KeyOrder.BYTES, self._tally.requests)
 
     def _within(self, prefix: str, depth: int) -> list[str]:
@@ -130,7 +130,7 @@ class _Discoverer:
     def _children(self, prefix: str) -> list[str]:
         level = self._level(prefix)
         if level.is_whole:
-            return sorted(level.folders)
+            return sorted(set(level.folders))
         # In directory order StartAfter misleads: such a level stays in one piece.
         return [] if self._key_order is KeyOrder.DIRECTORY else self._split_flat(prefix)
 
@@ -172,15 +172,17 @@ class _Discoverer:
         if self._key_order is None and (self._lister.server or "").startswith(_DIRECTORY_SERVERS):
             self._settle(KeyOrder.DIRECTORY)
         is_folder = set(folders)
-        for name, folder in pairwise(sorted(keys + folders)):
+        for name, folder in pairwise(sorted({*keys, *folders})):
             if self._key_order is not None:
                 return
             bare = folder.removesuffix(DELIMITER)
             if folder in is_folder and name.startswith(bare) and name != bare:
-                page = self._lister.page(PageRequest(bare, max_keys=1), self._tally)
-                first = page.objects.column("key").to_pylist()
-                misplaced = bool(first) and first[0].startswith(folder)
-                self._settle(KeyOrder.DIRECTORY if misplaced else KeyOrder.BYTES)
+                # Two keys, as an object may bear the bare name itself.
+                page = self._lister.page(PageRequest(bare, max_keys=2), self._tally)
+                listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
+                if listed:
+                    misplaced = listed[0].startswith(folder)
+                    self._settle(KeyOrder.DIRECTORY if misplaced else KeyOrder.BYTES)
 
     def _settle(self, order: KeyOrder) -> None:
         self._key_order = self._key_order or order
@@ -198,10 +200,17 @@ class _Discoverer:
                 if not page.objects.num_rows:
                     break
                 key: str = page.objects.column("key")[0].as_py()
+                if key <= after or not key.startswith(prefix):
+                    # StartAfter misleads here too; a walk in key order would notice.
+                    self._settle(KeyOrder.DIRECTORY)
+                    return []
                 if key == prefix:
                     after = key
                     continue
                 child = key[: len(prefix) + 1]
+                if children and child == children[-1]:
+                    after = ceiling(child)  # the short StartAfter let rare keys through
+                    continue
                 children.append(child)
                 after = KeyRange(ceiling(child), ceiling(child)).start_after
             if len(children) != 1 or len(children[0].encode()) == MAX_KEY_BYTES:

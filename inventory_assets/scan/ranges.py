@@ -36,7 +36,8 @@ def floor(prefix: str) -> str:
 
 def ceiling_of(key: str) -> str | None:
     """The shortest prefix whose ceiling `key` is, or None where it is no ceiling."""
-    prefix = key.rstrip("".join(_LARGEST_BY_WIDTH))
+    filler = key[:-1] if key.endswith(_LARGEST_BY_WIDTH[1:4]) else key
+    prefix = filler.rstrip(_LARGEST_BY_WIDTH[4])
     return prefix if prefix != key and ceiling(prefix) == key else None
 
 
@@ -92,6 +93,8 @@ def tiling_fault(ranges: Sequence[KeyRange], whole: Sequence[KeyRange]) -> str |
     """
     joined: list[KeyRange] = []
     for key_range in ranges:
+        if key_range.after >= key_range.until:
+            return f"a range holds no key: {key_range}"
         if joined and key_range.after < joined[-1].until:
             return f"two ranges overlap between {key_range.after!r} and {joined[-1].until!r}"
         if joined and key_range.after == joined[-1].until:

@@ -11,12 +11,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pyarrow as pa
 
 from inventory_assets.s3 import BucketLister, Page, PageRequest, Tally
+from inventory_assets.s3.pages import MAX_KEYS
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.evidence import Ending, EvidenceLog, count_up_to, keys_ascend
 from inventory_assets.scan.ranges import KeyRange, ceiling
 
 LOOK_AHEAD = 4
 """Pages that one walk may hold or have on their way beyond the page at hand."""
+
+GAP_PROBE_KEYS = 10
+"""Keys asked for first where a range ends within the prefix: most gaps between shards are empty, and
+then one key beyond the gap is proof enough."""
 
 MAX_EMPTY_PAGES = 1000
 """Empty pages in a row that are taken for deleted keys still being skipped, and no loop."""
@@ -76,8 +81,13 @@ class KeyOrderWalk:
     def _fetch(
         self, pool: ThreadPoolExecutor, key_range: KeyRange, token: str | None
     ) -> Future[Page]:
-        start_after = self._start_after(key_range)
-        request = PageRequest(self._prefix, start_after=start_after, token=token)
+        is_probe = token is None and key_range.until != ceiling(self._prefix)
+        request = PageRequest(
+            self._prefix,
+            start_after=self._start_after(key_range),
+            token=token,
+            max_keys=GAP_PROBE_KEYS if is_probe else MAX_KEYS,
+        )
         return pool.submit(self._lister.page, request, self._tally)
 
     def _range(

@@ -1,0 +1,53 @@
+# Needs Python >= 3.11, make and a package index; uses uv where it is there, venv and pip where not.
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test test-slow check lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+help:
+	@echo "make demo       install, inventory the embedded bucket for two days, show the result"
+	@echo "make dev        install, open the Dagster UI on http://127.0.0.1:3000"
+	@echo "make test       install, run the tests"
+	@echo "make test-slow  install, run the slow tests"
+	@echo "make check      install, lint, check types and import walls"
+	@echo "make lock       renew the lock files"
+	@echo "make clean      remove the environment and the results"
+
+$(VENV)/installed: pyproject.toml uv.lock requirements.lock
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv sync --quiet --frozen; \
+	else \
+	  "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed; name one with PYTHON=")' && \
+	  "$(PYTHON)" -m venv $(VENV) && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
+	fi
+	@touch $@
+
+demo: $(VENV)/installed
+	@$(BIN)/inventory demo
+
+dev: $(VENV)/installed
+	@$(BIN)/dagster dev --host 127.0.0.1 --port 3000
+
+test: $(VENV)/installed
+	@$(PYTEST) -m "not slow" -n 2 --dist loadgroup
+
+test-slow: $(VENV)/installed
+	@$(PYTEST) -m slow
+
+check: $(VENV)/installed
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock:
+	uv lock
+	uv export --quiet --frozen --all-groups --no-emit-project --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) data/inventory data/.dagster

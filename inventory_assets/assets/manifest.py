@@ -1,0 +1,163 @@
+"""`inventory_manifest`: the shards of a date, merged and published as S3 Inventory does it."""
+
+import warnings
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+
+from inventory_assets.assets.changes import FOLLOWED_WINDOW
+from inventory_assets.assets.metadata import RECORD_COLUMNS, manifest_metadata
+from inventory_assets.assets.source import (
+    OWNERS,
+    SourceAssets,
+    SourceAtWork,
+    days_of,
+    log_partition,
+    partition_failure,
+)
+from inventory_assets.checks import log_check, partitioned_check
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.errors import EvidenceBroken, ManifestIncomplete
+from inventory_assets.inventory.manifests import (
+    Manifest,
+    faults_of,
+    merge,
+    publish_manifest,
+    read_manifest,
+)
+from inventory_assets.inventory.snapshots import files_that_differ, read_snapshots
+from inventory_assets.partitions import DATE
+
+STALE_AFTER = timedelta(hours=24)
+"""How much older than the newest listing of a manifest another may be before it is pointed out."""
+
+
+def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
+    """The asset that merges. It takes its shards from the date's own snapshots."""
+    key = assets.key("inventory_manifest")
+    tiling = partitioned_check(
+        "shards_tile_the_source",
+        key,
+        assets.partitions.dates,
+        "Every key of the source belongs to one shard; parts ascend without overlap.",
+    )
+    files = partitioned_check(
+        "files_are_published",
+        key,
+        assets.partitions.dates,
+        "Every file that the manifest lists is there, with its size.",
+    )
+    age = partitioned_check(
+        "shards_are_of_one_age",
+        key,
+        assets.partitions.dates,
+        f"No shard was listed more than {STALE_AFTER} before the newest.",
+        blocking=False,
+    )
+
+    with warnings.catch_warnings():
+        # In beta in Dagster 1.13, since years; the version is held by the lock file.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        shards_of_the_date = dg.MultiToSingleDimensionPartitionMapping(DATE)
+
+    @dg.multi_asset(
+        name=f"{assets.source.name}__inventory_manifest",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[
+                    dg.AssetDep(
+                        assets.key("object_listing"),
+                        partition_mapping=shards_of_the_date,
+                    )
+                ],
+                skippable=True,
+                group_name=assets.source.name,
+                owners=OWNERS,
+                kinds={"parquet"},
+                description=(
+                    "The whole inventory of a day: `manifest.json` over the shards' sorted parts. "
+                    "No data is moved. It fails, and names them, while shards are missing."
+                ),
+                metadata={"dagster/column_schema": RECORD_COLUMNS},
+                automation_condition=_follow_any_shard(),
+                freshness_policy=assets.freshness,
+            )
+        ],
+        check_specs=[tiling, files, age],
+        partitions_def=assets.partitions.dates,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        required_resource_keys=assets.resource_keys,
+        can_subset=True,
+    )
+    def inventory_manifest(context: dg.AssetExecutionContext) -> Iterator[None]:
+        work = assets.at_work(context.resources, context.instance)
+        is_check_only = key not in context.selected_asset_keys
+        days = days_of(context.partition_keys)
+        failures: dict[str, Exception] = {}
+        for day in days:
+            try:
+                manifest = (_read if is_check_only else _publish)(work, day)
+            except (InventoryError, OSError) as error:
+                context.log.error(f"{day}: {error}")
+                failures[str(day)] = error
+                continue
+            if not is_check_only:
+                metadata = manifest_metadata(work.store, work.layout, manifest)
+                log_partition(context, key, str(day), manifest.identity, metadata)
+            log_check(context, tiling, str(day), faults_of(manifest))
+            log_check(context, files, str(day), files_that_differ(work.store, manifest.parts))
+            log_check(context, age, str(day), _stale_shards(manifest))
+        if failures:
+            raise partition_failure("manifests", failures, len(days) - len(failures), "see below")
+        yield from ()
+
+    return inventory_manifest
+
+
+def _publish(work: SourceAtWork, day: date) -> Manifest:
+    snapshots = read_snapshots(work.store, work.layout, day)
+    manifest = merge(work.store, work.layout, work.source.prefix, snapshots, work.now())
+    faults = faults_of(manifest)
+    if faults:
+        raise EvidenceBroken(
+            f"the shards of {day} do not make one inventory: {'; '.join(faults)}; materialize "
+            "object_listing for the shards concerned again"
+        )
+    publish_manifest(work.store, work.layout, manifest)
+    return manifest
+
+
+def _read(work: SourceAtWork, day: date) -> Manifest:
+    manifest = read_manifest(work.store, work.layout, day)
+    if manifest is None:
+        raise ManifestIncomplete("no manifest was published; materialize it first")
+    return manifest
+
+
+def _stale_shards(manifest: Manifest) -> list[str]:
+    newest = max(entry.finished_at for entry in manifest.shards)
+    return [
+        f"{entry.shard.prefix!r} was listed at {entry.finished_at:%Y-%m-%d %H:%M}"
+        for entry in manifest.shards
+        if newest - entry.finished_at > STALE_AFTER
+    ]
+
+
+def _follow_any_shard() -> dg.AutomationCondition[Any]:
+    """Run when any shard of the date changed and none is being listed.
+
+    It must not wait for all shards to be materialized: a shard added today is missing on every
+    past date, for ever. Whether a date is complete, the asset itself knows.
+    """
+    changed = dg.AutomationCondition.any_deps_match(
+        dg.AutomationCondition.data_version_changed()
+    ).with_label("any_shard_changed")
+    return (
+        dg.AutomationCondition.in_latest_time_window(FOLLOWED_WINDOW)
+        & changed.since_last_handled()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+        & ~dg.AutomationCondition.in_progress()
+    ).with_label("follow_any_shard")

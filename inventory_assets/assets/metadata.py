@@ -1,0 +1,184 @@
+"""What the UI shows of a partition: counts, costs, tables. Keys are shown escaped, as text only."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inventory_assets.inventory.changes import Changes, change_log_path
+from inventory_assets.inventory.comparing import CHANGE_SCHEMA
+from inventory_assets.inventory.evidence import Verdict
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.manifests import Manifest
+from inventory_assets.inventory.parts import ClassTotal, Part, read_records
+from inventory_assets.inventory.records import COLUMN_DESCRIPTIONS, RECORD_SCHEMA
+from inventory_assets.inventory.snapshots import Snapshot
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import KeyRange
+
+PREVIEW_ROWS = 10
+_PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
+
+Metadata = Mapping[str, Any]
+
+
+def printable(text: str) -> str:
+    """Hostile text made harmless: what is not printable, bidi marks included, is escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def column_schema(schema: pa.Schema) -> dg.TableSchema:
+    """An Arrow schema as Dagster shows it."""
+
+    def describe(name: str) -> str:
+        if name == "change":
+            return "created, modified, touched, transitioned or deleted."
+        plain = name.removeprefix("previous_")
+        return ("The baseline's: " if plain != name else "") + COLUMN_DESCRIPTIONS[plain]
+
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=field.name,
+                type=str(field.type),
+                description=describe(field.name),
+                constraints=dg.TableColumnConstraints(nullable=field.nullable),
+            )
+            for field in schema
+        ]
+    )
+
+
+RECORD_COLUMNS = column_schema(RECORD_SCHEMA)
+CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA)
+
+
+def snapshot_metadata(store: LocalStore, layout: Layout, snapshot: Snapshot) -> Metadata:
+    """What one shard's listing found and cost."""
+    path = store.path(layout.snapshot(snapshot.day, snapshot.shard.prefix))
+    return {
+        "dagster/row_count": snapshot.rows,
+        "prefix": printable(snapshot.shard.prefix),
+        "object_bytes": snapshot.object_bytes,
+        "storage_classes": classes_table(snapshot.classes),
+        "preview": preview(store, snapshot.parts),
+        "seconds": round(snapshot.seconds, 3),
+        "requests": snapshot.requests,
+        "response_bytes": snapshot.response_bytes,
+        "faults": dg.MetadataValue.json(dict(snapshot.faults)),
+        "parts": len(snapshot.parts),
+        "parquet_bytes": snapshot.file_bytes,
+        "ranges": len(snapshot.evidence),
+        "left_out": len(snapshot.shard.excluded),
+        "key_order": snapshot.key_order.value,
+        "snapshot": dg.MetadataValue.path(str(path)),
+    }
+
+
+def changes_metadata(store: LocalStore, layout: Layout, changes: Changes) -> Metadata:
+    """How one shard changed."""
+    path = change_log_path(store, layout, changes)
+    return {
+        "dagster/row_count": changes.total,
+        **{change.value: count for change, count in changes.counts.items()},
+        "baseline": str(changes.baseline_day or "none: the first inventory"),
+        "baseline_rows": changes.baseline_rows,
+        "snapshot_rows": changes.snapshot_rows,
+        "preview": _table(next(_batches(path), None), ["change", *_PREVIEW_COLUMNS]),
+        "change_log": dg.MetadataValue.path(str(path)),
+    }
+
+
+def manifest_metadata(store: LocalStore, layout: Layout, manifest: Manifest) -> Metadata:
+    """What a date's inventory holds, and where it lies."""
+    return {
+        "dagster/row_count": manifest.rows,
+        "object_bytes": manifest.object_bytes,
+        "storage_classes": classes_table(manifest.classes),
+        "shards": _records(
+            [
+                {
+                    "prefix": printable(entry.shard.prefix) or "(all other keys)",
+                    "objects": entry.rows,
+                    "parts": len(entry.parts),
+                    "requests": entry.requests,
+                    "listed_at": entry.finished_at.isoformat(timespec="seconds"),
+                }
+                for entry in manifest.shards
+            ]
+        ),
+        "preview": preview(store, manifest.parts),
+        "requests": sum(entry.requests for entry in manifest.shards),
+        "parts": len(manifest.parts),
+        "parquet_bytes": sum(part.file_bytes for part in manifest.parts),
+        "manifest": dg.MetadataValue.path(
+            str(store.path(layout.dated(manifest.day, "manifest.json")))
+        ),
+        "symlink": dg.MetadataValue.path(str(store.path(layout.symlink(manifest.day)))),
+    }
+
+
+def verdicts_table(verdicts: Sequence[Verdict]) -> dg.TableMetadataValue:
+    """What each rule of a check says."""
+    return _records(
+        [
+            {"rule": verdict.rule, "fault": printable(verdict.fault or "none")}
+            for verdict in verdicts
+        ]
+    )
+
+
+def prefixes_table(prefixes: Mapping[str, str]) -> dg.TableMetadataValue:
+    """Partition keys and the prefixes they stand for."""
+    return _records(
+        [{"partition": key, "prefix": printable(prefix)} for key, prefix in prefixes.items()]
+    )
+
+
+def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
+    """Totals by storage class."""
+    return _records(
+        [
+            {"storage_class": total.storage_class, "objects": total.objects, "bytes": total.bytes}
+            for total in classes
+        ]
+    )
+
+
+def preview(store: LocalStore, parts: Sequence[Part]) -> dg.TableMetadataValue:
+    """The first records."""
+    everything = [KeyRange.of_prefix("")]
+    batch = next(read_records(store, parts[:1], everything, _PREVIEW_COLUMNS), None)
+    return _table(batch, _PREVIEW_COLUMNS)
+
+
+def _table(batch: pa.RecordBatch | None, columns: Sequence[str]) -> dg.TableMetadataValue:
+    rows = batch.slice(0, PREVIEW_ROWS).select(columns).to_pylist() if batch else []
+    return _records([{name: _cell(value) for name, value in row.items()} for row in rows], columns)
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(PREVIEW_ROWS)
+
+
+def _cell(value: object) -> str | int:
+    if isinstance(value, int):
+        return value
+    return "" if value is None else printable(str(value))
+
+
+def _records(
+    rows: Sequence[Mapping[str, str | int]], columns: Sequence[str] = ()
+) -> dg.TableMetadataValue:
+    names = columns or list(rows[0] if rows else [])
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(dict(row)) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in names or ["none"]]),
+    )

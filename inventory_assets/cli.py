@@ -1,0 +1,107 @@
+"""The `inventory` command: the demo, and listing a bucket without Dagster."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from inventory_assets.errors import InventoryError
+
+INTERRUPTED = 130
+"""The exit code of a command that was told to stop, as shells have it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code is 0 where it succeeded, 1 or more with one line if not."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        result: int = options.run(options)
+    except InventoryError as error:
+        print(f"inventory: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"inventory: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("inventory: stopped; nothing was left that looks finished", file=sys.stderr)
+        return INTERRUPTED
+    return result
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="inventory", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser(
+        "demo", help="inventory the embedded bucket for two days, through Dagster"
+    )
+    demo.set_defaults(run=_demo)
+
+    listing = commands.add_parser(
+        "list",
+        help="list a bucket into sorted Parquet files",
+        description="List a bucket into sorted Parquet files, without Dagster. Credentials come "
+        "from boto3's chain: the environment, profiles, roles.",
+    )
+    listing.add_argument("url", metavar="s3://BUCKET[/PREFIX]", type=_bucket_and_prefix)
+    listing.add_argument("--out", metavar="FOLDER", type=Path, required=True)
+    listing.add_argument("--endpoint-url", metavar="URL", help="of an S3-compatible store")
+    listing.add_argument("--region", metavar="R")
+    listing.add_argument(
+        "--concurrency", metavar="N", type=_positive, default=32, help="requests at once (32)"
+    )
+    listing.set_defaults(run=_list)
+    return parser
+
+
+def _demo(_options: argparse.Namespace) -> int:
+    from inventory_assets.tour import run_tour
+
+    run_tour(Path.cwd())
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from inventory_assets.inventory.listing_folder import list_into_folder
+    from inventory_assets.s3 import BucketLister, Connection
+
+    bucket, prefix = options.url
+    lister = BucketLister(
+        Connection(
+            bucket,
+            endpoint_url=options.endpoint_url,
+            region=options.region,
+            max_in_flight=options.concurrency,
+        )
+    )
+    try:
+        listing = list_into_folder(lister, prefix, options.out)
+    finally:
+        lister.close()
+    print(
+        f"{listing.rows:,} objects of {listing.object_bytes:,} bytes in {len(listing.files)} "
+        f"file(s) under {options.out}, with {listing.requests:,} requests"
+    )
+    for fault, count in listing.faults.items():
+        print(f"{count:,} times {fault}, tried again")
+    return 0
+
+
+def _bucket_and_prefix(url: str) -> tuple[str, str]:
+    scheme, separator, rest = url.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not separator or not bucket:
+        raise argparse.ArgumentTypeError(f"{url!r} is not of the form s3://BUCKET[/PREFIX]")
+    return bucket, prefix
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

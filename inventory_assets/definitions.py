@@ -1,0 +1,59 @@
+"""The code location: every source of the configuration, wired; nothing is computed here."""
+
+import dagster as dg
+
+from inventory_assets.assets import (
+    build_inventory_manifest,
+    build_object_changes,
+    build_object_listing,
+    build_shards,
+)
+from inventory_assets.assets.source import SourceAssets
+from inventory_assets.config import Config, load_config
+from inventory_assets.resources import Clock, InventoryStore, SourceBucket
+from inventory_assets.schedules import build_daily_schedule, build_listing_job
+from inventory_assets.sensors import build_following_sensor, build_new_prefix_sensor
+
+
+def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definitions:
+    """All assets, checks, jobs, schedules, sensors and resources of a configuration.
+
+    Args:
+        config: The sources and the store.
+        clock: The time, where it is not the real one.
+    """
+    resources: dict[str, object] = {
+        "inventory_store": InventoryStore(root=str(config.store)),
+        "clock": clock or Clock(),
+    }
+    assets: list[dg.AssetsDefinition] = []
+    jobs, schedules = [], []
+    sensors: list[dg.SensorDefinition] = [build_following_sensor()]
+    for source in config.sources.values():
+        of_source = SourceAssets(source)
+        resources[of_source.bucket_resource] = SourceBucket.of(source)
+        assets += [
+            build_shards(of_source),
+            build_object_listing(of_source),
+            build_object_changes(of_source),
+            build_inventory_manifest(of_source),
+        ]
+        job = build_listing_job(of_source)
+        jobs.append(job)
+        schedules.append(build_daily_schedule(of_source, job))
+        sensors.append(build_new_prefix_sensor(of_source, job))
+    return dg.Definitions(
+        assets=assets,
+        jobs=jobs,
+        schedules=schedules,
+        sensors=sensors,
+        resources=resources,
+        # A process per step would double the cost of a run; threads do the listing.
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The definitions of the configuration found; it is read when the location is loaded."""
+    return build_definitions(load_config())

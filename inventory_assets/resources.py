@@ -1,0 +1,95 @@
+"""What the assets need from outside: a source's bucket, the store of results, and the time."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+
+import dagster as dg
+from dagster_aws.s3.resources import ResourceWithS3Configuration
+from pydantic import Field
+
+from inventory_assets.config import Source
+from inventory_assets.demo.server import ACCESS_KEY, SECRET_KEY, demo_server
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.s3 import BucketLister, Connection
+from inventory_assets.s3.connection import AddressingStyle
+
+
+class SourceBucket(ResourceWithS3Configuration):
+    """dagster-aws's S3 configuration for one source's bucket, with what a listing needs beside it.
+
+    Credentials come from boto3's chain; none is configured here.
+    """
+
+    bucket: str = Field(description="The bucket to list.")
+    role_arn: str | None = Field(default=None, description="A role to assume.")
+    external_id: str | None = Field(default=None, description="What the role's trust asks for.")
+    requester_pays: bool = Field(default=False, description="Agree to pay for the requests.")
+    addressing_style: AddressingStyle = Field(
+        default="auto", description="Where the bucket's name goes in the URL."
+    )
+    concurrency: int = Field(default=32, description="Requests in flight at most.")
+    demo: bool = Field(default=False, description="Use the embedded demo store.")
+
+    @classmethod
+    def of(cls, source: Source) -> "SourceBucket":
+        """The resource that the configuration of a source describes."""
+        return cls(
+            bucket=source.bucket,
+            endpoint_url=source.endpoint_url,
+            region_name=source.region,
+            profile_name=source.profile,
+            use_unsigned_session=source.anonymous,
+            role_arn=source.role_arn,
+            external_id=source.external_id,
+            requester_pays=source.requester_pays,
+            addressing_style=source.addressing_style,
+            concurrency=source.concurrency,
+            demo=source.demo,
+        )
+
+    def connection(self, now: datetime) -> Connection:
+        """How to reach the bucket; the demo store shows what it holds at `now`."""
+        endpoint_url, access_key, secret_key = self.endpoint_url, None, None
+        if self.demo:
+            server = demo_server()
+            server.show(now.astimezone(UTC).date())
+            endpoint_url, access_key, secret_key = server.endpoint_url, ACCESS_KEY, SECRET_KEY
+        return Connection(
+            bucket=self.bucket,
+            endpoint_url=endpoint_url,
+            region=self.region_name,
+            profile=self.profile_name,
+            role_arn=self.role_arn,
+            external_id=self.external_id,
+            anonymous=self.use_unsigned_session,
+            requester_pays=self.requester_pays,
+            addressing_style=self.addressing_style,
+            access_key=access_key,
+            secret_key=secret_key,
+            max_in_flight=self.concurrency,
+        )
+
+    def lister(self, now: datetime, stop: Event | None = None) -> BucketLister:
+        """The pages of the bucket."""
+        return BucketLister(self.connection(now), stop=stop)
+
+
+class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where results are kept."""
+
+    root: str = Field(description="The folder of the results.")
+
+    def open(self) -> LocalStore:
+        """The store itself."""
+        return LocalStore(Path(self.root))
+
+
+class Clock(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The time; a fixed one for the demo and for tests."""
+
+    fixed: str | None = Field(default=None, description="An ISO 8601 time to stand still at.")
+
+    def now(self) -> datetime:
+        """The time, with its zone."""
+        return datetime.fromisoformat(self.fixed) if self.fixed else datetime.now(UTC)

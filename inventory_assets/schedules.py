@@ -1,0 +1,57 @@
+"""The daily schedule of a source: all its shards, in one run."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from inventory_assets.assets.shards import add_shards, discover_shards
+from inventory_assets.assets.source import SourceAssets
+from inventory_assets.scan import TooManyShards
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import (
+        UnresolvedAssetJobDefinition,
+    )
+
+
+def build_listing_job(assets: SourceAssets) -> "UnresolvedAssetJobDefinition":
+    """The job that lists; the schedule and the sensor start it, each for its own partitions."""
+    return dg.define_asset_job(
+        f"{assets.source.name}_listing",
+        selection=dg.AssetSelection.assets(assets.key("object_listing")),
+        partitions_def=assets.partitions.listing,
+        description=f"List shards of `{assets.source.bucket}`.",
+    )
+
+
+def build_daily_schedule(
+    assets: SourceAssets, job: "UnresolvedAssetJobDefinition"
+) -> dg.ScheduleDefinition:
+    """The schedule that looks for new prefixes, then lists all shards of today in one run."""
+
+    @dg.schedule(
+        name=f"{assets.source.name}_daily",
+        job=job,
+        cron_schedule=assets.source.schedule.cron,
+        execution_timezone=assets.source.schedule.timezone,
+        required_resource_keys=assets.resource_keys,
+        description=f"List every shard of `{assets.source.bucket}`, once a day, in one run.",
+    )
+    def daily(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        work = assets.at_work(context.resources, context.instance)
+        try:
+            added = add_shards(work, discover_shards(work), context.instance)
+        except TooManyShards as error:
+            if not work.shard_keys:
+                raise
+            # The remainder covers what has no shard: nothing is lost, only less parallel.
+            context.log.warning(f"no shards were added: {error}")
+            added = []
+        shard_keys = [*work.shard_keys, *added]
+        day = context.scheduled_execution_time.date()
+        yield dg.RunRequest(
+            run_key=day.isoformat(), tags=assets.partitions.range_tags(day, shard_keys)
+        )
+
+    return daily

@@ -1,0 +1,87 @@
+"""The sensors: one per source that finds new prefixes, and one that follows listings."""
+
+import json
+from datetime import date
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from inventory_assets.assets.shards import add_shards, discover_shards
+from inventory_assets.assets.source import SourceAssets, SourceAtWork
+from inventory_assets.inventory.discoveries import shard_key
+from inventory_assets.inventory.naming import REMAINDER
+from inventory_assets.inventory.snapshots import read_snapshot
+from inventory_assets.scan import Discovery
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import (
+        UnresolvedAssetJobDefinition,
+    )
+
+NEW_SHARDS_PER_TICK = 20
+"""Runs that one tick may start; further prefixes wait for the next."""
+
+
+def build_new_prefix_sensor(
+    assets: SourceAssets, job: "UnresolvedAssetJobDefinition"
+) -> dg.SensorDefinition:
+    """The sensor that gives new prefixes a shard, and lists just these.
+
+    Its cursor holds the shards that need no further attention. A tick that is repeated, or dies
+    half-way, asks for the same runs under the same run keys, and Dagster starts each once.
+    """
+
+    @dg.sensor(
+        name=f"{assets.source.name}_new_prefixes",
+        job=job,
+        minimum_interval_seconds=assets.source.schedule.sensor_interval_seconds,
+        required_resource_keys=assets.resource_keys,
+        description=f"Find new prefixes of `{assets.source.bucket}`, and list just these.",
+    )
+    def new_prefixes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        work = assets.at_work(context.resources, context.instance)
+        settled = set(json.loads(context.cursor) if context.cursor else work.shard_keys)
+        discovery = discover_shards(work)
+        today = work.now().astimezone(ZoneInfo(work.source.schedule.timezone)).date()
+        new = _new_prefixes(work, discovery, settled, today)
+        chosen = dict(list(new.items())[:NEW_SHARDS_PER_TICK])
+        if not chosen:
+            return dg.SkipReason(f"no new prefix among {len(discovery.prefixes)}")
+        # Nothing of this is lost if the tick dies here: the cursor is kept only afterwards.
+        found = Discovery(tuple(chosen.values()), discovery.key_order, discovery.requests)
+        add_shards(work, found, context.instance)
+        return dg.SensorResult(
+            run_requests=[
+                dg.RunRequest(
+                    run_key=f"{today}|{shard_key}",
+                    partition_key=assets.partitions.key(today, shard_key),
+                )
+                for shard_key in chosen
+            ],
+            cursor=json.dumps(sorted({*settled, *chosen, REMAINDER})),
+        )
+
+    return new_prefixes
+
+
+def build_following_sensor() -> dg.AutomationConditionSensorDefinition:
+    """The sensor that runs changes and manifests after the listings they follow; on by default."""
+    return dg.AutomationConditionSensorDefinition(
+        "follow_listings",
+        target=dg.AssetSelection.all(),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=30,
+    )
+
+
+def _new_prefixes(
+    work: SourceAtWork, discovery: Discovery, settled: set[str], today: date
+) -> dict[str, str]:
+    """The prefixes not settled yet and not listed today, by partition key, in order."""
+    new: dict[str, str] = {}
+    for prefix in discovery.prefixes:
+        key = shard_key(prefix, work.source.prefix)
+        if key not in settled and not read_snapshot(work.store, work.layout, today, prefix):
+            new[key] = prefix
+    return new

@@ -1,0 +1,121 @@
+"""A bucket in memory, behind the door of `BucketLister`, in any order and with any bad habit."""
+
+import threading
+from collections.abc import Iterable
+from enum import Enum, auto
+
+from inventory_assets.s3 import BucketLister, Cancelled, Connection, Page, PageRequest, Tally
+from inventory_assets_tests.listings import objects_of
+
+
+class Habit(Enum):
+    """What a bad store does."""
+
+    STUCK_TOKEN = auto()
+    ENDLESS_EMPTY_PAGES = auto()
+    GOES_BACKWARDS = auto()
+    IGNORES_START_AFTER = auto()
+    IGNORES_PREFIX = auto()
+    LISTS_TWICE = auto()
+    SHUFFLES_PAGES = auto()
+
+
+class ModelS3(BucketLister):
+    """Lists `keys` page by page.
+
+    Args:
+        keys: What the bucket holds.
+        page_size: Keys and common prefixes in a page at most, whatever is asked for.
+        in_directory_order: List as a file system would: `a/` with all its content stands where the
+            name `a` stands among its siblings, and StartAfter compares in that order as well.
+        habit: A bad habit, or None.
+        empty_pages: Empty pages before each page that holds something.
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[str],
+        page_size: int = 3,
+        *,
+        in_directory_order: bool = False,
+        habit: Habit | None = None,
+        empty_pages: int = 0,
+    ) -> None:
+        self.connection = Connection("model")
+        self.server = "Model"
+        self.stop = threading.Event()
+        self.requests: list[PageRequest] = []
+        self._page_size = page_size
+        self._habit = habit
+        self._empty_pages = empty_pages
+        self._rank = _directory_rank if in_directory_order else _byte_rank
+        self._keys = sorted(set(keys), key=self._rank)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        if self.stop.is_set():
+            raise Cancelled
+        tally.sent()
+        self.requests.append(request)
+        size = min(self._page_size, request.max_keys)
+        at, _, empties = (request.token or "0:0").partition(":")
+        start, empty_before = int(at), int(empties)
+        if self._habit is Habit.ENDLESS_EMPTY_PAGES:
+            return Page(objects_of([]), (), True, f"0:{empty_before + 1}")
+        if empty_before < self._empty_pages:
+            return Page(objects_of([]), (), True, f"{start}:{empty_before + 1}")
+        entries = self._entries(request)
+        if self._habit is Habit.GOES_BACKWARDS and start:
+            start -= 1
+        page = entries[start : start + size]
+        end = start + size
+        if self._habit is Habit.LISTS_TWICE:
+            page = page[:1] + page
+        if self._habit is Habit.SHUFFLES_PAGES:
+            page = page[::-1]
+        token = f"{end}:0" if end < len(entries) else None
+        if self._habit is Habit.STUCK_TOKEN and token:
+            token = f"{size}:0"
+        return Page(
+            objects_of(name for name, is_folder in page if not is_folder),
+            tuple(name for name, is_folder in page if is_folder),
+            token is not None,
+            token,
+        )
+
+    def _entries(self, request: PageRequest) -> list[tuple[str, bool]]:
+        """The keys and folders that the request selects, each with whether it is a folder."""
+        prefix = "" if self._habit is Habit.IGNORES_PREFIX else request.prefix
+        after = "" if self._habit is Habit.IGNORES_START_AFTER else request.start_after
+        if request.token:
+            # A real token remembers where the listing began; here the first request tells.
+            first = next(
+                other
+                for other in self.requests
+                if other.token is None
+                and (other.prefix, other.delimiter) == (request.prefix, request.delimiter)
+                and (not request.start_after or other.start_after == request.start_after)
+            )
+            after = first.start_after if after else ""
+        keys = [key for key in self._keys if key.startswith(prefix)]
+        keys = [key for key in keys if not after or self._rank(key) > self._rank(after)]
+        names = (_rolled_up(key, prefix, request.delimiter) for key in keys)
+        return list(dict.fromkeys(names))
+
+
+def _rolled_up(key: str, prefix: str, delimiter: str | None) -> tuple[str, bool]:
+    if delimiter:
+        folder, found, _ = key[len(prefix) :].partition(delimiter)
+        if found:
+            return prefix + folder + delimiter, True
+    return key, False
+
+
+def _byte_rank(key: str) -> list[bytes]:
+    return [key.encode()]
+
+
+def _directory_rank(key: str) -> list[bytes]:
+    return [name.encode() for name in key.split("/")]

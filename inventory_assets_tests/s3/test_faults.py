@@ -1,0 +1,369 @@
+import datetime as dt
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from inventory_assets.s3 import (
+    BucketLister,
+    Connection,
+    Fault,
+    Page,
+    PageRequest,
+    RetryPolicy,
+    S3Error,
+    Tally,
+    connection,
+)
+from inventory_assets.s3.errors import (
+    AccessDenied,
+    BucketNotFound,
+    CredentialsMissing,
+    CredentialsRefused,
+    RequestRejected,
+    RetriesExhausted,
+    TlsFailure,
+    UnsupportedBucket,
+)
+from inventory_assets.s3.faults import final_error
+from inventory_assets_tests.listings import Listed, render
+from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
+
+QUICK = RetryPolicy(attempts=4, base_seconds=0.001, cap_seconds=0.002)
+SECRET = "ss/SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS"
+GOOD = render([Listed("k")])
+
+pytestmark = pytest.mark.usefixtures("no_aws_environment")
+
+
+def to(url: str, **changes: object) -> Connection:
+    fields: dict[str, object] = {
+        "bucket": "ours",
+        "endpoint_url": url,
+        "access_key": "AKIATHEKEY",
+        "secret_key": SECRET,
+        "addressing_style": "path",
+    }
+    return Connection(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def server(no_aws_environment: None) -> Iterator[ScriptedServer]:  # noqa: ARG001
+    with ScriptedServer([]) as scripted:
+        yield scripted
+
+
+@pytest.fixture(scope="module")
+def lister(server: ScriptedServer) -> Iterator[BucketLister]:
+    opened = BucketLister(to(server.url), QUICK)
+    yield opened
+    opened.close()
+
+
+def list_once(where: Connection, tally: Tally | None = None) -> Page:
+    return BucketLister(where, QUICK).page(PageRequest(), tally or Tally())
+
+
+def refusal_of(lister: BucketLister | Connection, tally: Tally | None = None) -> S3Error:
+    """The error that listing ends with; it tells where, holds no secret, and is one line."""
+    if isinstance(lister, Connection):
+        lister = BucketLister(lister, QUICK)
+    with pytest.raises(S3Error) as caught:
+        lister.page(PageRequest(), tally or Tally())
+    message = str(caught.value)
+    assert "ours" in message
+    assert SECRET not in message + repr(caught.value)
+    assert message.isprintable()
+    return caught.value
+
+
+def answer_with(code: str, status: int = 400, message: str = "scripted") -> Answer:
+    return Answer(status, error_document(code, message))
+
+
+PASSING = {
+    "SlowDown": (answer_with("SlowDown", 503), Fault.THROTTLED),
+    "503 without a body": (Answer(503), Fault.THROTTLED),
+    "503 with HTML": (Answer(503, b"<html><h1>busy</h1>"), Fault.THROTTLED),
+    "429": (Answer(429, b"easy"), Fault.THROTTLED),
+    "SlowDown in a 200": (answer_with("SlowDown", 200), Fault.THROTTLED),
+    "500": (answer_with("InternalError", 500), Fault.SERVER_ERROR),
+    "502 with HTML": (Answer(502, b"<html>bad gateway</html>"), Fault.SERVER_ERROR),
+    "InternalError in a 200": (answer_with("InternalError", 200), Fault.SERVER_ERROR),
+    "RequestTimeout": (answer_with("RequestTimeout", 400), Fault.TIMED_OUT),
+    "reset": (Answer(reset=True), Fault.RESET),
+    "closed without an answer": (Answer(raw=b""), Fault.RESET),
+    "no HTTP": (Answer(raw=b"\x16\x03\x01 hello\r\n\r\n"), Fault.RESET),
+    "body cut off": (Answer(200, GOOD, sent=100), Fault.RESET),
+    "body not sent": (Answer(200, GOOD, sent=0), Fault.RESET),
+    "garbage": (Answer(200, b"\x00\xff garbage"), Fault.MALFORMED),
+    "empty": (Answer(200, b""), Fault.MALFORMED),
+    "HTML": (Answer(200, b"<html>welcome to the hotel</html>"), Fault.MALFORMED),
+    "half a document": (Answer(200, GOOD[:200]), Fault.MALFORMED),
+}
+
+
+@pytest.mark.parametrize("trouble", PASSING)
+def test_what_can_pass_is_retried_and_counted_by_its_kind(
+    trouble: str, server: ScriptedServer, lister: BucketLister
+) -> None:
+    answer, fault = PASSING[trouble]
+    tally = Tally()
+    server.script(answer, answer, Answer(200, GOOD))
+    page = lister.page(PageRequest(), tally)
+    assert page.objects.column("key").to_pylist() == ["k"]
+    assert tally.faults == {fault: 2}
+    assert tally.requests == len(server.seen) == 3
+
+
+@pytest.mark.parametrize("trouble", PASSING)
+def test_what_does_not_pass_ends_after_the_allowed_attempts(
+    trouble: str, server: ScriptedServer, lister: BucketLister
+) -> None:
+    answer, fault = PASSING[trouble]
+    tally = Tally()
+    server.script(answer)
+    error = refusal_of(lister, tally)
+    assert isinstance(error, RetriesExhausted)
+    assert error.fault is fault
+    assert f"{fault} 4 times" in str(error)
+    assert tally.faults == {fault: QUICK.attempts}
+    assert tally.requests == len(server.seen) == QUICK.attempts
+
+
+LASTING = {
+    "AccessDenied": (answer_with("AccessDenied", 403), AccessDenied, "s3:ListBucket"),
+    "403 without a body": (Answer(403), AccessDenied, "s3:ListBucket"),
+    "AccessDenied in a 200": (answer_with("AccessDenied", 200), AccessDenied, "s3:ListBucket"),
+    "SignatureDoesNotMatch": (
+        answer_with("SignatureDoesNotMatch", 403),
+        CredentialsRefused,
+        "check the access key",
+    ),
+    "InvalidAccessKeyId": (
+        answer_with("InvalidAccessKeyId", 403),
+        CredentialsRefused,
+        "check the access key",
+    ),
+    "ExpiredToken": (answer_with("ExpiredToken", 400), CredentialsRefused, "expired"),
+    "RequestTimeTooSkewed": (answer_with("RequestTimeTooSkewed", 403), CredentialsRefused, "clock"),
+    "NoSuchBucket": (answer_with("NoSuchBucket", 404), BucketNotFound, "no such bucket"),
+    "AuthorizationHeaderMalformed": (
+        answer_with("AuthorizationHeaderMalformed", 400),
+        RequestRejected,
+        "region",
+    ),
+    "400": (answer_with("InvalidArgument", 400), RequestRejected, "InvalidArgument"),
+    "300": (Answer(300, b"choose"), RequestRejected, "400"),
+    "300 with a listing": (Answer(300, GOOD), RequestRejected, "400"),
+    "404 with HTML": (Answer(404, b"<html>not found</html>"), RequestRejected, "404"),
+}
+
+
+@pytest.mark.parametrize("trouble", LASTING)
+def test_what_cannot_pass_is_refused_at_once_and_says_what_to_do(
+    trouble: str, server: ScriptedServer, lister: BucketLister
+) -> None:
+    answer, kind, advice = LASTING[trouble]
+    tally = Tally()
+    server.script(answer)
+    error = refusal_of(lister, tally)
+    assert type(error) is kind
+    assert advice in str(error)
+    assert not tally.faults
+    assert tally.requests == len(server.seen) == 1
+
+
+def test_what_a_server_echoes_of_a_signature_is_not_repeated(
+    server: ScriptedServer, lister: BucketLister
+) -> None:
+    body = (
+        "<Error><Code>SignatureDoesNotMatch</Code><Message>no match</Message>"
+        f"<StringToSign>{SECRET}</StringToSign></Error>"
+    )
+    server.script(Answer(403, body.encode()))
+    assert isinstance(refusal_of(lister), CredentialsRefused)
+
+
+@pytest.mark.parametrize(("code", "status"), [("Odd", 400), ("SlowDown", 503)])
+def test_a_servers_words_become_one_harmless_line(
+    code: str, status: int, server: ScriptedServer, lister: BucketLister
+) -> None:
+    words = "line\n\x1b[31m" + "\u202e" + "long " * 1000
+    server.script(Answer(status, error_document(code, words.replace("\x1b", "\x85"))))
+    assert len(str(refusal_of(lister))) < 800
+
+
+def test_a_slow_answer_is_timed_out_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "READ_TIMEOUT_SECONDS", 0.2)
+    tally = Tally()
+    with ScriptedServer([Answer(200, GOOD, delay=1.0), Answer(200, GOOD)]) as server:
+        list_once(to(server.url), tally)
+    assert tally.faults == {Fault.TIMED_OUT: 1}
+
+
+def test_a_refused_port_is_told_apart() -> None:
+    with ScriptedServer([Answer()]) as server:
+        closed = server.url
+    tally = Tally()
+    error = refusal_of(to(closed), tally)
+    assert isinstance(error, RetriesExhausted)
+    assert tally.faults == {Fault.REFUSED: QUICK.attempts}
+
+
+def test_a_host_without_an_address_is_unreachable() -> None:
+    tally = Tally()
+    error = refusal_of(to("http://nonexistent.invalid:80"), tally)
+    assert isinstance(error, RetriesExhausted)
+    assert tally.faults == {Fault.UNREACHABLE: QUICK.attempts}
+
+
+def test_tls_to_a_port_that_speaks_plain_http_fails_at_once() -> None:
+    tally = Tally()
+    with ScriptedServer([Answer(200, GOOD)]) as server:
+        error = refusal_of(to(server.url.replace("http:", "https:")), tally)
+    assert isinstance(error, TlsFailure)
+    assert not tally.faults
+
+
+@pytest.fixture
+def self_signed(tmp_path: Path) -> Iterator[tuple[ScriptedServer, Path]]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    address = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.DNSName("127.0.0.1")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with ScriptedServer([Answer(200, GOOD)], tls=context) as server:
+        yield server, pem
+
+
+def test_a_self_signed_certificate_is_not_trusted(
+    self_signed: tuple[ScriptedServer, Path],
+) -> None:
+    tally = Tally()
+    error = refusal_of(to(self_signed[0].url), tally)
+    assert isinstance(error, TlsFailure)
+    assert "AWS_CA_BUNDLE" in str(error)
+    assert not tally.faults
+    assert not self_signed[0].seen
+
+
+def test_a_certificate_named_in_aws_ca_bundle_is_trusted(
+    self_signed: tuple[ScriptedServer, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, pem = self_signed
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(pem))
+    page = list_once(to(server.url.replace("127.0.0.1", "localhost")))
+    assert page.objects.num_rows == 1
+
+
+def test_a_directory_bucket_is_refused() -> None:
+    with pytest.raises(UnsupportedBucket, match="directory buckets"):
+        BucketLister(Connection("ours--use1-az4--x-s3"))
+
+
+def test_without_credentials_a_listing_says_how_to_give_them() -> None:
+    with ScriptedServer([Answer(200, GOOD)]) as server:
+        error = refusal_of(to(server.url, access_key=None, secret_key=None))
+    assert isinstance(error, CredentialsMissing)
+    assert "anonymous" in str(error)
+    assert not server.seen
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"profile": "nobody"},
+        {"profile": "nobody", "role_arn": "arn:aws:iam::123456789012:role/reader"},
+        {"role_arn": "arn:aws:iam::123456789012:role/reader"},
+    ],
+)
+def test_a_missing_profile_and_a_role_without_a_base_are_missing_credentials(
+    changes: dict[str, object],
+) -> None:
+    where = to("http://127.0.0.1:1", access_key=None, secret_key=None, **changes)
+    with pytest.raises(CredentialsMissing, match=r"nobody|assume"):
+        BucketLister(where)
+
+
+def test_half_a_key_pair_is_a_missing_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATHEKEY")
+    with pytest.raises(CredentialsMissing, match="AWS_SECRET_ACCESS_KEY"):
+        list_once(to("http://127.0.0.1:1", access_key=None, secret_key=None))
+
+
+@pytest.mark.parametrize("changes", [{"region": "no such region"}, {"endpoint_url": "ftp//x"}])
+def test_what_botocore_will_not_open_is_named_as_a_setting(changes: dict[str, object]) -> None:
+    with pytest.raises(RequestRejected, match="ours"):
+        BucketLister(to("http://127.0.0.1:1", **changes))
+
+
+def test_a_bucket_name_that_botocore_will_not_send_is_rejected() -> None:
+    with pytest.raises(RequestRejected):
+        list_once(to("http://127.0.0.1:1", bucket="not a bucket"))
+
+
+def test_a_role_that_may_not_be_assumed_is_not_mistaken_for_a_forbidden_listing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATHEKEY")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    denied = (
+        "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>"
+        "<Message>not authorized to perform sts:AssumeRole</Message></Error></ErrorResponse>"
+    )
+    with ScriptedServer([Answer(403, denied.encode())]) as sts:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        role = "arn:aws:iam::123456789012:role/reader"
+        where = to("http://127.0.0.1:1", access_key=None, secret_key=None, role_arn=role)
+        error = refusal_of(where)
+    assert type(error) is CredentialsRefused
+    assert role in str(error)
+    assert "s3:ListBucket" not in str(error)
+
+
+def test_an_assumed_role_signs_with_its_temporary_credentials(
+    moto_server: str, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATHEKEY")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto_server)
+    server.script(Answer(200, GOOD))
+    role = "arn:aws:iam::123456789012:role/reader"
+    list_once(to(server.url, access_key=None, secret_key=None, role_arn=role, external_id="42"))
+    headers = server.seen[0].headers
+    assert "Credential=ASIA" in headers["authorization"]
+    assert headers["x-amz-security-token"]
+
+
+def test_secrets_do_not_show_in_a_connection() -> None:
+    where = to("http://127.0.0.1:1")
+    assert SECRET not in f"{where} {where!r} {where.where}"
+    assert "AKIATHEKEY" not in repr(where)
+
+
+def test_an_unknown_error_without_a_message_is_still_told() -> None:
+    error = final_error(ClientError({"Error": {}}, "ListObjectsV2"), Connection("ours"))
+    assert type(error) is RequestRejected

@@ -1,0 +1,287 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qs, urlsplit
+
+import boto3
+import pytest
+from botocore.config import Config
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_assets.s3 import (
+    BucketLister,
+    Cancelled,
+    Connection,
+    Fault,
+    PageRequest,
+    RetryPolicy,
+    Tally,
+)
+from inventory_assets_tests.listings import Listed, render
+from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
+
+GOOD = Answer(200, render([Listed("k")]), {"Server": "AmazonS3"})
+BUSY = Answer(503, error_document("SlowDown"))
+PATIENT = RetryPolicy(attempts=8, base_seconds=60, cap_seconds=60)
+
+pytestmark = pytest.mark.usefixtures("no_aws_environment")
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer([GOOD]) as scripted:
+        yield scripted
+
+
+def lister_for(
+    url: str,
+    *,
+    retry: RetryPolicy | None = None,
+    requester_pays: bool = False,
+    anonymous: bool = False,
+    max_in_flight: int = 32,
+) -> BucketLister:
+    return BucketLister(
+        Connection(
+            "ours",
+            url,
+            access_key=None if anonymous else "AKIATHEKEY",
+            secret_key=None if anonymous else "s" * 40,
+            addressing_style="path",
+            requester_pays=requester_pays,
+            anonymous=anonymous,
+            max_in_flight=max_in_flight,
+        ),
+        retry,
+    )
+
+
+def asked(server: ScriptedServer) -> dict[str, str]:
+    """The query of the only request that the server saw."""
+    (seen,) = server.seen
+    assert urlsplit(seen.path).path == "/ours"
+    query = parse_qs(urlsplit(seen.path).query, keep_blank_values=True)
+    return {name: value for name, (value,) in query.items()}
+
+
+def test_the_smallest_request_asks_for_a_whole_page_url_encoded(server: ScriptedServer) -> None:
+    lister_for(server.url).page(PageRequest(), Tally())
+    assert asked(server) == {"list-type": "2", "encoding-type": "url", "max-keys": "1000"}
+
+
+def test_every_part_of_a_request_arrives_byte_for_byte(server: ScriptedServer) -> None:
+    request = PageRequest("a +%2B&=\0/\U0010ffff", "a +\n#?é", None, "/", 7)
+    lister_for(server.url).page(request, Tally())
+    assert asked(server) == {
+        "list-type": "2",
+        "encoding-type": "url",
+        "max-keys": "7",
+        "prefix": "a +%2B&=\0/\U0010ffff",
+        "start-after": "a +\n#?é",
+        "delimiter": "/",
+    }
+
+
+def test_a_token_takes_the_place_of_start_after(server: ScriptedServer) -> None:
+    lister_for(server.url).page(PageRequest("p/", "p/a", "1/t+o=="), Tally())
+    assert asked(server)["continuation-token"] == "1/t+o=="
+    assert "start-after" not in asked(server)
+
+
+def test_requests_are_signed(server: ScriptedServer) -> None:
+    lister_for(server.url).page(PageRequest(), Tally())
+    assert "Credential=AKIATHEKEY/" in server.seen[0].headers["authorization"]
+    assert "x-amz-request-payer" not in server.seen[0].headers
+
+
+def test_an_anonymous_request_carries_no_signature(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATHEKEY")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s" * 40)
+    lister_for(server.url, anonymous=True).page(PageRequest(), Tally())
+    assert not {"authorization", "x-amz-security-token"} & set(server.seen[0].headers)
+    assert "X-Amz" not in server.seen[0].path
+
+
+def test_requester_pays_is_said_in_a_header(server: ScriptedServer) -> None:
+    lister_for(server.url, requester_pays=True).page(PageRequest(), Tally())
+    assert server.seen[0].headers["x-amz-request-payer"] == "requester"
+
+
+def test_the_make_of_the_store_is_remembered(server: ScriptedServer) -> None:
+    lister = lister_for(server.url)
+    assert lister.server is None
+    lister.page(PageRequest(), Tally())
+    assert (lister.server or "").endswith("AmazonS3")
+
+
+def test_the_tally_counts_requests_and_bytes(server: ScriptedServer) -> None:
+    lister, tally = lister_for(server.url, retry=RetryPolicy(3, 0, 0)), Tally()
+    server.script(BUSY, GOOD)
+    lister.page(PageRequest(), tally)
+    lister.page(PageRequest(), tally)
+    assert tally.requests == 3
+    assert tally.response_bytes == 2 * len(GOOD.body)
+    assert tally.faults == {Fault.THROTTLED: 1}
+
+
+def test_a_stop_set_before_sends_nothing(server: ScriptedServer) -> None:
+    lister, tally = lister_for(server.url), Tally()
+    lister.stop.set()
+    with pytest.raises(Cancelled):
+        lister.page(PageRequest(), tally)
+    assert not server.seen
+    assert tally.requests == 0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_a_stop_ends_a_backoff_within_a_second(server: ScriptedServer) -> None:
+    server.script(BUSY)
+    lister, tally = lister_for(server.url, retry=PATIENT), Tally()
+    with ThreadPoolExecutor(1) as pool:
+        page = pool.submit(lister.page, PageRequest(), tally)
+        until(lambda: bool(tally.faults))
+        stopped = time.monotonic()
+        lister.stop.set()
+        with pytest.raises(Cancelled):
+            page.result(timeout=10)
+    assert time.monotonic() - stopped < 1
+    assert len(server.seen) == 1
+
+
+def test_a_stop_keeps_those_that_wait_for_their_turn_from_sending(server: ScriptedServer) -> None:
+    server.script(Answer(200, GOOD.body, delay=0.3))
+    lister, tally = lister_for(server.url, max_in_flight=1), Tally()
+    with ThreadPoolExecutor(4) as pool:
+        pages = [pool.submit(lister.page, PageRequest(), tally) for _ in range(4)]
+        until(lambda: bool(server.seen))
+        lister.stop.set()
+        cancelled = [isinstance(page.exception(timeout=10), Cancelled) for page in pages]
+    assert sum(cancelled) == 3
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_no_more_requests_are_in_flight_than_allowed(server: ScriptedServer, limit: int) -> None:
+    server.script(*[Answer(200, GOOD.body, delay=0.01)] * 20, BUSY, GOOD)
+    lister = lister_for(server.url, retry=RetryPolicy(3, 0, 0), max_in_flight=limit)
+    with ThreadPoolExecutor(12) as pool:
+        for page in [pool.submit(lister.page, PageRequest(), Tally()) for _ in range(24)]:
+            assert page.result(timeout=10).objects.num_rows == 1
+    assert server.most_at_once == limit
+
+
+def test_a_failed_request_gives_its_place_in_flight_back(server: ScriptedServer) -> None:
+    server.script(*[Answer(200, b"junk")] * 5, GOOD)
+    lister = lister_for(server.url, retry=RetryPolicy(6, 0, 0), max_in_flight=1)
+    assert lister.page(PageRequest(), Tally()).objects.num_rows == 1
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_a_delay_is_full_jitter_below_a_doubling_bound_and_the_cap(
+    failures: int, chance: float
+) -> None:
+    policy = RetryPolicy(base_seconds=0.1, cap_seconds=20)
+    bound = min(20, 0.1 * 2**failures) if failures < 100 else 20
+    assert policy.delay(failures, chance) == pytest.approx(chance * bound)
+
+
+def test_waits_before_retries_follow_the_policy(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.script(BUSY, BUSY, BUSY, GOOD)
+    lister = lister_for(server.url, retry=RetryPolicy(4, 1, 3))
+    waited: list[float | None] = []
+
+    def wait(seconds: float | None = None) -> bool:
+        waited.append(seconds)
+        return False
+
+    monkeypatch.setattr(lister.stop, "wait", wait)
+    monkeypatch.setattr("random.random", lambda: 0.5)
+    lister.page(PageRequest(), Tally())
+    assert waited == [1.0, 1.5, 1.5]
+
+
+HOSTILE_KEYS = [
+    "..",
+    "../up",
+    ".",
+    "/",
+    "//",
+    "/lead",
+    "a",
+    "a b",
+    "a+b",
+    "a%2Bb",
+    "a%",
+    "a&b<c>d",
+    "a\"b'c",
+    "a\nb",
+    "a\rb",
+    "a\tb",
+    "a\x01b",
+    "a\x7fb",
+    "a/../b",
+    "a//b",
+    "é",
+    "e\u0301",
+    "\U0001f984",
+    "\uffff",
+    "\U0010ffff",
+    "x" * 1024,
+]
+
+
+def test_hostile_keys_of_a_real_server_arrive_byte_for_byte(moto_server: str) -> None:
+    client = boto3.client(
+        "s3",
+        endpoint_url=moto_server,
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    client.create_bucket(Bucket="hostile")
+    for key in HOSTILE_KEYS:
+        client.put_object(Bucket="hostile", Key=key, Body=key.encode())
+    connection = Connection(
+        "hostile", moto_server, access_key="any", secret_key="any", addressing_style="path"
+    )
+    lister, tally = BucketLister(connection), Tally()
+    found: list[dict[str, object]] = []
+    token: str | None = None
+    while True:
+        page = lister.page(PageRequest(token=token, max_keys=5), tally)
+        found += page.objects.to_pylist()
+        token = page.next_token
+        if not page.is_truncated:
+            break
+    assert [row["key"] for row in found] == sorted(HOSTILE_KEYS)
+    assert [row["size"] for row in found] == [len(key.encode()) for key in sorted(HOSTILE_KEYS)]
+    assert tally.requests == -(-len(HOSTILE_KEYS) // 5)
+    assert not tally.faults
+
+
+def test_a_tally_is_safe_to_share() -> None:
+    tally, together = Tally(), threading.Barrier(4)
+
+    def count() -> None:
+        together.wait()
+        for _ in range(300):
+            tally.sent()
+            tally.failed(Fault.RESET)
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(count) for _ in range(4)]:
+            done.result()
+    assert (tally.requests, tally.faults) == (1200, {Fault.RESET: 1200})

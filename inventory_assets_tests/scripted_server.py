@@ -1,0 +1,153 @@
+"""An HTTP server on 127.0.0.1 that answers from a script, misbehaving as told."""
+
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One scripted answer.
+
+    Attributes:
+        status: The HTTP status.
+        body: The body.
+        headers: Headers besides Content-Length.
+        sent: Bytes of the body that are sent before the connection is closed; None for all.
+        delay: Seconds to wait first.
+        reset: Reset the connection instead of answering.
+        raw: Bytes sent instead of any HTTP.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    sent: int | None = None
+    delay: float = 0.0
+    reset: bool = False
+    raw: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request as it arrived; header names in lower case."""
+
+    path: str
+    headers: Mapping[str, str]
+
+
+def error_document(code: str, message: str = "scripted") -> bytes:
+    """An S3 error document."""
+    return f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+
+
+class ScriptedServer:
+    """Answers each request with the next of `answers`; the last of them answers all the rest.
+
+    Attributes:
+        url: Where it listens.
+        seen: The requests, as they arrived.
+        most_at_once: The most requests that were being answered at one moment.
+    """
+
+    def __init__(self, answers: Iterable[Answer], tls: ssl.SSLContext | None = None) -> None:
+        self.seen: list[Seen] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._answers = list(answers)
+        self._lock = threading.Lock()
+        scripted = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                scripted._answer(self)
+
+            def do_POST(self) -> None:
+                scripted._answer(self)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                """Tests need no log."""
+
+        self._server = _QuietServer(("127.0.0.1", 0), Handler)
+        if tls:
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def script(self, *answers: Answer) -> None:
+        """Begin a new script."""
+        with self._lock:
+            self.seen.clear()
+            self.most_at_once = 0
+            self._answers = list(answers)
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        with self._lock:
+            headers = {name.lower(): value for name, value in handler.headers.items()}
+            self.seen.append(Seen(handler.path, headers))
+            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            handler.rfile.read(int(headers.get("content-length", 0)))
+            time.sleep(answer.delay)
+            _send(handler, answer)
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+
+class _QuietServer(ThreadingHTTPServer):
+    # A client that gave up is no news; a handler that sleeps must not hold up the end of a test.
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A connection that the client closed early is what the test wanted."""
+
+
+def _send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
+    if answer.reset:
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        handler.connection.close()
+        handler.close_connection = True
+        return
+    if answer.raw is not None:
+        handler.wfile.write(answer.raw)
+        handler.close_connection = True
+        return
+    handler.send_response(answer.status)
+    for name, value in answer.headers.items():
+        handler.send_header(name, value)
+    handler.send_header("Content-Length", str(len(answer.body)))
+    handler.end_headers()
+    handler.wfile.write(answer.body[: answer.sent])
+    if answer.sent is not None:
+        handler.close_connection = True
