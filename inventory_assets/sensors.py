@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from inventory_assets.assets.shards import add_shards, discover_shards
+from inventory_assets.assets.shards import discover_shards, keep_shards
 from inventory_assets.assets.source import SourceAssets, SourceAtWork
 from inventory_assets.inventory.discoveries import shard_key
 from inventory_assets.inventory.naming import REMAINDER
@@ -48,10 +48,11 @@ def build_new_prefix_sensor(
         chosen = dict(list(new.items())[:NEW_SHARDS_PER_TICK])
         if not chosen:
             return dg.SkipReason(f"no new prefix among {len(discovery.prefixes)}")
-        # Nothing of this is lost if the tick dies here: the cursor is kept only afterwards.
         found = Discovery(tuple(chosen.values()), discovery.key_order, discovery.requests)
-        add_shards(work, found, context.instance)
         return dg.SensorResult(
+            dynamic_partitions_requests=[
+                assets.partitions.shards.build_add_request(keep_shards(work, found))
+            ],
             run_requests=[
                 dg.RunRequest(
                     run_key=f"{today}|{shard_key}",

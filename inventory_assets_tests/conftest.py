@@ -1,11 +1,16 @@
 """Fixtures that several rooms' tests share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 
+import boto3
 import pytest
+from botocore.config import Config
 from hypothesis import settings
 from moto.server import ThreadedMotoServer
+
+from inventory_assets.s3 import Connection
 
 settings.register_profile("local", max_examples=60, deadline=None)
 settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, database=None)
@@ -20,6 +25,32 @@ def moto_server() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def moto_bucket(moto_server: str) -> Callable[[Iterable[str]], Connection]:
+    """Makes a new bucket that holds empty objects under the keys given; no key may hold a newline,
+    as moto cannot route it."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=moto_server,
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    numbers = count()
+
+    def make(keys: Iterable[str]) -> Connection:
+        bucket = f"bucket-{next(numbers)}"
+        client.create_bucket(Bucket=bucket)
+        for key in keys:
+            client.put_object(Bucket=bucket, Key=key)
+        return Connection(
+            bucket, moto_server, access_key="any", secret_key="any", addressing_style="path"
+        )
+
+    return make
 
 
 @pytest.fixture(scope="module")

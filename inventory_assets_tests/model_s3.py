@@ -60,24 +60,23 @@ class ModelS3(BucketLister):
         tally.sent()
         self.requests.append(request)
         size = min(self._page_size, request.max_keys)
-        at, _, empties = (request.token or "0:0").partition(":")
+        # Like a real one, a token remembers where the listing began.
+        at, empties, after = (request.token or f"0:0:{request.start_after}").split(":", 2)
         start, empty_before = int(at), int(empties)
-        if self._habit is Habit.ENDLESS_EMPTY_PAGES:
-            return Page(objects_of([]), (), True, f"0:{empty_before + 1}")
-        if empty_before < self._empty_pages:
-            return Page(objects_of([]), (), True, f"{start}:{empty_before + 1}")
-        entries = self._entries(request)
+        if self._habit is Habit.ENDLESS_EMPTY_PAGES or empty_before < self._empty_pages:
+            return Page(objects_of([]), (), True, f"{start}:{empty_before + 1}:{after}")
+        entries = self._entries(request, after)
+        end = start + size
         if self._habit is Habit.GOES_BACKWARDS and start:
             start -= 1
-        page = entries[start : start + size]
-        end = start + size
+        page = entries[start:end]
         if self._habit is Habit.LISTS_TWICE:
             page = page[:1] + page
         if self._habit is Habit.SHUFFLES_PAGES:
             page = page[::-1]
-        token = f"{end}:0" if end < len(entries) else None
+        token = f"{end}:0:{after}" if end < len(entries) else None
         if self._habit is Habit.STUCK_TOKEN and token:
-            token = f"{size}:0"
+            token = f"{size}:0:{after}"
         return Page(
             objects_of(name for name, is_folder in page if not is_folder),
             tuple(name for name, is_folder in page if is_folder),
@@ -85,20 +84,11 @@ class ModelS3(BucketLister):
             token,
         )
 
-    def _entries(self, request: PageRequest) -> list[tuple[str, bool]]:
+    def _entries(self, request: PageRequest, after: str) -> list[tuple[str, bool]]:
         """The keys and folders that the request selects, each with whether it is a folder."""
         prefix = "" if self._habit is Habit.IGNORES_PREFIX else request.prefix
-        after = "" if self._habit is Habit.IGNORES_START_AFTER else request.start_after
-        if request.token:
-            # A real token remembers where the listing began; here the first request tells.
-            first = next(
-                other
-                for other in self.requests
-                if other.token is None
-                and (other.prefix, other.delimiter) == (request.prefix, request.delimiter)
-                and (not request.start_after or other.start_after == request.start_after)
-            )
-            after = first.start_after if after else ""
+        if self._habit is Habit.IGNORES_START_AFTER:
+            after = ""
         keys = [key for key in self._keys if key.startswith(prefix)]
         keys = [key for key in keys if not after or self._rank(key) > self._rank(after)]
         names = (_rolled_up(key, prefix, request.delimiter) for key in keys)

@@ -70,15 +70,20 @@ def discover_shards(work: SourceAtWork) -> Discovery:
         lister.close()
 
 
-def add_shards(work: SourceAtWork, discovery: Discovery, instance: dg.DagsterInstance) -> list[str]:
-    """Record a discovery and add the partitions that are new, the remainder always among them."""
+def keep_shards(work: SourceAtWork, discovery: Discovery) -> list[str]:
+    """Record a discovery; return the shards that are new, the remainder always among the first."""
     keep_discovery(work.store, work.layout, discovery, work.now())
     prefixes = [work.source.prefix, *discovery.prefixes]
     keys = [shard_key(prefix, work.source.prefix) for prefix in prefixes]
-    added = [key for key in keys if key not in work.shard_keys]
-    if added:
-        instance.add_dynamic_partitions(work.assets.partitions.shards_name, added)
-    return added
+    return [key for key in keys if key not in work.shard_keys]
+
+
+def add_shards(work: SourceAtWork, discovery: Discovery, instance: dg.DagsterInstance) -> list[str]:
+    """Record a discovery and add the partitions that are new."""
+    new = keep_shards(work, discovery)
+    if new:
+        instance.add_dynamic_partitions(work.assets.partitions.shards_name, new)
+    return new
 
 
 def _rows_under(work: SourceAtWork) -> RowsUnder:

@@ -1,10 +1,8 @@
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-import boto3
 import pytest
-from botocore.config import Config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -191,30 +189,15 @@ def test_a_stop_ends_the_walk() -> None:
 
 
 HOSTILE_KEYS = [
-    "..", "../up", "/", "//", "/lead", "a b", "a+b", "a%2Bb", "a&b<c>d", "a\"b'c", "a\nb", "a\rb",
+    "..", "../up", "/", "//", "/lead", "a b", "a+b", "a%2Bb", "a&b<c>d", "a\"b'c", "a\rb",
     "a\x01b", "a/../b", "a//b", "é", "\U0001f984/x", "\U0001f984/\x01", "z" * 1024, "y" * 1023,
 ]  # fmt: skip
 
 
 def test_a_real_server_is_walked_whole_over_hostile_keys(
-    moto_server: str,
+    moto_bucket: Callable[[Iterable[str]], Connection],
 ) -> None:
-    client = boto3.client(
-        "s3",
-        endpoint_url=moto_server,
-        region_name="us-east-1",
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
-        config=Config(s3={"addressing_style": "path"}),
-    )
-    client.create_bucket(Bucket="walked")
-    for key in HOSTILE_KEYS:
-        client.put_object(Bucket="walked", Key=key)
-    lister = BucketLister(
-        Connection(
-            "walked", moto_server, access_key="any", secret_key="any", addressing_style="path"
-        )
-    )
+    lister = BucketLister(moto_bucket(HOSTILE_KEYS))
     registered = ["a", "a/", "\U0001f984/", "z" * 1023, "/", "a+"]
     found: list[str] = []
     for prefix in ["", *registered]:

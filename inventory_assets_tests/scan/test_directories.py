@@ -1,0 +1,110 @@
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.s3 import Tally
+from inventory_assets.scan import (
+    DirectoryOrderWalk,
+    EvidenceLog,
+    KeysOutOfOrder,
+    RangeEvidence,
+    Shard,
+    cut_out,
+    directories,
+)
+from inventory_assets.scan.errors import KeyOutsideRequest, ListingStuck
+from inventory_assets_tests.model_s3 import Habit, ModelS3
+
+ALPHABET = "-/0a.\U0010ffff\0"
+keys_strategy = st.sets(st.text(ALPHABET, min_size=1, max_size=5), max_size=25)
+prefixes_strategy = st.lists(st.text(ALPHABET, max_size=3), max_size=5)
+
+
+def directory_store(keys: set[str] | list[str], page_size: int = 3, **more: Habit) -> ModelS3:
+    return ModelS3(keys, page_size, in_directory_order=True, habit=more.get("habit"))
+
+
+def walk_shard(lister: ModelS3, shard: Shard) -> tuple[list[str], list[RangeEvidence]]:
+    log = EvidenceLog(shard.ranges)
+    keys: list[str] = []
+    for objects in DirectoryOrderWalk(lister, shard, Tally(), log):
+        assert objects.num_rows
+        keys += objects.column("key").to_pylist()
+    return keys, log.closed
+
+
+@given(keys_strategy, prefixes_strategy, st.integers(1, 6))
+@settings(max_examples=150)
+def test_a_store_in_directory_order_is_listed_in_byte_order(
+    keys: set[str], some: list[str], page_size: int
+) -> None:
+    found: list[str] = []
+    for prefix in {"", *some}:
+        shard = cut_out(prefix, some)
+        lister = directory_store(keys, page_size)
+        listed, closed = walk_shard(lister, shard)
+        assert listed == sorted(key for key in keys if shard.covers(key))
+        assert tuple(evidence.key_range for evidence in closed) == shard.ranges
+        for evidence in closed:
+            inside = [key for key in listed if key in evidence.key_range]
+            assert evidence.rows == len(inside)
+            assert (evidence.first_key, evidence.last_key) == (
+                (inside[0], inside[-1]) if inside else (None, None)
+            )
+        assert sum(evidence.pages for evidence in closed) <= len(lister.requests)
+        assert not any(request.start_after for request in lister.requests)
+        found += listed
+    assert sorted(found) == sorted(keys)
+
+
+def test_the_orders_differ_where_the_test_above_says_so() -> None:
+    keys = ["a-b", "a.c", "a/x", "a0"]
+    store = directory_store(keys)
+    assert store._keys == ["a/x", "a-b", "a.c", "a0"]
+    assert walk_shard(store, cut_out("", []))[0] == keys
+
+
+def test_a_folder_that_is_a_shard_of_its_own_is_not_entered() -> None:
+    lister = directory_store([f"{letter}/{n}" for letter in "abc" for n in range(20)], 5)
+    keys, _ = walk_shard(lister, cut_out("", ["b/"]))
+    assert len(keys) == 40
+    assert "b/" not in [request.prefix for request in lister.requests]
+
+
+def test_folders_may_be_nested_deeper_than_python_calls() -> None:
+    depth = min(1023, sys.getrecursionlimit() + 20)
+    keys = ["/" * depth + "k", "/" * (depth - 5), "/a"]
+    assert walk_shard(directory_store(keys), cut_out("", []))[0] == sorted(keys)
+
+
+LETTERS = [f"p{letter}" for letter in "abcdefghijklm"]
+
+
+@pytest.mark.parametrize(
+    ("habit", "error"),
+    [
+        (Habit.STUCK_TOKEN, ListingStuck),
+        (Habit.ENDLESS_EMPTY_PAGES, ListingStuck),
+        (Habit.GOES_BACKWARDS, KeysOutOfOrder),
+        (Habit.LISTS_TWICE, KeysOutOfOrder),
+    ],
+)
+def test_a_store_with_a_bad_habit_is_caught(
+    habit: Habit, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directories, "MAX_EMPTY_PAGES", 20)
+    with pytest.raises(error, match="bucket 'model'"):
+        walk_shard(directory_store(LETTERS, habit=habit), cut_out("", []))
+
+
+@pytest.mark.parametrize("keys", [["a/x", "b"], ["a/"], ["b", "p/a"]])
+def test_a_store_that_ignores_the_prefix_is_caught(keys: list[str]) -> None:
+    with pytest.raises(KeyOutsideRequest):
+        walk_shard(directory_store(keys, habit=Habit.IGNORES_PREFIX), cut_out("", ["b"]))
+
+
+def test_a_store_in_byte_order_is_caught_where_a_page_ends_between_the_orders() -> None:
+    with pytest.raises(KeysOutOfOrder, match="neither"):
+        walk_shard(ModelS3(["a-b", "a/x"], page_size=1), cut_out("", []))
