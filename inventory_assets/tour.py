@@ -113,12 +113,11 @@ class _Day:
 
     def _tick_sensor(self) -> None:
         sensor = self._repository.get_sensor_def(f"{self._assets.source.name}_new_prefixes")
-        with (
-            dg.build_sensor_context(
-                self._instance, repository_def=self._repository, resources=self._resources()
-            ) as context,
-            dg.partition_loading_context(dynamic_partitions_store=self._instance),
-        ):
+        with dg.build_sensor_context(
+            instance_ref=self._instance.get_ref(),
+            repository_def=self._repository,
+            resources=self._resources(),
+        ) as context:
             tick = sensor.evaluate_tick(context)
         for addition in tick.dynamic_partitions_requests or []:
             self._instance.add_dynamic_partitions(
@@ -206,19 +205,24 @@ def _print_result(config: Config, yesterday: date, today: date) -> None:
     assets = SourceAssets(source)
     store = LocalStore(config.store)
     print("\nInventory          objects            bytes   shards   parts   requests")
-    for day in (yesterday, today):
-        manifest = read_manifest(store, assets.layout, day)
-        if manifest is None:
-            raise TourFailed(f"the manifest of {day} was not published")
+    manifests = [_published(store, assets, day) for day in (yesterday, today)]
+    for manifest in manifests:
         requests = sum(entry.requests for entry in manifest.shards)
         print(
             f"{manifest.day}   {manifest.rows:>13,}   {manifest.object_bytes:>14,}   "
             f"{len(manifest.shards):>6}   {len(manifest.parts):>5}   {requests:>8}"
         )
     print(f"\nChanges since {yesterday}")
-    for change, count in _changes(store, assets, manifest).items():
+    for change, count in _changes(store, assets, manifests[-1]).items():
         print(f"  {change:<13} {count:>6,}")
     _print_readers(store, assets, today)
+
+
+def _published(store: LocalStore, assets: SourceAssets, day: date) -> Manifest:
+    manifest = read_manifest(store, assets.layout, day)
+    if manifest is None:
+        raise TourFailed(f"the manifest of {day} was not published")
+    return manifest
 
 
 def _changes(store: LocalStore, assets: SourceAssets, manifest: Manifest) -> dict[Change, int]:

@@ -96,7 +96,7 @@ def follow_changed_listings() -> dg.AutomationCondition[Any]:
     return (
         dg.AutomationCondition.in_latest_time_window(FOLLOWED_WINDOW)
         & changed.since_last_handled()
-        #        & dg.AutomationCondition.all_deps_blocking_checks_passed() dg.AutomationCondition.all_deps_blocking_checks_passed()
+        & dg.AutomationCondition.all_deps_blocking_checks_passed()
         & ~dg.AutomationCondition.any_deps_missing()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()

@@ -20,8 +20,9 @@ LOOK_AHEAD = 4
 """Pages that one walk may hold or have on their way beyond the page at hand."""
 
 GAP_PROBE_KEYS = 10
-"""Keys asked for first where a range ends within the prefix: most gaps between shards are empty, and
-then one key beyond the gap is proof enough."""
+"""Keys asked for first where a range ends within the prefix.
+
+Most gaps between shards are empty, and one key beyond the gap is proof enough."""
 
 MAX_EMPTY_PAGES = 1000
 """Empty pages in a row that are taken for deleted keys still being skipped, and no loop."""
