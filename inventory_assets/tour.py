@@ -104,6 +104,8 @@ class _Day:
         evaluation = self._evaluate(None)
         if self._shard_keys():
             self._tick_sensor()
+        else:
+            self._run("discovery", "shards")
         self._tick_schedule()
         evaluation = self._evaluate(evaluation)
         for name in ("object_changes", "inventory_manifest"):
@@ -178,7 +180,9 @@ class _Day:
             raise_on_error=False,
         )
         events = result.get_asset_materialization_events()
-        of_what = printable(partition_key) if partition_key else f"{len(events)} partitions"
+        of_what = printable(partition_key or "") or f"{len(events)} partitions"
+        if name == "shards":
+            of_what = f"{len(self._shard_keys())} found"
         _say(why, f"{name}: {of_what} in {monotonic() - started:.1f} s")
         if not result.success:
             failures = [event.message for event in result.all_events if event.is_step_failure]

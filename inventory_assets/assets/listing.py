@@ -41,7 +41,6 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         specs=[
             dg.AssetSpec(
                 key,
-                deps=[assets.key("shards")],
                 skippable=True,
                 group_name=assets.source.name,
                 owners=OWNERS,

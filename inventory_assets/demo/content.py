@@ -1,6 +1,6 @@
 """What the demo bucket holds on a day: a pure function of the date, with no clock and no state.
 
-The keys are real: `key_names.txt` is a sample of file paths from the contents indices of the Debian
+The keys are real: `key_names.txt.zst` is a sample of file paths from the contents indices of the Debian
 distribution, with their skew (half lie under `usr/share/`), their depth, their spaces, plus signs
 and non-ASCII names. Sizes, dates, storage classes and changes are invented.
 
@@ -25,6 +25,8 @@ from functools import cache
 from importlib import resources
 from statistics import NormalDist
 from typing import Literal
+
+import zstandard
 
 CYCLE_DAYS = 100
 """From one creation of a key to the next: with every key in a phase of its own, 1 % a day."""
@@ -301,7 +303,8 @@ def _file_names() -> tuple[str, ...]:
 
 @cache
 def _key_names() -> tuple[str, ...]:
-    text = resources.files(__package__).joinpath("key_names.txt").read_text("utf-8")
+    data = resources.files(__package__).joinpath("key_names.txt.zst").read_bytes()
+    text = zstandard.decompress(data).decode()
     return tuple(text.removesuffix("\n").split("\n"))
 
 

@@ -50,11 +50,11 @@ def prefix_of(store: LocalStore, layout: Layout, key: str, source_prefix: str) -
         return source_prefix
     try:
         prefix = decode_prefix(key)
-    except UnicodeDecodeError:
+        if prefix is None:
+            data = store.read(layout.long_prefix(key))
+            prefix = str(json.loads(data)["prefix"]) if data else ""
+    except (ValueError, KeyError, TypeError):
         prefix = ""
-    if prefix is None:
-        data = store.read(layout.long_prefix(key))
-        prefix = str(json.loads(data)["prefix"]) if data else ""
     is_canonical = encode_prefix(prefix) == key
     if not prefix or not is_canonical or not prefix.startswith(source_prefix):
         raise UnknownShard(

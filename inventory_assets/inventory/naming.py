@@ -20,6 +20,7 @@ _PUNCTUATION = frozenset("/-_=+:.")
 _LETTERS = frozenset({"Lu", "Ll", "Lo", "Nd"})
 _HASH_MARK = "~"
 _HASH_DIGITS = 24
+_READABLE_BYTES = 80
 
 
 def encode_prefix(prefix: str) -> str:
@@ -47,7 +48,8 @@ def decode_prefix(partition_key: str) -> str | None:
 
 def file_stem(prefix: str) -> str:
     """A file name for a prefix: readable, in one folder, different even where case is folded."""
-    readable = encode_prefix(prefix).replace("/", "!")[:80].rstrip(".") or "all"
+    encoded = encode_prefix(prefix).replace("/", "!").encode()[:_READABLE_BYTES]
+    readable = encoded.decode(errors="ignore").rstrip(".") or "all"
     return f"{readable}-{sha256(prefix.encode()).hexdigest()[:16]}"
 
 

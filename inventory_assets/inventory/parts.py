@@ -12,6 +12,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.store import LocalStore
@@ -164,7 +165,8 @@ class _OpenPart:
         self.rows = 0
 
     def append(self, table: pa.Table) -> None:
-        self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        # One group: a page more than ROW_GROUP_ROWS must not leave a tiny group behind each.
+        self._writer.write_table(table, row_group_size=table.num_rows)
         self.rows += table.num_rows
         self._last_key = table.column("key")[-1].as_py()
         classes = table.group_by("storage_class").aggregate([("size", "sum"), ("size", "count")])
@@ -277,8 +279,15 @@ def count_records(store: LocalStore, parts: Sequence[Part], key_range: KeyRange)
 
 @contextmanager
 def _opened(store: LocalStore, part: Part) -> Iterator[pq.ParquetFile]:
-    with pq.ParquetFile(store.path(part.key)) as file:
-        yield file
+    path = store.path(part.key)
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptRecord(
+            f"{path} is missing or damaged ({error}); materialize object_listing again for the "
+            "shards of the dates that use it"
+        ) from None
 
 
 def _may_hold(file: pq.ParquetFile, group: int, ranges: Sequence[KeyRange]) -> bool:

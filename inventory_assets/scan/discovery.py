@@ -208,8 +208,8 @@ class _Discoverer:
                     after = key
                     continue
                 child = key[: len(prefix) + 1]
-                if children and child == children[-1]:
-                    after = ceiling(child)  # the short StartAfter let rare keys through
+                if children and child <= children[-1]:
+                    after = ceiling(children[-1])  # the short StartAfter let rare keys through
                     continue
                 children.append(child)
                 after = KeyRange(ceiling(child), ceiling(child)).start_after

@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import example, given
@@ -185,7 +185,7 @@ def test_taking_prefixes_out_takes_exactly_their_keys(
 def tiling(cuts: Iterable[str], whole: KeyRange) -> list[KeyRange]:
     inner = sorted({cut for cut in cuts if whole.after < cut < whole.until})
     bounds = [whole.after, *inner, whole.until]
-    return [KeyRange(*pair) for pair in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [KeyRange(*pair) for pair in pairwise(bounds)]
 
 
 LEFT, RIGHT = KeyRange("a", "f"), KeyRange("k", "p")

@@ -1,26 +1,15 @@
-"""The configuration file: which buckets to inventory, how and when, and where the results go.
-
-One TOML file, `inventory.toml`, is read at the edge of the program by `load_config` and handed
-down as frozen, typed values. All its mistakes are reported at once, each with its place and its
-remedy. Secrets have no place in the file, and no message repeats one.
-"""
+"""The tables and fields of the file, with their bounds, as frozen and strict models."""
 
 import datetime as dt
-import difflib
-import json
-import os
 import re
-import tomllib
 import zoneinfo
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import ErrorDetails, core_schema
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from inventory_assets.errors import InventoryError
+from inventory_assets.config.wording import NO_SECRETS, found, suggestion
 
 CONFIG_FILE = "inventory.toml"
 CONFIG_VARIABLE = "INVENTORY_CONFIG"
@@ -31,7 +20,7 @@ MAX_PREFIX_BYTES = (
 )
 
 # By field: the pattern its text has to match, an example, and the pattern in words.
-_FORMS = {
+FORMS = {
     "bucket": (
         r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$",
         "acme-logs",
@@ -55,27 +44,12 @@ _FORMS = {
         "2 to 1224 letters, digits and characters of '+=,.@:/_-'",
     ),
 }
-_TYPES = {
-    "bool_type": "true or false",
-    "date_type": "a date without a time and without quotes",
-    "string_type": "a text in quotes",
-}
-_NO_SECRETS = (
-    "secrets do not belong in the file; remove it, and use the environment or the AWS credential"
-    " chain (a profile, a role)"
-)
-_SECRET_NAME = re.compile(r"(?i)secret|passw|token|credential|(access|api|private)[_-]?key")
-_SECRET_TEXT = re.compile(r"(?s)://.*[@?]|A[KS]IA[A-Z0-9]{12}")
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
 
-class ConfigError(InventoryError):
-    """The configuration cannot be used; the message lists each mistake on a line of its own."""
-
-
 def _form(field: str) -> Any:
-    pattern, example, _ = _FORMS[field]
+    pattern, example, _ = FORMS[field]
     return Field(pattern=pattern, examples=[example])
 
 
@@ -125,7 +99,7 @@ class Schedule(_Table):
 
         if len(cron.split()) != 5 or not is_valid_cron_string(cron):
             raise ValueError(
-                f"found {_found(cron)}, expected the five fields of cron: minute, hour, day of"
+                f"found {found(cron)}, expected the five fields of cron: minute, hour, day of"
                 f' month, month, day of week; write for example cron = "{DEFAULT_CRON}"'
             )
         return cron
@@ -134,9 +108,9 @@ class Schedule(_Table):
     @classmethod
     def _timezone_is_known(cls, timezone: str) -> str:
         if timezone != "UTC" and timezone not in (known := zoneinfo.available_timezones()):
-            remedy = _suggestion(timezone, known) or 'write for example timezone = "UTC"'
+            remedy = suggestion(timezone, known) or 'write for example timezone = "UTC"'
             raise ValueError(
-                f"found {_found(timezone)}, expected the name of an IANA time zone; {remedy}"
+                f"found {found(timezone)}, expected the name of an IANA time zone; {remedy}"
             )
         return timezone
 
@@ -196,7 +170,7 @@ class SourceTable(_Table):
             expected = "a bucket name without '..' that is not an IP address; correct the name"
         else:
             return bucket
-        raise ValueError(f"found {_found(bucket)}, expected {expected}")
+        raise ValueError(f"found {found(bucket)}, expected {expected}")
 
     @field_validator("prefix")
     @classmethod
@@ -212,7 +186,7 @@ class SourceTable(_Table):
     @classmethod
     def _endpoint_holds_no_secret(cls, url: object) -> object:
         if isinstance(url, str) and "@" in url:
-            raise ValueError(f"found a user name or password, expected none; {_NO_SECRETS}")
+            raise ValueError(f"found a user name or password, expected none; {NO_SECRETS}")
         return url
 
     @field_validator("endpoint_url")
@@ -251,7 +225,7 @@ class Source(SourceTable):
     """Whether this is the embedded demo, which no file can say of a source."""
 
 
-class _File(_Table):
+class ConfigFile(_Table):
     """What to inventory, how and when, and where the results go."""
 
     model_config = ConfigDict(title=CONFIG_FILE)
@@ -268,16 +242,16 @@ class _File(_Table):
     @classmethod
     def _store_is_a_local_folder(cls, store: str) -> str:
         if "://" in store:
-            found, why = (
+            what, why = (
                 f"the address {store.partition('://')[0]}://...",
                 "this version writes results to a local folder",
             )
         elif not store.strip() or store.startswith("~") or "\0" in store:
-            found, why = _found(store), "one that is not empty and not in '~'"
+            what, why = found(store), "one that is not empty and not in '~'"
         else:
             return store
         raise ValueError(
-            f"found {found}, expected the path of a folder: {why};"
+            f"found {what}, expected the path of a folder: {why};"
             f' write for example store = "{DEFAULT_STORE}"'
         )
 
@@ -289,154 +263,3 @@ class Config(_Table):
     """The absolute path of the folder for results."""
     sources: Mapping[str, Source]
     """The sources by name, in the order of the file."""
-
-
-def load_config(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
-    """Read the configuration file; raise ConfigError with all its mistakes.
-
-    The file is `path`; without it, the one that INVENTORY_CONFIG names in `environ`; without that,
-    `inventory.toml` in the working directory. Where that does not exist, the embedded demo is
-    returned.
-    """
-    if path is None and (named := environ.get(CONFIG_VARIABLE)):
-        path = Path(named)
-    if path is None:
-        path = Path(CONFIG_FILE)
-        if not (path.exists() or path.is_symlink()):
-            demo = Source(name="demo", demo=True, bucket="demo-bucket", shards=Shards(depth=2))
-            return Config(store=Path(DEFAULT_STORE).absolute(), sources={"demo": demo})
-    document = _parse(path)
-    mistakes = []
-    try:
-        file = _File.model_validate(document)
-    except ValidationError as error:
-        mistakes = [f"{path}: {_mistake(detail)}" for detail in error.errors(include_url=False)]
-    if mistakes:  # raised out here, where no cause is attached that holds the file's values
-        raise ConfigError("\n".join(mistakes))
-    sources = {name: Source(name=name, **dict(table)) for name, table in file.sources.items()}
-    return Config(store=path.absolute().parent / file.store, sources=sources)
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of the configuration file, for editors."""
-    schema = _File.model_json_schema(schema_generator=_EditorSchema)
-    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
-
-
-class _EditorSchema(GenerateJsonSchema):
-    """JSON Schema without null, which TOML does not have: an absent field is left out."""
-
-    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        if schema.get("default", ...) is None:
-            return self.generate_inner(schema["schema"])
-        return super().default_schema(schema)
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    text = ""
-    try:
-        text = path.read_text("utf-8-sig")  # some editors put a byte order mark first
-        return tomllib.loads(text)
-    except FileNotFoundError:
-        problem = f"found no such file, expected one; create it, or correct {CONFIG_VARIABLE}"
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror}), expected a file that this user may read"
-    except UnicodeDecodeError as error:
-        problem = f"found byte {error.start} not to be UTF-8, expected UTF-8 text; save it as UTF-8"
-    except ValueError as error:  # TOMLDecodeError, or what int() says of an endless number
-        last_line, last_column = text.count("\n") + 1, len(text) - text.rfind("\n")
-        end = f"line {last_line}, column {last_column}, the end)"
-        place = str(error).replace("end of document)", end)
-        problem = f"found a mistake in the TOML: {place}; correct the file there"
-    raise ConfigError(f"{path}: {problem}")
-
-
-def _mistake(error: ErrorDetails) -> str:
-    """Say in one line where a mistake is, what was found, what is expected and what to do."""
-    kind, value, context = error["type"], error["input"], error.get("ctx", {})
-    path = [str(part) for part in error["loc"]]
-    where = ".".join(
-        part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part)
-        for part in path
-        if part != "[key]"
-    )
-    field, known = path[-1], _TABLES.get((len(path), *path[2:-1]), _File).model_fields
-    if _SECRET_NAME.search(field) and (kind == "extra_forbidden" or not isinstance(value, dict)):
-        return f"{where}: {_NO_SECRETS}"
-    if kind == "extra_forbidden":
-        return f"{where}: found an unknown field; {_advice(field, known)}"
-    if kind == "value_error":
-        return f"{where}: {context['error']}"
-    if kind in {"dict_type", "model_type"}:
-        # What stands in a table's place may be anything, a secret too, so it is not shown.
-        return f"{where}: found no table, expected one; write [{where}] and its fields below it"
-    if field == "[key]":
-        return (
-            f"{where}: found {_found(value)}, expected a name of 1 to 40 lower-case letters, digits"
-            " and '_' that starts with a letter, as assets are named for it; rename the source"
-        )
-    if field == "sources":
-        return f"{where}: found no source, expected one or more; add a table [sources.<name>]"
-    info = known[field]
-    bounds = [
-        str(getattr(item, end))
-        for end in ("ge", "le")
-        for item in info.metadata
-        if hasattr(item, end)
-    ]
-    if kind in _TYPES:
-        expected = _TYPES[kind]
-    elif bounds:
-        expected = f"a whole number from {' to '.join(bounds)}{' up' * (len(bounds) == 1)}"
-    else:
-        expected = context["expected"] if kind == "literal_error" else _FORMS[field][2]
-    example = info.examples[0] if info.examples else info.default
-    sample = str(example) if isinstance(example, dt.date) else json.dumps(example)
-    found = "nothing" if kind == "missing" else _found(value)
-    return f"{where}: found {found}, expected {expected}; write for example {field} = {sample}"
-
-
-# By the length of a field's path, and what stands in it between the source's name and the field.
-_TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
-    (3,): SourceTable,
-    (4, "shards"): Shards,
-    (4, "schedule"): Schedule,
-}
-
-
-def _advice(field: str, known: Iterable[str]) -> str:
-    """Say what to do about a field that its table does not know."""
-    if field in _File.model_fields:
-        return "it belongs at the top of the file, above the first table"
-    for (_, *inner), table in _TABLES.items():
-        if field in table.model_fields:
-            return f"it belongs in [{'.'.join(['sources.<name>', *map(str, inner)])}]"
-    return _suggestion(field, known) or f"remove it, or use one of {', '.join(known)}"
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else ""
-
-
-def _found(value: object) -> str:
-    """Name a value of the file, with its type; what may be a secret is not shown."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return f"the number {value}"
-        case str() if _SECRET_TEXT.search(value):
-            return "a text that may hold a secret (not shown)"
-        case str():
-            return (
-                f"the text {value!r}" if len(value) <= 80 else f"a text of {len(value)} characters"
-            )
-        case dt.datetime():
-            return f"the date and time {value}"
-        case dt.date():
-            return f"the date {value}"
-    return "a table" if isinstance(value, dict) else "a list or a time"

@@ -1,0 +1,82 @@
+"""Say in plain words what pydantic found wrong with the file."""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterable
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from inventory_assets.config.tables import FORMS, ConfigFile, Schedule, Shards, SourceTable
+from inventory_assets.config.wording import NO_SECRETS, found, suggestion
+
+_SECRET_NAME = re.compile(r"(?i)secret|passw|token|credential|(access|api|private)[_-]?key")
+_TYPES = {
+    "bool_type": "true or false",
+    "date_type": "a date without a time and without quotes",
+    "string_type": "a text in quotes",
+}
+
+
+def describe_mistake(error: ErrorDetails) -> str:
+    """Say in one line where a mistake is, what was found, what is expected and what to do."""
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    path = [str(part) for part in error["loc"]]
+    where = ".".join(
+        part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part)
+        for part in path
+        if part != "[key]"
+    )
+    field, known = path[-1], _TABLES.get((len(path), *path[2:-1]), ConfigFile).model_fields
+    if _SECRET_NAME.search(field) and (kind == "extra_forbidden" or not isinstance(value, dict)):
+        return f"{where}: {NO_SECRETS}"
+    if kind == "extra_forbidden":
+        return f"{where}: found an unknown field; {_advice(field, known)}"
+    if kind == "value_error":
+        return f"{where}: {context['error']}"
+    if kind in {"dict_type", "model_type"}:
+        # What stands in a table's place may be anything, a secret too, so it is not shown.
+        return f"{where}: found no table, expected one; write [{where}] and its fields below it"
+    if field == "[key]":
+        return (
+            f"{where}: found {found(value)}, expected a name of 1 to 40 lower-case letters, digits"
+            " and '_' that starts with a letter, as assets are named for it; rename the source"
+        )
+    if field == "sources":
+        return f"{where}: found no source, expected one or more; add a table [sources.<name>]"
+    info = known[field]
+    bounds = [
+        str(getattr(item, end))
+        for end in ("ge", "le")
+        for item in info.metadata
+        if hasattr(item, end)
+    ]
+    if kind in _TYPES:
+        expected = _TYPES[kind]
+    elif bounds:
+        expected = f"a whole number from {' to '.join(bounds)}{' up' * (len(bounds) == 1)}"
+    else:
+        expected = context["expected"] if kind == "literal_error" else FORMS[field][2]
+    example = info.examples[0] if info.examples else info.default
+    sample = str(example) if isinstance(example, dt.date) else json.dumps(example)
+    what = "nothing" if kind == "missing" else found(value)
+    return f"{where}: found {what}, expected {expected}; write for example {field} = {sample}"
+
+
+# By the length of a field's path, and what stands in it between the source's name and the field.
+_TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
+    (3,): SourceTable,
+    (4, "shards"): Shards,
+    (4, "schedule"): Schedule,
+}
+
+
+def _advice(field: str, known: Iterable[str]) -> str:
+    """Say what to do about a field that its table does not know."""
+    if field in ConfigFile.model_fields:
+        return "it belongs at the top of the file, above the first table"
+    for (_, *inner), table in _TABLES.items():
+        if field in table.model_fields:
+            return f"it belongs in [{'.'.join(['sources.<name>', *map(str, inner)])}]"
+    return suggestion(field, known) or f"remove it, or use one of {', '.join(known)}"

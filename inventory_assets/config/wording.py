@@ -1,0 +1,38 @@
+"""The words in which mistakes are told, and what is never repeated in them."""
+
+import datetime as dt
+import difflib
+import re
+from collections.abc import Iterable
+
+NO_SECRETS = (
+    "secrets do not belong in the file; remove it, and use the environment or the AWS credential"
+    " chain (a profile, a role)"
+)
+_SECRET_TEXT = re.compile(r"(?s)://.*[@?]|A[KS]IA[A-Z0-9]{12}")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Ask whether the closest of the known names was meant; empty where none is close."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else ""
+
+
+def found(value: object) -> str:
+    """Name a value of the file, with its type; what may be a secret is not shown."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return f"the number {value}"
+        case str() if _SECRET_TEXT.search(value):
+            return "a text that may hold a secret (not shown)"
+        case str():
+            return (
+                f"the text {value!r}" if len(value) <= 80 else f"a text of {len(value)} characters"
+            )
+        case dt.datetime():
+            return f"the date and time {value}"
+        case dt.date():
+            return f"the date {value}"
+    return "a table" if isinstance(value, dict) else "a list or a time"
