@@ -1,7 +1,7 @@
 """The sensors: one per source that finds new prefixes, and one that follows listings."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -10,7 +10,6 @@ import dagster as dg
 from inventory_assets.assets.shards import discover_shards, keep_shards
 from inventory_assets.assets.source import SourceAssets, SourceAtWork
 from inventory_assets.inventory.discoveries import shard_key
-from inventory_assets.inventory.naming import REMAINDER
 from inventory_assets.inventory.snapshots import read_snapshot
 from inventory_assets.scan import Discovery
 
@@ -41,6 +40,11 @@ def build_new_prefix_sensor(
     )
     def new_prefixes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         work = assets.at_work(context.resources, context.instance)
+        if not work.shard_keys:
+            # All prefixes would be new, each with a run of its own: that is the schedule's work.
+            return dg.SkipReason(
+                "no shards are known yet; materialize `shards`, or let the daily schedule begin"
+            )
         settled = set(json.loads(context.cursor) if context.cursor else work.shard_keys)
         discovery = discover_shards(work)
         today = work.now().astimezone(ZoneInfo(work.source.schedule.timezone)).date()
@@ -48,11 +52,11 @@ def build_new_prefix_sensor(
         chosen = dict(list(new.items())[:NEW_SHARDS_PER_TICK])
         if not chosen:
             return dg.SkipReason(f"no new prefix among {len(discovery.prefixes)}")
-        found = Discovery(tuple(chosen.values()), discovery.key_order, discovery.requests)
+        added = [key for key in keep_shards(work, discovery) if key in chosen]
         return dg.SensorResult(
-            dynamic_partitions_requests=[
-                assets.partitions.shards.build_add_request(keep_shards(work, found))
-            ],
+            dynamic_partitions_requests=(
+                [assets.partitions.shards.build_add_request(added)] if added else []
+            ),
             run_requests=[
                 dg.RunRequest(
                     run_key=f"{today}|{shard_key}",
@@ -60,7 +64,7 @@ def build_new_prefix_sensor(
                 )
                 for shard_key in chosen
             ],
-            cursor=json.dumps(sorted({*settled, *chosen, REMAINDER})),
+            cursor=json.dumps(sorted({*settled, *chosen})),
         )
 
     return new_prefixes
@@ -79,10 +83,16 @@ def build_following_sensor() -> dg.AutomationConditionSensorDefinition:
 def _new_prefixes(
     work: SourceAtWork, discovery: Discovery, settled: set[str], today: date
 ) -> dict[str, str]:
-    """The prefixes not settled yet and not listed today, by partition key, in order."""
+    """The prefixes not settled yet, by partition key, in order.
+
+    A prefix that was listed today or yesterday became a shard in another way.
+    """
     new: dict[str, str] = {}
     for prefix in discovery.prefixes:
         key = shard_key(prefix, work.source.prefix)
-        if key not in settled and not read_snapshot(work.store, work.layout, today, prefix):
+        if key not in settled and not any(
+            read_snapshot(work.store, work.layout, day, prefix)
+            for day in (today, today - timedelta(days=1))
+        ):
             new[key] = prefix
     return new

@@ -1,8 +1,8 @@
 """What the demo bucket holds on a day: a pure function of the date, with no clock and no state.
 
-The keys are real: `key_names.txt.zst` is a sample of file paths from the contents indices of the Debian
-distribution, with their skew (half lie under `usr/share/`), their depth, their spaces, plus signs
-and non-ASCII names. Sizes, dates, storage classes and changes are invented.
+The keys are real: `key_names.txt.zst` is a sample of file paths from the contents indices of the
+Debian distribution, with their skew (half lie under `usr/share/`), their depth, their spaces, plus
+signs and non-ASCII names. Sizes, dates, storage classes and changes are invented.
 
 Nothing is remembered from one day to the next, and yet an object that no event befell is the same
 in every field on both. That is so because time, for each key, is cut into cycles of `CYCLE_DAYS`

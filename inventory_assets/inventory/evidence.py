@@ -43,11 +43,8 @@ def broken_rules(snapshot: Snapshot) -> list[str]:
 
 def judge_files(store: LocalStore, snapshot: Snapshot) -> tuple[Verdict, ...]:
     """What the Parquet files say: they are hashed, and every key is read again."""
-    differing = files_that_differ(store, snapshot.parts)
-    differing += [
-        part.key
-        for part in snapshot.parts
-        if part.key not in differing and (_md5(store.path(part.key)) != part.md5)
+    differing = files_that_differ(store, snapshot.parts) or [
+        part.key for part in snapshot.parts if _md5(store.path(part.key)) != part.md5
     ]
     if differing:
         return (Verdict("files are as published", f"{differing[0]} is missing or was altered"),)
