@@ -1,6 +1,7 @@
 """The `inventory` command: the demo, and listing a bucket without Dagster."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -25,8 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"inventory: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("inventory: stopped; nothing was left that looks finished", file=sys.stderr)
-        return INTERRUPTED
+        message = "inventory: stopped; nothing was left that looks finished"
+        print(message, file=sys.stderr, flush=True)
+        # A usual exit would wait for the requests under way, however long the store takes.
+        os._exit(INTERRUPTED)
     return result
 
 

@@ -20,7 +20,6 @@ def build_listing_job(assets: SourceAssets) -> "UnresolvedAssetJobDefinition":
     return dg.define_asset_job(
         f"{assets.source.name}_listing",
         selection=dg.AssetSelection.assets(assets.key("object_listing")),
-        partitions_def=assets.partitions.listing,
         description=f"List shards of `{assets.source.bucket}`.",
     )
 

@@ -45,7 +45,7 @@ def build_new_prefix_sensor(
             return dg.SkipReason(
                 "no shards are known yet; materialize `shards`, or let the daily schedule begin"
             )
-        settled = set(json.loads(context.cursor) if context.cursor else work.shard_keys)
+        settled = _settled(context.cursor, work)
         discovery = discover_shards(work)
         today = work.now().astimezone(ZoneInfo(work.source.schedule.timezone)).date()
         new = _new_prefixes(work, discovery, settled, today)
@@ -78,6 +78,14 @@ def build_following_sensor() -> dg.AutomationConditionSensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=30,
     )
+
+
+def _settled(cursor: str | None, work: SourceAtWork) -> set[str]:
+    """The shards of the cursor; without one that can be read, all that are known."""
+    try:
+        return set(json.loads(cursor or ""))
+    except (ValueError, TypeError):
+        return set(work.shard_keys)
 
 
 def _new_prefixes(

@@ -11,6 +11,13 @@ from hypothesis import settings
 from moto.server import ThreadedMotoServer
 
 from inventory_assets.s3 import Connection
+from inventory_assets_tests.external_servers import (
+    Account,
+    Endpoint,
+    Ministack,
+    MotoEndpoint,
+    SeaweedFS,
+)
 
 settings.register_profile("local", max_examples=60, deadline=None)
 settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, database=None)
@@ -65,3 +72,34 @@ def no_aws_environment() -> Iterator[None]:
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("NO_PROXY", "*")
         yield
+
+
+@pytest.fixture(scope="session")
+def moto(moto_server: str) -> Endpoint:
+    return MotoEndpoint(moto_server, Account("any", "any"))
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    with Ministack(tmp_path_factory.mktemp("ministack"), checks_access=True) as server:
+        yield server.endpoint
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    with SeaweedFS(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server.endpoint
+
+
+@pytest.fixture(
+    params=[
+        "moto",
+        # One server of a kind is enough: its tests run on one worker.
+        pytest.param("ministack", marks=pytest.mark.xdist_group("ministack")),
+        pytest.param("seaweedfs", marks=pytest.mark.xdist_group("seaweedfs")),
+    ]
+)
+def endpoint(request: pytest.FixtureRequest) -> Endpoint:
+    """Each S3 server in turn."""
+    found: Endpoint = request.getfixturevalue(request.param)
+    return found

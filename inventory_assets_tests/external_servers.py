@@ -54,10 +54,18 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server listens, and an account that may do everything there."""
+    """Where a server listens, and an account that may do everything there.
+
+    Attributes:
+        url: Where it listens.
+        account: Who may do everything.
+        keeps_folders: It stores keys by folder and file name: no segment may be empty, `.`, `..`,
+            or longer than 255 bytes, `a/` is no object, and `a/1` is listed before `a-b`.
+    """
 
     url: str
     account: Account
+    keeps_folders: bool = False
 
     def connection(self, bucket: str, max_in_flight: int = 32) -> Connection:
         return Connection(
@@ -99,6 +107,18 @@ class Endpoint:
         shares = [requests[number::connections] for number in range(connections)]
         with ThreadPoolExecutor(connections) as pool:
             list(pool.map(send, shares))
+
+
+class MotoEndpoint(Endpoint):
+    """A moto server of this process: HTTP takes it milliseconds an object, and knows no newline."""
+
+    def put(self, bucket: str, objects: Mapping[str, bytes], connections: int = 4) -> None:  # noqa: ARG002
+        from moto.core import DEFAULT_ACCOUNT_ID
+        from moto.s3.models import s3_backends
+
+        backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        for key, body in objects.items():
+            backend.put_object(bucket, key, body)
 
 
 class RawClient:
@@ -148,6 +168,7 @@ class ServerProcess(ABC):
     """
 
     port_count = 1
+    keeps_folders = False
     stop_signal = signal.SIGTERM
 
     def __init__(self, folder: Path) -> None:
@@ -170,7 +191,7 @@ class ServerProcess(ABC):
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(f"http://{HOST}:{self._ports[0]}", self.account)
+        return Endpoint(f"http://{HOST}:{self._ports[0]}", self.account, self.keeps_folders)
 
     def start(self) -> None:
         """Start, and wait until requests are answered."""
@@ -236,11 +257,15 @@ class Ministack(ServerProcess):
     Args:
         folder: Where the data lies.
         checks_access: Refuse unknown keys, wrong secrets, and users without a policy.
+        keeps_data: Write every object to the disk, so that it outlives a restart.
     """
 
-    def __init__(self, folder: Path, *, checks_access: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, checks_access: bool = False, keeps_data: bool = False
+    ) -> None:
         super().__init__(folder)
         self._checks_access = checks_access
+        self._keeps_data = keeps_data
 
     def command(self, ports: list[int]) -> list[str]:  # noqa: ARG002
         return [sys.executable, "-m", "ministack"]
@@ -256,9 +281,9 @@ class Ministack(ServerProcess):
             "LOG_LEVEL": "ERROR",
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
-            "S3_PERSIST": "1",
+            "S3_PERSIST": str(int(self._keeps_data)),
             "S3_DATA_DIR": str(self.folder / "s3"),
-            "PERSIST_STATE": "1",
+            "PERSIST_STATE": str(int(self._keeps_data)),
             "STATE_DIR": str(self.folder / "state"),
             "AUTH": "true" if self._checks_access else "false",
         }
@@ -271,6 +296,7 @@ class SeaweedFS(ServerProcess):
     """SeaweedFS: keys in directory order."""
 
     port_count = 8
+    keeps_folders = True
     # SIGTERM takes 15 seconds; what was written a second ago outlives SIGKILL as well.
     stop_signal = signal.SIGKILL
 
@@ -308,7 +334,7 @@ class SeaweedFS(ServerProcess):
             "-filer",
             f"-filer.port={where['filer']}",
             f"-filer.port.grpc={where['filer.grpc']}",
-            f"-filer.localSocket={self.folder}/f.sock",
+            "-filer.localSocket=f.sock",
             "-s3",
             f"-s3.port={where['s3']}",
             f"-s3.port.grpc={where['s3.grpc']}",
@@ -316,7 +342,7 @@ class SeaweedFS(ServerProcess):
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
             "-s3.autoCreateBucket=false",
-            f"-s3.localSocket={self.folder}/s.sock",
+            "-s3.localSocket=s.sock",
         ]
 
     def is_ready(self) -> bool:

@@ -90,17 +90,26 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
 
 def follow_changed_listings() -> dg.AutomationCondition[Any]:
     """Run when a listing's data version changes, and its blocking checks passed."""
-    changed = dg.AutomationCondition.any_deps_match(
-        dg.AutomationCondition.data_version_changed()
-    ).with_label("listing_changed")
     return (
         dg.AutomationCondition.in_latest_time_window(FOLLOWED_WINDOW)
-        & changed.since_last_handled()
+        & listing_changed_since_last_request()
         & dg.AutomationCondition.all_deps_blocking_checks_passed()
         & ~dg.AutomationCondition.any_deps_missing()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
     ).with_label("follow_changed_listings")
+
+
+def listing_changed_since_last_request() -> dg.AutomationCondition[Any]:
+    """Whether a listing's data version changed, until a later tick has seen it requested.
+
+    Dagster's `since_last_handled` forgets a change that arrives in the tick after a request, or
+    while the run that was requested before it is still under way.
+    """
+    changed = dg.AutomationCondition.any_deps_match(
+        dg.AutomationCondition.data_version_changed()
+    ).with_label("listing_changed")
+    return changed.since(dg.AutomationCondition.newly_requested() & ~changed)
 
 
 def _compare(work: SourceAtWork, partition_key: str) -> Changes:

@@ -7,7 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from inventory_assets.assets.changes import FOLLOWED_WINDOW
+from inventory_assets.assets.changes import (
+    FOLLOWED_WINDOW,
+    listing_changed_since_last_request,
+)
 from inventory_assets.assets.metadata import RECORD_COLUMNS, manifest_metadata
 from inventory_assets.assets.source import (
     OWNERS,
@@ -152,12 +155,9 @@ def _follow_any_shard() -> dg.AutomationCondition[Any]:
     It must not wait for all shards to be materialized: a shard added today is missing on every
     past date, for ever. Whether a date is complete, the asset itself knows.
     """
-    changed = dg.AutomationCondition.any_deps_match(
-        dg.AutomationCondition.data_version_changed()
-    ).with_label("any_shard_changed")
     return (
         dg.AutomationCondition.in_latest_time_window(FOLLOWED_WINDOW)
-        & changed.since_last_handled()
+        & listing_changed_since_last_request()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
     ).with_label("follow_any_shard")

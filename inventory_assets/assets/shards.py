@@ -8,6 +8,7 @@ import dagster as dg
 from inventory_assets.assets.metadata import prefixes_table
 from inventory_assets.assets.source import OWNERS, SourceAssets, SourceAtWork
 from inventory_assets.inventory.discoveries import keep_discovery, shard_key
+from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.parts import count_records
 from inventory_assets.scan import Discovery, KeyOrder, KeyRange, ShardBounds, discover
@@ -34,7 +35,7 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
         discovery = discover_shards(work)
         added = add_shards(work, discovery, context.instance)
         known = dict.fromkeys([*work.shard_keys, *added])
-        prefixes = {key: work.prefix(key) for key in known}
+        prefixes = {key: _prefix_shown(work, key) for key in known}
         return dg.MaterializeResult(
             data_version=dg.DataVersion(sha256("\n".join(known).encode()).hexdigest()[:32]),
             metadata={
@@ -47,6 +48,13 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
         )
 
     return shards
+
+
+def _prefix_shown(work: SourceAtWork, shard_key: str) -> str:
+    try:
+        return work.prefix(shard_key)
+    except UnknownShard:
+        return "(none that is known here; delete this partition)"
 
 
 def discover_shards(work: SourceAtWork) -> Discovery:

@@ -18,6 +18,7 @@ from inventory_assets.inventory.parts import ROW_GROUP_ROWS, Part, PartWriter, r
 from inventory_assets.inventory.records import to_records
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.s3 import BucketLister, Tally
+from inventory_assets.s3.pages import MAX_KEYS
 from inventory_assets.scan import (
     DirectoryOrderWalk,
     EvidenceLog,
@@ -29,11 +30,14 @@ from inventory_assets.scan import (
     ShardBounds,
     discover,
 )
+from inventory_assets.scan.discovery import LEVEL_PAGES
 
 PIECES_AT_ONCE = 8
 """Pieces listed at the same time; each holds a row group and a few pages in memory."""
 
-_BOUNDS = ShardBounds(depth=1, max_shards=10_000)
+_BOUNDS = ShardBounds(depth=1, max_shards=LEVEL_PAGES * MAX_KEYS)
+"""Nobody can raise a bound here: as many pieces as discovery finds in a level it lists whole."""
+
 _WORK = ".inventory-unfinished"
 
 
@@ -81,6 +85,7 @@ def list_into_folder(lister: BucketLister, prefix: str, folder: Path) -> FolderL
             else:
                 parts = _list_pieces(lister, prefix, discovery.prefixes, store, layout, tally)
         except KeysOutOfOrder:
+            lister.stop.clear()  # it ended the other pieces; the listing goes on
             parts = _list_in_directory_order(lister, prefix, store, layout, tally)
         parts = _join_small(store, layout, parts)
         files = tuple(folder / f"part-{number:05}.parquet" for number in range(len(parts)))
@@ -112,13 +117,16 @@ def _list_pieces(
         walk = KeyOrderWalk(lister, prefix, ranges, tally, EvidenceLog(ranges))
         return _write(walk, store, layout)
 
-    with ThreadPoolExecutor(PIECES_AT_ONCE, thread_name_prefix="piece") as pool:
-        try:
-            return [part for parts in pool.map(list_piece, sorted(pieces)) for part in parts]
-        except BaseException:
-            lister.stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    pool = ThreadPoolExecutor(PIECES_AT_ONCE, thread_name_prefix="piece")
+    try:
+        parts = [part for parts in pool.map(list_piece, sorted(pieces)) for part in parts]
+    except BaseException as error:
+        lister.stop.set()
+        # Who interrupts does not want to wait for a store that does not answer.
+        pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
+        raise
+    pool.shutdown()
+    return parts
 
 
 def _list_in_directory_order(

@@ -51,7 +51,7 @@ def test_a_damaged_record_of_a_long_prefix_makes_its_key_unknown(
 def test_a_key_that_stands_for_nothing_here_is_refused_with_advice(
     store: LocalStore, key: str
 ) -> None:
-    with pytest.raises(UnknownShard, match="stands for no prefix under 'logs/'.* `shards`"):
+    with pytest.raises(UnknownShard, match=r"stands for no prefix under 'logs/'.* `shards`"):
         prefix_of(store, LAYOUT, key, "logs/")
 
 

@@ -75,9 +75,7 @@ def test_each_broken_rule_is_found(
 
 
 def test_a_broken_rule_says_where(snapshot: Snapshot) -> None:
-    assert broken_rules(with_evidence(snapshot, 0, rows=9)) == [
-        "counts add up: 11 seen, 4 written"
-    ]
+    assert broken_rules(with_evidence(snapshot, 0, rows=9)) == ["counts add up: 11 seen, 4 written"]
 
 
 def file_faults(store: LocalStore, snapshot: Snapshot) -> dict[str, str]:

@@ -1,5 +1,6 @@
 import re
 import unicodedata
+from itertools import product
 
 import pytest
 from hypothesis import assume, example, given
@@ -126,3 +127,9 @@ def test_a_file_stem_is_one_safe_short_file_name(prefix: str) -> None:
 
 def test_the_empty_prefix_has_a_file_name_too() -> None:
     assert file_stem("").startswith("all-")
+
+
+def test_file_names_of_many_like_prefixes_are_distinct() -> None:
+    alike = ["x" * 300 + str(n) for n in range(2000)]
+    alike += ["".join(pair) for pair in product("aA", repeat=8)]
+    assert len({file_stem(prefix).casefold() for prefix in alike}) == len(alike)

@@ -199,7 +199,9 @@ def test_row_groups_outside_the_ranges_are_not_read(
     groups: list[int] = []
     plain = pq.ParquetFile.iter_batches
 
-    def iter_batches(file: pq.ParquetFile, size: int, row_groups: list[int], columns: None) -> object:
+    def iter_batches(
+        file: pq.ParquetFile, size: int, row_groups: list[int], columns: None
+    ) -> object:
         groups.extend(row_groups)
         return plain(file, size, row_groups, columns=columns)
 

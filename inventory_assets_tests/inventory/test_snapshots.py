@@ -113,7 +113,7 @@ def test_a_damaged_file_is_named_with_what_to_do(store: LocalStore, damage: Any)
 def test_a_damaged_file_is_found_among_those_of_a_date(store: LocalStore, damage: bytes) -> None:
     published(store)
     store.publish(LAYOUT.snapshot(DAY, "x/"), damage)
-    with pytest.raises(CorruptRecord, match="x!-.* is damaged"):
+    with pytest.raises(CorruptRecord, match=r"x!-.* is damaged"):
         read_snapshots(store, LAYOUT, DAY)
 
 

@@ -92,20 +92,20 @@ def test_an_absolute_key_stays_inside(store: LocalStore) -> None:
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = LocalStore(tmp_path / "file" / "store")
-    with pytest.raises(StoreError, match="cannot write to the store at .*file/store"):
+    with pytest.raises(StoreError, match=r"cannot write to the store at .*file/store"):
         store.publish("x", b"")
 
 
 def test_a_place_that_cannot_be_written_is_named(store: LocalStore) -> None:
     store.publish("x", b"")
-    with pytest.raises(StoreError, match="cannot publish .*x/y"):
+    with pytest.raises(StoreError, match=r"cannot publish .*x/y"):
         store.publish("x/y", b"")
     assert files(store) == ["x"]
 
 
 def test_a_folder_in_a_files_place_cannot_be_read(store: LocalStore) -> None:
     store.publish("x/y", b"")
-    with pytest.raises(StoreError, match="cannot read .*x: "):
+    with pytest.raises(StoreError, match=r"cannot read .*x: "):
         store.read("x")
 
 

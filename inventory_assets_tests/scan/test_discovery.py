@@ -118,6 +118,12 @@ def test_a_pair_that_tells_the_orders_apart_is_asked_about_once(in_directory_ord
     assert found.requests == 2
 
 
+def test_a_page_that_shows_directory_order_needs_no_question() -> None:
+    lister = ModelS3(["a-/y", "a/x"], 1000, in_directory_order=True)
+    found = discover(lister, "", ShardBounds())
+    assert (found.key_order, found.requests) == (KeyOrder.DIRECTORY, 1)
+
+
 def test_a_pair_that_is_gone_when_asked_about_tells_nothing() -> None:
     class Vanishing(_Grouped):
         def page(self, request: PageRequest, tally: Tally) -> Page:

@@ -116,8 +116,10 @@ def test_a_store_with_a_bad_habit_is_caught(
     habit: Habit, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(walk, "MAX_EMPTY_PAGES", 20)
+    lister = ModelS3(LETTERS, habit=habit)
     with pytest.raises(error, match="bucket 'model'"):
-        walk_shard(ModelS3(LETTERS, habit=habit), cut_out("", []))
+        walk_shard(lister, cut_out("", []))
+    assert len(lister.requests) <= 20 + 2
 
 
 def test_a_store_that_ignores_start_after_is_caught() -> None:

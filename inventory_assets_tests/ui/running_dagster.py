@@ -9,20 +9,35 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import psutil
 
+T = TypeVar("T")
+
 LOCATION = "inventory_assets"
 REPOSITORY = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__"}
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 240.0
 """For anything to happen: the daemon looks every 30 s, and other workers may hold the cores."""
 
 _ASK_AGAIN_SECONDS = 0.25
 _STOP_SECONDS = 20.0
 _LOG_TAIL = 6000
+
+_PACE = """
+import sys
+
+if "dagster._daemon" in sys.orig_argv:
+    from dagster._daemon import controller
+
+    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 2
+"""
+"""Python runs it before anything else. The daemon looks at backfills every 30 s, which no setting
+changes, and three looks go by until an automatic one is done: the tests would mostly wait."""
 
 _LAUNCH_RUN = """
 mutation LaunchRun($params: ExecutionParams!) {
@@ -147,11 +162,13 @@ class RunningDagster:
         self._port = _free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._log = folder / "dagster-dev.log"
+        (folder / "pace").mkdir()
+        (folder / "pace" / "sitecustomize.py").write_text(_PACE)
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [tool("dagster"), "dev", "--host", "127.0.0.1", "--port", str(self._port)],
                 cwd=folder,
-                env=dict(environment),
+                env=environment_of(folder, {**environment, "PYTHONPATH": str(folder / "pace")}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -163,13 +180,14 @@ class RunningDagster:
 
     def stop(self) -> None:
         """Interrupt all processes of the group, kill what does not end, and see that none is left."""
-        started = [self.process.pid, *(child.pid for child in self._children())]
+        started = self._children()
         for signum in (signal.SIGINT, signal.SIGKILL):
-            if self._signal(signum) and self._ended_within(_STOP_SECONDS):
-                break
-        self.process.wait(_STOP_SECONDS)
-        left = [pid for pid in started if psutil.pid_exists(pid) and _is_alive(pid)]
-        assert not left, f"processes of dagster dev are still running: {left}"
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signum)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(_STOP_SECONDS)
+            _, started = psutil.wait_procs(started, _STOP_SECONDS)
+        assert not started, f"processes of dagster dev are still running: {started}"
 
     def log_tail(self) -> str:
         return self._log.read_text(errors="replace")[-_LOG_TAIL:]
@@ -183,7 +201,7 @@ class RunningDagster:
             if connection.status == psutil.CONN_LISTEN
         }
 
-    def wait[T](self, what: str, look: Callable[[], T | None]) -> T:
+    def wait(self, what: str, look: Callable[[], T | None]) -> T:
         """Look until there is something to see."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
@@ -210,3 +228,138 @@ class RunningDagster:
         assert not answer.get("errors"), answer["errors"]
         (result,) = answer["data"].values()
         return dict(result)
+
+    def materialize(
+        self, key: str, tags: Mapping[str, str] = MappingProxyType({})
+    ) -> str:
+        """Launch a run of one asset; return the run's id."""
+        selector = {**REPOSITORY, "pipelineName": "__ASSET_JOB", "assetSelection": [path_of(key)]}
+        execution = {"tags": [{"key": name, "value": value} for name, value in tags.items()]}
+        params = {
+            "selector": selector,
+            "mode": "default",
+            "executionMetadata": execution,
+            "runConfigData": "{}",
+        }
+        launched = self.ask(_LAUNCH_RUN, params=params)
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        return str(launched["run"]["runId"])
+
+    def backfill(self, key: str, partition_keys: Sequence[str]) -> str:
+        """Launch a backfill of one asset; return its id."""
+        params = {"assetSelection": [path_of(key)], "partitionNames": list(partition_keys)}
+        launched = self.ask(_LAUNCH_BACKFILL, params=params)
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        return str(launched["backfillId"])
+
+    def ended_backfill(self, backfill_id: str) -> dict[str, Any]:
+        """A backfill once nothing more will come of it: status, error and runs."""
+
+        def look() -> dict[str, Any] | None:
+            found = self.ask(_BACKFILL, id=backfill_id)
+            return None if found["status"] in {"REQUESTED", "CANCELING", "FAILING"} else found
+
+        return self.wait(f"backfill {backfill_id} to end", look)
+
+    def ended_run(self, run_id: str) -> str:
+        """The status of a run once it ended."""
+
+        def look() -> str | None:
+            status = str(self.ask(_RUN, runId=run_id)["status"])
+            return status if status in {"SUCCESS", "FAILURE", "CANCELED"} else None
+
+        return self.wait(f"run {run_id} to end", look)
+
+    def runs(self, **filters: object) -> list[dict[str, Any]]:
+        """The runs that a filter of GraphQL's `RunsFilter` selects, newest first."""
+        return list(self.ask(_RUNS, filter=filters)["results"])
+
+    def failures(self, run_id: str) -> str:
+        """What the failed steps of a run say."""
+        events = self.ask(_RUN_FAILURES, runId=run_id)["events"]
+        return "\n".join(json.dumps(event, ensure_ascii=False) for event in events if event)
+
+    def add_partition(self, name: str, key: str) -> None:
+        """Register a dynamic partition."""
+        added = self.ask(_ADD_PARTITION, repository=REPOSITORY, name=name, key=key)
+        assert added["__typename"] == "AddDynamicPartitionSuccess", added
+
+    def start_sensor(self, name: str) -> None:
+        """Turn a sensor on."""
+        started = self.ask(_START_SENSOR, sensor={**REPOSITORY, "sensorName": name})
+        assert started["sensorState"]["status"] == "RUNNING", started
+
+    def terminate(self, run_id: str) -> None:
+        """Ask a run to end."""
+        asked = self.ask(_TERMINATE, runId=run_id)
+        assert asked["__typename"] == "TerminateRunSuccess", asked
+
+    def shard_keys(self, key: str) -> list[str]:
+        """The shard dimension of an asset by date and shard."""
+        dimensions = self.ask(_SHARDS, key=path_of(key))["partitionKeysByDimension"]
+        return next(list(each["partitionKeys"]) for each in dimensions if each["name"] == "shard")
+
+    def statuses(self, key: str, day: date) -> dict[str, str]:
+        """The shards of a day that are materialized or failed, as the UI shows them."""
+        ranges = self.ask(_STATUSES, key=path_of(key))["assetPartitionStatuses"]["ranges"]
+        statuses: dict[str, str] = {}
+        for found in ranges:
+            if found["primaryDimStartKey"] <= str(day) <= found["primaryDimEndKey"]:
+                shards = found["secondaryDim"]
+                statuses |= dict.fromkeys(shards["materializedPartitions"], "materialized")
+                statuses |= dict.fromkeys(shards["failedPartitions"], "failed")
+        return statuses
+
+    def materializations(self, key: str, partition_key: str) -> list[dict[str, Any]]:
+        """The newest materializations of a partition, newest first."""
+        found = self.ask(_MATERIALIZATIONS, key=path_of(key), partitions=[partition_key])
+        return list(found["assetMaterializations"])
+
+    def _answers(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        try:
+            connection.request("GET", "/server_info")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def _children(self) -> list[psutil.Process]:
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+
+def tool(name: str) -> str:
+    """A command of the environment that runs the tests."""
+    return str(Path(sys.executable).parent / name)
+
+
+def environment_of(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
+    """What a command of Dagster's runs with in a folder."""
+    environment = {**os.environ, "DAGSTER_HOME": str(folder), **extra}
+    environment.pop("INVENTORY_CONFIG", None)
+    if environment.pop("PYTHONDONTWRITEBYTECODE", None):
+        # Every run is a process: let them compile all that Dagster imports once, not each anew.
+        environment["PYTHONPYCACHEPREFIX"] = str(folder / "pycache")
+    return environment
+
+
+def path_of(key: str) -> dict[str, list[str]]:
+    """An asset key as GraphQL takes it."""
+    return {"path": key.split("/")}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _connections(process: psutil.Process) -> list[Any]:
+    try:
+        return list(process.net_connections("inet"))
+    except psutil.NoSuchProcess:
+        return []

@@ -1,0 +1,160 @@
+"""What follows a listing by itself: evaluated as Dagster's daemon evaluates it."""
+
+import dagster as dg
+import pytest
+from dagster import AssetCheckEvaluation
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
+
+from inventory_assets.s3.errors import AccessDenied
+from inventory_assets_tests.assets.world import (
+    TODAY,
+    YESTERDAY,
+    Buckets,
+    World,
+    noon,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+Requests = dict[str, set[str]]
+
+
+class Daemon:
+    """Evaluates the automation conditions tick after tick."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._last: dg.EvaluateAutomationConditionsResult | None = None
+        self.tick()
+
+    def tick(self) -> Requests:
+        """What one tick requests, by asset; assets that are not requested are left out."""
+        world = self._world
+        self._last = dg.evaluate_automation_conditions(
+            world.definitions,
+            world.instance,
+            evaluation_time=noon(world.day),
+            cursor=self._last.cursor if self._last else None,
+        )
+        names = ("shards", "object_listing", "object_changes", "inventory_manifest")
+        found = {
+            name: self._last.get_requested_partitions(world.assets.key(name)) for name in names
+        }
+        return {name: set(map(str, keys)) for name, keys in found.items() if keys}
+
+
+@pytest.fixture
+def daemon(world: World) -> Daemon:
+    """A daemon that saw today's first listing and what followed it."""
+    world.discover()
+    daemon = Daemon(world)
+    world.list_all()
+    everything = {world.key(key) for key in world.shard_keys}
+    assert daemon.tick() == {"object_changes": everything, "inventory_manifest": {str(TODAY)}}
+    return daemon
+
+
+def test_what_was_requested_is_not_requested_again(daemon: Daemon) -> None:
+    assert daemon.tick() == {}
+    assert daemon.tick() == {}
+
+
+def test_an_unchanged_listing_asks_for_nothing(daemon: Daemon, world: World) -> None:
+    world.list_all()
+    assert daemon.tick() == {}
+
+
+def test_a_changed_shard_asks_for_its_changes_and_the_manifest_once(
+    daemon: Daemon, world: World, buckets: Buckets
+) -> None:
+    buckets.keys["memory"].add("b/2")
+    world.list_all()
+    assert daemon.tick() == {
+        "object_changes": {world.key("b/")},
+        "inventory_manifest": {str(TODAY)},
+    }
+    assert daemon.tick() == {}
+    assert world.run("object_changes", world.key("b/")).success
+    assert world.run("inventory_manifest", str(TODAY)).success
+    assert daemon.tick() == {}
+
+
+def test_a_change_right_after_a_request_is_not_forgotten(
+    daemon: Daemon, world: World, buckets: Buckets
+) -> None:
+    for key in ("b/2", "b/3"):
+        buckets.keys["memory"].add(key)
+        world.run("object_listing", world.key("b/"))
+        assert daemon.tick().keys() == {"object_changes", "inventory_manifest"}
+    assert daemon.tick() == {}
+
+
+def test_a_shard_that_succeeds_at_last_releases_a_manifest_that_failed(
+    world: World, buckets: Buckets
+) -> None:
+    world.discover()
+    daemon = Daemon(world)
+    buckets.failing["b/"] = AccessDenied("not allowed")
+    assert not world.list_all().success
+    assert daemon.tick()["inventory_manifest"] == {str(TODAY)}
+    buckets.failing.clear()
+    assert world.run("object_listing", world.key("b/")).success
+    assert daemon.tick()["inventory_manifest"] == {str(TODAY)}
+    assert world.run("inventory_manifest", str(TODAY)).success
+    assert daemon.tick() == {}
+
+
+def test_a_new_shard_holds_back_no_manifest_of_today_or_yesterday(
+    world: World, buckets: Buckets
+) -> None:
+    world.pass_day(YESTERDAY)
+    world.pass_day(TODAY)
+    daemon = Daemon(world)
+    buckets.keys["memory"] |= {"new/1", "root2"}
+    world.discover()
+    assert "new/" in world.shard_keys
+    assert daemon.tick() == {}
+    for day in (YESTERDAY, TODAY):
+        assert world.run("object_listing", world.key("a/", day)).success
+        buckets.keys["memory"].add(f"a/{day}")
+        assert world.run("object_listing", world.key("a/", day)).success
+        requested = daemon.tick()
+        assert requested["inventory_manifest"] == {str(day)}
+        assert world.run("inventory_manifest", str(day)).success
+
+
+def test_a_failed_blocking_check_holds_the_changes_back_until_it_passes(
+    daemon: Daemon, world: World, buckets: Buckets
+) -> None:
+    def check(*, passed: bool) -> None:
+        record = world.instance.fetch_materializations(
+            dg.AssetRecordsFilter(
+                asset_key=world.assets.key("object_listing"), asset_partitions=[world.key("b/")]
+            ),
+            limit=1,
+        ).records[0]
+        world.instance.report_runless_asset_event(
+            AssetCheckEvaluation(
+                asset_key=world.assets.key("object_listing"),
+                check_name="evidence_holds",
+                passed=passed,
+                metadata={},
+                blocking=True,
+                partition=world.key("b/"),
+                target_materialization_data=AssetCheckEvaluationTargetMaterializationData(
+                    storage_id=record.storage_id,
+                    run_id=record.run_id,
+                    timestamp=record.timestamp,
+                ),
+            )
+        )
+
+    buckets.keys["memory"] |= {"a/3", "b/2"}
+    world.run("object_listing", world.key("a/"))
+    world.run("object_listing", world.key("b/"))
+    check(passed=False)
+    assert daemon.tick()["object_changes"] == {world.key("a/")}
+    assert daemon.tick() == {}
+    check(passed=True)
+    assert daemon.tick() == {"object_changes": {world.key("b/")}}

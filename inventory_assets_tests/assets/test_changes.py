@@ -1,0 +1,101 @@
+"""`object_changes` from day to day."""
+
+from collections import Counter
+
+import pytest
+
+from inventory_assets.inventory.changes import read_changes
+from inventory_assets_tests.assets.world import (
+    TODAY,
+    YESTERDAY,
+    Buckets,
+    World,
+    check_results,
+    data_versions,
+    failure_text,
+    materializations,
+    metadata_of,
+)
+
+
+def counts(world: World) -> Counter[str]:
+    """Today's changed records of all shards, by kind."""
+    found: Counter[str] = Counter()
+    for key in world.shard_keys:
+        prefix = "" if key.startswith("@") else key
+        changes = read_changes(world.store, world.layout, TODAY, prefix)
+        assert changes is not None
+        assert changes.balance_fault is None
+        found.update({kind.value: count for kind, count in changes.counts.items() if count})
+    return found
+
+
+def test_changes_are_found_since_the_newest_manifest_before(world: World, buckets: Buckets) -> None:
+    world.pass_day(YESTERDAY)
+    buckets.keys["memory"] ^= {"a/1", "new/1", "root2"}
+    world.pass_day(TODAY)
+    assert counts(world) == {"created": 2, "deleted": 1}
+
+
+def test_a_bucket_that_becomes_empty_has_all_keys_deleted(world: World, buckets: Buckets) -> None:
+    world.pass_day(YESTERDAY)
+    buckets.keys["memory"].clear()
+    world.pass_day(TODAY)
+    assert counts(world) == {"deleted": 5}
+
+
+def test_each_shard_has_its_own_facts_and_check(world: World, buckets: Buckets) -> None:
+    world.pass_day(YESTERDAY)
+    buckets.keys["memory"].add("b/2")
+    world.set_day(TODAY)
+    world.list_all()
+    outcome = world.run("object_changes", tags=world.range_tags())
+    found = materializations(outcome)
+    created = {key: metadata_of(event, "created") for key, event in found.items()}
+    assert created == {world.key(k): int(k == "b/") for k in world.shard_keys}
+    assert metadata_of(found[world.key("b/")], "baseline") == str(YESTERDAY)
+    assert len(set(data_versions(outcome).values())) == 4
+    checks = check_results(outcome)
+    assert checks.keys() == {("changes_balance", key) for key in created}
+    assert all(check.passed for check in checks.values())
+    again = world.run("object_changes", world.key("b/"))
+    assert data_versions(again).items() <= data_versions(outcome).items()
+
+
+def test_a_shard_that_was_not_listed_fails_alone(world: World) -> None:
+    world.discover()
+    world.run("object_listing", world.key("a/"))
+    world.run("object_listing", world.key("b/"))
+    outcome = world.run("object_changes", tags=world.range_tags())
+    text = failure_text(outcome)
+    assert f"{world.key('c/')}: nothing was listed; materialize object_listing for it first" in text
+    assert materializations(outcome).keys() == {world.key("a/"), world.key("b/")}
+
+
+@pytest.mark.parametrize("damage", [None, b"damaged"])
+def test_a_damaged_baseline_fails_only_the_shards_that_need_it(
+    world: World, buckets: Buckets, damage: bytes | None
+) -> None:
+    world.pass_day(YESTERDAY)
+    before = set(world.store.root.rglob("*.parquet"))
+    buckets.keys["memory"].add("b/2")
+    world.set_day(TODAY)
+    world.list_all()
+    for path in before:
+        if path.parent.name == "data":
+            path.write_bytes(damage) if damage else path.unlink()
+    outcome = world.run("object_changes", tags=world.range_tags())
+    assert f"{world.key('b/')}: " in failure_text(outcome)
+    assert "is missing or damaged" in failure_text(outcome)
+    assert "1 of 4 partitions failed" in failure_text(outcome)
+
+
+def test_the_check_on_its_own_judges_what_was_published(world: World) -> None:
+    world.discover()
+    outcome = world.run_check("object_changes", "changes_balance", world.key("a/"))
+    assert "nothing was compared; materialize object_changes for it first" in failure_text(outcome)
+    world.pass_day(TODAY)
+    outcome = world.run_check("object_changes", "changes_balance", world.key("a/"))
+    assert outcome.success
+    assert materializations(outcome) == {}
+    assert check_results(outcome)["changes_balance", world.key("a/")].passed

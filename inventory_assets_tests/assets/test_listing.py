@@ -1,0 +1,313 @@
+"""`object_listing`, mostly through a real HTTP endpoint and real runs."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+
+from inventory_assets.config import Shards
+from inventory_assets.inventory.parts import read_records
+from inventory_assets.inventory.snapshots import Snapshot, read_snapshot, read_snapshots
+from inventory_assets.s3.errors import AccessDenied, Fault, RetriesExhausted
+from inventory_assets.scan import KeyRange
+from inventory_assets_tests.assets.conftest import ACCESS_KEY, SECRET_KEY
+from inventory_assets_tests.assets.world import (
+    REMAINDER,
+    TODAY,
+    YESTERDAY,
+    Buckets,
+    Outcome,
+    World,
+    check_results,
+    data_versions,
+    delete,
+    failure_text,
+    materializations,
+    metadata_of,
+)
+
+KEYS = ["a/1", "a/2", "b/1", "root"]
+DENIED = AccessDenied("bucket 'x' at y: listing is not allowed")
+BROKEN = RetriesExhausted("bucket 'x' at y: server error 8 times in a row", Fault.SERVER_ERROR)
+
+
+def snapshot_of(world: World, prefix: str) -> Snapshot:
+    snapshot = read_snapshot(world.store, world.layout, world.day, prefix)
+    assert snapshot is not None
+    return snapshot
+
+
+def keys_of(world: World) -> list[str]:
+    """The keys of all snapshots of the day, sorted."""
+    snapshots = read_snapshots(world.store, world.layout, world.day).values()
+    return sorted(
+        key
+        for snapshot in snapshots
+        for batch in read_records(world.store, snapshot.parts, [KeyRange.of_prefix("")], ["key"])
+        for key in batch.column("key").to_pylist()
+    )
+
+
+def test_a_range_run_gives_each_shard_its_own_facts(make_world: Callable[..., World]) -> None:
+    world = make_world(KEYS)
+    world.discover()
+    result = world.list_all()
+    assert result.success
+    assert keys_of(world) == KEYS
+    rows = {
+        key: metadata_of(event, "dagster/row_count")
+        for key, event in materializations(result).items()
+    }
+    assert rows == {world.key("a/"): 2, world.key("b/"): 1, world.key(REMAINDER): 1}
+    prefixes = {"a/": "a/", "b/": "b/", REMAINDER: ""}
+    assert data_versions(result) == {
+        world.key(key): snapshot_of(world, prefix).fingerprint for key, prefix in prefixes.items()
+    }
+    checks = check_results(result)
+    assert checks.keys() == {("evidence_holds", world.key(key)) for key in prefixes}
+    assert all(check.passed and check.blocking for check in checks.values())
+
+
+def test_a_single_shard_is_listed_by_its_partition_key(make_world: Callable[..., World]) -> None:
+    world = make_world(KEYS)
+    world.discover()
+    result = world.run("object_listing", world.key("a/"))
+    assert list(materializations(result)) == [world.key("a/")]
+    assert keys_of(world) == ["a/1", "a/2"]
+
+
+def test_a_listing_again_of_an_unchanged_shard_is_the_same_version_and_the_same_file(
+    make_world: Callable[..., World],
+) -> None:
+    world = make_world(KEYS)
+    world.discover()
+    first = world.run("object_listing", world.key("a/"))
+    parts = snapshot_of(world, "a/").parts
+    second = world.run("object_listing", world.key("a/"))
+    assert data_versions(first) == data_versions(second) != {}
+    assert snapshot_of(world, "a/").parts == parts
+
+
+@pytest.mark.parametrize("error", [DENIED, BROKEN])
+def test_one_bad_shard_fails_the_run_and_the_others_are_kept(
+    world: World, buckets: Buckets, error: Exception
+) -> None:
+    world.discover()
+    buckets.failing["b/"] = error
+    result = world.list_all()
+    assert not result.success
+    assert set(materializations(result)) == {world.key(key) for key in (REMAINDER, "a/", "c/")}
+    assert list(read_snapshots(world.store, world.layout, TODAY)) == ["", "a/", "c/"]
+    text = failure_text(result)
+    assert "1 of 4 partitions failed; the others are kept; materialize just these again" in text
+    assert f"{world.key('b/')}: {error}" in text
+
+
+def test_a_shard_that_failed_is_tried_again_alone(world: World, buckets: Buckets) -> None:
+    world.discover()
+    buckets.failing["b/"] = DENIED
+    world.list_all()
+    merging = world.run("inventory_manifest", str(TODAY))
+    assert not merging.success
+    assert "1 shard(s) of this date have no snapshot: 'b/'" in failure_text(merging)
+    buckets.failing.clear()
+    assert world.run("object_listing", world.key("b/")).success
+    merging = world.run("inventory_manifest", str(TODAY))
+    assert metadata_of(materializations(merging)[str(TODAY)], "dagster/row_count") == 5
+
+
+@pytest.mark.parametrize("shard_key", ["%ZZ", "a%2F", "~0123", "x~0123456789abcdef01234567"])
+def test_a_partition_key_that_stands_for_nothing_fails_and_harms_no_other(
+    world: World, shard_key: str
+) -> None:
+    world.discover()
+    world.instance.add_dynamic_partitions(world.assets.partitions.shards_name, [shard_key])
+    result = world.list_all()
+    assert f"the partition key {shard_key!r} stands for no prefix" in failure_text(result)
+    assert len(materializations(result)) == 4
+    assert world.run("inventory_manifest", str(TODAY)).success
+    assert world.run("shards").success
+
+
+def test_dagster_refuses_a_shard_that_was_never_added(world: World) -> None:
+    world.discover()
+    with pytest.raises(dg.DagsterUnknownPartitionError):
+        world.run("object_listing", world.key("z/"))
+
+
+@pytest.mark.parametrize("days", [-10, 1])
+def test_dagster_refuses_dates_before_the_start_and_to_come(world: World, days: int) -> None:
+    world.discover()
+    with pytest.raises(dg.DagsterUnknownPartitionError):
+        world.run("object_listing", world.key("a/", TODAY + timedelta(days=days)))
+
+
+def test_a_date_that_is_over_cannot_be_listed_and_nothing_is_written(
+    world: World, buckets: Buckets
+) -> None:
+    world.discover()
+    day = TODAY - timedelta(days=2)
+    result = world.run("object_listing", world.key("a/", day))
+    assert f"{day} cannot be observed any more" in failure_text(result)
+    assert materializations(result) == {}
+    assert read_snapshots(world.store, world.layout, day) == {}
+    assert "a/" not in buckets.listed
+
+
+def test_a_date_that_the_clock_has_not_reached_is_refused(world: World) -> None:
+    world.discover()
+    world.set_day(YESTERDAY)
+    result = world.run("object_listing", world.key("a/", TODAY))
+    assert f"{TODAY} has not come yet: it is {YESTERDAY}" in failure_text(result)
+
+
+def test_a_range_of_dates_lists_those_that_can_be_observed(world: World) -> None:
+    world.discover()
+    first = TODAY - timedelta(days=2)
+    tags = {
+        "dagster/asset_partition_range_start": world.key(REMAINDER, first),
+        "dagster/asset_partition_range_end": world.key("c/", TODAY),
+    }
+    result = world.run("object_listing", tags=tags)
+    assert "4 of 12 partitions failed" in failure_text(result)
+    assert f"{first}|b/: {first} cannot be observed any more" in failure_text(result)
+    days = {key.split("|")[0] for key in materializations(result)}
+    assert days == {str(YESTERDAY), str(TODAY)}
+    assert len(materializations(result)) == 8
+
+
+def test_a_shard_without_objects_is_an_empty_snapshot(make_world: Callable[..., World]) -> None:
+    world = make_world(KEYS)
+    world.discover()
+    delete(str(world.source.endpoint_url), world.source.bucket, ["b/1"])
+    result = world.run("object_listing", world.key("b/"))
+    assert metadata_of(materializations(result)[world.key("b/")], "dagster/row_count") == 0
+    assert snapshot_of(world, "b/").parts == ()
+
+
+def test_shards_added_later_are_left_out_of_the_shards_around_them(world: World) -> None:
+    world.instance.add_dynamic_partitions(world.assets.partitions.shards_name, [REMAINDER, "a/"])
+    assert world.list_all().success
+    assert snapshot_of(world, "").shard.excluded == ("a/",)
+    assert keys_of(world) == ["a/1", "a/2", "b/1", "c/1", "root"]
+
+
+def test_what_a_listing_cost_is_shown(make_world: Callable[..., World]) -> None:
+    world = make_world(KEYS)
+    world.discover()
+    event = materializations(world.run("object_listing", world.key("a/")))[world.key("a/")]
+    assert metadata_of(event, "requests") == 1
+    assert metadata_of(event, "response_bytes") > 100
+    assert metadata_of(event, "faults") == {}
+    assert metadata_of(event, "key_order") == "bytes"
+    preview = metadata_of(event, "preview") or event.metadata["preview"]
+    assert [record.data["key"] for record in preview.records] == ["a/1", "a/2"]
+
+
+# What cannot work
+
+
+def every_word(result: Outcome, world: World) -> str:
+    """All that the run left behind, as text."""
+    records = world.instance.all_logs(result.run_id)
+    return "".join(map(repr, records)) + failure_text(result)
+
+
+def test_a_wrong_bucket_is_said_plainly(make_world: Callable[..., World]) -> None:
+    world = make_world(KEYS, bucket="no-such-bucket-here")
+    result = world.run("shards")
+    assert "there is no such bucket; check its name, region and endpoint" in failure_text(result)
+
+
+def test_missing_credentials_are_said_plainly(
+    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(KEYS)
+    world.discover()
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    result = world.list_all()
+    assert "AWS_SECRET_ACCESS_KEY" in failure_text(result)
+    assert "bucket" in failure_text(result)
+
+
+def test_no_secret_is_in_any_event(make_world: Callable[..., World], buckets: Buckets) -> None:
+    world = make_world(KEYS)
+    texts = [every_word(world.run("shards"), world), every_word(world.list_all(), world)]
+    buckets.failing["b/"] = DENIED
+    texts.append(every_word(world.list_all(), world))
+    assert all(len(text) > 1000 for text in texts)
+    assert not any(secret in text for text in texts for secret in (SECRET_KEY, ACCESS_KEY))
+
+
+def test_an_interruption_publishes_nothing_unfinished_and_leaves_no_thread(
+    world: World, buckets: Buckets
+) -> None:
+    world.discover()
+    buckets.failing["b/"] = KeyboardInterrupt()
+    before = set(threading.enumerate())
+    assert not world.list_all().success
+    assert "b/" not in read_snapshots(world.store, world.layout, TODAY)
+    assert [thread.name for thread in set(threading.enumerate()) - before] == []
+    assert list((world.store.root / ".scratch").iterdir()) == []
+
+
+def test_a_defect_is_no_failed_shard(world: World, buckets: Buckets) -> None:
+    world.discover()
+    buckets.failing["b/"] = ZeroDivisionError("a defect")
+    assert "ZeroDivisionError: a defect" in failure_text(world.list_all())
+
+
+# Checks on their own
+
+
+def test_the_check_on_its_own_reads_the_files_again(world: World) -> None:
+    world.discover()
+    world.list_all()
+    result = world.run_check("object_listing", "evidence_holds", world.key("a/"))
+    assert result.success
+    assert materializations(result) == {}
+    check = check_results(result)["evidence_holds", world.key("a/")]
+    assert check.passed
+    rules = [record.data["rule"] for record in check.metadata["rules"].records]
+    assert "records ascend and are unique" in rules
+
+
+@pytest.mark.parametrize("damage", ["removed", "one byte"])
+def test_the_check_on_its_own_finds_a_damaged_file(world: World, damage: str) -> None:
+    world.discover()
+    world.list_all()
+    path = world.store.path(snapshot_of(world, "a/").parts[0].key)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.unlink()
+    if damage == "one byte":
+        path.write_bytes(data)
+    result = world.run_check("object_listing", "evidence_holds", world.key("a/"))
+    assert not result.success
+    assert "is missing or was altered; list it again" in failure_text(result)
+    assert not check_results(result)["evidence_holds", world.key("a/")].passed
+
+
+def test_the_check_on_its_own_needs_a_listing(world: World) -> None:
+    world.discover()
+    result = world.run_check("object_listing", "evidence_holds", world.key("a/"))
+    assert "nothing was listed yet; materialize it first" in failure_text(result)
+
+
+def test_the_check_on_its_own_says_what_to_do_about_a_damaged_snapshot(world: World) -> None:
+    world.discover()
+    world.list_all()
+    world.store.publish(world.layout.snapshot(TODAY, "a/"), b"{")
+    result = world.run_check("object_listing", "evidence_holds", world.key("a/"))
+    assert "is no snapshot of 'a/' that this version can read" in failure_text(result)
+
+
+def test_two_levels_of_shards_cover_every_key_once(make_world: Callable[..., World]) -> None:
+    keys = ["a/1", "a/x/1", "a/x/2", "a/y/1", "b/1", "root"]
+    world = make_world(keys, shards=Shards(depth=2))
+    world.discover()
+    assert "a/x/" in world.shard_keys
+    assert world.list_all().success
+    assert keys_of(world) == keys

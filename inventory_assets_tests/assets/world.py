@@ -1,0 +1,253 @@
+"""A source with its assets, its store and its Dagster instance, as its runs and ticks meet them."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster import AssetCheckEvaluation
+
+from inventory_assets.assets.source import SourceAssets
+from inventory_assets.config import Config, Schedule, Shards, Source
+from inventory_assets.definitions import build_definitions
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.resources import Clock, SourceBucket
+from inventory_assets.s3 import BucketLister, Page, PageRequest, Tally
+from inventory_assets_tests.model_s3 import ModelS3
+
+TODAY = datetime.now(UTC).date()
+YESTERDAY = TODAY - timedelta(days=1)
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+REMAINDER = "@remainder"
+
+
+def noon(day: date) -> datetime:
+    """A time of the day at which it can be observed."""
+    return datetime.combine(day, time(12), UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended, and all the events it left in the instance."""
+
+    success: bool
+    run_id: str
+    events: tuple[dg.DagsterEvent, ...]
+
+
+class World:
+    """One source of the name `src`; `day` is today's date as its clock has it.
+
+    Args:
+        folder: Where the store is made.
+        instance: Dagster's instance.
+        source: Fields of the source besides its name.
+    """
+
+    def __init__(
+        self, folder: Path, instance: dg.DagsterInstance, source: Mapping[str, Any]
+    ) -> None:
+        defaults = {"schedule": Schedule(start_date=TODAY - timedelta(days=9)), "shards": Shards()}
+        self.source = Source(name="src", **{**defaults, **source})
+        self.assets = SourceAssets(self.source)
+        self.instance = instance
+        self.store = LocalStore(folder / "store")
+        self.config = Config(store=self.store.root, sources={"src": self.source})
+        self.set_day(TODAY)
+
+    def set_day(self, day: date) -> None:
+        """Let the clock stand at noon of a day."""
+        self.day = day
+        self.definitions = build_definitions(self.config, Clock(fixed=noon(day).isoformat()))
+
+    @property
+    def layout(self) -> Layout:
+        return self.assets.layout
+
+    @property
+    def shard_keys(self) -> list[str]:
+        return list(self.instance.get_dynamic_partitions(self.assets.partitions.shards_name))
+
+    def key(self, shard_key: str, day: date | None = None) -> str:
+        """A partition key of the listing."""
+        return str(self.assets.partitions.key(day or self.day, shard_key))
+
+    def range_tags(self, day: date | None = None) -> dict[str, str]:
+        """The tags of a run over all shards of a day."""
+        return self.assets.partitions.range_tags(day or self.day, self.shard_keys)
+
+    def run(
+        self,
+        name: str,
+        partition_key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Outcome:
+        """Materialize one asset."""
+        job = self.definitions.resolve_implicit_global_asset_job_def()
+        selection = [self.assets.key(name)]
+        return self._execute(
+            job, asset_selection=selection, partition_key=partition_key, tags=dict(tags or {})
+        )
+
+    def run_check(self, asset: str, check: str, partition_key: str) -> Outcome:
+        """Run one check without its asset."""
+        selection = dg.AssetSelection.checks(dg.AssetCheckKey(self.assets.key(asset), check))
+        job = dg.define_asset_job("only_the_check", selection=selection)
+        definitions = dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[job]))
+        job = definitions.resolve_job_def("only_the_check")
+        return self._execute(job, tags={"dagster/partition": partition_key})
+
+    def _execute(self, job: dg.JobDefinition, **options: Any) -> Outcome:
+        result = job.execute_in_process(
+            instance=self.instance, run_config=QUIET, raise_on_error=False, **options
+        )
+        # The result's own list leaves out what was logged by a step that failed.
+        logs = self.instance.all_logs(result.run_id)
+        events = tuple(entry.dagster_event for entry in logs if entry.dagster_event)
+        return Outcome(result.success, result.run_id, events)
+
+    def discover(self) -> None:
+        """Materialize `shards`."""
+        assert self.run("shards").success
+
+    def list_all(self) -> Outcome:
+        """One run over all shards of the clock's day."""
+        return self.run("object_listing", tags=self.range_tags())
+
+    def pass_day(self, day: date) -> None:
+        """Discover, list, compare and merge, all of it successfully."""
+        self.set_day(day)
+        self.discover()
+        assert self.list_all().success
+        assert self.run("object_changes", tags=self.range_tags()).success
+        assert self.run("inventory_manifest", str(day)).success
+
+    def resources(self) -> dict[str, object]:
+        """The resources of a tick."""
+        return {
+            key: value
+            for key, value in (self.definitions.resources or {}).items()
+            if key in self.assets.resource_keys
+        }
+
+
+def materializations(outcome: Outcome) -> dict[str, dg.AssetMaterialization]:
+    """What was materialized, by partition key."""
+    events = [event for event in outcome.events if event.is_step_materialization]
+    found = [event.step_materialization_data.materialization for event in events]
+    return {str(event.partition): event for event in found}
+
+
+def check_results(outcome: Outcome) -> dict[tuple[str, str], AssetCheckEvaluation]:
+    """What checks found, by name and partition key."""
+    kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    events = [event for event in outcome.events if event.event_type is kind]
+    found = [event.asset_check_evaluation_data for event in events]
+    return {(event.check_name, str(event.partition)): event for event in found}
+
+
+def data_versions(outcome: Outcome) -> dict[str, str]:
+    """The data versions, by partition key."""
+    return {
+        key: event.tags["dagster/data_version"] for key, event in materializations(outcome).items()
+    }
+
+
+def metadata_of(event: dg.AssetMaterialization, name: str) -> Any:
+    """One value of a materialization's metadata."""
+    return event.metadata[name].value
+
+
+def failure_text(outcome: Outcome) -> str:
+    """All that the run's failures say, causes included."""
+    lines: list[str] = []
+    for event in outcome.events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            error = failure.error
+            while error is not None:
+                lines.append(error.message)
+                error = error.cause
+            if failure.user_failure_data:
+                lines.append(failure.user_failure_data.description or "")
+    return "\n".join(lines)
+
+
+class Buckets:
+    """Stands between every `SourceBucket` and its bucket.
+
+    Attributes:
+        keys: Buckets that are held in memory, by name; all others are really asked.
+        failing: Prefixes whose listing raises, with what.
+        listed: The prefixes of the listing requests that came through, in order.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.keys: dict[str, set[str]] = {}
+        self.failing: dict[str, BaseException] = {}
+        self.listed: list[str] = []
+        buckets = self
+        ask = SourceBucket.lister
+
+        def lister(bucket: SourceBucket, now: datetime, stop: Event | None = None) -> BucketLister:
+            if bucket.bucket not in buckets.keys:
+                return _Watched(ask(bucket, now, stop), buckets)
+            model = ModelS3(buckets.keys[bucket.bucket], page_size=1000)
+            model.stop = stop or model.stop
+            return _Watched(model, buckets)
+
+        patch.setattr(SourceBucket, "lister", lister)
+
+
+class _Watched(BucketLister):
+    def __init__(self, asked: BucketLister, buckets: Buckets) -> None:
+        self.connection, self.stop, self.server = asked.connection, asked.stop, asked.server
+        self._asked = asked
+        self._buckets = buckets
+
+    def close(self) -> None:
+        self._asked.close()
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        if request.delimiter is None:
+            error = self._buckets.failing.get(request.prefix)
+            if error is not None:
+                raise error
+            self._buckets.listed.append(request.prefix)
+        page = self._asked.page(request, tally)
+        self.server = self._asked.server
+        return page
+
+
+def put(connection_endpoint: str, bucket: str, keys: Iterable[str], body: bytes = b"") -> None:
+    """Upload objects to a real endpoint."""
+    with closing(_client(connection_endpoint)) as client:
+        for key in keys:
+            client.put_object(Bucket=bucket, Key=key, Body=body)
+
+
+def delete(connection_endpoint: str, bucket: str, keys: Iterable[str]) -> None:
+    """Delete objects of a real endpoint."""
+    with closing(_client(connection_endpoint)) as client:
+        for key in keys:
+            client.delete_object(Bucket=bucket, Key=key)
+
+
+def _client(endpoint_url: str) -> Any:
+    import boto3
+    from botocore.config import Config as BotoConfig
+
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id="any",
+        aws_secret_access_key="any",
+        config=BotoConfig(s3={"addressing_style": "path"}),
+    )

@@ -1,0 +1,165 @@
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_assets.inventory.changes import (
+    Changes,
+    change_log_path,
+    publish_changes,
+    read_changes,
+)
+from inventory_assets.inventory.comparing import CHANGE_SCHEMA, Change
+from inventory_assets.inventory.errors import CorruptRecord
+from inventory_assets.inventory.manifests import Manifest, merge
+from inventory_assets.inventory.snapshots import Snapshot
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import Shard, cut_out
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
+from inventory_assets_tests.listings import Listed
+
+YESTERDAY = DAY - timedelta(days=1)
+keys = st.text(st.sampled_from("ab/é"), min_size=1, max_size=4)
+prefixes = st.text(st.sampled_from("ab/é"), min_size=1, max_size=3)
+
+
+def inventory(
+    store: LocalStore, objects: list[Listed], shard_prefixes: set[str], day: date
+) -> tuple[dict[str, Snapshot], Manifest]:
+    """The snapshots of all shards, and their manifest."""
+    every = sorted({"", *shard_prefixes})
+    snapshots = {
+        prefix: snapshot_of(
+            store,
+            cut_out(prefix, every),
+            [found for found in objects if cut_out(prefix, every).covers(found.key)],
+            day,
+        )
+        for prefix in every
+    }
+    return snapshots, merge(store, LAYOUT, "", snapshots, NOW)
+
+
+def log_of(store: LocalStore, changes: Changes) -> list[tuple[str, str]]:
+    table = pq.read_table(change_log_path(store, LAYOUT, changes))
+    assert table.schema == CHANGE_SCHEMA
+    return list(zip(table["key"].to_pylist(), table["change"].to_pylist(), strict=True))
+
+
+def whole(store: LocalStore, keys_then: str, keys_now: str) -> Changes:
+    """The changes of a bucket of one shard between two days."""
+    _, baseline = inventory(store, listed(keys_then), set(), YESTERDAY)
+    snapshot = snapshot_of(store, Shard(""), listed(keys_now))
+    return publish_changes(store, LAYOUT, snapshot, baseline, NOW)
+
+
+@given(
+    st.sets(keys, max_size=12),
+    st.sets(keys, max_size=12),
+    st.sets(prefixes, max_size=3),
+    st.sets(prefixes, max_size=3),
+)
+def test_changes_are_right_however_both_days_were_sharded(
+    roomy_store: LocalStore,
+    then: set[str],
+    now: set[str],
+    shards_then: set[str],
+    shards_now: set[str],
+) -> None:
+    _, baseline = inventory(roomy_store, listed(then), shards_then, YESTERDAY)
+    snapshots, _ = inventory(roomy_store, listed(now), shards_now, DAY)
+    found: list[tuple[str, str]] = []
+    for snapshot in snapshots.values():
+        changes = publish_changes(roomy_store, LAYOUT, snapshot, baseline, NOW)
+        assert changes.balance_fault is None
+        covered = [key for key in then if snapshot.shard.covers(key)]
+        assert changes.baseline_rows == len(covered)
+        log = log_of(roomy_store, changes)
+        assert log == sorted(log)
+        assert changes.total == len(log)
+        found += log
+    expected = {**dict.fromkeys(now - then, "created"), **dict.fromkeys(then - now, "deleted")}
+    assert dict(found) == expected
+    assert len(found) == len(expected)
+
+
+def test_every_kind_is_counted(store: LocalStore) -> None:
+    then = [Listed(key) for key in "abcde"]
+    now = [
+        Listed("a", e_tag="other"),
+        Listed("b", modified=1_800_000_000_000),
+        Listed("c", storage_class=None),
+        Listed("e"),
+        Listed("f"),
+    ]
+    _, baseline = inventory(store, then, set(), YESTERDAY)
+    changes = publish_changes(store, LAYOUT, snapshot_of(store, Shard(""), now), baseline, NOW)
+    assert changes.counts == dict.fromkeys(Change, 1)
+    assert dict(log_of(store, changes)) == {
+        "a": "modified",
+        "b": "touched",
+        "c": "transitioned",
+        "d": "deleted",
+        "f": "created",
+    }
+
+
+def test_a_first_inventory_has_no_changes(store: LocalStore) -> None:
+    snapshot = snapshot_of(store, Shard(""), listed("abc"))
+    changes = publish_changes(store, LAYOUT, snapshot, None, NOW)
+    assert changes.counts == dict.fromkeys(Change, 0)
+    assert (changes.baseline_day, changes.baseline_identity, changes.balance_fault) == (None,) * 3
+    assert log_of(store, changes) == []
+
+
+def test_a_bucket_that_became_empty_has_every_key_deleted(store: LocalStore) -> None:
+    changes = whole(store, "abc", "")
+    assert log_of(store, changes) == [("a", "deleted"), ("b", "deleted"), ("c", "deleted")]
+    assert changes.balance_fault is None
+
+
+def test_parts_that_both_days_share_are_not_read(store: LocalStore) -> None:
+    snapshots, baseline = inventory(store, listed("abc"), set(), YESTERDAY)
+    for part in baseline.parts:
+        store.path(part.key).unlink()
+    changes = publish_changes(store, LAYOUT, replace(snapshots[""], day=DAY), baseline, NOW)
+    assert (changes.total, changes.baseline_rows, changes.balance_fault) == (0, 3, None)
+
+
+def test_an_imbalance_is_told(store: LocalStore) -> None:
+    changes = replace(whole(store, "abc", "bcde"), snapshot_rows=5)
+    assert changes.balance_fault == ("3 + 2 created - 1 deleted = 4, but the snapshot holds 5")
+
+
+def test_a_record_of_changes_is_read_as_it_was_published(store: LocalStore) -> None:
+    changes = whole(store, "abc", "bcd")
+    assert read_changes(store, LAYOUT, DAY, "") == changes
+    assert read_changes(store, LAYOUT, YESTERDAY, "") is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"{}", b"[]", b"\xff"])
+def test_a_damaged_record_of_changes_is_named(store: LocalStore, damage: bytes) -> None:
+    whole(store, "abc", "bcd")
+    store.publish(LAYOUT.changes(DAY, ""), damage)
+    with pytest.raises(CorruptRecord, match="materialize object_changes for 2026-05-05"):
+        read_changes(store, LAYOUT, DAY, "")
+
+
+def test_a_record_of_changes_of_another_format_is_named(store: LocalStore) -> None:
+    whole(store, "abc", "bcd")
+    text = store.read(LAYOUT.changes(DAY, "")) or b""
+    store.publish(LAYOUT.changes(DAY, ""), text.replace(b'"format": 1', b'"format": 2'))
+    with pytest.raises(CorruptRecord):
+        read_changes(store, LAYOUT, DAY, "")
+
+
+def test_a_damaged_baseline_is_named_and_nothing_is_published(store: LocalStore) -> None:
+    _, baseline = inventory(store, listed("abc"), set(), YESTERDAY)
+    store.path(baseline.parts[0].key).write_bytes(b"damaged")
+    with pytest.raises(CorruptRecord, match="is missing or damaged"):
+        publish_changes(store, LAYOUT, snapshot_of(store, Shard(""), []), baseline, NOW)
+    assert read_changes(store, LAYOUT, DAY, "") is None
+    assert store.names(f"{LAYOUT.base}/changes") == []

@@ -1,0 +1,328 @@
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from hashlib import md5
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
+from inventory_assets.inventory.manifests import (
+    Manifest,
+    ShardEntry,
+    faults_of,
+    merge,
+    missing_prefixes,
+    newest_manifest,
+    publish_manifest,
+    read_manifest,
+)
+from inventory_assets.inventory.parts import read_records
+from inventory_assets.inventory.snapshots import Snapshot
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import KeyRange, Shard, cut_out
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
+
+KEYS = ["a/1", "a/2", "b/1", "b/x/1", "b/x/2", "b/y", "c", "é"]
+LATER = NOW + timedelta(hours=1)
+keys = st.text(st.sampled_from("ab/é"), min_size=1, max_size=5)
+prefixes = st.text(st.sampled_from("ab/é"), min_size=1, max_size=3)
+
+
+def take(
+    store: LocalStore, prefix: str, known: Iterable[str], held: Iterable[str] = KEYS
+) -> Snapshot:
+    """The snapshot that is taken of `prefix` when `known` are shards too."""
+    shard = cut_out(prefix, known)
+    return snapshot_of(store, shard, listed(filter(shard.covers, held)))
+
+
+def tiles(
+    store: LocalStore, *shard_prefixes: str, held: Iterable[str] = KEYS
+) -> dict[str, Snapshot]:
+    """The snapshots of all shards, taken with all known."""
+    every = sorted({"", *shard_prefixes})
+    return {prefix: take(store, prefix, every, held) for prefix in every}
+
+
+def merged(store: LocalStore, snapshots: dict[str, Snapshot], now: datetime = NOW) -> Manifest:
+    return merge(store, LAYOUT, "", snapshots, now)
+
+
+def keys_of(store: LocalStore, manifest: Manifest) -> list[str]:
+    batches = read_records(store, manifest.parts, [KeyRange.of_prefix("")], ["key"])
+    return [key for batch in batches for key in batch.column("key").to_pylist()]
+
+
+def test_shards_that_tile_are_merged_without_moving_data(store: LocalStore) -> None:
+    snapshots = tiles(store, "a/", "b/")
+    manifest = merged(store, snapshots)
+    assert keys_of(store, manifest) == sorted(KEYS)
+    assert faults_of(manifest) == []
+    own = {part.key for snapshot in snapshots.values() for part in snapshot.parts}
+    assert {part.key for part in manifest.parts} == own
+    assert (manifest.rows, manifest.object_bytes) == (8, sum(map(len, KEYS)))
+
+
+def test_shards_within_shards_are_merged(store: LocalStore) -> None:
+    manifest = merged(store, tiles(store, "b/", "b/x/"))
+    assert keys_of(store, manifest) == sorted(KEYS)
+    assert faults_of(manifest) == []
+    assert [(entry.shard.prefix, entry.rows) for entry in manifest.shards] == [
+        ("", 4),
+        ("b/", 2),
+        ("b/x/", 2),
+    ]
+
+
+def test_a_bucket_without_objects_has_a_manifest(store: LocalStore) -> None:
+    manifest = merged(store, tiles(store, held=[]))
+    assert (manifest.rows, manifest.parts, faults_of(manifest)) == (0, (), [])
+
+
+def test_nothing_listed_is_said_plainly(store: LocalStore) -> None:
+    with pytest.raises(ManifestIncomplete, match="no shard of this date has been listed yet"):
+        merged(store, {})
+
+
+def test_a_missing_remainder_is_named(store: LocalStore) -> None:
+    snapshots = tiles(store, "a/")
+    del snapshots[""]
+    with pytest.raises(ManifestIncomplete, match=r"1 shard\(s\).* the remainder; materialize"):
+        merged(store, snapshots)
+
+
+def test_a_missing_shard_is_named(store: LocalStore) -> None:
+    snapshots = tiles(store, "a/", "b/", "b/x/")
+    del snapshots["a/"], snapshots["b/x/"]
+    assert missing_prefixes("", snapshots) == ["a/", "b/x/"]
+    with pytest.raises(ManifestIncomplete, match=r"2 shard\(s\).* 'a/', 'b/x/'; materialize"):
+        merged(store, snapshots)
+
+
+def test_of_many_missing_shards_some_are_named_and_all_counted(store: LocalStore) -> None:
+    snapshots = tiles(store, *(f"{number:02}/" for number in range(12)), held=[])
+    with pytest.raises(ManifestIncomplete, match=r"^12 shard.*'09/' and 2 more; materialize"):
+        merged(store, {"": snapshots[""]})
+
+
+def test_a_prefix_that_became_a_shard_later_neither_doubles_nor_loses_a_key(
+    store: LocalStore,
+) -> None:
+    remainder = take(store, "", [])
+    shard = take(store, "b/", ["b/"], [*KEYS, "b/new"])
+    manifest = merged(store, {"": remainder, "b/": shard})
+    assert keys_of(store, manifest) == sorted([*KEYS, "b/new"])
+    assert faults_of(manifest) == []
+
+
+@given(
+    st.sets(keys, max_size=15),
+    st.sets(prefixes, max_size=4),
+    st.sets(prefixes, max_size=3),
+    st.data(),
+)
+def test_however_prefixes_became_shards_every_key_is_there_once(
+    roomy_store: LocalStore,
+    held: set[str],
+    early: set[str],
+    late: set[str],
+    data: st.DataObject,
+) -> None:
+    snapshots: dict[str, Snapshot] = {}
+    known = {"", *early}
+    for prefix in sorted(known):
+        snapshots[prefix] = take(roomy_store, prefix, known, held)
+    # Each late one is found and listed; some earlier shard may be listed again, now without it.
+    for prefix in sorted(late - known):
+        known.add(prefix)
+        snapshots[prefix] = take(roomy_store, prefix, known, held)
+        again = data.draw(st.sampled_from(sorted(known)))
+        snapshots[again] = take(roomy_store, again, known, held)
+    manifest = merged(roomy_store, snapshots)
+    assert keys_of(roomy_store, manifest) == sorted(held)
+    assert faults_of(manifest) == []
+    assert manifest.rows == len(held)
+
+
+@given(st.sets(keys, max_size=15), st.sets(prefixes, max_size=4), st.data())
+def test_a_key_belongs_to_the_longest_prefix_that_has_a_snapshot(
+    roomy_store: LocalStore, held: set[str], late: set[str], data: st.DataObject
+) -> None:
+    # Every shard sees another bucket, so that it shows whose view of a key counts.
+    views = {prefix: {k for k in held if data.draw(st.booleans())} for prefix in {"", *late}}
+    snapshots = {
+        prefix: take(roomy_store, prefix, [], {k for k in view if k.startswith(prefix)})
+        for prefix, view in views.items()
+    }
+    expected = {
+        key for key in held if key in views[max((p for p in views if key.startswith(p)), key=len)]
+    }
+    assert keys_of(roomy_store, merged(roomy_store, snapshots)) == sorted(expected)
+
+
+def test_shards_that_do_not_tile_are_found(store: LocalStore) -> None:
+    manifest = merged(store, tiles(store, "a/", "b/"))
+    broken = replace(manifest, shards=manifest.shards[:-1])
+    assert "the shards do not tile the source" in faults_of(broken)[0]
+
+
+def test_parts_that_overlap_are_found(store: LocalStore) -> None:
+    manifest = merged(store, tiles(store, "a/"))
+    twice: tuple[ShardEntry, ...] = tuple(
+        replace(entry, parts=entry.parts * 2) for entry in manifest.shards[:1]
+    )
+    assert any("overlap" in fault for fault in faults_of(replace(manifest, shards=twice)))
+
+
+def test_equal_content_has_equal_identity_whenever_it_was_merged(store: LocalStore) -> None:
+    one = merged(store, tiles(store, "a/"))
+    assert one.identity == merged(store, tiles(store, "a/"), LATER).identity
+    assert one.identity != merged(store, tiles(store, "a/", held=KEYS[1:])).identity
+
+
+# Publishing
+
+
+def test_a_manifest_is_read_as_it_was_published(store: LocalStore) -> None:
+    manifest = merged(store, tiles(store, "a/", "b/", "é"))
+    publish_manifest(store, LAYOUT, manifest)
+    assert read_manifest(store, LAYOUT, DAY) == manifest
+    assert read_manifest(store, LAYOUT, DAY - timedelta(days=1)) is None
+
+
+def test_manifest_json_has_the_fields_of_s3_inventory(store: LocalStore) -> None:
+    manifest = merged(store, tiles(store, "a/"))
+    publish_manifest(store, LAYOUT, manifest)
+    document = json.loads(store.read("bucket/source/2026-05-05T00-00Z/manifest.json") or b"")
+    files = document.pop("files")
+    schema = document.pop("fileSchema")
+    assert document == {
+        "sourceBucket": "bucket",
+        "destinationBucket": "arn:aws:s3:::bucket",
+        "version": "2016-11-30",
+        "creationTimestamp": "1777942923456",
+        "fileFormat": "Parquet",
+    }
+    assert schema == (
+        "message s3.inventory {  required binary bucket (STRING);  required binary key (STRING);"
+        "  optional int64 size;  optional int64 last_modified_date (TIMESTAMP(MILLIS,true));"
+        "  optional binary e_tag (STRING);  optional binary storage_class (STRING);"
+        "  optional boolean is_multipart_uploaded;  optional binary checksum_algorithm (STRING);"
+        "  optional binary object_owner (STRING);}"
+    )
+    for file, part in zip(files, manifest.parts, strict=True):
+        data = store.read(file["key"]) or b""
+        assert file == {
+            "key": part.key,
+            "size": len(data),
+            "MD5checksum": md5(data, usedforsecurity=False).hexdigest(),
+        }
+
+
+def test_the_checksum_is_that_of_manifest_json(store: LocalStore) -> None:
+    publish_manifest(store, LAYOUT, merged(store, tiles(store)))
+    document = store.read(LAYOUT.dated(DAY, "manifest.json")) or b""
+    expected = md5(document, usedforsecurity=False).hexdigest().encode()
+    assert store.read(LAYOUT.dated(DAY, "manifest.checksum")) == expected
+
+
+def test_the_symlink_file_lists_files_that_read_in_key_order(store: LocalStore) -> None:
+    publish_manifest(store, LAYOUT, merged(store, tiles(store, "a/", "b/x/")))
+    names = (store.read("bucket/source/hive/dt=2026-05-05-00-00/symlink.txt") or b"").decode()
+    assert pl.read_parquet(names.splitlines())["key"].to_list() == sorted(KEYS)
+
+
+def test_a_part_that_is_gone_stops_the_publication(store: LocalStore) -> None:
+    manifest = merged(store, tiles(store, "a/"))
+    path = store.path(manifest.parts[0].key)
+    path.unlink()
+    with pytest.raises(StoreError, match=f"{path} is missing or was altered"):
+        publish_manifest(store, LAYOUT, manifest)
+    assert read_manifest(store, LAYOUT, DAY) is None
+    assert "hive" not in store.names(LAYOUT.base)
+
+
+def dying_after(published: int, store: LocalStore) -> Callable[[str, bytes], None]:
+    plain = store.publish
+    count = 0
+
+    def publish(key: str, data: bytes) -> None:
+        nonlocal count
+        if count == published:
+            raise KeyboardInterrupt
+        count += 1
+        plain(key, data)
+
+    return publish
+
+
+@pytest.mark.parametrize("published", range(4))
+def test_a_first_publication_cut_short_is_none(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, published: int
+) -> None:
+    manifest = merged(store, tiles(store, "a/"))
+    monkeypatch.setattr(store, "publish", dying_after(published, store))
+    with pytest.raises(KeyboardInterrupt):
+        publish_manifest(store, LAYOUT, manifest)
+    assert read_manifest(store, LAYOUT, DAY) is None
+
+
+@pytest.mark.parametrize("published", range(4))
+def test_a_publication_cut_short_leaves_none_or_the_old_one_and_a_retry_heals_it(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, published: int
+) -> None:
+    old = merged(store, tiles(store, "a/", held=KEYS[:4]))
+    publish_manifest(store, LAYOUT, old)
+    new = merged(store, tiles(store, "a/"), LATER)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "publish", dying_after(published, store))
+        with pytest.raises(KeyboardInterrupt):
+            publish_manifest(store, LAYOUT, new)
+    assert read_manifest(store, LAYOUT, DAY) == (old if published < 2 else None)
+    publish_manifest(store, LAYOUT, new)
+    assert read_manifest(store, LAYOUT, DAY) == new
+
+
+@pytest.mark.parametrize("name", ["inventory.json", "manifest.json", "manifest.checksum"])
+@pytest.mark.parametrize("damage", [b"", b"{}", b"\xff"])
+def test_a_damaged_manifest_is_none(store: LocalStore, name: str, damage: bytes) -> None:
+    publish_manifest(store, LAYOUT, merged(store, tiles(store, "a/")))
+    store.publish(LAYOUT.dated(DAY, name), damage)
+    assert read_manifest(store, LAYOUT, DAY) is None
+
+
+def test_a_manifest_of_another_format_is_none(store: LocalStore) -> None:
+    publish_manifest(store, LAYOUT, replace(merged(store, tiles(store)), format=2))
+    assert read_manifest(store, LAYOUT, DAY) is None
+
+
+def test_the_baseline_is_the_newest_complete_manifest_before_the_day(store: LocalStore) -> None:
+    manifest = merged(store, tiles(store, "a/"))
+    days = [date(2026, 4, 29), date(2026, 5, 1), date(2026, 5, 4), DAY]
+    for day in days:
+        publish_manifest(store, LAYOUT, replace(manifest, day=day))
+    store.path(LAYOUT.dated(date(2026, 5, 4), "manifest.checksum")).unlink()
+
+    def found(before: date) -> date | None:
+        baseline = newest_manifest(store, LAYOUT, before)
+        return baseline.day if baseline else None
+
+    assert found(date.max) == DAY
+    assert found(DAY) == date(2026, 5, 1)
+    assert found(date(2026, 5, 1)) == date(2026, 4, 29)
+    assert found(date(2026, 4, 29)) is None
+
+
+def test_a_store_of_nothing_has_no_baseline(store: LocalStore) -> None:
+    assert newest_manifest(store, LAYOUT, DAY) is None
+
+
+def test_the_remainder_of_a_source_with_a_prefix_is_that_prefix(store: LocalStore) -> None:
+    snapshot = snapshot_of(store, Shard("b/"), listed(k for k in KEYS if k.startswith("b/")))
+    manifest = merge(store, LAYOUT, "b/", {"b/": snapshot}, NOW)
+    assert faults_of(manifest) == []
+    assert keys_of(store, manifest) == ["b/1", "b/x/1", "b/x/2", "b/y"]

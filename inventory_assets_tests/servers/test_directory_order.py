@@ -1,0 +1,143 @@
+"""SeaweedFS lists `a/1` before `a-b`: it is noticed, and the inventory is in byte order still."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.taking import Taker
+from inventory_assets.s3 import BucketLister
+from inventory_assets.scan import (
+    KeyOrder,
+    KeysOutOfOrder,
+    Shard,
+    ShardBounds,
+    cut_out,
+    discover,
+    discovery,
+)
+from inventory_assets_tests.external_servers import Endpoint
+from inventory_assets_tests.servers.inventories import (
+    DAY,
+    NOW,
+    body_of,
+    expected_facts,
+    take_inventory,
+)
+
+pytestmark = pytest.mark.xdist_group("seaweedfs")
+
+SIBLINGS = ("", " b", "!", "-b", "-b/x", ".b", ".b/x", "/1", "/2/x", "/2-x", "0", "b")
+"""What may follow a folder's name; before `/` come space, `!`, `-` and `.`."""
+
+DEEP = ("deep/er/still/a", "deep/er/a", "deep/a", "a", "z/a")
+WIDE = [f"wide/{number:03}{end}" for number in range(340) for end in ("/x", "-b", ".b")]
+
+
+@pytest.fixture(scope="module")
+def objects() -> dict[str, bytes]:
+    keys = [base + sibling for base in DEEP for sibling in SIBLINGS] + WIDE
+    return {key: body_of(key) for key in keys}
+
+
+@pytest.fixture(scope="module")
+def bucket(seaweedfs: Endpoint, objects: dict[str, bytes]) -> str:
+    return seaweedfs.make_bucket("directories", objects)
+
+
+@pytest.fixture
+def lister(seaweedfs: Endpoint, bucket: str) -> Iterator[BucketLister]:
+    lister = BucketLister(seaweedfs.connection(bucket))
+    yield lister
+    lister.close()
+
+
+@pytest.fixture
+def store_of_unknown_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SeaweedFS is not told by its `Server` header, as behind a proxy."""
+    monkeypatch.setattr(discovery, "_DIRECTORY_SERVERS", ("no such make",))
+
+
+def test_the_make_tells_the_order(seaweedfs: Endpoint) -> None:
+    seaweedfs.make_bucket("plain", {"plain": b"x"})
+    lister = BucketLister(seaweedfs.connection("plain"))
+    assert discover(lister, "", ShardBounds()).key_order is KeyOrder.DIRECTORY
+
+
+@pytest.mark.usefixtures("store_of_unknown_make")
+def test_a_pair_of_siblings_tells_the_order_of_an_unknown_make(lister: BucketLister) -> None:
+    assert discover(lister, "deep/", ShardBounds()).key_order is KeyOrder.DIRECTORY
+
+
+@pytest.mark.parametrize(("prefix", "depth"), [("", 0), ("", 1), ("deep/", 2)])
+def test_the_inventory_is_complete_and_in_byte_order(
+    seaweedfs: Endpoint,
+    bucket: str,
+    objects: dict[str, bytes],
+    tmp_path: Path,
+    prefix: str,
+    depth: int,
+) -> None:
+    taken = take_inventory(seaweedfs, bucket, tmp_path, prefix=prefix, depth=depth)
+
+    within = {key: body for key, body in objects.items() if key.startswith(prefix)}
+    assert taken.facts == expected_facts(within)
+    assert {each.key_order for each in taken.snapshots.values()} == {KeyOrder.DIRECTORY}
+
+
+def test_the_remainder_leaves_out_exactly_the_other_shards(
+    lister: BucketLister, objects: dict[str, bytes], tmp_path: Path
+) -> None:
+    shard = cut_out("", ["a/", "deep/er/", "wide/", "z/a-b/"])
+    taker = Taker(lister, LocalStore(tmp_path), Layout("directories", "test"), now=lambda: NOW)
+
+    snapshot = taker.take(DAY, shard)
+
+    expected = sorted(key for key in objects if shard.covers(key))
+    assert snapshot.rows == len(expected)
+    assert [each.rows for each in snapshot.evidence] == [
+        sum(key in key_range for key in expected) for key_range in shard.ranges
+    ]
+
+
+def test_an_order_by_bytes_that_the_source_insists_on_is_refused(
+    lister: BucketLister, tmp_path: Path
+) -> None:
+    taker = Taker(lister, LocalStore(tmp_path), Layout("directories", "test"), KeyOrder.BYTES)
+
+    with pytest.raises(KeysOutOfOrder, match='key_order = "bytes": remove that line'):
+        taker.take(DAY, Shard("deep/"))
+
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.usefixtures("store_of_unknown_make")
+def test_a_pair_hidden_deep_in_one_shard_is_met_and_the_shard_listed_again(
+    seaweedfs: Endpoint, tmp_path: Path
+) -> None:
+    keys = ["one/two/three/a/1", "one/two/three/a-b", "one/two/three/a/2", "two/1", "root"]
+    objects = {key: body_of(key) for key in keys}
+    seaweedfs.make_bucket("hidden", objects)
+
+    taken = take_inventory(seaweedfs, "hidden", tmp_path)
+
+    assert taken.facts == expected_facts(objects)
+    assert taken.snapshots["one/"].key_order is KeyOrder.DIRECTORY
+
+
+@pytest.mark.usefixtures("store_of_unknown_make")
+@pytest.mark.parametrize("name", ["a-b", "a b", "a.b/c"])
+def test_a_name_that_appears_before_a_shards_folder_after_discovery_is_not_lost(
+    seaweedfs: Endpoint, tmp_path: Path, name: str
+) -> None:
+    seaweedfs.make_bucket(
+        f"late{ord(name[1])}", {key: b"x" for key in ("a/1", "a/2", name, "b/1", "z")}
+    )
+    lister = BucketLister(seaweedfs.connection(f"late{ord(name[1])}"))
+    taker = Taker(lister, LocalStore(tmp_path), Layout("late", "test"), now=lambda: NOW)
+
+    snapshot = taker.take(DAY, cut_out("", ["a/", "b/"]))
+
+    assert [part.first_key for part in snapshot.parts] == [name, "z"]

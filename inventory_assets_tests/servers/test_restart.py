@@ -1,0 +1,40 @@
+"""What a server holds outlives its restart, and so does the fingerprint of its inventory."""
+
+from pathlib import Path
+
+import pytest
+
+from inventory_assets_tests.external_servers import Ministack, SeaweedFS, ServerProcess
+from inventory_assets_tests.servers.inventories import (
+    body_of,
+    expected_facts,
+    real_names,
+    take_inventory,
+)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(SeaweedFS, marks=pytest.mark.xdist_group("seaweedfs")),
+        pytest.param(
+            lambda folder: Ministack(folder, keeps_data=True),
+            marks=pytest.mark.xdist_group("ministack"),
+            id="Ministack",
+        ),
+    ],
+)
+def test_a_restarted_server_gives_the_same_fingerprints(
+    make: "type[ServerProcess]", tmp_path: Path
+) -> None:
+    objects = {key: body_of(key) for key in [*real_names()[::100], "a-b", "a/1", "e\u0301 +%2B"]}
+    with make(tmp_path / "server") as server:
+        server.endpoint.make_bucket("lasting", objects)
+        before = take_inventory(server.endpoint, "lasting", tmp_path / "before")
+        server.restart()
+        after = take_inventory(server.endpoint, "lasting", tmp_path / "after")
+
+    assert after.facts == expected_facts(objects)
+    fingerprints = {prefix: each.fingerprint for prefix, each in before.snapshots.items()}
+    assert {prefix: each.fingerprint for prefix, each in after.snapshots.items()} == fingerprints
+    assert after.manifest.identity == before.manifest.identity

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from inventory_assets.config import Config, ConfigError, Source
+from inventory_assets.definitions import build_definitions, defs
+
+NAMES = ["one", "two", "three", "four", "five"]
+ASSETS = ["inventory_manifest", "object_changes", "object_listing", "shards"]
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    """Five sources, two of them of the same bucket."""
+    store = tmp_path_factory.mktemp("store")
+    sources = {
+        name: Source(name=name, bucket="shared" if name < "o" else name) for name in NAMES
+    }
+    return build_definitions(Config(store=store, sources=sources))
+
+
+def test_five_sources_can_be_loaded(five: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(five)
+
+
+def test_each_source_has_a_group_of_its_own(five: dg.Definitions) -> None:
+    groups: dict[str, set[str]] = {}
+    for asset in five.assets or []:
+        assert isinstance(asset, dg.AssetsDefinition)
+        for spec in asset.specs:
+            groups.setdefault(str(spec.group_name), set()).add(spec.key.to_user_string())
+    assert groups == {name: {f"{name}/{asset}" for asset in ASSETS} for name in NAMES}
+
+
+def test_each_source_has_a_schedule_a_sensor_and_a_job(five: dg.Definitions) -> None:
+    repository = five.get_repository_def()
+    assert {s.name for s in repository.schedule_defs} == {f"{name}_daily" for name in NAMES}
+    sensors = {f"{name}_new_prefixes" for name in NAMES}
+    assert {s.name for s in repository.sensor_defs} == sensors | {"follow_listings"}
+    assert {f"{name}_listing" for name in NAMES} <= set(repository.job_names)
+
+
+def test_no_resource_holds_a_secret(five: dg.Definitions) -> None:
+    fields = {name for r in (five.resources or {}).values() for name in type(r).model_fields}
+    assert "bucket" in fields
+    assert not {name for name in fields if "secret" in name or "access_key" in name}
+
+
+def test_without_a_configuration_there_is_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("INVENTORY_CONFIG", raising=False)
+    definitions = defs()
+    keys = definitions.resolve_all_asset_keys()
+    assert {key.to_user_string() for key in keys} == {f"demo/{name}" for name in ASSETS}
+
+
+def test_a_mistaken_configuration_is_told_when_the_location_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "inventory.toml"
+    path.write_text("[sources.x]\n")
+    monkeypatch.setenv("INVENTORY_CONFIG", str(path))
+    with pytest.raises(ConfigError, match="bucket"):
+        defs()

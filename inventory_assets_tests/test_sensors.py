@@ -1,0 +1,119 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from inventory_assets.sensors import NEW_SHARDS_PER_TICK
+from inventory_assets_tests.assets.world import REMAINDER, TODAY, Buckets, World
+
+
+@pytest.fixture
+def buckets(monkeypatch: pytest.MonkeyPatch) -> Buckets:
+    found = Buckets(monkeypatch)
+    found.keys["memory"] = {"a/1", "b/1"}
+    return found
+
+
+@pytest.fixture
+def world(tmp_path: Path, buckets: Buckets) -> Iterator[World]:
+    """A world whose shards are known and that then holds one prefix more."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        world = World(tmp_path, instance, {"bucket": "memory"})
+        world.discover()
+        buckets.keys["memory"].add("new/1")
+        yield world
+
+
+def tick(world: World, cursor: str | None = None) -> dg.SensorExecutionData:
+    """One tick, whose result is thrown away unless `keep` is called with it."""
+    repository = world.definitions.get_repository_def()
+    sensor = repository.get_sensor_def("src_new_prefixes")
+    with dg.build_sensor_context(
+        instance=world.instance,
+        cursor=cursor,
+        repository_def=repository,
+        resources=world.resources(),
+    ) as context:
+        return sensor.evaluate_tick(context)
+
+
+def keep(world: World, data: dg.SensorExecutionData) -> str | None:
+    """What the daemon does with a tick: add the partitions, and keep the cursor."""
+    for request in data.dynamic_partitions_requests or []:
+        world.instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
+    return data.cursor
+
+
+def requested(data: dg.SensorExecutionData) -> dict[str, str]:
+    """The partitions requested, by run key."""
+    return {str(r.run_key): str(r.partition_key) for r in data.run_requests or []}
+
+
+def added(data: dg.SensorExecutionData) -> list[str]:
+    requests = data.dynamic_partitions_requests or []
+    return [key for request in requests for key in request.partition_keys]
+
+
+def test_a_new_prefix_gets_a_partition_and_only_it_is_listed(world: World) -> None:
+    data = tick(world)
+    assert requested(data) == {f"{TODAY}|new/": f"{TODAY}|new/"}
+    assert added(data) == ["new/"]
+    keep(world, data)
+    assert world.shard_keys == [REMAINDER, "a/", "b/", "new/"]
+    assert world.run("object_listing", f"{TODAY}|new/").success
+
+
+def test_it_is_requested_once(world: World) -> None:
+    cursor = keep(world, tick(world))
+    again = tick(world, cursor)
+    assert requested(again) == {}
+    assert again.skip_message == "no new prefix among 3"
+
+
+def test_a_tick_that_was_lost_is_repeated_with_the_same_run_key(world: World) -> None:
+    assert requested(tick(world)) == requested(tick(world)) != {}
+
+
+def test_a_tick_that_died_after_the_partition_was_added_asks_for_no_other_run(
+    world: World,
+) -> None:
+    first = tick(world, json.dumps([REMAINDER, "a/", "b/"]))
+    keep(world, first)
+    again = tick(world, json.dumps([REMAINDER, "a/", "b/"]))
+    assert requested(again) == requested(first) != {}
+    assert added(again) == []
+
+
+def test_a_prefix_that_was_listed_today_is_not_listed_again(world: World) -> None:
+    world.discover()
+    world.list_all()
+    assert requested(tick(world, json.dumps([REMAINDER, "a/", "b/"]))) == {}
+
+
+def test_one_tick_starts_a_bounded_number_of_runs_and_the_next_go_on(
+    world: World, buckets: Buckets
+) -> None:
+    buckets.keys["memory"] = {f"{number:03}/x" for number in range(NEW_SHARDS_PER_TICK + 3)}
+    first = tick(world)
+    assert len(requested(first)) == len(added(first)) == NEW_SHARDS_PER_TICK
+    second = tick(world, keep(world, first))
+    assert len(requested(second)) == 3
+    assert requested(tick(world, keep(world, second))) == {}
+    assert not requested(first).keys() & requested(second).keys()
+
+
+@pytest.mark.parametrize("cursor", ["{", "", "null", "7", "no json"])
+def test_a_cursor_that_cannot_be_read_is_as_none(world: World, cursor: str) -> None:
+    assert requested(tick(world, cursor)) == {f"{TODAY}|new/": f"{TODAY}|new/"}
+
+
+def test_a_source_without_shards_gets_them_all_from_the_sensor(
+    tmp_path: Path, buckets: Buckets
+) -> None:
+    assert buckets.keys
+    with dg.DagsterInstance.ephemeral() as instance:
+        data = tick(World(tmp_path, instance, {"bucket": "memory"}))
+    assert added(data) == [REMAINDER, "a/", "b/"]
+    assert len(requested(data)) == 2
