@@ -76,6 +76,8 @@ def build_following_sensor() -> dg.AutomationConditionSensorDefinition:
         "follow_listings",
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING,
+        # Runs at once, over ranges too; a backfill would wait for a loop of its own.
+        emit_backfills=False,
         minimum_interval_seconds=30,
     )
 

@@ -113,7 +113,7 @@ class MotoEndpoint(Endpoint):
     """A moto server of this process: HTTP takes it milliseconds an object, and knows no newline."""
 
     def put(self, bucket: str, objects: Mapping[str, bytes], connections: int = 4) -> None:  # noqa: ARG002
-        from moto.core import DEFAULT_ACCOUNT_ID
+        from moto.core.models import DEFAULT_ACCOUNT_ID
         from moto.s3.models import s3_backends
 
         backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
@@ -235,7 +235,7 @@ class ServerProcess(ABC):
     def environment(self, ports: list[int]) -> dict[str, str]:  # noqa: ARG002
         return {**os.environ, "HOME": str(self.folder), "TMPDIR": str(self.folder)}
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - a server may need nothing
         """Write what the server reads when it starts."""
 
     def _becomes_ready(self, process: subprocess.Popen[bytes]) -> bool:

@@ -39,7 +39,7 @@ SOON_SECONDS = 5
 
 
 def start(
-    arguments: Sequence[str | Path], account: Account | None = None, file_bytes: int | None = None
+    arguments: Sequence[object], account: Account | None = None, file_bytes: int | None = None
 ) -> subprocess.Popen[str]:
     """Start the command with nothing of this machine's AWS configuration.
 
@@ -454,9 +454,7 @@ def test_a_command_told_to_stop_stops_at_once_and_leaves_nothing(
     assert files_in(tmp_path) == []
 
 
-def test_a_killed_command_leaves_nothing_that_looks_finished(
-    stuck: Stuck, tmp_path: Path
-) -> None:
+def test_a_killed_command_leaves_nothing_that_looks_finished(stuck: Stuck, tmp_path: Path) -> None:
     outcome = interrupted(stuck, tmp_path, signal.SIGKILL)
 
     assert outcome.code == -signal.SIGKILL

@@ -91,7 +91,8 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         ],
         check_specs=[tiling, files, age],
         partitions_def=assets.partitions.dates,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        # A run for each date: one that is incomplete must not make another's look failed.
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
         required_resource_keys=assets.resource_keys,
         can_subset=True,
     )

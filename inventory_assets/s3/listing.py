@@ -111,7 +111,8 @@ class BucketLister:
     Args:
         connection: The bucket and how to reach it.
         retry: How often and how patiently passing trouble is met.
-        stop: Set from outside, ends every request and every wait with `Cancelled`.
+        stop: Set from outside, ends every wait, and every request once it is answered or has timed
+            out, with `Cancelled`.
     """
 
     def __init__(

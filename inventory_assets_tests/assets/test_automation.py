@@ -2,11 +2,8 @@
 
 import dagster as dg
 import pytest
-from dagster import AssetCheckEvaluation
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData,
-)
 
+from inventory_assets.inventory.snapshots import read_snapshot
 from inventory_assets.s3.errors import AccessDenied
 from inventory_assets_tests.assets.world import (
     TODAY,
@@ -127,34 +124,17 @@ def test_a_new_shard_holds_back_no_manifest_of_today_or_yesterday(
 def test_a_failed_blocking_check_holds_the_changes_back_until_it_passes(
     daemon: Daemon, world: World, buckets: Buckets
 ) -> None:
-    def check(*, passed: bool) -> None:
-        record = world.instance.fetch_materializations(
-            dg.AssetRecordsFilter(
-                asset_key=world.assets.key("object_listing"), asset_partitions=[world.key("b/")]
-            ),
-            limit=1,
-        ).records[0]
-        world.instance.report_runless_asset_event(
-            AssetCheckEvaluation(
-                asset_key=world.assets.key("object_listing"),
-                check_name="evidence_holds",
-                passed=passed,
-                metadata={},
-                blocking=True,
-                partition=world.key("b/"),
-                target_materialization_data=AssetCheckEvaluationTargetMaterializationData(
-                    storage_id=record.storage_id,
-                    run_id=record.run_id,
-                    timestamp=record.timestamp,
-                ),
-            )
-        )
-
     buckets.keys["memory"] |= {"a/3", "b/2"}
     world.run("object_listing", world.key("a/"))
     world.run("object_listing", world.key("b/"))
-    check(passed=False)
+    snapshot = read_snapshot(world.store, world.layout, TODAY, "b/")
+    assert snapshot is not None
+    path = world.store.path(snapshot.parts[0].key)
+    content = path.read_bytes()
+    path.write_bytes(b"damaged")
+    assert not world.run_check("object_listing", "evidence_holds", world.key("b/")).success
     assert daemon.tick()["object_changes"] == {world.key("a/")}
     assert daemon.tick() == {}
-    check(passed=True)
+    path.write_bytes(content)
+    assert world.run_check("object_listing", "evidence_holds", world.key("b/")).success
     assert daemon.tick() == {"object_changes": {world.key("b/")}}

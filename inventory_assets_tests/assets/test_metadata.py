@@ -76,7 +76,9 @@ def test_nothing_that_the_ui_shows_holds_an_unprintable_character(hostile: World
                 continue
             data = event.event_specific_data
             for value in getattr(getattr(data, "materialization", data), "metadata", {}).values():
-                shown += strings(value.records if isinstance(value, dg.TableMetadataValue) else value.value)
+                shown += strings(
+                    value.records if isinstance(value, dg.TableMetadataValue) else value.value
+                )
     assert any("\\u202e" in text for text in shown)
     assert [text for text in shown if not text.isprintable()] == []
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster import AssetCheckEvaluation
 
+from inventory_assets.assets.shards import add_shards, discover_shards
 from inventory_assets.assets.source import SourceAssets
 from inventory_assets.config import Config, Schedule, Shards, Source
 from inventory_assets.definitions import build_definitions
@@ -42,24 +44,29 @@ class Outcome:
 
 
 class World:
-    """One source of the name `src`; `day` is today's date as its clock has it.
+    """One source, `src` unless it is named; `day` is today's date as its clock has it.
 
     Args:
         folder: Where the store is made.
         instance: Dagster's instance.
-        source: Fields of the source besides its name.
+        source: Fields of the source.
     """
 
     def __init__(
         self, folder: Path, instance: dg.DagsterInstance, source: Mapping[str, Any]
     ) -> None:
         defaults = {"schedule": Schedule(start_date=TODAY - timedelta(days=9)), "shards": Shards()}
-        self.source = Source(name="src", **{**defaults, **source})
+        self.source = Source(**{"name": "src", **defaults, **source})
         self.assets = SourceAssets(self.source)
         self.instance = instance
         self.store = LocalStore(folder / "store")
-        self.config = Config(store=self.store.root, sources={"src": self.source})
+        self.config = Config(store=self.store.root, sources={self.source.name: self.source})
         self.set_day(TODAY)
+
+    def forget_shards(self) -> None:
+        """Remove the partitions of all shards, for the next test with the same instance."""
+        for key in self.shard_keys:
+            self.instance.delete_dynamic_partition(self.assets.partitions.shards_name, key)
 
     def set_day(self, day: date) -> None:
         """Let the clock stand at noon of a day."""
@@ -98,8 +105,8 @@ class World:
     def run_check(self, asset: str, check: str, partition_key: str) -> Outcome:
         """Run one check without its asset."""
         selection = dg.AssetSelection.checks(dg.AssetCheckKey(self.assets.key(asset), check))
-        job = dg.define_asset_job("only_the_check", selection=selection)
-        definitions = dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[job]))
+        only = dg.define_asset_job("only_the_check", selection=selection)
+        definitions = dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[only]))
         job = definitions.resolve_job_def("only_the_check")
         return self._execute(job, tags={"dagster/partition": partition_key})
 
@@ -113,8 +120,9 @@ class World:
         return Outcome(result.success, result.run_id, events)
 
     def discover(self) -> None:
-        """Materialize `shards`."""
-        assert self.run("shards").success
+        """Find new prefixes and add their partitions, as `shards` does, without a run."""
+        work = self.assets.at_work(SimpleNamespace(**self.resources()), self.instance)
+        add_shards(work, discover_shards(work), self.instance)
 
     def list_all(self) -> Outcome:
         """One run over all shards of the clock's day."""
@@ -155,13 +163,21 @@ def check_results(outcome: Outcome) -> dict[tuple[str, str], AssetCheckEvaluatio
 def data_versions(outcome: Outcome) -> dict[str, str]:
     """The data versions, by partition key."""
     return {
-        key: event.tags["dagster/data_version"] for key, event in materializations(outcome).items()
+        key: (event.tags or {})["dagster/data_version"]
+        for key, event in materializations(outcome).items()
     }
 
 
 def metadata_of(event: dg.AssetMaterialization, name: str) -> Any:
     """One value of a materialization's metadata."""
     return event.metadata[name].value
+
+
+def table_of(event: dg.AssetMaterialization | AssetCheckEvaluation, name: str) -> list[Any]:
+    """The rows of a table in the metadata of an event."""
+    table = event.metadata[name]
+    assert isinstance(table, dg.TableMetadataValue)
+    return [record.data for record in table.records]
 
 
 def failure_text(outcome: Outcome) -> str:

@@ -133,7 +133,7 @@ def test_a_name_that_appears_before_a_shards_folder_after_discovery_is_not_lost(
     seaweedfs: Endpoint, tmp_path: Path, name: str
 ) -> None:
     seaweedfs.make_bucket(
-        f"late{ord(name[1])}", {key: b"x" for key in ("a/1", "a/2", name, "b/1", "z")}
+        f"late{ord(name[1])}", dict.fromkeys(("a/1", "a/2", name, "b/1", "z"), b"x")
     )
     lister = BucketLister(seaweedfs.connection(f"late{ord(name[1])}"))
     taker = Taker(lister, LocalStore(tmp_path), Layout("late", "test"), now=lambda: NOW)

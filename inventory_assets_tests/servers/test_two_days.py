@@ -3,7 +3,7 @@
 import os
 import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -81,13 +81,19 @@ class Daily:
     """A source's inventories, materialized day by day as the schedule and automation do it."""
 
     def __init__(
-        self, endpoint: Endpoint, bucket: str, store: Path, start: date, instance: dg.DagsterInstance
+        self,
+        endpoint: Endpoint,
+        bucket: str,
+        store: Path,
+        start: date,
+        depth: int,
+        instance: dg.DagsterInstance,
     ) -> None:
         source = Source(
             name="daily",
             bucket=bucket,
             endpoint_url=endpoint.url,
-            shards=Shards(depth=2),
+            shards=Shards(depth=depth),
             schedule=Schedule(start_date=start),
         )
         self._config = Config(store=store, sources={"daily": source})
@@ -152,7 +158,9 @@ def assert_two_days_are_accounted_for(
     names: Sequence[str],
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
-    connections: int = 4,
+    depth: int,
+    connections: int,
+    open_instance: Callable[[], dg.DagsterInstance],
 ) -> None:
     for name, value in endpoint.account.environment.items():
         monkeypatch.setenv(name, value)
@@ -162,8 +170,8 @@ def assert_two_days_are_accounted_for(
     night = Night.over(objects)
     endpoint.make_bucket("two-days")
     endpoint.put("two-days", objects, connections)
-    with dg.DagsterInstance.local_temp() as instance:
-        daily = Daily(endpoint, "two-days", folder / "store", yesterday, instance)
+    with open_instance() as instance:
+        daily = Daily(endpoint, "two-days", folder / "store", yesterday, depth, instance)
         daily.take(yesterday)
         night.fall(endpoint, "two-days")
         daily.take(today)
@@ -178,11 +186,19 @@ def assert_two_days_are_accounted_for(
 def test_two_days_of_2000_real_names_are_accounted_for_key_by_key(
     ministack: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert_two_days_are_accounted_for(ministack, real_names()[:2000], tmp_path, monkeypatch)
+    assert_two_days_are_accounted_for(
+        ministack,
+        real_names()[:2000],
+        tmp_path,
+        monkeypatch,
+        depth=1,
+        connections=4,
+        open_instance=dg.DagsterInstance.ephemeral,
+    )
 
 
 @pytest.fixture(scope="module")
-def all_names() -> Iterator[list[str]]:
+def all_names() -> list[str]:
     """The 600,000 paths of Debian's files, which are too many to be part of this project."""
     beside = REPOSITORY.parent / "shared" / "data" / "debian-paths.txt.zst"
     file = Path(os.environ.get(NAMES_VARIABLE, beside))
@@ -195,7 +211,7 @@ def all_names() -> Iterator[list[str]]:
     if file.suffix == ".zst":
         with zstandard.ZstdDecompressor().stream_reader(data) as reader:
             data = reader.read()
-    yield [name for name in data.decode().split("\n") if name]
+    return [name for name in data.decode().split("\n") if name]
 
 
 @pytest.mark.slow
@@ -209,7 +225,13 @@ def test_two_days_of_100000_real_names_are_accounted_for_key_by_key(
     names = list(dict.fromkeys(all_names[::EVERY]))
     with server(tmp_path / "server") as started:
         assert_two_days_are_accounted_for(
-            started.endpoint, names, tmp_path, monkeypatch, connections=16
+            started.endpoint,
+            names,
+            tmp_path,
+            monkeypatch,
+            depth=2,
+            connections=16,
+            open_instance=dg.DagsterInstance.local_temp,
         )
     # So that `pytest -s` tells what it took.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

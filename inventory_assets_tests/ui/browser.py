@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from playwright.sync_api import ConsoleMessage, Dialog, Error, Locator, Page, expect, sync_playwright
+from playwright.sync_api import (
+    ConsoleMessage,
+    Dialog,
+    Error,
+    Locator,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from inventory_assets_tests.ui.running_dagster import PATIENCE_SECONDS
 
@@ -60,11 +68,6 @@ class Browser:
             exact = isinstance(text, str)
             shown = self.page.get_by_text(text, exact=exact).filter(visible=True).first
             expect(shown).to_be_visible(timeout=PATIENCE_MS)
-
-    def settle(self) -> None:
-        """Wait until nothing is being loaded."""
-        spinners = self.page.locator("[class*=Spinner], [class*=shimmer]").filter(visible=True)
-        expect(spinners).to_have_count(0, timeout=PATIENCE_MS)
 
     def keep(self, name: str) -> None:
         """Keep a picture of the page."""

@@ -1,4 +1,4 @@
-"""The bucket that the UI tests inventory: a few hundred keys in moto, changed while it is served."""
+"""The bucket that the UI tests inventory: a few hundred keys in moto, changed under its server."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -61,11 +61,11 @@ def put(keys: Iterable[str]) -> None:
     for key in bucket.keys:
         store.setlist(key, bucket.keys.getlist(key))
     for key in keys:
-        store.setlist(key, [_fake_key(bucket, key)])
+        store.setlist(key, [_fake_key(key)])
     bucket.keys = store
 
 
-def _fake_key(bucket: Any, key: str) -> FakeKey:
+def _fake_key(key: str) -> FakeKey:
     fake = FakeKey(
         name=key,
         value=b"",

@@ -1,4 +1,4 @@
-"""A real `dagster dev` (webserver, daemon, code server) in a folder of its own, asked by GraphQL."""
+"""A real `dagster dev` (webserver, daemon, code server) in a folder, asked through GraphQL."""
 
 import http.client
 import json
@@ -24,8 +24,9 @@ REPOSITORY = {"repositoryLocationName": LOCATION, "repositoryName": "__repositor
 PATIENCE_SECONDS = 240.0
 """For anything to happen: the daemon looks every 30 s, and other workers may hold the cores."""
 
+_COMPILED = Path(__file__).parents[2] / "build" / "pycache"
 _ASK_AGAIN_SECONDS = 0.25
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 10.0
 _LOG_TAIL = 6000
 
 _PACE = """
@@ -100,7 +101,7 @@ _RUN_FAILURES = """
 query Failures($runId: ID!) {
   logsForRun(runId: $runId) {
     ... on EventConnection {
-      events { ... on ExecutionStepFailureEvent { error { message } failureMetadata { description } } }
+      events { ... on ExecutionStepFailureEvent { error { message } } }
     }
   }
 }"""
@@ -179,7 +180,7 @@ class RunningDagster:
         self.wait("the webserver to answer", self._answers)
 
     def stop(self) -> None:
-        """Interrupt all processes of the group, kill what does not end, and see that none is left."""
+        """Interrupt the group's processes, kill what does not end, and see that none is left."""
         started = self._children()
         for signum in (signal.SIGINT, signal.SIGKILL):
             with suppress(ProcessLookupError):
@@ -229,9 +230,7 @@ class RunningDagster:
         (result,) = answer["data"].values()
         return dict(result)
 
-    def materialize(
-        self, key: str, tags: Mapping[str, str] = MappingProxyType({})
-    ) -> str:
+    def materialize(self, key: str, tags: Mapping[str, str] = MappingProxyType({})) -> str:
         """Launch a run of one asset; return the run's id."""
         selector = {**REPOSITORY, "pipelineName": "__ASSET_JOB", "assetSelection": [path_of(key)]}
         execution = {"tags": [{"key": name, "value": value} for name, value in tags.items()]}
@@ -343,7 +342,7 @@ def environment_of(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
     environment.pop("INVENTORY_CONFIG", None)
     if environment.pop("PYTHONDONTWRITEBYTECODE", None):
         # Every run is a process: let them compile all that Dagster imports once, not each anew.
-        environment["PYTHONPYCACHEPREFIX"] = str(folder / "pycache")
+        environment["PYTHONPYCACHEPREFIX"] = str(_COMPILED)
     return environment
 
 
