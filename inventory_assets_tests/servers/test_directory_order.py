@@ -33,7 +33,10 @@ SIBLINGS = ("", " b", "!", "-b", "-b/x", ".b", ".b/x", "/1", "/2/x", "/2-x", "0"
 """What may follow a folder's name; before `/` come space, `!`, `-` and `.`."""
 
 DEEP = ("deep/er/still/a", "deep/er/a", "deep/a", "a", "z/a")
-WIDE = [f"wide/{number:03}{end}" for number in range(340) for end in ("/x", "-b", ".b")]
+WIDE = [
+    *(f"wide/{number:04}-b" for number in range(1000)),
+    *(f"wide/{number:04}/x" for number in range(0, 1000, 20)),
+]
 
 
 @pytest.fixture(scope="module")

@@ -78,9 +78,9 @@ CONTROL_CHARACTERS_IN_FOLDERS = ("\x01/first", "ctl\x1f/x")
 
 
 def objects_for(endpoint: Endpoint) -> dict[str, bytes]:
-    keys = [*HOSTILE_KEYS, *(f"flat-{number:04}" for number in range(2200))]
+    keys = [*HOSTILE_KEYS, *(f"flat-{number:04}" for number in range(1100))]
     # A store of folders is asked folder by folder.
-    keys += real_names()[:: 8 if endpoint.keeps_folders else 4]
+    keys += real_names()[:: 8 if endpoint.keeps_folders else 2]
     keys += [] if endpoint.keeps_folders else NAMES_NO_FILE_CAN_HAVE
     keys += [] if isinstance(endpoint, MotoEndpoint) else CONTROL_CHARACTERS_IN_FOLDERS
     return {key: body_of(key) for key in keys}
