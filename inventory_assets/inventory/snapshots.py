@@ -108,7 +108,11 @@ def read_snapshot(store: LocalStore, layout: Layout, day: date, prefix: str) -> 
         snapshot = _adapter().validate_python(document, strict=False)
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
         snapshot = None
-    if snapshot is None or snapshot.format != FORMAT or snapshot.shard.prefix != prefix:
+    if snapshot is None or (snapshot.format, snapshot.day, snapshot.shard.prefix) != (
+        FORMAT,
+        day,
+        prefix,
+    ):
         raise CorruptRecord(
             f"{store.path(key)} is no snapshot of {prefix!r} that this version can read; "
             f"materialize object_listing for {day} and this shard again"
