@@ -17,12 +17,13 @@ help:
 	@echo "make clean      remove the environment and the results"
 
 $(VENV)/installed: pyproject.toml uv.lock requirements.lock
+	@echo "installing into $(VENV) ..." >&2
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv sync --quiet --frozen; \
 	else \
 	  "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed; name one with PYTHON=")' && \
 	  "$(PYTHON)" -m venv $(VENV) && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock && \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
 	fi
 	@touch $@

@@ -6,6 +6,7 @@ looked at in the UI afterwards.
 """
 
 import os
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -246,6 +247,7 @@ def _print_readers(store: LocalStore, assets: SourceAssets, day: date) -> None:
     symlink = short(store.path(assets.layout.symlink(day)))
     changes = short(store.path(assets.layout.change_log(day, "")).parent)
     manifest = short(store.path(assets.layout.dated(day, "manifest.json")))
+    python = short(Path(sys.executable))
     # The paths are made of checked names only; this text is for people, and run by none.
     readers = f"""
 manifest   {manifest}
@@ -253,10 +255,10 @@ files      {symlink}
 changes    {changes}/*.parquet
 
 Read it with Polars:
-  python -c "import polars as pl; print(pl.scan_parquet(open('{symlink}').read().splitlines())\
+  {python} -c "import polars as pl; print(pl.scan_parquet(open('{symlink}').read().splitlines())\
 .group_by('storage_class').agg(pl.len(), pl.sum('size')).collect())"
 with DuckDB:
-  python -c "import duckdb; print(duckdb.sql(\\"SELECT change, count(*) AS keys \
+  {python} -c "import duckdb; print(duckdb.sql(\\"SELECT change, count(*) AS keys \
 FROM '{changes}/*.parquet' GROUP BY ALL ORDER BY ALL\\"))"
 or look at it in the Dagster UI: make dev"""  # noqa: S608
     print(readers)

@@ -126,10 +126,12 @@ class SourceAtWork:
         return cut_out(self.prefix(shard_key), known_prefixes)
 
     def key_order(self) -> KeyOrder | None:
-        """How the store lists: as configured, else as last discovered, else unknown."""
+        """How the store lists: as configured, or in directories if discovered; else unknown."""
         if self.source.key_order != "auto":
             return KeyOrder(self.source.key_order)
-        return known_key_order(self.store, self.layout)
+        # Byte order is only what discovery assumes until it, or a listing, sees otherwise.
+        known = known_key_order(self.store, self.layout)
+        return known if known is KeyOrder.DIRECTORY else None
 
 
 def log_partition(
