@@ -3,6 +3,9 @@
 .PHONY: help demo dev test test-slow check lock clean
 
 PYTHON ?= python3
+# Bytecode is worth keeping: Dagster starts many processes. An empty value switches this off.
+export PYTHONDONTWRITEBYTECODE =
+
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest

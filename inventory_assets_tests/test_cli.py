@@ -15,6 +15,7 @@ import duckdb
 import polars as pl
 import pyarrow.dataset as ds
 import pytest
+from polars.testing import assert_frame_equal
 
 from inventory_assets.cli import INTERRUPTED
 from inventory_assets.inventory.listing_folder import list_into_folder
@@ -179,7 +180,7 @@ def test_one_request_at_a_time_finds_what_many_find(
 
     assert outcome.code == 0
     one, many = (pl.read_parquet(out / "*.parquet") for out in (tmp_path, listing[1]))
-    assert one.equals(many)
+    assert_frame_equal(one, many)
     assert files_in(tmp_path) == files_in(listing[1])
 
 

@@ -107,8 +107,13 @@ class DirectoryOrderWalk:
     def _entries(self, page: Page) -> list[tuple[str, int | None]]:
         """The page's objects (with their row) and folders, in the order of their bare names."""
         keys = page.objects.column("key").to_pylist()
+        e_tags = page.objects.column("e_tag").to_pylist()
         entries: list[tuple[str, int | None]] = [
-            (key, row) for row, key in enumerate(keys) if self._shard.covers(key)
+            (key, row)
+            for row, (key, e_tag) in enumerate(zip(keys, e_tags, strict=True))
+            # SeaweedFS shows a folder that lost its last object as a key without an ETag, though
+            # only with a delimiter; an object `a/` has one.
+            if self._shard.covers(key) and (e_tag is not None or not key.endswith(DELIMITER))
         ]
         entries += [(name, None) for name in page.common_prefixes if self._shard.covers(name)]
         return sorted(entries, key=lambda entry: _bare(entry[0]))

@@ -144,3 +144,15 @@ def test_a_name_that_appears_before_a_shards_folder_after_discovery_is_not_lost(
     snapshot = taker.take(DAY, cut_out("", ["a/", "b/"]))
 
     assert [part.first_key for part in snapshot.parts] == [name, "z"]
+
+
+def test_a_folder_that_lost_its_last_object_is_no_key_but_an_object_named_like_one_is(
+    seaweedfs: Endpoint, tmp_path: Path
+) -> None:
+    objects = {"made/": b"", "full/": b"", "full/one": b"x", "z": b"x"}
+    seaweedfs.make_bucket("left", {**objects, "left/one": b"x", "full/left/one": b"x"})
+    seaweedfs.delete("left", ["left/one", "full/left/one"])
+
+    taken = take_inventory(seaweedfs, "left", tmp_path)
+
+    assert taken.facts == expected_facts(objects)
