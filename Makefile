@@ -38,7 +38,7 @@ dev: $(VENV)/installed
 	@$(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
 test: $(VENV)/installed
-	@$(PYTEST) -m "not slow" -n 2 --dist loadgroup
+	@$(PYTEST) -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(VENV)/installed
 	@$(PYTEST) -m slow

@@ -24,6 +24,11 @@ settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what waits longest for other processes: the other worker does the rest beside."""
+    items.sort(key=lambda item: "/ui/" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[str]:
     """The URL of an S3 (and STS) endpoint that accepts any credentials."""
@@ -94,9 +99,8 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 @pytest.fixture(
     params=[
         "moto",
-        # One server of a kind is enough: its tests run on one worker.
-        pytest.param("ministack", marks=pytest.mark.xdist_group("ministack")),
-        pytest.param("seaweedfs", marks=pytest.mark.xdist_group("seaweedfs")),
+        "ministack",
+        "seaweedfs",
     ]
 )
 def endpoint(request: pytest.FixtureRequest) -> Endpoint:

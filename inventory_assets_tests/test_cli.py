@@ -207,7 +207,6 @@ def test_nothing_to_list_is_no_mistake(moto: Endpoint, tmp_path: Path) -> None:
     assert outcome.output.startswith("0 objects of 0 bytes in 0 file(s)")
 
 
-@pytest.mark.xdist_group("seaweedfs")
 def test_a_store_that_turns_out_to_list_by_directory_is_listed_again(
     seaweedfs: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,7 +310,6 @@ def refused(
         process.communicate()
 
 
-@pytest.mark.xdist_group("ministack")
 @pytest.mark.parametrize("name", REFUSALS)
 def test_a_mistake_is_one_line_and_exit_code_1_and_leaves_nothing(
     name: str, refused: dict[str, tuple[subprocess.Popen[str], Path]]
@@ -321,7 +319,6 @@ def test_a_mistake_is_one_line_and_exit_code_1_and_leaves_nothing(
     assert files_in(out) == []
 
 
-@pytest.mark.xdist_group("ministack")
 @pytest.mark.usefixtures("no_aws_environment")
 @pytest.mark.parametrize("name", REFUSALS)
 def test_a_mistake_has_an_error_of_its_own(

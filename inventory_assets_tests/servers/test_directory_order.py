@@ -27,8 +27,6 @@ from inventory_assets_tests.servers.inventories import (
     take_inventory,
 )
 
-pytestmark = pytest.mark.xdist_group("seaweedfs")
-
 SIBLINGS = ("", " b", "!", "-b", "-b/x", ".b", ".b/x", "/1", "/2/x", "/2-x", "0", "b")
 """What may follow a folder's name; before `/` come space, `!`, `-` and `.`."""
 

@@ -16,10 +16,9 @@ from inventory_assets_tests.servers.inventories import (
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(SeaweedFS, marks=pytest.mark.xdist_group("seaweedfs")),
+        SeaweedFS,
         pytest.param(
             lambda folder: Ministack(folder, keeps_data=True),
-            marks=pytest.mark.xdist_group("ministack"),
             id="Ministack",
         ),
     ],

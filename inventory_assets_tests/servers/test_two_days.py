@@ -183,7 +183,6 @@ def assert_two_days_are_accounted_for(
     assert daily.changes(today) == night.changes
 
 
-@pytest.mark.xdist_group("ministack")
 def test_two_days_of_2000_real_names_are_accounted_for_key_by_key(
     ministack: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +197,6 @@ def test_two_days_of_2000_real_names_are_accounted_for_key_by_key(
     )
 
 
-@pytest.mark.xdist_group("seaweedfs")
 def test_a_store_that_turns_out_to_list_by_directory_is_inventoried_all_the_same(
     seaweedfs: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,8 +22,6 @@ from inventory_assets_tests.ui.browser import PATIENCE_MS, Browser, partition_pa
 from inventory_assets_tests.ui.conftest import PROJECT
 from inventory_assets_tests.ui.running_dagster import PATIENCE_SECONDS, RunningDagster, tool
 
-pytestmark = pytest.mark.xdist_group("ui")
-
 LISTING = "ui/object_listing"
 ARRIVED = tuple(f"arrived/{number}" for number in range(7))
 ROW_COUNT = re.compile(f"^({bucket.ALL_KEYS}|{bucket.ALL_KEYS + len(ARRIVED)})$")
