@@ -1,0 +1,97 @@
+"""What Dagster itself costs for each shard of a range run: `python benchmarks/dagster_overhead.py`.
+
+A run lists many shards of one object each from a stub, on a new SQLite instance; the time that the
+listings take on their own is measured beside it and taken off.
+"""
+
+import argparse
+import tempfile
+import time
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+
+from inventory_assets.assets.source import SourceAssets
+from inventory_assets.config import Config, Source
+from inventory_assets.definitions import build_definitions
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.taking import Taker
+from inventory_assets.resources import SourceBucket
+from inventory_assets.s3 import OBJECT_SCHEMA, Connection, Page, PageRequest, Tally
+from inventory_assets.scan import Shard
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class OneObjectEach:
+    """A bucket in which every prefix holds one object."""
+
+    connection = Connection("stub")
+    server = None
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        tally.sent()
+        row = {
+            "key": f"{request.prefix}x",
+            "size": 1,
+            "last_modified_date": datetime(2026, 1, 1, tzinfo=UTC),
+        }
+        return Page(pa.RecordBatch.from_pylist([row], OBJECT_SCHEMA), (), False, None)
+
+    def close(self) -> None: ...
+
+
+class StubBucket(SourceBucket):
+    """The resource that hands it out."""
+
+    def lister(self, *_: object, **__: object) -> OneObjectEach:  # type: ignore[override]
+        return OneObjectEach()
+
+
+def main() -> None:
+    """Measure three runs on one instance."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shards", type=int, default=100)
+    shards = parser.parse_args().shards
+    warnings.simplefilter("ignore")
+    today = datetime.now(UTC).date()
+    prefixes = [f"{number:05}/" for number in range(shards)]
+    with tempfile.TemporaryDirectory() as name, dg.DagsterInstance.local_temp(name) as instance:
+        root = Path(name)
+        source = Source(name="stub", bucket="stub")
+        assets = SourceAssets(source)
+        definitions = build_definitions(Config(store=root / "inventory", sources={"stub": source}))
+        resources = {**(definitions.resources or {}), "stub_bucket": StubBucket(bucket="stub")}
+        definitions = dg.Definitions(
+            assets=definitions.assets, resources=resources, executor=dg.in_process_executor
+        )
+        instance.add_dynamic_partitions(assets.partitions.shards_name, prefixes)
+        taker = Taker(OneObjectEach(), LocalStore(root / "alone"), Layout("stub", "stub"))  # type: ignore[arg-type]
+        started = time.perf_counter()
+        for prefix in prefixes:
+            taker.take(today, Shard(prefix))
+        alone = time.perf_counter() - started
+        for _ in range(3):
+            started, busy = time.perf_counter(), time.process_time()
+            result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=instance,
+                asset_selection=[assets.key("object_listing")],
+                tags=assets.partitions.range_tags(today, prefixes),
+                run_config=QUIET,
+            )
+            wall, cpu = time.perf_counter() - started, time.process_time() - busy
+            if len(result.get_asset_materialization_events()) != shards:
+                raise SystemExit("not every shard was materialized")
+            print(
+                f"{shards} shards: {1000 * wall / shards:.0f} ms wall and "
+                f"{1000 * cpu / shards:.0f} ms CPU a shard, {1000 * alone / shards:.0f} ms of it "
+                "the listing itself"
+            )
+
+
+if __name__ == "__main__":
+    main()
