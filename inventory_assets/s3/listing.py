@@ -1,9 +1,10 @@
 """Ask a bucket for one page of its keys, through every passing trouble.
 
-Requests are sent by boto3, whose response parser is bypassed: the bytes go to `pages.decode_page`.
-What can pass (throttling, server errors, timeouts, resets, damaged bodies) is retried with full
-jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/); what cannot
-fails at once, with a message that says what to do.
+Requests are sent by boto3, whose response parser is bypassed: the bytes go to
+`columns.decode_columns`. What can pass (throttling, server errors, timeouts, resets, damaged
+bodies) is retried with full jitter
+(https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/); what cannot fails at
+once, with a message that says what to do.
 """
 
 import random
@@ -15,10 +16,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
+from inventory_assets.s3.columns import decode_columns
 from inventory_assets.s3.connection import Connection, open_client
 from inventory_assets.s3.errors import Fault, MalformedResponse, RetriesExhausted, S3Error
 from inventory_assets.s3.faults import brief, fault_of, final_error
-from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page, decode_page
+from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page
 
 _MAX_DOUBLINGS = 60
 """Later delays are far beyond any cap, and would overflow."""
@@ -176,7 +178,7 @@ class BucketLister:
         body: bytes = response["RawBody"]
         tally.received(len(body))
         self.server = response["ResponseMetadata"]["HTTPHeaders"].get("server")
-        page = decode_page(body)
+        page = decode_columns(body)
         if isinstance(page, ErrorDocument):
             raise ClientError(
                 {"Error": {"Code": page.code, "Message": page.message}}, "ListObjectsV2"

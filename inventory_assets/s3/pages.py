@@ -48,12 +48,14 @@ class Page:
         common_prefixes: The `CommonPrefixes`, in the order of the response.
         is_truncated: Whether the listing goes on; the only sign that it does.
         next_token: Where it goes on; present whenever `is_truncated`.
+        url_encoded: Whether the keys came percent-encoded; here they are decoded.
     """
 
     objects: pa.RecordBatch
     common_prefixes: tuple[str, ...]
     is_truncated: bool
     next_token: str | None
+    url_encoded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,7 @@ def _page(root: _Element) -> Page:
         ),
         is_truncated=truncated == "true",
         next_token=token,
+        url_encoded=url_encoded,
     )
 
 

@@ -1,0 +1,178 @@
+"""The columnar decoder does what the plain one does, in result and in error."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.s3 import columns
+from inventory_assets.s3.columns import decode_columns
+from inventory_assets.s3.errors import MalformedResponse
+from inventory_assets.s3.pages import ErrorDocument, Page, decode_page
+from inventory_assets_tests.listings import Listed, contents, contents_fields, listing, render
+
+MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
+PIECES = (
+    b"<",
+    b"</Key>",
+    b"<Key>",
+    b"&amp;",
+    b"%",
+    b"%2",
+    b"<!-- x -->",
+    b"<![CDATA[a]]>",
+    b"<Contents>",
+    b"</Contents>",
+    b"<Size>1</Size>",
+    b"\xc3\xa9",
+    b"<a/>",
+    b"<a b='c'>",
+    b"]]>",
+    b" ",
+)
+text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+objects = st.builds(
+    Listed,
+    key=text,
+    size=st.integers(0, 2**63 - 1),
+    modified=st.integers(0, 4_000_000_000_000),
+    e_tag=st.none() | st.text('abc0123-"', max_size=10),
+    storage_class=st.sampled_from([None, "STANDARD", "GLACIER_IR", ""]),
+    checksums=st.sampled_from([(), ("CRC32",), ("CRC32", "SHA1"), ("CRC64NVME",)]),
+    owner=st.sampled_from([None, "abc"]),
+)
+
+
+def outcome(decode: object, body: bytes) -> Page | ErrorDocument | str:
+    try:
+        return decode(body)  # type: ignore[operator, no-any-return]
+    except MalformedResponse as error:
+        return str(error)
+
+
+def assert_alike(body: bytes) -> None:
+    plain, columnar = outcome(decode_page, body), outcome(decode_columns, body)
+    if isinstance(plain, Page) and isinstance(columnar, Page):
+        plain.objects.validate(full=True)
+        columnar.objects.validate(full=True)
+        assert plain.objects.equals(columnar.objects)
+        assert plain.objects.schema == columnar.objects.schema
+        assert replace(plain, objects=None) == replace(columnar, objects=None)
+    else:
+        assert plain == columnar
+
+
+def regular(count: int) -> Sequence[Listed]:
+    """Objects as real buckets hold them: some with a checksum, some with an owner."""
+    return [
+        Listed(
+            f"dt=2026-11-22/é {number}+%.parquet",
+            size=number * 977,
+            checksums=("CRC64NVME",) if number % 3 else (),
+            owner="owner" if number % 2 else None,
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.fixture
+def no_plain_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is handed to the plain decoder, but the frame around the objects, is refused."""
+
+    def frame_only(body: bytes) -> Page | ErrorDocument:
+        assert b"<Contents>" not in body
+        return decode_page(body)
+
+    monkeypatch.setattr(columns, "decode_page", frame_only)
+
+
+@settings(max_examples=200)
+@given(st.lists(objects, max_size=8), st.lists(text, max_size=2), st.none() | st.just("token"))
+def test_legal_pages_are_decoded_alike(
+    listed: list[Listed], common_prefixes: list[str], token: str | None
+) -> None:
+    assert_alike(render(listed, common_prefixes, token))
+
+
+@settings(max_examples=200)
+@given(st.lists(objects, min_size=1, max_size=4), st.data())
+def test_damaged_pages_are_decoded_or_refused_alike(
+    listed: list[Listed], data: st.DataObject
+) -> None:
+    body = bytearray(render(listed, [], "token"))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(body)))
+        match data.draw(st.sampled_from(["put", "delete", "insert", "cut"])):
+            case "put":
+                body[place : place + 1] = bytes([data.draw(st.sampled_from(MARKS))])
+            case "delete":
+                del body[place : place + data.draw(st.integers(1, 30))]
+            case "insert":
+                body[place:place] = data.draw(st.sampled_from(PIECES))
+            case "cut":
+                del body[place:]
+    assert_alike(bytes(body))
+
+
+def test_thousands_of_shuffled_pages_are_decoded_or_refused_alike() -> None:
+    chance = random.Random(1)  # noqa: S311
+    page = render(regular(4), ["p/"], "token")
+    for _ in range(3000):
+        body = bytearray(page)
+        for _ in range(chance.randint(1, 2)):
+            here, there = chance.randrange(len(body)), chance.randrange(len(body))
+            length = chance.randint(1, 40)
+            replaced = chance.choice([0, 1, length])
+            body[here : here + replaced] = body[there : there + length]
+        assert_alike(bytes(body))
+
+
+def test_a_page_cut_off_anywhere_is_refused_alike() -> None:
+    page = render(regular(2), [], "token")
+    for length in range(len(page)):
+        assert_alike(page[:length])
+
+
+@pytest.mark.usefixtures("no_plain_decoder")
+def test_objects_with_and_without_optional_fields_are_decoded_in_columns() -> None:
+    listed = regular(50)
+    page = decode_columns(render(listed, ["p/"], "token"))
+    assert isinstance(page, Page)
+    assert page.objects.to_pylist() == [each.row() for each in listed]
+    assert (page.common_prefixes, page.next_token) == (("p/",), "token")
+
+
+@pytest.mark.usefixtures("no_plain_decoder")
+@pytest.mark.parametrize("quote", ['"', "&quot;", "&#34;"])
+def test_e_tags_in_any_quotes_are_decoded_in_columns(quote: str) -> None:
+    fields = [field.replace("&#34;", quote) for field in contents_fields(Listed("k", e_tag="0a-2"))]
+    page = decode_columns(listing(contents(*fields)))
+    assert isinstance(page, Page)
+    assert page.objects.column("e_tag").to_pylist() == ["0a-2"]
+
+
+@pytest.mark.parametrize("field", range(6))
+@pytest.mark.parametrize("row", range(3))
+def test_an_object_that_lacks_a_field_is_decoded_or_refused_alike(field: int, row: int) -> None:
+    rendered = [contents_fields(Listed(f"k{n}", checksums=("CRC32",))) for n in range(3)]
+    del rendered[row][field]
+    assert_alike(listing(*(contents(*fields) for fields in rendered)))
+
+
+@pytest.mark.parametrize("field", range(6))
+@pytest.mark.parametrize("row", range(3))
+def test_an_object_that_repeats_a_field_is_decoded_or_refused_alike(field: int, row: int) -> None:
+    rendered = [contents_fields(Listed(f"k{n}", checksums=("CRC32",))) for n in range(3)]
+    rendered[row].insert(0, rendered[row][field])
+    assert_alike(listing(*(contents(*fields) for fields in rendered)))
+
+
+def test_a_page_does_not_share_memory_with_its_response() -> None:
+    body = bytearray(render(regular(20)))
+    page = decode_columns(bytes(body))
+    assert isinstance(page, Page)
+    assert page.objects.to_pylist() == [each.row() for each in regular(20)]
+    assert page.objects.nbytes < 2 * len(body)
