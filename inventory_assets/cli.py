@@ -19,10 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         result: int = options.run(options)
-    except InventoryError as error:
-        print(f"inventory: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
+    except (InventoryError, OSError) as error:
         print(f"inventory: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ from inventory_assets.assets.source import (
 from inventory_assets.checks import log_check, partitioned_check
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.dates import require_observable
-from inventory_assets.inventory.evidence import judge, judge_files
+from inventory_assets.inventory.evidence import Verdict, broken, judge, judge_files
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
 from inventory_assets.inventory.taking import Taker
 
@@ -84,10 +84,7 @@ def _list(
         done += 1
         metadata = snapshot_metadata(work.store, work.layout, result)
         log_partition(context, evidence.asset_key, partition_key, result.fingerprint, metadata)
-        verdicts = judge(result)
-        faults = [f"{verdict.rule}: {verdict.fault}" for verdict in verdicts if verdict.fault]
-        rules = {"rules": verdicts_table(verdicts)}
-        log_check(context, evidence, partition_key, faults, rules)
+        _log_verdicts(context, evidence, partition_key, judge(result))
     if failures:
         raise partition_failure(
             "partitions", failures, done, "the others are kept; materialize just these again"
@@ -104,11 +101,21 @@ def _check_again(
         if snapshot is None:
             raise dg.Failure(f"{partition_key}: nothing was listed yet; materialize it first")
         verdicts = (*judge(snapshot), *judge_files(work.store, snapshot))
-        faults = [f"{verdict.rule}: {verdict.fault}" for verdict in verdicts if verdict.fault]
-        rules = {"rules": verdicts_table(verdicts)}
-        log_check(context, evidence, partition_key, faults, rules)
+        faults = _log_verdicts(context, evidence, partition_key, verdicts)
         if faults:
             raise dg.Failure(f"{partition_key}: {'; '.join(faults)}; list it again")
+
+
+def _log_verdicts(
+    context: dg.AssetExecutionContext,
+    evidence: dg.AssetCheckSpec,
+    partition_key: str,
+    verdicts: Sequence[Verdict],
+) -> list[str]:
+    """Record what the check says of one partition; return the rules that do not hold."""
+    faults = broken(verdicts)
+    log_check(context, evidence, partition_key, faults, {"rules": verdicts_table(verdicts)})
+    return faults
 
 
 def _take_all(
@@ -116,7 +123,8 @@ def _take_all(
 ) -> Iterator[tuple[str, Snapshot | Exception]]:
     """Take the partitions' snapshots, several at a time under one limit of requests.
 
-    No thread outlives the iteration: an interruption stops the requests under way.
+    No thread outlives the iteration: an interruption waits for the requests under way, and sends no
+    more.
     """
     stop = Event()
     lister = work.bucket.lister(work.now(), stop)

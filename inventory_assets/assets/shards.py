@@ -97,12 +97,11 @@ def add_shards(work: SourceAtWork, discovery: Discovery, instance: dg.DagsterIns
 def _rows_under(work: SourceAtWork) -> RowsUnder:
     """The counts of the newest manifest."""
     manifest = newest_manifest(work.store, work.layout, before=date.max)
+    all_parts = manifest.parts if manifest else ()
 
     def rows_under(prefix: str) -> int | None:
-        if manifest is None:
-            return None
         key_range = KeyRange.of_prefix(prefix)
-        parts = [part for part in manifest.parts if part.meets(key_range)]
+        parts = [part for part in all_parts if part.meets(key_range)]
         return count_records(work.store, parts, key_range) if parts else None
 
     return rows_under

@@ -161,10 +161,8 @@ def _differing(
 def _rows(store: LocalStore, baseline: Manifest | None, shard: Shard) -> int:
     if baseline is None:
         return 0
-    return sum(
-        count_records(store, [part for part in baseline.parts if part.meets(key_range)], key_range)
-        for key_range in shard.ranges
-    )
+    parts = baseline.parts
+    return sum(count_records(store, parts, key_range) for key_range in shard.ranges)
 
 
 @cache

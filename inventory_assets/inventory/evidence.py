@@ -1,5 +1,6 @@
 """Judge a snapshot by its own evidence, and by its files."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from hashlib import file_digest, md5
@@ -38,7 +39,12 @@ def judge(snapshot: Snapshot) -> tuple[Verdict, ...]:
 
 def broken_rules(snapshot: Snapshot) -> list[str]:
     """The rules that the evidence breaks, each with where."""
-    return [f"{verdict.rule}: {verdict.fault}" for verdict in judge(snapshot) if verdict.fault]
+    return broken(judge(snapshot))
+
+
+def broken(verdicts: Iterable[Verdict]) -> list[str]:
+    """The rules that do not hold, each with where."""
+    return [f"{verdict.rule}: {verdict.fault}" for verdict in verdicts if verdict.fault]
 
 
 def judge_files(store: LocalStore, snapshot: Snapshot) -> tuple[Verdict, ...]:
