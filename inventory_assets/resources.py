@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
 
 import dagster as dg
 from dagster_aws.s3.resources import ResourceWithS3Configuration
@@ -70,9 +69,9 @@ class SourceBucket(ResourceWithS3Configuration):
             max_in_flight=self.concurrency,
         )
 
-    def lister(self, now: datetime, stop: Event | None = None) -> BucketLister:
+    def lister(self, now: datetime) -> BucketLister:
         """The pages of the bucket."""
-        return BucketLister(self.connection(now), stop=stop)
+        return BucketLister(self.connection(now))
 
 
 class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
@@ -43,6 +44,28 @@ def objects_of(keys: Iterable[str]) -> pa.RecordBatch:
     """A batch with `OBJECT_SCHEMA` and nothing but ordinary fields besides the keys."""
     rows = [Listed(key, size=len(key)).row() for key in keys]
     return pa.RecordBatch.from_pylist(rows, schema=OBJECT_SCHEMA)
+
+
+def rendered_objects(objects: pa.RecordBatch) -> list[str]:
+    """The `<Contents>` of a batch with `OBJECT_SCHEMA`."""
+    return [
+        f"<Contents>{''.join(contents_fields(_listed(row)))}</Contents>"
+        for row in objects.to_pylist()
+    ]
+
+
+def _listed(row: dict[str, Any]) -> Listed:
+    return Listed(
+        key=row["key"],
+        size=row["size"],
+        modified=(row["last_modified_date"] - _EPOCH) // timedelta(milliseconds=1),
+        e_tag=row["e_tag"],
+        storage_class=row["storage_class"],
+        checksums=tuple((row["checksum_algorithm"] or "").split(","))
+        if row["checksum_algorithm"]
+        else (),
+        owner=row["object_owner"],
+    )
 
 
 def timestamp(milliseconds: int) -> str:

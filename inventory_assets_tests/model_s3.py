@@ -3,9 +3,19 @@
 import threading
 from collections.abc import Iterable
 from enum import Enum, auto
+from urllib.parse import quote, unquote
 
-from inventory_assets.s3 import BucketLister, Cancelled, Connection, Page, PageRequest, Tally
-from inventory_assets_tests.listings import objects_of
+from inventory_assets.s3 import (
+    BucketLister,
+    Cancelled,
+    Connection,
+    Page,
+    PageRequest,
+    Received,
+    RetryPolicy,
+    Tally,
+)
+from inventory_assets_tests.listings import element, listing, objects_of, rendered_objects
 
 
 class Habit(Enum):
@@ -43,7 +53,8 @@ class ModelS3(BucketLister):
     ) -> None:
         self.connection = Connection("model")
         self.server = "Model"
-        self.stop = threading.Event()
+        self.retry = RetryPolicy(attempts=3, base_seconds=0, cap_seconds=0)
+        self._stop = threading.Event()
         self.requests: list[PageRequest] = []
         self._page_size = page_size
         self._habit = habit
@@ -54,18 +65,33 @@ class ModelS3(BucketLister):
     def close(self) -> None:
         """Nothing is open."""
 
+    def cancel(self) -> None:
+        self._stop.set()
+
+    def receive(self, request: PageRequest, tally: Tally) -> Received:
+        page = self.page(request, tally)
+        token = element("NextContinuationToken", page.next_token)
+        body = listing(
+            *rendered_objects(page.objects),
+            truncated="true" if page.is_truncated else "false",
+            extra=token,
+        )
+        keys = page.objects.column("key")
+        last_key = keys[-1].as_py() if len(keys) else None
+        return Received(body, page.is_truncated, page.next_token, last_key)
+
     def page(self, request: PageRequest, tally: Tally) -> Page:
-        if self.stop.is_set():
+        if self._stop.is_set():
             raise Cancelled
         tally.sent()
         self.requests.append(request)
         size = min(self._page_size, request.max_keys)
         # Like a real one, a token remembers where the listing began.
-        at, empties, after = (request.token or f"0:0:{request.start_after}").split(":", 2)
+        at, empties, after = (request.token or f"0:0:{quote(request.start_after)}").split(":", 2)
         start, empty_before = int(at), int(empties)
         if self._habit is Habit.ENDLESS_EMPTY_PAGES or empty_before < self._empty_pages:
             return Page(objects_of([]), (), True, f"{start}:{empty_before + 1}:{after}")
-        entries = self._entries(request, after)
+        entries = self._entries(request, unquote(after))
         end = start + size
         if self._habit is Habit.GOES_BACKWARDS and start:
             start -= 1

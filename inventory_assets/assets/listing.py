@@ -1,8 +1,6 @@
 """`object_listing`: what each shard of a source holds, day by day."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from threading import Event
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -19,10 +17,7 @@ from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.dates import require_observable
 from inventory_assets.inventory.evidence import Verdict, broken, judge, judge_files
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
-from inventory_assets.inventory.taking import Taker
-
-SHARDS_AT_ONCE = 8
-"""Shards listed at the same time in one run; each holds a row group and a few pages in memory."""
+from inventory_assets.inventory.taking import Taker, Wanted
 
 
 def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -121,42 +116,23 @@ def _log_verdicts(
 def _take_all(
     work: SourceAtWork, partition_keys: Sequence[str]
 ) -> Iterator[tuple[str, Snapshot | Exception]]:
-    """Take the partitions' snapshots, several at a time under one limit of requests.
+    """Take the partitions' snapshots, side by side under one limit of requests.
 
-    No thread outlives the iteration: an interruption waits for the requests under way, and sends no
-    more.
+    No thread outlives the iteration: an interruption ends the requests under way.
     """
-    stop = Event()
-    lister = work.bucket.lister(work.now(), stop)
-    taker = Taker(lister, work.store, work.layout, work.key_order(), work.now)
     known = work.known_prefixes()
-
-    def take(partition_key: str) -> Snapshot:
+    wanted: dict[Wanted, str] = {}
+    for partition_key in partition_keys:
         day, shard_key = work.assets.partitions.split(partition_key)
-        require_observable(day, work.now(), work.source.schedule.timezone)
-        return taker.take(day, work.shard(shard_key, known))
-
+        try:
+            require_observable(day, work.now(), work.source.schedule.timezone)
+            wanted[Wanted(day, work.shard(shard_key, known))] = partition_key
+        except InventoryError as error:
+            yield partition_key, error
+    lister = work.bucket.lister(work.now())
+    taker = Taker(lister, work.store, work.layout, work.key_order(), work.now)
     try:
-        yield from _in_parallel(take, partition_keys, stop)
+        for each, result in taker.take_all(list(wanted)):
+            yield wanted[each], result
     finally:
         lister.close()
-
-
-def _in_parallel(
-    take: Callable[[str], Snapshot], partition_keys: Sequence[str], stop: Event
-) -> Iterator[tuple[str, Snapshot | Exception]]:
-    with ThreadPoolExecutor(SHARDS_AT_ONCE, thread_name_prefix="shard") as pool:
-        pending = {pool.submit(take, key): key for key in partition_keys}
-        try:
-            for future in as_completed(pending):
-                error = future.exception()
-                if error is None:
-                    yield pending[future], future.result()
-                elif isinstance(error, InventoryError | OSError):
-                    yield pending[future], error
-                else:
-                    raise error
-        finally:
-            # After the last partition this changes nothing; before it, it ends the others soon.
-            stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)

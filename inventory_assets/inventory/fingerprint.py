@@ -1,58 +1,194 @@
 """A hash of a shard's records, whatever batches, ranges or parts they came in.
 
-Each column is one stream of bytes: of strings the concatenated UTF-8 and the lengths, of numbers
-the little-endian values; so the cuts between batches leave no trace.
+The records are cut into chunks where their content says so, by the rule of content-defined
+chunking: a record ends a chunk when a few bits of a mix of its fields are all zero. Each chunk is
+hashed, column by column, and the fingerprint is the hash of the chunks' hashes in order. Ranges
+listed side by side meet within a chunk; joining their fingerprints joins the two halves first, so
+where they met leaves no trace.
+
+A record's mix is no secret and no strong hash: it says where to cut, and nothing else. Should keys
+be made so that no chunk ever ends, chunks are cut at `MAX_CHUNK_RECORDS`; then the fingerprint
+depends on the ranges, and equal shards may look changed, but never changed ones equal.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from inventory_assets.inventory.records import RECORD_SCHEMA
 
+CHUNK_RECORDS = 1024
+"""Records in a chunk, on average; a power of two."""
+
+MAX_CHUNK_RECORDS = 64 * CHUNK_RECORDS
+
 _DIGEST_BYTES = 16
 _NULL_LENGTH = -1
+_MULTIPLIERS = tuple(np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
+"""Odd constants that spread bits: the golden ratio's, and a prime of xxHash."""
+
+_MASKS = np.array([(1 << 8 * width) - 1 for width in range(9)], np.uint64)
+
+_Words = npt.NDArray[np.uint64]
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Records in a row, as the bytes that are hashed: for each column its shape and its values."""
+
+    rows: int = 0
+    pieces: list[tuple[bytes, ...]] = field(default_factory=list)
+
+    def extend(self, other: "_Stretch") -> None:
+        self.rows += other.rows
+        self.pieces += other.pieces
+
+    def digest(self) -> bytes:
+        hashed = blake2b(self.rows.to_bytes(8, "little"), digest_size=_DIGEST_BYTES)
+        for stream in range(2 * len(RECORD_SCHEMA)):
+            for piece in self.pieces:
+                hashed.update(piece[stream])
+        return hashed.digest()
 
 
 class Fingerprint:
-    """Hashes records as they pass by; equal records in equal order give equal digests."""
+    """Hashes records as they pass by; equal records in equal order give equal digests.
+
+    Attributes:
+        rows: Records taken in.
+        head: Those up to the first end of a chunk; their chunk may have begun before them.
+        has_end: Whether a chunk has ended.
+        digests: The hashes of the chunks between head and tail.
+        tail: The records after the last end of a chunk.
+    """
 
     def __init__(self) -> None:
-        self._rows = 0
-        self._streams = [
-            (blake2b(digest_size=_DIGEST_BYTES), blake2b(digest_size=_DIGEST_BYTES))
-            for _ in RECORD_SCHEMA
-        ]
+        self.rows = 0
+        self.head = _Stretch()
+        self.has_end = False
+        self.digests = bytearray()
+        self.tail = _Stretch()
 
     def update(self, records: pa.RecordBatch) -> None:
         """Take in a batch with `RECORD_SCHEMA`."""
-        self._rows += records.num_rows
-        for column, (values, shape) in zip(records.columns, self._streams, strict=True):
-            if pa.types.is_string(column.type):
-                lengths = pc.fill_null(pc.binary_length(column), _NULL_LENGTH)
-                shape.update(lengths.to_numpy(zero_copy_only=False).astype("<i4").tobytes())
-                values.update(_text(pc.fill_null(column, "")))
-            else:
-                shape.update(column.is_valid().to_numpy(zero_copy_only=False).tobytes())
-                numbers = column.cast(pa.int64()) if column.type != pa.bool_() else column
-                filled = pc.fill_null(numbers, False if column.type == pa.bool_() else 0)
-                values.update(filled.to_numpy(zero_copy_only=False).astype("<i8").tobytes())
+        self.rows += records.num_rows
+        columns = [_bytes_of(column) for column in records.columns]
+        start = 0
+        for stop in _chunk_ends(records):
+            self._append(_stretch(columns, start, stop), ends=True)
+            start = stop
+        if start < records.num_rows:
+            rest = _stretch(columns, start, records.num_rows)
+            held = self.tail if self.has_end else self.head
+            self._append(rest, ends=held.rows + rest.rows >= MAX_CHUNK_RECORDS)
+
+    def join(self, other: "Fingerprint") -> None:
+        """Take in the records that another has taken in, which come after these."""
+        self.rows += other.rows
+        self._append(other.head, ends=other.has_end)
+        if other.has_end:
+            self.digests += other.digests
+            self.tail = other.tail
 
     def hexdigest(self) -> str:
         """The digest of all records so far: 32 hexadecimal digits."""
-        whole = blake2b(self._rows.to_bytes(8, "little"), digest_size=_DIGEST_BYTES)
-        for pair in self._streams:
-            for stream in pair:
-                whole.update(stream.digest())
+        whole = blake2b(self.rows.to_bytes(8, "little"), digest_size=_DIGEST_BYTES)
+        whole.update(self.head.digest())
+        whole.update(self.digests)
+        whole.update(self.tail.digest())
         return whole.hexdigest()
 
+    def _append(self, stretch: _Stretch, *, ends: bool) -> None:
+        if not self.has_end:
+            self.head.extend(stretch)
+            self.has_end = ends
+            return
+        self.tail.extend(stretch)
+        if ends:
+            self.digests += self.tail.digest()
+            self.tail = _Stretch()
 
-def _text(column: pa.StringArray) -> memoryview:
-    """The concatenated bytes of an array without nulls."""
+
+@dataclass(frozen=True, slots=True)
+class _ColumnBytes:
+    """A column's values and shape, with where each row's begin."""
+
+    shape: memoryview
+    shape_width: int
+    values: memoryview
+    bounds: npt.NDArray[np.int64] | int
+
+    def cut(self, start: int, stop: int) -> tuple[bytes, bytes]:
+        """Copies, so that a short stretch does not keep a long batch in memory."""
+        shape = bytes(self.shape[start * self.shape_width : stop * self.shape_width])
+        if isinstance(self.bounds, int):
+            return shape, bytes(self.values[start * self.bounds : stop * self.bounds])
+        return shape, bytes(self.values[self.bounds[start] : self.bounds[stop]])
+
+
+def _bytes_of(column: pa.Array) -> _ColumnBytes:
+    if pa.types.is_string(column.type):
+        lengths = pc.fill_null(pc.binary_length(column), _NULL_LENGTH)
+        shape = lengths.to_numpy(zero_copy_only=False).astype("<i4")
+        text, bounds = _text(pc.fill_null(column, ""))
+        return _ColumnBytes(memoryview(shape.tobytes()), 4, text, bounds)
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    if column.type == pa.bool_():
+        values = pc.fill_null(column, False).to_numpy(zero_copy_only=False).astype("<i1")
+    else:
+        numbers = pc.fill_null(column.cast(pa.int64()), 0)
+        values = numbers.to_numpy(zero_copy_only=False).astype("<i8")
+    return _ColumnBytes(
+        memoryview(valid.tobytes()), 1, memoryview(values.tobytes()), values.itemsize
+    )
+
+
+def _text(column: pa.StringArray) -> tuple[memoryview, npt.NDArray[np.int64]]:
+    """The concatenated bytes of an array without nulls, and the bounds of its values in them."""
     _validity, offsets, data = column.buffers()
-    if data is None:
-        return memoryview(b"")
-    bounds = np.frombuffer(offsets, np.int32, len(column) + 1, column.offset * 4)
-    return memoryview(data)[bounds[0] : bounds[-1]]
+    bounds = np.frombuffer(offsets, np.int32, len(column) + 1, column.offset * 4).astype(np.int64)
+    text = memoryview(data if data is not None else b"")
+    return text[bounds[0] : bounds[-1]], bounds - bounds[0]
+
+
+def _stretch(columns: list[_ColumnBytes], start: int, stop: int) -> _Stretch:
+    piece = tuple(part for column in columns for part in column.cut(start, stop))
+    return _Stretch(stop - start, [piece])
+
+
+def _chunk_ends(records: pa.RecordBatch) -> Iterator[int]:
+    """After which rows a chunk ends; each row alone decides."""
+    if not records.num_rows:
+        return
+    keys, bounds = _text(records.column("key"))
+    lengths = np.diff(bounds)
+    mix = _words(keys, bounds[1:] - np.minimum(lengths, 8), lengths)
+    e_tags, bounds = _text(pc.fill_null(records.column("e_tag"), ""))
+    mix = _spread(mix) ^ _words(e_tags, bounds[:-1], np.diff(bounds))
+    for name in ("size", "last_modified_date"):
+        numbers = pc.fill_null(records.column(name).cast(pa.int64()), 0)
+        mix = _spread(mix) ^ numbers.to_numpy(zero_copy_only=False).view(np.uint64)
+    mix = _spread(mix)
+    ends = np.flatnonzero(mix % np.uint64(CHUNK_RECORDS) == 0)
+    yield from (ends + 1).tolist()
+
+
+def _words(text: memoryview, at: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> _Words:
+    """Eight bytes of each value as a number, or all bytes of a shorter one."""
+    padded = bytes(text) + b"\0" * 8
+    words = np.ndarray((len(padded) - 7,), np.dtype("<u8"), padded, strides=(1,))[at]
+    kept: _Words = words & _MASKS[np.minimum(lengths, 8)]
+    return kept
+
+
+def _spread(words: _Words) -> _Words:
+    words = words * _MULTIPLIERS[0]
+    words ^= words >> np.uint64(29)
+    words *= _MULTIPLIERS[1]
+    words ^= words >> np.uint64(32)
+    return words

@@ -1,39 +1,37 @@
 """List a bucket into a plain folder of sorted Parquet files, without dates or shards.
 
 The key space is cut at the prefixes found; the pieces are listed side by side, and their parts,
-taken in order, are sorted as a whole. Small neighbours are joined, so that many little prefixes do
-not end as many little files.
+taken in order, are sorted as a whole.
 """
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
+from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.errors import StoreError
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import ROW_GROUP_ROWS, Part, PartWriter, read_records
-from inventory_assets.inventory.records import to_records
+from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.s3 import BucketLister, Tally
 from inventory_assets.s3.pages import MAX_KEYS
 from inventory_assets.scan import (
     DirectoryOrderWalk,
+    Ended,
     EvidenceLog,
+    Failed,
+    Found,
     KeyOrder,
-    KeyOrderWalk,
     KeyRange,
     KeysOutOfOrder,
+    Scan,
     Shard,
     ShardBounds,
+    Walk,
     discover,
 )
 from inventory_assets.scan.discovery import LEVEL_PAGES
-
-PIECES_AT_ONCE = 8
-"""Pieces listed at the same time; each holds a row group and a few pages in memory."""
 
 _BOUNDS = ShardBounds(depth=1, max_shards=LEVEL_PAGES * MAX_KEYS)
 """Nobody can raise a bound here: as many pieces as discovery finds in a level it lists whole."""
@@ -85,9 +83,7 @@ def list_into_folder(lister: BucketLister, prefix: str, folder: Path) -> FolderL
             else:
                 parts = _list_pieces(lister, prefix, discovery.prefixes, store, layout, tally)
         except KeysOutOfOrder:
-            lister.stop.clear()  # it ended the other pieces; the listing goes on
             parts = _list_in_directory_order(lister, prefix, store, layout, tally)
-        parts = _join_small(store, layout, parts)
         files = tuple(folder / f"part-{number:05}.parquet" for number in range(len(parts)))
         for part, file in zip(parts, files, strict=True):
             store.path(part.key).replace(file)
@@ -109,63 +105,39 @@ def _list_pieces(
     store: LocalStore,
     layout: Layout,
     tally: Tally,
-) -> list[Part]:
-    pieces = [*Shard(prefix, tuple(prefixes)).ranges, *map(KeyRange.of_prefix, prefixes)]
-
-    def list_piece(piece: KeyRange) -> list[Part]:
-        ranges = [piece]
-        walk = KeyOrderWalk(lister, prefix, ranges, tally, EvidenceLog(ranges))
-        return _write(walk, store, layout)
-
-    pool = ThreadPoolExecutor(PIECES_AT_ONCE, thread_name_prefix="piece")
-    try:
-        parts = [part for parts in pool.map(list_piece, sorted(pieces)) for part in parts]
-    except BaseException as error:
-        lister.stop.set()
-        # Who interrupts does not want to wait for a store that does not answer.
-        pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
-        raise
-    pool.shutdown()
-    return parts
+) -> tuple[Part, ...]:
+    gaps = Shard(prefix, tuple(prefixes)).ranges
+    walks = [Walk(name, [KeyRange.of_prefix(name)], tally) for name in prefixes]
+    walks += [Walk(prefix, [gap], tally) for gap in gaps]
+    walks.sort(key=lambda walk: walk.ranges[0])
+    index_of = {walk: index for index, walk in enumerate(walks)}
+    failure: Exception | None = None
+    ranges = [walk.ranges[0] for walk in walks]
+    assembly = Assembly(store, layout, ranges, RowBudget(), with_fingerprint=False)
+    with closing(assembly):
+        for event in Scan(lister, walks):
+            match event:
+                case Found(walk=walk, objects=objects):
+                    assembly.write(index_of[walk], objects)
+                case Ended(walk=walk):
+                    assembly.end(index_of[walk])
+                case Failed(error=error):
+                    failure = failure or error
+                    for each in walks:
+                        each.over = True
+        if failure:
+            raise failure
+        return assembly.finish()
 
 
 def _list_in_directory_order(
     lister: BucketLister, prefix: str, store: LocalStore, layout: Layout, tally: Tally
-) -> list[Part]:
+) -> tuple[Part, ...]:
     shard = Shard(prefix)
-    return _write(
-        DirectoryOrderWalk(lister, shard, tally, EvidenceLog(shard.ranges)), store, layout
-    )
-
-
-def _write(walk: Iterable[pa.RecordBatch], store: LocalStore, layout: Layout) -> list[Part]:
-    with PartWriter(store, layout) as writer:
-        for objects in walk:
-            writer.write(to_records(objects, layout.bucket))
-        writer.cut()
-    return writer.parts
-
-
-def _join_small(store: LocalStore, layout: Layout, parts: Sequence[Part]) -> list[Part]:
-    joined: list[Part] = []
-    small: list[Part] = []
-
-    def join() -> None:
-        if len(small) > 1:
-            with PartWriter(store, layout) as writer:
-                for records in read_records(store, small, [KeyRange.of_prefix("")]):
-                    writer.write(records)
-                writer.cut()
-            joined.extend(writer.parts)
-        else:
-            joined.extend(small)
-        small.clear()
-
-    for part in parts:
-        if part.rows < ROW_GROUP_ROWS:
-            small.append(part)
-        else:
-            join()
-            joined.append(part)
-    join()
-    return joined
+    log = EvidenceLog(shard.ranges)
+    assembly = Assembly(store, layout, shard.ranges, RowBudget(), with_fingerprint=False)
+    with closing(assembly):
+        for objects in DirectoryOrderWalk(lister, shard, tally, log):
+            assembly.write(0, objects)
+        assembly.end(0)
+        return assembly.finish()

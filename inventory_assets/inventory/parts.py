@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import md5, sha256
 from pathlib import Path
@@ -101,10 +101,9 @@ class PartWriter:
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._open: _OpenPart | None = None
-        self._scratch = store.scratch()
+        self._scratch = ExitStack()
 
     def __enter__(self) -> Self:
-        self._folder = self._scratch.__enter__()
         return self
 
     def __exit__(
@@ -113,34 +112,47 @@ class PartWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._open is not None:
-            self._open.abandon()
-        self._scratch.__exit__(kind, error, trace)
+        self.abandon()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a file was begun."""
+        return bool(self.parts) or self._open is not None
 
     def write(self, records: pa.RecordBatch) -> None:
         """Append a batch with `RECORD_SCHEMA`; its keys come after all keys written before."""
         self._waiting.append(records)
         self._waiting_rows += records.num_rows
         if self._waiting_rows >= ROW_GROUP_ROWS:
-            self._flush()
-            if self._open is not None and self._open.rows >= PART_ROWS:
-                self.cut()
+            self.end_row_group()
 
-    def cut(self) -> None:
-        """End the part at hand, so that what follows goes to another."""
-        self._flush()
-        if self._open is not None:
-            self.parts.append(self._open.publish(self._store, self._layout))
-            self._open = None
-
-    def _flush(self) -> None:
+    def end_row_group(self) -> None:
+        """Write what waits as a row group."""
         if not self._waiting_rows:
             return
         table = pa.Table.from_batches(self._waiting, RECORD_SCHEMA).combine_chunks()
         self._waiting, self._waiting_rows = [], 0
         if self._open is None:
-            self._open = _OpenPart(self._folder / f"{len(self.parts)}.parquet", table)
+            folder = self._scratch.enter_context(self._store.scratch())
+            self._open = _OpenPart(folder / "part.parquet", table)
         self._open.append(table)
+        if self._open.rows >= PART_ROWS:
+            self.cut()
+
+    def cut(self) -> None:
+        """End the part at hand, so that what follows goes to another."""
+        self.end_row_group()
+        if self._open is not None:
+            self.parts.append(self._open.publish(self._store, self._layout))
+            self._open = None
+            self._scratch.close()
+
+    def abandon(self) -> None:
+        """Remove what is not published."""
+        if self._open is not None:
+            self._open.abandon()
+            self._open = None
+        self._scratch.close()
 
 
 class _OpenPart:

@@ -1,33 +1,109 @@
-"""Take a snapshot: list a shard, write its parts, prove it complete, publish it."""
+"""Take snapshots: list shards, write their parts, prove them complete, publish them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-import pyarrow as pa
-
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.assembling import ROWS_IN_MEMORY, Assembly, RowBudget
 from inventory_assets.inventory.errors import EvidenceBroken
 from inventory_assets.inventory.evidence import broken_rules
-from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import PartWriter
-from inventory_assets.inventory.records import to_records
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.s3 import BucketLister, Tally
 from inventory_assets.scan import (
     DirectoryOrderWalk,
+    Ended,
     EvidenceLog,
+    Failed,
+    Found,
     KeyOrder,
-    KeyOrderWalk,
     KeysOutOfOrder,
+    RangeEvidence,
+    Scan,
     Shard,
+    Walk,
 )
+
+DIRECTORY_SHARDS_AT_ONCE = 8
+"""Shards listed at the same time where each is listed one request after the other."""
 
 
 def utc_now() -> datetime:
     """The time; the one clock that production code reads."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A snapshot to take."""
+
+    day: date
+    shard: Shard
+
+
+class _Taking:
+    """A snapshot being taken.
+
+    Attributes:
+        wanted: Of what.
+        assembly: Where its objects go.
+        tally: What it has cost.
+        evidence: By index of the range, those listed whole.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        taker: "Taker",
+        budget: RowBudget,
+        tally: Tally,
+        started_at: datetime,
+    ) -> None:
+        self.wanted = wanted
+        self.assembly = Assembly(taker.store, taker.layout, wanted.shard.ranges, budget)
+        self.tally = tally
+        self.evidence: dict[int, RangeEvidence] = {}
+        self._taker = taker
+        self._started_at = started_at
+
+    def is_whole(self) -> bool:
+        return len(self.evidence) == len(self.wanted.shard.ranges)
+
+    def end(self, index: int, evidence: RangeEvidence) -> None:
+        self.evidence[index] = evidence
+        self.assembly.end(index)
+
+    def publish(self, key_order: KeyOrder) -> Snapshot:
+        """Publish the snapshot, unless its evidence does not hold."""
+        taker, shard = self._taker, self.wanted.shard
+        parts = self.assembly.finish()
+        snapshot = Snapshot(
+            bucket=taker.layout.bucket,
+            source=taker.layout.source,
+            day=self.wanted.day,
+            shard=shard,
+            started_at=self._started_at,
+            finished_at=taker.now(),
+            key_order=key_order,
+            parts=parts,
+            evidence=tuple(self.evidence[index] for index in range(len(self.evidence))),
+            fingerprint=self.assembly.fingerprint(),
+            requests=self.tally.requests,
+            response_bytes=self.tally.response_bytes,
+            faults={fault.value: count for fault, count in sorted(self.tally.faults.items())},
+        )
+        broken = broken_rules(snapshot)
+        if broken:
+            raise EvidenceBroken(
+                f"{taker.lister.connection.where}: the listing of {shard.prefix!r} does not prove "
+                f"that it is complete and was not published: {'; '.join(broken)}; list it again"
+            )
+        publish_snapshot(taker.store, taker.layout, snapshot)
+        return snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,69 +127,113 @@ class Taker:
     def take(self, day: date, shard: Shard) -> Snapshot:
         """List `shard` and publish what it holds as its snapshot of `day`.
 
-        Nothing is published unless the evidence holds. A store that turns out not to list in byte
-        order is listed again in the way that is right for it, unless `key_order` forbids.
-
         Raises:
-            KeysOutOfOrder: `key_order` says bytes and the store does not keep to it, or the store
-                keeps to no order at all.
-            EvidenceBroken: The snapshot does not prove what it must.
-            S3Error: A request failed for good.
-            StoreError: The result could not be written.
+            Exception: What `take_all` yields for it instead of a snapshot.
         """
-        tally = Tally()
+        ((_, result),) = self.take_all([Wanted(day, shard)])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def take_all(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
+        """List shards side by side, and publish each as soon as it is whole.
+
+        Nothing of a shard is published unless its evidence holds. A store that turns out not to
+        list in byte order is listed again in the way that is right for it, unless `key_order`
+        forbids. Whoever leaves the iteration early cancels the lister.
+
+        Yields:
+            For each shard its snapshot, or the error for which there is none: `KeysOutOfOrder` (the
+            store keeps to no order, or not to the one that `key_order` says), `EvidenceBroken`,
+            `S3Error` or `StoreError`.
+        """
+        if self.key_order is KeyOrder.DIRECTORY:
+            yield from self._take_by_directories(wanted)
+            return
+        again: list[Wanted] = []
+        for each, result in self._take_by_ranges(wanted):
+            if not isinstance(result, KeysOutOfOrder):
+                yield each, result
+            elif self.key_order is None:
+                again.append(each)
+            else:
+                yield (
+                    each,
+                    KeysOutOfOrder(
+                        f'{result}; the source says key_order = "{self.key_order}": remove that '
+                        "line, and the order is found out"
+                    ),
+                )
+        yield from self._take_by_directories(again)
+
+    def _take_by_ranges(
+        self, wanted: Sequence[Wanted]
+    ) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
+        budget = RowBudget()
+        walks = {Walk(each.shard.prefix, each.shard.ranges): each for each in wanted}
+        at_work: dict[Walk, _Taking] = {}
         try:
-            snapshot = self._list(day, shard, tally, self.key_order or KeyOrder.BYTES)
-        except KeysOutOfOrder as error:
-            if self.key_order is not None:
-                raise KeysOutOfOrder(
-                    f'{error}; the source says key_order = "{self.key_order}": remove that line, '
-                    "and the order is found out"
-                ) from None
-            snapshot = self._list(day, shard, tally, KeyOrder.DIRECTORY)
-        broken = broken_rules(snapshot)
-        if broken:
-            raise EvidenceBroken(
-                f"{self.lister.connection.where}: the listing of {shard.prefix!r} does not prove "
-                f"that it is complete and was not published: {'; '.join(broken)}; list it again"
-            )
-        publish_snapshot(self.store, self.layout, snapshot)
-        return snapshot
+            for event in Scan(self.lister, list(walks), self.now):
+                walk = event.walk
+                taking = at_work.get(walk)
+                if taking is None:
+                    started_at = walk.began_at or self.now()
+                    taking = _Taking(walks[walk], self, budget, walk.tally, started_at)
+                    at_work[walk] = taking
+                try:
+                    result = self._heed(event, taking)
+                except (InventoryError, OSError) as error:  # it concerns this shard only
+                    walk.over = True
+                    result = error
+                if result is not None:
+                    at_work.pop(walk).assembly.close()
+                    yield taking.wanted, result
+        finally:
+            for taking in at_work.values():
+                taking.assembly.close()
 
-    def _list(self, day: date, shard: Shard, tally: Tally, key_order: KeyOrder) -> Snapshot:
-        started_at = self.now()
-        log = EvidenceLog(shard.ranges)
-        fingerprint = Fingerprint()
-        with PartWriter(self.store, self.layout) as writer:
-            closed = 0
-            for objects in self._walk(shard, tally, log, key_order):
-                if len(log.closed) != closed:
-                    # A part never spans a prefix that the shard leaves out.
-                    writer.cut()
-                    closed = len(log.closed)
-                records = to_records(objects, self.layout.bucket)
-                fingerprint.update(records)
-                writer.write(records)
-            writer.cut()
-        return Snapshot(
-            bucket=self.layout.bucket,
-            source=self.layout.source,
-            day=day,
-            shard=shard,
-            started_at=started_at,
-            finished_at=self.now(),
-            key_order=key_order,
-            parts=tuple(writer.parts),
-            evidence=tuple(log.closed),
-            fingerprint=fingerprint.hexdigest(),
-            requests=tally.requests,
-            response_bytes=tally.response_bytes,
-            faults={fault.value: count for fault, count in sorted(tally.faults.items())},
-        )
+    def _heed(self, event: Found | Ended | Failed, taking: _Taking) -> Snapshot | Exception | None:
+        match event:
+            case Found(index=index, objects=objects):
+                taking.assembly.write(index, objects)
+            case Ended(index=index, evidence=evidence):
+                taking.end(index, evidence)
+                if taking.is_whole():
+                    return taking.publish(KeyOrder.BYTES)
+            case Failed(error=InventoryError() | OSError() as error):
+                return error
+            case Failed(error=error):
+                raise error
+        return None
 
-    def _walk(
-        self, shard: Shard, tally: Tally, log: EvidenceLog, key_order: KeyOrder
-    ) -> Iterable[pa.RecordBatch]:
-        if key_order is KeyOrder.DIRECTORY:
-            return DirectoryOrderWalk(self.lister, shard, tally, log)
-        return KeyOrderWalk(self.lister, shard.prefix, shard.ranges, tally, log)
+    def _take_by_directories(
+        self, wanted: Sequence[Wanted]
+    ) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
+        with ThreadPoolExecutor(DIRECTORY_SHARDS_AT_ONCE, thread_name_prefix="shard") as pool:
+            pending = {pool.submit(self._take_by_directory, each): each for each in wanted}
+            try:
+                for future in as_completed(pending):
+                    try:
+                        yield pending[future], future.result()
+                    except (InventoryError, OSError) as error:
+                        yield pending[future], error
+            except BaseException:
+                self.lister.cancel()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _take_by_directory(self, wanted: Wanted) -> Snapshot:
+        budget = RowBudget(ROWS_IN_MEMORY // DIRECTORY_SHARDS_AT_ONCE)
+        taking = _Taking(wanted, self, budget, Tally(), self.now())
+        log = EvidenceLog(wanted.shard.ranges)
+        with closing(taking.assembly):
+            for objects in DirectoryOrderWalk(self.lister, wanted.shard, taking.tally, log):
+                self._end_closed(log, taking)
+                taking.assembly.write(len(taking.evidence), objects)
+            self._end_closed(log, taking)
+            return taking.publish(KeyOrder.DIRECTORY)
+
+    @staticmethod
+    def _end_closed(log: EvidenceLog, taking: _Taking) -> None:
+        for index in range(len(taking.evidence), len(log.closed)):
+            taking.end(index, log.closed[index])

@@ -8,6 +8,7 @@ from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.errors import Fault, S3Error
 from inventory_assets.s3.listing import BucketLister, Cancelled, PageRequest, RetryPolicy, Tally
 from inventory_assets.s3.pages import OBJECT_SCHEMA, Page
+from inventory_assets.s3.received import Received
 
 __all__ = [
     "OBJECT_SCHEMA",
@@ -17,6 +18,7 @@ __all__ = [
     "Fault",
     "Page",
     "PageRequest",
+    "Received",
     "RetryPolicy",
     "S3Error",
     "Tally",

@@ -1,4 +1,4 @@
-"""Open a boto3 client for one bucket: credentials, endpoint, region and TLS are botocore's.
+"""Open boto3 for one bucket: credentials, endpoint rules, region and TLS settings are botocore's.
 
 botocore's own retries are off: one loop decides what is tried again (`listing.BucketLister`), so
 that every fault is counted once and no second controller reacts to throttling.
@@ -76,8 +76,27 @@ class Connection:
         return f"bucket {self.bucket!r} at {self.endpoint_url or 'AWS'}"
 
 
-def open_client(connection: Connection) -> "S3Client":
-    """A boto3 client for `connection`; no request is sent, but a profile or role is looked up.
+@dataclass(frozen=True, slots=True)
+class Boto:
+    """boto3, opened for one connection.
+
+    Attributes:
+        session: Knows the credentials, and refreshes them.
+        client: Knows the endpoint rules.
+        ca_bundle: The file of certificate authorities that the AWS configuration names, or None.
+    """
+
+    session: boto3.session.Session
+    client: "S3Client"
+    ca_bundle: str | None
+
+
+def open_boto(connection: Connection, region: str | None = None) -> Boto:
+    """Open boto3 for `connection`; no request is sent, but a profile or role is looked up.
+
+    Args:
+        connection: The bucket and how to reach it.
+        region: The bucket's region where that has turned out to be another than configured.
 
     Raises:
         UnsupportedBucket: The bucket is a directory bucket, which does not list in key order.
@@ -98,20 +117,17 @@ def open_client(connection: Connection) -> "S3Client":
             aws_access_key_id=connection.access_key,
             aws_secret_access_key=connection.secret_key,
         )
-        return boto_session.client(
+        client = boto_session.client(
             "s3",
-            region_name=connection.region or boto_session.region_name or DEFAULT_REGION,
+            region_name=region or connection.region or boto_session.region_name or DEFAULT_REGION,
             endpoint_url=connection.endpoint_url,
             config=Config(
                 signature_version=UNSIGNED if connection.anonymous else None,
                 retries={"total_max_attempts": 1, "mode": "standard"},
-                connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                read_timeout=READ_TIMEOUT_SECONDS,
-                max_pool_connections=connection.max_in_flight,
-                tcp_keepalive=True,
                 s3={"addressing_style": connection.addressing_style},
             ),
         )
+        return Boto(boto_session, client, session.get_config_variable("ca_bundle"))
     except (ProfileNotFound, PartialCredentialsError, CredentialRetrievalError) as error:
         raise CredentialsMissing(f"{connection.where}: cannot open a session: {error}") from None
     except (BotoCoreError, ValueError) as error:

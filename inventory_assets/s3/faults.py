@@ -1,9 +1,9 @@
-"""Tell passing trouble from lasting trouble, whatever shape botocore gives it."""
+"""Tell passing trouble from lasting trouble, whatever shape urllib3 or botocore give it."""
 
 import ssl
 
 from botocore import exceptions as boto
-from urllib3.exceptions import HTTPError
+from urllib3 import exceptions as http
 
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.errors import (
@@ -17,6 +17,7 @@ from inventory_assets.s3.errors import (
     S3Error,
     TlsFailure,
 )
+from inventory_assets.s3.transport import Refusal
 
 _THROTTLED = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
@@ -40,6 +41,7 @@ _NO_CREDENTIALS = (
     boto.SSOError,
     boto.ProfileNotFound,
 )
+_ELSEWHERE = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301", "307"})
 _MESSAGE_LIMIT = 300
 
 
@@ -48,19 +50,35 @@ def fault_of(error: Exception) -> Fault | None:
     match error:
         case MalformedResponse():
             return Fault.MALFORMED
+        case Refusal():
+            return _fault_of_answer(error.code, error.status)
         case boto.ClientError():
-            return _fault_of_response(error)
-        case boto.SSLError():
-            return None if _is_distrust(error) else Fault.RESET
-        case boto.ConnectTimeoutError() | boto.ReadTimeoutError():
-            return Fault.TIMED_OUT
-        case boto.EndpointConnectionError() | boto.ProxyConnectionError():
-            refused = any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
-            return Fault.REFUSED if refused else Fault.UNREACHABLE
-        case boto.HTTPClientError() | HTTPError():
-            return Fault.RESET
+            return _fault_of_answer(_code(error), _status(error))
+        case boto.HTTPClientError() | http.HTTPError() | ConnectionError():
+            return _fault_of_network(error)
         case _:
             return None
+
+
+def _fault_of_network(error: Exception) -> Fault | None:
+    match error:
+        case http.LocationValueError():
+            return None
+        case boto.SSLError() | http.SSLError() | http.ProxyError() if _is_distrust(error):
+            return None
+        # urllib3 derives "no connection" from "timed out while connecting": it comes first.
+        case (
+            boto.EndpointConnectionError()
+            | boto.ProxyConnectionError()
+            | http.NewConnectionError()
+            | http.ProxyError()
+        ):
+            refused = any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
+            return Fault.REFUSED if refused else Fault.UNREACHABLE
+        case boto.ConnectTimeoutError() | boto.ReadTimeoutError() | http.TimeoutError():
+            return Fault.TIMED_OUT
+        case _:
+            return Fault.RESET
 
 
 def brief(error: Exception) -> str:
@@ -72,9 +90,16 @@ def final_error(error: Exception, connection: Connection) -> S3Error:
     """What to tell the user about trouble that a retry cannot help."""
     where = connection.where
     match error:
+        case Refusal():
+            return _final_answer(error.code, error.status, error.message, connection)
+        case boto.ClientError() if error.operation_name == "AssumeRole":
+            return CredentialsRefused(
+                f"{where}: the role {connection.role_arn} cannot be assumed; check its name, its "
+                f"trust policy and external id ({_said(_code(error), _words(error))})"
+            )
         case boto.ClientError():
-            return _final_response(error, connection)
-        case boto.SSLError():
+            return _final_answer(_code(error), _status(error), _words(error), connection)
+        case boto.SSLError() | http.SSLError() | http.ProxyError() | OSError():
             return TlsFailure(
                 f"{where}: the TLS connection cannot be trusted: {brief(error)}; if the endpoint "
                 "has a private certificate authority, name its file in AWS_CA_BUNDLE"
@@ -91,8 +116,7 @@ def final_error(error: Exception, connection: Connection) -> S3Error:
             return RequestRejected(f"{where}: the request could not be made: {brief(error)}")
 
 
-def _fault_of_response(error: boto.ClientError) -> Fault | None:
-    code, status = _code(error), _status(error)
+def _fault_of_answer(code: str, status: int) -> Fault | None:
     if code in _THROTTLED or status in (429, 503):
         return Fault.THROTTLED
     if code in ("RequestTimeout", "408"):
@@ -102,15 +126,13 @@ def _fault_of_response(error: boto.ClientError) -> Fault | None:
     return None
 
 
-def _final_response(error: boto.ClientError, connection: Connection) -> S3Error:
-    where, code, status = connection.where, _code(error), _status(error)
-    words = _brief_text(error.response["Error"].get("Message", ""))
-    said = f"the endpoint said {code or status}" + (f": {words}" if words else "")
-    if error.operation_name == "AssumeRole":
-        return CredentialsRefused(
-            f"{where}: the role {connection.role_arn} cannot be assumed; check its name, its trust "
-            f"policy and external id ({said})"
-        )
+def _said(code: str, message: str) -> str:
+    words = _brief_text(message)
+    return f"the endpoint said {code}" + (f": {words}" if words else "")
+
+
+def _final_answer(code: str, status: int, message: str, connection: Connection) -> S3Error:
+    where, said = connection.where, _said(code or str(status), message)
     if code == "NoSuchBucket":
         return BucketNotFound(
             f"{where}: there is no such bucket; check its name, region and endpoint"
@@ -126,7 +148,7 @@ def _final_response(error: boto.ClientError, connection: Connection) -> S3Error:
         return CredentialsRefused(
             f"{where}: this machine's clock differs too much from the endpoint's; set it ({said})"
         )
-    if code in ("PermanentRedirect", "AuthorizationHeaderMalformed", "301"):
+    if code in _ELSEWHERE:
         return RequestRejected(
             f"{where}: the bucket is in another region than {connection.region or 'the default'}; "
             f"set the source's region ({said})"
@@ -147,6 +169,10 @@ def _status(error: boto.ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def _words(error: boto.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Message", ""))
+
+
 def _causes(error: BaseException) -> list[BaseException]:
     """The error, what botocore wrapped in it, and their causes."""
     found: list[BaseException] = []
@@ -159,7 +185,7 @@ def _causes(error: BaseException) -> list[BaseException]:
     return found
 
 
-def _is_distrust(error: boto.SSLError) -> bool:
+def _is_distrust(error: Exception) -> bool:
     """Whether TLS failed for good: an untrusted certificate, or a peer that speaks no TLS."""
     text = str(error)
     lasting = ("CERTIFICATE", "certificate", "WRONG_VERSION", "UNSUPPORTED_PROTOCOL", "hostname")

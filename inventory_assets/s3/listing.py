@@ -1,7 +1,6 @@
 """Ask a bucket for one page of its keys, through every passing trouble.
 
-Requests are sent by boto3, whose response parser is bypassed: the bytes go to
-`columns.decode_columns`. What can pass (throttling, server errors, timeouts, resets, damaged
+What can pass (throttling, server errors, timeouts, resets, damaged
 bodies) is retried with full jitter
 (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/); what cannot fails at
 once, with a message that says what to do.
@@ -10,20 +9,27 @@ once, with a message that says what to do.
 import random
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 from inventory_assets.s3.columns import decode_columns
-from inventory_assets.s3.connection import Connection, open_client
-from inventory_assets.s3.errors import Fault, MalformedResponse, RetriesExhausted, S3Error
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.errors import Fault, MalformedResponse, RetriesExhausted
 from inventory_assets.s3.faults import brief, fault_of, final_error
 from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page
+from inventory_assets.s3.received import Received, receive
+from inventory_assets.s3.transport import Refusal, Transport
 
+_T = TypeVar("_T")
 _MAX_DOUBLINGS = 60
 """Later delays are far beyond any cap, and would overflow."""
+
+_MAX_HEEDED = 4
+"""How often one request is sent again at once because a refusal said what to change."""
 
 
 class Cancelled(Exception):
@@ -48,17 +54,17 @@ class PageRequest:
     delimiter: str | None = None
     max_keys: int = MAX_KEYS
 
-    def parameters(self) -> dict[str, Any]:
-        """The request as boto3 takes it."""
-        parameters: dict[str, Any] = {"EncodingType": "url", "MaxKeys": self.max_keys}
+    def parameters(self) -> dict[str, str]:
+        """The query of the request."""
+        parameters = {"list-type": "2", "encoding-type": "url", "max-keys": str(self.max_keys)}
         if self.prefix:
-            parameters["Prefix"] = self.prefix
+            parameters["prefix"] = self.prefix
         if self.delimiter:
-            parameters["Delimiter"] = self.delimiter
+            parameters["delimiter"] = self.delimiter
         if self.token:
-            parameters["ContinuationToken"] = self.token
+            parameters["continuation-token"] = self.token
         elif self.start_after:
-            parameters["StartAfter"] = self.start_after
+            parameters["start-after"] = self.start_after
         return parameters
 
 
@@ -113,91 +119,89 @@ class BucketLister:
     Args:
         connection: The bucket and how to reach it.
         retry: How often and how patiently passing trouble is met.
-        stop: Set from outside, ends every wait, and every request once it is answered or has timed
-            out, with `Cancelled`.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        retry: RetryPolicy | None = None,
-        stop: threading.Event | None = None,
-    ) -> None:
+    def __init__(self, connection: Connection, retry: RetryPolicy | None = None) -> None:
         self.connection = connection
-        self.stop = stop or threading.Event()
         self.server: str | None = None
         """The `Server` header of the last response, which tells the store's make."""
-        self._retry = retry or RetryPolicy()
+        self.retry = retry or RetryPolicy()
+        self._stop = threading.Event()
         self._in_flight = threading.BoundedSemaphore(connection.max_in_flight)
-        self._client = open_client(connection)
-        # The wildcard puts it before botocore's own handler, which makes any 200 that it cannot
-        # read a 500 and hides what was in it.
-        self._client.meta.events.register("before-parse.*.ListObjectsV2", _keep_body)
+        self._transport = Transport(connection)
+
+    def cancel(self) -> None:
+        """End all requests and waits, those of other threads too, with `Cancelled`, for good."""
+        self._stop.set()
+        self._transport.abort()
 
     def close(self) -> None:
         """Close the connections kept alive."""
-        self._client.close()
+        self._transport.close()
 
     def page(self, request: PageRequest, tally: Tally) -> Page:
         """Fetch and decode one page.
 
         Raises:
             S3Error: One of its children, when a retry cannot help or did not.
-            Cancelled: `stop` was set.
+            Cancelled: `cancel` was called.
         """
-        failures = 0
+        return self._insist(request, tally, decode_columns)
+
+    def receive(self, request: PageRequest, tally: Tally) -> Received:
+        """Fetch one page and leave it to the caller to decode; raises as `page` does."""
+        return self._insist(request, tally, receive)
+
+    def _insist(
+        self, request: PageRequest, tally: Tally, read: Callable[[bytes], _T | ErrorDocument]
+    ) -> _T:
+        failures = heeded = 0
         while True:
-            if self.stop.is_set():
-                raise Cancelled
             try:
-                return self._attempt(request, tally)
-            except (BotoCoreError, ClientError, HTTPError, MalformedResponse) as error:
-                fault = fault_of(error)
-                if fault is None:
-                    raise final_error(error, self.connection) from None
-                tally.failed(fault)
-                failures += 1
-                if failures >= self._retry.attempts:
-                    raise _exhausted(error, fault, failures, self.connection) from None
+                return self._attempt(request, tally, read)
+            except Refusal as refusal:
+                if heeded < _MAX_HEEDED and self._transport.heed(refusal):
+                    heeded += 1
+                    continue
+                error: Exception = refusal
+            except (BotoCoreError, ClientError, HTTPError, MalformedResponse, OSError) as trouble:
+                error = trouble
+            if self._stop.is_set():
+                raise Cancelled
+            fault = fault_of(error)
+            if fault is None:
+                raise final_error(error, self.connection) from None
+            tally.failed(fault)
+            failures += 1
+            if failures >= self.retry.attempts:
+                raise exhausted(error, fault, failures, self.connection) from None
             # Jitter spreads the retries of many workers; it guards no secret.
             chance = random.random()  # noqa: S311
-            if self.stop.wait(self._retry.delay(failures, chance)):
+            if self._stop.wait(self.retry.delay(failures, chance)):
                 raise Cancelled
 
-    def _attempt(self, request: PageRequest, tally: Tally) -> Page:
-        parameters = request.parameters()
-        if self.connection.requester_pays:
-            parameters["RequestPayer"] = "requester"
+    def _attempt(
+        self, request: PageRequest, tally: Tally, read: Callable[[bytes], _T | ErrorDocument]
+    ) -> _T:
         with self._in_flight:
-            if self.stop.is_set():
+            if self._stop.is_set():
                 raise Cancelled
             tally.sent()
-            response: dict[str, Any] = dict(
-                self._client.list_objects_v2(Bucket=self.connection.bucket, **parameters)
-            )
-        body: bytes = response["RawBody"]
-        tally.received(len(body))
-        self.server = response["ResponseMetadata"]["HTTPHeaders"].get("server")
-        page = decode_columns(body)
-        if isinstance(page, ErrorDocument):
-            raise ClientError(
-                {"Error": {"Code": page.code, "Message": page.message}}, "ListObjectsV2"
-            )
-        return page
+            response = self._transport.get(request.parameters())
+        tally.received(len(response.body))
+        self.server = response.headers.get("server")
+        if response.status != 200:
+            raise Refusal(response)
+        found = read(response.body)
+        if isinstance(found, ErrorDocument):
+            raise Refusal(response, found)
+        return found
 
 
-def _keep_body(
-    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
-) -> None:
-    """Hand the bytes of a good response through botocore untouched, and spare its parser."""
-    if response_dict["status_code"] == 300:
-        response_dict["status_code"] = 400  # botocore reads neither a result nor an error in a 300
-    if response_dict["status_code"] < 300:
-        customized_response_dict["RawBody"] = response_dict["body"]
-        response_dict["body"] = b"<ListBucketResult/>"
-
-
-def _exhausted(error: Exception, fault: Fault, attempts: int, connection: Connection) -> S3Error:
+def exhausted(
+    error: Exception, fault: Fault, attempts: int, connection: Connection
+) -> RetriesExhausted:
+    """What to tell the user about passing trouble that did not pass."""
     return RetriesExhausted(
         f"{connection.where}: {fault} {attempts} times in a row, last with: {brief(error)}; check "
         "that the endpoint can be reached and is not overloaded, then run this again",

@@ -35,6 +35,8 @@ OBJECT_SCHEMA = pa.schema(
 )
 """What a listing tells of an object, under S3 Inventory's column names."""
 
+NO_OBJECTS = pa.RecordBatch.from_pylist([], schema=OBJECT_SCHEMA)
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -47,7 +49,7 @@ class Page:
         objects: The `Contents`, in the order of the response, with `OBJECT_SCHEMA`.
         common_prefixes: The `CommonPrefixes`, in the order of the response.
         is_truncated: Whether the listing goes on; the only sign that it does.
-        next_token: Where it goes on; present whenever `is_truncated`.
+        next_token: Where it goes on; present just when `is_truncated`.
         url_encoded: Whether the keys came percent-encoded; here they are decoded.
     """
 
@@ -60,10 +62,17 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class ErrorDocument:
-    """An S3 `<Error>` document, which may also arrive inside a response of status 200."""
+    """An S3 `<Error>` document, which may also arrive inside a response of status 200.
+
+    Attributes:
+        code: S3's code, such as `SlowDown`.
+        message: S3's words.
+        region: The region that S3 says the bucket is in, or None.
+    """
 
     code: str
     message: str
+    region: str | None = None
 
 
 def decode_page(body: bytes) -> Page | ErrorDocument:
@@ -80,7 +89,9 @@ def decode_page(body: bytes) -> Page | ErrorDocument:
         )
     root = _parse(body)
     if root.name == "Error":
-        return ErrorDocument(root.text("Code") or "Unknown", root.text("Message") or "")
+        return ErrorDocument(
+            root.text("Code") or "Unknown", root.text("Message") or "", root.text("Region")
+        )
     if root.name != "ListBucketResult":
         raise MalformedResponse(f"expected a ListBucketResult, found <{root.name}>")
     return _page(root)
@@ -152,10 +163,24 @@ def _page(root: _Element) -> Page:
     if truncated not in ("true", "false"):
         raise MalformedResponse(f"<IsTruncated> is {truncated!r}, neither true nor false")
     token = root.text("NextContinuationToken") or None
-    if truncated == "true" and token is None:
+    is_truncated = truncated == "true"
+    if is_truncated and token is None:
         raise MalformedResponse("the listing goes on, but names no <NextContinuationToken>")
     url_encoded = root.text("EncodingType") == "url"
-    contents = root.all("Contents")
+    return Page(
+        objects=_objects(root.all("Contents"), url_encoded),
+        common_prefixes=tuple(
+            _key(element.required("Prefix"), url_encoded) for element in root.all("CommonPrefixes")
+        ),
+        is_truncated=is_truncated,
+        next_token=token if is_truncated else None,
+        url_encoded=url_encoded,
+    )
+
+
+def _objects(contents: list[_Element], url_encoded: bool) -> pa.RecordBatch:
+    if not contents:
+        return NO_OBJECTS
     columns = [
         [_key(element.required("Key"), url_encoded) for element in contents],
         [_size(element.required("Size")) for element in contents],
@@ -168,15 +193,7 @@ def _page(root: _Element) -> Page:
     arrays = [
         pa.array(values, field.type) for values, field in zip(columns, OBJECT_SCHEMA, strict=True)
     ]
-    return Page(
-        objects=pa.RecordBatch.from_arrays(arrays, schema=OBJECT_SCHEMA),
-        common_prefixes=tuple(
-            _key(element.required("Prefix"), url_encoded) for element in root.all("CommonPrefixes")
-        ),
-        is_truncated=truncated == "true",
-        next_token=token,
-        url_encoded=url_encoded,
-    )
+    return pa.RecordBatch.from_arrays(arrays, schema=OBJECT_SCHEMA)
 
 
 def _key(text: str, url_encoded: bool) -> str:

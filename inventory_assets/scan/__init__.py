@@ -6,26 +6,30 @@ know of dates, Parquet files or Dagster.
 
 from inventory_assets.scan.directories import DirectoryOrderWalk
 from inventory_assets.scan.discovery import Discovery, KeyOrder, ShardBounds, discover
+from inventory_assets.scan.engine import Ended, Failed, Found, Scan, Walk
 from inventory_assets.scan.errors import KeysOutOfOrder, ScanError, TooManyShards
 from inventory_assets.scan.evidence import Ending, EvidenceLog, RangeEvidence
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.shards import Shard, cut_out
-from inventory_assets.scan.walk import KeyOrderWalk
 
 __all__ = [
     "DirectoryOrderWalk",
     "Discovery",
+    "Ended",
     "Ending",
     "EvidenceLog",
+    "Failed",
+    "Found",
     "KeyOrder",
-    "KeyOrderWalk",
     "KeyRange",
     "KeysOutOfOrder",
     "RangeEvidence",
+    "Scan",
     "ScanError",
     "Shard",
     "ShardBounds",
     "TooManyShards",
+    "Walk",
     "cut_out",
     "discover",
 ]

@@ -5,7 +5,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +19,7 @@ from inventory_assets.definitions import build_definitions
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.resources import Clock, SourceBucket
-from inventory_assets.s3 import BucketLister, Page, PageRequest, Tally
+from inventory_assets.s3 import BucketLister, Page, PageRequest, Received, Tally
 from inventory_assets_tests.model_s3 import ModelS3
 
 TODAY = datetime.now(UTC).date()
@@ -211,34 +210,44 @@ class Buckets:
         buckets = self
         ask = SourceBucket.lister
 
-        def lister(bucket: SourceBucket, now: datetime, stop: Event | None = None) -> BucketLister:
+        def lister(bucket: SourceBucket, now: datetime) -> BucketLister:
             if bucket.bucket not in buckets.keys:
-                return _Watched(ask(bucket, now, stop), buckets)
-            model = ModelS3(buckets.keys[bucket.bucket], page_size=1000)
-            model.stop = stop or model.stop
-            return _Watched(model, buckets)
+                return _Watched(ask(bucket, now), buckets)
+            return _Watched(ModelS3(buckets.keys[bucket.bucket], page_size=1000), buckets)
 
         patch.setattr(SourceBucket, "lister", lister)
 
 
 class _Watched(BucketLister):
     def __init__(self, asked: BucketLister, buckets: Buckets) -> None:
-        self.connection, self.stop, self.server = asked.connection, asked.stop, asked.server
+        self.connection, self.retry, self.server = asked.connection, asked.retry, asked.server
         self._asked = asked
         self._buckets = buckets
+
+    def cancel(self) -> None:
+        self._asked.cancel()
 
     def close(self) -> None:
         self._asked.close()
 
+    def receive(self, request: PageRequest, tally: Tally) -> Received:
+        self._watch(request)
+        received = self._asked.receive(request, tally)
+        self.server = self._asked.server
+        return received
+
     def page(self, request: PageRequest, tally: Tally) -> Page:
+        self._watch(request)
+        page = self._asked.page(request, tally)
+        self.server = self._asked.server
+        return page
+
+    def _watch(self, request: PageRequest) -> None:
         if request.delimiter is None:
             error = self._buckets.failing.get(request.prefix)
             if error is not None:
                 raise error
             self._buckets.listed.append(request.prefix)
-        page = self._asked.page(request, tally)
-        self.server = self._asked.server
-        return page
 
 
 def put(connection_endpoint: str, bucket: str, keys: Iterable[str], body: bytes = b"") -> None:

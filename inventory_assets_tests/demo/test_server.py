@@ -12,7 +12,7 @@ import pytest
 
 from inventory_assets.demo.content import LASTING_KEYS, DemoObject, demo_objects
 from inventory_assets.demo.server import ACCESS_KEY, BUCKET, SECRET_KEY, DemoServer, demo_server
-from inventory_assets.s3.connection import Connection, open_client
+from inventory_assets.s3.connection import Connection, open_boto
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -32,7 +32,7 @@ def server() -> Iterator[DemoServer]:
 
 @pytest.fixture
 def client(server: DemoServer) -> "S3Client":
-    return open_client(
+    return open_boto(
         Connection(
             BUCKET,
             endpoint_url=server.endpoint_url,
@@ -40,7 +40,7 @@ def client(server: DemoServer) -> "S3Client":
             secret_key=SECRET_KEY,
             region="eu-central-1",
         )
-    )
+    ).client
 
 
 def listed(client: "S3Client", prefix: str = "") -> list[Listed]:

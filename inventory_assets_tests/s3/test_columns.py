@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3 import columns
-from inventory_assets.s3.columns import decode_columns
+from inventory_assets.s3.blocks import Block
+from inventory_assets.s3.columns import decode_columns, decode_pages
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.pages import ErrorDocument, Page, decode_page
 from inventory_assets_tests.listings import Listed, contents, contents_fields, listing, render
@@ -134,6 +135,55 @@ def test_a_page_cut_off_anywhere_is_refused_alike() -> None:
     page = render(regular(2), [], "token")
     for length in range(len(page)):
         assert_alike(page[:length])
+
+
+pages_strategy = st.lists(st.lists(objects, max_size=4), min_size=1, max_size=4)
+
+
+@settings(max_examples=100)
+@given(pages_strategy, st.booleans())
+def test_pages_decoded_together_are_the_pages_decoded_alone(
+    pages: list[list[Listed]], alike: bool
+) -> None:
+    if alike:
+        pages = [list(regular(1)) * len(listed) for listed in pages]
+    bodies = [render(listed, [], f"token{n}") for n, listed in enumerate(pages)]
+    for body, page in zip(bodies, decode_pages(bodies), strict=True):
+        assert isinstance(page, Page)
+        alone = decode_page(body)
+        assert isinstance(alone, Page)
+        assert page.objects.equals(alone.objects)
+        assert page.next_token == alone.next_token
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_damaged_page_among_good_ones_is_malformed(place: int) -> None:
+    bodies = [render(regular(3), [], "token") for _ in range(3)]
+    bodies[place] = bodies[place].replace(b"<Size>977<", b"<Size>x<")
+    with pytest.raises(MalformedResponse, match="Size"):
+        decode_pages(bodies)
+
+
+def test_no_pages_are_no_pages() -> None:
+    assert decode_pages([]) == []
+
+
+@pytest.mark.parametrize("quote", ['"', "&quot;", "&#34;", ""])
+def test_objects_of_one_layout_are_never_grouped(
+    quote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spans(_block: Block) -> None:
+        raise AssertionError("objects of one layout were grouped")
+
+    monkeypatch.setattr(Block, "_spans", spans)
+    listed = [
+        Listed(f"a b/{n}", size=10**n, e_tag=f"{n:032x}-{n}", owner="me", checksums=("CRC32",))
+        for n in range(10)
+    ]
+    body = render(listed, [], "token").replace(b"&#34;", quote.encode())
+    for page in decode_pages([body, body]):
+        assert isinstance(page, Page)
+        assert page.objects.to_pylist() == [each.row() for each in listed]
 
 
 @pytest.mark.usefixtures("no_plain_decoder")

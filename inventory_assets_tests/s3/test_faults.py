@@ -159,8 +159,8 @@ LASTING = {
         "region",
     ),
     "400": (answer_with("InvalidArgument", 400), RequestRejected, "InvalidArgument"),
-    "300": (Answer(300, b"choose"), RequestRejected, "400"),
-    "300 with a listing": (Answer(300, GOOD), RequestRejected, "400"),
+    "300": (Answer(300, b"choose"), RequestRejected, "300"),
+    "300 with a listing": (Answer(300, GOOD), RequestRejected, "300"),
     "404 with HTML": (Answer(404, b"<html>not found</html>"), RequestRejected, "404"),
 }
 

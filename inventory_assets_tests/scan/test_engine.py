@@ -1,29 +1,48 @@
+import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import BucketLister, Cancelled, Connection, Page, PageRequest, Tally
+from inventory_assets.s3 import (
+    BucketLister,
+    Cancelled,
+    Connection,
+    Fault,
+    Page,
+    PageRequest,
+    Received,
+    RetryPolicy,
+    Tally,
+)
+from inventory_assets.s3.errors import AccessDenied, RetriesExhausted
 from inventory_assets.scan import (
+    Ended,
     Ending,
-    EvidenceLog,
-    KeyOrderWalk,
+    Failed,
+    Found,
     KeyRange,
     KeysOutOfOrder,
     RangeEvidence,
+    Scan,
     Shard,
+    Walk,
     cut_out,
-    walk,
+    engine,
 )
+from inventory_assets.scan.engine import PAGES_A_CALL, QUEUED_PAGES
 from inventory_assets.scan.errors import KeyOutsideRequest, ListingStuck
 from inventory_assets.scan.ranges import tiling_fault
-from inventory_assets.scan.walk import LOOK_AHEAD
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 
 ALPHABET = "-./0a\0\U0010fffd\U0010fffe\U0010ffff"
+Damage = Callable[[Received], Received]
 keys_strategy = st.sets(st.text(ALPHABET, min_size=1, max_size=4), max_size=25)
 prefixes_strategy = st.lists(st.text(ALPHABET, max_size=2), max_size=5)
 
@@ -31,12 +50,22 @@ prefixes_strategy = st.lists(st.text(ALPHABET, max_size=2), max_size=5)
 def walk_shard(
     lister: BucketLister, shard: Shard, tally: Tally | None = None
 ) -> tuple[list[str], list[RangeEvidence]]:
-    log = EvidenceLog(shard.ranges)
-    keys: list[str] = []
-    for objects in KeyOrderWalk(lister, shard.prefix, shard.ranges, tally or Tally(), log):
-        assert objects.num_rows
-        keys += objects.column("key").to_pylist()
-    return keys, log.closed
+    walk = Walk(shard.prefix, shard.ranges, tally or Tally())
+    found: dict[int, list[str]] = {index: [] for index in range(len(shard.ranges))}
+    closed: dict[int, RangeEvidence] = {}
+    for event in Scan(lister, [walk]):
+        assert event.walk is walk
+        match event:
+            case Found(index=index, objects=objects):
+                assert objects.num_rows
+                assert index not in closed
+                found[index] += objects.column("key").to_pylist()
+            case Ended(index=index, evidence=evidence):
+                closed[index] = evidence
+            case Failed(error=error):
+                raise error
+    keys = [key for index in sorted(found) for key in found[index]]
+    return keys, [closed[index] for index in sorted(closed)]
 
 
 def check_evidence(shard: Shard, keys: list[str], closed: list[RangeEvidence]) -> None:
@@ -115,11 +144,11 @@ LETTERS = [f"p{letter}" for letter in "abcdefghijklm"]
 def test_a_store_with_a_bad_habit_is_caught(
     habit: Habit, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walk, "MAX_EMPTY_PAGES", 20)
+    monkeypatch.setattr(engine, "MAX_EMPTY_PAGES", 20)
     lister = ModelS3(LETTERS, habit=habit)
     with pytest.raises(error, match="bucket 'model'"):
         walk_shard(lister, cut_out("", []))
-    assert len(lister.requests) <= 20 + 2
+    assert len(lister.requests) <= 20 + QUEUED_PAGES + PAGES_A_CALL + 2
 
 
 def test_a_store_that_ignores_start_after_is_caught() -> None:
@@ -141,7 +170,7 @@ def test_a_store_in_directory_order_is_caught_where_the_orders_differ() -> None:
 
 
 def test_as_many_empty_pages_as_allowed_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "MAX_EMPTY_PAGES", 5)
+    monkeypatch.setattr(engine, "MAX_EMPTY_PAGES", 5)
     keys, _ = walk_shard(ModelS3(LETTERS, empty_pages=5), cut_out("", []))
     assert keys == LETTERS
 
@@ -158,36 +187,145 @@ class _Watched(ModelS3):
         return super().page(request, tally)
 
 
-def test_no_more_pages_than_the_look_ahead_are_asked_for_before_they_are_read() -> None:
-    keys = [f"{letter}{n}" for letter in "abcdefghijklmnop" for n in range(20)]
+def test_a_slow_reader_holds_the_receivers_up() -> None:
+    keys = [f"{letter}{n:04}" for letter in "abcdefgh" for n in range(300)]
     asked: Counter[str] = Counter()
     lister = _Watched(keys, lambda _request: asked.update(["pages"]))
-    shard = cut_out("", [f"{letter}1" for letter in "abcdefghijklmnop"])
-    log = EvidenceLog(shard.ranges)
-    for _ in KeyOrderWalk(lister, "", shard.ranges, Tally(), log):
-        read = sum(evidence.pages for evidence in log.closed) + log._pages
-        assert asked["pages"] <= read + LOOK_AHEAD
-    assert asked["pages"] == sum(evidence.pages for evidence in log.closed)
+    walks = [Walk(letter, [KeyRange.of_prefix(letter)]) for letter in "abcdefgh"]
+    pages = 0
+    for event in Scan(lister, walks):
+        if isinstance(event, Found):
+            time.sleep(0.0005)
+            pages += 1
+            # Those at hand, those queued, and one for each receiver.
+            assert asked["pages"] <= pages + PAGES_A_CALL + QUEUED_PAGES + len(walks)
+    assert pages == asked["pages"] == 800
 
 
 def test_a_reader_that_leaves_early_leaves_no_thread_behind() -> None:
     before = threading.active_count()
-    lister = ModelS3(LETTERS)
-    batches = iter(KeyOrderWalk(lister, "", cut_out("", []).ranges, Tally(), EvidenceLog([])))
-    next(batches)
-    del batches
+    lister = ModelS3([f"{n:05}" for n in range(9000)])
+    events = iter(Scan(lister, [Walk("", [KeyRange.of_prefix("")])]))
+    next(events)
+    del events
     assert threading.active_count() == before
-    assert len(lister.requests) <= 1 + LOOK_AHEAD
+    assert len(lister.requests) < 100
 
 
-def test_a_stop_ends_the_walk() -> None:
-    lister = ModelS3(LETTERS)
-    shard = cut_out("", [])
-    batches = iter(KeyOrderWalk(lister, "", shard.ranges, Tally(), EvidenceLog(shard.ranges)))
-    next(batches)
-    lister.stop.set()
+def test_a_cancelled_lister_ends_the_scan() -> None:
+    lister = ModelS3(LETTERS * 40)
+    events = iter(Scan(lister, [Walk("", [KeyRange.of_prefix("")])]))
+    lister.cancel()
     with pytest.raises(Cancelled):
-        list(batches)
+        list(events)
+    assert threading.active_count() == 1 or not any(
+        thread.name.startswith("receive") for thread in threading.enumerate()
+    )
+
+
+def test_a_walk_that_fails_leaves_the_others_alone() -> None:
+    def before(request: PageRequest) -> None:
+        if request.prefix == "b":
+            raise AccessDenied("not b")
+
+    keys = [f"{letter}{n:03}" for letter in "abc" for n in range(50)]
+    walks = [Walk(letter, [KeyRange.of_prefix(letter)]) for letter in "abc"]
+    found: Counter[str] = Counter()
+    failed: list[Failed] = []
+    for event in Scan(_Watched(keys, before), walks):
+        match event:
+            case Found(walk=walk, objects=objects):
+                found[walk.prefix] += objects.num_rows
+            case Failed():
+                failed.append(event)
+    assert found == {"a": 50, "c": 50}
+    ((walk, error),) = [(failure.walk, failure.error) for failure in failed]
+    assert walk is walks[1]
+    assert isinstance(error, AccessDenied)
+
+
+def test_a_walk_that_is_given_up_ends_soon_and_tells_nothing_more() -> None:
+    lister = ModelS3([f"{n:05}" for n in range(9000)])
+    walk = Walk("", [KeyRange("", "4"), KeyRange("4", "5"), KeyRange("5", "9" * 9)])
+    events = 0
+    for _ in Scan(lister, [walk]):
+        walk.over = True
+        events += 1
+    assert events == 1
+    assert len(lister.requests) < 200
+
+
+class _Damaging(ModelS3):
+    """Damages bodies so that their ends look whole, as often as `times` a place."""
+
+    def __init__(self, keys: Iterable[str], chance: Callable[[], bool], damage: Damage) -> None:
+        super().__init__(keys)
+        self._chance = chance
+        self._damage = damage
+
+    def receive(self, request: PageRequest, tally: Tally) -> Received:
+        received = super().receive(request, tally)
+        return self._damage(received) if self._chance() else received
+
+
+def _garble(received: Received) -> Received:
+    return replace(received, body=received.body.replace(b"<Size>", b"<Size>x", 1))
+
+
+def _lose_an_object(received: Received) -> Received:
+    head, _, rest = received.body.rpartition(b"<Contents>")
+    tail = rest.partition(b"</Contents>")[2]
+    return replace(received, body=head + tail) if head else replace(received, body=b"")
+
+
+def _mistake_the_token(received: Received) -> Received:
+    return replace(received, next_token="0:0:", is_truncated=True)
+
+
+@pytest.mark.parametrize("damage", [_garble, _lose_an_object, _mistake_the_token])
+@given(keys=keys_strategy, prefixes=prefixes_strategy, seed=st.integers(0, 9999))
+@settings(max_examples=60)
+def test_a_damaged_page_is_listed_again_and_nothing_is_lost_or_doubled(
+    damage: Damage, keys: set[str], prefixes: list[str], seed: int
+) -> None:
+    chances = random.Random(seed)  # noqa: S311 - a repeatable test
+    damaged = 0
+
+    def chance() -> bool:
+        nonlocal damaged
+        hit = chances.random() < 0.3
+        damaged += hit
+        return hit
+
+    lister = _Damaging(keys, chance, damage)
+    lister.retry = RetryPolicy(attempts=1000)
+    shard, tally = cut_out("", prefixes), Tally()
+    listed, closed = walk_shard(lister, shard, tally)
+    assert listed == sorted(key for key in keys if shard.covers(key))
+    check_evidence(shard, listed, closed)
+    assert tally.faults.total() <= damaged
+    assert set(tally.faults) <= {Fault.MALFORMED}
+
+
+def test_a_page_that_stays_damaged_ends_the_walk() -> None:
+    lister = _Damaging(LETTERS, lambda: True, _garble)
+    tally = Tally()
+    with pytest.raises(RetriesExhausted, match="malformed 3 times"):
+        walk_shard(lister, cut_out("", []), tally)
+    assert tally.faults == {Fault.MALFORMED: 3}
+
+
+def test_a_walk_knows_when_it_began() -> None:
+    moments = iter(range(100))
+    clock = lambda: datetime(2026, 1, 1, 0, 0, next(moments), tzinfo=UTC)  # noqa: E731
+    walks = [Walk(letter, [KeyRange.of_prefix(letter)]) for letter in "ab"]
+    lister = ModelS3(["a", "b"])
+    lister.connection = Connection("model", max_in_flight=1)
+    assert all(walk.began_at is None for walk in walks)
+    list(Scan(lister, walks, clock))
+    began = [walk.began_at for walk in walks if walk.began_at]
+    assert len(began) == 2
+    assert began[0] < began[1]
 
 
 HOSTILE_KEYS = [

@@ -1,0 +1,298 @@
+"""Find the values in the `<Contents>` of ListObjectsV2 responses, all at once, and prove each tag.
+
+The bytes are looked at in a few passes over all objects: every `<` is found, the layout is read off
+the first object, and what stands between the values is compared with what must stand there. Objects
+of several layouts are grouped first.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Positions = npt.NDArray[np.int64]
+_Indices = Positions | npt.NDArray[np.int32]
+
+OPEN, CLOSE = b"<Contents>", b"</Contents>"
+
+_COLUMNS = {
+    "Key": "key",
+    "Size": "size",
+    "LastModified": "last_modified_date",
+    "ETag": "e_tag",
+    "StorageClass": "storage_class",
+    "ChecksumAlgorithm": "checksum_algorithm",
+    "Owner/ID": "object_owner",
+}
+_REQUIRED = frozenset({"key", "size", "last_modified_date"})
+_QUOTES = (b"&quot;", b"&#34;", b'"')
+_MAX_LAYOUTS = 32
+_MAX_TAG_BYTES = 64
+_MAX_HEAD_BYTES = 1024
+
+
+class Irregular(Exception):
+    """Not provably regular: no error, only work for the plain decoder."""
+
+
+class Block:
+    """The `<Contents>` of some responses, one after the other.
+
+    Attributes:
+        opens: Where each of them begins.
+    """
+
+    def __init__(self, blocks: Sequence[memoryview]) -> None:
+        self._length = sum(map(len, blocks))
+        # Padded, so that a tag may be looked for at any position, with the beginning, so that the
+        # last object is followed by what follows each.
+        self._body = b"".join((*blocks, blocks[0][:_MAX_HEAD_BYTES], b" " * (_MAX_TAG_BYTES + 8)))
+        self._bytes: npt.NDArray[np.uint8] = np.frombuffer(self._body, np.uint8, self._length)
+        # Eight bytes from every position on, as one number: tags are compared by these.
+        self._words = np.ndarray((len(self._body) - 7,), np.dtype("<u8"), self._body, strides=(1,))
+        self._tags: Positions = np.flatnonzero(self._bytes == ord("<"))
+        self.opens: Positions = self._tags[:0]
+        self._check_characters()
+
+    def texts(self) -> dict[str, pa.StringArray]:
+        """Each column's values, of `OBJECT_SCHEMA`, as they stand, null where an object has none.
+
+        Raises:
+            Irregular: Something of it cannot be proved.
+        """
+        return self._uniform_texts() or self._mixed_texts()
+
+    def _check_characters(self) -> None:
+        data = self._bytes
+        if data.min() < ord(" ") or data.max() > ord("~"):
+            raise Irregular
+        if np.count_nonzero(data == ord(">")) != len(self._tags):
+            raise Irregular
+
+    def _uniform_texts(self) -> dict[str, pa.StringArray] | None:
+        """Each column's values where all objects have one layout; None where they have not.
+
+        What stands between the values of an object is then the same for all of them, and one
+        comparison of all that stands between values proves every tag.
+        """
+        second = self._body.find(OPEN, len(OPEN), self._length)
+        count = int(np.searchsorted(self._tags, second)) if second > 0 else len(self._tags)
+        if len(self._tags) % count:
+            return None
+        tags = self._tag_texts(0, count)
+        columns = {opening: name for name, (opening, _) in _layout(tags).items()}
+        leaves = [at for at in range(count - 1) if tags[at + 1] == b"</" + tags[at][1:]]
+        positions = self._tags.reshape(-1, count)
+        quotes = {at: self._quote(at) for at in leaves if columns.get(at) == "e_tag"}
+        bounds = np.empty(2 * len(leaves) * len(positions) + 1, np.int32)
+        table = bounds[:-1].reshape(len(positions), 2 * len(leaves))
+        for place, at in enumerate(leaves):
+            width = len(quotes.get(at, b""))
+            table[:, 2 * place] = positions[:, at] + (len(tags[at]) + width)
+            table[:, 2 * place + 1] = positions[:, at + 1] - width
+        bounds[-1] = self._length + bounds[0]
+        widths = table[:, 1::2] - table[:, 0::2]
+        if widths.min() < 0 or bounds[0] > _MAX_HEAD_BYTES:
+            return None
+        between = tuple(
+            quotes.get(at, b"")
+            + b"".join(tags[at + 1 : after] if after > at else tags[at + 1 :] + tags[:after])
+            + tags[after]
+            + quotes.get(after, b"")
+            for at, after in zip(leaves, leaves[1:] + leaves[:1], strict=True)
+        )
+        tokens = pa.StringArray.from_buffers(
+            len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(self._body)
+        )
+        alike = pc.sum(pc.equal(tokens, _expected_tokens(between, len(positions)))).as_py()
+        if alike - np.count_nonzero(widths == 0) != len(between) * len(positions):
+            return None
+        starts = table[:, 0::2]
+        entities = np.count_nonzero(self._bytes == ord("&"))
+        for at, quote in quotes.items():
+            place = leaves.index(at)
+            entities -= 2 * len(positions) * quote.startswith(b"&")
+            if self._has_quote_left(starts[:, place], starts[:, place] + widths[:, place]):
+                return None
+        wanted = {columns[at]: place for place, at in enumerate(leaves) if at in columns}
+        empty = any(widths[:, place].min() == 0 for place in wanted.values())
+        if entities or empty or not wanted.keys() >= _REQUIRED:
+            return None
+        self.opens = positions[:, 0]
+        return {
+            name: tokens.take(pa.array(np.arange(2 * place, len(tokens), 2 * len(leaves))))
+            for name, place in wanted.items()
+        }
+
+    def _quote(self, at: int) -> bytes:
+        """The quote with which the value of the first object's tag at `at` begins."""
+        start = self._body.index(b">", int(self._tags[at])) + 1
+        return next((quote for quote in _QUOTES if self._body.startswith(quote, start)), b"")
+
+    def _mixed_texts(self) -> dict[str, pa.StringArray]:
+        """Each column's values where objects have several layouts."""
+        spans = self._spans()
+        e_tag = spans.get("e_tag")
+        entities = np.count_nonzero(self._bytes == ord("&"))
+        if e_tag is not None:
+            entities -= self._unquote(*e_tag)
+        if entities or not spans.keys() >= _REQUIRED:
+            raise Irregular
+        if any((spans[name][0] < 0).any() for name in _REQUIRED):
+            raise Irregular
+        return {name: self._texts(*span) for name, span in spans.items()}
+
+    def _spans(self) -> dict[str, tuple[Positions, Positions]]:
+        """Where each column's values start and stop; -1 where an object has none."""
+        words = self._words[self._tags]
+        opens = np.flatnonzero(words == _word(OPEN[:8]))
+        if not len(opens) or opens[0] or not self._stands(OPEN, self._tags[opens]).all():
+            raise Irregular
+        self.opens = self._tags[opens]
+        counts = np.diff(opens, append=len(self._tags))
+        spans: dict[str, tuple[Positions, Positions]] = {}
+        for rows, layout in self._layouts(opens, counts):
+            for column, (tag, offset) in layout.items():
+                if column not in spans:
+                    nowhere = np.full(len(opens), -1, np.int64)
+                    spans[column] = (nowhere, nowhere.copy())
+                starts, stops = spans[column]
+                first = opens[rows] + tag
+                starts[rows] = self._tags[first] + offset
+                stops[rows] = self._tags[first + 1]
+        return spans
+
+    def _layouts(
+        self, opens: Positions, counts: Positions
+    ) -> Iterator[tuple[Positions, dict[str, tuple[int, int]]]]:
+        """Groups of objects with one layout: their rows, and where the values of columns stand."""
+        found = 0
+        for count in np.unique(counts):
+            rows = np.flatnonzero(counts == count)
+            while len(rows):
+                found += 1
+                if found > _MAX_LAYOUTS:
+                    raise Irregular
+                first = opens[rows]
+                tags = self._tag_texts(int(first[0]), int(count))
+                same = np.ones(len(rows), bool)
+                for index, tag in enumerate(tags):
+                    same &= self._stands(tag, self._tags[first + index])
+                yield rows[same], _layout(tags)
+                rows = rows[~same]
+
+    def _tag_texts(self, first: int, count: int) -> list[bytes]:
+        starts = self._tags[first : first + count].tolist()
+        tags = [self._body[start : self._body.index(b">", start) + 1] for start in starts]
+        if max(map(len, tags)) > _MAX_TAG_BYTES:
+            raise Irregular
+        return tags
+
+    def _stands(self, text: bytes, positions: Positions) -> npt.NDArray[np.bool_]:
+        """Whether `text` stands at each of the positions."""
+        if len(text) < 8:
+            mask = np.uint64((1 << 8 * len(text)) - 1)
+            short: npt.NDArray[np.bool_] = (self._words[positions] & mask) == _word(text)
+            return short
+        same: npt.NDArray[np.bool_] = self._words[positions] == _word(text[:8])
+        for offset in [*range(8, len(text) - 8, 8), len(text) - 8]:
+            same &= self._words[positions + offset] == _word(text[offset : offset + 8])
+        return same
+
+    def _unquote(self, starts: Positions, stops: Positions) -> int:
+        """Narrow the ETags' spans to what is between their quotes; return the entities passed."""
+        rows = np.flatnonzero(starts >= 0)
+        start, stop = starts[rows], stops[rows]
+        text = self._body[start[0] : stop[0]]
+        quote = next((quote for quote in _QUOTES if text.startswith(quote)), b"")
+        if quote:
+            start, stop = start + len(quote), stop - len(quote)
+            if (start >= stop).any() or not (
+                self._stands(quote, start - len(quote)).all() and self._stands(quote, stop).all()
+            ):
+                raise Irregular
+        if (start >= stop).any():
+            raise Irregular
+        if self._has_quote_left(start, stop):
+            raise Irregular
+        starts[rows], stops[rows] = start, stop
+        return 2 * len(rows) if quote.startswith(b"&") else 0
+
+    def _has_quote_left(
+        self, starts: npt.NDArray[np.integer], stops: npt.NDArray[np.integer]
+    ) -> bool:
+        ends = np.concatenate((self._bytes[starts], self._bytes[stops - 1]))
+        return bool((ends == ord('"')).any())
+
+    def _texts(self, starts: Positions, stops: Positions) -> pa.StringArray:
+        """The texts of spans, null where there is none."""
+        absent = starts < 0
+        some_absent = bool(absent.any())
+        if some_absent:
+            # An empty span where the one before ended keeps the offsets ascending.
+            starts, stops = starts.copy(), stops.copy()
+            stops[absent] = 0
+            stops = np.maximum.accumulate(stops)
+            starts[absent] = stops[absent]
+        if (starts[~absent] >= stops[~absent]).any() if some_absent else (starts >= stops).any():
+            raise Irregular
+        offsets = np.empty(2 * len(starts), np.int32)
+        offsets[0::2], offsets[1::2] = starts, stops
+        # Every other token is a value; `take` copies them out of the response's buffer.
+        tokens = pa.StringArray.from_buffers(
+            len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(self._body)
+        )
+        wanted = np.arange(0, len(offsets), 2)
+        indices = pa.array(wanted, mask=absent) if some_absent else pa.array(wanted)
+        return tokens.take(indices)
+
+
+@lru_cache(maxsize=4)
+def _tiled_tokens(between: tuple[bytes, ...], count: int) -> pa.StringArray:
+    """`count` times the texts of `between`, with an empty text before each."""
+    lengths = np.zeros((count, 2 * len(between)), np.int32)
+    lengths[:, 1::2] = [len(text) for text in between]
+    offsets = np.concatenate(([0], np.cumsum(lengths.ravel()))).astype(np.int32)
+    text = pa.py_buffer(b"".join(between) * count)
+    return pa.StringArray.from_buffers(lengths.size, pa.py_buffer(offsets), text)
+
+
+def _expected_tokens(between: tuple[bytes, ...], count: int) -> pa.StringArray:
+    """The tokens of `count` objects of one layout, their values left empty."""
+    # A power of two, so that blocks of any size share a few arrays.
+    tiled = _tiled_tokens(between, 1 << (count - 1).bit_length())
+    return tiled.slice(0, 2 * len(between) * count)
+
+
+def _layout(tags: list[bytes]) -> dict[str, tuple[int, int]]:
+    """By column, which tag opens its element, and how long that tag is."""
+    layout: dict[str, tuple[int, int]] = {}
+    path: list[bytes] = []
+    for index, tag in enumerate(tags):
+        name = tag[1:-1]
+        if name.startswith(b"/"):
+            if not path or path.pop() != name[1:]:
+                raise Irregular
+        elif not name.isalnum():
+            raise Irregular
+        else:
+            if index and not path:
+                raise Irregular
+            path.append(name)
+            column = _COLUMNS.get(b"/".join(path[1:]).decode())
+            if column is None:
+                continue
+            is_leaf = index + 1 < len(tags) and tags[index + 1] == b"</" + name + b">"
+            if column in layout or not is_leaf:
+                raise Irregular
+            layout[column] = (index, len(tag))
+    if path:
+        raise Irregular
+    return layout
+
+
+def _word(text: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(text, "little"))

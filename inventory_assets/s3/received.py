@@ -1,0 +1,90 @@
+"""A page as it was received: its bytes, and the little that asking for the next page takes.
+
+That little is found by byte search at the ends of the body, where it stands in every store's
+responses. What a search cannot be sure of is left to the complete decoder, and whoever decodes the
+page compares.
+"""
+
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from inventory_assets.s3.pages import ErrorDocument, decode_page
+
+_END = b"</ListBucketResult>"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A page, not yet decoded.
+
+    Attributes:
+        body: The response.
+        is_truncated: Whether the listing goes on.
+        next_token: Where it goes on; present whenever `is_truncated`.
+        last_key: The last key of the page, or None where it has none.
+    """
+
+    body: bytes
+    is_truncated: bool
+    next_token: str | None
+    last_key: str | None
+
+
+def receive(body: bytes) -> Received | ErrorDocument:
+    """Take a response body.
+
+    Raises:
+        MalformedResponse: It is no listing, or is cut off.
+    """
+    return _glance(body) or _decode(body)
+
+
+def _glance(body: bytes) -> Received | None:
+    """What byte search finds, or None where it cannot be sure."""
+    first, last = body.find(b"<Contents>"), body.rfind(b"</Contents>")
+    if first < 0 or last < first or body.find(b"<!") >= 0:
+        return None
+    around = body[:first] + body[last:]
+    if not around.rstrip().endswith(_END):
+        return None
+    last_key = _key(
+        body[body.rfind(b"<Key>", first, last) + 5 : body.rfind(b"</Key>", first, last)],
+        url_encoded=_only(around, b"EncodingType") == b"url",
+    )
+    truncated = _only(around, b"IsTruncated")
+    if truncated == b"false":
+        return Received(body, False, None, last_key) if last_key else None
+    token = _only(around, b"NextContinuationToken")
+    if truncated != b"true" or not last_key or not token or b"&" in token or not token.isascii():
+        return None
+    return Received(body, True, token.decode(), last_key)
+
+
+def _key(text: bytes, *, url_encoded: bool) -> str | None:
+    if text.translate(None, b"<>&\r") != text:
+        return None
+    try:
+        return (unquote_to_bytes(text.replace(b"+", b" ")) if url_encoded else text).decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _only(text: bytes, name: bytes) -> bytes | None:
+    """The text of the only element of a name, or None where there is not just one."""
+    opened = b"<" + name + b">"
+    start = text.find(opened)
+    if start < 0 or text.find(opened, start + 1) >= 0:
+        return None
+    start += len(opened)
+    stop = text.find(b"</" + name + b">", start)
+    found = text[start:stop]
+    return found if stop > start and b"<" not in found else None
+
+
+def _decode(body: bytes) -> Received | ErrorDocument:
+    page = decode_page(body)
+    if isinstance(page, ErrorDocument):
+        return page
+    keys = page.objects.column("key")
+    last_key = keys[-1].as_py() if len(keys) else None
+    return Received(body, page.is_truncated, page.next_token, last_key)
