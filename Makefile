@@ -1,6 +1,6 @@
 # Needs Python >= 3.11, make and a package index; uses uv where it is there, venv and pip where not.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-slow check lock clean
+.PHONY: help demo dev test test-slow check bench lock clean
 
 PYTHON ?= python3
 # Bytecode is worth keeping: Dagster starts many processes. An empty value switches this off.
@@ -8,6 +8,7 @@ export PYTHONDONTWRITEBYTECODE =
 
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := build/benchmarks/venv
 PYTEST := $(BIN)/python -m pytest
 
 help:
@@ -16,6 +17,7 @@ help:
 	@echo "make test       install, run the tests"
 	@echo "make test-slow  install, run the slow tests"
 	@echo "make check      install, lint, check types and import walls"
+	@echo "make bench      install other listers too, compare them with this one (BENCH=\"--scale 0.1\")"
 	@echo "make lock       renew the lock files"
 	@echo "make clean      remove the environment and the results"
 
@@ -49,9 +51,25 @@ check: $(VENV)/installed
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+$(PEERS)/installed: requirements-benchmarks.lock | $(VENV)/installed
+	@echo "installing the peers into $(PEERS) ..." >&2
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing --python $(BIN)/python $(PEERS) && \
+	  uv pip sync --quiet --python $(PEERS)/bin/python requirements-benchmarks.lock; \
+	else \
+	  $(BIN)/python -m venv $(PEERS) && \
+	  $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-benchmarks.lock; \
+	fi
+	@touch $@
+
+bench: $(PEERS)/installed
+	@$(BIN)/python -m benchmarks.listing $(BENCH)
+
 lock:
 	uv lock
 	uv export --quiet --frozen --all-groups --no-emit-project --output-file requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes benchmarks/peers.in \
+	  --output-file requirements-benchmarks.lock
 
 clean:
-	rm -rf $(VENV) data/inventory data/.dagster
+	rm -rf $(VENV) build/benchmarks data/inventory data/.dagster
