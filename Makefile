@@ -33,16 +33,25 @@ $(VENV)/installed: pyproject.toml uv.lock requirements.lock
 	fi
 	@touch $@
 
+# Spark and fastparquet, which only the tests open files with.
+$(VENV)/readers: $(VENV)/installed requirements-readers.lock
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv sync --quiet --frozen --group readers; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-readers.lock; \
+	fi
+	@touch $@
+
 demo: $(VENV)/installed
 	@$(BIN)/inventory demo
 
 dev: $(VENV)/installed
 	@$(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
-test: $(VENV)/installed
+test: $(VENV)/readers
 	@$(PYTEST) -m "not slow" -n 2 --dist loadfile
 
-test-slow: $(VENV)/installed
+test-slow: $(VENV)/readers
 	@$(PYTEST) -m slow
 
 check: $(VENV)/installed
@@ -67,7 +76,8 @@ bench: $(PEERS)/installed
 
 lock:
 	uv lock
-	uv export --quiet --frozen --all-groups --no-emit-project --output-file requirements.lock
+	uv export --quiet --frozen --no-emit-project --output-file requirements.lock
+	uv export --quiet --frozen --only-group readers --no-emit-project --output-file requirements-readers.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes benchmarks/peers.in \
 	  --output-file requirements-benchmarks.lock
 

@@ -68,14 +68,11 @@ class ModelS3(BucketLister):
     def cancel(self) -> None:
         self._stop.set()
 
-    def receive(self, request: PageRequest, tally: Tally) -> Received:
+    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
         page = self.page(request, tally)
         token = element("NextContinuationToken", page.next_token)
-        body = listing(
-            *rendered_objects(page.objects),
-            truncated="true" if page.is_truncated else "false",
-            extra=token,
-        )
+        truncated = "true" if page.is_truncated else "false"
+        body[:] = listing(*rendered_objects(page.objects), truncated=truncated, extra=token)
         keys = page.objects.column("key")
         last_key = keys[-1].as_py() if len(keys) else None
         return Received(body, page.is_truncated, page.next_token, last_key)

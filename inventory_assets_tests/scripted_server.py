@@ -143,7 +143,7 @@ def _send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
         handler.wfile.write(answer.raw)
         handler.close_connection = True
         return
-    handler.send_response(answer.status)
+    handler.send_response_only(answer.status)
     for name, value in answer.headers.items():
         handler.send_header(name, value)
     handler.send_header("Content-Length", str(len(answer.body)))

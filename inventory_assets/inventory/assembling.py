@@ -5,7 +5,9 @@ it, unless that one has begun a file: so small neighbours end in one file, and e
 unbroken stretch of the key space. Nothing is sorted, and nothing is read again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -64,81 +66,87 @@ class Assembly:
         *,
         with_fingerprint: bool = True,
     ) -> None:
-        self._ranges = ranges
-        self._runs = [
-            _Run(store, layout, budget, index, Fingerprint() if with_fingerprint else None)
-            for index in range(len(ranges))
-        ]
+        self._new_run = partial(_Run, store, layout, budget, with_fingerprint)
+        self._runs = [self._new_run() for _ in ranges]
+        self._first = self._runs[0] if self._runs else None
+        for number, (left, right) in enumerate(pairwise(self._runs)):
+            left.right = right
+            right.touches = ranges[number].until == ranges[number + 1].after
 
     def close(self) -> None:
         """Remove what is not published; after `finish`, nothing."""
-        for run in dict.fromkeys(self._runs):
+        for run in self._in_order():
             run.abandon()
 
+    def split(self, index: int, upper: int) -> None:
+        """The upper part of the range numbered `index` is now the range numbered `upper`."""
+        run, new = self._run(index), self._new_run()
+        run.right, new.right, new.touches = new, run.right, True
+        self._runs += [new] * (upper + 1 - len(self._runs))
+        self._runs[upper] = new
+
     def write(self, index: int, objects: pa.RecordBatch) -> None:
-        """Append a batch with `OBJECT_SCHEMA` to the range at `index`, after all written to it."""
-        self._runs[index].write(objects)
+        """Append a batch with `OBJECT_SCHEMA` to the range `index`, after all written to it."""
+        self._run(index).write(objects)
 
     def end(self, index: int) -> None:
-        """The range at `index` is whole."""
-        run = self._runs[index]
+        """The range numbered `index` is whole."""
+        run = self._run(index)
         run.is_whole = True
-        while run.is_whole and self._touch(run.stop):
-            right = self._runs[run.stop]
-            if right.has_begun:
-                break
+        while run.is_whole and (right := run.right) and right.touches and not right.has_begun:
             run.absorb(right)
-            self._runs[right.start : right.stop] = [run] * (right.stop - right.start)
         # A small run waits for the range to its left, which may take it in.
-        if run.is_whole and (run.has_begun or not self._touch(run.start)):
+        if run.is_whole and (run.has_begun or not run.touches):
             run.cut()
 
     def finish(self) -> tuple[Part, ...]:
         """All parts, in key order."""
-        runs = list(dict.fromkeys(self._runs))
-        for run in runs:
+        for run in self._in_order():
             run.cut()
-        return tuple(part for run in runs for part in run.parts)
+        return tuple(part for run in self._in_order() for part in run.parts)
 
     def fingerprint(self) -> str:
         """The fingerprint of all records, once they are finished."""
         whole = Fingerprint()
-        for run in dict.fromkeys(self._runs):
+        for run in self._in_order():
             if run.fingerprint:
                 whole.join(run.fingerprint)
         return whole.hexdigest()
 
-    def _touch(self, index: int) -> bool:
-        """Whether the range at `index` begins where the one before it ends."""
-        return (
-            0 < index < len(self._ranges)
-            and self._ranges[index - 1].until == self._ranges[index].after
-        )
+    def _run(self, index: int) -> "_Run":
+        run = self._runs[index]
+        while run.absorber:
+            run = run.absorber
+        self._runs[index] = run
+        return run
+
+    def _in_order(self) -> Iterator["_Run"]:
+        run: _Run | None = self._first
+        while run:
+            yield run
+            run = run.right
 
 
 class _Run:
     """Neighbouring ranges that are written one after the other.
 
     Attributes:
-        start: The index of the first.
-        stop: The index after the last.
+        right: The run after it, or None.
+        absorber: The run before it, where that has taken it in.
+        touches: Whether it begins where the run before it ends.
         is_whole: Whether the last of them is listed to its end.
         fingerprint: Of the records written, where it is wanted.
         waiting: Objects not written yet, and `rows` of them.
     """
 
     def __init__(
-        self,
-        store: LocalStore,
-        layout: Layout,
-        budget: RowBudget,
-        index: int,
-        fingerprint: Fingerprint | None,
+        self, store: LocalStore, layout: Layout, budget: RowBudget, with_fingerprint: bool
     ) -> None:
-        self.start = index
-        self.stop = index + 1
+        self.right: _Run | None = None
+        self.absorber: _Run | None = None
+        self.touches = False
         self.is_whole = False
-        self.fingerprint = fingerprint
+        self.fingerprint = Fingerprint() if with_fingerprint else None
         self._bucket = layout.bucket
         self._writer = PartWriter(store, layout)
         self._budget = budget
@@ -163,7 +171,8 @@ class _Run:
 
     def absorb(self, right: "_Run") -> None:
         """Take over what waits in the neighbour, and its place."""
-        self.stop, self.is_whole = right.stop, right.is_whole
+        self.right, self.is_whole = right.right, right.is_whole
+        right.absorber = self
         waiting, right.waiting, right.rows = right.waiting, [], 0
         self._budget.let_go(right)
         for objects in waiting:

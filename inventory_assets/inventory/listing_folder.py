@@ -1,10 +1,9 @@
 """List a bucket into a plain folder of sorted Parquet files, without dates or shards.
 
-The key space is cut at the prefixes found; the pieces are listed side by side, and their parts,
-taken in order, are sorted as a whole.
+The key space is cut into ranges as the listing goes on; they are listed side by side, and their
+parts, taken in order, are sorted as a whole.
 """
 
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.s3 import BucketLister, Tally
-from inventory_assets.s3.pages import MAX_KEYS
 from inventory_assets.scan import (
     DirectoryOrderWalk,
     Ended,
@@ -28,13 +26,13 @@ from inventory_assets.scan import (
     Scan,
     Shard,
     ShardBounds,
+    Split,
     Walk,
     discover,
 )
-from inventory_assets.scan.discovery import LEVEL_PAGES
 
-_BOUNDS = ShardBounds(depth=1, max_shards=LEVEL_PAGES * MAX_KEYS)
-"""Nobody can raise a bound here: as many pieces as discovery finds in a level it lists whole."""
+_BOUNDS = ShardBounds(depth=0)
+"""Discovery is asked for the store's order only."""
 
 _WORK = ".inventory-unfinished"
 
@@ -81,7 +79,7 @@ def list_into_folder(lister: BucketLister, prefix: str, folder: Path) -> FolderL
             if discovery.key_order is KeyOrder.DIRECTORY:
                 parts = _list_in_directory_order(lister, prefix, store, layout, tally)
             else:
-                parts = _list_pieces(lister, prefix, discovery.prefixes, store, layout, tally)
+                parts = _list_by_ranges(lister, prefix, store, layout, tally)
         except KeysOutOfOrder:
             parts = _list_in_directory_order(lister, prefix, store, layout, tally)
         files = tuple(folder / f"part-{number:05}.parquet" for number in range(len(parts)))
@@ -98,33 +96,23 @@ def list_into_folder(lister: BucketLister, prefix: str, folder: Path) -> FolderL
     )
 
 
-def _list_pieces(
-    lister: BucketLister,
-    prefix: str,
-    prefixes: Sequence[str],
-    store: LocalStore,
-    layout: Layout,
-    tally: Tally,
+def _list_by_ranges(
+    lister: BucketLister, prefix: str, store: LocalStore, layout: Layout, tally: Tally
 ) -> tuple[Part, ...]:
-    gaps = Shard(prefix, tuple(prefixes)).ranges
-    walks = [Walk(name, [KeyRange.of_prefix(name)], tally) for name in prefixes]
-    walks += [Walk(prefix, [gap], tally) for gap in gaps]
-    walks.sort(key=lambda walk: walk.ranges[0])
-    index_of = {walk: index for index, walk in enumerate(walks)}
+    walk = Walk(prefix, [KeyRange.of_prefix(prefix)], tally)
     failure: Exception | None = None
-    ranges = [walk.ranges[0] for walk in walks]
-    assembly = Assembly(store, layout, ranges, RowBudget(), with_fingerprint=False)
+    assembly = Assembly(store, layout, walk.ranges, RowBudget(), with_fingerprint=False)
     with closing(assembly):
-        for event in Scan(lister, walks):
+        for event in Scan(lister, [walk]):
             match event:
-                case Found(walk=walk, objects=objects):
-                    assembly.write(index_of[walk], objects)
-                case Ended(walk=walk):
-                    assembly.end(index_of[walk])
+                case Found(index=index, objects=objects):
+                    assembly.write(index, objects)
+                case Split(index=index, upper=upper):
+                    assembly.split(index, upper)
+                case Ended(index=index):
+                    assembly.end(index)
                 case Failed(error=error):
-                    failure = failure or error
-                    for each in walks:
-                        each.over = True
+                    failure = error
         if failure:
             raise failure
         return assembly.finish()

@@ -28,13 +28,20 @@ PART_ROWS = 64 * ROW_GROUP_ROWS
 NO_STORAGE_CLASS = "UNKNOWN"
 """Under which name objects are counted whose store names no storage class."""
 
+_COMPRESSION_LEVEL = dict.fromkeys(RECORD_SCHEMA.names, 1) | {"last_modified_date": 3}
+
+_PAGE_BYTES = 8 * 2**20
+"""Beyond what a column of a row group takes, so that it is one page."""
+
 _DICTIONARY_COLUMNS = ["bucket", "storage_class", "checksum_algorithm", "object_owner"]
 _COLUMN_ENCODING = {
     "key": "DELTA_BYTE_ARRAY",
-    "size": "BYTE_STREAM_SPLIT",
-    "last_modified_date": "BYTE_STREAM_SPLIT",
-    "e_tag": "PLAIN",
+    "size": "PLAIN",
+    "last_modified_date": "PLAIN",
+    "e_tag": "DELTA_LENGTH_BYTE_ARRAY",
 }
+"""Chosen by measurement (docs/benchmarks.md). Numbers are plain because Spark before 4.3 reads no
+other encoding of them that is smaller, and fastparquet reads some of the others wrongly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +172,14 @@ class _OpenPart:
             self._file,
             RECORD_SCHEMA,
             compression="zstd",
-            compression_level=1,
+            compression_level=_COMPRESSION_LEVEL,
             use_dictionary=_DICTIONARY_COLUMNS,
             column_encoding=_COLUMN_ENCODING,
-            write_statistics=True,
+            # A compressor that sees a whole column of a row group finds more in it. Statistics of
+            # random text would help nobody skip anything.
+            max_rows_per_page=ROW_GROUP_ROWS,
+            data_page_size=_PAGE_BYTES,
+            write_statistics=[name for name in RECORD_SCHEMA.names if name != "e_tag"],
         )
         self._first_key: str = table.column("key")[0].as_py()
         self._last_key = self._first_key
@@ -181,7 +192,9 @@ class _OpenPart:
         self._writer.write_table(table, row_group_size=table.num_rows)
         self.rows += table.num_rows
         self._last_key = table.column("key")[-1].as_py()
-        classes = table.group_by("storage_class").aggregate([("size", "sum"), ("size", "count")])
+        classes = table.group_by("storage_class", use_threads=False).aggregate(
+            [("size", "sum"), ("size", "count")]
+        )
         for row in classes.to_pylist():
             name = row["storage_class"] or NO_STORAGE_CLASS
             self._objects[name] += row["size_count"]

@@ -4,6 +4,7 @@ Names, order and types are S3 Inventory's
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html).
 """
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -51,10 +52,25 @@ def to_records(objects: pa.RecordBatch, bucket: str) -> pa.RecordBatch:
     """
     derived = {
         "bucket": pa.repeat(pa.scalar(bucket), objects.num_rows),
-        "is_multipart_uploaded": pc.match_substring_regex(objects.column("e_tag"), "-[0-9]+$"),
+        "is_multipart_uploaded": _ends_in_a_count(objects.column("e_tag")),
     }
     arrays = [
         derived[field.name] if field.name in derived else objects.column(field.name)
         for field in RECORD_SCHEMA
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=RECORD_SCHEMA)
+
+
+def _ends_in_a_count(e_tags: pa.StringArray) -> pa.BooleanArray:
+    """Whether each ETag ends in `-N`; null where there is none."""
+    _validity, offsets, data = e_tags.buffers()
+    flags = np.zeros(len(e_tags), np.bool_)
+    if data is not None:
+        bounds = np.frombuffer(offsets, np.int32, len(e_tags) + 1, 4 * e_tags.offset)
+        text = np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]]
+        # Few ETags have a dash; to find those first costs a tenth of the expression on all.
+        dashes = np.flatnonzero(text == ord("-")) + bounds[0]
+        rows = np.unique(np.searchsorted(bounds, dashes, side="right") - 1)
+        ends = pc.match_substring_regex(e_tags.take(pa.array(rows)), "-[0-9]+$")
+        flags[rows] = pc.fill_null(ends, False).to_numpy(zero_copy_only=False)
+    return pa.array(flags, mask=e_tags.is_null().to_numpy(zero_copy_only=False))

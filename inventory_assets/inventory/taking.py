@@ -17,6 +17,7 @@ from inventory_assets.s3 import BucketLister, Tally
 from inventory_assets.scan import (
     DirectoryOrderWalk,
     Ended,
+    Event,
     EvidenceLog,
     Failed,
     Found,
@@ -25,6 +26,7 @@ from inventory_assets.scan import (
     RangeEvidence,
     Scan,
     Shard,
+    Split,
     Walk,
 )
 
@@ -52,7 +54,7 @@ class _Taking:
         wanted: Of what.
         assembly: Where its objects go.
         tally: What it has cost.
-        evidence: By index of the range, those listed whole.
+        evidence: By number of the range, of those listed whole.
     """
 
     def __init__(
@@ -67,11 +69,16 @@ class _Taking:
         self.assembly = Assembly(taker.store, taker.layout, wanted.shard.ranges, budget)
         self.tally = tally
         self.evidence: dict[int, RangeEvidence] = {}
+        self._ranges = len(wanted.shard.ranges)
         self._taker = taker
         self._started_at = started_at
 
     def is_whole(self) -> bool:
-        return len(self.evidence) == len(self.wanted.shard.ranges)
+        return len(self.evidence) == self._ranges
+
+    def split(self, index: int, upper: int) -> None:
+        self._ranges += 1
+        self.assembly.split(index, upper)
 
     def end(self, index: int, evidence: RangeEvidence) -> None:
         self.evidence[index] = evidence
@@ -90,7 +97,7 @@ class _Taking:
             finished_at=taker.now(),
             key_order=key_order,
             parts=parts,
-            evidence=tuple(self.evidence[index] for index in range(len(self.evidence))),
+            evidence=tuple(sorted(self.evidence.values(), key=lambda each: each.key_range)),
             fingerprint=self.assembly.fingerprint(),
             requests=self.tally.requests,
             response_bytes=self.tally.response_bytes,
@@ -192,10 +199,12 @@ class Taker:
             for taking in at_work.values():
                 taking.assembly.close()
 
-    def _heed(self, event: Found | Ended | Failed, taking: _Taking) -> Snapshot | Exception | None:
+    def _heed(self, event: Event, taking: _Taking) -> Snapshot | Exception | None:
         match event:
             case Found(index=index, objects=objects):
                 taking.assembly.write(index, objects)
+            case Split(index=index, upper=upper):
+                taking.split(index, upper)
             case Ended(index=index, evidence=evidence):
                 taking.end(index, evidence)
                 if taking.is_whole():

@@ -38,24 +38,91 @@ class Irregular(Exception):
     """Not provably regular: no error, only work for the plain decoder."""
 
 
+class Scratch:
+    """Memory for one block after the other; fresh memory would cost more than what is done in it.
+
+    Nothing that outlives the next block may lie in it.
+
+    Attributes:
+        text: The bytes of a block, padded.
+        marks: A flag for each byte of a response.
+        tags: Where the tags of a block begin.
+        bounds: Where its values begin and end.
+    """
+
+    def __init__(self) -> None:
+        self.text = bytearray()
+        self.marks = np.empty(0, np.bool_)
+        self.tags = np.empty(0, np.int64)
+        self.bounds = np.empty(0, np.int32)
+
+    def make_room(self, text: int, response: int) -> None:
+        """Have room for so many bytes of text, the longest response of so many among them."""
+        if len(self.text) < text:
+            # A new one, as arrays may still look into the old one.
+            self.text = bytearray(text + text // 4)
+        if len(self.marks) < response:
+            self.marks = np.empty(response + response // 4, np.bool_)
+
+    def tags_for(self, count: int) -> Positions:
+        """Room for so many tags, those there already kept."""
+        if len(self.tags) < count:
+            self.tags = np.concatenate((self.tags, np.empty(count, np.int64)))
+        return self.tags
+
+    def bounds_for(self, count: int) -> npt.NDArray[np.int32]:
+        """Room for so many bounds."""
+        if len(self.bounds) < count:
+            self.bounds = np.empty(count + count // 4, np.int32)
+        return self.bounds[:count]
+
+
 class Block:
     """The `<Contents>` of some responses, one after the other.
 
+    Args:
+        blocks: Of each response.
+        scratch: Where to work; the block is of no use any more once it is used for another.
+
     Attributes:
-        opens: Where each of them begins.
+        opens: Where each `<Contents>` begins.
     """
 
-    def __init__(self, blocks: Sequence[memoryview]) -> None:
+    def __init__(self, blocks: Sequence[memoryview], scratch: Scratch) -> None:
         self._length = sum(map(len, blocks))
+        self._scratch = scratch
         # Padded, so that a tag may be looked for at any position, with the beginning, so that the
         # last object is followed by what follows each.
-        self._body = b"".join((*blocks, blocks[0][:_MAX_HEAD_BYTES], b" " * (_MAX_TAG_BYTES + 8)))
+        padding = bytes(blocks[0][:_MAX_HEAD_BYTES]) + b" " * (_MAX_TAG_BYTES + 8)
+        scratch.make_room(self._length + len(padding), max(map(len, blocks)))
+        self._body = scratch.text
+        self._body[self._length : self._length + len(padding)] = padding
         self._bytes: npt.NDArray[np.uint8] = np.frombuffer(self._body, np.uint8, self._length)
         # Eight bytes from every position on, as one number: tags are compared by these.
         self._words = np.ndarray((len(self._body) - 7,), np.dtype("<u8"), self._body, strides=(1,))
-        self._tags: Positions = np.flatnonzero(self._bytes == ord("<"))
+        self._entities = 0
+        self._tags = self._find_tags(blocks)
         self.opens: Positions = self._tags[:0]
-        self._check_characters()
+
+    def _find_tags(self, blocks: Sequence[memoryview]) -> Positions:
+        """Copy the responses one at a time, so that each stays in the cache, and find every `<`."""
+        start = count = 0
+        tags = self._scratch.tags
+        for block in blocks:
+            data = self._bytes[start : start + len(block)]
+            data[:] = block
+            if data.min() < ord(" ") or data.max() > ord("~"):
+                raise Irregular
+            marks = self._scratch.marks[: len(data)]
+            found = np.flatnonzero(np.equal(data, ord("<"), out=marks))
+            if np.count_nonzero(np.equal(data, ord(">"), out=marks)) != len(found):
+                raise Irregular
+            self._entities += int(np.count_nonzero(np.equal(data, ord("&"), out=marks)))
+            tags = self._scratch.tags_for(count + len(found))
+            np.add(found, start, out=tags[count : count + len(found)])
+            start += len(block)
+            count += len(found)
+        return tags[:count]
 
     def texts(self) -> dict[str, pa.StringArray]:
         """Each column's values, of `OBJECT_SCHEMA`, as they stand, null where an object has none.
@@ -64,13 +131,6 @@ class Block:
             Irregular: Something of it cannot be proved.
         """
         return self._uniform_texts() or self._mixed_texts()
-
-    def _check_characters(self) -> None:
-        data = self._bytes
-        if data.min() < ord(" ") or data.max() > ord("~"):
-            raise Irregular
-        if np.count_nonzero(data == ord(">")) != len(self._tags):
-            raise Irregular
 
     def _uniform_texts(self) -> dict[str, pa.StringArray] | None:
         """Each column's values where all objects have one layout; None where they have not.
@@ -87,12 +147,13 @@ class Block:
         leaves = [at for at in range(count - 1) if tags[at + 1] == b"</" + tags[at][1:]]
         positions = self._tags.reshape(-1, count)
         quotes = {at: self._quote(at) for at in leaves if columns.get(at) == "e_tag"}
-        bounds = np.empty(2 * len(leaves) * len(positions) + 1, np.int32)
+        bounds = self._scratch.bounds_for(2 * len(leaves) * len(positions) + 1)
         table = bounds[:-1].reshape(len(positions), 2 * len(leaves))
         for place, at in enumerate(leaves):
             width = len(quotes.get(at, b""))
-            table[:, 2 * place] = positions[:, at] + (len(tags[at]) + width)
-            table[:, 2 * place + 1] = positions[:, at + 1] - width
+            lead = len(tags[at]) + width
+            np.add(positions[:, at], lead, out=table[:, 2 * place], casting="unsafe")
+            np.subtract(positions[:, at + 1], width, out=table[:, 2 * place + 1], casting="unsafe")
         bounds[-1] = self._length + bounds[0]
         widths = table[:, 1::2] - table[:, 0::2]
         if widths.min() < 0 or bounds[0] > _MAX_HEAD_BYTES:
@@ -111,7 +172,7 @@ class Block:
         if alike - np.count_nonzero(widths == 0) != len(between) * len(positions):
             return None
         starts = table[:, 0::2]
-        entities = np.count_nonzero(self._bytes == ord("&"))
+        entities = self._entities
         for at, quote in quotes.items():
             place = leaves.index(at)
             entities -= 2 * len(positions) * quote.startswith(b"&")
@@ -136,7 +197,7 @@ class Block:
         """Each column's values where objects have several layouts."""
         spans = self._spans()
         e_tag = spans.get("e_tag")
-        entities = np.count_nonzero(self._bytes == ord("&"))
+        entities = self._entities
         if e_tag is not None:
             entities -= self._unquote(*e_tag)
         if entities or not spans.keys() >= _REQUIRED:
@@ -186,7 +247,7 @@ class Block:
 
     def _tag_texts(self, first: int, count: int) -> list[bytes]:
         starts = self._tags[first : first + count].tolist()
-        tags = [self._body[start : self._body.index(b">", start) + 1] for start in starts]
+        tags = [bytes(self._body[start : self._body.index(b">", start) + 1]) for start in starts]
         if max(map(len, tags)) > _MAX_TAG_BYTES:
             raise Irregular
         return tags

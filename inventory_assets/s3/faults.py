@@ -1,6 +1,7 @@
 """Tell passing trouble from lasting trouble, whatever shape urllib3 or botocore give it."""
 
 import ssl
+from http.client import HTTPException
 
 from botocore import exceptions as boto
 from urllib3 import exceptions as http
@@ -54,7 +55,9 @@ def fault_of(error: Exception) -> Fault | None:
             return _fault_of_answer(error.code, error.status)
         case boto.ClientError():
             return _fault_of_answer(_code(error), _status(error))
-        case boto.HTTPClientError() | http.HTTPError() | ConnectionError():
+        case boto.HTTPClientError() | http.HTTPError() | HTTPException():
+            return _fault_of_network(error)
+        case ConnectionError() | TimeoutError() | ssl.SSLError():
             return _fault_of_network(error)
         case _:
             return None
@@ -64,7 +67,7 @@ def _fault_of_network(error: Exception) -> Fault | None:
     match error:
         case http.LocationValueError():
             return None
-        case boto.SSLError() | http.SSLError() | http.ProxyError() if _is_distrust(error):
+        case boto.SSLError() | ssl.SSLError() | http.ProxyError() if _is_distrust(error):
             return None
         # urllib3 derives "no connection" from "timed out while connecting": it comes first.
         case (
@@ -75,7 +78,9 @@ def _fault_of_network(error: Exception) -> Fault | None:
         ):
             refused = any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
             return Fault.REFUSED if refused else Fault.UNREACHABLE
-        case boto.ConnectTimeoutError() | boto.ReadTimeoutError() | http.TimeoutError():
+        case boto.ConnectTimeoutError() | boto.ReadTimeoutError():
+            return Fault.TIMED_OUT
+        case http.TimeoutError() | TimeoutError():
             return Fault.TIMED_OUT
         case _:
             return Fault.RESET
@@ -99,7 +104,7 @@ def final_error(error: Exception, connection: Connection) -> S3Error:
             )
         case boto.ClientError():
             return _final_answer(_code(error), _status(error), _words(error), connection)
-        case boto.SSLError() | http.SSLError() | http.ProxyError() | OSError():
+        case boto.SSLError() | http.ProxyError() | OSError():
             return TlsFailure(
                 f"{where}: the TLS connection cannot be trusted: {brief(error)}; if the endpoint "
                 "has a private certificate authority, name its file in AWS_CA_BUNDLE"

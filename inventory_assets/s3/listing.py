@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,6 +26,8 @@ from inventory_assets.s3.received import Received, receive
 from inventory_assets.s3.transport import Refusal, Transport
 
 _T = TypeVar("_T")
+_Reader = Callable[[bytearray], _T | ErrorDocument]
+_TROUBLE = (BotoCoreError, ClientError, HTTPError, HTTPException, MalformedResponse, OSError)
 _MAX_DOUBLINGS = 60
 """Later delays are far beyond any cap, and would overflow."""
 
@@ -146,25 +149,23 @@ class BucketLister:
             S3Error: One of its children, when a retry cannot help or did not.
             Cancelled: `cancel` was called.
         """
-        return self._insist(request, tally, decode_columns)
+        return self._insist(request, tally, decode_columns, bytearray())
 
-    def receive(self, request: PageRequest, tally: Tally) -> Received:
-        """Fetch one page and leave it to the caller to decode; raises as `page` does."""
-        return self._insist(request, tally, receive)
+    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+        """Fetch one page into `body`, and leave it to the caller to decode; raises as `page`."""
+        return self._insist(request, tally, receive, body)
 
-    def _insist(
-        self, request: PageRequest, tally: Tally, read: Callable[[bytes], _T | ErrorDocument]
-    ) -> _T:
+    def _insist(self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray) -> _T:
         failures = heeded = 0
         while True:
             try:
-                return self._attempt(request, tally, read)
+                return self._attempt(request, tally, read, body)
             except Refusal as refusal:
                 if heeded < _MAX_HEEDED and self._transport.heed(refusal):
                     heeded += 1
                     continue
                 error: Exception = refusal
-            except (BotoCoreError, ClientError, HTTPError, MalformedResponse, OSError) as trouble:
+            except _TROUBLE as trouble:
                 error = trouble
             if self._stop.is_set():
                 raise Cancelled
@@ -181,13 +182,13 @@ class BucketLister:
                 raise Cancelled
 
     def _attempt(
-        self, request: PageRequest, tally: Tally, read: Callable[[bytes], _T | ErrorDocument]
+        self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray
     ) -> _T:
         with self._in_flight:
             if self._stop.is_set():
                 raise Cancelled
             tally.sent()
-            response = self._transport.get(request.parameters())
+            response = self._transport.get(request.parameters(), body)
         tally.received(len(response.body))
         self.server = response.headers.get("server")
         if response.status != 200:

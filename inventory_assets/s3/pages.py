@@ -37,6 +37,9 @@ OBJECT_SCHEMA = pa.schema(
 
 NO_OBJECTS = pa.RecordBatch.from_pylist([], schema=OBJECT_SCHEMA)
 
+Body = bytes | bytearray
+"""A response's body."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -75,7 +78,7 @@ class ErrorDocument:
     region: str | None = None
 
 
-def decode_page(body: bytes) -> Page | ErrorDocument:
+def decode_page(body: Body) -> Page | ErrorDocument:
     """Decode a response body.
 
     Raises:
@@ -127,7 +130,7 @@ class _Element:
         return text
 
 
-def _parse(body: bytes) -> _Element:
+def _parse(body: Body) -> _Element:
     top = _Element("document")
     stack = [top]
 

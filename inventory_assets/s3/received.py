@@ -8,7 +8,7 @@ page compares.
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from inventory_assets.s3.pages import ErrorDocument, decode_page
+from inventory_assets.s3.pages import Body, ErrorDocument, decode_page
 
 _END = b"</ListBucketResult>"
 
@@ -24,13 +24,13 @@ class Received:
         last_key: The last key of the page, or None where it has none.
     """
 
-    body: bytes
+    body: Body
     is_truncated: bool
     next_token: str | None
     last_key: str | None
 
 
-def receive(body: bytes) -> Received | ErrorDocument:
+def receive(body: Body) -> Received | ErrorDocument:
     """Take a response body.
 
     Raises:
@@ -39,16 +39,16 @@ def receive(body: bytes) -> Received | ErrorDocument:
     return _glance(body) or _decode(body)
 
 
-def _glance(body: bytes) -> Received | None:
+def _glance(body: Body) -> Received | None:
     """What byte search finds, or None where it cannot be sure."""
     first, last = body.find(b"<Contents>"), body.rfind(b"</Contents>")
-    if first < 0 or last < first or body.find(b"<!") >= 0:
-        return None
-    around = body[:first] + body[last:]
+    if first < 0 or last < first or (b"!" in body and b"<!" in body):
+        return None  # a comment or CDATA may hold anything; "!" alone is a hundred times faster
+    around = bytes(body[:first] + body[last:])
     if not around.rstrip().endswith(_END):
         return None
     last_key = _key(
-        body[body.rfind(b"<Key>", first, last) + 5 : body.rfind(b"</Key>", first, last)],
+        bytes(body[body.rfind(b"<Key>", first, last) + 5 : body.rfind(b"</Key>", first, last)]),
         url_encoded=_only(around, b"EncodingType") == b"url",
     )
     truncated = _only(around, b"IsTruncated")
@@ -81,7 +81,7 @@ def _only(text: bytes, name: bytes) -> bytes | None:
     return found if stop > start and b"<" not in found else None
 
 
-def _decode(body: bytes) -> Received | ErrorDocument:
+def _decode(body: Body) -> Received | ErrorDocument:
     page = decode_page(body)
     if isinstance(page, ErrorDocument):
         return page

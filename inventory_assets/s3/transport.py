@@ -2,15 +2,18 @@
 
 botocore is asked once where a page request goes (endpoint rules, addressing style, region,
 dual-stack, access points) and for credentials, whatever their kind, at every request; their refresh
-is its own. The requests are signed here and sent by urllib3, on which botocore stands as well, so
-that proxies, certificate authorities and IPv6 are configured as for boto3. A whole botocore request
-costs some ten times the CPU.
+is its own. The requests are signed here. Connections are urllib3's, on which botocore stands as
+well, so that proxies, certificate authorities and IPv6 are configured as for boto3; what travels
+over them is left to `http.client` below it, whose answers can be read into memory that is used
+again. docs/benchmarks.md says what each layer would cost.
 """
 
+import http.client
 import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,7 +29,7 @@ from botocore.exceptions import NoCredentialsError
 from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.utils import get_environ_proxies
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import ProtocolError, ProxyError
 
 from inventory_assets.s3 import connection as settings
 from inventory_assets.s3.connection import Boto, Connection, open_boto
@@ -34,11 +37,15 @@ from inventory_assets.s3.errors import MalformedResponse, RequestRejected
 from inventory_assets.s3.pages import MAX_RESPONSE_BYTES, ErrorDocument, decode_page
 from inventory_assets.s3.signing import ALGORITHM, Credentials, encoded_query, signed_headers
 
-USER_AGENT = "inventory-assets"
+_ALWAYS = {"user-agent": "inventory-assets", "accept-encoding": "identity"}
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _NEEDS_RENEWAL = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 _SKEWED = "RequestTimeTooSkewed"
+_PIECE_BYTES = 65_536
+_SURELY_ALIVE_SECONDS = 1.0
+"""A connection used so recently is not asked whether it is still there."""
+
 _TOLERATED_SKEW = timedelta(seconds=30)
 
 
@@ -53,8 +60,8 @@ class Response:
     """
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: http.client.HTTPMessage
+    body: bytearray
 
 
 class Refusal(Exception):
@@ -72,7 +79,7 @@ class Refusal(Exception):
         self.status = response.status
         if document is None:
             with suppress(MalformedResponse):
-                found = decode_page(response.body)
+                found = decode_page(bytes(response.body))
                 document = found if isinstance(found, ErrorDocument) else None
         self.code = document.code if document else str(response.status)
         self.message = document.message if document else ""
@@ -93,8 +100,9 @@ class _Target:
         path: The encoded path.
         scope: Region and service to sign for; None where requests are not signed.
         headers: What every request carries besides its signature.
-        pool: Its connections.
+        pool: What urllib3 knows of the way: the proxy, TLS, options of the socket.
         absolute: Whether a proxy wants the whole URL as the request's target.
+        tls: Whom to trust, where TLS is spoken.
     """
 
     origin: str
@@ -104,6 +112,7 @@ class _Target:
     headers: Mapping[str, str]
     pool: urllib3.HTTPConnectionPool
     absolute: bool
+    tls: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -119,54 +128,58 @@ class Transport:
     _target: _Target | None = field(default=None, init=False)
     _skew: timedelta = field(default=timedelta(0), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _idle: list[tuple[HTTPConnection, float]] = field(default_factory=list, init=False)
     _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet, init=False)
     _aborted: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __post_init__(self) -> None:
         self._boto = open_boto(self.connection)
 
-    def get(self, parameters: Mapping[str, str]) -> Response:
+    def get(self, parameters: Mapping[str, str], body: bytearray) -> Response:
         """Send a request and read its answer, whatever its status.
 
         Args:
             parameters: The query, not encoded.
+            body: What the body of the answer replaces; its memory is used again.
 
         Raises:
             BotoCoreError, ClientError: No credentials, or no endpoint.
-            HTTPError: urllib3's, on trouble with the network.
+            HTTPError, HTTPException, OSError: Trouble with the network.
             MalformedResponse: The answer is beyond `MAX_RESPONSE_BYTES`.
             RequestRejected: The bucket needs a signature that is not made here.
         """
         target = self._target or self._learn(None)
         query = encoded_query(parameters)
-        headers = dict(target.headers)
+        headers = {**target.headers, "host": target.host}
         if target.scope:
             now = datetime.now(UTC) + self._skew
             headers = signed_headers(
                 self._credentials(), *target.scope, now, target.host, target.path, query, headers
             )
         url = f"{target.path}?{query}"
-        answer = target.pool.urlopen(
-            "GET",
-            target.origin + url if target.absolute else url,
-            headers={**headers, "user-agent": USER_AGENT, "accept-encoding": "identity"},
-            retries=False,
-            redirect=False,
-            assert_same_host=False,
-            preload_content=False,
-            decode_content=False,
-        )
-        body = answer.read(MAX_RESPONSE_BYTES + 1)
-        if len(body) > MAX_RESPONSE_BYTES:
-            answer.close()
-            raise MalformedResponse(
-                f"the response has more than {MAX_RESPONSE_BYTES:,} bytes, which no listing page "
-                "has"
+        connection = self._connected(target)
+        is_reusable = False
+        try:
+            connection.putrequest(
+                "GET",
+                target.origin + url if target.absolute else url,
+                skip_host=True,
+                skip_accept_encoding=True,
             )
-        if answer.length_remaining:
-            raise ProtocolError(f"the connection broke {answer.length_remaining:,} bytes early")
-        answer.release_conn()
-        return Response(answer.status, answer.headers, body)
+            for name, value in (*headers.items(), *_ALWAYS.items()):
+                connection.putheader(name, value)
+            connection.endheaders()
+            # urllib3's own would wrap the answer, at a cost, for what a page does not need.
+            answer = http.client.HTTPConnection.getresponse(connection)
+            _read(answer, body)
+            answer.close()
+            is_reusable = not answer.will_close
+            return Response(answer.status, answer.headers, body)
+        finally:
+            if is_reusable:
+                self._idle.append((connection, time.monotonic()))
+            else:
+                connection.close()
 
     def heed(self, refusal: Refusal) -> bool:
         """Learn from a refusal what the next request must do otherwise.
@@ -203,8 +216,48 @@ class Transport:
     def close(self) -> None:
         """Close the connections kept alive."""
         self._boto.client.close()
-        if self._target:
-            self._target.pool.close()
+        while self._idle:
+            self._idle.pop()[0].close()
+
+    def _connected(self, target: _Target) -> HTTPConnection:
+        """A connection, one kept alive if there is one that still is."""
+        while True:
+            try:
+                connection, since = self._idle.pop()
+            except IndexError:
+                return self._connect(target)
+            if time.monotonic() - since < _SURELY_ALIVE_SECONDS or connection.is_connected:
+                return connection
+            connection.close()
+
+    def _connect(self, target: _Target) -> HTTPConnection:
+        pool = target.pool
+        way = pool.proxy or pool
+        options: dict[str, Any] = {**pool.conn_kw, **target.tls}
+        connection: Any = pool.ConnectionCls(
+            way.host or "",
+            way.port,
+            timeout=settings.CONNECT_TIMEOUT_SECONDS,
+            **options,
+        )
+        if pool.proxy and not target.absolute:
+            connection.set_tunnel(
+                pool.host, pool.port, headers=pool.proxy_headers, scheme=pool.proxy.scheme or "http"
+            )
+        try:
+            connection.connect()
+        except OSError as error:
+            connection.close()
+            if pool.proxy:
+                raise ProxyError("no way through the proxy", error) from error
+            raise
+        connection.sock.settimeout(settings.READ_TIMEOUT_SECONDS)
+        self._sockets.add(connection.sock)
+        if self._aborted.is_set():
+            connection.close()
+            raise ConnectionAbortedError("the listing was told to stop")
+        opened: HTTPConnection = connection
+        return opened
 
     def _credentials(self) -> Credentials:
         credentials = self._boto.session.get_credentials()
@@ -258,45 +311,64 @@ class Transport:
         default = {"http": 80, "https": 443}.get(url.scheme)
         named = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
         kept = ("x-amz-request-payer",)
+        fixed = {name: headers[name] for name in kept if name in headers}
         proxies = ProxyConfiguration(proxies=get_environ_proxies(prepared.url))
         proxy_url = proxies.proxy_url_for(prepared.url)
+        absolute = proxy_url is not None and url.scheme == "http"
+        if absolute:
+            fixed |= proxies.proxy_headers_for(proxy_url)
         return _Target(
             origin=f"{url.scheme}://{url.netloc}",
             host=named if url.port in (None, default) else f"{named}:{url.port}",
             path=url.path or "/",
             scope=scope,
-            headers={name: headers[name] for name in kept if name in headers},
-            pool=self._pool(prepared.url, proxy_url, proxies),
-            absolute=proxy_url is not None and url.scheme == "http",
+            headers=fixed,
+            pool=_pool(prepared.url, proxy_url, proxies),
+            absolute=absolute,
+            tls=self._tls() if "https:" in (prepared.url[:6], (proxy_url or "")[:6]) else {},
         )
 
-    def _pool(
-        self, url: str, proxy_url: str | None, proxies: ProxyConfiguration
-    ) -> urllib3.HTTPConnectionPool:
-        options: dict[str, Any] = {
-            "maxsize": self.connection.max_in_flight,
-            "timeout": urllib3.Timeout(
-                connect=settings.CONNECT_TIMEOUT_SECONDS, read=settings.READ_TIMEOUT_SECONDS
-            ),
-            "socket_options": [
-                *HTTPConnection.default_socket_options,
-                (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-            ],
-            "cert_reqs": "CERT_REQUIRED",
-            "ca_certs": self._boto.ca_bundle
-            or os.environ.get("REQUESTS_CA_BUNDLE")
-            or get_cert_path(True),
-        }
-        manager = (
-            urllib3.ProxyManager(
-                proxy_url, proxy_headers=proxies.proxy_headers_for(proxy_url), **options
-            )
-            if proxy_url
-            else urllib3.PoolManager(**options)
+    def _tls(self) -> dict[str, str]:
+        named = self._boto.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE")
+        return {"cert_reqs": "CERT_REQUIRED", "ca_certs": named or str(get_cert_path(True))}
+
+
+def _pool(
+    url: str, proxy_url: str | None, proxies: ProxyConfiguration
+) -> urllib3.HTTPConnectionPool:
+    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    manager = (
+        urllib3.ProxyManager(
+            proxy_url,
+            proxy_headers=proxies.proxy_headers_for(proxy_url),
+            socket_options=options,
         )
-        pool = manager.connection_from_url(url)
-        pool.ConnectionCls = _abortable(pool.ConnectionCls, self._sockets, self._aborted)
-        return pool
+        if proxy_url
+        else urllib3.PoolManager(socket_options=options)
+    )
+    return manager.connection_from_url(url)
+
+
+def _read(answer: http.client.HTTPResponse, body: bytearray) -> None:
+    """Read the whole body, and no more than a listing page may have."""
+    length = answer.length
+    if length is None:
+        body.clear()
+        while len(body) <= MAX_RESPONSE_BYTES and (piece := answer.read(_PIECE_BYTES)):
+            body += piece
+    elif length <= MAX_RESPONSE_BYTES:
+        del body[length:]
+        body += bytes(length - len(body))
+        read = 0
+        with memoryview(body) as view:
+            while read < length and (count := answer.readinto(view[read:])):
+                read += count
+        if read < length:
+            raise ProtocolError(f"the connection broke {length - read:,} bytes early")
+    if max(length or 0, len(body)) > MAX_RESPONSE_BYTES:
+        raise MalformedResponse(
+            f"the response has more than {MAX_RESPONSE_BYTES:,} bytes, which no listing page has"
+        )
 
 
 class _Prepared(Exception):
@@ -309,22 +381,6 @@ class _Prepared(Exception):
 
 def _catch(request: AWSPreparedRequest, **_: object) -> None:
     raise _Prepared(request)
-
-
-def _abortable(
-    connection_class: Any, sockets: WeakSet[socket.socket], aborted: threading.Event
-) -> Any:
-    """A class of connections whose sockets are known from outside."""
-
-    class Abortable(connection_class):  # type: ignore[misc]
-        def connect(self) -> None:
-            super().connect()
-            sockets.add(self.sock)
-            if aborted.is_set():
-                self.close()
-                raise ConnectionAbortedError("the listing was told to stop")
-
-    return Abortable
 
 
 def _text(value: str | bytes) -> str:

@@ -6,17 +6,19 @@ know of dates, Parquet files or Dagster.
 
 from inventory_assets.scan.directories import DirectoryOrderWalk
 from inventory_assets.scan.discovery import Discovery, KeyOrder, ShardBounds, discover
-from inventory_assets.scan.engine import Ended, Failed, Found, Scan, Walk
+from inventory_assets.scan.engine import Scan
 from inventory_assets.scan.errors import KeysOutOfOrder, ScanError, TooManyShards
 from inventory_assets.scan.evidence import Ending, EvidenceLog, RangeEvidence
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.scan.walks import Ended, Event, Failed, Found, Split, Walk
 
 __all__ = [
     "DirectoryOrderWalk",
     "Discovery",
     "Ended",
     "Ending",
+    "Event",
     "EvidenceLog",
     "Failed",
     "Found",
@@ -28,6 +30,7 @@ __all__ = [
     "ScanError",
     "Shard",
     "ShardBounds",
+    "Split",
     "TooManyShards",
     "Walk",
     "cut_out",

@@ -5,32 +5,33 @@ came; what it needs for the next request it finds without decoding. The reader, 
 decodes some pages a call, checks every assumption, and tells what was found. Between them stands a
 short queue, so memory is bounded by the pages in it and one page a receiver, however fast the
 store or slow the disk: who receives faster than is read, waits.
+
+A receiver without a range takes the upper part of one that another is at work on, so that as many
+requests are in flight as allowed, whatever the shape of the key space. Ranges stay disjoint and
+tile what they came from.
 """
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 
-import pyarrow as pa
-
-from inventory_assets.s3 import BucketLister, Cancelled, Fault, Page, PageRequest, Received, Tally
-from inventory_assets.s3.columns import decode_pages
-from inventory_assets.s3.errors import MalformedResponse
+from inventory_assets.s3 import BucketLister, Cancelled, Fault, Page, PageRequest, Received
+from inventory_assets.s3.blocks import Scratch
+from inventory_assets.s3.errors import MalformedResponse, S3Error
 from inventory_assets.s3.listing import exhausted
 from inventory_assets.s3.pages import MAX_KEYS
-from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
-from inventory_assets.scan.evidence import (
-    Ending,
-    EvidenceLog,
-    RangeEvidence,
-    count_up_to,
-    keys_ascend,
-)
-from inventory_assets.scan.ranges import KeyRange, ceiling
+from inventory_assets.scan.checking import agree, check_keys, decoded_pages
+from inventory_assets.scan.errors import ListingStuck
+from inventory_assets.scan.evidence import Ending, count_up_to
+from inventory_assets.scan.pieces import PAGES_BEFORE_SPLIT, Delivery, Piece
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.splitting import Splitter
+from inventory_assets.scan.walks import Ended, Event, Failed, Found, Split, Walk
 
-PAGES_A_CALL = 16
+PAGES_A_CALL = 8
 """Pages decoded in one call; more save little (docs/benchmarks.md)."""
 
 QUEUED_PAGES = 2 * PAGES_A_CALL
@@ -52,98 +53,6 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(slots=True, eq=False)
-class Walk:
-    """Ranges that are listed on one account: they fail together.
-
-    Attributes:
-        prefix: What all keys of the ranges start with.
-        ranges: Disjoint and in key order.
-        tally: Where requests and faults are counted.
-        began_at: When its first request was about to be sent.
-        over: Whether it has failed or was given up; nothing more is told of it.
-    """
-
-    prefix: str
-    ranges: Sequence[KeyRange]
-    tally: Tally = field(default_factory=Tally)
-    began_at: datetime | None = None
-    over: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Objects of the range at `index` of a walk, after all found in it before.
-
-    Attributes:
-        objects: A batch with `OBJECT_SCHEMA`, not empty.
-    """
-
-    walk: Walk
-    index: int
-    objects: pa.RecordBatch
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The range at `index` of a walk is listed whole."""
-
-    walk: Walk
-    index: int
-    evidence: RangeEvidence
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A walk cannot go on; the other walks do."""
-
-    walk: Walk
-    error: Exception
-
-
-class _Piece:
-    """A range being listed. The receiver that holds it asks, the reader reads.
-
-    Attributes:
-        after: Up to where the reader has read; listing starts over from here after a damaged page.
-        generation: How often it has been started over; pages of earlier generations are void.
-        damaged: Damaged pages in a row.
-    """
-
-    def __init__(self, walk: Walk, index: int) -> None:
-        self.walk = walk
-        self.index = index
-        self.key_range = walk.ranges[index]
-        # Before the prefix there is nothing to start after.
-        begins_inside = self.key_range.after >= walk.prefix
-        self.after = self.key_range.start_after if begins_inside else ""
-        self.generation = 0
-        self.damaged = 0
-        self.empty_pages = 0
-        self.evidence = EvidenceLog([self.key_range])
-
-
-@dataclass(frozen=True, slots=True)
-class _Delivery:
-    """What a receiver hands over: a page, or why there is none.
-
-    Attributes:
-        ending: How the range ends with this page, or None where it goes on.
-        error: What ended the range.
-    """
-
-    piece: _Piece
-    generation: int
-    received: Received | None = None
-    ending: Ending | None = None
-    error: BaseException | None = None
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the receiver has let go of the range; without a page or error, as told to."""
-        return self.received is None or self.ending is not None
-
-
 class Scan:
     """The objects of some walks, in no order among ranges, in key order within each.
 
@@ -163,40 +72,47 @@ class Scan:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._lister = lister
+        self._where = lister.connection.where
         self._now = now
         self._waiting = deque(
-            _Piece(walk, index) for walk in walks for index in range(len(walk.ranges))
+            Piece(walk, index, key_range)
+            for walk in walks
+            for index, key_range in enumerate(walk.ranges)
         )
         self._unfinished = len(self._waiting)
-        self._queue: deque[_Delivery] = deque()
+        self._ranges = Counter({walk: len(walk.ranges) for walk in walks})
+        self._at_work: set[Piece] = set()
+        self._receivers: list[threading.Thread] = []
+        self._idle = 0
+        self._called = 0
+        self._splitter = Splitter(lister)
+        self._scratch = Scratch()
+        self._buffers: list[bytearray] = []
+        self._queue: deque[Delivery] = deque()
         self._closed = False
         lock = threading.Lock()
         self._work = threading.Condition(lock)
-        """Tells receivers of a range to list, or that there will be none."""
+        """Tells receivers of a range to list or to split, or that there will be none."""
         self._room = threading.Condition(lock)
         """Tells receivers of room in the queue."""
         self._arrived = threading.Condition(lock)
         """Tells the reader of a delivery."""
 
-    def __iter__(self) -> Iterator[Found | Ended | Failed]:
+    def __iter__(self) -> Iterator[Event]:
         """Tell what is found, as it is found.
 
-        A walk ends with a `Failed`, or with an `Ended` for each of its ranges. Errors told by
-        `Failed`: `KeysOutOfOrder` (a page does not ascend, or goes back behind the page before
-        it), `KeyOutsideRequest`, `ListingStuck` (a token is repeated, or empty pages do not end),
-        `S3Error`.
+        A walk ends with a `Failed`, or with an `Ended` for each of its ranges, those split off
+        included. `Failed` tells of `KeysOutOfOrder` (a page does not ascend, or goes back behind
+        the page before it), `KeyOutsideRequest`, `ListingStuck` (a token is repeated, or empty
+        pages do not end) and `S3Error`.
 
         Raises:
             Cancelled: `lister.cancel` was called.
         """
-        count = min(self._lister.connection.max_in_flight, self._unfinished)
-        receivers = [
-            threading.Thread(target=self._receive, name=f"receive-{number}", daemon=True)
-            for number in range(count)
-        ]
         try:
-            for receiver in receivers:
-                receiver.start()
+            with self._work:
+                for _ in range(self._unfinished):
+                    self._hire()
             while self._unfinished:
                 yield from self._read(self._take())
         except BaseException:
@@ -207,11 +123,21 @@ class Scan:
                 self._closed = True
                 self._work.notify_all()
                 self._room.notify_all()
-            for receiver in receivers:
+            for receiver in self._receivers:
                 if receiver.ident is not None:  # an interruption may come while they are started
                     receiver.join()
 
     # The receivers' side.
+
+    def _hire(self) -> None:
+        """Have somebody look for work, if there may be one more; the lock is held."""
+        if self._idle > self._called:
+            self._called += 1
+            self._work.notify()
+        elif len(self._receivers) < self._lister.connection.max_in_flight and not self._closed:
+            name = f"receive-{len(self._receivers)}"
+            self._receivers.append(threading.Thread(target=self._receive, name=name, daemon=True))
+            self._receivers[-1].start()
 
     def _receive(self) -> None:
         while (piece := self._next_piece()) is not None:
@@ -219,47 +145,131 @@ class Scan:
             ending: Ending | None = None
             try:
                 for received, ending in self._pages(piece, generation):
-                    self._put(_Delivery(piece, generation, received, ending))
+                    self._put(Delivery(piece, generation, received, ending=ending))
             except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
-                self._put(_Delivery(piece, generation, error=error))
+                self._put(Delivery(piece, generation, error=error))
             else:
                 if ending is None:
-                    self._put(_Delivery(piece, generation))
+                    self._put(Delivery(piece, generation))
+            with self._work:
+                if piece.generation == generation:
+                    self._at_work.discard(piece)
 
-    def _next_piece(self) -> _Piece | None:
-        with self._work:
-            while not self._closed and self._unfinished:
+    def _next_piece(self) -> Piece | None:
+        while True:
+            with self._work:
+                if self._closed or not self._unfinished:
+                    return None
                 if self._waiting:
                     piece = self._waiting.popleft()
                     piece.walk.began_at = piece.walk.began_at or self._now()
                     return piece
-                self._work.wait()  # a range may yet have to be started over
-            return None
+                victim = self._victim()
+                if victim is None:
+                    self._idle += 1
+                    self._work.wait()
+                    self._idle -= 1
+                    self._called = max(0, self._called - 1)
+                    continue
+                victim.goes_on = False  # nobody else splits it meanwhile
+                wanted = self._idle + 1
+            self._split(victim, wanted)
 
-    def _pages(self, piece: _Piece, generation: int) -> Iterator[tuple[Received, Ending | None]]:
-        walk, until = piece.walk, piece.key_range.until
+    def _victim(self) -> Piece | None:
+        """The range most worth splitting: who has been at it longest has most left, as a rule."""
+        ready = (
+            piece
+            for piece in self._at_work
+            if piece.goes_on and piece.pages >= piece.patience and not piece.walk.over
+        )
+        return max(ready, key=lambda piece: piece.pages, default=None)
+
+    def _split(self, victim: Piece, wanted: int) -> None:
+        """Take away up to `wanted` upper parts of a range, and leave them to whoever is idle."""
+        walk, until = victim.walk, victim.key_range.until
+        try:
+            places = self._splitter.places(walk.prefix, victim.cursor, until, wanted, walk.tally)
+        except (S3Error, Cancelled):
+            places = []  # whatever it is, the range itself will meet it
+        with self._work:
+            victim.pages = 0
+            if victim not in self._at_work:
+                return
+            victim.goes_on = True
+            until = victim.key_range.until
+            places = [place for place in places if victim.cursor < place < until]
+            if not places:
+                victim.patience *= 2
+                return
+            victim.key_range = KeyRange(victim.key_range.after, places[0])
+            for after, upto in reversed([*pairwise([*places, until])]):
+                piece = Piece(walk, self._ranges[walk], KeyRange(after, upto), victim)
+                self._ranges[walk] += 1
+                self._unfinished += 1
+                self._waiting.appendleft(piece)
+                self._queue.append(Delivery(victim, victim.generation, upper=piece.index))
+                self._hire()
+
+    def _pages(self, piece: Piece, generation: int) -> Iterator[tuple[Received, Ending | None]]:
+        walk = piece.walk
         token: str | None = None
         while not (self._closed or walk.over or piece.generation != generation):
-            is_probe = token is None and until != ceiling(walk.prefix)
             request = PageRequest(
                 walk.prefix,
                 start_after=piece.after if token is None else "",
                 token=token,
-                max_keys=GAP_PROBE_KEYS if is_probe else MAX_KEYS,
+                max_keys=GAP_PROBE_KEYS if piece.is_gap and token is None else MAX_KEYS,
             )
-            received = self._lister.receive(request, walk.tally)
-            if received.last_key is not None and received.last_key > until:
-                yield received, Ending.BOUND_REACHED
+            received = self._lister.receive(request, walk.tally, self._buffer())
+            ending = self._note(piece, generation, received, is_first=token is None)
+            yield received, ending
+            if ending:
                 return
-            if not received.is_truncated:
-                yield received, Ending.LISTED_TO_END
-                return
-            yield received, None
             if received.next_token == token:
-                raise ListingStuck(self._say(f"repeats the continuation token {token!r}"))
+                raise ListingStuck(
+                    f"{self._where}: the store repeats the continuation token {token!r}"
+                )
             token = received.next_token
 
-    def _put(self, delivery: _Delivery) -> None:
+    def _buffer(self) -> bytearray:
+        """Memory for a page, used before if possible."""
+        try:
+            return self._buffers.pop()
+        except IndexError:
+            return bytearray()
+
+    def _note(
+        self, piece: Piece, generation: int, received: Received, *, is_first: bool
+    ) -> Ending | None:
+        """Take note of a page just received; whether and how the range ends with it."""
+        with self._work:
+            if piece.generation != generation:
+                return None  # the page is void
+            piece.pages += 1
+            last_key = received.last_key
+            if last_key is not None:
+                # Never back, whatever a damaged page says: what was told of is not split off.
+                piece.cursor = max(piece.cursor, last_key)
+                self._splitter.saw(last_key)
+            ending: Ending | None = None
+            if last_key is not None and last_key > piece.key_range.until:
+                ending = Ending.BOUND_REACHED
+            elif not received.is_truncated:
+                ending = Ending.LISTED_TO_END
+            if is_first and piece.parent:
+                # Where little was to be had, the next attempt waits twice as long.
+                parent = piece.parent
+                parent.patience = 2 * parent.patience if ending else PAGES_BEFORE_SPLIT
+            if ending:
+                self._at_work.discard(piece)
+            elif piece not in self._at_work:
+                self._at_work.add(piece)
+                piece.goes_on = True
+            elif piece.goes_on and piece.pages >= piece.patience and not self._waiting:
+                self._hire()
+            return ending
+
+    def _put(self, delivery: Delivery) -> None:
         with self._room:
             while len(self._queue) >= QUEUED_PAGES and not self._closed:
                 self._room.wait()
@@ -268,7 +278,7 @@ class Scan:
 
     # The reader's side.
 
-    def _take(self) -> list[_Delivery]:
+    def _take(self) -> list[Delivery]:
         with self._arrived:
             while not self._queue:
                 self._arrived.wait()
@@ -279,12 +289,20 @@ class Scan:
             self._room.notify(len(taken))
             return taken
 
-    def _read(self, deliveries: Sequence[_Delivery]) -> Iterator[Found | Ended | Failed]:
+    def _read(self, deliveries: Sequence[Delivery]) -> Iterator[Event]:
         bodies = [delivery.received.body for delivery in deliveries if delivery.received]
-        pages = iter(_decoded(bodies))
+        decoded = decoded_pages(bodies, self._scratch)
+        if all(isinstance(page, Page) for page in decoded):
+            # Not where one was damaged: its error may still look into them.
+            self._buffers += [body for body in bodies if isinstance(body, bytearray)]
+        pages = iter(decoded)
         for delivery in deliveries:
             page = next(pages) if delivery.received else None
             piece, walk = delivery.piece, delivery.piece.walk
+            if delivery.upper is not None:
+                if not walk.over:
+                    yield Split(walk, piece.index, delivery.upper)
+                continue
             if delivery.generation != piece.generation:
                 continue
             if not walk.over:
@@ -302,7 +320,7 @@ class Scan:
                         self._work.notify_all()
 
     def _page(
-        self, delivery: _Delivery, page: Page | MalformedResponse | None
+        self, delivery: Delivery, page: Page | MalformedResponse | None
     ) -> Iterator[Found | Ended]:
         piece = delivery.piece
         if delivery.error is not None:
@@ -312,12 +330,12 @@ class Scan:
         if isinstance(page, MalformedResponse):
             self._start_over(piece, page)
             return
-        if not _agree(page, delivery.received):
+        if not agree(page, delivery.received):
             self._start_over(piece, MalformedResponse("the ends of the response contradict it"))
             return
         piece.damaged = 0
         piece.evidence.page()
-        self._check_keys(piece, page)
+        check_keys(page, piece.walk.prefix, piece.after, self._where)
         keys = page.objects.column("key")
         inside = count_up_to(keys, piece.key_range.until)
         # A shortened StartAfter may let keys of the range on the left through.
@@ -329,12 +347,15 @@ class Scan:
             yield Found(piece.walk, piece.index, objects)
         if delivery.ending:
             piece.evidence.close(delivery.ending)
-            yield Ended(piece.walk, piece.index, piece.evidence.closed[0])
+            evidence = replace(piece.evidence.closed[0], key_range=piece.key_range)
+            yield Ended(piece.walk, piece.index, evidence)
         piece.empty_pages = 0 if len(keys) else piece.empty_pages + 1
         if piece.empty_pages > MAX_EMPTY_PAGES:
-            raise ListingStuck(self._say(f"sent {piece.empty_pages} empty pages in a row"))
+            raise ListingStuck(
+                f"{self._where}: the store sent {piece.empty_pages} empty pages in a row"
+            )
 
-    def _start_over(self, piece: _Piece, error: MalformedResponse) -> None:
+    def _start_over(self, piece: Piece, error: MalformedResponse) -> None:
         """List a range again from after the last page that was good."""
         piece.walk.tally.failed(Fault.MALFORMED)
         piece.damaged += 1
@@ -342,49 +363,6 @@ class Scan:
             raise exhausted(error, Fault.MALFORMED, piece.damaged, self._lister.connection)
         with self._work:
             piece.generation += 1
+            self._at_work.discard(piece)
             self._waiting.appendleft(piece)
-            self._work.notify()
-
-    def _check_keys(self, piece: _Piece, page: Page) -> None:
-        keys = page.objects.column("key")
-        if not len(keys):
-            return
-        prefix = piece.walk.prefix
-        first, last = keys[0].as_py(), keys[-1].as_py()
-        if not keys_ascend(keys):
-            raise KeysOutOfOrder(
-                self._say(f"lists keys between {first!r} and {last!r} out of byte order")
-            )
-        if first <= piece.after:
-            raise KeysOutOfOrder(self._say(f"lists {first!r} after {piece.after!r}"))
-        if first < prefix or last > ceiling(prefix):
-            raise KeyOutsideRequest(
-                self._say(f"lists {first!r} to {last!r} when asked for prefix {prefix!r}")
-            )
-
-    def _say(self, what: str) -> str:
-        return f"{self._lister.connection.where}: the store {what}"
-
-
-def _decoded(bodies: Sequence[bytes]) -> list[Page | MalformedResponse]:
-    """The pages, and errors in the place of those that are damaged."""
-    try:
-        found = decode_pages(bodies)
-    except MalformedResponse as error:
-        if len(bodies) == 1:
-            return [error]
-        return [page for body in bodies for page in _decoded([body])]
-    return [
-        page if isinstance(page, Page) else MalformedResponse(f"expected a page, found {page.code}")
-        for page in found
-    ]
-
-
-def _agree(page: Page, received: Received) -> bool:
-    """Whether the page is what its receiver took it for."""
-    keys = page.objects.column("key")
-    return (
-        page.is_truncated == received.is_truncated
-        and page.next_token == received.next_token
-        and (keys[-1].as_py() if len(keys) else None) == received.last_key
-    )
+            self._hire()

@@ -230,9 +230,9 @@ class _Watched(BucketLister):
     def close(self) -> None:
         self._asked.close()
 
-    def receive(self, request: PageRequest, tally: Tally) -> Received:
+    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
         self._watch(request)
-        received = self._asked.receive(request, tally)
+        received = self._asked.receive(request, tally, body)
         self.server = self._asked.server
         return received
 

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3 import columns
-from inventory_assets.s3.blocks import Block
+from inventory_assets.s3.blocks import Block, Scratch
 from inventory_assets.s3.columns import decode_columns, decode_pages
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.pages import ErrorDocument, Page, decode_page
 from inventory_assets_tests.listings import Listed, contents, contents_fields, listing, render
 
+SCRATCH = Scratch()
 MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
 PIECES = (
     b"<",
@@ -148,7 +149,7 @@ def test_pages_decoded_together_are_the_pages_decoded_alone(
     if alike:
         pages = [list(regular(1)) * len(listed) for listed in pages]
     bodies = [render(listed, [], f"token{n}") for n, listed in enumerate(pages)]
-    for body, page in zip(bodies, decode_pages(bodies), strict=True):
+    for body, page in zip(bodies, decode_pages(bodies, SCRATCH), strict=True):
         assert isinstance(page, Page)
         alone = decode_page(body)
         assert isinstance(alone, Page)
@@ -161,11 +162,11 @@ def test_a_damaged_page_among_good_ones_is_malformed(place: int) -> None:
     bodies = [render(regular(3), [], "token") for _ in range(3)]
     bodies[place] = bodies[place].replace(b"<Size>977<", b"<Size>x<")
     with pytest.raises(MalformedResponse, match="Size"):
-        decode_pages(bodies)
+        decode_pages(bodies, SCRATCH)
 
 
 def test_no_pages_are_no_pages() -> None:
-    assert decode_pages([]) == []
+    assert decode_pages([], SCRATCH) == []
 
 
 @pytest.mark.parametrize("quote", ['"', "&quot;", "&#34;", ""])
@@ -181,7 +182,7 @@ def test_objects_of_one_layout_are_never_grouped(
         for n in range(10)
     ]
     body = render(listed, [], "token").replace(b"&#34;", quote.encode())
-    for page in decode_pages([body, body]):
+    for page in decode_pages([body, body], SCRATCH):
         assert isinstance(page, Page)
         assert page.objects.to_pylist() == [each.row() for each in listed]
 

@@ -32,6 +32,7 @@ from inventory_assets.scan import (
     RangeEvidence,
     Scan,
     Shard,
+    Split,
     Walk,
     cut_out,
     engine,
@@ -60,16 +61,24 @@ def walk_shard(
                 assert objects.num_rows
                 assert index not in closed
                 found[index] += objects.column("key").to_pylist()
+            case Split(upper=upper):
+                found[upper] = []
             case Ended(index=index, evidence=evidence):
                 closed[index] = evidence
             case Failed(error=error):
                 raise error
-    keys = [key for index in sorted(found) for key in found[index]]
-    return keys, [closed[index] for index in sorted(closed)]
+    order = sorted(closed, key=lambda index: closed[index].key_range)
+    return [key for index in order for key in found[index]], [closed[index] for index in order]
+
+
+def one_at_a_time(lister: ModelS3) -> ModelS3:
+    """Nothing is split where one request is in flight at most."""
+    lister.connection = Connection("model", max_in_flight=1)
+    return lister
 
 
 def check_evidence(shard: Shard, keys: list[str], closed: list[RangeEvidence]) -> None:
-    assert tuple(evidence.key_range for evidence in closed) == shard.ranges
+    assert tiling_fault([evidence.key_range for evidence in closed], shard.ranges) is None
     for evidence in closed:
         inside = [key for key in keys if key in evidence.key_range]
         assert evidence.rows == len(inside)
@@ -145,7 +154,7 @@ def test_a_store_with_a_bad_habit_is_caught(
     habit: Habit, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "MAX_EMPTY_PAGES", 20)
-    lister = ModelS3(LETTERS, habit=habit)
+    lister = one_at_a_time(ModelS3(LETTERS, habit=habit))
     with pytest.raises(error, match="bucket 'model'"):
         walk_shard(lister, cut_out("", []))
     assert len(lister.requests) <= 20 + QUEUED_PAGES + PAGES_A_CALL + 2
@@ -171,7 +180,7 @@ def test_a_store_in_directory_order_is_caught_where_the_orders_differ() -> None:
 
 def test_as_many_empty_pages_as_allowed_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "MAX_EMPTY_PAGES", 5)
-    keys, _ = walk_shard(ModelS3(LETTERS, empty_pages=5), cut_out("", []))
+    keys, _ = walk_shard(one_at_a_time(ModelS3(LETTERS, empty_pages=5)), cut_out("", []))
     assert keys == LETTERS
 
 
@@ -190,16 +199,20 @@ class _Watched(ModelS3):
 def test_a_slow_reader_holds_the_receivers_up() -> None:
     keys = [f"{letter}{n:04}" for letter in "abcdefgh" for n in range(300)]
     asked: Counter[str] = Counter()
-    lister = _Watched(keys, lambda _request: asked.update(["pages"]))
+    lister = _Watched(
+        keys, lambda request: asked.update(["probes" if request.delimiter else "pages"])
+    )
+    lister.connection = Connection("model", max_in_flight=8)
     walks = [Walk(letter, [KeyRange.of_prefix(letter)]) for letter in "abcdefgh"]
-    pages = 0
+    pages = splits = 0
     for event in Scan(lister, walks):
         if isinstance(event, Found):
             time.sleep(0.0005)
             pages += 1
             # Those at hand, those queued, and one for each receiver.
-            assert asked["pages"] <= pages + PAGES_A_CALL + QUEUED_PAGES + len(walks)
-    assert pages == asked["pages"] == 800
+            assert asked["pages"] <= pages + PAGES_A_CALL + QUEUED_PAGES + 8 + splits
+        splits += isinstance(event, Split)
+    assert pages <= asked["pages"] <= pages + splits
 
 
 def test_a_reader_that_leaves_early_leaves_no_thread_behind() -> None:
@@ -263,8 +276,8 @@ class _Damaging(ModelS3):
         self._chance = chance
         self._damage = damage
 
-    def receive(self, request: PageRequest, tally: Tally) -> Received:
-        received = super().receive(request, tally)
+    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+        received = super().receive(request, tally, body)
         return self._damage(received) if self._chance() else received
 
 

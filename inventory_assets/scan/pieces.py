@@ -1,0 +1,73 @@
+"""A range being listed, and what its receiver hands to the reader."""
+
+from dataclasses import dataclass
+
+from inventory_assets.s3 import Received
+from inventory_assets.scan.evidence import Ending, EvidenceLog
+from inventory_assets.scan.ranges import KeyRange, ceiling
+from inventory_assets.scan.walks import Walk
+
+PAGES_BEFORE_SPLIT = 3
+"""Pages that a range must have received before its upper part is taken away.
+
+A range that ends after a page or two is not worth the request that splitting costs."""
+
+
+class Piece:
+    """A range being listed. The receiver that holds it asks, the reader reads.
+
+    Attributes:
+        key_range: Its keys; narrowed when its upper part is taken away.
+        parent: What it was taken from, or None.
+        is_gap: Whether it may well be empty.
+        cursor: The greatest key received.
+        goes_on: Whether more is to be received, so that it can be split.
+        pages: Pages received since it began or was split.
+        patience: Pages it must receive before it is split (again).
+        after: Up to where the reader has read; listing starts over from here after a damaged page.
+        generation: How often it has been started over; pages of earlier generations are void.
+        damaged: Damaged pages in a row.
+    """
+
+    def __init__(
+        self, walk: Walk, index: int, key_range: KeyRange, parent: "Piece | None" = None
+    ) -> None:
+        self.walk = walk
+        self.index = index
+        self.key_range = key_range
+        self.parent = parent
+        self.is_gap = parent is None and key_range.until != ceiling(walk.prefix)
+        # Before the prefix there is nothing to start after.
+        self.after = key_range.start_after if key_range.after >= walk.prefix else ""
+        self.cursor = self.after
+        self.goes_on = False
+        self.pages = 0
+        self.patience = PAGES_BEFORE_SPLIT
+        self.generation = 0
+        self.damaged = 0
+        self.empty_pages = 0
+        self.evidence = EvidenceLog([key_range])
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a receiver hands over: a page, or why there is none, or a range it took.
+
+    Attributes:
+        upper: The number of the range that was taken from this one.
+        ending: How the range ends with this page, or None where it goes on.
+        error: What ended the range.
+    """
+
+    piece: Piece
+    generation: int
+    received: Received | None = None
+    upper: int | None = None
+    ending: Ending | None = None
+    error: BaseException | None = None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the receiver has let go of the range; without a page or error, as told to."""
+        is_page_or_split = self.received is not None or self.upper is not None
+        return self.ending is not None or not is_page_or_split

@@ -1,0 +1,80 @@
+"""What a scan is asked for, and what it tells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pyarrow as pa
+
+from inventory_assets.s3 import Tally
+from inventory_assets.scan.evidence import RangeEvidence
+from inventory_assets.scan.ranges import KeyRange
+
+
+@dataclass(slots=True, eq=False)
+class Walk:
+    """Ranges that are listed on one account: they fail together.
+
+    Attributes:
+        prefix: What all keys of the ranges start with.
+        ranges: Disjoint and in key order.
+        tally: Where requests and faults are counted.
+        began_at: When its first request was about to be sent.
+        over: Whether it has failed or was given up; nothing more is told of it.
+    """
+
+    prefix: str
+    ranges: Sequence[KeyRange]
+    tally: Tally = field(default_factory=Tally)
+    began_at: datetime | None = None
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Objects of a range, after all found in it before.
+
+    Attributes:
+        walk: The range's walk.
+        index: The range's number in its walk.
+        objects: A batch with `OBJECT_SCHEMA`, not empty.
+    """
+
+    walk: Walk
+    index: int
+    objects: pa.RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The upper part of a range is listed as a range of its own, between it and its neighbour.
+
+    Attributes:
+        walk: The range's walk.
+        index: The range's number in its walk.
+        upper: The number of the new range; nothing of it was told before.
+    """
+
+    walk: Walk
+    index: int
+    upper: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The range numbered `index` is listed whole."""
+
+    walk: Walk
+    index: int
+    evidence: RangeEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A walk cannot go on; the other walks do."""
+
+    walk: Walk
+    error: Exception
+
+
+Event = Found | Split | Ended | Failed

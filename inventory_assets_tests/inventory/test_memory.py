@@ -1,0 +1,36 @@
+"""The memory of a listing is bounded by a formula that knows nothing of the bucket's size."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from inventory_assets.inventory.assembling import ROWS_IN_MEMORY
+from inventory_assets.inventory.parts import ROW_GROUP_ROWS
+from inventory_assets.scan.engine import PAGES_A_CALL, QUEUED_PAGES
+
+RECEIVERS = 64
+PAGE_BYTES = 400_000
+OBJECT_BYTES = 200
+
+BOUND = (
+    PAGE_BYTES * (RECEIVERS + QUEUED_PAGES + 2 * PAGES_A_CALL)
+    + OBJECT_BYTES * (ROWS_IN_MEMORY + 3 * ROW_GROUP_ROWS)
+)
+"""Bytes beyond those of the imported modules; docs/architecture.md explains it."""
+
+
+def peak_of_listing(objects: int, folder: Path) -> int:
+    command = [sys.executable, "-m", "inventory_assets_tests.inventory.generated_bucket"]
+    arguments = [str(objects), str(RECEIVERS), str(BOUND), str(folder)]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    listed, peak = map(int, done.stdout.split())
+    assert listed == objects
+    return peak
+
+
+def test_twenty_times_the_objects_take_no_more_memory(tmp_path: Path) -> None:
+    small = peak_of_listing(50_000, tmp_path / "small")
+    large = peak_of_listing(1_000_000, tmp_path / "large")
+    assert large < small + BOUND / 2
+    assert large < 350_000_000

@@ -1,0 +1,259 @@
+"""What byte search finds of a page is what the plain decoder finds."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.s3 import received
+from inventory_assets.s3.errors import MalformedResponse
+from inventory_assets.s3.pages import ErrorDocument, Page, decode_page
+from inventory_assets.s3.received import Received, receive
+from inventory_assets_tests.listings import (
+    Listed,
+    contents,
+    contents_fields,
+    element,
+    listing,
+    render,
+)
+from inventory_assets_tests.scripted_server import error_document
+
+MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
+PIECES = (
+    b"<",
+    b"</Key>",
+    b"<Key>",
+    b"<Key>k</Key>",
+    b"&amp;",
+    b"%",
+    b"%2",
+    b"<!-- x -->",
+    b"<!-- <IsTruncated>false</IsTruncated> -->",
+    b"<![CDATA[<IsTruncated>false</IsTruncated>]]>",
+    b"<Contents>",
+    b"</Contents>",
+    b"<Contents/>",
+    b"</ListBucketResult>",
+    b"<IsTruncated/>",
+    b"\xc3\xa9",
+    b"<a/>",
+    b"<a b='c'>",
+    b"]]>",
+    b" ",
+)
+text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+legal_xml = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"),
+    min_size=1,
+    max_size=20,
+)
+tokens = st.none() | st.text("aB0+/=-_", min_size=1, max_size=40)
+objects = st.builds(
+    Listed,
+    key=text,
+    size=st.integers(0, 2**63 - 1),
+    modified=st.integers(0, 4_000_000_000_000),
+    storage_class=st.sampled_from([None, "STANDARD", ""]),
+    checksums=st.sampled_from([(), ("CRC32", "SHA1")]),
+    owner=st.sampled_from([None, "abc"]),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What asking for the next page takes."""
+
+    is_truncated: bool
+    next_token: str | None
+    last_key: str | None
+
+
+def decoded(body: bytes) -> Told | ErrorDocument | None:
+    """The plain decoder's word, or None where it refuses the body."""
+    try:
+        page = decode_page(body)
+    except MalformedResponse:
+        return None
+    if isinstance(page, ErrorDocument):
+        return page
+    keys = page.objects.column("key").to_pylist()
+    return Told(page.is_truncated, page.next_token, keys[-1] if keys else None)
+
+
+def glanced(body: bytes) -> Told | ErrorDocument | None:
+    """The searcher's word, or None where it refuses the body."""
+    try:
+        found = receive(body)
+    except MalformedResponse:
+        return None
+    if isinstance(found, ErrorDocument):
+        return found
+    assert found.body is body
+    return Told(found.is_truncated, found.next_token, found.last_key)
+
+
+def in_plain(listed: list[Listed], token: str | None) -> bytes:
+    """A page whose keys are not url-encoded, as stores send it that know no encoding."""
+    rendered = [contents(*contents_fields(each, url_encoded=False)) for each in listed]
+    page = listing(
+        *rendered,
+        truncated="true" if token else "false",
+        extra=element("NextContinuationToken", token),
+    )
+    return page.replace(b"<EncodingType>url</EncodingType>", b"")
+
+
+@pytest.fixture
+def no_plain_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever search is not sure of is refused."""
+
+    def refuse(_body: bytes) -> Page | ErrorDocument:
+        raise AssertionError("a page was left to the plain decoder")
+
+    monkeypatch.setattr(received, "decode_page", refuse)
+
+
+@settings(max_examples=300)
+@given(st.lists(objects, max_size=5), st.lists(text, max_size=2), tokens)
+def test_a_legal_page_is_received_as_it_is_decoded(
+    listed: list[Listed], common_prefixes: list[str], token: str | None
+) -> None:
+    body = render(listed, common_prefixes, token)
+    last_key = listed[-1].key if listed else None
+    assert glanced(body) == decoded(body) == Told(token is not None, token, last_key)
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.builds(Listed, key=legal_xml), min_size=1, max_size=4), st.none() | legal_xml
+)
+def test_a_page_without_url_encoding_is_received_as_it_is_decoded(
+    listed: list[Listed], token: str | None
+) -> None:
+    body = in_plain(listed, token)
+    assert glanced(body) == decoded(body) == Told(token is not None, token, listed[-1].key)
+
+
+@settings(max_examples=1000)
+@given(
+    st.lists(objects, min_size=1, max_size=3),
+    st.booleans(),
+    st.sampled_from([None, "token"]),
+    st.data(),
+)
+def test_a_damaged_page_that_both_accept_is_received_as_it_is_decoded(
+    listed: list[Listed], url_encoded: bool, token: str | None, data: st.DataObject
+) -> None:
+    """What is refused by the searcher is refused by the decoder; what only the decoder refuses, the
+    reader notices when it decodes the page."""
+    body = bytearray(render(listed, [], token) if url_encoded else in_plain(listed, token))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(body)))
+        match data.draw(st.sampled_from(["put", "delete", "insert", "cut"])):
+            case "put":
+                body[place : place + 1] = bytes([data.draw(st.sampled_from(MARKS))])
+            case "delete":
+                del body[place : place + data.draw(st.integers(1, 30))]
+            case "insert":
+                body[place:place] = data.draw(st.sampled_from(PIECES))
+            case "cut":
+                del body[place:]
+    damaged = bytes(body)
+    plain = decoded(damaged)
+    assert plain is None or glanced(damaged) == plain
+
+
+def test_a_page_cut_off_anywhere_is_refused_at_once() -> None:
+    body = render([Listed("a/b c"), Listed("é")], ["p/"], "token")
+    for length in range(len(body)):
+        with pytest.raises(MalformedResponse):
+            receive(body[:length])
+
+
+@pytest.mark.usefixtures("no_plain_decoder")
+@pytest.mark.parametrize("token", [None, "1/t+o=="])
+def test_an_ordinary_page_is_not_decoded(token: str | None) -> None:
+    body = render([Listed("a"), Listed("dt=1/é +%.gz", owner="me")], [], token)
+    found = receive(body)
+    assert isinstance(found, Received)
+    assert (found.is_truncated, found.next_token) == (token is not None, token)
+    assert found.last_key == "dt=1/é +%.gz"
+
+
+@pytest.mark.usefixtures("no_plain_decoder")
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b" \n\n"])
+def test_what_is_blank_at_the_end_does_no_harm(end: bytes) -> None:
+    found = receive(render([Listed("k")], [], "token") + end)
+    assert isinstance(found, Received)
+    assert (found.next_token, found.last_key) == ("token", "k")
+
+
+@pytest.mark.usefixtures("no_plain_decoder")
+def test_a_body_in_memory_that_is_used_again_is_received_alike() -> None:
+    body = bytearray(render([Listed("k")], [], "token"))
+    found = receive(body)
+    assert isinstance(found, Received)
+    assert found.body is body
+    body[:] = bytes(len(body))
+    assert (found.next_token, found.last_key) == ("token", "k")
+
+
+FAKES = [
+    "<!-- <IsTruncated>false</IsTruncated> -->",
+    "<![CDATA[<IsTruncated>false</IsTruncated>]]>",
+    "<!-- </Contents><IsTruncated>false</IsTruncated></ListBucketResult> -->",
+    "<!-- <Contents><Key>fake</Key></Contents> -->",
+    "<x><![CDATA[<NextContinuationToken>fake</NextContinuationToken>]]></x>",
+]
+
+
+@pytest.mark.parametrize("fake", FAKES)
+@pytest.mark.parametrize("place", ["<Name>", "<Contents>", "</ListBucketResult>"])
+def test_comments_and_character_data_fool_nobody(fake: str, place: str) -> None:
+    page = render([Listed("k")], [], "token")
+    body = page.replace(place.encode(), (fake + place).encode())
+    assert glanced(body) == decoded(body) == Told(True, "token", "k")
+    without = body.replace(b"<IsTruncated>true</IsTruncated>", b"", 1)
+    assert glanced(without) is decoded(without) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<IsTruncated>", "<IsTruncated >"),
+        ("<EncodingType>url", "<EncodingType> url"),
+        ("<NextContinuationToken>token", "<NextContinuationToken>t&amp;ken&#61;"),
+        ("<NextContinuationToken>token", "<NextContinuationToken>tök"),
+        ("<NextContinuationToken>token", "<NextContinuationToken>"),
+        ("<IsTruncated>true", "<IsTruncated>TRUE"),
+        ("<IsTruncated>true", "<IsTruncated>"),
+        ("<Key>k", "<Key>"),
+        ("<Key>k", "<Key>a&amp;b"),
+        ("<Key>k", "<Key>a&#13;b"),
+        ("<Key>k", "<Key>a\r\nb"),
+        ("<Key>k", "<Key>%ff"),
+        ("<Key>k", "<Key>%"),
+        ("Contents>", "x:Contents>"),
+        ("ListBucketResult", "x:ListBucketResult"),
+        ("<Contents>", "<Contents/><Contents>"),
+        ("<Contents>", "<Wrapped/><Contents>"),
+    ],
+)
+def test_unusual_spellings_are_received_as_they_are_decoded(old: str, new: str) -> None:
+    page = render([Listed("k")], [], "token")
+    body = page.replace(old.encode(), new.encode())
+    assert body != page
+    assert glanced(body) == decoded(body)
+
+
+def test_an_error_document_is_handed_over() -> None:
+    found = receive(error_document("SlowDown", "easy"))
+    assert found == ErrorDocument("SlowDown", "easy")
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>hotel</html>", b"<html><br>hotel", b"\x00\xff"])
+def test_what_is_no_listing_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedResponse):
+        receive(body)

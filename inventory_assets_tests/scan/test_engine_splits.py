@@ -1,0 +1,346 @@
+import random
+import threading
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.s3 import BucketLister, Connection, Page, PageRequest, Received, RetryPolicy
+from inventory_assets.s3.listing import Tally
+from inventory_assets.scan import (
+    Ended,
+    Failed,
+    Found,
+    RangeEvidence,
+    Scan,
+    Shard,
+    Split,
+    Walk,
+    cut_out,
+    engine,
+)
+from inventory_assets.scan.ranges import ceiling, tiling_fault
+from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
+from inventory_assets_tests.listings import objects_of as objects
+from inventory_assets_tests.model_s3 import ModelS3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hasty_reader() -> Iterator[None]:
+    """A reader that does not wait for more pages, as there are so few."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "LINGER_SECONDS", 0.0005)
+        yield
+
+
+@dataclass(slots=True)
+class Told:
+    """What a scan of one walk told.
+
+    Attributes:
+        keys: By the number of the range.
+        evidence: By the number of the range.
+        splits: Pairs of a range and the one taken from it.
+    """
+
+    keys: dict[int, list[str]]
+    evidence: dict[int, RangeEvidence] = field(default_factory=dict)
+    splits: list[tuple[int, int]] = field(default_factory=list)
+
+    def in_order(self) -> list[tuple[RangeEvidence, list[str]]]:
+        found = [(evidence, self.keys[index]) for index, evidence in self.evidence.items()]
+        return sorted(found, key=lambda pair: pair[0].key_range)
+
+
+def scan(lister: BucketLister, shard: Shard, tally: Tally | None = None) -> Told:
+    """List a shard; what is told of a range stands between its beginning and its end."""
+    walk = Walk(shard.prefix, shard.ranges, tally or Tally())
+    told = Told({index: [] for index in range(len(shard.ranges))})
+    for event in Scan(lister, [walk]):
+        match event:
+            case Found(index=index, objects=objects):
+                assert objects.num_rows
+                assert index not in told.evidence, "objects after the end of their range"
+                told.keys[index] += objects.column("key").to_pylist()
+            case Split(index=index, upper=upper):
+                assert index in told.keys
+                assert index not in told.evidence, "a range was split after its end"
+                assert upper not in told.keys, "the number of a range was given twice"
+                told.keys[upper] = []
+                told.splits.append((index, upper))
+            case Ended(index=index, evidence=evidence):
+                assert index in told.keys
+                assert index not in told.evidence, "a range ended twice"
+                told.evidence[index] = evidence
+            case Failed(error=error):
+                raise error
+    return told
+
+
+def check(told: Told, shard: Shard, keys: Iterable[str]) -> None:
+    """Every key once and in order, in ranges that tile the shard, and evidence that says so."""
+    in_order = told.in_order()
+    assert told.evidence.keys() == told.keys.keys()
+    assert [key for _, found in in_order for key in found] == sorted(
+        key for key in keys if shard.covers(key)
+    )
+    assert tiling_fault([evidence.key_range for evidence, _ in in_order], shard.ranges) is None
+    for evidence, found in in_order:
+        assert all(left < right for left, right in pairwise(found))
+        assert all(key in evidence.key_range for key in found)
+        assert evidence.rows == len(found)
+        assert evidence.first_key == (found[0] if found else None)
+        assert evidence.last_key == (found[-1] if found else None)
+        assert evidence.pages >= 1
+    assert not receivers()
+
+
+def receivers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("receive")]
+
+
+# Any key space, any trouble.
+
+
+class Unsteady(ModelS3):
+    """Answers when it likes, and damages some pages so that their ends look whole."""
+
+    def __init__(
+        self, keys: Iterable[str], page_size: int, in_flight: int, seed: int, damaged: float
+    ) -> None:
+        super().__init__(keys, page_size)
+        self.connection = Connection("model", max_in_flight=in_flight)
+        self.retry = RetryPolicy(attempts=1000, base_seconds=0, cap_seconds=0)
+        self._chances = random.Random(seed)  # noqa: S311 - a repeatable test
+        self._damaged = damaged
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        time.sleep(self._chances.choice((0, 0, 0, 0.0002, 0.001)))
+        return super().page(request, tally)
+
+    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+        received = super().receive(request, tally, body)
+        if self._chances.random() >= self._damaged:
+            return received
+        damage = self._chances.choice((_garble, _lose_an_object))
+        return replace(received, body=damage(received.body))
+
+
+def _garble(body: bytes | bytearray) -> bytes | bytearray:
+    return body.replace(b"<Size>", b"<Size>x", 1)
+
+
+def _lose_an_object(body: bytes | bytearray) -> bytes | bytearray:
+    head, _, rest = body.rpartition(b"<Contents>")
+    return head + rest.partition(b"</Contents>")[2] if head else b""
+
+
+alphabets = st.sampled_from(
+    ["ab", "0123456789abcdef", "a/", "ab/", "/-.0", "%&+ <é漢🦄", "\0\1/\x7f\U0010fffd\U0010ffff"]
+) | st.text(st.characters(codec="utf-8"), min_size=2, max_size=30)
+
+
+@st.composite
+def key_sets(draw: st.DrawFn) -> list[str]:
+    alphabet, seed = draw(alphabets), draw(st.integers(0, 9999))
+    chances = random.Random(seed)  # noqa: S311
+    shared = draw(st.sampled_from(["", "", alphabet[0] * 9, "x/" * 3]))
+    count, longest = draw(st.integers(0, 120)), draw(st.integers(1, 8))
+    names = (
+        "".join(chances.choices(alphabet, k=chances.randint(1, longest))) for _ in range(count)
+    )
+    return sorted({shared + name for name in names})
+
+
+@given(
+    keys=key_sets(),
+    page_size=st.integers(1, 5),
+    in_flight=st.integers(1, 8),
+    damaged=st.sampled_from([0.0, 0.0, 0.1, 0.3]),
+    seed=st.integers(0, 9999),
+    data=st.data(),
+)
+@settings(max_examples=80)
+def test_every_key_is_found_once_and_in_order_however_ranges_are_split(
+    keys: list[str],
+    page_size: int,
+    in_flight: int,
+    damaged: float,
+    seed: int,
+    data: st.DataObject,
+) -> None:
+    heads = st.sampled_from(sorted({key[:size] for key in keys for size in (1, 2, 4)} | {"a"}))
+    shard = cut_out(data.draw(st.just("") | heads), data.draw(st.lists(heads, max_size=3)))
+    lister = Unsteady(keys, page_size, in_flight, seed, damaged)
+    tally = Tally()
+    told = scan(lister, shard, tally)
+    check(told, shard, keys)
+    assert sum(evidence.pages for evidence in told.evidence.values()) <= tally.requests
+    if in_flight == 1:
+        assert told.splits == []
+
+
+def test_who_receives_alone_splits_nothing() -> None:
+    keys = [f"{number:04}" for number in range(500)]
+    shard = cut_out("", [])
+    told = scan(Unsteady(keys, 5, 1, 0, 0), shard)
+    check(told, shard, keys)
+    assert told.splits == []
+
+
+def test_the_ranges_taken_from_one_are_numbered_in_turn() -> None:
+    keys = [f"{letter}/{number:03}" for letter in "abcdefghijkl" for number in range(100)]
+    shard = cut_out("", ["e/"])
+    told = scan(Unsteady(keys, 5, 8, 0, 0), shard)
+    check(told, shard, keys)
+    assert len(told.splits) >= 7
+    assert [upper for _, upper in told.splits] == list(range(2, 2 + len(told.splits)))
+
+
+def test_a_split_leaves_the_lower_part_to_the_range_that_was_split() -> None:
+    keys = [sha256(str(number).encode()).hexdigest() for number in range(1000)]
+    shard = cut_out("", [])
+    told = scan(Unsteady(keys, 10, 8, 0, 0), shard)
+    check(told, shard, keys)
+    assert told.splits
+    for index, upper in told.splits:
+        assert told.evidence[index].key_range.until <= told.evidence[upper].key_range.after
+
+
+def test_a_page_damaged_while_its_range_is_being_split_does_no_harm() -> None:
+    """The range is listed anew, and may be split anew, while the first split still asks."""
+    keys = [f"{letter}/{number:03}" for letter in "abcdefgh" for number in range(60)]
+    for seed in range(10):
+        lister = _SlowToShowFolders(keys, 5, 8, seed, 0.3)
+        shard = cut_out("", [])
+        told = scan(lister, shard)
+        check(told, shard, keys)
+        assert told.splits
+
+
+class _SlowToShowFolders(Unsteady):
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        if request.delimiter:
+            time.sleep(self._chances.choice((0.002, 0.01, 0.02)))
+        return super().page(request, tally)
+
+
+# The use of it.
+
+LATENCY = 0.005
+PAGE_SIZE = 100
+
+
+class Distant(ModelS3):
+    """Answers after a while, at no cost; counts the requests under way."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        super().__init__(keys, PAGE_SIZE)
+        self.connection = Connection("model", max_in_flight=16)
+        self.most_in_flight = 0
+        self._in_flight = 0
+        self._lock = threading.Lock()
+        self._sorted = sorted(keys)
+        self._rendered = [contents(*contents_fields(Listed(key))) for key in self._sorted]
+
+    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+        with self._under_way(request, tally):
+            start, stop = self._bounds(request)
+        start = int(request.token or start)
+        end = min(start + min(PAGE_SIZE, request.max_keys), stop)
+        token = str(end) if end < stop else None
+        body[:] = listing(
+            *self._rendered[start:end],
+            truncated="true" if token else "false",
+            extra=element("NextContinuationToken", token),
+        )
+        last_key = self._sorted[end - 1] if end > start else None
+        return Received(body, token is not None, token, last_key)
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        assert request.delimiter
+        assert request.token is None
+        with self._under_way(request, tally):
+            at, stop = self._bounds(request)
+        names: list[str] = []
+        folders: list[str] = []
+        while at < stop and len(names) + len(folders) < PAGE_SIZE:
+            key = self._sorted[at]
+            folder, found, _ = key[len(request.prefix) :].partition(request.delimiter)
+            if found:
+                folders.append(request.prefix + folder + request.delimiter)
+                at = bisect_right(self._sorted, ceiling(folders[-1]))
+            else:
+                names.append(key)
+                at += 1
+        truncated = at < stop
+        return Page(objects(names), tuple(folders), truncated, str(at) if truncated else None)
+
+    def _bounds(self, request: PageRequest) -> tuple[int, int]:
+        first = bisect_left(self._sorted, request.prefix)
+        start = max(first, bisect_right(self._sorted, request.start_after))
+        return start, bisect_right(self._sorted, ceiling(request.prefix))
+
+    @contextmanager
+    def _under_way(self, request: PageRequest, tally: Tally) -> Iterator[None]:
+        tally.sent()
+        with self._lock:
+            self.requests.append(request)
+            self._in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        time.sleep(LATENCY)
+        yield
+        with self._lock:
+            self._in_flight -= 1
+
+
+def _flat() -> list[str]:
+    return [f"data/{sha256(str(number).encode()).hexdigest()[:32]}" for number in range(20_000)]
+
+
+def _deep() -> list[str]:
+    return [
+        f"logs/2026/{month:02}/{day:02}/{hour:02}/host-{host}/part-{part:05}.json.gz"
+        for month in range(1, 13)
+        for day in range(1, 29)
+        for hour in range(0, 24, 4)
+        for host in range(2)
+        for part in range(5)
+    ]
+
+
+def _skewed() -> list[str]:
+    """One tenant of twenty holds seven tenths of the keys."""
+    return [
+        f"tenant-{tenant:02}/{sha256(f'{tenant}.{number}'.encode()).hexdigest()[:16]}.parquet"
+        for tenant in range(20)
+        for number in range(14_000 if tenant == 7 else 316)
+    ]
+
+
+@pytest.mark.parametrize("key_space", [_flat, _deep, _skewed])
+def test_as_many_requests_are_in_flight_as_allowed_and_few_are_wasted(
+    key_space: Callable[[], list[str]],
+) -> None:
+    keys = key_space()
+    lister, shard = Distant(keys), cut_out("", [])
+    told = scan(lister, shard)
+    check(told, shard, keys)
+    assert 12 <= lister.most_in_flight <= 16
+    assert len(lister.requests) <= 1.6 * len(keys) / PAGE_SIZE
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, PAGE_SIZE])
+def test_what_fits_into_a_page_costs_one_request(count: int) -> None:
+    keys = [f"a/{number}" for number in range(count)]
+    lister, shard = Distant(keys), cut_out("", [])
+    told = scan(lister, shard)
+    check(told, shard, keys)
+    assert len(lister.requests) == 1

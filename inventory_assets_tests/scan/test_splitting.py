@@ -1,0 +1,324 @@
+import random
+import unicodedata
+from collections.abc import Iterable
+from hashlib import sha256
+from itertools import pairwise, product
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.s3 import Tally
+from inventory_assets.scan.ranges import MAX_KEY_BYTES, ceiling, ceiling_of
+from inventory_assets.scan.splitting import Splitter, characters, evenly, level_of, middle
+from inventory_assets_tests.model_s3 import ModelS3
+
+HEX = "0123456789abcdef"
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+REQUESTS_A_CALL = 9
+any_key = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+alphabets = st.sets(st.characters(codec="utf-8"), min_size=2, max_size=20).map(
+    lambda letters: "".join(sorted(letters))
+)
+tiny = st.text("abcde", max_size=4)
+
+
+def common_start(one: str, other: str) -> str:
+    same = [left == right for left, right in zip(one, other, strict=False)]
+    return one[: [*same, False].index(False)]
+
+
+def check_between(place: str, after: str, until: str, alphabet: str) -> None:
+    assert after < place < until
+    assert len(place.encode()) <= MAX_KEY_BYTES
+    assert set(place[len(common_start(after, until)) :]) <= set(alphabet)
+
+
+# Halfway between two keys.
+
+
+@given(tiny, tiny, st.sampled_from(["bd", "ab", "de", "ace", "bcd"]))
+@example("", "a", "ab")
+@example("a", "aa", "ab")
+@example("abz", "c", "ac")
+@example("abe", "c", "ac")
+def test_a_middle_is_found_wherever_something_lies_between(
+    one: str, other: str, alphabet: str
+) -> None:
+    assume(one != other)
+    after, until = sorted((one, other))
+    start = common_start(after, until)
+    candidates = (
+        start + "".join(rest) for size in range(1, 7) for rest in product(alphabet, repeat=size)
+    )
+    place = middle(after, until, alphabet)
+    assert (place is not None) == any(after < key < until for key in candidates)
+    if place is not None:
+        check_between(place, after, until, alphabet)
+
+
+@given(st.text(max_size=30) | any_key, any_key, alphabets)
+def test_a_middle_lies_strictly_between_any_two_bounds(one: str, other: str, alphabet: str) -> None:
+    assume(one != other)
+    after, until = sorted((one, other))
+    place = middle(after, until, alphabet)
+    if place is not None:
+        check_between(place, after, until, alphabet)
+
+
+@given(
+    st.text("ab/é漢🦄", max_size=8),
+    st.integers(1000, 1020),
+    st.text("abc", max_size=4),
+    st.text("abc", max_size=4),
+)
+def test_bounds_that_share_a_long_prefix_have_a_middle_of_a_legal_length(
+    head: str, size: int, one: str, other: str
+) -> None:
+    assume(one != other)
+    shared = head + "x" * (size - len(head.encode()))
+    after, until = sorted((shared + one, shared + other))
+    place = middle(after, until, "abc")
+    if place is not None:
+        check_between(place, after, until, "abc")
+
+
+def test_the_last_bytes_of_a_key_are_used_and_none_beyond_them() -> None:
+    shared = "x" * 1020
+    assert middle(shared + "a", shared + "c", "abc") == shared + "b"
+    assert middle(shared + "aaab", shared + "b", "abc") == shared + "abbc"
+    assert middle(shared + "aaaa", shared + "aaab", "abc") is None
+    assert middle("x" * 1023 + "a", "x" * 1023 + "b", "abc") is None
+    assert middle("x" * 1022 + "a", "x" * 1022 + "b", "aé漢") is None  # "aé" is a byte too long
+
+
+@given(st.text("ab/é\U0010ffff", max_size=6), st.data())
+def test_there_is_a_middle_between_a_key_and_the_ceiling_above_it(
+    prefix: str, data: st.DataObject
+) -> None:
+    after = prefix + data.draw(st.text(HEX, min_size=1, max_size=8))
+    until = ceiling(prefix)
+    place = middle(after, until, HEX)
+    assert place is not None
+    check_between(place, after, until, HEX)
+
+
+@pytest.mark.parametrize(
+    ("after", "until", "alphabet", "place"),
+    [
+        ("", ceiling(""), HEX, "8"),
+        ("data/", ceiling("data/"), HEX, "data/8"),
+        ("data/7ff", "data/8", HEX, "data/7ff8"),
+        ("3", "5", HEX, "4"),
+        ("6fff", "9", HEX, "7f"),
+        ("data/0", "data/8", "0123456789", "data/4"),
+        ("a", "ab", LETTERS, "aan"),
+        ("a", "b", "ab", "ab"),
+        ("/", "z", HEX, "8"),
+    ],
+)
+def test_names_are_halved_in_the_characters_that_they_use(
+    after: str, until: str, alphabet: str, place: str
+) -> None:
+    assert middle(after, until, alphabet) == place
+
+
+# The characters that keys use.
+
+
+@given(st.lists(st.text(st.characters(), max_size=6), max_size=20), st.text("ab", max_size=2))
+def test_characters_are_safe_in_a_request_and_ascend(keys: list[str], start: str) -> None:
+    found = characters(keys, start)
+    assert len(found) >= 2
+    assert all(left < right for left, right in pairwise(found))
+    for letter in found:
+        assert letter.isprintable()
+        assert letter != "%"
+        assert unicodedata.category(letter) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+        letter.encode()
+
+
+@given(st.lists(st.text("abcé漢%\n\ud800\uffff", min_size=1, max_size=4), max_size=9))
+def test_characters_are_those_that_the_keys_were_seen_to_use(keys: list[str]) -> None:
+    used = sorted(set("".join(keys)) & set("abcé漢"))
+    expected = "".join(used) if len(used) > 1 else "0123456789" + LETTERS
+    assert characters(keys, "") == expected
+
+
+def test_characters_are_looked_for_after_the_start_only() -> None:
+    assert characters(["data/17", "data/92", "logs/xyz"], "data/") == "1279"
+    assert characters(["data/17", "logs/xyz"], "elsewhere/") == characters([], "")
+
+
+# Some of many places.
+
+
+@given(st.integers(0, 300), st.integers(0, 40))
+def test_places_are_chosen_evenly(held: int, count: int) -> None:
+    places = [f"{number:04}" for number in range(1, held + 1)]
+    chosen = evenly(places, count)
+    assert len(chosen) == min(count, held)
+    assert set(chosen) <= set(places)
+    assert all(left < right for left, right in pairwise(chosen))
+    gaps = [right - left for left, right in pairwise([0, *map(int, chosen), held + 1])]
+    assert max(gaps) - min(gaps) <= 1
+
+
+# The level that two bounds lie in.
+
+
+@given(st.text("ab/", max_size=8), st.text("ab/", max_size=8), st.text("ab/", max_size=3))
+def test_the_level_is_the_deepest_folder_that_holds_both_bounds(
+    one: str, other: str, prefix: str
+) -> None:
+    level = level_of(prefix + one, prefix + other, prefix)
+    common = common_start(prefix + one, prefix + other)
+    folders = [common[:end] for end in range(len(common) + 1) if common[:end].endswith("/")]
+    assert level == max([prefix, *folders], key=len)
+
+
+def test_the_level_of_a_bound_that_ends_with_a_folder_is_that_folder() -> None:
+    assert level_of("a/b/c", ceiling("a/b/"), "") == "a/b/"
+    assert level_of("a/b", ceiling("a/b/"), "") == "a/"
+    assert level_of("", ceiling(""), "") == ""
+
+
+# Where to split, as a bucket answers.
+
+
+def places_of(
+    keys: Iterable[str], after: str, until: str, wanted: int = 3, prefix: str = ""
+) -> tuple[list[str], ModelS3]:
+    """Where a splitter that has seen some of the keys splits."""
+    held = sorted(keys)
+    lister = ModelS3(held, page_size=1000)
+    splitter = Splitter(lister)
+    for key in random.Random(0).sample(held, min(len(held), 40)):  # noqa: S311
+        splitter.saw(key)
+    tally = Tally()
+    places = splitter.places(prefix, after, until, wanted, tally)
+    assert tally.requests == len(lister.requests) <= REQUESTS_A_CALL
+    return places, lister
+
+
+def check_places(places: list[str], after: str, until: str, wanted: int) -> None:
+    assert len(places) <= wanted
+    assert all(left < right for left, right in pairwise([after, *places, until]))
+    assert all(len(place.encode()) <= MAX_KEY_BYTES for place in places)
+
+
+@given(
+    st.sets(st.text("ab/", min_size=1, max_size=6), max_size=40) | st.sets(any_key, max_size=20),
+    st.text("ab/", max_size=5) | any_key,
+    st.text("ab/", max_size=5) | any_key | st.just(ceiling("")) | st.just(ceiling("a/")),
+    st.integers(1, 8),
+)
+def test_places_lie_between_the_bounds_and_ascend(
+    keys: set[str], one: str, other: str, wanted: int
+) -> None:
+    assume(one != other)
+    after, until = sorted((one, other))
+    places, lister = places_of(keys, after, until, wanted)
+    check_places(places, after, until, wanted)
+    assert len(lister.requests) == len(set(lister.requests)), "the same was asked twice"
+
+
+@given(
+    st.sets(st.text("ab/", max_size=5), max_size=40),
+    st.sampled_from(["a", "a/", "b//", "x/a"]),
+    st.integers(1, 8),
+    st.data(),
+)
+def test_places_stay_inside_a_prefix(
+    names: set[str], prefix: str, wanted: int, data: st.DataObject
+) -> None:
+    keys = sorted(prefix + name for name in names)
+    after = data.draw(st.sampled_from([prefix, *keys]))
+    until = ceiling(prefix)
+    places, lister = places_of(keys, after, until, wanted, prefix)
+    check_places(places, after, until, wanted)
+    assert all(place.startswith(prefix) for place in places)
+    assert all(request.prefix.startswith(prefix) for request in lister.requests)
+
+
+HASHED = sorted(sha256(str(number).encode()).hexdigest() for number in range(1500))
+
+
+@settings(max_examples=30)
+@given(
+    st.sampled_from(["", "data/", "a/very/long/way/down/é🦄/"]),
+    st.integers(0, 700),
+    st.integers(1200, 1499) | st.none(),
+)
+def test_hashed_names_are_halved(head: str, first: int, last: int | None) -> None:
+    keys = [head + name for name in HASHED]
+    after, until = keys[first], ceiling(head) if last is None else keys[last]
+    (place,), _ = places_of(keys, after, until)
+    left = sum(after < key <= place for key in keys)
+    right = sum(place < key <= until for key in keys)
+    assert 0.35 <= left / (left + right) <= 0.65
+
+
+def test_halves_of_hashed_names_are_halved_again() -> None:
+    after, until, held = "", ceiling(""), HASHED
+    while len(held) > 100:
+        (place,), _ = places_of(HASHED, after, until)
+        left = [key for key in held if key <= place]
+        assert 0.35 <= len(left) / len(held) <= 0.65
+        after, held = place, [key for key in held if key > place]
+
+
+TREE = [
+    f"logs/2026/{month:02}/{day:02}/host-{host}"
+    for month in range(1, 13)
+    for day in range(1, 29)
+    for host in range(3)
+]
+
+
+def test_a_tree_is_split_at_the_ends_of_its_folders() -> None:
+    places, lister = places_of(TREE, TREE[0], ceiling(""))
+    ends = [ceiling_of(place) for place in places]
+    assert ends == ["logs/2026/03/", "logs/2026/06/", "logs/2026/09/"]
+    assert [request.prefix for request in lister.requests] == ["", "logs/", "logs/2026/"]
+
+
+def test_a_range_within_a_folder_is_split_at_the_folders_below_it() -> None:
+    until = ceiling("logs/2026/05/")
+    places, _ = places_of(TREE, "logs/2026/05/07/host-1", until, wanted=2)
+    assert [ceiling_of(place) for place in places] == ["logs/2026/05/13/", "logs/2026/05/21/"]
+
+
+def test_the_only_folder_between_the_bounds_is_looked_into() -> None:
+    """What lies after the upper bound is nobody's business."""
+    keys = [f"{letter}/{number}/{name}" for letter in "abc" for number in range(9) for name in "xy"]
+    places, lister = places_of(keys, ceiling("a/"), ceiling("b/"))
+    assert [ceiling_of(place) for place in places] == ["b/1/", "b/3/", "b/6/"]
+    assert [request.prefix for request in lister.requests] == ["", "b/"]
+
+
+def test_a_chain_of_single_folders_is_followed_for_so_long_only() -> None:
+    keys = [f"{'d/' * 30}{name}" for name in HASHED[:100]]
+    places, lister = places_of(keys, keys[0], ceiling(""))
+    check_places(places, keys[0], ceiling(""), 3)
+    assert len(lister.requests) <= REQUESTS_A_CALL
+
+
+def test_a_level_known_to_be_flat_costs_no_request() -> None:
+    keys = [f"data/{name}" for name in HASHED]
+    lister = ModelS3(keys, page_size=1000)
+    splitter = Splitter(lister)
+    for key in keys[::100]:
+        splitter.saw(key)
+    assert splitter.places("data/", keys[100], ceiling("data/"), 5, Tally())
+    assert len(lister.requests) == 1
+    assert splitter.places("data/", keys[200], "data/8", 5, Tally())
+    assert splitter.places("data/", "data/8", ceiling("data/"), 5, Tally())
+    assert len(lister.requests) == 1
+
+
+def test_a_level_with_too_many_folders_is_halved_like_names() -> None:
+    keys = [f"{name}/object" for name in HASHED]
+    (place,), lister = places_of(keys, keys[0], ceiling(""))
+    assert 0.35 <= sum(key <= place for key in keys) / len(keys) <= 0.65
+    assert len(lister.requests) == 1
