@@ -191,6 +191,7 @@ class _Run:
         self._writer.end_row_group()
         if self.is_whole:
             self._writer.cut()
+        pa.default_memory_pool().release_unused()
 
     def cut(self) -> None:
         self.flush()

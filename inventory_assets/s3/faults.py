@@ -149,6 +149,11 @@ def _final_answer(code: str, status: int, message: str, connection: Connection) 
             f"{where}: the endpoint refuses the credentials; check the access key and its secret "
             f"({said})"
         )
+    if status == 407:
+        return RequestRejected(
+            f"{where}: the proxy refuses the request; check the user and password in HTTP_PROXY "
+            f"({said})"
+        )
     if code == "RequestTimeTooSkewed":
         return CredentialsRefused(
             f"{where}: this machine's clock differs too much from the endpoint's; set it ({said})"

@@ -8,22 +8,23 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
-from typing import NamedTuple
 from urllib.parse import quote
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 _NO_BODY = sha256(b"").hexdigest()
 
 
-class Credentials(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Credentials:
     """Who asks; the session token is that of temporary credentials."""
 
     access_key: str
-    secret_key: str
-    token: str | None
+    secret_key: str = field(repr=False)
+    token: str | None = field(repr=False)
 
 
 def encoded_query(parameters: Mapping[str, str]) -> str:

@@ -19,21 +19,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import urllib3
 from botocore.awsrequest import AWSPreparedRequest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+)
 from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.utils import get_environ_proxies
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ProtocolError, ProxyError
+from urllib3.util.ssltransport import SSLTransport
 
 from inventory_assets.s3 import connection as settings
 from inventory_assets.s3.connection import Boto, Connection, open_boto
-from inventory_assets.s3.errors import MalformedResponse, RequestRejected
+from inventory_assets.s3.errors import MalformedResponse, RequestRejected, TlsFailure
 from inventory_assets.s3.pages import MAX_RESPONSE_BYTES, ErrorDocument, decode_page
 from inventory_assets.s3.signing import ALGORITHM, Credentials, encoded_query, signed_headers
 
@@ -50,6 +57,21 @@ _TOLERATED_SKEW = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What a request stood on, and what other threads may have replaced since.
+
+    Attributes:
+        region: The region that it was sent to.
+        skew: What was added to this machine's time.
+        credentials: Who asked; None where requests are not signed.
+    """
+
+    region: str
+    skew: timedelta
+    credentials: Credentials | None
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """An answer, whole.
 
@@ -57,11 +79,13 @@ class Response:
         status: The HTTP status.
         headers: By their names, in any case.
         body: At most `MAX_RESPONSE_BYTES`.
+        sent: What it answers.
     """
 
     status: int
     headers: http.client.HTTPMessage
     body: bytearray
+    sent: Sent
 
 
 class Refusal(Exception):
@@ -73,6 +97,7 @@ class Refusal(Exception):
         message: S3's words.
         region: The region that S3 says the bucket is in, or None.
         date: The server's time, or None.
+        sent: What was refused.
     """
 
     def __init__(self, response: Response, document: ErrorDocument | None = None) -> None:
@@ -87,6 +112,7 @@ class Refusal(Exception):
             document.region if document else None
         )
         self.date = _date(response.headers.get("date"))
+        self.sent = response.sent
         super().__init__(f"{self.code}: {self.message}" if self.message else self.code)
 
 
@@ -98,8 +124,10 @@ class _Target:
         origin: Scheme and host.
         host: The Host header.
         path: The encoded path.
+        region: The region of the endpoint.
         scope: Region and service to sign for; None where requests are not signed.
-        headers: What every request carries besides its signature.
+        headers: What every request carries besides its signature, which covers it.
+        to_proxy: What only the proxy sees, so that no signature may cover it.
         pool: What urllib3 knows of the way: the proxy, TLS, options of the socket.
         absolute: Whether a proxy wants the whole URL as the request's target.
         tls: Whom to trust, where TLS is spoken.
@@ -108,8 +136,10 @@ class _Target:
     origin: str
     host: str
     path: str
+    region: str
     scope: tuple[str, str] | None
     headers: Mapping[str, str]
+    to_proxy: Mapping[str, str] = field(repr=False)
     pool: urllib3.HTTPConnectionPool
     absolute: bool
     tls: Mapping[str, str]
@@ -130,6 +160,7 @@ class Transport:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _idle: list[tuple[HTTPConnection, float]] = field(default_factory=list, init=False)
     _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet, init=False)
+    _sockets_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _aborted: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __post_init__(self) -> None:
@@ -148,13 +179,15 @@ class Transport:
             MalformedResponse: The answer is beyond `MAX_RESPONSE_BYTES`.
             RequestRejected: The bucket needs a signature that is not made here.
         """
+        credentials = None if self.connection.anonymous else self._credentials()
         target = self._target or self._learn(None)
+        sent = Sent(target.region, self._skew, credentials)
         query = encoded_query(parameters)
         headers = {**target.headers, "host": target.host}
-        if target.scope:
-            now = datetime.now(UTC) + self._skew
+        if target.scope and credentials:
+            now = datetime.now(UTC) + sent.skew
             headers = signed_headers(
-                self._credentials(), *target.scope, now, target.host, target.path, query, headers
+                credentials, *target.scope, now, target.host, target.path, query, headers
             )
         url = f"{target.path}?{query}"
         connection = self._connected(target)
@@ -166,7 +199,7 @@ class Transport:
                 skip_host=True,
                 skip_accept_encoding=True,
             )
-            for name, value in (*headers.items(), *_ALWAYS.items()):
+            for name, value in (*headers.items(), *target.to_proxy.items(), *_ALWAYS.items()):
                 connection.putheader(name, value)
             connection.endheaders()
             # urllib3's own would wrap the answer, at a cost, for what a page does not need.
@@ -174,7 +207,7 @@ class Transport:
             _read(answer, body)
             answer.close()
             is_reusable = not answer.will_close
-            return Response(answer.status, answer.headers, body)
+            return Response(answer.status, answer.headers, body, sent)
         finally:
             if is_reusable:
                 self._idle.append((connection, time.monotonic()))
@@ -185,30 +218,27 @@ class Transport:
         """Learn from a refusal what the next request must do otherwise.
 
         Returns:
-            Whether there is something: another region, the server's clock, renewed credentials.
+            Whether there is something: another region, the server's clock, renewed credentials;
+            learnt now, or by another thread since the request was sent.
         """
+        sent = refusal.sent
         if refusal.code == _SKEWED and refusal.date:
-            skew = refusal.date - datetime.now(UTC)
-            learnt = abs(skew - self._skew) > _TOLERATED_SKEW
-            self._skew = skew
-            return learnt
-        if refusal.code in _NEEDS_RENEWAL and self._target and self._target.scope:
-            before = self._credentials()
-            self._boto = open_boto(self.connection)
-            after = self._credentials()
-            return (before.access_key, before.token) != (after.access_key, after.token)
-        scope = self._target.scope if self._target else None
-        if refusal.status in (301, 307, 400, 403) and refusal.region and scope:
-            if refusal.region == scope[0]:
-                return False
-            self._learn(refusal.region)
-            return True
+            self._skew = refusal.date - datetime.now(UTC)
+            return abs(self._skew - sent.skew) > _TOLERATED_SKEW
+        # Trouble with learning is none of its own: the refusal tells more.
+        with suppress(BotoCoreError, ClientError):
+            if refusal.code in _NEEDS_RENEWAL and sent.credentials:
+                return self._renewed(sent.credentials) != sent.credentials
+            if refusal.status in (301, 307, 400, 403) and refusal.region:
+                return refusal.region != sent.region and bool(self._learn(refusal.region))
         return False
 
     def abort(self) -> None:
         """End the requests under way with an error, at once; there can be no others after."""
         self._aborted.set()
-        for each in list(self._sockets):
+        with self._sockets_lock:
+            sockets = list(self._sockets)
+        for each in sockets:
             # Of the plain socket: TLS would first say goodbye to a peer that may not listen.
             with suppress(OSError):
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
@@ -252,18 +282,36 @@ class Transport:
                 raise ProxyError("no way through the proxy", error) from error
             raise
         connection.sock.settimeout(settings.READ_TIMEOUT_SECONDS)
-        self._sockets.add(connection.sock)
+        self._remember(connection.sock)
         if self._aborted.is_set():
             connection.close()
             raise ConnectionAbortedError("the listing was told to stop")
         opened: HTTPConnection = connection
         return opened
 
+    def _remember(self, opened: Any) -> None:
+        """Have `abort` find a socket; of TLS in TLS, that below both."""
+        with self._sockets_lock:
+            self._sockets.add(opened.socket if isinstance(opened, SSLTransport) else opened)
+
+    def _renewed(self, refused: Credentials) -> Credentials:
+        """The credentials that a new look finds, unless another thread has renewed them."""
+        with self._lock:
+            if self._credentials() == refused:
+                self._boto.client.close()
+                self._boto = open_boto(self.connection)
+            return self._credentials()
+
     def _credentials(self) -> Credentials:
         credentials = self._boto.session.get_credentials()
         if credentials is None:
             raise NoCredentialsError
-        frozen = credentials.get_frozen_credentials()
+        try:
+            frozen = credentials.get_frozen_credentials()
+        except RuntimeError as error:  # botocore's word for credentials that were renewed in vain
+            raise CredentialRetrievalError(
+                provider=credentials.method, error_msg=str(error)
+            ) from error
         if not frozen.access_key or not frozen.secret_key:
             raise NoCredentialsError
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
@@ -272,7 +320,7 @@ class Transport:
         """Have botocore prepare a request, and keep what is the same for all."""
         with self._lock:
             known = self._target
-            if known and (region is None or known.scope is None or known.scope[0] == region):
+            if known and region in (None, known.region):
                 return known  # another thread was first
             if region:
                 self._boto.client.close()
@@ -311,36 +359,47 @@ class Transport:
         default = {"http": 80, "https": 443}.get(url.scheme)
         named = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
         kept = ("x-amz-request-payer",)
-        fixed = {name: headers[name] for name in kept if name in headers}
         proxies = ProxyConfiguration(proxies=get_environ_proxies(prepared.url))
         proxy_url = proxies.proxy_url_for(prepared.url)
         absolute = proxy_url is not None and url.scheme == "http"
-        if absolute:
-            fixed |= proxies.proxy_headers_for(proxy_url)
+        try:
+            to_proxy = proxies.proxy_headers_for(proxy_url)
+        except UnicodeError:
+            raise RequestRejected(
+                f"{self.connection.where}: the proxy's user or password is not ASCII, which a "
+                "request cannot say; change it"
+            ) from None
         return _Target(
             origin=f"{url.scheme}://{url.netloc}",
             host=named if url.port in (None, default) else f"{named}:{url.port}",
             path=url.path or "/",
+            region=scope[0] if scope else self._boto.client.meta.region_name,
             scope=scope,
-            headers=fixed,
-            pool=_pool(prepared.url, proxy_url, proxies),
+            headers={name: headers[name] for name in kept if name in headers},
+            to_proxy=to_proxy if absolute else {},
+            pool=_pool(prepared.url, proxy_url, to_proxy),
             absolute=absolute,
             tls=self._tls() if "https:" in (prepared.url[:6], (proxy_url or "")[:6]) else {},
         )
 
     def _tls(self) -> dict[str, str]:
         named = self._boto.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE")
+        if named and not Path(named).exists():
+            raise TlsFailure(
+                f"{self.connection.where}: there is no certificate authority at {named}, which "
+                "AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or ca_bundle names"
+            )
         return {"cert_reqs": "CERT_REQUIRED", "ca_certs": named or str(get_cert_path(True))}
 
 
 def _pool(
-    url: str, proxy_url: str | None, proxies: ProxyConfiguration
+    url: str, proxy_url: str | None, to_proxy: Mapping[str, str]
 ) -> urllib3.HTTPConnectionPool:
     options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     manager = (
         urllib3.ProxyManager(
             proxy_url,
-            proxy_headers=proxies.proxy_headers_for(proxy_url),
+            proxy_headers=to_proxy,
             socket_options=options,
         )
         if proxy_url

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from inventory_assets.inventory import fingerprint as fingerprint_module
 from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.records import RECORD_SCHEMA
 
@@ -129,3 +132,132 @@ def test_a_digest_is_32_hexadecimal_digits_and_may_be_asked_for_early() -> None:
 
 def test_the_digest_of_a_record_stays_the_same_from_release_to_release() -> None:
     assert digest(records([ROW])) == "f0ddb8da8d28cfbb32f05bdfeb8b71ca"
+
+
+# Ranges listed side by side.
+
+NEVER = 2**40
+"""A chunk size that no chunk of a test reaches."""
+
+divisions = st.lists(st.lists(st.lists(st.fixed_dictionaries(fields), max_size=4), max_size=3))
+"""The batches of some consecutive stretches of records."""
+
+
+@contextmanager
+def chunks(records: int, at_most: int = NEVER) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint_module, "CHUNK_RECORDS", records)
+        patch.setattr(fingerprint_module, "MAX_CHUNK_RECORDS", at_most)
+        yield
+
+
+def of_stretch(batches: list[list[Row]]) -> Fingerprint:
+    fingerprint = Fingerprint()
+    for batch in batches:
+        fingerprint.update(records(batch))
+    return fingerprint
+
+
+def joined(parts: list[Fingerprint]) -> str:
+    """The digest of fingerprints joined from left to right."""
+    whole = Fingerprint()
+    for part in parts:
+        whole.join(part)
+    return whole.hexdigest()
+
+
+def joined_anyhow(parts: list[Fingerprint], data: st.DataObject) -> str:
+    """The digest of fingerprints of which neighbours are joined in any order."""
+    parts = [Fingerprint(), *parts]
+    while len(parts) > 1:
+        at = data.draw(st.integers(0, len(parts) - 2))
+        parts[at].join(parts.pop(at + 1))
+    return parts[0].hexdigest()
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 1024, NEVER])
+@given(stretches=divisions, data=st.data())
+def test_where_ranges_met_leaves_no_trace(
+    size: int, stretches: list[list[list[Row]]], data: st.DataObject
+) -> None:
+    rows = [row for batches in stretches for batch in batches for row in batch]
+    with chunks(size):
+        whole = digest(records(rows))
+        assert joined([of_stretch(batches) for batches in stretches]) == whole
+        assert joined_anyhow([of_stretch(batches) for batches in stretches], data) == whole
+
+
+@given(rows_strategy, st.integers(0, 8), st.integers(0, 8))
+def test_records_may_follow_what_was_joined(rows: list[Row], one: int, other: int) -> None:
+    first, second = sorted((one, other))
+    with chunks(2):
+        fingerprint = of_stretch([rows[:first]])
+        fingerprint.join(of_stretch([rows[first:second]]))
+        fingerprint.update(records(rows[second:]))
+        assert fingerprint.hexdigest() == digest(records(rows))
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+@given(one=rows_strategy, other=rows_strategy)
+def test_equal_digests_mean_equal_records_whatever_the_chunks(
+    size: int, one: list[Row], other: list[Row]
+) -> None:
+    with chunks(size):
+        assert (digest(records(one)) == digest(records(other))) == (one == other)
+
+
+@given(rows_strategy, st.permutations(range(8)), st.integers(0, 8))
+def test_the_order_of_ranges_and_records_counts(
+    rows: list[Row], order: list[int], cut: int
+) -> None:
+    shuffled = [rows[index] for index in order if index < len(rows)]
+    swapped = [*rows[cut:], *rows[:cut]]
+    with chunks(2):
+        assert (digest(records(rows)) == digest(records(shuffled))) == (rows == shuffled)
+        parts = [of_stretch([rows[cut:]]), of_stretch([rows[:cut]])]
+        assert (joined(parts) == digest(records(rows))) == (rows == swapped)
+
+
+@pytest.mark.parametrize("name", ["size", "e_tag", "storage_class", "is_multipart_uploaded"])
+def test_null_differs_from_empty_whatever_the_chunks(name: str) -> None:
+    empty = {"size": 0, "is_multipart_uploaded": False}.get(name, "")
+    neighbours = [{**ROW, "key": str(number)} for number in range(9)]
+    with chunks(2):
+        without = [*neighbours, {**ROW, name: None}, *neighbours]
+        with_empty = [*neighbours, {**ROW, name: empty}, *neighbours]
+        assert digest(records(without)) != digest(records(with_empty))
+
+
+def numbered(start: int, stop: int) -> list[Row]:
+    return [{**ROW, "key": f"{number:06}"} for number in range(start, stop)]
+
+
+def test_chunks_are_of_about_the_size_asked_for_and_end_where_they_did() -> None:
+    """Records put in front change the chunks around them only."""
+    with chunks(8):
+        whole, more = of_stretch([numbered(0, 4000)]), of_stretch([numbered(-40, 4000)])
+    found = len(whole.digests) // 16
+    assert 350 <= found <= 650
+    assert more.digests.endswith(whole.digests[16:])
+
+
+@given(divisions, divisions, st.integers(1, 5), st.data())
+def test_chunks_that_never_end_are_cut_and_equal_cuts_are_equal(
+    one: list[list[list[Row]]], other: list[list[list[Row]]], at_most: int, data: st.DataObject
+) -> None:
+    with chunks(NEVER, at_most):
+        left = joined([of_stretch(batches) for batches in one])
+        assert left == joined_anyhow([of_stretch(batches) for batches in one], data)
+        rows, others = (
+            [row for batches in stretches for batch in batches for row in batch]
+            for stretches in (one, other)
+        )
+        if rows != others:
+            assert left != joined([of_stretch(batches) for batches in other])
+
+
+def test_chunks_that_never_end_hold_no_more_than_so_many_records() -> None:
+    with chunks(NEVER, 10):
+        fingerprint = of_stretch([numbered(at, at + 3) for at in range(0, 300, 3)])
+    assert fingerprint.head.rows + fingerprint.tail.rows <= 2 * 12
+    assert fingerprint.rows == 300

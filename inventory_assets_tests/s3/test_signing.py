@@ -18,7 +18,22 @@ from inventory_assets.s3.signing import Credentials, encoded_query, signed_heade
 KEY = Credentials("AKIATHEKEY", "s" * 40, None)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOSTILE = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(
-    ["", " ", "+", "%", "%2B", "a b", "a  b", "=&", "~-_.", "/", "\0", "\x7f\x80", "é", "\U0010ffff"]
+    [
+        "",
+        " ",
+        "+",
+        "%",
+        "%2B",
+        "a b",
+        "a  b",
+        "=&",
+        "~-_.",
+        "/",
+        "\0",
+        "\x7f\x80",
+        "é",
+        "\U0010ffff",
+    ]
 )
 PLAIN = st.text("abcXYZ019-", min_size=1, max_size=16)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -43,11 +58,13 @@ ports = st.sampled_from(["", ":80", ":443", ":9000"])
 names = st.sampled_from(
     ["ours.s3.eu-west-1.amazonaws.com", "127.0.0.1", "localhost", "ours.UPPER.example", "[::1]"]
 )
-paths = st.just("/") | st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8).map(
-    lambda name: "/" + quote(name, safe="/~")
-)
+paths = st.just("/") | st.text(
+    st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8
+).map(lambda name: "/" + quote(name, safe="/~"))
 extra = st.sampled_from([{}, {"x-amz-request-payer": "requester"}])
-times = st.datetimes(datetime(2000, 1, 1), datetime(2099, 1, 1)).map(lambda t: t.replace(tzinfo=UTC))
+times = st.datetimes(datetime(2000, 1, 1), datetime(2099, 1, 1)).map(
+    lambda t: t.replace(tzinfo=UTC)
+)
 
 
 def as_botocore_signs(
@@ -111,7 +128,7 @@ def test_a_request_is_signed_exactly_as_botocore_signs_it(
         assert signed.get(header) == expected.headers.get(header)
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(st.dictionaries(HOSTILE, HOSTILE, max_size=6))
 def test_a_query_is_its_own_canonical_form(parameters: Mapping[str, str]) -> None:
     signer = S3SigV4Auth(BotoCredentials("key", "secret"), "s3", "us-east-1")

@@ -1,0 +1,1163 @@
+"""The way to the bucket: its address, proxies, trust, clocks, regions, credentials and bodies."""
+
+import datetime as dt
+import os
+import select
+import socket
+import socketserver
+import ssl
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from email.utils import format_datetime
+from functools import cache
+from http.server import ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pytest
+from botocore.loaders import JSONFileLoader
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from urllib3.connection import HTTPConnection
+
+from inventory_assets.s3 import (
+    BucketLister,
+    Cancelled,
+    Connection,
+    Fault,
+    Page,
+    PageRequest,
+    RetryPolicy,
+    S3Error,
+    Tally,
+    transport,
+)
+from inventory_assets.s3.errors import (
+    CredentialsMissing,
+    CredentialsRefused,
+    MalformedResponse,
+    RequestRejected,
+    RetriesExhausted,
+    TlsFailure,
+)
+from inventory_assets.s3.transport import Refusal, Transport
+from inventory_assets_tests.listings import Listed, render
+from inventory_assets_tests.scripted_server import Answer, ScriptedServer, Seen, error_document
+
+BODY = render([Listed("k")])
+GOOD = Answer(200, BODY)
+QUICK = RetryPolicy(attempts=3, base_seconds=0, cap_seconds=0)
+PASSWORD = "pass%2Fword"
+BASIC = "Basic " + b64encode(b"user:pass/word").decode()
+
+pytestmark = pytest.mark.usefixtures("no_aws_environment")
+
+
+def to(url: str | None, **changes: object) -> Connection:
+    fields: dict[str, object] = {
+        "bucket": "ours",
+        "endpoint_url": url,
+        "access_key": "AKIATHEKEY",
+        "secret_key": "s" * 40,
+        "addressing_style": "path",
+    }
+    return Connection(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def list_once(where: Connection, tally: Tally | None = None) -> Page:
+    lister = BucketLister(where, QUICK)
+    try:
+        return lister.page(PageRequest(), tally or Tally())
+    finally:
+        lister.close()
+
+
+def error_of(where: Connection, tally: Tally | None = None) -> S3Error:
+    with pytest.raises(S3Error) as caught:
+        list_once(where, tally)
+    return caught.value
+
+
+def key_of(seen: Seen) -> str:
+    return seen.headers["authorization"].partition("Credential=")[2].partition("/")[0]
+
+
+def scope_of(seen: Seen) -> tuple[str, str]:
+    _, _, region, service, _ = seen.headers["authorization"].partition(",")[0].split("/")
+    return region, service
+
+
+def signed_names(seen: Seen) -> str:
+    return seen.headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models_read_once() -> Iterator[None]:
+    """botocore's models are read once, and not for every test."""
+    with pytest.MonkeyPatch.context() as patch:
+        load = JSONFileLoader().load_file
+        read = cache(load)
+        patch.setattr(JSONFileLoader, "load_file", lambda _self, path: read(path))
+        yield
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer([GOOD]) as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[HTTPConnection]:
+    """The connections opened, in their order."""
+    found: list[HTTPConnection] = []
+    connect = Transport._connect
+
+    def counted(self: Transport, target: transport._Target) -> HTTPConnection:
+        found.append(connect(self, target))
+        return found[-1]
+
+    monkeypatch.setattr(Transport, "_connect", counted)
+    return found
+
+
+# Where requests go
+
+
+ADDRESSES = [
+    ({}, {}, "ours.s3.eu-west-1.amazonaws.com", "/", ("eu-west-1", "s3")),
+    (
+        {"addressing_style": "path"},
+        {},
+        "s3.eu-west-1.amazonaws.com",
+        "/ours",
+        ("eu-west-1", "s3"),
+    ),
+    (
+        {},
+        {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+        "ours.s3.dualstack.eu-west-1.amazonaws.com",
+        "/",
+        ("eu-west-1", "s3"),
+    ),
+    (
+        {"region": "us-west-2"},
+        {"AWS_USE_FIPS_ENDPOINT": "true"},
+        "ours.s3-fips.us-west-2.amazonaws.com",
+        "/",
+        ("us-west-2", "s3"),
+    ),
+    (
+        {"bucket": "arn:aws:s3:us-west-2:123456789012:accesspoint/mine"},
+        {},
+        "mine-123456789012.s3-accesspoint.us-west-2.amazonaws.com",
+        "/",
+        ("us-west-2", "s3"),
+    ),
+    (
+        {
+            "bucket": "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-01234567890123456"
+            "/accesspoint/mine"
+        },
+        {},
+        "mine-123456789012.op-01234567890123456.s3-outposts.us-west-2.amazonaws.com",
+        "/",
+        ("us-west-2", "s3-outposts"),
+    ),
+    (
+        {"endpoint_url": "http://127.0.0.1:80", "addressing_style": "path"},
+        {},
+        "127.0.0.1",
+        "/ours",
+        ("eu-west-1", "s3"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "environment", "host", "path", "scope"), ADDRESSES)
+def test_requests_go_where_botocore_would_send_them(
+    changes: dict[str, object],
+    environment: dict[str, str],
+    host: str,
+    path: str,
+    scope: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    fields = {"region": "eu-west-1", "addressing_style": "auto", **changes}
+    target = Transport(to(None, **fields))._learn(None)
+    assert (target.host, target.path, target.scope) == (host, path, scope)
+
+
+def test_path_style_puts_the_bucket_into_the_path(server: ScriptedServer) -> None:
+    list_once(to(server.url))
+    assert server.seen[0].path.startswith("/ours?")
+    assert server.seen[0].headers["host"] == server.url.removeprefix("http://")
+
+
+def test_an_endpoint_that_is_an_ipv6_address_is_reached_and_named_in_brackets() -> None:
+    class Server6(ThreadingHTTPServer):
+        address_family = socket.AF_INET6
+
+    try:
+        probe = Server6(("::1", 0), socketserver.BaseRequestHandler)  # type: ignore[arg-type]
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    probe.server_close()
+    with OneAnswer(socket.AF_INET6, "::1", _http(BODY)) as (port, heads):
+        list_once(to(f"http://[::1]:{port}"))
+    assert f"host: [::1]:{port}" in heads[0].decode().lower()
+
+
+def test_a_bucket_that_botocore_signs_otherwise_is_refused(server: ScriptedServer) -> None:
+    lister = BucketLister(to(server.url), QUICK)
+    events = lister._transport._boto.client.meta.events
+    events.register_first("choose-signer.s3.ListObjectsV2", lambda **_: "s3")
+    with pytest.raises(RequestRejected, match="only AWS4-HMAC-SHA256 is supported") as caught:
+        lister.page(PageRequest(), Tally())
+    assert "signs its requests with AWS;" in str(caught.value)
+    assert "AKIATHEKEY" not in str(caught.value)
+    assert not server.seen
+
+
+def test_a_signature_version_in_the_configuration_changes_nothing_as_botocore_prefers_its_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: ScriptedServer
+) -> None:
+    config = tmp_path / "config"
+    config.write_text("[default]\ns3 =\n    signature_version = s3\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    list_once(to(server.url))
+    assert server.seen[0].headers["authorization"].startswith("AWS4-HMAC-SHA256 ")
+
+
+def test_a_multi_region_access_point_is_refused() -> None:
+    arn = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"
+    assert isinstance(error_of(to(None, bucket=arn, addressing_style="auto")), RequestRejected)
+
+
+# Small servers of the tests' own
+
+
+def _http(body: bytes, headers: str = "") -> bytes:
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body
+
+
+def _head(stream: socket.socket) -> bytes:
+    head = b""
+    while not head.endswith(b"\r\n\r\n") and (byte := stream.recv(1)):
+        head += byte
+    return head
+
+
+class OneAnswer:
+    """A server that gives every connection one answer, and closes it."""
+
+    def __init__(self, family: int, host: str, answer: bytes) -> None:
+        heads: list[bytes] = []
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                heads.append(_head(self.request))
+                self.request.sendall(answer)
+
+        class Server(_QuietServer):
+            address_family = family
+
+        self._server = Server((host, 0), Handler)
+        self._entered = self._server.server_address[1], heads
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def __enter__(self) -> tuple[int, list[bytes]]:
+        self._thread.start()
+        return self._entered
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _QuietServer(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A connection that the client closed early is what the test wanted."""
+
+
+class ConnectProxy:
+    """An HTTP proxy that does nothing but tunnel, to ports of this machine whatever their host.
+
+    Attributes:
+        url: Where it listens.
+        heads: What it was asked, as it arrived.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None, refusal: bytes | None = None) -> None:
+        self.heads: list[str] = []
+        proxy = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                client = tls.wrap_socket(self.request, server_side=True) if tls else self.request
+                head = _head(client).decode()
+                proxy.heads.append(head)
+                if refusal:
+                    client.sendall(refusal)
+                    return
+                port = int(head.split()[1].rpartition(":")[2])
+                with socket.create_connection(("127.0.0.1", port)) as onward:
+                    client.sendall(b"HTTP/1.1 200 go on\r\n\r\n")
+                    _relay(client, onward)
+
+        self._server = _QuietServer(("127.0.0.1", 0), Handler)
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://user:{PASSWORD}@localhost:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _relay(client: socket.socket, onward: socket.socket) -> None:
+    while True:
+        waiting = isinstance(client, ssl.SSLSocket) and client.pending()
+        ready = [client] if waiting else select.select([client, onward], [], [])[0]
+        for source in ready:
+            data = source.recv(65_536)
+            if not data:
+                return
+            (onward if source is client else client).sendall(data)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate of this machine, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path_factory.mktemp("tls") / "server.pem"
+    pem.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return pem
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.fixture
+def tls_server(tls: ssl.SSLContext) -> Iterator[ScriptedServer]:
+    with ScriptedServer([GOOD], tls=tls) as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+
+
+# Proxies
+
+
+@pytest.fixture
+def proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No proxy is set, nor kept from being used."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def with_password(url: str) -> str:
+    return url.replace("://", f"://user:{PASSWORD}@")
+
+
+def test_a_proxy_is_asked_for_the_whole_url_and_told_its_password(
+    proxies: pytest.MonkeyPatch, server: ScriptedServer
+) -> None:
+    proxies.setenv("HTTP_PROXY", with_password(server.url))
+    list_once(to("http://s3.example.com:9000"))
+    assert server.seen[0].path.startswith("http://s3.example.com:9000/ours?")
+    assert server.seen[0].headers["host"] == "s3.example.com:9000"
+    assert server.seen[0].headers["proxy-authorization"] == BASIC
+
+
+def test_what_the_proxy_is_told_is_not_signed_as_the_endpoint_will_not_see_it(
+    proxies: pytest.MonkeyPatch, server: ScriptedServer
+) -> None:
+    proxies.setenv("HTTP_PROXY", with_password(server.url))
+    list_once(to("http://s3.example.com"))
+    assert signed_names(server.seen[0]) == "host;x-amz-content-sha256;x-amz-date"
+
+
+def test_virtual_host_style_puts_the_bucket_into_the_host(
+    proxies: pytest.MonkeyPatch, server: ScriptedServer
+) -> None:
+    proxies.setenv("HTTP_PROXY", server.url)
+    list_once(to("http://s3.example.com", addressing_style="virtual"))
+    assert server.seen[0].path.startswith("http://ours.s3.example.com/?")
+    assert server.seen[0].headers["host"] == "ours.s3.example.com"
+    assert "proxy-authorization" not in server.seen[0].headers
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_tls_goes_through_a_tunnel_whether_or_not_the_way_to_the_proxy_is_tls_too(
+    is_tls: bool, proxies: pytest.MonkeyPatch, tls: ssl.SSLContext, tls_server: ScriptedServer
+) -> None:
+    with ConnectProxy(tls if is_tls else None) as proxy:
+        proxies.setenv("HTTPS_PROXY", proxy.url)
+        url = tls_server.url.replace("127.0.0.1", "localhost")
+        list_once(to(url))
+    (head,) = proxy.heads
+    assert head.startswith(f"CONNECT {url.removeprefix('https://')} HTTP/1.")
+    assert f"proxy-authorization: {BASIC}".lower() in head.lower()
+    (seen,) = tls_server.seen
+    assert seen.path.startswith("/ours?")
+    assert "proxy-authorization" not in seen.headers
+    assert signed_names(seen) == "host;x-amz-content-sha256;x-amz-date"
+
+
+@pytest.mark.usefixtures("trusted")
+def test_plain_http_goes_through_a_proxy_that_speaks_tls(
+    proxies: pytest.MonkeyPatch, tls_server: ScriptedServer
+) -> None:
+    proxies.setenv("HTTP_PROXY", with_password(tls_server.url))
+    list_once(to("http://s3.example.com"))
+    assert tls_server.seen[0].path.startswith("http://s3.example.com/ours?")
+    assert tls_server.seen[0].headers["proxy-authorization"] == BASIC
+
+
+def test_no_proxy_is_honoured(proxies: pytest.MonkeyPatch, server: ScriptedServer) -> None:
+    proxies.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    proxies.setenv("NO_PROXY", "example.com,127.0.0.1")
+    list_once(to(server.url))
+    assert server.seen[0].path.startswith("/ours?")
+
+
+REFUSALS = {
+    407: b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+    403: b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_proxy_that_refuses_a_tunnel_is_told_plainly(
+    status: int, proxies: pytest.MonkeyPatch
+) -> None:
+    with ConnectProxy(refusal=REFUSALS[status]) as proxy:
+        proxies.setenv("HTTPS_PROXY", proxy.url)
+        error = error_of(to("https://s3.example.com"))
+    assert "proxy" in str(error)
+    assert str(status) in str(error)
+    assert PASSWORD not in str(error)
+    assert BASIC.split()[1] not in str(error)
+
+
+def test_a_proxy_that_wants_another_password_is_told_plainly(
+    proxies: pytest.MonkeyPatch, server: ScriptedServer
+) -> None:
+    server.script(Answer(407, b"<html>who are you?</html>"))
+    proxies.setenv("HTTP_PROXY", with_password(server.url))
+    error = error_of(to("http://s3.example.com"))
+    assert "407" in str(error)
+    assert "proxy" in str(error)
+    assert PASSWORD not in str(error)
+    assert len(server.seen) == 1
+
+
+def test_a_proxy_that_is_not_there_is_trouble_that_may_pass(proxies: pytest.MonkeyPatch) -> None:
+    with ScriptedServer([GOOD]) as gone:
+        closed = gone.url
+    proxies.setenv("HTTP_PROXY", with_password(closed))
+    tally = Tally()
+    error = error_of(to("http://s3.example.com"), tally)
+    assert isinstance(error, RetriesExhausted)
+    assert tally.faults == {Fault.REFUSED: QUICK.attempts}
+    assert PASSWORD not in f"{error} {error!r}"
+
+
+def test_a_certificate_that_is_not_trusted_behind_a_proxy_is_not_trouble_that_may_pass(
+    proxies: pytest.MonkeyPatch, tls_server: ScriptedServer
+) -> None:
+    with ConnectProxy() as proxy:
+        proxies.setenv("HTTPS_PROXY", proxy.url)
+        error = error_of(to(tls_server.url))
+    assert isinstance(error, TlsFailure)
+    assert not tls_server.seen
+
+
+def test_a_proxy_s_password_that_cannot_be_said_in_a_header_is_refused_and_not_shown(
+    proxies: pytest.MonkeyPatch,
+) -> None:
+    proxies.setenv("HTTP_PROXY", "http://user:g%C3%A9heim@127.0.0.1:1")
+    error = error_of(to("http://s3.example.com"))
+    assert isinstance(error, RequestRejected)
+    assert "heim" not in f"{error} {error!r}"
+
+
+def test_secrets_do_not_show_in_a_transport(
+    proxies: pytest.MonkeyPatch, server: ScriptedServer
+) -> None:
+    proxies.setenv("HTTP_PROXY", with_password(server.url))
+    proxies.setenv("AWS_ACCESS_KEY_ID", "AKIATHEKEY")
+    proxies.setenv("AWS_SECRET_ACCESS_KEY", "the-secret")
+    proxies.setenv("AWS_SESSION_TOKEN", "the-token")
+    way = Transport(to("http://s3.example.com", access_key=None, secret_key=None))
+    response = way.get({"list-type": "2"}, bytearray())
+    shown = f"{way!r} {way} {way._target!r} {response!r} {Refusal(response)!r}"
+    for secret in (PASSWORD, "pass/word", BASIC.split()[1], "the-secret", "the-token"):
+        assert secret not in shown
+
+
+# Trust
+
+
+@pytest.mark.parametrize("setting", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "ca_bundle"])
+def test_a_private_authority_is_trusted_wherever_it_is_named(
+    setting: str,
+    certificate: Path,
+    tls_server: ScriptedServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if setting == "ca_bundle":
+        config = tmp_path / "config"
+        config.write_text(f"[default]\nca_bundle = {certificate}\n")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    else:
+        monkeypatch.setenv(setting, str(certificate))
+    assert list_once(to(tls_server.url)).objects.num_rows == 1
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_certificate_of_another_host_is_not_trusted(
+    proxies: pytest.MonkeyPatch, tls_server: ScriptedServer
+) -> None:
+    port = tls_server.url.rpartition(":")[2]
+    with ConnectProxy() as proxy:
+        proxies.setenv("HTTPS_PROXY", proxy.url)
+        error = error_of(to(f"https://s3.example.com:{port}"))
+    assert isinstance(error, TlsFailure)
+    assert not tls_server.seen
+
+
+def test_a_bundle_that_does_not_exist_is_told_plainly(
+    tls_server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "missing.pem"))
+    error = error_of(to(tls_server.url))
+    assert not isinstance(error, RetriesExhausted)
+    assert "AWS_CA_BUNDLE" in str(error)
+
+
+# The server's clock
+
+
+def skewed(by: dt.timedelta) -> Answer:
+    date = format_datetime(dt.datetime.now(dt.UTC) + by, usegmt=True)
+    return Answer(403, error_document("RequestTimeTooSkewed"), {"Date": date})
+
+
+@pytest.mark.parametrize("hours", [-1, 1, 24 * 400])
+def test_a_request_refused_for_its_time_is_signed_again_with_the_server_s(
+    hours: int, server: ScriptedServer
+) -> None:
+    server.script(skewed(dt.timedelta(hours=hours)), GOOD)
+    tally = Tally()
+    list_once(to(server.url), tally)
+    first, second = (
+        dt.datetime.strptime(seen.headers["x-amz-date"], "%Y%m%dT%H%M%S%z") for seen in server.seen
+    )
+    assert abs(second - first - dt.timedelta(hours=hours)) < dt.timedelta(minutes=5)
+    assert not tally.faults
+
+
+def test_the_server_s_time_is_kept_for_later_requests(server: ScriptedServer) -> None:
+    server.script(skewed(dt.timedelta(hours=1)), GOOD)
+    lister = BucketLister(to(server.url), QUICK)
+    lister.page(PageRequest(), Tally())
+    lister.page(PageRequest(), Tally())
+    assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+def test_a_server_that_keeps_refusing_the_time_ends_the_listing_soon(
+    hours: int, server: ScriptedServer
+) -> None:
+    server.script(skewed(dt.timedelta(hours=hours)))
+    error = error_of(to(server.url))
+    assert isinstance(error, CredentialsRefused)
+    assert "clock" in str(error)
+    assert len(server.seen) <= 2
+
+
+@pytest.mark.parametrize("date", [{}, {"Date": "yesterday"}, {"Date": "Thu, 99 Foo 2026"}])
+def test_a_refused_time_without_a_better_one_ends_the_listing(
+    date: Mapping[str, str], server: ScriptedServer
+) -> None:
+    server.script(replace(skewed(dt.timedelta()), headers=date))
+    assert isinstance(error_of(to(server.url)), CredentialsRefused)
+    assert len(server.seen) == 1
+
+
+# The bucket's region
+
+
+def elsewhere(region: str) -> Answer:
+    return Answer(301, error_document("PermanentRedirect"), {"x-amz-bucket-region": region})
+
+
+def malformed_for(region: str) -> Answer:
+    body = error_document("AuthorizationHeaderMalformed").replace(
+        b"</Message>", f"</Message><Region>{region}</Region>".encode()
+    )
+    return Answer(400, body)
+
+
+@pytest.mark.parametrize("refusal", [elsewhere("eu-west-3"), malformed_for("eu-west-3")])
+def test_a_bucket_of_another_region_is_asked_again_in_its_own(
+    refusal: Answer, server: ScriptedServer
+) -> None:
+    server.script(refusal, GOOD)
+    tally = Tally()
+    lister = BucketLister(to(server.url), QUICK)
+    lister.page(PageRequest(), tally)
+    lister.page(PageRequest(), tally)
+    regions = [scope_of(seen)[0] for seen in server.seen]
+    assert regions == ["us-east-1", "eu-west-3", "eu-west-3"]
+    assert not tally.faults
+
+
+def test_regions_that_send_us_to_and_fro_end_the_listing_soon(server: ScriptedServer) -> None:
+    server.script(*[elsewhere("eu-west-3"), elsewhere("us-east-1")] * 20)
+    error = error_of(to(server.url))
+    assert isinstance(error, RequestRejected)
+    assert "region" in str(error)
+    assert len(server.seen) <= 6
+
+
+def test_a_region_that_cannot_be_is_not_followed(server: ScriptedServer) -> None:
+    server.script(elsewhere("no/such.region#"))
+    assert isinstance(error_of(to(server.url)), RequestRejected)
+    assert len(server.seen) == 1
+
+
+def test_an_anonymous_listing_follows_the_bucket_to_its_region(server: ScriptedServer) -> None:
+    server.script(elsewhere("eu-west-3"))
+    nobody = to(server.url, access_key=None, secret_key=None, anonymous=True)
+    refusal = Refusal(Transport(nobody).get({}, bytearray()))
+    way = Transport(replace(nobody, endpoint_url=None, addressing_style="virtual"))
+    assert way._learn(None).region == "us-east-1"
+    assert way.heed(refusal)
+    assert way._learn(None).host == "ours.s3.eu-west-3.amazonaws.com"
+    assert way._learn(None).scope is None
+
+
+def test_an_anonymous_listing_that_is_sent_nowhere_else_ends(server: ScriptedServer) -> None:
+    server.script(elsewhere("us-east-1"))
+    nobody = to(server.url, access_key=None, secret_key=None, anonymous=True)
+    assert isinstance(error_of(nobody), RequestRejected)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("refusal", [elsewhere("eu-west-3"), malformed_for("eu-west-3")])
+def test_a_region_that_one_request_learns_is_news_to_those_sent_before(
+    refusal: Answer, server: ScriptedServer
+) -> None:
+    server.script(refusal)
+    way = Transport(to(server.url))
+    before = [Refusal(way.get({}, bytearray())) for _ in range(2)]
+    assert [way.heed(each) for each in before] == [True, True]
+    assert not way.heed(Refusal(way.get({}, bytearray())))
+
+
+def test_a_time_that_one_request_learns_is_news_to_those_sent_before(
+    server: ScriptedServer,
+) -> None:
+    server.script(skewed(dt.timedelta(hours=1)))
+    way = Transport(to(server.url))
+    before = [Refusal(way.get({}, bytearray())) for _ in range(2)]
+    assert [way.heed(each) for each in before] == [True, True]
+    assert not way.heed(Refusal(way.get({}, bytearray())))
+
+
+# Credentials that expire
+
+
+EXPIRED = Answer(400, error_document("ExpiredToken"))
+
+
+def in_environment(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s" * 40)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", f"token of {key}")
+
+
+def chained(url: str) -> Connection:
+    return to(url, access_key=None, secret_key=None)
+
+
+def test_expired_credentials_are_looked_up_anew_in_the_environment(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_environment(monkeypatch, "OLDKEY")
+    lister, tally = BucketLister(chained(server.url), QUICK), Tally()
+    lister.page(PageRequest(), tally)
+    in_environment(monkeypatch, "NEWKEY")
+    server.script(EXPIRED, GOOD)
+    lister.page(PageRequest(), tally)
+    assert [key_of(seen) for seen in server.seen] == ["OLDKEY", "NEWKEY"]
+    assert server.seen[1].headers["x-amz-security-token"] == "token of NEWKEY"
+    assert not tally.faults
+
+
+def test_expired_credentials_are_looked_up_anew_in_the_credentials_file(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    text = "[default]\naws_access_key_id = {}\naws_secret_access_key = s\naws_session_token = {}\n"
+    file.write_text(text.format("OLDKEY", "old"))
+    lister = BucketLister(chained(server.url), QUICK)
+    lister.page(PageRequest(), Tally())
+    file.write_text(text.format("NEWKEY", "new"))
+    server.script(EXPIRED, GOOD)
+    lister.page(PageRequest(), Tally())
+    assert [key_of(seen) for seen in server.seen] == ["OLDKEY", "NEWKEY"]
+
+
+def test_expired_credentials_that_nobody_renewed_are_refused_at_once(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_environment(monkeypatch, "OLDKEY")
+    server.script(EXPIRED)
+    error = error_of(chained(server.url))
+    assert isinstance(error, CredentialsRefused)
+    assert "expired" in str(error)
+    assert len(server.seen) == 1
+
+
+def test_expired_credentials_that_are_gone_end_the_listing_as_its_errors_do(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_environment(monkeypatch, "OLDKEY")
+    lister = BucketLister(chained(server.url), QUICK)
+    lister.page(PageRequest(), Tally())
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    server.script(EXPIRED)
+    with pytest.raises((CredentialsRefused, CredentialsMissing)):
+        lister.page(PageRequest(), Tally())
+
+
+def test_credentials_that_one_request_renews_are_news_to_those_sent_before(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_environment(monkeypatch, "OLDKEY")
+    server.script(EXPIRED)
+    way = Transport(chained(server.url))
+    before = [Refusal(way.get({}, bytearray())) for _ in range(2)]
+    in_environment(monkeypatch, "NEWKEY")
+    assert [way.heed(each) for each in before] == [True, True]
+    assert not way.heed(Refusal(way.get({}, bytearray())))
+
+
+def test_many_requests_on_their_way_take_up_the_renewed_credentials(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_environment(monkeypatch, "OLDKEY")
+    lister, tally = BucketLister(chained(server.url), QUICK), Tally()
+    lister.page(PageRequest(), tally)
+    in_environment(monkeypatch, "NEWKEY")
+    server.script(*[replace(EXPIRED, delay=0.1)] * 4, GOOD)
+    with ThreadPoolExecutor(4) as pool:
+        pages = [pool.submit(lister.page, PageRequest(), tally) for _ in range(4)]
+        assert all(page.result(timeout=10).objects.num_rows == 1 for page in pages)
+    assert {key_of(seen) for seen in server.seen} == {"OLDKEY", "NEWKEY"}
+
+
+def process_credentials(folder: Path, expiration: dt.datetime) -> Path:
+    """An AWS configuration whose credentials are printed by a script, another key each time."""
+    count, script, config = folder / "count", folder / "credentials.sh", folder / "config"
+    count.write_text("0")
+    script.write_text(
+        f"n=$(($(cat {count}) + 1)); echo $n > {count}\n"
+        'echo "{\\"Version\\": 1, \\"AccessKeyId\\": \\"KEY$n\\", \\"SecretAccessKey\\": \\"s\\", '
+        f'\\"SessionToken\\": \\"token\\", \\"Expiration\\": \\"{expiration.isoformat()}\\"}}"\n'
+    )
+    config.write_text(f"[default]\ncredential_process = /bin/sh {script}\n")
+    return config
+
+
+def test_credentials_about_to_expire_are_refreshed_between_requests(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=5)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(process_credentials(tmp_path, soon)))
+    lister = BucketLister(chained(server.url), QUICK)
+    for _ in range(3):
+        lister.page(PageRequest(), Tally())
+    assert len({key_of(seen) for seen in server.seen}) == 3
+
+
+def test_credentials_that_last_are_not_refreshed(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(process_credentials(tmp_path, late)))
+    lister = BucketLister(chained(server.url), QUICK)
+    for _ in range(3):
+        lister.page(PageRequest(), Tally())
+    assert {key_of(seen) for seen in server.seen} == {"KEY1"}
+
+
+def test_credentials_refreshed_to_expired_ones_end_the_listing_as_its_errors_do(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(process_credentials(tmp_path, past)))
+    error = error_of(chained(server.url))
+    assert isinstance(error, CredentialsMissing)
+    assert "expired" in str(error)
+    assert not server.seen
+
+
+# Connections kept alive
+
+
+def test_pages_one_after_the_other_use_one_connection(
+    server: ScriptedServer, connected: list[HTTPConnection]
+) -> None:
+    lister = BucketLister(to(server.url), QUICK)
+    for _ in range(10):
+        lister.page(PageRequest(), Tally())
+    assert len(server.seen) == 10
+    assert len(connected) == 1
+
+
+@pytest.mark.usefixtures("trusted")
+def test_pages_one_after_the_other_use_one_connection_over_tls_after_a_pause(
+    tls_server: ScriptedServer, connected: list[HTTPConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "_SURELY_ALIVE_SECONDS", 0)
+    lister = BucketLister(to(tls_server.url), QUICK)
+    for _ in range(5):
+        lister.page(PageRequest(), Tally())
+    assert len(connected) == 1
+
+
+def test_refusals_keep_their_connection(
+    server: ScriptedServer, connected: list[HTTPConnection]
+) -> None:
+    server.script(*[Answer(503, error_document("SlowDown"))] * 2, GOOD)
+    list_once(to(server.url))
+    assert len(connected) == 1
+
+
+def test_a_connection_that_was_closed_while_idle_is_not_used_again(
+    server: ScriptedServer, connected: list[HTTPConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "_SURELY_ALIVE_SECONDS", 0)
+    server.script(Answer(raw=_http(BODY)))
+    lister, tally = BucketLister(to(server.url), QUICK), Tally()
+    for _ in range(3):
+        lister.page(PageRequest(), tally)
+        until(lambda: not connected[-1].is_connected)
+    assert len(connected) == 3
+    assert not tally.faults
+
+
+def test_a_connection_closed_right_after_an_answer_costs_one_fault_at_most(
+    server: ScriptedServer, connected: list[HTTPConnection]
+) -> None:
+    server.script(Answer(raw=_http(BODY)), GOOD)
+    lister, tally = BucketLister(to(server.url), QUICK), Tally()
+    lister.page(PageRequest(), tally)
+    until(lambda: not connected[-1].is_connected)
+    lister.page(PageRequest(), tally)
+    assert tally.faults in ({}, {Fault.RESET: 1})
+
+
+def test_a_server_that_closes_every_connection_is_listed_all_the_same(
+    server: ScriptedServer, connected: list[HTTPConnection]
+) -> None:
+    server.script(replace(GOOD, headers={"Connection": "close"}))
+    lister, tally = BucketLister(to(server.url), QUICK), Tally()
+    for _ in range(3):
+        lister.page(PageRequest(), tally)
+    assert len(connected) == 3
+    assert not tally.faults
+
+
+def test_a_server_of_http_1_0_is_listed_all_the_same(server: ScriptedServer) -> None:
+    server.script(Answer(raw=b"HTTP/1.0 200 OK\r\n\r\n" + BODY))
+    lister, tally = BucketLister(to(server.url), QUICK), Tally()
+    for _ in range(2):
+        assert lister.page(PageRequest(), tally).objects.num_rows == 1
+    assert not tally.faults
+
+
+def test_a_connection_kept_alive_is_closed_with_the_listing(
+    server: ScriptedServer, connected: list[HTTPConnection]
+) -> None:
+    lister = BucketLister(to(server.url), QUICK)
+    lister.page(PageRequest(), Tally())
+    assert not connected[0].is_closed
+    lister.close()
+    assert connected[0].is_closed
+
+
+# Bodies
+
+
+def chunked(*pieces: bytes, is_ended: bool = True) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    rendered = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return head + rendered + (b"0\r\n\r\n" if is_ended else b"")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        chunked(BODY),
+        chunked(*(BODY[place : place + 7] for place in range(0, len(BODY), 7))),
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + BODY,
+        b"HTTP/1.1 200 OK\r\n\r\n" + BODY,
+        b"HTTP/1.1 100 Continue\r\n\r\n" + _http(BODY),
+    ],
+)
+def test_a_body_is_read_however_it_is_framed(raw: bytes, server: ScriptedServer) -> None:
+    server.script(Answer(raw=raw))
+    body = bytearray(b"what was there before" * 99)
+    response = Transport(to(server.url)).get({}, body)
+    assert response.body is body
+    assert body == BODY
+
+
+def test_the_memory_of_a_body_is_used_again_and_keeps_no_rest(server: ScriptedServer) -> None:
+    bodies = [b"a" * 3000, b"b" * 10, b"", b"c" * 500]
+    server.script(*(Answer(200, each) for each in bodies))
+    way, body = Transport(to(server.url)), bytearray()
+    for each in bodies:
+        response = way.get({}, body)
+        assert response.body is body
+        assert body == each
+
+
+def test_a_body_announced_too_large_is_refused_before_it_is_read(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 1000)
+    server.script(Answer(200, b"x" * 1001))
+    body = bytearray()
+    with pytest.raises(MalformedResponse, match="1,000 bytes"):
+        Transport(to(server.url)).get({}, body)
+    assert len(body) == 0
+
+
+def test_a_body_of_exactly_the_allowed_size_is_read(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 1000)
+    way, body = Transport(to(server.url)), bytearray()
+    for answer in (Answer(200, b"x" * 1000), Answer(raw=chunked(b"x" * 1000))):
+        server.script(answer)
+        assert len(way.get({}, body).body) == 1000
+
+
+@pytest.mark.parametrize("head", [chunked(is_ended=False), b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_body_without_an_end_is_refused_soon(
+    head: bytes, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 1000)
+    piece = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    server.script(Answer(raw=head + piece * 40))
+    body = bytearray()
+    with pytest.raises(MalformedResponse, match="1,000 bytes"):
+        Transport(to(server.url)).get({}, body)
+    assert len(body) <= 1000 + transport._PIECE_BYTES
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        Answer(200, BODY, sent=100),
+        Answer(200, BODY, sent=0),
+        Answer(raw=chunked(BODY[:100], is_ended=False)),
+        Answer(raw=chunked(BODY, is_ended=False)),
+        Answer(raw=chunked()[:-5] + b"zz\r\n"),
+    ],
+)
+def test_a_body_cut_short_is_a_reset_and_its_connection_is_not_used_again(
+    cut: Answer, server: ScriptedServer, connected: list[HTTPConnection]
+) -> None:
+    server.script(cut, GOOD)
+    tally = Tally()
+    assert list_once(to(server.url), tally).objects.num_rows == 1
+    assert tally.faults == {Fault.RESET: 1}
+    assert len(connected) == 2
+    assert connected[0].is_closed
+
+
+@pytest.mark.parametrize("rest", [b"\r\n" + BODY[:100], b"Content-Le"])
+def test_a_body_whose_end_nobody_announced_is_malformed_when_cut_short(
+    rest: bytes, server: ScriptedServer
+) -> None:
+    server.script(Answer(raw=b"HTTP/1.1 200 OK\r\n" + rest), GOOD)
+    tally = Tally()
+    assert list_once(to(server.url), tally).objects.num_rows == 1
+    assert tally.faults == {Fault.MALFORMED: 1}
+
+
+# Cancellation
+
+
+def cancelled(lister: BucketLister, is_ready: Callable[[], bool]) -> float:
+    """Cancel a request once it is ready for that, and say how many seconds it lived on."""
+    with ThreadPoolExecutor(1) as pool:
+        page = pool.submit(lister.page, PageRequest(), Tally())
+        until(is_ready)
+        since = time.monotonic()
+        lister.cancel()
+        assert isinstance(page.exception(timeout=20), Cancelled)
+    return time.monotonic() - since
+
+
+SLOW = replace(GOOD, delay=20)
+
+
+def test_a_cancellation_ends_a_request_that_waits_for_its_answer(server: ScriptedServer) -> None:
+    server.script(SLOW)
+    assert cancelled(BucketLister(to(server.url)), lambda: bool(server.seen)) < 1
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_cancellation_ends_a_request_over_tls(tls_server: ScriptedServer) -> None:
+    tls_server.script(SLOW)
+    assert cancelled(BucketLister(to(tls_server.url)), lambda: bool(tls_server.seen)) < 1
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_a_cancellation_ends_a_request_through_a_tunnel(
+    is_tls: bool, proxies: pytest.MonkeyPatch, tls: ssl.SSLContext, tls_server: ScriptedServer
+) -> None:
+    tls_server.script(SLOW)
+    with ConnectProxy(tls if is_tls else None) as proxy:
+        proxies.setenv("HTTPS_PROXY", proxy.url)
+        assert cancelled(BucketLister(to(tls_server.url)), lambda: bool(tls_server.seen)) < 1
+
+
+def test_a_cancellation_ends_a_body_that_does_not_come(server: ScriptedServer) -> None:
+    """Though the server closes the connection after it, so that it is no longer urllib3's."""
+    held = threading.Event()
+    started = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            _head(self.request)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<?xml")
+            started.set()
+            held.wait(20)
+
+    with _QuietServer(("127.0.0.1", 0), Handler) as slow:
+        thread = threading.Thread(target=slow.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            lister = BucketLister(to(f"http://127.0.0.1:{slow.server_address[1]}"))
+            assert cancelled(lister, started.is_set) < 1
+        finally:
+            held.set()
+            slow.shutdown()
+            thread.join()
+    assert not server.seen
+
+
+def test_a_cancellation_while_connecting_sends_nothing(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connecting, go_on = threading.Event(), threading.Event()
+    connect = HTTPConnection.connect
+
+    def hesitant(self: HTTPConnection) -> None:
+        connecting.set()
+        assert go_on.wait(10)
+        connect(self)
+
+    monkeypatch.setattr(HTTPConnection, "connect", hesitant)
+    lister = BucketLister(to(server.url))
+    with ThreadPoolExecutor(1) as pool:
+        page = pool.submit(lister.page, PageRequest(), Tally())
+        assert connecting.wait(10)
+        lister.cancel()
+        go_on.set()
+        since = time.monotonic()
+        assert isinstance(page.exception(timeout=10), Cancelled)
+    assert time.monotonic() - since < 1
+    assert not server.seen
+
+
+def test_connections_that_come_up_during_a_cancellation_do_not_disturb_it() -> None:
+    way = Transport(to("http://127.0.0.1:1"))
+    pairs = [socket.socketpair() for _ in range(200)]
+    stop = threading.Event()
+
+    def connect() -> None:
+        while not stop.is_set():
+            for one, _ in pairs:
+                way._remember(one)
+
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(connect)
+        for _ in range(20):
+            way.abort()
+        stop.set()
+        busy.result(timeout=10)
+    for one, other in pairs:
+        one.close()
+        other.close()
