@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument(
         "--concurrency", metavar="N", type=_positive, default=32, help="requests at once (32)"
     )
+    listing.add_argument(
+        "--processes", metavar="N", type=_positive, default=1, help="that share the work (1)"
+    )
     listing.set_defaults(run=_list)
     return parser
 
@@ -77,7 +80,7 @@ def _list(options: argparse.Namespace) -> int:
         )
     )
     try:
-        listing = list_into_folder(lister, prefix, options.out)
+        listing = list_into_folder(lister, prefix, options.out, options.processes)
     finally:
         lister.close()
     print(

@@ -13,6 +13,7 @@ from pathlib import Path
 import boto3
 import duckdb
 import polars as pl
+import psutil
 import pyarrow.dataset as ds
 import pytest
 from polars.testing import assert_frame_equal
@@ -32,7 +33,7 @@ from inventory_assets.s3.errors import (
 from inventory_assets.scan import discovery
 from inventory_assets_tests.external_servers import REGION, Account, Endpoint, free_ports
 from inventory_assets_tests.listings import Listed, render
-from inventory_assets_tests.scripted_server import Answer, ScriptedServer
+from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
 
 TIMEOUT_SECONDS = 60
 SOON_SECONDS = 5
@@ -182,6 +183,66 @@ def test_one_request_at_a_time_finds_what_many_find(
     one, many = (pl.read_parquet(out / "*.parquet") for out in (tmp_path, listing[1]))
     assert_frame_equal(one, many)
     assert files_in(tmp_path) == files_in(listing[1])
+
+
+def test_several_processes_find_what_one_finds(
+    endpoint: Endpoint, listing: Listing, tmp_path: Path
+) -> None:
+    outcome = list_bucket(endpoint, f"s3://{BUCKET}", tmp_path, "--processes", "3")
+
+    assert (outcome.code, outcome.error) == (0, "")
+    one, several = (pl.read_parquet(out / "*.parquet") for out in (listing[1], tmp_path))
+    assert_frame_equal(one, several)
+
+
+def test_what_a_process_meets_is_told_as_if_there_were_one(tmp_path: Path) -> None:
+    answers = [LEVEL, LEVEL, LEVEL, Answer(403, error_document("AccessDenied"))]
+    with ScriptedServer(answers) as server:
+        command = ["list", "s3://b", "--out", tmp_path, "--endpoint-url", server.url]
+        outcome = finish(start([*command, "--processes", "2"], Account.random()))
+    assert outcome.code == 1
+    assert "s3:ListBucket" in outcome.error
+    assert outcome.error.count("\n") == 1
+    assert files_in(tmp_path) == []
+
+
+def test_a_process_that_is_killed_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    with ScriptedServer([LEVEL, LEVEL, LEVEL, STUCK]) as server:
+        command = ["list", "s3://b", "--out", tmp_path, "--endpoint-url", server.url]
+        process = start([*command, "--processes", "2"], Account.random())
+        children = children_at_work(process.pid, server)
+        children[0].kill()
+        outcome = finish(process)
+    assert outcome.code == 1
+    assert "a process of the listing ended unexpectedly" in outcome.error
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_told_to_stop_takes_its_processes_with_it(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    with ScriptedServer([LEVEL, LEVEL, LEVEL, STUCK]) as server:
+        command = ["list", "s3://b", "--out", tmp_path, "--endpoint-url", server.url]
+        process = start([*command, "--processes", "2"], Account.random())
+        children = children_at_work(process.pid, server)
+        process.send_signal(number)
+        outcome = finish(process)
+        gone, alive = psutil.wait_procs(children, timeout=SOON_SECONDS)
+    assert outcome.code == INTERRUPTED
+    assert not alive
+    assert gone
+    assert files_in(tmp_path) == []
+
+
+def children_at_work(pid: int, server: ScriptedServer) -> list[psutil.Process]:
+    """The processes of a command, once two of their requests wait for an answer."""
+    end = time.monotonic() + TIMEOUT_SECONDS
+    while server.most_at_once < 2:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 @pytest.mark.usefixtures("listing")

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import pyarrow as pa
 
+from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import ROW_GROUP_ROWS, Part, PartWriter
@@ -39,7 +40,7 @@ class RowBudget:
         self._total += rows - self._runs.get(run, 0)
         self._runs[run] = rows
         if self._total > self._rows:
-            max(self._runs, key=self._runs.__getitem__).flush()
+            max(self._runs, key=self._runs.__getitem__).make_room()
 
     def let_go(self, run: "_Run") -> None:
         """Nothing waits in `run` any more."""
@@ -150,6 +151,7 @@ class _Run:
         self._bucket = layout.bucket
         self._writer = PartWriter(store, layout)
         self._budget = budget
+        self._lost: Exception | None = None
         self.waiting: list[pa.RecordBatch] = []
         self.rows = 0
 
@@ -163,6 +165,7 @@ class _Run:
         return self._writer.parts
 
     def write(self, objects: pa.RecordBatch) -> None:
+        self._raise_lost()
         self.waiting.append(objects)
         self.rows += objects.num_rows
         self._budget.hold(self, self.rows)
@@ -171,12 +174,13 @@ class _Run:
 
     def absorb(self, right: "_Run") -> None:
         """Take over what waits in the neighbour, and its place."""
-        self.right, self.is_whole = right.right, right.is_whole
+        self.right, self.is_whole = right.right, False
         right.absorber = self
         waiting, right.waiting, right.rows = right.waiting, [], 0
         self._budget.let_go(right)
         for objects in waiting:
             self.write(objects)
+        self.is_whole = right.is_whole
 
     def flush(self) -> None:
         """Write what waits as a row group."""
@@ -193,9 +197,21 @@ class _Run:
             self._writer.cut()
         pa.default_memory_pool().release_unused()
 
+    def make_room(self) -> None:
+        """Write what waits, for the sake of another run, which a failure does not concern."""
+        try:
+            self.flush()
+        except (InventoryError, OSError) as error:
+            self._lost = error
+
     def cut(self) -> None:
+        self._raise_lost()
         self.flush()
         self._writer.cut()
+
+    def _raise_lost(self) -> None:
+        if self._lost is not None:
+            raise self._lost
 
     def abandon(self) -> None:
         self._budget.let_go(self)

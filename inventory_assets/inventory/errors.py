@@ -25,3 +25,7 @@ class EvidenceBroken(InventoryError):
 
 class UnknownShard(InventoryError):
     """A partition key stands for no prefix that is known here."""
+
+
+class ProcessLost(InventoryError):
+    """A process that took part in a listing was killed."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import md5, sha256
 from pathlib import Path
@@ -24,6 +24,9 @@ ROW_GROUP_ROWS = 65_536
 
 PART_ROWS = 64 * ROW_GROUP_ROWS
 """Records in a part at most: some 150 MB on disk."""
+
+PART_ROW_GROUPS = 64
+"""Row groups in a part at most; the writer holds what it knows of each until the file is closed."""
 
 NO_STORAGE_CLASS = "UNKNOWN"
 """Under which name objects are counted whose store names no storage class."""
@@ -143,7 +146,7 @@ class PartWriter:
             folder = self._scratch.enter_context(self._store.scratch())
             self._open = _OpenPart(folder / "part.parquet", table)
         self._open.append(table)
-        if self._open.rows >= PART_ROWS:
+        if self._open.rows >= PART_ROWS or self._open.row_groups >= PART_ROW_GROUPS:
             self.cut()
 
     def cut(self) -> None:
@@ -186,11 +189,13 @@ class _OpenPart:
         self._objects: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
         self.rows = 0
+        self.row_groups = 0
 
     def append(self, table: pa.Table) -> None:
         # One group: a page more than ROW_GROUP_ROWS must not leave a tiny group behind each.
         self._writer.write_table(table, row_group_size=table.num_rows)
         self.rows += table.num_rows
+        self.row_groups += 1
         self._last_key = table.column("key")[-1].as_py()
         classes = table.group_by("storage_class", use_threads=False).aggregate(
             [("size", "sum"), ("size", "count")]
@@ -220,8 +225,11 @@ class _OpenPart:
         )
 
     def abandon(self) -> None:
-        self._writer.close()
-        self._file.close()
+        # Closing writes what is left; on a full disk it fails once more, and nobody wants it.
+        with suppress(OSError):
+            self._writer.close()
+        with suppress(OSError):
+            self._file.close()
 
 
 class _HashingFile:

@@ -67,3 +67,6 @@ class RetriesExhausted(S3Error):
     def __init__(self, message: str, fault: Fault) -> None:
         super().__init__(message)
         self.fault = fault
+
+    def __reduce__(self) -> tuple[type["RetriesExhausted"], tuple[str, Fault]]:
+        return type(self), (str(self), self.fault)  # it may come from another process

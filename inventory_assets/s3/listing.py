@@ -113,6 +113,20 @@ class Tally:
         with self._lock:
             self.faults[fault] += 1
 
+    def add(self, other: "Tally") -> None:
+        """Count what another piece of work has cost as well."""
+        with self._lock:
+            self.requests += other.requests
+            self.response_bytes += other.response_bytes
+            self.faults += other.faults
+
+    def __getstate__(self) -> tuple[int, int, Counter[Fault]]:
+        return self.requests, self.response_bytes, self.faults
+
+    def __setstate__(self, state: tuple[int, int, Counter[Fault]]) -> None:
+        self.requests, self.response_bytes, self.faults = state
+        self._lock = threading.Lock()
+
 
 class BucketLister:
     """The pages of one bucket, for any number of threads.

@@ -20,7 +20,7 @@ from itertools import pairwise
 
 from inventory_assets.s3 import BucketLister, Cancelled, Fault, Page, PageRequest, Received
 from inventory_assets.s3.blocks import Scratch
-from inventory_assets.s3.errors import MalformedResponse, S3Error
+from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.listing import exhausted
 from inventory_assets.s3.pages import MAX_KEYS
 from inventory_assets.scan.checking import agree, check_keys, decoded_pages
@@ -189,8 +189,8 @@ class Scan:
         walk, until = victim.walk, victim.key_range.until
         try:
             places = self._splitter.places(walk.prefix, victim.cursor, until, wanted, walk.tally)
-        except (S3Error, Cancelled):
-            places = []  # whatever it is, the range itself will meet it
+        except Exception:  # noqa: BLE001 - whatever it is, the range itself will meet it
+            places = []
         with self._work:
             victim.pages = 0
             if victim not in self._at_work:
@@ -298,26 +298,29 @@ class Scan:
         pages = iter(decoded)
         for delivery in deliveries:
             page = next(pages) if delivery.received else None
-            piece, walk = delivery.piece, delivery.piece.walk
             if delivery.upper is not None:
-                if not walk.over:
-                    yield Split(walk, piece.index, delivery.upper)
-                continue
-            if delivery.generation != piece.generation:
-                continue
-            if not walk.over:
-                try:
-                    yield from self._page(delivery, page)
-                except Cancelled:
-                    raise
-                except Exception as error:  # noqa: BLE001 - the caller is told, whatever it is
-                    walk.over = True
-                    yield Failed(walk, error)
-            if delivery.is_last and delivery.generation == piece.generation:
-                with self._work:
-                    self._unfinished -= 1
-                    if not self._unfinished:
-                        self._work.notify_all()
+                if not delivery.piece.walk.over:
+                    yield Split(delivery.piece.walk, delivery.piece.index, delivery.upper)
+            elif delivery.generation == delivery.piece.generation:
+                yield from self._heed(delivery, page)
+
+    def _heed(
+        self, delivery: Delivery, page: Page | MalformedResponse | None
+    ) -> Iterator[Found | Ended | Failed]:
+        piece, walk = delivery.piece, delivery.piece.walk
+        if not walk.over:
+            try:
+                yield from self._page(delivery, page)
+            except Cancelled:
+                raise
+            except Exception as error:  # noqa: BLE001 - the caller is told, whatever it is
+                walk.over = True
+                yield Failed(walk, error)
+        if delivery.is_last and delivery.generation == piece.generation:
+            with self._work:
+                self._unfinished -= 1
+                if not self._unfinished:
+                    self._work.notify_all()
 
     def _page(
         self, delivery: Delivery, page: Page | MalformedResponse | None

@@ -8,10 +8,10 @@ are halved between 7 and 8 and not between 'O' and 'P'.
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 from inventory_assets.s3 import BucketLister, PageRequest, Tally
-from inventory_assets.scan.ranges import MAX_KEY_BYTES, ceiling
+from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling
 
 DELIMITER = "/"
 
@@ -76,6 +76,30 @@ class Splitter:
         alphabet = characters(list(self._sample), _common_start(after, upper))
         place = middle(after, upper, alphabet)
         return [place] if place else []
+
+
+def cut_evenly(lister: BucketLister, prefix: str, count: int, tally: Tally) -> list[KeyRange]:
+    """Cut the keys under a prefix into at most `count` ranges, about even as far as anyone can see.
+
+    Raises:
+        S3Error: A request failed for good.
+    """
+    splitter = Splitter(lister)
+    keys = lister.page(PageRequest(prefix), tally).objects.column("key").to_pylist()
+    for key in keys:
+        splitter.saw(key)
+    whole = KeyRange.of_prefix(prefix)
+    bounds = [whole.after, whole.until]
+    while keys and len(bounds) <= count:
+        cuts: list[str] = []
+        for after, until in pairwise(bounds):
+            wanted = (count + 1 - len(bounds) - len(cuts)) // (len(bounds) - 1) or 1
+            if len(bounds) + len(cuts) <= count:
+                cuts += splitter.places(prefix, max(after, keys[0]), until, wanted, tally)
+        if not cuts:
+            break
+        bounds = sorted({*bounds, *cuts})
+    return [KeyRange(after, until) for after, until in pairwise(bounds)]
 
 
 def level_of(after: str, until: str, prefix: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory import fingerprint as fingerprint_module
@@ -139,7 +139,13 @@ def test_the_digest_of_a_record_stays_the_same_from_release_to_release() -> None
 NEVER = 2**40
 """A chunk size that no chunk of a test reaches."""
 
-divisions = st.lists(st.lists(st.lists(st.fixed_dictionaries(fields), max_size=4), max_size=3))
+some_rows = st.builds(
+    lambda key, size, e_tag: {**ROW, "key": key, "size": size, "e_tag": e_tag},
+    texts,
+    fields["size"],
+    fields["e_tag"],
+)
+divisions = st.lists(st.lists(st.lists(some_rows, max_size=4), max_size=3), max_size=6)
 """The batches of some consecutive stretches of records."""
 
 
@@ -175,7 +181,8 @@ def joined_anyhow(parts: list[Fingerprint], data: st.DataObject) -> str:
     return parts[0].hexdigest()
 
 
-@pytest.mark.parametrize("size", [1, 2, 4, 1024, NEVER])
+@pytest.mark.parametrize("size", [1, 2, 4, NEVER])
+@settings(max_examples=30)
 @given(stretches=divisions, data=st.data())
 def test_where_ranges_met_leaves_no_trace(
     size: int, stretches: list[list[list[Row]]], data: st.DataObject
@@ -187,6 +194,7 @@ def test_where_ranges_met_leaves_no_trace(
         assert joined_anyhow([of_stretch(batches) for batches in stretches], data) == whole
 
 
+@settings(max_examples=30)
 @given(rows_strategy, st.integers(0, 8), st.integers(0, 8))
 def test_records_may_follow_what_was_joined(rows: list[Row], one: int, other: int) -> None:
     first, second = sorted((one, other))
@@ -198,6 +206,7 @@ def test_records_may_follow_what_was_joined(rows: list[Row], one: int, other: in
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])
+@settings(max_examples=30)
 @given(one=rows_strategy, other=rows_strategy)
 def test_equal_digests_mean_equal_records_whatever_the_chunks(
     size: int, one: list[Row], other: list[Row]
@@ -206,6 +215,7 @@ def test_equal_digests_mean_equal_records_whatever_the_chunks(
         assert (digest(records(one)) == digest(records(other))) == (one == other)
 
 
+@settings(max_examples=30)
 @given(rows_strategy, st.permutations(range(8)), st.integers(0, 8))
 def test_the_order_of_ranges_and_records_counts(
     rows: list[Row], order: list[int], cut: int
@@ -241,6 +251,7 @@ def test_chunks_are_of_about_the_size_asked_for_and_end_where_they_did() -> None
     assert more.digests.endswith(whole.digests[16:])
 
 
+@settings(max_examples=30)
 @given(divisions, divisions, st.integers(1, 5), st.data())
 def test_chunks_that_never_end_are_cut_and_equal_cuts_are_equal(
     one: list[list[list[Row]]], other: list[list[list[Row]]], at_most: int, data: st.DataObject

@@ -12,9 +12,8 @@ RECEIVERS = 64
 PAGE_BYTES = 400_000
 OBJECT_BYTES = 200
 
-BOUND = (
-    PAGE_BYTES * (RECEIVERS + QUEUED_PAGES + 2 * PAGES_A_CALL)
-    + OBJECT_BYTES * (ROWS_IN_MEMORY + 3 * ROW_GROUP_ROWS)
+BOUND = PAGE_BYTES * (RECEIVERS + QUEUED_PAGES + 2 * PAGES_A_CALL) + OBJECT_BYTES * (
+    ROWS_IN_MEMORY + 3 * ROW_GROUP_ROWS
 )
 """Bytes beyond those of the imported modules; docs/architecture.md explains it."""
 

@@ -10,6 +10,7 @@ from inventory_assets.s3 import received
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.pages import ErrorDocument, Page, decode_page
 from inventory_assets.s3.received import Received, receive
+from inventory_assets.scan.checking import agree
 from inventory_assets_tests.listings import (
     Listed,
     contents,
@@ -242,6 +243,30 @@ def test_unusual_spellings_are_received_as_they_are_decoded(old: str, new: str) 
     body = page.replace(old.encode(), new.encode())
     assert body != page
     assert glanced(body) == decoded(body)
+
+
+@pytest.mark.parametrize(
+    ("place", "addition"),
+    [
+        (
+            "<IsTruncated>true</IsTruncated>",
+            "<IsTruncated >false</IsTruncated ><IsTruncated>true</IsTruncated>",
+        ),
+        ("<IsTruncated>true</IsTruncated>", "<IsTruncated >true</IsTruncated ><?x {fake}?>"),
+        ("<EncodingType>", "<EncodingType>url</EncodingType><EncodingType>"),
+        ("token", "to\rken"),
+    ],
+)
+def test_what_no_store_writes_may_be_received_otherwise_but_never_unnoticed(
+    place: str, addition: str
+) -> None:
+    """An element given twice, a processing instruction, a bare carriage return in a token."""
+    odd = addition.replace("{fake}", "<IsTruncated>false</IsTruncated>")
+    body = render([Listed("k +")], [], "token").replace(place.encode(), odd.encode(), 1)
+    found, page = receive(body), decode_page(body)
+    assert isinstance(found, Received)
+    assert isinstance(page, Page)
+    assert not agree(page, found)
 
 
 def test_an_error_document_is_handed_over() -> None:

@@ -18,7 +18,7 @@ from http.server import ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from botocore.loaders import JSONFileLoader
@@ -215,7 +215,7 @@ def test_an_endpoint_that_is_an_ipv6_address_is_reached_and_named_in_brackets() 
         address_family = socket.AF_INET6
 
     try:
-        probe = Server6(("::1", 0), socketserver.BaseRequestHandler)  # type: ignore[arg-type]
+        probe = Server6(("::1", 0), socketserver.BaseRequestHandler)
     except OSError:
         pytest.skip("this machine has no IPv6")
     probe.server_close()
@@ -227,7 +227,8 @@ def test_an_endpoint_that_is_an_ipv6_address_is_reached_and_named_in_brackets() 
 def test_a_bucket_that_botocore_signs_otherwise_is_refused(server: ScriptedServer) -> None:
     lister = BucketLister(to(server.url), QUICK)
     events = lister._transport._boto.client.meta.events
-    events.register_first("choose-signer.s3.ListObjectsV2", lambda **_: "s3")
+    another: Any = lambda **_: "s3"  # noqa: E731
+    events.register_first("choose-signer.s3.ListObjectsV2", another)
     with pytest.raises(RequestRejected, match="only AWS4-HMAC-SHA256 is supported") as caught:
         lister.page(PageRequest(), Tally())
     assert "signs its requests with AWS;" in str(caught.value)
@@ -1140,24 +1141,3 @@ def test_a_cancellation_while_connecting_sends_nothing(
         assert isinstance(page.exception(timeout=10), Cancelled)
     assert time.monotonic() - since < 1
     assert not server.seen
-
-
-def test_connections_that_come_up_during_a_cancellation_do_not_disturb_it() -> None:
-    way = Transport(to("http://127.0.0.1:1"))
-    pairs = [socket.socketpair() for _ in range(200)]
-    stop = threading.Event()
-
-    def connect() -> None:
-        while not stop.is_set():
-            for one, _ in pairs:
-                way._remember(one)
-
-    with ThreadPoolExecutor(1) as pool:
-        busy = pool.submit(connect)
-        for _ in range(20):
-            way.abort()
-        stop.set()
-        busy.result(timeout=10)
-    for one, other in pairs:
-        one.close()
-        other.close()

@@ -245,7 +245,7 @@ class Distant(ModelS3):
         super().__init__(keys, PAGE_SIZE)
         self.connection = Connection("model", max_in_flight=16)
         self.most_in_flight = 0
-        self._in_flight = 0
+        self._now_in_flight = 0
         self._lock = threading.Lock()
         self._sorted = sorted(keys)
         self._rendered = [contents(*contents_fields(Listed(key))) for key in self._sorted]
@@ -293,12 +293,12 @@ class Distant(ModelS3):
         tally.sent()
         with self._lock:
             self.requests.append(request)
-            self._in_flight += 1
-            self.most_in_flight = max(self.most_in_flight, self._in_flight)
+            self._now_in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self._now_in_flight)
         time.sleep(LATENCY)
         yield
         with self._lock:
-            self._in_flight -= 1
+            self._now_in_flight -= 1
 
 
 def _flat() -> list[str]:

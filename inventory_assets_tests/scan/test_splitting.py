@@ -9,8 +9,15 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3 import Tally
-from inventory_assets.scan.ranges import MAX_KEY_BYTES, ceiling, ceiling_of
-from inventory_assets.scan.splitting import Splitter, characters, evenly, level_of, middle
+from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling, ceiling_of, tiling_fault
+from inventory_assets.scan.splitting import (
+    Splitter,
+    characters,
+    cut_evenly,
+    evenly,
+    level_of,
+    middle,
+)
 from inventory_assets_tests.model_s3 import ModelS3
 
 HEX = "0123456789abcdef"
@@ -322,3 +329,32 @@ def test_a_level_with_too_many_folders_is_halved_like_names() -> None:
     (place,), lister = places_of(keys, keys[0], ceiling(""))
     assert 0.35 <= sum(key <= place for key in keys) / len(keys) <= 0.65
     assert len(lister.requests) == 1
+
+
+@given(st.sets(st.text("ab/0", min_size=1, max_size=5), max_size=40), st.integers(1, 9))
+@settings(max_examples=50)
+def test_an_even_cut_tiles_the_prefix_with_no_more_ranges_than_asked_for(
+    keys: set[str], count: int
+) -> None:
+    for prefix in ("", "a", "b/"):
+        ranges = cut_evenly(ModelS3(keys, page_size=1000), prefix, count, Tally())
+        assert 1 <= len(ranges) <= count
+        assert tiling_fault(ranges, [KeyRange.of_prefix(prefix)]) is None
+
+
+def test_hashed_names_are_cut_into_even_ranges() -> None:
+    keys = [f"data/{sha256(str(n).encode()).hexdigest()}" for n in range(4000)]
+    ranges = cut_evenly(ModelS3(keys, page_size=1000), "", 8, Tally())
+    counts = [sum(key in key_range for key in keys) for key_range in ranges]
+    assert len(counts) == 8
+    assert min(counts) > 300
+
+
+def test_folders_are_cut_between_them() -> None:
+    keys = [
+        f"y={year}/m={month:02}/{n:03}" for year in (1, 2) for month in range(12) for n in range(9)
+    ]
+    ranges = cut_evenly(ModelS3(keys, page_size=1000), "", 6, Tally())
+    counts = [sum(key in key_range for key in keys) for key_range in ranges]
+    assert len(counts) >= 4
+    assert all(count % 9 == 0 for count in counts)

@@ -1,0 +1,397 @@
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.inventory import assembling, fingerprint, parts
+from inventory_assets.inventory.assembling import Assembly, RowBudget
+from inventory_assets.inventory.errors import StoreError
+from inventory_assets.inventory.fingerprint import Fingerprint
+from inventory_assets.inventory.parts import Part
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import KeyRange
+from inventory_assets_tests.inventory.samples import LAYOUT, listed, records_of
+from inventory_assets_tests.listings import objects_of
+
+LAST = "\U0010ffff"
+
+
+def numbered(count: int) -> list[str]:
+    return [f"{number:04}" for number in range(count)]
+
+
+@contextmanager
+def small_files(group_rows: int, part_rows: int = 10**6) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembling, "ROW_GROUP_ROWS", group_rows)
+        patch.setattr(parts, "ROW_GROUP_ROWS", group_rows)
+        patch.setattr(parts, "PART_ROWS", part_rows)
+        patch.setattr(fingerprint, "CHUNK_RECORDS", 4)
+        yield
+
+
+class CheckedBudget(RowBudget):
+    """Looks, after every batch, at what really waits in all the assemblies that share it."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(rows)
+        self.bound = rows
+        self.assemblies: list[Assembly] = []
+
+    def check(self) -> None:
+        waiting = sum(
+            objects.num_rows
+            for assembly in self.assemblies
+            for run in assembly._in_order()
+            for objects in run.waiting
+        )
+        assert waiting == self._total
+        assert waiting <= self.bound
+
+
+@dataclass(slots=True)
+class Listing:
+    """A range as a scan lists it: the keys from `at` up to `stop` are still to come."""
+
+    number: int
+    at: int
+    stop: int
+
+
+class Driver:
+    """Lists `keys` into an assembly, as a scan might: splits, writes and ends in any order.
+
+    Attributes:
+        ranges: What is listed: the tiling at `bounds`, without the stretches `left_out`.
+        expected: The keys in them.
+    """
+
+    def __init__(
+        self,
+        store: LocalStore,
+        keys: Sequence[str],
+        bounds: Sequence[int],
+        left_out: Sequence[int],
+        budget: CheckedBudget,
+        chances: random.Random,
+    ) -> None:
+        self._keys = keys
+        self._budget = budget
+        self._chances = chances
+        stretches = [pair for number, pair in enumerate(pairwise(bounds)) if number not in left_out]
+        self.ranges = [KeyRange(self._key(at), self._key(stop)) for at, stop in stretches]
+        self.expected = [key for at, stop in stretches for key in keys[at:stop]]
+        self._live = [Listing(number, at, stop) for number, (at, stop) in enumerate(stretches)]
+        self._begun = len(self._live)
+        self.assembly = Assembly(store, LAYOUT, self.ranges, budget)
+        budget.assemblies.append(self.assembly)
+
+    def _key(self, at: int) -> str:
+        """The last key before a place."""
+        return self._keys[at - 1] if at else ""
+
+    @property
+    def is_done(self) -> bool:
+        return not self._live
+
+    def run(self) -> None:
+        """All that is left happens."""
+        while not self.is_done:
+            self.step()
+
+    def step(self) -> None:
+        """Something happens to some range."""
+        listing = self._chances.choice(self._live)
+        action = self._chances.choice(["write", "write", "split", "end"])
+        if action == "split" and self._begun < 40:
+            self._split(listing)
+        elif listing.at < listing.stop:
+            self._write(listing)
+        elif action == "end":
+            self._live.remove(listing)
+            self.assembly.end(listing.number)
+        self._budget.check()
+
+    def _write(self, listing: Listing) -> None:
+        start = listing.at
+        listing.at = min(listing.stop, start + self._chances.randint(1, 4))
+        self.assembly.write(listing.number, objects_of(self._keys[start : listing.at]))
+
+    def _split(self, listing: Listing) -> None:
+        """Upper parts become ranges; the uppermost is numbered first, as a scan does it."""
+        count = self._chances.randint(1, 3)
+        places = sorted(self._chances.randint(listing.at, listing.stop) for _ in range(count))
+        uppers = [*pairwise([*places, listing.stop])]
+        listing.stop = places[0]
+        for at, stop in reversed(uppers):
+            self._live.append(Listing(self._begun, at, stop))
+            self.assembly.split(listing.number, self._begun)
+            self._begun += 1
+
+
+def keys_of(store: LocalStore, *found: Part) -> list[str]:
+    return [
+        key
+        for part in found
+        for key in pq.read_table(store.path(part.key), columns=["key"]).column("key").to_pylist()
+    ]
+
+
+def scratch_of(store: LocalStore) -> list[Path]:
+    folder = store.root / ".scratch"
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+def joined(ranges: Sequence[KeyRange]) -> list[KeyRange]:
+    """The unbroken stretches that ranges make up."""
+    found: list[KeyRange] = []
+    for key_range in ranges:
+        if found and found[-1].until == key_range.after:
+            found[-1] = KeyRange(found[-1].after, key_range.until)
+        else:
+            found.append(key_range)
+    return found
+
+
+def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
+    """All keys in order, no gap within a part, and the fingerprint of one walk over all."""
+    assert keys_of(store, *found) == driver.expected
+    assert sum(part.rows for part in found) == len(driver.expected)
+    stretches = joined(driver.ranges)
+    for part in found:
+        assert sum(part.first_key in each and part.last_key in each for each in stretches) == 1
+    whole = Fingerprint()
+    whole.update(records_of(listed(driver.expected)))
+    assert driver.assembly.fingerprint() == whole.hexdigest()
+
+
+@given(
+    count=st.integers(0, 60),
+    cuts=st.sets(st.integers(1, 59), max_size=6),
+    left_out=st.sets(st.integers(0, 6), max_size=3),
+    group_rows=st.integers(1, 12),
+    part_rows=st.sampled_from([4, 16, 10**6]),
+    budget_rows=st.integers(4, 40),
+    seed=st.integers(0, 9999),
+)
+@settings(max_examples=60)
+def test_ranges_listed_in_any_order_become_parts_in_key_order(
+    roomy_store: LocalStore,
+    count: int,
+    cuts: set[int],
+    left_out: set[int],
+    group_rows: int,
+    part_rows: int,
+    budget_rows: int,
+    seed: int,
+) -> None:
+    bounds = [0, *sorted(cut for cut in cuts if cut < count), count] if count else [0, 0]
+    budget = CheckedBudget(budget_rows)
+    with small_files(group_rows, part_rows):
+        chances = random.Random(seed)  # noqa: S311 - a repeatable test
+        driver = Driver(roomy_store, numbered(count), bounds, sorted(left_out), budget, chances)
+        driver.run()
+        found = driver.assembly.finish()
+        check(roomy_store, driver, found)
+        assert all(part.rows < part_rows + 4 + group_rows for part in found)
+    assert scratch_of(roomy_store) == []
+    assert budget._total == 0
+
+
+@given(seed=st.integers(0, 9999), budget_rows=st.integers(4, 30))
+@settings(max_examples=15)
+def test_assemblies_that_share_a_budget_do_not_mix(
+    roomy_store: LocalStore, seed: int, budget_rows: int
+) -> None:
+    chances = random.Random(seed)  # noqa: S311
+    budget = CheckedBudget(budget_rows)
+    with small_files(group_rows=8):
+        drivers = [
+            Driver(roomy_store, numbered(count), [0, count // 2, count], [], budget, chances)
+            for count in (10, 25, 40)
+        ]
+        while any(not driver.is_done for driver in drivers):
+            chances.choice([driver for driver in drivers if not driver.is_done]).step()
+        for driver in drivers:
+            check(roomy_store, driver, driver.assembly.finish())
+
+
+def assembled(
+    store: LocalStore, bounds: Sequence[int], order: Sequence[int], budget_rows: int = 10**6
+) -> tuple[Part, ...]:
+    """The parts of touching ranges that are listed whole one after the other, in some order."""
+    keys = numbered(bounds[-1])
+    ends = ["", *(keys[stop - 1] for stop in bounds[1:])]
+    ranges = [KeyRange(after, until) for after, until in pairwise(ends)]
+    assembly = Assembly(store, LAYOUT, ranges, RowBudget(budget_rows))
+    for number in order:
+        for key in keys[bounds[number] : bounds[number + 1]]:
+            assembly.write(number, objects_of([key]))
+        assembly.end(number)
+    found = assembly.finish()
+    assert keys_of(store, *found) == keys
+    return found
+
+
+@given(st.permutations(range(100)))
+@settings(max_examples=15)
+def test_tiny_neighbours_end_in_one_file_in_whatever_order_they_end(
+    roomy_store: LocalStore, order: list[int]
+) -> None:
+    assert len(assembled(roomy_store, range(0, 202, 2), order)) == 1
+
+
+def test_what_is_listed_from_left_to_right_is_one_file_of_many_row_groups(
+    store: LocalStore,
+) -> None:
+    with small_files(group_rows=5):
+        (part,) = assembled(store, range(0, 33, 3), range(10))
+    assert pq.ParquetFile(store.path(part.key)).num_row_groups == 6
+
+
+def test_a_neighbour_taken_in_goes_on_in_the_same_file(store: LocalStore) -> None:
+    """Together they are more than a row group: no reason for a second file."""
+    with small_files(group_rows=5):
+        (part,) = assembled(store, [0, 4, 8], [1, 0])
+    assert part.rows == 8
+
+
+def test_a_file_that_has_begun_takes_its_small_neighbours_in(store: LocalStore) -> None:
+    with small_files(group_rows=5):
+        (part,) = assembled(store, [0, 14, 16, 18], [2, 1, 0])
+    assert part.rows == 18
+
+
+def test_a_neighbour_that_has_begun_a_file_keeps_it(store: LocalStore) -> None:
+    with small_files(group_rows=5):
+        found = assembled(store, [0, 3, 9, 12], [1, 0, 2])
+    assert [part.rows for part in found] == [3, 9]
+
+
+def test_ranges_on_both_sides_of_a_gap_are_never_in_one_file(store: LocalStore) -> None:
+    ranges = [KeyRange("", "b"), KeyRange("b", "d"), KeyRange("e", "g"), KeyRange("g", LAST)]
+    assembly = Assembly(store, LAYOUT, ranges, RowBudget())
+    for number, key in reversed([*enumerate("acfx")]):
+        assembly.write(number, objects_of([key]))
+        assembly.end(number)
+    found = assembly.finish()
+    assert [(part.first_key, part.last_key) for part in found] == [("a", "c"), ("f", "x")]
+
+
+def test_a_full_budget_has_the_fullest_run_written(store: LocalStore) -> None:
+    with small_files(group_rows=100):
+        budget = CheckedBudget(10)
+        ranges = [KeyRange("", "2"), KeyRange("2", "4"), KeyRange("4", "6")]
+        assembly = Assembly(store, LAYOUT, ranges, budget)
+        budget.assemblies.append(assembly)
+        for number, keys in [(0, ["00", "01"]), (1, numbered(6)), (2, ["50", "51", "52"])]:
+            assembly.write(number, objects_of(f"{2 * number}{key}" for key in keys))
+            budget.check()
+        assert [run.rows for run in assembly._in_order()] == [2, 0, 3]
+        assembly.close()
+
+
+def test_nothing_listed_is_no_part(store: LocalStore) -> None:
+    assembly = Assembly(store, LAYOUT, [KeyRange("", "m"), KeyRange("n", LAST)], RowBudget())
+    assembly.split(0, 2)
+    for number in (2, 0, 1):
+        assembly.end(number)
+    assert assembly.finish() == ()
+    assert assembly.fingerprint() == Fingerprint().hexdigest()
+    assembly.close()
+    assert scratch_of(store) == []
+
+
+def test_no_range_is_no_part(store: LocalStore) -> None:
+    assembly = Assembly(store, LAYOUT, [], RowBudget())
+    assert assembly.finish() == ()
+    assembly.close()
+
+
+# Left unfinished.
+
+
+@given(seed=st.integers(0, 9999), steps=st.integers(0, 60))
+@settings(max_examples=40)
+def test_an_assembly_that_is_given_up_leaves_no_scratch_file_and_no_claim_on_the_budget(
+    roomy_store: LocalStore, seed: int, steps: int
+) -> None:
+    chances = random.Random(seed)  # noqa: S311
+    budget = CheckedBudget(12)
+    with small_files(group_rows=3):
+        driver = Driver(roomy_store, numbered(40), [0, 9, 20, 40], [1], budget, chances)
+        for _ in range(steps):
+            if not driver.is_done:
+                driver.step()
+        driver.assembly.close()
+    assert scratch_of(roomy_store) == []
+    assert budget._total == 0
+
+
+def test_closing_what_is_finished_changes_nothing(store: LocalStore) -> None:
+    assembly = Assembly(store, LAYOUT, [KeyRange("", LAST)], RowBudget())
+    assembly.write(0, objects_of("abc"))
+    assembly.end(0)
+    found = assembly.finish()
+    assembly.close()
+    assembly.close()
+    assert keys_of(store, *found) == ["a", "b", "c"]
+
+
+class FailingStore(LocalStore):
+    """Cannot publish."""
+
+    def publish_file(self, key: str, file: Path) -> None:
+        raise StoreError(f"cannot publish {key}: {file} stays")
+
+
+@given(seed=st.integers(0, 9999))
+@settings(max_examples=30)
+def test_a_disk_that_fails_is_told_and_nothing_is_left_behind(
+    roomy_store: LocalStore, seed: int
+) -> None:
+    chances = random.Random(seed)  # noqa: S311
+    store = FailingStore(roomy_store.root)
+    budget = CheckedBudget(12)
+    with small_files(group_rows=3, part_rows=9):
+        driver = Driver(store, numbered(40), [0, 9, 20, 40], [1], budget, chances)
+        with pytest.raises(StoreError, match="cannot publish"):
+            driver.run()
+        driver.assembly.close()
+    assert scratch_of(store) == []
+    assert budget._total == 0
+
+
+def test_a_disk_that_fails_at_last_is_told_by_finish(store: LocalStore) -> None:
+    failing = FailingStore(store.root)
+    assembly = Assembly(failing, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBudget())
+    assembly.write(0, objects_of("a"))
+    assembly.write(1, objects_of("c"))
+    with pytest.raises(StoreError):
+        assembly.finish()
+    assembly.close()
+    assert scratch_of(store) == []
+
+
+def test_a_full_disk_is_told_and_nothing_is_left_behind(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: object, _data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    with small_files(group_rows=2):
+        assembly = Assembly(store, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBudget())
+        assembly.write(1, objects_of(["c", "d"]))
+        assembly.write(0, objects_of(["a", "aa"]))
+        monkeypatch.setattr(parts._HashingFile, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            assembly.write(0, objects_of(["ab", "ac"]))
+        assembly.close()
+    assert scratch_of(store) == []
