@@ -91,8 +91,12 @@ class Endpoint:
 
     def put(self, bucket: str, objects: Mapping[str, bytes], connections: int = 4) -> None:
         """Put objects, each under its key byte for byte."""
-        requests = [("PUT", _path(bucket, key), body) for key, body in objects.items()]
-        self._send_all(requests, connections)
+        folders = {key[:end] for key in objects for end, mark in enumerate(key) if mark == "/"}
+        # SeaweedFS has lost `a`, put at the moment when `a/x` made a folder of that name.
+        for is_folder in (False, True):
+            some = {key: body for key, body in objects.items() if (key in folders) is is_folder}
+            requests = [("PUT", _path(bucket, key), body) for key, body in some.items()]
+            self._send_all(requests, connections)
 
     def delete(self, bucket: str, keys: Iterable[str]) -> None:
         self._send_all([("DELETE", _path(bucket, key), b"") for key in keys], connections=4)

@@ -70,13 +70,17 @@ def _key(index: int) -> str:
 def main(count: int, receivers: int, allowed: int, folder: Path) -> None:
     """List under a limit; a MemoryError is the end of it."""
     lister = GeneratedBucket(count, receivers)
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    data = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:"))
     # The stack of each thread counts as data, though hardly any of it is ever touched.
-    limit = data + receivers * STACK_BYTES + allowed
+    limit = _memory("VmData") + receivers * STACK_BYTES + allowed
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     found = list_into_folder(lister, "", folder)
-    print(found.rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    # Not that of getrusage, which begins with the peak of the process that started this one.
+    print(found.rows, _memory("VmHWM"))
+
+
+def _memory(name: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 if __name__ == "__main__":

@@ -147,8 +147,9 @@ def followed(dagster: RunningDagster, listed: dict[str, Any], today: date) -> No
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(dagster: RunningDagster) -> Iterator[Browser]:
+    """Gone with its module: an event loop runs in the thread as long as it is there."""
     executable = installed_browser()
     if executable is None:
         pytest.skip("no Chromium or Chrome is installed (Debian: apt-get install chromium)")
