@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
-import pyarrow as pa
 
 from inventory_assets.assets.source import SourceAssets
 from inventory_assets.config import Config, Source
@@ -21,7 +20,7 @@ from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
 from inventory_assets.resources import SourceBucket
-from inventory_assets.s3 import OBJECT_SCHEMA, Connection, Page, PageRequest, Tally
+from inventory_assets.s3 import Connection, PageRequest, Received, Tally
 from inventory_assets.scan import Shard
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -33,14 +32,17 @@ class OneObjectEach:
     connection = Connection("stub")
     server = None
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def receive(self, request: PageRequest, tally: Tally, _body: bytearray) -> Received:
         tally.sent()
-        row = {
-            "key": f"{request.prefix}x",
-            "size": 1,
-            "last_modified_date": datetime(2026, 1, 1, tzinfo=UTC),
-        }
-        return Page(pa.RecordBatch.from_pylist([row], OBJECT_SCHEMA), (), False, None)
+        key = f"{request.prefix}x"
+        body = (
+            "<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
+            f"<Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>1</Size>"
+            "</Contents></ListBucketResult>"
+        )
+        return Received(body.encode(), False, None, key)
+
+    def cancel(self) -> None: ...
 
     def close(self) -> None: ...
 
