@@ -6,6 +6,7 @@ from http.client import HTTPException
 from botocore import exceptions as boto
 from urllib3 import exceptions as http
 
+from inventory_assets.s3.answers import Refusal
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.errors import (
     AccessDenied,
@@ -18,7 +19,6 @@ from inventory_assets.s3.errors import (
     S3Error,
     TlsFailure,
 )
-from inventory_assets.s3.transport import Refusal
 
 _THROTTLED = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}

@@ -17,13 +17,14 @@ from typing import TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
+from inventory_assets.s3.answers import Refusal
 from inventory_assets.s3.columns import decode_columns
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.errors import Fault, MalformedResponse, RetriesExhausted
 from inventory_assets.s3.faults import brief, fault_of, final_error
 from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page
 from inventory_assets.s3.received import Received, receive
-from inventory_assets.s3.transport import Refusal, Transport
+from inventory_assets.s3.transport import Transport
 
 _T = TypeVar("_T")
 _Reader = Callable[[bytearray], _T | ErrorDocument]

@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,13 +34,13 @@ from botocore.exceptions import (
 from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.utils import get_environ_proxies
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import ProtocolError, ProxyError
+from urllib3.exceptions import ProxyError
 from urllib3.util.ssltransport import SSLTransport
 
 from inventory_assets.s3 import connection as settings
+from inventory_assets.s3.answers import Refusal, Response, Sent, read_body
 from inventory_assets.s3.connection import Boto, Connection, open_boto
-from inventory_assets.s3.errors import MalformedResponse, RequestRejected, TlsFailure
-from inventory_assets.s3.pages import MAX_RESPONSE_BYTES, ErrorDocument, decode_page
+from inventory_assets.s3.errors import RequestRejected, TlsFailure
 from inventory_assets.s3.signing import ALGORITHM, Credentials, encoded_query, signed_headers
 
 _ALWAYS = {"user-agent": "inventory-assets", "accept-encoding": "identity"}
@@ -49,71 +48,10 @@ _ALWAYS = {"user-agent": "inventory-assets", "accept-encoding": "identity"}
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _NEEDS_RENEWAL = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 _SKEWED = "RequestTimeTooSkewed"
-_PIECE_BYTES = 65_536
 _SURELY_ALIVE_SECONDS = 1.0
 """A connection used so recently is not asked whether it is still there."""
 
 _TOLERATED_SKEW = timedelta(seconds=30)
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What a request stood on, and what other threads may have replaced since.
-
-    Attributes:
-        region: The region that it was sent to.
-        skew: What was added to this machine's time.
-        credentials: Who asked; None where requests are not signed.
-    """
-
-    region: str
-    skew: timedelta
-    credentials: Credentials | None
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer, whole.
-
-    Attributes:
-        status: The HTTP status.
-        headers: By their names, in any case.
-        body: At most `MAX_RESPONSE_BYTES`.
-        sent: What it answers.
-    """
-
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytearray
-    sent: Sent
-
-
-class Refusal(Exception):
-    """S3 answered with an error document, or with a status other than 200.
-
-    Attributes:
-        status: The HTTP status.
-        code: S3's code, or the status where the answer names none.
-        message: S3's words.
-        region: The region that S3 says the bucket is in, or None.
-        date: The server's time, or None.
-        sent: What was refused.
-    """
-
-    def __init__(self, response: Response, document: ErrorDocument | None = None) -> None:
-        self.status = response.status
-        if document is None:
-            with suppress(MalformedResponse):
-                found = decode_page(bytes(response.body))
-                document = found if isinstance(found, ErrorDocument) else None
-        self.code = document.code if document else str(response.status)
-        self.message = document.message if document else ""
-        self.region = response.headers.get("x-amz-bucket-region") or (
-            document.region if document else None
-        )
-        self.date = _date(response.headers.get("date"))
-        self.sent = response.sent
-        super().__init__(f"{self.code}: {self.message}" if self.message else self.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +142,7 @@ class Transport:
             connection.endheaders()
             # urllib3's own would wrap the answer, at a cost, for what a page does not need.
             answer = http.client.HTTPConnection.getresponse(connection)
-            _read(answer, body)
+            read_body(answer, body)
             answer.close()
             is_reusable = not answer.will_close
             return Response(answer.status, answer.headers, body, sent)
@@ -408,28 +346,6 @@ def _pool(
     return manager.connection_from_url(url)
 
 
-def _read(answer: http.client.HTTPResponse, body: bytearray) -> None:
-    """Read the whole body, and no more than a listing page may have."""
-    length = answer.length
-    if length is None:
-        body.clear()
-        while len(body) <= MAX_RESPONSE_BYTES and (piece := answer.read(_PIECE_BYTES)):
-            body += piece
-    elif length <= MAX_RESPONSE_BYTES:
-        del body[length:]
-        body += bytes(length - len(body))
-        read = 0
-        with memoryview(body) as view:
-            while read < length and (count := answer.readinto(view[read:])):
-                read += count
-        if read < length:
-            raise ProtocolError(f"the connection broke {length - read:,} bytes early")
-    if max(length or 0, len(body)) > MAX_RESPONSE_BYTES:
-        raise MalformedResponse(
-            f"the response has more than {MAX_RESPONSE_BYTES:,} bytes, which no listing page has"
-        )
-
-
 class _Prepared(Exception):
     """Carries a request out of botocore instead of into the network."""
 
@@ -444,10 +360,3 @@ def _catch(request: AWSPreparedRequest, **_: object) -> None:
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
-
-
-def _date(text: str | None) -> datetime | None:
-    with suppress(ValueError, TypeError):
-        moment = parsedate_to_datetime(text or "")
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return None

@@ -37,8 +37,10 @@ from inventory_assets.s3 import (
     RetryPolicy,
     S3Error,
     Tally,
+    answers,
     transport,
 )
+from inventory_assets.s3.answers import Refusal
 from inventory_assets.s3.errors import (
     CredentialsMissing,
     CredentialsRefused,
@@ -47,7 +49,7 @@ from inventory_assets.s3.errors import (
     RetriesExhausted,
     TlsFailure,
 )
-from inventory_assets.s3.transport import Refusal, Transport
+from inventory_assets.s3.transport import Transport
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, Seen, error_document
 
@@ -993,7 +995,7 @@ def test_the_memory_of_a_body_is_used_again_and_keeps_no_rest(server: ScriptedSe
 def test_a_body_announced_too_large_is_refused_before_it_is_read(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 1000)
+    monkeypatch.setattr(answers, "MAX_RESPONSE_BYTES", 1000)
     server.script(Answer(200, b"x" * 1001))
     body = bytearray()
     with pytest.raises(MalformedResponse, match="1,000 bytes"):
@@ -1004,7 +1006,7 @@ def test_a_body_announced_too_large_is_refused_before_it_is_read(
 def test_a_body_of_exactly_the_allowed_size_is_read(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 1000)
+    monkeypatch.setattr(answers, "MAX_RESPONSE_BYTES", 1000)
     way, body = Transport(to(server.url)), bytearray()
     for answer in (Answer(200, b"x" * 1000), Answer(raw=chunked(b"x" * 1000))):
         server.script(answer)
@@ -1015,13 +1017,13 @@ def test_a_body_of_exactly_the_allowed_size_is_read(
 def test_a_body_without_an_end_is_refused_soon(
     head: bytes, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "MAX_RESPONSE_BYTES", 1000)
+    monkeypatch.setattr(answers, "MAX_RESPONSE_BYTES", 1000)
     piece = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     server.script(Answer(raw=head + piece * 40))
     body = bytearray()
     with pytest.raises(MalformedResponse, match="1,000 bytes"):
         Transport(to(server.url)).get({}, body)
-    assert len(body) <= 1000 + transport._PIECE_BYTES
+    assert len(body) <= 1000 + answers._PIECE_BYTES
 
 
 @pytest.mark.parametrize(
