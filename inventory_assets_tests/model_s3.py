@@ -73,9 +73,7 @@ class ModelS3(BucketLister):
         token = element("NextContinuationToken", page.next_token)
         truncated = "true" if page.is_truncated else "false"
         body[:] = listing(*rendered_objects(page.objects), truncated=truncated, extra=token)
-        keys = page.objects.column("key")
-        last_key = keys[-1].as_py() if len(keys) else None
-        return Received(body, page.is_truncated, page.next_token, last_key)
+        return Received(body, page.is_truncated, page.next_token, page.last_key)
 
     def page(self, request: PageRequest, tally: Tally) -> Page:
         if self._stop.is_set():

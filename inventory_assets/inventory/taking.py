@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.assembling import ROWS_IN_MEMORY, Assembly, RowBudget
@@ -29,14 +29,10 @@ from inventory_assets.scan import (
     Split,
     Walk,
 )
+from inventory_assets.scan.engine import utc_now
 
 DIRECTORY_SHARDS_AT_ONCE = 8
 """Shards listed at the same time where each is listed one request after the other."""
-
-
-def utc_now() -> datetime:
-    """The time; the one clock that production code reads."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)

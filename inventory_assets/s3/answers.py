@@ -12,6 +12,9 @@ from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.pages import MAX_RESPONSE_BYTES, ErrorDocument, decode_page
 from inventory_assets.s3.signing import Credentials
 
+EXPIRED_CREDENTIALS = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
+SKEWED = "RequestTimeTooSkewed"
+
 _PIECE_BYTES = 65_536
 
 

@@ -6,7 +6,7 @@ from http.client import HTTPException
 from botocore import exceptions as boto
 from urllib3 import exceptions as http
 
-from inventory_assets.s3.answers import Refusal
+from inventory_assets.s3.answers import EXPIRED_CREDENTIALS, SKEWED, Refusal
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.errors import (
     AccessDenied,
@@ -33,7 +33,6 @@ _UNKNOWN_CREDENTIALS = frozenset(
         "UnrecognizedClientException",
     }
 )
-_EXPIRED_CREDENTIALS = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 _NO_CREDENTIALS = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,
@@ -142,7 +141,7 @@ def _final_answer(code: str, status: int, message: str, connection: Connection) 
         return BucketNotFound(
             f"{where}: there is no such bucket; check its name, region and endpoint"
         )
-    if code in _EXPIRED_CREDENTIALS:
+    if code in EXPIRED_CREDENTIALS:
         return CredentialsRefused(f"{where}: the credentials have expired; renew them ({said})")
     if code in _UNKNOWN_CREDENTIALS:
         return CredentialsRefused(
@@ -154,7 +153,7 @@ def _final_answer(code: str, status: int, message: str, connection: Connection) 
             f"{where}: the proxy refuses the request; check the user and password in HTTP_PROXY "
             f"({said})"
         )
-    if code == "RequestTimeTooSkewed":
+    if code == SKEWED:
         return CredentialsRefused(
             f"{where}: this machine's clock differs too much from the endpoint's; set it ({said})"
         )

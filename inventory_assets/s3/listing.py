@@ -1,9 +1,8 @@
 """Ask a bucket for one page of its keys, through every passing trouble.
 
-What can pass (throttling, server errors, timeouts, resets, damaged
-bodies) is retried with full jitter
-(https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/); what cannot fails at
-once, with a message that says what to do.
+What can pass (throttling, server errors, timeouts, resets, damaged bodies) is retried with full
+jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/); what cannot
+fails at once, with a message that says what to do.
 """
 
 import random

@@ -62,6 +62,11 @@ class Page:
     next_token: str | None
     url_encoded: bool = False
 
+    @property
+    def last_key(self) -> str | None:
+        """The last key of the page, or None where it has none."""
+        return self.objects.column("key")[-1].as_py() if self.objects.num_rows else None
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorDocument:

@@ -85,6 +85,4 @@ def _decode(body: Body) -> Received | ErrorDocument:
     page = decode_page(body)
     if isinstance(page, ErrorDocument):
         return page
-    keys = page.objects.column("key")
-    last_key = keys[-1].as_py() if len(keys) else None
-    return Received(body, page.is_truncated, page.next_token, last_key)
+    return Received(body, page.is_truncated, page.next_token, page.last_key)

@@ -38,7 +38,14 @@ from urllib3.exceptions import ProxyError
 from urllib3.util.ssltransport import SSLTransport
 
 from inventory_assets.s3 import connection as settings
-from inventory_assets.s3.answers import Refusal, Response, Sent, read_body
+from inventory_assets.s3.answers import (
+    EXPIRED_CREDENTIALS,
+    SKEWED,
+    Refusal,
+    Response,
+    Sent,
+    read_body,
+)
 from inventory_assets.s3.connection import Boto, Connection, open_boto
 from inventory_assets.s3.errors import RequestRejected, TlsFailure
 from inventory_assets.s3.signing import ALGORITHM, Credentials, encoded_query, signed_headers
@@ -46,8 +53,6 @@ from inventory_assets.s3.signing import ALGORITHM, Credentials, encoded_query, s
 _ALWAYS = {"user-agent": "inventory-assets", "accept-encoding": "identity"}
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
-_NEEDS_RENEWAL = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
-_SKEWED = "RequestTimeTooSkewed"
 _SURELY_ALIVE_SECONDS = 1.0
 """A connection used so recently is not asked whether it is still there."""
 
@@ -160,12 +165,12 @@ class Transport:
             learnt now, or by another thread since the request was sent.
         """
         sent = refusal.sent
-        if refusal.code == _SKEWED and refusal.date:
+        if refusal.code == SKEWED and refusal.date:
             self._skew = refusal.date - datetime.now(UTC)
             return abs(self._skew - sent.skew) > _TOLERATED_SKEW
         # Trouble with learning is none of its own: the refusal tells more.
         with suppress(BotoCoreError, ClientError):
-            if refusal.code in _NEEDS_RENEWAL and sent.credentials:
+            if refusal.code in EXPIRED_CREDENTIALS and sent.credentials:
                 return self._renewed(sent.credentials) != sent.credentials
             if refusal.status in (301, 307, 400, 403) and refusal.region:
                 return refusal.region != sent.region and bool(self._learn(refusal.region))
@@ -270,11 +275,11 @@ class Transport:
     def _prepared(self) -> AWSPreparedRequest:
         client = self._boto.client
         client.meta.events.register("before-send.s3.ListObjectsV2", _catch)
-        payer: dict[str, Any] = {"RequestPayer": "requester"}
+        parameters: dict[str, Any] = {"Bucket": self.connection.bucket}
+        if self.connection.requester_pays:
+            parameters["RequestPayer"] = "requester"
         try:
-            client.list_objects_v2(
-                Bucket=self.connection.bucket, **(payer if self.connection.requester_pays else {})
-            )
+            client.list_objects_v2(**parameters)
         except _Prepared as caught:
             return caught.request
         raise RuntimeError("botocore sent a request that it was to hand over")

@@ -13,14 +13,12 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from inventory_assets.s3 import BucketLister, Page, PageRequest, Tally
+from inventory_assets.scan.checking import MAX_EMPTY_PAGES
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.evidence import Ending, EvidenceLog, keys_ascend
 from inventory_assets.scan.shards import Shard
 
 DELIMITER = "/"
-
-MAX_EMPTY_PAGES = 1000
-"""Empty pages in a row that are taken for deleted keys still being skipped, and no loop."""
 
 
 class DirectoryOrderWalk:

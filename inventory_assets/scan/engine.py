@@ -23,7 +23,7 @@ from inventory_assets.s3.blocks import Scratch
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.listing import exhausted
 from inventory_assets.s3.pages import MAX_KEYS
-from inventory_assets.scan.checking import agree, check_keys, decoded_pages
+from inventory_assets.scan.checking import MAX_EMPTY_PAGES, agree, check_keys, decoded_pages
 from inventory_assets.scan.errors import ListingStuck
 from inventory_assets.scan.evidence import Ending, count_up_to
 from inventory_assets.scan.pieces import PAGES_BEFORE_SPLIT, Delivery, Piece
@@ -45,11 +45,9 @@ GAP_PROBE_KEYS = 10
 
 Most gaps between shards are empty, and one key beyond the gap is proof enough."""
 
-MAX_EMPTY_PAGES = 1000
-"""Empty pages in a row that are taken for deleted keys still being skipped, and no loop."""
 
-
-def _utc_now() -> datetime:
+def utc_now() -> datetime:
+    """The time; the one clock that production code reads."""
     return datetime.now(UTC)
 
 
@@ -69,7 +67,7 @@ class Scan:
         self,
         lister: BucketLister,
         walks: Sequence[Walk],
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._lister = lister
         self._where = lister.connection.where
@@ -343,7 +341,7 @@ class Scan:
         inside = count_up_to(keys, piece.key_range.until)
         # A shortened StartAfter may let keys of the range on the left through.
         before = count_up_to(keys, piece.key_range.after)
-        piece.after = keys[-1].as_py() if len(keys) else piece.after
+        piece.after = page.last_key or piece.after
         if inside > before:
             objects = page.objects.slice(before, inside - before)
             piece.evidence.rows(objects.column("key"))

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise, takewhile
 
 from inventory_assets.s3 import BucketLister, PageRequest, Tally
+from inventory_assets.scan.directories import DELIMITER
 from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling
-
-DELIMITER = "/"
 
 _DIGITS = 48
 """Characters beyond the common start that are looked at; more than any split needs."""
