@@ -1,6 +1,6 @@
 """A bucket in memory, behind the door of `BucketLister`, in any order and with any bad habit."""
 
-import threading
+import asyncio
 from collections.abc import Iterable
 from enum import Enum, auto
 from urllib.parse import quote, unquote
@@ -54,7 +54,7 @@ class ModelS3(BucketLister):
         self.connection = Connection("model")
         self.server = "Model"
         self.retry = RetryPolicy(attempts=3, base_seconds=0, cap_seconds=0)
-        self._stop = threading.Event()
+        self._is_cancelled = False
         self.requests: list[PageRequest] = []
         self._page_size = page_size
         self._habit = habit
@@ -66,17 +66,25 @@ class ModelS3(BucketLister):
         """Nothing is open."""
 
     def cancel(self) -> None:
-        self._stop.set()
+        self._is_cancelled = True
 
-    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
-        page = self.page(request, tally)
+    def seconds(self, request: PageRequest) -> float:  # noqa: ARG002
+        """How long an answer takes."""
+        return 0
+
+    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
+        await asyncio.sleep(self.seconds(request))
+        return self.page(request, tally)
+
+    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+        page = await self.fetch(request, tally)
         token = element("NextContinuationToken", page.next_token)
         truncated = "true" if page.is_truncated else "false"
         body[:] = listing(*rendered_objects(page.objects), truncated=truncated, extra=token)
         return Received(body, page.is_truncated, page.next_token, page.last_key)
 
     def page(self, request: PageRequest, tally: Tally) -> Page:
-        if self._stop.is_set():
+        if self._is_cancelled:
             raise Cancelled
         tally.sent()
         self.requests.append(request)

@@ -4,6 +4,7 @@ The key space is cut into ranges as the listing goes on; they are listed side by
 parts, taken in order, are sorted as a whole.
 """
 
+import asyncio
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -169,7 +170,7 @@ def _list_by_processes(
     """Share the key space among processes, each with its part of the requests in flight."""
     connection = lister.connection
     share = replace(connection, max_in_flight=max(1, connection.max_in_flight // processes))
-    ranges = cut_evenly(lister, prefix, processes * RANGES_A_PROCESS, tally)
+    ranges = asyncio.run(cut_evenly(lister, prefix, processes * RANGES_A_PROCESS, tally))
     # Spawned: a fork would take over locks that other threads hold.
     context = get_context("spawn")
     pool = ProcessPoolExecutor(processes, context, initializer=_ignore_interrupts)

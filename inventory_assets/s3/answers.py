@@ -1,21 +1,17 @@
 """What comes back from S3, whole: answers, and refusals that say what to do otherwise."""
 
-import http.client
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from urllib3.exceptions import ProtocolError
-
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.pages import MAX_RESPONSE_BYTES, ErrorDocument, decode_page
+from inventory_assets.s3.pages import ErrorDocument, decode_page
 from inventory_assets.s3.signing import Credentials
 
 EXPIRED_CREDENTIALS = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 SKEWED = "RequestTimeTooSkewed"
-
-_PIECE_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +35,13 @@ class Response:
 
     Attributes:
         status: The HTTP status.
-        headers: By their names, in any case.
+        headers: By their names in lower case.
         body: At most `MAX_RESPONSE_BYTES`.
         sent: What it answers.
     """
 
     status: int
-    headers: http.client.HTTPMessage
+    headers: Mapping[str, str]
     body: bytearray
     sent: Sent
 
@@ -76,28 +72,6 @@ class Refusal(Exception):
         self.date = _date(response.headers.get("date"))
         self.sent = response.sent
         super().__init__(f"{self.code}: {self.message}" if self.message else self.code)
-
-
-def read_body(answer: http.client.HTTPResponse, body: bytearray) -> None:
-    """Read the whole body, and no more than a listing page may have."""
-    length = answer.length
-    if length is None:
-        body.clear()
-        while len(body) <= MAX_RESPONSE_BYTES and (piece := answer.read(_PIECE_BYTES)):
-            body += piece
-    elif length <= MAX_RESPONSE_BYTES:
-        del body[length:]
-        body += bytes(length - len(body))
-        read = 0
-        with memoryview(body) as view:
-            while read < length and (count := answer.readinto(view[read:])):
-                read += count
-        if read < length:
-            raise ProtocolError(f"the connection broke {length - read:,} bytes early")
-    if max(length or 0, len(body)) > MAX_RESPONSE_BYTES:
-        raise MalformedResponse(
-            f"the response has more than {MAX_RESPONSE_BYTES:,} bytes, which no listing page has"
-        )
 
 
 def _date(text: str | None) -> datetime | None:

@@ -5,6 +5,7 @@ jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter
 fails at once, with a message that says what to do.
 """
 
+import asyncio
 import random
 import threading
 from collections import Counter
@@ -21,6 +22,7 @@ from inventory_assets.s3.columns import decode_columns
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.errors import Fault, MalformedResponse, RetriesExhausted
 from inventory_assets.s3.faults import brief, fault_of, final_error
+from inventory_assets.s3.gate import Cancelled, Gate
 from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page
 from inventory_assets.s3.received import Received, receive
 from inventory_assets.s3.transport import Transport
@@ -33,10 +35,6 @@ _MAX_DOUBLINGS = 60
 
 _MAX_HEEDED = 4
 """How often one request is sent again at once because a refusal said what to change."""
-
-
-class Cancelled(Exception):
-    """The caller asked the listing to stop; not an error, and never retried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +141,12 @@ class BucketLister:
         self.server: str | None = None
         """The `Server` header of the last response, which tells the store's make."""
         self.retry = retry or RetryPolicy()
-        self._stop = threading.Event()
-        self._in_flight = threading.BoundedSemaphore(connection.max_in_flight)
+        self._gate = Gate(connection.max_in_flight)
         self._transport = Transport(connection)
 
     def cancel(self) -> None:
         """End all requests and waits, those of other threads too, with `Cancelled`, for good."""
-        self._stop.set()
+        self._gate.close()
         self._transport.abort()
 
     def close(self) -> None:
@@ -157,23 +154,29 @@ class BucketLister:
         self._transport.close()
 
     def page(self, request: PageRequest, tally: Tally) -> Page:
+        """`fetch`, for those without an event loop."""
+        return asyncio.run(self.fetch(request, tally))
+
+    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
         """Fetch and decode one page.
 
         Raises:
             S3Error: One of its children, when a retry cannot help or did not.
             Cancelled: `cancel` was called.
         """
-        return self._insist(request, tally, decode_columns, bytearray())
+        return await self._insist(request, tally, decode_columns, bytearray())
 
-    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
-        """Fetch one page into `body`, and leave it to the caller to decode; raises as `page`."""
-        return self._insist(request, tally, receive, body)
+    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+        """Fetch one page into `body`, and leave it to the caller to decode; raises as `fetch`."""
+        return await self._insist(request, tally, receive, body)
 
-    def _insist(self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray) -> _T:
+    async def _insist(
+        self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray
+    ) -> _T:
         failures = heeded = 0
         while True:
             try:
-                return self._attempt(request, tally, read, body)
+                return await self._attempt(request, tally, read, body)
             except Refusal as refusal:
                 if heeded < _MAX_HEEDED and self._transport.heed(refusal):
                     heeded += 1
@@ -181,7 +184,7 @@ class BucketLister:
                 error: Exception = refusal
             except _TROUBLE as trouble:
                 error = trouble
-            if self._stop.is_set():
+            if self._gate.is_closed:
                 raise Cancelled
             fault = fault_of(error)
             if fault is None:
@@ -192,17 +195,17 @@ class BucketLister:
                 raise exhausted(error, fault, failures, self.connection) from None
             # Jitter spreads the retries of many workers; it guards no secret.
             chance = random.random()  # noqa: S311
-            if self._stop.wait(self.retry.delay(failures, chance)):
-                raise Cancelled
+            await self._gate.pause(self.retry.delay(failures, chance))
 
-    def _attempt(
+    async def _attempt(
         self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray
     ) -> _T:
-        with self._in_flight:
-            if self._stop.is_set():
-                raise Cancelled
+        await self._gate.enter()
+        try:
             tally.sent()
-            response = self._transport.get(request.parameters(), body)
+            response = await self._transport.get(request.parameters(), body)
+        finally:
+            self._gate.leave()
         tally.received(len(response.body))
         self.server = response.headers.get("server")
         if response.status != 200:

@@ -2,13 +2,11 @@
 
 botocore is asked once where a page request goes (endpoint rules, addressing style, region,
 dual-stack, access points) and for credentials, whatever their kind, at every request; their refresh
-is its own. The requests are signed here. Connections are urllib3's, on which botocore stands as
-well, so that proxies, certificate authorities and IPv6 are configured as for boto3; what travels
-over them is left to `http.client` below it, whose answers can be read into memory that is used
-again. docs/benchmarks.md says what each layer would cost.
+is its own. The requests are signed here. Connections are opened by urllib3, on which botocore
+stands as well, so that proxies, certificate authorities and IPv6 are configured as for boto3; what
+travels over them is `wires.py`'s. docs/benchmarks.md says what each layer would cost.
 """
 
-import http.client
 import os
 import re
 import socket
@@ -38,17 +36,11 @@ from urllib3.exceptions import ProxyError
 from urllib3.util.ssltransport import SSLTransport
 
 from inventory_assets.s3 import connection as settings
-from inventory_assets.s3.answers import (
-    EXPIRED_CREDENTIALS,
-    SKEWED,
-    Refusal,
-    Response,
-    Sent,
-    read_body,
-)
+from inventory_assets.s3.answers import EXPIRED_CREDENTIALS, SKEWED, Refusal, Response, Sent
 from inventory_assets.s3.connection import Boto, Connection, open_boto
 from inventory_assets.s3.errors import RequestRejected, TlsFailure
 from inventory_assets.s3.signing import ALGORITHM, Credentials, encoded_query, signed_headers
+from inventory_assets.s3.wires import Wire, in_thread
 
 _ALWAYS = {"user-agent": "inventory-assets", "accept-encoding": "identity"}
 
@@ -90,7 +82,7 @@ class _Target:
 
 @dataclass(slots=True)
 class Transport:
-    """The way to one bucket, for any number of threads.
+    """The way to one bucket, for any number of threads, each with an event loop of its own.
 
     Attributes:
         connection: The bucket and how to reach it.
@@ -101,7 +93,7 @@ class Transport:
     _target: _Target | None = field(default=None, init=False)
     _skew: timedelta = field(default=timedelta(0), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
-    _idle: list[tuple[HTTPConnection, float]] = field(default_factory=list, init=False)
+    _idle: list[tuple[Wire, float]] = field(default_factory=list, init=False)
     _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet, init=False)
     _sockets_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _aborted: threading.Event = field(default_factory=threading.Event, init=False)
@@ -109,7 +101,7 @@ class Transport:
     def __post_init__(self) -> None:
         self._boto = open_boto(self.connection)
 
-    def get(self, parameters: Mapping[str, str], body: bytearray) -> Response:
+    async def get(self, parameters: Mapping[str, str], body: bytearray) -> Response:
         """Send a request and read its answer, whatever its status.
 
         Args:
@@ -122,7 +114,7 @@ class Transport:
             MalformedResponse: The answer is beyond `MAX_RESPONSE_BYTES`.
             RequestRejected: The bucket needs a signature that is not made here.
         """
-        credentials = None if self.connection.anonymous else self._credentials()
+        credentials = None if self.connection.anonymous else await self._current_credentials()
         target = self._target or self._learn(None)
         sent = Sent(target.region, self._skew, credentials)
         query = encoded_query(parameters)
@@ -133,29 +125,22 @@ class Transport:
                 credentials, *target.scope, now, target.host, target.path, query, headers
             )
         url = f"{target.path}?{query}"
-        connection = self._connected(target)
-        is_reusable = False
+        wire = await self._connected(target)
         try:
-            connection.putrequest(
-                "GET",
-                target.origin + url if target.absolute else url,
-                skip_host=True,
-                skip_accept_encoding=True,
+            head = await wire.exchange(
+                _request(
+                    target.origin + url if target.absolute else url,
+                    {**headers, **target.to_proxy, **_ALWAYS},
+                ),
+                body,
+                settings.READ_TIMEOUT_SECONDS,
             )
-            for name, value in (*headers.items(), *target.to_proxy.items(), *_ALWAYS.items()):
-                connection.putheader(name, value)
-            connection.endheaders()
-            # urllib3's own would wrap the answer, at a cost, for what a page does not need.
-            answer = http.client.HTTPConnection.getresponse(connection)
-            read_body(answer, body)
-            answer.close()
-            is_reusable = not answer.will_close
-            return Response(answer.status, answer.headers, body, sent)
+            return Response(head.status, head.headers, body, sent)
         finally:
-            if is_reusable:
-                self._idle.append((connection, time.monotonic()))
+            if wire.is_reusable:
+                self._idle.append((wire, time.monotonic()))
             else:
-                connection.close()
+                wire.close()
 
     def heed(self, refusal: Refusal) -> bool:
         """Learn from a refusal what the next request must do otherwise.
@@ -192,16 +177,16 @@ class Transport:
         while self._idle:
             self._idle.pop()[0].close()
 
-    def _connected(self, target: _Target) -> HTTPConnection:
+    async def _connected(self, target: _Target) -> Wire:
         """A connection, one kept alive if there is one that still is."""
         while True:
             try:
-                connection, since = self._idle.pop()
+                wire, since = self._idle.pop()
             except IndexError:
-                return self._connect(target)
-            if time.monotonic() - since < _SURELY_ALIVE_SECONDS or connection.is_connected:
-                return connection
-            connection.close()
+                return Wire(await in_thread(lambda: self._connect(target)))
+            if time.monotonic() - since < _SURELY_ALIVE_SECONDS or wire.is_connected:
+                return wire
+            wire.close()
 
     def _connect(self, target: _Target) -> HTTPConnection:
         pool = target.pool
@@ -224,7 +209,6 @@ class Transport:
             if pool.proxy:
                 raise ProxyError("no way through the proxy", error) from error
             raise
-        connection.sock.settimeout(settings.READ_TIMEOUT_SECONDS)
         self._remember(connection.sock)
         if self._aborted.is_set():
             connection.close()
@@ -244,6 +228,13 @@ class Transport:
                 self._boto.client.close()
                 self._boto = open_boto(self.connection)
             return self._credentials()
+
+    async def _current_credentials(self) -> Credentials:
+        """Those of now; where they must be fetched first, nothing else waits for that."""
+        refresh_needed = getattr(self._boto.session.get_credentials(), "refresh_needed", None)
+        if refresh_needed and refresh_needed():
+            return await in_thread(self._credentials)
+        return self._credentials()
 
     def _credentials(self) -> Credentials:
         credentials = self._boto.session.get_credentials()
@@ -361,6 +352,11 @@ class _Prepared(Exception):
 
 def _catch(request: AWSPreparedRequest, **_: object) -> None:
     raise _Prepared(request)
+
+
+def _request(url: str, headers: Mapping[str, str]) -> bytes:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"GET {url} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
 
 
 def _text(value: str | bytes) -> str:

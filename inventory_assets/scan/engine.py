@@ -1,19 +1,21 @@
 """Walk many ranges at once: receivers that only receive, and one reader that decodes and checks.
 
-A receiver is a thread that follows one range from page to page and hands every page over as it
-came; what it needs for the next request it finds without decoding. The reader, whoever iterates,
-decodes some pages a call, checks every assumption, and tells what was found. Between them stands a
-short queue, so memory is bounded by the pages in it and one page a receiver, however fast the
-store or slow the disk: who receives faster than is read, waits.
+A receiver is a task that follows one range from page to page and hands every page over as it came;
+what it needs for the next request it finds without decoding. All receivers live in one event loop,
+which runs while the reader, whoever iterates, waits for pages; in between the reader decodes some
+of them a call, checks every assumption, and tells what was found. So there is one thread, no lock,
+and nothing is handed to and fro; meanwhile the kernel receives. Between receivers and reader stands
+a short queue, so memory is bounded by the pages in it and one page a receiver, however fast the
+store or slow the disk.
 
-A receiver without a range takes the upper part of one that another is at work on, so that as many
-requests are in flight as allowed, whatever the shape of the key space. Ranges stay disjoint and
-tile what they came from.
+Where fewer requests are in flight than allowed, the upper part of a range that is being listed
+becomes a range of its own, so that as many are as may be, whatever the shape of the key space.
+Ranges stay disjoint and tile what they came from.
 """
 
-import threading
+import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -80,21 +82,16 @@ class Scan:
         self._unfinished = len(self._waiting)
         self._ranges = Counter({walk: len(walk.ranges) for walk in walks})
         self._at_work: set[Piece] = set()
-        self._receivers: list[threading.Thread] = []
-        self._idle = 0
-        self._called = 0
+        self._tasks: set[asyncio.Task[None]] = set()
         self._splitter = Splitter(lister)
         self._scratch = Scratch()
         self._buffers: list[bytearray] = []
         self._queue: deque[Delivery] = deque()
         self._closed = False
-        lock = threading.Lock()
-        self._work = threading.Condition(lock)
-        """Tells receivers of a range to list or to split, or that there will be none."""
-        self._room = threading.Condition(lock)
-        """Tells receivers of room in the queue."""
-        self._arrived = threading.Condition(lock)
-        """Tells the reader of a delivery."""
+        self._full: deque[asyncio.Future[None]] = deque()
+        """Receivers that wait for room in the queue."""
+        self._hungry: tuple[int, asyncio.Future[None]] | None = None
+        """For how many deliveries the reader waits."""
 
     def __iter__(self) -> Iterator[Event]:
         """Tell what is found, as it is found.
@@ -107,71 +104,58 @@ class Scan:
         Raises:
             Cancelled: `lister.cancel` was called.
         """
-        try:
-            with self._work:
-                for _ in range(self._unfinished):
-                    self._hire()
-            while self._unfinished:
-                yield from self._read(self._take())
-        except BaseException:
-            self._lister.cancel()
-            raise
-        finally:
-            with self._work:
-                self._closed = True
-                self._work.notify_all()
-                self._room.notify_all()
-            for receiver in self._receivers:
-                if receiver.ident is not None:  # an interruption may come while they are started
-                    receiver.join()
+        with asyncio.Runner() as runner:
+            # Not by the runner's own `run`, which sets and resets signal handlers for every batch.
+            loop = runner.get_loop()
+            try:
+                while self._unfinished:
+                    yield from self._read(loop.run_until_complete(self._take()))
+            except BaseException:
+                self._lister.cancel()
+                raise
+            finally:
+                self._closed = True  # the runner cancels the tasks that are left
 
     # The receivers' side.
 
-    def _hire(self) -> None:
-        """Have somebody look for work, if there may be one more; the lock is held."""
-        if self._idle > self._called:
-            self._called += 1
-            self._work.notify()
-        elif len(self._receivers) < self._lister.connection.max_in_flight and not self._closed:
-            name = f"receive-{len(self._receivers)}"
-            self._receivers.append(threading.Thread(target=self._receive, name=name, daemon=True))
-            self._receivers[-1].start()
-
-    def _receive(self) -> None:
-        while (piece := self._next_piece()) is not None:
-            generation = piece.generation
-            ending: Ending | None = None
-            try:
-                for received, ending in self._pages(piece, generation):
-                    self._put(Delivery(piece, generation, received, ending=ending))
-            except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
-                self._put(Delivery(piece, generation, error=error))
-            else:
-                if ending is None:
-                    self._put(Delivery(piece, generation))
-            with self._work:
-                if piece.generation == generation:
-                    self._at_work.discard(piece)
-
-    def _next_piece(self) -> Piece | None:
-        while True:
-            with self._work:
-                if self._closed or not self._unfinished:
-                    return None
-                if self._waiting:
-                    piece = self._waiting.popleft()
-                    piece.walk.began_at = piece.walk.began_at or self._now()
-                    return piece
-                victim = self._victim()
-                if victim is None:
-                    self._idle += 1
-                    self._work.wait()
-                    self._idle -= 1
-                    self._called = max(0, self._called - 1)
-                    continue
+    def _employ(self) -> None:
+        """Begin what can be begun, while fewer are at work than may be."""
+        while not self._closed and (
+            free := self._lister.connection.max_in_flight - len(self._tasks)
+        ):
+            work: Coroutine[None, None, None]
+            if self._waiting:
+                piece = self._waiting.popleft()
+                piece.walk.began_at = piece.walk.began_at or self._now()
+                work = self._receive(piece)
+            elif victim := self._victim():
                 victim.goes_on = False  # nobody else splits it meanwhile
-                wanted = self._idle + 1
-            self._split(victim, wanted)
+                work = self._split(victim, free)
+            else:
+                return
+            task = asyncio.create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(self._let_go)
+
+    def _let_go(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._employ()
+
+    async def _receive(self, piece: Piece) -> None:
+        generation = piece.generation
+        ending: Ending | None = None
+        try:
+            async for received, ending in self._pages(piece, generation):
+                await self._put(Delivery(piece, generation, received, ending=ending))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
+            await self._put(Delivery(piece, generation, error=error))
+        else:
+            if ending is None:
+                await self._put(Delivery(piece, generation))
+        if piece.generation == generation:
+            self._at_work.discard(piece)
 
     def _victim(self) -> Piece | None:
         """The range most worth splitting: who has been at it longest has most left, as a rule."""
@@ -182,33 +166,37 @@ class Scan:
         )
         return max(ready, key=lambda piece: piece.pages, default=None)
 
-    def _split(self, victim: Piece, wanted: int) -> None:
-        """Take away up to `wanted` upper parts of a range, and leave them to whoever is idle."""
+    async def _split(self, victim: Piece, wanted: int) -> None:
+        """Take away up to `wanted` upper parts of a range, and leave them to whoever is free."""
         walk, until = victim.walk, victim.key_range.until
         try:
-            places = self._splitter.places(walk.prefix, victim.cursor, until, wanted, walk.tally)
+            places = await self._splitter.places(
+                walk.prefix, victim.cursor, until, wanted, walk.tally
+            )
+        except asyncio.CancelledError:
+            raise
         except Exception:  # noqa: BLE001 - whatever it is, the range itself will meet it
             places = []
-        with self._work:
-            victim.pages = 0
-            if victim not in self._at_work:
-                return
-            victim.goes_on = True
-            until = victim.key_range.until
-            places = [place for place in places if victim.cursor < place < until]
-            if not places:
-                victim.patience *= 2
-                return
-            victim.key_range = KeyRange(victim.key_range.after, places[0])
-            for after, upto in reversed([*pairwise([*places, until])]):
-                piece = Piece(walk, self._ranges[walk], KeyRange(after, upto), victim)
-                self._ranges[walk] += 1
-                self._unfinished += 1
-                self._waiting.appendleft(piece)
-                self._queue.append(Delivery(victim, victim.generation, upper=piece.index))
-                self._hire()
+        victim.pages = 0
+        if victim not in self._at_work:
+            return
+        victim.goes_on = True
+        until = victim.key_range.until
+        places = [place for place in places if victim.cursor < place < until]
+        if not places:
+            victim.patience *= 2
+            return
+        victim.key_range = KeyRange(victim.key_range.after, places[0])
+        for after, upto in reversed([*pairwise([*places, until])]):
+            piece = Piece(walk, self._ranges[walk], KeyRange(after, upto), victim)
+            self._ranges[walk] += 1
+            self._unfinished += 1
+            self._waiting.appendleft(piece)
+            self._queue.append(Delivery(victim, victim.generation, upper=piece.index))
 
-    def _pages(self, piece: Piece, generation: int) -> Iterator[tuple[Received, Ending | None]]:
+    async def _pages(
+        self, piece: Piece, generation: int
+    ) -> AsyncIterator[tuple[Received, Ending | None]]:
         walk = piece.walk
         token: str | None = None
         while not (self._closed or walk.over or piece.generation != generation):
@@ -218,7 +206,7 @@ class Scan:
                 token=token,
                 max_keys=GAP_PROBE_KEYS if piece.is_gap and token is None else MAX_KEYS,
             )
-            received = self._lister.receive(request, walk.tally, self._buffer())
+            received = await self._lister.receive(request, walk.tally, self._buffer())
             ending = self._note(piece, generation, received, is_first=token is None)
             yield received, ending
             if ending:
@@ -240,52 +228,67 @@ class Scan:
         self, piece: Piece, generation: int, received: Received, *, is_first: bool
     ) -> Ending | None:
         """Take note of a page just received; whether and how the range ends with it."""
-        with self._work:
-            if piece.generation != generation:
-                return None  # the page is void
-            piece.pages += 1
-            last_key = received.last_key
-            if last_key is not None:
-                # Never back, whatever a damaged page says: what was told of is not split off.
-                piece.cursor = max(piece.cursor, last_key)
-                self._splitter.saw(last_key)
-            ending: Ending | None = None
-            if last_key is not None and last_key > piece.key_range.until:
-                ending = Ending.BOUND_REACHED
-            elif not received.is_truncated:
-                ending = Ending.LISTED_TO_END
-            if is_first and piece.parent:
-                # Where little was to be had, the next attempt waits twice as long.
-                parent = piece.parent
-                parent.patience = 2 * parent.patience if ending else PAGES_BEFORE_SPLIT
-            if ending:
-                self._at_work.discard(piece)
-            elif piece not in self._at_work:
-                self._at_work.add(piece)
-                piece.goes_on = True
-            elif piece.goes_on and piece.pages >= piece.patience and not self._waiting:
-                self._hire()
-            return ending
+        if piece.generation != generation:
+            return None  # the page is void
+        piece.pages += 1
+        last_key = received.last_key
+        if last_key is not None:
+            # Never back, whatever a damaged page says: what was told of is not split off.
+            piece.cursor = max(piece.cursor, last_key)
+            self._splitter.saw(last_key)
+        ending: Ending | None = None
+        if last_key is not None and last_key > piece.key_range.until:
+            ending = Ending.BOUND_REACHED
+        elif not received.is_truncated:
+            ending = Ending.LISTED_TO_END
+        if is_first and piece.parent:
+            # Where little was to be had, the next attempt waits twice as long.
+            parent = piece.parent
+            parent.patience = 2 * parent.patience if ending else PAGES_BEFORE_SPLIT
+        if ending:
+            self._at_work.discard(piece)
+        elif piece not in self._at_work:
+            self._at_work.add(piece)
+            piece.goes_on = True
+        elif piece.goes_on and piece.pages >= piece.patience:
+            self._employ()
+        return ending
 
-    def _put(self, delivery: Delivery) -> None:
-        with self._room:
-            while len(self._queue) >= QUEUED_PAGES and not self._closed:
-                self._room.wait()
-            self._queue.append(delivery)
-            self._arrived.notify()
+    async def _put(self, delivery: Delivery) -> None:
+        while len(self._queue) >= QUEUED_PAGES:
+            room = asyncio.get_running_loop().create_future()
+            self._full.append(room)
+            await room
+        self._queue.append(delivery)
+        if self._hungry and (len(self._queue) >= self._hungry[0] or delivery.is_last):
+            _set(self._hungry[1])
 
     # The reader's side.
 
-    def _take(self) -> list[Delivery]:
-        with self._arrived:
-            while not self._queue:
-                self._arrived.wait()
-            if len(self._queue) < PAGES_A_CALL and not self._queue[-1].is_last:
-                # Pages decoded together cost less, and nobody waits for these.
-                self._arrived.wait_for(lambda: len(self._queue) >= PAGES_A_CALL, LINGER_SECONDS)
-            taken = [self._queue.popleft() for _ in range(min(len(self._queue), PAGES_A_CALL))]
-            self._room.notify(len(taken))
-            return taken
+    async def _take(self) -> list[Delivery]:
+        self._employ()
+        if not self._queue:
+            await self._deliveries(1, None)
+        if len(self._queue) < PAGES_A_CALL and not self._queue[-1].is_last:
+            # Pages decoded together cost less, and nobody waits for these.
+            await self._deliveries(PAGES_A_CALL, LINGER_SECONDS)
+        taken = [self._queue.popleft() for _ in range(min(len(self._queue), PAGES_A_CALL))]
+        for _ in range(min(len(taken), len(self._full))):
+            _set(self._full.popleft())
+        return taken
+
+    async def _deliveries(self, count: int, patience: float | None) -> None:
+        """Wait until so many have arrived, or the last of a range has, or for some seconds."""
+        loop = asyncio.get_running_loop()
+        arrived = loop.create_future()
+        self._hungry = (count, arrived)
+        timer = loop.call_later(patience, _set, arrived) if patience else None
+        try:
+            await arrived
+        finally:
+            self._hungry = None
+            if timer:
+                timer.cancel()
 
     def _read(self, deliveries: Sequence[Delivery]) -> Iterator[Event]:
         bodies = [delivery.received.body for delivery in deliveries if delivery.received]
@@ -315,10 +318,7 @@ class Scan:
                 walk.over = True
                 yield Failed(walk, error)
         if delivery.is_last and delivery.generation == piece.generation:
-            with self._work:
-                self._unfinished -= 1
-                if not self._unfinished:
-                    self._work.notify_all()
+            self._unfinished -= 1
 
     def _page(
         self, delivery: Delivery, page: Page | MalformedResponse | None
@@ -362,8 +362,11 @@ class Scan:
         piece.damaged += 1
         if piece.damaged >= self._lister.retry.attempts:
             raise exhausted(error, Fault.MALFORMED, piece.damaged, self._lister.connection)
-        with self._work:
-            piece.generation += 1
-            self._at_work.discard(piece)
-            self._waiting.appendleft(piece)
-            self._hire()
+        piece.generation += 1
+        self._at_work.discard(piece)
+        self._waiting.appendleft(piece)
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

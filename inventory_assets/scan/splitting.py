@@ -43,7 +43,9 @@ class Splitter:
         """Remember a key."""
         self._sample.append(key)
 
-    def places(self, prefix: str, after: str, until: str, wanted: int, tally: Tally) -> list[str]:
+    async def places(
+        self, prefix: str, after: str, until: str, wanted: int, tally: Tally
+    ) -> list[str]:
         """Keys at which to split what lies between two bounds; at most `wanted`, ascending.
 
         It costs a request where the level may have folders, and one more for each level that has
@@ -56,7 +58,7 @@ class Splitter:
         for _ in range(_LEVELS):
             if level in self._flat:
                 break
-            page = self._lister.page(
+            page = await self._lister.fetch(
                 PageRequest(level, start_after=after, delimiter=DELIMITER), tally
             )
             ahead = [name for name in page.common_prefixes if after < ceiling(name)]
@@ -77,14 +79,15 @@ class Splitter:
         return [place] if place else []
 
 
-def cut_evenly(lister: BucketLister, prefix: str, count: int, tally: Tally) -> list[KeyRange]:
+async def cut_evenly(lister: BucketLister, prefix: str, count: int, tally: Tally) -> list[KeyRange]:
     """Cut the keys under a prefix into at most `count` ranges, about even as far as anyone can see.
 
     Raises:
         S3Error: A request failed for good.
     """
     splitter = Splitter(lister)
-    keys = lister.page(PageRequest(prefix), tally).objects.column("key").to_pylist()
+    page = await lister.fetch(PageRequest(prefix), tally)
+    keys = page.objects.column("key").to_pylist()
     for key in keys:
         splitter.saw(key)
     whole = KeyRange.of_prefix(prefix)
@@ -94,7 +97,8 @@ def cut_evenly(lister: BucketLister, prefix: str, count: int, tally: Tally) -> l
         for after, until in pairwise(bounds):
             wanted = (count + 1 - len(bounds) - len(cuts)) // (len(bounds) - 1) or 1
             if len(bounds) + len(cuts) <= count:
-                cuts += splitter.places(prefix, max(after, keys[0]), until, wanted, tally)
+                begun = max(after, keys[0])
+                cuts += await splitter.places(prefix, begun, until, wanted, tally)
         if not cuts:
             break
         bounds = sorted({*bounds, *cuts})

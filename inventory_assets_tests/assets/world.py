@@ -230,11 +230,15 @@ class _Watched(BucketLister):
     def close(self) -> None:
         self._asked.close()
 
-    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
         self._watch(request)
-        received = self._asked.receive(request, tally, body)
+        received = await self._asked.receive(request, tally, body)
         self.server = self._asked.server
         return received
+
+    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
+        self._watch(request)
+        return await self._asked.fetch(request, tally)
 
     def page(self, request: PageRequest, tally: Tally) -> Page:
         self._watch(request)

@@ -39,12 +39,12 @@ class GeneratedBucket(BucketLister):
     def close(self) -> None:
         """Nothing is open."""
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:  # noqa: ARG002
+    async def fetch(self, request: PageRequest, tally: Tally) -> Page:  # noqa: ARG002
         """No folders: the level is flat as far as anyone can see."""
         tally.sent()
         return Page(NO_OBJECTS, (), False, None)
 
-    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
         tally.sent()
         start = int(request.token) if request.token else self._first_after(request.start_after)
         number, place = divmod(start, PAGE_KEYS)

@@ -201,13 +201,12 @@ def test_waits_before_retries_follow_the_policy(
 ) -> None:
     server.script(BUSY, BUSY, BUSY, GOOD)
     lister = lister_for(server.url, retry=RetryPolicy(4, 1, 3))
-    waited: list[float | None] = []
+    waited: list[float] = []
 
-    def wait(seconds: float | None = None) -> bool:
+    async def pause(seconds: float) -> None:
         waited.append(seconds)
-        return False
 
-    monkeypatch.setattr(lister._stop, "wait", wait)
+    monkeypatch.setattr(lister._gate, "pause", pause)
     monkeypatch.setattr("random.random", lambda: 0.5)
     lister.page(PageRequest(), Tally())
     assert waited == [1.0, 1.5, 1.5]

@@ -1,6 +1,6 @@
+import asyncio
+import gc
 import random
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -69,6 +69,11 @@ def walk_shard(
                 raise error
     order = sorted(closed, key=lambda index: closed[index].key_range)
     return [key for index in order for key in found[index]], [closed[index] for index in order]
+
+
+def tasks_left() -> list[object]:
+    """Tasks of any event loop that have not ended."""
+    return [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and not each.done()]
 
 
 def one_at_a_time(lister: ModelS3) -> ModelS3:
@@ -207,7 +212,6 @@ def test_a_slow_reader_holds_the_receivers_up() -> None:
     pages = splits = 0
     for event in Scan(lister, walks):
         if isinstance(event, Found):
-            time.sleep(0.0005)
             pages += 1
             # Those at hand, those queued, and one for each receiver.
             assert asked["pages"] <= pages + PAGES_A_CALL + QUEUED_PAGES + 8 + splits
@@ -215,13 +219,12 @@ def test_a_slow_reader_holds_the_receivers_up() -> None:
     assert pages <= asked["pages"] <= pages + splits
 
 
-def test_a_reader_that_leaves_early_leaves_no_thread_behind() -> None:
-    before = threading.active_count()
+def test_a_reader_that_leaves_early_leaves_no_task_behind() -> None:
     lister = ModelS3([f"{n:05}" for n in range(9000)])
     events = iter(Scan(lister, [Walk("", [KeyRange.of_prefix("")])]))
     next(events)
     del events
-    assert threading.active_count() == before
+    assert not tasks_left()
     assert len(lister.requests) < 100
 
 
@@ -231,9 +234,7 @@ def test_a_cancelled_lister_ends_the_scan() -> None:
     lister.cancel()
     with pytest.raises(Cancelled):
         list(events)
-    assert threading.active_count() == 1 or not any(
-        thread.name.startswith("receive") for thread in threading.enumerate()
-    )
+    assert not tasks_left()
 
 
 def test_a_walk_that_fails_leaves_the_others_alone() -> None:
@@ -276,8 +277,8 @@ class _Damaging(ModelS3):
         self._chance = chance
         self._damage = damage
 
-    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
-        received = super().receive(request, tally, body)
+    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+        received = await super().receive(request, tally, body)
         return self._damage(received) if self._chance() else received
 
 
@@ -321,7 +322,7 @@ def test_a_damaged_page_is_listed_again_and_nothing_is_lost_or_doubled(
 
 
 def test_a_page_that_stays_damaged_ends_the_walk() -> None:
-    lister = _Damaging(LETTERS, lambda: True, _garble)
+    lister = one_at_a_time(_Damaging(LETTERS, lambda: True, _garble))
     tally = Tally()
     with pytest.raises(RetriesExhausted, match="malformed 3 times"):
         walk_shard(lister, cut_out("", []), tally)

@@ -1,9 +1,8 @@
+import asyncio
 import random
-import threading
-import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import pairwise
@@ -30,13 +29,15 @@ from inventory_assets.scan.ranges import ceiling, tiling_fault
 from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
 from inventory_assets_tests.listings import objects_of as objects
 from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 
 
 @pytest.fixture(scope="module", autouse=True)
-def hasty_reader() -> Iterator[None]:
-    """A reader that does not wait for more pages, as there are so few."""
+def virtual_time() -> Iterator[None]:
+    """Waiting costs nothing, and a reader that does not wait for more pages, as there are few."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine, "LINGER_SECONDS", 0.0005)
+        scans_run_on_virtual_time(patch)
         yield
 
 
@@ -99,11 +100,6 @@ def check(told: Told, shard: Shard, keys: Iterable[str]) -> None:
         assert evidence.first_key == (found[0] if found else None)
         assert evidence.last_key == (found[-1] if found else None)
         assert evidence.pages >= 1
-    assert not receivers()
-
-
-def receivers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name.startswith("receive")]
 
 
 # Any key space, any trouble.
@@ -121,12 +117,11 @@ class Unsteady(ModelS3):
         self._chances = random.Random(seed)  # noqa: S311 - a repeatable test
         self._damaged = damaged
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
-        time.sleep(self._chances.choice((0, 0, 0, 0.0002, 0.001)))
-        return super().page(request, tally)
+    def seconds(self, request: PageRequest) -> float:  # noqa: ARG002
+        return self._chances.choice((0, 0, 0, 0.0002, 0.001))
 
-    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
-        received = super().receive(request, tally, body)
+    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+        received = await super().receive(request, tally, body)
         if self._chances.random() >= self._damaged:
             return received
         damage = self._chances.choice((_garble, _lose_an_object))
@@ -226,10 +221,10 @@ def test_a_page_damaged_while_its_range_is_being_split_does_no_harm() -> None:
 
 
 class _SlowToShowFolders(Unsteady):
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def seconds(self, request: PageRequest) -> float:
         if request.delimiter:
-            time.sleep(self._chances.choice((0.001, 0.005, 0.01)))
-        return super().page(request, tally)
+            return self._chances.choice((0.001, 0.005, 0.01))
+        return super().seconds(request)
 
 
 # The use of it.
@@ -246,12 +241,11 @@ class Distant(ModelS3):
         self.connection = Connection("model", max_in_flight=16)
         self.most_in_flight = 0
         self._now_in_flight = 0
-        self._lock = threading.Lock()
         self._sorted = sorted(keys)
         self._rendered = [contents(*contents_fields(Listed(key))) for key in self._sorted]
 
-    def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
-        with self._under_way(request, tally):
+    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+        async with self._under_way(request, tally):
             start, stop = self._bounds(request)
         start = int(request.token or start)
         end = min(start + min(PAGE_SIZE, request.max_keys), stop)
@@ -264,10 +258,10 @@ class Distant(ModelS3):
         last_key = self._sorted[end - 1] if end > start else None
         return Received(body, token is not None, token, last_key)
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
         assert request.delimiter
         assert request.token is None
-        with self._under_way(request, tally):
+        async with self._under_way(request, tally):
             at, stop = self._bounds(request)
         names: list[str] = []
         folders: list[str] = []
@@ -288,17 +282,15 @@ class Distant(ModelS3):
         start = max(first, bisect_right(self._sorted, request.start_after))
         return start, bisect_right(self._sorted, ceiling(request.prefix))
 
-    @contextmanager
-    def _under_way(self, request: PageRequest, tally: Tally) -> Iterator[None]:
+    @asynccontextmanager
+    async def _under_way(self, request: PageRequest, tally: Tally) -> AsyncIterator[None]:
         tally.sent()
-        with self._lock:
-            self.requests.append(request)
-            self._now_in_flight += 1
-            self.most_in_flight = max(self.most_in_flight, self._now_in_flight)
-        time.sleep(LATENCY)
+        self.requests.append(request)
+        self._now_in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self._now_in_flight)
+        await asyncio.sleep(LATENCY)
         yield
-        with self._lock:
-            self._now_in_flight -= 1
+        self._now_in_flight -= 1
 
 
 def _flat() -> list[str]:

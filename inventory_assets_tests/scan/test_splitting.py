@@ -1,3 +1,4 @@
+import asyncio
 import random
 import unicodedata
 from collections.abc import Iterable
@@ -203,7 +204,7 @@ def places_of(
     for key in random.Random(0).sample(held, min(len(held), 40)):  # noqa: S311
         splitter.saw(key)
     tally = Tally()
-    places = splitter.places(prefix, after, until, wanted, tally)
+    places = asyncio.run(splitter.places(prefix, after, until, wanted, tally))
     assert tally.requests == len(lister.requests) <= REQUESTS_A_CALL
     return places, lister
 
@@ -317,10 +318,10 @@ def test_a_level_known_to_be_flat_costs_no_request() -> None:
     splitter = Splitter(lister)
     for key in keys[::100]:
         splitter.saw(key)
-    assert splitter.places("data/", keys[100], ceiling("data/"), 5, Tally())
+    assert asyncio.run(splitter.places("data/", keys[100], ceiling("data/"), 5, Tally()))
     assert len(lister.requests) == 1
-    assert splitter.places("data/", keys[200], "data/8", 5, Tally())
-    assert splitter.places("data/", "data/8", ceiling("data/"), 5, Tally())
+    assert asyncio.run(splitter.places("data/", keys[200], "data/8", 5, Tally()))
+    assert asyncio.run(splitter.places("data/", "data/8", ceiling("data/"), 5, Tally()))
     assert len(lister.requests) == 1
 
 
@@ -337,14 +338,14 @@ def test_an_even_cut_tiles_the_prefix_with_no_more_ranges_than_asked_for(
     keys: set[str], count: int
 ) -> None:
     for prefix in ("", "a", "b/"):
-        ranges = cut_evenly(ModelS3(keys, page_size=1000), prefix, count, Tally())
+        ranges = asyncio.run(cut_evenly(ModelS3(keys, page_size=1000), prefix, count, Tally()))
         assert 1 <= len(ranges) <= count
         assert tiling_fault(ranges, [KeyRange.of_prefix(prefix)]) is None
 
 
 def test_hashed_names_are_cut_into_even_ranges() -> None:
     keys = [f"data/{sha256(str(n).encode()).hexdigest()}" for n in range(4000)]
-    ranges = cut_evenly(ModelS3(keys, page_size=1000), "", 8, Tally())
+    ranges = asyncio.run(cut_evenly(ModelS3(keys, page_size=1000), "", 8, Tally()))
     counts = [sum(key in key_range for key in keys) for key_range in ranges]
     assert len(counts) == 8
     assert min(counts) > 300
@@ -354,7 +355,7 @@ def test_folders_are_cut_between_them() -> None:
     keys = [
         f"y={year}/m={month:02}/{n:03}" for year in (1, 2) for month in range(12) for n in range(9)
     ]
-    ranges = cut_evenly(ModelS3(keys, page_size=1000), "", 6, Tally())
+    ranges = asyncio.run(cut_evenly(ModelS3(keys, page_size=1000), "", 6, Tally()))
     counts = [sum(key in key_range for key in keys) for key_range in ranges]
     assert len(counts) >= 4
     assert all(count % 9 == 0 for count in counts)
