@@ -28,7 +28,13 @@ from inventory_assets.s3.pages import MAX_KEYS
 from inventory_assets.scan.checking import MAX_EMPTY_PAGES, agree, check_keys, decoded_pages
 from inventory_assets.scan.errors import ListingStuck
 from inventory_assets.scan.evidence import Ending, count_up_to
-from inventory_assets.scan.pieces import PAGES_BEFORE_SPLIT, Delivery, Piece
+from inventory_assets.scan.pieces import (
+    MOST_PATIENCE,
+    PAGES_BEFORE_SPLIT,
+    PAGES_WORTH_A_SPLIT,
+    Delivery,
+    Piece,
+)
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.splitting import Splitter
 from inventory_assets.scan.walks import Ended, Event, Failed, Found, Split, Walk
@@ -83,15 +89,18 @@ class Scan:
         self._ranges = Counter({walk: len(walk.ranges) for walk in walks})
         self._at_work: set[Piece] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._promised = 0
+        """Ranges that splits under way were asked for."""
         self._splitter = Splitter(lister)
         self._scratch = Scratch()
         self._buffers: list[bytearray] = []
         self._queue: deque[Delivery] = deque()
+        self._queued_pages = 0
         self._closed = False
         self._full: deque[asyncio.Future[None]] = deque()
         """Receivers that wait for room in the queue."""
         self._hungry: tuple[int, asyncio.Future[None]] | None = None
-        """For how many deliveries the reader waits."""
+        """For how many pages the reader waits."""
 
     def __iter__(self) -> Iterator[Event]:
         """Tell what is found, as it is found.
@@ -128,9 +137,12 @@ class Scan:
                 piece = self._waiting.popleft()
                 piece.walk.began_at = piece.walk.began_at or self._now()
                 work = self._receive(piece)
-            elif victim := self._victim():
+            elif victims := self._victims(free - self._promised):
+                victim = victims[0]
                 victim.goes_on = False  # nobody else splits it meanwhile
-                work = self._split(victim, free)
+                wanted = -(-(free - self._promised) // len(victims))
+                self._promised += wanted
+                work = self._split(victim, wanted)
             else:
                 return
             task = asyncio.create_task(work)
@@ -157,26 +169,29 @@ class Scan:
         if piece.generation == generation:
             self._at_work.discard(piece)
 
-    def _victim(self) -> Piece | None:
-        """The range most worth splitting: who has been at it longest has most left, as a rule."""
-        ready = (
+    def _victims(self, count: int) -> list[Piece]:
+        """Up to `count` ranges that are worth splitting, those with most left first."""
+        if count <= 0:
+            return []
+        ready = [
             piece
             for piece in self._at_work
             if piece.goes_on and piece.pages >= piece.patience and not piece.walk.over
-        )
-        return max(ready, key=lambda piece: piece.pages, default=None)
+        ]
+        left = {piece: self._splitter.pages_left(piece) for piece in ready}
+        worthwhile = [piece for piece in ready if left[piece] >= PAGES_WORTH_A_SPLIT]
+        return sorted(worthwhile, key=left.__getitem__, reverse=True)[:count]
 
     async def _split(self, victim: Piece, wanted: int) -> None:
         """Take away up to `wanted` upper parts of a range, and leave them to whoever is free."""
         walk, until = victim.walk, victim.key_range.until
         try:
-            places = await self._splitter.places(
-                walk.prefix, victim.cursor, until, wanted, walk.tally
-            )
+            places = await self._splitter.places(victim, wanted)
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the range itself will meet it
             places = []
+        self._promised -= wanted
         victim.pages = 0
         if victim not in self._at_work:
             return
@@ -184,7 +199,7 @@ class Scan:
         until = victim.key_range.until
         places = [place for place in places if victim.cursor < place < until]
         if not places:
-            victim.patience *= 2
+            victim.patience = min(2 * victim.patience, MOST_PATIENCE)
             return
         victim.key_range = KeyRange(victim.key_range.after, places[0])
         for after, upto in reversed([*pairwise([*places, until])]):
@@ -207,7 +222,7 @@ class Scan:
                 max_keys=GAP_PROBE_KEYS if piece.is_gap and token is None else MAX_KEYS,
             )
             received = await self._lister.receive(request, walk.tally, self._buffer())
-            ending = self._note(piece, generation, received, is_first=token is None)
+            ending = self._note(piece, generation, received)
             yield received, ending
             if ending:
                 return
@@ -224,27 +239,27 @@ class Scan:
         except IndexError:
             return bytearray()
 
-    def _note(
-        self, piece: Piece, generation: int, received: Received, *, is_first: bool
-    ) -> Ending | None:
+    def _note(self, piece: Piece, generation: int, received: Received) -> Ending | None:
         """Take note of a page just received; whether and how the range ends with it."""
         if piece.generation != generation:
             return None  # the page is void
-        piece.pages += 1
         last_key = received.last_key
         if last_key is not None:
+            piece.pages += 1
             # Never back, whatever a damaged page says: what was told of is not split off.
-            piece.cursor = max(piece.cursor, last_key)
+            piece.reach(max(piece.cursor, last_key))
             self._splitter.saw(last_key)
         ending: Ending | None = None
         if last_key is not None and last_key > piece.key_range.until:
             ending = Ending.BOUND_REACHED
         elif not received.is_truncated:
             ending = Ending.LISTED_TO_END
-        if is_first and piece.parent:
+        if piece.parent and (ending or last_key is not None):
             # Where little was to be had, the next attempt waits twice as long.
-            parent = piece.parent
-            parent.patience = 2 * parent.patience if ending else PAGES_BEFORE_SPLIT
+            piece.parent.patience = (
+                min(2 * piece.price, MOST_PATIENCE) if ending else PAGES_BEFORE_SPLIT
+            )
+            piece.parent = None
         if ending:
             self._at_work.discard(piece)
         elif piece not in self._at_work:
@@ -255,25 +270,31 @@ class Scan:
         return ending
 
     async def _put(self, delivery: Delivery) -> None:
-        while len(self._queue) >= QUEUED_PAGES:
+        while self._queued_pages >= QUEUED_PAGES:
             room = asyncio.get_running_loop().create_future()
             self._full.append(room)
             await room
         self._queue.append(delivery)
-        if self._hungry and (len(self._queue) >= self._hungry[0] or delivery.is_last):
+        self._queued_pages += 1
+        if self._hungry and (self._queued_pages >= self._hungry[0] or delivery.is_last):
             _set(self._hungry[1])
 
     # The reader's side.
 
     async def _take(self) -> list[Delivery]:
         self._employ()
-        if not self._queue:
+        if not self._queued_pages:
             await self._deliveries(1, None)
-        if len(self._queue) < PAGES_A_CALL and not self._queue[-1].is_last:
+        if self._queued_pages < PAGES_A_CALL and not self._queue[-1].is_last:
             # Pages decoded together cost less, and nobody waits for these.
             await self._deliveries(PAGES_A_CALL, LINGER_SECONDS)
-        taken = [self._queue.popleft() for _ in range(min(len(self._queue), PAGES_A_CALL))]
-        for _ in range(min(len(taken), len(self._full))):
+        taken: list[Delivery] = []
+        pages = 0
+        while self._queue and pages < PAGES_A_CALL:
+            taken.append(self._queue.popleft())
+            pages += taken[-1].upper is None
+        self._queued_pages -= pages
+        for _ in range(min(QUEUED_PAGES - self._queued_pages, len(self._full))):
             _set(self._full.popleft())
         return taken
 

@@ -7,10 +7,16 @@ from inventory_assets.scan.evidence import Ending, EvidenceLog
 from inventory_assets.scan.ranges import KeyRange, ceiling
 from inventory_assets.scan.walks import Walk
 
-PAGES_BEFORE_SPLIT = 3
+PAGES_BEFORE_SPLIT = 2
 """Pages that a range must have received before its upper part is taken away.
 
 A range that ends after a page or two is not worth the request that splitting costs."""
+
+MOST_PATIENCE = 8
+"""Pages that a range must receive at most, however often splitting it was in vain."""
+
+PAGES_WORTH_A_SPLIT = 6
+"""Pages that a range must have left, as far as can be told; to split costs half a page or more."""
 
 
 class Piece:
@@ -18,12 +24,15 @@ class Piece:
 
     Attributes:
         key_range: Its keys; narrowed when its upper part is taken away.
-        parent: What it was taken from, or None.
+        parent: What it was taken from, until it is clear whether that was worth it; or None.
         is_gap: Whether it may well be empty.
         cursor: The greatest key received.
         goes_on: Whether more is to be received, so that it can be split.
         pages: Pages received since it began or was split.
+        milestones: Two keys reached lately, and after how many pages: how densely keys lie is
+            counted from the earlier one.
         patience: Pages it must receive before it is split (again).
+        price: The patience that its parent had when it was taken away.
         after: Up to where the reader has read; listing starts over from here after a damaged page.
         generation: How often it has been started over; pages of earlier generations are void.
         damaged: Damaged pages in a row.
@@ -42,11 +51,27 @@ class Piece:
         self.cursor = self.after
         self.goes_on = False
         self.pages = 0
+        self.milestones = ((self.cursor, 0), (self.cursor, 0))
         self.patience = PAGES_BEFORE_SPLIT
+        self.price = parent.patience if parent else 0
         self.generation = 0
         self.damaged = 0
         self.empty_pages = 0
         self.evidence = EvidenceLog([key_range])
+        self._received = 0
+
+    def reach(self, key: str) -> None:
+        """A page has brought the cursor to a key."""
+        self._received += 1
+        self.cursor = key
+        _, (_, pages) = self.milestones
+        if self._received <= 2 or self._received >= 2 * pages:
+            self.milestones = self.milestones[1], (key, self._received)
+
+    @property
+    def pages_lately(self) -> int:
+        """Pages received since the earlier milestone."""
+        return self._received - self.milestones[0][1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,13 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, takewhile
+from math import inf
 
 from inventory_assets.s3 import BucketLister, PageRequest, Tally
 from inventory_assets.scan.directories import DELIMITER
-from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling
+from inventory_assets.scan.pieces import Piece
+from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling, ceiling_of
+from inventory_assets.scan.walks import Walk
 
 _DIGITS = 48
 """Characters beyond the common start that are looked at; more than any split needs."""
@@ -24,6 +27,19 @@ _LEVELS = 8
 
 _SAMPLE = 64
 """Keys that are remembered for the characters they use."""
+
+_KNOWN_LEVELS = 32
+"""Levels whose folders are remembered; each has at most a page of them."""
+
+_MOST_PLACES = 14
+"""Divided by the range's patience: places at which keys are cut at once where only their characters
+say where, and each part that turns out to be empty costs a request."""
+
+_PAGES_WORTH_FOLDERS = 16
+"""Pages that a level's next thousand folders must hold; else keys are the better guide."""
+
+_PLACE_DIGITS = 8
+"""Characters that tell how far a key is; more than any estimate is worth."""
 
 
 class Splitter:
@@ -38,15 +54,25 @@ class Splitter:
         self._sample: deque[str] = deque(maxlen=_SAMPLE)
         self._flat: set[str] = set()
         """Levels without folders, or with too many to list them."""
+        self._folders: dict[str, tuple[str, str, list[str]]] = {}
+        """Of levels with folders: those that hold keys from one on to another."""
+        self._greatest: dict[int, str] = {}
+        """The greatest name at each depth."""
+        self._lowest, self._highest = ord("z"), ord("0")
+        """The least and the greatest character of keys."""
 
     def saw(self, key: str) -> None:
         """Remember a key."""
         self._sample.append(key)
+        for depth, name in enumerate(key.split(DELIMITER)):
+            if name > self._greatest.get(depth, ""):
+                self._greatest[depth] = name
+        codes = [*map(ord, key)]
+        self._lowest = min(self._lowest, *codes)
+        self._highest = max(self._highest, *codes)
 
-    async def places(
-        self, prefix: str, after: str, until: str, wanted: int, tally: Tally
-    ) -> list[str]:
-        """Keys at which to split what lies between two bounds; at most `wanted`, ascending.
+    async def places(self, piece: Piece, wanted: int) -> list[str]:
+        """Keys at which to split what a range has left; at most `wanted`, ascending.
 
         It costs a request where the level may have folders, and one more for each level that has
         but one.
@@ -54,29 +80,90 @@ class Splitter:
         Raises:
             S3Error: A request failed for good.
         """
-        level = level_of(after, until, prefix)
+        after, until = piece.cursor, piece.key_range.until
+        level = level_of(after, until, piece.walk.prefix)
         for _ in range(_LEVELS):
-            if level in self._flat:
+            folders = await self._folders_after(level, piece)
+            if folders is None:
                 break
-            page = await self._lister.fetch(
-                PageRequest(level, start_after=after, delimiter=DELIMITER), tally
-            )
-            ahead = [name for name in page.common_prefixes if after < ceiling(name)]
-            if page.is_truncated or not ahead:
-                self._flat.add(level)
+            inside = [name for name in folders if name < until]
+            if not inside:
                 break
-            folders = [name for name in ahead if name < until]
-            if not folders:
-                break
-            if len(folders) > 1:
-                return evenly([ceiling(name) for name in folders[:-1]], wanted)
-            level = folders[0]
+            if len(inside) > 1:
+                return evenly([ceiling(name) for name in inside[:-1]], wanted)
+            level = inside[0]
         upper = min(until, ceiling(level))
         if not after < upper:
             return []
         alphabet = characters(list(self._sample), _common_start(after, upper))
-        place = middle(after, upper, alphabet)
-        return [place] if place else []
+        return between(after, upper, alphabet, min(wanted, max(1, _MOST_PLACES // piece.patience)))
+
+    async def _folders_after(self, level: str, piece: Piece) -> list[str] | None:
+        """The folders of a level that a range still meets; None where keys are the better guide.
+
+        All of them, or those of a page where there are more and they seem to be large. What was
+        asked before is not asked again.
+        """
+        if level in self._flat:
+            return None
+        known = self._folders.get(level)
+        if known is None or not known[0] <= piece.cursor <= known[1]:
+            page = await self._lister.fetch(
+                PageRequest(level, start_after=piece.cursor, delimiter=DELIMITER), piece.walk.tally
+            )
+            names = list(page.common_prefixes)
+            if not names or (page.is_truncated and not self._are_large(piece, names)):
+                self._flat.add(level)
+                return None
+            end = names[-1] if page.is_truncated else ceiling(level)
+            known = self._folders[level] = piece.cursor, end, names
+            if len(self._folders) > _KNOWN_LEVELS:
+                del self._folders[next(iter(self._folders))]
+        return [name for name in known[2] if piece.cursor < ceiling(name)]
+
+    def _are_large(self, piece: Piece, folders: Sequence[str]) -> bool:
+        return _PAGES_WORTH_FOLDERS <= self.pages_left(piece, folders[-1]) < inf
+
+    def pages_left(self, piece: Piece, until: str | None = None) -> float:
+        """About how many pages a range has left, if its keys go on as densely as they did lately.
+
+        Infinite where nobody can tell yet. Only good for comparisons: how keys fill the space
+        between two names is anyone's guess.
+
+        Args:
+            piece: The range.
+            until: Up to where; None for its end.
+        """
+        (since, _), pages = piece.milestones[0], piece.pages_lately
+        if not pages or not since < piece.cursor:
+            return inf
+        until = until or self._end(piece.cursor, piece.key_range.until)
+        if not piece.cursor < until:
+            return pages
+        start = len(_common_start(since, until))
+        begin, here, end = (self._place(key, start) for key in (since, piece.cursor, until))
+        return pages * (end - here) / (here - begin) if here > begin else inf
+
+    def _end(self, after: str, until: str) -> str:
+        """About where the keys before a bound end, where that is the end of a folder.
+
+        There names are taken to end as they do in other folders of the same depth.
+        """
+        level = ceiling_of(until)
+        if level is None or (level and not level.endswith(DELIMITER)):
+            return until
+        end = level + self._greatest.get(level.count(DELIMITER), "")
+        return end if after < end else until
+
+    def _place(self, key: str, start: int) -> float:
+        """Where in [0, 1] a key stands among those with its first `start` characters."""
+        place, width = 0.0, 1.0
+        base = self._highest - self._lowest + 2
+        for letter in key[start : start + _PLACE_DIGITS]:
+            digit = min(max(ord(letter), self._lowest - 1), self._highest + 1) - self._lowest + 1
+            width /= base
+            place += digit * width
+        return place
 
 
 async def cut_evenly(lister: BucketLister, prefix: str, count: int, tally: Tally) -> list[KeyRange]:
@@ -97,8 +184,8 @@ async def cut_evenly(lister: BucketLister, prefix: str, count: int, tally: Tally
         for after, until in pairwise(bounds):
             wanted = (count + 1 - len(bounds) - len(cuts)) // (len(bounds) - 1) or 1
             if len(bounds) + len(cuts) <= count:
-                begun = max(after, keys[0])
-                cuts += await splitter.places(prefix, begun, until, wanted, tally)
+                piece = Piece(Walk(prefix, [], tally), 0, KeyRange(max(after, keys[0]), until))
+                cuts += await splitter.places(piece, wanted)
         if not cuts:
             break
         bounds = sorted({*bounds, *cuts})
@@ -113,41 +200,59 @@ def level_of(after: str, until: str, prefix: str) -> str:
 
 
 def characters(keys: Iterable[str], start: str) -> str:
-    """The safe characters that keys use after `start`, in order; common ones where none is known.
+    """The safe characters of names that go on after `start`, in order; common ones if unknown.
 
     Left out is what makes trouble in a request or an XML document: control characters, `%`,
     surrogates, noncharacters, and what cannot be printed.
     """
-    seen = {letter for key in keys if key.startswith(start) for letter in key[len(start) :]}
+    rests = (key[len(start) :] for key in keys if key.startswith(start))
+    seen = {letter for rest in rests for letter in rest.partition(DELIMITER)[0]}
     safe = sorted(letter for letter in seen if letter.isprintable() and letter != "%")
     return "".join(safe) if len(safe) > 1 else _FALLBACK
 
 
-def middle(after: str, until: str, alphabet: str) -> str | None:
-    """A key strictly between two bounds, about halfway in strings over `alphabet`.
+def between(after: str, until: str, alphabet: str, count: int) -> list[str]:
+    """At most `count` keys strictly between two bounds, about evenly in strings over `alphabet`.
 
     Args:
         after: The lower bound.
         until: The upper bound, greater than `after`.
         alphabet: At least two characters, ascending.
+        count: How many are wanted.
 
     Returns:
-        A key of at most 1,024 bytes whose characters beyond the bounds' common start are of the
-        alphabet; None where there is none.
+        Ascending keys of at most 1,024 bytes whose characters beyond the bounds' common start are
+        of the alphabet; fewer, or none, where there are not so many.
     """
     start = _common_start(after, until)
     low = _number(after[len(start) :], alphabet)
     high = _number(until[len(start) :], alphabet)
-    digits = _text((low + high) // 2, alphabet)
-    enough = low + (high - low) * 7 // 16  # a short key that is about halfway will do
+    step = (high - low) // (count + 1)
+    places: list[str] = []
+    for number in range(1, count + 1):
+        floor = places[-1] if places else after
+        place = _short_key(start, low + number * step, step, (floor, until), alphabet)
+        if place is not None:
+            places.append(place)
+    return places
+
+
+def _short_key(
+    start: str, target: int, step: int, bounds: tuple[str, str], alphabet: str
+) -> str | None:
+    """A key strictly between two bounds, as short as an eighth of a step before the target allows.
+
+    None where there is none of at most 1,024 bytes.
+    """
+    digits = _text(target, alphabet)
     found = None
     for length in range(1, len(digits) + 1):
         key = start + digits[:length]
         if len(key.encode()) > MAX_KEY_BYTES:
             break
-        if after < key < until:
+        if bounds[0] < key < bounds[1]:
             found = key
-            if _number(digits[:length], alphabet) >= enough:
+            if _number(digits[:length], alphabet) >= target - step // 8:
                 break
     return found
 

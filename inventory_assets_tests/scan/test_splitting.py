@@ -10,15 +10,17 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3 import Tally
+from inventory_assets.scan.pieces import Piece
 from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling, ceiling_of, tiling_fault
 from inventory_assets.scan.splitting import (
     Splitter,
+    between,
     characters,
     cut_evenly,
     evenly,
     level_of,
-    middle,
 )
+from inventory_assets.scan.walks import Walk
 from inventory_assets_tests.model_s3 import ModelS3
 
 HEX = "0123456789abcdef"
@@ -42,7 +44,18 @@ def check_between(place: str, after: str, until: str, alphabet: str) -> None:
     assert set(place[len(common_start(after, until)) :]) <= set(alphabet)
 
 
-# Halfway between two keys.
+def middle(after: str, until: str, alphabet: str) -> str | None:
+    return next(iter(between(after, until, alphabet, 1)), None)
+
+
+def piece_of(prefix: str, after: str, until: str, tally: Tally | None = None) -> Piece:
+    """A range that has been listed up to `after`."""
+    piece = Piece(Walk(prefix, [], tally or Tally()), 0, KeyRange(after, until))
+    piece.cursor = after
+    return piece
+
+
+# Between two keys.
 
 
 @given(tiny, tiny, st.sampled_from(["bd", "ab", "de", "ace", "bcd"]))
@@ -72,6 +85,19 @@ def test_a_middle_lies_strictly_between_any_two_bounds(one: str, other: str, alp
     place = middle(after, until, alphabet)
     if place is not None:
         check_between(place, after, until, alphabet)
+
+
+@given(st.text(max_size=30) | any_key, any_key, alphabets, st.integers(1, 9))
+def test_places_between_two_bounds_ascend_strictly(
+    one: str, other: str, alphabet: str, count: int
+) -> None:
+    assume(one != other)
+    after, until = sorted((one, other))
+    places = between(after, until, alphabet, count)
+    assert len(places) <= count
+    for lower, place in pairwise([after, *places]):
+        check_between(place, after, until, alphabet)
+        assert lower < place
 
 
 @given(
@@ -204,7 +230,7 @@ def places_of(
     for key in random.Random(0).sample(held, min(len(held), 40)):  # noqa: S311
         splitter.saw(key)
     tally = Tally()
-    places = asyncio.run(splitter.places(prefix, after, until, wanted, tally))
+    places = asyncio.run(splitter.places(piece_of(prefix, after, until, tally), wanted))
     assert tally.requests == len(lister.requests) <= REQUESTS_A_CALL
     return places, lister
 
@@ -261,7 +287,7 @@ HASHED = sorted(sha256(str(number).encode()).hexdigest() for number in range(150
 def test_hashed_names_are_halved(head: str, first: int, last: int | None) -> None:
     keys = [head + name for name in HASHED]
     after, until = keys[first], ceiling(head) if last is None else keys[last]
-    (place,), _ = places_of(keys, after, until)
+    (place,), _ = places_of(keys, after, until, wanted=1)
     left = sum(after < key <= place for key in keys)
     right = sum(place < key <= until for key in keys)
     assert 0.35 <= left / (left + right) <= 0.65
@@ -270,7 +296,7 @@ def test_hashed_names_are_halved(head: str, first: int, last: int | None) -> Non
 def test_halves_of_hashed_names_are_halved_again() -> None:
     after, until, held = "", ceiling(""), HASHED
     while len(held) > 100:
-        (place,), _ = places_of(HASHED, after, until)
+        (place,), _ = places_of(HASHED, after, until, wanted=1)
         left = [key for key in held if key <= place]
         assert 0.35 <= len(left) / len(held) <= 0.65
         after, held = place, [key for key in held if key > place]
@@ -318,16 +344,16 @@ def test_a_level_known_to_be_flat_costs_no_request() -> None:
     splitter = Splitter(lister)
     for key in keys[::100]:
         splitter.saw(key)
-    assert asyncio.run(splitter.places("data/", keys[100], ceiling("data/"), 5, Tally()))
+    assert asyncio.run(splitter.places(piece_of("data/", keys[100], ceiling("data/")), 5))
     assert len(lister.requests) == 1
-    assert asyncio.run(splitter.places("data/", keys[200], "data/8", 5, Tally()))
-    assert asyncio.run(splitter.places("data/", "data/8", ceiling("data/"), 5, Tally()))
+    assert asyncio.run(splitter.places(piece_of("data/", keys[200], "data/8"), 5))
+    assert asyncio.run(splitter.places(piece_of("data/", "data/8", ceiling("data/")), 5))
     assert len(lister.requests) == 1
 
 
 def test_a_level_with_too_many_folders_is_halved_like_names() -> None:
     keys = [f"{name}/object" for name in HASHED]
-    (place,), lister = places_of(keys, keys[0], ceiling(""))
+    (place,), lister = places_of(keys, keys[0], ceiling(""), wanted=1)
     assert 0.35 <= sum(key <= place for key in keys) / len(keys) <= 0.65
     assert len(lister.requests) == 1
 
