@@ -51,7 +51,8 @@ GROWTH_SECONDS = 0.5
 """The shortest window afterwards."""
 
 GROWTH = 0.05
-"""Growth of the limit in a window: a tenth a second. A ceiling is overshot by no more than this."""
+"""Growth of the limit in a window, and so a tenth a second at most: S3 wants rates raised gradually
+(https://repost.aws/knowledge-center/s3-503-within-request-rate-prefix)."""
 
 SMALLEST_GROWTH = 0.5
 """In requests, as a twentieth of a few would take long to become one."""
@@ -234,7 +235,7 @@ class _Window:
 class _Level:
     """What growth is measured against."""
 
-    limit: int
+    limit: float
     goodput: float
 
 
@@ -285,7 +286,7 @@ class Adaptive:
         self._level = None
 
     def _learn(self, at: float, goodput: float) -> None:
-        here = _Level(self.limit, goodput)
+        here = _Level(self._limit, goodput)
         level = self._level or here
         stride, gain = here.limit / level.limit, goodput / level.goodput
         doubtful = stride >= STRIDE and gain < 1 + PAYS * (stride - 1)
@@ -307,7 +308,7 @@ class Adaptive:
     def _settle(self, at: float, enough: float) -> None:
         """Growth did not pay; the limit before, and its share of what was gained, is enough."""
         self._starting = False
-        self._ceiling = min(enough * LEAN, self._limit)
+        self._ceiling = max(LOWEST, min(enough * LEAN, self._limit))
         self._rest_from(at)
         self._move(self._ceiling)
         self._level = None

@@ -175,6 +175,20 @@ def test_after_a_cut_the_limit_rests_and_returns_to_just_below_where_it_was_cut(
     assert after.extremes(after.cuts[0] + 0.001, 19) == (int(64 * CUT), 60)
 
 
+def test_growth_from_a_single_request_that_does_not_pay_is_taken_back_to_one_and_not_to_none() -> (
+    None
+):
+    subject = Adaptive(64)
+    for second in range(20):
+        _limits(subject, _burst(Outcome.THROTTLED, at=2 * second + 1))
+    assert subject.limit == 1
+    seen = {  # always 50 a second
+        subject.note(_sample(50 + n / 50, Outcome.SUCCEEDED, in_flight=subject.limit))
+        for n in range(30_000)
+    }
+    assert seen == {1, 2}
+
+
 SAMPLES = st.lists(
     st.builds(
         lambda gap, latency, outcome, in_flight: (gap, latency, outcome, in_flight),
