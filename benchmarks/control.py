@@ -12,7 +12,8 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmarks.contenders import HERE, PEERS
-from inventory_assets.s3.control import Controller, Outcome, Policy, controller
+from inventory_assets.s3.control import Controller, Policy, controller
+from inventory_assets.s3.samples import Outcome
 from inventory_assets_tests.s3.simulated_store import (
     SCENARIOS,
     Conditions,

@@ -6,20 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.control import (
-    CUT,
-    FORGIVEN_LOSSES,
     INITIAL,
     PID_HIGHEST,
     PID_LOWEST,
-    SECONDS_BETWEEN_CUTS,
     Adaptive,
     Controller,
-    Outcome,
     Pid,
     Policy,
-    Sample,
     controller,
 )
+from inventory_assets.s3.samples import CUT, FORGIVEN_LOSSES, SECONDS_BETWEEN_CUTS, Outcome, Sample
 from inventory_assets_tests.s3.simulated_store import (
     SCENARIOS,
     Conditions,
