@@ -9,7 +9,7 @@ from pydantic import Field
 
 from inventory_assets.config import Source
 from inventory_assets.demo.server import ACCESS_KEY, SECRET_KEY, demo_server
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import LocalStore, Store
 from inventory_assets.s3 import BucketLister, Connection
 from inventory_assets.s3.connection import AddressingStyle
 
@@ -79,7 +79,7 @@ class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     root: str = Field(description="The folder of the results.")
 
-    def open(self) -> LocalStore:
+    def open(self) -> Store:
         """The store itself."""
         return LocalStore(Path(self.root))
 

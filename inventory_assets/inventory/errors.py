@@ -11,6 +11,10 @@ class CorruptRecord(StoreError):
     """A file of the store is not what was published."""
 
 
+class Superseded(StoreError):
+    """Another run published the same thing in the meantime; what it published stands."""
+
+
 class DateNotObservable(InventoryError):
     """A listing sees now: this date is over, or has not come."""
 

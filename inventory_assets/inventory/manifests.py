@@ -25,8 +25,9 @@ from inventory_assets.inventory.parts import (
     read_records,
 )
 from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.s3_inventory import Destination
 from inventory_assets.inventory.snapshots import FORMAT, Snapshot, files_that_differ
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
 from inventory_assets.scan import KeyRange, Shard, cut_out
 from inventory_assets.scan.ranges import tiling_fault
 
@@ -113,7 +114,7 @@ class Manifest:
 
 
 def merge(
-    store: LocalStore,
+    store: Store,
     layout: Layout,
     prefix: str,
     snapshots: Mapping[str, Snapshot],
@@ -177,7 +178,7 @@ def faults_of(manifest: Manifest) -> list[str]:
     return faults
 
 
-def publish_manifest(store: LocalStore, layout: Layout, manifest: Manifest) -> None:
+def publish_manifest(store: Store, layout: Layout, manifest: Manifest) -> None:
     """Publish the date's inventory; `manifest.checksum` comes last and makes it count.
 
     Raises:
@@ -186,11 +187,11 @@ def publish_manifest(store: LocalStore, layout: Layout, manifest: Manifest) -> N
     differing = files_that_differ(store, manifest.parts)
     if differing:
         raise StoreError(
-            f"{store.path(differing[0])} is missing or was altered; materialize object_listing "
+            f"{store.where(differing[0])} is missing or was altered; materialize object_listing "
             f"for {manifest.day} again, then this manifest"
         )
-    uris = "".join(f"{store.path(part.key)}\n" for part in manifest.parts)
-    document = _document(manifest)
+    uris = "".join(f"{store.uri(part.key)}\n" for part in manifest.parts)
+    document = _document(manifest, store.destination)
     facts = _adapter().dump_json(manifest, indent=1)
     store.publish(layout.symlink(manifest.day), uris.encode())
     store.publish(layout.dated(manifest.day, "inventory.json"), facts)
@@ -198,7 +199,7 @@ def publish_manifest(store: LocalStore, layout: Layout, manifest: Manifest) -> N
     store.publish(layout.dated(manifest.day, "manifest.checksum"), _checksum(document))
 
 
-def read_manifest(store: LocalStore, layout: Layout, day: date) -> Manifest | None:
+def read_manifest(store: Store, layout: Layout, day: date) -> Manifest | None:
     """The published manifest of a date, or None where none was published whole."""
     facts = store.read(layout.dated(day, "inventory.json"))
     if facts is None:
@@ -208,7 +209,7 @@ def read_manifest(store: LocalStore, layout: Layout, day: date) -> Manifest | No
     except ValidationError:
         return None
     # A publish that was cut short leaves three files that do not agree.
-    document = _document(manifest)
+    document = _document(manifest, store.destination)
     is_whole = (
         manifest.format == FORMAT
         and store.read(layout.dated(day, "manifest.json")) == document
@@ -217,7 +218,7 @@ def read_manifest(store: LocalStore, layout: Layout, day: date) -> Manifest | No
     return manifest if is_whole else None
 
 
-def newest_manifest(store: LocalStore, layout: Layout, before: date) -> Manifest | None:
+def newest_manifest(store: Store, layout: Layout, before: date) -> Manifest | None:
     """The newest complete manifest older than a date: its baseline."""
     for name in reversed(store.names(layout.base)):
         day = _day_of(name)
@@ -228,26 +229,26 @@ def newest_manifest(store: LocalStore, layout: Layout, before: date) -> Manifest
     return None
 
 
-def s3_inventory_manifest(manifest: Manifest) -> dict[str, object]:
+def s3_inventory_manifest(manifest: Manifest, destination: Destination) -> dict[str, object]:
     """The content of `manifest.json`, as S3 Inventory writes it.
 
     Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html
     """
     return {
         "sourceBucket": manifest.bucket,
-        "destinationBucket": f"arn:aws:s3:::{manifest.bucket}",
+        "destinationBucket": destination.bucket_arn,
         "version": VERSION,
         "creationTimestamp": str(int(manifest.created_at.timestamp() * 1000)),
         "fileFormat": "Parquet",
         "fileSchema": _file_schema(),
         "files": [
-            {"key": part.key, "size": part.file_bytes, "MD5checksum": part.md5}
+            {"key": destination.key(part.key), "size": part.file_bytes, "MD5checksum": part.md5}
             for part in manifest.parts
         ],
     }
 
 
-def _trimmed(store: LocalStore, layout: Layout, parts: Sequence[Part], shard: Shard) -> list[Part]:
+def _trimmed(store: Store, layout: Layout, parts: Sequence[Part], shard: Shard) -> list[Part]:
     """The parts without keys that the shard does not answer for."""
     lost = [KeyRange.of_prefix(prefix) for prefix in shard.excluded]
     kept: list[Part] = []
@@ -290,8 +291,8 @@ def _file_schema() -> str:
     return f"message s3.inventory {{ {fields}}}"
 
 
-def _document(manifest: Manifest) -> bytes:
-    return json.dumps(s3_inventory_manifest(manifest), indent=2).encode()
+def _document(manifest: Manifest, destination: Destination) -> bytes:
+    return json.dumps(s3_inventory_manifest(manifest, destination), indent=2).encode()
 
 
 def _checksum(document: bytes) -> bytes:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.records import RECORD_SCHEMA
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
 from inventory_assets.scan import KeyRange
 from inventory_assets.scan.evidence import count_up_to
 
@@ -104,7 +104,7 @@ class PartWriter:
         layout: Under which keys.
     """
 
-    def __init__(self, store: LocalStore, layout: Layout) -> None:
+    def __init__(self, store: Store, layout: Layout) -> None:
         self.parts: list[Part] = []
         self._store = store
         self._layout = layout
@@ -205,11 +205,12 @@ class _OpenPart:
             self._objects[name] += row["size_count"]
             self._bytes[name] += row["size_sum"]
 
-    def publish(self, store: LocalStore, layout: Layout) -> Part:
+    def publish(self, store: Store, layout: Layout) -> Part:
         self._writer.close()
         self._file.close()
-        key = layout.part(self._file.sha256.hexdigest())
-        store.publish_file(key, self._path)
+        digest = self._file.sha256.hexdigest()
+        key = layout.part(digest)
+        store.publish_file(key, self._path, digest)
         return Part(
             key=key,
             rows=self.rows,
@@ -263,7 +264,7 @@ class _HashingFile:
 
 
 def read_records(
-    store: LocalStore,
+    store: Store,
     parts: Sequence[Part],
     ranges: Sequence[KeyRange],
     columns: Sequence[str] | None = None,
@@ -298,7 +299,7 @@ def read_records(
                             yield batch.slice(start, stop - start)
 
 
-def count_records(store: LocalStore, parts: Sequence[Part], key_range: KeyRange) -> int:
+def count_records(store: Store, parts: Sequence[Part], key_range: KeyRange) -> int:
     """How many records lie in a range; parts wholly inside are not read."""
     total = 0
     for part in parts:
@@ -311,16 +312,21 @@ def count_records(store: LocalStore, parts: Sequence[Part], key_range: KeyRange)
 
 
 @contextmanager
-def _opened(store: LocalStore, part: Part) -> Iterator[pq.ParquetFile]:
-    path = store.path(part.key)
-    try:
-        with pq.ParquetFile(path) as file:
-            yield file
-    except (pa.ArrowException, OSError) as error:
-        raise CorruptRecord(
-            f"{path} is missing or damaged ({error}); materialize object_listing again for the "
-            "shards of the dates that use it"
-        ) from None
+def _opened(store: Store, part: Part) -> Iterator[pq.ParquetFile]:
+    fault: Exception | str = "nothing is there"
+    source = store.open(part.key)
+    if source is not None:
+        try:
+            with source, pq.ParquetFile(source) as file:
+                yield file
+        except (pa.ArrowException, OSError) as error:
+            fault = error
+        else:
+            return
+    raise CorruptRecord(
+        f"{store.where(part.key)} is missing or damaged ({fault}); materialize object_listing "
+        "again for the shards of the dates that use it"
+    )
 
 
 def _may_hold(file: pq.ParquetFile, group: int, ranges: Sequence[KeyRange]) -> bool:

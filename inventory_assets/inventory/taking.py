@@ -12,7 +12,7 @@ from inventory_assets.inventory.errors import EvidenceBroken
 from inventory_assets.inventory.evidence import broken_rules
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
 from inventory_assets.s3 import BucketLister, Tally
 from inventory_assets.scan import (
     DirectoryOrderWalk,
@@ -122,7 +122,7 @@ class Taker:
     """
 
     lister: BucketLister
-    store: LocalStore
+    store: Store
     layout: Layout
     key_order: KeyOrder | None = None
     now: Callable[[], datetime] = utc_now

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.changes import (
     Changes,
-    change_log_path,
+    change_log_key,
     publish_changes,
     read_changes,
 )
@@ -44,7 +44,7 @@ def inventory(
 
 
 def log_of(store: LocalStore, changes: Changes) -> list[tuple[str, str]]:
-    table = pq.read_table(change_log_path(store, LAYOUT, changes))
+    table = pq.read_table(store.path(change_log_key(LAYOUT, changes)))
     assert table.schema == CHANGE_SCHEMA
     return list(zip(table["key"].to_pylist(), table["change"].to_pylist(), strict=True))
 

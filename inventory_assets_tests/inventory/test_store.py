@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.inventory.errors import StoreError
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.errors import StoreError, Superseded
+from inventory_assets.inventory.store import ABSENT, LocalStore
 
 
 def files(store: LocalStore) -> list[str]:
@@ -14,13 +14,15 @@ def files(store: LocalStore) -> list[str]:
 def test_what_is_published_is_read_back(store: LocalStore) -> None:
     store.publish("a/b/c.json", b"one")
     assert store.read("a/b/c.json") == b"one"
-    assert store.exists("a/b/c.json")
+    assert store.size("a/b/c.json") == 3
     assert files(store) == ["a/b/c.json"]
 
 
 def test_what_was_not_published_is_none(store: LocalStore) -> None:
     assert store.read("nothing") is None
-    assert not store.exists("nothing")
+    assert store.open("nothing") is None
+    assert store.size("nothing") is None
+    assert store.version("nothing") == ABSENT
     assert store.names("no/folder") == []
 
 
@@ -132,3 +134,20 @@ def test_a_removed_store_leaves_nothing(store: LocalStore) -> None:
     store.publish("x", b"")
     store.remove()
     assert not store.root.exists()
+
+
+def test_a_record_changes_only_where_nobody_else_changed_it(store: LocalStore) -> None:
+    first = store.publish_unless_changed("x", b"1", ABSENT)
+    assert store.version("x") == first != ABSENT
+    with pytest.raises(Superseded, match=r"x was published by another run"):
+        store.publish_unless_changed("x", b"2", ABSENT)
+    second = store.publish_unless_changed("x", b"2", first)
+    assert (store.read("x"), store.version("x")) == (b"2", second)
+
+
+def test_a_removed_key_is_gone_and_its_neighbours_stay(store: LocalStore) -> None:
+    for key in ("a/x", "a/y"):
+        store.publish(key, b"")
+    for _ in range(2):
+        store.remove_key("a/x")
+    assert store.names("a") == ["y"]
