@@ -23,7 +23,7 @@ def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definiti
         clock: The time, where it is not the real one.
     """
     resources: dict[str, object] = {
-        "inventory_store": InventoryStore(root=str(config.store)),
+        "inventory_store": InventoryStore.of(config.store),
         "clock": clock or Clock(),
     }
     assets: list[dg.AssetsDefinition] = []

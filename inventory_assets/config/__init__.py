@@ -18,6 +18,7 @@ from inventory_assets.config.tables import (
     Source,
     SourceName,
     SourceTable,
+    StoreBucket,
 )
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Source",
     "SourceName",
     "SourceTable",
+    "StoreBucket",
     "json_schema",
     "load_config",
 ]

@@ -8,7 +8,14 @@ from collections.abc import Iterable
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from inventory_assets.config.tables import FORMS, ConfigFile, Schedule, Shards, SourceTable
+from inventory_assets.config.tables import (
+    FORMS,
+    ConfigFile,
+    Schedule,
+    Shards,
+    SourceTable,
+    StoreAccess,
+)
 from inventory_assets.config.wording import NO_SECRETS, found, suggestion
 
 _SECRET_NAME = re.compile(r"(?i)secret|passw|token|credential|(access|api|private)[_-]?key")
@@ -64,11 +71,12 @@ def describe_mistake(error: ErrorDetails) -> str:
     return f"{where}: found {what}, expected {expected}; write for example {field} = {sample}"
 
 
-# By the length of a field's path, and what stands in it between the source's name and the field.
+# By the length of a field's path, and what stands in it between the second name and the field.
 _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
     (3,): SourceTable,
     (4, "shards"): Shards,
     (4, "schedule"): Schedule,
+    (2,): StoreAccess,
 }
 
 
