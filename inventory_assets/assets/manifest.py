@@ -26,6 +26,7 @@ from inventory_assets.inventory.errors import EvidenceBroken, ManifestIncomplete
 from inventory_assets.inventory.manifests import (
     Manifest,
     faults_of,
+    manifest_version,
     merge,
     publish_manifest,
     read_manifest,
@@ -122,6 +123,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
 
 
 def _publish(work: SourceAtWork, day: date) -> Manifest:
+    replacing = manifest_version(work.store, work.layout, day)
     snapshots = read_snapshots(work.store, work.layout, day)
     manifest = merge(work.store, work.layout, work.source.prefix, snapshots, work.now())
     faults = faults_of(manifest)
@@ -130,7 +132,7 @@ def _publish(work: SourceAtWork, day: date) -> Manifest:
             f"the shards of {day} do not make one inventory: {'; '.join(faults)}; materialize "
             "object_listing for the shards concerned again"
         )
-    publish_manifest(work.store, work.layout, manifest)
+    publish_manifest(work.store, work.layout, manifest, replacing)
     return manifest
 
 

@@ -79,8 +79,8 @@ def _has_a_port_that_exists(url: str | None) -> str | None:
 
 EndpointUrl = Annotated[
     str | None,
-    BeforeValidator(_holds_no_secret),
     _form("endpoint_url"),
+    BeforeValidator(_holds_no_secret),
     AfterValidator(_has_a_port_that_exists),
 ]
 AddressingStyle = Literal["auto", "path", "virtual"]

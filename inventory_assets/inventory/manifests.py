@@ -24,6 +24,7 @@ from inventory_assets.inventory.parts import (
     class_totals,
     read_records,
 )
+from inventory_assets.inventory.publication import Publication
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.s3_inventory import Destination
 from inventory_assets.inventory.snapshots import FORMAT, Snapshot, files_that_differ
@@ -178,12 +179,29 @@ def faults_of(manifest: Manifest) -> list[str]:
     return faults
 
 
-def publish_manifest(store: Store, layout: Layout, manifest: Manifest) -> None:
+def manifest_version(store: Store, layout: Layout, day: date) -> str:
+    """What tells the manifest of a date from one that another run publishes later."""
+    return store.version(layout.dated(day, "inventory.json"))
+
+
+def publish_manifest(
+    store: Store, layout: Layout, manifest: Manifest, replacing: str | None = None
+) -> None:
     """Publish the date's inventory; `manifest.checksum` comes last and makes it count.
 
+    Args:
+        store: Where.
+        layout: Under which keys.
+        manifest: What.
+        replacing: Its `manifest_version` when this run began to read the date's snapshots; None for
+            what it is now.
+
     Raises:
+        Superseded: Another run published the date's inventory in the meantime.
         StoreError: A part is missing or altered, or a file could not be written.
     """
+    if replacing is None:
+        replacing = manifest_version(store, layout, manifest.day)
     differing = files_that_differ(store, manifest.parts)
     if differing:
         raise StoreError(
@@ -193,10 +211,11 @@ def publish_manifest(store: Store, layout: Layout, manifest: Manifest) -> None:
     uris = "".join(f"{store.uri(part.key)}\n" for part in manifest.parts)
     document = _document(manifest, store.destination)
     facts = _adapter().dump_json(manifest, indent=1)
-    store.publish(layout.symlink(manifest.day), uris.encode())
-    store.publish(layout.dated(manifest.day, "inventory.json"), facts)
-    store.publish(layout.dated(manifest.day, "manifest.json"), document)
-    store.publish(layout.dated(manifest.day, "manifest.checksum"), _checksum(document))
+    head = layout.dated(manifest.day, "inventory.json")
+    publication = Publication.begin(store, head, facts, replacing)
+    publication.publish(layout.symlink(manifest.day), uris.encode())
+    publication.publish(layout.dated(manifest.day, "manifest.json"), document)
+    publication.publish(layout.dated(manifest.day, "manifest.checksum"), _checksum(document))
 
 
 def read_manifest(store: Store, layout: Layout, day: date) -> Manifest | None:

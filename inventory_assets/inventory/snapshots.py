@@ -82,13 +82,32 @@ class Snapshot:
         return class_totals(self.parts)
 
 
-def publish_snapshot(store: Store, layout: Layout, snapshot: Snapshot) -> None:
-    """Make `snapshot` the shard's snapshot of its date; its parts must be published already."""
+def snapshot_version(store: Store, layout: Layout, day: date, prefix: str) -> str:
+    """What tells a shard's snapshot of a date from one that another run publishes later."""
+    return store.version(layout.snapshot(day, prefix))
+
+
+def publish_snapshot(
+    store: Store, layout: Layout, snapshot: Snapshot, replacing: str | None = None
+) -> None:
+    """Make `snapshot` the shard's snapshot of its date; its parts must be published already.
+
+    Args:
+        store: Where.
+        layout: Under which keys.
+        snapshot: What.
+        replacing: Its `snapshot_version` when its listing began; None for what it is now.
+
+    Raises:
+        Superseded: Another run published the shard's snapshot in the meantime.
+    """
     document = _adapter().dump_python(snapshot, mode="json")
     for row in document["evidence"]:
         row["key_range"] = {name: _bound(key) for name, key in row["key_range"].items()}
     key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
-    store.publish(key, json.dumps(document, indent=1).encode())
+    if replacing is None:
+        replacing = store.version(key)
+    store.publish_unless_changed(key, json.dumps(document, indent=1).encode(), replacing)
 
 
 def read_snapshot(store: Store, layout: Layout, day: date, prefix: str) -> Snapshot | None:
