@@ -54,7 +54,7 @@ def fault_of(error: Exception) -> Fault | None:
             return _fault_of_answer(error.code, error.status)
         case boto.ClientError():
             return _fault_of_answer(code_of(error), status_of(error))
-        case boto.HTTPClientError() | http.HTTPError() | HTTPException():
+        case boto.HTTPClientError() | boto.ConnectionError() | http.HTTPError() | HTTPException():
             return _fault_of_network(error)
         case ConnectionError() | TimeoutError() | ssl.SSLError():
             return _fault_of_network(error)
