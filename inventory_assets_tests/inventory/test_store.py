@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.inventory.errors import StoreError, Superseded
-from inventory_assets.inventory.store import ABSENT, LocalStore
+from inventory_assets.inventory.errors import StoreError
+from inventory_assets.inventory.store import LocalStore
 
 
 def files(store: LocalStore) -> list[str]:
@@ -16,14 +16,6 @@ def test_what_is_published_is_read_back(store: LocalStore) -> None:
     assert store.read("a/b/c.json") == b"one"
     assert store.size("a/b/c.json") == 3
     assert files(store) == ["a/b/c.json"]
-
-
-def test_what_was_not_published_is_none(store: LocalStore) -> None:
-    assert store.read("nothing") is None
-    assert store.open("nothing") is None
-    assert store.size("nothing") is None
-    assert store.version("nothing") == ABSENT
-    assert store.names("no/folder") == []
 
 
 def test_a_reader_sees_the_old_or_the_new_whole(store: LocalStore) -> None:
@@ -111,12 +103,6 @@ def test_a_folder_in_a_files_place_cannot_be_read(store: LocalStore) -> None:
         store.read("x")
 
 
-def test_names_are_in_order(store: LocalStore) -> None:
-    for name in ("b", "a", "c/d"):
-        store.publish(f"folder/{name}", b"")
-    assert store.names("folder") == ["a", "b", "c"]
-
-
 def test_scratch_is_gone_with_the_block_even_after_an_error(store: LocalStore) -> None:
     def fail(kept: list[Path]) -> None:
         with store.scratch() as folder:
@@ -134,15 +120,6 @@ def test_a_removed_store_leaves_nothing(store: LocalStore) -> None:
     store.publish("x", b"")
     store.remove()
     assert not store.root.exists()
-
-
-def test_a_record_changes_only_where_nobody_else_changed_it(store: LocalStore) -> None:
-    first = store.publish_unless_changed("x", b"1", ABSENT)
-    assert store.version("x") == first != ABSENT
-    with pytest.raises(Superseded, match=r"x was published by another run"):
-        store.publish_unless_changed("x", b"2", ABSENT)
-    second = store.publish_unless_changed("x", b"2", first)
-    assert (store.read("x"), store.version("x")) == (b"2", second)
 
 
 def test_a_removed_key_is_gone_and_its_neighbours_stay(store: LocalStore) -> None:
