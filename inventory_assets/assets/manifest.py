@@ -27,6 +27,7 @@ from inventory_assets.inventory.manifests import (
     Manifest,
     faults_of,
     merge,
+    newest_manifest,
     publish_manifest,
     read_manifest,
 )
@@ -123,7 +124,16 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
 
 def _publish(work: SourceAtWork, day: date) -> Manifest:
     snapshots = read_snapshots(work.store, work.layout, day)
-    manifest = merge(work.store, work.layout, work.source.prefix, snapshots, work.now())
+    manifest = merge(
+        work.store,
+        work.layout,
+        work.source.prefix,
+        snapshots,
+        work.now(),
+        baseline=newest_manifest(work.store, work.layout, before=day),
+        # The external ID is no secret to AWS, but is to many who hand it out.
+        configuration=work.source.model_dump(mode="json", exclude={"external_id", "demo"}),
+    )
     faults = faults_of(manifest)
     if faults:
         raise EvidenceBroken(

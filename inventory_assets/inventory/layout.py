@@ -60,3 +60,11 @@ class Layout:
     def long_prefix(self, partition_key: str) -> str:
         """Which prefix a partition key stands for that was too long to hold it."""
         return f"{self.base}/prefixes/{file_stem(partition_key)}.json"
+
+
+def day_of_folder(name: str) -> date | None:
+    """The date of a folder of `Layout.dated`, or None for any other name."""
+    try:
+        return date.fromisoformat(name.removesuffix("T00-00Z")) if name.endswith("Z") else None
+    except ValueError:
+        return None

@@ -7,16 +7,18 @@ belongs to the longest prefix that has a snapshot for the date.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 from itertools import pairwise
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError, computed_field
+from pydantic.json_schema import GenerateJsonSchema
 
 from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
-from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.layout import Layout, day_of_folder
 from inventory_assets.inventory.parts import (
     ClassTotal,
     Part,
@@ -24,14 +26,53 @@ from inventory_assets.inventory.parts import (
     class_totals,
     read_records,
 )
-from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.s3_inventory import (
+    DataFile,
+    Destination,
+    manifest_checksum,
+    manifest_document,
+    symlinks,
+)
 from inventory_assets.inventory.snapshots import FORMAT, Snapshot, files_that_differ
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import KeyRange, Shard, cut_out
+from inventory_assets.scan import KeyOrder, KeyRange, Shard, cut_out
 from inventory_assets.scan.ranges import tiling_fault
 
-VERSION = "2016-11-30"
-"""The version of S3 Inventory's manifest format."""
+LIST_USD_PER_1000 = 0.005
+"""What AWS asks for 1,000 LIST requests: S3 Standard, us-east-1, November 2026
+(https://aws.amazon.com/s3/pricing/). Other regions and stores ask more, less or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceSummary:
+    """What a shard's snapshot proves, in short; the snapshot has it range by range.
+
+    Attributes:
+        snapshot: Where in the store the snapshot lies.
+        ranges: Key ranges that were listed to their end.
+        rows: Objects seen in them.
+        key_order: The order in which the store lists.
+        response_bytes: Bytes of the bodies received.
+    """
+
+    snapshot: str
+    ranges: int
+    rows: int
+    key_order: KeyOrder
+    response_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The newest complete manifest before a date, with which the date is compared.
+
+    Attributes:
+        day: Its date.
+        identity: Its identity.
+    """
+
+    day: date
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +87,7 @@ class ShardEntry:
         parts: Its parts, in key order.
         requests: Requests that its listing took.
         faults: Passing trouble it met, by kind.
+        evidence: What its snapshot proves.
     """
 
     shard: Shard
@@ -55,7 +97,9 @@ class ShardEntry:
     parts: tuple[Part, ...]
     requests: int
     faults: Mapping[str, int]
+    evidence: EvidenceSummary
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def rows(self) -> int:
         """Objects the shard holds."""
@@ -66,6 +110,8 @@ class ShardEntry:
 class Manifest:
     """The inventory of one date: this project's own facts, beside S3 Inventory's `manifest.json`.
 
+    Published as `inventory.json`, with what follows from the facts (docs/facts.schema.json).
+
     Attributes:
         bucket: The bucket inventoried.
         source: The source's name.
@@ -73,6 +119,9 @@ class Manifest:
         day: The date.
         created_at: When it was merged.
         shards: The shards, by prefix in order.
+        destination: Where readers of S3 Inventory look for the data files.
+        configuration: How the source is configured.
+        baseline: What the date is compared with; None for a first inventory.
         format: The version of this record.
     """
 
@@ -82,6 +131,9 @@ class Manifest:
     day: date
     created_at: datetime
     shards: tuple[ShardEntry, ...]
+    destination: Destination
+    configuration: Mapping[str, JsonValue]
+    baseline: Baseline | None
     format: int = FORMAT
 
     @property
@@ -89,21 +141,46 @@ class Manifest:
         """All parts, in key order: read one after the other, they are sorted as a whole."""
         return tuple(sorted((p for entry in self.shards for p in entry.parts), key=_first_key))
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def rows(self) -> int:
         """Objects in the inventory."""
         return sum(entry.rows for entry in self.shards)
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def object_bytes(self) -> int:
         """The sum of their sizes."""
         return sum(part.object_bytes for part in self.parts)
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def classes(self) -> tuple[ClassTotal, ...]:
         """Totals by storage class."""
         return class_totals(self.parts)
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def requests(self) -> int:
+        """Requests that the listings took, failed attempts included."""
+        return sum(entry.requests for entry in self.shards)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def estimated_usd(self) -> float:
+        """What AWS would ask for these requests; an estimate, at `LIST_USD_PER_1000`."""
+        return round(self.requests * LIST_USD_PER_1000 / 1000, 6)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def faults(self) -> dict[str, int]:
+        """Passing trouble that the listings met, by kind."""
+        total: Counter[str] = Counter()
+        for entry in self.shards:
+            total.update(entry.faults)
+        return dict(sorted(total.items()))
+
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def identity(self) -> str:
         """A hash of what the manifest says of the bucket: equal content, equal identity."""
@@ -118,6 +195,9 @@ def merge(
     prefix: str,
     snapshots: Mapping[str, Snapshot],
     now: datetime,
+    *,
+    baseline: Manifest | None = None,
+    configuration: Mapping[str, JsonValue] | None = None,
 ) -> Manifest:
     """Merge the snapshots of one date. Parts may be written; nothing else is published.
 
@@ -127,6 +207,8 @@ def merge(
         prefix: The source's prefix, whose snapshot is the remainder.
         snapshots: The date's snapshots, by prefix.
         now: The time of the merge.
+        baseline: What the date is compared with; None for a first inventory.
+        configuration: How the source is configured, for the record.
 
     Raises:
         ManifestIncomplete: A shard that another left out has no snapshot, or there is no remainder.
@@ -147,11 +229,28 @@ def merge(
                 parts,
                 snapshot.requests,
                 snapshot.faults,
+                EvidenceSummary(
+                    layout.snapshot(snapshot.day, snapshot.shard.prefix),
+                    len(snapshot.evidence),
+                    sum(row.rows for row in snapshot.evidence),
+                    snapshot.key_order,
+                    snapshot.response_bytes,
+                ),
             )
         )
     day = next(iter(snapshots.values())).day
     entries.sort(key=lambda entry: entry.shard.prefix)
-    return Manifest(layout.bucket, layout.source, prefix, day, now, tuple(entries))
+    return Manifest(
+        bucket=layout.bucket,
+        source=layout.source,
+        prefix=prefix,
+        day=day,
+        created_at=now,
+        shards=tuple(entries),
+        destination=store.destination,
+        configuration=configuration or {},
+        baseline=Baseline(baseline.day, baseline.identity) if baseline else None,
+    )
 
 
 def missing_prefixes(prefix: str, snapshots: Mapping[str, Snapshot]) -> list[str]:
@@ -189,13 +288,13 @@ def publish_manifest(store: LocalStore, layout: Layout, manifest: Manifest) -> N
             f"{store.path(differing[0])} is missing or was altered; materialize object_listing "
             f"for {manifest.day} again, then this manifest"
         )
-    uris = "".join(f"{store.path(part.key)}\n" for part in manifest.parts)
     document = _document(manifest)
     facts = _adapter().dump_json(manifest, indent=1)
-    store.publish(layout.symlink(manifest.day), uris.encode())
+    links = symlinks([store.uri(part.key) for part in manifest.parts])
+    store.publish(layout.symlink(manifest.day), links)
     store.publish(layout.dated(manifest.day, "inventory.json"), facts)
     store.publish(layout.dated(manifest.day, "manifest.json"), document)
-    store.publish(layout.dated(manifest.day, "manifest.checksum"), _checksum(document))
+    store.publish(layout.dated(manifest.day, "manifest.checksum"), manifest_checksum(document))
 
 
 def read_manifest(store: LocalStore, layout: Layout, day: date) -> Manifest | None:
@@ -212,7 +311,7 @@ def read_manifest(store: LocalStore, layout: Layout, day: date) -> Manifest | No
     is_whole = (
         manifest.format == FORMAT
         and store.read(layout.dated(day, "manifest.json")) == document
-        and store.read(layout.dated(day, "manifest.checksum")) == _checksum(document)
+        and store.read(layout.dated(day, "manifest.checksum")) == manifest_checksum(document)
     )
     return manifest if is_whole else None
 
@@ -220,7 +319,7 @@ def read_manifest(store: LocalStore, layout: Layout, day: date) -> Manifest | No
 def newest_manifest(store: LocalStore, layout: Layout, before: date) -> Manifest | None:
     """The newest complete manifest older than a date: its baseline."""
     for name in reversed(store.names(layout.base)):
-        day = _day_of(name)
+        day = day_of_folder(name)
         if day is not None and day < before:
             manifest = read_manifest(store, layout, day)
             if manifest is not None:
@@ -228,23 +327,10 @@ def newest_manifest(store: LocalStore, layout: Layout, before: date) -> Manifest
     return None
 
 
-def s3_inventory_manifest(manifest: Manifest) -> dict[str, object]:
-    """The content of `manifest.json`, as S3 Inventory writes it.
-
-    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html
-    """
-    return {
-        "sourceBucket": manifest.bucket,
-        "destinationBucket": f"arn:aws:s3:::{manifest.bucket}",
-        "version": VERSION,
-        "creationTimestamp": str(int(manifest.created_at.timestamp() * 1000)),
-        "fileFormat": "Parquet",
-        "fileSchema": _file_schema(),
-        "files": [
-            {"key": part.key, "size": part.file_bytes, "MD5checksum": part.md5}
-            for part in manifest.parts
-        ],
-    }
+def facts_schema() -> dict[str, object]:
+    """The JSON Schema of `inventory.json`."""
+    schema = _adapter().json_schema(mode="serialization")
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
 
 
 def _trimmed(store: LocalStore, layout: Layout, parts: Sequence[Part], shard: Shard) -> list[Part]:
@@ -275,34 +361,11 @@ def _say_missing(prefix: str, missing: Sequence[str], *, has_any: bool) -> str:
     )
 
 
-def _file_schema() -> str:
-    types = {
-        "string": "binary {} (STRING)",
-        "int64": "int64 {}",
-        "bool": "boolean {}",
-        "timestamp[ms, tz=UTC]": "int64 {} (TIMESTAMP(MILLIS,true))",
-    }
-    fields = " ".join(
-        f" {'optional' if field.nullable else 'required'} "
-        f"{types[str(field.type)].format(field.name)};"
-        for field in RECORD_SCHEMA
-    )
-    return f"message s3.inventory {{ {fields}}}"
-
-
 def _document(manifest: Manifest) -> bytes:
-    return json.dumps(s3_inventory_manifest(manifest), indent=2).encode()
-
-
-def _checksum(document: bytes) -> bytes:
-    return hashlib.md5(document, usedforsecurity=False).hexdigest().encode()
-
-
-def _day_of(name: str) -> date | None:
-    try:
-        return date.fromisoformat(name.removesuffix("T00-00Z")) if name.endswith("Z") else None
-    except ValueError:
-        return None
+    files = [DataFile(part.key, part.file_bytes, part.md5) for part in manifest.parts]
+    return manifest_document(
+        manifest.bucket, manifest.destination, manifest.created_at, "Parquet", files
+    )
 
 
 def _first_key(part: Part) -> str:

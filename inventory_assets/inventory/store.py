@@ -12,6 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from inventory_assets.inventory.errors import StoreError
+from inventory_assets.inventory.s3_inventory import Destination
+
+NO_BUCKET = Destination("arn:aws:s3:::amzn-s3-demo-local-folder")
+"""What a manifest in a local folder says of its bucket. Readers want an ARN of the right form; a
+name that starts with `amzn-s3-demo-` can belong to nobody, so none looks into a stranger's bucket
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html)."""
 
 _SCRATCH = ".scratch"
 
@@ -32,6 +38,15 @@ class LocalStore:
         if ".." in path.parts[len(self.root.parts) :] or not path.is_relative_to(self.root):
             raise StoreError(f"the key {key!r} leads out of the store at {self.root}")
         return path
+
+    def uri(self, key: str) -> str:
+        """The address of `key` for readers outside; as Hadoop has it, nothing is escaped in it."""
+        return f"file://{self.path(key).absolute()}"
+
+    @property
+    def destination(self) -> Destination:
+        """Where readers of S3 Inventory look for what is published here."""
+        return NO_BUCKET
 
     def read(self, key: str) -> bytes | None:
         """The bytes of `key`, or None where nothing was published."""

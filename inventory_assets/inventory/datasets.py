@@ -1,0 +1,212 @@
+"""Open what was published: as a Polars LazyFrame, a DuckDB relation, or sorted Arrow batches.
+
+>>> logs = Dataset.at(Path("data/inventory/acme-logs/logs"))          # the newest date
+>>> logs.starting_with("2026/11/").scan().select(pl.sum("size")).collect()
+
+All three skip what cannot hold the keys asked for: whole files by the manifest, row groups by their
+statistics.
+"""
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from inventory_assets.inventory.errors import CorruptRecord, NoInventory, PackageMissing
+from inventory_assets.inventory.layout import Layout, day_of_folder
+from inventory_assets.inventory.manifests import Manifest, newest_manifest, read_manifest
+from inventory_assets.inventory.parts import Part, read_records
+from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import KeyRange
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Records with `RECORD_SCHEMA`, sorted by key, in some Parquet files.
+
+    Attributes:
+        store: Where the files lie.
+        parts: The files, in key order.
+        prefix: Only keys that start with it are meant.
+        name: What people call it.
+    """
+
+    store: LocalStore
+    parts: tuple[Part, ...]
+    prefix: str = ""
+    name: str = "inventory"
+
+    @classmethod
+    def of_manifest(cls, store: LocalStore, manifest: Manifest) -> "Dataset":
+        """All that a manifest lists."""
+        parts = manifest.parts
+        return cls(store, parts, name=f"{manifest.source} of {manifest.day}")
+
+    @classmethod
+    def of_date(cls, store: LocalStore, layout: Layout, day: date | None = None) -> "Dataset":
+        """A source's inventory of a date, or its newest.
+
+        Raises:
+            NoInventory: None was published.
+        """
+        manifest = (
+            newest_manifest(store, layout, before=date.max)
+            if day is None
+            else read_manifest(store, layout, day)
+        )
+        if manifest is None:
+            of_day = f"for {day}" if day else "yet"
+            raise NoInventory(
+                f"no inventory of {layout.source} was published {of_day} under "
+                f"{store.path(layout.base)}; materialize inventory_manifest first"
+            )
+        return cls.of_manifest(store, manifest)
+
+    @classmethod
+    def of_listing(cls, folder: Path) -> "Dataset":
+        """The folder that `inventory list` made.
+
+        Raises:
+            NoInventory: It holds no Parquet files.
+            CorruptRecord: They are not files of one sorted listing.
+        """
+        store = LocalStore(folder)
+        names = [path.name for path in sorted(folder.glob("*.parquet"))]
+        if not names:
+            raise NoInventory(
+                f"{folder} holds no Parquet files; name a folder that `inventory list` made, a "
+                "source's folder, or a date's folder in it"
+            )
+        parts = [part for name in names if (part := _part_of(store, name))]
+        for left, right in pairwise(parts):
+            if left.last_key >= right.first_key:
+                raise CorruptRecord(
+                    f"{folder}: {right.key} does not come after {left.key}, so these are not the "
+                    "files of one listing; list the bucket again into a folder of its own"
+                )
+        return cls(store, tuple(parts), name=str(folder))
+
+    @classmethod
+    def at(cls, path: Path) -> "Dataset":
+        """What lies at a path: a date's folder or `manifest.json`, a source's folder (its newest
+        date), or a folder that `inventory list` made.
+
+        Raises:
+            NoInventory: None of these.
+            CorruptRecord: A listing's files do not belong together.
+        """
+        folder = (path.parent if path.name == "manifest.json" else path).absolute()
+        day = day_of_folder(folder.name)
+        base = folder.parent if day else folder
+        is_source = day or (base / "hive").is_dir()
+        if not is_source or len(base.parts) < 3:
+            return cls.of_listing(folder)
+        store = LocalStore(base.parent.parent)
+        return cls.of_date(store, Layout(base.parent.name, base.name), day)
+
+    def starting_with(self, prefix: str) -> "Dataset":
+        """The records whose keys start with a prefix; other files are left out at once."""
+        key_range = KeyRange.of_prefix(prefix)
+        parts = tuple(part for part in self.parts if part.meets(key_range))
+        return replace(self, parts=parts, prefix=prefix)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, in key order."""
+        return [self.store.path(part.key) for part in self.parts]
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The records in key order, a row group at a time.
+
+        Args:
+            columns: Which, `key` among them; None for all.
+        """
+        ranges = [KeyRange.of_prefix(self.prefix)]
+        return read_records(self.store, self.parts, ranges, columns)
+
+    def scan(self) -> "pl.LazyFrame":
+        """A Polars LazyFrame; what is filtered and selected on it decides what is read."""
+        import polars as pl
+
+        if not self.parts:
+            return pl.LazyFrame(RECORD_SCHEMA.empty_table())
+        # No part of a path is a pattern or a column, however it reads.
+        frame = pl.scan_parquet(self.paths, glob=False, hive_partitioning=False)
+        if not self.prefix:
+            return frame
+        last = KeyRange.of_prefix(self.prefix).until
+        return frame.filter(pl.col("key") >= self.prefix, pl.col("key") <= last)
+
+    def relation(self, connection: "duckdb.DuckDBPyConnection") -> "duckdb.DuckDBPyRelation":
+        """A DuckDB relation; what is filtered and projected on it decides what is read.
+
+        Args:
+            connection: On which it lives, as `connect` makes one.
+        """
+        import duckdb
+
+        if not self.parts:
+            return connection.from_arrow(RECORD_SCHEMA.empty_table())
+        # No part of a path is a pattern or a column, however it reads.
+        files = [glob.escape(str(path)) for path in self.paths]
+        relation = connection.read_parquet(files, hive_partitioning=False)
+        if not self.prefix:
+            return relation
+        bounds = (self.prefix, KeyRange.of_prefix(self.prefix).until)
+        key = duckdb.ColumnExpression("key")
+        return relation.filter(key.between(*map(duckdb.ConstantExpression, bounds)))
+
+
+def connect() -> "duckdb.DuckDBPyConnection":
+    """A DuckDB connection with a database in memory, and times in UTC.
+
+    Raises:
+        PackageMissing: DuckDB is not installed.
+    """
+    try:
+        import duckdb
+    except ImportError:
+        raise PackageMissing(
+            "this needs DuckDB, which is not installed; install it: pip install duckdb"
+        ) from None
+    return duckdb.connect(config={"TimeZone": "UTC"})
+
+
+def _part_of(store: LocalStore, name: str) -> Part | None:
+    """A file of a listing, as far as its own footer tells; None where it has no records."""
+    import pyarrow.parquet as pq
+
+    path = store.path(name)
+    try:
+        metadata = pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptRecord(f"{path} is no Parquet file ({error}); list the bucket again") from None
+    if metadata.schema.to_arrow_schema().names != RECORD_SCHEMA.names:
+        raise CorruptRecord(
+            f"{path} has not the columns of a listing; name a folder that `inventory list` made"
+        )
+    if not metadata.num_rows:
+        return None
+    column = RECORD_SCHEMA.get_field_index("key")
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    keys = [group.column(column).statistics for group in groups if group.num_rows]
+    return Part(
+        key=name,
+        rows=metadata.num_rows,
+        object_bytes=0,
+        file_bytes=path.stat().st_size,
+        md5="",
+        first_key=keys[0].min,
+        last_key=keys[-1].max,
+        classes=(),
+    )

@@ -1,0 +1,180 @@
+"""Write sorted records as one file: Parquet, CSV or JSON Lines, plain or compressed, by suffix.
+
+What is written is streamed: memory is a few row groups, however many records there are.
+"""
+
+import gzip
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import IO
+
+import pyarrow as pa
+import zstandard
+
+from inventory_assets.inventory.errors import StoreError, UnknownFormat
+from inventory_assets.inventory.parts import ROW_GROUP_ROWS, parquet_writer
+from inventory_assets.inventory.text_rows import Dialect, csv_header, csv_lines, json_lines
+
+SHAPES = ("parquet", "csv", "jsonl")
+COMPRESSIONS = ("gz", "zst")
+
+_GZIP_LEVEL = 4
+_ZSTD_LEVEL = 3
+_BUFFER_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFormat:
+    """How a file is written.
+
+    Attributes:
+        shape: One of `SHAPES`.
+        compression: One of `COMPRESSIONS`, or empty.
+        dialect: Of a CSV.
+    """
+
+    shape: str
+    compression: str = ""
+    dialect: Dialect = Dialect.S3_INVENTORY
+
+    @classmethod
+    def of(cls, name: str, dialect: Dialect | None = None) -> "ExportFormat":
+        """The format that a file's name, or suffix, tells.
+
+        Args:
+            name: `objects.csv.gz`, `csv.gz`.
+            dialect: Where one is asked for; only a CSV has one.
+
+        Raises:
+            UnknownFormat: The suffix is none of those that are known, or has no dialect.
+        """
+        stem, _, compression = name.rpartition(".")
+        if compression not in COMPRESSIONS:
+            stem, compression = name, ""
+        shape = stem.rpartition(".")[2]
+        if shape not in SHAPES:
+            raise UnknownFormat(
+                f"{name!r} does not say how to write it; let it end in .parquet, .csv or .jsonl, "
+                "and in .gz or .zst after it to compress it"
+            )
+        if dialect is not None and shape != "csv":
+            raise UnknownFormat(f"{name!r} is no CSV, but {dialect} is a way to write CSV")
+        return cls(shape, compression, dialect or Dialect.S3_INVENTORY)
+
+    def write(
+        self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, target: IO[bytes]
+    ) -> int:
+        """Write batches to an open file, which stays open.
+
+        Args:
+            batches: With `schema`, in order.
+            schema: Of the batches; `bucket` and `key` among its columns.
+            target: Written front to back.
+
+        Returns:
+            How many records were written.
+        """
+        rows = 0
+        with _compressed(target, self.compression) as stream:
+            if self.shape == "parquet":
+                with parquet_writer(_Forward(stream), schema) as writer:
+                    for table in _row_groups(batches, schema):
+                        writer.write_table(table, row_group_size=table.num_rows)
+                        rows += table.num_rows
+                return rows
+            if self.shape == "csv":
+                stream.write(csv_header(schema, self.dialect))
+            for table in _row_groups(batches, schema):
+                is_csv = self.shape == "csv"
+                stream.write(csv_lines(table, self.dialect) if is_csv else json_lines(table))
+                rows += table.num_rows
+        return rows
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that appears under `path` when the block succeeds, and not at all if not.
+
+    What is no ordinary file (a pipe, `/dev/stdout`) is written as it stands.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    target = path.resolve()
+    try:
+        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+            with target.open("wb", buffering=_BUFFER_BYTES) as file:
+                yield file
+            return
+        unfinished = target.with_name(f".{target.name[:200]}.{token_hex(4)}.unfinished")
+        try:
+            with unfinished.open("xb", buffering=_BUFFER_BYTES) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+            raise
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+class _Forward:
+    """A file that is only written front to back, and counts what it was given."""
+
+    closed = False
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._bytes = 0
+
+    def write(self, data: bytes) -> int:
+        self._bytes += len(data)
+        self._stream.write(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._bytes
+
+    def flush(self) -> None:
+        """Flushed at the end: a compressor would lose by it."""
+
+    def close(self) -> None:
+        """Closed by whoever opened it."""
+
+
+@contextmanager
+def _compressed(target: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
+    if compression == "gz":
+        # No time and no name in it: equal records make equal files.
+        with gzip.GzipFile("", "wb", _GZIP_LEVEL, target, mtime=0) as stream:
+            yield stream
+    elif compression == "zst":
+        compressor = zstandard.ZstdCompressor(_ZSTD_LEVEL)
+        with compressor.stream_writer(target, closefd=False) as stream:
+            yield stream
+    else:
+        yield target
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Small batches together, so that many small parts do not make many small row groups."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        if rows >= ROW_GROUP_ROWS:
+            yield pa.Table.from_batches(waiting, schema)
+            waiting, rows = [], 0
+    if rows:
+        yield pa.Table.from_batches(waiting, schema)

@@ -1,0 +1,116 @@
+"""Records as lines of text, a table at a time: CSV in three dialects, and JSON Lines.
+
+Columns are turned into text as a whole (Polars, NumPy), never row by row.
+"""
+
+from enum import StrEnum
+from io import BytesIO
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.3fZ"
+"""As S3 Inventory writes times: 2026-11-22T03:04:05.000Z."""
+
+NO_VERSION = "null"
+"""How Batch Operations wants the version of an object that has none."""
+
+
+class Dialect(StrEnum):
+    """How records are written as CSV."""
+
+    S3_INVENTORY = "s3-inventory"
+    """As S3 Inventory does: no header, every value quoted, keys percent-encoded, null empty
+    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html)."""
+    SPREADSHEET = "spreadsheet"
+    """With a header and plain keys; what a spreadsheet might take for a formula begins with '."""
+    BATCH_OPERATIONS = "batch-operations"
+    """The manifest of S3 Batch Operations: bucket, percent-encoded key, version if there is one
+    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-create-job.html)."""
+
+
+def csv_header(schema: pa.Schema, dialect: Dialect) -> bytes:
+    """What stands before the first line."""
+    if dialect is not Dialect.SPREADSHEET:
+        return b""
+    return ",".join(f'"{name}"' for name in schema.names).encode() + b"\n"
+
+
+def csv_lines(table: pa.Table, dialect: Dialect) -> bytes:
+    """A table as lines of CSV.
+
+    Args:
+        table: With `bucket` and `key` among its columns; any others that S3 Inventory has.
+        dialect: How.
+    """
+    frame = pl.DataFrame(table)
+    if dialect is Dialect.SPREADSHEET:
+        return _csv(frame.with_columns(_harmless(pl.col(pl.String))))
+    encoded = percent_encoded(table.column("key").combine_chunks())
+    frame = frame.with_columns(pl.Series("key", encoded, dtype=pl.String))
+    if "version_id" in frame.columns:
+        frame = frame.with_columns(pl.col("version_id").replace("", None).fill_null(NO_VERSION))
+    if dialect is Dialect.BATCH_OPERATIONS:
+        names = [name for name in ("bucket", "key", "version_id") if name in frame.columns]
+        return _csv(frame.select(names), quote_style="never")
+    return _csv(frame)
+
+
+def json_lines(table: pa.Table) -> bytes:
+    """A table as a JSON object a line, with all its columns; times as `TIME_FORMAT` has them."""
+    sink = BytesIO()
+    frame = pl.DataFrame(table)
+    frame.with_columns(pl.col(pl.Datetime("ms", "UTC")).dt.strftime(TIME_FORMAT)).write_ndjson(sink)
+    return sink.getvalue()
+
+
+def percent_encoded(texts: pa.StringArray) -> pa.StringArray:
+    """Texts with all but letters, digits and `-._~/` percent-encoded, byte by byte.
+
+    Args:
+        texts: None null.
+    """
+    _validity, offset_buffer, data = texts.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int32, len(texts) + 1, 4 * texts.offset)
+    if data is None or offsets[0] == offsets[-1]:
+        return texts
+    source = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+    is_escaped = _IS_ESCAPED[source]
+    if not is_escaped.any():
+        return texts
+    # Where each byte begins in the result: two bytes later for each one before it that is escaped.
+    starts = np.arange(len(source) + 1)
+    starts[1:] += 2 * np.cumsum(is_escaped)
+    target = np.empty(starts[-1], np.uint8)
+    target[starts[:-1][~is_escaped]] = source[~is_escaped]
+    places = starts[:-1][is_escaped]
+    target[places] = ord("%")
+    target[places + 1] = _HEX_DIGITS[source[is_escaped] >> 4]
+    target[places + 2] = _HEX_DIGITS[source[is_escaped] & 15]
+    new_offsets = starts[offsets - offsets[0]].astype(np.int32)
+    return pa.StringArray.from_buffers(
+        len(texts), pa.py_buffer(new_offsets), pa.py_buffer(target.tobytes())
+    )
+
+
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/"
+_IS_ESCAPED = ~np.isin(np.arange(256), np.frombuffer(_UNRESERVED, np.uint8))
+_HEX_DIGITS = np.frombuffer(b"0123456789ABCDEF", np.uint8)
+
+# A cell is whatever a spreadsheet may split at: some take ; or a tab, and then know no quotes here.
+# Source: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = "(^ *|[;\t\r\n] *)([=+\\-@\uff1d\uff0b\uff0d\uff20])"
+_BLANK_START = "^([\t\r\n])"
+
+
+def _harmless(texts: pl.Expr) -> pl.Expr:
+    return texts.str.replace_all(_FORMULA, "${1}'${2}").str.replace(_BLANK_START, "'${1}")
+
+
+def _csv(frame: pl.DataFrame, quote_style: pl._typing.CsvQuoteStyle = "always") -> bytes:
+    sink = BytesIO()
+    frame.write_csv(
+        sink, include_header=False, quote_style=quote_style, datetime_format=TIME_FORMAT
+    )
+    return sink.getvalue()
