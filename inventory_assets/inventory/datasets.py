@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from inventory_assets.inventory.comparing import COMPARED_COLUMNS, compare
 from inventory_assets.inventory.errors import CorruptRecord, NoInventory, PackageMissing
 from inventory_assets.inventory.layout import Layout, day_of_folder
 from inventory_assets.inventory.manifests import Manifest, newest_manifest, read_manifest
@@ -38,19 +39,16 @@ class Dataset:
         store: Where the files lie.
         parts: The files, in key order.
         prefix: Only keys that start with it are meant.
-        name: What people call it.
     """
 
     store: LocalStore
     parts: tuple[Part, ...]
     prefix: str = ""
-    name: str = "inventory"
 
     @classmethod
     def of_manifest(cls, store: LocalStore, manifest: Manifest) -> "Dataset":
         """All that a manifest lists."""
-        parts = manifest.parts
-        return cls(store, parts, name=f"{manifest.source} of {manifest.day}")
+        return cls(store, manifest.parts)
 
     @classmethod
     def of_date(cls, store: LocalStore, layout: Layout, day: date | None = None) -> "Dataset":
@@ -94,12 +92,15 @@ class Dataset:
                     f"{folder}: {right.key} does not come after {left.key}, so these are not the "
                     "files of one listing; list the bucket again into a folder of its own"
                 )
-        return cls(store, tuple(parts), name=str(folder))
+        return cls(store, tuple(parts))
 
     @classmethod
     def at(cls, path: Path) -> "Dataset":
-        """What lies at a path: a date's folder or `manifest.json`, a source's folder (its newest
-        date), or a folder that `inventory list` made.
+        """What lies at a path.
+
+        Args:
+            path: Of a date's folder or its `manifest.json`, of a source's folder (its newest date
+                is opened), or of a folder that `inventory list` made.
 
         Raises:
             NoInventory: None of these.
@@ -124,6 +125,12 @@ class Dataset:
     def paths(self) -> list[Path]:
         """The files, in key order."""
         return [self.store.path(part.key) for part in self.parts]
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that was listed; empty where there are no records."""
+        batch = next(self.batches(["bucket", "key"]), None)
+        return batch.column("bucket")[0].as_py() if batch else ""
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The records in key order, a row group at a time.
@@ -167,6 +174,25 @@ class Dataset:
         return relation.filter(key.between(*map(duckdb.ConstantExpression, bounds)))
 
 
+def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:
+    """What changed, in key order; files that both share are not opened.
+
+    Yields:
+        Batches with `CHANGE_SCHEMA`.
+    """
+    shared: set[str] = set()
+    if old.store.root == new.store.root:
+        shared = {part.key for part in old.parts} & {part.key for part in new.parts}
+    sides = [
+        replace(side, parts=tuple(part for part in side.parts if part.key not in shared))
+        for side in (old, new)
+    ]
+    columns = ["key", *COMPARED_COLUMNS]
+    bucket = new.bucket or old.bucket
+    for table in compare(sides[0].batches(columns), sides[1].batches(columns), bucket):
+        yield from table.to_batches()
+
+
 def connect() -> "duckdb.DuckDBPyConnection":
     """A DuckDB connection with a database in memory, and times in UTC.
 
@@ -179,7 +205,9 @@ def connect() -> "duckdb.DuckDBPyConnection":
         raise PackageMissing(
             "this needs DuckDB, which is not installed; install it: pip install duckdb"
         ) from None
-    return duckdb.connect(config={"TimeZone": "UTC"})
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
 
 
 def _part_of(store: LocalStore, name: str) -> Part | None:
@@ -191,15 +219,16 @@ def _part_of(store: LocalStore, name: str) -> Part | None:
         metadata = pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
         raise CorruptRecord(f"{path} is no Parquet file ({error}); list the bucket again") from None
-    if metadata.schema.to_arrow_schema().names != RECORD_SCHEMA.names:
-        raise CorruptRecord(
-            f"{path} has not the columns of a listing; name a folder that `inventory list` made"
-        )
     if not metadata.num_rows:
         return None
     column = RECORD_SCHEMA.get_field_index("key")
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    keys = [group.column(column).statistics for group in groups if group.num_rows]
+    is_ours = metadata.schema.to_arrow_schema().names == RECORD_SCHEMA.names
+    keys = [group.column(column).statistics for group in groups] if is_ours else []
+    if not keys or not all(keys):
+        raise CorruptRecord(
+            f"{path} is no file of a listing; name a folder that `inventory list` made"
+        )
     return Part(
         key=name,
         rows=metadata.num_rows,

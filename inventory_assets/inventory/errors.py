@@ -41,3 +41,7 @@ class NoInventory(InventoryError):
 
 class PackageMissing(InventoryError):
     """A package that is not always needed is not installed."""
+
+
+class QueryRefused(InventoryError):
+    """A query is none that can be answered."""

@@ -8,92 +8,56 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import IO
+from typing import IO, cast
 
 import pyarrow as pa
 import zstandard
 
-from inventory_assets.inventory.errors import StoreError, UnknownFormat
+from inventory_assets.inventory.errors import StoreError
+from inventory_assets.inventory.formats import ExportFormat
 from inventory_assets.inventory.parts import ROW_GROUP_ROWS, parquet_writer
-from inventory_assets.inventory.text_rows import Dialect, csv_header, csv_lines, json_lines
-
-SHAPES = ("parquet", "csv", "jsonl")
-COMPRESSIONS = ("gz", "zst")
+from inventory_assets.inventory.text_rows import csv_header, csv_lines, json_lines
 
 _GZIP_LEVEL = 4
 _ZSTD_LEVEL = 3
 _BUFFER_BYTES = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class ExportFormat:
-    """How a file is written.
+def write_export(
+    export_format: ExportFormat,
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    target: IO[bytes],
+) -> int:
+    """Write batches to an open file, which stays open.
 
-    Attributes:
-        shape: One of `SHAPES`.
-        compression: One of `COMPRESSIONS`, or empty.
-        dialect: Of a CSV.
+    Args:
+        export_format: How.
+        batches: With `schema` or those of its columns that are written, in order.
+        schema: `bucket` and `key` among its columns, where a dialect of CSV wants them.
+        target: Written front to back.
+
+    Returns:
+        How many records were written.
     """
-
-    shape: str
-    compression: str = ""
-    dialect: Dialect = Dialect.S3_INVENTORY
-
-    @classmethod
-    def of(cls, name: str, dialect: Dialect | None = None) -> "ExportFormat":
-        """The format that a file's name, or suffix, tells.
-
-        Args:
-            name: `objects.csv.gz`, `csv.gz`.
-            dialect: Where one is asked for; only a CSV has one.
-
-        Raises:
-            UnknownFormat: The suffix is none of those that are known, or has no dialect.
-        """
-        stem, _, compression = name.rpartition(".")
-        if compression not in COMPRESSIONS:
-            stem, compression = name, ""
-        shape = stem.rpartition(".")[2]
-        if shape not in SHAPES:
-            raise UnknownFormat(
-                f"{name!r} does not say how to write it; let it end in .parquet, .csv or .jsonl, "
-                "and in .gz or .zst after it to compress it"
-            )
-        if dialect is not None and shape != "csv":
-            raise UnknownFormat(f"{name!r} is no CSV, but {dialect} is a way to write CSV")
-        return cls(shape, compression, dialect or Dialect.S3_INVENTORY)
-
-    def write(
-        self, batches: Iterable[pa.RecordBatch], schema: pa.Schema, target: IO[bytes]
-    ) -> int:
-        """Write batches to an open file, which stays open.
-
-        Args:
-            batches: With `schema`, in order.
-            schema: Of the batches; `bucket` and `key` among its columns.
-            target: Written front to back.
-
-        Returns:
-            How many records were written.
-        """
-        rows = 0
-        with _compressed(target, self.compression) as stream:
-            if self.shape == "parquet":
-                with parquet_writer(_Forward(stream), schema) as writer:
-                    for table in _row_groups(batches, schema):
-                        writer.write_table(table, row_group_size=table.num_rows)
-                        rows += table.num_rows
-                return rows
-            if self.shape == "csv":
-                stream.write(csv_header(schema, self.dialect))
-            for table in _row_groups(batches, schema):
-                is_csv = self.shape == "csv"
-                stream.write(csv_lines(table, self.dialect) if is_csv else json_lines(table))
-                rows += table.num_rows
-        return rows
+    schema = pa.schema([schema.field(name) for name in export_format.columns(schema.names)])
+    rows = 0
+    with _compressed(target, export_format.compression) as stream:
+        if export_format.shape == "parquet":
+            with parquet_writer(_Forward(stream), schema) as writer:
+                for table in _row_groups(batches, schema):
+                    writer.write_table(table, row_group_size=table.num_rows)
+                    rows += table.num_rows
+            return rows
+        if export_format.shape == "csv":
+            stream.write(csv_header(schema, export_format.dialect))
+        for table in _row_groups(batches, schema):
+            is_csv = export_format.shape == "csv"
+            stream.write(csv_lines(table, export_format.dialect) if is_csv else json_lines(table))
+            rows += table.num_rows
+    return rows
 
 
 @contextmanager
@@ -157,7 +121,7 @@ def _compressed(target: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
     if compression == "gz":
         # No time and no name in it: equal records make equal files.
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, target, mtime=0) as stream:
-            yield stream
+            yield cast(IO[bytes], stream)
     elif compression == "zst":
         compressor = zstandard.ZstdCompressor(_ZSTD_LEVEL)
         with compressor.stream_writer(target, closefd=False) as stream:

@@ -1,14 +1,17 @@
-"""Records as lines of text, a table at a time: CSV in three dialects, and JSON Lines.
+"""Records as lines of text, a table at a time: CSV in four dialects, and JSON Lines.
 
 Columns are turned into text as a whole (Polars, NumPy), never row by row.
 """
 
-from enum import StrEnum
 from io import BytesIO
+from typing import Literal
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 import pyarrow as pa
+
+from inventory_assets.inventory.formats import Dialect
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.3fZ"
 """As S3 Inventory writes times: 2026-11-22T03:04:05.000Z."""
@@ -17,51 +20,39 @@ NO_VERSION = "null"
 """How Batch Operations wants the version of an object that has none."""
 
 
-class Dialect(StrEnum):
-    """How records are written as CSV."""
-
-    S3_INVENTORY = "s3-inventory"
-    """As S3 Inventory does: no header, every value quoted, keys percent-encoded, null empty
-    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html)."""
-    SPREADSHEET = "spreadsheet"
-    """With a header and plain keys; what a spreadsheet might take for a formula begins with '."""
-    BATCH_OPERATIONS = "batch-operations"
-    """The manifest of S3 Batch Operations: bucket, percent-encoded key, version if there is one
-    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-create-job.html)."""
-
-
 def csv_header(schema: pa.Schema, dialect: Dialect) -> bytes:
     """What stands before the first line."""
-    if dialect is not Dialect.SPREADSHEET:
+    if not dialect.has_header:
         return b""
-    return ",".join(f'"{name}"' for name in schema.names).encode() + b"\n"
+    names = [name.replace('"', '""') for name in schema.names]
+    return ",".join(f'"{name}"' for name in names).encode() + b"\n"
 
 
 def csv_lines(table: pa.Table, dialect: Dialect) -> bytes:
     """A table as lines of CSV.
 
     Args:
-        table: With `bucket` and `key` among its columns; any others that S3 Inventory has.
+        table: With `bucket` and `key` among its columns; any at all where it is written plainly.
         dialect: How.
     """
     frame = pl.DataFrame(table)
+    if dialect is Dialect.PLAIN:
+        return _csv(frame, "necessary")
     if dialect is Dialect.SPREADSHEET:
-        return _csv(frame.with_columns(_harmless(pl.col(pl.String))))
+        return _csv(frame.with_columns(_harmless(pl.col(pl.String))), "always")
     encoded = percent_encoded(table.column("key").combine_chunks())
     frame = frame.with_columns(pl.Series("key", encoded, dtype=pl.String))
     if "version_id" in frame.columns:
         frame = frame.with_columns(pl.col("version_id").replace("", None).fill_null(NO_VERSION))
-    if dialect is Dialect.BATCH_OPERATIONS:
-        names = [name for name in ("bucket", "key", "version_id") if name in frame.columns]
-        return _csv(frame.select(names), quote_style="never")
-    return _csv(frame)
+    frame = frame.select(dialect.columns(frame.columns))
+    return _csv(frame, "never" if dialect is Dialect.BATCH_OPERATIONS else "always")
 
 
 def json_lines(table: pa.Table) -> bytes:
     """A table as a JSON object a line, with all its columns; times as `TIME_FORMAT` has them."""
     sink = BytesIO()
     frame = pl.DataFrame(table)
-    frame.with_columns(pl.col(pl.Datetime("ms", "UTC")).dt.strftime(TIME_FORMAT)).write_ndjson(sink)
+    frame.with_columns(cs.datetime(time_zone="*").dt.strftime(TIME_FORMAT)).write_ndjson(sink)
     return sink.getvalue()
 
 
@@ -108,7 +99,7 @@ def _harmless(texts: pl.Expr) -> pl.Expr:
     return texts.str.replace_all(_FORMULA, "${1}'${2}").str.replace(_BLANK_START, "'${1}")
 
 
-def _csv(frame: pl.DataFrame, quote_style: pl._typing.CsvQuoteStyle = "always") -> bytes:
+def _csv(frame: pl.DataFrame, quote_style: Literal["necessary", "always", "never"]) -> bytes:
     sink = BytesIO()
     frame.write_csv(
         sink, include_header=False, quote_style=quote_style, datetime_format=TIME_FORMAT

@@ -202,7 +202,7 @@ def test_manifest_json_has_the_fields_of_s3_inventory(store: LocalStore) -> None
     schema = document.pop("fileSchema")
     assert document == {
         "sourceBucket": "bucket",
-        "destinationBucket": "arn:aws:s3:::bucket",
+        "destinationBucket": "arn:aws:s3:::amzn-s3-demo-local-folder",
         "version": "2016-11-30",
         "creationTimestamp": "1777942923456",
         "fileFormat": "Parquet",
