@@ -15,6 +15,7 @@ from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.manifests import Manifest
 from inventory_assets.inventory.parts import ClassTotal, Part, read_records
 from inventory_assets.inventory.records import COLUMN_DESCRIPTIONS, RECORD_SCHEMA
+from inventory_assets.inventory.s3_inventory import DataFile
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import KeyRange
@@ -122,6 +123,39 @@ def manifest_metadata(store: LocalStore, layout: Layout, manifest: Manifest) -> 
         ),
         "symlink": dg.MetadataValue.path(str(store.path(layout.symlink(manifest.day)))),
     }
+
+
+def exports_metadata(
+    store: LocalStore,
+    layout: Layout,
+    manifest: Manifest,
+    files: Mapping[str, DataFile],
+    csv_files: Sequence[DataFile] | None,
+) -> dict[str, Any]:
+    """Where a date's exports lie.
+
+    Args:
+        store: Where they were published.
+        layout: The source's.
+        manifest: What was exported.
+        files: By the name of their format.
+        csv_files: Of S3 Inventory in CSV; None where that was not asked for.
+    """
+    metadata: dict[str, Any] = {
+        "dagster/row_count": manifest.rows,
+        "files": _records(
+            [
+                {"format": name, "bytes": file.size, "md5": file.md5, "file": store.uri(file.key)}
+                for name, file in files.items()
+            ]
+        ),
+    }
+    if csv_files is not None:
+        metadata["csv_files"] = len(csv_files)
+        metadata["csv_bytes"] = sum(file.size for file in csv_files)
+        manifest_key = layout.csv.dated(manifest.day, "manifest.json")
+        metadata["csv_manifest"] = store.uri(manifest_key)
+    return metadata
 
 
 def verdicts_table(verdicts: Sequence[Verdict]) -> dg.TableMetadataValue:

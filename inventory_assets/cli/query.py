@@ -21,7 +21,7 @@ def add_query(commands: Any) -> None:
         "Nothing can be changed, and no file be read but the inventory's.",
     )
     add_inventory(parser)
-    parser.add_argument("sql", metavar="SQL", help=f"SELECT ... FROM {VIEW}")
+    parser.add_argument("sql", metavar="SQL", help="one SELECT, over that view")
     add_output(parser)
     parser.set_defaults(run=_query)
 

@@ -66,7 +66,7 @@ class Dataset:
             of_day = f"for {day}" if day else "yet"
             raise NoInventory(
                 f"no inventory of {layout.source} was published {of_day} under "
-                f"{store.path(layout.base)}; materialize inventory_manifest first"
+                f"{store.uri(layout.base)}; materialize inventory_manifest first"
             )
         return cls.of_manifest(store, manifest)
 
@@ -120,6 +120,11 @@ class Dataset:
         key_range = KeyRange.of_prefix(prefix)
         parts = tuple(part for part in self.parts if part.meets(key_range))
         return replace(self, parts=parts, prefix=prefix)
+
+    @property
+    def uris(self) -> list[str]:
+        """Where the files lie, in key order."""
+        return [self.store.uri(part.key) for part in self.parts]
 
     @property
     def paths(self) -> list[Path]:
@@ -180,11 +185,12 @@ def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:
     Yields:
         Batches with `CHANGE_SCHEMA`.
     """
-    shared: set[str] = set()
-    if old.store.root == new.store.root:
-        shared = {part.key for part in old.parts} & {part.key for part in new.parts}
+    shared = set(old.uris) & set(new.uris)
     sides = [
-        replace(side, parts=tuple(part for part in side.parts if part.key not in shared))
+        replace(
+            side,
+            parts=tuple(part for part in side.parts if side.store.uri(part.key) not in shared),
+        )
         for side in (old, new)
     ]
     columns = ["key", *COMPARED_COLUMNS]

@@ -4,10 +4,12 @@ What is written is streamed: memory is a few row groups, however many records th
 """
 
 import gzip
+import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, cast
@@ -17,8 +19,14 @@ import zstandard
 
 from inventory_assets.inventory.errors import StoreError
 from inventory_assets.inventory.formats import ExportFormat
-from inventory_assets.inventory.parts import ROW_GROUP_ROWS, parquet_writer
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.manifests import Manifest
+from inventory_assets.inventory.parts import ROW_GROUP_ROWS, parquet_writer, read_records
+from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.s3_inventory import DataFile
+from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.text_rows import csv_header, csv_lines, json_lines
+from inventory_assets.scan import KeyRange
 
 _GZIP_LEVEL = 4
 _ZSTD_LEVEL = 3
@@ -58,6 +66,37 @@ def write_export(
             stream.write(csv_lines(table, export_format.dialect) if is_csv else json_lines(table))
             rows += table.num_rows
     return rows
+
+
+def publish_export(
+    store: LocalStore,
+    layout: Layout,
+    manifest: Manifest,
+    suffix: str,
+    export_format: ExportFormat,
+) -> DataFile:
+    """Publish a date's inventory as one file, in place of the one that was there.
+
+    Raises:
+        CorruptRecord: A part is missing or damaged.
+        StoreError: The file could not be written.
+    """
+    columns = export_format.columns(RECORD_SCHEMA.names)
+    batches = read_records(store, manifest.parts, [KeyRange.of_prefix("")], columns)
+    key = layout.export(manifest.day, suffix)
+    with store.scratch() as folder:
+        path = folder / "export"
+        with path.open("wb") as file:
+            write_export(export_format, batches, RECORD_SCHEMA, file)
+        published = DataFile(key, path.stat().st_size, md5_of(path))
+        store.publish_file(key, path)
+    return published
+
+
+def md5_of(path: Path) -> str:
+    """The MD5 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
 
 
 @contextmanager

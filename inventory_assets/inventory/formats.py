@@ -72,6 +72,18 @@ class ExportFormat:
             )
         return cls(shape, compression, dialect)
 
+    @classmethod
+    def named(cls, name: str) -> "ExportFormat":
+        """The format that a name in the configuration tells: a suffix, or a dialect and a suffix.
+
+        Raises:
+            UnknownFormat: It tells none.
+        """
+        for dialect in Dialect:
+            if name.startswith(f"{dialect}.csv"):
+                return cls.of(name.removeprefix(f"{dialect}."), dialect)
+        return cls.of(name)
+
     @property
     def is_binary(self) -> bool:
         """Whether it is no text."""
