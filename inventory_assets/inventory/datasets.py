@@ -194,7 +194,7 @@ def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:
         for side in (old, new)
     ]
     columns = ["key", *COMPARED_COLUMNS]
-    bucket = new.bucket or old.bucket
+    bucket = sides[1].bucket or sides[0].bucket
     for table in compare(sides[0].batches(columns), sides[1].batches(columns), bucket):
         yield from table.to_batches()
 

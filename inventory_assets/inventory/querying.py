@@ -44,7 +44,8 @@ def answering(dataset: Dataset, view: str, sql: str) -> Iterator[pa.RecordBatchR
             yield connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS)
         # What fails on the way comes through Arrow, under a name of Arrow's.
         except (duckdb.Error, pa.ArrowException) as error:
-            raise QueryRefused(f"the query failed: {error}") from None
+            first_line = str(error).partition("\n")[0]
+            raise QueryRefused(f"the query failed: {first_line}") from None
 
 
 def _lock(connection: "duckdb.DuckDBPyConnection", dataset: Dataset, scratch: str) -> None:
