@@ -1,5 +1,4 @@
-"""The assets of a source: its shards, their listings, their changes, the date's manifest, and its
-exports.
+"""The assets of a source: shards, listings, changes, the date's manifest, and its exports.
 
 Assets are declarations. What they do is done by `inventory`; here stand their partitions, inputs,
 checks, metadata and automation.

@@ -1,6 +1,6 @@
 """Open what was published: as a Polars LazyFrame, a DuckDB relation, or sorted Arrow batches.
 
->>> logs = Dataset.at(Path("data/inventory/acme-logs/logs"))          # the newest date
+>>> logs = Dataset.at("data/inventory/acme-logs/logs")  # the newest date
 >>> logs.starting_with("2026/11/").scan().select(pl.sum("size")).collect()
 
 All three skip what cannot hold the keys asked for: whole files by the manifest, row groups by their
@@ -95,7 +95,7 @@ class Dataset:
         return cls(store, tuple(parts))
 
     @classmethod
-    def at(cls, path: Path) -> "Dataset":
+    def at(cls, path: str | Path) -> "Dataset":
         """What lies at a path.
 
         Args:
@@ -106,7 +106,8 @@ class Dataset:
             NoInventory: None of these.
             CorruptRecord: A listing's files do not belong together.
         """
-        folder = (path.parent if path.name == "manifest.json" else path).absolute()
+        path = Path(path).absolute()
+        folder = path.parent if path.name == "manifest.json" else path
         day = day_of_folder(folder.name)
         base = folder.parent if day else folder
         is_source = day or (base / "hive").is_dir()
@@ -209,7 +210,8 @@ def connect() -> "duckdb.DuckDBPyConnection":
         import duckdb
     except ImportError:
         raise PackageMissing(
-            "this needs DuckDB, which is not installed; install it: pip install duckdb"
+            "this needs DuckDB, which is not installed; install it: "
+            "pip install 'inventory-assets[duckdb]'"
         ) from None
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")

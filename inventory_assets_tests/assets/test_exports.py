@@ -75,7 +75,7 @@ def test_a_manifest_that_changed_is_exported_once(exporting: World, buckets: Buc
             cursor=cursor,  # type: ignore[arg-type]
         )
         keys = result.get_requested_partitions(exporting.assets.key("inventory_exports"))
-        return sorted(keys), result.cursor
+        return sorted(map(str, keys)), result.cursor
 
     _, cursor = requested(None)
     exporting.pass_day(TODAY)

@@ -31,7 +31,7 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the configuration."""
     folder = tmp_path_factory.mktemp("home")
     (folder / "inventory.toml").write_text('store = "store"\n[sources.source]\nbucket = "bucket"\n')

@@ -59,4 +59,4 @@ def test_without_duckdb_the_command_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "duckdb", None)
     outcome = run("query", "source", "FROM inventory")
     assert outcome.code == 1
-    assert "pip install duckdb" in outcome.error
+    assert "pip install 'inventory-assets[duckdb]'" in outcome.error

@@ -5,14 +5,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from inventory_assets.inventory import csv_inventories
 from inventory_assets.inventory.csv_inventories import publish_csv_inventory
+from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.manifests import Manifest, merge
+from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.s3_inventory import DataFile
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import cut_out
@@ -44,17 +45,17 @@ def keys_in(store: LocalStore, file: DataFile) -> list[str]:
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Stands for every data file that is written anew."""
-    files: list[Path] = []
-    plain = csv_inventories.md5_of
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Part]:
+    """The parts of which a data file is written."""
+    parts: list[Part] = []
+    plain = csv_inventories._write
 
-    def noting(path: Path) -> str:
-        files.append(path)
-        return plain(path)
+    def noting(store: LocalStore, layout: Layout, part: Part) -> DataFile:
+        parts.append(part)
+        return plain(store, layout, part)
 
-    monkeypatch.setattr(csv_inventories, "md5_of", noting)
-    return files
+    monkeypatch.setattr(csv_inventories, "_write", noting)
+    return parts
 
 
 def test_the_files_read_one_after_the_other_hold_every_key_in_order(store: LocalStore) -> None:
@@ -65,7 +66,7 @@ def test_the_files_read_one_after_the_other_hold_every_key_in_order(store: Local
 
 
 def test_a_part_that_did_not_change_is_not_written_again(
-    store: LocalStore, written: list[Path]
+    store: LocalStore, written: list[Part]
 ) -> None:
     first = publish_csv_inventory(store, LAYOUT, manifest_of(store, ["a/1", "b"]))
     later = replace(manifest_of(store, ["a/1", "b", "c"]), day=NEXT_DAY)
@@ -76,7 +77,7 @@ def test_a_part_that_did_not_change_is_not_written_again(
     assert [file["key"] for file in document["files"]] == [file.key for file in second]
 
 
-def test_a_file_that_vanished_is_written_again(store: LocalStore, written: list[Path]) -> None:
+def test_a_file_that_vanished_is_written_again(store: LocalStore, written: list[Part]) -> None:
     manifest = manifest_of(store, ["a/1", "b"])
     files = publish_csv_inventory(store, LAYOUT, manifest)
     store.path(files[0].key).unlink()

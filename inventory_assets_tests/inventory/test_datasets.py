@@ -282,7 +282,8 @@ def test_what_changed_is_told_in_key_order(store: LocalStore) -> None:
 
 def test_files_that_both_share_are_not_opened(store: LocalStore) -> None:
     old, new = dataset_of(store, ["a", "b", "d"]), dataset_of(store, ["a", "b", "e"])
-    assert (shared := {*old.uris} & {*new.uris})
+    shared = {*old.uris} & {*new.uris}
+    assert shared
     for part in old.parts:
         if store.uri(part.key) in shared:
             store.path(part.key).write_bytes(b"damaged")
@@ -295,7 +296,7 @@ def test_without_duckdb_it_is_said_how_to_get_it(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
-    with pytest.raises(PackageMissing, match="pip install duckdb"):
+    with pytest.raises(PackageMissing, match=r"pip install 'inventory-assets\[duckdb\]'"):
         connect()
     with pytest.raises(PackageMissing), answering(dataset_of(store), "inventory", "SELECT 1"):
         pass

@@ -144,9 +144,14 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
 def test_a_file_left_by_an_error_is_as_it_was(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
-    with pytest.raises(error), whole_file(path) as file:
-        file.write(b"new")
-        raise error
+
+    def fail() -> None:
+        with whole_file(path) as file:
+            file.write(b"new")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert path.read_text() == "old"
     assert [found.name for found in tmp_path.iterdir()] == ["out.csv"]
 
@@ -172,6 +177,6 @@ def test_a_pipe_is_written_and_stays_a_pipe(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot write .*/no/out\.csv: No such file"):
-        with whole_file(tmp_path / "no" / "out.csv"):
-            pass
+    missing = whole_file(tmp_path / "no" / "out.csv")
+    with pytest.raises(StoreError, match=r"cannot write .*/no/out\.csv: No such file"), missing:
+        pass

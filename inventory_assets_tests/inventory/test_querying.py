@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,9 @@ from inventory_assets_tests.inventory.samples import HOSTILE_KEYS, listed, parts
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     store = LocalStore(tmp_path_factory.mktemp("store"))
-    yield Dataset(store, parts_of(store, listed([*HOSTILE_KEYS, "x'; DROP VIEW inventory; --"])))
+    return Dataset(store, parts_of(store, listed([*HOSTILE_KEYS, "x'; DROP VIEW inventory; --"])))
 
 
 def ask(dataset: Dataset, sql: str) -> list[dict[str, object]]:
