@@ -14,7 +14,6 @@ import duckdb
 import polars as pl
 import pyarrow.dataset as ds
 import pytest
-from botocore.config import Config
 from odc.aws.inventory import list_inventory
 
 from inventory_assets.inventory.csv_inventories import publish_csv_inventory
@@ -22,6 +21,7 @@ from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.s3_inventory import Destination
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import cut_out
+from inventory_assets_tests.external_servers import REGION, Endpoint
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, snapshot_of
 from inventory_assets_tests.listings import Listed
 
@@ -114,25 +114,21 @@ def texts(found: Listed) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def uploaded(published: Published, moto_server: str) -> Iterator[object]:
+def uploaded(published: Published, moto: Endpoint) -> Iterator[object]:
     """A client of a server on which the store is the bucket `RESULTS`."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=moto_server,
-        region_name="us-east-1",
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
-        config=Config(s3={"addressing_style": "path"}),
-    )
-    client.create_bucket(Bucket=RESULTS)
     root = published.store.root
-    keys = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    for key in keys:
-        client.put_object(Bucket=RESULTS, Key=key, Body=(root / key).read_bytes())
-    yield client
-    for key in keys:
-        client.delete_object(Bucket=RESULTS, Key=key)
-    client.delete_bucket(Bucket=RESULTS)
+    files = [path for path in root.rglob("*") if path.is_file()]
+    objects = {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+    moto.make_bucket(RESULTS, objects)
+    yield boto3.client(
+        "s3",
+        endpoint_url=moto.url,
+        region_name=REGION,
+        aws_access_key_id=moto.account.access_key,
+        aws_secret_access_key=moto.account.secret_key,
+    )
+    moto.delete(RESULTS, objects)
+    moto.send("DELETE", f"/{RESULTS}")
 
 
 @pytest.mark.parametrize("manifest", ["", f"{DAY}T00-00Z/manifest.json"], ids=["newest", "dated"])
