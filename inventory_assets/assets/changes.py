@@ -52,7 +52,7 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
                     "then size, LastModified and storage class; old and new side by side."
                 ),
                 metadata={"dagster/column_schema": CHANGE_COLUMNS},
-                automation_condition=follow_changes_upstream(),
+                automation_condition=follow_changed_listings(),
                 freshness_policy=assets.freshness,
             )
         ],
@@ -88,8 +88,8 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
     return object_changes
 
 
-def follow_changes_upstream() -> dg.AutomationCondition[Any]:
-    """Run when the data version of what is upstream changes, and its blocking checks passed."""
+def follow_changed_listings() -> dg.AutomationCondition[Any]:
+    """Run when a listing's data version changes, and its blocking checks passed."""
     return (
         dg.AutomationCondition.in_latest_time_window(FOLLOWED_WINDOW)
         & listing_changed_since_last_request()
@@ -97,7 +97,7 @@ def follow_changes_upstream() -> dg.AutomationCondition[Any]:
         & ~dg.AutomationCondition.any_deps_missing()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
-    ).with_label("follow_changes_upstream")
+    ).with_label("follow_changed_listings")
 
 
 def listing_changed_since_last_request() -> dg.AutomationCondition[Any]:

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import dagster as dg
 
-from inventory_assets.assets.changes import follow_changes_upstream
+from inventory_assets.assets.changes import follow_changed_listings
 from inventory_assets.assets.metadata import exports_metadata
 from inventory_assets.assets.source import (
     OWNERS,
@@ -42,7 +42,8 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
                     "The inventory of a day for readers of other formats, each sorted by key: "
                     f"{', '.join(_what(assets))}."
                 ),
-                automation_condition=follow_changes_upstream(),
+                # A manifest's data version changes when a listing's does.
+                automation_condition=follow_changed_listings(),
                 freshness_policy=assets.freshness,
             )
         ],
