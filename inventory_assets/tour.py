@@ -24,7 +24,8 @@ from inventory_assets.definitions import build_definitions
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.changes import read_changes
 from inventory_assets.inventory.comparing import Change
-from inventory_assets.inventory.manifests import Manifest, read_manifest
+from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.manifests import read_manifest
 from inventory_assets.inventory.store import Store
 from inventory_assets.resources import Clock
 from inventory_assets.results import open_results

@@ -22,6 +22,7 @@ from inventory_assets.config import (
     load_config,
 )
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.formats import ExportFormat
 
 DOCS = Path(__file__).parent.parent / "docs"
 SECRET = "wJalrXUtnFEMI0K7MDENG0bPxRfiCYEXAMPLEKEY"
@@ -179,6 +180,7 @@ def test_defaults_are_the_documented_ones() -> None:
             "start_date": dt.date(2026, 1, 1),
             "sensor_interval_seconds": 300,
         },
+        "exports": {"csv_inventory": False, "files": ()},
     }
 
 
@@ -255,6 +257,20 @@ def test_a_schedule_has_any_cron_time_zone_and_date() -> None:
     )
 
 
+def test_exports_are_suffixes_with_a_dialect_before_a_csv() -> None:
+    names = ("csv.gz", "jsonl", "parquet.zst", "spreadsheet.csv", "batch-operations.csv.gz")
+    logs = source(f"[sources.logs.exports]\nfiles = {list(names)}")
+
+    assert logs.exports.files == names
+    assert [ExportFormat.named(name).shape for name in names] == [
+        "csv",
+        "jsonl",
+        "parquet",
+        "csv",
+        "csv",
+    ]
+
+
 # How mistakes are told
 
 
@@ -312,6 +328,14 @@ def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="found byte 9 not to be UTF-8"):
         load_config()
+
+
+@pytest.mark.parametrize("value", ['["objects.xml"]', '["spreadsheet.jsonl"]', "[3]", '"csv"'])
+def test_a_format_that_is_none_is_told_with_an_example(value: str) -> None:
+    line = mistake(f"[sources.logs.exports]\nfiles = {value}")
+
+    assert line.startswith("sources.logs.exports.files: found the ")
+    assert line.endswith('; write for example files = ["csv.gz"]')
 
 
 @pytest.mark.parametrize("text", ["", 'store = "results"', "[sources]"])
@@ -693,5 +717,6 @@ def test_the_example_in_the_documentation_names_every_field() -> None:
     schema = json_schema()
     assert set(logs["shards"]) == set(schema["$defs"]["Shards"]["properties"])
     assert set(logs["schedule"]) == set(schema["$defs"]["Schedule"]["properties"])
+    assert set(logs["exports"]) == set(schema["$defs"]["Exports"]["properties"])
     given = {name for table in example["sources"].values() for name in table}
     assert given == set(schema["$defs"]["SourceTable"]["properties"])

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 from inventory_assets.inventory.changes import Changes, change_log_key
 from inventory_assets.inventory.comparing import CHANGE_SCHEMA
 from inventory_assets.inventory.evidence import Verdict
+from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import Manifest
 from inventory_assets.inventory.parts import ClassTotal, Part, read_records
 from inventory_assets.inventory.records import COLUMN_DESCRIPTIONS, RECORD_SCHEMA
+from inventory_assets.inventory.s3_inventory import DataFile
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import Store
 from inventory_assets.scan import KeyRange
@@ -119,6 +120,39 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
         "manifest": dg.MetadataValue.path(store.where(layout.dated(manifest.day, "manifest.json"))),
         "symlink": dg.MetadataValue.path(store.where(layout.symlink(manifest.day))),
     }
+
+
+def exports_metadata(
+    store: Store,
+    layout: Layout,
+    manifest: Manifest,
+    files: Mapping[str, DataFile],
+    csv_files: Sequence[DataFile] | None,
+) -> dict[str, Any]:
+    """Where a date's exports lie.
+
+    Args:
+        store: Where they were published.
+        layout: The source's.
+        manifest: What was exported.
+        files: By the name of their format.
+        csv_files: Of S3 Inventory in CSV; None where that was not asked for.
+    """
+    metadata: dict[str, Any] = {
+        "dagster/row_count": manifest.rows,
+        "files": _records(
+            [
+                {"format": name, "bytes": file.size, "md5": file.md5, "file": store.where(file.key)}
+                for name, file in files.items()
+            ]
+        ),
+    }
+    if csv_files is not None:
+        metadata["csv_files"] = len(csv_files)
+        metadata["csv_bytes"] = sum(file.size for file in csv_files)
+        manifest_key = layout.csv.dated(manifest.day, "manifest.json")
+        metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
+    return metadata
 
 
 def verdicts_table(verdicts: Sequence[Verdict]) -> dg.TableMetadataValue:

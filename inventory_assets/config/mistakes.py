@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from inventory_assets.config.tables import (
     FORMS,
     ConfigFile,
+    Exports,
     Schedule,
     Shards,
     SourceTable,
@@ -21,6 +22,7 @@ from inventory_assets.config.wording import NO_SECRETS, found, suggestion
 _SECRET_NAME = re.compile(r"(?i)secret|passw|token|credential|(access|api|private)[_-]?key")
 _TYPES = {
     "bool_type": "true or false",
+    "tuple_type": "a list of texts",
     "date_type": "a date without a time and without quotes",
     "string_type": "a text in quotes",
 }
@@ -29,7 +31,7 @@ _TYPES = {
 def describe_mistake(error: ErrorDetails) -> str:
     """Say in one line where a mistake is, what was found, what is expected and what to do."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
-    path = [str(part) for part in error["loc"]]
+    path = [str(part) for part in error["loc"] if not isinstance(part, int)]
     where = ".".join(
         part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part)
         for part in path
@@ -76,6 +78,7 @@ _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
     (3,): SourceTable,
     (4, "shards"): Shards,
     (4, "schedule"): Schedule,
+    (4, "exports"): Exports,
     (2,): StoreAccess,
 }
 

@@ -54,6 +54,11 @@ FORMS = {
         "inventory-42",
         "2 to 1224 letters, digits and characters of '+=,.@:/_-'",
     ),
+    "files": (
+        r"^((batch-operations|plain|spreadsheet)\.csv|csv|jsonl|parquet)(\.(gz|zst))?$",
+        "csv.gz",
+        "csv, jsonl or parquet, with .gz or .zst after them, and a dialect before csv",
+    ),
 }
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -108,6 +113,21 @@ class Shards(_Table):
     """A prefix with fewer objects in the last manifest gets no shard of its own."""
     split_objects: Annotated[int, Field(ge=1)] = 5_000_000
     """A prefix with more objects in the last manifest is split one level further."""
+
+
+class Exports(_Table):
+    """In which other formats each date is published, besides Parquet and its manifest."""
+
+    csv_inventory: bool = False
+    """Whether each date is also published as an S3 Inventory whose data files are CSV."""
+    files: Annotated[
+        tuple[Annotated[str, _form("files")], ...], Field(strict=False, examples=[["csv.gz"]])
+    ] = ()
+    """One sorted file a date in each of these formats, by suffix; a dialect may stand before it."""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to export."""
+        return self.csv_inventory or bool(self.files)
 
 
 class Schedule(_Table):
@@ -181,6 +201,8 @@ class SourceTable(_Table):
     """How the source is cut into shards."""
     schedule: Schedule = Schedule()
     """When the source is inventoried."""
+    exports: Exports = Exports()
+    """In which other formats each date is published."""
 
     # Checks across fields read the fields declared above theirs, rather than the finished model,
     # which exists only when nothing else is wrong: all mistakes are to be listed at once.

@@ -16,8 +16,8 @@ from inventory_assets.inventory.comparing import (
     compare,
 )
 from inventory_assets.inventory.errors import CorruptRecord
+from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import Manifest
 from inventory_assets.inventory.parts import ROW_GROUP_ROWS, Part, count_records, read_records
 from inventory_assets.inventory.snapshots import FORMAT, Snapshot
 from inventory_assets.inventory.store import Store

@@ -33,3 +33,19 @@ class UnknownShard(InventoryError):
 
 class ProcessLost(InventoryError):
     """A process that took part in a listing was killed."""
+
+
+class UnknownFormat(InventoryError):
+    """A file's name does not say how to write it."""
+
+
+class NoInventory(InventoryError):
+    """There is no inventory where one was looked for."""
+
+
+class PackageMissing(InventoryError):
+    """A package that is not always needed is not installed."""
+
+
+class QueryRefused(InventoryError):
+    """A query is none that can be answered."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import md5, sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,7 +31,8 @@ PART_ROW_GROUPS = 64
 NO_STORAGE_CLASS = "UNKNOWN"
 """Under which name objects are counted whose store names no storage class."""
 
-_COMPRESSION_LEVEL = dict.fromkeys(RECORD_SCHEMA.names, 1) | {"last_modified_date": 3}
+_COMPRESSION_LEVELS = {"last_modified_date": 3}
+"""Of the columns that gain by more than the first level."""
 
 _PAGE_BYTES = 8 * 2**20
 """Beyond what a column of a row group takes, so that it is one page."""
@@ -94,6 +95,30 @@ def class_totals(parts: Sequence[Part]) -> tuple[ClassTotal, ...]:
             objects[total.storage_class] += total.objects
             sizes[total.storage_class] += total.bytes
     return tuple(ClassTotal(name, objects[name], sizes[name]) for name in sorted(objects))
+
+
+def parquet_writer(file: Any, schema: pa.Schema = RECORD_SCHEMA) -> pq.ParquetWriter:
+    """A writer of Parquet as measurement (docs/benchmarks.md) found it small and widely readable.
+
+    Args:
+        file: Open to be written front to back.
+        schema: Of what is written; columns named as those of a record are treated like them.
+    """
+    return pq.ParquetWriter(
+        file,
+        schema,
+        compression="zstd",
+        compression_level={name: _COMPRESSION_LEVELS.get(name, 1) for name in schema.names},
+        use_dictionary=[name for name in schema.names if name in _DICTIONARY_COLUMNS],
+        column_encoding={
+            name: encoding for name, encoding in _COLUMN_ENCODING.items() if name in schema.names
+        },
+        # A compressor that sees a whole column of a row group finds more in it. Statistics of
+        # random text would help nobody skip anything.
+        max_rows_per_page=ROW_GROUP_ROWS,
+        data_page_size=_PAGE_BYTES,
+        write_statistics=[name for name in schema.names if name != "e_tag"],
+    )
 
 
 class PartWriter:
@@ -171,19 +196,7 @@ class _OpenPart:
     def __init__(self, path: Path, table: pa.Table) -> None:
         self._path = path
         self._file = _HashingFile(path)
-        self._writer = pq.ParquetWriter(
-            self._file,
-            RECORD_SCHEMA,
-            compression="zstd",
-            compression_level=_COMPRESSION_LEVEL,
-            use_dictionary=_DICTIONARY_COLUMNS,
-            column_encoding=_COLUMN_ENCODING,
-            # A compressor that sees a whole column of a row group finds more in it. Statistics of
-            # random text would help nobody skip anything.
-            max_rows_per_page=ROW_GROUP_ROWS,
-            data_page_size=_PAGE_BYTES,
-            write_statistics=[name for name in RECORD_SCHEMA.names if name != "e_tag"],
-        )
+        self._writer = parquet_writer(self._file)
         self._first_key: str = table.column("key")[0].as_py()
         self._last_key = self._first_key
         self._objects: Counter[str] = Counter()
@@ -311,19 +324,29 @@ def count_records(store: Store, parts: Sequence[Part], key_range: KeyRange) -> i
     return total
 
 
+def open_part(store: Store, part: Part) -> pa.NativeFile:
+    """The file of a part.
+
+    Raises:
+        CorruptRecord: It is not there.
+    """
+    source = store.open(part.key)
+    if source is None:
+        raise _damaged(store, part, "nothing is there")
+    return source
+
+
 @contextmanager
 def _opened(store: Store, part: Part) -> Iterator[pq.ParquetFile]:
-    fault: Exception | str = "nothing is there"
-    source = store.open(part.key)
-    if source is not None:
-        try:
-            with source, pq.ParquetFile(source) as file:
-                yield file
-        except (pa.ArrowException, OSError) as error:
-            fault = error
-        else:
-            return
-    raise CorruptRecord(
+    try:
+        with open_part(store, part) as source, pq.ParquetFile(source) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(store, part, error) from None
+
+
+def _damaged(store: Store, part: Part, fault: Exception | str) -> CorruptRecord:
+    return CorruptRecord(
         f"{store.where(part.key)} is missing or damaged ({fault}); materialize object_listing "
         "again for the shards of the dates that use it"
     )

@@ -43,7 +43,7 @@ class Store(ABC):
 
     @abstractmethod
     def uri(self, key: str) -> str:
-        """The address of `key` for readers outside."""
+        """The address of `key` for readers outside; as Hadoop has it, nothing is escaped in it."""
 
     @abstractmethod
     def read(self, key: str) -> bytes | None:
@@ -127,7 +127,7 @@ class LocalStore(Store):
         return str(self.path(key))
 
     def uri(self, key: str) -> str:
-        return str(self.path(key))
+        return f"file://{self.path(key).absolute()}"
 
     def read(self, key: str) -> bytes | None:
         path = self.path(key)

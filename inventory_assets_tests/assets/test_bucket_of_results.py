@@ -1,7 +1,8 @@
 """The assets of a source, with their results on a bucket instead of in a folder."""
 
 import json
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ import pyarrow.dataset as ds
 import pytest
 from pyarrow import fs
 
-from inventory_assets.config import Config, StoreBucket
+from inventory_assets.cli import main
+from inventory_assets.config import Config, Exports, StoreBucket
 from inventory_assets.definitions import build_definitions
 from inventory_assets.inventory.bucket_store import BucketStore
 from inventory_assets.inventory.changes import read_changes
 from inventory_assets.inventory.comparing import Change
-from inventory_assets.inventory.manifests import Manifest, merge, read_manifest
+from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.manifests import merge, read_manifest
 from inventory_assets.inventory.naming import encode_prefix
 from inventory_assets.resources import Clock
 from inventory_assets.results import open_results
@@ -37,6 +41,7 @@ from inventory_assets_tests.external_servers import REGION, Endpoint
 LONG = "long/" + "x" * 900 + "/"
 BEFORE = {"a/1", "a/2", "b/1", "root", f"{LONG}key"}
 AFTER = BEFORE - {"a/2"} | {"b/2"}
+EXPORTS = Exports(csv_inventory=True, files=("jsonl.gz",))
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +68,12 @@ def both(
         buckets = Buckets(patch)
         worlds = []
         for store in (results, folder / "store"):
-            world = World(folder, instance, {"bucket": "memory"})
+            world = World(folder, instance, {"bucket": "memory", "exports": EXPORTS})
             world.config = Config(store=store, sources=world.config.sources)
             for day, keys in ((YESTERDAY, BEFORE), (TODAY, AFTER)):
                 buckets.keys["memory"] = set(keys)
                 world.pass_day(day)
+                assert world.run("inventory_exports", str(day)).success
             worlds.append(world)
         yield worlds[0], worlds[1]
 
@@ -111,15 +117,17 @@ def test_the_bytes_are_those_of_a_folder(
     on_bucket = contents(store, results.prefix)
     assert on_bucket.keys() == local.keys()
     differing = {Path(key).name for key in local if on_bucket[key] != local[key]}
-    assert differing == {"manifest.json", "manifest.checksum", "symlink.txt"}
+    assert differing == {"inventory.json", "manifest.json", "manifest.checksum", "symlink.txt"}
     parts = {key for key in local if key.endswith(".parquet")}
     assert len(parts) > 5
 
 
+@pytest.mark.parametrize("name", ["src", "src-csv"])
 def test_the_manifest_leads_readers_of_s3_inventory_to_the_files(
-    world: World, store: BucketStore
+    store: BucketStore, name: str
 ) -> None:
-    document = json.loads(store.read(world.layout.dated(TODAY, "manifest.json")) or b"")
+    layout = Layout("memory", name)
+    document = json.loads(store.read(layout.dated(TODAY, "manifest.json")) or b"")
     assert document["destinationBucket"] == "arn:aws:s3:::results-of-assets"
     client = store._objects._client
     for file in document["files"]:
@@ -218,6 +226,57 @@ def test_a_run_overtaken_by_another_fails_and_says_so(
     published = read_manifest(store, world.layout, TODAY)
     assert published is not None
     assert published.created_at != noon(TODAY)
+
+
+@pytest.fixture
+def run(
+    results: StoreBucket,
+    both: tuple[World, World],  # noqa: ARG001
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> Iterator[Callable[..., str]]:
+    """Runs the command where the configuration names the bucket; its output."""
+    (tmp_path / "inventory.toml").write_text(
+        f"""
+        store = "s3://{results.bucket}/{results.prefix}"
+        [store_bucket]
+        endpoint_url = "{results.endpoint_url}"
+        region = "{results.region}"
+        addressing_style = "path"
+        [sources.src]
+        bucket = "memory"
+        """
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("INVENTORY_CONFIG", raising=False)
+
+    def command(*arguments: str) -> str:
+        main(arguments)
+        output, error = capfdbinary.readouterr()
+        assert error == b""
+        return output.decode()
+
+    handler = signal.getsignal(signal.SIGTERM)
+    yield command
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_a_date_on_the_bucket_is_exported(run: Callable[..., str]) -> None:
+    exported = run("export", f"src@{YESTERDAY}", "--dialect", "batch-operations")
+    assert exported.splitlines() == [f"memory,{key}" for key in sorted(BEFORE)]
+
+
+def test_two_dates_on_the_bucket_are_compared(run: Callable[..., str]) -> None:
+    changes = run("diff", f"src@{YESTERDAY}", "src", "--format", "jsonl").splitlines()
+    found = [(row["change"], row["key"]) for row in map(json.loads, changes)]
+    assert found == [("deleted", "a/2"), ("created", "b/2")]
+
+
+def test_the_newest_date_on_the_bucket_is_queried(run: Callable[..., str]) -> None:
+    sql = "SELECT count(*) AS n FROM inventory WHERE key >= 'b'"
+    expected = sum(key >= "b" for key in AFTER)
+    assert run("query", "src", sql).splitlines() == ['"n"', str(expected)]
 
 
 def test_long_prefixes_are_remembered_on_the_bucket(

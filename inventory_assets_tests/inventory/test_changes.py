@@ -14,7 +14,8 @@ from inventory_assets.inventory.changes import (
 )
 from inventory_assets.inventory.comparing import CHANGE_SCHEMA, Change
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.manifests import Manifest, merge
+from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.manifests import merge
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import Shard, cut_out

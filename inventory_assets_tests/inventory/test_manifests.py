@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
+from inventory_assets.inventory.facts import Manifest, ShardEntry
 from inventory_assets.inventory.manifests import (
-    Manifest,
-    ShardEntry,
     faults_of,
     merge,
     missing_prefixes,
