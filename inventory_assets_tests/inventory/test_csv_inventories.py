@@ -10,12 +10,13 @@ from urllib.parse import unquote
 import pytest
 
 from inventory_assets.inventory import csv_inventories
-from inventory_assets.inventory.csv_inventories import publish_csv_inventory
+from inventory_assets.inventory.csv_inventories import csv_inventory_version, publish_csv_inventory
+from inventory_assets.inventory.errors import Superseded
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.manifests import merge
 from inventory_assets.inventory.parts import Part
-from inventory_assets.inventory.s3_inventory import DataFile
+from inventory_assets.inventory.s3_inventory import DataFile, manifest_checksum
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import cut_out
 from inventory_assets_tests.inventory.samples import (
@@ -92,6 +93,17 @@ def test_a_damaged_manifest_is_no_help_and_no_harm(store: LocalStore, damage: by
     files = publish_csv_inventory(store, LAYOUT, manifest)
     store.publish(LAYOUT.csv.dated(DAY, "manifest.json"), damage)
     assert publish_csv_inventory(store, LAYOUT, manifest) == files
+
+
+def test_of_two_runs_that_export_a_date_at_once_the_first_publishes(store: LocalStore) -> None:
+    before = csv_inventory_version(store, LAYOUT, DAY)
+    first = publish_csv_inventory(store, LAYOUT, manifest_of(store, ["a/1", "b"]), before)
+    second = manifest_of(store, ["a/1", "c"])
+    with pytest.raises(Superseded):
+        publish_csv_inventory(store, LAYOUT, second, before)
+    document = store.read(LAYOUT.csv.dated(DAY, "manifest.json")) or b""
+    assert [file["key"] for file in json.loads(document)["files"]] == [file.key for file in first]
+    assert store.read(LAYOUT.csv.dated(DAY, "manifest.checksum")) == manifest_checksum(document)
 
 
 def test_a_bucket_without_objects_has_a_manifest_without_files(store: LocalStore) -> None:

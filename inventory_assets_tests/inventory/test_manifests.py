@@ -20,6 +20,7 @@ from inventory_assets.inventory.manifests import (
     read_manifest,
 )
 from inventory_assets.inventory.parts import read_records
+from inventory_assets.inventory.s3_inventory import Destination
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import KeyRange, Shard, cut_out
@@ -191,6 +192,17 @@ def test_a_manifest_is_read_as_it_was_published(store: LocalStore) -> None:
     publish_manifest(store, LAYOUT, manifest)
     assert read_manifest(store, LAYOUT, DAY) == manifest
     assert read_manifest(store, LAYOUT, DAY - timedelta(days=1)) is None
+
+
+def test_a_manifest_is_read_where_its_store_was_moved_to(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = merged(store, tiles(store, "a/"))
+    publish_manifest(store, LAYOUT, manifest)
+    moved = Destination("arn:aws:s3:::elsewhere", "in/")
+    monkeypatch.setattr(LocalStore, "destination", property(lambda _store: moved))
+    assert read_manifest(store, LAYOUT, DAY) == manifest
+    assert merged(store, tiles(store, "a/")).destination == moved
 
 
 def test_manifest_json_has_the_fields_of_s3_inventory(store: LocalStore) -> None:
