@@ -33,7 +33,7 @@ $(VENV)/installed: pyproject.toml uv.lock requirements.lock
 	fi
 	@touch $@
 
-# Spark and fastparquet, which only the tests open files with.
+# Spark, fastparquet and odc-cloud, which only the tests open files with.
 $(VENV)/readers: $(VENV)/installed requirements-readers.lock
 	@if command -v uv >/dev/null 2>&1; then \
 	  uv sync --quiet --frozen --group readers; \

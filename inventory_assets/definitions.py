@@ -3,6 +3,7 @@
 import dagster as dg
 
 from inventory_assets.assets import (
+    build_inventory_exports,
     build_inventory_manifest,
     build_object_changes,
     build_object_listing,
@@ -23,7 +24,7 @@ def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definiti
         clock: The time, where it is not the real one.
     """
     resources: dict[str, object] = {
-        "inventory_store": InventoryStore(root=str(config.store)),
+        "inventory_store": InventoryStore.of(config.store),
         "clock": clock or Clock(),
     }
     assets: list[dg.AssetsDefinition] = []
@@ -38,6 +39,8 @@ def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definiti
             build_object_changes(of_source),
             build_inventory_manifest(of_source),
         ]
+        if source.exports:
+            assets.append(build_inventory_exports(of_source))
         job = build_listing_job(of_source)
         jobs.append(job)
         schedules.append(build_daily_schedule(of_source, job))

@@ -7,9 +7,10 @@ import dagster as dg
 from dagster_aws.s3.resources import ResourceWithS3Configuration
 from pydantic import Field
 
-from inventory_assets.config import Source
+from inventory_assets.config import DEFAULT_STORE, Source, StoreBucket
 from inventory_assets.demo.server import ACCESS_KEY, SECRET_KEY, demo_server
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
+from inventory_assets.results import open_results
 from inventory_assets.s3 import BucketLister, Connection
 from inventory_assets.s3.connection import AddressingStyle
 
@@ -75,13 +76,50 @@ class SourceBucket(ResourceWithS3Configuration):
 
 
 class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Where results are kept."""
+    """Where results are kept: a folder, or a bucket, whose credentials boto3's chain finds."""
 
-    root: str = Field(description="The folder of the results.")
+    root: str | None = Field(default=None, description="The folder of the results.")
+    bucket: str | None = Field(default=None, description="The bucket of the results.")
+    prefix: str = Field(default="", description="What their keys start with there.")
+    endpoint_url: str | None = Field(default=None, description="An S3-compatible store's address.")
+    region_name: str | None = Field(default=None, description="The bucket's region.")
+    profile_name: str | None = Field(default=None, description="A profile with credentials.")
+    addressing_style: AddressingStyle = Field(
+        default="auto", description="Where the bucket's name goes in the URL."
+    )
 
-    def open(self) -> LocalStore:
-        """The store itself."""
-        return LocalStore(Path(self.root))
+    @classmethod
+    def of(cls, store: Path | StoreBucket) -> "InventoryStore":
+        """The resource that the configuration describes."""
+        if isinstance(store, Path):
+            return cls(root=str(store))
+        return cls(
+            bucket=store.bucket,
+            prefix=store.prefix,
+            endpoint_url=store.endpoint_url,
+            region_name=store.region,
+            profile_name=store.profile,
+            addressing_style=store.addressing_style,
+        )
+
+    def open(self) -> Store:
+        """The store itself.
+
+        Raises:
+            StoreError: The bucket's connection cannot be opened.
+        """
+        if self.bucket is None:
+            return open_results(Path(self.root or DEFAULT_STORE))
+        return open_results(
+            StoreBucket(
+                bucket=self.bucket,
+                prefix=self.prefix,
+                endpoint_url=self.endpoint_url,
+                region=self.region_name,
+                profile=self.profile_name,
+                addressing_style=self.addressing_style,
+            )
+        )
 
 
 class Clock(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -24,9 +24,11 @@ from inventory_assets.definitions import build_definitions
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.changes import read_changes
 from inventory_assets.inventory.comparing import Change
-from inventory_assets.inventory.manifests import Manifest, read_manifest
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.manifests import read_manifest
+from inventory_assets.inventory.store import Store
 from inventory_assets.resources import Clock
+from inventory_assets.results import open_results
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _HISTORY = Path("data/.dagster")
@@ -208,7 +210,7 @@ def _say(why: str, what: str) -> None:
 def _print_result(config: Config, yesterday: date, today: date) -> None:
     (source,) = config.sources.values()
     assets = SourceAssets(source)
-    store = LocalStore(config.store)
+    store = open_results(config.store)
     print("\nInventory          objects            bytes   shards   parts   requests")
     manifests = [_published(store, assets, day) for day in (yesterday, today)]
     for manifest in manifests:
@@ -223,14 +225,14 @@ def _print_result(config: Config, yesterday: date, today: date) -> None:
     _print_readers(store, assets, today)
 
 
-def _published(store: LocalStore, assets: SourceAssets, day: date) -> Manifest:
+def _published(store: Store, assets: SourceAssets, day: date) -> Manifest:
     manifest = read_manifest(store, assets.layout, day)
     if manifest is None:
         raise TourFailed(f"the manifest of {day} was not published")
     return manifest
 
 
-def _changes(store: LocalStore, assets: SourceAssets, manifest: Manifest) -> dict[Change, int]:
+def _changes(store: Store, assets: SourceAssets, manifest: Manifest) -> dict[Change, int]:
     counts: Counter[Change] = Counter()
     for entry in manifest.shards:
         changes = read_changes(store, assets.layout, manifest.day, entry.shard.prefix)
@@ -238,16 +240,17 @@ def _changes(store: LocalStore, assets: SourceAssets, manifest: Manifest) -> dic
     return {change: counts[change] for change in Change}
 
 
-def _print_readers(store: LocalStore, assets: SourceAssets, day: date) -> None:
+def _print_readers(store: Store, assets: SourceAssets, day: date) -> None:
     here = Path.cwd()
 
-    def short(path: Path) -> Path:
+    def short(place: str) -> Path:
+        path = Path(place)
         return path.relative_to(here) if path.is_relative_to(here) else path
 
-    symlink = short(store.path(assets.layout.symlink(day)))
-    changes = short(store.path(assets.layout.change_log(day, "")).parent)
-    manifest = short(store.path(assets.layout.dated(day, "manifest.json")))
-    python = short(Path(sys.executable))
+    symlink = short(store.where(assets.layout.symlink(day)))
+    changes = short(store.where(assets.layout.change_log(day, ""))).parent
+    manifest = short(store.where(assets.layout.dated(day, "manifest.json")))
+    python = short(sys.executable)
     # The paths are made of checked names only; this text is for people, and run by none.
     readers = f"""
 manifest   {manifest}

@@ -17,10 +17,12 @@ from inventory_assets.config import (
     Schedule,
     Shards,
     Source,
+    StoreBucket,
     json_schema,
     load_config,
 )
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.formats import ExportFormat
 
 DOCS = Path(__file__).parent.parent / "docs"
 SECRET = "wJalrXUtnFEMI0K7MDENG0bPxRfiCYEXAMPLEKEY"
@@ -178,6 +180,7 @@ def test_defaults_are_the_documented_ones() -> None:
             "start_date": dt.date(2026, 1, 1),
             "sensor_interval_seconds": 300,
         },
+        "exports": {"csv_inventory": False, "files": ()},
     }
 
 
@@ -254,6 +257,20 @@ def test_a_schedule_has_any_cron_time_zone_and_date() -> None:
     )
 
 
+def test_exports_are_suffixes_with_a_dialect_before_a_csv() -> None:
+    names = ("csv.gz", "jsonl", "parquet.zst", "spreadsheet.csv", "batch-operations.csv.gz")
+    logs = source(f"[sources.logs.exports]\nfiles = {list(names)}")
+
+    assert logs.exports.files == names
+    assert [ExportFormat.named(name).shape for name in names] == [
+        "csv",
+        "jsonl",
+        "parquet",
+        "csv",
+        "csv",
+    ]
+
+
 # How mistakes are told
 
 
@@ -270,7 +287,7 @@ def test_a_mistake_names_file_field_finding_expectation_and_remedy() -> None:
 def test_all_mistakes_are_listed_a_line_each() -> None:
     lines = mistakes(
         """
-        store = "s3://results"
+        store = "gs://results"
         [sources.logs]
         external_id = "42"
         [sources.logs.shards]
@@ -311,6 +328,14 @@ def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="found byte 9 not to be UTF-8"):
         load_config()
+
+
+@pytest.mark.parametrize("value", ['["objects.xml"]', '["spreadsheet.jsonl"]', "[3]", '"csv"'])
+def test_a_format_that_is_none_is_told_with_an_example(value: str) -> None:
+    line = mistake(f"[sources.logs.exports]\nfiles = {value}")
+
+    assert line.startswith("sources.logs.exports.files: found the ")
+    assert line.endswith('; write for example files = ["csv.gz"]')
 
 
 @pytest.mark.parametrize("text", ["", 'store = "results"', "[sources]"])
@@ -494,12 +519,90 @@ def test_a_time_zone_that_does_not_exist_is_an_error(timezone: str, remedy: str)
     assert remedy in mistake(f'[sources.logs.schedule]\ntimezone = "{timezone}"')
 
 
-@pytest.mark.parametrize("store", ["s3://results/a", "gs://results", "", "~/results"])
-def test_a_store_that_is_no_local_folder_is_an_error(store: str) -> None:
+@pytest.mark.parametrize(
+    ("store", "why"),
+    [
+        ("gs://results", "found the address gs://..., "),
+        ("", "that is not empty"),
+        ("~/results", "not in '~'"),
+        ("s3://", "a bucket's name has 3 to 63 letters"),
+        ("s3:///daily", "a bucket's name has 3 to 63 letters"),
+        ("s3://a..b/daily", "a bucket's name has 3 to 63 letters"),
+        ("s3://acme--use1-az4--x-s3/daily", "directory buckets are not supported"),
+        ("s3://results/../other", "no name '..'"),
+        ("s3://results/a//b", "'/' between names"),
+        ("s3://results/a?b", "a prefix has at most 300 letters"),
+        ("s3://results/" + "a" * 301, "a prefix has at most 300 letters"),
+    ],
+)
+def test_a_store_that_is_no_folder_and_no_bucket_is_an_error(store: str, why: str) -> None:
     (line,) = mistakes(f'store = "{store}"\n[sources.logs]\nbucket = "acme-logs"')
 
     assert line.startswith("store: found ")
-    assert "expected the path of a folder" in line
+    assert "expected the path of a folder, or s3:// with a bucket and a prefix: " in line
+    assert why in line
+
+
+@pytest.mark.parametrize(
+    ("store", "prefix"),
+    [
+        ("s3://results", ""),
+        ("s3://results/", ""),
+        ("s3://results/a/dt=1", "a/dt=1"),
+        ("s3://results/a/b/", "a/b"),
+    ],
+)
+def test_a_store_may_be_a_bucket(store: str, prefix: str) -> None:
+    config = load(f'store = "{store}"\n[sources.logs]\nbucket = "acme-logs"')
+
+    assert config.store == StoreBucket(bucket="results", prefix=prefix)
+
+
+def test_a_store_bucket_says_how_it_is_reached() -> None:
+    config = load(
+        """
+        store = "s3://results/daily"
+        [store_bucket]
+        endpoint_url = "http://127.0.0.1:9000/"
+        region = "eu-west-1"
+        profile = "prod"
+        addressing_style = "path"
+        [sources.logs]
+        bucket = "acme-logs"
+        """
+    )
+
+    assert config.store == StoreBucket(
+        bucket="results",
+        prefix="daily",
+        endpoint_url="http://127.0.0.1:9000",
+        region="eu-west-1",
+        profile="prod",
+        addressing_style="path",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('endpoint_url = "minio:9000"', "store_bucket.endpoint_url: found the text 'minio:9000'"),
+        ("region = 1", "store_bucket.region: found the number 1, expected a text in quotes"),
+        ('addressing_style = "dns"', "expected 'auto', 'path' or 'virtual'"),
+        ('profil = "prod"', "store_bucket.profil: found an unknown field; did you mean 'profile'?"),
+        ('secret = "x"', "store_bucket.secret: secrets do not belong in the file"),
+    ],
+)
+def test_a_mistake_in_the_store_bucket_is_named(text: str, message: str) -> None:
+    start = f'store = "s3://results"\n[store_bucket]\n{text}\n'
+    (line,) = mistakes(f'{start}[sources.logs]\nbucket = "acme-logs"')
+
+    assert message in line
+
+
+def test_a_store_bucket_without_a_bucket_is_an_error() -> None:
+    (line,) = mistakes('[store_bucket]\nregion = "eu-west-1"\n[sources.logs]\nbucket = "acme-logs"')
+
+    assert line.startswith("store_bucket: found although the store is a folder")
 
 
 # Secrets
@@ -614,5 +717,6 @@ def test_the_example_in_the_documentation_names_every_field() -> None:
     schema = json_schema()
     assert set(logs["shards"]) == set(schema["$defs"]["Shards"]["properties"])
     assert set(logs["schedule"]) == set(schema["$defs"]["Schedule"]["properties"])
+    assert set(logs["exports"]) == set(schema["$defs"]["Exports"]["properties"])
     given = {name for table in example["sources"].values() for name in table}
     assert given == set(schema["$defs"]["SourceTable"]["properties"])

@@ -1,15 +1,17 @@
-"""The assets of a source: its shards, their listings, their changes, and the date's manifest.
+"""The assets of a source: shards, listings, changes, the date's manifest, and its exports.
 
 Assets are declarations. What they do is done by `inventory`; here stand their partitions, inputs,
 checks, metadata and automation.
 """
 
 from inventory_assets.assets.changes import build_object_changes
+from inventory_assets.assets.exports import build_inventory_exports
 from inventory_assets.assets.listing import build_object_listing
 from inventory_assets.assets.manifest import build_inventory_manifest
 from inventory_assets.assets.shards import build_shards
 
 __all__ = [
+    "build_inventory_exports",
     "build_inventory_manifest",
     "build_object_changes",
     "build_object_listing",

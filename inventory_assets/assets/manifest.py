@@ -23,10 +23,12 @@ from inventory_assets.assets.source import (
 from inventory_assets.checks import log_check, partitioned_check
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import EvidenceBroken, ManifestIncomplete
+from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.manifests import (
-    Manifest,
     faults_of,
+    manifest_version,
     merge,
+    newest_manifest,
     publish_manifest,
     read_manifest,
 )
@@ -122,15 +124,25 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
 
 
 def _publish(work: SourceAtWork, day: date) -> Manifest:
+    replacing = manifest_version(work.store, work.layout, day)
     snapshots = read_snapshots(work.store, work.layout, day)
-    manifest = merge(work.store, work.layout, work.source.prefix, snapshots, work.now())
+    manifest = merge(
+        work.store,
+        work.layout,
+        work.source.prefix,
+        snapshots,
+        work.now(),
+        baseline=newest_manifest(work.store, work.layout, before=day),
+        # The external ID is no secret to AWS, but is to many who hand it out.
+        configuration=work.source.model_dump(mode="json", exclude={"external_id", "demo"}),
+    )
     faults = faults_of(manifest)
     if faults:
         raise EvidenceBroken(
             f"the shards of {day} do not make one inventory: {'; '.join(faults)}; materialize "
             "object_listing for the shards concerned again"
         )
-    publish_manifest(work.store, work.layout, manifest)
+    publish_manifest(work.store, work.layout, manifest, replacing)
     return manifest
 
 

@@ -1,22 +1,22 @@
 """What the UI shows of a partition: counts, costs, tables. Keys are shown escaped, as text only."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inventory_assets.inventory.changes import Changes, change_log_path
+from inventory_assets.inventory.changes import Changes, change_log_key
 from inventory_assets.inventory.comparing import CHANGE_SCHEMA
 from inventory_assets.inventory.evidence import Verdict
+from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import Manifest
 from inventory_assets.inventory.parts import ClassTotal, Part, read_records
 from inventory_assets.inventory.records import COLUMN_DESCRIPTIONS, RECORD_SCHEMA
+from inventory_assets.inventory.s3_inventory import DataFile
 from inventory_assets.inventory.snapshots import Snapshot
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
 from inventory_assets.scan import KeyRange
 
 PREVIEW_ROWS = 10
@@ -59,9 +59,9 @@ RECORD_COLUMNS = column_schema(RECORD_SCHEMA)
 CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA)
 
 
-def snapshot_metadata(store: LocalStore, layout: Layout, snapshot: Snapshot) -> Metadata:
+def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metadata:
     """What one shard's listing found and cost."""
-    path = store.path(layout.snapshot(snapshot.day, snapshot.shard.prefix))
+    key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
     return {
         "dagster/row_count": snapshot.rows,
         "prefix": printable(snapshot.shard.prefix),
@@ -77,25 +77,25 @@ def snapshot_metadata(store: LocalStore, layout: Layout, snapshot: Snapshot) -> 
         "ranges": len(snapshot.evidence),
         "left_out": len(snapshot.shard.excluded),
         "key_order": snapshot.key_order.value,
-        "snapshot": dg.MetadataValue.path(str(path)),
+        "snapshot": dg.MetadataValue.path(store.where(key)),
     }
 
 
-def changes_metadata(store: LocalStore, layout: Layout, changes: Changes) -> Metadata:
+def changes_metadata(store: Store, layout: Layout, changes: Changes) -> Metadata:
     """How one shard changed."""
-    path = change_log_path(store, layout, changes)
+    key = change_log_key(layout, changes)
     return {
         "dagster/row_count": changes.total,
         **{change.value: count for change, count in changes.counts.items()},
         "baseline": str(changes.baseline_day or "none: the first inventory"),
         "baseline_rows": changes.baseline_rows,
         "snapshot_rows": changes.snapshot_rows,
-        "preview": _table(next(_batches(path), None), ["change", *_PREVIEW_COLUMNS]),
-        "change_log": dg.MetadataValue.path(str(path)),
+        "preview": _table(_first_batch(store, key), ["change", *_PREVIEW_COLUMNS]),
+        "change_log": dg.MetadataValue.path(store.where(key)),
     }
 
 
-def manifest_metadata(store: LocalStore, layout: Layout, manifest: Manifest) -> Metadata:
+def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metadata:
     """What a date's inventory holds, and where it lies."""
     return {
         "dagster/row_count": manifest.rows,
@@ -117,11 +117,42 @@ def manifest_metadata(store: LocalStore, layout: Layout, manifest: Manifest) -> 
         "requests": sum(entry.requests for entry in manifest.shards),
         "parts": len(manifest.parts),
         "parquet_bytes": sum(part.file_bytes for part in manifest.parts),
-        "manifest": dg.MetadataValue.path(
-            str(store.path(layout.dated(manifest.day, "manifest.json")))
-        ),
-        "symlink": dg.MetadataValue.path(str(store.path(layout.symlink(manifest.day)))),
+        "manifest": dg.MetadataValue.path(store.where(layout.dated(manifest.day, "manifest.json"))),
+        "symlink": dg.MetadataValue.path(store.where(layout.symlink(manifest.day))),
     }
+
+
+def exports_metadata(
+    store: Store,
+    layout: Layout,
+    manifest: Manifest,
+    files: Mapping[str, DataFile],
+    csv_files: Sequence[DataFile] | None,
+) -> dict[str, Any]:
+    """Where a date's exports lie.
+
+    Args:
+        store: Where they were published.
+        layout: The source's.
+        manifest: What was exported.
+        files: By the name of their format.
+        csv_files: Of S3 Inventory in CSV; None where that was not asked for.
+    """
+    metadata: dict[str, Any] = {
+        "dagster/row_count": manifest.rows,
+        "files": _records(
+            [
+                {"format": name, "bytes": file.size, "md5": file.md5, "file": store.where(file.key)}
+                for name, file in files.items()
+            ]
+        ),
+    }
+    if csv_files is not None:
+        metadata["csv_files"] = len(csv_files)
+        metadata["csv_bytes"] = sum(file.size for file in csv_files)
+        manifest_key = layout.csv.dated(manifest.day, "manifest.json")
+        metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
+    return metadata
 
 
 def verdicts_table(verdicts: Sequence[Verdict]) -> dg.TableMetadataValue:
@@ -151,7 +182,7 @@ def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
     )
 
 
-def preview(store: LocalStore, parts: Sequence[Part]) -> dg.TableMetadataValue:
+def preview(store: Store, parts: Sequence[Part]) -> dg.TableMetadataValue:
     """The first records."""
     everything = [KeyRange.of_prefix("")]
     batch = next(read_records(store, parts[:1], everything, _PREVIEW_COLUMNS), None)
@@ -163,9 +194,12 @@ def _table(batch: pa.RecordBatch | None, columns: Sequence[str]) -> dg.TableMeta
     return _records([{name: _cell(value) for name, value in row.items()} for row in rows], columns)
 
 
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(PREVIEW_ROWS)
+def _first_batch(store: Store, key: str) -> pa.RecordBatch | None:
+    source = store.open(key)
+    if source is None:
+        return None
+    with source, pq.ParquetFile(source) as file:
+        return next(file.iter_batches(PREVIEW_ROWS), None)
 
 
 def _cell(value: object) -> str | int:

@@ -12,7 +12,7 @@ from inventory_assets.config import Source
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.discoveries import known_key_order, prefix_of
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
 from inventory_assets.partitions import SourcePartitions
 from inventory_assets.resources import Clock, InventoryStore, SourceBucket
 from inventory_assets.scan import KeyOrder, Shard, cut_out
@@ -85,7 +85,7 @@ class SourceAtWork:
 
     assets: SourceAssets
     bucket: SourceBucket
-    store: LocalStore
+    store: Store
     clock: Clock
     shard_keys: tuple[str, ...]
 

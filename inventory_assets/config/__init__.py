@@ -13,11 +13,13 @@ from inventory_assets.config.tables import (
     DEFAULT_STORE,
     MAX_PREFIX_BYTES,
     Config,
+    Exports,
     Schedule,
     Shards,
     Source,
     SourceName,
     SourceTable,
+    StoreBucket,
 )
 
 __all__ = [
@@ -28,11 +30,13 @@ __all__ = [
     "MAX_PREFIX_BYTES",
     "Config",
     "ConfigError",
+    "Exports",
     "Schedule",
     "Shards",
     "Source",
     "SourceName",
     "SourceTable",
+    "StoreBucket",
     "json_schema",
     "load_config",
 ]

@@ -60,7 +60,7 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
     if mistakes:  # raised out here, where no cause is attached that holds the file's values
         raise ConfigError("\n".join(mistakes))
     sources = {name: Source(name=name, **dict(table)) for name, table in file.sources.items()}
-    return Config(store=path.absolute().parent / file.store, sources=sources)
+    return Config(store=file.resolved_store(path.absolute().parent), sources=sources)
 
 
 def json_schema() -> dict[str, Any]:

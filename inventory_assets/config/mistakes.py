@@ -8,12 +8,21 @@ from collections.abc import Iterable
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from inventory_assets.config.tables import FORMS, ConfigFile, Schedule, Shards, SourceTable
+from inventory_assets.config.tables import (
+    FORMS,
+    ConfigFile,
+    Exports,
+    Schedule,
+    Shards,
+    SourceTable,
+    StoreAccess,
+)
 from inventory_assets.config.wording import NO_SECRETS, found, suggestion
 
 _SECRET_NAME = re.compile(r"(?i)secret|passw|token|credential|(access|api|private)[_-]?key")
 _TYPES = {
     "bool_type": "true or false",
+    "tuple_type": "a list of texts",
     "date_type": "a date without a time and without quotes",
     "string_type": "a text in quotes",
 }
@@ -22,7 +31,7 @@ _TYPES = {
 def describe_mistake(error: ErrorDetails) -> str:
     """Say in one line where a mistake is, what was found, what is expected and what to do."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
-    path = [str(part) for part in error["loc"]]
+    path = [str(part) for part in error["loc"] if not isinstance(part, int)]
     where = ".".join(
         part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part)
         for part in path
@@ -64,11 +73,13 @@ def describe_mistake(error: ErrorDetails) -> str:
     return f"{where}: found {what}, expected {expected}; write for example {field} = {sample}"
 
 
-# By the length of a field's path, and what stands in it between the source's name and the field.
+# By the length of a field's path, and what stands in it between the second name and the field.
 _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
     (3,): SourceTable,
     (4, "shards"): Shards,
     (4, "schedule"): Schedule,
+    (4, "exports"): Exports,
+    (2,): StoreAccess,
 }
 
 

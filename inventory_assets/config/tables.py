@@ -7,13 +7,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from inventory_assets.config.wording import NO_SECRETS, found, suggestion
 
 CONFIG_FILE = "inventory.toml"
 CONFIG_VARIABLE = "INVENTORY_CONFIG"
 DEFAULT_STORE = "data/inventory"
+S3_SCHEME = "s3://"
+EXAMPLE_STORE = "s3://acme-inventories/daily"
+STORE_PREFIX = r"[A-Za-z0-9!_.=/-]{0,300}"
 DEFAULT_CRON = "0 1 * * *"
 MAX_PREFIX_BYTES = (
     1024  # the longest key: docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys
@@ -43,6 +54,11 @@ FORMS = {
         "inventory-42",
         "2 to 1224 letters, digits and characters of '+=,.@:/_-'",
     ),
+    "files": (
+        r"^((batch-operations|plain|spreadsheet)\.csv|csv|jsonl|parquet)(\.(gz|zst))?$",
+        "csv.gz",
+        "csv, jsonl or parquet, with .gz or .zst after them, and a dialect before csv",
+    ),
 }
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -51,6 +67,28 @@ SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 def _form(field: str) -> Any:
     pattern, example, _ = FORMS[field]
     return Field(pattern=pattern, examples=[example])
+
+
+def _holds_no_secret(url: object) -> object:
+    if isinstance(url, str) and "@" in url:
+        raise ValueError(f"found a user name or password, expected none; {NO_SECRETS}")
+    return url
+
+
+def _has_a_port_that_exists(url: str | None) -> str | None:
+    port = re.search(r":(\d+)/?$", url or "")
+    if port and not 1 <= int(port[1]) <= 65_535:
+        raise ValueError(f"found port {port[1]}, expected 1 to 65535; correct the port")
+    return url and url.rstrip("/")
+
+
+EndpointUrl = Annotated[
+    str | None,
+    _form("endpoint_url"),
+    BeforeValidator(_holds_no_secret),
+    AfterValidator(_has_a_port_that_exists),
+]
+AddressingStyle = Literal["auto", "path", "virtual"]
 
 
 class _Table(BaseModel):
@@ -75,6 +113,21 @@ class Shards(_Table):
     """A prefix with fewer objects in the last manifest gets no shard of its own."""
     split_objects: Annotated[int, Field(ge=1)] = 5_000_000
     """A prefix with more objects in the last manifest is split one level further."""
+
+
+class Exports(_Table):
+    """In which other formats each date is published, besides Parquet and its manifest."""
+
+    csv_inventory: bool = False
+    """Whether each date is also published as an S3 Inventory whose data files are CSV."""
+    files: Annotated[
+        tuple[Annotated[str, _form("files")], ...], Field(strict=False, examples=[["csv.gz"]])
+    ] = ()
+    """One sorted file a date in each of these formats, by suffix; a dialect may stand before it."""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to export."""
+        return self.csv_inventory or bool(self.files)
 
 
 class Schedule(_Table):
@@ -124,7 +177,7 @@ class SourceTable(_Table):
     """The bucket's name."""
     prefix: str = ""
     """Only keys that start with this prefix are inventoried."""
-    endpoint_url: Annotated[str | None, _form("endpoint_url")] = None
+    endpoint_url: EndpointUrl = None
     """The address of an S3-compatible store; AWS is asked where there is none."""
     region: Annotated[str | None, _form("region")] = None
     """The bucket's region; the AWS configuration chain gives it where there is none."""
@@ -138,7 +191,7 @@ class SourceTable(_Table):
     """Whether to send unsigned requests, as public buckets allow; excludes all credentials."""
     requester_pays: bool = False
     """Whether to accept that the requester pays for the requests."""
-    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    addressing_style: AddressingStyle = "auto"
     """Where requests name the bucket: in the path or in the host name; 'auto' chooses."""
     key_order: Literal["auto", "bytes", "directory"] = "auto"
     """The order the store lists keys in: UTF-8 byte order, or folder by folder; 'auto' detects."""
@@ -148,6 +201,8 @@ class SourceTable(_Table):
     """How the source is cut into shards."""
     schedule: Schedule = Schedule()
     """When the source is inventoried."""
+    exports: Exports = Exports()
+    """In which other formats each date is published."""
 
     # Checks across fields read the fields declared above theirs, rather than the finished model,
     # which exists only when nothing else is wrong: all mistakes are to be listed at once.
@@ -182,21 +237,6 @@ class SourceTable(_Table):
             )
         return prefix
 
-    @field_validator("endpoint_url", mode="before")
-    @classmethod
-    def _endpoint_holds_no_secret(cls, url: object) -> object:
-        if isinstance(url, str) and "@" in url:
-            raise ValueError(f"found a user name or password, expected none; {NO_SECRETS}")
-        return url
-
-    @field_validator("endpoint_url")
-    @classmethod
-    def _endpoint_port_exists(cls, url: str | None) -> str | None:
-        port = re.search(r":(\d+)/?$", url or "")
-        if port and not 1 <= int(port[1]) <= 65_535:
-            raise ValueError(f"found port {port[1]}, expected 1 to 65535; correct the port")
-        return url and url.rstrip("/")
-
     @field_validator("external_id")
     @classmethod
     def _external_id_has_a_role(cls, external_id: str | None, info: ValidationInfo) -> str | None:
@@ -225,13 +265,37 @@ class Source(SourceTable):
     """Whether this is the embedded demo, which no file can say of a source."""
 
 
+class StoreAccess(_Table):
+    """How the bucket that `store` names is reached."""
+
+    endpoint_url: EndpointUrl = None
+    """The address of an S3-compatible store; AWS is asked where there is none."""
+    region: Annotated[str | None, _form("region")] = None
+    """The bucket's region; the AWS configuration chain gives it where there is none."""
+    profile: Annotated[str | None, _form("profile")] = None
+    """The AWS profile to take credentials from."""
+    addressing_style: AddressingStyle = "auto"
+    """Where requests name the bucket: in the path or in the host name; 'auto' chooses."""
+
+
+class StoreBucket(StoreAccess):
+    """A bucket for results."""
+
+    bucket: str
+    """The bucket's name."""
+    prefix: str
+    """What all keys of results start with; without a slash at either end."""
+
+
 class ConfigFile(_Table):
     """What to inventory, how and when, and where the results go."""
 
     model_config = ConfigDict(title=CONFIG_FILE)
 
     store: str = DEFAULT_STORE
-    """The folder for results; relative to the folder of this file."""
+    """The folder for results, relative to the folder of this file; or s3://bucket/prefix."""
+    store_bucket: StoreAccess | None = None
+    """How the bucket of the store is reached; only with store = "s3://..."."""
     sources: Annotated[
         dict[SourceName, SourceTable],
         Field(min_length=1, json_schema_extra={"additionalProperties": False}),
@@ -240,26 +304,64 @@ class ConfigFile(_Table):
 
     @field_validator("store")
     @classmethod
-    def _store_is_a_local_folder(cls, store: str) -> str:
-        if "://" in store:
-            what, why = (
-                f"the address {store.partition('://')[0]}://...",
-                "this version writes results to a local folder",
-            )
+    def _store_is_a_folder_or_a_bucket(cls, store: str) -> str:
+        if store.startswith(S3_SCHEME):
+            what, why = _fault_of_bucket(store)
+        elif "://" in store:
+            what, why = f"the address {store.partition('://')[0]}://...", "only S3 is known"
         elif not store.strip() or store.startswith("~") or "\0" in store:
             what, why = found(store), "one that is not empty and not in '~'"
         else:
             return store
+        if not why:
+            return store
         raise ValueError(
-            f"found {what}, expected the path of a folder: {why};"
-            f' write for example store = "{DEFAULT_STORE}"'
+            f"found {what}, expected the path of a folder, or s3:// with a bucket and a prefix: "
+            f'{why}; write for example store = "{DEFAULT_STORE}" or "{EXAMPLE_STORE}"'
         )
+
+    @field_validator("store_bucket")
+    @classmethod
+    def _store_bucket_has_a_bucket(
+        cls, access: StoreAccess | None, info: ValidationInfo
+    ) -> StoreAccess | None:
+        store = info.data.get("store", S3_SCHEME)
+        if access is not None and not store.startswith(S3_SCHEME):
+            raise ValueError(
+                "found although the store is a folder, expected only for a bucket; remove it, or "
+                f'write for example store = "{EXAMPLE_STORE}"'
+            )
+        return access
+
+    def resolved_store(self, folder: Path) -> Path | StoreBucket:
+        """The store, relative paths starting at `folder`."""
+        if not self.store.startswith(S3_SCHEME):
+            return folder / self.store
+        bucket, _, prefix = self.store.removeprefix(S3_SCHEME).partition("/")
+        access = self.store_bucket or StoreAccess()
+        return StoreBucket(bucket=bucket, prefix=prefix.strip("/"), **dict(access))
+
+
+def _fault_of_bucket(store: str) -> tuple[str, str]:
+    """What of an s3:// address is shown, and what is wrong with it; nothing, as a rule."""
+    bucket, _, prefix = store.removeprefix(S3_SCHEME).partition("/")
+    pattern, _, words = FORMS["bucket"]
+    if not re.fullmatch(pattern, bucket) or ".." in bucket:
+        # What stands here may be a user name and a password, so it is not shown.
+        return f"the address {S3_SCHEME}...", f"a bucket's name has {words}"
+    if bucket.endswith(("--x-s3", "--xa-s3")):
+        return found(store), "directory buckets are not supported; name another bucket"
+    segments = prefix.strip("/").split("/")
+    if not re.fullmatch(STORE_PREFIX, prefix) or {".", ".."} & set(segments) or "//" in prefix:
+        words = "at most 300 letters, digits, '/' between names, and characters of '-_.=!'"
+        return f"the address {S3_SCHEME}{bucket}/...", f"a prefix has {words}, and no name '..'"
+    return "", ""
 
 
 class Config(_Table):
     """The configuration: where results go, and what to inventory."""
 
-    store: Path
-    """The absolute path of the folder for results."""
+    store: Path | StoreBucket
+    """The absolute path of the folder for results, or their bucket."""
     sources: Mapping[str, Source]
     """The sources by name, in the order of the file."""

@@ -16,7 +16,7 @@ from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import ROW_GROUP_ROWS, Part, PartWriter
 from inventory_assets.inventory.records import to_records
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
 from inventory_assets.scan import KeyRange
 
 ROWS_IN_MEMORY = 8 * ROW_GROUP_ROWS
@@ -60,7 +60,7 @@ class Assembly:
 
     def __init__(
         self,
-        store: LocalStore,
+        store: Store,
         layout: Layout,
         ranges: Sequence[KeyRange],
         budget: RowBudget,
@@ -141,7 +141,7 @@ class _Run:
     """
 
     def __init__(
-        self, store: LocalStore, layout: Layout, budget: RowBudget, with_fingerprint: bool
+        self, store: Store, layout: Layout, budget: RowBudget, with_fingerprint: bool
     ) -> None:
         self.right: _Run | None = None
         self.absorber: _Run | None = None

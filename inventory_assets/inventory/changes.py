@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
-from pathlib import Path
 
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
@@ -17,11 +16,11 @@ from inventory_assets.inventory.comparing import (
     compare,
 )
 from inventory_assets.inventory.errors import CorruptRecord
+from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import Manifest
 from inventory_assets.inventory.parts import ROW_GROUP_ROWS, Part, count_records, read_records
 from inventory_assets.inventory.snapshots import FORMAT, Snapshot
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
 from inventory_assets.scan import Shard
 
 _COLUMNS = ["key", *COMPARED_COLUMNS]
@@ -76,7 +75,7 @@ class Changes:
 
 
 def publish_changes(
-    store: LocalStore,
+    store: Store,
     layout: Layout,
     snapshot: Snapshot,
     baseline: Manifest | None,
@@ -118,7 +117,7 @@ def publish_changes(
     return changes
 
 
-def read_changes(store: LocalStore, layout: Layout, day: date, prefix: str) -> Changes | None:
+def read_changes(store: Store, layout: Layout, day: date, prefix: str) -> Changes | None:
     """What was published of a shard's changes on a date, or None.
 
     Raises:
@@ -134,15 +133,15 @@ def read_changes(store: LocalStore, layout: Layout, day: date, prefix: str) -> C
         changes = None
     if changes is None or changes.format != FORMAT:
         raise CorruptRecord(
-            f"{store.path(key)} is no record of changes that this version can read; materialize "
+            f"{store.where(key)} is no record of changes that this version can read; materialize "
             f"object_changes for {day} and this shard again"
         )
     return changes
 
 
-def change_log_path(store: LocalStore, layout: Layout, changes: Changes) -> Path:
-    """Where the changed records of a shard lie."""
-    return store.path(layout.change_log(changes.day, changes.shard.prefix))
+def change_log_key(layout: Layout, changes: Changes) -> str:
+    """Where in the store the changed records of a shard lie."""
+    return layout.change_log(changes.day, changes.shard.prefix)
 
 
 def _differing(
@@ -158,7 +157,7 @@ def _differing(
     )
 
 
-def _rows(store: LocalStore, baseline: Manifest | None, shard: Shard) -> int:
+def _rows(store: Store, baseline: Manifest | None, shard: Shard) -> int:
     if baseline is None:
         return 0
     parts = baseline.parts

@@ -6,7 +6,7 @@ from datetime import datetime
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.naming import REMAINDER, decode_prefix, encode_prefix
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
 from inventory_assets.scan import Discovery, KeyOrder
 
 
@@ -15,7 +15,7 @@ def shard_key(prefix: str, source_prefix: str) -> str:
     return REMAINDER if prefix == source_prefix else encode_prefix(prefix)
 
 
-def keep_discovery(store: LocalStore, layout: Layout, discovery: Discovery, now: datetime) -> None:
+def keep_discovery(store: Store, layout: Layout, discovery: Discovery, now: datetime) -> None:
     """Record the store's key order, and the prefixes too long for their partition keys."""
     for prefix in discovery.prefixes:
         key = encode_prefix(prefix)
@@ -31,7 +31,7 @@ def keep_discovery(store: LocalStore, layout: Layout, discovery: Discovery, now:
     store.publish(layout.discovery, json.dumps(document, indent=1).encode())
 
 
-def known_key_order(store: LocalStore, layout: Layout) -> KeyOrder | None:
+def known_key_order(store: Store, layout: Layout) -> KeyOrder | None:
     """How the store lists, as the last discovery found; None before the first."""
     data = store.read(layout.discovery)
     try:
@@ -40,7 +40,7 @@ def known_key_order(store: LocalStore, layout: Layout) -> KeyOrder | None:
         return None
 
 
-def prefix_of(store: LocalStore, layout: Layout, key: str, source_prefix: str) -> str:
+def prefix_of(store: Store, layout: Layout, key: str, source_prefix: str) -> str:
     """The prefix that a partition key stands for.
 
     Raises:

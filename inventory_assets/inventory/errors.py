@@ -11,6 +11,10 @@ class CorruptRecord(StoreError):
     """A file of the store is not what was published."""
 
 
+class Superseded(StoreError):
+    """Another run published the same thing in the meantime; what it published stands."""
+
+
 class DateNotObservable(InventoryError):
     """A listing sees now: this date is over, or has not come."""
 
@@ -29,3 +33,19 @@ class UnknownShard(InventoryError):
 
 class ProcessLost(InventoryError):
     """A process that took part in a listing was killed."""
+
+
+class UnknownFormat(InventoryError):
+    """A file's name does not say how to write it."""
+
+
+class NoInventory(InventoryError):
+    """There is no inventory where one was looked for."""
+
+
+class PackageMissing(InventoryError):
+    """A package that is not always needed is not installed."""
+
+
+class QueryRefused(InventoryError):
+    """A query is none that can be answered."""

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import file_digest, md5
 from itertools import pairwise
-from pathlib import Path
 
 from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.snapshots import Snapshot, files_that_differ
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
 from inventory_assets.scan.evidence import keys_ascend
 from inventory_assets.scan.ranges import tiling_fault
 
@@ -47,10 +46,10 @@ def broken(verdicts: Iterable[Verdict]) -> list[str]:
     return [f"{verdict.rule}: {verdict.fault}" for verdict in verdicts if verdict.fault]
 
 
-def judge_files(store: LocalStore, snapshot: Snapshot) -> tuple[Verdict, ...]:
+def judge_files(store: Store, snapshot: Snapshot) -> tuple[Verdict, ...]:
     """What the Parquet files say: they are hashed, and every key is read again."""
     differing = files_that_differ(store, snapshot.parts) or [
-        part.key for part in snapshot.parts if _md5(store.path(part.key)) != part.md5
+        part.key for part in snapshot.parts if _md5(store, part.key) != part.md5
     ]
     if differing:
         return (Verdict("files are as published", f"{differing[0]} is missing or was altered"),)
@@ -75,8 +74,11 @@ def judge_files(store: LocalStore, snapshot: Snapshot) -> tuple[Verdict, ...]:
     )
 
 
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
+def _md5(store: Store, key: str) -> str | None:
+    file = store.open(key)
+    if file is None:
+        return None
+    with file:
         return file_digest(file, partial(md5, usedforsecurity=False)).hexdigest()
 
 

@@ -5,7 +5,7 @@ The dated folders, `data/` and `hive/` are laid out as S3 Inventory lays out a d
 this project's own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from inventory_assets.inventory.naming import file_stem
@@ -28,9 +28,27 @@ class Layout:
         """The folder that holds all the rest."""
         return f"{self.bucket}/{self.source}"
 
+    @property
+    def csv(self) -> "Layout":
+        """Where S3 Inventory in CSV lies, a configuration of its own; no source has such a name."""
+        return replace(self, source=f"{self.source}-csv")
+
+    @property
+    def data_folder(self) -> str:
+        """The folder of the data files."""
+        return f"{self.base}/data"
+
+    def data(self, name: str) -> str:
+        """A data file."""
+        return f"{self.data_folder}/{name}"
+
+    def export(self, day: date, suffix: str) -> str:
+        """A date's inventory as one file."""
+        return f"{self.base}/exports/dt={day}/objects.{suffix}"
+
     def part(self, digest: str) -> str:
         """An immutable Parquet file, named for its content."""
-        return f"{self.base}/data/{digest}.parquet"
+        return self.data(f"{digest}.parquet")
 
     def snapshot(self, day: date, prefix: str) -> str:
         """What a shard held on a date."""
@@ -60,3 +78,11 @@ class Layout:
     def long_prefix(self, partition_key: str) -> str:
         """Which prefix a partition key stands for that was too long to hold it."""
         return f"{self.base}/prefixes/{file_stem(partition_key)}.json"
+
+
+def day_of_folder(name: str) -> date | None:
+    """The date of a folder of `Layout.dated`, or None for any other name."""
+    try:
+        return date.fromisoformat(name.removesuffix("T00-00Z")) if name.endswith("Z") else None
+    except ValueError:
+        return None

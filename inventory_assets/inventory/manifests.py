@@ -5,119 +5,45 @@ after the shard around it was listed are the few parts concerned cut again, with
 belongs to the longest prefix that has a snapshot for the date.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
 from itertools import pairwise
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import JsonValue
 
 from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import (
-    ClassTotal,
-    Part,
-    PartWriter,
-    class_totals,
-    read_records,
+from inventory_assets.inventory.facts import (
+    Baseline,
+    EvidenceSummary,
+    Manifest,
+    ShardEntry,
+    facts_document,
+    read_facts,
 )
-from inventory_assets.inventory.records import RECORD_SCHEMA
-from inventory_assets.inventory.snapshots import FORMAT, Snapshot, files_that_differ
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.layout import Layout, day_of_folder
+from inventory_assets.inventory.parts import Part, PartWriter, read_records
+from inventory_assets.inventory.publication import Publication
+from inventory_assets.inventory.s3_inventory import (
+    DataFile,
+    manifest_checksum,
+    manifest_document,
+    symlinks,
+)
+from inventory_assets.inventory.snapshots import Snapshot, files_that_differ
+from inventory_assets.inventory.store import Store
 from inventory_assets.scan import KeyRange, Shard, cut_out
 from inventory_assets.scan.ranges import tiling_fault
 
-VERSION = "2016-11-30"
-"""The version of S3 Inventory's manifest format."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShardEntry:
-    """A shard's share in a manifest.
-
-    Attributes:
-        shard: The keys it answers for in this manifest.
-        fingerprint: Its snapshot's fingerprint.
-        started_at: When its listing began.
-        finished_at: When its listing ended.
-        parts: Its parts, in key order.
-        requests: Requests that its listing took.
-        faults: Passing trouble it met, by kind.
-    """
-
-    shard: Shard
-    fingerprint: str
-    started_at: datetime
-    finished_at: datetime
-    parts: tuple[Part, ...]
-    requests: int
-    faults: Mapping[str, int]
-
-    @property
-    def rows(self) -> int:
-        """Objects the shard holds."""
-        return sum(part.rows for part in self.parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """The inventory of one date: this project's own facts, beside S3 Inventory's `manifest.json`.
-
-    Attributes:
-        bucket: The bucket inventoried.
-        source: The source's name.
-        prefix: The source's prefix.
-        day: The date.
-        created_at: When it was merged.
-        shards: The shards, by prefix in order.
-        format: The version of this record.
-    """
-
-    bucket: str
-    source: str
-    prefix: str
-    day: date
-    created_at: datetime
-    shards: tuple[ShardEntry, ...]
-    format: int = FORMAT
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        """All parts, in key order: read one after the other, they are sorted as a whole."""
-        return tuple(sorted((p for entry in self.shards for p in entry.parts), key=_first_key))
-
-    @property
-    def rows(self) -> int:
-        """Objects in the inventory."""
-        return sum(entry.rows for entry in self.shards)
-
-    @property
-    def object_bytes(self) -> int:
-        """The sum of their sizes."""
-        return sum(part.object_bytes for part in self.parts)
-
-    @property
-    def classes(self) -> tuple[ClassTotal, ...]:
-        """Totals by storage class."""
-        return class_totals(self.parts)
-
-    @property
-    def identity(self) -> str:
-        """A hash of what the manifest says of the bucket: equal content, equal identity."""
-        facts = [(entry.shard.prefix, entry.fingerprint) for entry in self.shards]
-        files = [part.key for part in self.parts]
-        return hashlib.sha256(json.dumps([facts, files]).encode()).hexdigest()[:32]
-
 
 def merge(
-    store: LocalStore,
+    store: Store,
     layout: Layout,
     prefix: str,
     snapshots: Mapping[str, Snapshot],
     now: datetime,
+    *,
+    baseline: Manifest | None = None,
+    configuration: Mapping[str, JsonValue] | None = None,
 ) -> Manifest:
     """Merge the snapshots of one date. Parts may be written; nothing else is published.
 
@@ -127,6 +53,8 @@ def merge(
         prefix: The source's prefix, whose snapshot is the remainder.
         snapshots: The date's snapshots, by prefix.
         now: The time of the merge.
+        baseline: What the date is compared with; None for a first inventory.
+        configuration: How the source is configured, for the record.
 
     Raises:
         ManifestIncomplete: A shard that another left out has no snapshot, or there is no remainder.
@@ -147,11 +75,28 @@ def merge(
                 parts,
                 snapshot.requests,
                 snapshot.faults,
+                EvidenceSummary(
+                    layout.snapshot(snapshot.day, snapshot.shard.prefix),
+                    len(snapshot.evidence),
+                    sum(row.rows for row in snapshot.evidence),
+                    snapshot.key_order,
+                    snapshot.response_bytes,
+                ),
             )
         )
     day = next(iter(snapshots.values())).day
     entries.sort(key=lambda entry: entry.shard.prefix)
-    return Manifest(layout.bucket, layout.source, prefix, day, now, tuple(entries))
+    return Manifest(
+        bucket=layout.bucket,
+        source=layout.source,
+        prefix=prefix,
+        day=day,
+        created_at=now,
+        shards=tuple(entries),
+        destination=store.destination,
+        configuration=configuration or {},
+        baseline=Baseline(baseline.day, baseline.identity) if baseline else None,
+    )
 
 
 def missing_prefixes(prefix: str, snapshots: Mapping[str, Snapshot]) -> list[str]:
@@ -177,50 +122,62 @@ def faults_of(manifest: Manifest) -> list[str]:
     return faults
 
 
-def publish_manifest(store: LocalStore, layout: Layout, manifest: Manifest) -> None:
+def manifest_version(store: Store, layout: Layout, day: date) -> str:
+    """What tells the manifest of a date from one that another run publishes later."""
+    return store.version(layout.dated(day, "inventory.json"))
+
+
+def publish_manifest(
+    store: Store, layout: Layout, manifest: Manifest, replacing: str | None = None
+) -> None:
     """Publish the date's inventory; `manifest.checksum` comes last and makes it count.
 
+    Args:
+        store: Where.
+        layout: Under which keys.
+        manifest: What.
+        replacing: Its `manifest_version` when this run began to read the date's snapshots; None for
+            what it is now.
+
     Raises:
+        Superseded: Another run published the date's inventory in the meantime.
         StoreError: A part is missing or altered, or a file could not be written.
     """
+    if replacing is None:
+        replacing = manifest_version(store, layout, manifest.day)
     differing = files_that_differ(store, manifest.parts)
     if differing:
         raise StoreError(
-            f"{store.path(differing[0])} is missing or was altered; materialize object_listing "
+            f"{store.where(differing[0])} is missing or was altered; materialize object_listing "
             f"for {manifest.day} again, then this manifest"
         )
-    uris = "".join(f"{store.path(part.key)}\n" for part in manifest.parts)
     document = _document(manifest)
-    facts = _adapter().dump_json(manifest, indent=1)
-    store.publish(layout.symlink(manifest.day), uris.encode())
-    store.publish(layout.dated(manifest.day, "inventory.json"), facts)
-    store.publish(layout.dated(manifest.day, "manifest.json"), document)
-    store.publish(layout.dated(manifest.day, "manifest.checksum"), _checksum(document))
+    links = symlinks([store.uri(part.key) for part in manifest.parts])
+    head = layout.dated(manifest.day, "inventory.json")
+    publication = Publication.begin(store, head, facts_document(manifest), replacing)
+    publication.publish(layout.symlink(manifest.day), links)
+    publication.publish(layout.dated(manifest.day, "manifest.json"), document)
+    checksum = manifest_checksum(document)
+    publication.publish(layout.dated(manifest.day, "manifest.checksum"), checksum)
 
 
-def read_manifest(store: LocalStore, layout: Layout, day: date) -> Manifest | None:
+def read_manifest(store: Store, layout: Layout, day: date) -> Manifest | None:
     """The published manifest of a date, or None where none was published whole."""
-    facts = store.read(layout.dated(day, "inventory.json"))
-    if facts is None:
-        return None
-    try:
-        manifest = _adapter().validate_json(facts, strict=False)
-    except ValidationError:
+    manifest = read_facts(store.read(layout.dated(day, "inventory.json")) or b"")
+    if manifest is None:
         return None
     # A publish that was cut short leaves three files that do not agree.
     document = _document(manifest)
-    is_whole = (
-        manifest.format == FORMAT
-        and store.read(layout.dated(day, "manifest.json")) == document
-        and store.read(layout.dated(day, "manifest.checksum")) == _checksum(document)
-    )
+    is_whole = store.read(layout.dated(day, "manifest.json")) == document and store.read(
+        layout.dated(day, "manifest.checksum")
+    ) == manifest_checksum(document)
     return manifest if is_whole else None
 
 
-def newest_manifest(store: LocalStore, layout: Layout, before: date) -> Manifest | None:
+def newest_manifest(store: Store, layout: Layout, before: date) -> Manifest | None:
     """The newest complete manifest older than a date: its baseline."""
     for name in reversed(store.names(layout.base)):
-        day = _day_of(name)
+        day = day_of_folder(name)
         if day is not None and day < before:
             manifest = read_manifest(store, layout, day)
             if manifest is not None:
@@ -228,26 +185,7 @@ def newest_manifest(store: LocalStore, layout: Layout, before: date) -> Manifest
     return None
 
 
-def s3_inventory_manifest(manifest: Manifest) -> dict[str, object]:
-    """The content of `manifest.json`, as S3 Inventory writes it.
-
-    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html
-    """
-    return {
-        "sourceBucket": manifest.bucket,
-        "destinationBucket": f"arn:aws:s3:::{manifest.bucket}",
-        "version": VERSION,
-        "creationTimestamp": str(int(manifest.created_at.timestamp() * 1000)),
-        "fileFormat": "Parquet",
-        "fileSchema": _file_schema(),
-        "files": [
-            {"key": part.key, "size": part.file_bytes, "MD5checksum": part.md5}
-            for part in manifest.parts
-        ],
-    }
-
-
-def _trimmed(store: LocalStore, layout: Layout, parts: Sequence[Part], shard: Shard) -> list[Part]:
+def _trimmed(store: Store, layout: Layout, parts: Sequence[Part], shard: Shard) -> list[Part]:
     """The parts without keys that the shard does not answer for."""
     lost = [KeyRange.of_prefix(prefix) for prefix in shard.excluded]
     kept: list[Part] = []
@@ -275,40 +213,8 @@ def _say_missing(prefix: str, missing: Sequence[str], *, has_any: bool) -> str:
     )
 
 
-def _file_schema() -> str:
-    types = {
-        "string": "binary {} (STRING)",
-        "int64": "int64 {}",
-        "bool": "boolean {}",
-        "timestamp[ms, tz=UTC]": "int64 {} (TIMESTAMP(MILLIS,true))",
-    }
-    fields = " ".join(
-        f" {'optional' if field.nullable else 'required'} "
-        f"{types[str(field.type)].format(field.name)};"
-        for field in RECORD_SCHEMA
-    )
-    return f"message s3.inventory {{ {fields}}}"
-
-
 def _document(manifest: Manifest) -> bytes:
-    return json.dumps(s3_inventory_manifest(manifest), indent=2).encode()
-
-
-def _checksum(document: bytes) -> bytes:
-    return hashlib.md5(document, usedforsecurity=False).hexdigest().encode()
-
-
-def _day_of(name: str) -> date | None:
-    try:
-        return date.fromisoformat(name.removesuffix("T00-00Z")) if name.endswith("Z") else None
-    except ValueError:
-        return None
-
-
-def _first_key(part: Part) -> str:
-    return part.first_key
-
-
-@cache
-def _adapter() -> TypeAdapter[Manifest]:
-    return TypeAdapter(Manifest)
+    files = [DataFile(part.key, part.file_bytes, part.md5) for part in manifest.parts]
+    return manifest_document(
+        manifest.bucket, manifest.destination, manifest.created_at, "Parquet", files
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import md5, sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.records import RECORD_SCHEMA
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
 from inventory_assets.scan import KeyRange
 from inventory_assets.scan.evidence import count_up_to
 
@@ -31,7 +31,8 @@ PART_ROW_GROUPS = 64
 NO_STORAGE_CLASS = "UNKNOWN"
 """Under which name objects are counted whose store names no storage class."""
 
-_COMPRESSION_LEVEL = dict.fromkeys(RECORD_SCHEMA.names, 1) | {"last_modified_date": 3}
+_COMPRESSION_LEVELS = {"last_modified_date": 3}
+"""Of the columns that gain by more than the first level."""
 
 _PAGE_BYTES = 8 * 2**20
 """Beyond what a column of a row group takes, so that it is one page."""
@@ -96,6 +97,30 @@ def class_totals(parts: Sequence[Part]) -> tuple[ClassTotal, ...]:
     return tuple(ClassTotal(name, objects[name], sizes[name]) for name in sorted(objects))
 
 
+def parquet_writer(file: Any, schema: pa.Schema = RECORD_SCHEMA) -> pq.ParquetWriter:
+    """A writer of Parquet as measurement (docs/benchmarks.md) found it small and widely readable.
+
+    Args:
+        file: Open to be written front to back.
+        schema: Of what is written; columns named as those of a record are treated like them.
+    """
+    return pq.ParquetWriter(
+        file,
+        schema,
+        compression="zstd",
+        compression_level={name: _COMPRESSION_LEVELS.get(name, 1) for name in schema.names},
+        use_dictionary=[name for name in schema.names if name in _DICTIONARY_COLUMNS],
+        column_encoding={
+            name: encoding for name, encoding in _COLUMN_ENCODING.items() if name in schema.names
+        },
+        # A compressor that sees a whole column of a row group finds more in it. Statistics of
+        # random text would help nobody skip anything.
+        max_rows_per_page=ROW_GROUP_ROWS,
+        data_page_size=_PAGE_BYTES,
+        write_statistics=[name for name in schema.names if name != "e_tag"],
+    )
+
+
 class PartWriter:
     """Writes ascending records into parts; used as a context, after which scratch files are gone.
 
@@ -104,7 +129,7 @@ class PartWriter:
         layout: Under which keys.
     """
 
-    def __init__(self, store: LocalStore, layout: Layout) -> None:
+    def __init__(self, store: Store, layout: Layout) -> None:
         self.parts: list[Part] = []
         self._store = store
         self._layout = layout
@@ -171,19 +196,7 @@ class _OpenPart:
     def __init__(self, path: Path, table: pa.Table) -> None:
         self._path = path
         self._file = _HashingFile(path)
-        self._writer = pq.ParquetWriter(
-            self._file,
-            RECORD_SCHEMA,
-            compression="zstd",
-            compression_level=_COMPRESSION_LEVEL,
-            use_dictionary=_DICTIONARY_COLUMNS,
-            column_encoding=_COLUMN_ENCODING,
-            # A compressor that sees a whole column of a row group finds more in it. Statistics of
-            # random text would help nobody skip anything.
-            max_rows_per_page=ROW_GROUP_ROWS,
-            data_page_size=_PAGE_BYTES,
-            write_statistics=[name for name in RECORD_SCHEMA.names if name != "e_tag"],
-        )
+        self._writer = parquet_writer(self._file)
         self._first_key: str = table.column("key")[0].as_py()
         self._last_key = self._first_key
         self._objects: Counter[str] = Counter()
@@ -205,11 +218,12 @@ class _OpenPart:
             self._objects[name] += row["size_count"]
             self._bytes[name] += row["size_sum"]
 
-    def publish(self, store: LocalStore, layout: Layout) -> Part:
+    def publish(self, store: Store, layout: Layout) -> Part:
         self._writer.close()
         self._file.close()
-        key = layout.part(self._file.sha256.hexdigest())
-        store.publish_file(key, self._path)
+        digest = self._file.sha256.hexdigest()
+        key = layout.part(digest)
+        store.publish_file(key, self._path, digest)
         return Part(
             key=key,
             rows=self.rows,
@@ -263,7 +277,7 @@ class _HashingFile:
 
 
 def read_records(
-    store: LocalStore,
+    store: Store,
     parts: Sequence[Part],
     ranges: Sequence[KeyRange],
     columns: Sequence[str] | None = None,
@@ -298,7 +312,7 @@ def read_records(
                             yield batch.slice(start, stop - start)
 
 
-def count_records(store: LocalStore, parts: Sequence[Part], key_range: KeyRange) -> int:
+def count_records(store: Store, parts: Sequence[Part], key_range: KeyRange) -> int:
     """How many records lie in a range; parts wholly inside are not read."""
     total = 0
     for part in parts:
@@ -310,17 +324,32 @@ def count_records(store: LocalStore, parts: Sequence[Part], key_range: KeyRange)
     return total
 
 
+def open_part(store: Store, part: Part) -> pa.NativeFile:
+    """The file of a part.
+
+    Raises:
+        CorruptRecord: It is not there.
+    """
+    source = store.open(part.key)
+    if source is None:
+        raise _damaged(store, part, "nothing is there")
+    return source
+
+
 @contextmanager
-def _opened(store: LocalStore, part: Part) -> Iterator[pq.ParquetFile]:
-    path = store.path(part.key)
+def _opened(store: Store, part: Part) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path) as file:
+        with open_part(store, part) as source, pq.ParquetFile(source) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
-        raise CorruptRecord(
-            f"{path} is missing or damaged ({error}); materialize object_listing again for the "
-            "shards of the dates that use it"
-        ) from None
+        raise _damaged(store, part, error) from None
+
+
+def _damaged(store: Store, part: Part, fault: Exception | str) -> CorruptRecord:
+    return CorruptRecord(
+        f"{store.where(part.key)} is missing or damaged ({fault}); materialize object_listing "
+        "again for the shards of the dates that use it"
+    )
 
 
 def _may_hold(file: pq.ParquetFile, group: int, ranges: Sequence[KeyRange]) -> bool:

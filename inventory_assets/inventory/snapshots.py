@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import ClassTotal, Part, class_totals
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
 from inventory_assets.scan import KeyOrder, RangeEvidence, Shard
 from inventory_assets.scan.ranges import ceiling, ceiling_of
 
@@ -82,16 +82,35 @@ class Snapshot:
         return class_totals(self.parts)
 
 
-def publish_snapshot(store: LocalStore, layout: Layout, snapshot: Snapshot) -> None:
-    """Make `snapshot` the shard's snapshot of its date; its parts must be published already."""
+def snapshot_version(store: Store, layout: Layout, day: date, prefix: str) -> str:
+    """What tells a shard's snapshot of a date from one that another run publishes later."""
+    return store.version(layout.snapshot(day, prefix))
+
+
+def publish_snapshot(
+    store: Store, layout: Layout, snapshot: Snapshot, replacing: str | None = None
+) -> None:
+    """Make `snapshot` the shard's snapshot of its date; its parts must be published already.
+
+    Args:
+        store: Where.
+        layout: Under which keys.
+        snapshot: What.
+        replacing: Its `snapshot_version` when its listing began; None for what it is now.
+
+    Raises:
+        Superseded: Another run published the shard's snapshot in the meantime.
+    """
     document = _adapter().dump_python(snapshot, mode="json")
     for row in document["evidence"]:
         row["key_range"] = {name: _bound(key) for name, key in row["key_range"].items()}
     key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
-    store.publish(key, json.dumps(document, indent=1).encode())
+    if replacing is None:
+        replacing = store.version(key)
+    store.publish_unless_changed(key, json.dumps(document, indent=1).encode(), replacing)
 
 
-def read_snapshot(store: LocalStore, layout: Layout, day: date, prefix: str) -> Snapshot | None:
+def read_snapshot(store: Store, layout: Layout, day: date, prefix: str) -> Snapshot | None:
     """The snapshot of a shard on a date, or None where there is none.
 
     Raises:
@@ -114,23 +133,24 @@ def read_snapshot(store: LocalStore, layout: Layout, day: date, prefix: str) -> 
         prefix,
     ):
         raise CorruptRecord(
-            f"{store.path(key)} is no snapshot of {prefix!r} that this version can read; "
+            f"{store.where(key)} is no snapshot of {prefix!r} that this version can read; "
             f"materialize object_listing for {day} and this shard again"
         )
     return snapshot
 
 
-def read_snapshots(store: LocalStore, layout: Layout, day: date) -> dict[str, Snapshot]:
+def read_snapshots(store: Store, layout: Layout, day: date) -> dict[str, Snapshot]:
     """All snapshots of a date, by prefix, in order."""
     found: list[Snapshot] = []
     folder = layout.snapshot(day, "").rpartition("/")[0]
     for name in store.names(folder):
-        data = store.read(f"{folder}/{name}")
+        key = f"{folder}/{name}"
+        data = store.read(key)
         try:
             prefix = json.loads(data or b"")["shard"]["prefix"]
         except (ValueError, KeyError, TypeError):
             raise CorruptRecord(
-                f"{store.path(folder) / name} is damaged; materialize object_listing for {day} "
+                f"{store.where(key)} is damaged; materialize object_listing for {day} "
                 "again for the shard that its name tells"
             ) from None
         snapshot = read_snapshot(store, layout, day, prefix)
@@ -139,14 +159,9 @@ def read_snapshots(store: LocalStore, layout: Layout, day: date) -> dict[str, Sn
     return {snapshot.shard.prefix: snapshot for snapshot in sorted(found, key=_prefix)}
 
 
-def files_that_differ(store: LocalStore, parts: Sequence[Part]) -> list[str]:
+def files_that_differ(store: Store, parts: Sequence[Part]) -> list[str]:
     """Which parts are missing, or have not the size that was published."""
-    differing = []
-    for part in parts:
-        path = store.path(part.key)
-        if not path.is_file() or path.stat().st_size != part.file_bytes:
-            differing.append(part.key)
-    return differing
+    return [part.key for part in parts if store.size(part.key) != part.file_bytes]
 
 
 def _prefix(snapshot: Snapshot) -> str:

@@ -1,23 +1,109 @@
-"""Where results are kept: a local folder, behind an interface that a bucket can take over.
+"""Where results are kept: a folder of this machine, or a bucket (`bucket_store.py`).
 
-A key is a relative path with `/`. What is published appears whole or not at all: it is written
-beside its place, flushed to the disk, and renamed.
+A key is a relative path with `/`. What is published appears whole or not at all.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from hashlib import sha256
 from pathlib import Path
 
-from inventory_assets.inventory.errors import StoreError
+import pyarrow as pa
+
+from inventory_assets.inventory.errors import StoreError, Superseded
+from inventory_assets.inventory.s3_inventory import Destination
+
+NO_BUCKET = Destination("arn:aws:s3:::amzn-s3-demo-local-folder")
+"""What a manifest in a local folder says of its bucket. Readers want an ARN of the right form; a
+name that starts with `amzn-s3-demo-` can belong to nobody, so none looks into a stranger's bucket
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html)."""
+
+ABSENT = ""
+"""The version of what was not published."""
 
 _SCRATCH = ".scratch"
 
 
-class LocalStore:
+class Store(ABC):
+    """Results by key; every method raises `StoreError` where the store cannot be used."""
+
+    @property
+    @abstractmethod
+    def destination(self) -> Destination:
+        """Where readers of S3 Inventory look for what is published here."""
+
+    @abstractmethod
+    def where(self, key: str) -> str:
+        """Where `key` lies, or would lie, as people and metadata name it."""
+
+    @abstractmethod
+    def uri(self, key: str) -> str:
+        """The address of `key` for readers outside; as Hadoop has it, nothing is escaped in it."""
+
+    @abstractmethod
+    def read(self, key: str) -> bytes | None:
+        """The bytes of `key`, or None where nothing was published."""
+
+    @abstractmethod
+    def open(self, key: str) -> pa.NativeFile | None:
+        """The file of `key`, to be read at any place in it, or None where nothing was published."""
+
+    @abstractmethod
+    def size(self, key: str) -> int | None:
+        """How many bytes `key` has, or None where nothing was published."""
+
+    @abstractmethod
+    def version(self, key: str) -> str:
+        """What tells the content of `key` from any other; `ABSENT` where nothing was published."""
+
+    @abstractmethod
+    def names(self, folder: str) -> list[str]:
+        """The names right under a folder, in order; none where nothing was published there."""
+
+    @abstractmethod
+    def publish(self, key: str, data: bytes) -> None:
+        """Make `data` the content of `key`, replacing what was there."""
+
+    @abstractmethod
+    def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
+        """Make `data` the content of `key`, if what is there is still of `version`.
+
+        Returns:
+            The version of `data`.
+
+        Raises:
+            Superseded: It is not; nothing was written.
+        """
+
+    @abstractmethod
+    def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:
+        """Make a file from `scratch` the content of `key`, replacing what was there.
+
+        Args:
+            key: Where to.
+            file: What; it may be gone afterwards.
+            digest: The SHA-256 of the file, where `key` is named for it: what is there with this
+                digest needs no second copy.
+        """
+
+    @abstractmethod
+    def remove_key(self, key: str) -> None:
+        """Remove `key`, if it is there."""
+
+    @abstractmethod
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A new folder for files that are to be published, gone with the block."""
+
+
+class LocalStore(Store):
     """Results in a folder of this machine.
+
+    A file is written beside its place, flushed to the disk, and renamed.
 
     Args:
         root: The folder; made when something is first published.
@@ -26,6 +112,10 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @property
+    def destination(self) -> Destination:
+        return NO_BUCKET
+
     def path(self, key: str) -> Path:
         """Where the file of `key` lies, whether or not it is there."""
         path = self.root.joinpath(*key.split("/"))
@@ -33,35 +123,61 @@ class LocalStore:
             raise StoreError(f"the key {key!r} leads out of the store at {self.root}")
         return path
 
+    def where(self, key: str) -> str:
+        return str(self.path(key))
+
+    def uri(self, key: str) -> str:
+        return f"file://{self.path(key).absolute()}"
+
     def read(self, key: str) -> bytes | None:
-        """The bytes of `key`, or None where nothing was published."""
+        path = self.path(key)
         try:
-            return self.path(key).read_bytes()
+            return path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StoreError(f"cannot read {self.path(key)}: {error.strerror}") from error
+            raise _unreadable(path, error) from error
 
-    def exists(self, key: str) -> bool:
-        """Whether something was published under `key`."""
-        return self.path(key).is_file()
+    def open(self, key: str) -> pa.NativeFile | None:
+        path = self.path(key)
+        try:
+            return pa.OSFile(str(path), "rb")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+    def size(self, key: str) -> int | None:
+        path = self.path(key)
+        try:
+            return path.stat().st_size if path.is_file() else None
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+    def version(self, key: str) -> str:
+        data = self.read(key)
+        return ABSENT if data is None else sha256(data).hexdigest()
 
     def names(self, folder: str) -> list[str]:
-        """The names right under a folder, in order; none where the folder is not there."""
         try:
             return sorted(entry.name for entry in self.path(folder).iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def publish(self, key: str, data: bytes) -> None:
-        """Make `data` the content of `key`, replacing what was there."""
         with self.scratch() as folder:
             path = folder / "record"
             path.write_bytes(data)
             self.publish_file(key, path)
 
-    def publish_file(self, key: str, file: Path) -> None:
-        """Move a file from `scratch` to `key`, replacing what was there."""
+    def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
+        with self.scratch() as folder, _locked(folder.parent):
+            if self.version(key) != version:
+                raise Superseded(f"{self.path(key)} was published by another run in the meantime")
+            self.publish(key, data)
+        return sha256(data).hexdigest()
+
+    def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:  # noqa: ARG002 - moving it costs nothing
         target = self.path(key)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -71,13 +187,19 @@ class LocalStore:
         except OSError as error:
             raise StoreError(f"cannot publish {target}: {error.strerror}") from error
 
+    def remove_key(self, key: str) -> None:
+        path = self.path(key)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot remove {path}: {error.strerror}") from error
+
     def remove(self) -> None:
         """Remove the store and all that is in it."""
         shutil.rmtree(self.root, ignore_errors=True)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A new folder on the store's own file system, gone with the block."""
         parent = self.root / _SCRATCH
         try:
             parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +210,21 @@ class LocalStore:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"cannot read {path}: {error.strerror}")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Alone among the threads and processes that lock this folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _flush(path: Path) -> None:

@@ -11,8 +11,8 @@ from inventory_assets.inventory.assembling import ROWS_IN_MEMORY, Assembly, RowB
 from inventory_assets.inventory.errors import EvidenceBroken
 from inventory_assets.inventory.evidence import broken_rules
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, snapshot_version
+from inventory_assets.inventory.store import Store
 from inventory_assets.s3 import BucketLister, Tally
 from inventory_assets.scan import (
     DirectoryOrderWalk,
@@ -68,6 +68,9 @@ class _Taking:
         self._ranges = len(wanted.shard.ranges)
         self._taker = taker
         self._started_at = started_at
+        self._replacing = snapshot_version(
+            taker.store, taker.layout, wanted.day, wanted.shard.prefix
+        )
 
     def is_whole(self) -> bool:
         return len(self.evidence) == self._ranges
@@ -105,7 +108,7 @@ class _Taking:
                 f"{taker.lister.connection.where}: the listing of {shard.prefix!r} does not prove "
                 f"that it is complete and was not published: {'; '.join(broken)}; list it again"
             )
-        publish_snapshot(taker.store, taker.layout, snapshot)
+        publish_snapshot(taker.store, taker.layout, snapshot, self._replacing)
         return snapshot
 
 
@@ -122,7 +125,7 @@ class Taker:
     """
 
     lister: BucketLister
-    store: LocalStore
+    store: Store
     layout: Layout
     key_order: KeyOrder | None = None
     now: Callable[[], datetime] = utc_now

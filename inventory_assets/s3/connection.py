@@ -1,7 +1,8 @@
 """Open boto3 for one bucket: credentials, endpoint rules, region and TLS settings are botocore's.
 
-botocore's own retries are off: one loop decides what is tried again (`listing.BucketLister`), so
-that every fault is counted once and no second controller reacts to throttling.
+For listings botocore's own retries are off: one loop decides what is tried again
+(`listing.BucketLister`), so that every fault is counted once and no second controller reacts to
+throttling. For single objects (`objects.py`) they are on.
 """
 
 from dataclasses import dataclass, field
@@ -91,12 +92,13 @@ class Boto:
     ca_bundle: str | None
 
 
-def open_boto(connection: Connection, region: str | None = None) -> Boto:
+def open_boto(connection: Connection, region: str | None = None, attempts: int = 1) -> Boto:
     """Open boto3 for `connection`; no request is sent, but a profile or role is looked up.
 
     Args:
         connection: The bucket and how to reach it.
         region: The bucket's region where that has turned out to be another than configured.
+        attempts: How often the client sends a request at most.
 
     Raises:
         UnsupportedBucket: The bucket is a directory bucket, which does not list in key order.
@@ -123,7 +125,10 @@ def open_boto(connection: Connection, region: str | None = None) -> Boto:
             endpoint_url=connection.endpoint_url,
             config=Config(
                 signature_version=UNSIGNED if connection.anonymous else None,
-                retries={"total_max_attempts": 1, "mode": "standard"},
+                retries={"total_max_attempts": attempts, "mode": "standard"},
+                # Uploads carry Content-MD5, which every store knows; newer checksums not all do.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
                 s3={"addressing_style": connection.addressing_style},
             ),
         )

@@ -53,8 +53,8 @@ def fault_of(error: Exception) -> Fault | None:
         case Refusal():
             return _fault_of_answer(error.code, error.status)
         case boto.ClientError():
-            return _fault_of_answer(_code(error), _status(error))
-        case boto.HTTPClientError() | http.HTTPError() | HTTPException():
+            return _fault_of_answer(code_of(error), status_of(error))
+        case boto.HTTPClientError() | boto.ConnectionError() | http.HTTPError() | HTTPException():
             return _fault_of_network(error)
         case ConnectionError() | TimeoutError() | ssl.SSLError():
             return _fault_of_network(error)
@@ -99,10 +99,10 @@ def final_error(error: Exception, connection: Connection) -> S3Error:
         case boto.ClientError() if error.operation_name == "AssumeRole":
             return CredentialsRefused(
                 f"{where}: the role {connection.role_arn} cannot be assumed; check its name, its "
-                f"trust policy and external id ({_said(_code(error), _words(error))})"
+                f"trust policy and external id ({_said(code_of(error), _words(error))})"
             )
         case boto.ClientError():
-            return _final_answer(_code(error), _status(error), _words(error), connection)
+            return _final_answer(code_of(error), status_of(error), _words(error), connection)
         case boto.SSLError() | http.ProxyError() | OSError():
             return TlsFailure(
                 f"{where}: the TLS connection cannot be trusted: {brief(error)}; if the endpoint "
@@ -170,11 +170,13 @@ def _final_answer(code: str, status: int, message: str, connection: Connection) 
     return RequestRejected(f"{where}: the request was rejected; {said}")
 
 
-def _code(error: boto.ClientError) -> str:
+def code_of(error: boto.ClientError) -> str:
+    """S3's code."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _status(error: boto.ClientError) -> int:
+def status_of(error: boto.ClientError) -> int:
+    """The HTTP status."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 

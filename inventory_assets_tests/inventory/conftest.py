@@ -1,12 +1,18 @@
 """Fixtures of the tests of stored results."""
 
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from inventory_assets.inventory import store as store_module
 from inventory_assets.inventory.store import LocalStore
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @pytest.fixture
@@ -20,3 +26,38 @@ def roomy_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store_module, "_flush", lambda _path: None)
         yield LocalStore(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
+    """Spark, with Hive's tables in memory; it takes long to start."""
+    from pyspark.sql import SparkSession
+
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        pytest.skip("Spark needs Java 17 or later, and there is no Java here")
+    folder = tmp_path_factory.mktemp("spark")
+    settings: dict[str, bool | float | int | str | None] = {
+        "spark.master": "local[1]",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.memory": "512m",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
+        f"-Dderby.stream.error.file={folder}/derby.log",
+        "spark.hadoop.javax.jdo.option.ConnectionURL": "jdbc:derby:memory:hive;create=true",
+        # As it is by default in Hive, and on Athena: a date without objects has no files.
+        "spark.hadoopRDD.ignoreEmptySplits": False,
+        "spark.log.level": "ERROR",
+        # To the serde of CSV every column is text, whatever the table says.
+        "spark.hadoop.hive.metastore.disallow.incompatible.col.type.changes": False,
+        "spark.sql.catalogImplementation": "hive",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        session = SparkSession.builder.config(map=settings).getOrCreate()
+        yield session
+        session.stop()

@@ -10,7 +10,7 @@ from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part, PartWriter
 from inventory_assets.inventory.records import to_records
 from inventory_assets.inventory.snapshots import Snapshot
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.store import Store
 from inventory_assets.s3 import OBJECT_SCHEMA
 from inventory_assets.scan import Ending, EvidenceLog, KeyOrder, Shard
 from inventory_assets_tests.listings import Listed
@@ -32,7 +32,7 @@ def listed(keys: Iterable[str]) -> list[Listed]:
     return [Listed(key, size=len(key)) for key in sorted(set(keys))]
 
 
-def parts_of(store: LocalStore, *groups: Sequence[Listed]) -> tuple[Part, ...]:
+def parts_of(store: Store, *groups: Sequence[Listed]) -> tuple[Part, ...]:
     """Published parts, one for each group, in batches of two."""
     with PartWriter(store, LAYOUT) as writer:
         for group in groups:
@@ -42,9 +42,7 @@ def parts_of(store: LocalStore, *groups: Sequence[Listed]) -> tuple[Part, ...]:
     return tuple(writer.parts)
 
 
-def snapshot_of(
-    store: LocalStore, shard: Shard, objects: Sequence[Listed], day: date = DAY
-) -> Snapshot:
+def snapshot_of(store: Store, shard: Shard, objects: Sequence[Listed], day: date = DAY) -> Snapshot:
     """The snapshot that a listing of `shard` takes of a bucket holding `objects`, unpublished."""
     log = EvidenceLog(shard.ranges)
     fingerprint = Fingerprint()

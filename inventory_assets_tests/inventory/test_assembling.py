@@ -348,7 +348,7 @@ def test_closing_what_is_finished_changes_nothing(store: LocalStore) -> None:
 class FailingStore(LocalStore):
     """Cannot publish."""
 
-    def publish_file(self, key: str, file: Path) -> None:
+    def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:  # noqa: ARG002
         raise StoreError(f"cannot publish {key}: {file} stays")
 
 

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.changes import (
     Changes,
-    change_log_path,
+    change_log_key,
     publish_changes,
     read_changes,
 )
 from inventory_assets.inventory.comparing import CHANGE_SCHEMA, Change
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.manifests import Manifest, merge
+from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.manifests import merge
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import Shard, cut_out
@@ -44,7 +45,7 @@ def inventory(
 
 
 def log_of(store: LocalStore, changes: Changes) -> list[tuple[str, str]]:
-    table = pq.read_table(change_log_path(store, LAYOUT, changes))
+    table = pq.read_table(store.path(change_log_key(LAYOUT, changes)))
     assert table.schema == CHANGE_SCHEMA
     return list(zip(table["key"].to_pylist(), table["change"].to_pylist(), strict=True))
 

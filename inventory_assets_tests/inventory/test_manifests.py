@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
+from inventory_assets.inventory.facts import Manifest, ShardEntry
 from inventory_assets.inventory.manifests import (
-    Manifest,
-    ShardEntry,
     faults_of,
     merge,
     missing_prefixes,
@@ -21,6 +20,7 @@ from inventory_assets.inventory.manifests import (
     read_manifest,
 )
 from inventory_assets.inventory.parts import read_records
+from inventory_assets.inventory.s3_inventory import Destination
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import KeyRange, Shard, cut_out
@@ -194,6 +194,17 @@ def test_a_manifest_is_read_as_it_was_published(store: LocalStore) -> None:
     assert read_manifest(store, LAYOUT, DAY - timedelta(days=1)) is None
 
 
+def test_a_manifest_is_read_where_its_store_was_moved_to(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = merged(store, tiles(store, "a/"))
+    publish_manifest(store, LAYOUT, manifest)
+    moved = Destination("arn:aws:s3:::elsewhere", "in/")
+    monkeypatch.setattr(LocalStore, "destination", property(lambda _store: moved))
+    assert read_manifest(store, LAYOUT, DAY) == manifest
+    assert merged(store, tiles(store, "a/")).destination == moved
+
+
 def test_manifest_json_has_the_fields_of_s3_inventory(store: LocalStore) -> None:
     manifest = merged(store, tiles(store, "a/"))
     publish_manifest(store, LAYOUT, manifest)
@@ -202,7 +213,7 @@ def test_manifest_json_has_the_fields_of_s3_inventory(store: LocalStore) -> None
     schema = document.pop("fileSchema")
     assert document == {
         "sourceBucket": "bucket",
-        "destinationBucket": "arn:aws:s3:::bucket",
+        "destinationBucket": "arn:aws:s3:::amzn-s3-demo-local-folder",
         "version": "2016-11-30",
         "creationTimestamp": "1777942923456",
         "fileFormat": "Parquet",
@@ -282,7 +293,7 @@ def test_a_publication_cut_short_leaves_none_or_the_old_one_and_a_retry_heals_it
         patch.setattr(store, "publish", dying_after(published, store))
         with pytest.raises(KeyboardInterrupt):
             publish_manifest(store, LAYOUT, new)
-    assert read_manifest(store, LAYOUT, DAY) == (old if published < 2 else None)
+    assert read_manifest(store, LAYOUT, DAY) == (None if published else old)
     publish_manifest(store, LAYOUT, new)
     assert read_manifest(store, LAYOUT, DAY) == new
 

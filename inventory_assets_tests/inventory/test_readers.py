@@ -1,7 +1,5 @@
 """Parts are ordinary Parquet: the readers that people have give back exactly what was written."""
 
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,31 +184,6 @@ class Spark:
         files = self.session.read.parquet(*map(str, paths))
         # Spark takes the largest of several files first, whatever their order.
         return files.filter(files.key.between(first, last)).orderBy("key").toArrow()
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator["SparkSession"]:
-    from pyspark.sql import SparkSession
-
-    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
-        pytest.skip("Spark needs Java 17 or later, and there is no Java here")
-    settings: dict[str, bool | float | int | str | None] = {
-        "spark.master": "local[1]",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.memory": "512m",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-        "spark.log.level": "ERROR",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.shuffle.partitions": "1",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-    }
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-        session = SparkSession.builder.config(map=settings).getOrCreate()
-        yield session
-        session.stop()
 
 
 @pytest.fixture(scope="module", params=["pyarrow", "DuckDB", "Polars", "Spark"])

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.errors import CorruptRecord
+from inventory_assets.inventory.errors import CorruptRecord, Superseded
 from inventory_assets.inventory.snapshots import (
     Snapshot,
     files_that_differ,
     publish_snapshot,
     read_snapshot,
     read_snapshots,
+    snapshot_version,
 )
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import KeyOrder, Shard
@@ -133,3 +134,12 @@ def test_a_file_that_is_missing_or_of_another_size_differs(store: LocalStore) ->
     store.path(first.key).write_bytes(b"")
     store.path(second.key).unlink()
     assert files_that_differ(store, [first, second]) == [first.key, second.key]
+
+
+def test_of_two_runs_that_list_a_shard_at_once_the_first_publishes(store: LocalStore) -> None:
+    began = snapshot_version(store, LAYOUT, DAY, "a/")
+    first = snapshot_of(store, SHARD, listed(["a/1"]))
+    publish_snapshot(store, LAYOUT, first, began)
+    with pytest.raises(Superseded, match="was published by another run"):
+        publish_snapshot(store, LAYOUT, snapshot_of(store, SHARD, listed(["a/2"])), began)
+    assert read_snapshot(store, LAYOUT, DAY, "a/") == first

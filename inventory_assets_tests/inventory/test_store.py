@@ -14,14 +14,8 @@ def files(store: LocalStore) -> list[str]:
 def test_what_is_published_is_read_back(store: LocalStore) -> None:
     store.publish("a/b/c.json", b"one")
     assert store.read("a/b/c.json") == b"one"
-    assert store.exists("a/b/c.json")
+    assert store.size("a/b/c.json") == 3
     assert files(store) == ["a/b/c.json"]
-
-
-def test_what_was_not_published_is_none(store: LocalStore) -> None:
-    assert store.read("nothing") is None
-    assert not store.exists("nothing")
-    assert store.names("no/folder") == []
 
 
 def test_a_reader_sees_the_old_or_the_new_whole(store: LocalStore) -> None:
@@ -109,12 +103,6 @@ def test_a_folder_in_a_files_place_cannot_be_read(store: LocalStore) -> None:
         store.read("x")
 
 
-def test_names_are_in_order(store: LocalStore) -> None:
-    for name in ("b", "a", "c/d"):
-        store.publish(f"folder/{name}", b"")
-    assert store.names("folder") == ["a", "b", "c"]
-
-
 def test_scratch_is_gone_with_the_block_even_after_an_error(store: LocalStore) -> None:
     def fail(kept: list[Path]) -> None:
         with store.scratch() as folder:
@@ -132,3 +120,11 @@ def test_a_removed_store_leaves_nothing(store: LocalStore) -> None:
     store.publish("x", b"")
     store.remove()
     assert not store.root.exists()
+
+
+def test_a_removed_key_is_gone_and_its_neighbours_stay(store: LocalStore) -> None:
+    for key in ("a/x", "a/y"):
+        store.publish(key, b"")
+    for _ in range(2):
+        store.remove_key("a/x")
+    assert store.names("a") == ["y"]

@@ -10,14 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import zstandard
 
+from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import (
-    Manifest,
-    faults_of,
-    merge,
-    publish_manifest,
-    read_manifest,
-)
+from inventory_assets.inventory.manifests import faults_of, merge, publish_manifest, read_manifest
 from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore

@@ -97,6 +97,7 @@ class Daily:
             shards=Shards(depth=depth),
             schedule=Schedule(start_date=start),
         )
+        self._store = LocalStore(store)
         self._config = Config(store=store, sources={"daily": source})
         self._assets = SourceAssets(source)
         self._instance = instance
@@ -113,7 +114,7 @@ class Daily:
 
     def facts(self, day: date) -> list[Facts]:
         """What the day's published files say, read as its readers read them."""
-        store, layout = LocalStore(self._config.store), self._assets.layout
+        store, layout = self._store, self._assets.layout
         assert read_manifest(store, layout, day) is not None
         files = store.path(layout.symlink(day)).read_text().splitlines()
         return [
@@ -124,7 +125,7 @@ class Daily:
 
     def changes(self, day: date) -> dict[str, str]:
         """The change of each key, as the day's change logs have it."""
-        store, layout = LocalStore(self._config.store), self._assets.layout
+        store, layout = self._store, self._assets.layout
         logs = store.path(layout.change_log(day, "")).parent / "*.parquet"
         rows = pl.read_parquet(logs, columns=["key", "change"]).rows()
         changes = dict(rows)

@@ -1,4 +1,4 @@
-"""The `inventory` command: the demo, and listing a bucket without Dagster."""
+"""The `inventory` command: lists buckets without Dagster, and opens what was published."""
 
 import argparse
 import os
@@ -7,10 +7,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from inventory_assets.cli.diff import add_diff
+from inventory_assets.cli.export import add_export
+from inventory_assets.cli.query import add_query
 from inventory_assets.errors import InventoryError
 
 INTERRUPTED = 130
 """The exit code of a command that was told to stop, as shells have it."""
+
+READER_LEFT = 141
+"""The exit code of a command whose output nobody reads any more, as shells have it (SIGPIPE)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,9 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         result: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would write what is left once more on its way out, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_LEFT
     except (InventoryError, OSError) as error:
         print(f"inventory: {error}", file=sys.stderr)
-        return 1
+        return int(getattr(options, "trouble", 1))
     except KeyboardInterrupt:
         message = "inventory: stopped; nothing was left that looks finished"
         print(message, file=sys.stderr, flush=True)
@@ -56,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
         "--processes", metavar="N", type=_positive, default=1, help="that share the work (1)"
     )
     listing.set_defaults(run=_list)
+
+    add_export(commands)
+    add_query(commands)
+    add_diff(commands)
     return parser
 
 

@@ -1,0 +1,97 @@
+"""`inventory_exports`: a date's inventory in the formats that the configuration asks for."""
+
+from collections.abc import Iterator
+from datetime import date
+from hashlib import sha256
+
+import dagster as dg
+
+from inventory_assets.assets.changes import follow_changed_listings
+from inventory_assets.assets.metadata import exports_metadata
+from inventory_assets.assets.source import (
+    OWNERS,
+    SourceAssets,
+    SourceAtWork,
+    days_of,
+    log_partition,
+    partition_failure,
+)
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.csv_inventories import (
+    csv_inventory_version,
+    publish_csv_inventory,
+)
+from inventory_assets.inventory.errors import ManifestIncomplete
+from inventory_assets.inventory.exports import publish_export
+from inventory_assets.inventory.formats import ExportFormat
+from inventory_assets.inventory.manifests import read_manifest
+
+
+def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
+    """The asset that exports; a source has it where its configuration asks for anything."""
+    key = assets.key("inventory_exports")
+
+    @dg.multi_asset(
+        name=f"{assets.source.name}__inventory_exports",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[assets.key("inventory_manifest")],
+                skippable=True,
+                group_name=assets.source.name,
+                owners=OWNERS,
+                kinds={"csv"},
+                description=(
+                    "The inventory of a day for readers of other formats, each sorted by key: "
+                    f"{', '.join(_what(assets))}."
+                ),
+                # A manifest's data version changes when a listing's does.
+                automation_condition=follow_changed_listings(),
+                freshness_policy=assets.freshness,
+            )
+        ],
+        partitions_def=assets.partitions.dates,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        required_resource_keys=assets.resource_keys,
+    )
+    def inventory_exports(context: dg.AssetExecutionContext) -> Iterator[None]:
+        work = assets.at_work(context.resources, context.instance)
+        days = days_of(context.partition_keys)
+        failures: dict[str, Exception] = {}
+        for day in days:
+            try:
+                version, metadata = _export(work, day)
+            except (InventoryError, OSError) as error:
+                context.log.error(f"{day}: {error}")
+                failures[str(day)] = error
+                continue
+            log_partition(context, key, str(day), version, metadata)
+        if failures:
+            raise partition_failure("exports", failures, len(days) - len(failures), "see below")
+        yield from ()
+
+    return inventory_exports
+
+
+def _export(work: SourceAtWork, day: date) -> tuple[str, dict[str, object]]:
+    replacing = csv_inventory_version(work.store, work.layout, day)
+    manifest = read_manifest(work.store, work.layout, day)
+    if manifest is None:
+        raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
+    exports = work.source.exports
+    files = {
+        name: publish_export(work.store, work.layout, manifest, name, ExportFormat.named(name))
+        for name in exports.files
+    }
+    csv_files = (
+        publish_csv_inventory(work.store, work.layout, manifest, replacing)
+        if exports.csv_inventory
+        else None
+    )
+    version = sha256(f"{manifest.identity} {exports}".encode()).hexdigest()[:32]
+    return version, exports_metadata(work.store, work.layout, manifest, files, csv_files)
+
+
+def _what(assets: SourceAssets) -> list[str]:
+    exports = assets.source.exports
+    return [*(["S3 Inventory in CSV"] if exports.csv_inventory else []), *exports.files]

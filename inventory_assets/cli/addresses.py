@@ -1,0 +1,58 @@
+"""How a command is told which inventory is meant."""
+
+import argparse
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inventory_assets.inventory.errors import NoInventory
+
+if TYPE_CHECKING:
+    from inventory_assets.inventory.datasets import Dataset
+
+HELP = (
+    "a source of the configuration (logs: its newest date), a date of it (logs@2026-11-22), or a "
+    "path: of a date's folder, of a source's folder, or of a folder that `inventory list` made"
+)
+
+
+def add_inventory(parser: argparse.ArgumentParser, name: str = "inventory") -> None:
+    """Add the argument that names an inventory."""
+    parser.add_argument(name, metavar=name.upper(), help=HELP)
+
+
+def open_inventory(address: str) -> "Dataset":
+    """The inventory of an address.
+
+    Raises:
+        NoInventory: There is none.
+        ConfigError: The configuration cannot be used.
+        CorruptRecord: The files of a listing do not belong together.
+        StoreError: The store of the results cannot be read.
+    """
+    from inventory_assets.config import load_config
+    from inventory_assets.inventory.datasets import Dataset
+    from inventory_assets.inventory.layout import Layout
+    from inventory_assets.results import open_results
+
+    path = Path(address)
+    # A path wins only where it looks like one: a folder may happen to be called as a source is.
+    if "/" in address or address in {".", ".."}:
+        if not path.exists():
+            raise NoInventory(f"{address} does not exist; correct the path")
+        return Dataset.at(path)
+    config = load_config()
+    name, is_dated, text = address.partition("@")
+    source = config.sources.get(name)
+    if source is None:
+        known = ", ".join(config.sources)
+        at_path = f"; the folder here is ./{address}" if path.exists() else ""
+        raise NoInventory(f"no source is called {name!r}; there is {known}{at_path}")
+    try:
+        day = date.fromisoformat(text) if is_dated else None
+    except ValueError:
+        raise NoInventory(
+            f"{text!r} is no date; write it as {name}@{date.today().isoformat()}"  # noqa: DTZ011
+        ) from None
+    layout = Layout(source.bucket, source.name)
+    return Dataset.of_date(open_results(config.store), layout, day)

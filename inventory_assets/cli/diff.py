@@ -1,0 +1,36 @@
+"""`inventory diff`: what changed from one inventory to another."""
+
+import argparse
+from typing import Any
+
+from inventory_assets.cli.addresses import add_inventory, open_inventory
+from inventory_assets.cli.output import add_output, output_format, write_output
+from inventory_assets.inventory.formats import Dialect
+
+SAME, DIFFERENT, TROUBLE = 0, 1, 2
+"""Exit codes, as those of diff(1)."""
+
+
+def add_diff(commands: Any) -> None:
+    """Add the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "diff",
+        help="compare two dates, or two listings",
+        description="Write what was created, modified, touched, transitioned or deleted from OLD "
+        "to NEW, in key order. The exit code is 0 where nothing changed, 1 where something did, "
+        "2 in trouble.",
+    )
+    add_inventory(parser, "old")
+    add_inventory(parser, "new")
+    add_output(parser)
+    parser.set_defaults(run=_diff, trouble=TROUBLE)
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from inventory_assets.inventory.comparing import CHANGE_SCHEMA
+    from inventory_assets.inventory.datasets import changes_between
+
+    export_format = output_format(options, Dialect.PLAIN)
+    changes = changes_between(open_inventory(options.old), open_inventory(options.new))
+    rows = write_output(changes, CHANGE_SCHEMA, options.out, export_format)
+    return DIFFERENT if rows else SAME

@@ -1,0 +1,196 @@
+"""What is known of one date's inventory, as `inventory.json` says it."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+
+from pydantic import JsonValue, TypeAdapter, ValidationError, computed_field
+from pydantic.json_schema import GenerateJsonSchema
+
+from inventory_assets.inventory.parts import ClassTotal, Part, class_totals
+from inventory_assets.inventory.s3_inventory import Destination
+from inventory_assets.inventory.snapshots import FORMAT
+from inventory_assets.scan import KeyOrder, Shard
+
+LIST_USD_PER_1000 = 0.005
+"""What AWS asks for 1,000 LIST requests: S3 Standard, us-east-1, November 2026
+(https://aws.amazon.com/s3/pricing/). Other regions and stores ask more, less or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceSummary:
+    """What a shard's snapshot proves, in short; the snapshot has it range by range.
+
+    Attributes:
+        snapshot: Where in the store the snapshot lies.
+        ranges: Key ranges that were listed to their end.
+        rows: Objects seen in them.
+        key_order: The order in which the store lists.
+        response_bytes: Bytes of the bodies received.
+    """
+
+    snapshot: str
+    ranges: int
+    rows: int
+    key_order: KeyOrder
+    response_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The newest complete manifest before a date, with which the date is compared.
+
+    Attributes:
+        day: Its date.
+        identity: Its identity.
+    """
+
+    day: date
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """A shard's share in a manifest.
+
+    Attributes:
+        shard: The keys it answers for in this manifest.
+        fingerprint: Its snapshot's fingerprint.
+        started_at: When its listing began.
+        finished_at: When its listing ended.
+        parts: Its parts, in key order.
+        requests: Requests that its listing took.
+        faults: Passing trouble it met, by kind.
+        evidence: What its snapshot proves.
+    """
+
+    shard: Shard
+    fingerprint: str
+    started_at: datetime
+    finished_at: datetime
+    parts: tuple[Part, ...]
+    requests: int
+    faults: Mapping[str, int]
+    evidence: EvidenceSummary
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def rows(self) -> int:
+        """Objects the shard holds."""
+        return sum(part.rows for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The inventory of one date: this project's own facts, beside S3 Inventory's `manifest.json`.
+
+    Published as `inventory.json`, with what follows from the facts (docs/facts.schema.json).
+
+    Attributes:
+        bucket: The bucket inventoried.
+        source: The source's name.
+        prefix: The source's prefix.
+        day: The date.
+        created_at: When it was merged.
+        shards: The shards, by prefix in order.
+        destination: Where readers of S3 Inventory look for the data files.
+        configuration: How the source is configured.
+        baseline: What the date is compared with; None for a first inventory.
+        format: The version of this record.
+    """
+
+    bucket: str
+    source: str
+    prefix: str
+    day: date
+    created_at: datetime
+    shards: tuple[ShardEntry, ...]
+    destination: Destination
+    configuration: Mapping[str, JsonValue]
+    baseline: Baseline | None
+    format: int = FORMAT
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All parts, in key order: read one after the other, they are sorted as a whole."""
+        return tuple(sorted((p for entry in self.shards for p in entry.parts), key=_first_key))
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def rows(self) -> int:
+        """Objects in the inventory."""
+        return sum(entry.rows for entry in self.shards)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def object_bytes(self) -> int:
+        """The sum of their sizes."""
+        return sum(part.object_bytes for part in self.parts)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def classes(self) -> tuple[ClassTotal, ...]:
+        """Totals by storage class."""
+        return class_totals(self.parts)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def requests(self) -> int:
+        """Requests that the listings took, failed attempts included."""
+        return sum(entry.requests for entry in self.shards)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def estimated_usd(self) -> float:
+        """What AWS would ask for these requests; an estimate, at `LIST_USD_PER_1000`."""
+        return round(self.requests * LIST_USD_PER_1000 / 1000, 6)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def faults(self) -> dict[str, int]:
+        """Passing trouble that the listings met, by kind."""
+        total: Counter[str] = Counter()
+        for entry in self.shards:
+            total.update(entry.faults)
+        return dict(sorted(total.items()))
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def identity(self) -> str:
+        """A hash of what the manifest says of the bucket: equal content, equal identity."""
+        facts = [(entry.shard.prefix, entry.fingerprint) for entry in self.shards]
+        files = [part.key for part in self.parts]
+        return hashlib.sha256(json.dumps([facts, files]).encode()).hexdigest()[:32]
+
+
+def facts_document(manifest: Manifest) -> bytes:
+    """The bytes of `inventory.json`."""
+    return _adapter().dump_json(manifest, indent=1)
+
+
+def read_facts(document: bytes) -> Manifest | None:
+    """The manifest of an `inventory.json`; None where it is damaged or of another format."""
+    try:
+        manifest = _adapter().validate_json(document, strict=False)
+    except ValidationError:
+        return None
+    return manifest if manifest.format == FORMAT else None
+
+
+def facts_schema() -> dict[str, object]:
+    """The JSON Schema of `inventory.json`."""
+    schema = _adapter().json_schema(mode="serialization")
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
+
+
+def _first_key(part: Part) -> str:
+    return part.first_key
+
+
+@cache
+def _adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)

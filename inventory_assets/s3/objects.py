@@ -1,0 +1,284 @@
+"""Read and write the objects of one bucket: the path of results, not that of listings.
+
+boto3 sends the requests, so that credentials, endpoints, proxies and certificate authorities are
+those of the listing. botocore's standard mode retries what can pass; bodies that break off while
+they are received, which it does not see, are asked for again here.
+"""
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore import exceptions as boto
+from urllib3.exceptions import HTTPError
+
+from inventory_assets.s3.connection import Connection, open_boto
+from inventory_assets.s3.errors import S3Error
+from inventory_assets.s3.faults import brief, code_of, fault_of, final_error, status_of
+
+ATTEMPTS = 6
+"""Times that a request is sent at most."""
+
+UPLOAD_BYTES = 16 * 2**20
+"""Bytes of a file held in memory, and sent by one request; larger files go in several."""
+
+UPLOADS = 10_000
+"""Parts of a multipart upload at most
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html)."""
+
+NOTHING = ""
+"""In an ETag's place: no object at all."""
+
+_MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
+_BROKEN_OFF = (
+    boto.HTTPClientError,
+    boto.IncompleteReadError,
+    HTTPError,
+    ConnectionError,
+    TimeoutError,
+)
+_DIGEST = "sha256"
+
+
+class ObjectRequestFailed(S3Error):
+    """An object could not be read or written; the message says which, why, and what to do."""
+
+
+class PreconditionFailed(S3Error):
+    """The object is not, or no longer, what the request made a condition."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """What S3 tells of an object.
+
+    Attributes:
+        size: Its bytes.
+        etag: Its ETag, quotes included.
+        digest: The SHA-256 that it was uploaded with, hexadecimal, or None.
+    """
+
+    size: int
+    etag: str
+    digest: str | None
+
+
+class BucketObjects:
+    """The objects of a bucket, by key. Every method raises `ObjectRequestFailed`.
+
+    Writes can be made on a condition: `replacing` is the ETag of the object that may be replaced,
+    `NOTHING` where there must be none, or None for no condition. A store that answers 501 Not
+    Implemented to it is asked again without, then and from then on.
+
+    Args:
+        connection: The bucket and how to reach it.
+
+    Raises:
+        S3Error: The connection cannot be opened.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        opened = open_boto(connection, attempts=ATTEMPTS)
+        self._client: Any = opened.client
+        self._has_conditions = True
+
+    @property
+    def partition(self) -> str:
+        """AWS's partition of the region, as ARNs name it: `aws`, `aws-cn` and so on."""
+        return str(self._client.meta.partition)
+
+    def url(self, key: str) -> str:
+        """The object's address, as readers of S3 write it."""
+        return f"s3://{self.connection.bucket}/{key}"
+
+    def facts(self, key: str) -> ObjectFacts | None:
+        """What S3 tells of an object, or None where there is none."""
+        with self._explained("read", key):
+            try:
+                answer = self._client.head_object(Bucket=self.connection.bucket, Key=key)
+            except boto.ClientError as error:
+                if code_of(error) in _MISSING:
+                    return None
+                raise
+        metadata: Mapping[str, str] = answer.get("Metadata", {})
+        return ObjectFacts(answer["ContentLength"], answer["ETag"], metadata.get(_DIGEST))
+
+    def read(self, key: str) -> bytes | None:
+        """The bytes of an object, or None where there is none."""
+        with self._explained("read", key):
+            try:
+                return self._body(key, {})
+            except boto.ClientError as error:
+                if code_of(error) in _MISSING:
+                    return None
+                raise
+
+    def read_range(self, key: str, etag: str, start: int, stop: int) -> bytes:
+        """The bytes from `start` up to `stop` of the object with this ETag."""
+        wanted = {"Range": f"bytes={start}-{stop - 1}", "IfMatch": etag}
+        with self._explained("read", key):
+            data = self._body(key, wanted)
+            if len(data) != stop - start:
+                raise ObjectRequestFailed(
+                    f"cannot read {self.url(key)}: the endpoint sent {len(data):,} bytes for "
+                    f"{stop - start:,}; keep results on a store that serves ranges"
+                )
+            return data
+
+    def names(self, folder: str) -> Iterator[str]:
+        """The names right under a folder (which ends in `/`, or is empty), in the store's order."""
+        with self._explained("list", folder):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.connection.bucket, Prefix=folder, Delimiter="/"
+            )
+            for page in pages:
+                keys = [each["Key"] for each in page.get("Contents", ())]
+                keys += [each["Prefix"] for each in page.get("CommonPrefixes", ())]
+                for key in keys:
+                    name = key.removeprefix(folder).removesuffix("/")
+                    if name:  # a folder may have an object of its own
+                        yield name
+
+    def remove(self, key: str) -> None:
+        """Remove an object, if it is there."""
+        with self._explained("remove", key):
+            self._client.delete_object(Bucket=self.connection.bucket, Key=key)
+
+    def write(
+        self, key: str, data: bytes, replacing: str | None = None, digest: str | None = None
+    ) -> str:
+        """Make `data` an object, whole or not at all; its ETag.
+
+        Raises:
+            PreconditionFailed: What is there is not what was to be replaced; nothing was written.
+        """
+        with self._explained("write", key):
+            answer = self._on_condition(
+                self._client.put_object,
+                replacing,
+                Bucket=self.connection.bucket,
+                Key=key,
+                Body=data,
+                ContentMD5=_md5(data),
+                **_metadata(digest),
+            )
+        return str(answer["ETag"])
+
+    def write_file(
+        self, key: str, file: Path, replacing: str | None = None, digest: str | None = None
+    ) -> None:
+        """Make a file an object, whole or not at all, with at most `UPLOAD_BYTES` in memory.
+
+        A larger file takes a multipart upload, which is aborted if it cannot be completed.
+
+        Raises:
+            PreconditionFailed: What is there is not what was to be replaced; nothing was written.
+        """
+        size = file.stat().st_size
+        if size <= UPLOAD_BYTES:
+            self.write(key, file.read_bytes(), replacing, digest)
+            return
+        with self._explained("write", key):
+            self._upload(key, file, max(UPLOAD_BYTES, -(-size // UPLOADS)), replacing, digest)
+
+    def _upload(
+        self, key: str, file: Path, part_bytes: int, replacing: str | None, digest: str | None
+    ) -> None:
+        place = {"Bucket": self.connection.bucket, "Key": key}
+        answer = self._client.create_multipart_upload(**place, **_metadata(digest))
+        place["UploadId"] = answer["UploadId"]
+        parts: list[dict[str, object]] = []
+        try:
+            with file.open("rb") as source:
+                while data := source.read(part_bytes):
+                    number = len(parts) + 1
+                    answer = self._client.upload_part(
+                        **place, PartNumber=number, Body=data, ContentMD5=_md5(data)
+                    )
+                    parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+            self._on_condition(
+                self._client.complete_multipart_upload,
+                replacing,
+                **place,
+                MultipartUpload={"Parts": parts},
+            )
+        except BaseException:
+            # What an abort leaves undone the bucket's lifecycle removes; the first error is told.
+            with suppress(boto.ClientError, boto.BotoCoreError):
+                self._client.abort_multipart_upload(**place)
+            raise
+
+    def _on_condition(
+        self, request: Callable[..., Any], replacing: str | None, **parameters: object
+    ) -> Any:
+        if replacing is None or not self._has_conditions:
+            return request(**parameters)
+        condition = {"IfMatch": replacing} if replacing else {"IfNoneMatch": "*"}
+        try:
+            return request(**parameters, **condition)
+        except boto.ClientError as error:
+            if status_of(error) != 501:
+                raise
+        self._has_conditions = False
+        return request(**parameters)
+
+    def _body(self, key: str, wanted: Mapping[str, str]) -> bytes:
+        for attempt in range(1, ATTEMPTS + 1):
+            answer = self._client.get_object(Bucket=self.connection.bucket, Key=key, **wanted)
+            try:
+                with answer["Body"] as body:
+                    return bytes(body.read())
+            except _BROKEN_OFF:
+                if attempt == ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _explained(self, action: str, key: str) -> Iterator[None]:
+        """Say what boto's errors mean for the object at hand."""
+        try:
+            yield
+        except (boto.ClientError, boto.BotoCoreError, *_BROKEN_OFF) as error:
+            failure = self._failure(action, key, error)
+        else:
+            return
+        raise failure  # without a cause: boto's errors may hold what was sent
+
+    def _failure(self, action: str, key: str, error: Exception) -> S3Error:
+        what = f"cannot {action} {self.url(key)}"
+        if isinstance(error, boto.ClientError):
+            status, said = status_of(error), f"the endpoint said {code_of(error)}"
+            if status in (409, 412) or (status == 404 and code_of(error) == "NoSuchKey"):
+                return PreconditionFailed(f"{what}: it was changed in the meantime ({said})")
+            if status == 403 and code_of(error) in ("AccessDenied", "403", "Forbidden"):
+                return ObjectRequestFailed(
+                    f"{what}: it is not allowed ({said}); grant these credentials s3:ListBucket on "
+                    "the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject and "
+                    "s3:AbortMultipartUpload on what is in it"
+                )
+        if isinstance(error, boto.NoCredentialsError):
+            return ObjectRequestFailed(
+                f"{what}: no AWS credentials were found; name a profile, set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, or run where a role is attached"
+            )
+        fault = fault_of(error)
+        if fault is not None or isinstance(error, boto.IncompleteReadError):
+            return ObjectRequestFailed(
+                f"{what}: {fault or 'the answer broke off'} at each of {ATTEMPTS} attempts "
+                f"({brief(error)}); try again when the endpoint is well"
+            )
+        final = final_error(error, self.connection)
+        return ObjectRequestFailed(f"{what}: {final}")
+
+
+def _metadata(digest: str | None) -> dict[str, object]:
+    return {"Metadata": {_DIGEST: digest}} if digest else {}
+
+
+def _md5(data: bytes) -> str:
+    return b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

@@ -1,0 +1,81 @@
+"""An inventory of two days, published in a store that a configuration names."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from inventory_assets.cli import main
+from inventory_assets.inventory import store as store_module
+from inventory_assets.inventory.manifests import merge, publish_manifest
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import cut_out
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
+
+KEYS = ["a/1", "a/2", "b/2 +", "b/=1", "c", "new\nline", "tab\t\x1b[31m", "é"]
+LATER = sorted([*KEYS[1:], "d"])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    output: bytes
+    error: str
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the configuration."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "inventory.toml").write_text('store = "store"\n[sources.source]\nbucket = "bucket"\n')
+    store = LocalStore(folder / "store")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store_module, "_flush", lambda _path: None)
+        for number, keys in enumerate([KEYS, LATER]):
+            snapshots = {}
+            for prefix in ("", "a/", "b/"):
+                shard = cut_out(prefix, ["", "a/", "b/"])
+                day = DAY + timedelta(days=number)
+                held = listed(filter(shard.covers, keys))
+                snapshots[prefix] = snapshot_of(store, shard, held, day)
+            publish_manifest(store, LAYOUT, merge(store, LAYOUT, "", snapshots, NOW))
+    return folder
+
+
+@pytest.fixture
+def run(
+    published: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> Iterator[Callable[..., Outcome]]:
+    """Runs the command in that folder."""
+    monkeypatch.chdir(published)
+    monkeypatch.delenv("INVENTORY_CONFIG", raising=False)
+
+    def command(*arguments: object) -> Outcome:
+        code = main([str(argument) for argument in arguments])
+        output, error = capfdbinary.readouterr()
+        return Outcome(code, output, error.decode())
+
+    handler = signal.getsignal(signal.SIGTERM)
+    yield command
+    signal.signal(signal.SIGTERM, handler)
+
+
+def start(folder: Path, *arguments: object) -> subprocess.Popen[bytes]:
+    """The command as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "inventory_assets.cli", *map(str, arguments)],
+        cwd=folder,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )

@@ -1,0 +1,141 @@
+import csv
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote
+
+import polars as pl
+import pytest
+
+from inventory_assets.cli.command import READER_LEFT
+from inventory_assets_tests.cli.conftest import KEYS, LATER, Outcome, start
+
+Run = Callable[..., Outcome]
+
+
+def keys_of(output: bytes) -> list[str]:
+    return [unquote(row[1]) for row in csv.reader(io.StringIO(output.decode()))]
+
+
+@pytest.mark.parametrize(
+    ("address", "keys"),
+    [
+        ("source", LATER),
+        ("source@2026-05-05", KEYS),
+        ("./store/bucket/source", LATER),
+        ("store/bucket/source/2026-05-05T00-00Z", KEYS),
+        ("store/bucket/source/2026-05-05T00-00Z/manifest.json", KEYS),
+    ],
+)
+def test_an_inventory_goes_to_standard_output_as_s3_writes_it(
+    run: Run, address: str, keys: list[str]
+) -> None:
+    outcome = run("export", address)
+    assert (outcome.code, outcome.error) == (0, "")
+    assert outcome.output.startswith(b'"bucket","')
+    assert keys_of(outcome.output) == keys
+
+
+def test_a_file_is_written_as_its_suffix_tells(run: Run, tmp_path: Path) -> None:
+    outcome = run("export", "source", "-o", tmp_path / "out.parquet")
+    assert (outcome.code, outcome.error) == (0, "")
+    assert outcome.output == f"8 objects in {tmp_path}/out.parquet\n".encode()
+    assert pl.read_parquet(tmp_path / "out.parquet")["key"].to_list() == LATER
+
+
+def test_a_format_may_be_named_where_no_file_is(run: Run) -> None:
+    lines = run("export", "source", "-o", "-", "--format", "jsonl").output.decode().split("\n")
+    assert [json.loads(line)["key"] for line in lines[:-1]] == LATER
+
+
+def test_a_prefix_leaves_out_the_rest(run: Run) -> None:
+    assert keys_of(run("export", "source", "--prefix", "b/").output) == ["b/2 +", "b/=1"]
+
+
+def test_a_dialect_makes_a_manifest_for_batch_operations(run: Run) -> None:
+    outcome = run("export", "source", "--prefix", "b/", "--dialect", "batch-operations")
+    assert outcome.output == b"bucket,b/2%20%2B\nbucket,b/%3D1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nobody"], "no source is called 'nobody'; there is source"),
+        (["store"], "no source is called 'store'; there is source; the folder here is ./store"),
+        (["source@may"], "'may' is no date; write it as source@"),
+        (["source@2026-05-09"], "no inventory of source was published for 2026-05-09"),
+        (["./no/such"], "./no/such does not exist; correct the path"),
+        (["./store"], "holds no Parquet files; name a folder"),
+        (["source", "-o", "out.xml"], "'out.xml' does not say how to write it"),
+        (["source", "-o", "no/such/out.csv"], "cannot write no/such/out.csv: No such file"),
+        (["source", "-o", "out.jsonl", "--dialect", "plain"], "--dialect is a way to write CSV"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_do(
+    run: Run, published: Path, arguments: list[str], words: str
+) -> None:
+    outcome = run("export", *arguments)
+    assert (outcome.code, outcome.output) == (1, b"")
+    (line,) = outcome.error.splitlines()
+    assert line.startswith("inventory: ")
+    assert words in line
+    assert sorted(path.name for path in published.iterdir()) == ["inventory.toml", "store"]
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(published: Path) -> None:
+    process = start(published, "query", "source", "FROM range(3_000_000)")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == b'"range"\n'
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == (b"", READER_LEFT)
+    process.stderr.close()
+
+
+def test_a_reader_that_leaves_before_anything_is_written_is_no_mistake(published: Path) -> None:
+    process = start(published, "export", "source")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == (b"", READER_LEFT)
+    process.stderr.close()
+
+
+def on_a_terminal(folder: Path, *arguments: str) -> tuple[int, bytes]:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "inventory_assets.cli", *arguments],
+        cwd=folder,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:  # the terminal's way to say that all is read
+        pass
+    os.close(ours)
+    return process.wait(), shown
+
+
+def test_no_key_speaks_to_the_terminal(published: Path) -> None:
+    code, shown = on_a_terminal(published, "export", "source", "--dialect", "plain")
+    assert code == 0
+    assert rb"tab\t\x1b[31m" in shown
+    assert b"\x1b" not in shown
+
+
+def test_what_is_no_text_is_not_shown_on_a_terminal(published: Path) -> None:
+    code, shown = on_a_terminal(published, "export", "source", "--format", "parquet")
+    assert (code, shown) == (
+        1,
+        b"inventory: this is no text for a terminal; write it to a file with -o\r\n",
+    )

@@ -1,0 +1,213 @@
+"""What every store does alike: a folder, and buckets on moto, ministack and SeaweedFS."""
+
+import io
+import random
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import file_digest, sha256
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_assets.inventory import bucket_store as bucket_store_module
+from inventory_assets.inventory.bucket_store import BucketStore, _RangedFile
+from inventory_assets.inventory.errors import StoreError, Superseded
+from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
+from inventory_assets.inventory.parts import count_records, read_records
+from inventory_assets.inventory.snapshots import files_that_differ
+from inventory_assets.inventory.store import ABSENT, LocalStore, Store
+from inventory_assets.s3 import objects
+from inventory_assets.scan import KeyRange, Shard
+from inventory_assets_tests.inventory.samples import (
+    DAY,
+    LAYOUT,
+    NOW,
+    listed,
+    parts_of,
+    snapshot_of,
+)
+from inventory_assets_tests.inventory.stores import bucket_store, unfinished_uploads
+from inventory_assets_tests.listings import Listed
+
+KINDS = ["folder", "moto", "ministack", "seaweedfs"]
+SMALL_UPLOAD = 5 * 2**20
+
+
+@pytest.fixture(params=KINDS)
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "folder":
+        return LocalStore(tmp_path / "store")
+    return bucket_store(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files over 5 MiB, the least that S3 allows, are uploaded in parts."""
+    monkeypatch.setattr(objects, "UPLOAD_BYTES", SMALL_UPLOAD)
+
+
+def publish_bytes(store: Store, key: str, data: bytes, digest: str | None = None) -> None:
+    with store.scratch() as folder:
+        file = folder / "file"
+        file.write_bytes(data)
+        store.publish_file(key, file, digest)
+
+
+def test_what_is_published_is_read_back(any_store: Store) -> None:
+    any_store.publish("a/b.json", b"one")
+    assert any_store.read("a/b.json") == b"one"
+    assert any_store.size("a/b.json") == 3
+    any_store.publish("a/b.json", b"")
+    assert any_store.read("a/b.json") == b""
+
+
+def test_what_was_not_published_is_nothing(any_store: Store) -> None:
+    assert any_store.read("nothing") is None
+    assert any_store.open("nothing") is None
+    assert any_store.size("nothing") is None
+    assert any_store.version("nothing") == ABSENT
+    assert any_store.names("nothing") == []
+    any_store.remove_key("nothing")
+
+
+def test_names_are_those_right_under_a_folder_in_order(any_store: Store) -> None:
+    keys = ["top", "f/b c+d%20", "f/a/x", "f/a/y", "f/a-b", "f/é", "fg/x"]
+    for key in keys:
+        any_store.publish(key, b"")
+    assert any_store.names("f") == ["a", "a-b", "b c+d%20", "é"]
+    assert set(any_store.names("")) - {".scratch"} == {"top", "f", "fg"}
+
+
+@pytest.mark.usefixtures("in_parts")
+@pytest.mark.parametrize("digest", [True, False])
+def test_a_large_file_comes_back_byte_for_byte(any_store: Store, digest: bool) -> None:
+    data = random.Random(1).randbytes(2 * SMALL_UPLOAD + 77)  # noqa: S311
+    publish_bytes(any_store, "large", data, sha256(data).hexdigest() if digest else None)
+    file = any_store.open("large")
+    assert file is not None
+    with file:
+        assert file_digest(file, "sha256").hexdigest() == sha256(data).hexdigest()
+        file.seek(SMALL_UPLOAD - 3)
+        assert file.read(7) == data[SMALL_UPLOAD - 3 : SMALL_UPLOAD + 4]
+    if isinstance(any_store, BucketStore):
+        assert unfinished_uploads(any_store) == []
+
+
+def test_a_damaged_file_is_healed_by_publishing_it_again(any_store: Store) -> None:
+    data = b"good"
+    digest = sha256(data).hexdigest()
+    any_store.publish("part", b"evil")
+    for _ in range(2):
+        publish_bytes(any_store, "part", data, digest)
+        assert any_store.read("part") == data
+
+
+def test_a_record_changes_only_where_nobody_else_changed_it(any_store: Store) -> None:
+    first = any_store.publish_unless_changed("x", b"1", ABSENT)
+    assert any_store.version("x") == first != ABSENT
+    with pytest.raises(Superseded, match="x was published by another run in the meantime"):
+        any_store.publish_unless_changed("x", b"2", ABSENT)
+    second = any_store.publish_unless_changed("x", b"2", first)
+    with pytest.raises(Superseded):
+        any_store.publish_unless_changed("x", b"3", first)
+    any_store.remove_key("x")
+    with pytest.raises(Superseded):
+        any_store.publish_unless_changed("x", b"3", second)
+    assert any_store.read("x") is None
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_of_runs_that_publish_at_once_exactly_one_does(any_store: Store, is_new: bool) -> None:
+    if not is_new:
+        any_store.publish("x", b"old")
+    version = any_store.version("x")
+    runs = 6
+    start = Barrier(runs)
+
+    def publish(number: int) -> bytes | None:
+        data = str(number).encode()
+        start.wait()
+        try:
+            any_store.publish_unless_changed("x", data, version)
+        except Superseded:
+            return None
+        return data
+
+    with ThreadPoolExecutor(runs) as pool:
+        published = [data for data in pool.map(publish, range(runs)) if data]
+    assert [any_store.read("x")] == published
+
+
+def test_of_manifests_published_at_once_exactly_one_is(any_store: Store) -> None:
+    snapshots = [snapshot_of(any_store, Shard(""), listed(keys)) for keys in ("ab", "cd")]
+    manifests = [merge(any_store, LAYOUT, "", {"": taken}, NOW) for taken in snapshots]
+    start = Barrier(len(manifests))
+
+    def publish(number: int) -> bool:
+        start.wait()
+        try:
+            publish_manifest(any_store, LAYOUT, manifests[number], ABSENT)
+        except Superseded:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(manifests)) as pool:
+        done = list(pool.map(publish, range(len(manifests))))
+    assert sorted(done) == [False, True]
+    assert read_manifest(any_store, LAYOUT, DAY) == manifests[done.index(True)]
+
+
+def test_parts_are_read_by_range_as_they_are_from_a_folder(
+    any_store: Store, tmp_path: Path
+) -> None:
+    groups = [
+        [Listed(f"k{number:05}") for number in range(start, start + 500)] for start in (0, 500)
+    ]
+    parts = parts_of(any_store, *groups)
+    assert files_that_differ(any_store, parts) == []
+    local = LocalStore(tmp_path / "other")
+    assert parts_of(local, *groups) == parts
+    assert [any_store.read(part.key) for part in parts] == [local.read(part.key) for part in parts]
+    some = KeyRange("k00250", "k00700")
+    batches = list(read_records(any_store, parts, [some], ["key", "size"]))
+    assert [key for batch in batches for key in batch["key"].to_pylist()] == [
+        f"k{number:05}" for number in range(251, 701)
+    ]
+    assert count_records(any_store, parts, some) == 450
+
+
+def test_a_part_that_is_gone_differs(any_store: Store) -> None:
+    parts = parts_of(any_store, [Listed("a")], [Listed("b")])
+    any_store.remove_key(parts[0].key)
+    assert files_that_differ(any_store, parts) == [parts[0].key]
+
+
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "a/..", ".."])
+def test_no_key_leads_out_of_the_store(any_store: Store, key: str) -> None:
+    for use in (any_store.read, any_store.open, any_store.remove_key, any_store.where):
+        with pytest.raises(StoreError, match="leads out of the store"):
+            use(key)
+
+
+@given(
+    size=st.integers(0, 60),
+    steps=st.lists(st.tuples(st.integers(0, 70), st.integers(0, 30)), max_size=8),
+)
+def test_a_file_of_ranges_reads_like_a_file(size: int, steps: list[tuple[int, int]]) -> None:
+    data = bytes(range(size))
+    asked: list[tuple[int, int]] = []
+
+    def read(start: int, stop: int) -> bytes:
+        asked.append((start, stop))
+        return data[start:stop]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bucket_store_module, "READ_AHEAD_BYTES", 7)
+        ranged, plain = _RangedFile(read, size), io.BytesIO(data)
+        for place, length in steps:
+            assert ranged.seek(place) == plain.seek(place)
+            assert ranged.read(length) == plain.read(length)
+            assert ranged.tell() == plain.tell()
+    assert all(0 <= start < stop <= size for start, stop in asked)

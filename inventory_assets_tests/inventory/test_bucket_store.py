@@ -1,0 +1,265 @@
+"""Trouble on the way to a bucket of results."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+
+from inventory_assets.inventory.bucket_store import BucketStore
+from inventory_assets.inventory.errors import CorruptRecord, StoreError, Superseded
+from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
+from inventory_assets.inventory.parts import read_records
+from inventory_assets.inventory.store import ABSENT
+from inventory_assets.s3 import Connection, objects
+from inventory_assets.scan import KeyRange, Shard
+from inventory_assets_tests.external_servers import Endpoint
+from inventory_assets_tests.inventory.samples import (
+    DAY,
+    LAYOUT,
+    NOW,
+    listed,
+    parts_of,
+    snapshot_of,
+)
+from inventory_assets_tests.inventory.stores import (
+    BUCKET,
+    ignore_conditions,
+    new_bucket_store,
+    on_the_way,
+    refusal,
+    unfinished_uploads,
+)
+from inventory_assets_tests.scripted_server import Answer, ScriptedServer
+
+Handler = Callable[[AWSPreparedRequest], AWSResponse | None]
+WHOLE = [KeyRange.of_prefix("")]
+CONDITIONS = {"if-match", "if-none-match"}
+
+
+@pytest.fixture
+def store(moto: Endpoint) -> BucketStore:
+    return new_bucket_store(moto)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits between two attempts."""
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
+
+
+def is_conditional_write(request: AWSPreparedRequest) -> bool:
+    names = {str(name).lower() for name in request.headers}
+    return request.method in ("PUT", "POST") and bool(names & CONDITIONS)
+
+
+def without_conditions(request: AWSPreparedRequest) -> AWSResponse | None:
+    return refusal(request, 501, "NotImplemented") if is_conditional_write(request) else None
+
+
+def failing(status: int, code: str, times: int) -> tuple[Handler, list[str]]:
+    """Refuses some requests, then lets the others through; the methods of those refused."""
+    refused: list[str] = []
+
+    def handle(request: AWSPreparedRequest) -> AWSResponse | None:
+        if len(refused) == times:
+            return None
+        refused.append(str(request.method))
+        return refusal(request, status, code)
+
+    return handle, refused
+
+
+def large_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of three parts."""
+    monkeypatch.setattr(objects, "UPLOAD_BYTES", 5 * 2**20)
+    file = folder / "large"
+    file.write_bytes(b"x" * (2 * 5 * 2**20 + 1))
+    return file
+
+
+@pytest.mark.parametrize("death", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("dies_at", ["partNumber=2", "complete"])
+def test_an_upload_that_dies_midway_is_aborted_and_nothing_is_visible(
+    store: BucketStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    death: type[BaseException],
+    dies_at: str,
+) -> None:
+    def die(request: AWSPreparedRequest) -> None:
+        is_complete = request.method == "POST" and "uploadId" in request.url
+        if dies_at in request.url or (dies_at == "complete" and is_complete):
+            raise death
+
+    on_the_way(store, die)
+    with pytest.raises(death):
+        store.publish_file("large", large_file(tmp_path, monkeypatch))
+    assert store.read("large") is None
+    assert unfinished_uploads(store) == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_upload_that_is_refused_midway_is_aborted_and_named(
+    store: BucketStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(request: AWSPreparedRequest) -> AWSResponse | None:
+        return refusal(request, 500, "InternalError") if "partNumber=3" in request.url else None
+
+    on_the_way(store, refuse)
+    with pytest.raises(StoreError, match=r"cannot write s3://results/.*/large: server error at"):
+        store.publish_file("large", large_file(tmp_path, monkeypatch))
+    assert store.read("large") is None
+    assert unfinished_uploads(store) == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_throttling_that_passes_is_waited_out(store: BucketStore) -> None:
+    handle, refused = failing(503, "SlowDown", times=objects.ATTEMPTS - 1)
+    on_the_way(store, handle)
+    store.publish("x", b"1")
+    assert refused == ["PUT"] * (objects.ATTEMPTS - 1)
+    assert store.read("x") == b"1"
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        (503, "SlowDown", f"throttled at each of {objects.ATTEMPTS} attempts .* try again"),
+        (403, "AccessDenied", "it is not allowed .* grant these credentials s3:ListBucket"),
+        (403, "SignatureDoesNotMatch", "the endpoint refuses the credentials"),
+        (404, "NoSuchBucket", "there is no such bucket; check its name"),
+    ],
+)
+def test_a_refusal_that_lasts_names_the_object_and_the_remedy(
+    store: BucketStore, status: int, code: str, message: str
+) -> None:
+    handle, _ = failing(status, code, times=99)
+    on_the_way(store, handle)
+    for use in (store.read, lambda key: store.publish(key, b"")):
+        with pytest.raises(StoreError, match=rf"s3://results/some/\d+/x: .*{message}"):
+            use("x")
+
+
+def test_a_body_that_breaks_off_is_asked_for_again() -> None:
+    answers = [Answer(body=b"whole", sent=2), Answer(body=b"whole")]
+    with ScriptedServer(answers) as server:
+        connection = Connection(
+            BUCKET, server.url, access_key="any", secret_key="any", addressing_style="path"
+        )
+        assert BucketStore(connection).read("x") == b"whole"
+        assert len(server.seen) == 2
+
+
+def test_a_write_whose_answer_was_lost_is_known_for_ones_own(store: BucketStore) -> None:
+    lost: list[str] = []
+
+    def lose(request: AWSPreparedRequest) -> None:
+        if is_conditional_write(request) and not lost:
+            lost.append(request.url)
+            store.publish("x", b"1")  # the write arrives, and is sent again
+
+    on_the_way(store, lose)
+    version = store.publish_unless_changed("x", b"1", ABSENT)
+    assert version == store.version("x")
+
+
+def test_a_conflict_that_changed_nothing_is_tried_again(store: BucketStore) -> None:
+    handle, refused = failing(409, "ConditionalRequestConflict", times=1)
+    version = store.version("x")
+    on_the_way(store, lambda request: handle(request) if is_conditional_write(request) else None)
+    store.publish_unless_changed("x", b"1", version)
+    assert refused == ["PUT"]
+    assert store.read("x") == b"1"
+
+
+@pytest.mark.parametrize("habit", ["refuses", "ignores"])
+def test_a_store_without_conditions_is_looked_at_before_each_write(
+    store: BucketStore, habit: str
+) -> None:
+    if habit == "refuses":
+        on_the_way(store, without_conditions)
+    else:
+        ignore_conditions(store)
+    manifests = [
+        merge(store, LAYOUT, "", {"": snapshot_of(store, Shard(""), listed(keys))}, NOW)
+        for keys in ("ab", "cd")
+    ]
+    publish_manifest(store, LAYOUT, manifests[0], ABSENT)
+    with pytest.raises(Superseded, match=r"inventory\.json was published by another run"):
+        publish_manifest(store, LAYOUT, manifests[1], ABSENT)
+    assert read_manifest(store, LAYOUT, DAY) == manifests[0]
+
+
+def test_a_part_that_another_run_uploads_at_the_same_time_is_taken_for_ones_own(
+    store: BucketStore, moto: Endpoint
+) -> None:
+    faster = new_bucket_store(moto)
+    faster._destination = store.destination
+
+    def overtake(request: AWSPreparedRequest) -> None:
+        if is_conditional_write(request):
+            parts_of(faster, listed("ab"))
+
+    on_the_way(store, overtake)
+    (part,) = parts_of(store, listed("ab"))
+    assert store.size(part.key) == part.file_bytes
+
+
+def test_a_part_that_is_there_is_not_sent_again(store: BucketStore) -> None:
+    parts_of(store, listed("ab"))
+    sent: list[str] = []
+    on_the_way(store, lambda request: sent.append(str(request.method)))
+    parts_of(store, listed("ab"))
+    assert sent == ["HEAD"]
+
+
+def test_a_damaged_part_is_named(store: BucketStore) -> None:
+    (part,) = parts_of(store, listed("ab"))
+    store.publish(part.key, b"damaged")
+    with pytest.raises(CorruptRecord, match=rf"s3://results/.*{part.key} is missing or damaged"):
+        list(read_records(store, [part], WHOLE))
+
+
+def test_a_file_replaced_while_it_is_read_is_an_error(store: BucketStore) -> None:
+    store.publish("x", b"old")
+    file = store.open("x")
+    assert file is not None
+    store.publish("x", b"new")
+    with pytest.raises(StoreError, match=r"cannot read .*x: it was changed in the meantime"):
+        file.read()
+
+
+def test_an_endpoint_that_is_not_there_is_named(impatient: None) -> None:  # noqa: ARG001
+    nowhere = Connection(BUCKET, "http://127.0.0.1:9", access_key="any", secret_key="any")
+    with pytest.raises(StoreError, match=r"cannot read s3://results/x: refused at each"):
+        BucketStore(nowhere).read("x")
+
+
+def test_missing_credentials_are_named(
+    no_aws_environment: None,  # noqa: ARG001
+) -> None:
+    store = BucketStore(Connection(BUCKET, "http://127.0.0.1:9"))
+    with pytest.raises(StoreError, match="no AWS credentials were found; name a profile"):
+        store.read("x")
+
+
+def test_a_profile_that_does_not_exist_is_named() -> None:
+    with pytest.raises(StoreError, match="bucket 'results' at AWS: cannot open a session"):
+        BucketStore(Connection(BUCKET, profile="nobody"))
+
+
+@pytest.mark.parametrize(
+    ("region", "arn"),
+    [
+        ("eu-west-1", "arn:aws:s3:::results"),
+        ("cn-north-1", "arn:aws-cn:s3:::results"),
+        ("us-gov-west-1", "arn:aws-us-gov:s3:::results"),
+    ],
+)
+def test_the_destination_is_an_arn_of_the_regions_partition(region: str, arn: str) -> None:
+    store = BucketStore(Connection(BUCKET, region=region), "daily/")
+    assert store.destination.bucket_arn == arn
+    assert store.destination.key("a/b") == "daily/a/b"
+    assert store.uri("a/b") == "s3://results/daily/a/b"

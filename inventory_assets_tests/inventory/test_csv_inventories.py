@@ -1,0 +1,111 @@
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import unquote
+
+import pytest
+
+from inventory_assets.inventory import csv_inventories
+from inventory_assets.inventory.csv_inventories import csv_inventory_version, publish_csv_inventory
+from inventory_assets.inventory.errors import Superseded
+from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.manifests import merge
+from inventory_assets.inventory.parts import Part
+from inventory_assets.inventory.s3_inventory import DataFile, manifest_checksum
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import cut_out
+from inventory_assets_tests.inventory.samples import (
+    DAY,
+    HOSTILE_KEYS,
+    LAYOUT,
+    NOW,
+    listed,
+    snapshot_of,
+)
+
+NEXT_DAY = DAY + timedelta(days=1)
+
+
+def manifest_of(store: LocalStore, keys: Iterable[str]) -> Manifest:
+    """Of two shards."""
+    held = list(keys)
+    snapshots = {}
+    for prefix in ("", "a/"):
+        shard = cut_out(prefix, ["", "a/"])
+        snapshots[prefix] = snapshot_of(store, shard, listed(filter(shard.covers, held)))
+    return merge(store, LAYOUT, "", snapshots, NOW)
+
+
+def keys_in(store: LocalStore, file: DataFile) -> list[str]:
+    lines = gzip.decompress(store.read(file.key) or b"").decode()
+    return [unquote(row[1]) for row in csv.reader(io.StringIO(lines))]
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Part]:
+    """The parts of which a data file is written."""
+    parts: list[Part] = []
+    plain = csv_inventories._write
+
+    def noting(store: LocalStore, layout: Layout, part: Part) -> DataFile:
+        parts.append(part)
+        return plain(store, layout, part)
+
+    monkeypatch.setattr(csv_inventories, "_write", noting)
+    return parts
+
+
+def test_the_files_read_one_after_the_other_hold_every_key_in_order(store: LocalStore) -> None:
+    keys = [*HOSTILE_KEYS, "a/1", "a/2", "b"]
+    files = publish_csv_inventory(store, LAYOUT, manifest_of(store, keys))
+    assert len(files) == 3
+    assert [key for file in files for key in keys_in(store, file)] == sorted(keys)
+
+
+def test_a_part_that_did_not_change_is_not_written_again(
+    store: LocalStore, written: list[Part]
+) -> None:
+    first = publish_csv_inventory(store, LAYOUT, manifest_of(store, ["a/1", "b"]))
+    later = replace(manifest_of(store, ["a/1", "b", "c"]), day=NEXT_DAY)
+    second = publish_csv_inventory(store, LAYOUT, later)
+    assert len(written) == 3
+    assert first[0] == second[0]
+    document = json.loads(store.read(LAYOUT.csv.dated(NEXT_DAY, "manifest.json")) or b"")
+    assert [file["key"] for file in document["files"]] == [file.key for file in second]
+
+
+def test_a_file_that_vanished_is_written_again(store: LocalStore, written: list[Part]) -> None:
+    manifest = manifest_of(store, ["a/1", "b"])
+    files = publish_csv_inventory(store, LAYOUT, manifest)
+    store.path(files[0].key).unlink()
+    assert publish_csv_inventory(store, LAYOUT, manifest) == files
+    assert (len(written), keys_in(store, files[0])) == (3, ["a/1"])
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"files": [{}]}', b"\xff", b"[]"])
+def test_a_damaged_manifest_is_no_help_and_no_harm(store: LocalStore, damage: bytes) -> None:
+    manifest = manifest_of(store, ["a/1", "b"])
+    files = publish_csv_inventory(store, LAYOUT, manifest)
+    store.publish(LAYOUT.csv.dated(DAY, "manifest.json"), damage)
+    assert publish_csv_inventory(store, LAYOUT, manifest) == files
+
+
+def test_of_two_runs_that_export_a_date_at_once_the_first_publishes(store: LocalStore) -> None:
+    before = csv_inventory_version(store, LAYOUT, DAY)
+    first = publish_csv_inventory(store, LAYOUT, manifest_of(store, ["a/1", "b"]), before)
+    second = manifest_of(store, ["a/1", "c"])
+    with pytest.raises(Superseded):
+        publish_csv_inventory(store, LAYOUT, second, before)
+    document = store.read(LAYOUT.csv.dated(DAY, "manifest.json")) or b""
+    assert [file["key"] for file in json.loads(document)["files"]] == [file.key for file in first]
+    assert store.read(LAYOUT.csv.dated(DAY, "manifest.checksum")) == manifest_checksum(document)
+
+
+def test_a_bucket_without_objects_has_a_manifest_without_files(store: LocalStore) -> None:
+    assert publish_csv_inventory(store, LAYOUT, manifest_of(store, [])) == ()
+    assert store.read(LAYOUT.csv.symlink(DAY)) == b""

@@ -1,0 +1,108 @@
+"""`inventory.json`: what a date's inventory is, cost and proves, under a published schema."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from inventory_assets.inventory.facts import LIST_USD_PER_1000, facts_schema
+from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import cut_out
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "facts.schema.json"
+NEXT_DAY = DAY + timedelta(days=1)
+FAULTS = {"": {"throttled": 2, "reset": 1}, "a/": {"throttled": 3}}
+
+
+def publish(store: LocalStore, *keys: str) -> None:
+    """Publish two days; on the second, requests were many and faults were met."""
+    baseline = None
+    for day in (DAY, NEXT_DAY):
+        snapshots = {}
+        for prefix in ("", "a/"):
+            shard = cut_out(prefix, ["", "a/"])
+            taken = snapshot_of(store, shard, listed(filter(shard.covers, keys)), day)
+            if day == NEXT_DAY:
+                taken = replace(taken, requests=600, faults=FAULTS[prefix])
+            snapshots[prefix] = taken
+        baseline = merge(
+            store,
+            LAYOUT,
+            "",
+            snapshots,
+            NOW,
+            baseline=baseline,
+            configuration={"bucket": "bucket", "concurrency": 32, "shards": {"depth": 1}},
+        )
+        publish_manifest(store, LAYOUT, baseline)
+
+
+def facts(store: LocalStore) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(
+        store.read(LAYOUT.dated(NEXT_DAY, "inventory.json")) or b""
+    )
+    return document
+
+
+def test_the_published_schema_is_up_to_date() -> None:
+    assert SCHEMA.read_text("utf-8") == json.dumps(facts_schema(), indent=2) + "\n"
+
+
+@pytest.mark.parametrize("keys", [("a/1", "a/2", "b"), ()], ids=["some objects", "none"])
+def test_what_is_published_keeps_to_the_schema(store: LocalStore, keys: tuple[str, ...]) -> None:
+    publish(store, *keys)
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(facts(store), schema)
+
+
+def test_the_schema_names_every_field_that_is_published(store: LocalStore) -> None:
+    publish(store, "a/1", "b")
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    document = facts(store)
+    assert set(document) == set(schema["properties"]) == set(schema["required"]) | {"format"}
+    assert set(document["shards"][0]) == set(schema["$defs"]["ShardEntry"]["properties"])
+
+
+def test_totals_are_by_storage_class(store: LocalStore) -> None:
+    publish(store, "a/1", "a/2", "b")
+    document = facts(store)
+    assert (document["rows"], document["object_bytes"]) == (3, 7)
+    assert document["classes"] == [{"storage_class": "STANDARD", "objects": 3, "bytes": 7}]
+
+
+def test_requests_are_priced_and_faults_counted_by_kind(store: LocalStore) -> None:
+    publish(store, "a/1", "b")
+    document = facts(store)
+    assert document["requests"] == 1200
+    assert document["estimated_usd"] == pytest.approx(1.2 * LIST_USD_PER_1000)
+    assert document["faults"] == {"reset": 1, "throttled": 5}
+
+
+def test_the_baseline_and_the_configuration_are_on_record(store: LocalStore) -> None:
+    publish(store, "a/1", "b")
+    document = facts(store)
+    first = read_manifest(store, LAYOUT, DAY)
+    assert first is not None
+    assert first.baseline is None
+    assert document["baseline"] == {"day": str(DAY), "identity": first.identity}
+    assert document["configuration"]["concurrency"] == 32
+
+
+def test_each_shard_names_the_snapshot_that_proves_it(store: LocalStore) -> None:
+    publish(store, "a/1", "a/2", "b")
+    remainder, shard = facts(store)["shards"]
+    assert remainder["evidence"]["ranges"] == 2
+    assert shard["evidence"] == {
+        "snapshot": LAYOUT.snapshot(NEXT_DAY, "a/"),
+        "ranges": 1,
+        "rows": 2,
+        "key_order": "bytes",
+        "response_bytes": 1,
+    }

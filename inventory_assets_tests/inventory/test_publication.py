@@ -1,0 +1,148 @@
+"""Several runs publish the same records, in every order that chance can think of."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_assets.inventory.errors import StoreError, Superseded
+from inventory_assets.inventory.publication import Publication
+from inventory_assets.inventory.store import ABSENT, LocalStore
+
+HEAD = "head"
+RECORDS = ("links", "document", "checksum")
+
+
+class Turns:
+    """Lets one thread at a time go on, whichever chance says."""
+
+    def __init__(self, seed: int) -> None:
+        self._chances = random.Random(seed)  # noqa: S311
+        self._waiting: dict[int, threading.Event] = {}
+        self._at_work = 0
+        self._changed = threading.Condition()
+
+    def wait(self) -> None:
+        """Until it is this thread's turn."""
+        turn = threading.Event()
+        with self._changed:
+            self._waiting[threading.get_ident()] = turn
+            self._at_work -= 1
+            self._changed.notify()
+        turn.wait()
+
+    def run(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Run tasks, of which one is at work at a time."""
+
+        @contextmanager
+        def at_work() -> Iterator[None]:
+            try:
+                yield
+            finally:
+                with self._changed:
+                    self._at_work -= 1
+                    self._changed.notify()
+
+        def work(task: Callable[[], None]) -> None:
+            with at_work():
+                self.wait()
+                task()
+
+        threads = [threading.Thread(target=work, args=(task,)) for task in tasks]
+        self._at_work = len(threads)
+        for thread in threads:
+            thread.start()
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._at_work == 0)
+                if not self._waiting:
+                    break
+                ident = self._chances.choice(sorted(self._waiting))
+                turn = self._waiting.pop(ident)
+                self._at_work = 1
+            turn.set()
+        for thread in threads:
+            thread.join()
+
+
+class StoreInTurns(LocalStore):
+    """Every look and every swap is a turn."""
+
+    def __init__(self, store: LocalStore, turns: Turns) -> None:
+        super().__init__(store.root)
+        self._turns = turns
+        self._is_nested = threading.local()
+
+    def version(self, key: str) -> str:
+        if not getattr(self._is_nested, "value", False):
+            self._turns.wait()
+        return super().version(key)
+
+    def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
+        self._turns.wait()
+        self._is_nested.value = True
+        try:
+            return super().publish_unless_changed(key, data, version)
+        finally:
+            self._is_nested.value = False
+
+
+def publish(store: LocalStore, name: str) -> None:
+    """What a run does: look, work for a while, publish."""
+    version = store.version(HEAD)
+    publication = Publication.begin(store, HEAD, f"{HEAD} of {name}".encode(), version)
+    for record in RECORDS:
+        publication.publish(record, f"{record} of {name}".encode())
+
+
+def read_all(store: LocalStore) -> list[str]:
+    """Whose each record is."""
+    return [(store.read(key) or b"").decode().partition(" of ")[2] for key in (HEAD, *RECORDS)]
+
+
+@given(seed=st.integers(0, 10**6), runs=st.integers(1, 4))
+def test_all_records_are_of_one_run_that_was_told_so(
+    roomy_store: LocalStore, seed: int, runs: int
+) -> None:
+    for key in (HEAD, *RECORDS):
+        roomy_store.remove_key(key)
+    turns = Turns(seed)
+    published: list[str] = []
+
+    def task(name: str) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                publish(StoreInTurns(roomy_store, turns), name)
+            except Superseded:
+                return
+            published.append(name)
+
+        return run
+
+    turns.run([task(str(number)) for number in range(runs)])
+    assert published
+    assert set(read_all(roomy_store)) == {published[-1]}
+
+
+def test_of_runs_that_began_together_the_first_stands(store: LocalStore) -> None:
+    first = Publication.begin(store, HEAD, b"1", ABSENT)
+    with pytest.raises(Superseded):
+        Publication.begin(store, HEAD, b"2", ABSENT)
+    first.publish("document", b"1")
+    assert store.read("document") == b"1"
+
+
+def test_a_run_whose_head_was_taken_over_writes_nothing_more(store: LocalStore) -> None:
+    first = Publication.begin(store, HEAD, b"1", ABSENT)
+    Publication.begin(store, HEAD, b"2", store.version(HEAD)).publish("document", b"2")
+    with pytest.raises(Superseded, match="head was published by another run"):
+        first.publish("document", b"1")
+    assert store.read("document") == b"2"
+
+
+def test_superseded_is_trouble_of_the_store() -> None:
+    assert issubclass(Superseded, StoreError)
