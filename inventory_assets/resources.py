@@ -13,6 +13,7 @@ from inventory_assets.inventory.store import Store
 from inventory_assets.results import open_results
 from inventory_assets.s3 import BucketLister, Connection
 from inventory_assets.s3.connection import AddressingStyle
+from inventory_assets.s3.control import Policy
 
 
 class SourceBucket(ResourceWithS3Configuration):
@@ -29,6 +30,9 @@ class SourceBucket(ResourceWithS3Configuration):
         default="auto", description="Where the bucket's name goes in the URL."
     )
     concurrency: int = Field(default=32, description="Requests in flight at most.")
+    concurrency_policy: Policy = Field(
+        default=Policy.ADAPTIVE, description="How the number in flight follows the store."
+    )
     demo: bool = Field(default=False, description="Use the embedded demo store.")
 
     @classmethod
@@ -45,6 +49,7 @@ class SourceBucket(ResourceWithS3Configuration):
             requester_pays=source.requester_pays,
             addressing_style=source.addressing_style,
             concurrency=source.concurrency,
+            concurrency_policy=Policy(source.concurrency_policy),
             demo=source.demo,
         )
 
@@ -68,6 +73,7 @@ class SourceBucket(ResourceWithS3Configuration):
             access_key=access_key,
             secret_key=secret_key,
             max_in_flight=self.concurrency,
+            policy=self.concurrency_policy,
         )
 
     def lister(self, now: datetime) -> BucketLister:

@@ -168,6 +168,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "addressing_style": "auto",
         "key_order": "auto",
         "concurrency": 32,
+        "concurrency_policy": "adaptive",
         "shards": {
             "depth": 1,
             "max_shards": 256,

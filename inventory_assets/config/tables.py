@@ -197,6 +197,8 @@ class SourceTable(_Table):
     """The order the store lists keys in: UTF-8 byte order, or folder by folder; 'auto' detects."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     """The most requests in flight for this source in one process."""
+    concurrency_policy: Literal["adaptive", "pid", "fixed"] = "adaptive"
+    """How the number in flight follows what the store takes; see docs/concurrency.md."""
     shards: Shards = Shards()
     """How the source is cut into shards."""
     schedule: Schedule = Schedule()

@@ -26,6 +26,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from inventory_assets.s3.control import Policy
 from inventory_assets.s3.errors import CredentialsMissing, RequestRejected, UnsupportedBucket
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Connection:
         access_key: A fixed access key, for an embedded store only.
         secret_key: Its secret, for an embedded store only.
         max_in_flight: Requests in flight at most, and connections kept alive.
+        policy: How the number in flight follows what the store takes.
     """
 
     bucket: str
@@ -70,6 +72,7 @@ class Connection:
     access_key: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     max_in_flight: int = 32
+    policy: Policy = Policy.ADAPTIVE
 
     @property
     def where(self) -> str:

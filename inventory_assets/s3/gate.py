@@ -5,6 +5,9 @@ import threading
 from collections import deque
 from contextlib import suppress
 
+from inventory_assets.s3.control import Controller
+from inventory_assets.s3.samples import Outcome, Sample
+
 
 class Cancelled(Exception):
     """The caller asked the listing to stop; not an error, and never retried."""
@@ -14,16 +17,25 @@ class Gate:
     """Lets so many in at once; shared by any number of threads, each with an event loop.
 
     Args:
-        limit: How many.
+        controller: Says how many, from how the requests end.
+
+    Attributes:
+        is_closed: Whether nobody is let in any more.
+        inside: How many are.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, controller: Controller) -> None:
         self.is_closed = False
-        self._limit = limit
-        self._inside = 0
+        self.inside = 0
+        self._controller = controller
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._pausing: set[asyncio.Future[None]] = set()
         self._lock = threading.Lock()
+
+    @property
+    def limit(self) -> int:
+        """How many may be inside."""
+        return self._controller.limit
 
     async def enter(self) -> None:
         """Wait for a place, and take it.
@@ -34,8 +46,8 @@ class Gate:
         while True:
             with self._lock:
                 self._check()
-                if self._inside < self._limit:
-                    self._inside += 1
+                if self.inside < self.limit:
+                    self.inside += 1
                     return
                 bell = asyncio.get_running_loop().create_future()
                 self._waiting.append(bell)
@@ -48,10 +60,19 @@ class Gate:
                     self._call()  # it may have been called in at that very moment
                 raise
 
-    def leave(self) -> None:
-        """Give the place back."""
+    def leave(self, outcome: Outcome | None, sent_at: float, ended_at: float) -> None:
+        """Give the place back.
+
+        Args:
+            outcome: How the request ended; None where it was given up.
+            sent_at: When it was sent, in seconds of a clock that never goes back.
+            ended_at: When it ended.
+        """
         with self._lock:
-            self._inside -= 1
+            if outcome:
+                sample = Sample(ended_at, ended_at - sent_at, outcome, self.inside)
+                self._controller.note(sample)
+            self.inside -= 1
             self._call()
 
     async def pause(self, seconds: float) -> None:
@@ -86,7 +107,7 @@ class Gate:
 
     def _call(self) -> None:
         """Call in who waits, as far as there are places; the lock is held."""
-        for _ in range(min(len(self._waiting), self._limit - self._inside)):
+        for _ in range(min(len(self._waiting), self.limit - self.inside)):
             _ring(self._waiting.popleft())
 
 

@@ -20,16 +20,22 @@ from urllib3.exceptions import HTTPError
 from inventory_assets.s3.answers import Refusal
 from inventory_assets.s3.columns import decode_columns
 from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.control import controller
 from inventory_assets.s3.errors import Fault, MalformedResponse, RetriesExhausted
 from inventory_assets.s3.faults import brief, fault_of, final_error
 from inventory_assets.s3.gate import Cancelled, Gate
 from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page
 from inventory_assets.s3.received import Received, receive
+from inventory_assets.s3.samples import Outcome
 from inventory_assets.s3.transport import Transport
 
 _T = TypeVar("_T")
 _Reader = Callable[[bytearray], _T | ErrorDocument]
 _TROUBLE = (BotoCoreError, ClientError, HTTPError, HTTPException, MalformedResponse, OSError)
+_OUTCOMES: dict[Fault | None, Outcome] = {
+    Fault.THROTTLED: Outcome.THROTTLED,
+    Fault.TIMED_OUT: Outcome.TIMED_OUT,
+}
 _MAX_DOUBLINGS = 60
 """Later delays are far beyond any cap, and would overflow."""
 
@@ -129,7 +135,8 @@ class Tally:
 class BucketLister:
     """The pages of one bucket, for any number of threads.
 
-    At most `connection.max_in_flight` requests are under way at once, whoever asks.
+    At most `connection.max_in_flight` requests are under way at once, whoever asks, and fewer where
+    `connection.policy` finds that the store takes no more.
 
     Args:
         connection: The bucket and how to reach it.
@@ -141,8 +148,13 @@ class BucketLister:
         self.server: str | None = None
         """The `Server` header of the last response, which tells the store's make."""
         self.retry = retry or RetryPolicy()
-        self._gate = Gate(connection.max_in_flight)
+        self._gate = Gate(controller(connection.policy, connection.max_in_flight))
         self._transport = Transport(connection)
+
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """How many requests are under way, and how many may be now."""
+        return self._gate.inside, self._gate.limit
 
     def cancel(self) -> None:
         """End all requests and waits, those of other threads too, with `Cancelled`, for good."""
@@ -201,18 +213,22 @@ class BucketLister:
         self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray
     ) -> _T:
         await self._gate.enter()
+        clock = asyncio.get_running_loop().time
+        sent_at, outcome = clock(), None
         try:
             tally.sent()
             response = await self._transport.get(request.parameters(), body)
+            tally.received(len(response.body))
+            self.server = response.headers.get("server")
+            found = read(response.body) if response.status == 200 else None
+            if found is None or isinstance(found, ErrorDocument):
+                raise Refusal(response, found)  # noqa: TRY301 - how it ends is noted below
+            outcome = Outcome.SUCCEEDED
+        except (Refusal, *_TROUBLE) as error:
+            outcome = _OUTCOMES.get(fault_of(error), Outcome.FAILED)
+            raise
         finally:
-            self._gate.leave()
-        tally.received(len(response.body))
-        self.server = response.headers.get("server")
-        if response.status != 200:
-            raise Refusal(response)
-        found = read(response.body)
-        if isinstance(found, ErrorDocument):
-            raise Refusal(response, found)
+            self._gate.leave(outcome, sent_at, clock())
         return found
 
 

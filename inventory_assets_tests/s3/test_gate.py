@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from inventory_assets.s3.control import Fixed
 from inventory_assets.s3.gate import Cancelled, Gate
+from inventory_assets.s3.samples import Outcome, Sample
 
 
 class Counted:
@@ -27,14 +29,14 @@ class Counted:
         await asyncio.sleep(0.0005)
         with self._lock:
             self._inside -= 1
-        self._gate.leave()
+        self._gate.leave(Outcome.SUCCEEDED, 0, 1)
 
     async def visit_often(self, times: int) -> None:
         await asyncio.gather(*(self.visit() for _ in range(times)))
 
 
 def test_no_more_than_the_limit_are_inside_and_all_come_in_from_any_thread() -> None:
-    counted = Counted(Gate(3))
+    counted = Counted(Gate(Fixed(3)))
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(asyncio.run, counted.visit_often(50)) for _ in range(4)]:
             done.result(timeout=20)
@@ -43,12 +45,12 @@ def test_no_more_than_the_limit_are_inside_and_all_come_in_from_any_thread() -> 
 
 def test_who_is_cancelled_while_waiting_leaves_the_place_to_the_next() -> None:
     async def scene() -> None:
-        gate = Gate(1)
+        gate = Gate(Fixed(1))
         await gate.enter()
         impatient = asyncio.create_task(gate.enter())
         patient = asyncio.create_task(gate.enter())
         await asyncio.sleep(0)
-        gate.leave()  # calls the first in,
+        gate.leave(None, 0, 0)  # calls the first in,
         impatient.cancel()  # who goes at that very moment
         await asyncio.wait_for(patient, 5)
 
@@ -57,7 +59,8 @@ def test_who_is_cancelled_while_waiting_leaves_the_place_to_the_next() -> None:
 
 @pytest.mark.parametrize("wait", ["enter", "pause"])
 def test_closing_wakes_who_waits_in_another_thread(wait: str) -> None:
-    gate = Gate(0)
+    gate = Gate(Fixed(1))
+    asyncio.run(gate.enter())
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(asyncio.run, gate.pause(30) if wait == "pause" else gate.enter())
         while not (gate._waiting or gate._pausing):
@@ -69,7 +72,7 @@ def test_closing_wakes_who_waits_in_another_thread(wait: str) -> None:
 
 
 def test_nobody_enters_or_pauses_once_it_is_closed() -> None:
-    gate = Gate(1)
+    gate = Gate(Fixed(1))
     gate.close()
     for attempt in (gate.enter(), gate.pause(0)):
         with pytest.raises(Cancelled):
@@ -77,4 +80,36 @@ def test_nobody_enters_or_pauses_once_it_is_closed() -> None:
 
 
 def test_a_pause_ends_by_itself() -> None:
-    asyncio.run(Gate(1).pause(0.001))
+    asyncio.run(Gate(Fixed(1)).pause(0.001))
+
+
+class Remembering(Fixed):
+    """Lets one more in with every sample it is told of."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.samples: list[Sample] = []
+
+    @property
+    def limit(self) -> int:
+        return 1 + len(self.samples)
+
+    def note(self, sample: Sample) -> int:
+        self.samples.append(sample)
+        return self.limit
+
+
+def test_the_controller_is_told_how_requests_end_and_its_limit_holds_from_then_on() -> None:
+    async def scene() -> None:
+        memory = Remembering()
+        gate = Gate(memory)
+        await gate.enter()
+        waiting = [asyncio.create_task(gate.enter()) for _ in range(2)]
+        await asyncio.sleep(0)
+        gate.leave(Outcome.THROTTLED, 2.0, 5.0)
+        await asyncio.wait_for(asyncio.gather(*waiting), 5)
+        assert memory.samples == [Sample(5.0, 3.0, Outcome.THROTTLED, 1)]
+        gate.leave(None, 5.0, 6.0)  # given up: it says nothing
+        assert len(memory.samples) == 1
+
+    asyncio.run(scene())
