@@ -1,0 +1,119 @@
+"""How many requests are in flight at every moment of a listing, and who sends them."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from inventory_assets.s3 import BucketLister, Connection
+from inventory_assets.s3.control import controller
+from inventory_assets.s3.gate import Gate
+from inventory_assets.s3.samples import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """The number of requests in flight over time.
+
+    Attributes:
+        begun: When the listing began, in seconds of a monotonic clock.
+        ended: When it ended.
+        changes: When the number changed, ascending, and what it was from then on; 0 before.
+    """
+
+    begun: float
+    ended: float
+    changes: Sequence[tuple[float, int]]
+
+    @property
+    def seconds(self) -> float:
+        """How long the listing took."""
+        return self.ended - self.begun
+
+    @property
+    def mean(self) -> float:
+        """Requests in flight on average."""
+        return sum(seconds * number for seconds, number in self._stretches()) / self.seconds
+
+    def seconds_until(self, number: float) -> float | None:
+        """Seconds until so many were in flight for the first time; None where they never were."""
+        reached = (moment for moment, in_flight in self.changes if in_flight >= number)
+        first = next(reached, None)
+        return None if first is None else first - self.begun
+
+    def seconds_below(self, number: float) -> float:
+        """Seconds during which fewer were in flight, at the beginning, at the end or between."""
+        return sum(seconds for seconds, in_flight in self._stretches() if in_flight < number)
+
+    def _stretches(self) -> Iterator[tuple[float, int]]:
+        """How long how many were in flight."""
+        changes = [(self.begun, 0), *self.changes, (self.ended, 0)]
+        return ((until - since, number) for (since, number), (until, _) in pairwise(changes))
+
+
+class ObservedGate(Gate):
+    """A gate that takes note of who is inside: of the requests in flight.
+
+    A request is in flight from when it is sent until its answer is taken from the socket; so an
+    answer that waits there for a busy process still counts.
+
+    A worker is one of as many places as requests may be in flight: a task has one from its first
+    request to its end, and the place that was idle for longest is taken next.
+
+    Attributes:
+        changes: As in `InFlight`.
+        sent_by: Requests that each worker sent.
+        longest: Seconds that the slowest request took.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(controller(connection.policy, connection.max_in_flight))
+        self.changes: list[tuple[float, int]] = []
+        self.sent_by = [0] * connection.max_in_flight
+        self.longest = 0.0
+        self._idle = deque(range(connection.max_in_flight))
+        self._workers: dict[asyncio.Task[object], int] = {}
+
+    @property
+    def skew(self) -> float:
+        """Requests of the busiest worker by those of the average one, idle ones included."""
+        return max(self.sent_by) * len(self.sent_by) / sum(self.sent_by)
+
+    async def enter(self) -> None:
+        await super().enter()
+        self.sent_by[self._worker()] += 1
+        self._changed()
+
+    def leave(self, outcome: Outcome | None, sent_at: float, ended_at: float) -> None:
+        super().leave(outcome, sent_at, ended_at)
+        self.longest = max(self.longest, ended_at - sent_at)
+        self._changed()
+
+    def _changed(self) -> None:
+        self.changes.append((time.monotonic(), self.inside))
+
+    def _worker(self) -> int:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a request is sent outside any task")
+        if task not in self._workers:
+            self._workers[task] = self._idle.popleft()
+            task.add_done_callback(self._let_go)
+        return self._workers[task]
+
+    def _let_go(self, task: asyncio.Task[object]) -> None:
+        self._idle.append(self._workers.pop(task))
+
+
+class ObservedLister(BucketLister):
+    """A lister with a gate that takes note.
+
+    Attributes:
+        gate: What was noted.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._gate = self.gate = ObservedGate(connection)
