@@ -267,6 +267,7 @@ def read_records(
     parts: Sequence[Part],
     ranges: Sequence[KeyRange],
     columns: Sequence[str] | None = None,
+    dictionaries: Sequence[str] = (),
 ) -> Iterator[pa.RecordBatch]:
     """The records of some ranges, in key order, a batch at a time.
 
@@ -277,6 +278,7 @@ def read_records(
         parts: In key order.
         ranges: Disjoint and in key order.
         columns: Which columns, `key` among them; None for all.
+        dictionaries: Which of them to leave dictionary-encoded, as they are in the file.
 
     Yields:
         Batches with `RECORD_SCHEMA`, or those of its `columns`, none empty.
@@ -285,7 +287,7 @@ def read_records(
         wanted = [key_range for key_range in ranges if part.meets(key_range)]
         if not wanted:
             continue
-        with _opened(store, part) as file:
+        with _opened(store, part, dictionaries) as file:
             for group in range(file.num_row_groups):
                 if not _may_hold(file, group, wanted):
                     continue
@@ -311,10 +313,12 @@ def count_records(store: LocalStore, parts: Sequence[Part], key_range: KeyRange)
 
 
 @contextmanager
-def _opened(store: LocalStore, part: Part) -> Iterator[pq.ParquetFile]:
+def _opened(
+    store: LocalStore, part: Part, dictionaries: Sequence[str]
+) -> Iterator[pq.ParquetFile]:
     path = store.path(part.key)
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, read_dictionary=list(dictionaries)) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
         raise CorruptRecord(
