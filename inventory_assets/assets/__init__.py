@@ -1,15 +1,17 @@
-"""The assets of a source: its shards, their listings, their changes, and the date's manifest.
+"""The assets of a source: its shards, their listings and changes, the date's manifest and log.
 
 Assets are declarations. What they do is done by `inventory`; here stand their partitions, inputs,
 checks, metadata and automation.
 """
 
+from inventory_assets.assets.change_log import build_change_log
 from inventory_assets.assets.changes import build_object_changes
 from inventory_assets.assets.listing import build_object_listing
 from inventory_assets.assets.manifest import build_inventory_manifest
 from inventory_assets.assets.shards import build_shards
 
 __all__ = [
+    "build_change_log",
     "build_inventory_manifest",
     "build_object_changes",
     "build_object_listing",

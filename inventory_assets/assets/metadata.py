@@ -8,9 +8,10 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inventory_assets.inventory.changes import Changes, change_log_path
-from inventory_assets.inventory.comparing import CHANGE_SCHEMA
+from inventory_assets.inventory.change_log import ChangeLog
+from inventory_assets.inventory.changes import Changes
 from inventory_assets.inventory.evidence import Verdict
+from inventory_assets.inventory.journal import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.manifests import Manifest
 from inventory_assets.inventory.parts import ClassTotal, Part, read_records
@@ -33,21 +34,14 @@ def printable(text: str) -> str:
     )
 
 
-def column_schema(schema: pa.Schema) -> dg.TableSchema:
+def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
     """An Arrow schema as Dagster shows it."""
-
-    def describe(name: str) -> str:
-        if name == "change":
-            return "created, modified, touched, transitioned or deleted."
-        plain = name.removeprefix("previous_")
-        return ("The baseline's: " if plain != name else "") + COLUMN_DESCRIPTIONS[plain]
-
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 name=field.name,
                 type=str(field.type),
-                description=describe(field.name),
+                description=descriptions[field.name],
                 constraints=dg.TableColumnConstraints(nullable=field.nullable),
             )
             for field in schema
@@ -55,8 +49,8 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
     )
 
 
-RECORD_COLUMNS = column_schema(RECORD_SCHEMA)
-CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA)
+RECORD_COLUMNS = column_schema(RECORD_SCHEMA, COLUMN_DESCRIPTIONS)
+CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA, CHANGE_DESCRIPTIONS)
 
 
 def snapshot_metadata(store: LocalStore, layout: Layout, snapshot: Snapshot) -> Metadata:
@@ -81,9 +75,9 @@ def snapshot_metadata(store: LocalStore, layout: Layout, snapshot: Snapshot) -> 
     }
 
 
-def changes_metadata(store: LocalStore, layout: Layout, changes: Changes) -> Metadata:
+def changes_metadata(store: LocalStore, changes: Changes) -> Metadata:
     """How one shard changed."""
-    path = change_log_path(store, layout, changes)
+    path = store.path(changes.file)
     return {
         "dagster/row_count": changes.total,
         **{change.value: count for change, count in changes.counts.items()},
@@ -91,7 +85,27 @@ def changes_metadata(store: LocalStore, layout: Layout, changes: Changes) -> Met
         "baseline_rows": changes.baseline_rows,
         "snapshot_rows": changes.snapshot_rows,
         "preview": _table(next(_batches(path), None), ["change", *_PREVIEW_COLUMNS]),
-        "change_log": dg.MetadataValue.path(str(path)),
+        "changed_records": dg.MetadataValue.path(str(path)),
+    }
+
+
+def change_log_metadata(store: LocalStore, layout: Layout, log: ChangeLog) -> Metadata:
+    """How the source changed, and where its changes are listed."""
+    return {
+        "dagster/row_count": sum(log.counts.values()),
+        **{change.value: count for change, count in log.counts.items()},
+        "baseline": str(log.baseline_day or "none: the first inventory"),
+        "baseline_rows": log.baseline_rows,
+        "inventory_rows": log.rows,
+        "shards": _records(
+            [
+                {"prefix": printable(entry.shard.prefix) or "(all other keys)"}
+                | {change.value: count for change, count in entry.counts.items()}
+                for entry in log.entries
+            ]
+        ),
+        "files": len(log.files),
+        "symlink": dg.MetadataValue.path(str(store.path(layout.change_log_symlink(log.day)))),
     }
 
 

@@ -221,7 +221,8 @@ def _plain(column: pa.Array) -> pa.Array:
 
 def _or_null(before: int, rows: _Rows, after: int) -> pa.Array:
     """Rows to take, with so many nulls before and after them."""
-    return pa.concat_arrays([pa.nulls(before, pa.int64()), pa.array(rows), pa.nulls(after, pa.int64())])
+    pieces = [pa.nulls(before, pa.int64()), pa.array(rows), pa.nulls(after, pa.int64())]
+    return pa.concat_arrays(pieces)
 
 
 def _code(kind: Change) -> int:

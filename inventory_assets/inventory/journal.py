@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 from inventory_assets.inventory.comparing import COMPARED_COLUMNS, Change
 from inventory_assets.inventory.records import COLUMN_DESCRIPTIONS, RECORD_SCHEMA, are_multipart
 
-
 _MD5 = "^[0-9a-fA-F]{32}$"
 
 

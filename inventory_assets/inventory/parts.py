@@ -313,9 +313,7 @@ def count_records(store: LocalStore, parts: Sequence[Part], key_range: KeyRange)
 
 
 @contextmanager
-def _opened(
-    store: LocalStore, part: Part, dictionaries: Sequence[str]
-) -> Iterator[pq.ParquetFile]:
+def _opened(store: LocalStore, part: Part, dictionaries: Sequence[str]) -> Iterator[pq.ParquetFile]:
     path = store.path(part.key)
     try:
         with pq.ParquetFile(path, read_dictionary=list(dictionaries)) as file:
