@@ -9,7 +9,7 @@ streams are.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 
@@ -69,7 +69,7 @@ _Rows = npt.NDArray[np.int64]
 
 def compare(
     baseline: Iterable[pa.RecordBatch], snapshot: Iterable[pa.RecordBatch]
-) -> Iterator[pa.Table]:
+) -> Generator[pa.Table, None, None]:
     """The changes from `baseline` to `snapshot`, in key order.
 
     Both are read in threads, a batch ahead; the threads end with the iterator.
@@ -187,6 +187,8 @@ def _positions(old: pa.StringArray, new: pa.StringArray) -> _Rows:
 def _kinds(old: pa.RecordBatch, new: pa.RecordBatch) -> _Rows:
     """The code of how each record changed, or `_SAME`; both sides have the same keys."""
     kinds = np.full(old.num_rows, _SAME)
+    if not old.num_rows:
+        return kinds
     # What is looked at first has the last word.
     for name, kind in (
         ("storage_class", Change.TRANSITIONED),
