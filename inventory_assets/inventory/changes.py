@@ -35,17 +35,20 @@ FORMAT = 2
 _FEW_VALUES = ["storage_class", "checksum_algorithm"]
 """Columns that are quicker compared as numbers of a dictionary."""
 
-_UNLIKE_TEXT = ["key", "e_tag", "previous_e_tag"]
+_NUMBERS = ["size", "last_modified_date"]
+_E_TAGS = ["e_tag", "previous_e_tag"]
+_ALL_UNLIKE = ["key", *_E_TAGS, *(p + n for p in ("", "previous_") for n in _NUMBERS)]
 _OPTIONS = {
     "compression": "zstd",
     "compression_level": 1,
-    "use_dictionary": [name for name in CHANGE_SCHEMA.names if name not in _UNLIKE_TEXT],
+    "use_dictionary": [name for name in CHANGE_SCHEMA.names if name not in _ALL_UNLIKE],
     "column_encoding": {
         "key": "DELTA_BYTE_ARRAY",
-        "e_tag": "DELTA_LENGTH_BYTE_ARRAY",
-        "previous_e_tag": "DELTA_LENGTH_BYTE_ARRAY",
+        **dict.fromkeys(_E_TAGS, "DELTA_LENGTH_BYTE_ARRAY"),
     },
+    "write_statistics": [name for name in CHANGE_SCHEMA.names if name not in _E_TAGS],
 }
+"""Chosen like those of parts, and for the same readers."""
 
 
 @dataclass(frozen=True, slots=True)
