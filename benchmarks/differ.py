@@ -7,6 +7,7 @@ each kind it found, and the bytes that it read. It imports nothing but its own l
 import json
 import sys
 from collections.abc import Callable, Mapping
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 OUTPUT = "compared.parquet"
@@ -87,6 +88,15 @@ def _polars(folder: Path, engine: str) -> Mapping[str, int]:
     return dict(frame.group_by("change").len().iter_rows())
 
 
+class WithoutPandas(MetaPathFinder):
+    """Keeps pandas out: pyarrow loads it where it is there, and only tests' readers bring it."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        """No pandas."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
+
+
 CONTENDERS: Mapping[str, Callable[[Path], Mapping[str, int]]] = {
     "this project": this_project,
     "DuckDB": duckdb,
@@ -106,6 +116,7 @@ def _bytes_read() -> int:
 
 
 if __name__ == "__main__":
+    sys.meta_path.insert(0, WithoutPandas())
     before = _bytes_read()
     counts = CONTENDERS[sys.argv[1]](Path(sys.argv[2]))
     print(json.dumps({"counts": counts, "bytes_read": _bytes_read() - before}))

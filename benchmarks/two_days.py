@@ -28,7 +28,8 @@ LAYOUT = Layout("bucket", "source")
 YESTERDAY, TODAY = date(2026, 1, 1), date(2026, 1, 2)
 NOW = datetime(2026, 1, 2, 1, tzinfo=UTC)
 PARTS = 16
-CHUNK_ROWS = 50_000
+CHUNK_ROWS = 4_000
+"""Records written at once, as pages of a listing are: row groups come out as a listing's do."""
 _LATER = timedelta(days=365) // timedelta(milliseconds=1)
 _DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
 
