@@ -1,11 +1,9 @@
 """Compare two sorted streams of records, a bounded window at a time.
 
-Both sides are cut at the same keys, and the keys of one looked up in hash tables of the other's,
-some thousand at a time: a table that small stays in a core's cache, and a look-up takes a third of
-what it takes in a table of a whole row group (docs/benchmarks.md). Values are compared column by
-column, and copied only where they differ. The next batch of each side is read in a thread
-meanwhile. So memory is two batches a side and the changes not yet handed over, however long the
-streams are.
+Both sides are cut at the same keys. What is the same on both sides is found first, and exactly, by
+laying the columns beside each other; only the few records left are joined by key, and only what
+differs is copied. The next batch of each side is read in a thread meanwhile. So memory is two
+batches a side and the changes not yet handed over, however long the streams are.
 """
 
 from bisect import bisect_right
@@ -22,7 +20,11 @@ from inventory_assets.inventory.parts import ROW_GROUP_ROWS
 from inventory_assets.inventory.records import RECORD_SCHEMA
 
 LOOK_UP_ROWS = 4096
-"""Keys that are looked up at once."""
+"""Keys that are looked up at once: a hash table this small stays in a core's cache, and a look-up
+takes a third of what it takes among the keys of a row group (docs/benchmarks.md)."""
+
+MAX_SHIFT = 64
+"""How far apart records of two windows are still compared without being looked up."""
 
 
 class Change(StrEnum):
@@ -64,7 +66,12 @@ _KIND_NAMES = pa.array([kind.value for kind in _KINDS])
 _SAME = -1
 _EMPTY = pa.RecordBatch.from_pylist([], RECORD_SCHEMA)
 
+_NUMBERS = ["size", "last_modified_date"]
+_SPREADING = 0x9E3779B97F4A7C1
+"""Spreads the bits of a time, so that different times and sizes seldom have equal marks."""
+
 _Rows = npt.NDArray[np.int64]
+_Flags = npt.NDArray[np.bool_]
 
 
 def compare(
@@ -126,6 +133,7 @@ class _Side:
 
     @property
     def last_key(self) -> str:
+        """The last key at hand."""
         return str(self._records.column("key")[-1])
 
     def take(self, bound: str) -> pa.RecordBatch:
@@ -142,6 +150,8 @@ def _count_up_to(keys: pa.StringArray, bound: str, start: int = 0) -> int:
 
 def _differences(old: pa.RecordBatch, new: pa.RecordBatch) -> pa.RecordBatch | None:
     """What differs between two windows of the same keys, in key order; None where nothing does."""
+    is_same_old, is_same_new = _unchanged(old, new)
+    old, new = old.filter(pa.array(~is_same_old)), new.filter(pa.array(~is_same_new))
     positions = _positions(old.column("key"), new.column("key"))
     is_kept = positions >= 0
     is_old = np.zeros(new.num_rows, np.bool_)
@@ -160,18 +170,75 @@ def _differences(old: pa.RecordBatch, new: pa.RecordBatch) -> pa.RecordBatch | N
             np.full(len(deleted), _code(Change.DELETED)),
         ]
     )
-    keys = pc.coalesce(after.column("key"), before.column("key"))
-    columns = [keys, _KIND_NAMES.take(pa.array(codes)), *after.columns[1:], *before.columns[1:]]
+    changed_keys = pc.coalesce(after.column("key"), before.column("key"))
+    columns = [
+        changed_keys,
+        _KIND_NAMES.take(pa.array(codes)),
+        *after.columns[1:],
+        *before.columns[1:],
+    ]
     rows = pa.RecordBatch.from_arrays(
         [_plain(column) for column in columns], schema=DIFFERENCE_SCHEMA
     )
-    return rows.take(pc.sort_indices(keys))
+    return rows.take(pc.sort_indices(changed_keys))
+
+
+def _unchanged(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[_Flags, _Flags]:
+    """Which records of either window are certainly the same in the other; few others are.
+
+    Size and LastModified together are seldom those of another object nearby, and numbers are
+    quickly compared. So they tell where to look, and there all columns are compared.
+    """
+    is_same_old, is_same_new = np.zeros(old.num_rows, np.bool_), np.zeros(new.num_rows, np.bool_)
+    if not (old.num_rows and new.num_rows):
+        return is_same_old, is_same_new
+    if any(side.column(name).null_count for side in (old, new) for name in _NUMBERS):
+        return is_same_old, is_same_new
+    guesses = _guesses(_marks(old), _marks(new))
+    is_same_old = guesses >= 0
+    guesses = np.maximum(guesses, 0)
+    is_same_old &= _times(old) == _times(new)[guesses]  # equal marks: so sizes are equal too
+    at = pa.array(guesses)
+    for name in ("key", "e_tag", "storage_class"):
+        is_same_old &= ~_differs(old.column(name), new.column(name).take(at))
+    is_same_new[guesses[is_same_old]] = True
+    return is_same_old, is_same_new
+
+
+def _marks(records: pa.RecordBatch) -> _Rows:
+    """A number for each record; records of one time have one mark only if their sizes are equal."""
+    marks: _Rows = _times(records) * _SPREADING ^ records.column("size").to_numpy()
+    return marks
+
+
+def _times(records: pa.RecordBatch) -> _Rows:
+    times: _Rows = records.column("last_modified_date").view(pa.int64()).to_numpy()
+    return times
+
+
+def _guesses(old: _Rows, new: _Rows) -> _Rows:
+    """Where in `new` the marks of `old` may be found again; -1 where they were not looked for.
+
+    A key that came or went moves all that follow by one. So the two are laid beside each other,
+    and shifted until nothing more is found.
+    """
+    guesses = np.full(len(old), -1)
+    for distance in range(MAX_SHIFT):
+        found = 0
+        for shift in {distance, -distance}:
+            first = max(0, -shift)
+            count = max(0, min(len(old), len(new) - shift) - first)
+            beside = new[first + shift : first + shift + count]
+            rows = np.flatnonzero(old[first : first + count] == beside) + first
+            guesses[rows] = rows + shift
+            found += len(rows)
+        if distance and not found:
+            break
+    return guesses
 
 
 def _positions(old: pa.StringArray, new: pa.StringArray) -> _Rows:
     """Where in `new` each key of `old` stands; -1 where it does not."""
-    if old.equals(new):
-        return np.arange(len(old))
     pieces = [np.zeros(0, np.int64)]
     start = 0
     for row in range(0, len(old), LOOK_UP_ROWS):
@@ -200,7 +267,7 @@ def _kinds(old: pa.RecordBatch, new: pa.RecordBatch) -> _Rows:
     return kinds
 
 
-def _differs(old: pa.Array, new: pa.Array) -> npt.NDArray[np.bool_]:
+def _differs(old: pa.Array, new: pa.Array) -> _Flags:
     """Where two columns differ; null differs from all but null."""
     if pa.types.is_dictionary(old.type):
         both = pa.chunked_array([old, new]).unify_dictionaries()
@@ -208,11 +275,11 @@ def _differs(old: pa.Array, new: pa.Array) -> npt.NDArray[np.bool_]:
     differs = pc.not_equal(old, new)
     if differs.null_count:
         differs = pc.coalesce(differs, pc.xor(old.is_null(), new.is_null()))
-    found: npt.NDArray[np.bool_] = differs.to_numpy(zero_copy_only=False)
+    found: _Flags = differs.to_numpy(zero_copy_only=False)
     return found
 
 
-def _rows_where(mask: npt.NDArray[np.bool_], records: pa.RecordBatch) -> pa.RecordBatch:
+def _rows_where(mask: _Flags, records: pa.RecordBatch) -> pa.RecordBatch:
     records = records.select(COMPARED_COLUMNS)
     return records if mask.all() else records.filter(pa.array(mask))
 

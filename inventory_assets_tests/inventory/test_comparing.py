@@ -95,7 +95,7 @@ TIME = RECORD_SCHEMA.field("last_modified_date").type
 cuts = st.lists(st.integers(0, 8), max_size=3)
 
 
-@given(buckets, buckets, st.data(), cuts, cuts, st.integers(1, 4))
+@given(buckets, buckets, st.data(), cuts, cuts, st.integers(1, 4), st.integers(0, 3))
 def test_changes_are_those_of_a_plain_comparison_of_sets(
     old: dict[str, Listed],
     other: dict[str, Listed],
@@ -103,11 +103,15 @@ def test_changes_are_those_of_a_plain_comparison_of_sets(
     old_cuts: list[int],
     new_cuts: list[int],
     look_up_rows: int,
+    max_shift: int,
 ) -> None:
     kept = [key for key in old if data.draw(st.booleans())]
     new = {**{key: old[key] for key in kept}, **other}
     before, after = objects_of(old), objects_of(new)
-    with patch.object(comparing, "LOOK_UP_ROWS", look_up_rows):
+    with (
+        patch.object(comparing, "LOOK_UP_ROWS", look_up_rows),
+        patch.object(comparing, "MAX_SHIFT", max_shift),
+    ):
         assert compared(before, after, old_cuts, new_cuts) == expected_changes(before, after)
 
 
@@ -132,6 +136,18 @@ def test_the_e_tag_is_looked_at_first(new: Listed, change: str | None) -> None:
 def test_what_is_null_on_both_sides_did_not_change() -> None:
     nothing = replace(OLD, e_tag=None, storage_class=None)
     assert compared([nothing], [nothing]) == []
+
+
+@pytest.mark.parametrize("name", ["size", "last_modified_date"])
+def test_a_number_that_is_missing_is_no_zero(name: str) -> None:
+    def batch(*values: int | None) -> pa.RecordBatch:
+        records = records_of([replace(OLD, key=key) for key in "abc"])
+        place = RECORD_SCHEMA.get_field_index(name)
+        numbers = pa.array(values, pa.int64()).cast(RECORD_SCHEMA.field(place).type)
+        return records.set_column(place, RECORD_SCHEMA.field(place), numbers)
+
+    (table,) = compare([batch(None, None, 0)], [batch(None, 0, None)])
+    assert table["key"].to_pylist() == ["b", "c"]
 
 
 def test_other_columns_make_no_change() -> None:
