@@ -20,8 +20,7 @@ from inventory_assets.inventory.parts import ROW_GROUP_ROWS
 from inventory_assets.inventory.records import RECORD_SCHEMA
 
 LOOK_UP_ROWS = 4096
-"""Keys that are looked up at once: a hash table this small stays in a core's cache, and a look-up
-takes a third of what it takes among the keys of a row group (docs/benchmarks.md)."""
+"""Keys that are looked up at once; a hash table this small stays in a core's cache."""
 
 MAX_SHIFT = 64
 """How far apart records of two windows are still compared without being looked up."""
