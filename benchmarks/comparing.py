@@ -36,6 +36,13 @@ class Cost:
     changes: int
 
 
+def publish_days(days: TwoDays, folder: Path) -> None:
+    """Write two days into a folder, and the lists of their files for those who read only files."""
+    days.write(LocalStore(folder))
+    for name, files in zip(("old", "new"), files_of(folder), strict=True):
+        (folder / f"{name}.txt").write_text("\n".join(files))
+
+
 def compare(contender: str, folder: Path, counts: dict[str, int]) -> Cost:
     """Let a contender compare the days in a folder once.
 
@@ -77,9 +84,7 @@ def ratios(costs: Sequence[Cost], ours: Sequence[Cost], field: str) -> str:
 
 def measure(days: TwoDays, contenders: Sequence[str], rounds: int, folder: Path) -> None:
     """Print a table for one pair of days."""
-    days.write(LocalStore(folder))
-    for name, files in zip(("old", "new"), files_of(folder), strict=True):
-        (folder / f"{name}.txt").write_text("\n".join(files))
+    publish_days(days, folder)
     costs: dict[str, list[Cost]] = {name: [] for name in contenders}
     counts: dict[str, int] = {}
     for _ in range(rounds):

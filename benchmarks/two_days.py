@@ -61,7 +61,7 @@ class TwoDays:
                 new.write(after)
                 if self._ends_a_part(chunk, 0):
                     old.cut()
-                if self._ends_a_part(chunk, 0 if self.is_shared else PARTS):
+                if self._ends_a_part(chunk, 0 if self.is_shared else 1):
                     new.cut()
             old.cut()
             new.cut()
@@ -71,9 +71,9 @@ class TwoDays:
             publish_manifest(store, LAYOUT, merge(store, LAYOUT, "", {"": snapshot}, NOW))
 
     def _ends_a_part(self, chunk: int, shift: int) -> bool:
-        # Part n ends after the n-th of so many equal shares; the shift is half a share.
+        # A part ends after each of so many equal shares; a shift of one is half a share.
         def part(rows: int) -> int:
-            return (2 * PARTS * rows // self.count + shift // PARTS) // 2
+            return (2 * PARTS * rows // self.count + shift) // 2
 
         return part(chunk * CHUNK_ROWS) != part((chunk + 1) * CHUNK_ROWS)
 
