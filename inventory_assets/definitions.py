@@ -3,6 +3,7 @@
 import dagster as dg
 
 from inventory_assets.assets import (
+    build_change_log,
     build_inventory_exports,
     build_inventory_manifest,
     build_object_changes,
@@ -38,6 +39,7 @@ def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definiti
             build_object_listing(of_source),
             build_object_changes(of_source),
             build_inventory_manifest(of_source),
+            build_change_log(of_source),
         ]
         if source.exports:
             assets.append(build_inventory_exports(of_source))

@@ -8,8 +8,7 @@ looked at in the UI afterwards.
 import os
 import sys
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -22,7 +21,7 @@ from inventory_assets.assets.source import SourceAssets
 from inventory_assets.config import Config, load_config
 from inventory_assets.definitions import build_definitions
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.changes import read_changes
+from inventory_assets.inventory.change_log import read_change_log
 from inventory_assets.inventory.comparing import Change
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.manifests import read_manifest
@@ -111,10 +110,8 @@ class _Day:
             self._run("discovery", "shards")
         self._tick_schedule()
         evaluation = self._evaluate(evaluation)
-        for name in ("object_changes", "inventory_manifest"):
-            key = self._assets.key(name)
-            requested = evaluation.get_requested_partitions(key)
-            self._follow(key, sorted(partition for partition in requested if partition))
+        self._follow(evaluation, "object_changes", "inventory_manifest")
+        self._follow(self._evaluate(evaluation), "change_log")
 
     def _tick_sensor(self) -> None:
         sensor = self._repository.get_sensor_def(f"{self._assets.source.name}_new_prefixes")
@@ -154,7 +151,13 @@ class _Day:
             cursor=previous.cursor if previous else None,
         )
 
-    def _follow(self, key: dg.AssetKey, partition_keys: Sequence[str]) -> None:
+    def _follow(self, evaluation: dg.EvaluateAutomationConditionsResult, *names: str) -> None:
+        for name in names:
+            key = self._assets.key(name)
+            requested = evaluation.get_requested_partitions(key)
+            self._materialize(key, sorted(partition for partition in requested if partition))
+
+    def _materialize(self, key: dg.AssetKey, partition_keys: Sequence[str]) -> None:
         if not partition_keys:
             _say("automation", f"{key.path[-1]}: nothing changed, nothing to do")
         elif len(partition_keys) == 1:
@@ -220,7 +223,7 @@ def _print_result(config: Config, yesterday: date, today: date) -> None:
             f"{len(manifest.shards):>6}   {len(manifest.parts):>5}   {requests:>8}"
         )
     print(f"\nChanges since {yesterday}")
-    for change, count in _changes(store, assets, manifests[-1]).items():
+    for change, count in _changes(store, assets, today).items():
         print(f"  {change:<13} {count:>6,}")
     _print_readers(store, assets, today)
 
@@ -232,12 +235,11 @@ def _published(store: Store, assets: SourceAssets, day: date) -> Manifest:
     return manifest
 
 
-def _changes(store: Store, assets: SourceAssets, manifest: Manifest) -> dict[Change, int]:
-    counts: Counter[Change] = Counter()
-    for entry in manifest.shards:
-        changes = read_changes(store, assets.layout, manifest.day, entry.shard.prefix)
-        counts.update(changes.counts if changes else {})
-    return {change: counts[change] for change in Change}
+def _changes(store: Store, assets: SourceAssets, day: date) -> Mapping[Change, int]:
+    log = read_change_log(store, assets.layout, day)
+    if log is None:
+        raise TourFailed(f"the change log of {day} was not published")
+    return log.counts
 
 
 def _print_readers(store: Store, assets: SourceAssets, day: date) -> None:
@@ -248,20 +250,20 @@ def _print_readers(store: Store, assets: SourceAssets, day: date) -> None:
         return path.relative_to(here) if path.is_relative_to(here) else path
 
     symlink = short(store.where(assets.layout.symlink(day)))
-    changes = short(store.where(assets.layout.change_log(day, ""))).parent
+    changes = short(store.where(assets.layout.change_log_symlink(day)))
     manifest = short(store.where(assets.layout.dated(day, "manifest.json")))
     python = short(sys.executable)
     # The paths are made of checked names only; this text is for people, and run by none.
     readers = f"""
 manifest   {manifest}
 files      {symlink}
-changes    {changes}/*.parquet
+changes    {changes}
 
 Read it with Polars:
   {python} -c "import polars as pl; print(pl.scan_parquet(open('{symlink}').read().splitlines())\
 .group_by('storage_class').agg(pl.len(), pl.sum('size')).collect())"
 with DuckDB:
-  {python} -c "import duckdb; print(duckdb.sql(\\"SELECT change, count(*) AS keys \
-FROM '{changes}/*.parquet' GROUP BY ALL ORDER BY ALL\\"))"
-or look at it in the Dagster UI: make dev"""  # noqa: S608
+  {python} -c "import duckdb; print(duckdb.read_parquet(open('{changes}').read().splitlines())\
+.aggregate('change, count(*) AS keys').order('change'))"
+or look at it in the Dagster UI: make dev"""
     print(readers)

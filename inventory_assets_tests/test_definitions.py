@@ -7,7 +7,7 @@ from inventory_assets.config import Config, ConfigError, Source
 from inventory_assets.definitions import build_definitions, defs
 
 NAMES = ["one", "two", "three", "four", "five"]
-ASSETS = ["inventory_manifest", "object_changes", "object_listing", "shards"]
+ASSETS = ["change_log", "inventory_manifest", "object_changes", "object_listing", "shards"]
 
 
 @pytest.fixture(scope="module")

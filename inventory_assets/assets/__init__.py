@@ -4,6 +4,7 @@ Assets are declarations. What they do is done by `inventory`; here stand their p
 checks, metadata and automation.
 """
 
+from inventory_assets.assets.change_log import build_change_log
 from inventory_assets.assets.changes import build_object_changes
 from inventory_assets.assets.exports import build_inventory_exports
 from inventory_assets.assets.listing import build_object_listing
@@ -11,6 +12,7 @@ from inventory_assets.assets.manifest import build_inventory_manifest
 from inventory_assets.assets.shards import build_shards
 
 __all__ = [
+    "build_change_log",
     "build_inventory_exports",
     "build_inventory_manifest",
     "build_object_changes",

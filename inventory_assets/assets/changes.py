@@ -1,19 +1,18 @@
 """`object_changes`: how each shard differs from the newest complete inventory before the day."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 from hashlib import sha256
-from typing import Any
 
 import dagster as dg
 
+from inventory_assets.assets.following import follow_changed_listings
 from inventory_assets.assets.metadata import CHANGE_COLUMNS, changes_metadata
 from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
     SourceAtWork,
+    do_each_partition,
     log_partition,
-    partition_failure,
 )
 from inventory_assets.checks import log_check, partitioned_check
 from inventory_assets.errors import InventoryError
@@ -21,9 +20,6 @@ from inventory_assets.inventory.changes import Changes, publish_changes, read_ch
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.snapshots import read_snapshot
-
-FOLLOWED_WINDOW = timedelta(days=2)
-"""How far back automation follows listings: the dates that a listing may stand for."""
 
 
 def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -45,7 +41,7 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
                 skippable=True,
                 group_name=assets.source.name,
                 owners=OWNERS,
-                kinds={"polars", "parquet"},
+                kinds={"parquet"},
                 description=(
                     "What was created, modified, touched, transitioned or deleted since the "
                     "baseline: the newest complete manifest before the day. Compared by ETag, "
@@ -65,51 +61,21 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
     def object_changes(context: dg.AssetExecutionContext) -> Iterator[None]:
         work = assets.at_work(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
-        failures: dict[str, Exception] = {}
-        for partition_key in context.partition_keys:
-            try:
-                changes = (_read if is_check_only else _compare)(work, partition_key)
-            except (InventoryError, OSError) as error:
-                context.log.error(f"{partition_key}: {error}")
-                failures[partition_key] = error
-                continue
+
+        def do(partition_key: str) -> None:
+            changes = (_read if is_check_only else _compare)(work, partition_key)
             if not is_check_only:
-                metadata = changes_metadata(work.store, work.layout, changes)
+                metadata = changes_metadata(work.store, changes)
                 log_partition(context, key, partition_key, _data_version(changes), metadata)
             fault = changes.balance_fault
             log_check(context, balance, partition_key, [fault] if fault else [])
             if fault:
-                failures[partition_key] = InventoryError(f"changes do not balance: {fault}")
-        if failures:
-            done = len(context.partition_keys) - len(failures)
-            raise partition_failure("partitions", failures, done, "the others are kept")
+                raise InventoryError(f"changes do not balance: {fault}")
+
+        do_each_partition(context, "partitions", do)
         yield from ()
 
     return object_changes
-
-
-def follow_changed_listings() -> dg.AutomationCondition[Any]:
-    """Run when a listing's data version changes, and its blocking checks passed."""
-    return (
-        dg.AutomationCondition.in_latest_time_window(FOLLOWED_WINDOW)
-        & listing_changed_since_last_request()
-        & dg.AutomationCondition.all_deps_blocking_checks_passed()
-        & ~dg.AutomationCondition.any_deps_missing()
-        & ~dg.AutomationCondition.any_deps_in_progress()
-        & ~dg.AutomationCondition.in_progress()
-    ).with_label("follow_changed_listings")
-
-
-def listing_changed_since_last_request() -> dg.AutomationCondition[Any]:
-    """Whether a listing's data version changed, until a later tick has seen it requested.
-
-    Dagster's `since_last_handled` forgets a change that arrives in the tick after a request, or
-    while the run that was requested before it is still under way.
-    """
-    changed = dg.AutomationCondition.any_deps_match(
-        dg.AutomationCondition.data_version_changed()
-    ).with_label("listing_changed")
-    return changed.since(dg.AutomationCondition.newly_requested() & ~changed)
 
 
 def _compare(work: SourceAtWork, partition_key: str) -> Changes:

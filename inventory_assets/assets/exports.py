@@ -6,17 +6,15 @@ from hashlib import sha256
 
 import dagster as dg
 
-from inventory_assets.assets.changes import follow_changed_listings
+from inventory_assets.assets.following import follow_changed_listings
 from inventory_assets.assets.metadata import exports_metadata
 from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
     SourceAtWork,
-    days_of,
+    do_each_partition,
     log_partition,
-    partition_failure,
 )
-from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.csv_inventories import (
     csv_inventory_version,
     publish_csv_inventory,
@@ -56,18 +54,12 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
     )
     def inventory_exports(context: dg.AssetExecutionContext) -> Iterator[None]:
         work = assets.at_work(context.resources, context.instance)
-        days = days_of(context.partition_keys)
-        failures: dict[str, Exception] = {}
-        for day in days:
-            try:
-                version, metadata = _export(work, day)
-            except (InventoryError, OSError) as error:
-                context.log.error(f"{day}: {error}")
-                failures[str(day)] = error
-                continue
-            log_partition(context, key, str(day), version, metadata)
-        if failures:
-            raise partition_failure("exports", failures, len(days) - len(failures), "see below")
+
+        def do(partition_key: str) -> None:
+            version, metadata = _export(work, date.fromisoformat(partition_key))
+            log_partition(context, key, partition_key, version, metadata)
+
+        do_each_partition(context, "exports", do)
         yield from ()
 
     return inventory_exports

@@ -1,27 +1,20 @@
 """`inventory_manifest`: the shards of a date, merged and published as S3 Inventory does it."""
 
-import warnings
 from collections.abc import Iterator
 from datetime import date, timedelta
-from typing import Any
 
 import dagster as dg
 
-from inventory_assets.assets.changes import (
-    FOLLOWED_WINDOW,
-    listing_changed_since_last_request,
-)
+from inventory_assets.assets.following import follow_any_shard, shards_of_the_date
 from inventory_assets.assets.metadata import RECORD_COLUMNS, manifest_metadata
 from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
     SourceAtWork,
-    days_of,
+    do_each_partition,
     log_partition,
-    partition_failure,
 )
 from inventory_assets.checks import log_check, partitioned_check
-from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import EvidenceBroken, ManifestIncomplete
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.manifests import (
@@ -33,7 +26,6 @@ from inventory_assets.inventory.manifests import (
     read_manifest,
 )
 from inventory_assets.inventory.snapshots import files_that_differ, read_snapshots
-from inventory_assets.partitions import DATE
 
 STALE_AFTER = timedelta(hours=24)
 """How much older than the newest listing of a manifest another may be before it is pointed out."""
@@ -62,11 +54,6 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         blocking=False,
     )
 
-    with warnings.catch_warnings():
-        # In beta in Dagster 1.13, since years; the version is held by the lock file.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        shards_of_the_date = dg.MultiToSingleDimensionPartitionMapping(DATE)
-
     @dg.multi_asset(
         name=f"{assets.source.name}__inventory_manifest",
         specs=[
@@ -75,7 +62,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
                 deps=[
                     dg.AssetDep(
                         assets.key("object_listing"),
-                        partition_mapping=shards_of_the_date,
+                        partition_mapping=shards_of_the_date(),
                     )
                 ],
                 skippable=True,
@@ -87,7 +74,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
                     "No data is moved. It fails, and names them, while shards are missing."
                 ),
                 metadata={"dagster/column_schema": RECORD_COLUMNS},
-                automation_condition=_follow_any_shard(),
+                automation_condition=follow_any_shard(),
                 freshness_policy=assets.freshness,
             )
         ],
@@ -101,23 +88,18 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
     def inventory_manifest(context: dg.AssetExecutionContext) -> Iterator[None]:
         work = assets.at_work(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
-        days = days_of(context.partition_keys)
-        failures: dict[str, Exception] = {}
-        for day in days:
-            try:
-                manifest = (_read if is_check_only else _publish)(work, day)
-            except (InventoryError, OSError) as error:
-                context.log.error(f"{day}: {error}")
-                failures[str(day)] = error
-                continue
+
+        def do(partition_key: str) -> None:
+            day = date.fromisoformat(partition_key)
+            manifest = (_read if is_check_only else _publish)(work, day)
             if not is_check_only:
                 metadata = manifest_metadata(work.store, work.layout, manifest)
-                log_partition(context, key, str(day), manifest.identity, metadata)
-            log_check(context, tiling, str(day), faults_of(manifest))
-            log_check(context, files, str(day), files_that_differ(work.store, manifest.parts))
-            log_check(context, age, str(day), _stale_shards(manifest))
-        if failures:
-            raise partition_failure("manifests", failures, len(days) - len(failures), "see below")
+                log_partition(context, key, partition_key, manifest.identity, metadata)
+            log_check(context, tiling, partition_key, faults_of(manifest))
+            log_check(context, files, partition_key, files_that_differ(work.store, manifest.parts))
+            log_check(context, age, partition_key, _stale_shards(manifest))
+
+        do_each_partition(context, "manifests", do)
         yield from ()
 
     return inventory_manifest
@@ -160,17 +142,3 @@ def _stale_shards(manifest: Manifest) -> list[str]:
         for entry in manifest.shards
         if newest - entry.finished_at > STALE_AFTER
     ]
-
-
-def _follow_any_shard() -> dg.AutomationCondition[Any]:
-    """Run when any shard of the date changed and none is being listed.
-
-    It must not wait for all shards to be materialized: a shard added today is missing on every
-    past date, for ever. Whether a date is complete, the asset itself knows.
-    """
-    return (
-        dg.AutomationCondition.in_latest_time_window(FOLLOWED_WINDOW)
-        & listing_changed_since_last_request()
-        & ~dg.AutomationCondition.any_deps_in_progress()
-        & ~dg.AutomationCondition.in_progress()
-    ).with_label("follow_any_shard")

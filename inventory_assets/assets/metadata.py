@@ -5,12 +5,12 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from inventory_assets.inventory.changes import Changes, change_log_key
-from inventory_assets.inventory.comparing import CHANGE_SCHEMA
+from inventory_assets.inventory.change_log import ChangeLog
+from inventory_assets.inventory.changes import Changes, read_changed_records
 from inventory_assets.inventory.evidence import Verdict
 from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.journal import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import ClassTotal, Part, read_records
 from inventory_assets.inventory.records import COLUMN_DESCRIPTIONS, RECORD_SCHEMA
@@ -33,21 +33,14 @@ def printable(text: str) -> str:
     )
 
 
-def column_schema(schema: pa.Schema) -> dg.TableSchema:
+def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
     """An Arrow schema as Dagster shows it."""
-
-    def describe(name: str) -> str:
-        if name == "change":
-            return "created, modified, touched, transitioned or deleted."
-        plain = name.removeprefix("previous_")
-        return ("The baseline's: " if plain != name else "") + COLUMN_DESCRIPTIONS[plain]
-
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 name=field.name,
                 type=str(field.type),
-                description=describe(field.name),
+                description=descriptions[field.name],
                 constraints=dg.TableColumnConstraints(nullable=field.nullable),
             )
             for field in schema
@@ -55,8 +48,8 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
     )
 
 
-RECORD_COLUMNS = column_schema(RECORD_SCHEMA)
-CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA)
+RECORD_COLUMNS = column_schema(RECORD_SCHEMA, COLUMN_DESCRIPTIONS)
+CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA, CHANGE_DESCRIPTIONS)
 
 
 def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metadata:
@@ -81,17 +74,37 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
     }
 
 
-def changes_metadata(store: Store, layout: Layout, changes: Changes) -> Metadata:
+def changes_metadata(store: Store, changes: Changes) -> Metadata:
     """How one shard changed."""
-    key = change_log_key(layout, changes)
+    first = next(read_changed_records(store, changes.file, [KeyRange.of_prefix("")]), None)
     return {
         "dagster/row_count": changes.total,
         **{change.value: count for change, count in changes.counts.items()},
         "baseline": str(changes.baseline_day or "none: the first inventory"),
         "baseline_rows": changes.baseline_rows,
         "snapshot_rows": changes.snapshot_rows,
-        "preview": _table(_first_batch(store, key), ["change", *_PREVIEW_COLUMNS]),
-        "change_log": dg.MetadataValue.path(store.where(key)),
+        "preview": _table(first, ["change", *_PREVIEW_COLUMNS]),
+        "changed_records": dg.MetadataValue.path(store.where(changes.file)),
+    }
+
+
+def change_log_metadata(store: Store, layout: Layout, log: ChangeLog) -> Metadata:
+    """How the source changed, and where its changes are listed."""
+    return {
+        "dagster/row_count": sum(log.counts.values()),
+        **{change.value: count for change, count in log.counts.items()},
+        "baseline": str(log.baseline_day or "none: the first inventory"),
+        "baseline_rows": log.baseline_rows,
+        "inventory_rows": log.rows,
+        "shards": _records(
+            [
+                {"prefix": printable(entry.shard.prefix) or "(all other keys)"}
+                | {change.value: count for change, count in entry.counts.items()}
+                for entry in log.entries
+            ]
+        ),
+        "files": len(log.files),
+        "symlink": dg.MetadataValue.path(store.where(layout.change_log_symlink(log.day))),
     }
 
 
@@ -189,17 +202,11 @@ def preview(store: Store, parts: Sequence[Part]) -> dg.TableMetadataValue:
     return _table(batch, _PREVIEW_COLUMNS)
 
 
-def _table(batch: pa.RecordBatch | None, columns: Sequence[str]) -> dg.TableMetadataValue:
-    rows = batch.slice(0, PREVIEW_ROWS).select(columns).to_pylist() if batch else []
+def _table(
+    records: pa.RecordBatch | pa.Table | None, columns: Sequence[str]
+) -> dg.TableMetadataValue:
+    rows = records.slice(0, PREVIEW_ROWS).select(columns).to_pylist() if records else []
     return _records([{name: _cell(value) for name, value in row.items()} for row in rows], columns)
-
-
-def _first_batch(store: Store, key: str) -> pa.RecordBatch | None:
-    source = store.open(key)
-    if source is None:
-        return None
-    with source, pq.ParquetFile(source) as file:
-        return next(file.iter_batches(PREVIEW_ROWS), None)
 
 
 def _cell(value: object) -> str | int:

@@ -1,8 +1,8 @@
 """What the assets of one source share: names, resources, and the way a partition is reported."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -156,6 +156,32 @@ def log_partition(
     )
 
 
+def do_each_partition(
+    context: dg.AssetExecutionContext, what: str, do: Callable[[str], None]
+) -> None:
+    """Do something for each partition of a run; what one fails at is kept from none of the others.
+
+    Args:
+        context: Of the run.
+        what: What the partitions are called, for the message.
+        do: What is done for a partition key.
+
+    Raises:
+        dagster.Failure: At the end, where some failed.
+    """
+    failures: dict[str, Exception] = {}
+    # In order of their dates: each may be the baseline of the next.
+    for partition_key in sorted(context.partition_keys):
+        try:
+            do(partition_key)
+        except (InventoryError, OSError) as error:
+            context.log.error(f"{partition_key}: {error}")
+            failures[partition_key] = error
+    if failures:
+        done = len(context.partition_keys) - len(failures)
+        raise partition_failure(what, failures, done, "the others are kept")
+
+
 def partition_failure(
     what: str, failures: Mapping[str, Exception], done: int, advice: str
 ) -> dg.Failure:
@@ -167,8 +193,3 @@ def partition_failure(
         metadata={"failed": dg.MetadataValue.json(sorted(failures)), "done": done},
         allow_retries=False,
     )
-
-
-def days_of(partition_keys: Sequence[str]) -> list[date]:
-    """The distinct dates of date partition keys, in order."""
-    return sorted({date.fromisoformat(key) for key in partition_keys})

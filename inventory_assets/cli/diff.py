@@ -27,10 +27,9 @@ def add_diff(commands: Any) -> None:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from inventory_assets.inventory.comparing import CHANGE_SCHEMA
-    from inventory_assets.inventory.datasets import changes_between
+    from inventory_assets.inventory.datasets import BUCKET_DIFFERENCE_SCHEMA, changes_between
 
     export_format = output_format(options, Dialect.PLAIN)
     changes = changes_between(open_inventory(options.old), open_inventory(options.new))
-    rows = write_output(changes, CHANGE_SCHEMA, options.out, export_format)
+    rows = write_output(changes, BUCKET_DIFFERENCE_SCHEMA, options.out, export_format)
     return DIFFERENT if rows else SAME

@@ -1,29 +1,44 @@
 """The changes of a shard since the baseline: the newest complete manifest older than the date."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.inventory.comparing import (
-    CHANGE_SCHEMA,
-    COMPARED_COLUMNS,
+    BASELINE_COLUMNS,
+    SNAPSHOT_COLUMNS,
     Change,
     compare,
 )
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.journal import CHANGE_SCHEMA, to_journal
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import ROW_GROUP_ROWS, Part, count_records, read_records
-from inventory_assets.inventory.snapshots import FORMAT, Snapshot
+from inventory_assets.inventory.parts import (
+    ROW_GROUP_ROWS,
+    Part,
+    count_records,
+    parquet_writer,
+    read_records,
+)
+from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import Shard
+from inventory_assets.scan import KeyRange, Shard
+from inventory_assets.scan.evidence import count_up_to
 
-_COLUMNS = ["key", *COMPARED_COLUMNS]
+FORMAT = 2
+"""Raised when older code could misread what newer code wrote, or the other way round."""
+
+_FEW_VALUES = ["storage_class", "checksum_algorithm"]
+"""Columns that are quicker compared as numbers of a dictionary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +53,7 @@ class Changes:
         baseline_rows: Records that the baseline held in the shard's key ranges.
         snapshot_fingerprint: The fingerprint of the snapshot compared.
         snapshot_rows: Records in it.
+        file: The key of the Parquet file of the changed records.
         counts: Changed records by kind; every kind is named.
         created_at: When the comparison was made.
         format: The version of this record.
@@ -50,6 +66,7 @@ class Changes:
     baseline_rows: int
     snapshot_fingerprint: str
     snapshot_rows: int
+    file: str
     counts: Mapping[Change, int]
     created_at: datetime
     format: int = FORMAT
@@ -84,23 +101,22 @@ def publish_changes(
     """Compare a snapshot with its baseline and publish what changed.
 
     The baseline is restricted to the snapshot's key ranges, whatever shards it was listed in. The
-    Parquet file (`CHANGE_SCHEMA`, keys ascending) is published first, the record after it.
+    Parquet file is published first, the record after it.
     """
-    counts: Counter[Change] = Counter()
     old, new = _differing(baseline, snapshot)
     ranges = snapshot.shard.ranges
-    with store.scratch() as folder:
-        path = folder / "changes.parquet"
-        with pq.ParquetWriter(path, CHANGE_SCHEMA, compression="zstd") as writer:
-            for table in compare(
-                read_records(store, old, ranges, _COLUMNS),
-                read_records(store, new, ranges, _COLUMNS),
-                layout.bucket,
-            ):
-                for row in table.group_by("change").aggregate([([], "count_all")]).to_pylist():
-                    counts[Change(row["change"])] += row["count_all"]
-                writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-        store.publish_file(layout.change_log(snapshot.day, snapshot.shard.prefix), path)
+    differences = compare(
+        read_records(store, old, ranges, BASELINE_COLUMNS, _FEW_VALUES),
+        read_records(store, new, ranges, SNAPSHOT_COLUMNS, _FEW_VALUES),
+    )
+    file, counts = publish_changed_records(
+        store,
+        layout,
+        (
+            to_journal(table, layout.bucket, snapshot.day, snapshot.finished_at)
+            for table in differences
+        ),
+    )
     changes = Changes(
         day=snapshot.day,
         shard=snapshot.shard,
@@ -109,7 +125,8 @@ def publish_changes(
         baseline_rows=_rows(store, baseline, snapshot.shard),
         snapshot_fingerprint=snapshot.fingerprint,
         snapshot_rows=snapshot.rows,
-        counts={change: counts[change] for change in Change},
+        file=file,
+        counts=counts,
         created_at=now,
     )
     key = layout.changes(snapshot.day, snapshot.shard.prefix)
@@ -139,9 +156,57 @@ def read_changes(store: Store, layout: Layout, day: date, prefix: str) -> Change
     return changes
 
 
-def change_log_key(layout: Layout, changes: Changes) -> str:
-    """Where in the store the changed records of a shard lie."""
-    return layout.change_log(changes.day, changes.shard.prefix)
+def publish_changed_records(
+    store: Store, layout: Layout, tables: Iterable[pa.Table]
+) -> tuple[str, Mapping[Change, int]]:
+    """Publish changed records under the hash of their file; equal records lie there once.
+
+    Args:
+        store: Where to.
+        layout: Under which key.
+        tables: With `CHANGE_SCHEMA`, keys ascending.
+
+    Returns:
+        The key of the Parquet file, and how many records of each kind are in it.
+    """
+    counts: Counter[Change] = Counter()
+    with store.scratch() as folder:
+        path = folder / "changes.parquet"
+        with parquet_writer(path, CHANGE_SCHEMA) as writer:
+            for table in tables:
+                for row in table.column("change").value_counts().to_pylist():
+                    counts[Change(row["values"])] += row["counts"]
+                writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        with path.open("rb") as written:
+            digest = hashlib.file_digest(written, "sha256").hexdigest()
+        key = layout.changed_records(digest)
+        store.publish_file(key, path, digest)
+    return key, {change: counts[change] for change in Change}
+
+
+def read_changed_records(store: Store, key: str, ranges: Sequence[KeyRange]) -> Iterator[pa.Table]:
+    """The changed records of some ranges, in key order, a row group at a time.
+
+    Args:
+        store: Where they lie.
+        key: The key of their file.
+        ranges: Disjoint and in key order.
+
+    Yields:
+        Tables with `CHANGE_SCHEMA`, none empty.
+
+    Raises:
+        CorruptRecord: The file is missing or damaged.
+    """
+    with _opened(store, key) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            keys = table.column("key").combine_chunks()
+            for key_range in ranges:
+                start = count_up_to(keys, key_range.after)
+                stop = count_up_to(keys, key_range.until)
+                if stop > start:
+                    yield table.slice(start, stop - start)
 
 
 def _differing(
@@ -162,6 +227,25 @@ def _rows(store: Store, baseline: Manifest | None, shard: Shard) -> int:
         return 0
     parts = baseline.parts
     return sum(count_records(store, parts, key_range) for key_range in shard.ranges)
+
+
+@contextmanager
+def _opened(store: Store, key: str) -> Iterator[pq.ParquetFile]:
+    source = store.open(key)
+    if source is None:
+        raise _damaged(store, key, "nothing is there")
+    try:
+        with source, pq.ParquetFile(source) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(store, key, error) from None
+
+
+def _damaged(store: Store, key: str, fault: Exception | str) -> CorruptRecord:
+    return CorruptRecord(
+        f"{store.where(key)} is missing or damaged ({fault}); materialize object_changes again for "
+        "the shard and date that use it"
+    )
 
 
 @cache

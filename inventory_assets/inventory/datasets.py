@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from inventory_assets.inventory.comparing import COMPARED_COLUMNS, compare
+from inventory_assets.inventory.comparing import (
+    BASELINE_COLUMNS,
+    DIFFERENCE_SCHEMA,
+    SNAPSHOT_COLUMNS,
+    compare,
+)
 from inventory_assets.inventory.errors import CorruptRecord, NoInventory, PackageMissing
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.layout import Layout, day_of_folder
@@ -31,6 +36,10 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
     import pyarrow.dataset as ds
+
+
+BUCKET_DIFFERENCE_SCHEMA = pa.schema([RECORD_SCHEMA.field("bucket"), *DIFFERENCE_SCHEMA])
+"""A changed record as `changes_between` has it: of a bucket, but of no date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,20 +210,20 @@ def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:
     """What changed, in key order; files that both share are not opened.
 
     Yields:
-        Batches with `CHANGE_SCHEMA`.
+        Batches with `BUCKET_DIFFERENCE_SCHEMA`.
     """
     shared = set(old.uris) & set(new.uris)
-    sides = [
+    before, after = (
         replace(
             side,
             parts=tuple(part for part in side.parts if side.store.uri(part.key) not in shared),
         )
         for side in (old, new)
-    ]
-    columns = ["key", *COMPARED_COLUMNS]
-    bucket = sides[1].bucket or sides[0].bucket
-    for table in compare(sides[0].batches(columns), sides[1].batches(columns), bucket):
-        yield from table.to_batches()
+    )
+    bucket = pa.scalar(after.bucket or before.bucket)
+    for table in compare(before.batches(BASELINE_COLUMNS), after.batches(SNAPSHOT_COLUMNS)):
+        columns = [pa.repeat(bucket, table.num_rows), *table.columns]
+        yield from pa.Table.from_arrays(columns, schema=BUCKET_DIFFERENCE_SCHEMA).to_batches()
 
 
 def connect() -> "duckdb.DuckDBPyConnection":

@@ -55,12 +55,20 @@ class Layout:
         return f"{self.base}/snapshots/dt={day}/{file_stem(prefix)}.json"
 
     def changes(self, day: date, prefix: str) -> str:
-        """How a shard differs from the baseline: the record beside its Parquet file."""
+        """How a shard differs from the baseline; the record names its Parquet file."""
         return f"{self.base}/changes/dt={day}/{file_stem(prefix)}.json"
 
-    def change_log(self, day: date, prefix: str) -> str:
-        """The changed records themselves."""
-        return f"{self.base}/changes/dt={day}/{file_stem(prefix)}.parquet"
+    def changed_records(self, digest: str) -> str:
+        """The changed records themselves: an immutable Parquet file, named for its content."""
+        return f"{self.base}/changes/data/{digest}.parquet"
+
+    def change_log(self, day: date) -> str:
+        """What the change log of a date is made of; no shard's record has this name."""
+        return f"{self.base}/changes/dt={day}/change_log.json"
+
+    def change_log_symlink(self, day: date) -> str:
+        """The list of the files of a date's change log."""
+        return f"{self.base}/changes/hive/dt={day}-00-00/symlink.txt"
 
     def dated(self, day: date, name: str) -> str:
         """A file of a date's published inventory."""

@@ -37,7 +37,6 @@ _COMPRESSION_LEVELS = {"last_modified_date": 3}
 _PAGE_BYTES = 8 * 2**20
 """Beyond what a column of a row group takes, so that it is one page."""
 
-_DICTIONARY_COLUMNS = ["bucket", "storage_class", "checksum_algorithm", "object_owner"]
 _COLUMN_ENCODING = {
     "key": "DELTA_BYTE_ARRAY",
     "size": "PLAIN",
@@ -45,7 +44,8 @@ _COLUMN_ENCODING = {
     "e_tag": "DELTA_LENGTH_BYTE_ARRAY",
 }
 """Chosen by measurement (docs/benchmarks.md). Numbers are plain because Spark before 4.3 reads no
-other encoding of them that is smaller, and fastparquet reads some of the others wrongly."""
+other encoding of them that is smaller, and fastparquet reads some of the others wrongly. The other
+columns have few values, and a dictionary of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +101,35 @@ def parquet_writer(file: Any, schema: pa.Schema = RECORD_SCHEMA) -> pq.ParquetWr
     """A writer of Parquet as measurement (docs/benchmarks.md) found it small and widely readable.
 
     Args:
-        file: Open to be written front to back.
-        schema: Of what is written; columns named as those of a record are treated like them.
+        file: A path, or what is open to be written front to back.
+        schema: Of what is written; columns named as those of a record, or `previous_` and so, are
+            treated like them.
     """
+    record_column = {name: name.removeprefix("previous_") for name in schema.names}
+    encoding = {
+        name: _COLUMN_ENCODING[column]
+        for name, column in record_column.items()
+        if column in _COLUMN_ENCODING
+    }
     return pq.ParquetWriter(
         file,
         schema,
         compression="zstd",
-        compression_level={name: _COMPRESSION_LEVELS.get(name, 1) for name in schema.names},
-        use_dictionary=[name for name in schema.names if name in _DICTIONARY_COLUMNS],
-        column_encoding={
-            name: encoding for name, encoding in _COLUMN_ENCODING.items() if name in schema.names
+        compression_level={
+            name: _COMPRESSION_LEVELS.get(column, 1) for name, column in record_column.items()
         },
+        # Parquet has no dictionary of booleans.
+        use_dictionary=[
+            field.name
+            for field in schema
+            if field.name not in encoding and not pa.types.is_boolean(field.type)
+        ],
+        column_encoding=encoding,
         # A compressor that sees a whole column of a row group finds more in it. Statistics of
         # random text would help nobody skip anything.
         max_rows_per_page=ROW_GROUP_ROWS,
         data_page_size=_PAGE_BYTES,
-        write_statistics=[name for name in schema.names if name != "e_tag"],
+        write_statistics=[name for name, column in record_column.items() if column != "e_tag"],
     )
 
 
@@ -281,8 +293,9 @@ def read_records(
     parts: Sequence[Part],
     ranges: Sequence[KeyRange],
     columns: Sequence[str] | None = None,
+    dictionaries: Sequence[str] = (),
 ) -> Iterator[pa.RecordBatch]:
-    """The records of some ranges, in key order, a batch at a time.
+    """The records of some ranges, in key order, a row group at a time.
 
     Parts and row groups that cannot hold such keys are not read.
 
@@ -291,6 +304,7 @@ def read_records(
         parts: In key order.
         ranges: Disjoint and in key order.
         columns: Which columns, `key` among them; None for all.
+        dictionaries: Which of them to leave dictionary-encoded, as they are in the file.
 
     Yields:
         Batches with `RECORD_SCHEMA`, or those of its `columns`, none empty.
@@ -299,11 +313,13 @@ def read_records(
         wanted = [key_range for key_range in ranges if part.meets(key_range)]
         if not wanted:
             continue
-        with _opened(store, part) as file:
+        with _opened(store, part, dictionaries) as file:
             for group in range(file.num_row_groups):
                 if not _may_hold(file, group, wanted):
                     continue
-                for batch in file.iter_batches(ROW_GROUP_ROWS, [group], columns=columns):
+                # One thread: whoever needs more reads several parts at once, at less CPU.
+                table = file.read_row_group(group, columns=columns, use_threads=False)
+                for batch in table.to_batches():
                     keys = batch.column("key")
                     for key_range in wanted:
                         start = count_up_to(keys, key_range.after)
@@ -337,9 +353,12 @@ def open_part(store: Store, part: Part) -> pa.NativeFile:
 
 
 @contextmanager
-def _opened(store: Store, part: Part) -> Iterator[pq.ParquetFile]:
+def _opened(store: Store, part: Part, dictionaries: Sequence[str]) -> Iterator[pq.ParquetFile]:
     try:
-        with open_part(store, part) as source, pq.ParquetFile(source) as file:
+        with (
+            open_part(store, part) as source,
+            pq.ParquetFile(source, read_dictionary=list(dictionaries)) as file,
+        ):
             yield file
     except (pa.ArrowException, OSError) as error:
         raise _damaged(store, part, error) from None

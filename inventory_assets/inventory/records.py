@@ -52,7 +52,7 @@ def to_records(objects: pa.RecordBatch, bucket: str) -> pa.RecordBatch:
     """
     derived = {
         "bucket": pa.repeat(pa.scalar(bucket), objects.num_rows),
-        "is_multipart_uploaded": _ends_in_a_count(objects.column("e_tag")),
+        "is_multipart_uploaded": are_multipart(objects.column("e_tag")),
     }
     arrays = [
         derived[field.name] if field.name in derived else objects.column(field.name)
@@ -61,8 +61,8 @@ def to_records(objects: pa.RecordBatch, bucket: str) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=RECORD_SCHEMA)
 
 
-def _ends_in_a_count(e_tags: pa.StringArray) -> pa.BooleanArray:
-    """Whether each ETag ends in `-N`; null where there is none."""
+def are_multipart(e_tags: pa.StringArray) -> pa.BooleanArray:
+    """Whether each ETag ends in `-N`, as those of uploads in parts do; null where there is none."""
     _validity, offsets, data = e_tags.buffers()
     flags = np.zeros(len(e_tags), np.bool_)
     if data is not None:

@@ -15,6 +15,7 @@ from inventory_assets_tests.assets.world import (
 
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 Requests = dict[str, set[str]]
+ASSETS = ("shards", "object_listing", "object_changes", "inventory_manifest", "change_log")
 
 
 class Daemon:
@@ -34,9 +35,8 @@ class Daemon:
             evaluation_time=noon(world.day),
             cursor=self._last.cursor if self._last else None,
         )
-        names = ("shards", "object_listing", "object_changes", "inventory_manifest")
         found = {
-            name: self._last.get_requested_partitions(world.assets.key(name)) for name in names
+            name: self._last.get_requested_partitions(world.assets.key(name)) for name in ASSETS
         }
         return {name: set(map(str, keys)) for name, keys in found.items() if keys}
 
@@ -74,6 +74,7 @@ def test_a_changed_shard_asks_for_its_changes_and_the_manifest_once(
     assert daemon.tick() == {}
     assert world.run("object_changes", world.key("b/")).success
     assert world.run("inventory_manifest", str(TODAY)).success
+    assert daemon.tick() == {"change_log": {str(TODAY)}}
     assert daemon.tick() == {}
 
 
@@ -99,7 +100,7 @@ def test_a_shard_that_succeeds_at_last_releases_a_manifest_that_failed(
     assert world.run("object_listing", world.key("b/")).success
     assert daemon.tick()["inventory_manifest"] == {str(TODAY)}
     assert world.run("inventory_manifest", str(TODAY)).success
-    assert daemon.tick() == {}
+    assert daemon.tick() == {"change_log": {str(TODAY)}}
 
 
 def test_a_new_shard_holds_back_no_manifest_of_today_or_yesterday(

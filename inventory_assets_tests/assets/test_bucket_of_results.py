@@ -190,6 +190,23 @@ def test_changes_are_compared_with_the_baseline_on_the_bucket(
     assert counts == [(1, 0), (0, 1), (0, 0)]
 
 
+def test_the_change_log_lists_files_on_the_bucket(
+    world: World, store: BucketStore, results: StoreBucket
+) -> None:
+    log = read_change_log(store, world.layout, TODAY)
+    assert log is not None
+    assert (log.counts[Change.DELETED], log.counts[Change.CREATED]) == (1, 1)
+    links = (store.read(world.layout.change_log_symlink(TODAY)) or b"").decode().splitlines()
+    root = f"s3://results-of-assets/{results.prefix}/"
+    assert links == [f"{root}{file}" for file in log.files]
+    everything = [KeyRange.of_prefix("")]
+    tables = [table for file in log.files for table in read_changed_records(store, file, everything)]
+    assert sorted(row["change"] for table in tables for row in table.to_pylist()) == [
+        "created",
+        "deleted",
+    ]
+
+
 def test_metadata_says_where_on_the_bucket_things_lie(world: World) -> None:
     world.set_day(TODAY)
     outcome = world.run("inventory_manifest", str(TODAY))

@@ -128,12 +128,13 @@ class World:
         return self.run("object_listing", tags=self.range_tags())
 
     def pass_day(self, day: date) -> None:
-        """Discover, list, compare and merge, all of it successfully."""
+        """Discover, list, compare, merge and log, all of it successfully."""
         self.set_day(day)
         self.discover()
         assert self.list_all().success
         assert self.run("object_changes", tags=self.range_tags()).success
         assert self.run("inventory_manifest", str(day)).success
+        assert self.run("change_log", str(day)).success
 
     def resources(self) -> dict[str, object]:
         """The resources of a tick."""

@@ -8,17 +8,18 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.changes import (
     Changes,
-    change_log_key,
     publish_changes,
+    read_changed_records,
     read_changes,
 )
-from inventory_assets.inventory.comparing import CHANGE_SCHEMA, Change
+from inventory_assets.inventory.comparing import Change
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.journal import CHANGE_SCHEMA
 from inventory_assets.inventory.manifests import merge
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import Shard, cut_out
+from inventory_assets.scan import KeyRange, Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 from inventory_assets_tests.listings import Listed
 
@@ -45,9 +46,13 @@ def inventory(
 
 
 def log_of(store: LocalStore, changes: Changes) -> list[tuple[str, str]]:
-    table = pq.read_table(store.path(change_log_key(LAYOUT, changes)))
+    table = pq.read_table(store.path(changes.file))
     assert table.schema == CHANGE_SCHEMA
     return list(zip(table["key"].to_pylist(), table["change"].to_pylist(), strict=True))
+
+
+def stored_changes(store: LocalStore) -> list[str]:
+    return store.names(f"{LAYOUT.base}/changes/data")
 
 
 def whole(store: LocalStore, keys_then: str, keys_now: str) -> Changes:
@@ -116,6 +121,30 @@ def test_a_first_inventory_has_no_changes(store: LocalStore) -> None:
     assert log_of(store, changes) == []
 
 
+def test_shards_without_changes_share_one_empty_file(store: LocalStore) -> None:
+    snapshots, baseline = inventory(store, listed(["a", "b/1"]), {"b/"}, YESTERDAY)
+    files = {
+        publish_changes(store, LAYOUT, replace(snapshot, day=day), baseline, NOW).file
+        for snapshot in snapshots.values()
+        for day in (DAY, DAY + timedelta(days=1))
+    }
+    assert [f"{LAYOUT.base}/changes/data/{name}" for name in stored_changes(store)] == list(files)
+
+
+def test_changed_records_are_read_by_their_ranges(store: LocalStore) -> None:
+    changes = whole(store, "abc", "cdef")
+    ranges = (KeyRange("", "a"), KeyRange("c", "e"))
+    tables = list(read_changed_records(store, changes.file, ranges))
+    assert [key for table in tables for key in table["key"].to_pylist()] == ["a", "d", "e"]
+
+
+def test_a_damaged_file_of_changed_records_is_named(store: LocalStore) -> None:
+    changes = whole(store, "abc", "bcd")
+    store.path(changes.file).write_bytes(b"damaged")
+    with pytest.raises(CorruptRecord, match="materialize object_changes again"):
+        list(read_changed_records(store, changes.file, Shard("").ranges))
+
+
 def test_a_bucket_that_became_empty_has_every_key_deleted(store: LocalStore) -> None:
     changes = whole(store, "abc", "")
     assert log_of(store, changes) == [("a", "deleted"), ("b", "deleted"), ("c", "deleted")]
@@ -152,7 +181,7 @@ def test_a_damaged_record_of_changes_is_named(store: LocalStore, damage: bytes) 
 def test_a_record_of_changes_of_another_format_is_named(store: LocalStore) -> None:
     whole(store, "abc", "bcd")
     text = store.read(LAYOUT.changes(DAY, "")) or b""
-    store.publish(LAYOUT.changes(DAY, ""), text.replace(b'"format": 1', b'"format": 2'))
+    store.publish(LAYOUT.changes(DAY, ""), text.replace(b'"format": 2', b'"format": 1'))
     with pytest.raises(CorruptRecord):
         read_changes(store, LAYOUT, DAY, "")
 
@@ -163,4 +192,4 @@ def test_a_damaged_baseline_is_named_and_nothing_is_published(store: LocalStore)
     with pytest.raises(CorruptRecord, match="is missing or damaged"):
         publish_changes(store, LAYOUT, snapshot_of(store, Shard(""), []), baseline, NOW)
     assert read_changes(store, LAYOUT, DAY, "") is None
-    assert store.names(f"{LAYOUT.base}/changes") == []
+    assert stored_changes(store) == []

@@ -1,20 +1,28 @@
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inventory_assets.inventory import comparing
 from inventory_assets.inventory.comparing import (
-    CHANGE_SCHEMA,
+    CARRIED_COLUMNS,
     COMPARED_COLUMNS,
+    DIFFERENCE_SCHEMA,
     Change,
     compare,
 )
-from inventory_assets_tests.inventory.samples import LAYOUT, listed, records_of
+from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets_tests.inventory.samples import listed, records_of
 from inventory_assets_tests.listings import Listed
 
 Row = Mapping[str, Any]
@@ -26,6 +34,7 @@ variants = st.builds(
     modified=st.sampled_from([1000, 2000]),
     e_tag=st.sampled_from(["e", "f", "", None]),
     storage_class=st.sampled_from(["STANDARD", "GLACIER", None]),
+    checksums=st.sampled_from([(), ("CRC32",)]),
 )
 buckets = st.dictionaries(st.text(st.sampled_from("ab/é"), min_size=1, max_size=2), variants)
 
@@ -46,8 +55,8 @@ def compared(
     old_cuts: Sequence[int] = (),
     new_cuts: Sequence[int] = (),
 ) -> list[Row]:
-    tables = list(compare(batches(old, old_cuts), batches(new, new_cuts), LAYOUT.bucket))
-    assert all(table.schema == CHANGE_SCHEMA and table.num_rows for table in tables)
+    tables = list(compare(batches(old, old_cuts), batches(new, new_cuts)))
+    assert all(table.schema == DIFFERENCE_SCHEMA and table.num_rows for table in tables)
     return [row for table in tables for row in table.to_pylist()]
 
 
@@ -61,9 +70,9 @@ def kind(old: Row, new: Row) -> Change | None:
 
 
 def expected_changes(old: Sequence[Listed], new: Sequence[Listed]) -> list[Row]:
-    before = {found.key: found.row() for found in old}
-    after = {found.key: found.row() for found in new}
-    none: Row = dict.fromkeys(COMPARED_COLUMNS)
+    before = {row["key"]: row for row in records_of(old).to_pylist()}
+    after = {row["key"]: row for row in records_of(new).to_pylist()}
+    none: Row = dict.fromkeys(COMPARED_COLUMNS + CARRIED_COLUMNS)
     rows: list[Row] = []
     for key in sorted(before.keys() | after.keys()):
         if key not in before:
@@ -75,28 +84,35 @@ def expected_changes(old: Sequence[Listed], new: Sequence[Listed]) -> list[Row]:
         if change:
             new_row, old_row = after.get(key, none), before.get(key, none)
             rows.append(
-                {"bucket": LAYOUT.bucket, "key": key, "change": change.value}
-                | {name: new_row[name] for name in COMPARED_COLUMNS}
+                {"key": key, "change": change.value}
+                | {name: new_row[name] for name in COMPARED_COLUMNS + CARRIED_COLUMNS}
                 | {f"previous_{name}": old_row[name] for name in COMPARED_COLUMNS}
             )
     return rows
 
 
+TIME = RECORD_SCHEMA.field("last_modified_date").type
 cuts = st.lists(st.integers(0, 8), max_size=3)
 
 
-@given(buckets, buckets, st.data(), cuts, cuts)
+@given(buckets, buckets, st.data(), cuts, cuts, st.integers(1, 4), st.integers(0, 3))
 def test_changes_are_those_of_a_plain_comparison_of_sets(
     old: dict[str, Listed],
     other: dict[str, Listed],
     data: st.DataObject,
     old_cuts: list[int],
     new_cuts: list[int],
+    look_up_rows: int,
+    max_shift: int,
 ) -> None:
     kept = [key for key in old if data.draw(st.booleans())]
     new = {**{key: old[key] for key in kept}, **other}
     before, after = objects_of(old), objects_of(new)
-    assert compared(before, after, old_cuts, new_cuts) == expected_changes(before, after)
+    with (
+        patch.object(comparing, "LOOK_UP_ROWS", look_up_rows),
+        patch.object(comparing, "MAX_SHIFT", max_shift),
+    ):
+        assert compared(before, after, old_cuts, new_cuts) == expected_changes(before, after)
 
 
 @pytest.mark.parametrize(
@@ -122,11 +138,26 @@ def test_what_is_null_on_both_sides_did_not_change() -> None:
     assert compared([nothing], [nothing]) == []
 
 
+@pytest.mark.parametrize("name", ["size", "last_modified_date"])
+def test_a_number_that_is_missing_is_no_zero(name: str) -> None:
+    def batch(*values: int | None) -> pa.RecordBatch:
+        records = records_of([replace(OLD, key=key) for key in "abc"])
+        place = RECORD_SCHEMA.get_field_index(name)
+        numbers = pa.array(values, pa.int64()).cast(RECORD_SCHEMA.field(place).type)
+        return records.set_column(place, RECORD_SCHEMA.field(place), numbers)
+
+    (table,) = compare([batch(None, None, 0)], [batch(None, 0, None)])
+    assert table["key"].to_pylist() == ["b", "c"]
+
+
 def test_other_columns_make_no_change() -> None:
     assert compared([OLD], [replace(OLD, owner="o", checksums=("CRC32",))]) == []
 
 
-def test_no_more_than_the_two_windows_at_hand_are_read() -> None:
+def test_no_more_is_read_than_what_is_at_hand_and_a_batch_ahead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(comparing, "ROW_GROUP_ROWS", 1)
     ahead = {"old": 0, "new": 0}
 
     def stream(name: str) -> Iterator[pa.RecordBatch]:
@@ -134,6 +165,92 @@ def test_no_more_than_the_two_windows_at_hand_are_read() -> None:
             ahead[name] += 1
             yield records_of(listed([f"{name}{number}"] if name == "new" else [f"new{number}x"]))
 
-    first = next(compare(stream("old"), stream("new"), LAYOUT.bucket))
-    assert first.column("key").to_pylist() == ["new0"]
-    assert ahead == {"old": 1, "new": 1}
+    with closing(compare(stream("old"), stream("new"))) as changes:
+        assert next(changes).column("key").to_pylist() == ["new0"]
+    assert ahead == {"old": 2, "new": 2}
+
+
+def test_no_thread_outlives_a_comparison_that_is_left_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(comparing, "ROW_GROUP_ROWS", 1)
+    before = threading.active_count()
+    changes = compare(batches([], []), batches(listed("abc"), [1, 2]))
+    next(changes)
+    assert threading.active_count() > before
+    changes.close()
+    assert threading.active_count() == before
+
+
+def test_what_fails_while_a_side_is_read_ahead_is_raised() -> None:
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield records_of(listed("a"))
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(compare(batches(listed("a"), []), broken()))
+
+
+def test_many_records_are_compared_as_a_full_join_compares_them() -> None:
+    """Over several look-ups and batches, against Polars' join of the whole."""
+    random = np.random.default_rng(5)
+    old, new = (drawn_records(random, 20_000) for _ in range(2))
+    joined = pl.DataFrame(new).join(
+        pl.DataFrame(old), on="key", how="full", coalesce=True, suffix="_old"
+    )
+
+    def differs(name: str) -> pl.Expr:
+        return pl.col(name).ne_missing(pl.col(f"{name}_old"))
+
+    kind = (
+        pl.when(pl.col("bucket_old").is_null())
+        .then(pl.lit("created"))
+        .when(pl.col("bucket").is_null())
+        .then(pl.lit("deleted"))
+        .when(differs("e_tag") | differs("size"))
+        .then(pl.lit("modified"))
+        .when(differs("last_modified_date"))
+        .then(pl.lit("touched"))
+        .when(differs("storage_class"))
+        .then(pl.lit("transitioned"))
+    )
+    expected = joined.select("key", change=kind).drop_nulls().sort("key")
+    tables = list(compare(old.to_batches(7_001), new.to_batches(3_989)))
+    found = pl.DataFrame(pa.concat_tables(tables)).select("key", "change")
+    assert found.rows() == expected.rows()
+    assert set(found["change"]) == {change.value for change in Change}
+
+
+def drawn_records(random: np.random.Generator, rows: int) -> pa.Table:
+    """Records of which most, but not all, are drawn alike each time."""
+    keys = np.flatnonzero(random.random(rows) < 0.98)
+    few = random.random((3, len(keys))) < 0.02
+    text = {
+        "bucket": np.full(len(keys), "b"),
+        "key": np.char.add("k/", np.char.zfill(keys.astype(str), 6)),
+        "e_tag": np.where(few[0], "other", np.char.add("e", keys.astype(str))),
+        "storage_class": np.where(few[1], "GLACIER", "STANDARD"),
+    }
+    columns = {name: pa.array(values.tolist(), pa.string()) for name, values in text.items()}
+    columns["last_modified_date"] = pa.array(np.where(few[2], 2000, 1000)).cast(TIME)
+    columns["size"] = pa.array(keys)
+    arrays = [columns.get(field.name, pa.nulls(len(keys), field.type)) for field in RECORD_SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=RECORD_SCHEMA)
+
+
+@pytest.mark.parametrize("others", ["GLACIER", None])
+def test_columns_in_dictionaries_are_compared_by_what_they_say(others: str | None) -> None:
+    def encoded(*classes: str | None) -> pa.RecordBatch:
+        objects = [
+            Listed(key, storage_class=name) for key, name in zip("abc", classes, strict=True)
+        ]
+        records = records_of(objects)
+        column = records.column("storage_class").dictionary_encode()
+        return records.set_column(5, "storage_class", column)
+
+    old, new = encoded("STANDARD", others, others), encoded(others, "STANDARD", others)
+    (table,) = compare([old], [new])
+    assert table.select(["key", "previous_storage_class", "storage_class"]).to_pylist() == [
+        {"key": "a", "previous_storage_class": "STANDARD", "storage_class": others},
+        {"key": "b", "previous_storage_class": others, "storage_class": "STANDARD"},
+    ]

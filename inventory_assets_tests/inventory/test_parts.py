@@ -1,6 +1,7 @@
 from hashlib import md5, sha256
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -197,15 +198,13 @@ def test_row_groups_outside_the_ranges_are_not_read(
     small_row_groups(monkeypatch, rows=2)
     (part,) = parts_of(store, listed("abcdef"))
     groups: list[int] = []
-    plain = pq.ParquetFile.iter_batches
+    plain = pq.ParquetFile.read_row_group
 
-    def iter_batches(
-        file: pq.ParquetFile, size: int, row_groups: list[int], columns: None
-    ) -> object:
-        groups.extend(row_groups)
-        return plain(file, size, row_groups, columns=columns)
+    def read_row_group(file: pq.ParquetFile, group: int, **options: Any) -> object:
+        groups.append(group)
+        return plain(file, group, **options)
 
-    monkeypatch.setattr(pq.ParquetFile, "iter_batches", iter_batches)
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", read_row_group)
     (batch,) = read_records(store, [part], [KeyRange("b", "c")])
     assert batch.column("key").to_pylist() == ["c"]
     assert groups == [1]

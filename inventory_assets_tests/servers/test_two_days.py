@@ -103,7 +103,7 @@ class Daily:
         self._instance = instance
 
     def take(self, day: date) -> None:
-        """Materialize the day's listing of all shards, its changes and its manifest."""
+        """Materialize the day's listing of all shards, its changes, manifest and change log."""
         clock = Clock(fixed=datetime.combine(day, datetime.min.time(), UTC).isoformat())
         self._run(clock, "shards")
         shards = self._instance.get_dynamic_partitions(self._assets.partitions.shards_name)
@@ -111,6 +111,7 @@ class Daily:
         self._run(clock, "object_listing", tags=tags)
         self._run(clock, "object_changes", tags=tags)
         self._run(clock, "inventory_manifest", partition_key=day.isoformat())
+        self._run(clock, "change_log", partition_key=day.isoformat())
 
     def facts(self, day: date) -> list[Facts]:
         """What the day's published files say, read as its readers read them."""
@@ -124,10 +125,10 @@ class Daily:
         ]
 
     def changes(self, day: date) -> dict[str, str]:
-        """The change of each key, as the day's change logs have it."""
+        """The change of each key, as the day's change log has it."""
         store, layout = self._store, self._assets.layout
-        logs = store.path(layout.change_log(day, "")).parent / "*.parquet"
-        rows = pl.read_parquet(logs, columns=["key", "change"]).rows()
+        files = store.path(layout.change_log_symlink(day)).read_text().splitlines()
+        rows = pl.read_parquet(files, columns=["key", "change"]).rows()
         changes = dict(rows)
         assert len(changes) == len(rows), "a key was changed twice"
         return changes

@@ -1,0 +1,185 @@
+"""Two days of an invented bucket, as the parts, snapshot and manifest that a listing leaves.
+
+Keys are hashes in one folder, ETags random, a tenth of the objects in another storage class. Of the
+objects changed, a fifth each is created and deleted, two fifths modified, a tenth each touched and
+moved to another class.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from inventory_assets.inventory.fingerprint import Fingerprint
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.manifests import Manifest, merge, publish_manifest, read_manifest
+from inventory_assets.inventory.parts import PartWriter
+from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, read_snapshot
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import KeyOrder, Shard
+
+LAYOUT = Layout("bucket", "source")
+YESTERDAY, TODAY = date(2026, 1, 1), date(2026, 1, 2)
+NOW = datetime(2026, 1, 2, 1, tzinfo=UTC)
+PARTS = 16
+CHUNK_ROWS = 4_000
+"""Records written at once, as pages of a listing are: row groups come out as a listing's do."""
+_LATER = timedelta(days=365) // timedelta(milliseconds=1)
+_DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
+
+_Flags = npt.NDArray[np.bool_]
+_Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class TwoDays:
+    """What is made.
+
+    Attributes:
+        count: Objects of both days together, those deleted and those created included.
+        changed: Which part of them changes.
+        is_shared: Whether the changes keep together, so that the days share the other parts;
+            otherwise they are everywhere, and the two days are cut at different keys.
+    """
+
+    count: int
+    changed: float
+    is_shared: bool
+
+    def write(self, store: LocalStore) -> None:
+        """Publish both days."""
+        with PartWriter(store, LAYOUT) as old, PartWriter(store, LAYOUT) as new:
+            for chunk in range(ceil(self.count / CHUNK_ROWS)):
+                before, after = self._chunk(chunk)
+                old.write(before)
+                new.write(after)
+                if self._ends_a_part(chunk, 0):
+                    old.cut()
+                if self._ends_a_part(chunk, 0 if self.is_shared else 1):
+                    new.cut()
+            old.cut()
+            new.cut()
+        for day, writer in ((YESTERDAY, old), (TODAY, new)):
+            snapshot = _snapshot(day, writer)
+            publish_snapshot(store, LAYOUT, snapshot)
+            publish_manifest(store, LAYOUT, merge(store, LAYOUT, "", {"": snapshot}, NOW))
+
+    def _ends_a_part(self, chunk: int, shift: int) -> bool:
+        # A part ends after each of so many equal shares; a shift of one is half a share.
+        def part(rows: int) -> int:
+            return (2 * PARTS * rows // self.count + shift) // 2
+
+        return part(chunk * CHUNK_ROWS) != part((chunk + 1) * CHUNK_ROWS)
+
+    def _chunk(self, chunk: int) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+        """The records of a stretch of keys, on both days."""
+        random = np.random.default_rng(chunk)
+        rows = min(CHUNK_ROWS, self.count - chunk * CHUNK_ROWS)
+        first = chunk * CHUNK_ROWS
+        keys = _keys(first, rows, self.count, random)
+        e_tags = _hexadecimal(random.integers(0, 256, (rows, 16), np.uint8))
+        sizes = random.lognormal(9, 3, rows).astype(np.int64)
+        times = random.integers(1_640_995_200, 1_735_689_600, rows) * 1000
+        is_cold = random.random(rows) < 0.1
+        drawn = random.random(rows) / self._density(first / self.count)
+        old = _records(keys, e_tags, sizes, times, is_cold, drawn >= 0.2)
+        modified = (drawn >= 0.4) & (drawn < 0.8)
+        others = _hexadecimal(random.integers(0, 256, (rows, 16), np.uint8))
+        e_tags = np.where(modified[:, None], others, e_tags)
+        times = np.where((drawn >= 0.4) & (drawn < 0.9), times + _LATER, times)
+        is_cold = is_cold ^ ((drawn >= 0.9) & (drawn < 1))
+        is_kept = (drawn < 0.2) | (drawn >= 0.4)
+        return old, _records(keys, e_tags, sizes, times, is_cold, is_kept)
+
+    def _density(self, place: float) -> float:
+        """Which part of the objects changes at a place from 0 to 1, or next to none."""
+        if not self.is_shared:
+            return max(self.changed, 1e-12)
+        parts = ceil(self.changed * PARTS)
+        return self.changed * PARTS / parts if place * PARTS < parts else 1e-12
+
+
+def open_days(folder: Path) -> tuple[LocalStore, Manifest, Snapshot]:
+    """The two days in a folder, to be compared."""
+    store = LocalStore(folder)
+    baseline = read_manifest(store, LAYOUT, YESTERDAY)
+    snapshot = read_snapshot(store, LAYOUT, TODAY, "")
+    if baseline is None or snapshot is None:
+        raise FileNotFoundError(f"{folder} does not hold two days")
+    return store, baseline, snapshot
+
+
+def files_of(folder: Path) -> Iterator[list[str]]:
+    """The files of either day."""
+    store = LocalStore(folder)
+    for day in (YESTERDAY, TODAY):
+        yield store.path(LAYOUT.symlink(day)).read_text().splitlines()
+
+
+def _keys(first: int, rows: int, count: int, random: np.random.Generator) -> _Bytes:
+    """Ascending keys: the head of each counts up, evenly over what 63 bits hold."""
+    heads = (np.arange(first, first + rows, dtype=np.uint64)) * np.uint64(2**63 // count)
+    tails = random.integers(0, 256, (rows, 8), np.uint8)
+    raw = np.concatenate([heads.astype(">u8").view(np.uint8).reshape(rows, 8), tails], axis=1)
+    folder = np.frombuffer(b"data/", np.uint8)
+    return np.concatenate([np.tile(folder, (rows, 1)), _hexadecimal(raw)], axis=1)
+
+
+def _hexadecimal(raw: _Bytes) -> _Bytes:
+    return _DIGITS[np.stack([raw >> 4, raw & 15], axis=2).reshape(len(raw), -1)]
+
+
+def _strings(text: _Bytes) -> pa.StringArray:
+    rows, width = text.shape
+    offsets = np.arange(rows + 1, dtype=np.int32) * width
+    return pa.StringArray.from_buffers(
+        rows, pa.py_buffer(offsets.tobytes()), pa.py_buffer(text.tobytes())
+    )
+
+
+def _records(
+    keys: _Bytes,
+    e_tags: _Bytes,
+    sizes: npt.NDArray[np.int64],
+    times: npt.NDArray[np.int64],
+    is_cold: _Flags,
+    is_kept: _Flags,
+) -> pa.RecordBatch:
+    rows = int(is_kept.sum())
+    classes = pa.array(["STANDARD", "STANDARD_IA"])
+    columns = [
+        pa.repeat(pa.scalar("bucket"), rows),
+        _strings(keys[is_kept]),
+        pa.array(sizes[is_kept]),
+        pa.array(times[is_kept]).cast(RECORD_SCHEMA.field("last_modified_date").type),
+        _strings(e_tags[is_kept]),
+        classes.take(pa.array(is_cold[is_kept].astype(np.int8))),
+        pa.repeat(pa.scalar(False), rows),
+        pa.repeat(pa.scalar("CRC64NVME"), rows),
+        pa.nulls(rows, pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=RECORD_SCHEMA)
+
+
+def _snapshot(day: date, writer: PartWriter) -> Snapshot:
+    return Snapshot(
+        bucket=LAYOUT.bucket,
+        source=LAYOUT.source,
+        day=day,
+        shard=Shard(""),
+        started_at=NOW,
+        finished_at=NOW,
+        key_order=KeyOrder.BYTES,
+        parts=tuple(writer.parts),
+        evidence=(),
+        fingerprint=Fingerprint().hexdigest(),
+        requests=0,
+        response_bytes=0,
+        faults={},
+    )

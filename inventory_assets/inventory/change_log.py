@@ -1,0 +1,232 @@
+"""The change log of a date: what changed in the whole source since its baseline, each key once.
+
+It copies nothing: it lists the files of the shards' changes. Only where a prefix became a shard
+after the shard around it was compared are that shard's changed records written again, without those
+of the prefix; a key belongs to the shard that answers for it in the date's manifest.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+
+from pydantic import TypeAdapter, ValidationError
+
+from inventory_assets.inventory.changes import (
+    FORMAT,
+    Changes,
+    publish_changed_records,
+    read_changed_records,
+    read_changes,
+)
+from inventory_assets.inventory.comparing import Change
+from inventory_assets.inventory.errors import ManifestIncomplete
+from inventory_assets.inventory.facts import Manifest, ShardEntry
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.manifests import read_manifest
+from inventory_assets.inventory.publication import Publication
+from inventory_assets.inventory.s3_inventory import symlinks
+from inventory_assets.inventory.store import Store
+from inventory_assets.scan import Shard
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLogEntry:
+    """A shard's share in a change log.
+
+    Attributes:
+        shard: The keys it answers for.
+        file: The key of its file of changed records.
+        counts: Changed records by kind; every kind is named.
+    """
+
+    shard: Shard
+    file: str
+    counts: Mapping[Change, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLog:
+    """How the inventory of a date differs from its baseline.
+
+    Attributes:
+        bucket: The bucket inventoried.
+        source: The source's name.
+        day: The date.
+        manifest_identity: The identity of the date's manifest.
+        rows: Objects in it.
+        baseline_day: The baseline's date; None for a first inventory, which has no changes.
+        baseline_rows: Objects in the baseline.
+        created_at: When it was published.
+        entries: The shards, by prefix in order.
+        format: The version of this record.
+    """
+
+    bucket: str
+    source: str
+    day: date
+    manifest_identity: str
+    rows: int
+    baseline_day: date | None
+    baseline_rows: int
+    created_at: datetime
+    entries: tuple[ChangeLogEntry, ...]
+    format: int = FORMAT
+
+    @property
+    def counts(self) -> Mapping[Change, int]:
+        """Changed records by kind; every kind is named."""
+        counts: Counter[Change] = Counter()
+        for entry in self.entries:
+            counts.update(entry.counts)
+        return {change: counts[change] for change in Change}
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The keys of the files that hold changes; one that is empty where nothing changed."""
+        changed = tuple(entry.file for entry in self.entries if any(entry.counts.values()))
+        return changed or tuple({entry.file for entry in self.entries})
+
+    @property
+    def identity(self) -> str:
+        """A hash of what was compared: equal days, equal identity."""
+        facts = [self.manifest_identity, str(self.baseline_day), *self.files]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+    @property
+    def balance_fault(self) -> str | None:
+        """Why baseline + created - deleted is not the inventory; None where it is, as always."""
+        created, deleted = self.counts[Change.CREATED], self.counts[Change.DELETED]
+        balance = self.baseline_rows + created - deleted
+        if self.baseline_day is None or balance == self.rows:
+            return None
+        return (
+            f"{self.baseline_rows:,} + {created:,} created - {deleted:,} deleted = {balance:,}, "
+            f"but the inventory holds {self.rows:,}"
+        )
+
+
+def change_log_version(store: Store, layout: Layout, day: date) -> str:
+    """What tells the change log of a date from one that another run publishes later."""
+    return store.version(layout.change_log(day))
+
+
+def publish_change_log(
+    store: Store, layout: Layout, manifest: Manifest, now: datetime, replacing: str | None = None
+) -> ChangeLog:
+    """Publish the change log of a manifest; its list of files comes last.
+
+    Args:
+        store: Where.
+        layout: Under which keys.
+        manifest: Of the date.
+        now: The time.
+        replacing: Its `change_log_version` when this run began to read the date's manifest; None
+            for what it is now.
+
+    Raises:
+        Superseded: Another run published the date's change log in the meantime.
+        ManifestIncomplete: A shard was not compared as the manifest has it, or not all shards were
+            compared with one baseline, as it is now.
+        CorruptRecord: A file that must be written again is damaged.
+    """
+    if replacing is None:
+        replacing = change_log_version(store, layout, manifest.day)
+    compared = _compared(store, layout, manifest)
+    baseline = _baseline(store, layout, manifest.day, compared)
+    log = ChangeLog(
+        bucket=layout.bucket,
+        source=layout.source,
+        day=manifest.day,
+        manifest_identity=manifest.identity,
+        rows=manifest.rows,
+        baseline_day=baseline.day if baseline else None,
+        baseline_rows=baseline.rows if baseline else 0,
+        created_at=now,
+        entries=tuple(
+            _entry(store, layout, entry, compared[entry.shard.prefix]) for entry in manifest.shards
+        ),
+    )
+    record = _adapter().dump_json(log, indent=1)
+    publication = Publication.begin(store, layout.change_log(log.day), record, replacing)
+    links = symlinks([store.uri(file) for file in log.files])
+    publication.publish(layout.change_log_symlink(log.day), links)
+    return log
+
+
+def read_change_log(store: Store, layout: Layout, day: date) -> ChangeLog | None:
+    """The published change log of a date, or None where there is none that can be read."""
+    data = store.read(layout.change_log(day))
+    if data is None:
+        return None
+    try:
+        log = _adapter().validate_json(data, strict=False)
+    except ValidationError:
+        return None
+    return log if (log.format, log.day) == (FORMAT, day) else None
+
+
+def faults_of(store: Store, log: ChangeLog) -> list[str]:
+    """Where the log does not hold what it must; nothing, as a rule."""
+    faults = [log.balance_fault] if log.balance_fault else []
+    return faults + [f"{file} is missing" for file in log.files if store.size(file) is None]
+
+
+def _compared(store: Store, layout: Layout, manifest: Manifest) -> Mapping[str, Changes]:
+    """The changes of the manifest's shards, by prefix."""
+    found: dict[str, Changes] = {}
+    missing = []
+    for entry in manifest.shards:
+        prefix = entry.shard.prefix
+        changes = read_changes(store, layout, manifest.day, prefix)
+        if changes is None or changes.snapshot_fingerprint != entry.fingerprint:
+            missing.append(prefix)
+        else:
+            found[prefix] = changes
+    if missing:
+        raise ManifestIncomplete(
+            f"{_say(manifest, missing)} not been compared since they were listed; materialize "
+            f"object_changes for {manifest.day} and them"
+        )
+    return found
+
+
+def _baseline(
+    store: Store, layout: Layout, day: date, compared: Mapping[str, Changes]
+) -> Manifest | None:
+    """What all shards were compared with."""
+    baselines = {changes.baseline_day: changes.baseline_identity for changes in compared.values()}
+    identities = {changes.baseline_identity for changes in compared.values()}
+    baseline_day, identity = next(iter(baselines.items()))
+    baseline = read_manifest(store, layout, baseline_day) if baseline_day else None
+    if len(identities) > 1 or (baseline.identity if baseline else None) != identity:
+        raise ManifestIncomplete(
+            "the shards were not all compared with the baseline as it is now; materialize "
+            f"object_changes for {day} and all shards"
+        )
+    return baseline
+
+
+def _entry(store: Store, layout: Layout, entry: ShardEntry, changes: Changes) -> ChangeLogEntry:
+    file, counts = changes.file, changes.counts
+    if entry.shard != changes.shard and changes.total:
+        file, counts = publish_changed_records(
+            store, layout, read_changed_records(store, file, entry.shard.ranges)
+        )
+    return ChangeLogEntry(entry.shard, file, counts)
+
+
+def _say(manifest: Manifest, prefixes: list[str]) -> str:
+    names = [
+        "the remainder" if prefix == manifest.prefix else repr(prefix) for prefix in prefixes[:10]
+    ]
+    more = f" and {len(prefixes) - 10} more" if len(prefixes) > 10 else ""
+    return f"{', '.join(names)}{more} have"
+
+
+@cache
+def _adapter() -> TypeAdapter[ChangeLog]:
+    return TypeAdapter(ChangeLog)

@@ -1,0 +1,267 @@
+"""The change log of a date, over all shards."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_assets.inventory.change_log import (
+    ChangeLog,
+    change_log_version,
+    faults_of,
+    publish_change_log,
+    read_change_log,
+)
+from inventory_assets.inventory.changes import publish_changes
+from inventory_assets.inventory.comparing import Change
+from inventory_assets.inventory.errors import ManifestIncomplete, Superseded
+from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.manifests import merge, newest_manifest, publish_manifest
+from inventory_assets.inventory.snapshots import Snapshot
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import cut_out
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
+
+YESTERDAY = DAY - timedelta(days=1)
+keys = st.text(st.sampled_from("ab/é"), min_size=1, max_size=4)
+prefixes = st.text(st.sampled_from("ab/é"), min_size=1, max_size=3)
+
+
+def shard_snapshots(
+    store: LocalStore, held: set[str], shards: set[str], day: date
+) -> dict[str, Snapshot]:
+    """The snapshots of all shards of a bucket that holds some keys."""
+    every = sorted({"", *shards})
+    return {
+        prefix: snapshot_of(
+            store,
+            cut_out(prefix, every),
+            listed(key for key in held if cut_out(prefix, every).covers(key)),
+            day,
+        )
+        for prefix in every
+    }
+
+
+def merged(store: LocalStore, snapshots: Mapping[str, Snapshot]) -> Manifest:
+    manifest = merge(store, LAYOUT, "", snapshots, NOW)
+    publish_manifest(store, LAYOUT, manifest)
+    return manifest
+
+
+def compared(store: LocalStore, snapshots: Mapping[str, Snapshot]) -> None:
+    for snapshot in snapshots.values():
+        baseline = newest_manifest(store, LAYOUT, before=snapshot.day)
+        publish_changes(store, LAYOUT, snapshot, baseline, NOW)
+
+
+def pass_day(store: LocalStore, held: set[str], day: date, shards: set[str]) -> ChangeLog:
+    """List, compare, merge and log a day."""
+    snapshots = shard_snapshots(store, held, shards, day)
+    compared(store, snapshots)
+    return publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
+
+
+def listed_files(store: LocalStore, day: date) -> Sequence[str]:
+    return store.path(LAYOUT.change_log_symlink(day)).read_text().splitlines()
+
+
+def logged(store: LocalStore, day: date = DAY) -> list[tuple[str, str]]:
+    """The keys of a day's log, and what happened to them."""
+    tables = [pq.read_table(file, columns=["key", "change"]) for file in listed_files(store, day)]
+    return sorted((row["key"], row["change"]) for t in tables for row in t.to_pylist())
+
+
+def expected(then: set[str], now: set[str]) -> list[tuple[str, str]]:
+    changes = dict.fromkeys(now - then, "created") | dict.fromkeys(then - now, "deleted")
+    return sorted(changes.items())
+
+
+@given(
+    st.sets(keys, max_size=12),
+    st.sets(keys, max_size=12),
+    st.sets(keys, max_size=12),
+    st.sets(prefixes, max_size=2),
+    st.sets(prefixes, max_size=2),
+    st.sets(prefixes, max_size=2),
+)
+def test_every_key_is_logged_once_however_prefixes_become_shards_during_the_day(
+    roomy_store: LocalStore,
+    then: set[str],
+    morning: set[str],
+    noon: set[str],
+    shards_then: set[str],
+    shards: set[str],
+    shards_at_noon: set[str],
+) -> None:
+    """Shards found at noon are listed and compared then; the others are of the morning."""
+    pass_day(roomy_store, then, YESTERDAY, shards_then)
+    early = shard_snapshots(roomy_store, morning, shards, DAY)
+    late = shard_snapshots(roomy_store, noon, shards | shards_at_noon, DAY)
+    snapshots = {prefix: early.get(prefix, snapshot) for prefix, snapshot in late.items()}
+    compared(roomy_store, snapshots)
+    log = publish_change_log(roomy_store, LAYOUT, merged(roomy_store, snapshots), NOW)
+    shard_of = {
+        key: max((prefix for prefix in snapshots if key.startswith(prefix)), key=len)
+        for key in morning | noon
+    }
+    now = {key for key in morning if shard_of[key] in early}
+    now |= {key for key in noon if shard_of[key] not in early}
+    assert logged(roomy_store) == expected(then, now)
+    assert log.balance_fault is None
+    assert sum(log.counts.values()) == len(expected(then, now))
+
+
+def test_files_are_listed_as_they_are_where_no_shard_was_cut(store: LocalStore) -> None:
+    pass_day(store, {"a/1", "b/1"}, YESTERDAY, {"a/", "b/"})
+    before = set(store.names(f"{LAYOUT.base}/changes/data"))
+    snapshots = shard_snapshots(store, {"a/1", "a/2", "b/1"}, {"a/", "b/"}, DAY)
+    compared(store, snapshots)
+    written = set(store.names(f"{LAYOUT.base}/changes/data")) - before
+    publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
+    assert set(store.names(f"{LAYOUT.base}/changes/data")) - before == written
+    assert [Path(file).name for file in listed_files(store, DAY)] == list(written)
+
+
+def test_a_day_without_changes_lists_one_empty_file_that_readers_open(store: LocalStore) -> None:
+    pass_day(store, {"a"}, YESTERDAY, set())
+    log = pass_day(store, {"a"}, DAY, {"b/"})
+    assert log.counts == dict.fromkeys(Change, 0)
+    assert len(listed_files(store, DAY)) == 1
+    assert logged(store) == []
+
+
+def test_a_first_inventory_has_no_changes(store: LocalStore) -> None:
+    log = pass_day(store, {"a", "b"}, DAY, set())
+    assert (log.baseline_day, log.rows, log.balance_fault) == (None, 2, None)
+    assert logged(store) == []
+
+
+def test_after_missing_days_the_changes_are_those_since_the_last_inventory(
+    store: LocalStore,
+) -> None:
+    pass_day(store, {"a"}, DAY - timedelta(days=9), set())
+    log = pass_day(store, {"b"}, DAY, set())
+    assert log.baseline_day == DAY - timedelta(days=9)
+    assert logged(store) == [("a", "deleted"), ("b", "created")]
+
+
+def three_days(store: LocalStore) -> str:
+    """Three days of logs; the pattern that finds the lists of their files."""
+    for day, held in ((-2, {"a", "b"}), (-1, {"b", "c"}), (0, {"b", "d"})):
+        pass_day(store, held, DAY + timedelta(days=day), {"c"})
+    return str(store.path(LAYOUT.change_log_symlink(DAY)).parent.parent / "dt=*/symlink.txt")
+
+
+OF_THREE_DAYS = [
+    ("2026-05-04", "a", "DELETE"),
+    ("2026-05-04", "c", "CREATE"),
+    ("2026-05-05", "c", "DELETE"),
+    ("2026-05-05", "d", "CREATE"),
+]
+
+
+def test_duckdb_reads_many_days_in_one_query(store: LocalStore) -> None:
+    pattern = three_days(store)
+    with duckdb.connect() as connection:
+        # The statements of the README.
+        connection.execute(
+            f"""SET VARIABLE files = (
+                SELECT list(file) FROM (
+                    SELECT unnest(string_split(content, chr(10))) AS file
+                    FROM read_text('{pattern}')
+                ) WHERE file <> '')"""  # noqa: S608
+        )
+        rows = connection.execute(
+            """SELECT sequence_number, key, record_type
+               FROM read_parquet(getvariable('files')) ORDER BY ALL"""
+        ).fetchall()
+    assert rows == OF_THREE_DAYS
+
+
+def test_polars_reads_many_days_in_one_query(store: LocalStore) -> None:
+    pattern = Path(three_days(store))
+    root, names = pattern.parent.parent, "/".join(pattern.parts[-2:])
+    files = [file for list_ in root.glob(names) for file in list_.read_text().split("\n") if file]
+    log = pl.scan_parquet(files).select("sequence_number", "key", "record_type")
+    assert sorted(log.collect().rows()) == OF_THREE_DAYS
+
+
+def test_a_shard_listed_again_must_be_compared_again(store: LocalStore) -> None:
+    pass_day(store, {"a/1", "b/1"}, YESTERDAY, {"a/", "b/"})
+    snapshots = shard_snapshots(store, {"a/1"}, {"a/", "b/"}, DAY)
+    compared(store, snapshots)
+    snapshots["b/"] = shard_snapshots(store, {"b/2"}, {"a/", "b/"}, DAY)["b/"]
+    manifest = merged(store, snapshots)
+    with pytest.raises(ManifestIncomplete, match="'b/' have not been compared since"):
+        publish_change_log(store, LAYOUT, manifest, NOW)
+    assert read_change_log(store, LAYOUT, DAY) is None
+    compared(store, snapshots)
+    publish_change_log(store, LAYOUT, manifest, NOW)
+    assert logged(store) == [("b/1", "deleted"), ("b/2", "created")]
+
+
+def test_a_baseline_that_was_published_again_must_be_compared_with(store: LocalStore) -> None:
+    pass_day(store, {"a", "b"}, YESTERDAY, set())
+    snapshots = shard_snapshots(store, {"a"}, set(), DAY)
+    compared(store, snapshots)
+    merged(store, shard_snapshots(store, {"a", "c"}, set(), YESTERDAY))
+    with pytest.raises(ManifestIncomplete, match="object_changes for 2026-05-05 and all shards"):
+        publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
+
+
+def test_shards_compared_with_different_baselines_make_no_log(store: LocalStore) -> None:
+    pass_day(store, {"a/1", "b"}, DAY - timedelta(days=2), set())
+    snapshots = shard_snapshots(store, {"a/1"}, {"a/"}, DAY)
+    compared(store, {"": snapshots[""]})
+    pass_day(store, {"a/1", "b", "c"}, YESTERDAY, set())
+    compared(store, {"a/": snapshots["a/"]})
+    with pytest.raises(ManifestIncomplete, match="not all compared with the baseline"):
+        publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
+
+
+def test_of_two_runs_that_log_a_date_at_once_the_first_publishes(store: LocalStore) -> None:
+    pass_day(store, {"a"}, YESTERDAY, set())
+    begun = change_log_version(store, LAYOUT, DAY)
+    late = shard_snapshots(store, {"a", "b"}, set(), DAY)
+    compared(store, late)
+    manifest = merged(store, late)
+    first = pass_day(store, {"a", "b", "c"}, DAY, set())
+    compared(store, late)
+    with pytest.raises(Superseded, match="was published by another run"):
+        publish_change_log(store, LAYOUT, manifest, NOW, begun)
+    assert read_change_log(store, LAYOUT, DAY) == first
+    assert logged(store) == [("b", "created"), ("c", "created")]
+
+
+def test_a_log_is_read_as_it_was_published(store: LocalStore) -> None:
+    pass_day(store, {"a", "b"}, YESTERDAY, set())
+    log = pass_day(store, {"a", "c"}, DAY, set())
+    assert read_change_log(store, LAYOUT, DAY) == log
+    store.publish(LAYOUT.change_log(DAY), b"damaged")
+    assert read_change_log(store, LAYOUT, DAY) is None
+
+
+def test_faults_of_a_log_are_told(store: LocalStore) -> None:
+    pass_day(store, {"a", "b"}, YESTERDAY, set())
+    log = pass_day(store, {"a", "c"}, DAY, set())
+    assert faults_of(store, log) == []
+    store.path(log.files[0]).unlink()
+    assert faults_of(store, replace(log, rows=7)) == [
+        "2 + 1 created - 1 deleted = 2, but the inventory holds 7",
+        f"{log.files[0]} is missing",
+    ]
+
+
+def test_equal_days_have_equal_identity(store: LocalStore) -> None:
+    pass_day(store, {"a", "b"}, YESTERDAY, set())
+    first = pass_day(store, {"a", "c"}, DAY, set())
+    assert pass_day(store, {"a", "c"}, DAY, set()).identity == first.identity
+    assert pass_day(store, {"a", "d"}, DAY, set()).identity != first.identity
