@@ -5,6 +5,7 @@ parts, taken in order, are sorted as a whole.
 """
 
 import asyncio
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -160,6 +161,10 @@ def _move(store: LocalStore, folder: Path, listing: _Listing) -> FolderListing:
     for part, file in zip(listing.parts, files, strict=True):
         if store.size(part.key) is not None:
             store.path(part.key).replace(file)
+    # The last to go is what says that all is listed.
+    for path in store.root.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
     store.remove()
     return FolderListing(
         files=files,
