@@ -9,8 +9,8 @@ from inventory_assets.inventory import assembling, checkpoints, parts
 
 def main(arguments: list[str]) -> int:
     """Run the command; a kill costs little of what is done, as files end early."""
-    vars(assembling)["ROW_GROUP_ROWS"] = vars(parts)["ROW_GROUP_ROWS"] = 2048
-    parts.PART_ROWS = 4096
+    vars(assembling)["ROW_GROUP_ROWS"] = vars(parts)["ROW_GROUP_ROWS"] = 1000
+    parts.PART_ROWS = 1000
     checkpoints.SECONDS_BETWEEN = timedelta(seconds=0.1)
     return cli.main(arguments)
 

@@ -17,7 +17,7 @@ import pytest
 from benchmarks.load_source import LoadSource
 
 KEYS = 150_000
-LATENCY_MS = 40
+LATENCY_MS = 200
 ROUNDS = 25
 KILLS = 200
 
@@ -84,7 +84,7 @@ def kill_often(source: LoadSource, tmp_path: Path, kills: int, seed: int) -> Non
     while done < kills:
         out = tmp_path / f"killed-{done}"
         for _ in range(min(chances.randint(1, 2 * KILLS // ROUNDS), kills - done)):
-            if not killed(source, out, chances.uniform(0.3, 1.0) * seconds):
+            if not killed(source, out, chances.uniform(0.4, 1.0) * seconds):
                 break
             done += 1
             if is_done(out):
@@ -98,10 +98,23 @@ def kill_often(source: LoadSource, tmp_path: Path, kills: int, seed: int) -> Non
     print(f"{done} kills, {resumed} results of runs that went on with another's")
 
 
-def test_a_process_killed_a_few_times_ends_as_an_undisturbed_one(
+def test_a_process_killed_once_something_is_safe_is_gone_on_with(
     source: LoadSource, tmp_path: Path
 ) -> None:
-    kill_often(source, tmp_path, kills=4, seed=0)
+    listed(source, tmp_path / "undisturbed")
+    out = tmp_path / "killed"
+    for safe in (1, 4):
+        process = start(source, out)
+        end = time.monotonic() + 60
+        while len(list(out.glob(".inventory-unfinished/unfinished/*.json"))) < safe:
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not list(out.glob("*.parquet"))
+    _, said = listed(source, out)
+    assert "objects of it are kept" in said
+    assert rows(out).equals(rows(tmp_path / "undisturbed"))
 
 
 @pytest.mark.slow
