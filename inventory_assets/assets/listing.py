@@ -1,6 +1,6 @@
 """`object_listing`: what each shard of a source holds, day by day."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import dagster as dg
 
@@ -71,7 +71,7 @@ def _list(
     """List every partition of the run; those that succeed are kept whatever becomes of others."""
     failures: dict[str, Exception] = {}
     done = 0
-    for partition_key, result in _take_all(work, context.partition_keys):
+    for partition_key, result in _take_all(work, context.partition_keys, context.log.info):
         if isinstance(result, Exception):
             context.log.error(f"{partition_key}: {result}")
             failures[partition_key] = result
@@ -114,7 +114,7 @@ def _log_verdicts(
 
 
 def _take_all(
-    work: SourceAtWork, partition_keys: Sequence[str]
+    work: SourceAtWork, partition_keys: Sequence[str], say: Callable[[str], None]
 ) -> Iterator[tuple[str, Snapshot | Exception]]:
     """Take the partitions' snapshots, side by side under one limit of requests.
 
@@ -130,7 +130,7 @@ def _take_all(
         except InventoryError as error:
             yield partition_key, error
     lister = work.bucket.lister(work.now())
-    taker = Taker(lister, work.store, work.layout, work.key_order(), work.now)
+    taker = Taker(lister, work.store, work.layout, work.key_order(), work.now, say)
     try:
         for each, result in taker.take_all(list(wanted)):
             yield wanted[each], result

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"inventory: {error}", file=sys.stderr)
         return int(getattr(options, "trouble", 1))
     except KeyboardInterrupt:
-        message = "inventory: stopped; nothing was left that looks finished"
+        message = "inventory: stopped; the same command goes on with what was done"
         print(message, file=sys.stderr, flush=True)
         # A usual exit would wait for the requests under way, however long the store takes.
         os._exit(INTERRUPTED)
@@ -54,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         "list",
         help="list a bucket into sorted Parquet files",
         description="List a bucket into sorted Parquet files, without Dagster. Credentials come "
-        "from boto3's chain: the environment, profiles, roles.",
+        "from boto3's chain: the environment, profiles, roles. What was stopped or killed is gone "
+        "on with when the same command is given again.",
     )
     listing.add_argument("url", metavar="s3://BUCKET[/PREFIX]", type=_bucket_and_prefix)
     listing.add_argument("--out", metavar="FOLDER", type=Path, required=True)
@@ -95,7 +96,7 @@ def _list(options: argparse.Namespace) -> int:
         )
     )
     try:
-        listing = list_into_folder(lister, prefix, options.out, options.processes)
+        listing = list_into_folder(lister, prefix, options.out, options.processes, _say)
     finally:
         lister.close()
     print(
@@ -105,6 +106,10 @@ def _list(options: argparse.Namespace) -> int:
     for fault, count in listing.faults.items():
         print(f"{count:,} times {fault}, tried again")
     return 0
+
+
+def _say(sentence: str) -> None:
+    print(f"inventory: {sentence}", file=sys.stderr, flush=True)
 
 
 def _bucket_and_prefix(url: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ it, unless that one has begun a file: so small neighbours end in one file, and e
 unbroken stretch of the key space. Nothing is sorted, and nothing is read again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -21,6 +21,9 @@ from inventory_assets.scan import KeyRange
 
 ROWS_IN_MEMORY = 8 * ROW_GROUP_ROWS
 """Objects that wait to be written, over all ranges of a process; an object is 100 to 200 bytes."""
+
+
+Published = Callable[[KeyRange, Sequence[Part]], None]
 
 
 class RowBudget:
@@ -56,6 +59,7 @@ class Assembly:
         ranges: Disjoint and in key order; a part never spans a gap between them.
         budget: Shared by all that is assembled at the same time.
         with_fingerprint: Whether a fingerprint is wanted, which costs a tenth of the CPU.
+        published: Told of keys whose records are all published, and of the parts that hold them.
     """
 
     def __init__(
@@ -66,9 +70,10 @@ class Assembly:
         budget: RowBudget,
         *,
         with_fingerprint: bool = True,
+        published: Published | None = None,
     ) -> None:
-        self._new_run = partial(_Run, store, layout, budget, with_fingerprint)
-        self._runs = [self._new_run() for _ in ranges]
+        self._new_run = partial(_Run, store, layout, budget, with_fingerprint, published)
+        self._runs = [self._new_run(key_range.after) for key_range in ranges]
         self._first = self._runs[0] if self._runs else None
         for number, (left, right) in enumerate(pairwise(self._runs)):
             left.right = right
@@ -79,9 +84,9 @@ class Assembly:
         for run in self._in_order():
             run.abandon()
 
-    def split(self, index: int, upper: int) -> None:
-        """The upper part of the range numbered `index` is now the range numbered `upper`."""
-        run, new = self._run(index), self._new_run()
+    def split(self, index: int, upper: int, at: str) -> None:
+        """What the range numbered `index` holds after `at` is now the range numbered `upper`."""
+        run, new = self._run(index), self._new_run(at)
         run.right, new.right, new.touches = new, run.right, True
         self._runs += [new] * (upper + 1 - len(self._runs))
         self._runs[upper] = new
@@ -90,10 +95,10 @@ class Assembly:
         """Append a batch with `OBJECT_SCHEMA` to the range `index`, after all written to it."""
         self._run(index).write(objects)
 
-    def end(self, index: int) -> None:
-        """The range numbered `index` is whole."""
+    def end(self, index: int, until: str) -> None:
+        """The range numbered `index` is whole, and ends at `until`."""
         run = self._run(index)
-        run.is_whole = True
+        run.is_whole, run.until = True, until
         while run.is_whole and (right := run.right) and right.touches and not right.has_begun:
             run.absorb(right)
         # A small run waits for the range to its left, which may take it in.
@@ -106,13 +111,13 @@ class Assembly:
             run.cut()
         return tuple(part for run in self._in_order() for part in run.parts)
 
-    def fingerprint(self) -> str:
-        """The fingerprint of all records, once they are finished."""
-        whole = Fingerprint()
-        for run in self._in_order():
-            if run.fingerprint:
-                whole.join(run.fingerprint)
-        return whole.hexdigest()
+    def fingerprints(self) -> list[tuple[str, Fingerprint]]:
+        """The fingerprints of all records, once they are finished, each with its first key."""
+        return [
+            (run.parts[0].first_key, run.fingerprint)
+            for run in self._in_order()
+            if run.fingerprint and run.parts
+        ]
 
     def _run(self, index: int) -> "_Run":
         run = self._runs[index]
@@ -136,22 +141,33 @@ class _Run:
         absorber: The run before it, where that has taken it in.
         touches: Whether it begins where the run before it ends.
         is_whole: Whether the last of them is listed to its end.
+        until: Where that was, once it is.
         fingerprint: Of the records written, where it is wanted.
         waiting: Objects not written yet, and `rows` of them.
     """
 
     def __init__(
-        self, store: Store, layout: Layout, budget: RowBudget, with_fingerprint: bool
+        self,
+        store: Store,
+        layout: Layout,
+        budget: RowBudget,
+        with_fingerprint: bool,
+        published: Published | None,
+        after: str,
     ) -> None:
         self.right: _Run | None = None
         self.absorber: _Run | None = None
         self.touches = False
         self.is_whole = False
+        self.until = ""
         self.fingerprint = Fingerprint() if with_fingerprint else None
         self._bucket = layout.bucket
         self._writer = PartWriter(store, layout)
         self._budget = budget
         self._lost: Exception | None = None
+        self._published = published
+        self._told_parts = 0
+        self._told_until = after
         self.waiting: list[pa.RecordBatch] = []
         self.rows = 0
 
@@ -180,7 +196,7 @@ class _Run:
         self._budget.let_go(right)
         for objects in waiting:
             self.write(objects)
-        self.is_whole = right.is_whole
+        self.is_whole, self.until = right.is_whole, right.until
 
     def flush(self) -> None:
         """Write what waits as a row group."""
@@ -196,6 +212,19 @@ class _Run:
         if self.is_whole:
             self._writer.cut()
         pa.default_memory_pool().release_unused()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say up to where all records are published."""
+        if self.is_whole and not self.rows:
+            upto = self.until
+        elif len(self.parts) > self._told_parts:
+            upto = self.parts[-1].last_key
+        else:
+            return
+        if self._published and upto > self._told_until:
+            self._published(KeyRange(self._told_until, upto), self.parts[self._told_parts :])
+        self._told_parts, self._told_until = len(self.parts), upto
 
     def make_room(self) -> None:
         """Write what waits, for the sake of another run, which a failure does not concern."""
@@ -208,6 +237,7 @@ class _Run:
         self._raise_lost()
         self.flush()
         self._writer.cut()
+        self._tell()
 
     def _raise_lost(self) -> None:
         if self._lost is not None:

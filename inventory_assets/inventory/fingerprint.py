@@ -11,7 +11,7 @@ be made so that no chunk ever ends, chunks are cut at `MAX_CHUNK_RECORDS`; then 
 depends on the ranges, and equal shards may look changed, but never changed ones equal.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -112,6 +112,14 @@ class Fingerprint:
         if ends:
             self.digests += self.tail.digest()
             self.tail = _Stretch()
+
+
+def joined(fingerprints: Iterable[tuple[str, Fingerprint]]) -> str:
+    """The digest of stretches of records, each given with its first key, in whatever order."""
+    whole = Fingerprint()
+    for _, fingerprint in sorted(fingerprints, key=lambda pair: pair[0]):
+        whole.join(fingerprint)
+    return whole.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,10 @@ class Layout:
         """What a shard held on a date."""
         return f"{self.base}/snapshots/dt={day}/{file_stem(prefix)}.json"
 
+    def unfinished(self, day: date) -> str:
+        """The folder of what unfinished listings of a date have safe."""
+        return f"{self.base}/unfinished/dt={day}"
+
     def changes(self, day: date, prefix: str) -> str:
         """How a shard differs from the baseline; the record names its Parquet file."""
         return f"{self.base}/changes/dt={day}/{file_stem(prefix)}.json"

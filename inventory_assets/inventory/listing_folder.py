@@ -5,7 +5,10 @@ parts, taken in order, are sorted as a whole.
 """
 
 import asyncio
+import shutil
 import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -14,11 +17,15 @@ from functools import cache, partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from inventory_assets.inventory.assembling import Assembly, RowBudget
+from inventory_assets.inventory.checkpoints import Journal, identity_of
 from inventory_assets.inventory.errors import EvidenceBroken, ProcessLost, StoreError
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.taking import say_nothing
 from inventory_assets.s3 import BucketLister, Connection, Tally
 from inventory_assets.scan import (
     DirectoryOrderWalk,
@@ -36,7 +43,8 @@ from inventory_assets.scan import (
     Walk,
     discover,
 )
-from inventory_assets.scan.ranges import tiling_fault
+from inventory_assets.scan.engine import utc_now
+from inventory_assets.scan.ranges import joined, tiling_fault
 from inventory_assets.scan.splitting import cut_evenly
 
 RANGES_A_PROCESS = 4
@@ -46,6 +54,7 @@ _BOUNDS = ShardBounds(depth=0)
 """Discovery is asked for the store's order only."""
 
 _WORK = ".inventory-unfinished"
+_JOURNAL, _NAME, _FINISHED = "unfinished", "listing", "finished.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +77,23 @@ class FolderListing:
 
 
 def list_into_folder(
-    lister: BucketLister, prefix: str, folder: Path, processes: int = 1
+    lister: BucketLister,
+    prefix: str,
+    folder: Path,
+    processes: int = 1,
+    say: Callable[[str], None] = say_nothing,
 ) -> FolderListing:
     """List all keys under `prefix` into `folder` as `part-00000.parquet` and so on.
 
-    The files appear when all is listed; before that, or after a failure, there are none.
+    The files appear when all is listed; before that, or after a failure, there are none. What an
+    earlier call left unfinished is gone on with.
 
     Args:
         lister: The bucket.
         prefix: What the keys start with.
         folder: Where the files go.
         processes: How many share the work, and the requests in flight.
+        say: Told, in a sentence, what a user may want to know.
 
     Raises:
         StoreError: The folder holds Parquet files already, or cannot be written.
@@ -87,96 +102,165 @@ def list_into_folder(
         S3Error: A request failed for good.
         ScanError: The store keeps to no order.
     """
+    store = LocalStore(folder / _WORK)
+    finished = store.read(_FINISHED)
+    if finished is not None:
+        return _move(store, folder, _adapter().validate_json(finished))
     if any(folder.glob("*.parquet")):
         raise StoreError(
             f"{folder} holds Parquet files already; choose another folder, or remove them"
         )
-    tally = Tally()
-    store = LocalStore(folder / _WORK)
-    layout = Layout(lister.connection.bucket, "list")
+    journal = _journal(lister.connection, prefix, store, say)
     try:
-        discovery = discover(lister, prefix, _BOUNDS)
-        try:
-            if discovery.key_order is KeyOrder.DIRECTORY:
-                parts = _list_in_directory_order(lister, prefix, store, layout, tally)
-            elif processes > 1:
-                parts = _list_by_processes(lister, prefix, processes, store, layout, tally)
-            else:
-                whole = KeyRange.of_prefix(prefix)
-                parts = _list_by_ranges(lister, prefix, whole, store, layout, tally)
-        except KeysOutOfOrder:
-            parts = _list_in_directory_order(lister, prefix, store, layout, tally)
-        files = tuple(folder / f"part-{number:05}.parquet" for number in range(len(parts)))
-        for part, file in zip(parts, files, strict=True):
-            store.path(part.key).replace(file)
+        listing = _list(_Work(lister, prefix, processes, store, journal))
+        # From here on, what is killed is gone on with by moving the rest.
+        store.publish(_FINISHED, _adapter().dump_json(listing))
+        return _move(store, folder, listing)
+    except (EvidenceBroken, KeysOutOfOrder):
+        store.remove()  # what is wrong shall not be gone on with
+        raise
     finally:
-        store.remove()
+        if not any(store.names(_JOURNAL)):
+            store.remove()
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """What was listed, its parts still under the names of their content."""
+
+    parts: tuple[Part, ...]
+    requests: int
+    faults: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be listed, and where to."""
+
+    lister: BucketLister
+    prefix: str
+    processes: int
+    store: LocalStore
+    journal: Journal
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.lister.connection.bucket, "list")
+
+
+def _journal(
+    connection: Connection, prefix: str, store: LocalStore, say: Callable[[str], None]
+) -> Journal:
+    identity = identity_of(connection, prefix, ())
+    return Journal(store, _JOURNAL, _NAME, identity, utc_now, say)
+
+
+def _move(store: LocalStore, folder: Path, listing: _Listing) -> FolderListing:
+    """Give the parts their final names, those that have them already passed over."""
+    files = tuple(folder / f"part-{number:05}.parquet" for number in range(len(listing.parts)))
+    for part, file in zip(listing.parts, files, strict=True):
+        if store.size(part.key) is not None:
+            store.path(part.key).replace(file)
+    # The last to go is what says that all is listed.
+    for path in store.root.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+    store.remove()
     return FolderListing(
         files=files,
-        rows=sum(part.rows for part in parts),
-        object_bytes=sum(part.object_bytes for part in parts),
-        requests=tally.requests + discovery.requests,
-        faults={fault.value: count for fault, count in sorted(tally.faults.items())},
+        rows=sum(part.rows for part in listing.parts),
+        object_bytes=sum(part.object_bytes for part in listing.parts),
+        requests=listing.requests,
+        faults=listing.faults,
     )
 
 
-def _list_by_ranges(
-    lister: BucketLister,
-    prefix: str,
-    whole: KeyRange,
-    store: LocalStore,
-    layout: Layout,
-    tally: Tally,
-) -> tuple[Part, ...]:
-    walk = Walk(prefix, [whole], tally)
+@cache
+def _adapter() -> TypeAdapter[_Listing]:
+    return TypeAdapter(_Listing)
+
+
+def _list(work: _Work) -> _Listing:
+    tally = Tally()
+    discovery = discover(work.lister, work.prefix, _BOUNDS)
+    whole = KeyRange.of_prefix(work.prefix)
+    kept = work.journal.kept
+    try:
+        if discovery.key_order is KeyOrder.DIRECTORY:
+            parts = _list_in_directory_order(work, tally)
+        else:
+            missing = kept.missing([whole])
+            if work.processes > 1:
+                parts = _list_by_processes(work, missing, tally)
+            else:
+                parts = _list_by_ranges(work, missing, tally)
+            parts += tuple(part for stretch in kept.stretches for part in stretch.parts)
+    except KeysOutOfOrder:
+        parts = _list_in_directory_order(work, tally)
+    faults = Counter({fault.value: count for fault, count in tally.faults.items()})
+    faults.update(kept.faults)
+    return _Listing(
+        tuple(sorted(parts, key=lambda part: part.first_key)),
+        tally.requests + discovery.requests + kept.requests,
+        dict(sorted(faults.items())),
+    )
+
+
+def _list_by_ranges(work: _Work, wanted: Sequence[KeyRange], tally: Tally) -> tuple[Part, ...]:
+    walk = Walk(work.prefix, wanted, tally)
     failure: Exception | None = None
     ranges: list[KeyRange] = []
     rows = 0
-    assembly = Assembly(store, layout, walk.ranges, RowBudget(), with_fingerprint=False)
-    with closing(assembly):
-        for event in Scan(lister, [walk]):
+    assembly = Assembly(
+        work.store,
+        work.layout,
+        wanted,
+        RowBudget(),
+        with_fingerprint=False,
+        published=lambda key_range, parts: work.journal.note(key_range, parts, tally),
+    )
+    try:
+        for event in Scan(work.lister, [walk]):
             match event:
                 case Found(index=index, objects=objects):
                     assembly.write(index, objects)
-                case Split(index=index, upper=upper):
-                    assembly.split(index, upper)
+                case Split(index=index, upper=upper, at=at):
+                    assembly.split(index, upper, at)
                 case Ended(index=index, evidence=evidence):
                     ranges.append(evidence.key_range)
                     rows += evidence.rows
-                    assembly.end(index)
+                    assembly.end(index, evidence.key_range.until)
                 case Failed(error=error):
                     failure = error
         if failure:
             raise failure
         parts = assembly.finish()
-    fault = tiling_fault(sorted(ranges), walk.ranges)
+    finally:
+        assembly.close()
+        work.journal.flush(tally)
+    fault = tiling_fault(sorted(ranges), joined(wanted))
     written = sum(part.rows for part in parts)
     if fault or rows != written:
         raise EvidenceBroken(
-            f"{lister.connection.where}: the listing of {prefix!r} does not prove that it is "
-            f"complete: {fault or f'{rows:,} objects seen, {written:,} written'}; list it again"
+            f"{work.lister.connection.where}: the listing of {work.prefix!r} does not prove that "
+            f"it is complete: {fault or f'{rows:,} objects seen, {written:,} written'}; list it "
+            "again"
         )
     return parts
 
 
-def _list_by_processes(
-    lister: BucketLister,
-    prefix: str,
-    processes: int,
-    store: LocalStore,
-    layout: Layout,
-    tally: Tally,
-) -> tuple[Part, ...]:
+def _list_by_processes(work: _Work, wanted: Sequence[KeyRange], tally: Tally) -> tuple[Part, ...]:
     """Share the key space among processes, each with its part of the requests in flight."""
-    connection = lister.connection
+    connection, processes = work.lister.connection, work.processes
     share = replace(connection, max_in_flight=max(1, connection.max_in_flight // processes))
-    ranges = asyncio.run(cut_evenly(lister, prefix, processes * RANGES_A_PROCESS, tally))
+    cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_A_PROCESS, tally))
+    ranges = [both for cut in cuts for each in wanted if (both := cut.common(each))]
     # Spawned: a fork would take over locks that other threads hold.
     context = get_context("spawn")
     pool = ProcessPoolExecutor(processes, context, initializer=_ignore_interrupts)
     parts: list[Part] = []
     try:
-        task = partial(_list_range, share, prefix, store.root, layout)
+        task = partial(_list_range, share, work.prefix, work.store.root)
         for found, cost in pool.map(task, ranges):
             parts += found
             tally.add(cost)
@@ -195,12 +279,13 @@ def _list_by_processes(
 
 
 def _list_range(
-    connection: Connection, prefix: str, root: Path, layout: Layout, key_range: KeyRange
+    connection: Connection, prefix: str, root: Path, key_range: KeyRange
 ) -> tuple[tuple[Part, ...], Tally]:
     """What each process does."""
-    tally = Tally()
-    lister = _opened(connection)
-    return _list_by_ranges(lister, prefix, key_range, LocalStore(root), layout, tally), tally
+    tally, store = Tally(), LocalStore(root)
+    journal = _journal(connection, prefix, store, say_nothing)
+    work = _Work(_opened(connection), prefix, 1, store, journal)
+    return _list_by_ranges(work, [key_range], tally), tally
 
 
 @cache
@@ -213,14 +298,12 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is told, and ends the others
 
 
-def _list_in_directory_order(
-    lister: BucketLister, prefix: str, store: LocalStore, layout: Layout, tally: Tally
-) -> tuple[Part, ...]:
-    shard = Shard(prefix)
+def _list_in_directory_order(work: _Work, tally: Tally) -> tuple[Part, ...]:
+    shard = Shard(work.prefix)
     log = EvidenceLog(shard.ranges)
-    assembly = Assembly(store, layout, shard.ranges, RowBudget(), with_fingerprint=False)
+    assembly = Assembly(work.store, work.layout, shard.ranges, RowBudget(), with_fingerprint=False)
     with closing(assembly):
-        for objects in DirectoryOrderWalk(lister, shard, tally, log):
+        for objects in DirectoryOrderWalk(work.lister, shard, tally, log):
             assembly.write(0, objects)
-        assembly.end(0)
+        assembly.end(0, shard.ranges[0].until)
         return assembly.finish()

@@ -103,7 +103,7 @@ def publish_snapshot(
     """
     document = _adapter().dump_python(snapshot, mode="json")
     for row in document["evidence"]:
-        row["key_range"] = {name: _bound(key) for name, key in row["key_range"].items()}
+        row["key_range"] = {name: written_bound(key) for name, key in row["key_range"].items()}
     key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
     if replacing is None:
         replacing = store.version(key)
@@ -123,7 +123,9 @@ def read_snapshot(store: Store, layout: Layout, day: date, prefix: str) -> Snaps
     try:
         document = json.loads(data)
         for row in document["evidence"]:
-            row["key_range"] = {name: _key(bound) for name, bound in row["key_range"].items()}
+            row["key_range"] = {
+                name: key_of_bound(bound) for name, bound in row["key_range"].items()
+            }
         snapshot = _adapter().validate_python(document, strict=False)
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
         snapshot = None
@@ -173,11 +175,12 @@ def _adapter() -> TypeAdapter[Snapshot]:
     return TypeAdapter(Snapshot)
 
 
-def _bound(key: str) -> str | dict[str, str]:
+def written_bound(key: str) -> str | dict[str, str]:
     """A range's bound as JSON; the last key of a prefix, 1,024 bytes long, is named for it."""
     prefix = ceiling_of(key)
     return key if prefix is None else {"through": prefix}
 
 
-def _key(bound: Any) -> str:
+def key_of_bound(bound: Any) -> str:
+    """The bound that `written_bound` wrote."""
     return ceiling(bound["through"]) if isinstance(bound, dict) else str(bound)

@@ -1,19 +1,25 @@
 """Take snapshots: list shards, write their parts, prove them complete, publish them."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.assembling import ROWS_IN_MEMORY, Assembly, RowBudget
+from inventory_assets.inventory.checkpoints import Journal, Kept, identity_of
 from inventory_assets.inventory.errors import EvidenceBroken
 from inventory_assets.inventory.evidence import broken_rules
+from inventory_assets.inventory.fingerprint import Fingerprint, joined
 from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.naming import file_stem
+from inventory_assets.inventory.parts import Part, read_records
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, snapshot_version
 from inventory_assets.inventory.store import Store
-from inventory_assets.s3 import BucketLister, Tally
+from inventory_assets.s3 import BucketLister
 from inventory_assets.scan import (
     DirectoryOrderWalk,
     Ended,
@@ -22,6 +28,7 @@ from inventory_assets.scan import (
     Failed,
     Found,
     KeyOrder,
+    KeyRange,
     KeysOutOfOrder,
     RangeEvidence,
     Scan,
@@ -33,6 +40,10 @@ from inventory_assets.scan.engine import utc_now
 
 DIRECTORY_SHARDS_AT_ONCE = 8
 """Shards listed at the same time where each is listed one request after the other."""
+
+
+def say_nothing(_sentence: str) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,7 @@ class _Taking:
 
     Attributes:
         wanted: Of what.
+        journal: What of it is safe already; None where it cannot be gone on with.
         assembly: Where its objects go.
         tally: What it has cost.
         evidence: By number of the range, of those listed whole.
@@ -58,16 +70,20 @@ class _Taking:
         wanted: Wanted,
         taker: "Taker",
         budget: RowBudget,
-        tally: Tally,
-        started_at: datetime,
+        walk: Walk,
+        journal: Journal | None,
     ) -> None:
         self.wanted = wanted
-        self.assembly = Assembly(taker.store, taker.layout, wanted.shard.ranges, budget)
-        self.tally = tally
+        self.journal = journal
+        self.tally = walk.tally
+        self.assembly = Assembly(
+            taker.store, taker.layout, walk.ranges, budget, published=self._note
+        )
         self.evidence: dict[int, RangeEvidence] = {}
-        self._ranges = len(wanted.shard.ranges)
+        self._kept = journal.kept if journal else Kept()
+        self._ranges = len(walk.ranges)
         self._taker = taker
-        self._started_at = started_at
+        self._started_at = self._kept.started_at or walk.began_at or taker.now()
         self._replacing = snapshot_version(
             taker.store, taker.layout, wanted.day, wanted.shard.prefix
         )
@@ -75,18 +91,43 @@ class _Taking:
     def is_whole(self) -> bool:
         return len(self.evidence) == self._ranges
 
-    def split(self, index: int, upper: int) -> None:
+    def split(self, index: int, upper: int, at: str) -> None:
         self._ranges += 1
-        self.assembly.split(index, upper)
+        self.assembly.split(index, upper, at)
 
     def end(self, index: int, evidence: RangeEvidence) -> None:
         self.evidence[index] = evidence
-        self.assembly.end(index)
+        self.assembly.end(index, evidence.key_range.until)
+
+    def close(self) -> None:
+        """Leave what is not published, but write down what is."""
+        self.assembly.close()
+        if self.journal:
+            self.journal.flush(self.tally)
+
+    def _note(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
+        if self.journal:
+            self.journal.note(key_range, parts, self.tally)
+
+    def _fingerprint(self) -> str:
+        found = self.assembly.fingerprints()
+        for part in (part for stretch in self._kept.stretches for part in stretch.parts):
+            fingerprint = Fingerprint()
+            everything = [KeyRange.of_prefix("")]
+            for records in read_records(self._taker.store, [part], everything):
+                fingerprint.update(records)
+            found.append((part.first_key, fingerprint))
+        return joined(found)
 
     def publish(self, key_order: KeyOrder) -> Snapshot:
         """Publish the snapshot, unless its evidence does not hold."""
         taker, shard = self._taker, self.wanted.shard
-        parts = self.assembly.finish()
+        kept = self._kept
+        parts = [*self.assembly.finish()]
+        parts += [part for stretch in kept.stretches for part in stretch.parts]
+        evidence = [*self.evidence.values(), *(stretch.evidence for stretch in kept.stretches)]
+        faults = Counter({fault.value: count for fault, count in self.tally.faults.items()})
+        faults.update(kept.faults)
         snapshot = Snapshot(
             bucket=taker.layout.bucket,
             source=taker.layout.source,
@@ -95,12 +136,12 @@ class _Taking:
             started_at=self._started_at,
             finished_at=taker.now(),
             key_order=key_order,
-            parts=parts,
-            evidence=tuple(sorted(self.evidence.values(), key=lambda each: each.key_range)),
-            fingerprint=self.assembly.fingerprint(),
-            requests=self.tally.requests,
-            response_bytes=self.tally.response_bytes,
-            faults={fault.value: count for fault, count in sorted(self.tally.faults.items())},
+            parts=tuple(sorted(parts, key=lambda part: part.first_key)),
+            evidence=tuple(sorted(evidence, key=lambda each: each.key_range)),
+            fingerprint=self._fingerprint(),
+            requests=self.tally.requests + kept.requests,
+            response_bytes=self.tally.response_bytes + kept.response_bytes,
+            faults=dict(sorted(faults.items())),
         )
         broken = broken_rules(snapshot)
         if broken:
@@ -109,6 +150,8 @@ class _Taking:
                 f"that it is complete and was not published: {'; '.join(broken)}; list it again"
             )
         publish_snapshot(taker.store, taker.layout, snapshot, self._replacing)
+        if self.journal:
+            self.journal.clear()
         return snapshot
 
 
@@ -122,6 +165,7 @@ class Taker:
         layout: Under which keys.
         key_order: How the store lists; None where that is still to be found out.
         now: The clock.
+        say: Told, in a sentence, what a user may want to know.
     """
 
     lister: BucketLister
@@ -129,6 +173,7 @@ class Taker:
     layout: Layout
     key_order: KeyOrder | None = None
     now: Callable[[], datetime] = utc_now
+    say: Callable[[str], None] = say_nothing
 
     def take(self, day: date, shard: Shard) -> Snapshot:
         """List `shard` and publish what it holds as its snapshot of `day`.
@@ -143,6 +188,8 @@ class Taker:
 
     def take_all(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
         """List shards side by side, and publish each as soon as it is whole.
+
+        What a run that did not finish has left safe of a shard is not listed again.
 
         Nothing of a shard is published unless its evidence holds. A store that turns out not to
         list in byte order is listed again in the way that is right for it, unless `key_order`
@@ -176,34 +223,73 @@ class Taker:
         self, wanted: Sequence[Wanted]
     ) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
         budget = RowBudget()
-        walks = {Walk(each.shard.prefix, each.shard.ranges): each for each in wanted}
+        walks: dict[Walk, tuple[Wanted, Journal]] = {}
+        for each, journal in self._journals(wanted):
+            walk = Walk(each.shard.prefix, journal.kept.missing(each.shard.ranges))
+            if walk.ranges:
+                walks[walk] = each, journal
+                continue
+            # It was stopped right before the end.
+            with closing(_Taking(each, self, budget, walk, journal)) as taking:
+                yield each, self._published(taking)
         at_work: dict[Walk, _Taking] = {}
         try:
             for event in Scan(self.lister, list(walks), self.now):
                 walk = event.walk
-                taking = at_work.get(walk)
-                if taking is None:
-                    started_at = walk.began_at or self.now()
-                    taking = _Taking(walks[walk], self, budget, walk.tally, started_at)
-                    at_work[walk] = taking
+                if walk not in at_work:
+                    each, journal = walks[walk]
+                    at_work[walk] = _Taking(each, self, budget, walk, journal)
+                taking = at_work[walk]
                 try:
                     result = self._heed(event, taking)
                 except (InventoryError, OSError) as error:  # it concerns this shard only
                     walk.over = True
                     result = error
                 if result is not None:
-                    at_work.pop(walk).assembly.close()
+                    if isinstance(result, KeysOutOfOrder | EvidenceBroken):
+                        walks[walk][1].clear()  # what is wrong shall not be gone on with
+                    at_work.pop(walk).close()
                     yield taking.wanted, result
         finally:
             for taking in at_work.values():
-                taking.assembly.close()
+                taking.close()
+
+    def _journals(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Journal]]:
+        names: dict[date, list[str]] = {}
+        for each in wanted:
+            folder, shard = self.layout.unfinished(each.day), each.shard
+            if each.day not in names:
+                names[each.day] = self.store.names(folder)
+            identity = identity_of(self.lister.connection, shard.prefix, shard.excluded)
+            yield (
+                each,
+                Journal(
+                    self.store,
+                    folder,
+                    file_stem(shard.prefix),
+                    identity,
+                    self.now,
+                    partial(self._say_of, each),
+                    names[each.day],
+                ),
+            )
+
+    def _say_of(self, wanted: Wanted, sentence: str) -> None:
+        self.say(f"{wanted.day}, {wanted.shard.prefix!r}: {sentence}")
+
+    @staticmethod
+    def _published(taking: _Taking) -> Snapshot | Exception:
+        try:
+            return taking.publish(KeyOrder.BYTES)
+        except (InventoryError, OSError) as error:
+            return error
 
     def _heed(self, event: Event, taking: _Taking) -> Snapshot | Exception | None:
         match event:
             case Found(index=index, objects=objects):
                 taking.assembly.write(index, objects)
-            case Split(index=index, upper=upper):
-                taking.split(index, upper)
+            case Split(index=index, upper=upper, at=at):
+                taking.split(index, upper, at)
             case Ended(index=index, evidence=evidence):
                 taking.end(index, evidence)
                 if taking.is_whole():
@@ -232,7 +318,8 @@ class Taker:
 
     def _take_by_directory(self, wanted: Wanted) -> Snapshot:
         budget = RowBudget(ROWS_IN_MEMORY // DIRECTORY_SHARDS_AT_ONCE)
-        taking = _Taking(wanted, self, budget, Tally(), self.now())
+        walk = Walk(wanted.shard.prefix, wanted.shard.ranges, began_at=self.now())
+        taking = _Taking(wanted, self, budget, walk, None)
         log = EvidenceLog(wanted.shard.ranges)
         with closing(taking.assembly):
             for objects in DirectoryOrderWalk(self.lister, wanted.shard, taking.tally, log):

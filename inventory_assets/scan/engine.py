@@ -207,7 +207,7 @@ class Scan:
             self._ranges[walk] += 1
             self._unfinished += 1
             self._waiting.appendleft(piece)
-            self._queue.append(Delivery(victim, victim.generation, upper=piece.index))
+            self._queue.append(Delivery(victim, victim.generation, upper=piece))
 
     async def _pages(
         self, piece: Piece, generation: int
@@ -322,7 +322,7 @@ class Scan:
             page = next(pages) if delivery.received else None
             if delivery.upper is not None:
                 if not delivery.piece.walk.over:
-                    yield Split(delivery.piece.walk, delivery.piece.index, delivery.upper)
+                    yield _told_of(delivery.piece, delivery.upper)
             elif delivery.generation == delivery.piece.generation:
                 yield from self._heed(delivery, page)
 
@@ -386,6 +386,11 @@ class Scan:
         piece.generation += 1
         self._at_work.discard(piece)
         self._waiting.appendleft(piece)
+
+
+def _told_of(piece: Piece, upper: Piece) -> Split:
+    # Where it was split off at; it may have been narrowed from above since, not from below.
+    return Split(piece.walk, piece.index, upper.index, upper.key_range.after)
 
 
 def _set(future: asyncio.Future[None]) -> None:

@@ -15,6 +15,7 @@ class Ending(StrEnum):
 
     LISTED_TO_END = "IsTruncated=false"
     BOUND_REACHED = "bound reached"
+    KEPT = "kept from a run that did not finish"
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ class Delivery:
     """What a receiver hands over: a page, or why there is none, or a range it took.
 
     Attributes:
-        upper: The number of the range that was taken from this one.
+        upper: The range that was taken from this one.
         ending: How the range ends with this page, or None where it goes on.
         error: What ended the range.
     """
@@ -87,7 +87,7 @@ class Delivery:
     piece: Piece
     generation: int
     received: Received | None = None
-    upper: int | None = None
+    upper: Piece | None = None
     ending: Ending | None = None
     error: BaseException | None = None
 

@@ -7,6 +7,7 @@ strings by code point, which is the byte order of their UTF-8 encodings.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 MAX_KEY_BYTES = 1024
 """The longest key that S3 allows, in bytes of UTF-8."""
@@ -70,6 +71,11 @@ class KeyRange:
         short = prefix + _SAFE_LARGE_CHARACTER
         return short if len(short.encode()) <= MAX_KEY_BYTES else prefix
 
+    def common(self, other: "KeyRange") -> "KeyRange | None":
+        """The keys of both; None where there are none."""
+        after, until = max(self.after, other.after), min(self.until, other.until)
+        return KeyRange(after, until) if after < until else None
+
     def minus(self, prefixes: Iterable[str]) -> tuple["KeyRange", ...]:
         """What is left of this range, in order, without the keys that start with a prefix."""
         left: list[KeyRange] = []
@@ -91,22 +97,30 @@ def tiling_fault(ranges: Sequence[KeyRange], whole: Sequence[KeyRange]) -> str |
 
     Both are in key order; neighbours in `whole` do not touch.
     """
-    joined: list[KeyRange] = []
+    for left, right in pairwise(ranges):
+        if right.after < left.until:
+            return f"two ranges overlap between {right.after!r} and {left.until!r}"
     for key_range in ranges:
         if key_range.after >= key_range.until:
             return f"a range holds no key: {key_range}"
-        if joined and key_range.after < joined[-1].until:
-            return f"two ranges overlap between {key_range.after!r} and {joined[-1].until!r}"
-        if joined and key_range.after == joined[-1].until:
-            joined[-1] = KeyRange(joined[-1].after, key_range.until)
-        else:
-            joined.append(key_range)
-    for found, expected in zip(joined, whole, strict=False):
+    stretches = joined(ranges)
+    for found, expected in zip(stretches, whole, strict=False):
         if found != expected:
             return f"expected {expected}, found {found}"
-    if len(joined) != len(whole):
-        return f"expected {len(whole)} separate stretches of keys, found {len(joined)}"
+    if len(stretches) != len(whole):
+        return f"expected {len(whole)} separate stretches of keys, found {len(stretches)}"
     return None
+
+
+def joined(ranges: Iterable[KeyRange]) -> list[KeyRange]:
+    """Ranges in key order, those that touch made one."""
+    found: list[KeyRange] = []
+    for key_range in ranges:
+        if found and key_range.after == found[-1].until:
+            found[-1] = KeyRange(found[-1].after, key_range.until)
+        else:
+            found.append(key_range)
+    return found
 
 
 def outermost(prefixes: Iterable[str]) -> tuple[str, ...]:

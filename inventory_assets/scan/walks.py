@@ -53,11 +53,13 @@ class Split:
         walk: The range's walk.
         index: The range's number in its walk.
         upper: The number of the new range; nothing of it was told before.
+        at: The greatest key that stays with the range.
     """
 
     walk: Walk
     index: int
     upper: int
+    at: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from inventory_assets.cli import main
 from inventory_assets.config import Config, Exports, StoreBucket
 from inventory_assets.definitions import build_definitions
 from inventory_assets.inventory.bucket_store import BucketStore
-from inventory_assets.inventory.changes import read_changes
+from inventory_assets.inventory.change_log import read_change_log
+from inventory_assets.inventory.changes import read_changed_records, read_changes
 from inventory_assets.inventory.comparing import Change
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.layout import Layout
@@ -26,6 +27,7 @@ from inventory_assets.inventory.manifests import merge, read_manifest
 from inventory_assets.inventory.naming import encode_prefix
 from inventory_assets.resources import Clock
 from inventory_assets.results import open_results
+from inventory_assets.scan import KeyRange
 from inventory_assets_tests.assets.world import (
     TODAY,
     YESTERDAY,
@@ -199,12 +201,13 @@ def test_the_change_log_lists_files_on_the_bucket(
     links = (store.read(world.layout.change_log_symlink(TODAY)) or b"").decode().splitlines()
     root = f"s3://results-of-assets/{results.prefix}/"
     assert links == [f"{root}{file}" for file in log.files]
-    everything = [KeyRange.of_prefix("")]
-    tables = [table for file in log.files for table in read_changed_records(store, file, everything)]
-    assert sorted(row["change"] for table in tables for row in table.to_pylist()) == [
-        "created",
-        "deleted",
-    ]
+    tables = (
+        table
+        for file in log.files
+        for table in read_changed_records(store, file, [KeyRange.of_prefix("")])
+    )
+    changes = [change for table in tables for change in table.column("change").to_pylist()]
+    assert sorted(changes) == ["created", "deleted"]
 
 
 def test_metadata_says_where_on_the_bucket_things_lie(world: World) -> None:

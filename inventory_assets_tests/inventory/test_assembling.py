@@ -14,9 +14,11 @@ from inventory_assets.inventory import assembling, fingerprint, parts
 from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.errors import StoreError
 from inventory_assets.inventory.fingerprint import Fingerprint
+from inventory_assets.inventory.fingerprint import joined as fingerprint_of
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import KeyRange
+from inventory_assets.scan.ranges import joined
 from inventory_assets_tests.inventory.samples import LAYOUT, listed, records_of
 from inventory_assets_tests.listings import objects_of
 
@@ -90,8 +92,12 @@ class Driver:
         self.expected = [key for at, stop in stretches for key in keys[at:stop]]
         self._live = [Listing(number, at, stop) for number, (at, stop) in enumerate(stretches)]
         self._begun = len(self._live)
-        self.assembly = Assembly(store, LAYOUT, self.ranges, budget)
+        self.told: list[tuple[KeyRange, Sequence[Part]]] = []
+        self.assembly = Assembly(store, LAYOUT, self.ranges, budget, published=self._published)
         budget.assemblies.append(self.assembly)
+
+    def _published(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
+        self.told.append((key_range, tuple(parts)))
 
     def _key(self, at: int) -> str:
         """The last key before a place."""
@@ -116,7 +122,7 @@ class Driver:
             self._write(listing)
         elif action == "end":
             self._live.remove(listing)
-            self.assembly.end(listing.number)
+            self.assembly.end(listing.number, self._key(listing.stop))
         self._budget.check()
 
     def _write(self, listing: Listing) -> None:
@@ -132,7 +138,7 @@ class Driver:
         listing.stop = places[0]
         for at, stop in reversed(uppers):
             self._live.append(Listing(self._begun, at, stop))
-            self.assembly.split(listing.number, self._begun)
+            self.assembly.split(listing.number, self._begun, self._key(at))
             self._begun += 1
 
 
@@ -149,17 +155,6 @@ def scratch_of(store: LocalStore) -> list[Path]:
     return list(folder.iterdir()) if folder.exists() else []
 
 
-def joined(ranges: Sequence[KeyRange]) -> list[KeyRange]:
-    """The unbroken stretches that ranges make up."""
-    found: list[KeyRange] = []
-    for key_range in ranges:
-        if found and found[-1].until == key_range.after:
-            found[-1] = KeyRange(found[-1].after, key_range.until)
-        else:
-            found.append(key_range)
-    return found
-
-
 def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
     """All keys in order, no gap within a part, and the fingerprint of one walk over all."""
     assert keys_of(store, *found) == driver.expected
@@ -169,7 +164,25 @@ def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
         assert sum(part.first_key in each and part.last_key in each for each in stretches) == 1
     whole = Fingerprint()
     whole.update(records_of(listed(driver.expected)))
-    assert driver.assembly.fingerprint() == whole.hexdigest()
+    assert fingerprint_of(driver.assembly.fingerprints()) == whole.hexdigest()
+    check_told(store, driver)
+    assert [part for _, parts in sorted(driver.told, key=first) for part in parts] == [*found]
+    assert joined(key_range for key_range, _ in sorted(driver.told, key=first)) == [
+        each for each in stretches if each.after < each.until
+    ]
+
+
+def first(told: tuple[KeyRange, Sequence[Part]]) -> KeyRange:
+    return told[0]
+
+
+def check_told(store: LocalStore, driver: Driver) -> None:
+    """What was said to be published is there, whole, and said once."""
+    for key_range, published in driver.told:
+        inside = [key for key in driver.expected if key in key_range]
+        assert keys_of(store, *published) == inside
+    for (left, _), (right, _) in pairwise(sorted(driver.told, key=first)):
+        assert left.until <= right.after
 
 
 @given(
@@ -234,7 +247,7 @@ def assembled(
     for number in order:
         for key in keys[bounds[number] : bounds[number + 1]]:
             assembly.write(number, objects_of([key]))
-        assembly.end(number)
+        assembly.end(number, ends[number + 1])
     found = assembly.finish()
     assert keys_of(store, *found) == keys
     return found
@@ -280,7 +293,7 @@ def test_ranges_on_both_sides_of_a_gap_are_never_in_one_file(store: LocalStore) 
     assembly = Assembly(store, LAYOUT, ranges, RowBudget())
     for number, key in reversed([*enumerate("acfx")]):
         assembly.write(number, objects_of([key]))
-        assembly.end(number)
+        assembly.end(number, ranges[number].until)
     found = assembly.finish()
     assert [(part.first_key, part.last_key) for part in found] == [("a", "c"), ("f", "x")]
 
@@ -300,11 +313,11 @@ def test_a_full_budget_has_the_fullest_run_written(store: LocalStore) -> None:
 
 def test_nothing_listed_is_no_part(store: LocalStore) -> None:
     assembly = Assembly(store, LAYOUT, [KeyRange("", "m"), KeyRange("n", LAST)], RowBudget())
-    assembly.split(0, 2)
-    for number in (2, 0, 1):
-        assembly.end(number)
+    assembly.split(0, 2, "f")
+    for number, until in ((2, "m"), (0, "f"), (1, LAST)):
+        assembly.end(number, until)
     assert assembly.finish() == ()
-    assert assembly.fingerprint() == Fingerprint().hexdigest()
+    assert fingerprint_of(assembly.fingerprints()) == Fingerprint().hexdigest()
     assembly.close()
     assert scratch_of(store) == []
 
@@ -331,6 +344,7 @@ def test_an_assembly_that_is_given_up_leaves_no_scratch_file_and_no_claim_on_the
             if not driver.is_done:
                 driver.step()
         driver.assembly.close()
+    check_told(roomy_store, driver)
     assert scratch_of(roomy_store) == []
     assert budget._total == 0
 
@@ -338,7 +352,7 @@ def test_an_assembly_that_is_given_up_leaves_no_scratch_file_and_no_claim_on_the
 def test_closing_what_is_finished_changes_nothing(store: LocalStore) -> None:
     assembly = Assembly(store, LAYOUT, [KeyRange("", LAST)], RowBudget())
     assembly.write(0, objects_of("abc"))
-    assembly.end(0)
+    assembly.end(0, LAST)
     found = assembly.finish()
     assembly.close()
     assembly.close()

@@ -1,0 +1,278 @@
+"""What of an unfinished listing is safe already, so that another run goes on where it stopped.
+
+While a listing is under way, each stretch of keys whose records lie in published parts is noted in
+a small record of its own, at most one every few seconds. A record appears whole or not at all, and
+after the parts that it names. So whatever kills a run, and whenever, the records that are there
+tell the truth, and what they do not cover is listed again: nothing has to be repaired.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from uuid import uuid4
+
+from pydantic import TypeAdapter, ValidationError
+
+from inventory_assets.inventory.parts import Part
+from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.snapshots import key_of_bound, written_bound
+from inventory_assets.inventory.store import Store
+from inventory_assets.s3 import Connection, Tally
+from inventory_assets.scan import Ending, KeyRange, RangeEvidence
+
+SECONDS_BETWEEN = timedelta(seconds=5)
+"""How often what is safe is noted; so much of a listing is lost beside its unfinished parts."""
+
+KEPT_FOR = timedelta(hours=24)
+"""An inventory shall not mix what was seen on different days."""
+
+_CODE = 1
+"""Raised when the same configuration would be listed otherwise than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Keys that are listed whole.
+
+    Attributes:
+        key_range: Which.
+        parts: All records of them, in key order.
+    """
+
+    key_range: KeyRange
+    parts: tuple[Part, ...]
+
+    @property
+    def evidence(self) -> RangeEvidence:
+        """What it was found to hold; the pages were counted by the run that is no more."""
+        return RangeEvidence(
+            self.key_range,
+            sum(part.rows for part in self.parts),
+            self.parts[0].first_key if self.parts else None,
+            self.parts[-1].last_key if self.parts else None,
+            0,
+            Ending.KEPT,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One record.
+
+    Attributes:
+        identity: What was listed, and how; another identity is another listing.
+        started_at: When the listing began, over all runs.
+        written_at: When this was written.
+        stretches: What is safe, beside what other records say.
+        requests: Requests sent since the record before.
+        response_bytes: Bytes of their bodies.
+        faults: Passing trouble they met, by kind.
+    """
+
+    identity: str
+    started_at: datetime
+    written_at: datetime
+    stretches: tuple[Stretch, ...]
+    requests: int
+    response_bytes: int
+    faults: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is left of runs that did not finish.
+
+    Attributes:
+        stretches: Disjoint and in key order; their parts are there.
+        started_at: When the first of the runs began; None where nothing is kept.
+        requests: Requests that they sent.
+        response_bytes: Bytes of the bodies they received.
+        faults: Passing trouble they met, by kind.
+    """
+
+    stretches: tuple[Stretch, ...] = ()
+    started_at: datetime | None = None
+    requests: int = 0
+    response_bytes: int = 0
+    faults: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Objects that need not be listed again."""
+        return sum(stretch.evidence.rows for stretch in self.stretches)
+
+    def missing(self, ranges: Sequence[KeyRange]) -> tuple[KeyRange, ...]:
+        """What is still to be listed of some ranges, in order."""
+        left: list[KeyRange] = []
+        covered = [stretch.key_range for stretch in self.stretches]
+        for key_range in ranges:
+            after = key_range.after
+            for done in covered:
+                if done.until <= after or done.after >= key_range.until:
+                    continue
+                if after < done.after:
+                    left.append(KeyRange(after, done.after))
+                after = done.until
+            if after < key_range.until:
+                left.append(KeyRange(after, key_range.until))
+        return tuple(left)
+
+
+def identity_of(connection: Connection, prefix: str, excluded: Iterable[str]) -> str:
+    """What must be the same for a listing to be gone on with: bucket, keys and code."""
+    facts = [
+        _CODE,
+        connection.bucket,
+        connection.endpoint_url,
+        prefix,
+        sorted(excluded),
+        str(RECORD_SCHEMA),
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+class Journal:
+    """The records of one listing: those of earlier runs are read, this run's are written.
+
+    Args:
+        store: Where they are published.
+        folder: The folder that holds them, perhaps with those of other listings.
+        name: What the names of its records begin with.
+        names: The names in the folder, where the caller knows them.
+        identity: From `identity_of`.
+        now: The clock.
+        say: Told, in a sentence, what was found.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        folder: str,
+        name: str,
+        identity: str,
+        now: Callable[[], datetime],
+        say: Callable[[str], None],
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self._store = store
+        self._folder = folder
+        self._name = name
+        self._identity = identity
+        self._now = now
+        known = store.names(folder) if names is None else names
+        self._records = [each for each in known if listing_of(each) == name]
+        self._run = uuid4().hex
+        self._written = 0
+        self._waiting: list[Stretch] = []
+        self._noted = Tally()
+        self._last = now()
+        self.kept = self._read(say)
+        self._started_at = self.kept.started_at or self._last
+
+    def note(self, key_range: KeyRange, parts: Sequence[Part], tally: Tally) -> None:
+        """Some keys are listed whole, and their parts are published."""
+        self._waiting.append(Stretch(key_range, tuple(parts)))
+        if self._now() - self._last >= SECONDS_BETWEEN:
+            self.flush(tally)
+
+    def flush(self, tally: Tally) -> None:
+        """Write down what was noted."""
+        if not self._waiting:
+            return
+        self._last = self._now()
+        record = Checkpoint(
+            self._identity,
+            self._started_at,
+            self._last,
+            tuple(self._waiting),
+            tally.requests - self._noted.requests,
+            tally.response_bytes - self._noted.response_bytes,
+            {fault.value: count for fault, count in (tally.faults - self._noted.faults).items()},
+        )
+        self._noted = Tally(tally.requests, tally.response_bytes, Counter(tally.faults))
+        name = f"{self._name}.{self._run}-{self._written:06}.json"
+        self._store.publish(f"{self._folder}/{name}", _written_record(record))
+        self._written += 1
+        self._records.append(name)
+        self._waiting = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether another run would find nothing."""
+        return not self._records
+
+    def clear(self) -> None:
+        """The listing is published, or of no use: another run shall not go on with it."""
+        for name in self._records:
+            self._store.remove_key(f"{self._folder}/{name}")
+        self._records, self._waiting = [], []
+
+    def _read(self, say: Callable[[str], None]) -> Kept:
+        records = [self._record(name) for name in self._records]
+        ours = [record for record in records if record]
+        if self._records and not ours:
+            say(
+                "an unfinished listing was found, but it is a day old, damaged, or of another "
+                "configuration: it is listed afresh"
+            )
+            self.clear()
+        if not ours:
+            return Kept()
+        faults: Counter[str] = Counter()
+        for record in ours:
+            faults.update(record.faults)
+        kept = Kept(
+            self._disjoint([stretch for record in ours for stretch in record.stretches]),
+            min(record.started_at for record in ours),
+            sum(record.requests for record in ours),
+            sum(record.response_bytes for record in ours),
+            dict(faults),
+        )
+        say(f"going on with an unfinished listing: {kept.rows:,} objects of it are kept")
+        return kept
+
+    def _record(self, name: str) -> Checkpoint | None:
+        """A record, if it can be gone on with."""
+        data = self._store.read(f"{self._folder}/{name}")
+        try:
+            document = json.loads(data or b"")
+            for stretch in document["stretches"]:
+                bounds = stretch["key_range"]
+                stretch["key_range"] = {side: key_of_bound(bounds[side]) for side in bounds}
+            record = _adapter().validate_python(document, strict=False)
+        except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
+            return None
+        is_ours = record.identity == self._identity
+        return record if is_ours and self._now() - record.started_at < KEPT_FOR else None
+
+    def _disjoint(self, stretches: Iterable[Stretch]) -> tuple[Stretch, ...]:
+        """Those whose parts are there; of two that overlap, as of two runs at once, one."""
+        found: list[Stretch] = []
+        for stretch in sorted(stretches, key=lambda each: each.key_range):
+            if found and stretch.key_range.after < found[-1].key_range.until:
+                continue
+            if all(self._store.size(part.key) == part.file_bytes for part in stretch.parts):
+                found.append(stretch)
+        return tuple(found)
+
+
+def listing_of(name: str) -> str:
+    """To which listing a record of this name belongs."""
+    return name.rsplit(".", 2)[0]
+
+
+def _written_record(record: Checkpoint) -> bytes:
+    document = _adapter().dump_python(record, mode="json")
+    for stretch in document["stretches"]:
+        bounds = stretch["key_range"]
+        stretch["key_range"] = {side: written_bound(bounds[side]) for side in bounds}
+    return json.dumps(document).encode()
+
+
+@cache
+def _adapter() -> TypeAdapter[Checkpoint]:
+    return TypeAdapter(Checkpoint)

@@ -1,0 +1,19 @@
+"""`inventory list` with small files, noted often: a process of its own, for tests that kill it."""
+
+import sys
+from datetime import timedelta
+
+from inventory_assets import cli
+from inventory_assets.inventory import assembling, checkpoints, parts
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; a kill costs little of what is done, as files end early."""
+    vars(assembling)["ROW_GROUP_ROWS"] = vars(parts)["ROW_GROUP_ROWS"] = 1000
+    parts.PART_ROWS = 1000
+    checkpoints.SECONDS_BETWEEN = timedelta(seconds=0.1)
+    return cli.main(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

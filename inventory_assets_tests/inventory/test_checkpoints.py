@@ -1,0 +1,330 @@
+"""Listings that are killed, whenever, and gone on with."""
+
+import random
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.inventory import assembling, checkpoints, listing_folder, parts
+from inventory_assets.inventory import store as store_module
+from inventory_assets.inventory.checkpoints import Journal, identity_of
+from inventory_assets.inventory.evidence import broken_rules, judge_files
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.listing_folder import list_into_folder
+from inventory_assets.inventory.parts import read_records
+from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.snapshots import Snapshot
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.taking import Taker
+from inventory_assets.s3 import Connection, Fault, Tally
+from inventory_assets.scan import Ending, KeyRange, Shard, cut_out
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, parts_of
+from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
+
+MODEL = Layout("model", "source")
+KEYS = [sha256(str(number).encode()).hexdigest()[:8] for number in range(400)]
+WHOLE = KeyRange.of_prefix("")
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class DyingStore(LocalStore):
+    """Does nothing any more once it has published or removed so often."""
+
+    def __init__(self, root: Path, left: int) -> None:
+        super().__init__(root)
+        self._left = left
+
+    def _breathe(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Killed
+
+    def publish(self, key: str, data: bytes) -> None:
+        self._breathe()
+        super().publish(key, data)
+
+    def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
+        self._breathe()
+        return super().publish_unless_changed(key, data, version)
+
+    def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:
+        self._breathe()
+        super().publish_file(key, file, digest)
+
+    def remove_key(self, key: str) -> None:
+        self._breathe()
+        super().remove_key(key)
+
+
+@contextmanager
+def small_files() -> Iterator[None]:
+    """Files of a few records, noted at once; nothing is flushed, and time costs nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (assembling, parts):
+            patch.setattr(module, "ROW_GROUP_ROWS", 8)
+        patch.setattr(parts, "PART_ROWS", 16)
+        patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
+        patch.setattr(store_module, "_flush", lambda _path: None)
+        scans_run_on_virtual_time(patch)
+        yield
+
+
+class Bucket(ModelS3):
+    """Answers in any order."""
+
+    def __init__(self, keys: list[str], seed: int = 0) -> None:
+        super().__init__(keys, page_size=10)
+        self.connection = Connection("model", max_in_flight=4)
+        self._chances = random.Random(seed)  # noqa: S311 - a repeatable test
+
+    def seconds(self, _request: object) -> float:
+        return self._chances.choice((0.01, 0.02, 0.1))
+
+
+def take(
+    lister: ModelS3, store: LocalStore, shard: Shard, now: datetime = NOW
+) -> tuple[Snapshot, list[str]]:
+    said: list[str] = []
+    taker = Taker(lister, store, MODEL, now=lambda: now, say=said.append)
+    return taker.take(DAY, shard), said
+
+
+def records(store: LocalStore, snapshot: Snapshot) -> pa.Table:
+    batches = read_records(store, snapshot.parts, [WHOLE])
+    return pa.Table.from_batches(batches, RECORD_SCHEMA).combine_chunks()
+
+
+@given(
+    kills=st.lists(st.integers(0, 60), min_size=1, max_size=4),
+    count=st.integers(0, 400),
+    excluded=st.lists(st.sampled_from(["3", "ab", "f", "0"]), max_size=2),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=25)
+def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
+    kills: list[int], count: int, excluded: list[str], seed: int
+) -> None:
+    keys, shard = KEYS[:count], cut_out("", excluded)
+    with tempfile.TemporaryDirectory() as folder, small_files():
+        undisturbed = LocalStore(Path(folder) / "undisturbed")
+        expected, _ = take(Bucket(keys), undisturbed, shard)
+        root = Path(folder) / "killed"
+        for number, left in enumerate(kills):
+            try:
+                take(Bucket(keys, seed + number), DyingStore(root, left), shard)
+            except Killed:
+                continue
+        store = LocalStore(root)
+        found, _ = take(Bucket(keys, seed + 99), store, shard)
+        assert records(store, found).equals(records(undisturbed, expected))
+        assert found.fingerprint == expected.fingerprint
+        assert broken_rules(found) == []
+        assert all(verdict.fault is None for verdict in judge_files(store, found))
+        assert store.names(MODEL.unfinished(DAY)) == []
+
+
+def killed_late(root: Path, keys: list[str] = KEYS) -> None:
+    """A listing that was killed when much of it was safe."""
+    with pytest.raises(Killed):
+        take(Bucket(keys), DyingStore(root, 50), cut_out("", []))
+
+
+def test_what_is_safe_is_not_listed_again_and_the_user_is_told(tmp_path: Path) -> None:
+    with small_files():
+        killed_late(tmp_path)
+        lister = Bucket(KEYS)
+        found, (said,) = take(lister, LocalStore(tmp_path), cut_out("", []))
+    kept = sum(row.rows for row in found.evidence if row.ending is Ending.KEPT)
+    assert kept > 200
+    assert said == f"{DAY}, '': going on with an unfinished listing: {kept} objects of it are kept"
+    listings = [request for request in lister.requests if request.delimiter is None]
+    assert len(listings) < 40
+    assert found.requests > len(lister.requests), "those of the run that was killed count as well"
+
+
+def test_a_listing_begins_when_its_first_run_began(tmp_path: Path) -> None:
+    with small_files():
+        killed_late(tmp_path)
+        later = NOW + timedelta(hours=3)
+        found, _ = take(Bucket(KEYS), LocalStore(tmp_path), cut_out("", []), later)
+    assert (found.started_at, found.finished_at) == (NOW, later)
+
+
+@pytest.mark.parametrize(
+    ("change", "hours"),
+    [("endpoint", 0), ("code", 0), ("", 25)],
+)
+def test_another_configuration_code_or_day_starts_afresh_and_says_so(
+    change: str, hours: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_files():
+        killed_late(tmp_path)
+        lister = Bucket(KEYS)
+        if change == "endpoint":
+            lister.connection = replace(lister.connection, endpoint_url="http://elsewhere")
+        if change == "code":
+            monkeypatch.setattr(checkpoints, "_CODE", 2)
+        now = NOW + timedelta(hours=hours)
+        found, (said,) = take(lister, LocalStore(tmp_path), cut_out("", []), now)
+    assert "listed afresh" in said
+    assert all(row.ending is not Ending.KEPT for row in found.evidence)
+    assert found.rows == len(KEYS)
+
+
+def test_a_part_that_is_gone_is_listed_again(tmp_path: Path) -> None:
+    with small_files():
+        killed_late(tmp_path)
+        store = LocalStore(tmp_path)
+        for name in store.names(MODEL.data_folder)[::3]:
+            store.remove_key(MODEL.data(name))
+        found, _ = take(Bucket(KEYS), store, cut_out("", []))
+        assert records(store, found).column("key").to_pylist() == sorted(KEYS)
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_a_record_cut_off_or_garbled_is_no_record(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder, small_files():
+        store = LocalStore(Path(folder))
+        journal = opened(store)
+        journal.note(KeyRange("", "m"), parts_of(store, listed("abc")), Tally())
+        (name,) = store.names("unfinished")
+        whole = store.read(f"unfinished/{name}") or b""
+        damaged = bytearray(whole[: data.draw(st.integers(0, len(whole) - 1))])
+        if damaged and data.draw(st.booleans()):
+            damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << 3
+        store.publish(f"unfinished/{name}", bytes(damaged))
+        assert opened(store).kept.stretches == ()
+
+
+def opened(store: LocalStore, name: str = "listing", now: datetime = NOW) -> Journal:
+    identity = identity_of(Connection("bucket"), "", ())
+    return Journal(store, "unfinished", name, identity, lambda: now, lambda _said: None)
+
+
+def test_two_runs_at_once_leave_what_can_be_gone_on_with(store: LocalStore) -> None:
+    """Where they overlap, one of them is believed."""
+    with small_files():
+        one, other = opened(store), opened(store)
+        one.note(KeyRange("", "m"), parts_of(store, listed("abc")), Tally())
+        other.note(KeyRange("", "f"), parts_of(store, listed("abc")), Tally())
+        other.note(KeyRange("m", "z"), parts_of(store, listed("nop")), Tally())
+        kept = opened(store).kept
+    assert [stretch.key_range for stretch in kept.stretches] == [
+        KeyRange("", "f"),
+        KeyRange("m", "z"),
+    ]
+    assert kept.missing([KeyRange("", "p")]) == (KeyRange("f", "m"),)
+
+
+bounds = st.lists(st.text("abc", min_size=1, max_size=3), max_size=8, unique=True).map(sorted)
+
+
+@given(bounds, bounds)
+def test_what_is_missing_and_what_is_kept_tile_the_whole(one: list[str], other: list[str]) -> None:
+    def ranges(found: list[str]) -> list[KeyRange]:
+        return [KeyRange(*pair) for pair in zip(found[::2], found[1::2], strict=False)]
+
+    whole, kept = ranges(one), ranges(other)
+    stretches = tuple(checkpoints.Stretch(each, ()) for each in kept)
+    missing = checkpoints.Kept(stretches).missing(whole)
+    for key in (a + b + c for a in "abc" for b in ["", *"abc"] for c in ["", *"abc"]):
+        wanted = any(key in each for each in whole) and not any(key in each for each in kept)
+        assert sum(key in each for each in missing) == wanted
+
+
+def test_records_of_one_listing_are_not_taken_for_another_s(store: LocalStore) -> None:
+    with small_files():
+        opened(store, "a").note(KeyRange("", "m"), parts_of(store, listed("a")), Tally())
+        assert opened(store, "a.b").kept.stretches == ()
+        assert opened(store, "a").kept.rows == 1
+
+
+def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: LocalStore) -> None:
+    moments = iter([NOW, NOW, NOW, NOW + timedelta(seconds=6), NOW + timedelta(seconds=6), NOW])
+    identity = identity_of(Connection("bucket"), "", ())
+    journal = Journal(store, "f", "n", identity, lambda: next(moments), lambda _said: None)
+    tally = Tally(requests=3)
+    tally.failed(Fault.RESET)
+    part = parts_of(store, listed("a"))
+    journal.note(KeyRange("", "b"), part, tally)
+    journal.note(KeyRange("b", "c"), (), tally)
+    written = [len(store.names("f"))]
+    journal.note(KeyRange("c", "d"), (), tally)
+    written.append(len(store.names("f")))
+    journal.flush(tally)
+    written.append(len(store.names("f")))
+    assert written == [0, 1, 1]
+    kept = Journal(store, "f", "n", identity, lambda: NOW, lambda _said: None).kept
+    assert [stretch.key_range.until for stretch in kept.stretches] == ["b", "c", "d"]
+    assert (kept.requests, kept.faults) == (3, {"reset": 1})
+
+
+# Listing into a folder.
+
+
+def test_a_folder_is_filled_by_the_second_call_where_the_first_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_files():
+        with monkeypatch.context() as patch:
+            patch.setattr(listing_folder, "LocalStore", lambda root: DyingStore(root, 50))
+            with pytest.raises(Killed):
+                list_into_folder(Bucket(KEYS), "", tmp_path)
+        assert list(tmp_path.glob("*.parquet")) == []
+        said: list[str] = []
+        listing = list_into_folder(Bucket(KEYS), "", tmp_path, say=said.append)
+    assert "objects of it are kept" in said[0]
+    assert listing.rows == len(KEYS)
+    assert keys_in(tmp_path) == sorted(KEYS)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def test_files_that_were_being_named_when_it_was_killed_get_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the first and the last of them no other listing can begin."""
+    moved = 0
+    replace_file = Path.replace
+
+    def replaced(self: Path, target: Path) -> Path:
+        nonlocal moved
+        if target.name.startswith("part-"):
+            moved += 1
+            if moved > 3:
+                raise Killed
+        return replace_file(self, target)
+
+    with small_files():
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", replaced)
+            with pytest.raises(Killed):
+                list_into_folder(Bucket(KEYS), "", tmp_path)
+        assert len(list(tmp_path.glob("*.parquet"))) == 3
+        lister = Bucket(["another"])
+        assert list_into_folder(lister, "", tmp_path).rows == len(KEYS)
+    assert lister.requests == []
+    assert keys_in(tmp_path) == sorted(KEYS)
+
+
+def keys_in(folder: Path) -> list[str]:
+    tables = [pq.read_table(file) for file in sorted(folder.glob("*.parquet"))]
+    return [key for table in tables for key in table.column("key").to_pylist()]
+
+
+def test_the_layout_of_a_journal_is_that_of_its_date() -> None:
+    assert LAYOUT.unfinished(DAY) == f"bucket/source/unfinished/dt={DAY}"
