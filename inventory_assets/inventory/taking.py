@@ -1,5 +1,6 @@
 """Take snapshots: list shards, write their parts, prove them complete, publish them."""
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -15,11 +16,13 @@ from inventory_assets.inventory.errors import EvidenceBroken
 from inventory_assets.inventory.evidence import broken_rules
 from inventory_assets.inventory.fingerprint import Fingerprint, joined
 from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.naming import file_stem
 from inventory_assets.inventory.parts import Part, read_records
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, snapshot_version
 from inventory_assets.inventory.store import Store
 from inventory_assets.s3 import BucketLister
+from inventory_assets.s3.pages import MAX_KEYS
 from inventory_assets.scan import (
     DirectoryOrderWalk,
     Ended,
@@ -37,6 +40,7 @@ from inventory_assets.scan import (
     Walk,
 )
 from inventory_assets.scan.engine import utc_now
+from inventory_assets.scan.splitting import evenly
 
 DIRECTORY_SHARDS_AT_ONCE = 8
 """Shards listed at the same time where each is listed one request after the other."""
@@ -44,6 +48,29 @@ DIRECTORY_SHARDS_AT_ONCE = 8
 
 def say_nothing(_sentence: str) -> None:
     """Nobody wants to know."""
+
+
+ROWS_WORTH_CUTTING = 100 * MAX_KEYS
+"""Objects of a shard from which on it is cut where yesterday's parts ended; a smaller one is listed
+before that would pay."""
+
+
+def cuts_of(parts: Sequence[Part], ranges: Sequence[KeyRange], count: int) -> list[str]:
+    """Where some ranges are best cut: where parts of the baseline ended, ready-made quantiles.
+
+    Args:
+        parts: The baseline's, in key order.
+        ranges: In key order.
+        count: Cuts at most.
+    """
+    inside: list[Part] = []
+    for key_range in ranges:
+        start = bisect_right(parts, key_range.after, key=lambda part: part.last_key)
+        stop = bisect_left(parts, key_range.until, key=lambda part: part.last_key)
+        inside += parts[start:stop]
+    if sum(part.rows for part in inside) < ROWS_WORTH_CUTTING:
+        return []
+    return evenly([part.last_key for part in inside], count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +251,13 @@ class Taker:
     ) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
         budget = RowBudget()
         walks: dict[Walk, tuple[Wanted, Journal]] = {}
+        known: dict[date, Sequence[Part]] = {}
         for each, journal in self._journals(wanted):
-            walk = Walk(each.shard.prefix, journal.kept.missing(each.shard.ranges))
+            if each.day not in known:
+                known[each.day] = self._baseline_parts(each.day)
+            ranges = journal.kept.missing(each.shard.ranges)
+            cuts = cuts_of(known[each.day], ranges, self.lister.connection.max_in_flight)
+            walk = Walk(each.shard.prefix, ranges, cuts=cuts)
             if walk.ranges:
                 walks[walk] = each, journal
                 continue
@@ -253,6 +285,10 @@ class Taker:
         finally:
             for taking in at_work.values():
                 taking.close()
+
+    def _baseline_parts(self, day: date) -> Sequence[Part]:
+        baseline = newest_manifest(self.store, self.layout, day)
+        return baseline.parts if baseline else ()
 
     def _journals(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Journal]]:
         names: dict[date, list[str]] = {}

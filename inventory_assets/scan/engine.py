@@ -101,6 +101,9 @@ class Scan:
         """Receivers that wait for room in the queue."""
         self._hungry: tuple[int, asyncio.Future[None]] | None = None
         """For how many pages the reader waits."""
+        for piece in [*self._waiting]:
+            cuts = [cut for cut in piece.walk.cuts if cut in piece.key_range]
+            self._waiting.extend(reversed(self._cut(piece, cuts)))
 
     def __iter__(self) -> Iterator[Event]:
         """Tell what is found, as it is found.
@@ -184,7 +187,6 @@ class Scan:
 
     async def _split(self, victim: Piece, wanted: int) -> None:
         """Take away up to `wanted` upper parts of a range, and leave them to whoever is free."""
-        walk, until = victim.walk, victim.key_range.until
         try:
             places = await self._splitter.places(victim, wanted)
         except asyncio.CancelledError:
@@ -198,16 +200,34 @@ class Scan:
         victim.goes_on = True
         until = victim.key_range.until
         places = [place for place in places if victim.cursor < place < until]
-        if not places:
+        if places:
+            self._waiting.extendleft(self._cut(victim, places, is_trial=True))
+        else:
             victim.patience = min(2 * victim.patience, MOST_PATIENCE)
-            return
-        victim.key_range = KeyRange(victim.key_range.after, places[0])
+
+    def _cut(self, victim: Piece, places: Sequence[str], *, is_trial: bool = False) -> list[Piece]:
+        """Make ranges of their own of what lies after some places; the uppermost comes first.
+
+        Args:
+            victim: Keeps what lies before the first place.
+            places: Within it, ascending.
+            is_trial: Whether how they turn out says if the victim is worth splitting again.
+        """
+        walk, until = victim.walk, victim.key_range.until
+        parts: list[Piece] = []
         for after, upto in reversed([*pairwise([*places, until])]):
-            piece = Piece(walk, self._ranges[walk], KeyRange(after, upto), victim)
+            if after == until:
+                continue
+            parent = victim if is_trial else None
+            piece = Piece(walk, self._ranges[walk], KeyRange(after, upto), parent, is_gap=False)
             self._ranges[walk] += 1
             self._unfinished += 1
-            self._waiting.appendleft(piece)
             self._queue.append(Delivery(victim, victim.generation, upper=piece))
+            parts.append(piece)
+        if parts:
+            victim.key_range = KeyRange(victim.key_range.after, places[0])
+            victim.is_gap = False
+        return parts
 
     async def _pages(
         self, piece: Piece, generation: int

@@ -39,13 +39,19 @@ class Piece:
     """
 
     def __init__(
-        self, walk: Walk, index: int, key_range: KeyRange, parent: "Piece | None" = None
+        self,
+        walk: Walk,
+        index: int,
+        key_range: KeyRange,
+        parent: "Piece | None" = None,
+        *,
+        is_gap: bool | None = None,
     ) -> None:
         self.walk = walk
         self.index = index
         self.key_range = key_range
         self.parent = parent
-        self.is_gap = parent is None and key_range.until != ceiling(walk.prefix)
+        self.is_gap = key_range.until != ceiling(walk.prefix) if is_gap is None else is_gap
         # Before the prefix there is nothing to start after.
         self.after = key_range.start_after if key_range.after >= walk.prefix else ""
         self.cursor = self.after

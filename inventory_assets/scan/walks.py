@@ -21,6 +21,7 @@ class Walk:
         tally: Where requests and faults are counted.
         began_at: When its first request was about to be sent.
         over: Whether it has failed or was given up; nothing more is told of it.
+        cuts: Ascending keys at which the ranges are split before they begin.
     """
 
     prefix: str
@@ -28,6 +29,7 @@ class Walk:
     tally: Tally = field(default_factory=Tally)
     began_at: datetime | None = None
     over: bool = False
+    cuts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

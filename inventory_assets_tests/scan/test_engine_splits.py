@@ -1,7 +1,7 @@
 import asyncio
 import random
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -60,9 +60,11 @@ class Told:
         return sorted(found, key=lambda pair: pair[0].key_range)
 
 
-def scan(lister: BucketLister, shard: Shard, tally: Tally | None = None) -> Told:
+def scan(
+    lister: BucketLister, shard: Shard, tally: Tally | None = None, cuts: Sequence[str] = ()
+) -> Told:
     """List a shard; what is told of a range stands between its beginning and its end."""
-    walk = Walk(shard.prefix, shard.ranges, tally or Tally())
+    walk = Walk(shard.prefix, shard.ranges, tally or Tally(), cuts=cuts)
     told = Told({index: [] for index in range(len(shard.ranges))})
     for event in Scan(lister, [walk]):
         match event:
@@ -70,8 +72,9 @@ def scan(lister: BucketLister, shard: Shard, tally: Tally | None = None) -> Told
                 assert objects.num_rows
                 assert index not in told.evidence, "objects after the end of their range"
                 told.keys[index] += objects.column("key").to_pylist()
-            case Split(index=index, upper=upper):
+            case Split(index=index, upper=upper, at=at):
                 assert index in told.keys
+                assert all(key <= at for key in told.keys[index])
                 assert index not in told.evidence, "a range was split after its end"
                 assert upper not in told.keys, "the number of a range was given twice"
                 told.keys[upper] = []
@@ -175,11 +178,22 @@ def test_every_key_is_found_once_and_in_order_however_ranges_are_split(
     shard = cut_out(data.draw(st.just("") | heads), data.draw(st.lists(heads, max_size=3)))
     lister = Unsteady(keys, page_size, in_flight, seed, damaged)
     tally = Tally()
-    told = scan(lister, shard, tally)
+    cuts = sorted(set(data.draw(st.lists(heads | st.sampled_from(keys or ["a"]), max_size=4))))
+    told = scan(lister, shard, tally, cuts)
     check(told, shard, keys)
     assert sum(evidence.pages for evidence in told.evidence.values()) <= tally.requests
     if in_flight == 1:
-        assert told.splits == []
+        assert len(told.splits) <= len(cuts)
+
+
+def test_a_range_cut_beforehand_is_listed_by_many_from_the_first_request_on() -> None:
+    keys = sorted(_flat())
+    lister, shard = Distant(keys), cut_out("", [])
+    told = scan(lister, shard, cuts=keys[1250::1250])
+    check(told, shard, keys)
+    assert len(told.splits) == 15
+    assert [request.start_after for request in lister.requests[:16]] == ["", *keys[1250::1250]]
+    assert len(lister.requests) <= 216 + 16
 
 
 def test_who_receives_alone_splits_nothing() -> None:
