@@ -53,7 +53,7 @@ RANGES_A_PROCESS = 4
 _BOUNDS = ShardBounds(depth=0)
 """Discovery is asked for the store's order only."""
 
-_WORK = ".inventory-unfinished"
+_WORK, _GONE = ".inventory-unfinished", ".inventory-finished"
 _JOURNAL, _NAME, _FINISHED = "unfinished", "listing", "finished.json"
 
 
@@ -102,6 +102,7 @@ def list_into_folder(
         S3Error: A request failed for good.
         ScanError: The store keeps to no order.
     """
+    shutil.rmtree(folder / _GONE, ignore_errors=True)
     store = LocalStore(folder / _WORK)
     finished = store.read(_FINISHED)
     if finished is not None:
@@ -161,11 +162,9 @@ def _move(store: LocalStore, folder: Path, listing: _Listing) -> FolderListing:
     for part, file in zip(listing.parts, files, strict=True):
         if store.size(part.key) is not None:
             store.path(part.key).replace(file)
-    # The last to go is what says that all is listed.
-    for path in store.root.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-    store.remove()
+    # Renamed first: what says that all is listed must not be gone while the rest is there.
+    store.root.rename(folder / _GONE)
+    shutil.rmtree(folder / _GONE, ignore_errors=True)
     return FolderListing(
         files=files,
         rows=sum(part.rows for part in listing.parts),

@@ -65,12 +65,12 @@ def killed(source: LoadSource, out: Path, after: float) -> bool:
     """Kill a listing after so many seconds; whether it was still at work."""
     process = start(source, out)
     try:
-        process.communicate(timeout=after)
+        _, said = process.communicate(timeout=after)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         process.communicate()
         return True
-    assert process.returncode == 0
+    assert process.returncode == 0, said
     return False
 
 
