@@ -26,27 +26,18 @@ from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.listing import exhausted
 from inventory_assets.s3.pages import MAX_KEYS
 from inventory_assets.scan.checking import MAX_EMPTY_PAGES, agree, check_keys, decoded_pages
+from inventory_assets.scan.deliveries import Deliveries, Delivery
 from inventory_assets.scan.errors import ListingStuck
 from inventory_assets.scan.evidence import Ending, count_up_to
 from inventory_assets.scan.pieces import (
     MOST_PATIENCE,
     PAGES_BEFORE_SPLIT,
     PAGES_WORTH_A_SPLIT,
-    Delivery,
     Piece,
 )
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.splitting import Splitter
 from inventory_assets.scan.walks import Ended, Event, Failed, Found, Split, Walk
-
-PAGES_A_CALL = 8
-"""Pages decoded in one call, which costs less than one after the other."""
-
-QUEUED_PAGES = 2 * PAGES_A_CALL
-"""Pages that wait for the reader at most."""
-
-LINGER_SECONDS = 0.02
-"""How long the reader waits for more pages to decode with those at hand."""
 
 GAP_PROBE_KEYS = 10
 """Keys asked for first where a range ends within the prefix.
@@ -94,13 +85,8 @@ class Scan:
         self._splitter = Splitter(lister)
         self._scratch = Scratch()
         self._buffers: list[bytearray] = []
-        self._queue: deque[Delivery] = deque()
-        self._queued_pages = 0
+        self._deliveries = Deliveries()
         self._closed = False
-        self._full: deque[asyncio.Future[None]] = deque()
-        """Receivers that wait for room in the queue."""
-        self._hungry: tuple[int, asyncio.Future[None]] | None = None
-        """For how many pages the reader waits."""
         for piece in [*self._waiting]:
             cuts = [cut for cut in piece.walk.cuts if cut in piece.key_range]
             self._waiting.extend(reversed(self._cut(piece, cuts)))
@@ -161,14 +147,14 @@ class Scan:
         ending: Ending | None = None
         try:
             async for received, ending in self._pages(piece, generation):
-                await self._put(Delivery(piece, generation, received, ending=ending))
+                await self._deliveries.put(Delivery(piece, generation, received, ending=ending))
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
-            await self._put(Delivery(piece, generation, error=error))
+            await self._deliveries.put(Delivery(piece, generation, error=error))
         else:
             if ending is None:
-                await self._put(Delivery(piece, generation))
+                await self._deliveries.put(Delivery(piece, generation))
         if piece.generation == generation:
             self._at_work.discard(piece)
 
@@ -222,7 +208,7 @@ class Scan:
             piece = Piece(walk, self._ranges[walk], KeyRange(after, upto), parent, is_gap=False)
             self._ranges[walk] += 1
             self._unfinished += 1
-            self._queue.append(Delivery(victim, victim.generation, upper=piece))
+            self._deliveries.add(Delivery(victim, victim.generation, upper=piece))
             parts.append(piece)
         if parts:
             victim.key_range = KeyRange(victim.key_range.after, places[0])
@@ -289,47 +275,11 @@ class Scan:
             self._employ()
         return ending
 
-    async def _put(self, delivery: Delivery) -> None:
-        while self._queued_pages >= QUEUED_PAGES:
-            room = asyncio.get_running_loop().create_future()
-            self._full.append(room)
-            await room
-        self._queue.append(delivery)
-        self._queued_pages += 1
-        if self._hungry and (self._queued_pages >= self._hungry[0] or delivery.is_last):
-            _set(self._hungry[1])
-
     # The reader's side.
 
     async def _take(self) -> list[Delivery]:
         self._employ()
-        if not self._queued_pages:
-            await self._deliveries(1, None)
-        if self._queued_pages < PAGES_A_CALL and not self._queue[-1].is_last:
-            # Pages decoded together cost less, and nobody waits for these.
-            await self._deliveries(PAGES_A_CALL, LINGER_SECONDS)
-        taken: list[Delivery] = []
-        pages = 0
-        while self._queue and pages < PAGES_A_CALL:
-            taken.append(self._queue.popleft())
-            pages += taken[-1].upper is None
-        self._queued_pages -= pages
-        for _ in range(min(QUEUED_PAGES - self._queued_pages, len(self._full))):
-            _set(self._full.popleft())
-        return taken
-
-    async def _deliveries(self, count: int, patience: float | None) -> None:
-        """Wait until so many have arrived, or the last of a range has, or for some seconds."""
-        loop = asyncio.get_running_loop()
-        arrived = loop.create_future()
-        self._hungry = (count, arrived)
-        timer = loop.call_later(patience, _set, arrived) if patience else None
-        try:
-            await arrived
-        finally:
-            self._hungry = None
-            if timer:
-                timer.cancel()
+        return await self._deliveries.take()
 
     def _read(self, deliveries: Sequence[Delivery]) -> Iterator[Event]:
         bodies = [delivery.received.body for delivery in deliveries if delivery.received]
@@ -411,8 +361,3 @@ class Scan:
 def _told_of(piece: Piece, upper: Piece) -> Split:
     # Where it was split off at; it may have been narrowed from above since, not from below.
     return Split(piece.walk, piece.index, upper.index, upper.key_range.after)
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)

@@ -1,9 +1,6 @@
-"""A range being listed, and what its receiver hands to the reader."""
+"""A range being listed."""
 
-from dataclasses import dataclass
-
-from inventory_assets.s3 import Received
-from inventory_assets.scan.evidence import Ending, EvidenceLog
+from inventory_assets.scan.evidence import EvidenceLog
 from inventory_assets.scan.ranges import KeyRange, ceiling
 from inventory_assets.scan.walks import Walk
 
@@ -78,27 +75,3 @@ class Piece:
     def pages_lately(self) -> int:
         """Pages received since the earlier milestone."""
         return self._received - self.milestones[0][1]
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What a receiver hands over: a page, or why there is none, or a range it took.
-
-    Attributes:
-        upper: The range that was taken from this one.
-        ending: How the range ends with this page, or None where it goes on.
-        error: What ended the range.
-    """
-
-    piece: Piece
-    generation: int
-    received: Received | None = None
-    upper: Piece | None = None
-    ending: Ending | None = None
-    error: BaseException | None = None
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the receiver has let go of the range; without a page or error, as told to."""
-        is_page_or_split = self.received is not None or self.upper is not None
-        return self.ending is not None or not is_page_or_split

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from inventory_assets.inventory.assembling import ROWS_IN_MEMORY
 from inventory_assets.inventory.parts import ROW_GROUP_ROWS
-from inventory_assets.scan.engine import PAGES_A_CALL, QUEUED_PAGES
+from inventory_assets.scan.deliveries import PAGES_A_CALL, QUEUED_PAGES
 
 RECEIVERS = 64
 PAGE_BYTES = 400_000

@@ -37,7 +37,7 @@ from inventory_assets.scan import (
     cut_out,
     engine,
 )
-from inventory_assets.scan.engine import PAGES_A_CALL, QUEUED_PAGES
+from inventory_assets.scan.deliveries import PAGES_A_CALL, QUEUED_PAGES
 from inventory_assets.scan.errors import KeyOutsideRequest, ListingStuck
 from inventory_assets.scan.ranges import tiling_fault
 from inventory_assets_tests.model_s3 import Habit, ModelS3

@@ -23,7 +23,7 @@ from inventory_assets.scan import (
     Split,
     Walk,
     cut_out,
-    engine,
+    deliveries,
 )
 from inventory_assets.scan.ranges import ceiling, tiling_fault
 from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
@@ -36,7 +36,7 @@ from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 def virtual_time() -> Iterator[None]:
     """Waiting costs nothing, and a reader that does not wait for more pages, as there are few."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "LINGER_SECONDS", 0.0005)
+        patch.setattr(deliveries, "LINGER_SECONDS", 0.0005)
         scans_run_on_virtual_time(patch)
         yield
 
