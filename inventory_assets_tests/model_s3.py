@@ -62,6 +62,10 @@ class ModelS3(BucketLister):
         self._rank = _directory_rank if in_directory_order else _byte_rank
         self._keys = sorted(set(keys), key=self._rank)
 
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        return 0, self.connection.max_in_flight
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -16,8 +16,13 @@ from inventory_assets.checks import log_check, partitioned_check
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.dates import require_observable
 from inventory_assets.inventory.evidence import Verdict, broken, judge, judge_files
+from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
 from inventory_assets.inventory.taking import Taker, Wanted
+from inventory_assets.scan.progress import ProgressMeter, telling
+
+SAID_EVERY_SECONDS = 5.0
+"""How often the log says how far a run has come."""
 
 
 def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -118,7 +123,8 @@ def _take_all(
 ) -> Iterator[tuple[str, Snapshot | Exception]]:
     """Take the partitions' snapshots, side by side under one limit of requests.
 
-    No thread outlives the iteration: an interruption ends the requests under way.
+    No thread outlives the iteration: an interruption ends the requests under way. What a user may
+    want to know is said, and every few seconds how far all of them have come.
     """
     known = work.known_prefixes()
     wanted: dict[Wanted, str] = {}
@@ -129,10 +135,23 @@ def _take_all(
             wanted[Wanted(day, work.shard(shard_key, known))] = partition_key
         except InventoryError as error:
             yield partition_key, error
+    expected = expected_rows(work, list(wanted))
     lister = work.bucket.lister(work.now())
-    taker = Taker(lister, work.store, work.layout, work.key_order(), work.now, say)
+    meter = ProgressMeter(lambda: lister.in_flight, expected)
+    taker = Taker(lister, work.store, work.layout, work.key_order(), work.now, say, meter.note)
     try:
-        for each, result in taker.take_all(list(wanted)):
-            yield wanted[each], result
+        with telling(meter, lambda progress: say(progress.line), SAID_EVERY_SECONDS):
+            for each, result in taker.take_all(list(wanted)):
+                yield wanted[each], result
     finally:
         lister.close()
+
+
+def expected_rows(work: SourceAtWork, wanted: Sequence[Wanted]) -> dict[str, int | None]:
+    """How many objects each shard may hold: as many as in the baseline, if it was there."""
+    if not wanted:
+        return {}
+    day = min(each.day for each in wanted)
+    baseline = newest_manifest(work.store, work.layout, before=day)
+    rows = {entry.shard.prefix: entry.rows for entry in baseline.shards} if baseline else {}
+    return {each.shard.prefix: rows.get(each.shard.prefix) for each in wanted}

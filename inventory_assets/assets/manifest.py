@@ -1,12 +1,18 @@
 """`inventory_manifest`: the shards of a date, merged and published as S3 Inventory does it."""
 
+import random
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date, timedelta
 
 import dagster as dg
 
 from inventory_assets.assets.following import follow_any_shard, shards_of_the_date
-from inventory_assets.assets.metadata import RECORD_COLUMNS, manifest_metadata
+from inventory_assets.assets.metadata import (
+    RECORD_COLUMNS,
+    manifest_metadata,
+    verification_metadata,
+)
 from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
@@ -15,7 +21,12 @@ from inventory_assets.assets.source import (
     log_partition,
 )
 from inventory_assets.checks import log_check, partitioned_check
-from inventory_assets.inventory.errors import EvidenceBroken, ManifestIncomplete
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.errors import (
+    EvidenceBroken,
+    ManifestIncomplete,
+    NotVerifiable,
+)
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.manifests import (
     faults_of,
@@ -26,6 +37,7 @@ from inventory_assets.inventory.manifests import (
     read_manifest,
 )
 from inventory_assets.inventory.snapshots import files_that_differ, read_snapshots
+from inventory_assets.inventory.verification import EMPTY_RANGES, RANGES, Verifiable, verify
 
 STALE_AFTER = timedelta(hours=24)
 """How much older than the newest listing of a manifest another may be before it is pointed out."""
@@ -54,6 +66,15 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         blocking=False,
     )
 
+    sample = partitioned_check(
+        "sample_agrees",
+        key,
+        assets.partitions.dates,
+        f"{RANGES} random ranges of a page each, and {EMPTY_RANGES} in which nothing was found, "
+        "are listed again: no object older than the listing is missing from it or differs.",
+        blocking=False,
+    )
+
     @dg.multi_asset(
         name=f"{assets.source.name}__inventory_manifest",
         specs=[
@@ -78,7 +99,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
                 freshness_policy=assets.freshness,
             )
         ],
-        check_specs=[tiling, files, age],
+        check_specs=[tiling, files, age, sample],
         partitions_def=assets.partitions.dates,
         # A run for each date: one that is incomplete must not make another's look failed.
         backfill_policy=dg.BackfillPolicy.multi_run(1),
@@ -98,6 +119,8 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
             log_check(context, tiling, partition_key, faults_of(manifest))
             log_check(context, files, partition_key, files_that_differ(work.store, manifest.parts))
             log_check(context, age, partition_key, _stale_shards(manifest))
+            if sample.key in context.selected_asset_check_keys:
+                _log_sample(context, sample, work, manifest)
 
         do_each_partition(context, "manifests", do)
         yield from ()
@@ -133,6 +156,26 @@ def _read(work: SourceAtWork, day: date) -> Manifest:
     if manifest is None:
         raise ManifestIncomplete("no manifest was published; materialize it first")
     return manifest
+
+
+def _log_sample(
+    context: dg.AssetExecutionContext,
+    check: dg.AssetCheckSpec,
+    work: SourceAtWork,
+    manifest: Manifest,
+) -> None:
+    """Compare a sample with the bucket. Trouble on the way is a finding: all is published."""
+    day, seed = str(manifest.day), context.run.run_id  # another run draws others
+    try:
+        inventory = Verifiable.of_manifest(work.store, work.layout, manifest)
+        with closing(work.bucket.lister(work.now())) as lister:
+            found = verify(inventory, lister, random.Random(seed))  # noqa: S311
+    except NotVerifiable as reason:
+        context.log.info(f"{check.name} is left out: {reason}")
+    except (InventoryError, OSError) as error:
+        log_check(context, check, day, [str(error)])
+    else:
+        log_check(context, check, day, found.faults, verification_metadata(found, seed))
 
 
 def _stale_shards(manifest: Manifest) -> list[str]:

@@ -17,6 +17,7 @@ from inventory_assets.inventory.records import COLUMN_DESCRIPTIONS, RECORD_SCHEM
 from inventory_assets.inventory.s3_inventory import DataFile
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import Store
+from inventory_assets.inventory.verification import Verification
 from inventory_assets.scan import KeyRange
 
 PREVIEW_ROWS = 10
@@ -132,6 +133,21 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
         "parquet_bytes": sum(part.file_bytes for part in manifest.parts),
         "manifest": dg.MetadataValue.path(store.where(layout.dated(manifest.day, "manifest.json"))),
         "symlink": dg.MetadataValue.path(store.where(layout.symlink(manifest.day))),
+    }
+
+
+def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
+    """What listing a sample again has shown, and the seed that draws it again."""
+    differing = sorted((kind.value, key) for key, kind in found.findings.items())
+    return {
+        "ranges": len(found.ranges),
+        "records": found.records,
+        "requests": found.requests,
+        "seed": seed,
+        **{kind.value.replace(" ", "_"): count for kind, count in found.counts.items()},
+        "differences": _records(
+            [{"finding": kind, "key": printable(key)} for kind, key in differing[:PREVIEW_ROWS]]
+        ),
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from inventory_assets.inventory.errors import NoInventory
 
 if TYPE_CHECKING:
+    from inventory_assets.config import Config, Source
     from inventory_assets.inventory.datasets import Dataset
 
 HELP = (
@@ -36,23 +37,36 @@ def open_inventory(address: str) -> "Dataset":
     from inventory_assets.results import open_results
 
     path = Path(address)
-    # A path wins only where it looks like one: a folder may happen to be called as a source is.
-    if "/" in address or address in {".", ".."}:
+    if is_path(address):
         if not path.exists():
             raise NoInventory(f"{address} does not exist; correct the path")
         return Dataset.at(path)
     config = load_config()
+    source, day = source_and_day(config, address)
+    layout = Layout(source.bucket, source.name)
+    return Dataset.of_date(open_results(config.store), layout, day)
+
+
+def is_path(address: str) -> bool:
+    """Whether an address is a path's: only if it looks like one, as sources have names too."""
+    return "/" in address or address in {".", ".."}
+
+
+def source_and_day(config: "Config", address: str) -> "tuple[Source, date | None]":
+    """The source that an address names, and the date of it, None for its newest.
+
+    Raises:
+        NoInventory: No source is called so, or the date is none.
+    """
     name, is_dated, text = address.partition("@")
     source = config.sources.get(name)
     if source is None:
         known = ", ".join(config.sources)
-        at_path = f"; the folder here is ./{address}" if path.exists() else ""
+        at_path = f"; the folder here is ./{address}" if Path(address).exists() else ""
         raise NoInventory(f"no source is called {name!r}; there is {known}{at_path}")
     try:
-        day = date.fromisoformat(text) if is_dated else None
+        return source, date.fromisoformat(text) if is_dated else None
     except ValueError:
         raise NoInventory(
             f"{text!r} is no date; write it as {name}@{date.today().isoformat()}"  # noqa: DTZ011
         ) from None
-    layout = Layout(source.bucket, source.name)
-    return Dataset.of_date(open_results(config.store), layout, day)

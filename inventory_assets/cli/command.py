@@ -7,9 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from inventory_assets.cli.buckets import add_bucket, positive
 from inventory_assets.cli.diff import add_diff
 from inventory_assets.cli.export import add_export
+from inventory_assets.cli.live_line import following
 from inventory_assets.cli.query import add_query
+from inventory_assets.cli.verify import add_verify
 from inventory_assets.errors import InventoryError
 
 INTERRUPTED = 130
@@ -57,21 +60,20 @@ def _parser() -> argparse.ArgumentParser:
         "from boto3's chain: the environment, profiles, roles. What was stopped or killed is gone "
         "on with when the same command is given again.",
     )
-    listing.add_argument("url", metavar="s3://BUCKET[/PREFIX]", type=_bucket_and_prefix)
+    add_bucket(listing)
     listing.add_argument("--out", metavar="FOLDER", type=Path, required=True)
-    listing.add_argument("--endpoint-url", metavar="URL", help="of an S3-compatible store")
-    listing.add_argument("--region", metavar="R")
     listing.add_argument(
-        "--concurrency", metavar="N", type=_positive, default=32, help="requests at once (32)"
+        "--concurrency", metavar="N", type=positive, default=32, help="requests at once (32)"
     )
     listing.add_argument(
-        "--processes", metavar="N", type=_positive, default=1, help="that share the work (1)"
+        "--processes", metavar="N", type=positive, default=1, help="that share the work (1)"
     )
     listing.set_defaults(run=_list)
 
     add_export(commands)
     add_query(commands)
     add_diff(commands)
+    add_verify(commands)
     return parser
 
 
@@ -85,6 +87,7 @@ def _demo(_options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from inventory_assets.inventory.listing_folder import list_into_folder
     from inventory_assets.s3 import BucketLister, Connection
+    from inventory_assets.scan.progress import ProgressMeter
 
     bucket, prefix = options.url
     lister = BucketLister(
@@ -95,8 +98,14 @@ def _list(options: argparse.Namespace) -> int:
             max_in_flight=options.concurrency,
         )
     )
+    meter = ProgressMeter(lambda: lister.in_flight)
+    # Of what other processes do nothing is told.
+    stream = sys.stderr if options.processes == 1 else None
     try:
-        listing = list_into_folder(lister, prefix, options.out, options.processes, _say)
+        with following(meter, stream):
+            listing = list_into_folder(
+                lister, prefix, options.out, options.processes, _say, meter.note
+            )
     finally:
         lister.close()
     print(
@@ -110,20 +119,6 @@ def _list(options: argparse.Namespace) -> int:
 
 def _say(sentence: str) -> None:
     print(f"inventory: {sentence}", file=sys.stderr, flush=True)
-
-
-def _bucket_and_prefix(url: str) -> tuple[str, str]:
-    scheme, separator, rest = url.partition("://")
-    bucket, _, prefix = rest.partition("/")
-    if scheme != "s3" or not separator or not bucket:
-        raise argparse.ArgumentTypeError(f"{url!r} is not of the form s3://BUCKET[/PREFIX]")
-    return bucket, prefix
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -68,18 +68,7 @@ class Dataset:
         Raises:
             NoInventory: None was published.
         """
-        manifest = (
-            newest_manifest(store, layout, before=date.max)
-            if day is None
-            else read_manifest(store, layout, day)
-        )
-        if manifest is None:
-            of_day = f"for {day}" if day else "yet"
-            raise NoInventory(
-                f"no inventory of {layout.source} was published {of_day} under "
-                f"{store.where(layout.base)}; materialize inventory_manifest first"
-            )
-        return cls.of_manifest(store, manifest)
+        return cls.of_manifest(store, published_manifest(store, layout, day))
 
     @classmethod
     def of_listing(cls, folder: Path) -> "Dataset":
@@ -204,6 +193,26 @@ class Dataset:
         parquet = ds.ParquetFileFormat()
         fragments = [parquet.make_fragment(open_part(self.store, part)) for part in self.parts]
         return ds.FileSystemDataset(fragments, RECORD_SCHEMA, parquet)
+
+
+def published_manifest(store: Store, layout: Layout, day: date | None = None) -> Manifest:
+    """The manifest of a date, or the newest.
+
+    Raises:
+        NoInventory: None was published.
+    """
+    manifest = (
+        newest_manifest(store, layout, before=date.max)
+        if day is None
+        else read_manifest(store, layout, day)
+    )
+    if manifest is None:
+        of_day = f"for {day}" if day else "yet"
+        raise NoInventory(
+            f"no inventory of {layout.source} was published {of_day} under "
+            f"{store.where(layout.base)}; materialize inventory_manifest first"
+        )
+    return manifest
 
 
 def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:

@@ -49,3 +49,7 @@ class PackageMissing(InventoryError):
 
 class QueryRefused(InventoryError):
     """A query is none that can be answered."""
+
+
+class NotVerifiable(InventoryError):
+    """An inventory cannot be compared with its bucket a range at a time."""

@@ -44,6 +44,7 @@ from inventory_assets.scan import (
     discover,
 )
 from inventory_assets.scan.engine import utc_now
+from inventory_assets.scan.progress import Report, to_nobody
 from inventory_assets.scan.ranges import joined, tiling_fault
 from inventory_assets.scan.splitting import cut_evenly
 
@@ -82,6 +83,7 @@ def list_into_folder(
     folder: Path,
     processes: int = 1,
     say: Callable[[str], None] = say_nothing,
+    report: Report = to_nobody,
 ) -> FolderListing:
     """List all keys under `prefix` into `folder` as `part-00000.parquet` and so on.
 
@@ -94,6 +96,7 @@ def list_into_folder(
         folder: Where the files go.
         processes: How many share the work, and the requests in flight.
         say: Told, in a sentence, what a user may want to know.
+        report: Told every event, but none of other processes.
 
     Raises:
         StoreError: The folder holds Parquet files already, or cannot be written.
@@ -113,7 +116,7 @@ def list_into_folder(
         )
     journal = _journal(lister.connection, prefix, store, say)
     try:
-        listing = _list(_Work(lister, prefix, processes, store, journal))
+        listing = _list(_Work(lister, prefix, processes, store, journal, report))
         # From here on, what is killed is gone on with by moving the rest.
         store.publish(_FINISHED, _adapter().dump_json(listing))
         return _move(store, folder, listing)
@@ -143,6 +146,7 @@ class _Work:
     processes: int
     store: LocalStore
     journal: Journal
+    report: Report = to_nobody
 
     @property
     def layout(self) -> Layout:
@@ -206,7 +210,7 @@ def _list(work: _Work) -> _Listing:
 
 
 def _list_by_ranges(work: _Work, wanted: Sequence[KeyRange], tally: Tally) -> tuple[Part, ...]:
-    walk = Walk(work.prefix, wanted, tally)
+    walk = Walk(work.prefix, wanted, tally, kept=work.journal.kept.rows)
     failure: Exception | None = None
     ranges: list[KeyRange] = []
     rows = 0
@@ -220,6 +224,7 @@ def _list_by_ranges(work: _Work, wanted: Sequence[KeyRange], tally: Tally) -> tu
     )
     try:
         for event in Scan(work.lister, [walk]):
+            work.report(event)
             match event:
                 case Found(index=index, objects=objects):
                     assembly.write(index, objects)
@@ -299,10 +304,12 @@ def _ignore_interrupts() -> None:
 
 def _list_in_directory_order(work: _Work, tally: Tally) -> tuple[Part, ...]:
     shard = Shard(work.prefix)
+    walk = Walk(work.prefix, shard.ranges, tally)
     log = EvidenceLog(shard.ranges)
     assembly = Assembly(work.store, work.layout, shard.ranges, RowBudget(), with_fingerprint=False)
     with closing(assembly):
         for objects in DirectoryOrderWalk(work.lister, shard, tally, log):
+            work.report(Found(walk, 0, objects))
             assembly.write(0, objects)
         assembly.end(0, shard.ranges[0].until)
         return assembly.finish()

@@ -1,7 +1,7 @@
 """Immutable, sorted Parquet files of records, named for their content."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import md5, sha256
@@ -338,6 +338,23 @@ def count_records(store: Store, parts: Sequence[Part], key_range: KeyRange) -> i
             batches = read_records(store, [part], [key_range], ["key"])
             total += sum(batch.num_rows for batch in batches)
     return total
+
+
+def keys_at(store: Store, parts: Sequence[Part], places: Collection[int]) -> dict[int, str]:
+    """The keys at some places of the sorted whole, counted from 0; few row groups are read."""
+    start, found = 0, dict[int, str]()
+    for part in parts:
+        stop = start + part.rows
+        if any(start <= place < stop for place in places):
+            with _opened(store, part, ()) as file:
+                for group in range(file.num_row_groups):
+                    stop = start + file.metadata.row_group(group).num_rows
+                    if here := [place for place in places if start <= place < stop]:
+                        keys = file.read_row_group(group, ["key"]).column("key")
+                        found |= {place: keys[place - start].as_py() for place in here}
+                    start = stop
+        start = stop
+    return found
 
 
 def open_part(store: Store, part: Part) -> pa.NativeFile:

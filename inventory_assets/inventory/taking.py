@@ -40,6 +40,7 @@ from inventory_assets.scan import (
     Walk,
 )
 from inventory_assets.scan.engine import utc_now
+from inventory_assets.scan.progress import Report, to_nobody
 from inventory_assets.scan.splitting import evenly
 
 DIRECTORY_SHARDS_AT_ONCE = 8
@@ -193,6 +194,7 @@ class Taker:
         key_order: How the store lists; None where that is still to be found out.
         now: The clock.
         say: Told, in a sentence, what a user may want to know.
+        report: Told every event, by whatever thread meets it.
     """
 
     lister: BucketLister
@@ -201,6 +203,7 @@ class Taker:
     key_order: KeyOrder | None = None
     now: Callable[[], datetime] = utc_now
     say: Callable[[str], None] = say_nothing
+    report: Report = to_nobody
 
     def take(self, day: date, shard: Shard) -> Snapshot:
         """List `shard` and publish what it holds as its snapshot of `day`.
@@ -257,7 +260,7 @@ class Taker:
                 known[each.day] = self._baseline_parts(each.day)
             ranges = journal.kept.missing(each.shard.ranges)
             cuts = cuts_of(known[each.day], ranges, self.lister.connection.max_in_flight)
-            walk = Walk(each.shard.prefix, ranges, cuts=cuts)
+            walk = Walk(each.shard.prefix, ranges, cuts=cuts, kept=journal.kept.rows)
             if walk.ranges:
                 walks[walk] = each, journal
                 continue
@@ -267,6 +270,7 @@ class Taker:
         at_work: dict[Walk, _Taking] = {}
         try:
             for event in Scan(self.lister, list(walks), self.now):
+                self.report(event)
                 walk = event.walk
                 if walk not in at_work:
                     each, journal = walks[walk]
@@ -359,12 +363,13 @@ class Taker:
         log = EvidenceLog(wanted.shard.ranges)
         with closing(taking.assembly):
             for objects in DirectoryOrderWalk(self.lister, wanted.shard, taking.tally, log):
-                self._end_closed(log, taking)
+                self._end_closed(log, taking, walk)
+                self.report(Found(walk, len(taking.evidence), objects))
                 taking.assembly.write(len(taking.evidence), objects)
-            self._end_closed(log, taking)
+            self._end_closed(log, taking, walk)
             return taking.publish(KeyOrder.DIRECTORY)
 
-    @staticmethod
-    def _end_closed(log: EvidenceLog, taking: _Taking) -> None:
+    def _end_closed(self, log: EvidenceLog, taking: _Taking, walk: Walk) -> None:
         for index in range(len(taking.evidence), len(log.closed)):
+            self.report(Ended(walk, index, log.closed[index]))
             taking.end(index, log.closed[index])

@@ -22,6 +22,7 @@ class Walk:
         began_at: When its first request was about to be sent.
         over: Whether it has failed or was given up; nothing more is told of it.
         cuts: Ascending keys at which the ranges are split before they begin.
+        kept: Objects that were found in an earlier run, outside the ranges.
     """
 
     prefix: str
@@ -30,6 +31,7 @@ class Walk:
     began_at: datetime | None = None
     over: bool = False
     cuts: Sequence[str] = ()
+    kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,20 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 
+from inventory_assets.assets import listing
 from inventory_assets.config import Shards
 from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot, read_snapshots
+from inventory_assets.inventory.taking import Wanted
+from inventory_assets.s3 import PageRequest
 from inventory_assets.s3.errors import AccessDenied, Fault, RetriesExhausted
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan import KeyRange, Shard
+from inventory_assets.scan.progress import Progress, ProgressMeter
 from inventory_assets_tests.assets.conftest import ACCESS_KEY, SECRET_KEY
 from inventory_assets_tests.assets.world import (
     REMAINDER,
@@ -28,6 +33,7 @@ from inventory_assets_tests.assets.world import (
     metadata_of,
     table_of,
 )
+from inventory_assets_tests.model_s3 import ModelS3
 
 KEYS = ["a/1", "a/2", "b/1", "root"]
 DENIED = AccessDenied("bucket 'x' at y: listing is not allowed")
@@ -203,6 +209,40 @@ def test_what_a_listing_cost_is_shown(make_world: Callable[..., World]) -> None:
     assert metadata_of(event, "faults") == {}
     assert metadata_of(event, "key_order") == "bytes"
     assert [row["key"] for row in table_of(event, "preview")] == ["a/1", "a/2"]
+
+
+def test_the_log_says_now_and_then_how_far_a_run_has_come(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.pass_day(YESTERDAY)
+    asked = threading.Event()
+    progress = ProgressMeter.progress
+
+    def watched(meter: ProgressMeter) -> Progress:
+        asked.set()
+        return progress(meter)
+
+    def seconds(_bucket: ModelS3, _request: PageRequest) -> float:
+        assert asked.wait(30)
+        return 0
+
+    monkeypatch.setattr(ProgressMeter, "progress", watched)
+    monkeypatch.setattr(ModelS3, "seconds", seconds)
+    monkeypatch.setattr(listing, "SAID_EVERY_SECONDS", 0.001)
+    world.set_day(TODAY)
+    outcome = world.list_all()
+    said = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
+    lines = [line for line in said if " requests in flight, " in line]
+    assert lines[0].startswith("0 objects, 0/s, 0 ranges done, 0 open, 0 of 32 requests in flight")
+
+
+def test_as_much_is_expected_of_a_shard_as_the_baseline_holds(world: World) -> None:
+    world.pass_day(YESTERDAY)
+    work = world.assets.at_work(SimpleNamespace(**world.resources()), world.instance)
+    wanted = [Wanted(TODAY, Shard(prefix)) for prefix in ("", "a/", "new/")]
+    assert listing.expected_rows(work, wanted) == {"": 1, "a/": 2, "new/": None}
+    assert listing.expected_rows(work, [Wanted(YESTERDAY, Shard("a/"))]) == {"a/": None}
+    assert listing.expected_rows(work, []) == {}
 
 
 # What cannot work

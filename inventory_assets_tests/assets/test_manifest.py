@@ -2,19 +2,26 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dagster import AssetCheckEvaluation
 
 from inventory_assets.inventory.manifests import read_manifest
+from inventory_assets.s3.errors import AccessDenied
 from inventory_assets_tests.assets.world import (
     REMAINDER,
     TODAY,
     YESTERDAY,
     Buckets,
+    Outcome,
     World,
     check_results,
     data_versions,
     failure_text,
     materializations,
     metadata_of,
+    table_of,
 )
 
 DAY = str(TODAY)
@@ -38,7 +45,12 @@ def test_a_manifest_is_published_with_its_facts_and_checks(
         event, "manifest"
     )
     assert len(document["files"]) == 3
-    names = {"shards_tile_the_source", "files_are_published", "shards_are_of_one_age"}
+    names = {
+        "shards_tile_the_source",
+        "files_are_published",
+        "shards_are_of_one_age",
+        "sample_agrees",
+    }
     checks = check_results(outcome)
     assert checks.keys() == {(name, DAY) for name in names}
     assert all(check.passed for check in checks.values())
@@ -106,3 +118,64 @@ def test_a_file_that_vanished_later_is_found_by_the_check_on_its_own(world: Worl
     world.store.path(manifest.parts[0].key).unlink()
     outcome = world.run_check("inventory_manifest", "files_are_published", DAY)
     assert not check_results(outcome)["files_are_published", DAY].passed
+
+
+def sample_of(outcome: Outcome) -> AssetCheckEvaluation:
+    return check_results(outcome)["sample_agrees", DAY]
+
+
+def test_a_sample_is_listed_again_and_agrees(world: World) -> None:
+    world.discover()
+    world.list_all()
+    check = sample_of(world.run("inventory_manifest", DAY))
+    assert (check.passed, check.blocking) == (True, False)
+    values: dict[str, Any] = {name: value.value for name, value in check.metadata.items()}
+    assert (values["records"], values["missing"], values["gone"]) == (5, 0, 0)
+    assert values["requests"] == values["ranges"] >= 1
+
+
+def test_a_key_older_than_the_listing_that_is_not_in_it_is_found(
+    world: World, buckets: Buckets
+) -> None:
+    world.pass_day(TODAY)
+    buckets.keys["memory"] |= {"b/lost\n"}
+    buckets.keys["memory"] -= {"c/1"}
+    outcome = world.run_check("inventory_manifest", "sample_agrees", DAY)
+    assert outcome.success
+    check = sample_of(outcome)
+    assert (check.passed, check.description) == (False, r"missing: 'b/lost\n'")
+    assert table_of(check, "differences") == [
+        {"finding": "gone", "key": "c/1"},
+        {"finding": "missing", "key": r"b/lost\n"},
+    ]
+
+
+def test_a_bucket_that_cannot_be_asked_again_holds_no_manifest_back(
+    world: World, buckets: Buckets
+) -> None:
+    world.discover()
+    world.list_all()
+    buckets.failing[""] = AccessDenied("bucket 'x' at y: listing is not allowed")
+    outcome = world.run("inventory_manifest", DAY)
+    assert outcome.success
+    assert sample_of(outcome).description == "bucket 'x' at y: listing is not allowed"
+    assert read_manifest(world.store, world.layout, TODAY) is not None
+
+
+def test_another_check_on_its_own_asks_the_bucket_nothing(world: World, buckets: Buckets) -> None:
+    world.pass_day(TODAY)
+    buckets.listed.clear()
+    world.run_check("inventory_manifest", "files_are_published", DAY)
+    assert buckets.listed == []
+
+
+def test_a_store_in_directory_order_has_no_sample(
+    tmp_path: Path, world: World, buckets: Buckets
+) -> None:
+    buckets.keys["folders"] = {"a/1", "b"}
+    source = {"bucket": "folders", "key_order": "directory"}
+    folders = World(tmp_path / "folders", world.instance, source)
+    folders.pass_day(TODAY)
+    outcome = folders.run_check("inventory_manifest", "sample_agrees", DAY)
+    assert outcome.success
+    assert ("sample_agrees", DAY) not in check_results(outcome)

@@ -225,6 +225,10 @@ class _Watched(BucketLister):
         self._asked = asked
         self._buckets = buckets
 
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        return self._asked.in_flight
+
     def cancel(self) -> None:
         self._asked.cancel()
 

@@ -1,9 +1,11 @@
 """An inventory of two days, published in a store that a configuration names."""
 
+import os
+import pty
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -79,3 +81,26 @@ def start(folder: Path, *arguments: object) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+
+
+def on_a_terminal(
+    folder: Path, *arguments: object, environment: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
+    """The exit code of the command, and all that a terminal was sent."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "inventory_assets.cli", *map(str, arguments)],
+        cwd=folder,
+        env={"PYTHONPATH": str(Path(__file__).parents[2]), **(environment or {})},
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    except OSError:  # the terminal's way to say that all is read
+        pass
+    os.close(ours)
+    return process.wait(), shown

@@ -1,10 +1,6 @@
 import csv
 import io
 import json
-import os
-import pty
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,7 +9,7 @@ import polars as pl
 import pytest
 
 from inventory_assets.cli.command import READER_LEFT
-from inventory_assets_tests.cli.conftest import KEYS, LATER, Outcome, start
+from inventory_assets_tests.cli.conftest import KEYS, LATER, Outcome, on_a_terminal, start
 
 Run = Callable[..., Outcome]
 
@@ -104,26 +100,6 @@ def test_a_reader_that_leaves_before_anything_is_written_is_no_mistake(published
     process.stdout.close()
     assert (process.stderr.read(), process.wait()) == (b"", READER_LEFT)
     process.stderr.close()
-
-
-def on_a_terminal(folder: Path, *arguments: str) -> tuple[int, bytes]:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "inventory_assets.cli", *arguments],
-        cwd=folder,
-        env={"PYTHONPATH": str(Path(__file__).parents[2])},
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    shown = b""
-    try:
-        while chunk := os.read(ours, 4096):
-            shown += chunk
-    except OSError:  # the terminal's way to say that all is read
-        pass
-    os.close(ours)
-    return process.wait(), shown
 
 
 def test_no_key_speaks_to_the_terminal(published: Path) -> None:

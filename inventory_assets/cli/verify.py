@@ -1,0 +1,148 @@
+"""`inventory verify`: list some ranges of a bucket again, and compare them with its inventory."""
+
+import argparse
+import random
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inventory_assets.cli.addresses import is_path, source_and_day
+from inventory_assets.cli.buckets import add_bucket, positive
+from inventory_assets.inventory.errors import NotVerifiable
+
+if TYPE_CHECKING:
+    from inventory_assets.inventory.verification import Verifiable
+    from inventory_assets.s3 import BucketLister
+
+AGREES, DIFFERS, TROUBLE = 0, 1, 2
+"""Exit codes, as those of diff(1)."""
+
+LONGEST_LISTING = timedelta(days=1)
+"""How long before its first file was written a listing into a folder may have begun."""
+
+SEEDS = 2**32
+
+
+def add_verify(commands: Any) -> None:
+    """Add the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "verify",
+        help="list some ranges again, and compare",
+        description="List random ranges of an inventory again, a page each, and compare key, size, "
+        "ETag and LastModified. What was created or modified since the listing, or is gone, is "
+        "counted. The exit code is 0 where nothing else differs, 1 where an object older than the "
+        "listing is missing from it or differs, 2 in trouble.",
+    )
+    parser.add_argument(
+        "inventory",
+        metavar="INVENTORY",
+        help="a source of the configuration (logs: its newest date), a date of it "
+        "(logs@2026-11-22), or the path of a folder that `inventory list` made",
+    )
+    add_bucket(parser, nargs="?", help="what was listed into the folder")
+    parser.add_argument(
+        "--began",
+        metavar="TIME",
+        type=_time,
+        help="when the listing into the folder began, in ISO 8601 (a day before its first file was "
+        "written)",
+    )
+    parser.add_argument("--ranges", metavar="N", type=positive, help="to list again (8)")
+    parser.add_argument(
+        "--seed", metavar="S", help="draw the same ranges as a run that printed this seed"
+    )
+    parser.set_defaults(run=_verify, trouble=TROUBLE)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from inventory_assets.inventory.verification import FAULTS, RANGES, verify
+
+    # Drawing ranges is no secret.
+    seed = options.seed or str(random.randrange(SEEDS))  # noqa: S311
+    open_both = _of_folder if is_path(options.inventory) else _of_source
+    inventory, lister = open_both(options)
+    try:
+        chance = random.Random(seed)  # noqa: S311
+        found = verify(inventory, lister, chance, options.ranges or RANGES)
+    finally:
+        lister.close()
+    print(
+        f"{len(found.ranges):,} ranges with {found.records:,} of {inventory.rows:,} records listed "
+        f"again, with {found.requests:,} requests (seed {seed})"
+    )
+    print(", ".join(f"{count:,} {finding}" for finding, count in found.counts.items()))
+    for fault in found.faults:
+        print(fault, file=sys.stderr)
+    return DIFFERS if any(found.counts[kind] for kind in FAULTS) else AGREES
+
+
+def _of_source(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]":
+    """The inventory of a source, and its bucket as configured."""
+    from inventory_assets.config import load_config
+    from inventory_assets.inventory.datasets import published_manifest
+    from inventory_assets.inventory.layout import Layout
+    from inventory_assets.inventory.verification import Verifiable
+    from inventory_assets.resources import SourceBucket
+    from inventory_assets.results import open_results
+
+    if options.url or options.endpoint_url or options.region or options.began:
+        raise NotVerifiable(
+            "a source's bucket, and when it was listed, are known: leave out the URL, "
+            "--endpoint-url, --region and --began"
+        )
+    config = load_config()
+    source, day = source_and_day(config, options.inventory)
+    store, layout = open_results(config.store), Layout(source.bucket, source.name)
+    manifest = published_manifest(store, layout, day)
+    inventory = Verifiable.of_manifest(store, layout, manifest)
+    return inventory, SourceBucket.of(source).lister(datetime.now(UTC))
+
+
+def _of_folder(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]":
+    """What `inventory list` left in a folder, and the bucket that the command line names."""
+    from inventory_assets.inventory.datasets import Dataset
+    from inventory_assets.inventory.verification import (
+        Verifiable,
+        empty_between,
+        in_directory_order,
+    )
+    from inventory_assets.s3 import BucketLister, Connection
+    from inventory_assets.scan import KeyOrder, ShardBounds, discover
+
+    if not options.url:
+        raise NotVerifiable(
+            f"{options.inventory} does not say what was listed into it: add the URL that "
+            "`inventory list` was given, and its --endpoint-url and --region"
+        )
+    bucket, prefix = options.url
+    listed = Dataset.of_listing(Path(options.inventory))
+    if listed.bucket not in {bucket, ""}:
+        raise NotVerifiable(
+            f"{options.inventory} holds objects of the bucket {listed.bucket!r}, not of {bucket!r}"
+        )
+    began_at = options.began or _written_at(listed.paths) - LONGEST_LISTING
+    lister = BucketLister(
+        Connection(bucket, endpoint_url=options.endpoint_url, region=options.region)
+    )
+    if discover(lister, prefix, ShardBounds(depth=0)).key_order is KeyOrder.DIRECTORY:
+        lister.close()
+        raise in_directory_order(options.inventory)
+    empty = empty_between(listed.parts, prefix)
+    return Verifiable(listed.store, listed.parts, prefix, began_at, empty), lister
+
+
+def _written_at(files: list[Path]) -> datetime:
+    """When the first of some files was written; the time where there is none."""
+    seconds = min((file.stat().st_mtime for file in files), default=None)
+    return datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time of ISO 8601, such as 2026-11-22T01:00Z"
+        ) from None
+    return moment if moment.tzinfo else moment.astimezone()

@@ -1,0 +1,213 @@
+"""What is said of a scan under way, by events and a clock that are made up."""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_assets.s3 import Fault, Tally
+from inventory_assets.scan import (
+    Ended,
+    Ending,
+    Failed,
+    Found,
+    KeyRange,
+    RangeEvidence,
+    Scan,
+    Split,
+    Walk,
+)
+from inventory_assets.scan.progress import Progress, ProgressMeter, telling
+from inventory_assets_tests.listings import objects_of
+from inventory_assets_tests.model_s3 import ModelS3
+
+WHOLE = KeyRange.of_prefix("")
+
+
+class Watched:
+    """A meter, and a clock to turn."""
+
+    def __init__(self, expected: Mapping[str, int | None] | None = None) -> None:
+        self.now = 100.0
+        self.meter = ProgressMeter(lambda: (3, 8), expected, lambda: self.now)
+
+    def find(self, walk: Walk, count: int) -> None:
+        objects = objects_of(f"{number:06}" for number in range(count))
+        self.meter.note(Found(walk, 0, objects))
+
+    def end(self, walk: Walk) -> None:
+        evidence = RangeEvidence(WHOLE, 0, None, None, 1, Ending.LISTED_TO_END)
+        self.meter.note(Ended(walk, 0, evidence))
+
+    def after(self, seconds: float) -> Progress:
+        self.now += seconds
+        return self.meter.progress()
+
+
+def walk(prefix: str = "", kept: int = 0) -> Walk:
+    return Walk(prefix, [KeyRange.of_prefix(prefix)], Tally(), kept=kept)
+
+
+def test_before_anything_happens_it_is_nothing_and_nobody_can_tell_the_rest() -> None:
+    progress = Watched({"": 10}).after(0)
+    assert (progress.objects, progress.rate, progress.seconds_left) == (0, 0, None)
+
+
+def test_objects_and_their_rate_are_counted() -> None:
+    watched = Watched()
+    watched.find(walk(), 20)
+    progress = watched.after(4)
+    assert (progress.objects, progress.rate, progress.seconds) == (20, 5, 4)
+    assert (progress.in_flight, progress.limit) == (3, 8)
+
+
+def test_the_rate_is_that_of_late() -> None:
+    watched, one = Watched(), walk()
+    for count in (1000, 1000, 10, 10, 10, 10, 10, 10):
+        watched.find(one, count)
+        progress = watched.after(5)
+    assert progress.rate == 2
+
+
+def test_ranges_are_counted_as_they_are_split_and_end() -> None:
+    watched, one = Watched(), walk()
+    watched.find(one, 1)
+    watched.meter.note(Split(one, 0, 1, "k"))
+    assert (watched.after(1).ranges_done, watched.after(1).ranges_open) == (0, 2)
+    watched.end(one)
+    assert (watched.after(1).ranges_done, watched.after(1).ranges_open) == (1, 1)
+
+
+def test_faults_are_counted_over_all_walks_by_kind() -> None:
+    watched, one, other = Watched(), walk("a"), walk("b")
+    for each in (one, other):
+        watched.find(each, 1)
+        each.tally.failed(Fault.THROTTLED)
+    other.tally.failed(Fault.RESET)
+    assert watched.after(1).faults == {"throttled": 2, "reset": 1}
+
+
+def test_the_rest_is_what_is_expected_at_the_rate_of_late() -> None:
+    watched = Watched({"a": 30, "b": 60})
+    watched.find(walk("a"), 20)
+    progress = watched.after(10)
+    assert (progress.seconds_left, progress.is_at_least) == (35, False)
+
+
+def test_without_anything_expected_nothing_is_said_of_the_rest() -> None:
+    watched = Watched()
+    watched.find(walk(), 20)
+    assert watched.after(10).seconds_left is None
+
+
+def test_a_shard_of_which_nothing_is_known_makes_it_at_least() -> None:
+    watched = Watched({"a": 30, "new": None})
+    watched.find(walk("a"), 20)
+    progress = watched.after(10)
+    assert (progress.seconds_left, progress.is_at_least) == (5, True)
+
+
+def test_a_shard_that_holds_more_than_expected_makes_it_at_least() -> None:
+    watched = Watched({"a": 30, "b": 60})
+    watched.find(walk("a"), 40)
+    progress = watched.after(10)
+    assert (progress.seconds_left, progress.is_at_least) == (15, True)
+
+
+def test_nothing_more_is_expected_of_a_shard_that_ended() -> None:
+    watched, one = Watched({"a": 1000, "b": 60}), walk("a")
+    watched.find(one, 20)
+    watched.end(one)
+    assert watched.after(10).seconds_left == 30
+
+
+def test_a_shard_that_failed_counts_no_more_and_is_not_waited_for() -> None:
+    watched, failed = Watched({"a": 1000, "b": 60}), walk("a")
+    watched.find(failed, 500)
+    watched.find(walk("b"), 20)
+    failed.over = True
+    watched.meter.note(Failed(failed, RuntimeError()))
+    progress = watched.after(10)
+    assert (progress.objects, progress.ranges_open) == (20, 1)
+    assert progress.seconds_left == 20
+
+
+def test_what_an_earlier_run_found_is_not_expected_again() -> None:
+    watched = Watched({"": 100})
+    watched.find(walk(kept=70), 10)
+    assert watched.after(10).seconds_left == 20
+
+
+def test_nothing_found_for_long_is_no_estimate() -> None:
+    watched, one = Watched({"": 100}), walk()
+    watched.find(one, 10)
+    for _ in range(7):
+        progress = watched.after(5)
+    assert (progress.rate, progress.seconds_left) == (0, None)
+
+
+@given(st.sets(st.text("ab/", min_size=1, max_size=5), max_size=40), st.integers(1, 5))
+def test_at_the_end_of_a_scan_all_is_counted_and_nothing_open(
+    keys: set[str], page_size: int
+) -> None:
+    watched = Watched()
+    for event in Scan(ModelS3(keys, page_size), [walk()], lambda: datetime.now(UTC)):
+        watched.meter.note(event)
+    progress = watched.after(1)
+    assert (progress.objects, progress.ranges_open) == (len(keys), 0)
+    assert progress.ranges_done > 0
+
+
+@pytest.mark.parametrize(
+    ("left", "is_at_least", "end"),
+    [
+        (None, False, ""),
+        (59.6, False, ", about 1:00 left"),
+        (7322, True, ", at least 2:02:02 left"),
+    ],
+)
+def test_all_of_it_is_one_line(left: float | None, is_at_least: bool, end: str) -> None:
+    progress = Progress(
+        objects=1234567,
+        rate=45678.9,
+        ranges_done=12,
+        ranges_open=30,
+        in_flight=31,
+        limit=32,
+        faults={"throttled": 2},
+        seconds=65,
+        seconds_left=left,
+        is_at_least=is_at_least,
+    )
+    assert progress.line == (
+        "1,234,567 objects, 45,679/s, 12 ranges done, 30 open, 31 of 32 requests in flight, "
+        f"2 throttled, 1:05 so far{end}"
+    )
+
+
+@pytest.fixture
+def threads() -> Callable[[], set[threading.Thread]]:
+    before = set(threading.enumerate())
+    return lambda: set(threading.enumerate()) - before
+
+
+def test_it_is_told_again_and_again_though_nothing_happens_and_no_thread_is_left(
+    threads: Callable[[], set[threading.Thread]],
+) -> None:
+    told = threading.Semaphore(0)
+    with telling(Watched().meter, lambda _progress: told.release(), 0.001):
+        assert told.acquire(timeout=30)
+        assert told.acquire(timeout=30)
+    assert threads() == set()
+
+
+def test_an_error_ends_it_without_waiting_for_the_next_time(
+    threads: Callable[[], set[threading.Thread]],
+) -> None:
+    told: list[Progress] = []
+    with pytest.raises(KeyboardInterrupt), telling(Watched().meter, told.append, 3600):
+        raise KeyboardInterrupt
+    assert (told, threads()) == ([], set())
