@@ -5,6 +5,7 @@ whole process, user and system. The ways take turns, so that a busy machine is b
 """
 
 import argparse
+import asyncio
 import http.client
 import resource
 import statistics
@@ -77,8 +78,9 @@ def ways(url: str) -> dict[str, Fetch]:
         )
     )
     body = bytearray()
+    loop = asyncio.new_event_loop()
     return {
-        "`s3/transport.py`": lambda: transport.get(PARAMETERS, body),
+        "`s3/transport.py`": lambda: loop.run_until_complete(transport.get(PARAMETERS, body)),
         "`http.client`, our signature": by_http_client,
         "urllib3, our signature": by_urllib3,
         "botocore's session and signer": by_botocore_session,
