@@ -80,10 +80,11 @@ class Splitter:
         Raises:
             S3Error: A request failed for good.
         """
-        after, until = piece.cursor, piece.key_range.until
+        # The cursor of a range without a page yet may lie before it.
+        after, until = max(piece.cursor, piece.key_range.after), piece.key_range.until
         level = level_of(after, until, piece.walk.prefix)
         for _ in range(_LEVELS):
-            folders = await self._folders_after(level, piece)
+            folders = await self._folders_after(level, after, piece)
             if folders is None:
                 break
             inside = [name for name in folders if name < until]
@@ -98,7 +99,7 @@ class Splitter:
         alphabet = characters(list(self._sample), _common_start(after, upper))
         return between(after, upper, alphabet, min(wanted, max(1, _MOST_PLACES // piece.patience)))
 
-    async def _folders_after(self, level: str, piece: Piece) -> list[str] | None:
+    async def _folders_after(self, level: str, after: str, piece: Piece) -> list[str] | None:
         """The folders of a level that a range still meets; None where keys are the better guide.
 
         All of them, or those of a page where there are more and they seem to be large. What was
@@ -107,19 +108,18 @@ class Splitter:
         if level in self._flat:
             return None
         known = self._folders.get(level)
-        if known is None or not known[0] <= piece.cursor <= known[1]:
-            page = await self._lister.fetch(
-                PageRequest(level, start_after=piece.cursor, delimiter=DELIMITER), piece.walk.tally
-            )
+        if known is None or not known[0] <= after <= known[1]:
+            request = PageRequest(level, start_after=piece.cursor, delimiter=DELIMITER)
+            page = await self._lister.fetch(request, piece.walk.tally)
             names = list(page.common_prefixes)
             if not names or (page.is_truncated and not self._are_large(piece, names)):
                 self._flat.add(level)
                 return None
             end = names[-1] if page.is_truncated else ceiling(level)
-            known = self._folders[level] = piece.cursor, end, names
+            known = self._folders[level] = after, end, names
             if len(self._folders) > _KNOWN_LEVELS:
                 del self._folders[next(iter(self._folders))]
-        return [name for name in known[2] if piece.cursor < ceiling(name)]
+        return [name for name in known[2] if after < ceiling(name)]
 
     def _are_large(self, piece: Piece, folders: Sequence[str]) -> bool:
         return _PAGES_WORTH_FOLDERS <= self.pages_left(piece, folders[-1]) < inf

@@ -359,6 +359,7 @@ def test_a_level_with_too_many_folders_is_halved_like_names() -> None:
 
 
 @given(st.sets(st.text("ab/0", min_size=1, max_size=5), max_size=40), st.integers(1, 9))
+@example({"a", "a/bb/", "aa0", "ab", "abb/b"}, 4)
 @settings(max_examples=50)
 def test_an_even_cut_tiles_the_prefix_with_no_more_ranges_than_asked_for(
     keys: set[str], count: int
