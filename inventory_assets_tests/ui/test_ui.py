@@ -167,10 +167,10 @@ def test_the_sensor_lists_a_new_prefix_and_nothing_else(
 
 
 @pytest.mark.usefixtures("followed")
-def test_the_graph_of_a_source_shows_its_four_assets(browser: Browser) -> None:
+def test_the_graph_of_a_source_shows_its_assets_and_checks(browser: Browser) -> None:
     browser.open("/locations/inventory_assets/asset-groups/ui/lineage")
-    browser.see("shards", "object_listing", "object_changes", "inventory_manifest")
-    browser.see("3 / 3 Passed", "1 / 1 Passed", "Parquet")
+    browser.see("shards", "object_listing", "object_changes", "inventory_manifest", "change_log")
+    browser.see("4 / 4 Passed", "1 / 1 Passed", "Parquet")
     browser.keep("lineage")
     assert browser.complaints == []
 
