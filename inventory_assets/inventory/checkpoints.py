@@ -107,19 +107,8 @@ class Kept:
 
     def missing(self, ranges: Sequence[KeyRange]) -> tuple[KeyRange, ...]:
         """What is still to be listed of some ranges, in order."""
-        left: list[KeyRange] = []
         covered = [stretch.key_range for stretch in self.stretches]
-        for key_range in ranges:
-            after = key_range.after
-            for done in covered:
-                if done.until <= after or done.after >= key_range.until:
-                    continue
-                if after < done.after:
-                    left.append(KeyRange(after, done.after))
-                after = done.until
-            if after < key_range.until:
-                left.append(KeyRange(after, key_range.until))
-        return tuple(left)
+        return tuple(left for key_range in ranges for left in key_range.without(covered))
 
 
 def identity_of(connection: Connection, prefix: str, excluded: Iterable[str]) -> str:

@@ -78,10 +78,13 @@ class KeyRange:
 
     def minus(self, prefixes: Iterable[str]) -> tuple["KeyRange", ...]:
         """What is left of this range, in order, without the keys that start with a prefix."""
+        return self.without(KeyRange.of_prefix(prefix) for prefix in sorted(prefixes))
+
+    def without(self, ranges: Iterable["KeyRange"]) -> tuple["KeyRange", ...]:
+        """What is left of this range, in order, without the keys of some ranges in key order."""
         left: list[KeyRange] = []
         after = self.after
-        for prefix in sorted(prefixes):
-            taken = KeyRange.of_prefix(prefix)
+        for taken in ranges:
             if taken.until <= after or taken.after >= self.until:
                 continue
             if after < taken.after:
