@@ -100,8 +100,10 @@ class Block:
         self._bytes: npt.NDArray[np.uint8] = np.frombuffer(self._body, np.uint8, self._length)
         # Eight bytes from every position on, as one number: tags are compared by these.
         self._words = np.ndarray((len(self._body) - 7,), np.dtype("<u8"), self._body, strides=(1,))
-        self._entities = 0
         self._tags = self._find_tags(blocks)
+        # No text may hold that; to look for one character first is a hundred times faster.
+        if all(self._body.find(text, 0, self._length) >= 0 for text in (b"]", b"]]>")):
+            raise Irregular
         self.opens: Positions = self._tags[:0]
 
     def _find_tags(self, blocks: Sequence[memoryview]) -> Positions:
@@ -111,13 +113,11 @@ class Block:
         for block in blocks:
             data = self._bytes[start : start + len(block)]
             data[:] = block
-            if data.min() < ord(" ") or data.max() > ord("~"):
+            # As signed numbers, control characters and all that is not ASCII lie below the space.
+            if data.view(np.int8).min() < ord(" "):
                 raise Irregular
             marks = self._scratch.marks[: len(data)]
             found = np.flatnonzero(np.equal(data, ord("<"), out=marks))
-            if np.count_nonzero(np.equal(data, ord(">"), out=marks)) != len(found):
-                raise Irregular
-            self._entities += int(np.count_nonzero(np.equal(data, ord("&"), out=marks)))
             tags = self._scratch.tags_for(count + len(found))
             np.add(found, start, out=tags[count : count + len(found)])
             start += len(block)
@@ -171,22 +171,28 @@ class Block:
         alike = pc.sum(pc.equal(tokens, _expected_tokens(between, len(positions)))).as_py()
         if alike - np.count_nonzero(widths == 0) != len(between) * len(positions):
             return None
-        starts = table[:, 0::2]
-        entities = self._entities
-        for at, quote in quotes.items():
-            place = leaves.index(at)
-            entities -= 2 * len(positions) * quote.startswith(b"&")
-            if self._has_quote_left(starts[:, place], starts[:, place] + widths[:, place]):
-                return None
         wanted = {columns[at]: place for place, at in enumerate(leaves) if at in columns}
         empty = any(widths[:, place].min() == 0 for place in wanted.values())
-        if entities or empty or not wanted.keys() >= _REQUIRED:
+        if empty or not wanted.keys() >= _REQUIRED:
             return None
-        self.opens = positions[:, 0]
-        return {
+        texts = {
             name: tokens.take(pa.array(np.arange(2 * place, len(tokens), 2 * len(leaves))))
             for name, place in wanted.items()
         }
+        if any(_holds(text, b"&") for text in texts.values()):
+            return None
+        if "e_tag" in texts and _holds(texts["e_tag"], b'"'):
+            return None
+        if len(wanted) < len(leaves):  # what nobody wants may hold no entity either
+            escaped = sum(quote.startswith(b"&") for quote in quotes.values())
+            if self._entities() != 2 * escaped * len(positions):
+                return None
+        self.opens = positions[:, 0]
+        return texts
+
+    def _entities(self) -> int:
+        """How many entities there are."""
+        return int(np.count_nonzero(self._bytes == ord("&")))
 
     def _quote(self, at: int) -> bytes:
         """The quote with which the value of the first object's tag at `at` begins."""
@@ -197,7 +203,7 @@ class Block:
         """Each column's values where objects have several layouts."""
         spans = self._spans()
         e_tag = spans.get("e_tag")
-        entities = self._entities
+        entities = self._entities()
         if e_tag is not None:
             entities -= self._unquote(*e_tag)
         if entities or not spans.keys() >= _REQUIRED:
@@ -277,16 +283,11 @@ class Block:
                 raise Irregular
         if (start >= stop).any():
             raise Irregular
-        if self._has_quote_left(start, stop):
+        ends = np.concatenate((self._bytes[start], self._bytes[stop - 1]))
+        if (ends == ord('"')).any():
             raise Irregular
         starts[rows], stops[rows] = start, stop
         return 2 * len(rows) if quote.startswith(b"&") else 0
-
-    def _has_quote_left(
-        self, starts: npt.NDArray[np.integer], stops: npt.NDArray[np.integer]
-    ) -> bool:
-        ends = np.concatenate((self._bytes[starts], self._bytes[stops - 1]))
-        return bool((ends == ord('"')).any())
 
     def _texts(self, starts: Positions, stops: Positions) -> pa.StringArray:
         """The texts of spans, null where there is none."""
@@ -326,6 +327,13 @@ def _expected_tokens(between: tuple[bytes, ...], count: int) -> pa.StringArray:
     # A power of two, so that blocks of any size share a few arrays.
     tiled = _tiled_tokens(between, 1 << (count - 1).bit_length())
     return tiled.slice(0, 2 * len(between) * count)
+
+
+def _holds(text: pa.StringArray, character: bytes) -> bool:
+    """Whether some value of a fresh array without nulls holds a character."""
+    _validity, offsets, data = text.buffers()
+    stop = int(np.frombuffer(offsets, np.int32, len(text) + 1)[-1])
+    return bool((np.frombuffer(data, np.uint8, stop) == ord(character)).any())
 
 
 def _layout(tags: list[bytes]) -> dict[str, tuple[int, int]]:

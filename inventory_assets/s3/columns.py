@@ -10,6 +10,7 @@ non-ASCII characters, attributes, repeated elements, too many layouts) it leaves
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -30,6 +31,9 @@ from inventory_assets.s3.pages import (
 
 _Bytes = npt.NDArray[np.uint8]
 _MAX_SIZE_DIGITS = 18
+
+_TIME_FORMS = {len(form): form for form in (b"1000-00-00T00:00:00Z", b"1000-00-00T00:00:00.000Z")}
+"""By width, times with the least digit at each place."""
 
 _HEX = np.full(256, 255, np.uint8)
 for _digits, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
@@ -162,20 +166,20 @@ def _times(text: pa.StringArray) -> pa.Array:
     """`2026-11-22T03:04:05Z`, or with `.678`; every character proved, the values by Arrow."""
     data, bounds = _parts(text)
     width = int(bounds[1])
-    if width not in (20, 24) or (np.diff(bounds) != width).any():
+    if width not in _TIME_FORMS or (np.diff(bounds) != width).any():
         raise Irregular
-    table = data.reshape(-1, width)
-    punctuation = {4: "-", 7: "-", 10: "T", 13: ":", 16: ":", width - 1: "Z"}
-    if width == 24:
-        punctuation[19] = "."
-    for column in range(width):
-        digits = table[:, column]
-        if column in punctuation:
-            if (digits != ord(punctuation[column])).any():
-                raise Irregular
-        elif digits.min() < ord("0" if column else "1") or digits.max() > ord("9"):
-            raise Irregular
+    least, spread = _tiled_time_form(width, 1 << (len(text) - 1).bit_length())
+    if (data - least[: len(data)] > spread[: len(data)]).any():
+        raise Irregular
     try:
         return pc.cast(text, pa.timestamp("ms", tz="UTC"))
     except pa.ArrowInvalid:
         raise Irregular from None
+
+
+@lru_cache(maxsize=4)
+def _tiled_time_form(width: int, count: int) -> tuple[_Bytes, _Bytes]:
+    """The least byte at each place of `count` times, and by how much each may exceed it."""
+    form = _TIME_FORMS[width]
+    spread = [9 - int(byte == ord("1")) if chr(byte).isdigit() else 0 for byte in form]
+    return np.tile(np.frombuffer(form, np.uint8), count), np.tile(np.uint8(spread), count)
