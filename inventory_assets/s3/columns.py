@@ -182,4 +182,4 @@ def _tiled_time_form(width: int, count: int) -> tuple[_Bytes, _Bytes]:
     """The least byte at each place of `count` times, and by how much each may exceed it."""
     form = _TIME_FORMS[width]
     spread = [9 - int(byte == ord("1")) if chr(byte).isdigit() else 0 for byte in form]
-    return np.tile(np.frombuffer(form, np.uint8), count), np.tile(np.uint8(spread), count)
+    return np.tile(np.frombuffer(form, np.uint8), count), np.tile(np.array(spread, np.uint8), count)

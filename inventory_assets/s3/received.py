@@ -47,10 +47,10 @@ def _glance(body: Body) -> Received | None:
     around = bytes(body[:first] + body[last:])
     if not around.rstrip().endswith(_END):
         return None
-    last_key = _key(
-        bytes(body[body.rfind(b"<Key>", first, last) + 5 : body.rfind(b"</Key>", first, last)]),
-        url_encoded=_only(around, b"EncodingType") == b"url",
-    )
+    last_object = bytes(body[body.rfind(b"<Contents>", first, last) : last])
+    key = _only(last_object, b"Key")  # the only one: an unknown element may hold another
+    is_url = _only(around, b"EncodingType") == b"url"
+    last_key = _key(key, url_encoded=is_url) if key else None
     truncated = _only(around, b"IsTruncated")
     if truncated == b"false":
         return Received(body, False, None, last_key) if last_key else None

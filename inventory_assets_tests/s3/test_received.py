@@ -163,6 +163,17 @@ def test_a_damaged_page_that_both_accept_is_received_as_it_is_decoded(
     assert plain is None or glanced(damaged) == plain
 
 
+def test_an_unknown_element_that_holds_a_key_is_none_of_the_objects() -> None:
+    body = render([Listed("a"), Listed("b")], [], None)
+    for place in (b"<Key>b</Key>", b"</Contents></ListBucketResult>"):
+        tagged = body.replace(place, b"<Tag><Key>k</Key></Tag>" + place)
+        assert tagged != body
+        assert decoded(tagged) == Told(False, None, "b")
+        received = receive(tagged)
+        assert isinstance(received, Received)
+        assert received.last_key == "b"
+
+
 def test_a_page_cut_off_anywhere_is_refused_at_once() -> None:
     body = render([Listed("a/b c"), Listed("é")], ["p/"], "token")
     for length in range(len(body)):
