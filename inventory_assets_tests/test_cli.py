@@ -523,3 +523,28 @@ def test_a_killed_command_leaves_nothing_that_looks_finished_and_can_be_run_agai
 
     assert list_bucket(moto, f"s3://{some_bucket}", tmp_path).code == 0
     assert files_in(tmp_path) == ["part-00000.parquet"]
+
+
+def test_a_killed_command_is_resumed_without_saying_again_what_was_asked_for(
+    tmp_path: Path,
+) -> None:
+    with ScriptedServer([LEVEL, STUCK]) as server:
+        account = Account.random()
+        options = ["--endpoint-url", server.url, "--concurrency", "3"]
+        process = start(["list", "s3://b/a b/-", "--out", tmp_path, *options], account)
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while len(server.seen) < 2 and time.monotonic() < end:
+            time.sleep(0.02)
+        process.kill()
+        finish(process)
+
+        server.script(Answer(body=render([Listed("a b/-1"), Listed("a b/-2")])))
+        outcome = finish(start(["resume", tmp_path], account))
+
+        assert outcome.code == 0, outcome.error
+        assert keys_in(tmp_path) == ["a b/-1", "a b/-2"]
+        assert all("prefix=a%20b%2F-" in seen.path for seen in server.seen)
+
+
+def test_where_nothing_is_unfinished_nothing_can_be_resumed(tmp_path: Path) -> None:
+    assert_refused(finish(start(["resume", tmp_path])), "holds no unfinished listing")

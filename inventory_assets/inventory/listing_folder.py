@@ -5,6 +5,7 @@ parts, taken in order, are sorted as a whole.
 """
 
 import asyncio
+import json
 import shutil
 import signal
 from collections import Counter
@@ -56,6 +57,7 @@ _BOUNDS = ShardBounds(depth=0)
 
 _WORK, _GONE = ".inventory-unfinished", ".inventory-finished"
 _JOURNAL, _NAME, _FINISHED = "unfinished", "listing", "finished.json"
+_ASKED_FOR = "asked-for.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def list_into_folder(
     processes: int = 1,
     say: Callable[[str], None] = say_nothing,
     report: Report = to_nobody,
+    asked_for: Sequence[str] = (),
 ) -> FolderListing:
     """List all keys under `prefix` into `folder` as `part-00000.parquet` and so on.
 
@@ -97,6 +100,7 @@ def list_into_folder(
         processes: How many share the work, and the requests in flight.
         say: Told, in a sentence, what a user may want to know.
         report: Told every event, but none of other processes.
+        asked_for: The arguments of the command, which `unfinished_listing` remembers.
 
     Raises:
         StoreError: The folder holds Parquet files already, or cannot be written.
@@ -116,6 +120,7 @@ def list_into_folder(
         )
     journal = _journal(lister.connection, prefix, store, say)
     try:
+        store.publish(_ASKED_FOR, json.dumps([*asked_for]).encode())
         listing = _list(_Work(lister, prefix, processes, store, journal, report))
         # From here on, what is killed is gone on with by moving the rest.
         store.publish(_FINISHED, _adapter().dump_json(listing))
@@ -126,6 +131,18 @@ def list_into_folder(
     finally:
         if not any(store.names(_JOURNAL)):
             store.remove()
+
+
+def unfinished_listing(folder: Path) -> list[str]:
+    """With which arguments the listing into a folder was asked for that is not finished.
+
+    Raises:
+        StoreError: There is none.
+    """
+    data = LocalStore(folder / _WORK).read(_ASKED_FOR)
+    if data is None:
+        raise StoreError(f"{folder} holds no unfinished listing; begin one with `inventory list`")
+    return TypeAdapter(list[str]).validate_json(data)
 
 
 @dataclass(frozen=True, slots=True)

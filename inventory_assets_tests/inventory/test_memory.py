@@ -1,13 +1,17 @@
 """The memory of a listing is bounded by a formula that knows nothing of the bucket's size."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from inventory_assets.inventory.assembling import ROWS_IN_MEMORY
 from inventory_assets.inventory.parts import ROW_GROUP_ROWS
 from inventory_assets.scan.deliveries import PAGES_A_CALL, QUEUED_PAGES
 
+POOL = "ARROW_DEFAULT_MEMORY_POOL"
 RECEIVERS = 64
 PAGE_BYTES = 400_000
 OBJECT_BYTES = 200
@@ -33,3 +37,17 @@ def test_twenty_times_the_objects_take_no_more_memory(tmp_path: Path) -> None:
     large = peak_of_listing(1_000_000, tmp_path / "large")
     assert large < small + BOUND / 2
     assert large < 350_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Arrow has jemalloc on Linux")
+@pytest.mark.parametrize(("chosen", "used"), [(None, "jemalloc"), ("system", "system")])
+def test_arrow_takes_its_memory_from_jemalloc_unless_something_else_is_chosen(
+    chosen: str | None, used: str
+) -> None:
+    environment = {name: text for name, text in os.environ.items() if name != POOL}
+    environment |= {POOL: chosen} if chosen else {}
+    script = "import inventory_assets, pyarrow as pa; print(pa.default_memory_pool().backend_name)"
+    process = subprocess.run(
+        [sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True
+    )
+    assert process.stdout.strip() == used

@@ -1,0 +1,112 @@
+"""`inventory list` and `inventory resume`: a bucket as sorted Parquet files in a folder."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from inventory_assets.cli.buckets import add_bucket, positive
+from inventory_assets.cli.live_line import following
+
+_REMEMBERED = {"endpoint_url": "--endpoint-url", "region": "--region"} | {
+    name: f"--{name}" for name in ("concurrency", "processes")
+}
+"""By name, the options with which an unfinished listing was asked for."""
+
+
+def add_list(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command `list`."""
+    parser = commands.add_parser(
+        "list",
+        help="list a bucket into sorted Parquet files",
+        description="List a bucket into sorted Parquet files, without Dagster. Credentials come "
+        "from boto3's chain: the environment, profiles, roles. What was stopped or killed is gone "
+        "on with when the same command is given again, or `inventory resume FOLDER`.",
+    )
+    _add_arguments(parser)
+    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True)
+    parser.set_defaults(run=_list)
+
+
+def add_resume(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command `resume`."""
+    parser = commands.add_parser(
+        "resume",
+        help="go on with a listing that was stopped or killed",
+        description="Go on with the `inventory list` into a folder that was stopped or killed, "
+        "with the options it was given. Credentials are looked for anew.",
+    )
+    parser.add_argument("out", metavar="FOLDER", type=Path)
+    parser.set_defaults(run=_resume)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_bucket(parser)
+    parser.add_argument(
+        "--concurrency", metavar="N", type=positive, default=32, help="requests at once (32)"
+    )
+    parser.add_argument(
+        "--processes", metavar="N", type=positive, default=1, help="that share the work (1)"
+    )
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from inventory_assets.inventory.listing_folder import unfinished_listing
+
+    again = argparse.ArgumentParser()
+    _add_arguments(again)
+    return _list(again.parse_args(unfinished_listing(options.out), options))
+
+
+def _list(options: argparse.Namespace) -> int:
+    from inventory_assets.inventory.listing_folder import list_into_folder
+    from inventory_assets.s3 import BucketLister, Connection
+    from inventory_assets.scan.progress import ProgressMeter
+
+    bucket, prefix = options.url
+    lister = BucketLister(
+        Connection(
+            bucket,
+            endpoint_url=options.endpoint_url,
+            region=options.region,
+            max_in_flight=options.concurrency,
+        )
+    )
+    meter = ProgressMeter(lambda: lister.in_flight)
+    # Of what other processes do nothing is told.
+    stream = sys.stderr if options.processes == 1 else None
+    try:
+        with following(meter, stream):
+            listing = list_into_folder(
+                lister,
+                prefix,
+                options.out,
+                options.processes,
+                _say,
+                meter.note,
+                asked_for=[*_asked_for(options)],
+            )
+    finally:
+        lister.close()
+    print(
+        f"{listing.rows:,} objects of {listing.object_bytes:,} bytes in {len(listing.files)} "
+        f"file(s) under {options.out}, with {listing.requests:,} requests"
+    )
+    for fault, count in listing.faults.items():
+        print(f"{count:,} times {fault}, tried again")
+    return 0
+
+
+def _asked_for(options: argparse.Namespace) -> Iterator[str]:
+    """The arguments that ask for the same listing once more."""
+    for name, flag in _REMEMBERED.items():
+        value: Any = getattr(options, name)
+        if value is not None:
+            yield f"{flag}={value}"
+    yield "--"
+    yield "s3://" + "/".join(options.url)
+
+
+def _say(sentence: str) -> None:
+    print(f"inventory: {sentence}", file=sys.stderr, flush=True)
