@@ -105,6 +105,10 @@ class Assembly:
         if run.is_whole and (run.has_begun or not run.touches):
             run.cut()
 
+    def cut(self, index: int) -> None:
+        """Publish what was written to the range `index` so far, however little."""
+        self._run(index).cut()
+
     def finish(self) -> tuple[Part, ...]:
         """All parts, in key order."""
         for run in self._in_order():

@@ -22,7 +22,7 @@ from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.snapshots import key_of_bound, written_bound
 from inventory_assets.inventory.store import Store
 from inventory_assets.s3 import Connection, Tally
-from inventory_assets.scan import Ending, KeyRange, RangeEvidence
+from inventory_assets.scan import Ending, KeyOrder, KeyRange, RangeEvidence
 
 SECONDS_BETWEEN = timedelta(seconds=5)
 """How often what is safe is noted; so much of a listing is lost beside its unfinished parts."""
@@ -111,14 +111,20 @@ class Kept:
         return tuple(left for key_range in ranges for left in key_range.without(covered))
 
 
-def identity_of(connection: Connection, prefix: str, excluded: Iterable[str]) -> str:
-    """What must be the same for a listing to be gone on with: bucket, keys and code."""
+def identity_of(
+    connection: Connection,
+    prefix: str,
+    excluded: Iterable[str] = (),
+    key_order: KeyOrder = KeyOrder.BYTES,
+) -> str:
+    """What must be the same for a listing to be gone on with: bucket, keys, their order, code."""
     facts = [
         _CODE,
         connection.bucket,
         connection.endpoint_url,
         prefix,
         sorted(excluded),
+        key_order,
         str(RECORD_SCHEMA),
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from multiprocessing import active_children, get_context
@@ -26,7 +25,7 @@ from inventory_assets.inventory.errors import EvidenceBroken, ProcessLost, Store
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import say_nothing
+from inventory_assets.inventory.taking import BETWEEN_CUTS, say_nothing
 from inventory_assets.s3 import BucketLister, Connection, Tally
 from inventory_assets.scan import (
     DirectoryOrderWalk,
@@ -38,7 +37,6 @@ from inventory_assets.scan import (
     KeyRange,
     KeysOutOfOrder,
     Scan,
-    Shard,
     ShardBounds,
     Split,
     Walk,
@@ -118,10 +116,9 @@ def list_into_folder(
         raise StoreError(
             f"{folder} holds Parquet files already; choose another folder, or remove them"
         )
-    journal = _journal(lister.connection, prefix, store, say)
     try:
         store.publish(_ASKED_FOR, json.dumps([*asked_for]).encode())
-        listing = _list(_Work(lister, prefix, processes, store, journal, report))
+        listing = _list(_Work(lister, prefix, processes, store, say, report))
         # From here on, what is killed is gone on with by moving the rest.
         store.publish(_FINISHED, _adapter().dump_json(listing))
         return _move(store, folder, listing)
@@ -162,7 +159,7 @@ class _Work:
     prefix: str
     processes: int
     store: LocalStore
-    journal: Journal
+    say: Callable[[str], None] = say_nothing
     report: Report = to_nobody
 
     @property
@@ -170,11 +167,9 @@ class _Work:
         return Layout(self.lister.connection.bucket, "list")
 
 
-def _journal(
-    connection: Connection, prefix: str, store: LocalStore, say: Callable[[str], None]
-) -> Journal:
-    identity = identity_of(connection, prefix, ())
-    return Journal(store, _JOURNAL, _NAME, identity, utc_now, say)
+def _journal(work: _Work, key_order: KeyOrder) -> Journal:
+    identity = identity_of(work.lister.connection, work.prefix, key_order=key_order)
+    return Journal(work.store, _JOURNAL, _NAME, identity, utc_now, work.say)
 
 
 def _move(store: LocalStore, folder: Path, listing: _Listing) -> FolderListing:
@@ -203,42 +198,58 @@ def _adapter() -> TypeAdapter[_Listing]:
 def _list(work: _Work) -> _Listing:
     tally = Tally()
     discovery = discover(work.lister, work.prefix, _BOUNDS)
-    whole = KeyRange.of_prefix(work.prefix)
-    kept = work.journal.kept
+    tally.requests += discovery.requests
     try:
-        if discovery.key_order is KeyOrder.DIRECTORY:
-            parts = _list_in_directory_order(work, tally)
-        else:
-            missing = kept.missing([whole])
-            if work.processes > 1:
-                parts = _list_by_processes(work, missing, tally)
-            else:
-                parts = _list_by_ranges(work, missing, tally)
-            parts += tuple(part for stretch in kept.stretches for part in stretch.parts)
+        return _list_in_order(work, discovery.key_order, tally)
     except KeysOutOfOrder:
-        parts = _list_in_directory_order(work, tally)
+        if discovery.key_order is KeyOrder.DIRECTORY:
+            raise
+        return _list_in_order(work, KeyOrder.DIRECTORY, tally)
+
+
+def _list_in_order(work: _Work, key_order: KeyOrder, tally: Tally) -> _Listing:
+    journal = _journal(work, key_order)
+    kept = journal.kept
+    missing = kept.missing([KeyRange.of_prefix(work.prefix)])
+    try:
+        if key_order is KeyOrder.DIRECTORY:
+            parts = _list_by_directories(work, journal, missing, tally)
+        elif work.processes > 1:
+            parts = _list_by_processes(work, missing, tally)
+        else:
+            parts = _list_by_ranges(work, journal, missing, tally)
+    except KeysOutOfOrder:
+        journal.clear()  # what is wrong shall not be gone on with
+        raise
+    parts += tuple(part for stretch in kept.stretches for part in stretch.parts)
     faults = Counter({fault.value: count for fault, count in tally.faults.items()})
     faults.update(kept.faults)
     return _Listing(
         tuple(sorted(parts, key=lambda part: part.first_key)),
-        tally.requests + discovery.requests + kept.requests,
+        tally.requests + kept.requests,
         dict(sorted(faults.items())),
     )
 
 
-def _list_by_ranges(work: _Work, wanted: Sequence[KeyRange], tally: Tally) -> tuple[Part, ...]:
-    walk = Walk(work.prefix, wanted, tally, kept=work.journal.kept.rows)
-    failure: Exception | None = None
-    ranges: list[KeyRange] = []
-    rows = 0
-    assembly = Assembly(
+def _assembly(work: _Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally) -> Assembly:
+    return Assembly(
         work.store,
         work.layout,
         wanted,
         RowBudget(),
         with_fingerprint=False,
-        published=lambda key_range, parts: work.journal.note(key_range, parts, tally),
+        published=lambda key_range, parts: journal.note(key_range, parts, tally),
     )
+
+
+def _list_by_ranges(
+    work: _Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
+) -> tuple[Part, ...]:
+    walk = Walk(work.prefix, wanted, tally, kept=journal.kept.rows)
+    failure: Exception | None = None
+    ranges: list[KeyRange] = []
+    rows = 0
+    assembly = _assembly(work, journal, wanted, tally)
     try:
         for event in Scan(work.lister, [walk]):
             work.report(event)
@@ -258,7 +269,7 @@ def _list_by_ranges(work: _Work, wanted: Sequence[KeyRange], tally: Tally) -> tu
         parts = assembly.finish()
     finally:
         assembly.close()
-        work.journal.flush(tally)
+        journal.flush(tally)
     fault = tiling_fault(sorted(ranges), joined(wanted))
     written = sum(part.rows for part in parts)
     if fault or rows != written:
@@ -304,9 +315,9 @@ def _list_range(
 ) -> tuple[tuple[Part, ...], Tally]:
     """What each process does."""
     tally, store = Tally(), LocalStore(root)
-    journal = _journal(connection, prefix, store, say_nothing)
-    work = _Work(_opened(connection), prefix, 1, store, journal)
-    return _list_by_ranges(work, [key_range], tally), tally
+    work = _Work(_opened(connection), prefix, 1, store)
+    journal = _journal(work, KeyOrder.BYTES)
+    return _list_by_ranges(work, journal, [key_range], tally), tally
 
 
 @cache
@@ -319,14 +330,26 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is told, and ends the others
 
 
-def _list_in_directory_order(work: _Work, tally: Tally) -> tuple[Part, ...]:
-    shard = Shard(work.prefix)
-    walk = Walk(work.prefix, shard.ranges, tally)
-    log = EvidenceLog(shard.ranges)
-    assembly = Assembly(work.store, work.layout, shard.ranges, RowBudget(), with_fingerprint=False)
-    with closing(assembly):
-        for objects in DirectoryOrderWalk(work.lister, shard, tally, log):
-            work.report(Found(walk, 0, objects))
-            assembly.write(0, objects)
-        assembly.end(0, shard.ranges[0].until)
+def _list_by_directories(
+    work: _Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
+) -> tuple[Part, ...]:
+    walk = Walk(work.prefix, wanted, tally, kept=journal.kept.rows)
+    log = EvidenceLog(wanted)
+    assembly = _assembly(work, journal, wanted, tally)
+    last_cut, ended = utc_now(), 0
+    try:
+        for objects in DirectoryOrderWalk(work.lister, work.prefix, wanted, tally, log):
+            for index in range(ended, len(log.closed)):
+                assembly.end(index, wanted[index].until)
+            ended = len(log.closed)
+            work.report(Found(walk, ended, objects))
+            assembly.write(ended, objects)
+            if utc_now() - last_cut >= BETWEEN_CUTS:
+                assembly.cut(ended)
+                last_cut = utc_now()
+        for index in range(ended, len(wanted)):
+            assembly.end(index, wanted[index].until)
         return assembly.finish()
+    finally:
+        assembly.close()
+        journal.flush(tally)

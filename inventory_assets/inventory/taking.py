@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.assembling import ROWS_IN_MEMORY, Assembly, RowBudget
-from inventory_assets.inventory.checkpoints import Journal, Kept, identity_of
+from inventory_assets.inventory.checkpoints import Journal, identity_of
 from inventory_assets.inventory.errors import EvidenceBroken
 from inventory_assets.inventory.evidence import broken_rules
 from inventory_assets.inventory.fingerprint import Fingerprint, joined
@@ -45,6 +45,9 @@ from inventory_assets.scan.splitting import evenly
 
 DIRECTORY_SHARDS_AT_ONCE = 8
 """Shards listed at the same time where each is listed one request after the other."""
+
+BETWEEN_CUTS = timedelta(minutes=1)
+"""How often such a listing ends its file, so that no more is lost when it is killed."""
 
 
 def say_nothing(_sentence: str) -> None:
@@ -87,7 +90,7 @@ class _Taking:
 
     Attributes:
         wanted: Of what.
-        journal: What of it is safe already; None where it cannot be gone on with.
+        journal: What of it is safe already.
         assembly: Where its objects go.
         tally: What it has cost.
         evidence: By number of the range, of those listed whole.
@@ -99,7 +102,7 @@ class _Taking:
         taker: "Taker",
         budget: RowBudget,
         walk: Walk,
-        journal: Journal | None,
+        journal: Journal,
     ) -> None:
         self.wanted = wanted
         self.journal = journal
@@ -108,7 +111,7 @@ class _Taking:
             taker.store, taker.layout, walk.ranges, budget, published=self._note
         )
         self.evidence: dict[int, RangeEvidence] = {}
-        self._kept = journal.kept if journal else Kept()
+        self._kept = journal.kept
         self._ranges = len(walk.ranges)
         self._taker = taker
         self._started_at = self._kept.started_at or walk.began_at or taker.now()
@@ -130,12 +133,10 @@ class _Taking:
     def close(self) -> None:
         """Leave what is not published, but write down what is."""
         self.assembly.close()
-        if self.journal:
-            self.journal.flush(self.tally)
+        self.journal.flush(self.tally)
 
     def _note(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
-        if self.journal:
-            self.journal.note(key_range, parts, self.tally)
+        self.journal.note(key_range, parts, self.tally)
 
     def _fingerprint(self) -> str:
         found = self.assembly.fingerprints()
@@ -178,8 +179,7 @@ class _Taking:
                 f"that it is complete and was not published: {'; '.join(broken)}; list it again"
             )
         publish_snapshot(taker.store, taker.layout, snapshot, self._replacing)
-        if self.journal:
-            self.journal.clear()
+        self.journal.clear()
         return snapshot
 
 
@@ -255,7 +255,7 @@ class Taker:
         budget = RowBudget()
         walks: dict[Walk, tuple[Wanted, Journal]] = {}
         known: dict[date, Sequence[Part]] = {}
-        for each, journal in self._journals(wanted):
+        for each, journal in self._journals(wanted, KeyOrder.BYTES):
             if each.day not in known:
                 known[each.day] = self._baseline_parts(each.day)
             ranges = journal.kept.missing(each.shard.ranges)
@@ -294,13 +294,15 @@ class Taker:
         baseline = newest_manifest(self.store, self.layout, day)
         return baseline.parts if baseline else ()
 
-    def _journals(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Journal]]:
+    def _journals(
+        self, wanted: Sequence[Wanted], key_order: KeyOrder
+    ) -> Iterator[tuple[Wanted, Journal]]:
         names: dict[date, list[str]] = {}
         for each in wanted:
             folder, shard = self.layout.unfinished(each.day), each.shard
             if each.day not in names:
                 names[each.day] = self.store.names(folder)
-            identity = identity_of(self.lister.connection, shard.prefix, shard.excluded)
+            identity = identity_of(self.lister.connection, shard.prefix, shard.excluded, key_order)
             yield (
                 each,
                 Journal(
@@ -344,7 +346,10 @@ class Taker:
         self, wanted: Sequence[Wanted]
     ) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
         with ThreadPoolExecutor(DIRECTORY_SHARDS_AT_ONCE, thread_name_prefix="shard") as pool:
-            pending = {pool.submit(self._take_by_directory, each): each for each in wanted}
+            pending = {
+                pool.submit(self._take_by_directory, each, journal): each
+                for each, journal in self._journals(wanted, KeyOrder.DIRECTORY)
+            }
             try:
                 for future in as_completed(pending):
                     try:
@@ -356,18 +361,28 @@ class Taker:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _take_by_directory(self, wanted: Wanted) -> Snapshot:
+    def _take_by_directory(self, wanted: Wanted, journal: Journal) -> Snapshot:
         budget = RowBudget(ROWS_IN_MEMORY // DIRECTORY_SHARDS_AT_ONCE)
-        walk = Walk(wanted.shard.prefix, wanted.shard.ranges, began_at=self.now())
-        taking = _Taking(wanted, self, budget, walk, None)
-        log = EvidenceLog(wanted.shard.ranges)
-        with closing(taking.assembly):
-            for objects in DirectoryOrderWalk(self.lister, wanted.shard, taking.tally, log):
+        prefix, ranges = wanted.shard.prefix, journal.kept.missing(wanted.shard.ranges)
+        walk = Walk(prefix, ranges, began_at=self.now(), kept=journal.kept.rows)
+        log = EvidenceLog(ranges)
+        objects_of = DirectoryOrderWalk(self.lister, prefix, ranges, walk.tally, log)
+        last_cut = self.now()
+        with closing(_Taking(wanted, self, budget, walk, journal)) as taking:
+            try:
+                for objects in objects_of:
+                    self._end_closed(log, taking, walk)
+                    index = len(taking.evidence)
+                    self.report(Found(walk, index, objects))
+                    taking.assembly.write(index, objects)
+                    if self.now() - last_cut >= BETWEEN_CUTS:
+                        taking.assembly.cut(index)
+                        last_cut = self.now()
                 self._end_closed(log, taking, walk)
-                self.report(Found(walk, len(taking.evidence), objects))
-                taking.assembly.write(len(taking.evidence), objects)
-            self._end_closed(log, taking, walk)
-            return taking.publish(KeyOrder.DIRECTORY)
+                return taking.publish(KeyOrder.DIRECTORY)
+            except (KeysOutOfOrder, EvidenceBroken):
+                journal.clear()  # what is wrong shall not be gone on with
+                raise
 
     def _end_closed(self, log: EvidenceLog, taking: _Taking, walk: Walk) -> None:
         for index in range(len(taking.evidence), len(log.closed)):

@@ -7,8 +7,8 @@ entered only when no sibling can come before its keys. The folders that wait at 
 prefixes of one name, so memory stays bounded by the depth and one page a level.
 """
 
-from bisect import insort
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
@@ -16,26 +16,35 @@ from inventory_assets.s3 import BucketLister, Page, PageRequest, Tally
 from inventory_assets.scan.checking import MAX_EMPTY_PAGES
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.evidence import Ending, EvidenceLog, keys_ascend
-from inventory_assets.scan.shards import Shard
+from inventory_assets.scan.ranges import KeyRange
 
 DELIMITER = "/"
 
 
 class DirectoryOrderWalk:
-    """The objects of a shard, in key order, from a store that lists in directory order.
+    """The objects of some ranges, in key order, from a store that lists in directory order.
 
     Args:
         lister: The bucket.
-        shard: What to list; its excluded prefixes are not entered.
+        prefix: What all keys of the ranges start with.
+        ranges: What to list of it, disjoint and in key order; a folder that holds nothing of them
+            is not entered.
         tally: Where requests and faults are counted.
-        evidence: Where the proof is written, for the shard's ranges.
+        evidence: Where the proof is written, for the ranges.
     """
 
     def __init__(
-        self, lister: BucketLister, shard: Shard, tally: Tally, evidence: EvidenceLog
+        self,
+        lister: BucketLister,
+        prefix: str,
+        ranges: Sequence[KeyRange],
+        tally: Tally,
+        evidence: EvidenceLog,
     ) -> None:
         self._lister = lister
-        self._shard = shard
+        self._prefix = prefix
+        self._ranges = ranges
+        self._ends = [key_range.until for key_range in ranges]
         self._tally = tally
         self._evidence = evidence
 
@@ -48,7 +57,7 @@ class DirectoryOrderWalk:
             ListingStuck: A continuation token is repeated, or empty pages do not end.
             S3Error: A request failed for good.
         """
-        ranges = list(self._shard.ranges)
+        ranges = list(self._ranges)
         last_key = ""
         for objects in self._objects():
             keys = objects.column("key").to_pylist()
@@ -66,7 +75,7 @@ class DirectoryOrderWalk:
                 while end < len(keys) and keys[end] in ranges[0]:
                     end += 1
                 if end == start:
-                    raise KeysOutOfOrder(self._say(f"lists {keys[start]!r} outside the shard"))
+                    raise KeysOutOfOrder(self._say(f"lists {keys[start]!r} out of its place"))
                 part = objects.slice(start, end - start)
                 self._evidence.rows(part.column("key"))
                 yield part
@@ -76,7 +85,7 @@ class DirectoryOrderWalk:
 
     def _objects(self) -> Iterator[pa.RecordBatch]:
         # A stack of its own: keys may be nested deeper than Python's calls.
-        open_levels = [self._level(self._shard.prefix)]
+        open_levels = [self._level(self._prefix)] if self._ranges else []
         while open_levels:
             found = next(open_levels[-1], None)
             if found is None:
@@ -111,10 +120,20 @@ class DirectoryOrderWalk:
             for row, (key, e_tag) in enumerate(zip(keys, e_tags, strict=True))
             # SeaweedFS shows a folder that lost its last object as a key without an ETag, though
             # only with a delimiter; an object `a/` has one.
-            if self._shard.covers(key) and (e_tag is not None or not key.endswith(DELIMITER))
+            if self._covers(key) and (e_tag is not None or not key.endswith(DELIMITER))
         ]
-        entries += [(name, None) for name in page.common_prefixes if self._shard.covers(name)]
+        entries += [(name, None) for name in page.common_prefixes if self._meets(name)]
         return sorted(entries, key=lambda entry: _bare(entry[0]))
+
+    def _covers(self, key: str) -> bool:
+        at = bisect_left(self._ends, key)
+        return at < len(self._ends) and key in self._ranges[at]
+
+    def _meets(self, folder: str) -> bool:
+        """Whether a key of the folder may lie in one of the ranges."""
+        keys = KeyRange.of_prefix(folder)
+        at = bisect_right(self._ends, keys.after)
+        return at < len(self._ends) and self._ranges[at].after < keys.until
 
     def _pages(self, prefix: str) -> Iterator[Page]:
         token: str | None = None

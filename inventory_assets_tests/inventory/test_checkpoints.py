@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import assembling, checkpoints, listing_folder, parts
+from inventory_assets.inventory import assembling, checkpoints, listing_folder, parts, taking
 from inventory_assets.inventory import store as store_module
 from inventory_assets.inventory.checkpoints import Journal, identity_of
 from inventory_assets.inventory.evidence import broken_rules, judge_files
@@ -27,7 +27,7 @@ from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
 from inventory_assets.s3 import Connection, Fault, Tally
-from inventory_assets.scan import Ending, KeyRange, Shard, cut_out
+from inventory_assets.scan import Ending, KeyOrder, KeyRange, Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, parts_of
 from inventory_assets_tests.model_s3 import ModelS3
 from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
@@ -78,16 +78,28 @@ def small_files() -> Iterator[None]:
             patch.setattr(module, "ROW_GROUP_ROWS", 8)
         patch.setattr(parts, "PART_ROWS", 16)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
+        for module in (taking, listing_folder):
+            patch.setattr(module, "BETWEEN_CUTS", timedelta(0))
         patch.setattr(store_module, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield
 
 
+FOLDERS = [f"{key[:1]}/{key[1:2]}/{key[2:]}" for key in KEYS]
+EITHER_ORDER = pytest.mark.parametrize(
+    ("keys", "key_order"), [(KEYS, KeyOrder.BYTES), (FOLDERS, KeyOrder.DIRECTORY)]
+)
+
+
 class Bucket(ModelS3):
     """Answers in any order."""
 
-    def __init__(self, keys: list[str], seed: int = 0) -> None:
-        super().__init__(keys, page_size=10)
+    def __init__(
+        self, keys: list[str], seed: int = 0, key_order: KeyOrder = KeyOrder.BYTES
+    ) -> None:
+        in_directory_order = key_order is KeyOrder.DIRECTORY
+        super().__init__(keys, page_size=10, in_directory_order=in_directory_order)
+        self.key_order = key_order
         self.connection = Connection("model", max_in_flight=4)
         self._chances = random.Random(seed)  # noqa: S311 - a repeatable test
 
@@ -96,10 +108,10 @@ class Bucket(ModelS3):
 
 
 def take(
-    lister: ModelS3, store: LocalStore, shard: Shard, now: datetime = NOW
+    lister: Bucket, store: LocalStore, shard: Shard, now: datetime = NOW
 ) -> tuple[Snapshot, list[str]]:
     said: list[str] = []
-    taker = Taker(lister, store, MODEL, now=lambda: now, say=said.append)
+    taker = Taker(lister, store, MODEL, lister.key_order, now=lambda: now, say=said.append)
     return taker.take(DAY, shard), said
 
 
@@ -108,28 +120,36 @@ def records(store: LocalStore, snapshot: Snapshot) -> pa.Table:
     return pa.Table.from_batches(batches, RECORD_SCHEMA).combine_chunks()
 
 
+@EITHER_ORDER
 @given(
     kills=st.lists(st.integers(0, 60), min_size=1, max_size=4),
     count=st.integers(0, 400),
-    excluded=st.lists(st.sampled_from(["3", "ab", "f", "0"]), max_size=2),
+    excluded=st.lists(st.sampled_from(["3", "ab", "a/b", "f", "0"]), max_size=2),
     seed=st.integers(0, 999),
 )
 @settings(max_examples=25)
 def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
-    kills: list[int], count: int, excluded: list[str], seed: int
+    keys: list[str],
+    key_order: KeyOrder,
+    kills: list[int],
+    count: int,
+    excluded: list[str],
+    seed: int,
 ) -> None:
-    keys, shard = KEYS[:count], cut_out("", excluded)
+    # By directories, each file holds but what a folder does.
+    count = count if key_order is KeyOrder.BYTES else count // 6
+    keys, shard = keys[:count], cut_out("", excluded)
     with tempfile.TemporaryDirectory() as folder, small_files():
         undisturbed = LocalStore(Path(folder) / "undisturbed")
-        expected, _ = take(Bucket(keys), undisturbed, shard)
+        expected, _ = take(Bucket(keys, key_order=key_order), undisturbed, shard)
         root = Path(folder) / "killed"
         for number, left in enumerate(kills):
             try:
-                take(Bucket(keys, seed + number), DyingStore(root, left), shard)
+                take(Bucket(keys, seed + number, key_order), DyingStore(root, left), shard)
             except Killed:
                 continue
         store = LocalStore(root)
-        found, _ = take(Bucket(keys, seed + 99), store, shard)
+        found, _ = take(Bucket(keys, seed + 99, key_order), store, shard)
         assert records(store, found).equals(records(undisturbed, expected))
         assert found.fingerprint == expected.fingerprint
         assert broken_rules(found) == []
@@ -137,22 +157,30 @@ def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
         assert store.names(MODEL.unfinished(DAY)) == []
 
 
-def killed_late(root: Path, keys: list[str] = KEYS) -> None:
+def killed_late(root: Path, keys: list[str] = KEYS, key_order: KeyOrder = KeyOrder.BYTES) -> None:
     """A listing that was killed when much of it was safe."""
     with pytest.raises(Killed):
-        take(Bucket(keys), DyingStore(root, 50), cut_out("", []))
+        # By directories, each file holds but what a folder does, and is noted.
+        left = 50 if key_order is KeyOrder.BYTES else 350
+        take(Bucket(keys, key_order=key_order), DyingStore(root, left), cut_out("", []))
 
 
-def test_what_is_safe_is_not_listed_again_and_the_user_is_told(tmp_path: Path) -> None:
+@EITHER_ORDER
+def test_what_is_safe_is_not_listed_again_and_the_user_is_told(
+    keys: list[str], key_order: KeyOrder, tmp_path: Path
+) -> None:
     with small_files():
-        killed_late(tmp_path)
-        lister = Bucket(KEYS)
+        killed_late(tmp_path, keys, key_order)
+        lister = Bucket(keys, key_order=key_order)
         found, (said,) = take(lister, LocalStore(tmp_path), cut_out("", []))
     kept = sum(row.rows for row in found.evidence if row.ending is Ending.KEPT)
     assert kept > 200
     assert said == f"{DAY}, '': going on with an unfinished listing: {kept} objects of it are kept"
-    listings = [request for request in lister.requests if request.delimiter is None]
-    assert len(listings) < 40
+    if key_order is KeyOrder.BYTES:
+        listings = [request for request in lister.requests if request.delimiter is None]
+        assert len(listings) < 40
+    else:
+        assert len(lister.requests) < 2 / 3 * len({key[:4] for key in keys})
     assert found.requests > len(lister.requests), "those of the run that was killed count as well"
 
 
@@ -277,20 +305,22 @@ def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: Local
 # Listing into a folder.
 
 
+@EITHER_ORDER
 def test_a_folder_is_filled_by_the_second_call_where_the_first_was_killed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keys: list[str], key_order: KeyOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with small_files():
         with monkeypatch.context() as patch:
             patch.setattr(listing_folder, "LocalStore", lambda root: DyingStore(root, 50))
             with pytest.raises(Killed):
-                list_into_folder(Bucket(KEYS), "", tmp_path)
+                list_into_folder(Bucket(keys, key_order=key_order), "", tmp_path)
         assert list(tmp_path.glob("*.parquet")) == []
         said: list[str] = []
-        listing = list_into_folder(Bucket(KEYS), "", tmp_path, say=said.append)
+        lister = Bucket(keys, key_order=key_order)
+        listing = list_into_folder(lister, "", tmp_path, say=said.append)
     assert "objects of it are kept" in said[0]
-    assert listing.rows == len(KEYS)
-    assert keys_in(tmp_path) == sorted(KEYS)
+    assert listing.rows == len(keys)
+    assert keys_in(tmp_path) == sorted(keys)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
 

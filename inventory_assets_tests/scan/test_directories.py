@@ -1,4 +1,6 @@
 import sys
+from collections.abc import Sequence
+from itertools import pairwise, starmap
 
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from inventory_assets.s3 import Tally
 from inventory_assets.scan import (
     DirectoryOrderWalk,
     EvidenceLog,
+    KeyRange,
     KeysOutOfOrder,
     RangeEvidence,
     Shard,
@@ -26,13 +29,19 @@ def directory_store(keys: set[str] | list[str], page_size: int = 3, **more: Habi
     return ModelS3(keys, page_size, in_directory_order=True, habit=more.get("habit"))
 
 
-def walk_shard(lister: ModelS3, shard: Shard) -> tuple[list[str], list[RangeEvidence]]:
-    log = EvidenceLog(shard.ranges)
+def walk(
+    lister: ModelS3, prefix: str, ranges: Sequence[KeyRange]
+) -> tuple[list[str], list[RangeEvidence]]:
+    log = EvidenceLog(ranges)
     keys: list[str] = []
-    for objects in DirectoryOrderWalk(lister, shard, Tally(), log):
+    for objects in DirectoryOrderWalk(lister, prefix, ranges, Tally(), log):
         assert objects.num_rows
         keys += objects.column("key").to_pylist()
     return keys, log.closed
+
+
+def walk_shard(lister: ModelS3, shard: Shard) -> tuple[list[str], list[RangeEvidence]]:
+    return walk(lister, shard.prefix, shard.ranges)
 
 
 @given(keys_strategy, prefixes_strategy, st.integers(1, 6))
@@ -71,6 +80,32 @@ def test_a_folder_that_is_a_shard_of_its_own_is_not_entered() -> None:
     keys, _ = walk_shard(lister, cut_out("", ["b/"]))
     assert len(keys) == 40
     assert "b/" not in [request.prefix for request in lister.requests]
+
+
+@given(keys_strategy, st.sets(st.text(ALPHABET, max_size=4), min_size=2, max_size=6))
+@settings(max_examples=150)
+def test_any_ranges_may_be_listed_alone(keys: set[str], bounds: set[str]) -> None:
+    ordered = sorted(bounds)
+    ranges = [*starmap(KeyRange, pairwise(ordered))][::2]
+    lister = directory_store(keys)
+
+    listed, closed = walk(lister, "", ranges)
+
+    assert listed == sorted(key for key in keys if any(key in each for each in ranges))
+    assert [evidence.key_range for evidence in closed] == ranges
+
+
+def test_a_folder_that_holds_nothing_of_the_ranges_is_not_entered() -> None:
+    lister = directory_store([f"{letter}/{n}" for letter in "abc" for n in range(20)], 5)
+    keys, _ = walk(lister, "", [KeyRange("b/5", "b/7")])
+    assert keys == ["b/6", "b/7"]
+    assert {request.prefix for request in lister.requests} == {"", "b/"}
+
+
+def test_where_nothing_is_to_be_listed_nothing_is_asked() -> None:
+    lister = directory_store(["a/1"])
+    assert walk(lister, "", []) == ([], [])
+    assert not lister.requests
 
 
 def test_folders_may_be_nested_deeper_than_python_calls() -> None:
