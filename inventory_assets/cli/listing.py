@@ -74,10 +74,8 @@ def _list(options: argparse.Namespace) -> int:
         )
     )
     meter = ProgressMeter(lambda: lister.in_flight)
-    # Of what other processes do nothing is told.
-    stream = sys.stderr if options.processes == 1 else None
     try:
-        with following(meter, stream):
+        with following(meter, sys.stderr):
             listing = list_into_folder(
                 lister,
                 prefix,

@@ -5,10 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from inventory_assets.scan.progress import Progress, ProgressMeter, telling
-
-EVERY_SECONDS = 1.0
-"""How often the line is written."""
+from inventory_assets.scan.progress import EVERY_SECONDS, Progress, ProgressMeter, telling
 
 
 @contextmanager

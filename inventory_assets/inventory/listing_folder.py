@@ -6,16 +6,21 @@ parts, taken in order, are sorted as a whole.
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from multiprocessing import active_children, get_context
+from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 from pydantic import TypeAdapter
 
@@ -43,12 +48,23 @@ from inventory_assets.scan import (
     discover,
 )
 from inventory_assets.scan.engine import utc_now
-from inventory_assets.scan.progress import Report, to_nobody
+from inventory_assets.scan.progress import (
+    EVERY_SECONDS,
+    Elsewhere,
+    Progress,
+    ProgressMeter,
+    Report,
+    telling,
+    to_nobody,
+)
 from inventory_assets.scan.ranges import joined, tiling_fault
 from inventory_assets.scan.splitting import cut_evenly
 
 RANGES_A_PROCESS = 4
 """Into how many ranges a process's share is cut, so that none waits long for the others."""
+
+_CONTEXT = get_context("spawn")
+"""A fork would take over locks that other threads hold."""
 
 _BOUNDS = ShardBounds(depth=0)
 """Discovery is asked for the store's order only."""
@@ -97,7 +113,7 @@ def list_into_folder(
         folder: Where the files go.
         processes: How many share the work, and the requests in flight.
         say: Told, in a sentence, what a user may want to know.
-        report: Told every event, but none of other processes.
+        report: Told every event; of other processes, now and then how far they have come.
         asked_for: The arguments of the command, which `unfinished_listing` remembers.
 
     Raises:
@@ -287,37 +303,72 @@ def _list_by_processes(work: _Work, wanted: Sequence[KeyRange], tally: Tally) ->
     share = replace(connection, max_in_flight=max(1, connection.max_in_flight // processes))
     cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_A_PROCESS, tally))
     ranges = [both for cut in cuts for each in wanted if (both := cut.common(each))]
-    # Spawned: a fork would take over locks that other threads hold.
-    context = get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, initializer=_ignore_interrupts)
     parts: list[Part] = []
-    try:
-        task = partial(_list_range, share, work.prefix, work.store.root)
-        for found, cost in pool.map(task, ranges):
-            parts += found
-            tally.add(cost)
-    except BrokenProcessPool:
-        raise ProcessLost(
-            f"{connection.where}: a process of the listing ended unexpectedly, perhaps for want of "
-            "memory; list it again, with fewer processes"
-        ) from None
-    except BaseException:
-        for process in active_children():
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with _told_by_processes(work.report) as told:
+        pool = ProcessPoolExecutor(processes, _CONTEXT, initializer=_begin, initargs=(told,))
+        try:
+            task = partial(_list_range, share, work.prefix, work.store.root)
+            for found, cost in pool.map(task, ranges):
+                parts += found
+                tally.add(cost)
+        except BrokenProcessPool:
+            raise ProcessLost(
+                f"{connection.where}: a process of the listing ended unexpectedly, perhaps for "
+                "want of memory; list it again, with fewer processes"
+            ) from None
+        except BaseException:
+            for process in active_children():
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
     return tuple(parts)
+
+
+@contextmanager
+def _told_by_processes(report: Report) -> Iterator[Pipe]:
+    """Where processes may tell how far they have come; `report` hears of it.
+
+    What they tell is short enough to be written at once, so they need no lock, which one that is
+    killed would keep.
+    """
+    heard, told = _CONTEXT.Pipe(duplex=False)
+
+    def hear() -> None:
+        with suppress(EOFError):
+            while True:
+                report(heard.recv())
+
+    thread = Thread(target=hear, name="progress of processes")
+    thread.start()
+    try:
+        yield told
+    finally:
+        told.close()  # the last end that was open, as the processes are gone
+        thread.join()
+        heard.close()
+
+
+class _Process:
+    """What a process of a listing is given when it begins."""
+
+    told: ClassVar[Pipe]
+
+
+def _begin(told: Pipe) -> None:
+    _Process.told = told
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is told, and ends the others
 
 
 def _list_range(
     connection: Connection, prefix: str, root: Path, key_range: KeyRange
 ) -> tuple[tuple[Part, ...], Tally]:
     """What each process does."""
-    tally, store = Tally(), LocalStore(root)
-    work = _Work(_opened(connection), prefix, 1, store)
+    tally, meter = Tally(), _meter(connection)
+    work = _Work(_opened(connection), prefix, 1, LocalStore(root), report=meter.note)
     journal = _journal(work, KeyOrder.BYTES)
-    return _list_by_ranges(work, journal, [key_range], tally), tally
+    with telling(meter, _tell, EVERY_SECONDS):
+        return _list_by_ranges(work, journal, [key_range], tally), tally
 
 
 @cache
@@ -326,8 +377,15 @@ def _opened(connection: Connection) -> BucketLister:
     return BucketLister(connection)
 
 
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is told, and ends the others
+@cache
+def _meter(connection: Connection) -> ProgressMeter:
+    """One for all ranges of a process, too."""
+    return ProgressMeter(lambda: _opened(connection).in_flight)
+
+
+def _tell(progress: Progress) -> None:
+    with suppress(OSError):  # nobody is there to hear it
+        _Process.told.send(Elsewhere(os.getpid(), progress))
 
 
 def _list_by_directories(

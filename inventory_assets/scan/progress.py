@@ -9,15 +9,11 @@ from dataclasses import dataclass
 
 from inventory_assets.scan.walks import Ended, Event, Failed, Found, Split, Walk
 
-Report = Callable[[Event], None]
-"""Who is told every event of a scan, from whatever thread meets it."""
+EVERY_SECONDS = 1.0
+"""How often those who watch closely are told."""
 
 RATE_ASKINGS = 6
 """Over how many askings the rate is measured: it follows the store, and does not flicker."""
-
-
-def to_nobody(_event: Event) -> None:
-    """A `Report` where nobody watches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +62,22 @@ class Progress:
         return ", ".join(told)
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """How far another process has come with its share of a scan, in place of its events."""
+
+    process: int
+    progress: Progress
+
+
+Report = Callable[[Event | Elsewhere], None]
+"""Who is told every event of a scan, from whatever thread meets it."""
+
+
+def to_nobody(_event: Event | Elsewhere) -> None:
+    """A `Report` where nobody watches."""
+
+
 @dataclass(slots=True)
 class _Account:
     """What was told of a walk."""
@@ -98,10 +110,14 @@ class ProgressMeter:
         self._asked = deque([(self._began, 0)], RATE_ASKINGS)
         self._accounts: dict[Walk, _Account] = {}
         self._ranges_done = 0
+        self._elsewhere: dict[int, Progress] = {}
         self._lock = threading.Lock()
 
-    def note(self, event: Event) -> None:
+    def note(self, event: Event | Elsewhere) -> None:
         """Take note of an event."""
+        if isinstance(event, Elsewhere):
+            self._elsewhere[event.process] = event.progress
+            return
         walk = event.walk
         with self._lock:
             account = self._accounts.get(walk)
@@ -122,22 +138,31 @@ class ProgressMeter:
         """How far the scan has come. What a walk found that has failed since is not counted."""
         with self._lock:
             going = {walk: found for walk, found in self._accounts.items() if not walk.over}
-            faults = sum((Counter(walk.tally.faults) for walk in self._accounts), Counter())
-            now, objects = self._clock(), sum(found.objects for found in going.values())
+            elsewhere = [*self._elsewhere.values()]
+            faults = Counter[str]()
+            for walk in self._accounts:
+                faults.update({fault.value: count for fault, count in walk.tally.faults.items()})
+            for progress in elsewhere:
+                faults.update(progress.faults)
+            objects = sum(found.objects for found in going.values())
+            objects += sum(progress.objects for progress in elsewhere)
+            now = self._clock()
             before, objects_before = self._asked[0]
             passed = now - before
             rate = max(objects - objects_before, 0) / passed if passed > 0 else 0.0
             self._asked.append((now, objects))
             left, is_at_least = self._objects_left()
-            in_flight, limit = self._in_flight()
+            flights = [(progress.in_flight, progress.limit) for progress in elsewhere]
+            in_flight, limit = map(sum, zip(*(flights or [self._in_flight()]), strict=True))
+            ranges_open = sum(found.ranges_open for found in going.values())
             return Progress(
                 objects=objects,
                 rate=rate,
-                ranges_done=self._ranges_done,
-                ranges_open=sum(found.ranges_open for found in going.values()),
+                ranges_done=self._ranges_done + sum(each.ranges_done for each in elsewhere),
+                ranges_open=ranges_open + sum(each.ranges_open for each in elsewhere),
                 in_flight=in_flight,
                 limit=limit,
-                faults={fault.value: count for fault, count in sorted(faults.items())},
+                faults=dict(sorted(faults.items())),
                 seconds=now - self._began,
                 seconds_left=left / rate if left and rate else None,
                 is_at_least=is_at_least,

@@ -59,6 +59,17 @@ def test_a_listing_shows_how_far_it_has_come(tmp_path: Path) -> None:
     assert re.match(rb"\r0 objects, .* requests in flight, .*\r +\r1 objects of 0 bytes in", shown)
 
 
+def test_a_listing_by_processes_shows_how_far_all_have_come(tmp_path: Path) -> None:
+    environment = {"NO_PROXY": "*", **Account.random().environment}
+    level = Answer(body=render([Listed("root")], [f"{name}/" for name in "abcdefghij"]))
+    page = Answer(delay=1.5, body=render([Listed("a")]))
+    with ScriptedServer([level, level, level, page]) as server:
+        options = ["--endpoint-url", server.url, "--concurrency", "6", "--processes", "2"]
+        arguments = ["list", "s3://b", "--out", tmp_path / "out", *options]
+        _, shown = on_a_terminal(tmp_path, *arguments, environment=environment)
+    assert re.search(rb"\r\d+ objects, [^\r]* of 6 requests in flight, ", shown)
+
+
 def test_the_line_is_never_as_long_as_the_terminal_is_wide() -> None:
     assert max(map(len, shown_for_a_while(30).split("\r"))) == 29
 

@@ -20,7 +20,7 @@ from inventory_assets.scan import (
     Split,
     Walk,
 )
-from inventory_assets.scan.progress import Progress, ProgressMeter, telling
+from inventory_assets.scan.progress import Elsewhere, Progress, ProgressMeter, telling
 from inventory_assets_tests.listings import objects_of
 from inventory_assets_tests.model_s3 import ModelS3
 
@@ -211,3 +211,22 @@ def test_an_error_ends_it_without_waiting_for_the_next_time(
     with pytest.raises(KeyboardInterrupt), telling(Watched().meter, told.append, 3600):
         raise KeyboardInterrupt
     assert (told, threads()) == ([], set())
+
+
+def test_what_other_processes_have_come_to_is_added_up() -> None:
+    watched = Watched()
+    others = {1: Watched(), 2: Watched()}
+    for process, other in others.items():
+        going = walk()
+        going.tally.failed(Fault.THROTTLED)
+        for count in (5, 7 * process):
+            other.find(going, count)
+            watched.meter.note(Elsewhere(process, other.after(1)))
+
+    progress = watched.after(2)
+
+    assert progress.objects == (5 + 7) + (5 + 14)
+    assert progress.rate == progress.objects / 2
+    assert progress.ranges_open == 2
+    assert progress.faults == {Fault.THROTTLED.value: 2}
+    assert (progress.in_flight, progress.limit) == (6, 16)
