@@ -4,6 +4,7 @@ import dagster as dg
 
 from inventory_assets.assets import (
     build_change_log,
+    build_iceberg_tables,
     build_inventory_exports,
     build_inventory_manifest,
     build_object_changes,
@@ -12,7 +13,7 @@ from inventory_assets.assets import (
 )
 from inventory_assets.assets.source import SourceAssets
 from inventory_assets.config import Config, load_config
-from inventory_assets.resources import Clock, InventoryStore, SourceBucket
+from inventory_assets.resources import Clock, IcebergCatalog, InventoryStore, SourceBucket
 from inventory_assets.schedules import build_daily_schedule, build_listing_job
 from inventory_assets.sensors import build_following_sensor, build_new_prefix_sensor
 
@@ -43,6 +44,9 @@ def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definiti
         ]
         if source.exports:
             assets.append(build_inventory_exports(of_source))
+        if source.iceberg:
+            resources["iceberg_catalog"] = IcebergCatalog.of(config.iceberg)
+            assets.append(build_iceberg_tables(of_source))
         job = build_listing_job(of_source)
         jobs.append(job)
         schedules.append(build_daily_schedule(of_source, job))

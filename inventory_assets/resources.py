@@ -2,18 +2,23 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster_aws.s3.resources import ResourceWithS3Configuration
 from pydantic import Field
 
-from inventory_assets.config import DEFAULT_STORE, Source, StoreBucket
+from inventory_assets.config import DEFAULT_STORE, Iceberg, Source, StoreBucket
 from inventory_assets.demo.server import ACCESS_KEY, SECRET_KEY, demo_server
+from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.store import Store
-from inventory_assets.results import open_results
+from inventory_assets.results import open_catalog, open_results
 from inventory_assets.s3 import BucketLister, Connection
 from inventory_assets.s3.connection import AddressingStyle
 from inventory_assets.s3.control import Policy
+
+if TYPE_CHECKING:
+    from inventory_assets.inventory.iceberg_tables import IcebergTables
 
 
 class SourceBucket(ResourceWithS3Configuration):
@@ -114,18 +119,49 @@ class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         Raises:
             StoreError: The bucket's connection cannot be opened.
         """
+        return open_results(self.place)
+
+    @property
+    def place(self) -> Path | StoreBucket:
+        """The folder, or the bucket and how it is reached."""
         if self.bucket is None:
-            return open_results(Path(self.root or DEFAULT_STORE))
-        return open_results(
-            StoreBucket(
-                bucket=self.bucket,
-                prefix=self.prefix,
-                endpoint_url=self.endpoint_url,
-                region=self.region_name,
-                profile=self.profile_name,
-                addressing_style=self.addressing_style,
-            )
+            return Path(self.root or DEFAULT_STORE)
+        return StoreBucket(
+            bucket=self.bucket,
+            prefix=self.prefix,
+            endpoint_url=self.endpoint_url,
+            region=self.region_name,
+            profile=self.profile_name,
+            addressing_style=self.addressing_style,
         )
+
+
+class IcebergCatalog(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where Iceberg tables are registered; what is secret pyiceberg's own configuration knows."""
+
+    catalog: str | None = Field(default=None, description="Its name; SQLite where there is none.")
+    namespace: str = Field(default="inventory", description="The namespace of the inventories.")
+    properties: dict[str, str] = Field(default={}, description="What pyiceberg is told of it.")
+
+    @classmethod
+    def of(cls, iceberg: Iceberg) -> "IcebergCatalog":
+        """The resource that the configuration describes."""
+        return cls(**dict(iceberg))
+
+    def tables(self, results: InventoryStore, layout: Layout) -> "IcebergTables":
+        """The tables of a source.
+
+        Raises:
+            PackageMissing: pyiceberg is not installed.
+            IcebergError: The catalogue cannot be opened.
+        """
+        iceberg = Iceberg(
+            catalog=self.catalog, namespace=self.namespace, properties=self.properties
+        )
+        catalog = open_catalog(results.place, iceberg)
+        from inventory_assets.inventory.iceberg_tables import IcebergTables
+
+        return IcebergTables(catalog, results.open(), layout, self.namespace)
 
 
 class Clock(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -1,7 +1,7 @@
 """What the UI shows of a partition: counts, costs, tables. Keys are shown escaped, as text only."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow as pa
@@ -19,6 +19,9 @@ from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.verification import Verification
 from inventory_assets.scan import KeyRange
+
+if TYPE_CHECKING:
+    from inventory_assets.inventory.iceberg import TableState
 
 PREVIEW_ROWS = 10
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
@@ -182,6 +185,30 @@ def exports_metadata(
         manifest_key = layout.csv.dated(manifest.day, "manifest.json")
         metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
     return metadata
+
+
+def iceberg_metadata(
+    manifest: Manifest, log: ChangeLog, inventory: "TableState", changes: "TableState"
+) -> dict[str, Any]:
+    """Where a date is found in Iceberg tables."""
+    tag = f"inventory-{manifest.day}"
+    return {
+        "dagster/row_count": manifest.rows,
+        "dagster/table_name": inventory.identifier,
+        "tag": tag,
+        # As text: JavaScript would round it.
+        "snapshot_id": str(inventory.snapshot_id),
+        "files": len(manifest.parts),
+        "metadata_file": dg.MetadataValue.path(inventory.metadata_file),
+        "changes_table": changes.identifier,
+        "changed_records": sum(log.counts.values()),
+        "changes_metadata_file": dg.MetadataValue.path(changes.metadata_file),
+        "query": dg.MetadataValue.md(
+            "```python\n"
+            f'pl.scan_iceberg("{inventory.metadata_file}", snapshot_id={inventory.snapshot_id})\n'
+            "```"
+        ),
+    }
 
 
 def verdicts_table(verdicts: Sequence[Verdict]) -> dg.TableMetadataValue:

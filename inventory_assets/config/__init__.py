@@ -5,6 +5,7 @@ down as frozen, typed values. All its mistakes are reported at once, each with i
 remedy. Secrets have no place in the file, and no message repeats one.
 """
 
+from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.loading import ConfigError, json_schema, load_config
 from inventory_assets.config.tables import (
     CONFIG_FILE,
@@ -31,6 +32,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Exports",
+    "Iceberg",
     "Schedule",
     "Shards",
     "Source",

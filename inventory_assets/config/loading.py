@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.mistakes import describe_mistake
 from inventory_assets.config.tables import (
     CONFIG_FILE,
@@ -60,7 +61,8 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
     if mistakes:  # raised out here, where no cause is attached that holds the file's values
         raise ConfigError("\n".join(mistakes))
     sources = {name: Source(name=name, **dict(table)) for name, table in file.sources.items()}
-    return Config(store=file.resolved_store(path.absolute().parent), sources=sources)
+    store = file.resolved_store(path.absolute().parent)
+    return Config(store=store, sources=sources, iceberg=file.iceberg or Iceberg())
 
 
 def json_schema() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from inventory_assets.config.iceberg import ICEBERG_FORMS, Iceberg
 from inventory_assets.config.tables import (
     FORMS,
     ConfigFile,
@@ -17,9 +18,8 @@ from inventory_assets.config.tables import (
     SourceTable,
     StoreAccess,
 )
-from inventory_assets.config.wording import NO_SECRETS, found, suggestion
+from inventory_assets.config.wording import NO_SECRETS, found, is_named_secret, suggestion
 
-_SECRET_NAME = re.compile(r"(?i)secret|passw|token|credential|(access|api|private)[_-]?key")
 _TYPES = {
     "bool_type": "true or false",
     "tuple_type": "a list of texts",
@@ -37,8 +37,9 @@ def describe_mistake(error: ErrorDetails) -> str:
         for part in path
         if part != "[key]"
     )
-    field, known = path[-1], _TABLES.get((len(path), *path[2:-1]), ConfigFile).model_fields
-    if _SECRET_NAME.search(field) and (kind == "extra_forbidden" or not isinstance(value, dict)):
+    table = _TABLES.get((len(path), *path[2:-1]), ConfigFile)
+    field, known = path[-1], (Iceberg if path[:-1] == ["iceberg"] else table).model_fields
+    if is_named_secret(field) and (kind == "extra_forbidden" or not isinstance(value, dict)):
         return f"{where}: {NO_SECRETS}"
     if kind == "extra_forbidden":
         return f"{where}: found an unknown field; {_advice(field, known)}"
@@ -66,7 +67,9 @@ def describe_mistake(error: ErrorDetails) -> str:
     elif bounds:
         expected = f"a whole number from {' to '.join(bounds)}{' up' * (len(bounds) == 1)}"
     else:
-        expected = context["expected"] if kind == "literal_error" else FORMS[field][2]
+        expected = (
+            context["expected"] if kind == "literal_error" else (FORMS | ICEBERG_FORMS)[field][2]
+        )
     example = info.examples[0] if info.examples else info.default
     sample = str(example) if isinstance(example, dt.date) else json.dumps(example)
     what = "nothing" if kind == "missing" else found(value)
@@ -90,4 +93,6 @@ def _advice(field: str, known: Iterable[str]) -> str:
     for (_, *inner), table in _TABLES.items():
         if field in table.model_fields:
             return f"it belongs in [{'.'.join(['sources.<name>', *map(str, inner)])}]"
+    if field in Iceberg.model_fields:
+        return "it belongs in [iceberg]"
     return suggestion(field, known) or f"remove it, or use one of {', '.join(known)}"

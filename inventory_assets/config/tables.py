@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -17,6 +16,8 @@ from pydantic import (
     field_validator,
 )
 
+from inventory_assets.config.iceberg import Iceberg
+from inventory_assets.config.strict import StrictTable as _Table
 from inventory_assets.config.wording import NO_SECRETS, found, suggestion
 
 CONFIG_FILE = "inventory.toml"
@@ -89,17 +90,6 @@ EndpointUrl = Annotated[
     AfterValidator(_has_a_port_that_exists),
 ]
 AddressingStyle = Literal["auto", "path", "virtual"]
-
-
-class _Table(BaseModel):
-    # Strict, because a "2" or a 1 where a number or a true belongs is a mistake worth showing.
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-    )
 
 
 class Shards(_Table):
@@ -205,6 +195,8 @@ class SourceTable(_Table):
     """When the source is inventoried."""
     exports: Exports = Exports()
     """In which other formats each date is published."""
+    iceberg: bool = False
+    """Whether each date is also a snapshot of an Iceberg table, over the same files."""
 
     # Checks across fields read the fields declared above theirs, rather than the finished model,
     # which exists only when nothing else is wrong: all mistakes are to be listed at once.
@@ -298,6 +290,8 @@ class ConfigFile(_Table):
     """The folder for results, relative to the folder of this file; or s3://bucket/prefix."""
     store_bucket: StoreAccess | None = None
     """How the bucket of the store is reached; only with store = "s3://..."."""
+    iceberg: Iceberg | None = None
+    """Where Iceberg tables are registered."""
     sources: Annotated[
         dict[SourceName, SourceTable],
         Field(min_length=1, json_schema_extra={"additionalProperties": False}),
@@ -335,6 +329,21 @@ class ConfigFile(_Table):
             )
         return access
 
+    @field_validator("sources")
+    @classmethod
+    def _tables_on_a_bucket_have_a_catalog(
+        cls, sources: dict[str, SourceTable], info: ValidationInfo
+    ) -> dict[str, SourceTable]:
+        asking = [name for name, source in sources.items() if source.iceberg]
+        is_bucket = info.data.get("store", "").startswith(S3_SCHEME)
+        is_named = "iceberg" not in info.data or (info.data["iceberg"] or Iceberg()).catalog
+        if asking and is_bucket and not is_named:
+            raise ValueError(
+                f"found iceberg = true in {asking[0]}, expected a catalogue for it, as a file of"
+                " SQLite on a bucket is none; add [iceberg] with a catalog"
+            )
+        return sources
+
     def resolved_store(self, folder: Path) -> Path | StoreBucket:
         """The store, relative paths starting at `folder`."""
         if not self.store.startswith(S3_SCHEME):
@@ -367,3 +376,5 @@ class Config(_Table):
     """The absolute path of the folder for results, or their bucket."""
     sources: Mapping[str, Source]
     """The sources by name, in the order of the file."""
+    iceberg: Iceberg = Iceberg()
+    """Where Iceberg tables are registered."""

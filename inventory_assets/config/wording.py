@@ -9,6 +9,13 @@ NO_SECRETS = (
     "secrets do not belong in the file; remove it, and use the environment or the AWS credential"
     " chain (a profile, a role)"
 )
+NO_CATALOG_SECRETS = (
+    "secrets do not belong in the file; remove it, and use pyiceberg's own configuration"
+    " (~/.pyiceberg.yaml, or PYICEBERG_CATALOG__<catalog>__<property> in the environment)"
+)
+_SECRET_NAME = re.compile(
+    r"(?i)secret|passw|token|credential|authori[sz]ation|(access|api|private)[._-]?key"
+)
 _SECRET_TEXT = re.compile(r"(?s)://.*[@?]|A[KS]IA[A-Z0-9]{12}")
 
 
@@ -16,6 +23,16 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """Ask whether the closest of the known names was meant; empty where none is close."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean '{close[0]}'?" if close else ""
+
+
+def is_named_secret(name: str) -> bool:
+    """Whether what has this name is a secret, most likely."""
+    return bool(_SECRET_NAME.search(name))
+
+
+def may_be_secret(name: str, value: object) -> bool:
+    """Whether a value is a secret or holds one, by its name or by how it reads."""
+    return is_named_secret(name) or bool(_SECRET_TEXT.search(str(value)))
 
 
 def found(value: object) -> str:

@@ -47,6 +47,10 @@ class PackageMissing(InventoryError):
     """A package that is not always needed is not installed."""
 
 
+class IcebergError(StoreError):
+    """An Iceberg table, or its catalogue, could not be used."""
+
+
 class QueryRefused(InventoryError):
     """A query is none that can be answered."""
 

@@ -10,6 +10,10 @@ from datetime import date
 
 from inventory_assets.inventory.naming import file_stem
 
+ICEBERG_CATALOG = "_iceberg.sqlite"
+"""The catalogue of all sources' Iceberg tables, beside their buckets' folders: no bucket has such
+a name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -81,6 +85,10 @@ class Layout:
     def symlink(self, day: date) -> str:
         """The list of a date's data files that Hive, Athena and people read."""
         return f"{self.base}/hive/dt={day}-00-00/symlink.txt"
+
+    def iceberg(self, table: str) -> str:
+        """The folder of what Iceberg itself writes of a table; its data files lie elsewhere."""
+        return f"{self.base}/iceberg/{table}"
 
     @property
     def discovery(self) -> str:

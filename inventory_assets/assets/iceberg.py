@@ -1,0 +1,79 @@
+"""`iceberg_tables`: a date's inventory and changes in Iceberg tables, where that is asked for."""
+
+from collections.abc import Iterator
+from datetime import date
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from inventory_assets.assets.following import follow_changed_listings
+from inventory_assets.assets.metadata import iceberg_metadata
+from inventory_assets.assets.source import (
+    OWNERS,
+    SourceAssets,
+    do_each_partition,
+    log_partition,
+)
+from inventory_assets.inventory.change_log import read_change_log
+from inventory_assets.inventory.errors import ManifestIncomplete
+from inventory_assets.inventory.manifests import read_manifest
+
+if TYPE_CHECKING:
+    from inventory_assets.inventory.iceberg_tables import IcebergTables
+
+
+def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
+    """The asset that keeps the tables; a source has it where its configuration asks for them."""
+    key = assets.key("iceberg_tables")
+
+    @dg.multi_asset(
+        name=f"{assets.source.name}__iceberg_tables",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[assets.key("inventory_manifest"), assets.key("change_log")],
+                skippable=True,
+                group_name=assets.source.name,
+                owners=OWNERS,
+                kinds={"iceberg"},
+                description=(
+                    "Two Iceberg tables over the files that are there anyway: the inventory, with "
+                    "a tagged snapshot for each day, and the changes of all days."
+                ),
+                automation_condition=follow_changed_listings(),
+                freshness_policy=assets.freshness,
+            )
+        ],
+        partitions_def=assets.partitions.dates,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        required_resource_keys=assets.resource_keys | {"iceberg_catalog"},
+    )
+    def iceberg_tables(context: dg.AssetExecutionContext) -> Iterator[None]:
+        resources = context.resources
+
+        def do(partition_key: str) -> None:
+            tables = resources.iceberg_catalog.tables(resources.inventory_store, assets.layout)
+            version, metadata = _synchronise(tables, date.fromisoformat(partition_key))
+            log_partition(context, key, partition_key, version, metadata)
+
+        do_each_partition(context, "dates", do)
+        yield from ()
+
+    return iceberg_tables
+
+
+def _synchronise(tables: "IcebergTables", day: date) -> tuple[str, dict[str, Any]]:
+    # pyiceberg is an extra, and slow to import.
+    from inventory_assets.inventory.iceberg import synchronise_changes, synchronise_inventory
+
+    manifest = read_manifest(tables.store, tables.layout, day)
+    if manifest is None:
+        raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
+    log = read_change_log(tables.store, tables.layout, day)
+    if log is None:
+        raise ManifestIncomplete("no change log was published; materialize change_log first")
+    inventory = synchronise_inventory(tables, manifest)
+    changes = synchronise_changes(tables, log)
+    version = sha256(f"{manifest.identity} {log.identity}".encode()).hexdigest()[:32]
+    return version, iceberg_metadata(manifest, log, inventory, changes)

@@ -1,0 +1,62 @@
+"""The table `[iceberg]`: where the sources' Iceberg tables are registered."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from inventory_assets.config.strict import StrictTable
+from inventory_assets.config.wording import NO_CATALOG_SECRETS, found, may_be_secret
+
+ICEBERG_FORMS = {
+    "catalog": (
+        r"^[A-Za-z][A-Za-z0-9_-]{0,39}$",
+        "production",
+        "1 to 40 letters, digits, '_' and '-', with a letter first",
+    ),
+    "namespace": (
+        r"^[a-z][a-z0-9_]{0,39}$",
+        "inventory",
+        "1 to 40 lower-case letters, digits and '_', with a letter first",
+    ),
+}
+"""By field: the pattern its text has to match, an example, and the pattern in words."""
+
+
+def _form(field: str) -> Any:
+    pattern, example, _ = ICEBERG_FORMS[field]
+    return Field(pattern=pattern, examples=[example])
+
+
+def _are_texts_without_secrets(properties: object) -> object:
+    if not isinstance(properties, dict):
+        return properties
+    for name, value in properties.items():
+        if may_be_secret(name, value):
+            raise ValueError(f"found a secret in one of them, {name!r}; {NO_CATALOG_SECRETS}")
+        if not isinstance(value, str):
+            raise ValueError(  # noqa: TRY004 - which pydantic would not gather
+                f"found {found(value)} as {name!r}, expected a text; write it in quotes"
+            )
+    return properties
+
+
+class Iceberg(StrictTable):
+    """Where the Iceberg tables of the sources are registered that ask for one."""
+
+    catalog: Annotated[str | None, _form("catalog")] = None
+    """The catalogue, as pyiceberg's own configuration names it; else SQLite in the store."""
+    namespace: Annotated[str, _form("namespace")] = "inventory"
+    """The namespace of the inventories; that of the change logs has `_changes` after it."""
+    properties: Annotated[dict[str, str], BeforeValidator(_are_texts_without_secrets)] = Field(
+        default_factory=dict
+    )
+    """What pyiceberg is told of the catalogue, besides; no secrets, and only with `catalog`."""
+
+    @field_validator("properties")
+    @classmethod
+    def _properties_have_a_catalog(
+        cls, properties: dict[str, str], info: ValidationInfo
+    ) -> dict[str, str]:
+        if properties and info.data.get("catalog", "mistaken") is None:
+            raise ValueError("found without catalog, expected with it; add catalog or remove them")
+        return properties
