@@ -182,6 +182,7 @@ def test_defaults_are_the_documented_ones() -> None:
             "sensor_interval_seconds": 300,
         },
         "exports": {"csv_inventory": False, "files": ()},
+        "iceberg": False,
     }
 
 
