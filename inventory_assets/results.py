@@ -55,7 +55,7 @@ def open_catalog(store: Path | StoreBucket, iceberg: Iceberg) -> "Catalog":
             raise IcebergError("results on a bucket need a catalog in [iceberg]; add one")
         with as_iceberg_error("catalogue in SQLite"):
             store.mkdir(parents=True, exist_ok=True)
-            return load_catalog(SQLITE_CATALOG, type="sql", uri=_sqlite(store / ICEBERG_CATALOG))
+            return _open_sqlite(store / ICEBERG_CATALOG)
     with as_iceberg_error(f"catalogue {iceberg.catalog}"):
         access = {} if isinstance(store, Path) else _access(store)
         return load_catalog(iceberg.catalog, **{**access, **iceberg.properties})
@@ -94,7 +94,13 @@ def _access(store: StoreBucket) -> dict[str, str]:
     return access
 
 
-def _sqlite(path: Path) -> str:
+def _open_sqlite(path: Path) -> "Catalog":
+    from pyiceberg.catalog import load_catalog
     from sqlalchemy import URL
+    from sqlalchemy.exc import OperationalError
 
-    return URL.create("sqlite", database=str(path)).render_as_string()
+    uri = URL.create("sqlite", database=str(path)).render_as_string()
+    try:
+        return load_catalog(SQLITE_CATALOG, type="sql", uri=uri)
+    except OperationalError:  # another run has just made the file's tables
+        return load_catalog(SQLITE_CATALOG, type="sql", uri=uri)

@@ -11,7 +11,12 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    CommitStateUnknownException,
+    NoSuchNamespaceError,
+    NoSuchTableError,
+)
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update.snapshot import ManageSnapshots
@@ -30,6 +35,9 @@ _PROPERTIES = {
     "gc.enabled": "false",
     # Whole keys, as 16 characters of them rarely tell files apart.
     "write.metadata.metrics.column.key": "full",
+    # The files have no statistics of ETags, and each would be warned of.
+    "write.metadata.metrics.column.e_tag": "none",
+    "write.metadata.metrics.column.previous_e_tag": "none",
     "write.metadata.delete-after-commit.enabled": "true",
     # pyiceberg (0.12) would repeat a commit without its tags, and on what it read before.
     "commit.retry.num-retries": "0",
@@ -124,16 +132,28 @@ def _open(tables: IcebergTables, identifier: str, folder: str, schema: pa.Schema
             f"{location} has {' '.join(bad)} in it, which readers of Iceberg take for a part of "
             "an address; keep the results in a folder without"
         )
-    tables.catalog.create_namespace_if_not_exists(identifier.rpartition(".")[0])
-    table = tables.catalog.create_table_if_not_exists(
-        identifier, schema, location=location, properties=_PROPERTIES
-    )
+    try:
+        table = tables.catalog.load_table(identifier)
+    except (NoSuchTableError, NoSuchNamespaceError):
+        _create_namespace(tables.catalog, identifier.rpartition(".")[0])
+        table = tables.catalog.create_table_if_not_exists(
+            identifier, schema, location=location, properties=_PROPERTIES
+        )
     if table.location().rstrip("/") != location:
         raise IcebergError(
             f"the Iceberg table {identifier} of the catalogue lies in {table.location()}, but "
             f"these results belong in {location}; configure another namespace, or drop the table"
         )
     return table
+
+
+def _create_namespace(catalog: Catalog, namespace: str) -> None:
+    try:
+        catalog.create_namespace_if_not_exists(namespace)
+    except Exception:
+        # Another run was faster, which catalogues tell in their own ways.
+        if not catalog.namespace_exists(namespace):
+            raise
 
 
 def _add_columns(table: Table, schema: pa.Schema) -> None:

@@ -1,57 +1,109 @@
-"""Iceberg tables over published files, as pyiceberg and Polars read them."""
+"""Iceberg tables over published files, as pyiceberg, Polars and DuckDB read them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
+import duckdb
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 from pyiceberg.table import Table
 
+from inventory_assets.inventory import iceberg_tables as iceberg_tables_module
+from inventory_assets.inventory import store as store_module
 from inventory_assets.inventory.change_log import ChangeLog
+from inventory_assets.inventory.datasets import Dataset
+from inventory_assets.inventory.errors import CorruptRecord, IcebergError
 from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.iceberg import synchronise_changes, synchronise_inventory
+from inventory_assets.inventory.iceberg import (
+    TableState,
+    synchronise_changes,
+    synchronise_inventory,
+)
 from inventory_assets.inventory.iceberg_tables import IcebergTables, tag_of
 from inventory_assets.inventory.layout import ICEBERG_CATALOG
-from inventory_assets.inventory.manifests import read_manifest
+from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW
+from inventory_assets.scan import Shard
+from inventory_assets_tests.inventory.samples import (
+    DAY,
+    HOSTILE_KEYS,
+    LAYOUT,
+    NOW,
+    snapshot_of,
+)
 from inventory_assets_tests.inventory.test_change_log import pass_day
+from inventory_assets_tests.listings import Listed
 
 BEFORE, AFTER = DAY - timedelta(days=1), DAY + timedelta(days=1)
 
+pytestmark = pytest.mark.filterwarnings("ignore:Iceberg scan planning with the polars_iceberg")
+
 
 def catalog_in(store: LocalStore) -> Catalog:
-    store.root.mkdir(exist_ok=True)
+    store.root.mkdir(parents=True, exist_ok=True)
     return load_catalog("inventory", type="sql", uri=f"sqlite:///{store.root / ICEBERG_CATALOG}")
+
+
+def tables_in(store: LocalStore) -> IcebergTables:
+    return IcebergTables(catalog_in(store), store, LAYOUT, "inventory")
 
 
 @pytest.fixture
 def tables(store: LocalStore) -> IcebergTables:
-    return IcebergTables(catalog_in(store), store, LAYOUT, "inventory")
+    return tables_in(store)
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is flushed to the disk, and no one waits long."""
+    monkeypatch.setattr(store_module, "_flush", lambda _path: None)
+    monkeypatch.setattr(iceberg_tables_module, "_LONGEST_WAIT_SECONDS", 0.2)
 
 
 def publish(tables: IcebergTables, day: date, keys: Iterable[str]) -> tuple[Manifest, ChangeLog]:
+    """Publish a date's inventory and change log, over three shards."""
     assert isinstance(tables.store, LocalStore)
     log = pass_day(tables.store, set(keys), day, {"a/", "b/"})
+    return manifest_of(tables, day), log
+
+
+def manifest_of(tables: IcebergTables, day: date) -> Manifest:
     manifest = read_manifest(tables.store, LAYOUT, day)
     assert manifest
-    return manifest, log
+    return manifest
 
 
-def show(tables: IcebergTables, day: date, keys: Iterable[str]) -> None:
+def show(tables: IcebergTables, day: date, keys: Iterable[str]) -> tuple[TableState, TableState]:
+    """Publish a date, and let both tables show it."""
     manifest, log = publish(tables, day, keys)
-    synchronise_inventory(tables, manifest)
-    synchronise_changes(tables, log)
+    return synchronise_inventory(tables, manifest), synchronise_changes(tables, log)
 
 
-def keys_by_date(tables: IcebergTables) -> dict[str, list[str]]:
+def unpublish(tables: IcebergTables, day: date) -> None:
+    """Remove what makes a date count, as retention does."""
+    for key in (LAYOUT.dated(day, "manifest.checksum"), LAYOUT.change_log(day)):
+        tables.store.remove_key(key)
+
+
+def inventory_table(tables: IcebergTables) -> Table:
+    return tables.catalog.load_table(tables.inventory)
+
+
+def keys_by_reference(tables: IcebergTables) -> dict[str, list[str]]:
     """What each dated snapshot holds, as Polars reads it; `main` is the current one."""
-    table = tables.catalog.load_table(tables.inventory)
+    table = inventory_table(tables)
     found = {}
     for name, reference in table.refs().items():
         frame = pl.scan_iceberg(table.metadata_location, snapshot_id=reference.snapshot_id)
@@ -59,13 +111,333 @@ def keys_by_date(tables: IcebergTables) -> dict[str, list[str]]:
     return found
 
 
+def changes_in_table(tables: IcebergTables) -> list[tuple[str, str, str]]:
+    """All changes, as Polars reads them."""
+    table = tables.catalog.load_table(tables.changes)
+    if table.current_snapshot() is None:
+        return []
+    frame = pl.scan_iceberg(table.metadata_location)
+    return sorted(frame.select("sequence_number", "key", "change").collect().rows())
+
+
+def own_files(tables: IcebergTables) -> set[str]:
+    """The names of what Iceberg wrote for the inventory, but for the table's metadata."""
+    names = tables.store.names(f"{LAYOUT.iceberg('inventory')}/metadata")
+    return {name for name in names if name.endswith(".avro")}
+
+
 def test_each_date_is_a_snapshot_of_just_its_files(tables: IcebergTables) -> None:
     show(tables, DAY, {"a/1", "b/1"})
     show(tables, AFTER, {"a/1", "b/2", "c"})
     show(tables, BEFORE, {"z"})
-    assert keys_by_date(tables) == {
+    assert keys_by_reference(tables) == {
         "main": ["a/1", "b/2", "c"],
         tag_of(BEFORE): ["z"],
         tag_of(DAY): ["a/1", "b/1"],
         tag_of(AFTER): ["a/1", "b/2", "c"],
     }
+
+
+def test_every_value_is_read_as_it_was_published(tables: IcebergTables) -> None:
+    objects = [
+        Listed(
+            key,
+            size=number**15,
+            e_tag=(None, "0" * 32)[number % 2],
+            storage_class=("STANDARD", None)[number % 2],
+            owner=(None, 'o"\\')[number % 2],
+        )
+        for number, key in enumerate(sorted(HOSTILE_KEYS))
+    ]
+    snapshot = snapshot_of(tables.store, Shard(""), objects)
+    manifest = merge(tables.store, LAYOUT, "", {"": snapshot}, NOW)
+    publish_manifest(tables.store, LAYOUT, manifest)
+    state = synchronise_inventory(tables, manifest)
+    expected = Dataset.of_manifest(tables.store, manifest).scan().collect()
+    in_microseconds = pl.col("last_modified_date").dt.cast_time_unit("us")
+    expected = expected.with_columns(in_microseconds)
+    assert expected.height == len(HOSTILE_KEYS)
+    scan = inventory_table(tables).scan(snapshot_id=state.snapshot_id)
+    by_duckdb = duckdb.sql("SET TimeZone = 'UTC'") or scan.to_duckdb("inventory")
+    for read in (
+        pl.scan_iceberg(state.metadata_file, snapshot_id=state.snapshot_id).collect(),
+        pl.DataFrame(scan.to_arrow()),
+        pl.DataFrame(by_duckdb.sql("SELECT * FROM inventory").to_arrow_table()),
+    ):
+        assert read.cast(expected.schema).equals(expected)
+
+
+def test_no_data_file_is_written_or_touched(tables: IcebergTables, store: LocalStore) -> None:
+    manifest, log = publish(tables, DAY, {"a/1", "b/1", "c"})
+
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in store.root.rglob("*.parquet")}
+
+    before = files()
+    synchronise_inventory(tables, manifest)
+    synchronise_changes(tables, log)
+    assert files() == before != {}
+    suffixes = {path.suffix for path in store.path(f"{LAYOUT.base}/iceberg").rglob("*.*")}
+    assert suffixes == {".avro", ".json"}
+
+
+def test_a_date_that_is_shown_already_is_left_alone(tables: IcebergTables) -> None:
+    first = show(tables, DAY, {"a/1", "b/1"})
+    show(tables, BEFORE, {"a/1"})
+    second = show(tables, DAY, {"a/1", "b/1"})
+    assert second[0].snapshot_id == first[0].snapshot_id
+    assert show(tables, DAY, {"a/1", "b/1"}) == second
+
+
+def test_a_date_that_was_published_again_is_replaced(tables: IcebergTables) -> None:
+    show(tables, BEFORE, {"a/1"})
+    show(tables, DAY, {"a/1", "b/1"})
+    show(tables, DAY, {"a/1", "b/2"})
+    assert keys_by_reference(tables) == {
+        "main": ["a/1", "b/2"],
+        tag_of(BEFORE): ["a/1"],
+        tag_of(DAY): ["a/1", "b/2"],
+    }
+    assert changes_in_table(tables) == [(str(DAY), "b/2", "created")]
+
+
+def test_an_empty_inventory_is_an_empty_snapshot(tables: IcebergTables) -> None:
+    show(tables, BEFORE, set())
+    show(tables, DAY, {"a/1"})
+    show(tables, AFTER, set())
+    assert keys_by_reference(tables) == {
+        "main": [],
+        tag_of(BEFORE): [],
+        tag_of(DAY): ["a/1"],
+        tag_of(AFTER): [],
+    }
+
+
+def test_what_a_date_let_go_is_there_until_the_next_run_and_then_gone(
+    tables: IcebergTables,
+) -> None:
+    first, _ = show(tables, DAY, {"a/1"})
+    of_first = own_files(tables)
+    second, _ = show(tables, DAY, {"a/2"})
+    assert inventory_table(tables).scan(snapshot_id=first.snapshot_id).count() == 1
+    assert of_first < own_files(tables)
+    show(tables, DAY, {"a/2"})
+    table = inventory_table(tables)
+    assert [each.snapshot_id for each in table.snapshots()] == [second.snapshot_id]
+    assert not of_first & own_files(tables)
+    assert table.scan(snapshot_id=second.snapshot_id).count() == 1
+
+
+def test_files_that_cannot_hold_a_key_are_not_planned(tables: IcebergTables) -> None:
+    common = "a/" + "long" * 10
+    show(tables, DAY, {f"{common}/1", "b/1", "c"})
+    table = inventory_table(tables)
+    assert len(list(table.scan().plan_files())) == 3
+    planned = table.scan(row_filter=f"key > '{common}/2' and key < 'b/2'").plan_files()
+    assert [task.file.record_count for task in planned] == [1]
+
+
+def test_columns_that_come_later_are_null_before(tables: IcebergTables) -> None:
+    show(tables, BEFORE, {"a/1"})
+    manifest, _ = publish(tables, DAY, {"a/1"})
+    (entry,) = (entry for entry in manifest.shards if entry.parts)
+    (part,) = entry.parts
+    source = tables.store.open(part.key)
+    assert source is not None
+    with source:
+        wider = pq.read_table(source).append_column("version_id", pa.array(["v1"]))
+    key = LAYOUT.part("wider")
+    with tables.store.scratch() as folder:
+        pq.write_table(wider, folder / "file")
+        tables.store.publish_file(key, folder / "file")
+    entry = replace(entry, parts=(replace(part, key=key),))
+    synchronise_inventory(tables, replace(manifest, shards=(entry,)))
+    table = inventory_table(tables)
+    frame = pl.scan_iceberg(table.metadata_location).select("key", "version_id").collect()
+    assert frame.rows() == [("a/1", "v1")]
+    synchronise_inventory(tables, publish(tables, AFTER, {"a/2"})[0])
+    frame = pl.scan_iceberg(inventory_table(tables).metadata_location)
+    assert frame.select("key", "version_id").collect().rows() == [("a/2", None)]
+    assert keys_by_reference(tables)[tag_of(BEFORE)] == ["a/1"]
+
+
+days = st.integers(0, 3).map(lambda number: DAY + timedelta(days=number))
+held = st.sets(st.sampled_from(["a/1", "a/2", "b/1", "c"]))
+
+
+@settings(max_examples=8)
+@given(st.lists(st.tuples(days, held | st.none()), min_size=1, max_size=5))
+def test_in_whatever_order_dates_come_and_go_the_tables_show_what_is_published(
+    roomy_store: LocalStore,
+    steps: list[tuple[date, set[str] | None]],
+) -> None:
+    """None stands for a date that is published no more."""
+    tables = tables_in(LocalStore(roomy_store.root / str(len(list(roomy_store.root.glob("*"))))))
+    published: dict[date, set[str]] = {}
+    logged: dict[date, list[tuple[str, str, str]]] = {}
+    for day, keys in [*steps, (DAY, {"c"})]:
+        if keys is None:
+            unpublish(tables, day)
+            published.pop(day, None)
+            logged.pop(day, None)
+            continue
+        # A date is compared with the newest one before it, as that is now.
+        baseline = published[max(older)] if (older := {o for o in published if o < day}) else None
+        show(tables, day, keys)
+        published[day] = keys
+        logged[day] = differences(day, baseline, keys)
+    references = keys_by_reference(tables)
+    assert references.pop("main") == sorted(published[max(published)])
+    assert references == {tag_of(day): sorted(keys) for day, keys in published.items()}
+    assert changes_in_table(tables) == sorted(row for rows in logged.values() for row in rows)
+
+
+def differences(day: date, then: set[str] | None, now: set[str]) -> list[tuple[str, str, str]]:
+    """The plain comparison; a first inventory has no changes."""
+    if then is None:
+        return []
+    kinds = dict.fromkeys(now - then, "created") | dict.fromkeys(then - now, "deleted")
+    return [(str(day), key, kind) for key, kind in kinds.items()]
+
+
+def test_dates_that_are_shown_at_once_are_all_shown(tables: IcebergTables) -> None:
+    every = [DAY + timedelta(days=number) for number in range(4)]
+    published = [publish(tables, day, {"a/1", f"b/{day}"}) for day in every]
+    assert isinstance(tables.store, LocalStore)
+    runs = [tables_in(tables.store) for _ in every]
+    barrier = Barrier(len(every))
+
+    def run(number: int) -> None:
+        barrier.wait()
+        manifest, log = published[number]
+        synchronise_inventory(runs[number], manifest)
+        synchronise_changes(runs[number], log)
+
+    with ThreadPoolExecutor(len(every)) as pool:
+        list(pool.map(run, range(len(every))))
+    dated = {tag_of(day): ["a/1", f"b/{day}"] for day in every}
+    assert keys_by_reference(tables) == {"main": dated[tag_of(every[-1])], **dated}
+    assert len(changes_in_table(tables)) == 2 * 3
+
+
+class _Killed(BaseException):
+    """Not caught by anyone."""
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_a_run_killed_at_any_commit_is_made_up_for_by_the_next(
+    tables: IcebergTables, monkeypatch: pytest.MonkeyPatch, *, is_committed: bool
+) -> None:
+    commit = SqlCatalog.commit_table
+    show(tables, BEFORE, {"a/1"})
+    show(tables, AFTER, {"z"})
+    for survived in range(6):
+        unpublish(tables, AFTER)
+        left = survived
+
+        def dying(*arguments: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left >= 0:
+                return commit(*arguments)
+            if is_committed:
+                commit(*arguments)
+            raise _Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SqlCatalog, "commit_table", dying)
+            try:
+                show(tables, DAY, {"a/1", f"b/{survived}"})
+            except _Killed:
+                is_done = False
+            else:
+                is_done = True
+        if not is_done:
+            show(tables, DAY, {"a/1", f"b/{survived}"})
+        assert keys_by_reference(tables) == {
+            "main": ["a/1", f"b/{survived}"],
+            tag_of(BEFORE): ["a/1"],
+            tag_of(DAY): ["a/1", f"b/{survived}"],
+        }
+        assert changes_in_table(tables) == [(str(DAY), f"b/{survived}", "created")]
+        if is_done:
+            return
+    pytest.fail("more commits than expected")
+
+
+@pytest.mark.parametrize("error", [CommitFailedException, CommitStateUnknownException])
+def test_a_lost_commit_is_tried_again_and_told_at_last(
+    tables: IcebergTables, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    manifest, _ = publish(tables, DAY, {"a/1"})
+    commit = SqlCatalog.commit_table
+    failures = 2
+
+    def failing(*arguments: Any) -> Any:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise error("someone else was faster")
+        return commit(*arguments)
+
+    monkeypatch.setattr(SqlCatalog, "commit_table", failing)
+    synchronise_inventory(tables, manifest)
+    assert keys_by_reference(tables)[tag_of(DAY)] == ["a/1"]
+    failures = 1_000
+    manifest, _ = publish(tables, AFTER, {"a/2"})
+    with pytest.raises(IcebergError, match="could not be changed in 10 attempts"):
+        synchronise_inventory(tables, manifest)
+
+
+def test_a_foreign_tag_and_branch_are_left_alone(tables: IcebergTables) -> None:
+    state, _ = show(tables, DAY, {"a/1"})
+    assert state.snapshot_id
+    mine = inventory_table(tables).manage_snapshots()
+    mine.create_tag(state.snapshot_id, "inventory-of-mine").commit()
+    show(tables, DAY, {"a/2"})
+    show(tables, DAY, {"a/2"})
+    assert keys_by_reference(tables) == {
+        "main": ["a/2"],
+        tag_of(DAY): ["a/2"],
+        "inventory-of-mine": ["a/1"],
+    }
+
+
+def test_a_file_that_is_gone_is_named(tables: IcebergTables) -> None:
+    manifest, _ = publish(tables, DAY, {"a/1"})
+    tables.store.remove_key(manifest.parts[0].key)
+    with pytest.raises(CorruptRecord, match=f"{manifest.parts[0].key} is missing"):
+        synchronise_inventory(tables, manifest)
+
+
+def test_a_table_of_other_results_is_not_changed(tables: IcebergTables, tmp_path: Path) -> None:
+    show(tables, DAY, {"a/1"})
+    other = replace(tables, store=LocalStore(tmp_path / "other"))
+    manifest, _ = publish(other, DAY, {"b/1"})
+    with pytest.raises(IcebergError, match="configure another namespace"):
+        synchronise_inventory(other, manifest)
+    assert keys_by_reference(tables)[tag_of(DAY)] == ["a/1"]
+
+
+def test_a_folder_that_readers_cannot_address_is_refused(tmp_path: Path) -> None:
+    tables = tables_in(LocalStore(tmp_path / "50% #1"))
+    manifest, _ = publish(tables, DAY, {"a/1"})
+    with pytest.raises(IcebergError, match="has # % in it"):
+        synchronise_inventory(tables, manifest)
+
+
+@pytest.mark.parametrize(
+    "secret", ["postgresql://me:hunter2@db/catalog", "of key AKIAABCDEFGHIJKLMNOP"]
+)
+def test_what_a_catalogue_says_is_told_without_secrets(
+    tables: IcebergTables, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    def failing(*_arguments: Any) -> Any:
+        raise RuntimeError(f"cannot connect to {secret}")
+
+    manifest, _ = publish(tables, DAY, {"a/1"})
+    monkeypatch.setattr(SqlCatalog, "load_table", failing)
+    with pytest.raises(IcebergError, match="RuntimeError") as caught:
+        synchronise_inventory(tables, manifest)
+    assert secret not in str(caught.value)
+    assert caught.value.__suppress_context__
