@@ -1,5 +1,6 @@
 """`iceberg_tables`: a date in Iceberg tables, where the configuration asks for them."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,9 +19,12 @@ from inventory_assets_tests.assets.world import (
     failure_text,
     materializations,
     metadata_of,
+    noon,
 )
 
 DAY = str(TODAY)
+
+pytestmark = pytest.mark.filterwarnings("ignore:Iceberg scan planning with the polars_iceberg")
 
 
 @pytest.fixture
@@ -49,3 +53,70 @@ def test_its_metadata_say_how_a_date_is_read(tabular: World, buckets: Buckets) -
     assert sorted(frame["key"]) == ["a/1", "b/1"]
     changes = pl.scan_iceberg(metadata_of(event, "changes_metadata_file")).collect()
     assert sorted(changes["key"]) == ["a/2", "b/1", "root +"]
+
+
+def test_an_equal_inventory_makes_an_equal_version(tabular: World) -> None:
+    tabular.pass_day(TODAY)
+    first = data_versions(tabular.run("iceberg_tables", DAY))
+    tabular.pass_day(TODAY)
+    assert first == data_versions(tabular.run("iceberg_tables", DAY)) != {}
+
+
+def test_dates_of_one_run_are_shown_in_their_order(tabular: World) -> None:
+    for day in (YESTERDAY, TODAY):
+        tabular.pass_day(day)
+    tags = {
+        "dagster/asset_partition_range_start": str(YESTERDAY),
+        "dagster/asset_partition_range_end": DAY,
+    }
+    outcome = tabular.run("iceberg_tables", tags=tags)
+    assert sorted(materializations(outcome)) == [str(YESTERDAY), DAY]
+
+
+def test_what_is_missing_is_told(tabular: World) -> None:
+    said = failure_text(tabular.run("iceberg_tables", DAY))
+    assert f"{DAY}: no manifest was published; materialize inventory_manifest first" in said
+    tabular.pass_day(TODAY)
+    tabular.store.remove_key(tabular.layout.change_log(TODAY))
+    said = failure_text(tabular.run("iceberg_tables", DAY))
+    assert f"{DAY}: no change log was published; materialize change_log first" in said
+
+
+def test_without_pyiceberg_the_run_says_what_to_install(
+    tabular: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tabular.pass_day(TODAY)
+    monkeypatch.setitem(sys.modules, "pyiceberg.catalog", None)
+    said = failure_text(tabular.run("iceberg_tables", DAY))
+    assert "pip install 'inventory-assets[iceberg]'" in said
+
+
+def test_dates_that_changed_are_asked_for_once(tabular: World, buckets: Buckets) -> None:
+    def requested(cursor: object) -> tuple[list[str], object]:
+        key = tabular.assets.key("iceberg_tables")
+        result = dg.evaluate_automation_conditions(
+            tabular.definitions,
+            tabular.instance,
+            asset_selection=dg.AssetSelection.assets(key),
+            evaluation_time=noon(TODAY),
+            cursor=cursor,  # type: ignore[arg-type]
+        )
+        return sorted(map(str, result.get_requested_partitions(key))), result.cursor
+
+    _, cursor = requested(None)
+    tabular.pass_day(TODAY)
+    wanted, cursor = requested(cursor)
+    assert wanted == [DAY]
+    assert tabular.run("iceberg_tables", DAY).success
+    tabular.pass_day(TODAY)
+    wanted, cursor = requested(cursor)
+    assert wanted == []
+    buckets.keys["memory"].add("a/3")
+    tabular.pass_day(TODAY)
+    wanted, cursor = requested(cursor)
+    assert wanted == [DAY]
+
+
+def test_a_source_that_asks_for_none_has_no_such_asset(world: World) -> None:
+    keys = build_definitions(world.config).resolve_all_asset_keys()
+    assert world.assets.key("iceberg_tables") not in keys
