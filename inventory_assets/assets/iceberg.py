@@ -1,6 +1,7 @@
 """`iceberg_tables`: a date's inventory and changes in Iceberg tables, where that is asked for."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,6 @@ from inventory_assets.assets.source import (
     do_each_partition,
     log_partition,
 )
-from inventory_assets.inventory.change_log import read_change_log
-from inventory_assets.inventory.errors import ManifestIncomplete
-from inventory_assets.inventory.manifests import read_manifest
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg_tables import IcebergTables
@@ -54,7 +52,8 @@ def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
 
         def do(partition_key: str) -> None:
             tables = resources.iceberg_catalog.tables(resources.inventory_store, assets.layout)
-            version, metadata = _synchronise(tables, date.fromisoformat(partition_key))
+            with closing(tables.catalog):
+                version, metadata = _synchronise(tables, date.fromisoformat(partition_key))
             log_partition(context, key, partition_key, version, metadata)
 
         do_each_partition(context, "dates", do)
@@ -65,15 +64,8 @@ def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
 
 def _synchronise(tables: "IcebergTables", day: date) -> tuple[str, dict[str, Any]]:
     # pyiceberg is an extra, and slow to import.
-    from inventory_assets.inventory.iceberg import synchronise_changes, synchronise_inventory
+    from inventory_assets.inventory.iceberg import synchronise
 
-    manifest = read_manifest(tables.store, tables.layout, day)
-    if manifest is None:
-        raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
-    log = read_change_log(tables.store, tables.layout, day)
-    if log is None:
-        raise ManifestIncomplete("no change log was published; materialize change_log first")
-    inventory = synchronise_inventory(tables, manifest)
-    changes = synchronise_changes(tables, log)
-    version = sha256(f"{manifest.identity} {log.identity}".encode()).hexdigest()[:32]
-    return version, iceberg_metadata(manifest, log, inventory, changes)
+    shown = synchronise(tables, day)
+    identities = f"{shown.manifest.identity} {shown.log.identity}"
+    return sha256(identities.encode()).hexdigest()[:32], iceberg_metadata(shown)

@@ -21,7 +21,7 @@ from inventory_assets.inventory.verification import Verification
 from inventory_assets.scan import KeyRange
 
 if TYPE_CHECKING:
-    from inventory_assets.inventory.iceberg import TableState
+    from inventory_assets.inventory.iceberg import ShownDate
 
 PREVIEW_ROWS = 10
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
@@ -187,10 +187,9 @@ def exports_metadata(
     return metadata
 
 
-def iceberg_metadata(
-    manifest: Manifest, log: ChangeLog, inventory: "TableState", changes: "TableState"
-) -> dict[str, Any]:
+def iceberg_metadata(shown: "ShownDate") -> dict[str, Any]:
     """Where a date is found in Iceberg tables."""
+    manifest, log, inventory = shown.manifest, shown.log, shown.inventory
     tag = f"inventory-{manifest.day}"
     return {
         "dagster/row_count": manifest.rows,
@@ -200,9 +199,9 @@ def iceberg_metadata(
         "snapshot_id": str(inventory.snapshot_id),
         "files": len(manifest.parts),
         "metadata_file": dg.MetadataValue.path(inventory.metadata_file),
-        "changes_table": changes.identifier,
+        "changes_table": shown.changes.identifier,
         "changed_records": sum(log.counts.values()),
-        "changes_metadata_file": dg.MetadataValue.path(changes.metadata_file),
+        "changes_metadata_file": dg.MetadataValue.path(shown.changes.metadata_file),
         "query": dg.MetadataValue.md(
             "```python\n"
             f'pl.scan_iceberg("{inventory.metadata_file}", snapshot_id={inventory.snapshot_id})\n'

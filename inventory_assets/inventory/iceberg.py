@@ -19,7 +19,12 @@ from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update.snapshot import ManageSnapshots
 
-from inventory_assets.inventory.change_log import ChangeLog
+from inventory_assets.inventory.change_log import (
+    ChangeLog,
+    change_log_version,
+    read_change_log,
+)
+from inventory_assets.inventory.errors import CorruptRecord, ManifestIncomplete
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.iceberg_tables import (
     IcebergTables,
@@ -31,6 +36,7 @@ from inventory_assets.inventory.iceberg_tables import (
     until_committed,
 )
 from inventory_assets.inventory.journal import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
+from inventory_assets.inventory.manifests import manifest_version, read_manifest
 from inventory_assets.inventory.records import COLUMN_DESCRIPTIONS, RECORD_SCHEMA
 
 DATE_PROPERTY = "inventory.date"
@@ -57,7 +63,54 @@ class TableState:
     metadata_file: str
 
 
-def synchronise_inventory(tables: IcebergTables, manifest: Manifest) -> TableState:
+@dataclass(frozen=True, slots=True)
+class ShownDate:
+    """A date as both tables show it.
+
+    Attributes:
+        manifest: Of the date.
+        log: Its change log.
+        inventory: Where the one is found.
+        changes: Where the other is.
+    """
+
+    manifest: Manifest
+    log: ChangeLog
+    inventory: TableState
+    changes: TableState
+
+
+def synchronise(tables: IcebergTables, day: date) -> ShownDate:
+    """Let both tables show a date as it is published.
+
+    Of two runs at once the one that commits last may have read what is older; so each looks again
+    when it has committed.
+
+    Raises:
+        ManifestIncomplete: The date has no manifest, or no change log.
+        CorruptRecord: A file is missing or damaged.
+        IcebergError: A table cannot be used, or others keep changing it.
+    """
+    store, layout = tables.store, tables.layout
+    while True:
+        published = manifest_version(store, layout, day), change_log_version(store, layout, day)
+        manifest = read_manifest(store, layout, day)
+        if manifest is None:
+            raise ManifestIncomplete(
+                "no manifest was published; materialize inventory_manifest first"
+            )
+        log = read_change_log(store, layout, day)
+        if log is None:
+            raise ManifestIncomplete("no change log was published; materialize change_log first")
+        shown = ShownDate(
+            manifest, log, show_manifest(tables, manifest), show_change_log(tables, log)
+        )
+        now = manifest_version(store, layout, day), change_log_version(store, layout, day)
+        if now == published:
+            return shown
+
+
+def show_manifest(tables: IcebergTables, manifest: Manifest) -> TableState:
     """Let the inventory's table show a published date, and no date that is published no more.
 
     In one commit: the date's snapshot and its tag, the tags that go, and which snapshot is current.
@@ -107,7 +160,7 @@ def synchronise_inventory(tables: IcebergTables, manifest: Manifest) -> TableSta
         return _state(table, tables.inventory, table.metadata.refs[tag_of(day)].snapshot_id)
 
 
-def synchronise_changes(tables: IcebergTables, log: ChangeLog) -> TableState:
+def show_change_log(tables: IcebergTables, log: ChangeLog) -> TableState:
     """Let the change log's table hold a date's changes once, and no date's whose log is gone.
 
     Raises:
@@ -157,6 +210,12 @@ def _add_dated_snapshot(
     branch = MAIN_BRANCH if is_first else f"adding-{manifest.day}"
     transaction.add_files(files, summary, check_duplicate_files=False, branch=branch)
     made = transaction.table_metadata.refs[branch].snapshot_id
+    rows = _rows(transaction.table_metadata.snapshot_by_id(made))
+    if rows != manifest.rows:
+        raise CorruptRecord(
+            f"the files of {manifest.day} hold {rows:,} records, but its manifest says "
+            f"{manifest.rows:,}; materialize object_listing and inventory_manifest again"
+        )
     with ManageSnapshots(transaction) as references:
         references.create_tag(made, tag_of(manifest.day))
         if not is_first:
@@ -174,6 +233,10 @@ def _files_by_day(table: Table) -> dict[str, set[str]]:
 
 def _state(table: Table, identifier: str, snapshot_id: int | None) -> TableState:
     return TableState(identifier, snapshot_id, table.metadata_location)
+
+
+def _rows(snapshot: Snapshot | None) -> int:
+    return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
 
 
 def _identity(snapshot: Snapshot) -> str | None:

@@ -28,8 +28,9 @@ from inventory_assets.inventory.errors import CorruptRecord, IcebergError
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.iceberg import (
     TableState,
-    synchronise_changes,
-    synchronise_inventory,
+    show_change_log,
+    show_manifest,
+    synchronise,
 )
 from inventory_assets.inventory.iceberg_tables import IcebergTables, tag_of
 from inventory_assets.inventory.layout import ICEBERG_CATALOG
@@ -88,7 +89,7 @@ def manifest_of(tables: IcebergTables, day: date) -> Manifest:
 def show(tables: IcebergTables, day: date, keys: Iterable[str]) -> tuple[TableState, TableState]:
     """Publish a date, and let both tables show it."""
     manifest, log = publish(tables, day, keys)
-    return synchronise_inventory(tables, manifest), synchronise_changes(tables, log)
+    return show_manifest(tables, manifest), show_change_log(tables, log)
 
 
 def unpublish(tables: IcebergTables, day: date) -> None:
@@ -152,13 +153,14 @@ def test_every_value_is_read_as_it_was_published(tables: IcebergTables) -> None:
     snapshot = snapshot_of(tables.store, Shard(""), objects)
     manifest = merge(tables.store, LAYOUT, "", {"": snapshot}, NOW)
     publish_manifest(tables.store, LAYOUT, manifest)
-    state = synchronise_inventory(tables, manifest)
+    state = show_manifest(tables, manifest)
     expected = Dataset.of_manifest(tables.store, manifest).scan().collect()
     in_microseconds = pl.col("last_modified_date").dt.cast_time_unit("us")
     expected = expected.with_columns(in_microseconds)
     assert expected.height == len(HOSTILE_KEYS)
     scan = inventory_table(tables).scan(snapshot_id=state.snapshot_id)
-    by_duckdb = duckdb.sql("SET TimeZone = 'UTC'") or scan.to_duckdb("inventory")
+    by_duckdb = scan.to_duckdb("inventory", duckdb.connect())
+    by_duckdb.execute("SET TimeZone = 'UTC'")
     for read in (
         pl.scan_iceberg(state.metadata_file, snapshot_id=state.snapshot_id).collect(),
         pl.DataFrame(scan.to_arrow()),
@@ -174,8 +176,8 @@ def test_no_data_file_is_written_or_touched(tables: IcebergTables, store: LocalS
         return {path: path.stat().st_mtime_ns for path in store.root.rglob("*.parquet")}
 
     before = files()
-    synchronise_inventory(tables, manifest)
-    synchronise_changes(tables, log)
+    show_manifest(tables, manifest)
+    show_change_log(tables, log)
     assert files() == before != {}
     suffixes = {path.suffix for path in store.path(f"{LAYOUT.base}/iceberg").rglob("*.*")}
     assert suffixes == {".avro", ".json"}
@@ -251,11 +253,11 @@ def test_columns_that_come_later_are_null_before(tables: IcebergTables) -> None:
         pq.write_table(wider, folder / "file")
         tables.store.publish_file(key, folder / "file")
     entry = replace(entry, parts=(replace(part, key=key),))
-    synchronise_inventory(tables, replace(manifest, shards=(entry,)))
+    show_manifest(tables, replace(manifest, shards=(entry,)))
     table = inventory_table(tables)
-    frame = pl.scan_iceberg(table.metadata_location).select("key", "version_id").collect()
-    assert frame.rows() == [("a/1", "v1")]
-    synchronise_inventory(tables, publish(tables, AFTER, {"a/2"})[0])
+    frame = pl.scan_iceberg(table.metadata_location)
+    assert frame.select("key", "version_id").collect().rows() == [("a/1", "v1")]
+    show_manifest(tables, publish(tables, AFTER, {"a/2"})[0])
     frame = pl.scan_iceberg(inventory_table(tables).metadata_location)
     assert frame.select("key", "version_id").collect().rows() == [("a/2", None)]
     assert keys_by_reference(tables)[tag_of(BEFORE)] == ["a/1"]
@@ -310,14 +312,35 @@ def test_dates_that_are_shown_at_once_are_all_shown(tables: IcebergTables) -> No
     def run(number: int) -> None:
         barrier.wait()
         manifest, log = published[number]
-        synchronise_inventory(runs[number], manifest)
-        synchronise_changes(runs[number], log)
+        show_manifest(runs[number], manifest)
+        show_change_log(runs[number], log)
 
     with ThreadPoolExecutor(len(every)) as pool:
         list(pool.map(run, range(len(every))))
     dated = {tag_of(day): ["a/1", f"b/{day}"] for day in every}
     assert keys_by_reference(tables) == {"main": dated[tag_of(every[-1])], **dated}
     assert len(changes_in_table(tables)) == 2 * 3
+
+
+def test_a_date_published_again_meanwhile_is_shown_as_it_is_last(
+    tables: IcebergTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(tables, BEFORE, {"a/1"})
+    publish(tables, DAY, {"a/1", "b/1"})
+    commit = SqlCatalog.commit_table
+    is_first = True
+
+    def overtaken(*arguments: Any) -> Any:
+        nonlocal is_first
+        if is_first:
+            is_first = False
+            publish(tables, DAY, {"a/1", "b/2"})
+        return commit(*arguments)
+
+    monkeypatch.setattr(SqlCatalog, "commit_table", overtaken)
+    assert synchronise(tables, DAY).manifest == manifest_of(tables, DAY)
+    assert keys_by_reference(tables)[tag_of(DAY)] == ["a/1", "b/2"]
+    assert changes_in_table(tables) == [(str(DAY), "b/2", "created")]
 
 
 class _Killed(BaseException):
@@ -381,12 +404,12 @@ def test_a_lost_commit_is_tried_again_and_told_at_last(
         return commit(*arguments)
 
     monkeypatch.setattr(SqlCatalog, "commit_table", failing)
-    synchronise_inventory(tables, manifest)
+    show_manifest(tables, manifest)
     assert keys_by_reference(tables)[tag_of(DAY)] == ["a/1"]
     failures = 1_000
     manifest, _ = publish(tables, AFTER, {"a/2"})
     with pytest.raises(IcebergError, match="could not be changed in 10 attempts"):
-        synchronise_inventory(tables, manifest)
+        show_manifest(tables, manifest)
 
 
 def test_a_foreign_tag_and_branch_are_left_alone(tables: IcebergTables) -> None:
@@ -407,7 +430,18 @@ def test_a_file_that_is_gone_is_named(tables: IcebergTables) -> None:
     manifest, _ = publish(tables, DAY, {"a/1"})
     tables.store.remove_key(manifest.parts[0].key)
     with pytest.raises(CorruptRecord, match=f"{manifest.parts[0].key} is missing"):
-        synchronise_inventory(tables, manifest)
+        show_manifest(tables, manifest)
+
+
+def test_files_with_other_records_than_the_manifest_says_are_not_shown(
+    tables: IcebergTables,
+) -> None:
+    manifest, _ = publish(tables, DAY, {"a/1"})
+    (entry,) = (entry for entry in manifest.shards if entry.parts)
+    entry = replace(entry, parts=(replace(entry.parts[0], rows=7),))
+    with pytest.raises(CorruptRecord, match="hold 1 records, but its manifest says 7"):
+        show_manifest(tables, replace(manifest, shards=(entry,)))
+    assert inventory_table(tables).refs() == {}
 
 
 def test_a_table_of_other_results_is_not_changed(tables: IcebergTables, tmp_path: Path) -> None:
@@ -415,7 +449,7 @@ def test_a_table_of_other_results_is_not_changed(tables: IcebergTables, tmp_path
     other = replace(tables, store=LocalStore(tmp_path / "other"))
     manifest, _ = publish(other, DAY, {"b/1"})
     with pytest.raises(IcebergError, match="configure another namespace"):
-        synchronise_inventory(other, manifest)
+        show_manifest(other, manifest)
     assert keys_by_reference(tables)[tag_of(DAY)] == ["a/1"]
 
 
@@ -423,7 +457,7 @@ def test_a_folder_that_readers_cannot_address_is_refused(tmp_path: Path) -> None
     tables = tables_in(LocalStore(tmp_path / "50% #1"))
     manifest, _ = publish(tables, DAY, {"a/1"})
     with pytest.raises(IcebergError, match="has # % in it"):
-        synchronise_inventory(tables, manifest)
+        show_manifest(tables, manifest)
 
 
 @pytest.mark.parametrize(
@@ -438,6 +472,6 @@ def test_what_a_catalogue_says_is_told_without_secrets(
     manifest, _ = publish(tables, DAY, {"a/1"})
     monkeypatch.setattr(SqlCatalog, "load_table", failing)
     with pytest.raises(IcebergError, match="RuntimeError") as caught:
-        synchronise_inventory(tables, manifest)
+        show_manifest(tables, manifest)
     assert secret not in str(caught.value)
     assert caught.value.__suppress_context__
