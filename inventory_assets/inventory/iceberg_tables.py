@@ -118,9 +118,11 @@ def until_committed(
             continue
         _expire(table, idle)
         return table
+    is_missing = isinstance(lost, FileNotFoundError)
+    why = "a file is missing" if is_missing else "others change it all the time"
     raise IcebergError(
-        f"the Iceberg table {identifier} could not be changed in {_ATTEMPTS} attempts, as others "
-        f"change it all the time ({_say(lost)}); run it again later"
+        f"the Iceberg table {identifier} could not be changed in {_ATTEMPTS} attempts, as {why} "
+        f"({_say(lost)}); {'materialize the date' if is_missing else 'run it'} again"
     )
 
 
@@ -184,7 +186,7 @@ def _expire(table: Table, idle: Mapping[int, Snapshot]) -> None:
         table.maintenance.expire_snapshots().by_ids([each.snapshot_id for each in expired]).commit()
         for path in doomed:
             table.io.delete(path)
-    except (*_LOST_RACES, ValueError):  # another run has expired them
+    except (*_LOST_RACES, OSError, ValueError):  # as a rule, another run has expired them
         return
 
 
@@ -202,11 +204,12 @@ def tagged_snapshots(table: Table) -> dict[date, Snapshot]:
     found = {}
     for name in table.refs():
         snapshot = table.snapshot_by_name(name)
-        if name.startswith(TAG_PREFIX) and snapshot:
-            try:
-                found[date.fromisoformat(name.removeprefix(TAG_PREFIX))] = snapshot
-            except ValueError:  # someone else's tag
-                continue
+        try:
+            day = date.fromisoformat(name.removeprefix(TAG_PREFIX))
+        except ValueError:  # someone else's
+            continue
+        if snapshot and name == tag_of(day):
+            found[day] = snapshot
     return found
 
 

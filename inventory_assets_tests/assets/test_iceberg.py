@@ -62,17 +62,6 @@ def test_an_equal_inventory_makes_an_equal_version(tabular: World) -> None:
     assert first == data_versions(tabular.run("iceberg_tables", DAY)) != {}
 
 
-def test_dates_of_one_run_are_shown_in_their_order(tabular: World) -> None:
-    for day in (YESTERDAY, TODAY):
-        tabular.pass_day(day)
-    tags = {
-        "dagster/asset_partition_range_start": str(YESTERDAY),
-        "dagster/asset_partition_range_end": DAY,
-    }
-    outcome = tabular.run("iceberg_tables", tags=tags)
-    assert sorted(materializations(outcome)) == [str(YESTERDAY), DAY]
-
-
 def test_what_is_missing_is_told(tabular: World) -> None:
     said = failure_text(tabular.run("iceberg_tables", DAY))
     assert f"{DAY}: no manifest was published; materialize inventory_manifest first" in said
