@@ -14,6 +14,8 @@ from inventory_assets.inventory.store import LocalStore
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from inventory_assets.inventory.iceberg_tables import IcebergTables
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
@@ -61,3 +63,14 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
         session = SparkSession.builder.config(map=settings).getOrCreate()
         yield session
         session.stop()
+
+
+@pytest.fixture
+def tables(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> "IcebergTables":
+    """The Iceberg tables of a store; nothing is flushed to the disk, and no one waits long."""
+    from inventory_assets.inventory import iceberg_tables
+    from inventory_assets_tests.inventory.tables import tables_in
+
+    monkeypatch.setattr(store_module, "_flush", lambda _path: None)
+    monkeypatch.setattr(iceberg_tables, "_LONGEST_WAIT_SECONDS", 0.2)
+    return tables_in(store)

@@ -1,12 +1,8 @@
 """Iceberg tables over published files, as pyiceberg, Polars and DuckDB read them."""
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from threading import Barrier
-from typing import Any
 
 import duckdb
 import polars as pl
@@ -15,26 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyiceberg.catalog import Catalog, load_catalog
-from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
-from pyiceberg.table import Table
 
-from inventory_assets.inventory import iceberg_tables as iceberg_tables_module
-from inventory_assets.inventory import store as store_module
-from inventory_assets.inventory.change_log import ChangeLog
 from inventory_assets.inventory.datasets import Dataset
 from inventory_assets.inventory.errors import CorruptRecord, IcebergError, StoreError
-from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.iceberg import (
-    TableState,
     show_change_log,
     show_manifest,
-    synchronise,
 )
 from inventory_assets.inventory.iceberg_tables import IcebergTables, tag_of
-from inventory_assets.inventory.layout import ICEBERG_CATALOG
-from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
+from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import Shard
 from inventory_assets_tests.inventory.samples import (
@@ -44,81 +29,20 @@ from inventory_assets_tests.inventory.samples import (
     NOW,
     snapshot_of,
 )
-from inventory_assets_tests.inventory.test_change_log import pass_day
+from inventory_assets_tests.inventory.tables import (
+    AFTER,
+    BEFORE,
+    changes_in_table,
+    inventory_table,
+    keys_by_reference,
+    publish,
+    show,
+    tables_in,
+    unpublish,
+)
 from inventory_assets_tests.listings import Listed
 
-BEFORE, AFTER = DAY - timedelta(days=1), DAY + timedelta(days=1)
-
 pytestmark = pytest.mark.filterwarnings("ignore:Iceberg scan planning with the polars_iceberg")
-
-
-def catalog_in(store: LocalStore) -> Catalog:
-    store.root.mkdir(parents=True, exist_ok=True)
-    return load_catalog("inventory", type="sql", uri=f"sqlite:///{store.root / ICEBERG_CATALOG}")
-
-
-def tables_in(store: LocalStore) -> IcebergTables:
-    return IcebergTables(catalog_in(store), store, LAYOUT, "inventory")
-
-
-@pytest.fixture
-def tables(store: LocalStore) -> IcebergTables:
-    return tables_in(store)
-
-
-@pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is flushed to the disk, and no one waits long."""
-    monkeypatch.setattr(store_module, "_flush", lambda _path: None)
-    monkeypatch.setattr(iceberg_tables_module, "_LONGEST_WAIT_SECONDS", 0.2)
-
-
-def publish(tables: IcebergTables, day: date, keys: Iterable[str]) -> tuple[Manifest, ChangeLog]:
-    """Publish a date's inventory and change log, over three shards."""
-    assert isinstance(tables.store, LocalStore)
-    log = pass_day(tables.store, set(keys), day, {"a/", "b/"})
-    return manifest_of(tables, day), log
-
-
-def manifest_of(tables: IcebergTables, day: date) -> Manifest:
-    manifest = read_manifest(tables.store, LAYOUT, day)
-    assert manifest
-    return manifest
-
-
-def show(tables: IcebergTables, day: date, keys: Iterable[str]) -> tuple[TableState, TableState]:
-    """Publish a date, and let both tables show it."""
-    manifest, log = publish(tables, day, keys)
-    return show_manifest(tables, manifest), show_change_log(tables, log)
-
-
-def unpublish(tables: IcebergTables, day: date) -> None:
-    """Remove what makes a date count, as retention does."""
-    for key in (LAYOUT.dated(day, "manifest.checksum"), LAYOUT.change_log(day)):
-        tables.store.remove_key(key)
-
-
-def inventory_table(tables: IcebergTables) -> Table:
-    return tables.catalog.load_table(tables.inventory)
-
-
-def keys_by_reference(tables: IcebergTables) -> dict[str, list[str]]:
-    """What each dated snapshot holds, as Polars reads it; `main` is the current one."""
-    table = inventory_table(tables)
-    found = {}
-    for name, reference in table.refs().items():
-        frame = pl.scan_iceberg(table.metadata_location, snapshot_id=reference.snapshot_id)
-        found[name] = frame.select("key").collect().to_series().sort().to_list()
-    return found
-
-
-def changes_in_table(tables: IcebergTables) -> list[tuple[str, str, str]]:
-    """All changes, as Polars reads them."""
-    table = tables.catalog.load_table(tables.changes)
-    if table.current_snapshot() is None:
-        return []
-    frame = pl.scan_iceberg(table.metadata_location)
-    return sorted(frame.select("sequence_number", "key", "change").collect().rows())
 
 
 def own_files(tables: IcebergTables) -> set[str]:
@@ -302,116 +226,6 @@ def differences(day: date, then: set[str] | None, now: set[str]) -> list[tuple[s
     return [(str(day), key, kind) for key, kind in kinds.items()]
 
 
-def test_dates_that_are_shown_at_once_are_all_shown(tables: IcebergTables) -> None:
-    every = [DAY + timedelta(days=number) for number in range(4)]
-    published = [publish(tables, day, {"a/1", f"b/{day}"}) for day in every]
-    assert isinstance(tables.store, LocalStore)
-    runs = [tables_in(tables.store) for _ in every]
-    barrier = Barrier(len(every))
-
-    def run(number: int) -> None:
-        barrier.wait()
-        manifest, log = published[number]
-        show_manifest(runs[number], manifest)
-        show_change_log(runs[number], log)
-
-    with ThreadPoolExecutor(len(every)) as pool:
-        list(pool.map(run, range(len(every))))
-    dated = {tag_of(day): ["a/1", f"b/{day}"] for day in every}
-    assert keys_by_reference(tables) == {"main": dated[tag_of(every[-1])], **dated}
-    assert len(changes_in_table(tables)) == 2 * 3
-
-
-def test_a_date_published_again_meanwhile_is_shown_as_it_is_last(
-    tables: IcebergTables, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(tables, BEFORE, {"a/1"})
-    publish(tables, DAY, {"a/1", "b/1"})
-    commit = SqlCatalog.commit_table
-    is_first = True
-
-    def overtaken(*arguments: Any) -> Any:
-        nonlocal is_first
-        if is_first:
-            is_first = False
-            publish(tables, DAY, {"a/1", "b/2"})
-        return commit(*arguments)
-
-    monkeypatch.setattr(SqlCatalog, "commit_table", overtaken)
-    assert synchronise(tables, DAY).manifest == manifest_of(tables, DAY)
-    assert keys_by_reference(tables)[tag_of(DAY)] == ["a/1", "b/2"]
-    assert changes_in_table(tables) == [(str(DAY), "b/2", "created")]
-
-
-class _Killed(BaseException):
-    """Not caught by anyone."""
-
-
-@pytest.mark.parametrize("is_committed", [False, True])
-def test_a_run_killed_at_any_commit_is_made_up_for_by_the_next(
-    tables: IcebergTables, monkeypatch: pytest.MonkeyPatch, *, is_committed: bool
-) -> None:
-    commit = SqlCatalog.commit_table
-    show(tables, BEFORE, {"a/1"})
-    show(tables, AFTER, {"z"})
-    for survived in range(6):
-        unpublish(tables, AFTER)
-        left = survived
-
-        def dying(*arguments: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left >= 0:
-                return commit(*arguments)
-            if is_committed:
-                commit(*arguments)
-            raise _Killed
-
-        with monkeypatch.context() as patch:
-            patch.setattr(SqlCatalog, "commit_table", dying)
-            try:
-                show(tables, DAY, {"a/1", f"b/{survived}"})
-            except _Killed:
-                is_done = False
-            else:
-                is_done = True
-        if not is_done:
-            show(tables, DAY, {"a/1", f"b/{survived}"})
-        assert keys_by_reference(tables) == {
-            "main": ["a/1", f"b/{survived}"],
-            tag_of(BEFORE): ["a/1"],
-            tag_of(DAY): ["a/1", f"b/{survived}"],
-        }
-        assert changes_in_table(tables) == [(str(DAY), f"b/{survived}", "created")]
-        if is_done:
-            return
-    pytest.fail("more commits than expected")
-
-
-@pytest.mark.parametrize("error", [CommitFailedException, CommitStateUnknownException])
-def test_a_lost_commit_is_tried_again_and_told_at_last(
-    tables: IcebergTables, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
-) -> None:
-    manifest, _ = publish(tables, DAY, {"a/1"})
-    commit = SqlCatalog.commit_table
-    failures = 2
-
-    def failing(*arguments: Any) -> Any:
-        nonlocal failures
-        failures -= 1
-        if failures >= 0:
-            raise error("someone else was faster")
-        return commit(*arguments)
-
-    monkeypatch.setattr(SqlCatalog, "commit_table", failing)
-    show_manifest(tables, manifest)
-    assert keys_by_reference(tables)[tag_of(DAY)] == ["a/1"]
-    failures = 1_000
-    manifest, _ = publish(tables, AFTER, {"a/2"})
-    with pytest.raises(IcebergError, match="could not be changed in 10 attempts"):
-        show_manifest(tables, manifest)
-
-
 def test_a_foreign_tag_and_branch_are_left_alone(tables: IcebergTables) -> None:
     state, _ = show(tables, DAY, {"a/1"})
     assert state.snapshot_id
@@ -464,20 +278,3 @@ def test_a_folder_that_readers_cannot_address_is_refused(tmp_path: Path) -> None
     manifest, _ = publish(tables, DAY, {"a/1"})
     with pytest.raises(IcebergError, match="has # % in it"):
         show_manifest(tables, manifest)
-
-
-@pytest.mark.parametrize(
-    "secret", ["postgresql://me:hunter2@db/catalog", "of key AKIAABCDEFGHIJKLMNOP"]
-)
-def test_what_a_catalogue_says_is_told_without_secrets(
-    tables: IcebergTables, monkeypatch: pytest.MonkeyPatch, secret: str
-) -> None:
-    def failing(*_arguments: Any) -> Any:
-        raise RuntimeError(f"cannot connect to {secret}")
-
-    manifest, _ = publish(tables, DAY, {"a/1"})
-    monkeypatch.setattr(SqlCatalog, "load_table", failing)
-    with pytest.raises(IcebergError, match="RuntimeError") as caught:
-        show_manifest(tables, manifest)
-    assert secret not in str(caught.value)
-    assert caught.value.__suppress_context__
