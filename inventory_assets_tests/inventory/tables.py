@@ -9,19 +9,12 @@ from pyiceberg.table import Table
 
 from inventory_assets.inventory.change_log import ChangeLog
 from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.iceberg import (
-    TableState,
-    show_change_log,
-    show_manifest,
-)
+from inventory_assets.inventory.iceberg import TableState, show_change_log, show_manifest
 from inventory_assets.inventory.iceberg_tables import IcebergTables
 from inventory_assets.inventory.layout import ICEBERG_CATALOG
 from inventory_assets.inventory.manifests import read_manifest
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets_tests.inventory.samples import (
-    DAY,
-    LAYOUT,
-)
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT
 from inventory_assets_tests.inventory.test_change_log import pass_day
 
 BEFORE, AFTER = DAY - timedelta(days=1), DAY + timedelta(days=1)

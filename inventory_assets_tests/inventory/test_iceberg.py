@@ -14,21 +14,12 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.datasets import Dataset
 from inventory_assets.inventory.errors import CorruptRecord, IcebergError, StoreError
-from inventory_assets.inventory.iceberg import (
-    show_change_log,
-    show_manifest,
-)
+from inventory_assets.inventory.iceberg import show_change_log, show_manifest
 from inventory_assets.inventory.iceberg_tables import IcebergTables, tag_of
 from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import Shard
-from inventory_assets_tests.inventory.samples import (
-    DAY,
-    HOSTILE_KEYS,
-    LAYOUT,
-    NOW,
-    snapshot_of,
-)
+from inventory_assets_tests.inventory.samples import DAY, HOSTILE_KEYS, LAYOUT, NOW, snapshot_of
 from inventory_assets_tests.inventory.tables import (
     AFTER,
     BEFORE,
@@ -194,8 +185,7 @@ held = st.sets(st.sampled_from(["a/1", "a/2", "b/1", "c"]))
 @settings(max_examples=6)
 @given(st.lists(st.tuples(days, held | st.none()), min_size=1, max_size=5))
 def test_in_whatever_order_dates_come_and_go_the_tables_show_what_is_published(
-    roomy_store: LocalStore,
-    steps: list[tuple[date, set[str] | None]],
+    roomy_store: LocalStore, steps: list[tuple[date, set[str] | None]]
 ) -> None:
     """None stands for a date that is published no more."""
     tables = tables_in(LocalStore(roomy_store.root / str(len(list(roomy_store.root.glob("*"))))))
