@@ -1,9 +1,12 @@
 """The code location: every source of the configuration, wired; nothing is computed here."""
 
+from typing import Any
+
 import dagster as dg
 
 from inventory_assets.assets import (
     build_change_log,
+    build_collection_job,
     build_iceberg_tables,
     build_inventory_exports,
     build_inventory_manifest,
@@ -14,7 +17,11 @@ from inventory_assets.assets import (
 from inventory_assets.assets.source import SourceAssets
 from inventory_assets.config import Config, load_config
 from inventory_assets.resources import Clock, IcebergCatalog, InventoryStore, SourceBucket
-from inventory_assets.schedules import build_daily_schedule, build_listing_job
+from inventory_assets.schedules import (
+    build_collection_schedule,
+    build_daily_schedule,
+    build_listing_job,
+)
 from inventory_assets.sensors import build_following_sensor, build_new_prefix_sensor
 
 
@@ -30,7 +37,8 @@ def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definiti
         "clock": clock or Clock(),
     }
     assets: list[dg.AssetsDefinition] = []
-    jobs, schedules = [], []
+    jobs: list[Any] = []  # of kinds that have no public name in common
+    schedules = []
     sensors: list[dg.SensorDefinition] = [build_following_sensor()]
     for source in config.sources.values():
         of_source = SourceAssets(source)
@@ -48,8 +56,11 @@ def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definiti
             resources["iceberg_catalog"] = IcebergCatalog.of(config.iceberg)
             assets.append(build_iceberg_tables(of_source))
         job = build_listing_job(of_source)
-        jobs.append(job)
+        collection = build_collection_job(of_source)
+        jobs += [job, collection]
         schedules.append(build_daily_schedule(of_source, job))
+        if of_source.retention:
+            schedules.append(build_collection_schedule(of_source, collection))
         sensors.append(build_new_prefix_sensor(of_source, job))
     return dg.Definitions(
         assets=assets,

@@ -1,10 +1,11 @@
-"""The daily schedule of a source: all its shards, in one run."""
+"""The schedules of a source: list all its shards in one run, and remove what is not kept."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from inventory_assets.assets.collecting import collection_op_name
 from inventory_assets.assets.shards import add_shards, discover_shards
 from inventory_assets.assets.source import SourceAssets
 from inventory_assets.scan import TooManyShards
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
         UnresolvedAssetJobDefinition,
     )
+
+
+COLLECTION_CRON = "0 13 * * *"
+"""When what is not to be kept is removed: the other half of the day than the default listing."""
 
 
 def build_listing_job(assets: SourceAssets) -> "UnresolvedAssetJobDefinition":
@@ -54,3 +59,15 @@ def build_daily_schedule(
         )
 
     return daily
+
+
+def build_collection_schedule(assets: SourceAssets, job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """The schedule that removes what the source's configuration does not keep, once a day."""
+    return dg.ScheduleDefinition(
+        name=f"{assets.source.name}_collect_garbage_daily",
+        job=job,
+        cron_schedule=COLLECTION_CRON,
+        execution_timezone=assets.source.schedule.timezone,
+        run_config={"ops": {collection_op_name(assets): {"config": {"dry_run": False}}}},
+        description=f"Remove what of `{assets.source.name}` is not to be kept, once a day.",
+    )

@@ -184,6 +184,7 @@ def test_defaults_are_the_documented_ones() -> None:
         },
         "exports": {"csv_inventory": False, "files": ()},
         "iceberg": False,
+        "retention": {"keep_days": None, "keep_last": None},
     }
 
 
@@ -339,6 +340,22 @@ def test_a_format_that_is_none_is_told_with_an_example(value: str) -> None:
 
     assert line.startswith("sources.logs.exports.files: found the ")
     assert line.endswith('; write for example files = ["csv.gz"]')
+
+
+@pytest.mark.parametrize(("value", "what"), [("0", "number 0"), ('"30"', "text '30'")])
+def test_a_retention_that_is_no_number_of_days_is_told_with_an_example(
+    value: str, what: str
+) -> None:
+    line = mistake(f"[sources.logs.retention]\nkeep_days = {value}")
+
+    assert line == (
+        f"sources.logs.retention.keep_days: found the {what}, expected a whole number from 1 to "
+        "36500; write for example keep_days = 400"
+    )
+
+
+def test_a_field_of_the_retention_that_stands_elsewhere_is_told_where_it_belongs() -> None:
+    assert "it belongs in [sources.<name>.retention]" in mistake("keep_last = 3")
 
 
 @pytest.mark.parametrize("text", ["", 'store = "results"', "[sources]"])
@@ -721,6 +738,7 @@ def test_the_example_in_the_documentation_names_every_field() -> None:
     assert set(logs["shards"]) == set(schema["$defs"]["Shards"]["properties"])
     assert set(logs["schedule"]) == set(schema["$defs"]["Schedule"]["properties"])
     assert set(logs["exports"]) == set(schema["$defs"]["Exports"]["properties"])
+    assert set(logs["retention"]) == set(schema["$defs"]["Retention"]["properties"])
     given = {name for table in example["sources"].values() for name in table}
     assert given == set(schema["$defs"]["SourceTable"]["properties"])
 

@@ -6,6 +6,7 @@ checks, metadata and automation.
 
 from inventory_assets.assets.change_log import build_change_log
 from inventory_assets.assets.changes import build_object_changes
+from inventory_assets.assets.collecting import build_collection_job
 from inventory_assets.assets.exports import build_inventory_exports
 from inventory_assets.assets.iceberg import build_iceberg_tables
 from inventory_assets.assets.listing import build_object_listing
@@ -14,6 +15,7 @@ from inventory_assets.assets.shards import build_shards
 
 __all__ = [
     "build_change_log",
+    "build_collection_job",
     "build_iceberg_tables",
     "build_inventory_exports",
     "build_inventory_manifest",

@@ -12,6 +12,7 @@ from inventory_assets.config import Source
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.discoveries import known_key_order, prefix_of
 from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.retention import Retention
 from inventory_assets.inventory.store import Store
 from inventory_assets.partitions import SourcePartitions
 from inventory_assets.resources import Clock, InventoryStore, SourceBucket
@@ -61,6 +62,11 @@ class SourceAssets:
     def layout(self) -> Layout:
         """Where its files lie."""
         return Layout(self.source.bucket, self.source.name)
+
+    @property
+    def retention(self) -> Retention:
+        """How long its inventories are kept."""
+        return Retention(**self.source.retention.model_dump())
 
     def at_work(self, resources: object, instance: dg.DagsterInstance) -> "SourceAtWork":
         """The source with the resources and shards of a run or tick."""

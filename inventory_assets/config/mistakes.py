@@ -13,6 +13,7 @@ from inventory_assets.config.tables import (
     FORMS,
     ConfigFile,
     Exports,
+    Retention,
     Schedule,
     Shards,
     SourceTable,
@@ -82,6 +83,7 @@ _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
     (4, "shards"): Shards,
     (4, "schedule"): Schedule,
     (4, "exports"): Exports,
+    (4, "retention"): Retention,
     (2,): StoreAccess,
 }
 

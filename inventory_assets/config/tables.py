@@ -120,6 +120,15 @@ class Exports(_Table):
         return self.csv_inventory or bool(self.files)
 
 
+class Retention(_Table):
+    """How long the inventories of a source are kept; without either bound, for ever."""
+
+    keep_days: Annotated[int | None, Field(ge=1, le=36_500, examples=[400])] = None
+    """Days, today among them, whose inventories are kept."""
+    keep_last: Annotated[int | None, Field(ge=1, le=36_500, examples=[30])] = None
+    """How many of the newest complete inventories are kept, and all dates since."""
+
+
 class Schedule(_Table):
     """When a source is inventoried."""
 
@@ -197,6 +206,8 @@ class SourceTable(_Table):
     """In which other formats each date is published."""
     iceberg: bool = False
     """Whether each date is also a snapshot of an Iceberg table, over the same files."""
+    retention: Retention = Field(default_factory=Retention)  # whose defaults TOML cannot say
+    """How long its inventories are kept."""
 
     # Checks across fields read the fields declared above theirs, rather than the finished model,
     # which exists only when nothing else is wrong: all mistakes are to be listed at once.

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from inventory_assets.inventory.errors import StoreError, Superseded
 from inventory_assets.inventory.s3_inventory import Destination
-from inventory_assets.inventory.store import ABSENT, Store
+from inventory_assets.inventory.store import ABSENT, Store, StoredFile
 from inventory_assets.s3 import Connection, S3Error
 from inventory_assets.s3.objects import NOTHING, BucketObjects, PreconditionFailed
 
@@ -82,6 +82,13 @@ class BucketStore(Store):
         object_key = self._key(folder)
         with _as_store_error():
             return sorted(set(self._objects.names(f"{object_key}/" if object_key else "")))
+
+    def files(self, folder: str) -> Iterator[StoredFile]:
+        prefix = self._key("")
+        start = len(prefix) + 1 if prefix else 0
+        with _as_store_error():
+            for key, size in self._objects.under(f"{self._key(folder)}/"):
+                yield StoredFile(key[start:], size)
 
     def publish(self, key: str, data: bytes) -> None:
         with _as_store_error():

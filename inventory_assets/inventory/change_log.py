@@ -23,6 +23,7 @@ from inventory_assets.inventory.changes import (
     read_changes,
 )
 from inventory_assets.inventory.comparing import Change
+from inventory_assets.inventory.condemned import pardon
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.facts import Manifest, ShardEntry
 from inventory_assets.inventory.layout import Layout
@@ -151,6 +152,7 @@ def publish_change_log(
         ),
     )
     record = _adapter().dump_json(log, indent=1)
+    pardon(store, [entry.file for entry in log.entries])
     publication = Publication.begin(store, layout.change_log(log.day), record, replacing)
     links = symlinks([store.uri(file) for file in log.files])
     publication.publish(layout.change_log_symlink(log.day), links)

@@ -18,6 +18,7 @@ from inventory_assets.inventory.comparing import (
     Change,
     compare,
 )
+from inventory_assets.inventory.condemned import free_key, pardon
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.journal import CHANGE_SCHEMA, to_journal
@@ -130,6 +131,7 @@ def publish_changes(
         created_at=now,
     )
     key = layout.changes(snapshot.day, snapshot.shard.prefix)
+    pardon(store, [file])
     store.publish(key, _adapter().dump_json(changes, indent=1))
     return changes
 
@@ -179,7 +181,7 @@ def publish_changed_records(
                 writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         with path.open("rb") as written:
             digest = hashlib.file_digest(written, "sha256").hexdigest()
-        key = layout.changed_records(digest)
+        key = free_key(store, layout.changed_records(digest), ".parquet")
         store.publish_file(key, path, digest)
     return key, {change: counts[change] for change in Change}
 

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter, ValidationError
 
+from inventory_assets.inventory.condemned import pardon
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.snapshots import key_of_bound, written_bound
@@ -190,6 +191,7 @@ class Journal:
         )
         self._noted = Tally(tally.requests, tally.response_bytes, Counter(tally.faults))
         name = f"{self._name}.{self._run}-{self._written:06}.json"
+        pardon(self._store, [part.key for each in record.stretches for part in each.parts])
         self._store.publish(f"{self._folder}/{name}", _written_record(record))
         self._written += 1
         self._records.append(name)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import PurePosixPath
 
+from inventory_assets.inventory.condemned import free_key, pardon
 from inventory_assets.inventory.exports import md5_of, write_export
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.formats import ExportFormat
@@ -65,6 +66,7 @@ def publish_csv_inventory(
     )
     links = symlinks([store.uri(file.key) for file in files])
     head = layout.csv.dated(manifest.day, "manifest.json")
+    pardon(store, [file.key for file in files])
     publication = Publication.begin(store, head, document, replacing)
     publication.publish(layout.csv.symlink(manifest.day), links)
     checksum = manifest_checksum(document)
@@ -82,7 +84,8 @@ def _write(store: Store, layout: Layout, part: Part) -> DataFile:
         digest = md5_of(path)
         # Another compressor may make another file of the same records, which must not replace one
         # that an older manifest lists.
-        key = layout.data(f"{_stem(part)}-{digest}.{SUFFIX}")
+        named = layout.data(f"{_stem(part)}-{digest}.{SUFFIX}")
+        key = free_key(store, named, f".{SUFFIX}")
         written = DataFile(key, path.stat().st_size, digest)
         store.publish_file(key, path)
     return written

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from pydantic import JsonValue
 
+from inventory_assets.inventory.condemned import pardon
 from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
 from inventory_assets.inventory.facts import (
     Baseline,
@@ -145,6 +146,7 @@ def publish_manifest(
     """
     if replacing is None:
         replacing = manifest_version(store, layout, manifest.day)
+    pardon(store, [part.key for part in manifest.parts])
     differing = files_that_differ(store, manifest.parts)
     if differing:
         raise StoreError(

@@ -12,6 +12,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from inventory_assets.inventory.condemned import free_key
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.records import RECORD_SCHEMA
@@ -234,7 +235,7 @@ class _OpenPart:
         self._writer.close()
         self._file.close()
         digest = self._file.sha256.hexdigest()
-        key = layout.part(digest)
+        key = free_key(store, layout.part(digest), ".parquet")
         store.publish_file(key, self._path, digest)
         return Part(
             key=key,

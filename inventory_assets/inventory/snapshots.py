@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from inventory_assets.inventory.condemned import pardon
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import ClassTotal, Part, class_totals
@@ -107,6 +108,7 @@ def publish_snapshot(
     key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
     if replacing is None:
         replacing = store.version(key)
+    pardon(store, [part.key for part in snapshot.parts])
     store.publish_unless_changed(key, json.dumps(document, indent=1).encode(), replacing)
 
 

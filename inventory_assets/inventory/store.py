@@ -9,7 +9,8 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,6 +28,19 @@ ABSENT = ""
 """The version of what was not published."""
 
 _SCRATCH = ".scratch"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file of a store.
+
+    Attributes:
+        key: Where it lies.
+        size: Its bytes.
+    """
+
+    key: str
+    size: int
 
 
 class Store(ABC):
@@ -66,6 +80,13 @@ class Store(ABC):
         """The names right under a folder, in order; none where nothing was published there."""
 
     @abstractmethod
+    def files(self, folder: str) -> Iterator[StoredFile]:
+        """All files in a folder and in those within it, in no order that could be relied upon.
+
+        What is published or removed meanwhile may be among them or not.
+        """
+
+    @abstractmethod
     def publish(self, key: str, data: bytes) -> None:
         """Make `data` the content of `key`, replacing what was there."""
 
@@ -94,6 +115,9 @@ class Store(ABC):
     @abstractmethod
     def remove_key(self, key: str) -> None:
         """Remove `key`, if it is there."""
+
+    def remove_folder(self, folder: str) -> None:  # noqa: B027 - a bucket has none
+        """Remove a folder that has become empty, where the store has folders of their own."""
 
     @abstractmethod
     def scratch(self) -> AbstractContextManager[Path]:
@@ -164,6 +188,14 @@ class LocalStore(Store):
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def files(self, folder: str) -> Iterator[StoredFile]:
+        for path, _, names in os.walk(self.path(folder), onerror=_raise_unless_gone):
+            for name in names:
+                file = Path(path, name)
+                with suppress(FileNotFoundError):
+                    size = file.stat().st_size
+                    yield StoredFile(file.relative_to(self.root).as_posix(), size)
+
     def publish(self, key: str, data: bytes) -> None:
         with self.scratch() as folder:
             path = folder / "record"
@@ -194,6 +226,10 @@ class LocalStore(Store):
         except OSError as error:
             raise StoreError(f"cannot remove {path}: {error.strerror}") from error
 
+    def remove_folder(self, folder: str) -> None:
+        with suppress(OSError):  # it is not empty, or not there
+            self.path(folder).rmdir()
+
     def remove(self) -> None:
         """Remove the store and all that is in it."""
         shutil.rmtree(self.root, ignore_errors=True)
@@ -214,6 +250,11 @@ class LocalStore(Store):
 
 def _unreadable(path: Path, error: OSError) -> StoreError:
     return StoreError(f"cannot read {path}: {error.strerror}")
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise _unreadable(Path(error.filename), error) from error
 
 
 @contextmanager

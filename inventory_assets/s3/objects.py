@@ -144,6 +144,17 @@ class BucketObjects:
                     if name:  # a folder may have an object of its own
                         yield name
 
+    def under(self, folder: str) -> Iterator[tuple[str, int]]:
+        """All objects in a folder (which ends in `/`), at any depth, by key: their bytes."""
+        with self._explained("list", folder):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.connection.bucket, Prefix=folder
+            )
+            for page in pages:
+                for each in page.get("Contents", ()):
+                    if not each["Key"].endswith("/"):  # a folder may have an object of its own
+                        yield each["Key"], each["Size"]
+
     def remove(self, key: str) -> None:
         """Remove an object, if it is there."""
         with self._explained("remove", key):

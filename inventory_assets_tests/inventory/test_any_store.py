@@ -80,6 +80,26 @@ def test_names_are_those_right_under_a_folder_in_order(any_store: Store) -> None
     assert set(any_store.names("")) - {".scratch"} == {"top", "f", "fg"}
 
 
+def test_files_are_those_of_a_folder_and_of_all_within_it(any_store: Store) -> None:
+    sizes = {"f/b c+d%20": 1, "f/a/x": 2, "f/a/y/z": 0, "f/é": 3, "fg/x": 4, "top": 5}
+    for key, size in sizes.items():
+        any_store.publish(key, b"x" * size)
+    assert {file.key: file.size for file in any_store.files("f")} == {
+        key: size for key, size in sizes.items() if key.startswith("f/")
+    }
+    assert list(any_store.files("nothing")) == []
+
+
+def test_only_an_empty_folder_is_removed(any_store: Store) -> None:
+    any_store.publish("f/a/x", b"")
+    any_store.remove_folder("f/a")
+    assert any_store.names("f") == ["a"]
+    any_store.remove_key("f/a/x")
+    any_store.remove_folder("f/a")
+    any_store.remove_folder("f/a")
+    assert list(any_store.files("f")) == []
+
+
 @pytest.mark.usefixtures("in_parts")
 @pytest.mark.parametrize("digest", [True, False])
 def test_a_large_file_comes_back_byte_for_byte(any_store: Store, digest: bool) -> None:

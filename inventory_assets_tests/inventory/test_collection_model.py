@@ -1,0 +1,217 @@
+"""Runs and collections in any order: a plain look at all records is the oracle."""
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from inventory_assets.inventory import store as store_module
+from inventory_assets.inventory.checkpoints import Journal
+from inventory_assets.inventory.collection import GRACE, Plan, carry_out, plan_collection
+from inventory_assets.inventory.errors import Superseded
+from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.manifests import (
+    manifest_version,
+    merge,
+    missing_prefixes,
+    newest_manifest,
+    publish_manifest,
+)
+from inventory_assets.inventory.retention import Retention
+from inventory_assets.inventory.snapshots import (
+    Snapshot,
+    publish_snapshot,
+    read_snapshots,
+    snapshot_version,
+)
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.s3 import Tally
+from inventory_assets.scan import KeyRange
+from inventory_assets_tests.inventory.histories import (
+    SHARDS,
+    Killed,
+    collect_all,
+    dangling,
+    data_files,
+    day_after,
+    keys_of,
+    killed_after,
+    marks,
+    named,
+    noon,
+)
+from inventory_assets_tests.inventory.samples import LAYOUT, listed, snapshot_of
+
+DAYS = [day_after(days) for days in range(2)]
+LONGEST = GRACE - timedelta(hours=2)
+"""How long a run, or a collection, is at work at most."""
+
+bounds = st.none() | st.integers(1, 5)
+contents = st.sets(st.sampled_from(["a/1", "b"]))
+
+
+@dataclass
+class Run:
+    """A run that has taken files and not said so yet."""
+
+    began: datetime
+    publish: Callable[[], None]
+    snapshot: Snapshot | None = None
+    journal: Journal | None = None
+
+
+class RunsAndCollections(RuleBasedStateMachine):
+    """Everything named is there at every moment; in the end, nothing else is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        patch = self.stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setattr(store_module, "_flush", lambda _path: None)
+        folder = self.stack.enter_context(TemporaryDirectory())
+        self.store = LocalStore(Path(folder))
+        self.now = noon(DAYS[0])
+        self.runs: list[Run] = []
+        self.plans: list[tuple[datetime, Plan]] = []
+
+    @initialize(retention=st.builds(Retention, keep_days=bounds, keep_last=bounds))
+    def configure(self, retention: Retention) -> None:
+        self.retention = retention
+
+    @rule(day=st.sampled_from(DAYS), shard=st.sampled_from(SHARDS), keys=contents)
+    def begin_listing(self, day: date, shard: object, keys: set[str]) -> None:
+        chosen = next(each for each in SHARDS if each is shard)
+        inside = [key for key in keys if any(key in each for each in chosen.ranges)]
+        replacing = snapshot_version(self.store, LAYOUT, day, chosen.prefix)
+        snapshot = snapshot_of(self.store, chosen, listed(inside), day)
+        self._take(snapshot, replacing)
+
+    @rule(day=st.sampled_from(DAYS), shard=st.sampled_from(SHARDS))
+    def begin_sharing(self, day: date, shard: object) -> None:
+        """A listing that finds its shard as it was, and names the parts of the baseline."""
+        chosen = next(each for each in SHARDS if each is shard)
+        baseline = newest_manifest(self.store, LAYOUT, day)
+        if baseline:
+            parts = next(e.parts for e in baseline.shards if e.shard.prefix == chosen.prefix)
+            replacing = snapshot_version(self.store, LAYOUT, day, chosen.prefix)
+            empty = snapshot_of(self.store, chosen, (), day)
+            self._take(replace(empty, parts=parts), replacing)
+
+    def _take(self, snapshot: Snapshot, replacing: str) -> None:
+        def publish() -> None:
+            finished = replace(snapshot, finished_at=self.now)
+            publish_snapshot(self.store, LAYOUT, finished, replacing)
+
+        self.runs.append(Run(self.now, publish, snapshot))
+
+    @rule(day=st.sampled_from(DAYS))
+    def begin_merge(self, day: date) -> None:
+        replacing = manifest_version(self.store, LAYOUT, day)
+        snapshots = read_snapshots(self.store, LAYOUT, day)
+        if not missing_prefixes("", snapshots):
+            manifest = merge(self.store, LAYOUT, "", snapshots, self.now)
+            self.runs.append(Run(self.now, lambda: self._publish(manifest, replacing)))
+
+    def _publish(self, manifest: Manifest, replacing: str) -> None:
+        publish_manifest(self.store, LAYOUT, manifest, replacing)
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
+    def note(self, data: st.DataObject) -> None:
+        """A listing writes down what is safe."""
+        run = data.draw(st.sampled_from(self.runs))
+        snapshot = run.snapshot
+        if snapshot:
+            folder = LAYOUT.unfinished(snapshot.day)
+            run.journal = run.journal or Journal(
+                self.store, folder, "x", str(len(self.runs)), lambda: self.now, lambda _said: None
+            )
+            run.journal.note(KeyRange("", "zz"), snapshot.parts, Tally())
+            run.journal.flush(Tally())
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data(), is_killed=st.booleans())
+    def end(self, data: st.DataObject, is_killed: bool) -> None:
+        run = data.draw(st.sampled_from(self.runs))
+        self._end(run, is_killed=is_killed)
+
+    def _end(self, run: Run, *, is_killed: bool = False) -> None:
+        self.runs.remove(run)
+        if is_killed:
+            return
+        try:
+            run.publish()
+        except Superseded:
+            return
+        if run.journal:
+            run.journal.clear()
+
+    @rule()
+    def collect(self) -> None:
+        """A plan, carried out at once."""
+        self.plan()
+        _, plan = self.plans.pop()
+        carry_out(self.store, plan, lambda: self.now)
+
+    @rule(hours=st.sampled_from([1, 20, 44, 47]))
+    def pass_time(self, hours: int) -> None:
+        """Whatever would be at work for too long ends before."""
+        then = self.now + timedelta(hours=hours)
+        for run in [run for run in self.runs if then - run.began > LONGEST]:
+            self._end(run)
+        self.plans = [(began, plan) for began, plan in self.plans if then - began <= LONGEST]
+        self.now = then
+
+    @rule()
+    def plan(self) -> None:
+        plan = plan_collection(self.store, LAYOUT, self.retention, self.now.date(), self.now)
+        self.plans.append((self.now, plan))
+
+    @precondition(lambda self: self.plans)
+    @rule(data=st.data(), operations=st.integers(0, 40))
+    def remove(self, data: st.DataObject, operations: int) -> None:
+        """Carry out a plan, perhaps an old one, perhaps not to its end."""
+        planned = data.draw(st.sampled_from(self.plans))
+        self.plans.remove(planned)
+        with suppress(Killed):
+            carry_out(killed_after(self.store, operations), planned[1], lambda: self.now)
+
+    @invariant()
+    def everything_named_is_there(self) -> None:
+        assert dangling(self.store, DAYS) == []
+
+    def teardown(self) -> None:
+        try:
+            for run in [*self.runs]:
+                self._end(run)
+            self.everything_named_is_there()
+            self._compare_the_end()
+        finally:
+            self.stack.close()
+
+    def _compare_the_end(self) -> None:
+        before = {day: keys for day in DAYS if (keys := keys_of(self.store, day)) is not None}
+        later = self.now + 2 * GRACE
+        collect_all(self.store, self.retention, later)
+        collect_all(self.store, self.retention, later + 4 * GRACE)
+        after = {day: keys for day in DAYS if (keys := keys_of(self.store, day)) is not None}
+        assert after.items() <= before.items()
+        kept = sorted(before)[-(self.retention.keep_last or 1) :]
+        assert set(kept) <= set(after)
+        if not self.retention:
+            assert after == before
+        assert data_files(self.store) == named(self.store)
+        assert marks(self.store) == []
+
+
+RunsAndCollections.TestCase.settings = settings(
+    max_examples=40, stateful_step_count=40, deadline=None
+)
+TestRunsAndCollections = RunsAndCollections.TestCase
