@@ -160,6 +160,13 @@ class RunsAndCollections(RuleBasedStateMachine):
         _, plan = self.plans.pop()
         carry_out(self.store, plan, lambda: self.now)
 
+    @rule()
+    def collect_for_days(self) -> None:
+        """From then on, what nothing names is about to be removed."""
+        for _ in range(2):
+            self.collect()
+            self.pass_time(47)
+
     @rule(hours=st.sampled_from([1, 20, 44, 47]))
     def pass_time(self, hours: int) -> None:
         """Whatever would be at work for too long ends before."""
