@@ -3,6 +3,9 @@
 Each range begins as a *run* of its own. When a run is listed whole, the range to its right joins
 it, unless that one has begun a file: so small neighbours end in one file, and each file holds an
 unbroken stretch of the key space. Nothing is sorted, and nothing is read again.
+
+Where there is a baseline, files are cut where its parts ended, and what turns out to be the same as
+one of them is not published again (`sharing.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,14 +17,22 @@ import pyarrow as pa
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import ROW_GROUP_ROWS, Part, PartWriter
-from inventory_assets.inventory.records import to_records
+from inventory_assets.inventory.parts import ROW_GROUP_ROWS, Part, PartWriter, is_there
+from inventory_assets.inventory.records import RECORD_SCHEMA, to_records
+from inventory_assets.inventory.sharing import (
+    Interval,
+    IntervalReader,
+    Pieces,
+    takes_in,
+    with_unchanged,
+)
 from inventory_assets.inventory.store import Store
 from inventory_assets.scan import KeyRange
 
 ROWS_IN_MEMORY = 8 * ROW_GROUP_ROWS
 """Objects that wait to be written, over all ranges of a process; an object is 100 to 200 bytes."""
 
+_NO_RECORDS = pa.RecordBatch.from_pylist([], RECORD_SCHEMA)
 
 Published = Callable[[KeyRange, Sequence[Part]], None]
 
@@ -60,6 +71,7 @@ class Assembly:
         budget: Shared by all that is assembled at the same time.
         with_fingerprint: Whether a fingerprint is wanted, which costs a tenth of the CPU.
         published: Told of keys whose records are all published, and of the parts that hold them.
+        intervals: Between the ends of the baseline's parts; none where nothing can be shared.
     """
 
     def __init__(
@@ -71,8 +83,11 @@ class Assembly:
         *,
         with_fingerprint: bool = True,
         published: Published | None = None,
+        intervals: Sequence[Interval] = (),
     ) -> None:
-        self._new_run = partial(_Run, store, layout, budget, with_fingerprint, published)
+        self._store = store
+        self._intervals = intervals
+        self._new_run = partial(_Run, store, layout, budget, with_fingerprint, published, intervals)
         self._runs = [self._new_run(key_range.after) for key_range in ranges]
         self._first = self._runs[0] if self._runs else None
         for number, (left, right) in enumerate(pairwise(self._runs)):
@@ -113,7 +128,22 @@ class Assembly:
         """All parts, in key order."""
         for run in self._in_order():
             run.cut()
+            run.reader.stop()
         return tuple(part for run in self._in_order() for part in run.parts)
+
+    def with_unchanged(self, parts: Sequence[Part], pieces: Pieces) -> list[Part]:
+        """Once they are finished, parts of the baseline in the place of those that hold the same.
+
+        Args:
+            parts: From `finish`, and those of earlier runs, in key order.
+            pieces: The fingerprints of those of earlier runs, each with its first key.
+        """
+        runs = [*self._in_order()]
+        pieces = [*pieces, *(piece for run in runs for piece in run.reader.pieces)]
+        unchanged = {part for run in runs for part in run.unchanged}
+        return with_unchanged(
+            parts, self._intervals, pieces, unchanged, partial(is_there, self._store)
+        )
 
     def fingerprints(self) -> list[tuple[str, Fingerprint]]:
         """The fingerprints of all records, once they are finished, each with its first key."""
@@ -147,6 +177,9 @@ class _Run:
         is_whole: Whether the last of them is listed to its end.
         until: Where that was, once it is.
         fingerprint: Of the records written, where it is wanted.
+        reader: Where it stands among the intervals of the baseline.
+        unchanged: Parts of the baseline that it found unchanged when it had published their records
+            already.
         waiting: Objects not written yet, and `rows` of them.
     """
 
@@ -157,6 +190,7 @@ class _Run:
         budget: RowBudget,
         with_fingerprint: bool,
         published: Published | None,
+        intervals: Sequence[Interval],
         after: str,
     ) -> None:
         self.right: _Run | None = None
@@ -165,8 +199,12 @@ class _Run:
         self.is_whole = False
         self.until = ""
         self.fingerprint = Fingerprint() if with_fingerprint else None
+        self.reader = IntervalReader(intervals, after)
+        self.unchanged: list[Part] = []
         self._bucket = layout.bucket
-        self._writer = PartWriter(store, layout)
+        self._store = store
+        self._writer = PartWriter(store, layout, with_fingerprint=False)
+        self._parts_before: int | None = 0
         self._budget = budget
         self._lost: Exception | None = None
         self._published = published
@@ -209,14 +247,49 @@ class _Run:
         waiting, self.waiting, self.rows = self.waiting, [], 0
         self._budget.let_go(self)
         records = to_records(pa.concat_batches(waiting), self._bucket)
-        if self.fingerprint:
-            self.fingerprint.update(records)
-        self._writer.write(records)
+        for piece, ends in self.reader.cut(records, self.until):
+            self._take(piece, ends=ends)
         self._writer.end_row_group()
         if self.is_whole:
-            self._writer.cut()
+            self._end()
         pa.default_memory_pool().release_unused()
         self._tell()
+
+    def _take(self, records: pa.RecordBatch, *, ends: bool) -> None:
+        """Write records of one interval, or nothing if it ends with them and is as it was."""
+        fingerprint = None
+        if self.fingerprint is not None and records.num_rows:
+            fingerprint = Fingerprint()
+            fingerprint.update(records)
+            self.fingerprint.join(fingerprint)
+            self.reader.take(records, fingerprint)
+        unchanged = self.reader.unchanged_part if ends else None
+        # What is written of it, if anything, is in the open file, and nothing else is.
+        is_alone = self._parts_before == len(self.parts)
+        if unchanged and is_alone and is_there(self._store, unchanged):
+            self._writer.share(unchanged)
+        elif records.num_rows:
+            self._writer.write(records, fingerprint)
+        if ends:
+            self._end_interval(unchanged)
+
+    def _end_interval(self, unchanged: Part | None) -> None:
+        """End the file at hand, unless what follows shall be in it, too."""
+        is_apart = self.reader.may_be_unchanged
+        if unchanged and self._parts_before is not None:
+            is_apart = True
+            if self.parts[-1:] != [unchanged]:
+                self.unchanged.append(unchanged)
+        if is_apart or not takes_in(self._writer.rows, self.reader.next_rows):
+            self._writer.cut()
+        self.reader.end()
+        self._parts_before = None if self._writer.rows else len(self.parts)
+
+    def _end(self) -> None:
+        """Nothing more comes, as far as is known."""
+        while self.reader.ends_by(self.until):
+            self._take(_NO_RECORDS, ends=True)
+        self._writer.cut()
 
     def _tell(self) -> None:
         """Say up to where all records are published."""
@@ -240,7 +313,7 @@ class _Run:
     def cut(self) -> None:
         self._raise_lost()
         self.flush()
-        self._writer.cut()
+        self._end()
         self._tell()
 
     def _raise_lost(self) -> None:

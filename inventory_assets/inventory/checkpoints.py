@@ -18,7 +18,7 @@ from uuid import uuid4
 from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.inventory.condemned import pardon
-from inventory_assets.inventory.parts import Part
+from inventory_assets.inventory.parts import Part, is_there
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.snapshots import key_of_bound, written_bound
 from inventory_assets.inventory.store import Store
@@ -100,6 +100,11 @@ class Kept:
     requests: int = 0
     response_bytes: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> list[Part]:
+        """All their parts, in key order."""
+        return [part for stretch in self.stretches for part in stretch.parts]
 
     @property
     def rows(self) -> int:
@@ -252,7 +257,7 @@ class Journal:
         for stretch in sorted(stretches, key=lambda each: each.key_range):
             if found and stretch.key_range.after < found[-1].key_range.until:
                 continue
-            if all(self._store.size(part.key) == part.file_bytes for part in stretch.parts):
+            if all(is_there(self._store, part) for part in stretch.parts):
                 found.append(stretch)
         return tuple(found)
 

@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from inventory_assets.inventory.parts import ClassTotal, Part, class_totals
 from inventory_assets.inventory.s3_inventory import Destination
-from inventory_assets.inventory.snapshots import FORMAT
+from inventory_assets.inventory.snapshots import FORMAT, NOTHING_SHARED, Shared
 from inventory_assets.scan import KeyOrder, Shard
 
 LIST_USD_PER_1000 = 0.005
@@ -66,6 +66,7 @@ class ShardEntry:
         requests: Requests that its listing took.
         faults: Passing trouble it met, by kind.
         evidence: What its snapshot proves.
+        shared: What its snapshot has in common with the baseline.
     """
 
     shard: Shard
@@ -76,6 +77,7 @@ class ShardEntry:
     requests: int
     faults: Mapping[str, int]
     evidence: EvidenceSummary
+    shared: Shared = NOTHING_SHARED
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -83,9 +83,7 @@ class Fingerprint:
             self._append(_stretch(columns, start, stop), ends=True)
             start = stop
         if start < records.num_rows:
-            rest = _stretch(columns, start, records.num_rows)
-            held = self.tail if self.has_end else self.head
-            self._append(rest, ends=held.rows + rest.rows >= MAX_CHUNK_RECORDS)
+            self._append(_stretch(columns, start, records.num_rows), ends=False)
 
     def join(self, other: "Fingerprint") -> None:
         """Take in the records that another has taken in, which come after these."""
@@ -93,7 +91,8 @@ class Fingerprint:
         self._append(other.head, ends=other.has_end)
         if other.has_end:
             self.digests += other.digests
-            self.tail = other.tail
+            # A copy: the other one may be joined to more than this.
+            self.tail = _Stretch(other.tail.rows, [*other.tail.pieces])
 
     def hexdigest(self) -> str:
         """The digest of all records so far: 32 hexadecimal digits."""
@@ -104,12 +103,12 @@ class Fingerprint:
         return whole.hexdigest()
 
     def _append(self, stretch: _Stretch, *, ends: bool) -> None:
+        held = self.tail if self.has_end else self.head
+        held.extend(stretch)
+        ends = ends or held.rows >= MAX_CHUNK_RECORDS
         if not self.has_end:
-            self.head.extend(stretch)
             self.has_end = ends
-            return
-        self.tail.extend(stretch)
-        if ends:
+        elif ends:
             self.digests += self.tail.digest()
             self.tail = _Stretch()
 

@@ -83,6 +83,7 @@ def merge(
                     snapshot.key_order,
                     snapshot.response_bytes,
                 ),
+                snapshot.shared,
             )
         )
     day = next(iter(snapshots.values())).day

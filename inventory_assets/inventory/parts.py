@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from hashlib import md5, sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +13,8 @@ import pyarrow.parquet as pq
 
 from inventory_assets.inventory.condemned import free_key
 from inventory_assets.inventory.errors import CorruptRecord
+from inventory_assets.inventory.fingerprint import Fingerprint
+from inventory_assets.inventory.hashing import HashingFile
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.store import Store
@@ -71,6 +72,7 @@ class Part:
         first_key: The least key in it.
         last_key: The greatest key in it.
         classes: Totals by storage class, in order of their names.
+        fingerprint: Hash of the records, however the file encodes them; "" where it is not known.
     """
 
     key: str
@@ -81,6 +83,7 @@ class Part:
     first_key: str
     last_key: str
     classes: tuple[ClassTotal, ...]
+    fingerprint: str = ""
 
     def meets(self, key_range: KeyRange) -> bool:
         """Whether the part may hold keys of the range."""
@@ -140,10 +143,13 @@ class PartWriter:
     Args:
         store: Where the parts are published, each as soon as it is complete.
         layout: Under which keys.
+        with_fingerprint: Whether to hash what comes without a fingerprint.
     """
 
-    def __init__(self, store: Store, layout: Layout) -> None:
+    def __init__(self, store: Store, layout: Layout, *, with_fingerprint: bool = True) -> None:
         self.parts: list[Part] = []
+        self._with_fingerprint = with_fingerprint
+        self._fingerprint = Fingerprint()
         self._store = store
         self._layout = layout
         self._waiting: list[pa.RecordBatch] = []
@@ -167,8 +173,20 @@ class PartWriter:
         """Whether a file was begun."""
         return bool(self.parts) or self._open is not None
 
-    def write(self, records: pa.RecordBatch) -> None:
-        """Append a batch with `RECORD_SCHEMA`; its keys come after all keys written before."""
+    @property
+    def rows(self) -> int:
+        """Records of the part at hand."""
+        return self._waiting_rows + (self._open.rows if self._open else 0)
+
+    def write(self, records: pa.RecordBatch, fingerprint: Fingerprint | None = None) -> None:
+        """Append a batch with `RECORD_SCHEMA`; its keys come after all keys written before.
+
+        The caller may have its fingerprint already.
+        """
+        if fingerprint is not None:
+            self._fingerprint.join(fingerprint)
+        elif self._with_fingerprint:
+            self._fingerprint.update(records)
         self._waiting.append(records)
         self._waiting_rows += records.num_rows
         if self._waiting_rows >= ROW_GROUP_ROWS:
@@ -191,12 +209,19 @@ class PartWriter:
         """End the part at hand, so that what follows goes to another."""
         self.end_row_group()
         if self._open is not None:
-            self.parts.append(self._open.publish(self._store, self._layout))
-            self._open = None
+            fingerprint = self._fingerprint.hexdigest() if self._fingerprint.rows else ""
+            self.parts.append(self._open.publish(self._store, self._layout, fingerprint))
+            self._fingerprint, self._open = Fingerprint(), None
             self._scratch.close()
+
+    def share(self, part: Part) -> None:
+        """Take a part that is published already in the place of the part at hand."""
+        self.abandon()
+        self.parts.append(part)
 
     def abandon(self) -> None:
         """Remove what is not published."""
+        self._waiting, self._waiting_rows, self._fingerprint = [], 0, Fingerprint()
         if self._open is not None:
             self._open.abandon()
             self._open = None
@@ -208,7 +233,7 @@ class _OpenPart:
 
     def __init__(self, path: Path, table: pa.Table) -> None:
         self._path = path
-        self._file = _HashingFile(path)
+        self._file = HashingFile(path)
         self._writer = parquet_writer(self._file)
         self._first_key: str = table.column("key")[0].as_py()
         self._last_key = self._first_key
@@ -231,7 +256,7 @@ class _OpenPart:
             self._objects[name] += row["size_count"]
             self._bytes[name] += row["size_sum"]
 
-    def publish(self, store: Store, layout: Layout) -> Part:
+    def publish(self, store: Store, layout: Layout, fingerprint: str) -> Part:
         self._writer.close()
         self._file.close()
         digest = self._file.sha256.hexdigest()
@@ -249,6 +274,7 @@ class _OpenPart:
                 ClassTotal(name, self._objects[name], self._bytes[name])
                 for name in sorted(self._objects)
             ),
+            fingerprint=fingerprint,
         )
 
     def abandon(self) -> None:
@@ -257,36 +283,6 @@ class _OpenPart:
             self._writer.close()
         with suppress(OSError):
             self._file.close()
-
-
-class _HashingFile:
-    """A file to write to, front to back, that knows the hashes of what it holds."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
-        self.sha256 = sha256()
-        self.md5 = md5(usedforsecurity=False)
-        self.size = 0
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
-
-    def write(self, data: bytes) -> int:
-        view = memoryview(data)
-        self.sha256.update(view)
-        self.md5.update(view)
-        self.size += view.nbytes
-        return self._file.write(view)
-
-    def tell(self) -> int:
-        return self.size
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def read_records(
@@ -356,6 +352,11 @@ def keys_at(store: Store, parts: Sequence[Part], places: Collection[int]) -> dic
                     start = stop
         start = stop
     return found
+
+
+def is_there(store: Store, part: Part) -> bool:
+    """Whether the file of a part has the size that was published, as far as that can be told."""
+    return store.size(part.key) == part.file_bytes
 
 
 def open_part(store: Store, part: Part) -> pa.NativeFile:

@@ -12,13 +12,31 @@ from pydantic import TypeAdapter, ValidationError
 from inventory_assets.inventory.condemned import pardon
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import ClassTotal, Part, class_totals
+from inventory_assets.inventory.parts import ClassTotal, Part, class_totals, is_there
 from inventory_assets.inventory.store import Store
 from inventory_assets.scan import KeyOrder, RangeEvidence, Shard
 from inventory_assets.scan.ranges import ceiling, ceiling_of
 
 FORMAT = 1
 """Raised when older code could misread what newer code wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What a snapshot has in common with the baseline, and did not write again.
+
+    Attributes:
+        unchanged: Whether that is all: the baseline held the same records of the same shard.
+        parts: Parts that both hold.
+        bytes: Bytes of their files.
+    """
+
+    unchanged: bool = False
+    parts: int = 0
+    bytes: int = 0
+
+
+NOTHING_SHARED = Shared()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +57,7 @@ class Snapshot:
         requests: Requests sent, failed attempts included.
         response_bytes: Bytes of the bodies received.
         faults: Passing trouble met, by kind.
+        shared: What it has in common with the baseline.
         format: The version of this record.
     """
 
@@ -55,6 +74,7 @@ class Snapshot:
     requests: int
     response_bytes: int
     faults: Mapping[str, int]
+    shared: Shared = NOTHING_SHARED
     format: int = FORMAT
 
     @property
@@ -165,7 +185,7 @@ def read_snapshots(store: Store, layout: Layout, day: date) -> dict[str, Snapsho
 
 def files_that_differ(store: Store, parts: Sequence[Part]) -> list[str]:
     """Which parts are missing, or have not the size that was published."""
-    return [part.key for part in parts if store.size(part.key) != part.file_bytes]
+    return [part.key for part in parts if not is_there(store, part)]
 
 
 def _prefix(snapshot: Snapshot) -> str:

@@ -1,6 +1,5 @@
 """Take snapshots: list shards, write their parts, prove them complete, publish them."""
 
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,15 +13,16 @@ from inventory_assets.inventory.assembling import ROWS_IN_MEMORY, Assembly, RowB
 from inventory_assets.inventory.checkpoints import Journal, identity_of
 from inventory_assets.inventory.errors import EvidenceBroken
 from inventory_assets.inventory.evidence import broken_rules
+from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.fingerprint import Fingerprint, joined
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.naming import file_stem
-from inventory_assets.inventory.parts import Part, read_records
+from inventory_assets.inventory.parts import Part, is_there, read_records
+from inventory_assets.inventory.sharing import Pieces, intervals_of, marks_of, shared_with
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, snapshot_version
 from inventory_assets.inventory.store import Store
 from inventory_assets.s3 import BucketLister
-from inventory_assets.s3.pages import MAX_KEYS
 from inventory_assets.scan import (
     DirectoryOrderWalk,
     Ended,
@@ -54,29 +54,6 @@ def say_nothing(_sentence: str) -> None:
     """Nobody wants to know."""
 
 
-ROWS_WORTH_CUTTING = 100 * MAX_KEYS
-"""Objects of a shard from which on it is cut where yesterday's parts ended; a smaller one is listed
-before that would pay."""
-
-
-def cuts_of(parts: Sequence[Part], ranges: Sequence[KeyRange], count: int) -> list[str]:
-    """Where some ranges are best cut: where parts of the baseline ended, ready-made quantiles.
-
-    Args:
-        parts: The baseline's, in key order.
-        ranges: In key order.
-        count: Cuts at most.
-    """
-    inside: list[Part] = []
-    for key_range in ranges:
-        start = bisect_right(parts, key_range.after, key=lambda part: part.last_key)
-        stop = bisect_left(parts, key_range.until, key=lambda part: part.last_key)
-        inside += parts[start:stop]
-    if sum(part.rows for part in inside) < ROWS_WORTH_CUTTING:
-        return []
-    return evenly([part.last_key for part in inside], count)
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A snapshot to take."""
@@ -103,13 +80,20 @@ class _Taking:
         budget: RowBudget,
         walk: Walk,
         journal: Journal,
+        baseline: Manifest | None,
     ) -> None:
         self.wanted = wanted
         self.journal = journal
         self.tally = walk.tally
         self.assembly = Assembly(
-            taker.store, taker.layout, walk.ranges, budget, published=self._note
+            taker.store,
+            taker.layout,
+            walk.ranges,
+            budget,
+            published=self._note,
+            intervals=intervals_of(baseline.parts, wanted.shard.ranges) if baseline else (),
         )
+        self._baseline = baseline
         self.evidence: dict[int, RangeEvidence] = {}
         self._kept = journal.kept
         self._ranges = len(walk.ranges)
@@ -138,22 +122,31 @@ class _Taking:
     def _note(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
         self.journal.note(key_range, parts, self.tally)
 
-    def _fingerprint(self) -> str:
-        found = self.assembly.fingerprints()
-        for part in (part for stretch in self._kept.stretches for part in stretch.parts):
+    def _read_kept(self) -> Pieces:
+        """The fingerprints of what is kept, each with its first key; its parts are read again."""
+        found: Pieces = []
+        for part in self._kept.parts:
             fingerprint = Fingerprint()
             everything = [KeyRange.of_prefix("")]
             for records in read_records(self._taker.store, [part], everything):
                 fingerprint.update(records)
             found.append((part.first_key, fingerprint))
-        return joined(found)
+        return found
 
     def publish(self, key_order: KeyOrder) -> Snapshot:
         """Publish the snapshot, unless its evidence does not hold."""
         taker, shard = self._taker, self.wanted.shard
         kept = self._kept
-        parts = [*self.assembly.finish()]
-        parts += [part for stretch in kept.stretches for part in stretch.parts]
+        written = sorted([*self.assembly.finish(), *kept.parts], key=lambda part: part.first_key)
+        read = self._read_kept()
+        fingerprint = joined([*self.assembly.fingerprints(), *read])
+        parts, shared = shared_with(
+            self._baseline,
+            shard,
+            fingerprint,
+            self.assembly.with_unchanged(written, read),
+            partial(is_there, taker.store),
+        )
         evidence = [*self.evidence.values(), *(stretch.evidence for stretch in kept.stretches)]
         faults = Counter({fault.value: count for fault, count in self.tally.faults.items()})
         faults.update(kept.faults)
@@ -165,12 +158,13 @@ class _Taking:
             started_at=self._started_at,
             finished_at=taker.now(),
             key_order=key_order,
-            parts=tuple(sorted(parts, key=lambda part: part.first_key)),
+            parts=tuple(parts),
             evidence=tuple(sorted(evidence, key=lambda each: each.key_range)),
-            fingerprint=self._fingerprint(),
+            fingerprint=fingerprint,
             requests=self.tally.requests + kept.requests,
             response_bytes=self.tally.response_bytes + kept.response_bytes,
             faults=dict(sorted(faults.items())),
+            shared=shared,
         )
         broken = broken_rules(snapshot)
         if broken:
@@ -254,18 +248,25 @@ class Taker:
     ) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
         budget = RowBudget()
         walks: dict[Walk, tuple[Wanted, Journal]] = {}
-        known: dict[date, Sequence[Part]] = {}
+        baselines: dict[date, Manifest | None] = {}
         for each, journal in self._journals(wanted, KeyOrder.BYTES):
-            if each.day not in known:
-                known[each.day] = self._baseline_parts(each.day)
+            if each.day not in baselines:
+                baselines[each.day] = newest_manifest(self.store, self.layout, each.day)
+            baseline = baselines[each.day]
             ranges = journal.kept.missing(each.shard.ranges)
-            cuts = cuts_of(known[each.day], ranges, self.lister.connection.max_in_flight)
-            walk = Walk(each.shard.prefix, ranges, cuts=cuts, kept=journal.kept.rows)
+            marks = marks_of(baseline.parts if baseline else (), ranges)
+            walk = Walk(
+                each.shard.prefix,
+                ranges,
+                cuts=evenly(marks, self.lister.connection.max_in_flight),
+                marks=marks,
+                kept=journal.kept.rows,
+            )
             if walk.ranges:
                 walks[walk] = each, journal
                 continue
             # It was stopped right before the end.
-            with closing(_Taking(each, self, budget, walk, journal)) as taking:
+            with closing(_Taking(each, self, budget, walk, journal, baseline)) as taking:
                 yield each, self._published(taking)
         at_work: dict[Walk, _Taking] = {}
         try:
@@ -274,7 +275,8 @@ class Taker:
                 walk = event.walk
                 if walk not in at_work:
                     each, journal = walks[walk]
-                    at_work[walk] = _Taking(each, self, budget, walk, journal)
+                    baseline = baselines[each.day]
+                    at_work[walk] = _Taking(each, self, budget, walk, journal, baseline)
                 taking = at_work[walk]
                 try:
                     result = self._heed(event, taking)
@@ -289,10 +291,6 @@ class Taker:
         finally:
             for taking in at_work.values():
                 taking.close()
-
-    def _baseline_parts(self, day: date) -> Sequence[Part]:
-        baseline = newest_manifest(self.store, self.layout, day)
-        return baseline.parts if baseline else ()
 
     def _journals(
         self, wanted: Sequence[Wanted], key_order: KeyOrder
@@ -368,7 +366,8 @@ class Taker:
         log = EvidenceLog(ranges)
         objects_of = DirectoryOrderWalk(self.lister, prefix, ranges, walk.tally, log)
         last_cut = self.now()
-        with closing(_Taking(wanted, self, budget, walk, journal)) as taking:
+        baseline = newest_manifest(self.store, self.layout, wanted.day)
+        with closing(_Taking(wanted, self, budget, walk, journal, baseline)) as taking:
             try:
                 for objects in objects_of:
                     self._end_closed(log, taking, walk)

@@ -5,7 +5,7 @@ between two keys, counted in the characters that keys were seen to use, so that 
 are halved between 7 and 8 and not between 'O' and 'P'.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, takewhile
@@ -75,13 +75,17 @@ class Splitter:
         """Keys at which to split what a range has left; at most `wanted`, ascending.
 
         It costs a request where the level may have folders, and one more for each level that has
-        but one.
+        but one; nothing where the walk has marks within the range.
 
         Raises:
             S3Error: A request failed for good.
         """
         # The cursor of a range without a page yet may lie before it.
         after, until = max(piece.cursor, piece.key_range.after), piece.key_range.until
+        marks = piece.walk.marks
+        marked = marks[bisect_right(marks, after) : bisect_left(marks, until)]
+        if marked:
+            return evenly(marked, wanted)
         level = level_of(after, until, piece.walk.prefix)
         for _ in range(_LEVELS):
             folders = await self._folders_after(level, after, piece)

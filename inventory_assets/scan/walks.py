@@ -22,6 +22,7 @@ class Walk:
         began_at: When its first request was about to be sent.
         over: Whether it has failed or was given up; nothing more is told of it.
         cuts: Ascending keys at which the ranges are split before they begin.
+        marks: Ascending keys at which they are split rather than elsewhere, once they have begun.
         kept: Objects that were found in an earlier run, outside the ranges.
     """
 
@@ -31,6 +32,7 @@ class Walk:
     began_at: datetime | None = None
     over: bool = False
     cuts: Sequence[str] = ()
+    marks: Sequence[str] = ()
     kept: int = 0
 
 

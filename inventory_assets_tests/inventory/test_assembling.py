@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import assembling, fingerprint, parts
+from inventory_assets.inventory import assembling, fingerprint, hashing, parts
 from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.errors import StoreError
 from inventory_assets.inventory.fingerprint import Fingerprint
@@ -404,7 +404,7 @@ def test_a_full_disk_is_told_and_nothing_is_left_behind(
         assembly = Assembly(store, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBudget())
         assembly.write(1, objects_of(["c", "d"]))
         assembly.write(0, objects_of(["a", "aa"]))
-        monkeypatch.setattr(parts._HashingFile, "write", full)
+        monkeypatch.setattr(hashing.HashingFile, "write", full)
         with pytest.raises(OSError, match="No space left"):
             assembly.write(0, objects_of(["ab", "ac"]))
         assembly.close()
