@@ -1,6 +1,6 @@
 """ListObjectsV2 responses rendered as S3 renders them: the oracle of the page decoder."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,9 +40,14 @@ class Listed:
         }
 
 
-def objects_of(keys: Iterable[str]) -> pa.RecordBatch:
-    """A batch with `OBJECT_SCHEMA` and nothing but ordinary fields besides the keys."""
-    rows = [Listed(key, size=len(key)).row() for key in keys]
+def objects_of(keys: Iterable[str], sizes: Mapping[str, int] | None = None) -> pa.RecordBatch:
+    """A batch with `OBJECT_SCHEMA` and nothing but ordinary fields besides the keys.
+
+    Args:
+        keys: The keys.
+        sizes: Of some of them; the size of others is the length of their key.
+    """
+    rows = [Listed(key, size=(sizes or {}).get(key, len(key))).row() for key in keys]
     return pa.RecordBatch.from_pylist(rows, schema=OBJECT_SCHEMA)
 
 

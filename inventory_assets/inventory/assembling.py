@@ -23,7 +23,7 @@ from inventory_assets.inventory.sharing import (
     Interval,
     IntervalReader,
     Pieces,
-    takes_in,
+    small_rows,
     with_unchanged,
 )
 from inventory_assets.inventory.store import Store
@@ -87,7 +87,10 @@ class Assembly:
     ) -> None:
         self._store = store
         self._intervals = intervals
-        self._new_run = partial(_Run, store, layout, budget, with_fingerprint, published, intervals)
+        new_reader = partial(IntervalReader, intervals, small_rows(intervals))
+        self._new_run = partial(
+            _Run, store, layout, budget, with_fingerprint, published, new_reader
+        )
         self._runs = [self._new_run(key_range.after) for key_range in ranges]
         self._first = self._runs[0] if self._runs else None
         for number, (left, right) in enumerate(pairwise(self._runs)):
@@ -190,7 +193,7 @@ class _Run:
         budget: RowBudget,
         with_fingerprint: bool,
         published: Published | None,
-        intervals: Sequence[Interval],
+        new_reader: Callable[[str], IntervalReader],
         after: str,
     ) -> None:
         self.right: _Run | None = None
@@ -199,7 +202,7 @@ class _Run:
         self.is_whole = False
         self.until = ""
         self.fingerprint = Fingerprint() if with_fingerprint else None
-        self.reader = IntervalReader(intervals, after)
+        self.reader = new_reader(after)
         self.unchanged: list[Part] = []
         self._bucket = layout.bucket
         self._store = store
@@ -280,7 +283,7 @@ class _Run:
             is_apart = True
             if self.parts[-1:] != [unchanged]:
                 self.unchanged.append(unchanged)
-        if is_apart or not takes_in(self._writer.rows, self.reader.next_rows):
+        if is_apart or not self.reader.goes_on(self._writer.rows):
             self._writer.cut()
         self.reader.end()
         self._parts_before = None if self._writer.rows else len(self.parts)

@@ -8,7 +8,7 @@ the one part it falls in, and no part after it.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -20,8 +20,12 @@ from inventory_assets.s3.pages import MAX_KEYS
 from inventory_assets.scan import KeyRange, Shard
 from inventory_assets.scan.evidence import count_up_to
 
-SMALL_PART_ROWS = ROW_GROUP_ROWS
-"""Records of a part that is not worth keeping apart when something in it or beside it changes."""
+SMALL_SHARE = 256
+"""A part of less than this share of its shard is small: not worth keeping apart from its neighbour
+when something in it changes. So a shard has some hundreds of parts, however long its history."""
+
+LEAST_ROWS = ROW_GROUP_ROWS // 4
+"""Records up to which a part is small however small its shard is: some 700 kB."""
 
 TAKEN_IN_SHARE = 16
 """A part that is written again takes in its right neighbour where that is at most this part of
@@ -64,6 +68,7 @@ def intervals_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[Inte
         ranges: Disjoint and in key order.
     """
     found: list[Interval] = []
+    lasts: list[int] = []
     for key_range in ranges:
         after = key_range.after
         start = bisect_right(parts, key_range.after, key=_last_key)
@@ -72,14 +77,22 @@ def intervals_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[Inte
             is_ours = bool(part.fingerprint) and part.first_key > key_range.after
             found.append(Interval(after, part.last_key, part.rows, part if is_ours else None))
             after = part.last_key
-        if after == key_range.until:
-            continue
-        if start < stop and parts[stop - 1].rows < SMALL_PART_ROWS:
-            last = found.pop()
-            found.append(Interval(last.after, key_range.until, last.rows, last.part))
-        else:
+        if after < key_range.until:
             found.append(Interval(after, key_range.until))
+            if start < stop:
+                lasts.append(len(found) - 1)
+    small = small_rows(found)
+    for place in reversed(lasts):
+        last, rest = found[place - 1 : place + 1]
+        if last.rows < small:
+            found[place - 1 : place + 1] = [replace(last, until=rest.until)]
     return found
+
+
+def small_rows(intervals: Sequence[Interval]) -> int:
+    """Records up to which a part of a shard is small."""
+    rows = sum(interval.rows for interval in intervals)
+    return min(max(rows // SMALL_SHARE, LEAST_ROWS), PART_ROWS // 4)
 
 
 def marks_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[str]:
@@ -101,17 +114,16 @@ def marks_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[str]:
     return [part.last_key for part in inside]
 
 
-def takes_in(rows: int, neighbour_rows: int) -> bool:
+def takes_in(rows: int, neighbour_rows: int, small: int) -> bool:
     """Whether a part that is written anew goes on with the records of the part to its right.
 
     Args:
         rows: Its records.
         neighbour_rows: Those of the neighbour, as the baseline has it.
+        small: From `small_rows`.
     """
     together = rows + neighbour_rows
-    return together <= SMALL_PART_ROWS or (
-        neighbour_rows * TAKEN_IN_SHARE <= rows and together <= PART_ROWS
-    )
+    return together <= small or (neighbour_rows * TAKEN_IN_SHARE <= rows and together <= PART_ROWS)
 
 
 class IntervalReader:
@@ -119,15 +131,17 @@ class IntervalReader:
 
     Args:
         intervals: In key order.
+        small: From `small_rows`.
         after: Where the run begins; it goes on without a gap.
 
     Attributes:
         pieces: Hashes of what it read of intervals that it did not read whole.
     """
 
-    def __init__(self, intervals: Sequence[Interval], after: str) -> None:
+    def __init__(self, intervals: Sequence[Interval], small: int, after: str) -> None:
         self.pieces: Pieces = []
         self._intervals = intervals
+        self._small = small
         self._place = bisect_right(intervals, after, key=_until)
         self._after = after
         self._begin()
@@ -190,11 +204,10 @@ class IntervalReader:
             and 0 < self._fingerprint.rows < interval.part.rows
         )
 
-    @property
-    def next_rows(self) -> int:
-        """Records that the baseline holds in the next interval."""
+    def goes_on(self, rows: int) -> bool:
+        """Whether a part with so many records is to take in the next interval's."""
         following = self._intervals[self._place + 1 : self._place + 2]
-        return following[0].rows if following else 0
+        return takes_in(rows, following[0].rows if following else 0, self._small)
 
     def end(self) -> None:
         """Leave the interval at hand."""

@@ -1,7 +1,5 @@
 import random
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import assembling, fingerprint, hashing, parts
+from inventory_assets.inventory import hashing
 from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.errors import StoreError
 from inventory_assets.inventory.fingerprint import Fingerprint
@@ -19,140 +17,19 @@ from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import KeyRange
 from inventory_assets.scan.ranges import joined
+from inventory_assets_tests.inventory.assemblies import (
+    LAST,
+    CheckedBudget,
+    Driver,
+    check_told,
+    first,
+    keys_of,
+    numbered,
+    scratch_of,
+    small_files,
+)
 from inventory_assets_tests.inventory.samples import LAYOUT, listed, records_of
 from inventory_assets_tests.listings import objects_of
-
-LAST = "\U0010ffff"
-
-
-def numbered(count: int) -> list[str]:
-    return [f"{number:04}" for number in range(count)]
-
-
-@contextmanager
-def small_files(group_rows: int, part_rows: int = 10**6) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assembling, "ROW_GROUP_ROWS", group_rows)
-        patch.setattr(parts, "ROW_GROUP_ROWS", group_rows)
-        patch.setattr(parts, "PART_ROWS", part_rows)
-        patch.setattr(fingerprint, "CHUNK_RECORDS", 4)
-        yield
-
-
-class CheckedBudget(RowBudget):
-    """Looks, after every batch, at what really waits in all the assemblies that share it."""
-
-    def __init__(self, rows: int) -> None:
-        super().__init__(rows)
-        self.bound = rows
-        self.assemblies: list[Assembly] = []
-
-    def check(self) -> None:
-        waiting = sum(
-            objects.num_rows
-            for assembly in self.assemblies
-            for run in assembly._in_order()
-            for objects in run.waiting
-        )
-        assert waiting == self._total
-        assert waiting <= self.bound
-
-
-@dataclass(slots=True)
-class Listing:
-    """A range as a scan lists it: the keys from `at` up to `stop` are still to come."""
-
-    number: int
-    at: int
-    stop: int
-
-
-class Driver:
-    """Lists `keys` into an assembly, as a scan might: splits, writes and ends in any order.
-
-    Attributes:
-        ranges: What is listed: the tiling at `bounds`, without the stretches `left_out`.
-        expected: The keys in them.
-    """
-
-    def __init__(
-        self,
-        store: LocalStore,
-        keys: Sequence[str],
-        bounds: Sequence[int],
-        left_out: Sequence[int],
-        budget: CheckedBudget,
-        chances: random.Random,
-    ) -> None:
-        self._keys = keys
-        self._budget = budget
-        self._chances = chances
-        stretches = [pair for number, pair in enumerate(pairwise(bounds)) if number not in left_out]
-        self.ranges = [KeyRange(self._key(at), self._key(stop)) for at, stop in stretches]
-        self.expected = [key for at, stop in stretches for key in keys[at:stop]]
-        self._live = [Listing(number, at, stop) for number, (at, stop) in enumerate(stretches)]
-        self._begun = len(self._live)
-        self.told: list[tuple[KeyRange, Sequence[Part]]] = []
-        self.assembly = Assembly(store, LAYOUT, self.ranges, budget, published=self._published)
-        budget.assemblies.append(self.assembly)
-
-    def _published(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
-        self.told.append((key_range, tuple(parts)))
-
-    def _key(self, at: int) -> str:
-        """The last key before a place."""
-        return self._keys[at - 1] if at else ""
-
-    @property
-    def is_done(self) -> bool:
-        return not self._live
-
-    def run(self) -> None:
-        """All that is left happens."""
-        while not self.is_done:
-            self.step()
-
-    def step(self) -> None:
-        """Something happens to some range."""
-        listing = self._chances.choice(self._live)
-        action = self._chances.choice(["write", "write", "split", "end"])
-        if action == "split" and self._begun < 40:
-            self._split(listing)
-        elif listing.at < listing.stop:
-            self._write(listing)
-        elif action == "end":
-            self._live.remove(listing)
-            self.assembly.end(listing.number, self._key(listing.stop))
-        self._budget.check()
-
-    def _write(self, listing: Listing) -> None:
-        start = listing.at
-        listing.at = min(listing.stop, start + self._chances.randint(1, 4))
-        self.assembly.write(listing.number, objects_of(self._keys[start : listing.at]))
-
-    def _split(self, listing: Listing) -> None:
-        """Upper parts become ranges; the uppermost is numbered first, as a scan does it."""
-        count = self._chances.randint(1, 3)
-        places = sorted(self._chances.randint(listing.at, listing.stop) for _ in range(count))
-        uppers = [*pairwise([*places, listing.stop])]
-        listing.stop = places[0]
-        for at, stop in reversed(uppers):
-            self._live.append(Listing(self._begun, at, stop))
-            self.assembly.split(listing.number, self._begun, self._key(at))
-            self._begun += 1
-
-
-def keys_of(store: LocalStore, *found: Part) -> list[str]:
-    return [
-        key
-        for part in found
-        for key in pq.read_table(store.path(part.key), columns=["key"]).column("key").to_pylist()
-    ]
-
-
-def scratch_of(store: LocalStore) -> list[Path]:
-    folder = store.root / ".scratch"
-    return list(folder.iterdir()) if folder.exists() else []
 
 
 def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
@@ -170,19 +47,6 @@ def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
     assert joined(key_range for key_range, _ in sorted(driver.told, key=first)) == [
         each for each in stretches if each.after < each.until
     ]
-
-
-def first(told: tuple[KeyRange, Sequence[Part]]) -> KeyRange:
-    return told[0]
-
-
-def check_told(store: LocalStore, driver: Driver) -> None:
-    """What was said to be published is there, whole, and said once."""
-    for key_range, published in driver.told:
-        inside = [key for key in driver.expected if key in key_range]
-        assert keys_of(store, *published) == inside
-    for (left, _), (right, _) in pairwise(sorted(driver.told, key=first)):
-        assert left.until <= right.after
 
 
 @given(

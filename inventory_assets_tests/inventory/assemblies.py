@@ -1,0 +1,199 @@
+"""Assemblies driven as a scan might drive them: ranges that are split, and end, in any order."""
+
+import random
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from inventory_assets.inventory import assembling, fingerprint, parts
+from inventory_assets.inventory.assembling import Assembly, RowBudget
+from inventory_assets.inventory.parts import Part
+from inventory_assets.inventory.sharing import Interval
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import KeyRange
+from inventory_assets_tests.inventory.samples import LAYOUT
+from inventory_assets_tests.listings import objects_of
+
+LAST = "\U0010ffff"
+
+
+def numbered(count: int) -> list[str]:
+    return [f"{number:04}" for number in range(count)]
+
+
+@contextmanager
+def small_files(group_rows: int, part_rows: int = 10**6) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembling, "ROW_GROUP_ROWS", group_rows)
+        patch.setattr(parts, "ROW_GROUP_ROWS", group_rows)
+        patch.setattr(parts, "PART_ROWS", part_rows)
+        patch.setattr(fingerprint, "CHUNK_RECORDS", 4)
+        yield
+
+
+class CheckedBudget(RowBudget):
+    """Looks, after every batch, at what really waits in all the assemblies that share it."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(rows)
+        self.bound = rows
+        self.assemblies: list[Assembly] = []
+
+    def check(self) -> None:
+        waiting = sum(
+            objects.num_rows
+            for assembly in self.assemblies
+            for run in assembly._in_order()
+            for objects in run.waiting
+        )
+        assert waiting == self._total
+        assert waiting <= self.bound
+
+
+@dataclass(slots=True)
+class Listing:
+    """A range as a scan lists it: the keys from `at` up to `stop` are still to come."""
+
+    number: int
+    at: int
+    stop: int
+    until: str
+
+
+class Driver:
+    """Lists `keys` into an assembly, as a scan might: splits, writes and ends in any order.
+
+    Attributes:
+        ranges: What is listed: the tiling at `bounds`, without the stretches `left_out`.
+        intervals: What there is to share.
+        marks: Keys at which ranges may be split.
+        expected: The keys in them.
+    """
+
+    def __init__(
+        self,
+        store: LocalStore,
+        keys: Sequence[str],
+        bounds: Sequence[int],
+        left_out: Sequence[int],
+        budget: CheckedBudget,
+        chances: random.Random,
+        *,
+        most: int = 4,
+        sizes: Mapping[str, int] | None = None,
+        intervals: Sequence[Interval] = (),
+    ) -> None:
+        self.intervals = intervals
+        self.marks = [interval.until for interval in intervals]
+        self._sizes = sizes or {}
+        self._most = most
+        self._keys = keys
+        self._budget = budget
+        self._chances = chances
+        stretches = [pair for number, pair in enumerate(pairwise(bounds)) if number not in left_out]
+        self.ranges = [KeyRange(self._key(at), self._key(stop)) for at, stop in stretches]
+        self.expected = [key for at, stop in stretches for key in keys[at:stop]]
+        self._live = [
+            Listing(number, at, stop, self._key(stop))
+            for number, (at, stop) in enumerate(stretches)
+        ]
+        self._begun = len(self._live)
+        self.told: list[tuple[KeyRange, Sequence[Part]]] = []
+        self.assembly = Assembly(
+            store, LAYOUT, self.ranges, budget, published=self._published, intervals=intervals
+        )
+        budget.assemblies.append(self.assembly)
+
+    def _published(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
+        self.told.append((key_range, tuple(parts)))
+
+    def _key(self, at: int) -> str:
+        """The last key before a place."""
+        return self._keys[at - 1] if at else ""
+
+    @property
+    def is_done(self) -> bool:
+        return not self._live
+
+    def run(self) -> None:
+        """All that is left happens."""
+        while not self.is_done:
+            self.step()
+
+    def step(self) -> None:
+        """Something happens to some range."""
+        listing = self._chances.choice(self._live)
+        action = self._chances.choice(["write", "write", "split", "end"])
+        if action == "split" and self._begun < 40:
+            self._split(listing)
+        elif listing.at < listing.stop:
+            self._write(listing)
+        elif action == "end":
+            self._live.remove(listing)
+            self.assembly.end(listing.number, listing.until)
+        self._budget.check()
+
+    def _write(self, listing: Listing) -> None:
+        start = listing.at
+        listing.at = min(listing.stop, start + self._chances.randint(1, self._most))
+        keys = self._keys[start : listing.at]
+        self.assembly.write(listing.number, objects_of(keys, self._sizes))
+
+    def _split(self, listing: Listing) -> None:
+        """Upper parts become ranges; the uppermost is numbered first, as a scan does it."""
+        count = self._chances.randint(1, 3)
+        ahead = [mark for mark in self.marks if self._key(listing.at) < mark < listing.until]
+        if ahead and self._chances.random() < 0.5:
+            self.split_at(listing, sorted(self._chances.sample(ahead, min(count, len(ahead)))))
+            return
+        places = sorted(self._chances.randint(listing.at, listing.stop) for _ in range(count))
+        self.split_at(listing, [self._key(place) for place in places])
+
+    def split_at(self, listing: Listing, keys: Sequence[str]) -> None:
+        """Ranges of their own begin after some keys."""
+        ends = [*keys, listing.until]
+        stops = [*(bisect_right(self._keys, key) for key in keys), listing.stop]
+        for number in reversed(range(len(keys))):
+            at, stop = stops[number : number + 2]
+            self._live.append(Listing(self._begun, at, stop, ends[number + 1]))
+            self.assembly.split(listing.number, self._begun, keys[number])
+            self._begun += 1
+        listing.stop, listing.until = stops[0], keys[0]
+
+    def split_first(self, keys: Sequence[str]) -> None:
+        """The first range is split before it begins."""
+        inside = [key for key in keys if key < self._live[0].until] if self._live else []
+        if inside:
+            self.split_at(self._live[0], inside)
+
+
+def keys_of(store: LocalStore, *found: Part) -> list[str]:
+    return [
+        key
+        for part in found
+        for key in pq.read_table(store.path(part.key), columns=["key"]).column("key").to_pylist()
+    ]
+
+
+def scratch_of(store: LocalStore) -> list[Path]:
+    folder = store.root / ".scratch"
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+def first(told: tuple[KeyRange, Sequence[Part]]) -> KeyRange:
+    return told[0]
+
+
+def check_told(store: LocalStore, driver: Driver) -> None:
+    """What was said to be published is there, whole, and said once."""
+    for key_range, published in driver.told:
+        inside = [key for key in driver.expected if key in key_range]
+        assert keys_of(store, *published) == inside
+    for (left, _), (right, _) in pairwise(sorted(driver.told, key=first)):
+        assert left.until <= right.after

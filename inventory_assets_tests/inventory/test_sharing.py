@@ -1,0 +1,302 @@
+"""Days share the parts that did not change, however either day was listed."""
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.inventory import sharing
+from inventory_assets.inventory.parts import Part, read_records
+from inventory_assets.inventory.sharing import Interval, intervals_of, small_rows, takes_in
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.scan import KeyRange
+from inventory_assets.scan.ranges import tiling_fault
+from inventory_assets.scan.splitting import evenly
+from inventory_assets_tests.inventory.assemblies import CheckedBudget, Driver, small_files
+
+Bucket = dict[str, int]
+"""Sizes, by key."""
+
+EVERYTHING = [KeyRange.of_prefix("")]
+END = "~"
+"""The last key of every bucket here, so that all days list the same range."""
+
+
+@contextmanager
+def small_parts(rows: int, share: int = 16, of_all: int = 10**9) -> Iterator[None]:
+    """Which parts are small, in records and in their share of all, and what is taken in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharing, "LEAST_ROWS", rows)
+        patch.setattr(sharing, "SMALL_SHARE", of_all)
+        patch.setattr(sharing, "TAKEN_IN_SHARE", share)
+        yield
+
+
+def assembled(
+    store: LocalStore,
+    bucket: Bucket,
+    baseline: Sequence[Part],
+    seed: int,
+    cuts: int = 0,
+    left_out: Sequence[int] = (),
+    most: int = 4,
+) -> tuple[Driver, list[Part]]:
+    """A bucket listed anyhow, and its parts.
+
+    Args:
+        store: Where they are published.
+        bucket: What it holds.
+        baseline: The parts of the day before.
+        seed: Of what happens in which order.
+        cuts: How often it is cut where those ended, before it begins.
+        left_out: Which of seven stretches are not listed.
+        most: Objects of a page.
+    """
+    keys = sorted(bucket)
+    chances = random.Random(seed)  # noqa: S311 - a repeatable test
+    bounds = [round(len(keys) * number / 7) for number in range(8)] if left_out else [0, len(keys)]
+    ranges = [
+        KeyRange(keys[at - 1] if at else "", keys[stop - 1])
+        for number, (at, stop) in enumerate(pairwise(bounds))
+        if number not in left_out and at < stop
+    ]
+    intervals = intervals_of(baseline, ranges)
+    driver = Driver(
+        store,
+        keys,
+        bounds,
+        left_out,
+        CheckedBudget(10 * most),
+        chances,
+        most=most,
+        sizes=bucket,
+        intervals=intervals,
+    )
+    driver.split_first(evenly(driver.marks[:-1], cuts))
+    driver.run()
+    return driver, driver.assembly.with_unchanged(driver.assembly.finish(), [])
+
+
+def content(store: LocalStore, parts: Sequence[Part]) -> list[tuple[str, int]]:
+    batches = read_records(store, parts, EVERYTHING, ["key", "size"])
+    return [(row["key"], row["size"]) for batch in batches for row in batch.to_pylist()]
+
+
+def check(store: LocalStore, driver: Driver, bucket: Bucket, parts: Sequence[Part]) -> None:
+    """All records, once, in order."""
+    assert content(store, parts) == [(key, bucket[key]) for key in driver.expected]
+    assert all(left.last_key < right.first_key for left, right in pairwise(parts))
+
+
+def changed(bucket: Mapping[str, int], changes: Sequence[tuple[int, str]]) -> Bucket:
+    """The next day: keys that come, go, or are replaced."""
+    found = dict(bucket)
+    for number, kind in changes:
+        key = f"{number:03}"
+        if kind == "deleted":
+            found.pop(key, None)
+        else:
+            found[key] = found.get(key, 0) + 1
+    return found
+
+
+buckets = st.sets(st.integers(0, 99), max_size=60).map(
+    lambda numbers: {f"{number:03}": 3 for number in numbers} | {END: 1}
+)
+all_changes = st.lists(
+    st.tuples(st.integers(0, 99), st.sampled_from(["deleted", "created or modified"])), max_size=4
+)
+few_rows = st.integers(1, 12)
+part_rows = st.sampled_from([4, 16, 10**6])
+
+
+@given(
+    bucket=buckets,
+    changes=all_changes,
+    rows=st.tuples(few_rows, few_rows),
+    part_rows=st.tuples(part_rows, part_rows),
+    left_out=st.sets(st.integers(0, 6), max_size=2).map(sorted),
+    cuts=st.integers(0, 4),
+    seed=st.integers(0, 9999),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_part_is_shared_if_and_only_if_its_interval_holds_the_same(
+    roomy_store: LocalStore,
+    bucket: Bucket,
+    changes: list[tuple[int, str]],
+    rows: tuple[int, int],
+    part_rows: tuple[int, int],
+    left_out: list[int],
+    cuts: int,
+    seed: int,
+) -> None:
+    """With nothing taken in: no part is small, and none has a neighbour that is small to it."""
+    today = changed(bucket, changes)
+    with small_parts(0, share=10**9):
+        with small_files(rows[0], part_rows[0]):
+            _, old = assembled(roomy_store, bucket, [], seed)
+        with small_files(rows[1], part_rows[1]):
+            driver, new = assembled(roomy_store, today, old, seed + 1, cuts, left_out)
+    check(roomy_store, driver, today, new)
+    for interval in driver.intervals:
+        if interval.part is not None:
+            held = content(roomy_store, [interval.part])
+            holds = [
+                (key, today[key])
+                for key in driver.expected
+                if interval.after < key <= interval.until
+            ]
+            assert (interval.part in new) == (held == holds)
+
+
+@given(
+    bucket=buckets,
+    days=st.lists(all_changes, min_size=1, max_size=3),
+    rows=few_rows,
+    part_rows=part_rows,
+    small=st.integers(0, 20),
+    seed=st.integers(0, 9999),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_taken_in_every_day_holds_its_records(
+    roomy_store: LocalStore,
+    bucket: Bucket,
+    days: list[list[tuple[int, str]]],
+    rows: int,
+    part_rows: int,
+    small: int,
+    seed: int,
+) -> None:
+    with small_parts(small, share=2), small_files(rows, part_rows):
+        parts: Sequence[Part] = []
+        for number, changes in enumerate([[], *days]):
+            bucket = changed(bucket, changes)
+            driver, parts = assembled(roomy_store, bucket, parts, seed + number, number)
+            check(roomy_store, driver, bucket, parts)
+
+
+@given(
+    bucket=buckets,
+    rows=st.tuples(few_rows, few_rows),
+    part_rows=part_rows,
+    small=st.integers(0, 20),
+    seed=st.integers(0, 9999),
+)
+@settings(max_examples=40, deadline=None)
+def test_an_unchanged_bucket_has_the_same_parts_however_it_is_listed(
+    roomy_store: LocalStore,
+    bucket: Bucket,
+    rows: tuple[int, int],
+    part_rows: int,
+    small: int,
+    seed: int,
+) -> None:
+    with small_parts(small):
+        with small_files(rows[0], part_rows):
+            _, old = assembled(roomy_store, bucket, [], seed)
+        with small_files(rows[1], part_rows):
+            _, new = assembled(roomy_store, bucket, old, seed + 1)
+    assert new == old
+
+
+@given(
+    st.lists(st.text("abc", min_size=1, max_size=3), max_size=12, unique=True).map(sorted),
+    st.lists(st.text("abc", min_size=1, max_size=3), max_size=6, unique=True).map(sorted),
+    st.booleans(),
+)
+def test_intervals_tile_the_ranges(keys: list[str], bounds: list[str], are_small: bool) -> None:
+    ends = [*zip(keys[::2], keys[1::2], strict=False)]
+    parts = [part(first, last, 10 if are_small else 10**6) for first, last in ends]
+    ranges = [KeyRange(*pair) for pair in zip(bounds[::2], bounds[1::2], strict=False)]
+    found = intervals_of(parts, ranges)
+    assert tiling_fault([KeyRange(each.after, each.until) for each in found], ranges) is None
+    for each in found:
+        met = [old for old in parts if old.meets(KeyRange(each.after, each.until))]
+        assert each.part is None or each.part in met
+
+
+def part(first: str, last: str, rows: int, fingerprint: str = "known") -> Part:
+    return Part(f"data/{first}", rows, 0, 0, "", first, last, (), fingerprint)
+
+
+def test_what_is_appended_leaves_a_large_part_alone_and_goes_on_in_a_small_one() -> None:
+    large, small = part("a", "m", 10**6), part("n", "p", 10)
+    assert intervals_of([large], [KeyRange("", "z")]) == [
+        Interval("", "m", 10**6, large),
+        Interval("m", "z"),
+    ]
+    assert intervals_of([large, small], [KeyRange("", "z")]) == [
+        Interval("", "m", 10**6, large),
+        Interval("m", "z", 10, small),
+    ]
+
+
+def test_a_part_of_older_code_or_of_other_keys_is_not_shared() -> None:
+    unknown, straddling = part("n", "p", 10**6, ""), part("a", "m", 10**6)
+    found = intervals_of([straddling, unknown], [KeyRange("c", "p")])
+    assert [(each.until, each.part) for each in found] == [("m", None), ("p", None)]
+
+
+def test_a_small_part_is_a_share_of_its_shard_within_bounds() -> None:
+    found = [
+        small_rows(intervals_of([part("a", "b", rows)], EVERYTHING)) for rows in (10, 10**8, 10**10)
+    ]
+    assert found == [16_384, 10**8 // 256, 16 * 65_536]
+
+
+@pytest.mark.parametrize(
+    ("rows", "neighbour", "is_taken_in"),
+    [
+        (10, 990, True),
+        (10, 991, False),
+        (65_536, 4096, True),
+        (65_536, 4097, False),
+        (64 * 65_536, 1, False),
+    ],
+)
+def test_small_neighbours_are_taken_in(rows: int, neighbour: int, is_taken_in: bool) -> None:
+    assert takes_in(rows, neighbour, 1000) is is_taken_in
+
+
+def test_a_part_that_is_gone_is_written_again(store: LocalStore) -> None:
+    bucket = {f"{number:03}": 3 for number in range(20)} | {END: 1}
+    _, old = assembled(store, bucket, [], 1)
+    store.remove_key(old[0].key)
+    driver, new = assembled(store, bucket, old, 2)
+    check(store, driver, bucket, new)
+
+
+def test_small_parts_and_much_sharing_after_sixty_days(roomy_store: LocalStore) -> None:
+    """Each day something comes in one place, keys go here and there, and some are appended.
+
+    No two small parts lie side by side for long where something changes, so there are about twice
+    as many parts at most as a small one is a share of all, and one for each range of the day.
+    """
+    chances = random.Random(7)  # noqa: S311
+    bucket: Bucket = {f"{number:03}{chances.randrange(10**4):04}": 1 for number in range(600)}
+    bucket[END] = 1
+    parts: Sequence[Part] = []
+    shared, counts = [], []
+    with small_parts(8, of_all=16), small_files(16, 256):
+        for day in range(60):
+            place = chances.randrange(600)
+            for _ in range(8):
+                bucket[f"{place:03}{chances.randrange(10**4):04}"] = day
+            gone = chances.sample(sorted(bucket.keys() - {END}), 2)
+            for key in gone:
+                del bucket[key]
+            for number in range(6):
+                bucket[f"9{day:02}{number}"] = 1
+            driver, new = assembled(roomy_store, bucket, parts, day, 8, most=20)
+            check(roomy_store, driver, bucket, new)
+            old = {each.key for each in parts}
+            rows = sum(each.rows for each in new if each.key in old)
+            shared.append(rows / len(bucket))
+            counts.append(len(new))
+            parts = new
+    print(counts, [round(x, 2) for x in shared], len(bucket))
+    assert max(counts) <= 2 * 16 + 9
