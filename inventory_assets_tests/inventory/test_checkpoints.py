@@ -3,7 +3,7 @@
 import random
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -15,12 +15,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import assembling, checkpoints, listing_folder, parts, taking
+from inventory_assets.inventory import (
+    assembling,
+    checkpoints,
+    listing_folder,
+    parts,
+    sharing,
+    taking,
+)
 from inventory_assets.inventory import store as store_module
 from inventory_assets.inventory.checkpoints import Journal, identity_of
 from inventory_assets.inventory.evidence import broken_rules, judge_files
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.listing_folder import list_into_folder
+from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.snapshots import Snapshot
@@ -76,6 +84,8 @@ def small_files() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (assembling, parts):
             patch.setattr(module, "ROW_GROUP_ROWS", 8)
+        patch.setattr(sharing, "LEAST_ROWS", 4)
+        patch.setattr(sharing, "ROWS_WORTH_CUTTING", 30)
         patch.setattr(parts, "PART_ROWS", 16)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
         for module in (taking, listing_folder):
@@ -155,6 +165,34 @@ def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
         assert broken_rules(found) == []
         assert all(verdict.fault is None for verdict in judge_files(store, found))
         assert store.names(MODEL.unfinished(DAY)) == []
+
+
+@given(
+    kills=st.lists(st.integers(0, 60), min_size=1, max_size=4),
+    changed=st.sets(st.sampled_from(KEYS), max_size=3),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=8, deadline=None)
+def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
+    kills: list[int], changed: set[str], seed: int
+) -> None:
+    shard = cut_out("", [])
+    keys = [key for key in KEYS if key not in changed] + [f"{key}0" for key in changed]
+    with tempfile.TemporaryDirectory() as folder, small_files():
+        store = LocalStore(Path(folder))
+        yesterday, _ = take(Bucket(KEYS), store, shard)
+        publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
+        for number, left in enumerate(kills):
+            taker = Taker(Bucket(keys, seed + number), DyingStore(Path(folder), left), MODEL)
+            with suppress(Killed):
+                taker.take(DAY + timedelta(days=1), shard)
+        found = Taker(Bucket(keys, seed + 99), store, MODEL).take(DAY + timedelta(days=1), shard)
+        assert records(store, found).column("key").to_pylist() == sorted(keys)
+        assert broken_rules(found) == []
+        assert all(verdict.fault is None for verdict in judge_files(store, found))
+        assert found.shared.unchanged is (not changed)
+        assert changed or found.parts == yesterday.parts
+        assert store.names(MODEL.unfinished(DAY + timedelta(days=1))) == []
 
 
 def killed_late(root: Path, keys: list[str] = KEYS, key_order: KeyOrder = KeyOrder.BYTES) -> None:
