@@ -300,7 +300,9 @@ def read(file: pa.Buffer) -> None:
 
 def write_parts(table: pa.Table, folder: Path) -> int:
     """Publish a table as parts, a listed page at a time; the bytes of them all."""
-    with parts.PartWriter(LocalStore(folder), Layout("bucket", "source")) as writer:
+    with parts.PartWriter(
+        LocalStore(folder), Layout("bucket", "source"), with_fingerprint=False
+    ) as writer:
         for batch in table.to_batches(PAGE_ROWS):
             writer.write(batch)
         writer.cut()

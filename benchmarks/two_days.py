@@ -83,14 +83,14 @@ class TwoDays:
         rows = min(CHUNK_ROWS, self.count - chunk * CHUNK_ROWS)
         first = chunk * CHUNK_ROWS
         keys = _keys(first, rows, self.count, random)
-        e_tags = _hexadecimal(random.integers(0, 256, (rows, 16), np.uint8))
+        e_tags = hexadecimal(random.integers(0, 256, (rows, 16), np.uint8))
         sizes = random.lognormal(9, 3, rows).astype(np.int64)
         times = random.integers(1_640_995_200, 1_735_689_600, rows) * 1000
         is_cold = random.random(rows) < 0.1
         drawn = random.random(rows) / self._density(first / self.count)
         old = _records(keys, e_tags, sizes, times, is_cold, drawn >= 0.2)
         modified = (drawn >= 0.4) & (drawn < 0.8)
-        others = _hexadecimal(random.integers(0, 256, (rows, 16), np.uint8))
+        others = hexadecimal(random.integers(0, 256, (rows, 16), np.uint8))
         e_tags = np.where(modified[:, None], others, e_tags)
         times = np.where((drawn >= 0.4) & (drawn < 0.9), times + _LATER, times)
         is_cold = is_cold ^ ((drawn >= 0.9) & (drawn < 1))
@@ -128,14 +128,16 @@ def _keys(first: int, rows: int, count: int, random: np.random.Generator) -> _By
     tails = random.integers(0, 256, (rows, 8), np.uint8)
     raw = np.concatenate([heads.astype(">u8").view(np.uint8).reshape(rows, 8), tails], axis=1)
     folder = np.frombuffer(b"data/", np.uint8)
-    return np.concatenate([np.tile(folder, (rows, 1)), _hexadecimal(raw)], axis=1)
+    return np.concatenate([np.tile(folder, (rows, 1)), hexadecimal(raw)], axis=1)
 
 
-def _hexadecimal(raw: _Bytes) -> _Bytes:
+def hexadecimal(raw: _Bytes) -> _Bytes:
+    """Rows of bytes as rows of hexadecimal digits."""
     return _DIGITS[np.stack([raw >> 4, raw & 15], axis=2).reshape(len(raw), -1)]
 
 
-def _strings(text: _Bytes) -> pa.StringArray:
+def strings(text: _Bytes) -> pa.StringArray:
+    """Rows of bytes as strings."""
     rows, width = text.shape
     offsets = np.arange(rows + 1, dtype=np.int32) * width
     return pa.StringArray.from_buffers(
@@ -155,10 +157,10 @@ def _records(
     classes = pa.array(["STANDARD", "STANDARD_IA"])
     columns = [
         pa.repeat(pa.scalar("bucket"), rows),
-        _strings(keys[is_kept]),
+        strings(keys[is_kept]),
         pa.array(sizes[is_kept]),
         pa.array(times[is_kept]).cast(RECORD_SCHEMA.field("last_modified_date").type),
-        _strings(e_tags[is_kept]),
+        strings(e_tags[is_kept]),
         classes.take(pa.array(is_cold[is_kept].astype(np.int8))),
         pa.repeat(pa.scalar(False), rows),
         pa.repeat(pa.scalar("CRC64NVME"), rows),
