@@ -7,10 +7,10 @@ import dagster as dg
 
 from inventory_assets.assets.metadata import prefixes_table
 from inventory_assets.assets.source import OWNERS, SourceAssets, SourceAtWork
+from inventory_assets.inventory.counting import count_records
 from inventory_assets.inventory.discoveries import keep_discovery, shard_key
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.manifests import newest_manifest
-from inventory_assets.inventory.parts import count_records
 from inventory_assets.scan import Discovery, KeyOrder, KeyRange, ShardBounds, discover
 from inventory_assets.scan.discovery import RowsUnder
 

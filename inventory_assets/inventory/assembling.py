@@ -275,6 +275,8 @@ class _Run:
             self._writer.write(records, fingerprint)
         if ends:
             self._end_interval(unchanged)
+        elif self.reader.is_enough(self._writer.rows):
+            self._writer.set_aside()
 
     def _end_interval(self, unchanged: Part | None) -> None:
         """End the file at hand, unless what follows shall be in it, too."""
@@ -283,7 +285,8 @@ class _Run:
             is_apart = True
             if self.parts[-1:] != [unchanged]:
                 self.unchanged.append(unchanged)
-        if is_apart or not self.reader.goes_on(self._writer.rows):
+        rows = self._writer.rows
+        if is_apart or not rows or not self.reader.goes_on(rows):
             self._writer.cut()
         self.reader.end()
         self._parts_before = None if self._writer.rows else len(self.parts)

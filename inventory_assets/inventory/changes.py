@@ -19,6 +19,7 @@ from inventory_assets.inventory.comparing import (
     compare,
 )
 from inventory_assets.inventory.condemned import free_key, pardon
+from inventory_assets.inventory.counting import count_records
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.journal import CHANGE_SCHEMA, to_journal
@@ -26,7 +27,6 @@ from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import (
     ROW_GROUP_ROWS,
     Part,
-    count_records,
     parquet_writer,
     read_records,
 )

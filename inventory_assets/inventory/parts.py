@@ -1,7 +1,7 @@
 """Immutable, sorted Parquet files of records, named for their content."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +155,7 @@ class PartWriter:
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._open: _OpenPart | None = None
+        self._aside: list[tuple[_OpenPart, str]] = []
         self._scratch = ExitStack()
 
     def __enter__(self) -> Self:
@@ -171,7 +172,7 @@ class PartWriter:
     @property
     def has_begun(self) -> bool:
         """Whether a file was begun."""
-        return bool(self.parts) or self._open is not None
+        return bool(self.parts or self._aside) or self._open is not None
 
     @property
     def rows(self) -> int:
@@ -206,22 +207,31 @@ class PartWriter:
             self.cut()
 
     def cut(self) -> None:
-        """End the part at hand, so that what follows goes to another."""
+        """End the part at hand, so that what follows goes to another, and publish it."""
+        self.set_aside()
+        for part, fingerprint in self._aside:
+            self.parts.append(part.publish(self._store, self._layout, fingerprint))
+        self._aside = []
+        self._scratch.close()
+
+    def set_aside(self) -> None:
+        """End the part at hand, but leave it open whether it will be published."""
         self.end_row_group()
         if self._open is not None:
+            self._open.close()
             fingerprint = self._fingerprint.hexdigest() if self._fingerprint.rows else ""
-            self.parts.append(self._open.publish(self._store, self._layout, fingerprint))
+            self._aside.append((self._open, fingerprint))
             self._fingerprint, self._open = Fingerprint(), None
-            self._scratch.close()
 
     def share(self, part: Part) -> None:
-        """Take a part that is published already in the place of the part at hand."""
+        """Take a part that is published already in the place of all that is not."""
         self.abandon()
         self.parts.append(part)
 
     def abandon(self) -> None:
         """Remove what is not published."""
         self._waiting, self._waiting_rows, self._fingerprint = [], 0, Fingerprint()
+        self._aside = []
         if self._open is not None:
             self._open.abandon()
             self._open = None
@@ -256,9 +266,11 @@ class _OpenPart:
             self._objects[name] += row["size_count"]
             self._bytes[name] += row["size_sum"]
 
-    def publish(self, store: Store, layout: Layout, fingerprint: str) -> Part:
+    def close(self) -> None:
         self._writer.close()
         self._file.close()
+
+    def publish(self, store: Store, layout: Layout, fingerprint: str) -> Part:
         digest = self._file.sha256.hexdigest()
         key = free_key(store, layout.part(digest), ".parquet")
         store.publish_file(key, self._path, digest)
@@ -310,7 +322,7 @@ def read_records(
         wanted = [key_range for key_range in ranges if part.meets(key_range)]
         if not wanted:
             continue
-        with _opened(store, part, dictionaries) as file:
+        with opened(store, part, dictionaries) as file:
             for group in range(file.num_row_groups):
                 if not _may_hold(file, group, wanted):
                     continue
@@ -323,35 +335,6 @@ def read_records(
                         stop = count_up_to(keys, key_range.until)
                         if stop > start:
                             yield batch.slice(start, stop - start)
-
-
-def count_records(store: Store, parts: Sequence[Part], key_range: KeyRange) -> int:
-    """How many records lie in a range; parts wholly inside are not read."""
-    total = 0
-    for part in parts:
-        if part.first_key in key_range and part.last_key in key_range:
-            total += part.rows
-        else:
-            batches = read_records(store, [part], [key_range], ["key"])
-            total += sum(batch.num_rows for batch in batches)
-    return total
-
-
-def keys_at(store: Store, parts: Sequence[Part], places: Collection[int]) -> dict[int, str]:
-    """The keys at some places of the sorted whole, counted from 0; few row groups are read."""
-    start, found = 0, dict[int, str]()
-    for part in parts:
-        stop = start + part.rows
-        if any(start <= place < stop for place in places):
-            with _opened(store, part, ()) as file:
-                for group in range(file.num_row_groups):
-                    stop = start + file.metadata.row_group(group).num_rows
-                    if here := [place for place in places if start <= place < stop]:
-                        keys = file.read_row_group(group, ["key"]).column("key")
-                        found |= {place: keys[place - start].as_py() for place in here}
-                    start = stop
-        start = stop
-    return found
 
 
 def is_there(store: Store, part: Part) -> bool:
@@ -372,7 +355,8 @@ def open_part(store: Store, part: Part) -> pa.NativeFile:
 
 
 @contextmanager
-def _opened(store: Store, part: Part, dictionaries: Sequence[str]) -> Iterator[pq.ParquetFile]:
+def opened(store: Store, part: Part, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+    """A part to be read by row groups; `CorruptRecord` is raised where it is missing or damaged."""
     try:
         with (
             open_part(store, part) as source,

@@ -27,6 +27,10 @@ when something in it changes. So a shard has some hundreds of parts, however lon
 LEAST_ROWS = ROW_GROUP_ROWS // 4
 """Records up to which a part is small however small its shard is: some 700 kB."""
 
+LARGE = 4
+"""Times what is small, from which on a part that has changed is cut: so that the next change will
+concern less."""
+
 TAKEN_IN_SHARE = 16
 """A part that is written again takes in its right neighbour where that is at most this part of
 it: what is copied for nothing then costs a sixteenth at most, and fragments do not pile up."""
@@ -203,6 +207,15 @@ class IntervalReader:
             and interval.after < self._after
             and 0 < self._fingerprint.rows < interval.part.rows
         )
+
+    def is_enough(self, rows: int) -> bool:
+        """Whether so many records make a part, if the interval at hand has changed."""
+        interval = self._interval
+        if interval is None:
+            return False
+        large = LARGE * self._small
+        pieces = round(interval.rows / large)
+        return rows >= (interval.rows / pieces if pieces else large)
 
     def goes_on(self, rows: int) -> bool:
         """Whether a part with so many records is to take in the next interval's."""

@@ -15,10 +15,11 @@ from itertools import pairwise
 
 import pyarrow as pa
 
+from inventory_assets.inventory.counting import keys_at
 from inventory_assets.inventory.errors import NotVerifiable
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import Part, keys_at, read_records
+from inventory_assets.inventory.parts import Part, read_records
 from inventory_assets.inventory.snapshots import read_snapshot
 from inventory_assets.inventory.store import Store
 from inventory_assets.s3 import BucketLister, Tally

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory import bucket_store as bucket_store_module
 from inventory_assets.inventory.bucket_store import BucketStore, _RangedFile
+from inventory_assets.inventory.counting import count_records
 from inventory_assets.inventory.errors import StoreError, Superseded
 from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
-from inventory_assets.inventory.parts import count_records, read_records
+from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.snapshots import files_that_differ
 from inventory_assets.inventory.store import ABSENT, LocalStore, Store
 from inventory_assets.s3 import objects

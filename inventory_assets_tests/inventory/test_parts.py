@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.inventory import parts as parts_module
+from inventory_assets.inventory.counting import count_records
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.parts import (
     Part,
     PartWriter,
     class_totals,
-    count_records,
     read_records,
 )
 from inventory_assets.inventory.records import RECORD_SCHEMA

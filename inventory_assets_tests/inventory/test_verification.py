@@ -11,8 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inventory_assets.inventory import verification
+from inventory_assets.inventory.counting import keys_at
 from inventory_assets.inventory.manifests import merge
-from inventory_assets.inventory.parts import Part, keys_at
+from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.snapshots import publish_snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.verification import (
