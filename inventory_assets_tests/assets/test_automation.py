@@ -62,6 +62,28 @@ def test_an_unchanged_listing_asks_for_nothing(daemon: Daemon, world: World) -> 
     assert daemon.tick() == {}
 
 
+def test_a_shard_that_shares_its_parts_with_the_day_before_asks_for_nothing_again(
+    world: World,
+) -> None:
+    world.pass_day(YESTERDAY)
+    world.set_day(TODAY)
+    daemon = Daemon(world)
+    world.list_all()
+    requested = daemon.tick()
+    assert requested == {
+        "object_changes": {world.key(key) for key in world.shard_keys},
+        "inventory_manifest": {str(TODAY)},
+    }, "each date has its own"
+    assert world.run("object_changes", tags=world.range_tags()).success
+    assert world.run("inventory_manifest", str(TODAY)).success
+    assert daemon.tick() == {"change_log": {str(TODAY)}}
+    assert world.run("change_log", str(TODAY)).success
+    files = world.store.names(world.layout.data_folder)
+    world.list_all()
+    assert daemon.tick() == {}
+    assert world.store.names(world.layout.data_folder) == files
+
+
 def test_a_changed_shard_asks_for_its_changes_and_the_manifest_once(
     daemon: Daemon, world: World, buckets: Buckets
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from inventory_assets.assets import listing
 from inventory_assets.config import Shards
+from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot, read_snapshots
 from inventory_assets.inventory.taking import Wanted
@@ -95,6 +96,34 @@ def test_a_listing_again_of_an_unchanged_shard_is_the_same_version_and_the_same_
     second = world.run("object_listing", world.key("a/"))
     assert data_versions(first) == data_versions(second) != {}
     assert snapshot_of(world, "a/").parts == parts
+
+
+def test_a_day_without_changes_is_shown_as_unchanged_and_writes_no_part(
+    world: World, buckets: Buckets
+) -> None:
+    world.pass_day(YESTERDAY)
+    before, files = data_versions(world.list_all()), world.store.names(world.layout.data_folder)
+    world.set_day(TODAY)
+    buckets.keys["memory"].add("b/2")
+    outcome = world.list_all()
+    found = materializations(outcome)
+    for shard in ("a/", "c/", REMAINDER):
+        event = found[world.key(shard)]
+        assert metadata_of(event, "unchanged") is True
+        assert metadata_of(event, "parts_shared") == 1
+        assert metadata_of(event, "bytes_shared") == metadata_of(event, "parquet_bytes")
+        assert metadata_of(event, "bytes_written") == 0
+        version = data_versions(outcome)[world.key(shard)]
+        assert version == before[world.key(shard, YESTERDAY)]
+    changed = found[world.key("b/")]
+    assert metadata_of(changed, "unchanged") is False
+    assert metadata_of(changed, "bytes_shared") == 0
+    assert metadata_of(changed, "bytes_written") == metadata_of(changed, "parquet_bytes")
+    assert len(world.store.names(world.layout.data_folder)) == len(files) + 1
+    assert world.run("inventory_manifest", str(TODAY)).success
+    manifest = newest_manifest(world.store, world.layout, TODAY + timedelta(days=1))
+    assert manifest is not None
+    assert [entry.shared.unchanged for entry in manifest.shards] == [True, True, False, True]
 
 
 @pytest.mark.parametrize("error", [DENIED, BROKEN])

@@ -1,6 +1,7 @@
 """Trouble on the way to a bucket of results."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,12 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from inventory_assets.inventory.bucket_store import BucketStore
 from inventory_assets.inventory.errors import CorruptRecord, StoreError, Superseded
+from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
 from inventory_assets.inventory.parts import read_records
+from inventory_assets.inventory.snapshots import Shared
 from inventory_assets.inventory.store import ABSENT
+from inventory_assets.inventory.taking import Taker
 from inventory_assets.s3 import Connection, objects
 from inventory_assets.scan import KeyRange, Shard
 from inventory_assets_tests.external_servers import Endpoint
@@ -30,6 +34,7 @@ from inventory_assets_tests.inventory.stores import (
     refusal,
     unfinished_uploads,
 )
+from inventory_assets_tests.model_s3 import ModelS3
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer
 
 Handler = Callable[[AWSPreparedRequest], AWSResponse | None]
@@ -213,6 +218,29 @@ def test_a_part_that_is_there_is_not_sent_again(store: BucketStore) -> None:
     on_the_way(store, lambda request: sent.append(str(request.method)))
     parts_of(store, listed("ab"))
     assert sent == ["HEAD", "HEAD"]  # whether it is marked, and whether it is there
+
+
+def test_a_shard_that_is_as_it_was_uploads_no_part(store: BucketStore) -> None:
+    """Not even the last row group is encoded; only the snapshot is written."""
+    layout = Layout("model", "source")
+    keys = [f"{number:04}" for number in range(300)]
+    yesterday = Taker(ModelS3(keys, 100), store, layout).take(DAY, Shard(""))
+    publish_manifest(store, layout, merge(store, layout, "", {"": yesterday}, NOW))
+    written: list[str] = []
+
+    def note(request: AWSPreparedRequest) -> None:
+        if request.method in ("PUT", "POST"):
+            written.append(str(request.url).rpartition("/")[2])
+
+    on_the_way(store, note)
+    today = Taker(ModelS3(keys, 100), store, layout).take(DAY + timedelta(days=1), Shard(""))
+    assert (today.parts, today.fingerprint) == (yesterday.parts, yesterday.fingerprint)
+    assert today.shared == Shared(unchanged=True, parts=1, bytes=yesterday.file_bytes)
+    assert [name for name in written if name.endswith(".parquet")] == []
+    assert len(written) == 1
+
+    Taker(ModelS3([*keys, "0"], 100), store, layout).take(DAY + timedelta(days=1), Shard(""))
+    assert len([name for name in written if name.endswith(".parquet")]) == 1
 
 
 def test_a_damaged_part_is_named(store: BucketStore) -> None:

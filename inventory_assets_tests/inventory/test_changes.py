@@ -16,12 +16,15 @@ from inventory_assets.inventory.comparing import Change
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.journal import CHANGE_SCHEMA
-from inventory_assets.inventory.manifests import merge
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.taking import Taker
 from inventory_assets.scan import KeyRange, Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 from inventory_assets_tests.listings import Listed
+from inventory_assets_tests.model_s3 import ModelS3
 
 YESTERDAY = DAY - timedelta(days=1)
 keys = st.text(st.sampled_from("ab/é"), min_size=1, max_size=4)
@@ -157,6 +160,19 @@ def test_parts_that_both_days_share_are_not_read(store: LocalStore) -> None:
         store.path(part.key).unlink()
     changes = publish_changes(store, LAYOUT, replace(snapshots[""], day=DAY), baseline, NOW)
     assert (changes.total, changes.baseline_rows, changes.balance_fault) == (0, 3, None)
+
+
+def test_a_shard_that_is_as_it_was_has_no_changes_and_no_part_is_opened(store: LocalStore) -> None:
+    layout = Layout("model", "source")
+    first = Taker(ModelS3("abc"), store, layout).take(YESTERDAY, Shard(""))
+    baseline = merge(store, layout, "", {"": first}, NOW)
+    publish_manifest(store, layout, baseline)
+    second = Taker(ModelS3("abc"), store, layout).take(DAY, Shard(""))
+    for part in second.parts:
+        store.remove_key(part.key)
+    changes = publish_changes(store, layout, second, baseline, NOW)
+    assert changes.total == 0
+    assert pq.read_table(store.path(changes.file)).num_rows == 0
 
 
 def test_an_imbalance_is_told(store: LocalStore) -> None:
