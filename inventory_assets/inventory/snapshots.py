@@ -26,7 +26,7 @@ class Shared:
     """What a snapshot has in common with the baseline, and did not write again.
 
     Attributes:
-        unchanged: Whether that is all: the baseline held the same records of the same shard.
+        unchanged: Whether the baseline held the very same records of the same shard.
         parts: Parts that both hold.
         bytes: Bytes of their files.
     """

@@ -221,7 +221,7 @@ def test_a_part_that_is_there_is_not_sent_again(store: BucketStore) -> None:
 
 
 def test_a_shard_that_is_as_it_was_uploads_no_part(store: BucketStore) -> None:
-    """Not even the last row group is encoded; only the snapshot is written."""
+    """Only the snapshot is written."""
     layout = Layout("model", "source")
     keys = [f"{number:04}" for number in range(300)]
     yesterday = Taker(ModelS3(keys, 100), store, layout).take(DAY, Shard(""))

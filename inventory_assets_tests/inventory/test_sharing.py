@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,13 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory import sharing
+from inventory_assets.inventory.manifests import merge
 from inventory_assets.inventory.parts import Part, read_records
-from inventory_assets.inventory.sharing import Interval, intervals_of, small_rows, takes_in
+from inventory_assets.inventory.sharing import (
+    Interval,
+    intervals_of,
+    shared_with,
+    small_rows,
+    takes_in,
+)
+from inventory_assets.inventory.snapshots import Shared
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan import KeyRange, Shard
 from inventory_assets.scan.ranges import tiling_fault
 from inventory_assets.scan.splitting import evenly
 from inventory_assets_tests.inventory.assemblies import CheckedBudget, Driver, small_files
+from inventory_assets_tests.inventory.samples import LAYOUT, NOW, listed, parts_of, snapshot_of
 
 Bucket = dict[str, int]
 """Sizes, by key."""
@@ -262,6 +272,26 @@ def test_small_neighbours_are_taken_in(rows: int, neighbour: int, is_taken_in: b
     assert takes_in(rows, neighbour, 1000) is is_taken_in
 
 
+def test_an_unchanged_shard_shares_even_parts_of_older_code(store: LocalStore) -> None:
+    snapshot = snapshot_of(store, Shard(""), listed("abc"))
+    old = tuple(replace(part, fingerprint="") for part in snapshot.parts)
+    baseline = merge(store, LAYOUT, "", {"": replace(snapshot, parts=old)}, NOW)
+    new = parts_of(store, listed("a"), listed("bc"))
+
+    def share(fingerprint: str, shard: Shard, *, is_there: bool) -> tuple[list[Part], Shared]:
+        return shared_with(baseline, shard, fingerprint, new, lambda _part: is_there)
+
+    same = snapshot.fingerprint
+    assert share(same, Shard(""), is_there=True) == (
+        [*old],
+        Shared(unchanged=True, parts=1, bytes=old[0].file_bytes),
+    )
+    nothing = Shared(unchanged=False, parts=0, bytes=0)
+    assert share("other", Shard(""), is_there=True) == ([*new], nothing)
+    assert share(same, Shard("", ("x/",)), is_there=True) == ([*new], nothing)
+    assert share(same, Shard(""), is_there=False) == ([*new], replace(nothing, unchanged=True))
+
+
 def test_a_part_that_is_gone_is_written_again(store: LocalStore) -> None:
     bucket = {f"{number:03}": 3 for number in range(20)} | {END: 1}
     _, old = assembled(store, bucket, [], 1)
@@ -270,7 +300,7 @@ def test_a_part_that_is_gone_is_written_again(store: LocalStore) -> None:
     check(store, driver, bucket, new)
 
 
-def test_small_parts_and_much_sharing_after_sixty_days(roomy_store: LocalStore) -> None:
+def test_parts_stay_few_and_are_mostly_shared_over_sixty_days(roomy_store: LocalStore) -> None:
     """Each day something comes in one place, keys go here and there, and some are appended.
 
     No two small parts lie side by side for long where something changes, so there are about twice

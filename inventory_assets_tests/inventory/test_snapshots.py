@@ -49,6 +49,17 @@ def test_a_snapshot_is_read_as_it_was_published(store: LocalStore) -> None:
     assert read_snapshot(store, LAYOUT, DAY, "a/") == snapshot
 
 
+def test_a_snapshot_of_code_that_shared_nothing_is_read(store: LocalStore) -> None:
+    snapshot = published(store)
+    found = document(store)
+    del found["shared"]
+    for part in found["parts"]:
+        del part["fingerprint"]
+    store.publish(LAYOUT.snapshot(DAY, "a/"), json.dumps(found).encode())
+    parts = tuple(replace(part, fingerprint="") for part in snapshot.parts)
+    assert read_snapshot(store, LAYOUT, DAY, "a/") == replace(snapshot, parts=parts)
+
+
 def test_a_snapshot_sums_up_its_parts(store: LocalStore) -> None:
     snapshot = published(store)
     assert (snapshot.rows, snapshot.object_bytes) == (2, 6)

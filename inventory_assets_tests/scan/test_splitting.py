@@ -235,6 +235,15 @@ def places_of(
     return places, lister
 
 
+def test_marks_within_a_range_are_where_it_is_split_and_cost_no_request() -> None:
+    lister = ModelS3("abcdefgh")
+    piece = piece_of("", "c", "g", Tally())
+    piece.walk.marks = ["b", "c", "d", "dd", "e", "f", "g", "h"]
+    assert asyncio.run(Splitter(lister).places(piece, 2)) == ["dd", "e"]
+    assert asyncio.run(Splitter(lister).places(piece, 9)) == ["d", "dd", "e", "f"]
+    assert lister.requests == []
+
+
 def check_places(places: list[str], after: str, until: str, wanted: int) -> None:
     assert len(places) <= wanted
     assert all(left < right for left, right in pairwise([after, *places, until]))
