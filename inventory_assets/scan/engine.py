@@ -30,8 +30,6 @@ from inventory_assets.scan.deliveries import Deliveries, Delivery
 from inventory_assets.scan.errors import ListingStuck
 from inventory_assets.scan.evidence import Ending, count_up_to
 from inventory_assets.scan.pieces import (
-    MOST_PATIENCE,
-    PAGES_BEFORE_SPLIT,
     PAGES_WORTH_A_SPLIT,
     Piece,
 )
@@ -39,6 +37,9 @@ from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.splitting import Splitter
 from inventory_assets.scan.walks import Ended, Event, Failed, Found, Split, Walk
 
+import os
+PARTP=int(os.environ.get("PARTP","3"))
+_FEW = 8
 GAP_PROBE_KEYS = 10
 """Keys asked for first where a range ends within the prefix.
 
@@ -130,6 +131,7 @@ class Scan:
                 victim = victims[0]
                 victim.goes_on = False  # nobody else splits it meanwhile
                 wanted = -(-(free - self._promised) // len(victims))
+                wanted = max(1, int(min(wanted, self._splitter.pages_left(victim) // PARTP - 1)))
                 self._promised += wanted
                 work = self._split(victim, wanted)
             else:
@@ -169,6 +171,8 @@ class Scan:
         ]
         left = {piece: self._splitter.pages_left(piece) for piece in ready}
         worthwhile = [piece for piece in ready if left[piece] >= PAGES_WORTH_A_SPLIT]
+        if not worthwhile and len(self._tasks) * _FEW <= self._lister.connection.max_in_flight:
+            worthwhile = ready  # no estimate is good enough to leave so many idle
         return sorted(worthwhile, key=left.__getitem__, reverse=True)[:count]
 
     async def _split(self, victim: Piece, wanted: int) -> None:
@@ -189,7 +193,7 @@ class Scan:
         if places:
             self._waiting.extendleft(self._cut(victim, places, is_trial=True))
         else:
-            victim.patience = min(2 * victim.patience, MOST_PATIENCE)
+            victim.vain += 1
 
     def _cut(self, victim: Piece, places: Sequence[str], *, is_trial: bool = False) -> list[Piece]:
         """Make ranges of their own of what lies after some places; the uppermost comes first.
@@ -253,8 +257,11 @@ class Scan:
         if last_key is not None:
             piece.pages += 1
             # Never back, whatever a damaged page says: what was told of is not split off.
+            before = piece.cursor
             piece.reach(max(piece.cursor, last_key))
             self._splitter.saw(last_key)
+            if piece.pages > 1:
+                self._splitter.listed(before, piece.cursor, piece.key_range)
         ending: Ending | None = None
         if last_key is not None and last_key > piece.key_range.until:
             ending = Ending.BOUND_REACHED
@@ -262,9 +269,7 @@ class Scan:
             ending = Ending.LISTED_TO_END
         if piece.parent and (ending or last_key is not None):
             # Where little was to be had, the next attempt waits twice as long.
-            piece.parent.patience = (
-                min(2 * piece.price, MOST_PATIENCE) if ending else PAGES_BEFORE_SPLIT
-            )
+            piece.parent.vain = piece.price + 1 if ending else 0
             piece.parent = None
         if ending:
             self._at_work.discard(piece)

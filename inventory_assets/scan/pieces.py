@@ -28,8 +28,8 @@ class Piece:
         pages: Pages received since it began or was split.
         milestones: Two keys reached lately, and after how many pages: how densely keys lie is
             counted from the earlier one.
-        patience: Pages it must receive before it is split (again).
-        price: The patience that its parent had when it was taken away.
+        vain: How often in a row it was split in vain.
+        price: How often its parent had been when it was taken away.
         after: Up to where the reader has read; listing starts over from here after a damaged page.
         generation: How often it has been started over; pages of earlier generations are void.
         damaged: Damaged pages in a row.
@@ -55,23 +55,31 @@ class Piece:
         self.goes_on = False
         self.pages = 0
         self.milestones = ((self.cursor, 0), (self.cursor, 0))
-        self.patience = PAGES_BEFORE_SPLIT
-        self.price = parent.patience if parent else 0
+        self.vain = 0
+        self.price = parent.vain if parent else 0
         self.generation = 0
         self.damaged = 0
         self.empty_pages = 0
         self.evidence = EvidenceLog([key_range])
         self._received = 0
+        self._first = ""
 
     def reach(self, key: str) -> None:
         """A page has brought the cursor to a key."""
         self._received += 1
+        self._first = self._first or key
         self.cursor = key
         _, (_, pages) = self.milestones
         if self._received <= 2 or self._received >= 2 * pages:
             self.milestones = self.milestones[1], (key, self._received)
 
     @property
-    def pages_lately(self) -> int:
-        """Pages received since the earlier milestone."""
-        return self._received - self.milestones[0][1]
+    def patience(self) -> int:
+        """Pages it must receive before it is split (again)."""
+        return min(PAGES_BEFORE_SPLIT << self.vain, MOST_PATIENCE)
+
+    @property
+    def history(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Two keys, and how many pages were received since: lately, and all but the first."""
+        since, pages = self.milestones[0]
+        return (since, self._received - pages), (self._first, self._received - 1)

@@ -6,8 +6,8 @@ are halved between 7 and 8 and not between 'O' and 'P'.
 """
 
 from bisect import bisect_left, bisect_right
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, takewhile
 from math import inf
 
@@ -38,8 +38,11 @@ say where, and each part that turns out to be empty costs a request."""
 _PAGES_WORTH_FOLDERS = 16
 """Pages that a level's next thousand folders must hold; else keys are the better guide."""
 
-_PLACE_DIGITS = 8
-"""Characters that tell how far a key is; more than any estimate is worth."""
+_LEAST_WIDTH = 1e-15
+"""Of what two keys have in common, what is too little to be told from nothing."""
+
+_MOST_LETTERS = 256
+"""Characters that are remembered of a depth."""
 
 
 class Splitter:
@@ -56,20 +59,20 @@ class Splitter:
         """Levels without folders, or with too many to list them."""
         self._folders: dict[str, tuple[str, str, list[str]]] = {}
         """Of levels with folders: those that hold keys from one on to another."""
-        self._greatest: dict[int, str] = {}
-        """The greatest name at each depth."""
-        self._lowest, self._highest = ord("z"), ord("0")
-        """The least and the greatest character of keys."""
+        self._names: dict[int, _Names] = defaultdict(_Names)
+        """Of each depth."""
 
     def saw(self, key: str) -> None:
         """Remember a key."""
         self._sample.append(key)
+        self._learn(key)
+
+    def _learn(self, key: str) -> None:
+        start = 0
         for depth, name in enumerate(key.split(DELIMITER)):
-            if name > self._greatest.get(depth, ""):
-                self._greatest[depth] = name
-        codes = [*map(ord, key)]
-        self._lowest = min(self._lowest, *codes)
-        self._highest = max(self._highest, *codes)
+            end = start + len(name)
+            self._names[depth].saw(name, key[:start], is_folder=end < len(key))
+            start = end + 1
 
     async def places(self, piece: Piece, wanted: int) -> list[str]:
         """Keys at which to split what a range has left; at most `wanted`, ascending.
@@ -87,6 +90,11 @@ class Splitter:
         if marked:
             return evenly(marked, wanted)
         level = level_of(after, until, piece.walk.prefix)
+        since, _ = piece.history[0]
+        for _ in range(piece.vain):
+            # Little was found there; what is left may be in the folder that is being listed.
+            deeper = after[: after.find(DELIMITER, len(level)) + 1]
+            level = deeper if since.startswith(deeper or after) else level
         for _ in range(_LEVELS):
             folders = await self._folders_after(level, after, piece)
             if folders is None:
@@ -116,6 +124,8 @@ class Splitter:
             request = PageRequest(level, start_after=piece.cursor, delimiter=DELIMITER)
             page = await self._lister.fetch(request, piece.walk.tally)
             names = list(page.common_prefixes)
+            for name in names:
+                self._learn(name)
             if not names or (page.is_truncated and not self._are_large(piece, names)):
                 self._flat.add(level)
                 return None
@@ -138,15 +148,38 @@ class Splitter:
             piece: The range.
             until: Up to where; None for its end.
         """
-        (since, _), pages = piece.milestones[0], piece.pages_lately
-        if not pages or not since < piece.cursor:
-            return inf
-        until = until or self._end(piece.cursor, piece.key_range.until)
-        if not piece.cursor < until:
-            return pages
+        here = piece.cursor
+        until = until or self._end(here, piece.key_range.until)
+        if not here < until:
+            return 0.0
+        measures = [(since, pages) for since, pages in piece.history if since < here]
+        for since, pages in measures:
+            if _crosses(since, here, until):
+                return pages * self._ratio(since, here, until)
+        # All of it was in one folder of the level: no measure for the others.
+        level = level_of(here, until, "")
+        names = self._names[level.count(DELIMITER)]
+        cell = here[: here.find(DELIMITER, len(level)) + 1]
+        mean = names.pages / names.distance if names.are_measured else 0
+        if names.are_measured and piece.history[1][1] <= 2 * mean * (self._place(ceiling(cell), len(level)) - self._place(cell, len(level))):
+            return mean * (self._place(until, len(level)) - self._place(here, len(level)))
+        return measures[0][1] * self._ratio(measures[0][0], here, until) if measures else inf
+
+    def listed(self, after: str, upto: str, key_range: KeyRange) -> None:
+        """Remember that a page of a range held the keys between two; `after` is of a page too."""
+        until = self._end(upto, key_range.until)
+        if key_range.after < after < upto < until:
+            level = level_of(after, until, "")
+            names = self._names[level.count(DELIMITER)]
+            names.pages += 1
+            names.distance += self._place(upto, len(level)) - self._place(after, len(level))
+            names.are_measured |= _crosses(after, upto, until)
+
+    def _ratio(self, since: str, here: str, until: str) -> float:
+        """How far it is from `here` to `until`, by how far it was from `since`."""
         start = len(_common_start(since, until))
-        begin, here, end = (self._place(key, start) for key in (since, piece.cursor, until))
-        return pages * (end - here) / (here - begin) if here > begin else inf
+        begin, middle, end = (self._place(key, start) for key in (since, here, until))
+        return (end - middle) / (middle - begin) if middle > begin else inf
 
     def _end(self, after: str, until: str) -> str:
         """About where the keys before a bound end, where that is the end of a folder.
@@ -156,18 +189,77 @@ class Splitter:
         level = ceiling_of(until)
         if level is None or (level and not level.endswith(DELIMITER)):
             return until
-        end = level + self._greatest.get(level.count(DELIMITER), "")
-        return end if after < end else until
+        while (known := self._folders.get(level)) and known[1] == ceiling(level):
+            level = known[2][-1]
+        names = takewhile(lambda each: each.is_typical, self._deeper(level.count(DELIMITER)))
+        typical = level + DELIMITER.join(each.greatest for each in names)
+        return next((end for end in (ceiling(typical), ceiling(level)) if after < end), until)
+
+    def _deeper(self, depth: int) -> Iterator["_Names"]:
+        while depth in self._names:
+            yield self._names[depth]
+            depth += 1
 
     def _place(self, key: str, start: int) -> float:
-        """Where in [0, 1] a key stands among those with its first `start` characters."""
+        """Where in [0, 1] a key stands among those with its first `start` characters.
+
+        As if all names of a depth were as likely, of the characters seen at that depth.
+        """
         place, width = 0.0, 1.0
-        base = self._highest - self._lowest + 2
-        for letter in key[start : start + _PLACE_DIGITS]:
-            digit = min(max(ord(letter), self._lowest - 1), self._highest + 1) - self._lowest + 1
+        depth, at = key.count(DELIMITER, 0, start), start - key.rfind(DELIMITER, 0, start) - 1
+        names = self._names[depth]
+        for letter in key[start:]:
+            digit, base = names.digit(letter, at)
             width /= base
             place += digit * width
+            if width < _LEAST_WIDTH or digit == base:
+                break
+            at += 1
+            if letter == DELIMITER:
+                depth, at = depth + 1, 0
+                names = self._names[depth]
         return place
+
+
+class _Names:
+    """What the names of one depth are made of, as far as they were seen.
+
+    Attributes:
+        greatest: The greatest of them.
+        is_typical: Whether they were seen in several folders.
+    """
+
+    def __init__(self) -> None:
+        self.greatest = ""
+        self.is_typical = False
+        self._folder: str | None = None
+        self.pages, self.distance, self.are_measured = 0, 0.0, False
+        self._letters = ""
+        self._longest = 0
+        self._ends: set[int] = set()
+        """How long folders' names are."""
+
+    def saw(self, name: str, folder: str, *, is_folder: bool) -> None:
+        self._folder = self._folder or folder
+        self.is_typical |= folder != self._folder
+        self.greatest = max(self.greatest, name)
+        self._longest = max(self._longest, len(name))
+        if is_folder:
+            self._ends.add(len(name))
+        if len(self._letters) < _MOST_LETTERS and not set(name) <= set(self._letters):
+            self._letters = "".join(sorted({*self._letters, *name}))
+            self.pages, self.distance, self.are_measured = 0, 0.0, False
+
+    def digit(self, letter: str, at: int) -> tuple[int, int]:
+        """What a letter at some place of a name counts, and the base; the base for any beyond."""
+        may_end = at in self._ends or letter == DELIMITER
+        letters = self._letters if at < self._longest else ""
+        if at == 0 and self.is_typical:
+            letters = letters[: bisect_right(letters, self.greatest[:1])]
+        base = max(1, len(letters) + may_end)
+        if letter == DELIMITER:
+            return 0, base
+        return bisect_left(letters, letter) + may_end, base
 
 
 async def cut_evenly(lister: BucketLister, prefix: str, count: int, tally: Tally) -> list[KeyRange]:
@@ -194,6 +286,11 @@ async def cut_evenly(lister: BucketLister, prefix: str, count: int, tally: Tally
             break
         bounds = sorted({*bounds, *cuts})
     return [KeyRange(after, until) for after, until in pairwise(bounds)]
+
+
+def _crosses(since: str, here: str, until: str) -> bool:
+    """Whether the way to `here` leads from one folder into another of those on the way `until`."""
+    return level_of(since, here, "") == level_of(since, until, "")
 
 
 def level_of(after: str, until: str, prefix: str) -> str:

@@ -1,0 +1,120 @@
+"""A large bucket far away: answers take time and hardly any CPU, on virtual time none of either."""
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from random import Random
+from urllib.parse import quote_plus
+
+from benchmarks.in_flight import InFlight
+from inventory_assets.s3 import BucketLister, Connection, Page, PageRequest, Received, Tally
+from inventory_assets.s3.control import controller
+from inventory_assets.s3.gate import Gate
+from inventory_assets.s3.samples import Outcome
+from inventory_assets.scan.ranges import ceiling
+from inventory_assets_tests.listings import (
+    Listed,
+    contents,
+    contents_fields,
+    element,
+    listing,
+    objects_of,
+)
+
+_BEFORE, _AFTER = contents(*contents_fields(Listed("KEY"), url_encoded=True)).split("KEY")
+
+
+class DistantBucket(BucketLister):
+    """Answers after a while, as many requests at once as the policy of the connection allows.
+
+    Args:
+        keys: Ascending; none holds a newline.
+        in_flight: Requests in flight at most.
+        latency: Seconds that an answer takes on average; it varies by a fifth.
+        page_size: Keys and common prefixes in a page at most.
+
+    Attributes:
+        requests: What was asked for.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[str],
+        in_flight: int,
+        latency: float = 0.1,
+        page_size: int = 1000,
+    ) -> None:
+        self.connection = Connection("distant", max_in_flight=in_flight)
+        self.server = "Distant"
+        self.requests: list[PageRequest] = []
+        self._gate = Gate(controller(self.connection.policy, in_flight))
+        self._keys = keys
+        self._latency = latency
+        self._page_size = page_size
+        self._chances = Random(0)  # noqa: S311 - a repeatable test
+        self._changes: list[tuple[float, int]] = []
+
+    def cancel(self) -> None:
+        self._gate.close()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    @property
+    def in_flight_over_time(self) -> InFlight:
+        """The number of requests in flight, from the beginning until the last one ended."""
+        return InFlight(0.0, self._changes[-1][0], self._changes)
+
+    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+        async with self._under_way(request, tally):
+            start, stop = self._bounds(request)
+        start = int(request.token or start)
+        end = min(start + min(self._page_size, request.max_keys), stop)
+        token = str(end) if end < stop else None
+        names = quote_plus("\n".join(self._keys[start:end]), safe="/\n")
+        body[:] = listing(
+            *[_BEFORE, names.replace("\n", _AFTER + _BEFORE), _AFTER][: 3 * (end > start)],
+            truncated="true" if token else "false",
+            extra=element("NextContinuationToken", token),
+        )
+        last_key = self._keys[end - 1] if end > start else None
+        return Received(body, token is not None, token, last_key)
+
+    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
+        async with self._under_way(request, tally):
+            at, stop = self._bounds(request)
+        names: list[str] = []
+        folders: list[str] = []
+        size = min(self._page_size, request.max_keys)
+        while at < stop and len(names) + len(folders) < size:
+            key = self._keys[at]
+            folder, found, _ = key[len(request.prefix) :].partition(request.delimiter or "\0")
+            if request.delimiter and found:
+                folders.append(request.prefix + folder + request.delimiter)
+                at = bisect_right(self._keys, ceiling(folders[-1]))
+            else:
+                names.append(key)
+                at += 1
+        token = str(at) if at < stop else None
+        return Page(objects_of(names), tuple(folders), token is not None, token)
+
+    def _bounds(self, request: PageRequest) -> tuple[int, int]:
+        first = bisect_left(self._keys, request.prefix)
+        start = max(first, bisect_right(self._keys, request.start_after))
+        return start, bisect_right(self._keys, ceiling(request.prefix))
+
+    @asynccontextmanager
+    async def _under_way(self, request: PageRequest, tally: Tally) -> AsyncIterator[None]:
+        await self._gate.enter()
+        clock = asyncio.get_running_loop().time
+        sent_at = clock()
+        tally.sent()
+        self.requests.append(request)
+        self._changes.append((sent_at, self._gate.inside))
+        try:
+            await asyncio.sleep(self._latency * self._chances.uniform(0.8, 1.2))
+        finally:
+            self._gate.leave(Outcome.SUCCEEDED, sent_at, clock())
+            self._changes.append((clock(), self._gate.inside))
+        yield
