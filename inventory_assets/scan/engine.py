@@ -30,6 +30,7 @@ from inventory_assets.scan.deliveries import Deliveries, Delivery
 from inventory_assets.scan.errors import ListingStuck
 from inventory_assets.scan.evidence import Ending, count_up_to
 from inventory_assets.scan.pieces import (
+    PAGES_BEFORE_SPLIT,
     PAGES_WORTH_A_SPLIT,
     Piece,
 )
@@ -37,13 +38,13 @@ from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.splitting import Splitter
 from inventory_assets.scan.walks import Ended, Event, Failed, Found, Split, Walk
 
-import os
-PARTP=int(os.environ.get("PARTP","3"))
-_FEW = 8
 GAP_PROBE_KEYS = 10
 """Keys asked for first where a range ends within the prefix.
 
 Most gaps between shards are empty, and one key beyond the gap is proof enough."""
+
+IDLE_BY_ONE = 16
+"""Requests that may be in flight for each that is, from which on ranges are split in any case."""
 
 
 def utc_now() -> datetime:
@@ -131,7 +132,8 @@ class Scan:
                 victim = victims[0]
                 victim.goes_on = False  # nobody else splits it meanwhile
                 wanted = -(-(free - self._promised) // len(victims))
-                wanted = max(1, int(min(wanted, self._splitter.pages_left(victim) // PARTP - 1)))
+                worth = self._splitter.pages_left(victim) / PAGES_WORTH_A_SPLIT - 1
+                wanted = max(1, int(min(wanted, worth)))
                 self._promised += wanted
                 work = self._split(victim, wanted)
             else:
@@ -164,15 +166,16 @@ class Scan:
         """Up to `count` ranges that are worth splitting, those with most left first."""
         if count <= 0:
             return []
-        ready = [
-            piece
+        # No estimate is good enough to leave nearly all idle.
+        few = len(self._tasks) * IDLE_BY_ONE <= self._lister.connection.max_in_flight
+        left = {
+            piece: self._splitter.pages_left(piece)
             for piece in self._at_work
-            if piece.goes_on and piece.pages >= piece.patience and not piece.walk.over
-        ]
-        left = {piece: self._splitter.pages_left(piece) for piece in ready}
-        worthwhile = [piece for piece in ready if left[piece] >= PAGES_WORTH_A_SPLIT]
-        if not worthwhile and len(self._tasks) * _FEW <= self._lister.connection.max_in_flight:
-            worthwhile = ready  # no estimate is good enough to leave so many idle
+            if piece.pages >= (PAGES_BEFORE_SPLIT if few else piece.patience)
+            and piece.goes_on
+            and not piece.walk.over
+        }
+        worthwhile = [piece for piece in left if few or left[piece] >= PAGES_WORTH_A_SPLIT]
         return sorted(worthwhile, key=left.__getitem__, reverse=True)[:count]
 
     async def _split(self, victim: Piece, wanted: int) -> None:
@@ -259,9 +262,7 @@ class Scan:
             # Never back, whatever a damaged page says: what was told of is not split off.
             before = piece.cursor
             piece.reach(max(piece.cursor, last_key))
-            self._splitter.saw(last_key)
-            if piece.pages > 1:
-                self._splitter.listed(before, piece.cursor, piece.key_range)
+            self._splitter.received(piece, before)
         ending: Ending | None = None
         if last_key is not None and last_key > piece.key_range.until:
             ending = Ending.BOUND_REACHED
@@ -276,7 +277,7 @@ class Scan:
         elif piece not in self._at_work:
             self._at_work.add(piece)
             piece.goes_on = True
-        elif piece.goes_on and piece.pages >= piece.patience:
+        elif piece.goes_on and piece.pages >= PAGES_BEFORE_SPLIT:
             self._employ()
         return ending
 

@@ -10,6 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3 import Tally
+from inventory_assets.scan.densities import level_of
 from inventory_assets.scan.pieces import Piece
 from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling, ceiling_of, tiling_fault
 from inventory_assets.scan.splitting import (
@@ -18,7 +19,6 @@ from inventory_assets.scan.splitting import (
     characters,
     cut_evenly,
     evenly,
-    level_of,
 )
 from inventory_assets.scan.walks import Walk
 from inventory_assets_tests.model_s3 import ModelS3
