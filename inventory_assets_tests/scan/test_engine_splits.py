@@ -26,6 +26,7 @@ from inventory_assets.scan import (
     deliveries,
 )
 from inventory_assets.scan.ranges import ceiling, tiling_fault
+from inventory_assets_tests.key_spaces import key_sets
 from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
 from inventory_assets_tests.listings import objects_of as objects
 from inventory_assets_tests.model_s3 import ModelS3
@@ -138,23 +139,6 @@ def _garble(body: bytes | bytearray) -> bytes | bytearray:
 def _lose_an_object(body: bytes | bytearray) -> bytes | bytearray:
     head, _, rest = body.rpartition(b"<Contents>")
     return head + rest.partition(b"</Contents>")[2] if head else b""
-
-
-alphabets = st.sampled_from(
-    ["ab", "0123456789abcdef", "a/", "ab/", "/-.0", "%&+ <é漢🦄", "\0\1/\x7f\U0010fffd\U0010ffff"]
-) | st.text(st.characters(codec="utf-8"), min_size=2, max_size=30)
-
-
-@st.composite
-def key_sets(draw: st.DrawFn) -> list[str]:
-    alphabet, seed = draw(alphabets), draw(st.integers(0, 9999))
-    chances = random.Random(seed)  # noqa: S311
-    shared = draw(st.sampled_from(["", "", alphabet[0] * 9, "x/" * 3]))
-    count, longest = draw(st.integers(0, 120)), draw(st.integers(1, 8))
-    names = (
-        "".join(chances.choices(alphabet, k=chances.randint(1, longest))) for _ in range(count)
-    )
-    return sorted({shared + name for name in names})
 
 
 @given(

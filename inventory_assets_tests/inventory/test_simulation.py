@@ -1,0 +1,204 @@
+"""Listings of buckets that change, over networks that fail, by processes that are killed.
+
+Whatever happens, what a listing in the end publishes is true. A few examples run with the other
+tests; thousands, and larger ones, with `make test-slow`, or on their own with
+`pytest -m slow inventory_assets_tests/inventory/test_simulation.py`.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.inventory import assembling, checkpoints, parts
+from inventory_assets.inventory import store as store_module
+from inventory_assets.inventory.evidence import broken_rules, judge_files
+from inventory_assets.inventory.fingerprint import Fingerprint
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.parts import read_records
+from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.taking import Taker, Wanted
+from inventory_assets.s3 import Connection
+from inventory_assets.s3.control import Policy
+from inventory_assets.s3.errors import RetriesExhausted
+from inventory_assets.scan import KeyOrder, KeyRange, KeysOutOfOrder, Shard, cut_out
+from inventory_assets.scan.errors import ListingStuck
+from inventory_assets_tests.inventory.samples import DAY, NOW
+from inventory_assets_tests.key_spaces import key_sets
+from inventory_assets_tests.simulated_bucket import (
+    Killed,
+    Life,
+    MortalStore,
+    SimulatedBucket,
+    SimulatedLister,
+    Troubles,
+    cut_short,
+)
+from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
+
+THOUSANDS = 4000
+
+CALM_AFTER = 12
+"""Runs after which nothing fails any more; so a listing ends, or never will."""
+
+EXPECTED = (RetriesExhausted, ListingStuck, KeysOutOfOrder)
+"""How a listing may end that meets such troubles."""
+
+MODEL = Layout("model", "source")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_files() -> Iterator[None]:
+    """Files of a few records, noted twice a second; nothing is flushed, and time costs nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (assembling, parts):
+            patch.setattr(module, "ROW_GROUP_ROWS", 8)
+        patch.setattr(parts, "PART_ROWS", 16)
+        patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.5))
+        patch.setattr(store_module, "_flush", lambda _path: None)
+        scans_run_on_virtual_time(patch)
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What happens to a bucket while it is listed.
+
+    Attributes:
+        keys: Of all objects that will ever be.
+        seed: Decides which of them are there, and what happens when.
+        prefixes: What the shards are cut out by.
+        page_size: Keys in a page at most.
+        in_flight: Requests in flight at most.
+        policy: How many are.
+        kills: How much each process does before it is killed.
+        troubles: What befalls requests.
+    """
+
+    keys: list[str]
+    seed: int
+    prefixes: list[str]
+    page_size: int
+    in_flight: int
+    policy: Policy
+    kills: list[int]
+    troubles: Troubles
+
+
+@st.composite
+def stories(draw: st.DrawFn, most: int) -> Story:
+    keys = draw(key_sets(most))
+    heads = st.sampled_from(sorted({key[:size] for key in keys for size in (1, 2, 4)} | {"a"}))
+    often, seldom = st.sampled_from([0, 0, 0.02, 0.1, 0.3]), st.sampled_from([0, 0, 0, 0.01])
+    return Story(
+        keys,
+        seed=draw(st.integers(0, 2**32)),
+        prefixes=draw(st.lists(heads, max_size=2)),
+        page_size=draw(st.integers(1, 12)),
+        in_flight=draw(st.integers(1, 12)),
+        policy=draw(st.sampled_from(Policy)),
+        kills=draw(st.lists(st.integers(0, most), max_size=4)),
+        troubles=Troubles(
+            *(draw(often) for _ in range(3)),
+            timed_out=draw(seldom),
+            cut_off=draw(often),
+            garbled=draw(often),
+            empty=draw(often),
+            stuck=draw(seldom),
+            repeated=draw(seldom),
+            changed=draw(often),
+        ),
+    )
+
+
+def told(story: Story, root: Path) -> tuple[SimulatedBucket, dict[Shard, Snapshot]]:
+    """Play a story until every shard has its snapshot."""
+    chances = Random(story.seed)  # noqa: S311 - a repeatable test
+    existing = [key for key in story.keys if chances.random() < 0.8 or not story.troubles.changed]
+    others = sorted({*story.keys} - {*existing})
+    bucket = SimulatedBucket(existing, others, story.page_size, chances)
+    shards = [cut_out(prefix, story.prefixes) for prefix in sorted({"", *story.prefixes})]
+    found: dict[Shard, Snapshot] = {}
+    lives = [*story.kills]
+    troubles, runs = story.troubles, 0
+    while len(found) < len(shards):
+        runs += 1
+        if runs > CALM_AFTER:
+            troubles = Troubles(changed=story.troubles.changed)
+            assert runs <= CALM_AFTER + 1 + len(story.kills), "it never ends"
+        life = Life(lives.pop(0) if lives else float("inf"))
+        connection = Connection("model", max_in_flight=story.in_flight, policy=story.policy)
+        lister = SimulatedLister(bucket, connection, life, troubles)
+        taker = Taker(
+            lister,
+            MortalStore(root, life),
+            MODEL,
+            KeyOrder.BYTES,
+            now=lambda: NOW + timedelta(seconds=bucket.seconds),
+        )
+        wanted = [Wanted(DAY, shard) for shard in shards if shard not in found]
+        try:
+            for each, result in taker.take_all(wanted):
+                if isinstance(result, Snapshot):
+                    found[each.shard] = result
+                else:
+                    assert isinstance(result, EXPECTED), result
+                    assert troubles != Troubles(changed=troubles.changed), result
+        except Killed:
+            kept = {root / part.key for snapshot in found.values() for part in snapshot.parts}
+            if chances.random() < 0.3:
+                cut_short(files_of(root) - kept, chances)
+        assert lister.network.most_under_way <= story.in_flight
+    return bucket, found
+
+
+def files_of(root: Path) -> set[Path]:
+    """Parts and records of unfinished listings."""
+    return {*root.glob(f"{MODEL.data_folder}/*"), *root.glob(f"{MODEL.unfinished(DAY)}/*")}
+
+
+def check(story: Story, root: Path) -> None:
+    """Every key that was there all the time is listed once, and none that never was."""
+    bucket, found = told(story, root)
+    store = LocalStore(root)
+    listed: list[str] = []
+    for shard, snapshot in found.items():
+        assert broken_rules(snapshot) == []
+        assert [verdict for verdict in judge_files(store, snapshot) if verdict.fault] == []
+        assert read_snapshot(store, MODEL, DAY, shard.prefix) == snapshot
+        fingerprint, keys = Fingerprint(), list[str]()
+        for records in read_records(store, snapshot.parts, [KeyRange.of_prefix("")]):
+            fingerprint.update(records)
+            keys += records.column("key").to_pylist()
+        assert all(left < right for left, right in pairwise(keys))
+        assert all(shard.covers(key) for key in keys)
+        assert snapshot.rows == sum(row.rows for row in snapshot.evidence) == len(keys)
+        assert snapshot.fingerprint == fingerprint.hexdigest()
+        assert sum(row.pages for row in snapshot.evidence) <= snapshot.requests
+        listed += keys
+    assert len(listed) == len(set(listed))
+    assert bucket.throughout <= set(listed) <= bucket.ever
+    assert store.names(MODEL.unfinished(DAY)) == []
+
+
+@given(stories(most=120))
+@settings(max_examples=60)
+def test_what_is_listed_is_true_whatever_happens_meanwhile(story: Story) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        check(story, Path(folder))
+
+
+@pytest.mark.slow
+@given(stories(most=400))
+@settings(max_examples=THOUSANDS)
+def test_what_is_listed_is_true_in_thousands_of_stories(story: Story) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        check(story, Path(folder))
