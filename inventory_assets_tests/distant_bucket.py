@@ -9,8 +9,9 @@ from urllib.parse import quote_plus
 
 from benchmarks.in_flight import InFlight
 from inventory_assets.s3 import BucketLister, Connection, Page, PageRequest, Received, Tally
-from inventory_assets.s3.control import controller
+from inventory_assets.s3.control import Policy, controller
 from inventory_assets.s3.gate import Gate
+from inventory_assets.s3.pages import MAX_KEYS
 from inventory_assets.s3.samples import Outcome
 from inventory_assets.scan.ranges import ceiling
 from inventory_assets_tests.listings import (
@@ -22,6 +23,9 @@ from inventory_assets_tests.listings import (
     objects_of,
 )
 
+LATENCY = 0.1
+"""Seconds that an answer takes on average; it varies by a fifth."""
+
 _BEFORE, _AFTER = contents(*contents_fields(Listed("KEY"), url_encoded=True)).split("KEY")
 
 
@@ -31,8 +35,8 @@ class DistantBucket(BucketLister):
     Args:
         keys: Ascending; none holds a newline.
         in_flight: Requests in flight at most.
-        latency: Seconds that an answer takes on average; it varies by a fifth.
         page_size: Keys and common prefixes in a page at most.
+        policy: How many requests are in flight.
 
     Attributes:
         requests: What was asked for.
@@ -42,15 +46,14 @@ class DistantBucket(BucketLister):
         self,
         keys: Sequence[str],
         in_flight: int,
-        latency: float = 0.1,
-        page_size: int = 1000,
+        page_size: int = MAX_KEYS,
+        policy: Policy = Policy.ADAPTIVE,
     ) -> None:
-        self.connection = Connection("distant", max_in_flight=in_flight)
+        self.connection = Connection("distant", max_in_flight=in_flight, policy=policy)
         self.server = "Distant"
         self.requests: list[PageRequest] = []
         self._gate = Gate(controller(self.connection.policy, in_flight))
         self._keys = keys
-        self._latency = latency
         self._page_size = page_size
         self._chances = Random(0)  # noqa: S311 - a repeatable test
         self._changes: list[tuple[float, int]] = []
@@ -113,7 +116,7 @@ class DistantBucket(BucketLister):
         self.requests.append(request)
         self._changes.append((sent_at, self._gate.inside))
         try:
-            await asyncio.sleep(self._latency * self._chances.uniform(0.8, 1.2))
+            await asyncio.sleep(LATENCY * self._chances.uniform(0.8, 1.2))
         finally:
             self._gate.leave(Outcome.SUCCEEDED, sent_at, clock())
             self._changes.append((clock(), self._gate.inside))

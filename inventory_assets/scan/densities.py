@@ -90,7 +90,7 @@ class Densities:
                 return pages * self._ratio(since, here, end)
         level = level_of(here, end, "")
         names = self._names[level.count(DELIMITER)]
-        if names.are_measured:
+        if names.are_measured and names.distance > 0:
             folder = here[: here.find(DELIMITER, len(level)) + 1]
             density = names.pages / names.distance
             usual = density * self._distance(folder, ceiling(folder), level)

@@ -1,8 +1,6 @@
-import asyncio
 import random
-from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import pairwise
@@ -11,12 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import BucketLister, Connection, Page, PageRequest, Received, RetryPolicy
+from benchmarks.in_flight import InFlight
+from benchmarks.load_source import SHAPES
+from inventory_assets.s3 import BucketLister, Connection, PageRequest, Received, RetryPolicy
+from inventory_assets.s3.control import Policy
 from inventory_assets.s3.listing import Tally
 from inventory_assets.scan import (
     Ended,
     Failed,
     Found,
+    KeyRange,
     RangeEvidence,
     Scan,
     Shard,
@@ -25,10 +27,10 @@ from inventory_assets.scan import (
     cut_out,
     deliveries,
 )
-from inventory_assets.scan.ranges import ceiling, tiling_fault
+from inventory_assets.scan.ranges import tiling_fault
+from inventory_assets_tests.benchmarks.keys import keys_of
+from inventory_assets_tests.distant_bucket import LATENCY, DistantBucket
 from inventory_assets_tests.key_spaces import key_sets
-from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
-from inventory_assets_tests.listings import objects_of as objects
 from inventory_assets_tests.model_s3 import ModelS3
 from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 
@@ -170,16 +172,6 @@ def test_every_key_is_found_once_and_in_order_however_ranges_are_split(
         assert len(told.splits) <= len(cuts)
 
 
-def test_a_range_cut_beforehand_is_listed_by_many_from_the_first_request_on() -> None:
-    keys = sorted(_flat())
-    lister, shard = Distant(keys), cut_out("", [])
-    told = scan(lister, shard, cuts=keys[1250::1250])
-    check(told, shard, keys)
-    assert len(told.splits) == 15
-    assert [request.start_after for request in lister.requests[:16]] == ["", *keys[1250::1250]]
-    assert len(lister.requests) <= 216 + 16
-
-
 def test_who_receives_alone_splits_nothing() -> None:
     keys = [f"{number:04}" for number in range(500)]
     shard = cut_out("", [])
@@ -227,110 +219,49 @@ class _SlowToShowFolders(Unsteady):
 
 # The use of it.
 
-LATENCY = 0.01
 PAGE_SIZE = 100
+IN_FLIGHT = 8
+KEYS = 500_000
 
 
-class Distant(ModelS3):
-    """Answers after a while, at no cost; counts the requests under way."""
-
-    def __init__(self, keys: Iterable[str]) -> None:
-        super().__init__(keys, PAGE_SIZE)
-        self.connection = Connection("model", max_in_flight=16)
-        self.most_in_flight = 0
-        self._now_in_flight = 0
-        self._sorted = sorted(keys)
-        self._rendered = [contents(*contents_fields(Listed(key))) for key in self._sorted]
-
-    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
-        async with self._under_way(request, tally):
-            start, stop = self._bounds(request)
-        start = int(request.token or start)
-        end = min(start + min(PAGE_SIZE, request.max_keys), stop)
-        token = str(end) if end < stop else None
-        body[:] = listing(
-            *self._rendered[start:end],
-            truncated="true" if token else "false",
-            extra=element("NextContinuationToken", token),
-        )
-        last_key = self._sorted[end - 1] if end > start else None
-        return Received(body, token is not None, token, last_key)
-
-    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
-        assert request.delimiter
-        assert request.token is None
-        async with self._under_way(request, tally):
-            at, stop = self._bounds(request)
-        names: list[str] = []
-        folders: list[str] = []
-        while at < stop and len(names) + len(folders) < PAGE_SIZE:
-            key = self._sorted[at]
-            folder, found, _ = key[len(request.prefix) :].partition(request.delimiter)
-            if found:
-                folders.append(request.prefix + folder + request.delimiter)
-                at = bisect_right(self._sorted, ceiling(folders[-1]))
-            else:
-                names.append(key)
-                at += 1
-        truncated = at < stop
-        return Page(objects(names), tuple(folders), truncated, str(at) if truncated else None)
-
-    def _bounds(self, request: PageRequest) -> tuple[int, int]:
-        first = bisect_left(self._sorted, request.prefix)
-        start = max(first, bisect_right(self._sorted, request.start_after))
-        return start, bisect_right(self._sorted, ceiling(request.prefix))
-
-    @asynccontextmanager
-    async def _under_way(self, request: PageRequest, tally: Tally) -> AsyncIterator[None]:
-        tally.sent()
-        self.requests.append(request)
-        self._now_in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self._now_in_flight)
-        await asyncio.sleep(LATENCY)
-        yield
-        self._now_in_flight -= 1
+def unused(in_flight: InFlight, number: float) -> tuple[float, float, float]:
+    """Seconds until so many were in flight, and with fewer than that in between and at the end."""
+    reached = [moment for moment, under_way in in_flight.changes if under_way >= number]
+    first, last = reached[0], reached[-1]
+    below = in_flight.seconds_below(number)
+    tail = in_flight.ended - last
+    return first, below - first - tail, tail
 
 
-def _flat() -> list[str]:
-    return [f"data/{sha256(str(number).encode()).hexdigest()[:32]}" for number in range(20_000)]
-
-
-def _deep() -> list[str]:
-    return [
-        f"logs/2026/{month:02}/{day:02}/{hour:02}/host-{host}/part-{part:05}.json.gz"
-        for month in range(1, 13)
-        for day in range(1, 29)
-        for hour in range(0, 24, 4)
-        for host in range(2)
-        for part in range(5)
-    ]
-
-
-def _skewed() -> list[str]:
-    """One tenant of twenty holds seven tenths of the keys."""
-    return [
-        f"tenant-{tenant:02}/{sha256(f'{tenant}.{number}'.encode()).hexdigest()[:16]}.parquet"
-        for tenant in range(20)
-        for number in range(14_000 if tenant == 7 else 316)
-    ]
-
-
-@pytest.mark.parametrize("key_space", [_flat, _deep, _skewed])
-def test_as_many_requests_are_in_flight_as_allowed_and_few_are_wasted(
-    key_space: Callable[[], list[str]],
-) -> None:
-    keys = key_space()
-    lister, shard = Distant(keys), cut_out("", [])
-    told = scan(lister, shard)
-    check(told, shard, keys)
-    assert 12 <= lister.most_in_flight <= 16
-    assert len(lister.requests) <= 1.6 * len(keys) / PAGE_SIZE
+@pytest.mark.parametrize("shape", SHAPES)
+def test_as_many_requests_are_in_flight_as_allowed_and_few_are_wasted(shape: str) -> None:
+    bucket = DistantBucket(keys_of(shape, KEYS), IN_FLIGHT)
+    told = Counter[type]()
+    for event in Scan(bucket, [Walk("", [KeyRange.of_prefix("")])]):
+        told[type(event)] += event.objects.num_rows if isinstance(event, Found) else 1
+    assert told[Found] == KEYS
+    assert len(bucket.requests) <= 1.035 * KEYS / 1000
+    ramp, between, tail = unused(bucket.in_flight_over_time, 0.9 * IN_FLIGHT - 1)
+    assert ramp <= 1
+    assert between <= 0.5
+    assert tail <= 0.8
+    assert bucket.in_flight_over_time.seconds <= 1.2 * KEYS / 1000 * LATENCY / IN_FLIGHT
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, PAGE_SIZE])
 def test_what_fits_into_a_page_costs_one_request(count: int) -> None:
-    keys = [f"a/{number}" for number in range(count)]
-    lister, shard = Distant(keys), cut_out("", [])
-    told = scan(lister, shard)
+    keys = [f"a/{number:03}" for number in range(count)]
+    bucket = DistantBucket(keys, IN_FLIGHT, page_size=PAGE_SIZE)
+    check(scan(bucket, cut_out("", [])), cut_out("", []), keys)
+    assert len(bucket.requests) == 1
+
+
+def test_a_range_cut_beforehand_is_listed_by_many_from_the_first_request_on() -> None:
+    keys = [f"data/{number:05}" for number in range(20_000)]
+    bucket = DistantBucket(keys, 16, page_size=PAGE_SIZE, policy=Policy.FIXED)
+    shard = cut_out("", [])
+    told = scan(bucket, shard, cuts=keys[1250::1250])
     check(told, shard, keys)
-    assert len(lister.requests) == 1
+    assert len(told.splits) == 15
+    assert [request.start_after for request in bucket.requests[:16]] == ["", *keys[1250::1250]]
+    assert len(bucket.requests) <= 216 + 16

@@ -1,0 +1,102 @@
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from itertools import pairwise
+from math import isnan
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_assets.scan.densities import Densities
+from inventory_assets.scan.pieces import Piece
+from inventory_assets.scan.ranges import KeyRange, ceiling
+from inventory_assets.scan.walks import Walk
+from inventory_assets_tests.key_spaces import key_sets
+
+PAGE = 10
+
+
+def piece_of(after: str, until: str, reached: Iterable[str]) -> Piece:
+    """A range of which some pages were received, and the last key of each."""
+    piece = Piece(Walk("", []), 0, KeyRange(after, until))
+    for key in reached:
+        piece.reach(key)
+    return piece
+
+
+def walked(densities: Densities, keys: Sequence[str], until: str, pages: int) -> float:
+    """Of a range that begins with the first of some keys, so many pages were listed."""
+    reached = [keys[PAGE * page - 1] for page in range(1, pages + 1)]
+    for key in reached:
+        densities.saw(key)
+    for after, upto in pairwise(reached):
+        densities.listed(after, upto, until)
+    return densities.pages_left(piece_of("", until, reached), until)
+
+
+@given(key_sets(), st.integers(1, 5), st.data())
+def test_an_estimate_is_a_number_whatever_keys_hold(
+    keys: list[str], size: int, data: st.DataObject
+) -> None:
+    densities = Densities()
+    reached = keys[::size]
+    until = data.draw(st.sampled_from([ceiling(""), *map(ceiling, reached)]))
+    for after, upto in pairwise(reached):
+        densities.saw(upto)
+        densities.listed(after, upto, until)
+    densities.saw_folders("", [key + "/" for key in reached], are_last=True)
+    for key in reached:
+        assert not isnan(densities.pages_left(piece_of("", until, [key]), until))
+        assert not isnan(densities.pages_left(piece_of("", until, reached), until))
+
+
+@pytest.mark.parametrize("head", ["", "data/"])
+def test_hashed_names_are_counted_after_a_few_pages(head: str) -> None:
+    keys = sorted(head + sha256(str(number).encode()).hexdigest() for number in range(2000))
+    estimate = walked(Densities(), keys, ceiling(head), pages=20)
+    assert estimate == pytest.approx(180, rel=0.25)
+
+
+MONTHS = [
+    [
+        f"logs/2026/{month:02}/{day:02}/{hour:02}/{part}"
+        for day in range(1, 32)
+        for hour in range(24)
+        for part in range(3)
+    ]
+    for month in range(1, 13)
+]
+
+
+def test_days_of_a_month_are_counted_once_other_months_were_seen() -> None:
+    densities = Densities()
+    walked(densities, MONTHS[1][-300:], ceiling("logs/2026/02/"), pages=30)
+    estimate = walked(densities, MONTHS[4], ceiling("logs/2026/05/"), pages=22)
+    assert estimate == pytest.approx(len(MONTHS[4]) / PAGE - 22, rel=0.3)
+
+
+def test_a_range_within_one_folder_is_counted_by_the_folders_of_others() -> None:
+    densities = Densities()
+    others = [f"{folder}/{key:03}" for folder in range(100, 140) for key in range(40)]
+    walked(densities, others, "140", pages=100)
+    ours = [f"{folder}/{key:03}" for folder in range(300, 350) for key in range(40)]
+    assert walked(densities, ours, ceiling("349/"), pages=2) == pytest.approx(198, rel=0.3)
+
+
+def test_a_folder_far_larger_than_others_is_counted_by_itself() -> None:
+    densities = Densities()
+    others = [f"{folder}/{key:03}" for folder in range(100, 140) for key in range(40)]
+    walked(densities, others, "140", pages=100)
+    ours = [f"300/{key:03}" for key in range(500)] + ["301/0", "302/0"]
+    usual = walked(densities, ours[:50], ceiling("302/"), pages=4)
+    unusual = walked(densities, ours, ceiling("302/"), pages=40)
+    assert usual < 20
+    assert unusual > usual
+
+
+def test_pages_between_keys_at_one_place_are_no_measure() -> None:
+    densities, until = Densities(), ceiling("")
+    for key in ("a", "a//", "a//b", "a//c"):
+        densities.saw(key)
+    densities.listed("a", "a//", until)
+    assert densities.pages_left(piece_of("", until, ["a//b", "a//c"]), until) >= 0
