@@ -38,44 +38,12 @@ from inventory_assets.s3 import Connection, Fault, Tally
 from inventory_assets.scan import Ending, KeyOrder, KeyRange, Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, parts_of
 from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
 from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 
 MODEL = Layout("model", "source")
 KEYS = [sha256(str(number).encode()).hexdigest()[:8] for number in range(400)]
 WHOLE = KeyRange.of_prefix("")
-
-
-class Killed(BaseException):
-    """The process is no more."""
-
-
-class DyingStore(LocalStore):
-    """Does nothing any more once it has published or removed so often."""
-
-    def __init__(self, root: Path, left: int) -> None:
-        super().__init__(root)
-        self._left = left
-
-    def _breathe(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise Killed
-
-    def publish(self, key: str, data: bytes) -> None:
-        self._breathe()
-        super().publish(key, data)
-
-    def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
-        self._breathe()
-        return super().publish_unless_changed(key, data, version)
-
-    def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:
-        self._breathe()
-        super().publish_file(key, file, digest)
-
-    def remove_key(self, key: str) -> None:
-        self._breathe()
-        super().remove_key(key)
 
 
 @contextmanager
@@ -155,7 +123,7 @@ def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
         root = Path(folder) / "killed"
         for number, left in enumerate(kills):
             try:
-                take(Bucket(keys, seed + number, key_order), DyingStore(root, left), shard)
+                take(Bucket(keys, seed + number, key_order), MortalStore(root, Life(left)), shard)
             except Killed:
                 continue
         store = LocalStore(root)
@@ -200,7 +168,7 @@ def killed_late(root: Path, keys: list[str] = KEYS, key_order: KeyOrder = KeyOrd
     # By directories, each file holds but what a folder does, and is noted.
     left = 50 if key_order is KeyOrder.BYTES else 350
     with pytest.raises(Killed):
-        take(Bucket(keys, key_order=key_order), DyingStore(root, left), cut_out("", []))
+        take(Bucket(keys, key_order=key_order), MortalStore(root, Life(left)), cut_out("", []))
 
 
 @EITHER_ORDER
@@ -349,7 +317,7 @@ def test_a_folder_is_filled_by_the_second_call_where_the_first_was_killed(
 ) -> None:
     with small_files():
         with monkeypatch.context() as patch:
-            patch.setattr(listing_folder, "LocalStore", lambda root: DyingStore(root, 50))
+            patch.setattr(listing_folder, "LocalStore", lambda root: MortalStore(root, Life(50)))
             with pytest.raises(Killed):
                 list_into_folder(Bucket(keys, key_order=key_order), "", tmp_path)
         assert list(tmp_path.glob("*.parquet")) == []

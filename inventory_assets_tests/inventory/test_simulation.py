@@ -107,7 +107,9 @@ def stories(draw: st.DrawFn, most: int) -> Story:
         policy=draw(st.sampled_from(Policy)),
         kills=draw(st.lists(st.integers(0, 80), max_size=4)),
         troubles=Troubles(
-            *(draw(often) for _ in range(3)),
+            throttled=draw(often),
+            failed=draw(often),
+            reset=draw(often),
             timed_out=draw(seldom),
             cut_off=draw(often),
             garbled=draw(often),
