@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import Manifest, merge, publish_manifest, read_manifest
+from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
 from inventory_assets.inventory.parts import PartWriter
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, read_snapshot
