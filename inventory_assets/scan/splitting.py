@@ -5,7 +5,7 @@ between two keys, counted in the characters that keys were seen to use, so that 
 are halved between 7 and 8 and not between 'O' and 'P'.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
