@@ -151,7 +151,7 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
         yesterday, _ = take(Bucket(KEYS), store, shard)
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         for number, left in enumerate(kills):
-            taker = Taker(Bucket(keys, seed + number), MortalStore(Path(folder), left), MODEL)
+            taker = Taker(Bucket(keys, seed + number), MortalStore(Path(folder), Life(left)), MODEL)
             with suppress(Killed):
                 taker.take(DAY + timedelta(days=1), shard)
         found = Taker(Bucket(keys, seed + 99), store, MODEL).take(DAY + timedelta(days=1), shard)
