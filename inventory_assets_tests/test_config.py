@@ -165,6 +165,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "role_arn": None,
         "external_id": None,
         "anonymous": False,
+        "versions": False,
         "requester_pays": False,
         "addressing_style": "auto",
         "key_order": "auto",
@@ -506,6 +507,11 @@ def test_an_external_id_without_a_role_is_an_error() -> None:
 
 def test_an_external_id_with_a_mistaken_role_is_not_a_second_mistake() -> None:
     assert mistake('external_id = "42"\nrole_arn = "r"').startswith("sources.logs.role_arn: ")
+
+
+def test_versions_in_directory_order_are_an_error() -> None:
+    line = mistake('key_order = "directory"\nversions = true')
+    assert 'sources.logs.versions: found true together with key_order = "directory"' in line
 
 
 def test_anonymous_requests_with_an_identity_are_an_error() -> None:

@@ -1,10 +1,11 @@
 """`object_listing`: what each shard of a source holds, day by day."""
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 
 import dagster as dg
 
-from inventory_assets.assets.metadata import RECORD_COLUMNS, snapshot_metadata, verdicts_table
+from inventory_assets.assets.metadata import record_columns, snapshot_metadata, verdicts_table
 from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
@@ -14,11 +15,12 @@ from inventory_assets.assets.source import (
 )
 from inventory_assets.checks import log_check, partitioned_check
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.dates import require_observable
+from inventory_assets.inventory.dates import require_observable, versions_of
 from inventory_assets.inventory.evidence import Verdict, broken, judge, judge_files
 from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
 from inventory_assets.inventory.taking import Taker, Wanted
+from inventory_assets.scan import Versions
 from inventory_assets.scan.progress import ProgressMeter, telling
 
 SAID_EVERY_SECONDS = 5.0
@@ -28,6 +30,7 @@ SAID_EVERY_SECONDS = 5.0
 def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset that lists; a run may cover any range of dates and shards."""
     key = assets.key("object_listing")
+    what = "Every version and delete marker" if assets.source.versions else "Every object"
     evidence = partitioned_check(
         "evidence_holds",
         key,
@@ -46,10 +49,10 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
                 owners=OWNERS,
                 kinds={"s3", "parquet"},
                 description=(
-                    f"Every object of `{assets.source.bucket}`, by shard and day, as sorted "
+                    f"{what} of `{assets.source.bucket}`, by shard and day, as sorted "
                     "Parquet parts with S3 Inventory's columns."
                 ),
-                metadata={"dagster/column_schema": RECORD_COLUMNS},
+                metadata={"dagster/column_schema": record_columns(assets.source.versions)},
                 freshness_policy=assets.freshness,
             )
         ],
@@ -131,8 +134,8 @@ def _take_all(
     for partition_key in partition_keys:
         day, shard_key = work.assets.partitions.split(partition_key)
         try:
-            require_observable(day, work.now(), work.source.schedule.timezone)
-            wanted[Wanted(day, work.shard(shard_key, known))] = partition_key
+            versions = observed(day, work)
+            wanted[Wanted(day, work.shard(shard_key, known), versions)] = partition_key
         except InventoryError as error:
             yield partition_key, error
     expected = expected_rows(work, list(wanted))
@@ -145,6 +148,19 @@ def _take_all(
                 yield wanted[each], result
     finally:
         lister.close()
+
+
+def observed(day: date, work: SourceAtWork) -> Versions | None:
+    """Which versions of the bucket stand for a day; None for its current objects.
+
+    Raises:
+        DateNotObservable: It cannot be observed now.
+    """
+    timezone = work.source.schedule.timezone
+    if work.source.versions:
+        return versions_of(day, work.now(), timezone)
+    require_observable(day, work.now(), timezone)
+    return None
 
 
 def expected_rows(work: SourceAtWork, wanted: Sequence[Wanted]) -> dict[str, int | None]:

@@ -9,8 +9,8 @@ import dagster as dg
 
 from inventory_assets.assets.following import follow_any_shard, shards_of_the_date
 from inventory_assets.assets.metadata import (
-    RECORD_COLUMNS,
     manifest_metadata,
+    record_columns,
     verification_metadata,
 )
 from inventory_assets.assets.source import (
@@ -94,7 +94,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
                     "The whole inventory of a day: `manifest.json` over the shards' sorted parts. "
                     "No data is moved. It fails, and names them, while shards are missing."
                 ),
-                metadata={"dagster/column_schema": RECORD_COLUMNS},
+                metadata={"dagster/column_schema": record_columns(assets.source.versions)},
                 automation_condition=follow_any_shard(),
                 freshness_policy=assets.freshness,
             )

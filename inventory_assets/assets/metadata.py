@@ -13,12 +13,12 @@ from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.journal import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import ClassTotal, Part, read_records
-from inventory_assets.inventory.records import COLUMN_DESCRIPTIONS, RECORD_SCHEMA
+from inventory_assets.inventory.records import COLUMN_DESCRIPTIONS, has_versions, record_schema
 from inventory_assets.inventory.s3_inventory import DataFile
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.verification import Verification
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan import KeyRange, Versions
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg import ShownDate
@@ -52,7 +52,11 @@ def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.Tabl
     )
 
 
-RECORD_COLUMNS = column_schema(RECORD_SCHEMA, COLUMN_DESCRIPTIONS)
+def record_columns(of_versions: bool) -> dg.TableSchema:
+    """The columns of the records of a source, which lists versions or does not."""
+    return column_schema(record_schema(of_versions=of_versions), COLUMN_DESCRIPTIONS)
+
+
 CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA, CHANGE_DESCRIPTIONS)
 
 
@@ -62,6 +66,7 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
     return {
         "dagster/row_count": snapshot.rows,
         "prefix": printable(snapshot.shard.prefix),
+        **_versions_metadata(snapshot.versions, snapshot.objects),
         "object_bytes": snapshot.object_bytes,
         "storage_classes": classes_table(snapshot.classes),
         "preview": preview(store, snapshot.parts),
@@ -79,6 +84,27 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
         "left_out": len(snapshot.shard.excluded),
         "key_order": snapshot.key_order.value,
         "snapshot": dg.MetadataValue.path(store.where(key)),
+    }
+
+
+def _versions_metadata(versions: Versions | None, objects: int) -> dict[str, Any]:
+    """Of a listing of versions, how many are current objects, and of when."""
+    if versions is None:
+        return {}
+    as_of = versions.as_of.isoformat() if versions.as_of else "the time of the listing"
+    return {"objects": objects, "as_of": as_of}
+
+
+def _reconstruction_metadata(manifest: Manifest) -> dict[str, Any]:
+    """How a day that was over was observed, and what could not be seen any more."""
+    found = manifest.reconstruction
+    if found is None:
+        return {}
+    return {
+        "as_of": found.as_of.isoformat(),
+        "observed": f"{found.observed_from:%Y-%m-%d %H:%M:%S} to "
+        f"{found.observed_until:%Y-%m-%d %H:%M:%S} UTC, in {found.shards} shard(s)",
+        "cannot_be_seen": found.missing,
     }
 
 
@@ -120,6 +146,8 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
     """What a date's inventory holds, and where it lies."""
     return {
         "dagster/row_count": manifest.rows,
+        **({"objects": manifest.objects} if has_versions(manifest.schema) else {}),
+        **_reconstruction_metadata(manifest),
         "object_bytes": manifest.object_bytes,
         "storage_classes": classes_table(manifest.classes),
         "shards": _records(

@@ -1,6 +1,7 @@
 """How a command is told which bucket is meant, and where it is."""
 
 import argparse
+from datetime import date, datetime
 from typing import Any
 
 
@@ -21,6 +22,27 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def moment(text: str) -> datetime:
+    """A time of ISO 8601; this machine's zone where it names none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time of ISO 8601, such as 2026-11-22T01:00Z"
+        ) from None
+    return found if found.tzinfo else found.astimezone()
+
+
+def moment_or_day(text: str) -> datetime:
+    """A time as `moment` takes it; of a date alone its end, in UTC."""
+    from inventory_assets.inventory.dates import end_of
+
+    try:
+        return end_of(date.fromisoformat(text), "UTC")
+    except ValueError:
+        return moment(text)
 
 
 def _bucket_and_prefix(url: str) -> tuple[str, str]:

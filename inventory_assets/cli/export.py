@@ -30,14 +30,12 @@ def add_export(commands: Any) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from inventory_assets.inventory.records import RECORD_SCHEMA
-
     export_format = output_format(options, options.dialect or Dialect.S3_INVENTORY)
     if options.dialect and export_format.shape != "csv":
         raise UnknownFormat(f"--dialect is a way to write CSV, and {options.out} is none")
     dataset = open_inventory(options.inventory).starting_with(options.prefix)
-    batches = dataset.batches(export_format.columns(RECORD_SCHEMA.names))
-    rows = write_output(batches, RECORD_SCHEMA, options.out, export_format)
+    batches = dataset.batches(export_format.columns(dataset.schema.names))
+    rows = write_output(batches, dataset.schema, options.out, export_format)
     if options.out != STANDARD_OUTPUT:
         print(f"{rows:,} objects in {options.out}")
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from inventory_assets.cli.buckets import add_bucket, positive
+from inventory_assets.cli.buckets import add_bucket, moment_or_day, positive
 from inventory_assets.cli.live_line import following
 
 _REMEMBERED = {"endpoint_url": "--endpoint-url", "region": "--region"} | {
@@ -49,6 +49,16 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--processes", metavar="N", type=positive, default=1, help="that share the work (1)"
     )
+    parser.add_argument(
+        "--versions", action="store_true", help="list all versions and delete markers"
+    )
+    parser.add_argument(
+        "--as-of",
+        metavar="TIME",
+        type=moment_or_day,
+        help="list the versions that were there at a time, in ISO 8601, or at the end of a date "
+        "(UTC), but for what was deleted for good since",
+    )
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -62,9 +72,11 @@ def _resume(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from inventory_assets.inventory.listing_folder import list_into_folder
     from inventory_assets.s3 import BucketLister, Connection
+    from inventory_assets.scan import Versions
     from inventory_assets.scan.progress import ProgressMeter
 
     bucket, prefix = options.url
+    versions = Versions(options.as_of) if options.versions or options.as_of else None
     lister = BucketLister(
         Connection(
             bucket,
@@ -84,11 +96,13 @@ def _list(options: argparse.Namespace) -> int:
                 _say,
                 meter.note,
                 asked_for=[*_asked_for(options)],
+                versions=versions,
             )
     finally:
         lister.close()
+    what = "versions" if versions else "objects"
     print(
-        f"{listing.rows:,} objects of {listing.object_bytes:,} bytes in {len(listing.files)} "
+        f"{listing.rows:,} {what} of {listing.object_bytes:,} bytes in {len(listing.files)} "
         f"file(s) under {options.out}, with {listing.requests:,} requests"
     )
     for fault, count in listing.faults.items():
@@ -102,6 +116,10 @@ def _asked_for(options: argparse.Namespace) -> Iterator[str]:
         value: Any = getattr(options, name)
         if value is not None:
             yield f"{flag}={value}"
+    if options.versions:
+        yield "--versions"
+    if options.as_of:
+        yield f"--as-of={options.as_of.isoformat()}"
     yield "--"
     yield "s3://" + "/".join(options.url)
 

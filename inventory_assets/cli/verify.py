@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inventory_assets.cli.addresses import is_path, source_and_day
-from inventory_assets.cli.buckets import add_bucket, positive
+from inventory_assets.cli.buckets import add_bucket, moment, moment_or_day, positive
 from inventory_assets.inventory.errors import NotVerifiable
 
 if TYPE_CHECKING:
@@ -44,9 +44,12 @@ def add_verify(commands: Any) -> None:
     parser.add_argument(
         "--began",
         metavar="TIME",
-        type=_time,
+        type=moment,
         help="when the listing into the folder began, in ISO 8601 (a day before its first file was "
         "written)",
+    )
+    parser.add_argument(
+        "--as-of", metavar="TIME", type=moment_or_day, help="as `inventory list` was given it"
     )
     parser.add_argument("--ranges", metavar="N", type=positive, help="to list again (8)")
     parser.add_argument(
@@ -86,10 +89,10 @@ def _of_source(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
     from inventory_assets.resources import SourceBucket
     from inventory_assets.results import open_results
 
-    if options.url or options.endpoint_url or options.region or options.began:
+    if any((options.url, options.endpoint_url, options.region, options.began, options.as_of)):
         raise NotVerifiable(
             "a source's bucket, and when it was listed, are known: leave out the URL, "
-            "--endpoint-url, --region and --began"
+            "--endpoint-url, --region, --began and --as-of"
         )
     config = load_config()
     source, day = source_and_day(config, options.inventory)
@@ -102,13 +105,14 @@ def _of_source(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
 def _of_folder(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]":
     """What `inventory list` left in a folder, and the bucket that the command line names."""
     from inventory_assets.inventory.datasets import Dataset
+    from inventory_assets.inventory.records import has_versions
     from inventory_assets.inventory.verification import (
         Verifiable,
         empty_between,
         in_directory_order,
     )
     from inventory_assets.s3 import BucketLister, Connection
-    from inventory_assets.scan import KeyOrder, ShardBounds, discover
+    from inventory_assets.scan import KeyOrder, ShardBounds, Versions, discover
 
     if not options.url:
         raise NotVerifiable(
@@ -129,20 +133,11 @@ def _of_folder(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
         lister.close()
         raise in_directory_order(options.inventory)
     empty = empty_between(listed.parts, prefix)
-    return Verifiable(listed.store, listed.parts, prefix, began_at, empty), lister
+    versions = Versions(options.as_of) if has_versions(listed.schema) else None
+    return Verifiable(listed.store, listed.parts, prefix, began_at, empty, versions), lister
 
 
 def _written_at(files: list[Path]) -> datetime:
     """When the first of some files was written; the time where there is none."""
     seconds = min((file.stat().st_mtime for file in files), default=None)
     return datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _time(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time of ISO 8601, such as 2026-11-22T01:00Z"
-        ) from None
-    return moment if moment.tzinfo else moment.astimezone()

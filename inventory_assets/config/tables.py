@@ -18,7 +18,7 @@ from pydantic import (
 
 from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.strict import StrictTable as _Table
-from inventory_assets.config.wording import NO_SECRETS, found, suggestion
+from inventory_assets.config.wording import NO_SECRETS, VERSIONS_IN_DIRECTORIES, found, suggestion
 
 CONFIG_FILE = "inventory.toml"
 CONFIG_VARIABLE = "INVENTORY_CONFIG"
@@ -27,9 +27,7 @@ S3_SCHEME = "s3://"
 EXAMPLE_STORE = "s3://acme-inventories/daily"
 STORE_PREFIX = r"[A-Za-z0-9!_.=/-]{0,300}"
 DEFAULT_CRON = "0 1 * * *"
-MAX_PREFIX_BYTES = (
-    1024  # the longest key: docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys
-)
+MAX_PREFIX_BYTES = 1024  # longest key: docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys
 
 # By field: the pattern its text has to match, an example, and the pattern in words.
 FORMS = {
@@ -194,6 +192,8 @@ class SourceTable(_Table):
     """Where requests name the bucket: in the path or in the host name; 'auto' chooses."""
     key_order: Literal["auto", "bytes", "directory"] = "auto"
     """The order the store lists keys in: UTF-8 byte order, or folder by folder; 'auto' detects."""
+    versions: bool = False
+    """Whether to list all versions and delete markers, so that past dates can be reconstructed."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
     """The most requests in flight for this source in one process."""
     concurrency_policy: Literal["adaptive", "pid", "fixed"] = "adaptive"
@@ -259,6 +259,13 @@ class SourceTable(_Table):
                 f" identity; remove {given} or set anonymous = false"
             )
         return anonymous
+
+    @field_validator("versions")
+    @classmethod
+    def _versions_are_listed_in_byte_order(cls, versions: bool, info: ValidationInfo) -> bool:
+        if versions and info.data.get("key_order") == "directory":
+            raise ValueError(VERSIONS_IN_DIRECTORIES)
+        return versions
 
 
 class Source(SourceTable):

@@ -13,6 +13,10 @@ NO_CATALOG_SECRETS = (
     "secrets do not belong in the file; remove it, and use pyiceberg's own configuration"
     " (~/.pyiceberg.yaml, or PYICEBERG_CATALOG__<catalog>__<property> in the environment)"
 )
+VERSIONS_IN_DIRECTORIES = (
+    'found true together with key_order = "directory", expected a store that lists its keys in byte'
+    " order; set versions = false"
+)
 _SECRET_NAME = re.compile(
     r"(?i)secret|passw|token|credential|authori[sz]ation|(access|api|private)[._-]?key"
 )

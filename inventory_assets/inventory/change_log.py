@@ -143,9 +143,9 @@ def publish_change_log(
         source=layout.source,
         day=manifest.day,
         manifest_identity=manifest.identity,
-        rows=manifest.rows,
+        rows=manifest.objects,
         baseline_day=baseline.day if baseline else None,
-        baseline_rows=baseline.rows if baseline else 0,
+        baseline_rows=baseline.objects if baseline else 0,
         created_at=now,
         entries=tuple(
             _entry(store, layout, entry, compared[entry.shard.prefix]) for entry in manifest.shards

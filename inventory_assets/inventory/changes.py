@@ -19,7 +19,7 @@ from inventory_assets.inventory.comparing import (
     compare,
 )
 from inventory_assets.inventory.condemned import free_key, pardon
-from inventory_assets.inventory.counting import count_records
+from inventory_assets.inventory.current import count_current, read_current
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.journal import CHANGE_SCHEMA, to_journal
@@ -28,7 +28,6 @@ from inventory_assets.inventory.parts import (
     ROW_GROUP_ROWS,
     Part,
     parquet_writer,
-    read_records,
 )
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import Store
@@ -51,9 +50,9 @@ class Changes:
         shard: The keys compared.
         baseline_day: The baseline's date; None for a first inventory, which has no changes.
         baseline_identity: The baseline's identity when it was compared; None without one.
-        baseline_rows: Records that the baseline held in the shard's key ranges.
+        baseline_rows: Current objects that the baseline held in the shard's key ranges.
         snapshot_fingerprint: The fingerprint of the snapshot compared.
-        snapshot_rows: Records in it.
+        snapshot_rows: Current objects in it.
         file: The key of the Parquet file of the changed records.
         counts: Changed records by kind; every kind is named.
         created_at: When the comparison was made.
@@ -101,14 +100,15 @@ def publish_changes(
 ) -> Changes:
     """Compare a snapshot with its baseline and publish what changed.
 
-    The baseline is restricted to the snapshot's key ranges, whatever shards it was listed in. The
-    Parquet file is published first, the record after it.
+    The baseline is restricted to the snapshot's key ranges, whatever shards it was listed in. Of
+    versions, the current objects of both days are compared. The Parquet file is published first,
+    the record after it.
     """
     old, new = _differing(baseline, snapshot)
     ranges = snapshot.shard.ranges
     differences = compare(
-        read_records(store, old, ranges, BASELINE_COLUMNS, _FEW_VALUES),
-        read_records(store, new, ranges, SNAPSHOT_COLUMNS, _FEW_VALUES),
+        read_current(store, old, ranges, BASELINE_COLUMNS, _FEW_VALUES),
+        read_current(store, new, ranges, SNAPSHOT_COLUMNS, _FEW_VALUES),
     )
     file, counts = publish_changed_records(
         store,
@@ -125,7 +125,7 @@ def publish_changes(
         baseline_identity=baseline.identity if baseline else None,
         baseline_rows=_rows(store, baseline, snapshot.shard),
         snapshot_fingerprint=snapshot.fingerprint,
-        snapshot_rows=snapshot.rows,
+        snapshot_rows=snapshot.objects,
         file=file,
         counts=counts,
         created_at=now,
@@ -228,7 +228,7 @@ def _rows(store: Store, baseline: Manifest | None, shard: Shard) -> int:
     if baseline is None:
         return 0
     parts = baseline.parts
-    return sum(count_records(store, parts, key_range) for key_range in shard.ranges)
+    return sum(count_current(store, parts, key_range) for key_range in shard.ranges)
 
 
 @contextmanager

@@ -19,11 +19,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.inventory.condemned import pardon
 from inventory_assets.inventory.parts import Part, is_there
-from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.records import record_schema
 from inventory_assets.inventory.snapshots import key_of_bound, written_bound
 from inventory_assets.inventory.store import Store
 from inventory_assets.s3 import Connection, Tally
-from inventory_assets.scan import Ending, KeyOrder, KeyRange, RangeEvidence
+from inventory_assets.scan import Ending, KeyOrder, KeyRange, RangeEvidence, Versions
 
 SECONDS_BETWEEN = timedelta(seconds=5)
 """How often what is safe is noted; so much of a listing is lost beside its unfinished parts."""
@@ -122,6 +122,7 @@ def identity_of(
     prefix: str,
     excluded: Iterable[str] = (),
     key_order: KeyOrder = KeyOrder.BYTES,
+    versions: Versions | None = None,
 ) -> str:
     """What must be the same for a listing to be gone on with: bucket, keys, their order, code."""
     facts = [
@@ -131,7 +132,8 @@ def identity_of(
         prefix,
         sorted(excluded),
         key_order,
-        str(RECORD_SCHEMA),
+        str(record_schema(of_versions=versions is not None)),
+        *([str(versions.as_of)] if versions else []),
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inventory_assets.inventory.parts import ROW_GROUP_ROWS
-from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.records import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
 
 LOOK_UP_ROWS = 4096
 """Keys that are looked up at once; a hash table this small stays in a core's cache."""
@@ -44,7 +44,7 @@ class Change(StrEnum):
 COMPARED_COLUMNS = ["size", "last_modified_date", "e_tag", "storage_class"]
 """The columns that a change shows old and new, side by side."""
 
-CARRIED_COLUMNS = ["checksum_algorithm"]
+CARRIED_COLUMNS = ["checksum_algorithm", "version_id"]
 """What a change shows of the new record alone: it differs only where another column does too."""
 
 BASELINE_COLUMNS = ["key", *COMPARED_COLUMNS]
@@ -54,7 +54,7 @@ DIFFERENCE_SCHEMA = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
         pa.field("change", pa.string(), nullable=False),
-        *[RECORD_SCHEMA.field(name) for name in COMPARED_COLUMNS + CARRIED_COLUMNS],
+        *[VERSION_RECORD_SCHEMA.field(name) for name in COMPARED_COLUMNS + CARRIED_COLUMNS],
         *[RECORD_SCHEMA.field(name).with_name(f"previous_{name}") for name in COMPARED_COLUMNS],
     ]
 )
@@ -63,7 +63,7 @@ DIFFERENCE_SCHEMA = pa.schema(
 _KINDS = list(Change)
 _KIND_NAMES = pa.array([kind.value for kind in _KINDS])
 _SAME = -1
-_EMPTY = pa.RecordBatch.from_pylist([], RECORD_SCHEMA)
+_EMPTY = pa.RecordBatch.from_pylist([], VERSION_RECORD_SCHEMA)
 
 _NUMBERS = ["size", "last_modified_date"]
 _SPREADING = 0x9E3779B97F4A7C1
@@ -82,7 +82,8 @@ def compare(
 
     Args:
         baseline: Batches with at least `BASELINE_COLUMNS`, keys strictly ascending.
-        snapshot: Batches with at least `SNAPSHOT_COLUMNS`, likewise.
+        snapshot: Batches with at least `SNAPSHOT_COLUMNS`, likewise; without `version_id` where no
+            versions were listed.
 
     Yields:
         Tables with `DIFFERENCE_SCHEMA`, none empty, all but the last of at least a row group.
@@ -126,7 +127,7 @@ class _Side:
             batch = self._next.result()
             if batch is None:
                 return False
-            self._records = batch.select(self._columns)
+            self._records = _selected(batch, self._columns)
             self._next = self._pool.submit(next, self._batches, None)
         return True
 
@@ -141,6 +142,12 @@ class _Side:
         taken = self._records.slice(0, count)
         self._records = self._records.slice(count)
         return taken
+
+
+def _selected(records: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    if "version_id" in columns and "version_id" not in records.schema.names:
+        records = records.append_column("version_id", pa.nulls(records.num_rows, pa.string()))
+    return records.select(columns)
 
 
 def _count_up_to(keys: pa.StringArray, bound: str, start: int = 0) -> int:

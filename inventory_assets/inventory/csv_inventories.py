@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import PurePosixPath
 
+import pyarrow as pa
+
 from inventory_assets.inventory.condemned import free_key, pardon
 from inventory_assets.inventory.exports import md5_of, write_export
 from inventory_assets.inventory.facts import Manifest
@@ -16,7 +18,6 @@ from inventory_assets.inventory.formats import ExportFormat
 from inventory_assets.inventory.layout import Layout, day_of_folder
 from inventory_assets.inventory.parts import Part, read_records
 from inventory_assets.inventory.publication import Publication
-from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.s3_inventory import (
     DataFile,
     manifest_checksum,
@@ -59,10 +60,11 @@ def publish_csv_inventory(
         replacing = csv_inventory_version(store, layout, manifest.day)
     known = _written_before(store, layout.csv)
     files = tuple(
-        known.get(_stem(part)) or _write(store, layout.csv, part) for part in manifest.parts
+        known.get(_stem(part)) or _write(store, layout.csv, part, manifest.schema)
+        for part in manifest.parts
     )
     document = manifest_document(
-        manifest.bucket, store.destination, manifest.created_at, "CSV", files
+        manifest.bucket, store.destination, manifest.created_at, "CSV", files, manifest.schema
     )
     links = symlinks([store.uri(file.key) for file in files])
     head = layout.csv.dated(manifest.day, "manifest.json")
@@ -74,13 +76,13 @@ def publish_csv_inventory(
     return files
 
 
-def _write(store: Store, layout: Layout, part: Part) -> DataFile:
+def _write(store: Store, layout: Layout, part: Part, schema: pa.Schema) -> DataFile:
     everything = [KeyRange.of_prefix("")]
     with store.scratch() as folder:
         path = folder / "data"
         with path.open("wb") as file:
             batches = read_records(store, [part], everything)
-            write_export(ExportFormat.of(SUFFIX), batches, RECORD_SCHEMA, file)
+            write_export(ExportFormat.of(SUFFIX), batches, schema, file)
         digest = md5_of(path)
         # Another compressor may make another file of the same records, which must not replace one
         # that an older manifest lists.

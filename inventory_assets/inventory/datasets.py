@@ -23,12 +23,13 @@ from inventory_assets.inventory.comparing import (
     SNAPSHOT_COLUMNS,
     compare,
 )
+from inventory_assets.inventory.current import read_current
 from inventory_assets.inventory.errors import CorruptRecord, NoInventory, PackageMissing
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.layout import Layout, day_of_folder
 from inventory_assets.inventory.manifests import newest_manifest, read_manifest
 from inventory_assets.inventory.parts import Part, open_part, read_records
-from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.records import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
 from inventory_assets.inventory.store import LocalStore, Store
 from inventory_assets.scan import KeyRange
 
@@ -38,28 +39,35 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
 
-BUCKET_DIFFERENCE_SCHEMA = pa.schema([RECORD_SCHEMA.field("bucket"), *DIFFERENCE_SCHEMA])
-"""A changed record as `changes_between` has it: of a bucket, but of no date."""
+BUCKET_DIFFERENCE_SCHEMA = pa.schema(
+    [
+        RECORD_SCHEMA.field("bucket"),
+        *(field for field in DIFFERENCE_SCHEMA if field.name != "version_id"),
+    ]
+)
+"""A changed record as `changes_between` has it: of a bucket, but of no date or version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Records with `RECORD_SCHEMA`, sorted by key, in some Parquet files.
+    """Records, sorted by key, in some Parquet files.
 
     Attributes:
         store: Where the files lie.
         parts: The files, in key order.
         prefix: Only keys that start with it are meant.
+        schema: Of the records: `RECORD_SCHEMA`, or `VERSION_RECORD_SCHEMA`.
     """
 
     store: Store
     parts: tuple[Part, ...]
     prefix: str = ""
+    schema: pa.Schema = RECORD_SCHEMA
 
     @classmethod
     def of_manifest(cls, store: Store, manifest: Manifest) -> "Dataset":
         """All that a manifest lists."""
-        return cls(store, manifest.parts)
+        return cls(store, manifest.parts, schema=manifest.schema)
 
     @classmethod
     def of_date(cls, store: Store, layout: Layout, day: date | None = None) -> "Dataset":
@@ -78,6 +86,8 @@ class Dataset:
             NoInventory: It holds no Parquet files.
             CorruptRecord: They are not files of one sorted listing.
         """
+        import pyarrow.parquet as pq
+
         store = LocalStore(folder)
         names = [path.name for path in sorted(folder.glob("*.parquet"))]
         if not names:
@@ -92,7 +102,7 @@ class Dataset:
                     f"{folder}: {right.key} does not come after {left.key}, so these are not the "
                     "files of one listing; list the bucket again into a folder of its own"
                 )
-        return cls(store, tuple(parts))
+        return cls(store, tuple(parts), schema=pq.read_schema(store.path(names[0])))
 
     @classmethod
     def at(cls, path: str | Path) -> "Dataset":
@@ -153,7 +163,7 @@ class Dataset:
         import polars as pl
 
         if not self.parts:
-            return pl.LazyFrame(RECORD_SCHEMA.empty_table())
+            return pl.LazyFrame(self.schema.empty_table())
         if self.paths:
             # No part of a path is a pattern or a column, however it reads.
             frame = pl.scan_parquet(self.paths, glob=False, hive_partitioning=False)
@@ -173,7 +183,7 @@ class Dataset:
         import duckdb
 
         if not self.parts:
-            return connection.from_arrow(RECORD_SCHEMA.empty_table())
+            return connection.from_arrow(self.schema.empty_table())
         if self.paths:
             # No part of a path is a pattern or a column, however it reads.
             files = [glob.escape(str(path)) for path in self.paths]
@@ -192,7 +202,7 @@ class Dataset:
 
         parquet = ds.ParquetFileFormat()
         fragments = [parquet.make_fragment(open_part(self.store, part)) for part in self.parts]
-        return ds.FileSystemDataset(fragments, RECORD_SCHEMA, parquet)
+        return ds.FileSystemDataset(fragments, self.schema, parquet)
 
 
 def published_manifest(store: Store, layout: Layout, day: date | None = None) -> Manifest:
@@ -216,7 +226,7 @@ def published_manifest(store: Store, layout: Layout, day: date | None = None) ->
 
 
 def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:
-    """What changed, in key order; files that both share are not opened.
+    """What changed of the current objects, in key order; files that both share are not opened.
 
     Yields:
         Batches with `BUCKET_DIFFERENCE_SCHEMA`.
@@ -230,8 +240,13 @@ def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:
         for side in (old, new)
     )
     bucket = pa.scalar(after.bucket or before.bucket)
-    for table in compare(before.batches(BASELINE_COLUMNS), after.batches(SNAPSHOT_COLUMNS)):
-        columns = [pa.repeat(bucket, table.num_rows), *table.columns]
+    sides = (
+        read_current(side.store, side.parts, [KeyRange.of_prefix(side.prefix)], columns)
+        for side, columns in ((before, BASELINE_COLUMNS), (after, SNAPSHOT_COLUMNS))
+    )
+    for table in compare(*sides):
+        told = table.drop_columns(["version_id"]).columns
+        columns = [pa.repeat(bucket, table.num_rows), *told]
         yield from pa.Table.from_arrays(columns, schema=BUCKET_DIFFERENCE_SCHEMA).to_batches()
 
 
@@ -266,7 +281,8 @@ def _part_of(store: LocalStore, name: str) -> Part | None:
         return None
     column = RECORD_SCHEMA.get_field_index("key")
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    is_ours = metadata.schema.to_arrow_schema().names == RECORD_SCHEMA.names
+    names = metadata.schema.to_arrow_schema().names
+    is_ours = names in (RECORD_SCHEMA.names, VERSION_RECORD_SCHEMA.names)
     keys = [group.column(column).statistics for group in groups] if is_ours else []
     if not keys or not all(keys):
         raise CorruptRecord(

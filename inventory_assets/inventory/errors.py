@@ -27,6 +27,18 @@ class EvidenceBroken(InventoryError):
     """A snapshot does not prove what it must; it is not published."""
 
 
+class VersionsNotListed(InventoryError):
+    """Versions cannot be listed in the store's order."""
+
+
+def versions_in_directories(where: str) -> VersionsNotListed:
+    """The error for a store whose versions are wanted, and that lists in directory order."""
+    return VersionsNotListed(
+        f"{where}: the store lists in directory order, in which its versions cannot be listed; set "
+        "versions = false, or leave out --versions"
+    )
+
+
 class UnknownShard(InventoryError):
     """A partition key stands for no prefix that is known here."""
 

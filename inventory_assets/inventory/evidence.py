@@ -6,6 +6,9 @@ from functools import partial
 from hashlib import file_digest, md5
 from itertools import pairwise
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.snapshots import Snapshot, files_that_differ
 from inventory_assets.inventory.store import Store
@@ -58,10 +61,12 @@ def judge_files(store: Store, snapshot: Snapshot) -> tuple[Verdict, ...]:
     disorder: str | None = None
     stray: str | None = None
     whole = snapshot.shard.ranges
-    for batch in read_records(store, snapshot.parts, whole, ["key"]):
+    columns = ["key", "version_id"] if snapshot.versions else ["key"]
+    for batch in read_records(store, snapshot.parts, whole, columns):
         keys = batch.column("key")
         first = keys[0].as_py()
-        if first <= last_key or not keys_ascend(keys):
+        is_in_order = _versions_are_unique(batch) if snapshot.versions else keys_ascend(keys)
+        if first <= last_key or not is_in_order:
             disorder = disorder or f"at or after {first!r}"
         last_key = keys[-1].as_py()
         rows += len(keys)
@@ -72,6 +77,13 @@ def judge_files(store: Store, snapshot: Snapshot) -> tuple[Verdict, ...]:
         Verdict("records ascend and are unique", disorder),
         Verdict("every record is inside the shard", stray),
     )
+
+
+def _versions_are_unique(records: pa.RecordBatch) -> bool:
+    """Whether keys do not descend, and no version is there twice; a key is never in two batches."""
+    keys = records.column("key")
+    rows = pa.table(records).group_by(["key", "version_id"]).aggregate([]).num_rows
+    return rows == len(keys) and not pc.any(pc.greater(keys[:-1], keys[1:])).as_py()
 
 
 def _md5(store: Store, key: str) -> str | None:
@@ -93,7 +105,8 @@ def _counts(snapshot: Snapshot) -> str | None:
 
 def _order(snapshot: Snapshot) -> str | None:
     for part in snapshot.parts:
-        if part.first_key > part.last_key or (part.rows > 1 and part.first_key == part.last_key):
+        is_one_key = part.first_key == part.last_key and not snapshot.versions
+        if part.first_key > part.last_key or (part.rows > 1 and is_one_key):
             return f"{part.key} runs from {part.first_key!r} to {part.last_key!r}"
     for left, right in pairwise(snapshot.parts):
         if left.last_key >= right.first_key:

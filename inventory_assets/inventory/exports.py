@@ -22,7 +22,6 @@ from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.formats import ExportFormat
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import ROW_GROUP_ROWS, parquet_writer, read_records
-from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.s3_inventory import DataFile
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.text_rows import csv_header, csv_lines, json_lines
@@ -81,13 +80,13 @@ def publish_export(
         CorruptRecord: A part is missing or damaged.
         StoreError: The file could not be written.
     """
-    columns = export_format.columns(RECORD_SCHEMA.names)
+    columns = export_format.columns(manifest.schema.names)
     batches = read_records(store, manifest.parts, [KeyRange.of_prefix("")], columns)
     key = layout.export(manifest.day, suffix)
     with store.scratch() as folder:
         path = folder / "export"
         with path.open("wb") as file:
-            write_export(export_format, batches, RECORD_SCHEMA, file)
+            write_export(export_format, batches, manifest.schema, file)
         published = DataFile(key, path.stat().st_size, md5_of(path))
         store.publish_file(key, path)
     return published

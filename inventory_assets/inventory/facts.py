@@ -8,17 +8,26 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
 
+import pyarrow as pa
 from pydantic import JsonValue, TypeAdapter, ValidationError, computed_field
 from pydantic.json_schema import GenerateJsonSchema
 
 from inventory_assets.inventory.parts import ClassTotal, Part, class_totals
+from inventory_assets.inventory.records import record_schema
 from inventory_assets.inventory.s3_inventory import Destination
 from inventory_assets.inventory.snapshots import FORMAT, NOTHING_SHARED, Shared
-from inventory_assets.scan import KeyOrder, Shard
+from inventory_assets.scan import KeyOrder, Shard, Versions
 
 LIST_USD_PER_1000 = 0.005
 """What AWS asks for 1,000 LIST requests: S3 Standard, us-east-1, November 2026
 (https://aws.amazon.com/s3/pricing/). Other regions and stores ask more, less or nothing."""
+
+
+NOT_SEEN = (
+    "versions that were deleted for good before the listing, and null versions that were "
+    "overwritten or deleted"
+)
+"""What a reconstruction lacks, as nothing in the bucket tells of it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,25 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """How the state of a day that is over was observed.
+
+    Attributes:
+        as_of: The moment whose state it is, the end of the day.
+        observed_from: When the first shard's listing began.
+        observed_until: When the last shard's listing ended.
+        shards: How many shards were listed so; the others while the day lasted.
+        missing: What cannot be seen any more.
+    """
+
+    as_of: datetime
+    observed_from: datetime
+    observed_until: datetime
+    shards: int
+    missing: str = NOT_SEEN
+
+
+@dataclass(frozen=True, slots=True)
 class ShardEntry:
     """A shard's share in a manifest.
 
@@ -67,6 +95,7 @@ class ShardEntry:
         faults: Passing trouble it met, by kind.
         evidence: What its snapshot proves.
         shared: What its snapshot has in common with the baseline.
+        versions: Which versions it holds; None for current objects.
     """
 
     shard: Shard
@@ -78,12 +107,18 @@ class ShardEntry:
     faults: Mapping[str, int]
     evidence: EvidenceSummary
     shared: Shared = NOTHING_SHARED
+    versions: Versions | None = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def rows(self) -> int:
-        """Objects the shard holds."""
+        """Records the shard holds: its objects, or all their versions and delete markers."""
         return sum(part.rows for part in self.parts)
+
+    @property
+    def as_of(self) -> datetime | None:
+        """The earlier moment whose state it holds; None where it is that of the listing."""
+        return self.versions.as_of if self.versions else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +159,33 @@ class Manifest:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def rows(self) -> int:
-        """Objects in the inventory."""
+        """Records of the inventory: its objects, or all their versions and delete markers."""
         return sum(entry.rows for entry in self.shards)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def objects(self) -> int:
+        """Current objects in the inventory."""
+        return sum(part.objects for part in self.parts)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of its records."""
+        return record_schema(of_versions=any(entry.versions for entry in self.shards))
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def reconstruction(self) -> Reconstruction | None:
+        """How the day was observed after its end; None where no shard was."""
+        late = [entry for entry in self.shards if entry.as_of]
+        if not late:
+            return None
+        return Reconstruction(
+            as_of=max(entry.as_of for entry in late if entry.as_of),
+            observed_from=min(entry.started_at for entry in late),
+            observed_until=max(entry.finished_at for entry in late),
+            shards=len(late),
+        )
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -20,8 +20,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.inventory.records import RECORD_SCHEMA
-
 CHUNK_RECORDS = 1024
 """Records in a chunk, on average; a power of two."""
 
@@ -50,9 +48,9 @@ class _Stretch:
 
     def digest(self) -> bytes:
         hashed = blake2b(self.rows.to_bytes(8, "little"), digest_size=_DIGEST_BYTES)
-        for stream in range(2 * len(RECORD_SCHEMA)):
-            for piece in self.pieces:
-                hashed.update(piece[stream])
+        for stream in zip(*self.pieces, strict=True):
+            for piece in stream:
+                hashed.update(piece)
         return hashed.digest()
 
 
@@ -75,7 +73,7 @@ class Fingerprint:
         self.tail = _Stretch()
 
     def update(self, records: pa.RecordBatch) -> None:
-        """Take in a batch with `RECORD_SCHEMA`."""
+        """Take in a batch of records, all with one schema."""
         self.rows += records.num_rows
         columns = [_bytes_of(column) for column in records.columns]
         start = 0

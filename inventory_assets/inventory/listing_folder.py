@@ -26,7 +26,12 @@ from pydantic import TypeAdapter
 
 from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.checkpoints import Journal, identity_of
-from inventory_assets.inventory.errors import EvidenceBroken, ProcessLost, StoreError
+from inventory_assets.inventory.errors import (
+    EvidenceBroken,
+    ProcessLost,
+    StoreError,
+    versions_in_directories,
+)
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.store import LocalStore
@@ -44,6 +49,7 @@ from inventory_assets.scan import (
     Scan,
     ShardBounds,
     Split,
+    Versions,
     Walk,
     discover,
 )
@@ -101,6 +107,7 @@ def list_into_folder(
     say: Callable[[str], None] = say_nothing,
     report: Report = to_nobody,
     asked_for: Sequence[str] = (),
+    versions: Versions | None = None,
 ) -> FolderListing:
     """List all keys under `prefix` into `folder` as `part-00000.parquet` and so on.
 
@@ -115,6 +122,7 @@ def list_into_folder(
         say: Told, in a sentence, what a user may want to know.
         report: Told every event; of other processes, now and then how far they have come.
         asked_for: The arguments of the command, which `unfinished_listing` remembers.
+        versions: Which versions to list; None for the current objects.
 
     Raises:
         StoreError: The folder holds Parquet files already, or cannot be written.
@@ -122,6 +130,7 @@ def list_into_folder(
         ProcessLost: A process was killed.
         S3Error: A request failed for good.
         ScanError: The store keeps to no order.
+        VersionsNotListed: Its order is one in which versions cannot be listed.
     """
     shutil.rmtree(folder / _GONE, ignore_errors=True)
     store = LocalStore(folder / _WORK)
@@ -134,7 +143,7 @@ def list_into_folder(
         )
     try:
         store.publish(_ASKED_FOR, json.dumps([*asked_for]).encode())
-        listing = _list(_Work(lister, prefix, processes, store, say, report))
+        listing = _list(_Work(lister, prefix, processes, store, say, report, versions))
         # From here on, what is killed is gone on with by moving the rest.
         store.publish(_FINISHED, _adapter().dump_json(listing))
         return _move(store, folder, listing)
@@ -177,6 +186,7 @@ class _Work:
     store: LocalStore
     say: Callable[[str], None] = say_nothing
     report: Report = to_nobody
+    versions: Versions | None = None
 
     @property
     def layout(self) -> Layout:
@@ -184,7 +194,8 @@ class _Work:
 
 
 def _journal(work: _Work, key_order: KeyOrder) -> Journal:
-    identity = identity_of(work.lister.connection, work.prefix, key_order=key_order)
+    connection = work.lister.connection
+    identity = identity_of(connection, work.prefix, (), key_order, work.versions)
     return Journal(work.store, _JOURNAL, _NAME, identity, utc_now, work.say)
 
 
@@ -218,7 +229,7 @@ def _list(work: _Work) -> _Listing:
     try:
         return _list_in_order(work, discovery.key_order, tally)
     except KeysOutOfOrder:
-        if discovery.key_order is KeyOrder.DIRECTORY:
+        if work.versions or discovery.key_order is KeyOrder.DIRECTORY:
             raise
         return _list_in_order(work, KeyOrder.DIRECTORY, tally)
 
@@ -261,7 +272,8 @@ def _assembly(work: _Work, journal: Journal, wanted: Sequence[KeyRange], tally: 
 def _list_by_ranges(
     work: _Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
 ) -> tuple[Part, ...]:
-    walk = Walk(work.prefix, wanted, tally, kept=journal.kept.rows)
+    kept = journal.kept.rows
+    walk = Walk(work.prefix, wanted, tally, kept=kept, versions=work.versions)
     failure: Exception | None = None
     ranges: list[KeyRange] = []
     rows = 0
@@ -307,7 +319,7 @@ def _list_by_processes(work: _Work, wanted: Sequence[KeyRange], tally: Tally) ->
     with _told_by_processes(work.report) as told:
         pool = ProcessPoolExecutor(processes, _CONTEXT, initializer=_begin, initargs=(told,))
         try:
-            task = partial(_list_range, share, work.prefix, work.store.root)
+            task = partial(_list_range, share, work.prefix, work.versions, work.store.root)
             for found, cost in pool.map(task, ranges):
                 parts += found
                 tally.add(cost)
@@ -361,11 +373,16 @@ def _begin(told: Pipe) -> None:
 
 
 def _list_range(
-    connection: Connection, prefix: str, root: Path, key_range: KeyRange
+    connection: Connection,
+    prefix: str,
+    versions: Versions | None,
+    root: Path,
+    key_range: KeyRange,
 ) -> tuple[tuple[Part, ...], Tally]:
     """What each process does."""
     tally, meter = Tally(), _meter(connection)
-    work = _Work(_opened(connection), prefix, 1, LocalStore(root), report=meter.note)
+    store = LocalStore(root)
+    work = _Work(_opened(connection), prefix, 1, store, report=meter.note, versions=versions)
     journal = _journal(work, KeyOrder.BYTES)
     with telling(meter, _tell, EVERY_SECONDS):
         return _list_by_ranges(work, journal, [key_range], tally), tally
@@ -391,6 +408,8 @@ def _tell(progress: Progress) -> None:
 def _list_by_directories(
     work: _Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
 ) -> tuple[Part, ...]:
+    if work.versions:
+        raise versions_in_directories(work.lister.connection.where)
     walk = Walk(work.prefix, wanted, tally, kept=journal.kept.rows)
     log = EvidenceLog(wanted)
     assembly = _assembly(work, journal, wanted, tally)

@@ -84,6 +84,7 @@ def merge(
                     snapshot.response_bytes,
                 ),
                 snapshot.shared,
+                snapshot.versions,
             )
         )
     day = next(iter(snapshots.values())).day
@@ -116,6 +117,8 @@ def faults_of(manifest: Manifest) -> list[str]:
     gap = tiling_fault(ranges, [KeyRange.of_prefix(manifest.prefix)])
     if gap:
         faults.append(f"the shards do not tile the source: {gap}")
+    if len({entry.versions is None for entry in manifest.shards}) > 1:
+        faults.append("some shards hold versions and others current objects; list these again")
     faults += [
         f"{right.first_key!r} comes after {left.last_key!r}: two parts overlap"
         for left, right in pairwise(manifest.parts)
@@ -219,5 +222,10 @@ def _say_missing(prefix: str, missing: Sequence[str], *, has_any: bool) -> str:
 def _document(manifest: Manifest) -> bytes:
     files = [DataFile(part.key, part.file_bytes, part.md5) for part in manifest.parts]
     return manifest_document(
-        manifest.bucket, manifest.destination, manifest.created_at, "Parquet", files
+        manifest.bucket,
+        manifest.destination,
+        manifest.created_at,
+        "Parquet",
+        files,
+        manifest.schema,
     )

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from inventory_assets.inventory.condemned import free_key
@@ -16,7 +17,7 @@ from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.hashing import HashingFile
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.records import RECORD_SCHEMA, are_current, has_versions
 from inventory_assets.inventory.store import Store
 from inventory_assets.scan import KeyRange
 from inventory_assets.scan.evidence import count_up_to
@@ -61,7 +62,7 @@ class ClassTotal:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One Parquet file with `RECORD_SCHEMA`, its keys ascending.
+    """One Parquet file of records, its keys ascending; no key is in two parts.
 
     Attributes:
         key: Where in the store it lies.
@@ -73,6 +74,7 @@ class Part:
         last_key: The greatest key in it.
         classes: Totals by storage class, in order of their names.
         fingerprint: Hash of the records, however the file encodes them; "" where it is not known.
+        current: Current objects among versions; None where every record is one.
     """
 
     key: str
@@ -84,6 +86,12 @@ class Part:
     last_key: str
     classes: tuple[ClassTotal, ...]
     fingerprint: str = ""
+    current: int | None = None
+
+    @property
+    def objects(self) -> int:
+        """Current objects in it."""
+        return self.rows if self.current is None else self.current
 
     def meets(self, key_range: KeyRange) -> bool:
         """Whether the part may hold keys of the range."""
@@ -180,7 +188,7 @@ class PartWriter:
         return self._waiting_rows + (self._open.rows if self._open else 0)
 
     def write(self, records: pa.RecordBatch, fingerprint: Fingerprint | None = None) -> None:
-        """Append a batch with `RECORD_SCHEMA`; its keys come after all keys written before.
+        """Append a batch of records; its keys come after all keys written before.
 
         The caller may have its fingerprint already.
         """
@@ -197,7 +205,7 @@ class PartWriter:
         """Write what waits as a row group."""
         if not self._waiting_rows:
             return
-        table = pa.Table.from_batches(self._waiting, RECORD_SCHEMA).combine_chunks()
+        table = pa.Table.from_batches(self._waiting).combine_chunks()
         self._waiting, self._waiting_rows = [], 0
         if self._open is None:
             folder = self._scratch.enter_context(self._store.scratch())
@@ -244,7 +252,8 @@ class _OpenPart:
     def __init__(self, path: Path, table: pa.Table) -> None:
         self._path = path
         self._file = HashingFile(path)
-        self._writer = parquet_writer(self._file)
+        self._writer = parquet_writer(self._file, table.schema)
+        self._current = 0 if has_versions(table.schema) else None
         self._first_key: str = table.column("key")[0].as_py()
         self._last_key = self._first_key
         self._objects: Counter[str] = Counter()
@@ -261,7 +270,9 @@ class _OpenPart:
         classes = table.group_by("storage_class", use_threads=False).aggregate(
             [("size", "sum"), ("size", "count")]
         )
-        for row in classes.to_pylist():
+        if self._current is not None:
+            self._current += pc.sum(are_current(table)).as_py()
+        for row in classes.filter(pc.field("size_count") > 0).to_pylist():
             name = row["storage_class"] or NO_STORAGE_CLASS
             self._objects[name] += row["size_count"]
             self._bytes[name] += row["size_sum"]
@@ -287,6 +298,7 @@ class _OpenPart:
                 for name in sorted(self._objects)
             ),
             fingerprint=fingerprint,
+            current=self._current,
         )
 
     def abandon(self) -> None:
@@ -316,7 +328,7 @@ def read_records(
         dictionaries: Which of them to leave dictionary-encoded, as they are in the file.
 
     Yields:
-        Batches with `RECORD_SCHEMA`, or those of its `columns`, none empty.
+        Batches with the parts' schema, or those of its `columns` that they have, none empty.
     """
     for part in parts:
         wanted = [key_range for key_range in ranges if part.meets(key_range)]

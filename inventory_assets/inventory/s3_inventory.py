@@ -65,6 +65,7 @@ def manifest_document(
     created_at: datetime,
     file_format: FileFormat,
     files: Iterable[DataFile],
+    schema: pa.Schema = RECORD_SCHEMA,
 ) -> bytes:
     """The bytes of `manifest.json`.
 
@@ -74,14 +75,16 @@ def manifest_document(
         created_at: When the inventory was made.
         file_format: Of the data files.
         files: The data files, in key order of what they hold.
+        schema: Of the records in them.
     """
+    file_schema = parquet_file_schema if file_format == "Parquet" else csv_file_schema
     document = {
         "sourceBucket": bucket,
         "destinationBucket": destination.bucket_arn,
         "version": VERSION,
         "creationTimestamp": str(int(created_at.timestamp() * 1000)),
         "fileFormat": file_format,
-        "fileSchema": parquet_file_schema() if file_format == "Parquet" else csv_file_schema(),
+        "fileSchema": file_schema(schema),
         "files": [
             {"key": destination.key(file.key), "size": file.size, "MD5checksum": file.md5}
             for file in files

@@ -14,7 +14,7 @@ from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import ClassTotal, Part, class_totals, is_there
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import KeyOrder, RangeEvidence, Shard
+from inventory_assets.scan import KeyOrder, RangeEvidence, Shard, Versions
 from inventory_assets.scan.ranges import ceiling, ceiling_of
 
 FORMAT = 1
@@ -58,6 +58,7 @@ class Snapshot:
         response_bytes: Bytes of the bodies received.
         faults: Passing trouble met, by kind.
         shared: What it has in common with the baseline.
+        versions: Which versions it holds; None for current objects.
         format: The version of this record.
     """
 
@@ -75,12 +76,18 @@ class Snapshot:
     response_bytes: int
     faults: Mapping[str, int]
     shared: Shared = NOTHING_SHARED
+    versions: Versions | None = None
     format: int = FORMAT
 
     @property
     def rows(self) -> int:
-        """Objects in the shard."""
+        """Records of the shard: its objects, or all their versions and delete markers."""
         return sum(part.rows for part in self.parts)
+
+    @property
+    def objects(self) -> int:
+        """Current objects in the shard."""
+        return sum(part.objects for part in self.parts)
 
     @property
     def object_bytes(self) -> int:

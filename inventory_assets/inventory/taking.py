@@ -11,7 +11,7 @@ from functools import partial
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.assembling import ROWS_IN_MEMORY, Assembly, RowBudget
 from inventory_assets.inventory.checkpoints import Journal, identity_of
-from inventory_assets.inventory.errors import EvidenceBroken
+from inventory_assets.inventory.errors import EvidenceBroken, versions_in_directories
 from inventory_assets.inventory.evidence import broken_rules
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.fingerprint import Fingerprint, joined
@@ -37,6 +37,7 @@ from inventory_assets.scan import (
     Scan,
     Shard,
     Split,
+    Versions,
     Walk,
 )
 from inventory_assets.scan.engine import utc_now
@@ -56,10 +57,11 @@ def say_nothing(_sentence: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A snapshot to take."""
+    """A snapshot to take, of some versions, or of the current objects."""
 
     day: date
     shard: Shard
+    versions: Versions | None = None
 
 
 class _Taking:
@@ -165,6 +167,7 @@ class _Taking:
             response_bytes=self.tally.response_bytes + kept.response_bytes,
             faults=dict(sorted(faults.items())),
             shared=shared,
+            versions=self.wanted.versions,
         )
         broken = broken_rules(snapshot)
         if broken:
@@ -199,13 +202,13 @@ class Taker:
     say: Callable[[str], None] = say_nothing
     report: Report = to_nobody
 
-    def take(self, day: date, shard: Shard) -> Snapshot:
+    def take(self, day: date, shard: Shard, versions: Versions | None = None) -> Snapshot:
         """List `shard` and publish what it holds as its snapshot of `day`.
 
         Raises:
             Exception: What `take_all` yields for it instead of a snapshot.
         """
-        ((_, result),) = self.take_all([Wanted(day, shard)])
+        ((_, result),) = self.take_all([Wanted(day, shard, versions)])
         if isinstance(result, Exception):
             raise result
         return result
@@ -229,7 +232,7 @@ class Taker:
             return
         again: list[Wanted] = []
         for each, result in self._take_by_ranges(wanted):
-            if not isinstance(result, KeysOutOfOrder):
+            if not isinstance(result, KeysOutOfOrder) or each.versions:
                 yield each, result
             elif self.key_order is None:
                 again.append(each)
@@ -261,6 +264,7 @@ class Taker:
                 cuts=evenly(marks, self.lister.connection.max_in_flight),
                 marks=marks,
                 kept=journal.kept.rows,
+                versions=each.versions,
             )
             if walk.ranges:
                 walks[walk] = each, journal
@@ -300,7 +304,9 @@ class Taker:
             folder, shard = self.layout.unfinished(each.day), each.shard
             if each.day not in names:
                 names[each.day] = self.store.names(folder)
-            identity = identity_of(self.lister.connection, shard.prefix, shard.excluded, key_order)
+            identity = identity_of(
+                self.lister.connection, shard.prefix, shard.excluded, key_order, each.versions
+            )
             yield (
                 each,
                 Journal(
@@ -360,6 +366,8 @@ class Taker:
                 raise
 
     def _take_by_directory(self, wanted: Wanted, journal: Journal) -> Snapshot:
+        if wanted.versions:
+            raise versions_in_directories(self.lister.connection.where)
         budget = RowBudget(ROWS_IN_MEMORY // DIRECTORY_SHARDS_AT_ONCE)
         prefix, ranges = wanted.shard.prefix, journal.kept.missing(wanted.shard.ranges)
         walk = Walk(prefix, ranges, began_at=self.now(), kept=journal.kept.rows)

@@ -20,11 +20,12 @@ from inventory_assets.inventory.errors import NotVerifiable
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part, read_records
+from inventory_assets.inventory.records import has_versions
 from inventory_assets.inventory.snapshots import read_snapshot
 from inventory_assets.inventory.store import Store
 from inventory_assets.s3 import BucketLister, Tally
 from inventory_assets.s3.pages import MAX_KEYS
-from inventory_assets.scan import KeyOrder, KeyRange
+from inventory_assets.scan import KeyOrder, KeyRange, Versions
 from inventory_assets.scan.relisting import relist
 
 RECORDS_A_RANGE = MAX_KEYS
@@ -73,7 +74,7 @@ FAULTS = (Finding.MISSING, Finding.ALTERED)
 class Facts:
     """What is compared of an object."""
 
-    size: int
+    size: int | None
     last_modified: datetime
     e_tag: str | None
 
@@ -93,6 +94,7 @@ class Verifiable:
         prefix: It holds all keys that start with it.
         began_at: When its listing began; what was modified later may differ.
         empty: Stretches of keys in which the listing found nothing.
+        versions: Which versions it holds; None for current objects.
     """
 
     store: Store
@@ -100,6 +102,7 @@ class Verifiable:
     prefix: str
     began_at: datetime
     empty: Sequence[KeyRange] = ()
+    versions: Versions | None = None
 
     @classmethod
     def of_manifest(cls, store: Store, layout: Layout, manifest: Manifest) -> "Verifiable":
@@ -120,7 +123,12 @@ class Verifiable:
                     rest = KeyRange(row.last_key or row.key_range.after, row.key_range.until)
                     empty += rest.minus(entry.shard.excluded)
         began_at = min(entry.started_at for entry in manifest.shards)
-        return cls(store, manifest.parts, manifest.prefix, began_at, empty)
+        versions = None
+        if has_versions(manifest.schema):
+            # A shard that was listed while the day lasted holds nothing that is younger than it.
+            late = manifest.reconstruction
+            versions = Versions(late.as_of if late else None)
+        return cls(store, manifest.parts, manifest.prefix, began_at, empty, versions)
 
     @property
     def rows(self) -> int:
@@ -138,19 +146,22 @@ class Verifiable:
         whole = KeyRange.of_prefix(self.prefix)
         ends = {block * RECORDS_A_RANGE - 1 for number in drawn for block in (number, number + 1)}
         known = keys_at(self.store, self.parts, [end for end in ends if 0 <= end < self.rows - 1])
-        ranges = [
-            KeyRange(
+        bounds = [
+            (
                 known.get(number * RECORDS_A_RANGE - 1, whole.after),
                 known.get((number + 1) * RECORDS_A_RANGE - 1, whole.until),
             )
             for number in drawn
         ]
+        # All of a thousand versions may be of one key.
+        ranges = [KeyRange(after, until) for after, until in bounds if after < until]
         empty = chance.sample(self.empty, min(EMPTY_RANGES, len(self.empty)))
         return sorted({*ranges, *empty})
 
     def holds(self, key_range: KeyRange) -> dict[str, Facts]:
         """The records in a range."""
-        return facts_of(read_records(self.store, self.parts, [key_range], _COLUMNS))
+        columns = [*_COLUMNS, "version_id"]
+        return facts_of(read_records(self.store, self.parts, [key_range], columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +219,11 @@ def verify(
     findings: dict[str, Finding] = {}
     records, reached = 0, ""
     for key_range in inventory.sample(chance, count):
-        listed = relist(lister, inventory.prefix, key_range, tally)
+        listed = relist(lister, inventory.prefix, key_range, tally, inventory.versions)
         held = inventory.holds(listed.key_range)
         records += sum(key > reached for key in held)  # not again those of two ranges
         reached = max(reached, listed.key_range.until)
-        found = facts_of(listed.objects.select(_COLUMNS).to_batches())
+        found = facts_of(listed.objects.to_batches())
         findings |= differences(held, found, inventory.began_at)
         ranges.append(listed.key_range)
     return Verification(tuple(ranges), records, tally.requests, dict(sorted(findings.items())))
@@ -243,7 +254,7 @@ def differences(
 
 
 def facts_of(batches: Iterable[pa.RecordBatch]) -> dict[str, Facts]:
-    """By key, what is compared of the rows of batches."""
+    """By key, with its version if there is one, what is compared of the rows of batches."""
     return dict(_facts(batches))
 
 
@@ -270,4 +281,7 @@ def in_directory_order(what: str) -> NotVerifiable:
 def _facts(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, Facts]]:
     for batch in batches:
         keys, *columns = (batch.column(name).to_pylist() for name in _COLUMNS)
+        if "version_id" in batch.schema.names:
+            ids = batch.column("version_id").to_pylist()
+            keys = [f"{key} (version {name})" for key, name in zip(keys, ids, strict=True)]
         yield from zip(keys, map(Facts, *columns), strict=True)

@@ -8,11 +8,12 @@ from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.errors import Fault, S3Error
 from inventory_assets.s3.gate import Cancelled
 from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
-from inventory_assets.s3.pages import OBJECT_SCHEMA, Page
+from inventory_assets.s3.pages import OBJECT_SCHEMA, VERSION_SCHEMA, Page
 from inventory_assets.s3.received import Received
 
 __all__ = [
     "OBJECT_SCHEMA",
+    "VERSION_SCHEMA",
     "BucketLister",
     "Cancelled",
     "Connection",

@@ -1,4 +1,4 @@
-"""Find the values in the `<Contents>` of ListObjectsV2 responses, all at once, and prove each tag.
+"""Find the values in the objects of some responses, all at once, and prove each tag.
 
 The bytes are looked at in a few passes over all objects: every `<` is found, the layout is read off
 the first object, and what stands between the values is compared with what must stand there. Objects
@@ -26,6 +26,8 @@ _COLUMNS = {
     "StorageClass": "storage_class",
     "ChecksumAlgorithm": "checksum_algorithm",
     "Owner/ID": "object_owner",
+    "VersionId": "version_id",
+    "IsLatest": "is_latest",
 }
 _REQUIRED = frozenset({"key", "size", "last_modified_date"})
 _QUOTES = (b"&quot;", b"&#34;", b'"')
@@ -78,17 +80,26 @@ class Scratch:
 
 
 class Block:
-    """The `<Contents>` of some responses, one after the other.
+    """The objects of some responses, one after the other.
 
     Args:
         blocks: Of each response.
         scratch: Where to work; the block is of no use any more once it is used for another.
+        names: With which tags objects begin: `<Contents>`, or those of versions.
+        required: The columns in which every object has a value.
 
     Attributes:
-        opens: Where each `<Contents>` begins.
+        opens: Where each object begins.
     """
 
-    def __init__(self, blocks: Sequence[memoryview], scratch: Scratch) -> None:
+    def __init__(
+        self,
+        blocks: Sequence[memoryview],
+        scratch: Scratch,
+        names: Sequence[bytes] = (OPEN,),
+        required: frozenset[str] = _REQUIRED,
+    ) -> None:
+        self._names, self._required = names, required
         self._length = sum(map(len, blocks))
         self._scratch = scratch
         # Padded, so that a tag may be looked for at any position, with the beginning, so that the
@@ -130,7 +141,12 @@ class Block:
         Raises:
             Irregular: Something of it cannot be proved.
         """
-        return self._uniform_texts() or self._mixed_texts()
+        is_of_one_kind = len(self._names) == 1
+        return (self._uniform_texts() if is_of_one_kind else None) or self._mixed_texts()
+
+    def begin_with(self, name: bytes) -> npt.NDArray[np.bool_]:
+        """Which objects begin with a tag, once their texts are found."""
+        return self._stands(name, self.opens)
 
     def _uniform_texts(self) -> dict[str, pa.StringArray] | None:
         """Each column's values where all objects have one layout; None where they have not.
@@ -138,7 +154,8 @@ class Block:
         What stands between the values of an object is then the same for all of them, and one
         comparison of all that stands between values proves every tag.
         """
-        second = self._body.find(OPEN, len(OPEN), self._length)
+        (name,) = self._names
+        second = self._body.find(name, len(name), self._length)
         count = int(np.searchsorted(self._tags, second)) if second > 0 else len(self._tags)
         if len(self._tags) % count:
             return None
@@ -173,7 +190,7 @@ class Block:
             return None
         wanted = {columns[at]: place for place, at in enumerate(leaves) if at in columns}
         empty = any(widths[:, place].min() == 0 for place in wanted.values())
-        if empty or not wanted.keys() >= _REQUIRED:
+        if empty or not wanted.keys() >= self._required:
             return None
         texts = {
             name: tokens.take(pa.array(np.arange(2 * place, len(tokens), 2 * len(leaves))))
@@ -206,17 +223,21 @@ class Block:
         entities = self._entities()
         if e_tag is not None:
             entities -= self._unquote(*e_tag)
-        if entities or not spans.keys() >= _REQUIRED:
+        if entities or not spans.keys() >= self._required:
             raise Irregular
-        if any((spans[name][0] < 0).any() for name in _REQUIRED):
+        if any((spans[name][0] < 0).any() for name in self._required):
             raise Irregular
         return {name: self._texts(*span) for name, span in spans.items()}
 
     def _spans(self) -> dict[str, tuple[Positions, Positions]]:
         """Where each column's values start and stop; -1 where an object has none."""
         words = self._words[self._tags]
-        opens = np.flatnonzero(words == _word(OPEN[:8]))
-        if not len(opens) or opens[0] or not self._stands(OPEN, self._tags[opens]).all():
+        is_open = np.zeros(len(words), np.bool_)
+        for name in self._names:
+            alike = np.flatnonzero(words == _word(name[:8]))
+            is_open[alike[self._stands(name, self._tags[alike])]] = True
+        opens = np.flatnonzero(is_open)
+        if not len(opens) or opens[0]:
             raise Irregular
         self.opens = self._tags[opens]
         counts = np.diff(opens, append=len(self._tags))

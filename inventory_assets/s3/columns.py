@@ -1,4 +1,4 @@
-"""Decode ListObjectsV2 responses in columns, without a Python object per key.
+"""Decode responses of listings in columns, without a Python object per key.
 
 The response of a well-behaved store is regular: every `<Contents>` holds the same few elements, in
 plain ASCII, its key percent-encoded. `blocks.Block` finds the values of a few responses at once,
@@ -8,7 +8,7 @@ non-ASCII characters, attributes, repeated elements, too many layouts) it leaves
 `pages.decode_page`, whose result it equals, by test.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
@@ -22,7 +22,9 @@ from inventory_assets.s3.blocks import CLOSE, OPEN, Block, Irregular, Scratch
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.pages import (
     MAX_RESPONSE_BYTES,
+    NULL_VERSION,
     OBJECT_SCHEMA,
+    VERSION_SCHEMA,
     Body,
     ErrorDocument,
     Page,
@@ -30,6 +32,11 @@ from inventory_assets.s3.pages import (
 )
 
 _Bytes = npt.NDArray[np.uint8]
+
+_VERSION, _MARKER = b"<Version>", b"<DeleteMarker>"
+_END_OF_VERSIONS, _END_BYTES = b"</ListVersionsResult>", 64
+_REQUIRED_OF_VERSIONS = frozenset({"key", "is_latest", "last_modified_date"})
+_NONE_KNOWN: Mapping[str, pa.Array] = {}
 _MAX_SIZE_DIGITS = 18
 
 _TIME_FORMS = {len(form): form for form in (b"1000-00-00T00:00:00Z", b"1000-00-00T00:00:00.000Z")}
@@ -69,10 +76,9 @@ def _decode(bodies: Sequence[Body], scratch: Scratch) -> list[Page]:
     frames: list[Page] = []
     blocks: list[memoryview] = []
     for body in bodies:
-        first, last = body.find(OPEN), body.rfind(CLOSE)
-        if first < 0 or last < first or len(body) > MAX_RESPONSE_BYTES:
+        first, stop = _objects_in(body)
+        if first < 0 or stop < first or len(body) > MAX_RESPONSE_BYTES:
             raise Irregular
-        stop = last + len(CLOSE)
         try:
             frame = decode_page(body[:first] + body[stop:])
         except MalformedResponse:
@@ -81,10 +87,18 @@ def _decode(bodies: Sequence[Body], scratch: Scratch) -> list[Page]:
             raise Irregular
         frames.append(frame)
         blocks.append(memoryview(body)[first:stop])
-    if len({frame.url_encoded for frame in frames}) > 1:
+    if len({(frame.url_encoded, frame.objects.schema) for frame in frames}) > 1:
         raise Irregular
-    block = Block(blocks, scratch)
-    objects = _objects(block.texts(), url_encoded=frames[0].url_encoded)
+    if frames[0].objects.schema == VERSION_SCHEMA:
+        # Most pages have no delete markers; then all objects have one layout, as a rule.
+        has_markers = any(_MARKER in bytes(block) for block in blocks)
+        names = (_VERSION, _MARKER) if has_markers else (_VERSION,)
+        block = Block(blocks, scratch, names, _REQUIRED_OF_VERSIONS)
+        texts = block.texts()
+        objects = _versions(texts, block.begin_with(_MARKER), url_encoded=frames[0].url_encoded)
+    else:
+        block = Block(blocks, scratch)
+        objects = _objects(block.texts(), url_encoded=frames[0].url_encoded)
     starts = np.searchsorted(block.opens, np.cumsum([0, *map(len, blocks)])).tolist()
     return [
         replace(frame, objects=_alone(objects.slice(start, stop - start)))
@@ -94,13 +108,57 @@ def _decode(bodies: Sequence[Body], scratch: Scratch) -> list[Page]:
 
 def _alone(objects: pa.RecordBatch) -> pa.RecordBatch:
     """A copy, so that who keeps one page does not keep in memory all that came with it."""
-    return pa.ipc.read_record_batch(objects.serialize(), OBJECT_SCHEMA)
+    return pa.ipc.read_record_batch(objects.serialize(), objects.schema)
 
 
-def _objects(texts: dict[str, pa.StringArray], *, url_encoded: bool) -> pa.RecordBatch:
+def _objects_in(body: Body) -> tuple[int, int]:
+    """Where the objects of a response begin, and where they end."""
+    if not bytes(body[-_END_BYTES:]).rstrip().endswith(_END_OF_VERSIONS):
+        last = body.rfind(CLOSE)
+        return body.find(OPEN), last + len(CLOSE) if last >= 0 else -1
+    begins = [at for name in (_VERSION, _MARKER) if (at := body.find(name)) >= 0]
+    ends = [
+        at + len(name) + 1
+        for name in (_VERSION, _MARKER)
+        if (at := body.rfind(b"</" + name[1:])) >= 0
+    ]
+    return min(begins, default=-1), max(ends, default=-1)
+
+
+def _versions(
+    texts: dict[str, pa.StringArray], are_markers: npt.NDArray[np.bool_], *, url_encoded: bool
+) -> pa.RecordBatch:
+    size = texts.get("size")
+    has_size = np.zeros(len(are_markers), np.bool_)
+    if size is not None:
+        has_size = size.is_valid().to_numpy(zero_copy_only=False)
+    if (has_size == are_markers).any():
+        raise Irregular
+    ids = texts.get("version_id", pa.nulls(len(are_markers), pa.string()))
+    is_latest = pc.equal(texts["is_latest"], "true")
+    if not pc.all(pc.or_(is_latest, pc.equal(texts["is_latest"], "false"))).as_py():
+        raise Irregular
+    known = {
+        "version_id": pc.fill_null(ids, NULL_VERSION),
+        "is_latest": is_latest,
+        "is_delete_marker": pa.array(are_markers),
+    }
+    return _objects(texts, url_encoded=url_encoded, schema=VERSION_SCHEMA, known=known)
+
+
+def _objects(
+    texts: dict[str, pa.StringArray],
+    *,
+    url_encoded: bool,
+    schema: pa.Schema = OBJECT_SCHEMA,
+    known: Mapping[str, pa.Array] = _NONE_KNOWN,
+) -> pa.RecordBatch:
     count = len(texts["key"])
     arrays = []
-    for field in OBJECT_SCHEMA:
+    for field in schema:
+        if field.name in known:
+            arrays.append(known[field.name])
+            continue
         text = texts.get(field.name)
         if text is None:
             arrays.append(pa.nulls(count, field.type))
@@ -112,7 +170,7 @@ def _objects(texts: dict[str, pa.StringArray], *, url_encoded: bool) -> pa.Recor
             arrays.append(_times(text))
         else:
             arrays.append(text)
-    return pa.RecordBatch.from_arrays(arrays, schema=OBJECT_SCHEMA)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _parts(text: pa.StringArray) -> tuple[_Bytes, npt.NDArray[np.int32]]:

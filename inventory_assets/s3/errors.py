@@ -49,6 +49,10 @@ class UnsupportedBucket(S3Error):
     """A kind of bucket whose listing cannot carry a sorted inventory."""
 
 
+class VersionsUnsupported(S3Error):
+    """The store does not list versions."""
+
+
 class RequestRejected(S3Error):
     """The endpoint answered with a client error that no other class describes."""
 

@@ -90,19 +90,27 @@ def brief(error: Exception) -> str:
     return _brief_text(str(error))
 
 
-def final_error(error: Exception, connection: Connection) -> S3Error:
-    """What to tell the user about trouble that a retry cannot help."""
+def final_error(error: Exception, connection: Connection, action: str = "s3:ListBucket") -> S3Error:
+    """What to tell the user about trouble that a retry cannot help.
+
+    Args:
+        error: The trouble.
+        connection: The bucket.
+        action: What must be allowed.
+    """
     where = connection.where
     match error:
         case Refusal():
-            return _final_answer(error.code, error.status, error.message, connection)
+            return _final_answer(error.code, error.status, error.message, connection, action)
         case boto.ClientError() if error.operation_name == "AssumeRole":
             return CredentialsRefused(
                 f"{where}: the role {connection.role_arn} cannot be assumed; check its name, its "
                 f"trust policy and external id ({_said(code_of(error), _words(error))})"
             )
         case boto.ClientError():
-            return _final_answer(code_of(error), status_of(error), _words(error), connection)
+            return _final_answer(
+                code_of(error), status_of(error), _words(error), connection, action
+            )
         case boto.SSLError() | http.ProxyError() | OSError():
             return TlsFailure(
                 f"{where}: the TLS connection cannot be trusted: {brief(error)}; if the endpoint "
@@ -135,7 +143,9 @@ def _said(code: str, message: str) -> str:
     return f"the endpoint said {code}" + (f": {words}" if words else "")
 
 
-def _final_answer(code: str, status: int, message: str, connection: Connection) -> S3Error:
+def _final_answer(
+    code: str, status: int, message: str, connection: Connection, action: str
+) -> S3Error:
     where, said = connection.where, _said(code or str(status), message)
     if code == "NoSuchBucket":
         return BucketNotFound(
@@ -164,7 +174,7 @@ def _final_answer(code: str, status: int, message: str, connection: Connection) 
         )
     if status == 403 or code in ("AccessDenied", "AllAccessDisabled", "403"):
         return AccessDenied(
-            f"{where}: listing is not allowed; grant s3:ListBucket on arn:aws:s3:::"
+            f"{where}: listing is not allowed; grant {action} on arn:aws:s3:::"
             f"{connection.bucket} to these credentials ({said})"
         )
     return RequestRejected(f"{where}: the request was rejected; {said}")

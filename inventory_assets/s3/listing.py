@@ -21,10 +21,15 @@ from inventory_assets.s3.answers import Refusal
 from inventory_assets.s3.columns import decode_columns
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import controller
-from inventory_assets.s3.errors import Fault, MalformedResponse, RetriesExhausted
+from inventory_assets.s3.errors import (
+    Fault,
+    MalformedResponse,
+    RetriesExhausted,
+    VersionsUnsupported,
+)
 from inventory_assets.s3.faults import brief, fault_of, final_error
 from inventory_assets.s3.gate import Cancelled, Gate
-from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page
+from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page, versions_markers
 from inventory_assets.s3.received import Received, receive
 from inventory_assets.s3.samples import Outcome
 from inventory_assets.s3.transport import Transport
@@ -39,20 +44,24 @@ _OUTCOMES: dict[Fault | None, Outcome] = {
 _MAX_DOUBLINGS = 60
 """Later delays are far beyond any cap, and would overflow."""
 
+_HEAD_BYTES = 512
+"""In which the name of a response's outermost element stands."""
+
 _MAX_HEEDED = 4
 """How often one request is sent again at once because a refusal said what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One ListObjectsV2 request.
+    """One ListObjectsV2 request, or ListObjectVersions.
 
     Attributes:
         prefix: Only keys that start with it.
-        start_after: Only keys after it; not sent along with a token.
+        start_after: Only keys after it, with all their versions; not sent along with a token.
         token: The continuation token of the page before.
         delimiter: Roll keys up into common prefixes at its first occurrence after the prefix.
         max_keys: Keys and common prefixes in the page at most.
+        versions: Whether all versions and delete markers are asked for.
     """
 
     prefix: str = ""
@@ -60,18 +69,27 @@ class PageRequest:
     token: str | None = None
     delimiter: str | None = None
     max_keys: int = MAX_KEYS
+    versions: bool = False
+
+    @property
+    def action(self) -> str:
+        """What must be allowed for it."""
+        return "s3:ListBucketVersions" if self.versions else "s3:ListBucket"
 
     def parameters(self) -> dict[str, str]:
         """The query of the request."""
-        parameters = {"list-type": "2", "encoding-type": "url", "max-keys": str(self.max_keys)}
+        kind = {"versions": ""} if self.versions else {"list-type": "2"}
+        parameters = {**kind, "encoding-type": "url", "max-keys": str(self.max_keys)}
         if self.prefix:
             parameters["prefix"] = self.prefix
         if self.delimiter:
             parameters["delimiter"] = self.delimiter
-        if self.token:
+        if self.token and self.versions:
+            parameters["key-marker"], parameters["version-id-marker"] = versions_markers(self.token)
+        elif self.token:
             parameters["continuation-token"] = self.token
         elif self.start_after:
-            parameters["start-after"] = self.start_after
+            parameters["key-marker" if self.versions else "start-after"] = self.start_after
         return parameters
 
 
@@ -200,7 +218,7 @@ class BucketLister:
                 raise Cancelled
             fault = fault_of(error)
             if fault is None:
-                raise final_error(error, self.connection) from None
+                raise final_error(error, self.connection, request.action) from None
             tally.failed(fault)
             failures += 1
             if failures >= self.retry.attempts:
@@ -220,6 +238,12 @@ class BucketLister:
             response = await self._transport.get(request.parameters(), body)
             tally.received(len(response.body))
             self.server = response.headers.get("server")
+            if request.versions and b"<ListBucketResult" in response.body[:_HEAD_BYTES]:
+                raise VersionsUnsupported(
+                    f"{self.connection.where}: the store answers a request for versions with "
+                    "current objects alone, so it lists no versions; set versions = false, or "
+                    "leave out --versions"
+                )
             found = read(response.body) if response.status == 200 else None
             if found is None or isinstance(found, ErrorDocument):
                 raise Refusal(response, found)  # noqa: TRY301 - how it ends is noted below

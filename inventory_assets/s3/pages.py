@@ -1,10 +1,11 @@
-"""Decode one ListObjectsV2 response: the plain, complete decoder.
+"""Decode one ListObjectsV2 or ListObjectVersions response: the plain, complete decoder.
 
 It reads every field in any order through expat, resolves nothing external and expands no entity
 of a document type (a DTD is refused outright), and decodes url-encoded keys exactly once. It is
 the reference that any faster decoder is tested against.
 
-Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+Sources: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html,
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
 """
 
 from dataclasses import dataclass
@@ -35,6 +36,21 @@ OBJECT_SCHEMA = pa.schema(
 )
 """What a listing tells of an object, under S3 Inventory's column names."""
 
+VERSION_SCHEMA = pa.schema(
+    [
+        OBJECT_SCHEMA.field("key"),
+        pa.field("version_id", pa.string(), nullable=False),
+        pa.field("is_latest", pa.bool_(), nullable=False),
+        pa.field("is_delete_marker", pa.bool_(), nullable=False),
+        OBJECT_SCHEMA.field("size").with_nullable(True),
+        *list(OBJECT_SCHEMA)[2:],
+    ]
+)
+"""What a listing of versions tells of a version or a delete marker, which has no size."""
+
+NULL_VERSION = "null"
+"""The version of an object that was put while its bucket kept none."""
+
 NO_OBJECTS = pa.RecordBatch.from_pylist([], schema=OBJECT_SCHEMA)
 
 Body = bytes | bytearray
@@ -49,10 +65,12 @@ class Page:
     """One decoded response.
 
     Attributes:
-        objects: The `Contents`, in the order of the response, with `OBJECT_SCHEMA`.
+        objects: The `Contents`, in the order of the response, with `OBJECT_SCHEMA`; of a listing of
+            versions each `Version` and `DeleteMarker`, with `VERSION_SCHEMA`.
         common_prefixes: The `CommonPrefixes`, in the order of the response.
         is_truncated: Whether the listing goes on; the only sign that it does.
-        next_token: Where it goes on; present just when `is_truncated`.
+        next_token: Where it goes on; present just when `is_truncated`. Of a listing of versions,
+            what `versions_token` makes.
         url_encoded: Whether the keys came percent-encoded; here they are decoded.
     """
 
@@ -100,9 +118,20 @@ def decode_page(body: Body) -> Page | ErrorDocument:
         return ErrorDocument(
             root.text("Code") or "Unknown", root.text("Message") or "", root.text("Region")
         )
-    if root.name != "ListBucketResult":
+    if root.name not in ("ListBucketResult", "ListVersionsResult"):
         raise MalformedResponse(f"expected a ListBucketResult, found <{root.name}>")
     return _page(root)
+
+
+def versions_token(key: str, version_id: str) -> str:
+    """Where a listing of versions goes on, its two markers as one token; no id holds a space."""
+    return f"{version_id} {key}"
+
+
+def versions_markers(token: str) -> tuple[str, str]:
+    """The key and the version that `versions_token` was given."""
+    version_id, _, key = token.partition(" ")
+    return key, version_id
 
 
 class _Element:
@@ -170,13 +199,18 @@ def _page(root: _Element) -> Page:
     truncated = root.required("IsTruncated")
     if truncated not in ("true", "false"):
         raise MalformedResponse(f"<IsTruncated> is {truncated!r}, neither true nor false")
-    token = root.text("NextContinuationToken") or None
     is_truncated = truncated == "true"
-    if is_truncated and token is None:
-        raise MalformedResponse("the listing goes on, but names no <NextContinuationToken>")
     url_encoded = root.text("EncodingType") == "url"
+    if root.name == "ListVersionsResult":
+        objects = _versions(root, url_encoded)
+        token = _versions_token(root, url_encoded) if is_truncated else None
+    else:
+        objects = _objects(root.all("Contents"), url_encoded)
+        token = root.text("NextContinuationToken") or None
+        if is_truncated and token is None:
+            raise MalformedResponse("the listing goes on, but names no <NextContinuationToken>")
     return Page(
-        objects=_objects(root.all("Contents"), url_encoded),
+        objects=objects,
         common_prefixes=tuple(
             _key(element.required("Prefix"), url_encoded) for element in root.all("CommonPrefixes")
         ),
@@ -202,6 +236,41 @@ def _objects(contents: list[_Element], url_encoded: bool) -> pa.RecordBatch:
         pa.array(values, field.type) for values, field in zip(columns, OBJECT_SCHEMA, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=OBJECT_SCHEMA)
+
+
+def _versions(root: _Element, url_encoded: bool) -> pa.RecordBatch:
+    rows = [
+        {
+            "key": _key(element.required("Key"), url_encoded),
+            "version_id": element.text("VersionId") or NULL_VERSION,
+            "is_latest": _flag(element.required("IsLatest")),
+            "is_delete_marker": element.name == "DeleteMarker",
+            "size": None if element.name == "DeleteMarker" else _size(element.required("Size")),
+            "last_modified_date": _milliseconds(element.required("LastModified")),
+            "e_tag": _e_tag(element.text("ETag")),
+            "storage_class": element.text("StorageClass") or None,
+            "checksum_algorithm": _checksum_algorithms(element),
+            "object_owner": element.text("Owner", "ID") or None,
+        }
+        for element in root.elements
+        if element.name in ("Version", "DeleteMarker")
+    ]
+    return pa.RecordBatch.from_pylist(rows, VERSION_SCHEMA)
+
+
+def _versions_token(root: _Element, url_encoded: bool) -> str:
+    key, version_id = root.text("NextKeyMarker"), root.text("NextVersionIdMarker")
+    if not key or version_id is None or " " in version_id:
+        raise MalformedResponse(
+            "the listing goes on, but names no <NextKeyMarker> and <NextVersionIdMarker>"
+        )
+    return versions_token(_key(key, url_encoded), version_id or NULL_VERSION)
+
+
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise MalformedResponse(f"<IsLatest> is {text[:40]!r}, neither true nor false")
+    return text == "true"
 
 
 def _key(text: str, url_encoded: bool) -> str:

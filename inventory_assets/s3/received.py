@@ -8,9 +8,12 @@ page compares.
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from inventory_assets.s3.pages import Body, ErrorDocument, decode_page
+from inventory_assets.s3.pages import Body, ErrorDocument, decode_page, versions_token
 
-_END = b"</ListBucketResult>"
+_END, _END_OF_VERSIONS = b"</ListBucketResult>", b"</ListVersionsResult>"
+_END_BYTES = 64
+_OBJECTS, _VERSIONS = (b"Contents",), (b"Version", b"DeleteMarker")
+"""The elements that stand for what is listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +44,39 @@ def receive(body: Body) -> Received | ErrorDocument:
 
 def _glance(body: Body) -> Received | None:
     """What byte search finds, or None where it cannot be sure."""
-    first, last = body.find(b"<Contents>"), body.rfind(b"</Contents>")
-    if first < 0 or last < first or (b"!" in body and b"<!" in body):
+    if b"!" in body and b"<!" in body:
         return None  # a comment or CDATA may hold anything; "!" alone is a hundred times faster
-    around = bytes(body[:first] + body[last:])
-    if not around.rstrip().endswith(_END):
+    of_versions = bytes(body[-_END_BYTES:]).rstrip().endswith(_END_OF_VERSIONS)
+    names = _VERSIONS if of_versions else _OBJECTS
+    begins = [at for name in names if (at := body.find(b"<" + name + b">")) >= 0]
+    last = max(body.rfind(b"</" + name + b">") for name in names)
+    if not begins or last < (first := min(begins)):
         return None
-    last_object = bytes(body[body.rfind(b"<Contents>", first, last) : last])
-    key = _only(last_object, b"Key")  # the only one: an unknown element may hold another
+    around = bytes(body[:first] + body[last:])
+    if not around.rstrip().endswith(_END_OF_VERSIONS if of_versions else _END):
+        return None
+    start = max(body.rfind(b"<" + name + b">", first, last) for name in names)
+    key = _only(bytes(body[start:last]), b"Key")  # an unknown element may hold another
     is_url = _only(around, b"EncodingType") == b"url"
     last_key = _key(key, url_encoded=is_url) if key else None
     truncated = _only(around, b"IsTruncated")
     if truncated == b"false":
         return Received(body, False, None, last_key) if last_key else None
-    token = _only(around, b"NextContinuationToken")
-    if truncated != b"true" or not last_key or not token or b"&" in token or not token.isascii():
+    token = _plain(around, b"NextVersionIdMarker" if of_versions else b"NextContinuationToken")
+    if truncated != b"true" or not last_key or not token:
         return None
-    return Received(body, True, token.decode(), last_key)
+    if of_versions:
+        marker = _key(_only(around, b"NextKeyMarker") or b"", url_encoded=is_url)
+        if not marker or " " in token:
+            return None
+        token = versions_token(marker, token)
+    return Received(body, True, token, last_key)
+
+
+def _plain(text: bytes, name: bytes) -> str | None:
+    """The text of the only element of a name, where it needs no decoding."""
+    found = _only(text, name)
+    return found.decode() if found and b"&" not in found and found.isascii() else None
 
 
 def _key(text: bytes, *, url_encoded: bool) -> str | None:

@@ -11,6 +11,7 @@ from inventory_assets.scan.errors import KeysOutOfOrder, ScanError, TooManyShard
 from inventory_assets.scan.evidence import Ending, EvidenceLog, RangeEvidence
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.scan.versions import Versions
 from inventory_assets.scan.walks import Ended, Event, Failed, Found, Split, Walk
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "ShardBounds",
     "Split",
     "TooManyShards",
+    "Versions",
     "Walk",
     "cut_out",
     "discover",

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from inventory_assets.s3 import Page, Received
+import pyarrow as pa
+
+from inventory_assets.s3 import VERSION_SCHEMA, Page, Received
 from inventory_assets.s3.blocks import Scratch
 from inventory_assets.s3.columns import decode_pages
 from inventory_assets.s3.errors import MalformedResponse
@@ -10,6 +12,7 @@ from inventory_assets.s3.pages import Body
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder
 from inventory_assets.scan.evidence import keys_ascend
 from inventory_assets.scan.ranges import ceiling
+from inventory_assets.scan.versions import order_fault
 
 MAX_EMPTY_PAGES = 1000
 """Empty pages in a row that are taken for deleted keys still being skipped, and no loop."""
@@ -38,18 +41,24 @@ def agree(page: Page, received: Received) -> bool:
     )
 
 
-def check_keys(page: Page, prefix: str, after: str, where: str) -> None:
-    """Check that the keys of a page ascend, come after `after`, and start with `prefix`.
+def check_keys(objects: pa.RecordBatch, prefix: str, after: str, where: str) -> None:
+    """Check that the keys of listed objects ascend, come after `after`, and start with `prefix`.
 
     Raises:
-        KeysOutOfOrder: They do not ascend, or go back.
+        KeysOutOfOrder: They do not ascend, or go back; or versions are in no order.
         KeyOutsideRequest: One does not start with the prefix.
     """
-    keys = page.objects.column("key")
+    keys = objects.column("key")
     if not len(keys):
         return
     first, last = keys[0].as_py(), keys[-1].as_py()
-    if not keys_ascend(keys):
+    if objects.schema == VERSION_SCHEMA:
+        if fault := order_fault(objects):
+            raise KeysOutOfOrder(
+                f"{where}: the store lists versions between {first!r} and {last!r} {fault}, "
+                "so its versions cannot be told in order; list its current objects instead"
+            )
+    elif not keys_ascend(keys):
         raise KeysOutOfOrder(
             f"{where}: the store lists keys between {first!r} and {last!r} out of byte order"
         )

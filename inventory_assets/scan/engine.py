@@ -20,6 +20,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
+import pyarrow as pa
+
 from inventory_assets.s3 import BucketLister, Cancelled, Fault, Page, PageRequest, Received
 from inventory_assets.s3.blocks import Scratch
 from inventory_assets.s3.errors import MalformedResponse
@@ -36,6 +38,7 @@ from inventory_assets.scan.pieces import (
 )
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.splitting import Splitter
+from inventory_assets.scan.versions import whole_keys
 from inventory_assets.scan.walks import Ended, Event, Failed, Found, Split, Walk
 
 GAP_PROBE_KEYS = 10
@@ -233,6 +236,7 @@ class Scan:
                 start_after=piece.after if token is None else "",
                 token=token,
                 max_keys=GAP_PROBE_KEYS if piece.is_gap and token is None else MAX_KEYS,
+                versions=walk.versions is not None,
             )
             received = await self._lister.receive(request, walk.tally, self._buffer())
             ending = self._note(piece, generation, received)
@@ -333,21 +337,28 @@ class Scan:
             return
         piece.damaged = 0
         piece.evidence.page()
-        check_keys(page, piece.walk.prefix, piece.after, self._where)
-        keys = page.objects.column("key")
+        objects = page.objects if piece.held is None else _appended(piece.held, page)
+        check_keys(objects, piece.walk.prefix, piece.after, self._where)
+        versions = piece.walk.versions
+        if versions:
+            # A key is handed on whole, so that nothing after this need know that it has versions.
+            objects, piece.held = whole_keys(objects, goes_on=not delivery.ending)
+        keys = objects.column("key")
         inside = count_up_to(keys, piece.key_range.until)
         # A shortened StartAfter may let keys of the range on the left through.
         before = count_up_to(keys, piece.key_range.after)
-        piece.after = page.last_key or piece.after
-        if inside > before:
-            objects = page.objects.slice(before, inside - before)
+        piece.after = keys[-1].as_py() if len(keys) else piece.after
+        objects = objects.slice(before, max(0, inside - before))
+        if versions:
+            objects = versions.state(objects)
+        if objects.num_rows:
             piece.evidence.rows(objects.column("key"))
             yield Found(piece.walk, piece.index, objects)
         if delivery.ending:
             piece.evidence.close(delivery.ending)
             evidence = replace(piece.evidence.closed[0], key_range=piece.key_range)
             yield Ended(piece.walk, piece.index, evidence)
-        piece.empty_pages = 0 if len(keys) else piece.empty_pages + 1
+        piece.empty_pages = 0 if page.objects.num_rows else piece.empty_pages + 1
         if piece.empty_pages > MAX_EMPTY_PAGES:
             raise ListingStuck(
                 f"{self._where}: the store sent {piece.empty_pages} empty pages in a row"
@@ -360,8 +371,13 @@ class Scan:
         if piece.damaged >= self._lister.retry.attempts:
             raise exhausted(error, Fault.MALFORMED, piece.damaged, self._lister.connection)
         piece.generation += 1
+        piece.held = None
         self._at_work.discard(piece)
         self._waiting.appendleft(piece)
+
+
+def _appended(held: pa.RecordBatch, page: Page) -> pa.RecordBatch:
+    return pa.concat_batches([held, page.objects])
 
 
 def _told_of(piece: Piece, upper: Piece) -> Split:

@@ -1,5 +1,7 @@
 """A range being listed."""
 
+import pyarrow as pa
+
 from inventory_assets.scan.evidence import EvidenceLog
 from inventory_assets.scan.ranges import KeyRange, ceiling
 from inventory_assets.scan.walks import Walk
@@ -33,6 +35,7 @@ class Piece:
         after: Up to where the reader has read; listing starts over from here after a damaged page.
         generation: How often it has been started over; pages of earlier generations are void.
         damaged: Damaged pages in a row.
+        held: Versions of the last key read, which may have more.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Piece:
         self.generation = 0
         self.damaged = 0
         self.empty_pages = 0
+        self.held: pa.RecordBatch | None = None
         self.evidence = EvidenceLog([key_range])
         self._received = 0
         self._first = ""

@@ -9,6 +9,7 @@ import pyarrow as pa
 from inventory_assets.s3 import Tally
 from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.versions import Versions
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +25,7 @@ class Walk:
         cuts: Ascending keys at which the ranges are split before they begin.
         marks: Ascending keys at which they are split rather than elsewhere, once they have begun.
         kept: Objects that were found in an earlier run, outside the ranges.
+        versions: Which versions are wanted; None for the current objects.
     """
 
     prefix: str
@@ -34,6 +36,7 @@ class Walk:
     cuts: Sequence[str] = ()
     marks: Sequence[str] = ()
     kept: int = 0
+    versions: Versions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,8 @@ class Found:
     Attributes:
         walk: The range's walk.
         index: The range's number in its walk.
-        objects: A batch with `OBJECT_SCHEMA`, not empty.
+        objects: A batch with `OBJECT_SCHEMA`, not empty; or with `VERSION_SCHEMA`, each key with
+            all its versions.
     """
 
     walk: Walk

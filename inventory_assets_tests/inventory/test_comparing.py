@@ -85,7 +85,7 @@ def expected_changes(old: Sequence[Listed], new: Sequence[Listed]) -> list[Row]:
             new_row, old_row = after.get(key, none), before.get(key, none)
             rows.append(
                 {"key": key, "change": change.value}
-                | {name: new_row[name] for name in COMPARED_COLUMNS + CARRIED_COLUMNS}
+                | {name: new_row.get(name) for name in COMPARED_COLUMNS + CARRIED_COLUMNS}
                 | {f"previous_{name}": old_row[name] for name in COMPARED_COLUMNS}
             )
     return rows

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import unquote
 
+import pyarrow as pa
 import pytest
 
 from inventory_assets.inventory import csv_inventories
@@ -52,9 +53,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Part]:
     parts: list[Part] = []
     plain = csv_inventories._write
 
-    def noting(store: LocalStore, layout: Layout, part: Part) -> DataFile:
+    def noting(store: LocalStore, layout: Layout, part: Part, schema: pa.Schema) -> DataFile:
         parts.append(part)
-        return plain(store, layout, part)
+        return plain(store, layout, part, schema)
 
     monkeypatch.setattr(csv_inventories, "_write", noting)
     return parts

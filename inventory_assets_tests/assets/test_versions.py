@@ -1,0 +1,123 @@
+"""A source with versions: dates that are over are materialized as they were."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+
+import pytest
+
+from inventory_assets.inventory.change_log import read_change_log
+from inventory_assets.inventory.current import read_current
+from inventory_assets.inventory.manifests import read_manifest
+from inventory_assets.scan import KeyRange
+from inventory_assets_tests.assets.world import (
+    TODAY,
+    World,
+    check_results,
+    failure_text,
+    materializations,
+    metadata_of,
+)
+from inventory_assets_tests.versioned_moto import VersionedBucket, listing_versions_as_s3_does
+
+THEN = TODAY - timedelta(days=3)
+BEFORE = TODAY - timedelta(days=4)
+
+
+@pytest.fixture(autouse=True)
+def lists_as_s3() -> Iterator[None]:
+    with listing_versions_as_s3_does():
+        yield
+
+
+@pytest.fixture
+def versioned(make_world: Callable[..., World]) -> World:
+    """A world of today, in whose bucket something was done on each of the last days."""
+    world = make_world([], versions=True)
+    bucket = VersionedBucket(world.source.bucket)
+    for day, key, body in (
+        (BEFORE, "a/1", b"1"),
+        (BEFORE, "a/2", b"1"),
+        (BEFORE, "root", b"1"),
+        (THEN, "a/1", b"22"),
+        (THEN, "a/2", None),
+        (THEN, "b/1", b"333"),
+        (TODAY - timedelta(days=1), "a/1", b"4444"),
+        (TODAY - timedelta(days=1), "b/1", None),
+        (TODAY - timedelta(days=1), "late", b"5"),
+    ):
+        at = datetime.combine(day, time(13), UTC)
+        if body is None:
+            bucket.delete(at, key)
+        else:
+            bucket.put(at, key, body)
+    world.discover()
+    return world
+
+
+def materialize(world: World, day: date) -> None:
+    """Everything of a date, while the clock shows today."""
+    assert world.run("object_listing", tags=world.range_tags(day)).success
+    assert world.run("object_changes", tags=world.range_tags(day)).success
+    assert world.run("inventory_manifest", str(day)).success
+    assert world.run("change_log", str(day)).success
+
+
+def held(world: World, day: date) -> dict[str, int]:
+    """The current objects of a date's inventory, with their sizes."""
+    manifest = read_manifest(world.store, world.layout, day)
+    assert manifest is not None
+    everything = [KeyRange.of_prefix("")]
+    batches = read_current(world.store, manifest.parts, everything, ["key", "size"])
+    return {row["key"]: row["size"] for batch in batches for row in batch.to_pylist()}
+
+
+def test_dates_that_are_over_are_materialized_as_they_were(versioned: World) -> None:
+    for day in (BEFORE, THEN, TODAY):
+        materialize(versioned, day)
+    assert held(versioned, BEFORE) == {"a/1": 1, "a/2": 1, "root": 1}
+    assert held(versioned, THEN) == {"a/1": 2, "b/1": 3, "root": 1}
+    assert held(versioned, TODAY) == {"a/1": 4, "late": 1, "root": 1}
+    log = read_change_log(versioned.store, versioned.layout, THEN)
+    assert log is not None
+    assert {change.value: count for change, count in log.counts.items() if count} == {
+        "created": 1,
+        "modified": 1,
+        "deleted": 1,
+    }
+
+
+def test_a_manifest_of_the_past_says_so_and_agrees_with_the_bucket(versioned: World) -> None:
+    assert versioned.run("object_listing", tags=versioned.range_tags(THEN)).success
+    outcome = versioned.run("inventory_manifest", str(THEN))
+    event = materializations(outcome)[str(THEN)]
+    assert metadata_of(event, "as_of") == f"{THEN}T23:59:59.999000+00:00"
+    assert str(TODAY) in metadata_of(event, "observed")
+    assert "deleted for good" in metadata_of(event, "cannot_be_seen")
+    assert (metadata_of(event, "dagster/row_count"), metadata_of(event, "objects")) == (6, 3)
+    checks = check_results(outcome)
+    assert len(checks) == 4
+    assert all(check.passed for check in checks.values())
+
+
+def test_a_manifest_of_today_says_nothing_of_the_past(versioned: World) -> None:
+    assert versioned.list_all().success
+    event = materializations(versioned.run("inventory_manifest", str(TODAY)))[str(TODAY)]
+    assert "as_of" not in event.metadata
+    assert metadata_of(event, "objects") == 3
+
+
+def test_every_rule_holds_where_the_files_are_read_again(versioned: World) -> None:
+    versioned.list_all()
+    key = versioned.key("a/")
+    outcome = versioned.run_check("object_listing", "evidence_holds", key)
+    assert check_results(outcome)["evidence_holds", key].passed
+
+
+def test_a_store_that_lists_no_versions_is_told_from_one_that_does(
+    versioned: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.s3.responses import S3Response
+
+    monkeypatch.setattr(S3Response, "list_object_versions", S3Response.list_objects)
+    outcome = versioned.list_all()
+    assert "it lists no versions; set versions = false" in failure_text(outcome)

@@ -1,0 +1,305 @@
+"""Snapshots, manifests, changes and exports of a source that lists versions."""
+
+import gzip
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+
+from inventory_assets.inventory import assembling, checkpoints, parts
+from inventory_assets.inventory import store as store_module
+from inventory_assets.inventory.changes import publish_changes, read_changed_records
+from inventory_assets.inventory.csv_inventories import publish_csv_inventory
+from inventory_assets.inventory.dates import end_of, versions_of
+from inventory_assets.inventory.errors import DateNotObservable, VersionsNotListed
+from inventory_assets.inventory.evidence import broken, judge, judge_files
+from inventory_assets.inventory.exports import publish_export
+from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.formats import ExportFormat
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.manifests import faults_of, merge, publish_manifest
+from inventory_assets.inventory.parts import read_records
+from inventory_assets.inventory.records import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
+from inventory_assets.inventory.s3_inventory import csv_file_schema
+from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.taking import Taker
+from inventory_assets.inventory.verification import Finding, Verifiable, verify
+from inventory_assets.s3.errors import RetriesExhausted
+from inventory_assets.scan import KeyOrder, KeyRange, Shard, Versions, cut_out
+from inventory_assets_tests.versioned_s3 import EPOCH, History, VersionedS3, histories
+from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
+
+LAYOUT = Layout("model", "source")
+WHOLE = KeyRange.of_prefix("")
+DAY = date(2026, 5, 5)
+NOW = datetime.fromisoformat("2026-05-07T01:00:00+00:00")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_files() -> Iterator[None]:
+    """Row groups and files of a few records, so that keys meet their ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (assembling, parts):
+            patch.setattr(module, "ROW_GROUP_ROWS", 4)
+        patch.setattr(parts, "PART_ROWS", 8)
+        patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
+        patch.setattr(store_module, "_flush", lambda _path: None)
+        scans_run_on_virtual_time(patch)
+        yield
+
+
+@contextmanager
+def new_store() -> Iterator[LocalStore]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield LocalStore(Path(folder))
+
+
+def at(moment: int | None) -> Versions:
+    return Versions(None if moment is None else EPOCH + timedelta(milliseconds=moment))
+
+
+def taken(
+    store: LocalStore,
+    history: History,
+    versions: Versions | None,
+    day: date = DAY,
+    shard: Shard | None = None,
+) -> Snapshot:
+    taker = Taker(VersionedS3(history), store, LAYOUT, now=lambda: NOW)
+    return taker.take(day, shard or Shard(""), versions)
+
+
+def merged(store: LocalStore, *snapshots: Snapshot, baseline: Manifest | None = None) -> Manifest:
+    by_prefix = {snapshot.shard.prefix: snapshot for snapshot in snapshots}
+    manifest = merge(store, LAYOUT, "", by_prefix, NOW, baseline=baseline)
+    publish_manifest(store, LAYOUT, manifest)
+    return manifest
+
+
+def records_of(store: LocalStore, snapshot: Snapshot) -> list[dict[str, Any]]:
+    batches = read_records(store, snapshot.parts, [WHOLE])
+    rows: list[dict[str, Any]] = pa.Table.from_batches(batches, VERSION_RECORD_SCHEMA).to_pylist()
+    return rows
+
+
+def sample_history() -> History:
+    history = History()
+    history.put_null("a", 0, 5)
+    history.put("a", 10, 6)
+    history.put("b", 10, 7)
+    history.put("b", 20, None)
+    history.put("c/1", 30, 8)
+    history.put("c/1", 40, 9)
+    return history
+
+
+@settings(max_examples=20)
+@given(histories())
+def test_a_snapshot_holds_what_was_there_and_no_key_is_split(history: History) -> None:
+    with new_store() as store:
+        for moment in (None, 40, 90):
+            found = taken(store, history, at(moment))
+            expected = [each.row() for each in history.listed(moment)]
+            records = records_of(store, found)
+            columns = expected[0].keys() if expected else ()
+            assert [{name: row[name] for name in columns} for row in records] == expected
+            assert broken((*judge(found), *judge_files(store, found))) == []
+            assert found.objects == len(history.current(moment))
+            assert read_snapshot(store, LAYOUT, DAY, "") == found
+            for part in found.parts:
+                file = pq.ParquetFile(store.path(part.key))
+                groups = [
+                    {*file.read_row_group(number, ["key"]).column(0).to_pylist()}
+                    for number in range(file.num_row_groups)
+                ]
+                assert sum(map(len, groups)) == len(set().union(*groups))
+
+
+@settings(max_examples=20)
+@given(histories())
+def test_the_fingerprint_knows_no_pages_and_ranges(history: History) -> None:
+    with new_store() as store:
+        whole = taken(store, history, Versions())
+        other = Taker(VersionedS3(history, 7), store, LAYOUT, now=lambda: NOW)
+        assert other.take(DAY, Shard(""), Versions()).fingerprint == whole.fingerprint
+
+
+@settings(max_examples=20)
+@given(histories())
+def test_changes_are_those_of_the_current_objects_with_their_versions(history: History) -> None:
+    with new_store() as store:
+        before = merged(store, taken(store, history, at(40)))
+        snapshot = taken(store, history, at(90), DAY + timedelta(days=1))
+        changes = publish_changes(store, LAYOUT, snapshot, before, NOW)
+        old, new = history.current(40), history.current(90)
+        rows = [
+            row for t in read_changed_records(store, changes.file, [WHOLE]) for row in t.to_pylist()
+        ]
+        expected = {
+            key: new[key].version_id if key in new else None
+            for key in sorted(old.keys() | new.keys())
+            if key not in old
+            or key not in new
+            or (old[key].size, old[key].modified) != (new[key].size, new[key].modified)
+        }
+        assert {row["key"]: row["version_id"] for row in rows} == expected
+        assert changes.balance_fault is None
+        assert (changes.baseline_rows, changes.snapshot_rows) == (len(old), len(new))
+
+
+def test_a_day_of_versions_is_compared_with_one_of_current_objects(store: LocalStore) -> None:
+    history = sample_history()
+    before = merged(store, taken(store, history, None))
+    history.put("a", 50, 50)
+    snapshot = taken(store, history, Versions(), DAY + timedelta(days=1))
+    changes = publish_changes(store, LAYOUT, snapshot, before, NOW)
+    (table,) = read_changed_records(store, changes.file, [WHOLE])
+    # The model's current objects have other ETags than its versions.
+    assert table.select(["key", "change", "version_id"]).to_pylist() == [
+        {"key": "a", "change": "modified", "version_id": "v6"},
+        {"key": "c/1", "change": "modified", "version_id": "v5"},
+    ]
+
+
+def test_a_listing_that_was_stopped_is_gone_on_with_for_the_same_moment_alone(
+    store: LocalStore,
+) -> None:
+    history = History()
+    for number in range(60):
+        history.put(f"{number // 3:02}", number, number)
+    stopped = Taker(VersionedS3(history, 5, damaged=range(8, 99)), store, LAYOUT, now=lambda: NOW)
+    with pytest.raises(RetriesExhausted):
+        stopped.take(DAY, Shard(""), Versions())
+    said: list[str] = []
+    lister = VersionedS3(history, 5)
+    taker = Taker(lister, store, LAYOUT, now=lambda: NOW, say=said.append)
+    found = taker.take(DAY, Shard(""), Versions())
+    assert any("going on with" in sentence for sentence in said)
+    assert found.fingerprint == taken(store, history, Versions()).fingerprint
+    assert broken(judge_files(store, found)) == []
+
+    stopped = Taker(VersionedS3(history, 5, damaged=range(8, 99)), store, LAYOUT, now=lambda: NOW)
+    with pytest.raises(RetriesExhausted):
+        stopped.take(DAY, Shard(""), Versions())
+    said.clear()
+    taker.take(DAY, Shard(""), at(30))
+    assert any("listed afresh" in sentence for sentence in said)
+
+
+def test_the_manifest_names_the_columns_of_versions_in_s3_inventorys_order(
+    store: LocalStore,
+) -> None:
+    manifest = merged(store, taken(store, sample_history(), Versions()))
+    document = (store.read(LAYOUT.dated(DAY, "manifest.json")) or b"").decode()
+    assert (
+        "required binary key (STRING);  optional binary version_id (STRING);  "
+        "optional boolean is_latest;  optional boolean is_delete_marker;  optional int64 size;"
+    ) in document
+    schema = pq.read_schema(store.path(manifest.parts[0].key))
+    assert schema.equals(VERSION_RECORD_SCHEMA)
+    assert (manifest.rows, manifest.objects, manifest.object_bytes) == (6, 2, 35)
+
+
+def test_records_without_versions_are_what_they_were() -> None:
+    assert RECORD_SCHEMA.names == [
+        "bucket",
+        "key",
+        "size",
+        "last_modified_date",
+        "e_tag",
+        "storage_class",
+        "is_multipart_uploaded",
+        "checksum_algorithm",
+        "object_owner",
+    ]
+    assert csv_file_schema(VERSION_RECORD_SCHEMA).startswith(
+        "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate, ETag,"
+    )
+
+
+def test_exports_hold_every_version_by_its_id(store: LocalStore) -> None:
+    manifest = merged(store, taken(store, sample_history(), Versions()))
+    name = "batch-operations.csv"
+    file = publish_export(store, LAYOUT, manifest, name, ExportFormat.named(name))
+    assert (store.read(file.key) or b"").decode().splitlines() == [
+        "model,a,v1",
+        "model,a,null",
+        "model,b,v3",
+        "model,b,v2",
+        "model,c/1,v5",
+        "model,c/1,v4",
+    ]
+    files = publish_csv_inventory(store, LAYOUT, manifest)
+    lines = [line for f in files for line in gzip.decompress(store.read(f.key) or b"").splitlines()]
+    assert lines[2].startswith(b'"model","b","v3","true","true","","1970-01-01T00:00:00.020Z",')
+
+
+def test_the_facts_say_when_a_day_that_was_over_was_observed_and_what_is_missing(
+    store: LocalStore,
+) -> None:
+    history = sample_history()
+    live = merged(store, taken(store, history, Versions()))
+    assert live.reconstruction is None
+    moment = end_of(DAY, "UTC")
+    late = merged(store, taken(store, history, Versions(moment)))
+    assert late.reconstruction
+    assert (late.reconstruction.as_of, late.reconstruction.shards) == (moment, 1)
+    assert late.reconstruction.observed_from == NOW
+    document = (store.read(LAYOUT.dated(DAY, "inventory.json")) or b"").decode()
+    assert '"as_of": "2026-05-05T23:59:59.999000Z"' in document
+    assert "deleted for good before the listing" in document
+
+
+def test_shards_of_versions_and_of_objects_make_no_inventory(store: LocalStore) -> None:
+    prefixes = ["", "c/"]
+    snapshots = {
+        prefix: taken(store, sample_history(), versions, shard=cut_out(prefix, prefixes))
+        for prefix, versions in zip(prefixes, (None, Versions()), strict=True)
+    }
+    manifest = merge(store, LAYOUT, "", snapshots, NOW)
+    assert any("some shards hold versions" in fault for fault in faults_of(manifest))
+
+
+def test_a_sample_of_versions_agrees_until_one_is_lost(store: LocalStore) -> None:
+    history = sample_history()
+    manifest = merged(store, taken(store, history, at(30)))
+    inventory = Verifiable.of_manifest(store, LAYOUT, manifest)
+    assert not verify(inventory, VersionedS3(history), Random(1)).findings  # noqa: S311
+    without = replace(inventory, parts=manifest.parts[1:])
+    found = verify(without, VersionedS3(history), Random(1))  # noqa: S311
+    assert {*found.findings.values()} == {Finding.MISSING}
+    assert all("(version " in key for key in found.findings)
+
+
+def test_versions_of_a_store_in_directory_order_are_refused(store: LocalStore) -> None:
+    taker = Taker(VersionedS3(History()), store, LAYOUT, KeyOrder.DIRECTORY, lambda: NOW)
+    with pytest.raises(VersionsNotListed, match="set versions = false"):
+        taker.take(DAY, Shard(""), Versions())
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment"),
+    [
+        ("UTC", "2026-05-05T23:59:59.999+00:00"),
+        ("Europe/Zurich", "2026-05-05T21:59:59.999+00:00"),
+        ("America/New_York", "2026-05-06T03:59:59.999+00:00"),
+    ],
+)
+def test_a_past_date_is_seen_as_of_its_last_millisecond(zone: str, moment: str) -> None:
+    assert versions_of(DAY, NOW, zone) == Versions(datetime.fromisoformat(moment))
+
+
+def test_a_date_that_lasts_is_seen_as_it_is_and_one_to_come_is_refused() -> None:
+    assert versions_of(NOW.date(), NOW, "UTC") == Versions()
+    with pytest.raises(DateNotObservable, match="has not come yet"):
+        versions_of(NOW.date() + timedelta(days=1), NOW, "UTC")

@@ -1,0 +1,216 @@
+"""Pages of versions are decoded exactly, in the order of the document."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.s3 import VERSION_SCHEMA, Page, PageRequest, columns, received
+from inventory_assets.s3.blocks import Scratch
+from inventory_assets.s3.columns import decode_pages
+from inventory_assets.s3.errors import MalformedResponse
+from inventory_assets.s3.pages import ErrorDocument, decode_page, versions_markers, versions_token
+from inventory_assets.s3.received import Received, receive
+from inventory_assets.scan.checking import agree
+from inventory_assets_tests.versioned_s3 import Version, batch_of, rendered
+
+MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
+PIECES = (
+    b"<Version>",
+    b"</Version>",
+    b"<DeleteMarker>",
+    b"</DeleteMarker>",
+    b"<Key>k</Key>",
+    b"<VersionId/>",
+    b"<IsLatest>true</IsLatest>",
+    b"<Size>1</Size>",
+    b"<Contents>",
+    b"<!-- x -->",
+    b"</ListVersionsResult>",
+    b"<NextKeyMarker>k</NextKeyMarker>",
+)
+text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+versions = st.builds(
+    Version,
+    key=text,
+    version_id=st.sampled_from(
+        ["null", "3/L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY+MTRCxf3vjVBH40Nr8X8gdRQ"]
+    ),
+    modified=st.integers(0, 4_000_000_000_000),
+    size=st.none() | st.integers(0, 2**63 - 1),
+    is_latest=st.booleans(),
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(versions, max_size=8), st.booleans())
+def test_what_was_rendered_is_decoded_exactly(listed: list[Version], goes_on: bool) -> None:
+    marker = listed[-1] if listed and goes_on else None
+    body = rendered(listed, marker)
+    page = decode_page(body)
+    assert isinstance(page, Page)
+    assert page.objects.equals(batch_of(listed))
+    assert page.is_truncated is (marker is not None)
+    if marker:
+        assert versions_markers(page.next_token or "") == (marker.key, marker.version_id)
+    assert agree(page, taken(receive(body)))
+
+
+@settings(max_examples=100)
+@given(st.lists(st.lists(versions, max_size=4), min_size=1, max_size=4))
+def test_pages_decoded_together_are_the_pages_decoded_alone(pages: list[list[Version]]) -> None:
+    found = decode_pages([rendered(page) for page in pages], Scratch())
+    for page, listed in zip(found, pages, strict=True):
+        assert isinstance(page, Page)
+        assert page.objects.equals(batch_of(listed))
+
+
+@pytest.mark.parametrize("every", [1, 2, 5, 1000])
+def test_versions_and_delete_markers_are_decoded_without_the_plain_decoder(
+    monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    def frame_only(body: bytes) -> Page | ErrorDocument:
+        assert b"<Key>" not in body
+        return decode_page(body)
+
+    monkeypatch.setattr(columns, "decode_page", frame_only)
+    listed = [
+        Version(f"é {n // 3}+%", f"v{n}", n, None if n % every == every - 1 else n, n % 3 == 0)
+        for n in range(60)
+    ]
+    pages = decode_pages([rendered(listed[:30], listed[29]), rendered(listed[30:])], Scratch())
+    assert [page.objects for page in pages if isinstance(page, Page)] == [
+        batch_of(listed[:30]),
+        batch_of(listed[30:]),
+    ]
+
+
+def test_thousands_of_shuffled_pages_are_decoded_or_refused_alike() -> None:
+    chance = random.Random(1)  # noqa: S311
+    listed = [
+        Version(f"k{n // 2}", f"v{n}", n, None if n % 3 == 2 else n, n % 2 == 0) for n in range(5)
+    ]
+    page = rendered(listed, listed[-1])
+    scratch = Scratch()
+    for _ in range(1000):
+        body = bytearray(page)
+        for _ in range(chance.randint(1, 2)):
+            here, there = chance.randrange(len(body)), chance.randrange(len(body))
+            length = chance.randint(1, 40)
+            replaced = chance.choice([0, 1, length])
+            body[here : here + replaced] = body[there : there + length]
+        assert_alike(bytes(body), scratch)
+
+
+def outcome(decode: Callable[[], Page | ErrorDocument]) -> Page | ErrorDocument | str:
+    try:
+        return decode()
+    except MalformedResponse as error:
+        return str(error)
+
+
+def test_a_delete_marker_with_a_size_has_none_and_a_version_must_have_one() -> None:
+    body = rendered([Version("k", "v2", 1, None, True), Version("k", "v1", 0, 1)])
+    assert_alike(body.replace(b"<DeleteMarker>", b"<DeleteMarker><Size>5</Size>"), Scratch())
+    assert_alike(body.replace(b"<Size>1</Size>", b""), Scratch())
+
+
+def assert_alike(body: bytes, scratch: Scratch) -> None:
+    """The columnar decoder does what the plain one does, in result and in error."""
+    plain = outcome(lambda: decode_page(body))
+    fast = outcome(lambda: decode_pages([body], scratch)[0])
+    if isinstance(plain, Page) and isinstance(fast, Page):
+        fast.objects.validate(full=True)
+        assert plain.objects.equals(fast.objects)
+        assert plain.objects.schema == fast.objects.schema
+        assert replace(plain, objects=None) == replace(fast, objects=None)
+        assert agree(plain, taken(receive(body)))
+    else:
+        assert plain == fast
+
+
+def taken(found: Received | ErrorDocument) -> Received:
+    assert isinstance(found, Received)
+    return found
+
+
+def test_what_is_received_of_a_regular_page_is_found_without_decoding_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(received, "decode_page", None)
+    listed = [Version("k +", "v2", 1, None, True), Version("k +", "v1", 0, 1)]
+    found = taken(receive(rendered(listed, listed[-1])))
+    assert (found.last_key, found.next_token) == ("k +", versions_token("k +", "v1"))
+
+
+@settings(max_examples=200)
+@given(st.lists(versions, min_size=1, max_size=4), st.data())
+def test_damaged_pages_are_refused_or_decoded_as_the_plain_decoder_does(
+    listed: list[Version], data: st.DataObject
+) -> None:
+    body = bytearray(rendered(listed, listed[-1]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(body)))
+        match data.draw(st.sampled_from(["put", "delete", "insert", "cut"])):
+            case "put":
+                body[place : place + 1] = bytes([data.draw(st.sampled_from(MARKS))])
+            case "delete":
+                del body[place : place + data.draw(st.integers(1, 30))]
+            case "insert":
+                body[place:place] = data.draw(st.sampled_from(PIECES))
+            case "cut":
+                del body[place:]
+    assert_alike(bytes(body), Scratch())
+
+
+@pytest.mark.parametrize("version_id", ["<VersionId></VersionId>", ""])
+def test_a_version_without_an_id_is_the_null_version(version_id: str) -> None:
+    body = rendered([Version("k", "v1", 0, 1)]).replace(b"<VersionId>v1</VersionId>", b"%b")
+    page = decode_page(body.replace(b"%b", version_id.encode()))
+    assert isinstance(page, Page)
+    assert page.objects.column("version_id").to_pylist() == ["null"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"<NextKeyMarker>k</NextKeyMarker>", b""),
+        (b"<NextVersionIdMarker>v1</NextVersionIdMarker>", b""),
+        (b"<IsLatest>true</IsLatest>", b""),
+        (b"<IsLatest>true</IsLatest>", b"<IsLatest>yes</IsLatest>"),
+        (b"<Size>1</Size>", b""),
+    ],
+)
+def test_a_page_that_lacks_what_it_needs_is_refused(old: bytes, new: bytes) -> None:
+    version = Version("k", "v1", 0, 1, True)
+    body = rendered([version], version)
+    assert old in body
+    with pytest.raises(MalformedResponse):
+        decode_page(body.replace(old, new))
+
+
+def test_a_request_for_versions_names_a_key_or_a_version_to_go_on_after() -> None:
+    asked = PageRequest("p/", start_after="p/k", versions=True).parameters()
+    assert asked == {
+        "versions": "",
+        "encoding-type": "url",
+        "max-keys": "1000",
+        "prefix": "p/",
+        "key-marker": "p/k",
+    }
+    token = versions_token("p/a b", "v1")
+    asked = PageRequest("p/", token=token, versions=True).parameters()
+    assert (asked["key-marker"], asked["version-id-marker"]) == ("p/a b", "v1")
+
+
+def test_the_schema_of_versions_has_s3_inventorys_order() -> None:
+    assert VERSION_SCHEMA.names[:5] == [
+        "key",
+        "version_id",
+        "is_latest",
+        "is_delete_marker",
+        "size",
+    ]

@@ -1,0 +1,172 @@
+"""All versions of a bucket, and what it held at any time, are what a plain walk finds."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from itertools import groupby, pairwise
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_assets.s3 import VERSION_SCHEMA, Tally
+from inventory_assets.scan import (
+    Ended,
+    Failed,
+    Found,
+    KeyRange,
+    KeysOutOfOrder,
+    Scan,
+    Shard,
+    Versions,
+    Walk,
+    deliveries,
+)
+from inventory_assets.scan.checking import check_keys
+from inventory_assets.scan.ranges import tiling_fault
+from inventory_assets.scan.relisting import relist
+from inventory_assets_tests.versioned_s3 import (
+    EPOCH,
+    History,
+    Version,
+    VersionedS3,
+    batch_of,
+    histories,
+)
+from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
+
+moments = st.none() | st.integers(0, 200)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def virtual_time() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deliveries, "LINGER_SECONDS", 0.0005)
+        scans_run_on_virtual_time(patch)
+        yield
+
+
+def at(moment: int | None) -> Versions:
+    return Versions(None if moment is None else EPOCH + timedelta(milliseconds=moment))
+
+
+def scanned(lister: VersionedS3, walk: Walk) -> list[pa.RecordBatch]:
+    """What a scan finds, in key order; every key in one batch, and evidence that counts it."""
+    found: dict[int, list[pa.RecordBatch]] = {}
+    evidence = []
+    for event in Scan(lister, [walk]):
+        match event:
+            case Found(index=index, objects=objects):
+                found.setdefault(index, []).append(objects)
+            case Ended(index=index, evidence=row):
+                assert row.rows == sum(batch.num_rows for batch in found.get(index, []))
+                evidence.append((row, index))
+            case Failed(error=error):
+                raise error
+    evidence.sort(key=lambda pair: pair[0].key_range)
+    assert tiling_fault([row.key_range for row, _ in evidence], walk.ranges) is None
+    batches = [batch for _, index in evidence for batch in found.get(index, [])]
+    keys = [batch.column("key").to_pylist() for batch in batches]
+    assert all(left[-1] < right[0] for left, right in pairwise(keys)), "a key is in two batches"
+    return batches
+
+
+def rows_of(batches: Sequence[pa.RecordBatch]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pa.Table.from_batches(batches, VERSION_SCHEMA).to_pylist()
+    return rows
+
+
+@given(
+    histories(),
+    moments,
+    st.integers(1, 5),
+    st.sets(st.text("ab-", min_size=1, max_size=2), max_size=3),
+    st.sets(st.integers(0, 9), max_size=2),
+)
+def test_a_scan_finds_what_was_there_at_any_time_however_pages_and_ranges_fall(
+    history: History, moment: int | None, page_size: int, cuts: set[str], damaged: set[int]
+) -> None:
+    walk = Walk("", Shard("").ranges, cuts=sorted(cuts), versions=at(moment))
+    lister = VersionedS3(history, page_size, sorted(damaged))
+    expected = [each.row() for each in history.listed(moment)]
+    assert rows_of(scanned(lister, walk)) == expected
+
+
+def test_a_range_is_listed_after_all_versions_of_the_key_before_it() -> None:
+    history = History()
+    for number in range(12):
+        history.put("abc"[number % 3], number, number)
+    walk = Walk("", [KeyRange("a", "b")], versions=Versions())
+    keys = [row["key"] for row in rows_of(scanned(VersionedS3(history), walk))]
+    assert keys == ["b"] * 4
+
+
+def test_a_key_of_many_pages_is_handed_on_at_once() -> None:
+    history = History()
+    for number in range(100):
+        history.put("many", number, number)
+    history.put("z", 0, 0)
+    walk = Walk("", Shard("").ranges, versions=Versions())
+    batches = scanned(VersionedS3(history, 7), walk)
+    assert batches[0].column("key").to_pylist()[:101] == ["many"] * 100 + ["z"]
+
+
+@given(histories(), moments, st.integers(1, 5), st.text("ab-", max_size=2))
+def test_a_range_listed_again_holds_the_same(
+    history: History, moment: int | None, page_size: int, after: str
+) -> None:
+    key_range = KeyRange(after, KeyRange.of_prefix("").until)
+    relisted = relist(VersionedS3(history, page_size), "", key_range, Tally(), at(moment))
+    expected = [each.row() for each in history.listed(moment) if each.key in relisted.key_range]
+    assert relisted.objects.to_pylist() == expected
+
+
+def test_the_last_key_of_a_range_listed_again_has_all_its_versions() -> None:
+    history = History()
+    for number in range(4):
+        history.put("a", number, number)
+        history.put("b", number, number)
+    relisted = relist(VersionedS3(history), "", KeyRange("", "a"), Tally(), Versions())
+    assert relisted.objects.num_rows == 4
+
+
+def test_what_was_put_at_the_very_moment_was_there() -> None:
+    history = History()
+    for moment in (9, 10, 11):
+        history.put("k", moment, moment)
+    kept = at(10).state(batch_of(history.listed()))
+    assert kept.column("size").to_pylist() == [10, 9]
+    assert kept.column("is_latest").to_pylist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("versions", "fault"),
+    [
+        ([("b", "1", 1), ("a", "1", 1)], "out of byte order"),
+        ([("a", "1", 0), ("a", "2", 1)], "with an older version before the latest"),
+        ([("a", "1", 1), ("a", "2", 0), ("a", "1", 0)], "with a version listed twice"),
+        ([("a", "1", 1), ("b", "1", 1), ("a", "2", 0)], "delete markers after all versions"),
+    ],
+)
+def test_versions_that_are_in_no_order_are_refused(
+    versions: list[tuple[str, str, int]], fault: str
+) -> None:
+    listed = [Version(key, name, 0, 0, bool(latest)) for key, name, latest in versions]
+    with pytest.raises(KeysOutOfOrder, match=fault):
+        check_keys(batch_of(listed), "", "", "model")
+
+
+@given(histories())
+def test_versions_in_the_order_of_a_listing_are_accepted(history: History) -> None:
+    check_keys(batch_of(history.listed()), "", "", "model")
+
+
+def test_the_order_of_storing_counts_and_not_last_modified() -> None:
+    history = History()
+    history.put("k", 20, 1)
+    history.put("k", 10, 2)  # an upload in parts, begun before and completed after
+    walk = Walk("", Shard("").ranges, versions=at(30))
+    found = rows_of(scanned(VersionedS3(history), walk))
+    assert [(row["size"], row["is_latest"]) for row in found] == [(2, True), (1, False)]
+    assert len([*groupby(found, key=lambda row: row["key"])]) == 1
