@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory import sharing
@@ -133,8 +133,17 @@ part_rows = st.sampled_from([4, 16, 10**6])
     cuts=st.integers(0, 4),
     seed=st.integers(0, 9999),
 )
+@example(
+    bucket={END: 1},
+    changes=[(0, "created or modified")],
+    rows=(1, 1),
+    part_rows=(4, 4),
+    left_out=[],
+    cuts=0,
+    seed=64,
+)
 @settings(max_examples=100, deadline=None)
-def test_a_part_is_shared_if_and_only_if_its_interval_holds_the_same(
+def test_a_part_is_shared_if_its_interval_holds_the_same_and_not_otherwise(
     roomy_store: LocalStore,
     bucket: Bucket,
     changes: list[tuple[int, str]],
@@ -160,7 +169,10 @@ def test_a_part_is_shared_if_and_only_if_its_interval_holds_the_same(
                 for key in driver.expected
                 if interval.after < key <= interval.until
             ]
-            assert (interval.part in new) == (held == holds)
+            if held == holds:
+                assert interval.part in new
+            elif interval.part in new:  # a new part may happen to hold what the old one did
+                assert held in (holds[at : at + len(held)] for at in range(len(holds)))
 
 
 @given(
