@@ -4,80 +4,44 @@ The key space is cut into ranges as the listing goes on; they are listed side by
 parts, taken in order, are sorted as a whole.
 """
 
-import asyncio
 import json
-import os
 import shutil
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from functools import cache, partial
-from multiprocessing import active_children, get_context
-from multiprocessing.connection import Connection as Pipe
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from threading import Thread
-from typing import ClassVar
 
 from pydantic import TypeAdapter
 
-from inventory_assets.inventory.assembling import Assembly, RowBudget
-from inventory_assets.inventory.checkpoints import Journal, identity_of
-from inventory_assets.inventory.errors import (
-    EvidenceBroken,
-    ProcessLost,
-    StoreError,
-    versions_in_directories,
-)
-from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.errors import EvidenceBroken, StoreError
+from inventory_assets.inventory.listing_processes import list_by_processes
 from inventory_assets.inventory.parts import Part
+from inventory_assets.inventory.plain_listing import (
+    JOURNAL,
+    Work,
+    journal_of,
+    list_by_directories,
+    list_by_ranges,
+)
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import BETWEEN_CUTS, say_nothing
-from inventory_assets.s3 import BucketLister, Connection, Tally
+from inventory_assets.inventory.taking import say_nothing
+from inventory_assets.s3 import BucketLister, Tally
 from inventory_assets.scan import (
-    DirectoryOrderWalk,
-    Ended,
-    EvidenceLog,
-    Failed,
-    Found,
     KeyOrder,
     KeyRange,
     KeysOutOfOrder,
-    Scan,
     ShardBounds,
-    Split,
     Versions,
-    Walk,
     discover,
 )
-from inventory_assets.scan.engine import utc_now
-from inventory_assets.scan.progress import (
-    EVERY_SECONDS,
-    Elsewhere,
-    Progress,
-    ProgressMeter,
-    Report,
-    telling,
-    to_nobody,
-)
-from inventory_assets.scan.ranges import joined, tiling_fault
-from inventory_assets.scan.splitting import cut_evenly
-
-RANGES_A_PROCESS = 4
-"""Into how many ranges a process's share is cut, so that none waits long for the others."""
-
-_CONTEXT = get_context("spawn")
-"""A fork would take over locks that other threads hold."""
+from inventory_assets.scan.progress import Report, to_nobody
 
 _BOUNDS = ShardBounds(depth=0)
 """Discovery is asked for the store's order only."""
 
 _WORK, _GONE = ".inventory-unfinished", ".inventory-finished"
-_JOURNAL, _NAME, _FINISHED = "unfinished", "listing", "finished.json"
-_ASKED_FOR = "asked-for.json"
+_FINISHED, _ASKED_FOR = "finished.json", "asked-for.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +107,7 @@ def list_into_folder(
         )
     try:
         store.publish(_ASKED_FOR, json.dumps([*asked_for]).encode())
-        listing = _list(_Work(lister, prefix, processes, store, say, report, versions))
+        listing = _list(Work(lister, prefix, processes, store, say, report, versions))
         # From here on, what is killed is gone on with by moving the rest.
         store.publish(_FINISHED, _adapter().dump_json(listing))
         return _move(store, folder, listing)
@@ -151,7 +115,7 @@ def list_into_folder(
         store.remove()  # what is wrong shall not be gone on with
         raise
     finally:
-        if not any(store.names(_JOURNAL)):
+        if not any(store.names(JOURNAL)):
             store.remove()
 
 
@@ -174,29 +138,6 @@ class _Listing:
     parts: tuple[Part, ...]
     requests: int
     faults: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What is to be listed, and where to."""
-
-    lister: BucketLister
-    prefix: str
-    processes: int
-    store: LocalStore
-    say: Callable[[str], None] = say_nothing
-    report: Report = to_nobody
-    versions: Versions | None = None
-
-    @property
-    def layout(self) -> Layout:
-        return Layout(self.lister.connection.bucket, "list")
-
-
-def _journal(work: _Work, key_order: KeyOrder) -> Journal:
-    connection = work.lister.connection
-    identity = identity_of(connection, work.prefix, (), key_order, work.versions)
-    return Journal(work.store, _JOURNAL, _NAME, identity, utc_now, work.say)
 
 
 def _move(store: LocalStore, folder: Path, listing: _Listing) -> FolderListing:
@@ -222,7 +163,7 @@ def _adapter() -> TypeAdapter[_Listing]:
     return TypeAdapter(_Listing)
 
 
-def _list(work: _Work) -> _Listing:
+def _list(work: Work) -> _Listing:
     tally = Tally()
     discovery = discover(work.lister, work.prefix, _BOUNDS)
     tally.requests += discovery.requests
@@ -234,17 +175,17 @@ def _list(work: _Work) -> _Listing:
         return _list_in_order(work, KeyOrder.DIRECTORY, tally)
 
 
-def _list_in_order(work: _Work, key_order: KeyOrder, tally: Tally) -> _Listing:
-    journal = _journal(work, key_order)
+def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> _Listing:
+    journal = journal_of(work, key_order)
     kept = journal.kept
     missing = kept.missing([KeyRange.of_prefix(work.prefix)])
     try:
         if key_order is KeyOrder.DIRECTORY:
-            parts = _list_by_directories(work, journal, missing, tally)
+            parts = list_by_directories(work, journal, missing, tally)
         elif work.processes > 1:
-            parts = _list_by_processes(work, missing, tally)
+            parts = list_by_processes(work, missing, tally)
         else:
-            parts = _list_by_ranges(work, journal, missing, tally)
+            parts = list_by_ranges(work, journal, missing, tally)
     except KeysOutOfOrder:
         journal.clear()  # what is wrong shall not be gone on with
         raise
@@ -256,177 +197,3 @@ def _list_in_order(work: _Work, key_order: KeyOrder, tally: Tally) -> _Listing:
         tally.requests + kept.requests,
         dict(sorted(faults.items())),
     )
-
-
-def _assembly(work: _Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally) -> Assembly:
-    return Assembly(
-        work.store,
-        work.layout,
-        wanted,
-        RowBudget(),
-        with_fingerprint=False,
-        published=lambda key_range, parts: journal.note(key_range, parts, tally),
-    )
-
-
-def _list_by_ranges(
-    work: _Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
-) -> tuple[Part, ...]:
-    kept = journal.kept.rows
-    walk = Walk(work.prefix, wanted, tally, kept=kept, versions=work.versions)
-    failure: Exception | None = None
-    ranges: list[KeyRange] = []
-    rows = 0
-    assembly = _assembly(work, journal, wanted, tally)
-    try:
-        for event in Scan(work.lister, [walk]):
-            work.report(event)
-            match event:
-                case Found(index=index, objects=objects):
-                    assembly.write(index, objects)
-                case Split(index=index, upper=upper, at=at):
-                    assembly.split(index, upper, at)
-                case Ended(index=index, evidence=evidence):
-                    ranges.append(evidence.key_range)
-                    rows += evidence.rows
-                    assembly.end(index, evidence.key_range.until)
-                case Failed(error=error):
-                    failure = error
-        if failure:
-            raise failure
-        parts = assembly.finish()
-    finally:
-        assembly.close()
-        journal.flush(tally)
-    fault = tiling_fault(sorted(ranges), joined(wanted))
-    written = sum(part.rows for part in parts)
-    if fault or rows != written:
-        raise EvidenceBroken(
-            f"{work.lister.connection.where}: the listing of {work.prefix!r} does not prove that "
-            f"it is complete: {fault or f'{rows:,} objects seen, {written:,} written'}; list it "
-            "again"
-        )
-    return parts
-
-
-def _list_by_processes(work: _Work, wanted: Sequence[KeyRange], tally: Tally) -> tuple[Part, ...]:
-    """Share the key space among processes, each with its part of the requests in flight."""
-    connection, processes = work.lister.connection, work.processes
-    share = replace(connection, max_in_flight=max(1, connection.max_in_flight // processes))
-    cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_A_PROCESS, tally))
-    ranges = [both for cut in cuts for each in wanted if (both := cut.common(each))]
-    parts: list[Part] = []
-    with _told_by_processes(work.report) as told:
-        pool = ProcessPoolExecutor(processes, _CONTEXT, initializer=_begin, initargs=(told,))
-        try:
-            task = partial(_list_range, share, work.prefix, work.versions, work.store.root)
-            for found, cost in pool.map(task, ranges):
-                parts += found
-                tally.add(cost)
-        except BrokenProcessPool:
-            raise ProcessLost(
-                f"{connection.where}: a process of the listing ended unexpectedly, perhaps for "
-                "want of memory; list it again, with fewer processes"
-            ) from None
-        except BaseException:
-            for process in active_children():
-                process.terminate()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
-    return tuple(parts)
-
-
-@contextmanager
-def _told_by_processes(report: Report) -> Iterator[Pipe]:
-    """Where processes may tell how far they have come; `report` hears of it.
-
-    What they tell is short enough to be written at once, so they need no lock, which one that is
-    killed would keep.
-    """
-    heard, told = _CONTEXT.Pipe(duplex=False)
-
-    def hear() -> None:
-        with suppress(EOFError):
-            while True:
-                report(heard.recv())
-
-    thread = Thread(target=hear, name="progress of processes")
-    thread.start()
-    try:
-        yield told
-    finally:
-        told.close()  # the last end that was open, as the processes are gone
-        thread.join()
-        heard.close()
-
-
-class _Process:
-    """What a process of a listing is given when it begins."""
-
-    told: ClassVar[Pipe]
-
-
-def _begin(told: Pipe) -> None:
-    _Process.told = told
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is told, and ends the others
-
-
-def _list_range(
-    connection: Connection,
-    prefix: str,
-    versions: Versions | None,
-    root: Path,
-    key_range: KeyRange,
-) -> tuple[tuple[Part, ...], Tally]:
-    """What each process does."""
-    tally, meter = Tally(), _meter(connection)
-    store = LocalStore(root)
-    work = _Work(_opened(connection), prefix, 1, store, report=meter.note, versions=versions)
-    journal = _journal(work, KeyOrder.BYTES)
-    with telling(meter, _tell, EVERY_SECONDS):
-        return _list_by_ranges(work, journal, [key_range], tally), tally
-
-
-@cache
-def _opened(connection: Connection) -> BucketLister:
-    """One for all ranges of a process, so that its connections are kept alive."""
-    return BucketLister(connection)
-
-
-@cache
-def _meter(connection: Connection) -> ProgressMeter:
-    """One for all ranges of a process, too."""
-    return ProgressMeter(lambda: _opened(connection).in_flight)
-
-
-def _tell(progress: Progress) -> None:
-    with suppress(OSError):  # nobody is there to hear it
-        _Process.told.send(Elsewhere(os.getpid(), progress))
-
-
-def _list_by_directories(
-    work: _Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
-) -> tuple[Part, ...]:
-    if work.versions:
-        raise versions_in_directories(work.lister.connection.where)
-    walk = Walk(work.prefix, wanted, tally, kept=journal.kept.rows)
-    log = EvidenceLog(wanted)
-    assembly = _assembly(work, journal, wanted, tally)
-    last_cut, ended = utc_now(), 0
-    try:
-        for objects in DirectoryOrderWalk(work.lister, work.prefix, wanted, tally, log):
-            for index in range(ended, len(log.closed)):
-                assembly.end(index, wanted[index].until)
-            ended = len(log.closed)
-            work.report(Found(walk, ended, objects))
-            assembly.write(ended, objects)
-            if utc_now() - last_cut >= BETWEEN_CUTS:
-                assembly.cut(ended)
-                last_cut = utc_now()
-        for index in range(ended, len(wanted)):
-            assembly.end(index, wanted[index].until)
-        return assembly.finish()
-    finally:
-        assembly.close()
-        journal.flush(tally)

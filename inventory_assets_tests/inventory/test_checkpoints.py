@@ -20,6 +20,7 @@ from inventory_assets.inventory import (
     checkpoints,
     listing_folder,
     parts,
+    plain_listing,
     sharing,
     taking,
 )
@@ -56,7 +57,7 @@ def small_files() -> Iterator[None]:
         patch.setattr(sharing, "ROWS_WORTH_CUTTING", 30)
         patch.setattr(parts, "PART_ROWS", 16)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
-        for module in (taking, listing_folder):
+        for module in (taking, plain_listing):
             patch.setattr(module, "BETWEEN_CUTS", timedelta(0))
         patch.setattr(store_module, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)

@@ -1,0 +1,159 @@
+"""List ranges of a bucket into parts, without dates or shards."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from inventory_assets.inventory.assembling import Assembly, RowBudget
+from inventory_assets.inventory.checkpoints import Journal, identity_of
+from inventory_assets.inventory.errors import EvidenceBroken, versions_in_directories
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.parts import Part
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.taking import BETWEEN_CUTS, say_nothing
+from inventory_assets.s3 import BucketLister, Tally
+from inventory_assets.scan import (
+    DirectoryOrderWalk,
+    Ended,
+    EvidenceLog,
+    Failed,
+    Found,
+    KeyOrder,
+    KeyRange,
+    Scan,
+    Split,
+    Versions,
+    Walk,
+)
+from inventory_assets.scan.engine import utc_now
+from inventory_assets.scan.progress import Report, to_nobody
+from inventory_assets.scan.ranges import joined, tiling_fault
+
+JOURNAL = "unfinished"
+"""The folder of the store that holds the checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be listed, and where to.
+
+    Attributes:
+        lister: The bucket.
+        prefix: What the keys start with.
+        processes: How many share the work.
+        store: Where the parts and the checkpoints are published.
+        say: Told, in a sentence, what a user may want to know.
+        report: Told every event.
+        versions: Which versions; None for the current objects.
+    """
+
+    lister: BucketLister
+    prefix: str
+    processes: int
+    store: LocalStore
+    say: Callable[[str], None] = say_nothing
+    report: Report = to_nobody
+    versions: Versions | None = None
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.lister.connection.bucket, "list")
+
+
+def journal_of(work: Work, key_order: KeyOrder) -> Journal:
+    """What is safe of a listing in some order."""
+    connection = work.lister.connection
+    identity = identity_of(connection, work.prefix, (), key_order, work.versions)
+    return Journal(work.store, JOURNAL, "listing", identity, utc_now, work.say)
+
+
+def list_by_ranges(
+    work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
+) -> tuple[Part, ...]:
+    """The parts of some ranges, listed side by side.
+
+    Raises:
+        EvidenceBroken: The listing does not prove that it is complete.
+        S3Error: A request failed for good.
+        ScanError: The store does not list in byte order.
+        StoreError: A part cannot be written.
+    """
+    kept = journal.kept.rows
+    walk = Walk(work.prefix, wanted, tally, kept=kept, versions=work.versions)
+    failure: Exception | None = None
+    ranges: list[KeyRange] = []
+    rows = 0
+    assembly = _assembly(work, journal, wanted, tally)
+    try:
+        for event in Scan(work.lister, [walk]):
+            work.report(event)
+            match event:
+                case Found(index=index, objects=objects):
+                    assembly.write(index, objects)
+                case Split(index=index, upper=upper, at=at):
+                    assembly.split(index, upper, at)
+                case Ended(index=index, evidence=evidence):
+                    ranges.append(evidence.key_range)
+                    rows += evidence.rows
+                    assembly.end(index, evidence.key_range.until)
+                case Failed(error=error):
+                    failure = error
+        if failure:
+            raise failure
+        parts = assembly.finish()
+    finally:
+        assembly.close()
+        journal.flush(tally)
+    fault = tiling_fault(sorted(ranges), joined(wanted))
+    written = sum(part.rows for part in parts)
+    if fault or rows != written:
+        raise EvidenceBroken(
+            f"{work.lister.connection.where}: the listing of {work.prefix!r} does not prove that "
+            f"it is complete: {fault or f'{rows:,} objects seen, {written:,} written'}; list it "
+            "again"
+        )
+    return parts
+
+
+def list_by_directories(
+    work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
+) -> tuple[Part, ...]:
+    """The parts of some ranges of a store that lists in directory order.
+
+    Raises:
+        S3Error: A request failed for good.
+        ScanError: The store keeps to no order, or versions are wanted.
+        StoreError: A part cannot be written.
+    """
+    if work.versions:
+        raise versions_in_directories(work.lister.connection.where)
+    walk = Walk(work.prefix, wanted, tally, kept=journal.kept.rows)
+    log = EvidenceLog(wanted)
+    assembly = _assembly(work, journal, wanted, tally)
+    last_cut, ended = utc_now(), 0
+    try:
+        for objects in DirectoryOrderWalk(work.lister, work.prefix, wanted, tally, log):
+            for index in range(ended, len(log.closed)):
+                assembly.end(index, wanted[index].until)
+            ended = len(log.closed)
+            work.report(Found(walk, ended, objects))
+            assembly.write(ended, objects)
+            if utc_now() - last_cut >= BETWEEN_CUTS:
+                assembly.cut(ended)
+                last_cut = utc_now()
+        for index in range(ended, len(wanted)):
+            assembly.end(index, wanted[index].until)
+        return assembly.finish()
+    finally:
+        assembly.close()
+        journal.flush(tally)
+
+
+def _assembly(work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally) -> Assembly:
+    return Assembly(
+        work.store,
+        work.layout,
+        wanted,
+        RowBudget(),
+        with_fingerprint=False,
+        published=lambda key_range, parts: journal.note(key_range, parts, tally),
+    )
