@@ -54,6 +54,11 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
         except InventoryError as error:
             raise dg.Failure(f"{error}", allow_retries=False) from None
         context.log.info(_sentence(plan, dry_run=config.dry_run))
+        if assets.source.iceberg and plan.going and not config.dry_run:
+            context.log.warning(
+                "the Iceberg tables show the removed dates until iceberg_tables is materialized "
+                "for any date; let that be before their data files go, in some four days"
+            )
         return dg.Output(None, metadata=_metadata(store, plan, dry_run=config.dry_run))
 
     @dg.job(

@@ -42,9 +42,11 @@ def three_days(
         yield world
 
 
-def keeping(retention: Retention, folder: Path, three_days: World) -> World:
+def keeping(
+    retention: Retention, folder: Path, three_days: World, *, iceberg: bool = False
+) -> World:
     """A world with a copy of the three days."""
-    source = three_days.source.model_copy(update={"retention": retention})
+    source = three_days.source.model_copy(update={"retention": retention, "iceberg": iceberg})
     world = World(folder, three_days.instance, source.model_dump())
     shutil.copytree(three_days.store.root, world.store.root)
     return world
@@ -109,6 +111,21 @@ def test_it_removes_what_a_dry_run_tells_and_in_the_end_all_that_nothing_needs(
     assert newest.scan().collect()["key"].to_list() == sorted(KEYS | {str(DAYS[2])})
     with pytest.raises(NoInventory):
         Dataset.of_date(world.store, world.layout, DAYS[0])
+
+
+@pytest.mark.parametrize("iceberg", [False, True])
+def test_it_warns_where_iceberg_tables_still_show_what_went(
+    tmp_path: Path, three_days: World, iceberg: bool
+) -> None:
+    world = keeping(Retention(keep_last=1), tmp_path, three_days, iceberg=iceberg)
+    said: list[str] = []
+    for dry_run in (True, False, False):
+        collected(world, dry_run=dry_run)
+        run = world.instance.get_run_records(limit=1)[0].dagster_run.run_id
+        logs = [entry.user_message for entry in world.instance.all_logs(run)]
+        said.append("".join(logs))
+    warned = ["until iceberg_tables is materialized" in each for each in said]
+    assert warned == [False, iceberg, False], "once, when dates go"
 
 
 def test_the_next_day_is_compared_with_the_one_that_was_kept(world: World) -> None:
