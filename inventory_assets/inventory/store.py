@@ -212,9 +212,12 @@ class LocalStore(Store):
     def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:  # noqa: ARG002 - moving it costs nothing
         target = self.path(key)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
             _flush(file)
-            file.replace(target)
+            try:
+                _move(file, target)
+            except FileNotFoundError:
+                # A collection removed the folder right after it was made, as it was empty.
+                _move(file, target)
             _flush(target.parent)
         except OSError as error:
             raise StoreError(f"cannot publish {target}: {error.strerror}") from error
@@ -266,6 +269,11 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _move(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file.replace(target)
 
 
 def _flush(path: Path) -> None:

@@ -83,6 +83,22 @@ def test_an_absolute_key_stays_inside(store: LocalStore) -> None:
     assert store.path("/etc/passwd") == store.root / "etc/passwd"
 
 
+def test_a_folder_that_is_removed_before_anything_is_in_it_is_made_again(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, removals = Path.replace, [1]
+
+    def removed_before(file: Path, target: Path) -> Path:
+        if removals:
+            removals.pop()
+            store.remove_folder("a/b")
+        return replace(file, target)
+
+    monkeypatch.setattr(Path, "replace", removed_before)
+    store.publish("a/b/c", b"one")
+    assert (removals, store.read("a/b/c")) == ([], b"one")
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = LocalStore(tmp_path / "file" / "store")
