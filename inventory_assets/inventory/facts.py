@@ -15,7 +15,12 @@ from pydantic.json_schema import GenerateJsonSchema
 from inventory_assets.inventory.parts import ClassTotal, Part, class_totals
 from inventory_assets.inventory.records import record_schema
 from inventory_assets.inventory.s3_inventory import Destination
-from inventory_assets.inventory.snapshots import FORMAT, NOTHING_SHARED, Shared
+from inventory_assets.inventory.snapshots import (
+    FORMAT,
+    FORMAT_OF_VERSIONS,
+    NOTHING_SHARED,
+    Shared,
+)
 from inventory_assets.scan import KeyOrder, Shard, Versions
 
 LIST_USD_PER_1000 = 0.005
@@ -136,8 +141,7 @@ class Manifest:
         shards: The shards, by prefix in order.
         destination: Where readers of S3 Inventory look for the data files.
         configuration: How the source is configured.
-        baseline: What the date is compared with; None for a first inventory.
-        format: The version of this record.
+        baseline: The newest complete inventory before the date, as it was merged; None without.
     """
 
     bucket: str
@@ -149,7 +153,6 @@ class Manifest:
     destination: Destination
     configuration: Mapping[str, JsonValue]
     baseline: Baseline | None
-    format: int = FORMAT
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -168,10 +171,20 @@ class Manifest:
         """Current objects in the inventory."""
         return sum(part.objects for part in self.parts)
 
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def format(self) -> int:
+        """The version of this record."""
+        return FORMAT_OF_VERSIONS if self._holds_versions else FORMAT
+
     @property
     def schema(self) -> pa.Schema:
         """Of its records."""
-        return record_schema(of_versions=any(entry.versions for entry in self.shards))
+        return record_schema(of_versions=self._holds_versions)
+
+    @property
+    def _holds_versions(self) -> bool:
+        return any(entry.versions for entry in self.shards)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -237,10 +250,11 @@ def facts_document(manifest: Manifest) -> bytes:
 def read_facts(document: bytes) -> Manifest | None:
     """The manifest of an `inventory.json`; None where it is damaged or of another format."""
     try:
-        manifest = _adapter().validate_json(document, strict=False)
+        if _formats().validate_json(document).format not in (FORMAT, FORMAT_OF_VERSIONS):
+            return None
+        return _adapter().validate_json(document, strict=False)
     except ValidationError:
         return None
-    return manifest if manifest.format == FORMAT else None
 
 
 def facts_schema() -> dict[str, object]:
@@ -251,6 +265,16 @@ def facts_schema() -> dict[str, object]:
 
 def _first_key(part: Part) -> str:
     return part.first_key
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    format: int = FORMAT
+
+
+@cache
+def _formats() -> TypeAdapter[_Format]:
+    return TypeAdapter(_Format)
 
 
 @cache

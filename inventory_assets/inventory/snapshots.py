@@ -7,7 +7,7 @@ from datetime import date, datetime
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, computed_field
 
 from inventory_assets.inventory.condemned import pardon
 from inventory_assets.inventory.errors import CorruptRecord
@@ -18,7 +18,10 @@ from inventory_assets.scan import KeyOrder, RangeEvidence, Shard, Versions
 from inventory_assets.scan.ranges import ceiling, ceiling_of
 
 FORMAT = 1
-"""Raised when older code could misread what newer code wrote."""
+"""Of records of current objects. Raised when older code could misread what newer code wrote."""
+
+FORMAT_OF_VERSIONS = 2
+"""Of records that hold versions: code that does not know them would take them for objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,6 @@ class Snapshot:
         faults: Passing trouble met, by kind.
         shared: What it has in common with the baseline.
         versions: Which versions it holds; None for current objects.
-        format: The version of this record.
     """
 
     bucket: str
@@ -77,7 +79,12 @@ class Snapshot:
     faults: Mapping[str, int]
     shared: Shared = NOTHING_SHARED
     versions: Versions | None = None
-    format: int = FORMAT
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def format(self) -> int:
+        """The version of this record."""
+        return FORMAT_OF_VERSIONS if self.versions else FORMAT
 
     @property
     def rows(self) -> int:
@@ -156,13 +163,10 @@ def read_snapshot(store: Store, layout: Layout, day: date, prefix: str) -> Snaps
                 name: key_of_bound(bound) for name, bound in row["key_range"].items()
             }
         snapshot = _adapter().validate_python(document, strict=False)
+        is_known = document.get("format", FORMAT) in (FORMAT, FORMAT_OF_VERSIONS)
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
-        snapshot = None
-    if snapshot is None or (snapshot.format, snapshot.day, snapshot.shard.prefix) != (
-        FORMAT,
-        day,
-        prefix,
-    ):
+        snapshot, is_known = None, False
+    if not is_known or snapshot is None or (snapshot.day, snapshot.shard.prefix) != (day, prefix):
         raise CorruptRecord(
             f"{store.where(key)} is no snapshot of {prefix!r} that this version can read; "
             f"materialize object_listing for {day} and this shard again"

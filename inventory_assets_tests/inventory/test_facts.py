@@ -66,7 +66,7 @@ def test_the_schema_names_every_field_that_is_published(store: LocalStore) -> No
     publish(store, "a/1", "b")
     schema = json.loads(SCHEMA.read_text("utf-8"))
     document = facts(store)
-    assert set(document) == set(schema["properties"]) == set(schema["required"]) | {"format"}
+    assert set(document) == set(schema["properties"]) == set(schema["required"])
     assert set(document["shards"][0]) == set(schema["$defs"]["ShardEntry"]["properties"])
 
 

@@ -307,7 +307,9 @@ def test_a_damaged_manifest_is_none(store: LocalStore, name: str, damage: bytes)
 
 
 def test_a_manifest_of_another_format_is_none(store: LocalStore) -> None:
-    publish_manifest(store, LAYOUT, replace(merged(store, tiles(store)), format=2))
+    publish_manifest(store, LAYOUT, merged(store, tiles(store)))
+    key = LAYOUT.dated(DAY, "inventory.json")
+    store.publish(key, (store.read(key) or b"").replace(b'"format": 1', b'"format": 3'))
     assert read_manifest(store, LAYOUT, DAY) is None
 
 

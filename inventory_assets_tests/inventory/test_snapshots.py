@@ -105,7 +105,7 @@ def change(**fields: object) -> Any:
         pytest.param(lambda _: b"[]", id="a list"),
         pytest.param(lambda _: b"null", id="null"),
         pytest.param(lambda _: b"\xff\xfe", id="no text"),
-        pytest.param(change(format=2), id="other format"),
+        pytest.param(change(format=3), id="other format"),
         pytest.param(change(parts=[{}]), id="a part without facts"),
         pytest.param(change(evidence=[{"key_range": "x"}]), id="a strange range"),
         pytest.param(change(shard={"prefix": "other/", "excluded": []}), id="another shard"),

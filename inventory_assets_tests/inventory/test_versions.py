@@ -1,6 +1,7 @@
 """Snapshots, manifests, changes and exports of a source that lists versions."""
 
 import gzip
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +27,12 @@ from inventory_assets.inventory.exports import publish_export
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.formats import ExportFormat
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import faults_of, merge, publish_manifest
+from inventory_assets.inventory.manifests import (
+    faults_of,
+    merge,
+    publish_manifest,
+    read_manifest,
+)
 from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.records import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
 from inventory_assets.inventory.s3_inventory import csv_file_schema
@@ -155,6 +161,24 @@ def test_changes_are_those_of_the_current_objects_with_their_versions(history: H
         assert {row["key"]: row["version_id"] for row in rows} == expected
         assert changes.balance_fault is None
         assert (changes.baseline_rows, changes.snapshot_rows) == (len(old), len(new))
+
+
+def test_records_with_versions_are_refused_by_code_that_knows_none(store: LocalStore) -> None:
+    """Such code reads format 1 alone."""
+    records = (LAYOUT.snapshot(DAY, ""), LAYOUT.dated(DAY, "inventory.json"))
+    for versions, expected in ((None, 1), (Versions(), 2)):
+        merged(store, taken(store, sample_history(), versions))
+        found = [json.loads(store.read(key) or b"")["format"] for key in records]
+        assert found == [expected, expected]
+
+
+def test_records_with_versions_that_say_format_1_are_read(store: LocalStore) -> None:
+    snapshot = taken(store, sample_history(), Versions())
+    manifest = merged(store, snapshot)
+    for key in (LAYOUT.snapshot(DAY, ""), LAYOUT.dated(DAY, "inventory.json")):
+        store.publish(key, (store.read(key) or b"").replace(b'"format": 2', b'"format": 1'))
+    assert read_snapshot(store, LAYOUT, DAY, "") == snapshot
+    assert read_manifest(store, LAYOUT, DAY) == manifest
 
 
 def test_a_day_of_versions_is_compared_with_one_of_current_objects(store: LocalStore) -> None:
