@@ -19,7 +19,7 @@ from inventory_assets.inventory.condemned import mark_of
 from inventory_assets.inventory.errors import Superseded
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.manifests import read_manifest
-from inventory_assets.inventory.reach import Kind, Reach, place_of, reach_of
+from inventory_assets.inventory.reach import Kind, Names, Reach, place_of, reach_of
 from inventory_assets.inventory.retention import DateState, Retention, dates_kept
 from inventory_assets.inventory.store import ABSENT, Store, StoredFile
 
@@ -124,7 +124,8 @@ def plan_collection(
 ) -> Plan:
     """Look at everything that a source has in the store; nothing is changed.
 
-    All names are held in memory, some 300 bytes each, and each record is read once.
+    Each record is read once. Held in memory are the names of all files and, for each record, which
+    data files it names; equal names are held once (`Names`).
 
     Args:
         store: Where.
@@ -203,6 +204,7 @@ class _Survey:
         self.dated: dict[date, list[StoredFile]] = defaultdict(list)
         self.data: dict[str, StoredFile] = {}
         self._kinds: dict[str, tuple[Kind, bool]] = {}
+        self._names = Names()
         marks: list[str] = []
         for base in (layout.base, layout.csv.base):
             for file in store.files(base):
@@ -223,7 +225,7 @@ class _Survey:
             self.marks = {key: mark for key, mark in zip(marks, found, strict=True) if mark}
 
     def _reach(self, key: str) -> Reach:
-        return reach_of(self.store, key, self._kinds[key][0])
+        return reach_of(self.store, key, self._kinds[key][0], self._names)
 
     def rank(self, file: StoredFile) -> tuple[int, str]:
         """When a file goes, among those of its date."""

@@ -1,12 +1,11 @@
 """What the records of a source are, which date each belongs to, and which files it names."""
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from functools import cache
-from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
@@ -76,16 +75,39 @@ class Reach:
     """What a record tells of other files.
 
     Attributes:
-        names: The names of the data files that it names; each is named for its content.
+        names: The names of the data files that it names, ascending; each is named for its content.
         written_at: When it was made, as far as it says so.
     """
 
-    names: frozenset[str]
+    names: tuple[str, ...]
     written_at: datetime | None = None
 
 
-def reach_of(store: Store, key: str, kind: Kind) -> Reach:
+class Names:
+    """Names of data files, each held once however many records name it.
+
+    Dates share files, and several records of a date name the same ones. Threads may share it.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._tuples: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def of(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """The names of files, ascending; equal ones are one tuple."""
+        found = sorted({key.rpartition("/")[2] for key in keys})
+        names = tuple(self._names.setdefault(name, name) for name in found)
+        return self._tuples.setdefault(names, names)
+
+
+def reach_of(store: Store, key: str, kind: Kind, names: Names) -> Reach:
     """What a record names; nothing where it is gone.
+
+    Args:
+        store: Where.
+        key: The record's.
+        kind: What it is.
+        names: Holds the names, for all records that are looked at.
 
     Raises:
         CorruptRecord: It cannot be read, so what it names is not known.
@@ -93,7 +115,7 @@ def reach_of(store: Store, key: str, kind: Kind) -> Reach:
     read = _READERS.get(kind)
     data = store.read(key) if read else None
     if read is None or data is None:
-        return Reach(frozenset())
+        return Reach(())
     try:
         keys, written_at = read(data)
     except (ValidationError, ValueError, OverflowError):
@@ -102,7 +124,7 @@ def reach_of(store: Store, key: str, kind: Kind) -> Reach:
             f"is not known and nothing is removed; {_REMEDIES[kind]}, or remove it if its date is "
             "of no use any more"
         ) from None
-    return Reach(frozenset(PurePosixPath(each).name for each in keys), written_at)
+    return Reach(names.of(keys), written_at)
 
 
 # Of each record as much as is needed here: what other code adds to it changes nothing.
@@ -168,7 +190,7 @@ _Read = tuple[list[str], datetime | None]
 
 
 def _facts(data: bytes) -> _Read:
-    facts = _validated(_Facts, data, snapshots.FORMAT)
+    facts = _validated(_Facts, data, snapshots.FORMAT_OF_VERSIONS)
     return [part.key for shard in facts.shards for part in shard.parts], facts.created_at
 
 
@@ -183,7 +205,7 @@ def _symlink(data: bytes) -> _Read:
 
 
 def _snapshot(data: bytes) -> _Read:
-    snapshot = _validated(_Snapshot, data, snapshots.FORMAT)
+    snapshot = _validated(_Snapshot, data, snapshots.FORMAT_OF_VERSIONS)
     return [part.key for part in snapshot.parts], snapshot.finished_at
 
 

@@ -1,4 +1,5 @@
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -8,6 +9,7 @@ from tempfile import mkdtemp
 
 import pytest
 
+from inventory_assets.inventory import collection
 from inventory_assets.inventory.change_log import publish_change_log
 from inventory_assets.inventory.changes import publish_changes
 from inventory_assets.inventory.checkpoints import Journal
@@ -205,6 +207,21 @@ def test_a_record_of_newer_code_is_not_guessed_at(store: LocalStore) -> None:
     store.publish(key, data.replace(b'"format": 1', b'"format": 99'))
     with pytest.raises(CorruptRecord, match="is no snapshot that this version can read"):
         collect(store, EVER, NEXT_WEEK)
+
+
+def test_names_are_held_once_however_many_dates_name_them(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collection, "READS_AT_ONCE", 1)  # what is being read takes memory, too
+    every = [store.uri(LAYOUT.part(f"{number:064}")) for number in range(2000)]
+    for age in range(40):
+        own = store.uri(LAYOUT.part(f"{age:064x}-own"))
+        store.publish(LAYOUT.symlink(day_after(age)), "\n".join([*every, own]).encode())
+    tracemalloc.start()
+    plan_collection(store, LAYOUT, EVER, day_after(99), NEXT_WEEK)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 * 2000 * 50, "it is 100 bytes and more, where each record has its own names"
 
 
 # What is needed although no inventory names it
