@@ -30,13 +30,16 @@ SAID_EVERY_SECONDS = 5.0
 def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset that lists; a run may cover any range of dates and shards."""
     key = assets.key("object_listing")
-    what = "Every version and delete marker" if assets.source.versions else "Every object"
+    if assets.source.versions:
+        what, order = "Every version and delete marker", "keys ascend, none is in two parts"
+    else:
+        what, order = "Every object", "keys ascend strictly over all parts"
     evidence = partitioned_check(
         "evidence_holds",
         key,
         assets.partitions.listing,
-        "Ranges tile the shard, counts add up, keys ascend strictly over all parts, and none "
-        "lies outside the shard. Run on its own, it reads every key of the Parquet files again.",
+        f"Ranges tile the shard, counts add up, {order}, and none lies outside the shard. "
+        "Run on its own, it reads every key of the Parquet files again.",
     )
 
     @dg.multi_asset(
@@ -106,7 +109,10 @@ def _check_again(
         verdicts = (*judge(snapshot), *judge_files(work.store, snapshot))
         faults = _log_verdicts(context, evidence, partition_key, verdicts)
         if faults:
-            raise dg.Failure(f"{partition_key}: {'; '.join(faults)}; list it again")
+            raise dg.Failure(
+                f"{partition_key}: {'; '.join(faults)}; remove what was altered, so that no date "
+                "shares it, and list it again"
+            )
 
 
 def _log_verdicts(

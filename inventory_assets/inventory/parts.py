@@ -381,8 +381,8 @@ def opened(store: Store, part: Part, dictionaries: Sequence[str] = ()) -> Iterat
 
 def _damaged(store: Store, part: Part, fault: Exception | str) -> CorruptRecord:
     return CorruptRecord(
-        f"{store.where(part.key)} is missing or damaged ({fault}); materialize object_listing "
-        "again for the shards of the dates that use it"
+        f"{store.where(part.key)} is missing or damaged ({fault}); remove it, so that no date "
+        "shares it, then materialize object_listing again for the shards of the dates that use it"
     )
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from inventory_assets.assets import listing
+from inventory_assets.assets.listing import build_object_listing
 from inventory_assets.config import Shards
 from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.parts import read_records
@@ -354,8 +355,15 @@ def test_the_check_on_its_own_finds_a_damaged_file(world: World, damage: str) ->
         path.write_bytes(data)
     result = world.run_check("object_listing", "evidence_holds", world.key("a/"))
     assert not result.success
-    assert "is missing or was altered; list it again" in failure_text(result)
+    assert "is missing or was altered; remove what was altered" in failure_text(result)
     assert not check_results(result)["evidence_holds", world.key("a/")].passed
+
+
+@pytest.mark.parametrize("versions", [False, True])
+def test_the_check_says_how_keys_ascend(make_world: Callable[..., World], versions: bool) -> None:
+    world = make_world([], versions=versions)
+    (check,) = build_object_listing(world.assets).check_specs
+    assert ("strictly" in str(check.description)) is not versions
 
 
 def test_the_check_on_its_own_needs_a_listing(world: World) -> None:

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory import sharing
+from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.manifests import merge
 from inventory_assets.inventory.parts import Part, read_records
 from inventory_assets.inventory.sharing import (
@@ -309,6 +310,19 @@ def test_a_part_that_is_gone_is_written_again(store: LocalStore) -> None:
     _, old = assembled(store, bucket, [], 1)
     store.remove_key(old[0].key)
     driver, new = assembled(store, bucket, old, 2)
+    check(store, driver, bucket, new)
+
+
+def test_a_part_damaged_at_its_size_is_healed_as_its_error_says(store: LocalStore) -> None:
+    bucket = {f"{number:03}": 3 for number in range(20)} | {END: 1}
+    _, old = assembled(store, bucket, [], 1)
+    store.path(old[0].key).write_bytes(b"\xff" * old[0].file_bytes)
+    _, new = assembled(store, bucket, old, 2)
+    assert old[0] in new
+    with pytest.raises(CorruptRecord, match="remove it, so that no date shares it"):
+        content(store, new)
+    store.remove_key(old[0].key)
+    driver, new = assembled(store, bucket, old, 3)
     check(store, driver, bucket, new)
 
 
