@@ -19,6 +19,8 @@ from inventory_assets.inventory.change_log import (
     ChangeLog,
     change_log_version,
     faults_of,
+    next_change_log,
+    outdated_fault,
     publish_change_log,
     read_change_log,
 )
@@ -33,7 +35,8 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         "change_log_balances",
         key,
         assets.partitions.dates,
-        "Baseline + created - deleted = inventory, over all shards; every file is there.",
+        "Baseline + created - deleted = inventory, over all shards; every file is there. "
+        "Run on its own, it also sees whether the baseline is still the newest before the date.",
     )
 
     @dg.multi_asset(
@@ -72,11 +75,18 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         is_check_only = key not in context.selected_asset_keys
 
         def do(partition_key: str) -> None:
-            log = (_read if is_check_only else _publish)(work, date.fromisoformat(partition_key))
-            if not is_check_only:
-                metadata = change_log_metadata(work.store, work.layout, log)
-                log_partition(context, key, partition_key, log.identity, metadata)
+            day = date.fromisoformat(partition_key)
+            if is_check_only:
+                log = _read(work, day)
+                faults = [*faults_of(work.store, log), *_outdated(work, log)]
+                log_check(context, balance, partition_key, faults)
+                return
+            log = _publish(work, day)
+            metadata = change_log_metadata(work.store, work.layout, log)
+            log_partition(context, key, partition_key, log.identity, metadata)
             log_check(context, balance, partition_key, faults_of(work.store, log))
+            for fault in _outdated(work, next_change_log(work.store, work.layout, day)):
+                context.log.warning(fault)
 
         do_each_partition(context, "change logs", do)
         yield from ()
@@ -90,6 +100,11 @@ def _publish(work: SourceAtWork, day: date) -> ChangeLog:
     if manifest is None:
         raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
     return publish_change_log(work.store, work.layout, manifest, work.now(), replacing)
+
+
+def _outdated(work: SourceAtWork, log: ChangeLog | None) -> list[str]:
+    fault = outdated_fault(work.store, work.layout, log) if log else None
+    return [fault] if fault else []
 
 
 def _read(work: SourceAtWork, day: date) -> ChangeLog:

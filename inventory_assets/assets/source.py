@@ -176,7 +176,7 @@ def do_each_partition(
         dagster.Failure: At the end, where some failed.
     """
     failures: dict[str, Exception] = {}
-    # In order of their dates: each may be the baseline of the next.
+    # In order of their dates: a manifest that is published here may be the baseline of the next.
     for partition_key in sorted(context.partition_keys):
         try:
             do(partition_key)

@@ -26,8 +26,8 @@ from inventory_assets.inventory.comparing import Change
 from inventory_assets.inventory.condemned import pardon
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.facts import Manifest, ShardEntry
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import read_manifest
+from inventory_assets.inventory.layout import Layout, day_of_partition
+from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.publication import Publication
 from inventory_assets.inventory.s3_inventory import symlinks
 from inventory_assets.inventory.store import Store
@@ -63,6 +63,7 @@ class ChangeLog:
         baseline_rows: Objects in the baseline.
         created_at: When it was published.
         entries: The shards, by prefix in order.
+        baseline_identity: The baseline's identity; None without one, or in logs of older code.
         format: The version of this record.
     """
 
@@ -75,6 +76,7 @@ class ChangeLog:
     baseline_rows: int
     created_at: datetime
     entries: tuple[ChangeLogEntry, ...]
+    baseline_identity: str | None = None
     format: int = FORMAT
 
     @property
@@ -89,7 +91,8 @@ class ChangeLog:
     def files(self) -> tuple[str, ...]:
         """The keys of the files that hold changes; one that is empty where nothing changed."""
         changed = tuple(entry.file for entry in self.entries if any(entry.counts.values()))
-        return changed or tuple({entry.file for entry in self.entries})
+        # Several files may be empty: one that got a mark is not published under its name again.
+        return changed or tuple(entry.file for entry in self.entries[:1])
 
     @property
     def identity(self) -> str:
@@ -130,14 +133,15 @@ def publish_change_log(
 
     Raises:
         Superseded: Another run published the date's change log in the meantime.
-        ManifestIncomplete: A shard was not compared as the manifest has it, or not all shards were
-            compared with one baseline, as it is now.
+        ManifestIncomplete: A shard was not compared as the manifest has it, or not with the newest
+            complete inventory before the date, as it is now.
         CorruptRecord: A file that must be written again is damaged.
     """
     if replacing is None:
         replacing = change_log_version(store, layout, manifest.day)
     compared = _compared(store, layout, manifest)
-    baseline = _baseline(store, layout, manifest.day, compared)
+    baseline = newest_manifest(store, layout, before=manifest.day)
+    _require_baseline(manifest, baseline, compared)
     log = ChangeLog(
         bucket=layout.bucket,
         source=layout.source,
@@ -150,6 +154,7 @@ def publish_change_log(
         entries=tuple(
             _entry(store, layout, entry, compared[entry.shard.prefix]) for entry in manifest.shards
         ),
+        baseline_identity=baseline.identity if baseline else None,
     )
     record = _adapter().dump_json(log, indent=1)
     pardon(store, [entry.file for entry in log.entries])
@@ -177,6 +182,36 @@ def faults_of(store: Store, log: ChangeLog) -> list[str]:
     return faults + [f"{file} is missing" for file in log.files if store.size(file) is None]
 
 
+def outdated_fault(store: Store, layout: Layout, log: ChangeLog) -> str | None:
+    """Why the log's baseline is not that of its date any more; None where it is.
+
+    It is not where a complete inventory was published later of a date between the two, or of the
+    baseline's own date. A baseline that went with its date is no fault.
+    """
+    newest = newest_manifest(store, layout, before=log.day)
+    if newest is None or newest.day < (log.baseline_day or date.min):
+        return None
+    is_same_day = newest.day == log.baseline_day
+    if newest.identity == log.baseline_identity or (is_same_day and not log.baseline_identity):
+        return None
+    return (
+        f"the inventory of {newest.day} was published after the change log of {log.day}, which was "
+        f"made with that of {log.baseline_day or 'no date'}; materialize object_changes for "
+        f"{log.day} and all shards, then change_log"
+    )
+
+
+def next_change_log(store: Store, layout: Layout, day: date) -> ChangeLog | None:
+    """The change log of the first date after another that has one."""
+    folder = layout.change_log(day).rpartition("/dt=")[0]
+    days = filter(None, map(day_of_partition, store.names(folder)))
+    for later in sorted(each for each in days if each > day):
+        log = read_change_log(store, layout, later)
+        if log is not None:
+            return log
+    return None
+
+
 def _compared(store: Store, layout: Layout, manifest: Manifest) -> Mapping[str, Changes]:
     """The changes of the manifest's shards, by prefix."""
     found: dict[str, Changes] = {}
@@ -196,20 +231,24 @@ def _compared(store: Store, layout: Layout, manifest: Manifest) -> Mapping[str, 
     return found
 
 
-def _baseline(
-    store: Store, layout: Layout, day: date, compared: Mapping[str, Changes]
-) -> Manifest | None:
-    """What all shards were compared with."""
-    baselines = {changes.baseline_day: changes.baseline_identity for changes in compared.values()}
-    identities = {changes.baseline_identity for changes in compared.values()}
-    baseline_day, identity = next(iter(baselines.items()))
-    baseline = read_manifest(store, layout, baseline_day) if baseline_day else None
-    if len(identities) > 1 or (baseline.identity if baseline else None) != identity:
+def _require_baseline(
+    manifest: Manifest, baseline: Manifest | None, compared: Mapping[str, Changes]
+) -> None:
+    """See that all shards were compared with the baseline.
+
+    With an older one, what changed between the two would be in two logs; with one of equal identity
+    the changes are the same.
+    """
+    identity = baseline.identity if baseline else None
+    other = [
+        prefix for prefix, changes in compared.items() if changes.baseline_identity != identity
+    ]
+    if other:
         raise ManifestIncomplete(
-            "the shards were not all compared with the baseline as it is now; materialize "
-            f"object_changes for {day} and all shards"
+            f"{_say(manifest, other)} not been compared with the newest complete inventory before "
+            f"{manifest.day} as it is now ({baseline.day if baseline else 'there is none'}); "
+            f"materialize object_changes for {manifest.day} and them"
         )
-    return baseline
 
 
 def _entry(store: Store, layout: Layout, entry: ShardEntry, changes: Changes) -> ChangeLogEntry:

@@ -106,3 +106,11 @@ def day_of_folder(name: str) -> date | None:
         return date.fromisoformat(name.removesuffix("T00-00Z")) if name.endswith("Z") else None
     except ValueError:
         return None
+
+
+def day_of_partition(name: str) -> date | None:
+    """The date of a folder named `dt=…`, or None for any other name."""
+    try:
+        return date.fromisoformat(name.removeprefix("dt=")) if name.startswith("dt=") else None
+    except ValueError:
+        return None

@@ -1,5 +1,7 @@
 """What follows a listing by itself: evaluated as Dagster's daemon evaluates it."""
 
+from datetime import timedelta
+
 import dagster as dg
 import pytest
 
@@ -10,6 +12,7 @@ from inventory_assets_tests.assets.world import (
     YESTERDAY,
     Buckets,
     World,
+    failure_text,
     noon,
 )
 
@@ -161,3 +164,51 @@ def test_a_failed_blocking_check_holds_the_changes_back_until_it_passes(
     path.write_bytes(content)
     assert world.run_check("object_listing", "evidence_holds", world.key("b/")).success
     assert daemon.tick() == {"object_changes": {world.key("b/")}}
+
+
+def test_a_log_refused_for_its_baseline_is_asked_for_once_its_date_is_compared_again(
+    world: World, buckets: Buckets
+) -> None:
+    first, gap = TODAY - timedelta(days=3), TODAY - timedelta(days=2)
+    world.pass_day(first)
+    world.set_day(gap)
+    buckets.keys["memory"].add("a/gap")
+    assert world.list_all().success
+    world.set_day(YESTERDAY)
+    daemon = Daemon(world)
+    assert world.list_all().success
+    assert daemon.tick().keys() == {"object_changes", "inventory_manifest"}
+    assert world.run("object_changes", tags=world.range_tags()).success
+    for day in (gap, YESTERDAY):
+        assert world.run("inventory_manifest", str(day)).success
+    assert daemon.tick()["change_log"] >= {str(YESTERDAY)}
+    said = failure_text(world.run("change_log", str(YESTERDAY)))
+    assert f"materialize object_changes for {YESTERDAY} and them" in said
+    assert daemon.tick() == {}
+    assert world.run("object_changes", tags=world.range_tags()).success
+    assert daemon.tick() == {"change_log": {str(YESTERDAY)}}
+    assert world.run("change_log", str(YESTERDAY)).success
+
+
+def test_after_a_date_was_published_again_the_next_day_goes_by_itself(
+    world: World, buckets: Buckets
+) -> None:
+    before = TODAY - timedelta(days=2)
+    world.pass_day(before)
+    world.pass_day(YESTERDAY)
+    daemon = Daemon(world)
+    buckets.keys["memory"].add("a/late")
+    assert world.run("object_listing", tags=world.range_tags(before)).success
+    assert daemon.tick()["inventory_manifest"] == {str(before)}
+    assert world.run("object_changes", tags=world.range_tags(before)).success
+    assert world.run("inventory_manifest", str(before)).success
+    assert daemon.tick() == {"change_log": {str(before)}}
+    assert world.run("change_log", str(before)).success
+    assert daemon.tick() == {}
+    world.set_day(TODAY)
+    assert world.list_all().success
+    assert daemon.tick()["inventory_manifest"] == {str(TODAY)}
+    assert world.run("object_changes", tags=world.range_tags()).success
+    assert world.run("inventory_manifest", str(TODAY)).success
+    assert daemon.tick() == {"change_log": {str(TODAY)}}
+    assert world.run("change_log", str(TODAY)).success

@@ -1,5 +1,7 @@
 """`change_log`: a date's changes over all shards."""
 
+from datetime import date, timedelta
+
 from inventory_assets.inventory.change_log import read_change_log
 from inventory_assets_tests.assets.world import (
     TODAY,
@@ -49,3 +51,29 @@ def test_the_check_on_its_own_finds_a_file_that_vanished(world: World) -> None:
     world.store.path(log.files[0]).unlink()
     outcome = world.run_check("change_log", "change_log_balances", DAY)
     assert not check_results(outcome)["change_log_balances", DAY].passed
+
+
+def test_a_log_whose_baseline_comes_later_is_found_to_be_outdated(
+    world: World, buckets: Buckets
+) -> None:
+    """By the run that logs the date that was missing, and by the check on its own."""
+    world.pass_day(TODAY - timedelta(days=2))
+    buckets.keys["memory"].add("a/new")
+    world.pass_day(TODAY)
+    assert check_of(world, TODAY)
+    world.pass_day(YESTERDAY)
+    outcome = world.run("change_log", str(YESTERDAY))
+    said = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
+    advice = f"materialize object_changes for {DAY} and all shards, then change_log"
+    assert sum(advice in sentence for sentence in said) == 1
+    assert not check_of(world, TODAY)
+    world.set_day(TODAY)
+    assert world.run("object_changes", tags=world.range_tags()).success
+    assert world.run("change_log", DAY).success
+    assert check_of(world, TODAY)
+
+
+def check_of(world: World, day: date) -> bool:
+    """What the check finds on its own."""
+    outcome = world.run_check("change_log", "change_log_balances", str(day))
+    return bool(check_results(outcome)["change_log_balances", str(day)].passed)

@@ -86,6 +86,23 @@ def test_dates_that_are_over_are_materialized_as_they_were(versioned: World) -> 
     }
 
 
+def test_dates_compared_before_their_manifests_are_compared_again(versioned: World) -> None:
+    days = [BEFORE, THEN]
+    for name in ("object_listing", "object_changes"):
+        for day in days:
+            assert versioned.run(name, tags=versioned.range_tags(day)).success
+    for day in days:
+        assert versioned.run("inventory_manifest", str(day)).success
+    assert versioned.run("change_log", str(BEFORE)).success
+    said = failure_text(versioned.run("change_log", str(THEN)))
+    assert f"materialize object_changes for {THEN} and them" in said
+    assert versioned.run("object_changes", tags=versioned.range_tags(THEN)).success
+    assert versioned.run("change_log", str(THEN)).success
+    log = read_change_log(versioned.store, versioned.layout, THEN)
+    assert log is not None
+    assert (log.baseline_day, sum(log.counts.values())) == (BEFORE, 3)
+
+
 def test_a_manifest_of_the_past_says_so_and_agrees_with_the_bucket(versioned: World) -> None:
     assert versioned.run("object_listing", tags=versioned.range_tags(THEN)).success
     outcome = versioned.run("inventory_manifest", str(THEN))

@@ -1,5 +1,6 @@
 """The change log of a date, over all shards."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -9,13 +10,15 @@ import duckdb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.change_log import (
     ChangeLog,
     change_log_version,
     faults_of,
+    next_change_log,
+    outdated_fault,
     publish_change_log,
     read_change_log,
 )
@@ -23,7 +26,12 @@ from inventory_assets.inventory.changes import publish_changes
 from inventory_assets.inventory.comparing import Change
 from inventory_assets.inventory.errors import ManifestIncomplete, Superseded
 from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.manifests import merge, newest_manifest, publish_manifest
+from inventory_assets.inventory.manifests import (
+    merge,
+    newest_manifest,
+    publish_manifest,
+    read_manifest,
+)
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan import cut_out
@@ -213,7 +221,7 @@ def test_a_baseline_that_was_published_again_must_be_compared_with(store: LocalS
     snapshots = shard_snapshots(store, {"a"}, set(), DAY)
     compared(store, snapshots)
     merged(store, shard_snapshots(store, {"a", "c"}, set(), YESTERDAY))
-    with pytest.raises(ManifestIncomplete, match="object_changes for 2026-05-05 and all shards"):
+    with pytest.raises(ManifestIncomplete, match="object_changes for 2026-05-05 and them"):
         publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
 
 
@@ -223,8 +231,120 @@ def test_shards_compared_with_different_baselines_make_no_log(store: LocalStore)
     compared(store, {"": snapshots[""]})
     pass_day(store, {"a/1", "b", "c"}, YESTERDAY, set())
     compared(store, {"a/": snapshots["a/"]})
-    with pytest.raises(ManifestIncomplete, match="not all compared with the baseline"):
+    with pytest.raises(ManifestIncomplete, match=r"^the remainder have not been compared with"):
         publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
+
+
+def test_dates_compared_before_their_baseline_came_make_no_log(store: LocalStore) -> None:
+    days = [DAY - timedelta(days=age) for age in (2, 1, 0)]
+    pass_day(store, {"a"}, days[0], set())
+    later = [shard_snapshots(store, {"a", "b"}, set(), day) for day in days[1:]]
+    for snapshots in later:
+        compared(store, snapshots)
+    manifests = [merged(store, snapshots) for snapshots in later]
+    publish_change_log(store, LAYOUT, manifests[0], NOW)
+    said = (
+        r"the remainder have not been compared with the newest complete inventory before "
+        r"2026-05-05 as it is now \(2026-05-04\); materialize object_changes for 2026-05-05"
+    )
+    with pytest.raises(ManifestIncomplete, match=said):
+        publish_change_log(store, LAYOUT, manifests[1], NOW)
+    compared(store, later[1])
+    publish_change_log(store, LAYOUT, manifests[1], NOW)
+    assert [logged(store, day) for day in days[1:]] == [[("b", "created")], []]
+
+
+def test_a_baseline_that_is_as_the_one_before_it_needs_no_comparison(store: LocalStore) -> None:
+    pass_day(store, {"a"}, YESTERDAY - timedelta(days=1), set())
+    snapshots = shard_snapshots(store, {"a", "b"}, set(), DAY)
+    compared(store, snapshots)
+    pass_day(store, {"a"}, YESTERDAY, set())
+    log = publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
+    assert log.baseline_day == YESTERDAY
+    assert logged(store) == [("b", "created")]
+
+
+HELD = st.frozensets(st.sampled_from("abc"))
+STEPS = st.tuples(st.sampled_from(["list", "compare", "publish", "log"]), st.integers(0, 3), HELD)
+
+
+@settings(max_examples=60)
+@given(st.lists(STEPS, max_size=24))
+def test_in_whatever_order_dates_are_made_a_log_has_the_changes_since_the_date_before(
+    roomy_store: LocalStore, steps: list[tuple[str, int, frozenset[str]]]
+) -> None:
+    """A log that has not, is refused, or found to be outdated."""
+    store = roomy_store
+    store.remove()
+    held: dict[int, frozenset[str]] = {}
+    published: dict[int, frozenset[str]] = {}
+    of: dict[int, tuple[frozenset[str], frozenset[str] | None]] = {}
+    baseline: dict[int, frozenset[str] | None] = {}
+
+    def before(number: int) -> frozenset[str] | None:
+        return next((published[n] for n in range(number - 1, -1, -1) if n in published), None)
+
+    for step, number, keys in steps:
+        day = DAY + timedelta(days=number)
+        if step == "list":
+            held[number] = keys
+        elif step == "compare" and number in held:
+            compared(store, shard_snapshots(store, {*held[number]}, set(), day))
+            of[number] = held[number], before(number)
+        elif step == "publish" and number in held:
+            merged(store, shard_snapshots(store, {*held[number]}, set(), day))
+            published[number] = held[number]
+        elif step == "log" and number in published:
+            manifest = read_manifest(store, LAYOUT, day)
+            assert manifest
+            if of.get(number) != (published[number], before(number)):
+                with pytest.raises(ManifestIncomplete):
+                    publish_change_log(store, LAYOUT, manifest, NOW)
+                continue
+            publish_change_log(store, LAYOUT, manifest, NOW)
+            then = baseline[number] = before(number)
+            changes = [] if then is None else expected({*then}, {*published[number]})
+            assert logged(store, day) == changes
+    for number, then in baseline.items():
+        log = read_change_log(store, LAYOUT, DAY + timedelta(days=number))
+        assert log
+        assert (outdated_fault(store, LAYOUT, log) is None) == (then == before(number))
+
+
+def test_a_log_outlives_its_baseline(store: LocalStore) -> None:
+    pass_day(store, {"a"}, YESTERDAY, set())
+    log = pass_day(store, {"b"}, DAY, set())
+    store.remove_key(LAYOUT.dated(YESTERDAY, "manifest.checksum"))
+    assert outdated_fault(store, LAYOUT, log) is None
+
+
+def test_a_log_of_code_that_noted_no_identity_is_outdated_by_its_baselines_day(
+    store: LocalStore,
+) -> None:
+    days = [DAY - timedelta(days=age) for age in (2, 1, 0)]
+    pass_day(store, {"a"}, days[0], set())
+    pass_day(store, {"b"}, DAY, set())
+    key = LAYOUT.change_log(DAY)
+    document = json.loads(store.read(key) or b"")
+    del document["baseline_identity"]
+    store.publish(key, json.dumps(document).encode())
+    log = read_change_log(store, LAYOUT, DAY)
+    assert log
+    assert outdated_fault(store, LAYOUT, log) is None
+    pass_day(store, {"b"}, days[1], set())
+    assert outdated_fault(store, LAYOUT, log) is not None
+
+
+def test_the_next_log_is_that_of_the_first_date_after(store: LocalStore) -> None:
+    logs = [pass_day(store, {"a"}, DAY + timedelta(days=age), set()) for age in (0, 9, 10)]
+    assert [next_change_log(store, LAYOUT, log.day) for log in logs] == [*logs[1:], None]
+
+
+def test_of_several_empty_files_a_log_lists_that_of_the_first_shard(store: LocalStore) -> None:
+    log = pass_day(store, {"a"}, DAY, {"a/", "b/"})
+    entries = [replace(entry, file=f"{n}.parquet") for n, entry in enumerate(log.entries)]
+    assert replace(log, entries=tuple(entries)).files == ("0.parquet",)
+    assert replace(log, entries=tuple(reversed(entries))).files == ("2.parquet",)
 
 
 def test_of_two_runs_that_log_a_date_at_once_the_first_publishes(store: LocalStore) -> None:
