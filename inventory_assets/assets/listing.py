@@ -19,7 +19,8 @@ from inventory_assets.inventory.dates import require_observable, versions_of
 from inventory_assets.inventory.evidence import Verdict, broken, judge, judge_files
 from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
-from inventory_assets.inventory.taking import Taker, Wanted
+from inventory_assets.inventory.taking import Taker
+from inventory_assets.inventory.unfinished import Wanted
 from inventory_assets.scan import Versions
 from inventory_assets.scan.progress import ProgressMeter, telling
 

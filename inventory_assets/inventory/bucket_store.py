@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from inventory_assets.inventory.errors import StoreError, Superseded
+from inventory_assets.inventory.errors import StoreError, superseded
 from inventory_assets.inventory.s3_inventory import Destination
 from inventory_assets.inventory.store import ABSENT, Store, StoredFile
 from inventory_assets.s3 import Connection, S3Error
@@ -110,7 +110,7 @@ class BucketStore(Store):
                 # It may have been this very write, sent again after its answer was lost.
                 if self.read(key) == data:
                     return self.version(key)
-        raise Superseded(f"{self.where(key)} was published by another run in the meantime")
+        raise superseded(self.where(key))
 
     def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:
         object_key = self._key(key)

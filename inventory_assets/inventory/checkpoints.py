@@ -138,17 +138,37 @@ def identity_of(
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
+def name_of(listing: str, key_order: KeyOrder) -> str:
+    """What the names of a listing's records begin with.
+
+    A store's order may turn out to be another than was thought, each time anew. What was listed in
+    the one is no concern of who tries the other: it neither goes on with it nor clears it.
+
+    Args:
+        listing: A file name of its own; it ends in no `~` and order.
+        key_order: In which it is listed.
+    """
+    return listing if key_order is KeyOrder.BYTES else f"{listing}~{key_order}"
+
+
 class Journal:
     """The records of one listing: those of earlier runs are read, this run's are written.
 
     Args:
         store: Where they are published.
         folder: The folder that holds them, perhaps with those of other listings.
-        name: What the names of its records begin with.
-        names: The names in the folder, where the caller knows them.
+        name: From `name_of`.
         identity: From `identity_of`.
         now: The clock.
         say: Told, in a sentence, what was found.
+        names: The names in the folder, where the caller knows them; none where another process of
+            this listing has read its records.
+        published_at: When the same was published last; what began before is no concern any more.
+        started_at: When the listing began, where another process of it knows.
+
+    Attributes:
+        kept: What earlier runs left.
+        started_at: When the listing began, over all runs.
     """
 
     def __init__(
@@ -160,12 +180,15 @@ class Journal:
         now: Callable[[], datetime],
         say: Callable[[str], None],
         names: Sequence[str] | None = None,
+        published_at: datetime | None = None,
+        started_at: datetime | None = None,
     ) -> None:
         self._store = store
         self._folder = folder
         self._name = name
         self._identity = identity
         self._now = now
+        self._published_at = published_at
         known = store.names(folder) if names is None else names
         self._records = [each for each in known if listing_of(each) == name]
         self._run = uuid4().hex
@@ -174,7 +197,7 @@ class Journal:
         self._noted = Tally()
         self._last = now()
         self.kept = self._read(say)
-        self._started_at = self.kept.started_at or self._last
+        self.started_at = started_at or self.kept.started_at or self._last
 
     def note(self, key_range: KeyRange, parts: Sequence[Part], tally: Tally) -> None:
         """Some keys are listed whole, and their parts are published."""
@@ -189,7 +212,7 @@ class Journal:
         self._last = self._now()
         record = Checkpoint(
             self._identity,
-            self._started_at,
+            self.started_at,
             self._last,
             tuple(self._waiting),
             tally.requests - self._noted.requests,
@@ -220,8 +243,8 @@ class Journal:
         ours = [record for record in records if record]
         if self._records and not ours:
             say(
-                "an unfinished listing was found, but it is a day old, damaged, or of another "
-                "configuration: it is listed afresh"
+                "an unfinished listing was found, but it is a day old, older than what was "
+                "published since, damaged, or of another configuration: it is listed afresh"
             )
             self.clear()
         if not ours:
@@ -251,7 +274,9 @@ class Journal:
         except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
             return None
         is_ours = record.identity == self._identity
-        return record if is_ours and self._now() - record.started_at < KEPT_FOR else None
+        is_of_today = self._now() - record.started_at < KEPT_FOR
+        is_newest = self._published_at is None or record.started_at > self._published_at
+        return record if is_ours and is_of_today and is_newest else None
 
     def _disjoint(self, stretches: Iterable[Stretch]) -> tuple[Stretch, ...]:
         """Those whose parts are there; of two that overlap, as of two runs at once, one."""

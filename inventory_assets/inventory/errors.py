@@ -15,6 +15,14 @@ class Superseded(StoreError):
     """Another run published the same thing in the meantime; what it published stands."""
 
 
+def superseded(where: object) -> Superseded:
+    """The error for a record at some place that another run published."""
+    return Superseded(
+        f"{where} was published by another run in the meantime; what that run published stands, "
+        "and materializing again begins afresh"
+    )
+
+
 class DateNotObservable(InventoryError):
     """A listing sees now: this date is over, or has not come."""
 

@@ -183,7 +183,7 @@ def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> _Listing:
         if key_order is KeyOrder.DIRECTORY:
             parts = list_by_directories(work, journal, missing, tally)
         elif work.processes > 1:
-            parts = list_by_processes(work, missing, tally)
+            parts = list_by_processes(work, journal, missing, tally)
         else:
             parts = list_by_ranges(work, journal, missing, tally)
     except KeysOutOfOrder:

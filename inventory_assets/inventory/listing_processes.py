@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from functools import cache, partial
 from multiprocessing import active_children, get_context
 from multiprocessing.connection import Connection as Pipe
@@ -15,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import ClassVar
 
+from inventory_assets.inventory.checkpoints import Journal
 from inventory_assets.inventory.errors import ProcessLost
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.plain_listing import Work, journal_of, list_by_ranges
@@ -38,8 +40,12 @@ _CONTEXT = get_context("spawn")
 """A fork would take over locks that other threads hold."""
 
 
-def list_by_processes(work: Work, wanted: Sequence[KeyRange], tally: Tally) -> tuple[Part, ...]:
+def list_by_processes(
+    work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
+) -> tuple[Part, ...]:
     """Share the key space among processes, each with its part of the requests in flight.
+
+    Each notes what is safe of its ranges; what earlier runs left is read, and cleared, here alone.
 
     Raises:
         ProcessLost: One was killed.
@@ -53,7 +59,14 @@ def list_by_processes(work: Work, wanted: Sequence[KeyRange], tally: Tally) -> t
     with _told_by_processes(work.report) as told:
         pool = ProcessPoolExecutor(processes, _CONTEXT, initializer=_begin, initargs=(told,))
         try:
-            task = partial(_list_range, share, work.prefix, work.versions, work.store.root)
+            task = partial(
+                _list_range,
+                share,
+                work.prefix,
+                work.versions,
+                work.store.root,
+                journal.started_at,
+            )
             for found, cost in pool.map(task, ranges):
                 parts += found
                 tally.add(cost)
@@ -111,13 +124,14 @@ def _list_range(
     prefix: str,
     versions: Versions | None,
     root: Path,
+    started_at: datetime,
     key_range: KeyRange,
 ) -> tuple[tuple[Part, ...], Tally]:
     """What each process does."""
     tally, meter = Tally(), _meter(connection)
     store = LocalStore(root)
     work = Work(_opened(connection), prefix, 1, store, report=meter.note, versions=versions)
-    journal = journal_of(work, KeyOrder.BYTES)
+    journal = journal_of(work, KeyOrder.BYTES, started_at)
     with telling(meter, _tell, EVERY_SECONDS):
         return list_by_ranges(work, journal, [key_range], tally), tally
 

@@ -5,8 +5,9 @@ after the shard around it was listed are the few parts concerned cut again, with
 belongs to the longest prefix that has a snapshot for the date.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from itertools import pairwise
 
 from pydantic import JsonValue
@@ -180,12 +181,25 @@ def read_manifest(store: Store, layout: Layout, day: date) -> Manifest | None:
     return manifest if is_whole else None
 
 
-def newest_manifest(store: Store, layout: Layout, before: date) -> Manifest | None:
-    """The newest complete manifest older than a date: its baseline."""
+def newest_manifest(
+    store: Store,
+    layout: Layout,
+    before: date,
+    read: Callable[[date], Manifest | None] | None = None,
+) -> Manifest | None:
+    """The newest complete manifest older than a date: its baseline.
+
+    Args:
+        store: Where.
+        layout: Under which keys.
+        before: The date.
+        read: In the place of `read_manifest`, for one who remembers what was read.
+    """
+    read = read or partial(read_manifest, store, layout)
     for name in reversed(store.names(layout.base)):
         day = day_of_folder(name)
         if day is not None and day < before:
-            manifest = read_manifest(store, layout, day)
+            manifest = read(day)
             if manifest is not None:
                 return manifest
     return None

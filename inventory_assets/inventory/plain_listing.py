@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from inventory_assets.inventory.assembling import Assembly, RowBudget
-from inventory_assets.inventory.checkpoints import Journal, identity_of
+from inventory_assets.inventory.checkpoints import Journal, identity_of, name_of
 from inventory_assets.inventory.errors import EvidenceBroken, versions_in_directories
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part
@@ -59,11 +60,25 @@ class Work:
         return Layout(self.lister.connection.bucket, "list")
 
 
-def journal_of(work: Work, key_order: KeyOrder) -> Journal:
-    """What is safe of a listing in some order."""
-    connection = work.lister.connection
-    identity = identity_of(connection, work.prefix, (), key_order, work.versions)
-    return Journal(work.store, JOURNAL, "listing", identity, utc_now, work.say)
+def journal_of(work: Work, key_order: KeyOrder, started_at: datetime | None = None) -> Journal:
+    """What is safe of a listing in some order.
+
+    Args:
+        work: What is listed.
+        key_order: In which order.
+        started_at: When the listing began, for a process that takes part in it; what earlier runs
+            left is then the concern of the one that began it.
+    """
+    return Journal(
+        work.store,
+        JOURNAL,
+        name_of("listing", key_order),
+        identity_of(work.lister.connection, work.prefix, (), key_order, work.versions),
+        utc_now,
+        work.say,
+        names=None if started_at is None else (),
+        started_at=started_at,
+    )
 
 
 def list_by_ranges(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from inventory_assets.inventory.errors import Superseded
+from inventory_assets.inventory.errors import Superseded, superseded
 from inventory_assets.inventory.store import Store
 
 
@@ -46,9 +46,7 @@ class Publication:
         while True:
             found = self.store.version(key)
             if self.store.version(self.head) != self.version:
-                raise Superseded(
-                    f"{self.store.where(self.head)} was published by another run in the meantime"
-                )
+                raise superseded(self.store.where(self.head))
             try:
                 self.store.publish_unless_changed(key, data, found)
             except Superseded:  # by a run that had the head before

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from inventory_assets.inventory.errors import StoreError, Superseded
+from inventory_assets.inventory.errors import StoreError, superseded
 from inventory_assets.inventory.s3_inventory import Destination
 
 NO_BUCKET = Destination("arn:aws:s3:::amzn-s3-demo-local-folder")
@@ -205,7 +205,7 @@ class LocalStore(Store):
     def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
         with self.scratch() as folder, _locked(folder.parent):
             if self.version(key) != version:
-                raise Superseded(f"{self.path(key)} was published by another run in the meantime")
+                raise superseded(self.path(key))
             self.publish(key, data)
         return sha256(data).hexdigest()
 

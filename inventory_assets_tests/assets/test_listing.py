@@ -14,7 +14,7 @@ from inventory_assets.config import Shards
 from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot, read_snapshots
-from inventory_assets.inventory.taking import Wanted
+from inventory_assets.inventory.unfinished import Wanted
 from inventory_assets.s3 import PageRequest
 from inventory_assets.s3.errors import AccessDenied, Fault, RetriesExhausted
 from inventory_assets.scan import KeyRange, Shard

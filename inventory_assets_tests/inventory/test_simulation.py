@@ -25,7 +25,8 @@ from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker, Wanted
+from inventory_assets.inventory.taking import Taker
+from inventory_assets.inventory.unfinished import Wanted
 from inventory_assets.s3 import Connection
 from inventory_assets.s3.control import Policy
 from inventory_assets.s3.errors import RetriesExhausted

@@ -1,0 +1,202 @@
+"""A snapshot that is being taken: what of it is listed, and its end."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
+
+from inventory_assets.inventory.assembling import Assembly, RowBudget
+from inventory_assets.inventory.checkpoints import Journal
+from inventory_assets.inventory.errors import CorruptRecord, EvidenceBroken, Superseded
+from inventory_assets.inventory.evidence import broken_rules
+from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.fingerprint import Fingerprint, joined
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.parts import Part, is_there, read_records
+from inventory_assets.inventory.sharing import Interval, Pieces, intervals_of, shared_with
+from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, snapshot_version
+from inventory_assets.inventory.store import Store
+from inventory_assets.scan import (
+    KeyOrder,
+    KeyRange,
+    KeysOutOfOrder,
+    RangeEvidence,
+    Shard,
+    Versions,
+    Walk,
+)
+
+_NOT_TO_GO_ON_WITH = (KeysOutOfOrder, EvidenceBroken, CorruptRecord, Superseded)
+"""After these, what is safe is wrong, damaged, or older than what was published since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A snapshot to take, of some versions, or of the current objects."""
+
+    day: date
+    shard: Shard
+    versions: Versions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is there of a snapshot before anything is listed.
+
+    Attributes:
+        wanted: Of what.
+        journal: What of it is safe already.
+        baseline: What it may share parts with.
+        replacing: The version of the snapshot that is there, where something is safe that must not
+            replace another; None for what it is when the listing begins.
+    """
+
+    wanted: Wanted
+    journal: Journal
+    baseline: Manifest | None
+    replacing: str | None
+
+
+class Taking:
+    """A snapshot being taken; to be closed.
+
+    Args:
+        start: Of what, and what is there of it.
+        walk: What is still to be listed of it.
+        budget: Of all that is listed at the same time.
+        store: Where it is published.
+        layout: Under which keys.
+        where: The bucket, for messages.
+        now: The clock.
+
+    Attributes:
+        wanted: Of what.
+        assembly: Where its objects go.
+        tally: What it has cost.
+        evidence: By number of the range, of those listed whole.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        walk: Walk,
+        budget: RowBudget,
+        store: Store,
+        layout: Layout,
+        where: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.wanted = wanted = start.wanted
+        self.tally = walk.tally
+        baseline = start.baseline
+        self._intervals = intervals_of(baseline.parts, wanted.shard.ranges) if baseline else []
+        self.assembly = Assembly(
+            store, layout, walk.ranges, budget, published=self._note, intervals=self._intervals
+        )
+        self._baseline = baseline
+        self._journal = start.journal
+        self._store = store
+        self._layout = layout
+        self._where = where
+        self._now = now
+        self.evidence: dict[int, RangeEvidence] = {}
+        self._kept = start.journal.kept
+        self._ranges = len(walk.ranges)
+        self._started_at = self._kept.started_at or walk.began_at or now()
+        self._replacing = start.replacing
+        if self._replacing is None:
+            self._replacing = snapshot_version(store, layout, wanted.day, wanted.shard.prefix)
+
+    def is_whole(self) -> bool:
+        return len(self.evidence) == self._ranges
+
+    def split(self, index: int, upper: int, at: str) -> None:
+        self._ranges += 1
+        self.assembly.split(index, upper, at)
+
+    def end(self, index: int, evidence: RangeEvidence) -> None:
+        self.evidence[index] = evidence
+        self.assembly.end(index, evidence.key_range.until)
+
+    def close(self) -> None:
+        """Leave what is not published, but write down what is."""
+        self.assembly.close()
+        self._journal.flush(self.tally)
+
+    def fail(self, error: Exception) -> None:
+        """Whoever takes the snapshot again goes on with what is safe, unless that is of no use."""
+        if isinstance(error, _NOT_TO_GO_ON_WITH):
+            self._journal.clear()
+
+    def _note(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
+        self._journal.note(key_range, parts, self.tally)
+
+    def _read_kept(self) -> Pieces:
+        """The fingerprints of what is kept, each with its first key; its parts are read again.
+
+        A fingerprint holds the records at its ends, and a long listing leaves thousands of parts;
+        so those of an interval that follow each other have one.
+        """
+        found: Pieces = []
+        until, at_hand = None, None
+        for stretch in self._kept.stretches:
+            if stretch.key_range.after != until:  # what lies between is listed by this run
+                at_hand = None
+            until = stretch.key_range.until
+            for part in stretch.parts:
+                interval = bisect_left(self._intervals, part.first_key, key=_until)
+                if interval != at_hand:
+                    at_hand = interval
+                    found.append((part.first_key, Fingerprint()))
+                for records in read_records(self._store, [part], [KeyRange.of_prefix("")]):
+                    found[-1][1].update(records)
+        return found
+
+    def publish(self, key_order: KeyOrder) -> Snapshot:
+        """Publish the snapshot, unless its evidence does not hold."""
+        shard, kept = self.wanted.shard, self._kept
+        written = sorted([*self.assembly.finish(), *kept.parts], key=lambda part: part.first_key)
+        read = self._read_kept()
+        fingerprint = joined([*self.assembly.fingerprints(), *read])
+        parts, shared = shared_with(
+            self._baseline,
+            shard,
+            fingerprint,
+            self.assembly.with_unchanged(written, read),
+            partial(is_there, self._store),
+        )
+        evidence = [*self.evidence.values(), *(stretch.evidence for stretch in kept.stretches)]
+        faults = Counter({fault.value: count for fault, count in self.tally.faults.items()})
+        faults.update(kept.faults)
+        snapshot = Snapshot(
+            bucket=self._layout.bucket,
+            source=self._layout.source,
+            day=self.wanted.day,
+            shard=shard,
+            started_at=self._started_at,
+            finished_at=self._now(),
+            key_order=key_order,
+            parts=tuple(parts),
+            evidence=tuple(sorted(evidence, key=lambda each: each.key_range)),
+            fingerprint=fingerprint,
+            requests=self.tally.requests + kept.requests,
+            response_bytes=self.tally.response_bytes + kept.response_bytes,
+            faults=dict(sorted(faults.items())),
+            shared=shared,
+            versions=self.wanted.versions,
+        )
+        broken = broken_rules(snapshot)
+        if broken:
+            raise EvidenceBroken(
+                f"{self._where}: the listing of {shard.prefix!r} does not prove "
+                f"that it is complete and was not published: {'; '.join(broken)}; list it again"
+            )
+        publish_snapshot(self._store, self._layout, snapshot, self._replacing)
+        self._journal.clear()
+        return snapshot
+
+
+def _until(interval: Interval) -> str:
+    return interval.until
