@@ -1,0 +1,97 @@
+"""Listings that are killed midway, of a bucket in memory."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from inventory_assets.inventory import (
+    assembling,
+    checkpoints,
+    parts,
+    plain_listing,
+    sharing,
+    taking,
+)
+from inventory_assets.inventory import store as store_module
+from inventory_assets.inventory.layout import Layout
+from inventory_assets.inventory.parts import read_records
+from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.snapshots import Snapshot
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.taking import Taker
+from inventory_assets.s3 import Connection
+from inventory_assets.scan import KeyOrder, KeyRange, Shard, cut_out
+from inventory_assets_tests.inventory.samples import DAY, NOW
+from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
+from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
+
+MODEL = Layout("model", "source")
+KEYS = [sha256(str(number).encode()).hexdigest()[:8] for number in range(400)]
+WHOLE = KeyRange.of_prefix("")
+
+
+@contextmanager
+def small_files() -> Iterator[None]:
+    """Files of a few records, noted at once; nothing is flushed, and time costs nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (assembling, parts):
+            patch.setattr(module, "ROW_GROUP_ROWS", 8)
+        patch.setattr(sharing, "LEAST_ROWS", 4)
+        patch.setattr(sharing, "ROWS_WORTH_CUTTING", 30)
+        patch.setattr(parts, "PART_ROWS", 16)
+        patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
+        for module in (taking, plain_listing):
+            patch.setattr(module, "BETWEEN_CUTS", timedelta(0))
+        patch.setattr(store_module, "_flush", lambda _path: None)
+        scans_run_on_virtual_time(patch)
+        yield
+
+
+FOLDERS = [f"{key[:1]}/{key[1:2]}/{key[2:]}" for key in KEYS]
+EITHER_ORDER = pytest.mark.parametrize(
+    ("keys", "key_order"), [(KEYS, KeyOrder.BYTES), (FOLDERS, KeyOrder.DIRECTORY)]
+)
+
+
+class Bucket(ModelS3):
+    """Answers in any order."""
+
+    def __init__(
+        self, keys: list[str], seed: int = 0, key_order: KeyOrder = KeyOrder.BYTES
+    ) -> None:
+        in_directory_order = key_order is KeyOrder.DIRECTORY
+        super().__init__(keys, page_size=10, in_directory_order=in_directory_order)
+        self.key_order = key_order
+        self.connection = Connection("model", max_in_flight=4)
+        self._chances = random.Random(seed)  # noqa: S311 - a repeatable test
+
+    def seconds(self, _request: object) -> float:
+        return self._chances.choice((0.01, 0.02, 0.1))
+
+
+def take(
+    lister: Bucket, store: LocalStore, shard: Shard, now: datetime = NOW
+) -> tuple[Snapshot, list[str]]:
+    said: list[str] = []
+    taker = Taker(lister, store, MODEL, lister.key_order, now=lambda: now, say=said.append)
+    return taker.take(DAY, shard), said
+
+
+def records(store: LocalStore, snapshot: Snapshot) -> pa.Table:
+    batches = read_records(store, snapshot.parts, [WHOLE])
+    return pa.Table.from_batches(batches, RECORD_SCHEMA).combine_chunks()
+
+
+def killed_late(root: Path, keys: list[str] = KEYS, key_order: KeyOrder = KeyOrder.BYTES) -> None:
+    """A listing that was killed when much of it was safe."""
+    # By directories, each file holds but what a folder does, and is noted.
+    left = 50 if key_order is KeyOrder.BYTES else 350
+    with pytest.raises(Killed):
+        take(Bucket(keys, key_order=key_order), MortalStore(root, Life(left)), cut_out("", []))

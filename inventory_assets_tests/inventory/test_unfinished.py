@@ -1,0 +1,304 @@
+"""What is left of a listing, and when another must not go on with it."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from inventory_assets.inventory import listing_folder, listing_processes, plain_listing, unfinished
+from inventory_assets.inventory.errors import CorruptRecord, Superseded
+from inventory_assets.inventory.fingerprint import Fingerprint, joined
+from inventory_assets.inventory.listing_folder import list_into_folder
+from inventory_assets.inventory.manifests import merge, publish_manifest
+from inventory_assets.inventory.plain_listing import Work, journal_of
+from inventory_assets.inventory.snapshots import (
+    Snapshot,
+    publish_snapshot,
+    read_snapshot,
+)
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.taking import Taker
+from inventory_assets.inventory.unfinished import Wanted
+from inventory_assets.s3 import Tally
+from inventory_assets.scan import Discovery, Ending, Event, KeyOrder, KeyRange, cut_out
+from inventory_assets.scan.progress import Report, to_nobody
+from inventory_assets_tests.inventory.killed_listings import (
+    EITHER_ORDER,
+    FOLDERS,
+    KEYS,
+    MODEL,
+    Bucket,
+    killed_late,
+    records,
+    small_files,
+    take,
+)
+from inventory_assets_tests.inventory.samples import DAY, NOW, listed, parts_of
+from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
+
+SHARD = cut_out("", [])
+HOUR = timedelta(hours=1)
+
+
+def finished(store: LocalStore, lister: Bucket, now: datetime) -> Snapshot:
+    """The snapshot that another run takes; it is not published any more, but can be."""
+    snapshot, _ = take(lister, store, SHARD, now)
+    store.remove_key(MODEL.snapshot(DAY, ""))
+    return snapshot
+
+
+def retaken(
+    store: LocalStore, lister: Bucket, now: datetime = NOW, report: Report = to_nobody
+) -> Snapshot:
+    taker = Taker(lister, store, MODEL, lister.key_order, lambda: now, report=report)
+    return taker.take(DAY, SHARD)
+
+
+def at_event(number: int, do: Callable[[], None]) -> Report:
+    """Do something when the listing has come so far."""
+    numbers = count()
+
+    def report(_event: Event) -> None:
+        if next(numbers) == number:
+            do()
+
+    return report
+
+
+def is_afresh(snapshot: Snapshot) -> bool:
+    return all(row.ending is not Ending.KEPT for row in snapshot.evidence)
+
+
+@EITHER_ORDER
+def test_a_listing_that_another_run_overtook_leaves_nothing_to_go_on_with(
+    keys: list[str], key_order: KeyOrder, store: LocalStore
+) -> None:
+    with small_files():
+        newer = finished(store, Bucket(keys[1:], key_order=key_order), NOW + HOUR)
+        overtake = at_event(20, lambda: publish_snapshot(store, MODEL, newer))
+        with pytest.raises(Superseded, match="materializing again begins afresh"):
+            retaken(store, Bucket(keys, key_order=key_order), report=overtake)
+        assert store.names(MODEL.unfinished(DAY)) == []
+        assert read_snapshot(store, MODEL, DAY, "") == newer
+
+
+@EITHER_ORDER
+def test_what_began_before_the_present_snapshot_was_finished_is_not_gone_on_with(
+    keys: list[str], key_order: KeyOrder, tmp_path: Path
+) -> None:
+    store = LocalStore(tmp_path)
+    with small_files():
+        newer = finished(store, Bucket(keys[1:], key_order=key_order), NOW + HOUR)
+        killed_late(tmp_path, keys, key_order)
+        publish_snapshot(store, MODEL, newer)
+        found, (said,) = take(Bucket(keys[2:], key_order=key_order), store, SHARD, NOW + 2 * HOUR)
+    assert "older than what was published since" in said
+    assert is_afresh(found)
+    assert records(store, found).column("key").to_pylist() == sorted(keys[2:])
+
+
+def test_what_began_after_the_present_snapshot_was_finished_is_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    store = LocalStore(tmp_path)
+    with small_files():
+        take(Bucket(KEYS[1:]), store, SHARD, NOW - HOUR)
+        killed_late(tmp_path)
+        found, _ = take(Bucket(KEYS), store, SHARD)
+    assert not is_afresh(found)
+    assert found.rows == len(KEYS)
+
+
+def test_a_listing_gone_on_with_does_not_replace_what_is_published_before_it_goes_on(
+    tmp_path: Path,
+) -> None:
+    """Its turn may come long after what is safe of it was read."""
+    store = LocalStore(tmp_path)
+    with small_files():
+        newer = finished(store, Bucket(KEYS[1:]), NOW + HOUR)
+        killed_late(tmp_path)
+        overtake = at_event(0, lambda: publish_snapshot(store, MODEL, newer))
+        with pytest.raises(Superseded):
+            retaken(store, Bucket(KEYS), NOW + HOUR, overtake)
+        assert read_snapshot(store, MODEL, DAY, "") == newer
+
+
+def test_a_listing_killed_when_it_was_published_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(tmp_path)
+
+    def kill(_store: LocalStore, _key: str) -> None:
+        raise Killed
+
+    with small_files():
+        with monkeypatch.context() as patch:
+            patch.setattr(LocalStore, "remove_key", kill)
+            with pytest.raises(Killed):
+                take(Bucket(KEYS), store, SHARD)
+        assert store.names(MODEL.unfinished(DAY)) != []
+        found, _ = take(Bucket(KEYS[1:]), store, SHARD, NOW + HOUR)
+    assert found.rows == len(KEYS) - 1
+
+
+def test_where_the_present_snapshot_cannot_be_read_everything_is_listed_again(
+    tmp_path: Path,
+) -> None:
+    store = LocalStore(tmp_path)
+    with small_files():
+        killed_late(tmp_path)
+        store.publish(MODEL.snapshot(DAY, ""), b"{")
+        found, _ = take(Bucket(KEYS), store, SHARD, NOW + HOUR)
+    assert is_afresh(found)
+
+
+class LastBreath(LocalStore):
+    """Of a process that is killed when all is listed, and nothing published."""
+
+    def publish_unless_changed(self, *_record: object) -> str:
+        raise Killed
+
+
+@EITHER_ORDER
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_a_kept_part_that_is_damaged_is_listed_again_at_the_next_attempt(
+    keys: list[str], key_order: KeyOrder, is_whole: bool, tmp_path: Path
+) -> None:
+    store = LocalStore(tmp_path)
+    with small_files():
+        if is_whole:
+            with pytest.raises(Killed):
+                take(Bucket(keys, key_order=key_order), LastBreath(tmp_path), SHARD)
+        else:
+            killed_late(tmp_path, keys, key_order)
+        name = store.names(MODEL.data_folder)[0]
+        path = store.path(MODEL.data(name))
+        path.write_bytes(bytes(path.stat().st_size))
+        with pytest.raises(CorruptRecord, match="is missing or damaged"):
+            take(Bucket(keys, key_order=key_order), store, SHARD)
+        found, _ = take(Bucket(keys, key_order=key_order), store, SHARD)
+        assert records(store, found).column("key").to_pylist() == sorted(keys)
+
+
+OUT_OF_ORDER = [*FOLDERS, *(f"{name}-x" for name in "0123456789abcdef")]
+"""Where directories are folders, `0-x` comes after all of `0/`."""
+
+
+def test_a_listing_by_directories_is_gone_on_with_where_the_order_is_found_out_again(
+    tmp_path: Path,
+) -> None:
+    store = LocalStore(tmp_path)
+    with small_files():
+        killed_late(tmp_path, OUT_OF_ORDER, KeyOrder.DIRECTORY)
+        said: list[str] = []
+        lister = Bucket(OUT_OF_ORDER, key_order=KeyOrder.DIRECTORY)
+        found = Taker(lister, store, MODEL, None, lambda: NOW, said.append).take(DAY, SHARD)
+        assert records(store, found).column("key").to_pylist() == sorted(OUT_OF_ORDER)
+    assert found.key_order is KeyOrder.DIRECTORY
+    assert not is_afresh(found)
+    assert all("afresh" not in sentence for sentence in said)
+
+
+def test_a_folder_of_a_store_taken_for_another_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_for = Discovery((), KeyOrder.BYTES, 0)
+    monkeypatch.setattr(listing_folder, "discover", lambda *_arguments: taken_for)
+    lister = Bucket(OUT_OF_ORDER, key_order=KeyOrder.DIRECTORY)
+    with small_files():
+        with monkeypatch.context() as patch:
+            patch.setattr(listing_folder, "LocalStore", lambda root: MortalStore(root, Life(350)))
+            with pytest.raises(Killed):
+                list_into_folder(lister, "", tmp_path)
+        said: list[str] = []
+        assert list_into_folder(lister, "", tmp_path, say=said.append).rows == len(OUT_OF_ORDER)
+    assert "objects of it are kept" in said[-1]
+    assert all("afresh" not in sentence for sentence in said)
+
+
+class ReadsCounted(LocalStore):
+    """Counts how often the facts of a date are read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.facts_read = 0
+
+    def read(self, key: str) -> bytes | None:
+        self.facts_read += key.endswith("inventory.json")
+        return super().read(key)
+
+
+@EITHER_ORDER
+def test_a_baseline_is_read_once_however_many_dates_and_shards_have_it(
+    keys: list[str], key_order: KeyOrder, tmp_path: Path
+) -> None:
+    store = ReadsCounted(tmp_path)
+    lister = Bucket(keys[:40], key_order=key_order)
+    shards = [cut_out("", "abc"), *(cut_out(prefix, []) for prefix in "abc")]
+    with small_files():
+        yesterday, _ = take(lister, store, SHARD)
+        publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
+        days = [DAY + timedelta(days=number) for number in (1, 2)]
+        store.facts_read = 0
+        taker = Taker(lister, store, MODEL, key_order, lambda: NOW)
+        results = [*taker.take_all([Wanted(day, shard) for day in days for shard in shards])]
+    assert all(isinstance(result, Snapshot) for _, result in results)
+    assert store.facts_read == 1
+
+
+@pytest.mark.parametrize("with_baseline", [False, True])
+def test_of_what_is_kept_each_interval_is_held_once_and_not_each_part(
+    with_baseline: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(tmp_path)
+    lister = Bucket(FOLDERS, key_order=KeyOrder.DIRECTORY)
+    held: list[int] = []
+
+    def counted(fingerprints: Sequence[tuple[str, Fingerprint]]) -> str:
+        held.append(len(fingerprints))
+        return joined(fingerprints)
+
+    day = DAY + timedelta(days=1)
+    with small_files():
+        yesterday, _ = take(lister, LocalStore(tmp_path / "else"), SHARD)
+        if with_baseline:
+            with monkeypatch.context() as patch:
+                patch.setattr("inventory_assets.inventory.taking.BETWEEN_CUTS", 100 * HOUR)
+                yesterday, _ = take(lister, store, SHARD)
+            publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
+        killed = Taker(lister, LastBreath(tmp_path), MODEL, KeyOrder.DIRECTORY, lambda: NOW)
+        with pytest.raises(Killed):
+            killed.take(day, SHARD)
+        monkeypatch.setattr(unfinished, "joined", counted)
+        found = Taker(lister, store, MODEL, KeyOrder.DIRECTORY, lambda: NOW).take(day, SHARD)
+    kept = [row for row in found.evidence if row.ending is Ending.KEPT]
+    assert len(kept) > 100
+    assert held[0] <= (len(yesterday.parts) if with_baseline else 1) < len(kept)
+    assert found.fingerprint == yesterday.fingerprint
+    assert found.shared.unchanged is with_baseline
+
+
+def test_processes_leave_alone_what_others_of_their_listing_have_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even in a listing that takes longer than what is safe of another is kept."""
+    store, lister = LocalStore(tmp_path), Bucket(KEYS)
+    monkeypatch.setattr(listing_processes, "_opened", lambda _connection: lister)
+    monkeypatch.setattr(listing_processes._Process, "told", None, raising=False)
+    began = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
+    with small_files():
+        noting = journal_of(Work(lister, "", 1, store), KeyOrder.BYTES, began)
+        noting.note(KeyRange("", "0"), parts_of(store, listed(["*"])), Tally())
+        noting.flush(Tally())
+        before = store.names(plain_listing.JOURNAL)
+        found, _ = listing_processes._list_range(
+            lister.connection, "", None, tmp_path, began, KeyRange("0", "zz")
+        )
+        after = store.names(plain_listing.JOURNAL)
+        kept = journal_of(Work(lister, "", 1, store), KeyOrder.BYTES).kept
+    assert sum(part.rows for part in found) == len(KEYS)
+    assert len(before) == 1
+    assert {*before} < {*after}
+    assert kept.stretches == (), "all of it began on another day"
