@@ -22,7 +22,7 @@ from inventory_assets.inventory.records import RECORD_SCHEMA, to_records
 from inventory_assets.inventory.sharing import (
     Interval,
     IntervalReader,
-    Pieces,
+    Reread,
     small_rows,
     with_unchanged,
 )
@@ -134,16 +134,18 @@ class Assembly:
             run.reader.stop()
         return tuple(part for run in self._in_order() for part in run.parts)
 
-    def with_unchanged(self, parts: Sequence[Part], pieces: Pieces) -> list[Part]:
+    def with_unchanged(self, parts: Sequence[Part], earlier: Sequence[Reread]) -> list[Part]:
         """Once they are finished, parts of the baseline in the place of those that hold the same.
 
         Args:
             parts: From `finish`, and those of earlier runs, in key order.
-            pieces: The fingerprints of those of earlier runs, each with its first key.
+            earlier: What those of earlier runs hold.
         """
         runs = [*self._in_order()]
-        pieces = [*pieces, *(piece for run in runs for piece in run.reader.pieces)]
+        pieces = [piece for run in runs for piece in run.reader.pieces]
+        pieces += [piece for each in earlier for piece in each.pieces]
         unchanged = {part for run in runs for part in run.unchanged}
+        unchanged.update(part for each in earlier for part in each.unchanged)
         return with_unchanged(
             parts, self._intervals, pieces, unchanged, partial(is_there, self._store)
         )

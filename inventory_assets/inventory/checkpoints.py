@@ -162,7 +162,7 @@ class Journal:
         now: The clock.
         say: Told, in a sentence, what was found.
         names: The names in the folder, where the caller knows them; none where another process of
-            this listing has read its records.
+            this listing has read its records. Left out, the folder is this listing's own.
         published_at: When the same was published last; what began before is no concern any more.
         started_at: When the listing began, where another process of it knows.
 
@@ -189,8 +189,8 @@ class Journal:
         self._identity = identity
         self._now = now
         self._published_at = published_at
-        known = store.names(folder) if names is None else names
-        self._records = [each for each in known if listing_of(each) == name]
+        self._has_folder = names is None
+        self._records = self._of_listing(store.names(folder) if names is None else names)
         self._run = uuid4().hex
         self._written = 0
         self._waiting: list[Stretch] = []
@@ -234,9 +234,14 @@ class Journal:
 
     def clear(self) -> None:
         """The listing is published, or of no use: another run shall not go on with it."""
+        if self._has_folder:  # other processes of the listing have noted as well
+            self._records = self._of_listing(self._store.names(self._folder))
         for name in self._records:
             self._store.remove_key(f"{self._folder}/{name}")
         self._records, self._waiting = [], []
+
+    def _of_listing(self, names: Sequence[str]) -> list[str]:
+        return [each for each in names if listing_of(each) == self._name]
 
     def _read(self, say: Callable[[str], None]) -> Kept:
         records = [self._record(name) for name in self._records]

@@ -7,7 +7,7 @@ the one part it falls in, and no part after it.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -236,6 +236,57 @@ class IntervalReader:
             self.pieces.append((self._first_key, self._fingerprint))
         self._place = len(self._intervals)
         self._begin()
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """What a run would know of its records, had it not been killed.
+
+    Attributes:
+        fingerprint: Of all of them.
+        unchanged: Parts of the baseline that whole intervals are.
+        pieces: What was read of the intervals at either end.
+    """
+
+    fingerprint: Fingerprint
+    unchanged: Sequence[Part]
+    pieces: Pieces
+
+
+def reread(
+    batches: Iterable[pa.RecordBatch], key_range: KeyRange, intervals: Sequence[Interval]
+) -> Reread:
+    """Follow records that lie in published parts through the intervals.
+
+    A fingerprint holds the records at its ends, so none is kept of an interval that is whole.
+
+    Args:
+        batches: All records of the keys, in key order.
+        key_range: The keys.
+        intervals: From `intervals_of`.
+    """
+    whole = Fingerprint()
+    unchanged: list[Part] = []
+    reader = IntervalReader(intervals, 0, key_range.after)  # nothing is written, however small
+
+    def leave() -> None:
+        if reader.unchanged_part:
+            unchanged.append(reader.unchanged_part)
+        reader.end()
+
+    for records in batches:
+        for piece, ends in reader.cut(records, ""):
+            if piece.num_rows:
+                fingerprint = Fingerprint()
+                fingerprint.update(piece)
+                whole.join(fingerprint)
+                reader.take(piece, fingerprint)
+            if ends:
+                leave()
+    while reader.ends_by(key_range.until):
+        leave()
+    reader.stop()
+    return Reread(whole, unchanged, reader.pieces)
 
 
 def with_unchanged(

@@ -1,6 +1,6 @@
 """A snapshot that is being taken: what of it is listed, and its end."""
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from inventory_assets.inventory.checkpoints import Journal
 from inventory_assets.inventory.errors import CorruptRecord, EvidenceBroken, Superseded
 from inventory_assets.inventory.evidence import broken_rules
 from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.fingerprint import Fingerprint, joined
+from inventory_assets.inventory.fingerprint import joined
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part, is_there, read_records
-from inventory_assets.inventory.sharing import Interval, Pieces, intervals_of, shared_with
+from inventory_assets.inventory.sharing import Reread, intervals_of, reread, shared_with
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, snapshot_version
 from inventory_assets.inventory.store import Store
 from inventory_assets.scan import (
@@ -27,6 +27,7 @@ from inventory_assets.scan import (
     Versions,
     Walk,
 )
+from inventory_assets.scan.ranges import joined as joined_ranges
 
 _NOT_TO_GO_ON_WITH = (KeysOutOfOrder, EvidenceBroken, CorruptRecord, Superseded)
 """After these, what is safe is wrong, damaged, or older than what was published since."""
@@ -133,38 +134,31 @@ class Taking:
     def _note(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
         self._journal.note(key_range, parts, self.tally)
 
-    def _read_kept(self) -> Pieces:
-        """The fingerprints of what is kept, each with its first key; its parts are read again.
-
-        A fingerprint holds the records at its ends, and a long listing leaves thousands of parts;
-        so those of an interval that follow each other have one.
-        """
-        found: Pieces = []
-        until, at_hand = None, None
-        for stretch in self._kept.stretches:
-            if stretch.key_range.after != until:  # what lies between is listed by this run
-                at_hand = None
-            until = stretch.key_range.until
-            for part in stretch.parts:
-                interval = bisect_left(self._intervals, part.first_key, key=_until)
-                if interval != at_hand:
-                    at_hand = interval
-                    found.append((part.first_key, Fingerprint()))
-                for records in read_records(self._store, [part], [KeyRange.of_prefix("")]):
-                    found[-1][1].update(records)
+    def _read_kept(self) -> list[tuple[str, Reread]]:
+        """What is kept, as far as nothing is to be listed between, each with its first key."""
+        found = []
+        parts = self._kept.parts
+        for key_range in joined_ranges(stretch.key_range for stretch in self._kept.stretches):
+            start = bisect_right(parts, key_range.after, key=_first_key)
+            stop = bisect_right(parts, key_range.until, key=_first_key)
+            if start < stop:
+                batches = read_records(self._store, parts[start:stop], [key_range])
+                each = reread(batches, key_range, self._intervals)
+                found.append((parts[start].first_key, each))
         return found
 
     def publish(self, key_order: KeyOrder) -> Snapshot:
         """Publish the snapshot, unless its evidence does not hold."""
         shard, kept = self.wanted.shard, self._kept
-        written = sorted([*self.assembly.finish(), *kept.parts], key=lambda part: part.first_key)
+        written = sorted([*self.assembly.finish(), *kept.parts], key=_first_key)
         read = self._read_kept()
-        fingerprint = joined([*self.assembly.fingerprints(), *read])
+        hashed = [(first_key, each.fingerprint) for first_key, each in read]
+        fingerprint = joined([*self.assembly.fingerprints(), *hashed])
         parts, shared = shared_with(
             self._baseline,
             shard,
             fingerprint,
-            self.assembly.with_unchanged(written, read),
+            self.assembly.with_unchanged(written, [each for _, each in read]),
             partial(is_there, self._store),
         )
         evidence = [*self.evidence.values(), *(stretch.evidence for stretch in kept.stretches)]
@@ -198,5 +192,5 @@ class Taking:
         return snapshot
 
 
-def _until(interval: Interval) -> str:
-    return interval.until
+def _first_key(part: Part) -> str:
+    return part.first_key

@@ -1,11 +1,14 @@
 """What is left of a listing, and when another must not go on with it."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inventory_assets.inventory import listing_folder, listing_processes, plain_listing, unfinished
 from inventory_assets.inventory.errors import CorruptRecord, Superseded
@@ -13,6 +16,7 @@ from inventory_assets.inventory.fingerprint import Fingerprint, joined
 from inventory_assets.inventory.listing_folder import list_into_folder
 from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.plain_listing import Work, journal_of
+from inventory_assets.inventory.sharing import intervals_of, reread
 from inventory_assets.inventory.snapshots import (
     Snapshot,
     publish_snapshot,
@@ -22,7 +26,7 @@ from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
 from inventory_assets.inventory.unfinished import Wanted
 from inventory_assets.s3 import Tally
-from inventory_assets.scan import Discovery, Ending, Event, KeyOrder, KeyRange, cut_out
+from inventory_assets.scan import Discovery, Ending, KeyOrder, KeyRange, cut_out
 from inventory_assets.scan.progress import Report, to_nobody
 from inventory_assets_tests.inventory.killed_listings import (
     EITHER_ORDER,
@@ -35,7 +39,7 @@ from inventory_assets_tests.inventory.killed_listings import (
     small_files,
     take,
 )
-from inventory_assets_tests.inventory.samples import DAY, NOW, listed, parts_of
+from inventory_assets_tests.inventory.samples import DAY, NOW, listed, parts_of, records_of
 from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
 
 SHARD = cut_out("", [])
@@ -60,7 +64,7 @@ def at_event(number: int, do: Callable[[], None]) -> Report:
     """Do something when the listing has come so far."""
     numbers = count()
 
-    def report(_event: Event) -> None:
+    def report(_event: object) -> None:
         if next(numbers) == number:
             do()
 
@@ -248,10 +252,10 @@ def test_a_baseline_is_read_once_however_many_dates_and_shards_have_it(
     assert store.facts_read == 1
 
 
-@pytest.mark.parametrize("with_baseline", [False, True])
-def test_of_what_is_kept_each_interval_is_held_once_and_not_each_part(
-    with_baseline: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_is_kept_is_held_as_one_fingerprint_where_nothing_is_listed_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Each fingerprint holds the records at its ends, and the parts of a long listing are many."""
     store = LocalStore(tmp_path)
     lister = Bucket(FOLDERS, key_order=KeyOrder.DIRECTORY)
     held: list[int] = []
@@ -260,24 +264,52 @@ def test_of_what_is_kept_each_interval_is_held_once_and_not_each_part(
         held.append(len(fingerprints))
         return joined(fingerprints)
 
-    day = DAY + timedelta(days=1)
     with small_files():
-        yesterday, _ = take(lister, LocalStore(tmp_path / "else"), SHARD)
-        if with_baseline:
-            with monkeypatch.context() as patch:
-                patch.setattr("inventory_assets.inventory.taking.BETWEEN_CUTS", 100 * HOUR)
-                yesterday, _ = take(lister, store, SHARD)
-            publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
-        killed = Taker(lister, LastBreath(tmp_path), MODEL, KeyOrder.DIRECTORY, lambda: NOW)
+        undisturbed, _ = take(lister, LocalStore(tmp_path / "undisturbed"), SHARD)
         with pytest.raises(Killed):
-            killed.take(day, SHARD)
+            take(lister, LastBreath(tmp_path), SHARD)
         monkeypatch.setattr(unfinished, "joined", counted)
-        found = Taker(lister, store, MODEL, KeyOrder.DIRECTORY, lambda: NOW).take(day, SHARD)
-    kept = [row for row in found.evidence if row.ending is Ending.KEPT]
-    assert len(kept) > 100
-    assert held[0] <= (len(yesterday.parts) if with_baseline else 1) < len(kept)
-    assert found.fingerprint == yesterday.fingerprint
-    assert found.shared.unchanged is with_baseline
+        found, _ = take(lister, store, SHARD)
+    assert len(found.parts) > 100
+    assert held == [1]
+    assert found.fingerprint == undisturbed.fingerprint
+
+
+@given(
+    st.lists(st.sampled_from(KEYS[:60]), min_size=1, max_size=40, unique=True).map(sorted),
+    st.sets(st.sampled_from(KEYS[:60]), max_size=3),
+    st.lists(st.integers(1, 59), max_size=12, unique=True).map(sorted),
+    st.integers(0, 59),
+    st.integers(0, 59),
+)
+def test_what_is_reread_is_told_interval_by_interval(
+    keys: list[str], changed: set[str], cuts: list[int], first: int, last: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, small_files():
+        store = LocalStore(Path(folder))
+        bounds = [0, *(cut for cut in cuts if cut < len(keys)), len(keys)]
+        groups = [listed(keys[start:stop]) for start, stop in pairwise(bounds)]
+        baseline = parts_of(store, *groups)
+        intervals = intervals_of(baseline, [KeyRange.of_prefix("")])
+        key_range = KeyRange(*sorted((KEYS[first], KEYS[last])))
+        now = [key for key in keys if key not in changed and key in key_range]
+        batches = [records_of(listed(now[start : start + 3])) for start in range(0, len(now), 3)]
+        found = reread(batches, key_range, intervals)
+    within = [each for each in intervals if key_range.after <= each.after < each.until]
+    within = [each for each in within if each.until <= key_range.until]
+    assert [*found.unchanged] == [
+        each.part
+        for each in within
+        if each.part
+        and [key for key in now if each.after < key <= each.until]
+        == [key for key in keys if each.after < key <= each.until]
+    ]
+    whole = Fingerprint()
+    whole.update(records_of(listed(now)))
+    assert found.fingerprint.hexdigest() == whole.hexdigest()
+    assert len(found.pieces) <= 2
+    for first_key, _ in found.pieces:
+        assert not any(each.after < first_key <= each.until for each in within)
 
 
 def test_processes_leave_alone_what_others_of_their_listing_have_noted(
@@ -302,3 +334,15 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
     assert len(before) == 1
     assert {*before} < {*after}
     assert kept.stretches == (), "all of it began on another day"
+
+
+def test_what_processes_have_noted_is_cleared_by_the_one_that_began(tmp_path: Path) -> None:
+    work = Work(Bucket(KEYS), "", 2, LocalStore(tmp_path))
+    with small_files():
+        first = journal_of(work, KeyOrder.BYTES)
+        noting = journal_of(work, KeyOrder.BYTES, first.started_at)
+        noting.note(KeyRange("", "0"), parts_of(work.store, listed(["*"])), Tally())
+        noting.flush(Tally())
+        assert journal_of(work, KeyOrder.BYTES).kept.rows == 1
+        first.clear()
+    assert work.store.names(plain_listing.JOURNAL) == []
