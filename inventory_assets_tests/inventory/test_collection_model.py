@@ -131,7 +131,13 @@ class RunsAndCollections(RuleBasedStateMachine):
         if snapshot:
             folder = LAYOUT.unfinished(snapshot.day)
             run.journal = run.journal or Journal(
-                self.store, folder, "x", str(len(self.runs)), lambda: self.now, lambda _said: None
+                self.store,
+                folder,
+                "x",
+                str(len(self.runs)),
+                lambda: self.now,
+                lambda _said: None,
+                self.store.names(folder),
             )
             run.journal.note(KeyRange("", "zz"), snapshot.parts, Tally())
             run.journal.flush(Tally())
