@@ -128,7 +128,7 @@ def test_a_damaged_file_is_healed_by_publishing_it_again(any_store: Store) -> No
 def test_a_record_changes_only_where_nobody_else_changed_it(any_store: Store) -> None:
     first = any_store.publish_unless_changed("x", b"1", ABSENT)
     assert any_store.version("x") == first != ABSENT
-    with pytest.raises(Superseded, match="x was published by another run.*begins afresh"):
+    with pytest.raises(Superseded, match=r"x was published by another run.*begins afresh"):
         any_store.publish_unless_changed("x", b"2", ABSENT)
     second = any_store.publish_unless_changed("x", b"2", first)
     with pytest.raises(Superseded):
