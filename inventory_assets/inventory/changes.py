@@ -217,7 +217,7 @@ def _differing(
     """The parts to compare: none without a baseline, and none that both sides share whole."""
     if baseline is None:
         return (), ()
-    shared = {part.key for part in baseline.parts} & {part.key for part in snapshot.parts}
+    shared = baseline.part_keys & {part.key for part in snapshot.parts}
     return (
         [part for part in baseline.parts if part.key not in shared],
         [part for part in snapshot.parts if part.key not in shared],

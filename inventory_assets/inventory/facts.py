@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
+from functools import cache, cached_property
 
 import pyarrow as pa
 from pydantic import JsonValue, TypeAdapter, ValidationError, computed_field
@@ -126,7 +126,7 @@ class ShardEntry:
         return self.versions.as_of if self.versions else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that what is asked for each shard is found once
 class Manifest:
     """The inventory of one date: this project's own facts, beside S3 Inventory's `manifest.json`.
 
@@ -154,10 +154,15 @@ class Manifest:
     configuration: Mapping[str, JsonValue]
     baseline: Baseline | None
 
-    @property
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
         """All parts, in key order: read one after the other, they are sorted as a whole."""
         return tuple(sorted((p for entry in self.shards for p in entry.parts), key=_first_key))
+
+    @cached_property
+    def part_keys(self) -> frozenset[str]:
+        """Where they lie in the store."""
+        return frozenset(part.key for part in self.parts)
 
     @computed_field  # type: ignore[prop-decorator]
     @property

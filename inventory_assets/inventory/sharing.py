@@ -355,8 +355,7 @@ def shared_with(
     # Parts of older code have no fingerprint, but those of the whole shard are no less the same.
     if unchanged and old != [*parts] and all(map(is_there, old)):
         parts = old
-    keys = {part.key for part in baseline.parts} if baseline else set()
-    shared = [part for part in parts if part.key in keys]
+    shared = [part for part in parts if baseline and part.key in baseline.part_keys]
     return [*parts], Shared(unchanged, len(shared), sum(part.file_bytes for part in shared))
 
 
