@@ -6,16 +6,15 @@ from datetime import datetime
 
 from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.checkpoints import Journal, identity_of, name_of
-from inventory_assets.inventory.errors import EvidenceBroken, versions_in_directories
+from inventory_assets.inventory.directory_listing import directory_events
+from inventory_assets.inventory.errors import EvidenceBroken
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import BETWEEN_CUTS, say_nothing
+from inventory_assets.inventory.taking import say_nothing
 from inventory_assets.s3 import BucketLister, Tally
 from inventory_assets.scan import (
-    DirectoryOrderWalk,
     Ended,
-    EvidenceLog,
     Failed,
     Found,
     KeyOrder,
@@ -139,24 +138,16 @@ def list_by_directories(
         ScanError: The store keeps to no order, or versions are wanted.
         StoreError: A part cannot be written.
     """
-    if work.versions:
-        raise versions_in_directories(work.lister.connection.where)
-    walk = Walk(work.prefix, wanted, tally, kept=journal.kept.rows)
-    log = EvidenceLog(wanted)
+    walk = Walk(work.prefix, wanted, tally, kept=journal.kept.rows, versions=work.versions)
     assembly = _assembly(work, journal, wanted, tally)
-    last_cut, ended = utc_now(), 0
     try:
-        for objects in DirectoryOrderWalk(work.lister, work.prefix, wanted, tally, log):
-            for index in range(ended, len(log.closed)):
-                assembly.end(index, wanted[index].until)
-            ended = len(log.closed)
-            work.report(Found(walk, ended, objects))
-            assembly.write(ended, objects)
-            if utc_now() - last_cut >= BETWEEN_CUTS:
-                assembly.cut(ended)
-                last_cut = utc_now()
-        for index in range(ended, len(wanted)):
-            assembly.end(index, wanted[index].until)
+        for event in directory_events(work.lister, walk, assembly, utc_now):
+            work.report(event)
+            match event:
+                case Found(index=index, objects=objects):
+                    assembly.write(index, objects)
+                case Ended(index=index, evidence=evidence):
+                    assembly.end(index, evidence.key_range.until)
         return assembly.finish()
     finally:
         assembly.close()

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import cache, partial
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.assembling import ROWS_IN_MEMORY, RowBudget
 from inventory_assets.inventory.checkpoints import Journal, identity_of, listing_of, name_of
-from inventory_assets.inventory.errors import CorruptRecord, versions_in_directories
+from inventory_assets.inventory.directory_listing import directory_events
+from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.manifests import newest_manifest, read_manifest
@@ -21,10 +22,8 @@ from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.unfinished import Start, Taking, Wanted
 from inventory_assets.s3 import BucketLister
 from inventory_assets.scan import (
-    DirectoryOrderWalk,
     Ended,
     Event,
-    EvidenceLog,
     Failed,
     Found,
     KeyOrder,
@@ -41,9 +40,6 @@ from inventory_assets.scan.splitting import evenly
 
 DIRECTORY_SHARDS_AT_ONCE = 8
 """Shards listed at the same time where each is listed one request after the other."""
-
-BETWEEN_CUTS = timedelta(minutes=1)
-"""How often such a listing ends its file, so that no more is lost when it is killed."""
 
 
 def say_nothing(_sentence: str) -> None:
@@ -254,31 +250,24 @@ class Taker:
 
     def _take_by_directory(self, start: Start) -> Snapshot:
         wanted, kept = start.wanted, start.journal.kept
-        if wanted.versions:
-            raise versions_in_directories(self.lister.connection.where)
         budget = RowBudget(ROWS_IN_MEMORY // DIRECTORY_SHARDS_AT_ONCE)
-        prefix, ranges = wanted.shard.prefix, kept.missing(wanted.shard.ranges)
-        walk = Walk(prefix, ranges, began_at=self.now(), kept=kept.rows)
-        log = EvidenceLog(ranges)
-        objects_of = DirectoryOrderWalk(self.lister, prefix, ranges, walk.tally, log)
-        last_cut = self.now()
+        walk = Walk(
+            wanted.shard.prefix,
+            kept.missing(wanted.shard.ranges),
+            began_at=self.now(),
+            kept=kept.rows,
+            versions=wanted.versions,
+        )
         with closing(self._taking(start, walk, budget)) as taking:
             try:
-                for objects in objects_of:
-                    self._end_closed(log, taking, walk)
-                    index = len(taking.evidence)
-                    self.report(Found(walk, index, objects))
-                    taking.assembly.write(index, objects)
-                    if self.now() - last_cut >= BETWEEN_CUTS:
-                        taking.assembly.cut(index)
-                        last_cut = self.now()
-                self._end_closed(log, taking, walk)
+                for event in directory_events(self.lister, walk, taking.assembly, self.now):
+                    self.report(event)
+                    match event:
+                        case Found(index=index, objects=objects):
+                            taking.assembly.write(index, objects)
+                        case Ended(index=index, evidence=evidence):
+                            taking.end(index, evidence)
                 return taking.publish(KeyOrder.DIRECTORY)
             except Exception as error:
                 taking.fail(error)
                 raise
-
-    def _end_closed(self, log: EvidenceLog, taking: Taking, walk: Walk) -> None:
-        for index in range(len(taking.evidence), len(log.closed)):
-            self.report(Ended(walk, index, log.closed[index]))
-            taking.end(index, log.closed[index])

@@ -13,10 +13,9 @@ import pytest
 from inventory_assets.inventory import (
     assembling,
     checkpoints,
+    directory_listing,
     parts,
-    plain_listing,
     sharing,
-    taking,
 )
 from inventory_assets.inventory import store as store_module
 from inventory_assets.inventory.layout import Layout
@@ -47,8 +46,7 @@ def small_files() -> Iterator[None]:
         patch.setattr(sharing, "ROWS_WORTH_CUTTING", 30)
         patch.setattr(parts, "PART_ROWS", 16)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
-        for module in (taking, plain_listing):
-            patch.setattr(module, "BETWEEN_CUTS", timedelta(0))
+        patch.setattr(directory_listing, "BETWEEN_CUTS", timedelta(0))
         patch.setattr(store_module, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield
