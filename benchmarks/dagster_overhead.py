@@ -20,8 +20,10 @@ from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
 from inventory_assets.resources import SourceBucket
-from inventory_assets.s3 import Connection, PageRequest, Received, Tally
-from inventory_assets.scan import Shard
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.listing import PageRequest, Tally
+from inventory_assets.s3.received import Received
+from inventory_assets.scan.shards import Shard
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

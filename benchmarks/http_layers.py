@@ -22,7 +22,8 @@ from botocore.credentials import Credentials as BotoCredentials
 from botocore.httpsession import URLLib3Session
 
 from benchmarks.load_source import BUCKET, LoadSource
-from inventory_assets.s3 import Connection, PageRequest
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.listing import PageRequest
 from inventory_assets.s3.signing import Credentials, encoded_query, signed_headers
 from inventory_assets.s3.transport import Transport
 

@@ -19,7 +19,7 @@ from inventory_assets.inventory.iceberg_tables import IcebergTables
 from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.results import open_catalog
-from inventory_assets.scan import Shard
+from inventory_assets.scan.shards import Shard
 from inventory_assets_tests.inventory.samples import (
     DAY,
     LAYOUT,

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from inventory_assets.s3 import BucketLister, Connection
+from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import controller
 from inventory_assets.s3.gate import Gate
+from inventory_assets.s3.listing import BucketLister
 from inventory_assets.s3.samples import Outcome
 
 

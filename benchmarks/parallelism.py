@@ -20,11 +20,13 @@ from itertools import islice
 from benchmarks.in_flight import InFlight, ObservedLister
 from benchmarks.load_source import BUCKET, SHAPES, LoadSource, NoCompiler
 from benchmarks.processes import ProcessFailed
-from inventory_assets.s3 import BucketLister, Connection, PageRequest, Tally
-from inventory_assets.scan import Ended, Failed, Found, KeyRange, Scan, Split, Walk
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
 from inventory_assets.scan.directories import DELIMITER
+from inventory_assets.scan.engine import Scan
 from inventory_assets.scan.pieces import Piece
-from inventory_assets.scan.ranges import tiling_fault
+from inventory_assets.scan.ranges import KeyRange, tiling_fault
+from inventory_assets.scan.walks import Ended, Failed, Found, Split, Walk
 
 COUNT = 10_000_000
 """Keys: at 64 in flight 156 pages a connection, so that what beginning and ending cost is small."""

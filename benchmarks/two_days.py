@@ -23,7 +23,8 @@ from inventory_assets.inventory.parts import PartWriter
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, read_snapshot
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import KeyOrder, Shard
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.shards import Shard
 
 LAYOUT = Layout("bucket", "source")
 YESTERDAY, TODAY = date(2026, 1, 1), date(2026, 1, 2)

@@ -24,8 +24,8 @@ from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.sharing import intervals_of, marks_of
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.s3 import OBJECT_SCHEMA
-from inventory_assets.scan import KeyRange
+from inventory_assets.s3.pages import OBJECT_SCHEMA
+from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.splitting import evenly
 
 PAGE = 1_000

@@ -13,9 +13,9 @@ from inventory_assets.demo.server import ACCESS_KEY, SECRET_KEY, demo_server
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.store import Store
 from inventory_assets.results import open_catalog, open_results
-from inventory_assets.s3 import BucketLister, Connection
-from inventory_assets.s3.connection import AddressingStyle
+from inventory_assets.s3.connection import AddressingStyle, Connection
 from inventory_assets.s3.control import Policy
+from inventory_assets.s3.listing import BucketLister
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg_tables import IcebergTables

@@ -11,7 +11,7 @@ from inventory_assets.inventory.store import LocalStore, Store
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
-    from inventory_assets.s3 import Connection
+    from inventory_assets.s3.connection import Connection
 
 SQLITE_CATALOG = "inventory"
 """What the catalogue in SQLite is called: its readers must name it so."""
@@ -62,7 +62,7 @@ def open_catalog(store: Path | StoreBucket, iceberg: Iceberg) -> "Catalog":
 
 
 def _connection(store: StoreBucket) -> "Connection":
-    from inventory_assets.s3 import Connection
+    from inventory_assets.s3.connection import Connection
 
     return Connection(
         bucket=store.bucket,

@@ -8,7 +8,7 @@ import dagster as dg
 from inventory_assets.assets.collecting import collection_op_name
 from inventory_assets.assets.shards import add_shards, discover_shards
 from inventory_assets.assets.source import SourceAssets
-from inventory_assets.scan import TooManyShards
+from inventory_assets.scan.errors import TooManyShards
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (

@@ -11,7 +11,7 @@ from inventory_assets.assets.shards import discover_shards, keep_shards
 from inventory_assets.assets.source import SourceAssets, SourceAtWork
 from inventory_assets.inventory.discoveries import shard_key
 from inventory_assets.inventory.snapshots import read_snapshot
-from inventory_assets.scan import Discovery
+from inventory_assets.scan.discovery import Discovery
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (

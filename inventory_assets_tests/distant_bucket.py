@@ -8,10 +8,12 @@ from random import Random
 from urllib.parse import quote_plus
 
 from benchmarks.in_flight import InFlight
-from inventory_assets.s3 import BucketLister, Connection, Page, PageRequest, Received, Tally
+from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import Policy, controller
 from inventory_assets.s3.gate import Gate
-from inventory_assets.s3.pages import MAX_KEYS
+from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.s3.pages import MAX_KEYS, Page
+from inventory_assets.s3.received import Received
 from inventory_assets.s3.samples import Outcome
 from inventory_assets.scan.ranges import ceiling
 from inventory_assets_tests.listings import (

@@ -5,16 +5,11 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from urllib.parse import quote, unquote
 
-from inventory_assets.s3 import (
-    BucketLister,
-    Cancelled,
-    Connection,
-    Page,
-    PageRequest,
-    Received,
-    RetryPolicy,
-    Tally,
-)
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.gate import Cancelled
+from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
+from inventory_assets.s3.pages import Page
+from inventory_assets.s3.received import Received
 from inventory_assets_tests.listings import element, listing, objects_of, rendered_objects
 
 

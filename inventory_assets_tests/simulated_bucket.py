@@ -15,10 +15,11 @@ from random import Random
 from urllib.parse import quote, unquote
 
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.s3 import BucketLister, Connection, RetryPolicy
 from inventory_assets.s3.answers import Refusal, Response, Sent
+from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import controller
 from inventory_assets.s3.gate import Gate
+from inventory_assets.s3.listing import BucketLister, RetryPolicy
 from inventory_assets_tests.listings import Listed, render
 
 _SENT = Sent("nowhere", timedelta(0), None)

@@ -20,16 +20,18 @@ from polars.testing import assert_frame_equal
 
 from inventory_assets.cli import INTERRUPTED
 from inventory_assets.inventory.listing_folder import list_into_folder
-from inventory_assets.s3 import BucketLister, Connection, RetryPolicy, S3Error
+from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.errors import (
     AccessDenied,
     BucketNotFound,
     CredentialsMissing,
     CredentialsRefused,
     RetriesExhausted,
+    S3Error,
     TlsFailure,
     UnsupportedBucket,
 )
+from inventory_assets.s3.listing import BucketLister, RetryPolicy
 from inventory_assets.scan import discovery
 from inventory_assets_tests.external_servers import REGION, Account, Endpoint, free_ports
 from inventory_assets_tests.listings import Listed, render

@@ -12,7 +12,7 @@ from inventory_assets.inventory.iceberg import TableState, show_manifest
 from inventory_assets.inventory.iceberg_tables import IcebergTables
 from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.results import open_catalog, open_results
-from inventory_assets.scan import Shard
+from inventory_assets.scan.shards import Shard
 from inventory_assets_tests.external_servers import REGION, Endpoint
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 

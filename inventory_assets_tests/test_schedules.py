@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from inventory_assets.config import Schedule, Shards
-from inventory_assets.scan import TooManyShards
+from inventory_assets.scan.errors import TooManyShards
 from inventory_assets_tests.assets.world import REMAINDER, TODAY, Buckets, World
 
 

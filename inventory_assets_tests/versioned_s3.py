@@ -8,9 +8,15 @@ from urllib.parse import quote_plus
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import VERSION_SCHEMA, Page, PageRequest, Received, Tally
-from inventory_assets.s3.pages import ErrorDocument, decode_page, versions_markers
-from inventory_assets.s3.received import receive
+from inventory_assets.s3.listing import PageRequest, Tally
+from inventory_assets.s3.pages import (
+    VERSION_SCHEMA,
+    ErrorDocument,
+    Page,
+    decode_page,
+    versions_markers,
+)
+from inventory_assets.s3.received import Received, receive
 from inventory_assets_tests.listings import NAMESPACE, element, timestamp
 from inventory_assets_tests.model_s3 import ModelS3
 

@@ -21,8 +21,8 @@ from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
 from inventory_assets.inventory.taking import Taker
 from inventory_assets.inventory.unfinished import Wanted
-from inventory_assets.scan import Versions
 from inventory_assets.scan.progress import ProgressMeter, telling
+from inventory_assets.scan.versions import Versions
 
 SAID_EVERY_SECONDS = 5.0
 """How often the log says how far a run has come."""

@@ -18,7 +18,8 @@ from inventory_assets.inventory.s3_inventory import DataFile
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.verification import Verification
-from inventory_assets.scan import KeyRange, Versions
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.versions import Versions
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg import ShownDate

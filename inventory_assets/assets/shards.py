@@ -11,8 +11,9 @@ from inventory_assets.inventory.counting import count_records
 from inventory_assets.inventory.discoveries import keep_discovery, shard_key
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.manifests import newest_manifest
-from inventory_assets.scan import Discovery, KeyOrder, KeyRange, ShardBounds, discover
-from inventory_assets.scan.discovery import RowsUnder
+from inventory_assets.scan.discovery import Discovery, RowsUnder, ShardBounds, discover
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.ranges import KeyRange
 
 
 def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:

@@ -16,7 +16,8 @@ from inventory_assets.inventory.retention import Retention
 from inventory_assets.inventory.store import Store
 from inventory_assets.partitions import SourcePartitions
 from inventory_assets.resources import Clock, InventoryStore, SourceBucket
-from inventory_assets.scan import KeyOrder, Shard, cut_out
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.shards import Shard, cut_out
 
 DATA_VERSION_TAG = "dagster/data_version"
 OWNERS = ["team:data-platform"]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from inventory_assets.cli.buckets import add_bucket, moment_or_day, positive
-from inventory_assets.cli.live_line import following
 
 _REMEMBERED = {"endpoint_url": "--endpoint-url", "region": "--region"} | {
     name: f"--{name}" for name in ("concurrency", "processes")
@@ -70,10 +69,12 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
+    from inventory_assets.cli.live_line import following
     from inventory_assets.inventory.listing_folder import list_into_folder
-    from inventory_assets.s3 import BucketLister, Connection
-    from inventory_assets.scan import Versions
+    from inventory_assets.s3.connection import Connection
+    from inventory_assets.s3.listing import BucketLister
     from inventory_assets.scan.progress import ProgressMeter
+    from inventory_assets.scan.versions import Versions
 
     bucket, prefix = options.url
     versions = Versions(options.as_of) if options.versions or options.as_of else None

@@ -13,7 +13,7 @@ from inventory_assets.inventory.errors import NotVerifiable
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.verification import Verifiable
-    from inventory_assets.s3 import BucketLister
+    from inventory_assets.s3.listing import BucketLister
 
 AGREES, DIFFERS, TROUBLE = 0, 1, 2
 """Exit codes, as those of diff(1)."""
@@ -111,8 +111,11 @@ def _of_folder(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
         empty_between,
         in_directory_order,
     )
-    from inventory_assets.s3 import BucketLister, Connection
-    from inventory_assets.scan import KeyOrder, ShardBounds, Versions, discover
+    from inventory_assets.s3.connection import Connection
+    from inventory_assets.s3.listing import BucketLister
+    from inventory_assets.scan.discovery import ShardBounds, discover
+    from inventory_assets.scan.key_order import KeyOrder
+    from inventory_assets.scan.versions import Versions
 
     if not options.url:
         raise NotVerifiable(

@@ -27,7 +27,7 @@ from inventory_assets.inventory.sharing import (
     with_unchanged,
 )
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan.ranges import KeyRange
 
 ROWS_IN_MEMORY = 8 * ROW_GROUP_ROWS
 """Objects that wait to be written, over all ranges of a process; an object is 100 to 200 bytes."""

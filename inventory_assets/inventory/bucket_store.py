@@ -17,7 +17,8 @@ import pyarrow as pa
 from inventory_assets.inventory.errors import StoreError, superseded
 from inventory_assets.inventory.s3_inventory import Destination
 from inventory_assets.inventory.store import ABSENT, Store, StoredFile
-from inventory_assets.s3 import Connection, S3Error
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.errors import S3Error
 from inventory_assets.s3.objects import NOTHING, BucketObjects, PreconditionFailed
 
 READ_AHEAD_BYTES = 4 * 2**20

@@ -31,7 +31,7 @@ from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.publication import Publication
 from inventory_assets.inventory.s3_inventory import symlinks
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import Shard
+from inventory_assets.scan.shards import Shard
 
 
 @dataclass(frozen=True, slots=True)

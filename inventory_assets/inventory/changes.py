@@ -31,8 +31,9 @@ from inventory_assets.inventory.parts import (
 )
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import KeyRange, Shard
 from inventory_assets.scan.evidence import count_up_to
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard
 
 FORMAT = 2
 """Raised when older code could misread what newer code wrote, or the other way round."""

@@ -22,8 +22,12 @@ from inventory_assets.inventory.parts import Part, is_there
 from inventory_assets.inventory.records import record_schema
 from inventory_assets.inventory.snapshots import key_of_bound, written_bound
 from inventory_assets.inventory.store import Store
-from inventory_assets.s3 import Connection, Tally
-from inventory_assets.scan import Ending, KeyOrder, KeyRange, RangeEvidence, Versions
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.listing import Tally
+from inventory_assets.scan.evidence import Ending, RangeEvidence
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.versions import Versions
 
 SECONDS_BETWEEN = timedelta(seconds=5)
 """How often what is safe is noted; so much of a listing is lost beside its unfinished parts."""

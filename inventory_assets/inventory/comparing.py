@@ -2,13 +2,14 @@
 
 Both sides are cut at the same keys. What is the same on both sides is found first, and exactly, by
 laying the columns beside each other; only the few records left are joined by key, and only what
-differs is copied. The next batch of each side is read in a thread meanwhile. So memory is two
+differs is copied. The next batches of each side are read in a thread meanwhile. So memory is three
 batches a side and the changes not yet handed over, however long the streams are.
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
 
 import numpy as np
@@ -18,6 +19,9 @@ import pyarrow.compute as pc
 
 from inventory_assets.inventory.parts import ROW_GROUP_ROWS
 from inventory_assets.inventory.records import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
+
+BATCHES_AHEAD = 2
+"""Batches of each side that are read while one is compared, so that two cores seldom wait."""
 
 LOOK_UP_ROWS = 4096
 """Keys that are looked up at once; a hash table this small stays in a core's cache."""
@@ -78,7 +82,7 @@ def compare(
 ) -> Generator[pa.Table, None, None]:
     """The changes from `baseline` to `snapshot`, in key order.
 
-    Both are read in threads, a batch ahead; the threads end with the iterator.
+    Each is read in a thread, some batches ahead; the threads end with the iterator.
 
     Args:
         baseline: Batches with at least `BASELINE_COLUMNS`, keys strictly ascending.
@@ -90,9 +94,9 @@ def compare(
     """
     waiting: list[pa.RecordBatch] = []
     rows = 0
-    with ThreadPoolExecutor(2, "compare") as pool:
-        old = _Side(pool, baseline, BASELINE_COLUMNS)
-        new = _Side(pool, snapshot, SNAPSHOT_COLUMNS)
+    with ThreadPoolExecutor(1, "baseline") as reader, ThreadPoolExecutor(1, "snapshot") as another:
+        old = _Side(reader, baseline, BASELINE_COLUMNS)
+        new = _Side(another, snapshot, SNAPSHOT_COLUMNS)
         while bounds := [side.last_key for side in (old, new) if side.has_records()]:
             differing = _differences(old.take(min(bounds)), new.take(min(bounds)))
             if differing is None:
@@ -111,24 +115,27 @@ class _Side:
 
     def __init__(
         self,
-        pool: ThreadPoolExecutor,
+        reader: ThreadPoolExecutor,
         batches: Iterable[pa.RecordBatch],
         columns: Sequence[str],
     ) -> None:
         self._records = _EMPTY.select(columns)
         self._columns = columns
         self._batches = iter(batches)
-        self._pool = pool
-        self._next = pool.submit(next, self._batches, None)
+        self._reader = reader
+        self._ahead = deque(self._read() for _ in range(BATCHES_AHEAD))
+
+    def _read(self) -> "Future[pa.RecordBatch | None]":
+        return self._reader.submit(next, self._batches, None)
 
     def has_records(self) -> bool:
         """Whether a record is at hand; waits for the next batch where none is."""
         while not self._records.num_rows:
-            batch = self._next.result()
+            batch = self._ahead.popleft().result()
+            self._ahead.append(self._read())
             if batch is None:
                 return False
             self._records = _selected(batch, self._columns)
-            self._next = self._pool.submit(next, self._batches, None)
         return True
 
     @property

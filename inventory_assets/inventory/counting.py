@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from inventory_assets.inventory.parts import Part, opened, read_records
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan.ranges import KeyRange
 
 
 def count_records(store: Store, parts: Sequence[Part], key_range: KeyRange) -> int:

@@ -25,7 +25,7 @@ from inventory_assets.inventory.s3_inventory import (
     symlinks,
 )
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan.ranges import KeyRange
 
 SUFFIX = "csv.gz"
 """S3 Inventory's own CSV files are compressed so, and readers look for the suffix."""

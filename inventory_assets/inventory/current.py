@@ -12,7 +12,7 @@ from inventory_assets.inventory.counting import count_records
 from inventory_assets.inventory.parts import Part, read_records
 from inventory_assets.inventory.records import VERSION_COLUMNS, are_current, has_versions
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan.ranges import KeyRange
 
 
 def read_current(

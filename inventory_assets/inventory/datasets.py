@@ -31,7 +31,7 @@ from inventory_assets.inventory.manifests import newest_manifest, read_manifest
 from inventory_assets.inventory.parts import Part, open_part, read_records
 from inventory_assets.inventory.records import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
 from inventory_assets.inventory.store import LocalStore, Store
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan.ranges import KeyRange
 
 if TYPE_CHECKING:
     import duckdb

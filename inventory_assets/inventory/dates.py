@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from inventory_assets.inventory.errors import DateNotObservable
-from inventory_assets.scan import Versions
+from inventory_assets.scan.versions import Versions
 
 OBSERVABLE_DAYS = 1
 """How many days back from today a listing may still stand for."""

@@ -5,8 +5,10 @@ from datetime import datetime, timedelta
 
 from inventory_assets.inventory.assembling import Assembly
 from inventory_assets.inventory.errors import versions_in_directories
-from inventory_assets.s3 import BucketLister
-from inventory_assets.scan import DirectoryOrderWalk, Ended, EvidenceLog, Found, Walk
+from inventory_assets.s3.listing import BucketLister
+from inventory_assets.scan.directories import DirectoryOrderWalk
+from inventory_assets.scan.evidence import EvidenceLog
+from inventory_assets.scan.walks import Ended, Found, Walk
 
 BETWEEN_CUTS = timedelta(minutes=1)
 """How often such a listing ends its file, so that no more is lost when it is killed."""

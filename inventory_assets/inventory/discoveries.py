@@ -7,7 +7,8 @@ from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.naming import REMAINDER, decode_prefix, encode_prefix
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import Discovery, KeyOrder
+from inventory_assets.scan.discovery import Discovery
+from inventory_assets.scan.key_order import KeyOrder
 
 
 def shard_key(prefix: str, source_prefix: str) -> str:

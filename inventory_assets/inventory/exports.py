@@ -25,7 +25,7 @@ from inventory_assets.inventory.parts import ROW_GROUP_ROWS, parquet_writer, rea
 from inventory_assets.inventory.s3_inventory import DataFile
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.text_rows import csv_header, csv_lines, json_lines
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan.ranges import KeyRange
 
 _GZIP_LEVEL = 4
 _ZSTD_LEVEL = 3

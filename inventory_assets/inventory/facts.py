@@ -21,7 +21,9 @@ from inventory_assets.inventory.snapshots import (
     NOTHING_SHARED,
     Shared,
 )
-from inventory_assets.scan import KeyOrder, Shard, Versions
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.shards import Shard
+from inventory_assets.scan.versions import Versions
 
 LIST_USD_PER_1000 = 0.005
 """What AWS asks for 1,000 LIST requests: S3 Standard, us-east-1, November 2026

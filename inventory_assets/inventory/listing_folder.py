@@ -26,16 +26,13 @@ from inventory_assets.inventory.plain_listing import (
 )
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import say_nothing
-from inventory_assets.s3 import BucketLister, Tally
-from inventory_assets.scan import (
-    KeyOrder,
-    KeyRange,
-    KeysOutOfOrder,
-    ShardBounds,
-    Versions,
-    discover,
-)
+from inventory_assets.s3.listing import BucketLister, Tally
+from inventory_assets.scan.discovery import ShardBounds, discover
+from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.progress import Report, to_nobody
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.versions import Versions
 
 _BOUNDS = ShardBounds(depth=0)
 """Discovery is asked for the store's order only."""

@@ -21,8 +21,9 @@ from inventory_assets.inventory.errors import ProcessLost
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.plain_listing import Work, journal_of, list_by_ranges
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.s3 import BucketLister, Connection, Tally
-from inventory_assets.scan import KeyOrder, KeyRange, Versions
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.listing import BucketLister, Tally
+from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.progress import (
     EVERY_SECONDS,
     Elsewhere,
@@ -31,7 +32,9 @@ from inventory_assets.scan.progress import (
     Report,
     telling,
 )
+from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.splitting import cut_evenly
+from inventory_assets.scan.versions import Versions
 
 RANGES_A_PROCESS = 4
 """Into how many ranges a process's share is cut, so that none waits long for the others."""

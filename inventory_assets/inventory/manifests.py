@@ -33,8 +33,8 @@ from inventory_assets.inventory.s3_inventory import (
 )
 from inventory_assets.inventory.snapshots import Snapshot, files_that_differ
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import KeyRange, Shard, cut_out
-from inventory_assets.scan.ranges import tiling_fault
+from inventory_assets.scan.ranges import KeyRange, tiling_fault
+from inventory_assets.scan.shards import Shard, cut_out
 
 
 def merge(

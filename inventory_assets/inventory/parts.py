@@ -19,8 +19,8 @@ from inventory_assets.inventory.hashing import HashingFile
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.records import RECORD_SCHEMA, are_current, has_versions
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import KeyRange
 from inventory_assets.scan.evidence import count_up_to
+from inventory_assets.scan.ranges import KeyRange
 
 ROW_GROUP_ROWS = 65_536
 """Records in a row group; a writer holds one row group in memory."""

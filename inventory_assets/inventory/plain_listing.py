@@ -12,21 +12,13 @@ from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import say_nothing
-from inventory_assets.s3 import BucketLister, Tally
-from inventory_assets.scan import (
-    Ended,
-    Failed,
-    Found,
-    KeyOrder,
-    KeyRange,
-    Scan,
-    Split,
-    Versions,
-    Walk,
-)
-from inventory_assets.scan.engine import utc_now
+from inventory_assets.s3.listing import BucketLister, Tally
+from inventory_assets.scan.engine import Scan, utc_now
+from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.progress import Report, to_nobody
-from inventory_assets.scan.ranges import joined, tiling_fault
+from inventory_assets.scan.ranges import KeyRange, joined, tiling_fault
+from inventory_assets.scan.versions import Versions
+from inventory_assets.scan.walks import Ended, Failed, Found, Split, Walk
 
 JOURNAL = "unfinished"
 """The folder of the store that holds the checkpoints."""

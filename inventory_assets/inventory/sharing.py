@@ -17,8 +17,9 @@ from inventory_assets.inventory.fingerprint import Fingerprint, joined
 from inventory_assets.inventory.parts import PART_ROWS, ROW_GROUP_ROWS, Part
 from inventory_assets.inventory.snapshots import Shared
 from inventory_assets.s3.pages import MAX_KEYS
-from inventory_assets.scan import KeyRange, Shard
 from inventory_assets.scan.evidence import count_up_to
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard
 
 SMALL_SHARE = 256
 """A part of less than this share of its shard is small: not worth keeping apart from its neighbour

@@ -14,8 +14,11 @@ from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import ClassTotal, Part, class_totals, is_there
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import KeyOrder, RangeEvidence, Shard, Versions
+from inventory_assets.scan.evidence import RangeEvidence
+from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import ceiling, ceiling_of
+from inventory_assets.scan.shards import Shard
+from inventory_assets.scan.versions import Versions
 
 FORMAT = 1
 """Of records of current objects. Raised when older code could misread what newer code wrote."""

@@ -20,23 +20,15 @@ from inventory_assets.inventory.sharing import marks_of
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot, snapshot_version
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.unfinished import Start, Taking, Wanted
-from inventory_assets.s3 import BucketLister
-from inventory_assets.scan import (
-    Ended,
-    Event,
-    Failed,
-    Found,
-    KeyOrder,
-    KeysOutOfOrder,
-    Scan,
-    Shard,
-    Split,
-    Versions,
-    Walk,
-)
-from inventory_assets.scan.engine import utc_now
+from inventory_assets.s3.listing import BucketLister
+from inventory_assets.scan.engine import Scan, utc_now
+from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.progress import Report, to_nobody
+from inventory_assets.scan.shards import Shard
 from inventory_assets.scan.splitting import evenly
+from inventory_assets.scan.versions import Versions
+from inventory_assets.scan.walks import Ended, Event, Failed, Found, Split, Walk
 
 DIRECTORY_SHARDS_AT_ONCE = 8
 """Shards listed at the same time where each is listed one request after the other."""

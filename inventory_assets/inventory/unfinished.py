@@ -18,16 +18,14 @@ from inventory_assets.inventory.parts import Part, is_there, read_records
 from inventory_assets.inventory.sharing import Reread, intervals_of, reread, shared_with
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, snapshot_version
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import (
-    KeyOrder,
-    KeyRange,
-    KeysOutOfOrder,
-    RangeEvidence,
-    Shard,
-    Versions,
-    Walk,
-)
+from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.evidence import RangeEvidence
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.ranges import joined as joined_ranges
+from inventory_assets.scan.shards import Shard
+from inventory_assets.scan.versions import Versions
+from inventory_assets.scan.walks import Walk
 
 _NOT_TO_GO_ON_WITH = (KeysOutOfOrder, EvidenceBroken, CorruptRecord, Superseded)
 """After these, what is safe is wrong, damaged, or older than what was published since."""

@@ -23,10 +23,12 @@ from inventory_assets.inventory.parts import Part, read_records
 from inventory_assets.inventory.records import has_versions
 from inventory_assets.inventory.snapshots import read_snapshot
 from inventory_assets.inventory.store import Store
-from inventory_assets.s3 import BucketLister, Tally
+from inventory_assets.s3.listing import BucketLister, Tally
 from inventory_assets.s3.pages import MAX_KEYS
-from inventory_assets.scan import KeyOrder, KeyRange, Versions
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.relisting import relist
+from inventory_assets.scan.versions import Versions
 
 RECORDS_A_RANGE = MAX_KEYS
 """Records in a range, so that it takes one request to list it again."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from inventory_assets.s3 import VERSION_SCHEMA, Page, Received
 from inventory_assets.s3.blocks import Scratch
 from inventory_assets.s3.columns import decode_pages
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.pages import Body
+from inventory_assets.s3.pages import VERSION_SCHEMA, Body, Page
+from inventory_assets.s3.received import Received
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder
 from inventory_assets.scan.evidence import keys_ascend
 from inventory_assets.scan.ranges import ceiling

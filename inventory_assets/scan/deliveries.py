@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from inventory_assets.s3 import Received
+from inventory_assets.s3.received import Received
 from inventory_assets.scan.evidence import Ending
 from inventory_assets.scan.pieces import Piece
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from inventory_assets.s3 import BucketLister, Page, PageRequest, Tally
+from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.s3.pages import Page
 from inventory_assets.scan.checking import MAX_EMPTY_PAGES
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.evidence import Ending, EvidenceLog, keys_ascend

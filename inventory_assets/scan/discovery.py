@@ -6,12 +6,12 @@ great many folders) is split by next character instead, so that hashed key space
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import pairwise
 
-from inventory_assets.s3 import BucketLister, PageRequest, Tally
+from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
 from inventory_assets.scan.directories import DELIMITER
 from inventory_assets.scan.errors import ListingStuck, TooManyShards
+from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling
 
 LEVEL_PAGES = 20
@@ -22,13 +22,6 @@ _DIRECTORY_SERVERS = ("SeaweedFS",)
 
 RowsUnder = Callable[[str], int | None]
 """How many objects a prefix held when it was last counted; None where nobody knows."""
-
-
-class KeyOrder(StrEnum):
-    """In what order a store lists its keys."""
-
-    BYTES = "bytes"
-    DIRECTORY = "directory"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,12 @@ from itertools import pairwise
 
 import pyarrow as pa
 
-from inventory_assets.s3 import BucketLister, Cancelled, Fault, Page, PageRequest, Received
 from inventory_assets.s3.blocks import Scratch
-from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.listing import exhausted
-from inventory_assets.s3.pages import MAX_KEYS
+from inventory_assets.s3.errors import Fault, MalformedResponse
+from inventory_assets.s3.gate import Cancelled
+from inventory_assets.s3.listing import BucketLister, PageRequest, exhausted
+from inventory_assets.s3.pages import MAX_KEYS, Page
+from inventory_assets.s3.received import Received
 from inventory_assets.scan.checking import MAX_EMPTY_PAGES, agree, check_keys, decoded_pages
 from inventory_assets.scan.deliveries import Deliveries, Delivery
 from inventory_assets.scan.errors import ListingStuck

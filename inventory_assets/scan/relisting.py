@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from inventory_assets.s3 import OBJECT_SCHEMA, VERSION_SCHEMA, BucketLister, PageRequest, Tally
+from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.s3.pages import OBJECT_SCHEMA, VERSION_SCHEMA
 from inventory_assets.scan.checking import MAX_EMPTY_PAGES, check_keys
 from inventory_assets.scan.errors import ListingStuck
 from inventory_assets.scan.evidence import count_up_to

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import inf
 
-from inventory_assets.s3 import BucketLister, PageRequest, Tally
+from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
 from inventory_assets.scan.densities import Densities, common_start, level_of
 from inventory_assets.scan.directories import DELIMITER
 from inventory_assets.scan.pieces import Piece

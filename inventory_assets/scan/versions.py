@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.s3 import VERSION_SCHEMA
+from inventory_assets.s3.pages import VERSION_SCHEMA
 
 _Flags = npt.NDArray[np.bool_]
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from inventory_assets.s3 import Tally
+from inventory_assets.s3.listing import Tally
 from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.versions import Versions

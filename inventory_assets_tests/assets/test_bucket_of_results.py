@@ -27,7 +27,7 @@ from inventory_assets.inventory.manifests import merge, read_manifest
 from inventory_assets.inventory.naming import encode_prefix
 from inventory_assets.resources import Clock
 from inventory_assets.results import open_results
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan.ranges import KeyRange
 from inventory_assets_tests.assets.world import (
     TODAY,
     YESTERDAY,

@@ -15,10 +15,11 @@ from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot, read_snapshots
 from inventory_assets.inventory.unfinished import Wanted
-from inventory_assets.s3 import PageRequest
 from inventory_assets.s3.errors import AccessDenied, Fault, RetriesExhausted
-from inventory_assets.scan import KeyRange, Shard
+from inventory_assets.s3.listing import PageRequest
 from inventory_assets.scan.progress import Progress, ProgressMeter
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard
 from inventory_assets_tests.assets.conftest import ACCESS_KEY, SECRET_KEY
 from inventory_assets_tests.assets.world import (
     REMAINDER,

@@ -8,7 +8,7 @@ import pytest
 from inventory_assets.inventory.change_log import read_change_log
 from inventory_assets.inventory.current import read_current
 from inventory_assets.inventory.manifests import read_manifest
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan.ranges import KeyRange
 from inventory_assets_tests.assets.world import (
     TODAY,
     World,

@@ -19,7 +19,9 @@ from inventory_assets.definitions import build_definitions
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.resources import Clock, SourceBucket
-from inventory_assets.s3 import BucketLister, Page, PageRequest, Received, Tally
+from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.s3.pages import Page
+from inventory_assets.s3.received import Received
 from inventory_assets_tests.model_s3 import ModelS3
 
 TODAY = datetime.now(UTC).date()

@@ -17,8 +17,11 @@ from benchmarks.parallelism import (
     the_whole,
 )
 from benchmarks.processes import ProcessFailed
-from inventory_assets.s3 import BucketLister, Connection, PageRequest, Tally
-from inventory_assets.scan import KeyRange, Scan, Walk
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.scan.engine import Scan
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.walks import Walk
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 

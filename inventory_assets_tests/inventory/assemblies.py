@@ -16,7 +16,7 @@ from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.sharing import Interval
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan.ranges import KeyRange
 from inventory_assets_tests.inventory.samples import LAYOUT
 from inventory_assets_tests.listings import objects_of
 

@@ -11,8 +11,10 @@ from bisect import bisect_right
 from pathlib import Path
 
 from inventory_assets.inventory.listing_folder import list_into_folder
-from inventory_assets.s3 import BucketLister, Connection, Page, PageRequest, Received, Tally
-from inventory_assets.s3.pages import NO_OBJECTS
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.s3.pages import NO_OBJECTS, Page
+from inventory_assets.s3.received import Received
 from inventory_assets_tests.listings import Listed, contents, contents_fields, listing
 
 PAGE_KEYS = 1000

@@ -24,7 +24,8 @@ from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.retention import Retention
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, read_snapshots
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan import KeyRange, Shard
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, listed, snapshot_of
 
 REMAINDER = Shard("", ("a/",))

@@ -24,8 +24,10 @@ from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3 import Connection
-from inventory_assets.scan import KeyOrder, KeyRange, Shard, cut_out
+from inventory_assets.s3.connection import Connection
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.model_s3 import ModelS3
 from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore

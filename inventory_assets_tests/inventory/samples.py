@@ -11,8 +11,10 @@ from inventory_assets.inventory.parts import Part, PartWriter
 from inventory_assets.inventory.records import to_records
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import Store
-from inventory_assets.s3 import OBJECT_SCHEMA
-from inventory_assets.scan import Ending, EvidenceLog, KeyOrder, Shard
+from inventory_assets.s3.pages import OBJECT_SCHEMA
+from inventory_assets.scan.evidence import Ending, EvidenceLog
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.shards import Shard
 from inventory_assets_tests.listings import Listed
 
 LAYOUT = Layout("bucket", "source")

@@ -20,7 +20,8 @@ from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.snapshots import files_that_differ
 from inventory_assets.inventory.store import ABSENT, LocalStore, Store
 from inventory_assets.s3 import objects
-from inventory_assets.scan import KeyRange, Shard
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard
 from inventory_assets_tests.inventory.samples import (
     DAY,
     LAYOUT,

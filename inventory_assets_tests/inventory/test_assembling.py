@@ -15,8 +15,7 @@ from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.fingerprint import joined as fingerprint_of
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import KeyRange
-from inventory_assets.scan.ranges import joined
+from inventory_assets.scan.ranges import KeyRange, joined
 from inventory_assets_tests.inventory.assemblies import (
     LAST,
     CheckedBudget,

@@ -15,8 +15,10 @@ from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.snapshots import Shared
 from inventory_assets.inventory.store import ABSENT
 from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3 import Connection, objects
-from inventory_assets.scan import KeyRange, Shard
+from inventory_assets.s3 import objects
+from inventory_assets.s3.connection import Connection
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.inventory.samples import (
     DAY,

@@ -34,7 +34,7 @@ from inventory_assets.inventory.manifests import (
 )
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import cut_out
+from inventory_assets.scan.shards import cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 YESTERDAY = DAY - timedelta(days=1)

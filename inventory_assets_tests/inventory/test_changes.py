@@ -21,7 +21,8 @@ from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
-from inventory_assets.scan import KeyRange, Shard, cut_out
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 from inventory_assets_tests.listings import Listed
 from inventory_assets_tests.model_s3 import ModelS3

@@ -21,8 +21,13 @@ from inventory_assets.inventory.listing_folder import list_into_folder
 from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3 import Connection, Fault, Tally
-from inventory_assets.scan import Ending, KeyOrder, KeyRange, cut_out
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.errors import Fault
+from inventory_assets.s3.listing import Tally
+from inventory_assets.scan.evidence import Ending
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import cut_out
 from inventory_assets_tests.inventory.killed_listings import (
     EITHER_ORDER,
     KEYS,

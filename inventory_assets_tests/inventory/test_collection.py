@@ -23,8 +23,9 @@ from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.retention import Retention
 from inventory_assets.inventory.snapshots import publish_snapshot, read_snapshots
 from inventory_assets.inventory.store import LocalStore, Store
-from inventory_assets.s3 import Tally
-from inventory_assets.scan import KeyRange, Shard
+from inventory_assets.s3.listing import Tally
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.inventory.histories import (
     Killed,

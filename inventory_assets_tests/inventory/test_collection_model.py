@@ -32,8 +32,8 @@ from inventory_assets.inventory.snapshots import (
     snapshot_version,
 )
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.s3 import Tally
-from inventory_assets.scan import KeyRange
+from inventory_assets.s3.listing import Tally
+from inventory_assets.scan.ranges import KeyRange
 from inventory_assets_tests.inventory.histories import (
     SHARDS,
     Killed,

@@ -19,7 +19,7 @@ from inventory_assets.inventory.manifests import merge
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.s3_inventory import DataFile, manifest_checksum
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import cut_out
+from inventory_assets.scan.shards import cut_out
 from inventory_assets_tests.inventory.samples import (
     DAY,
     HOSTILE_KEYS,

@@ -19,7 +19,8 @@ from inventory_assets.inventory.errors import CorruptRecord, NoInventory, Packag
 from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.querying import answering
 from inventory_assets.inventory.store import LocalStore, Store
-from inventory_assets.scan import KeyRange, cut_out
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import cut_out
 from inventory_assets_tests.inventory.samples import (
     DAY,
     HOSTILE_KEYS,

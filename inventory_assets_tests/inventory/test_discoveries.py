@@ -9,7 +9,8 @@ from inventory_assets.inventory.discoveries import (
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.naming import REMAINDER
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import Discovery, KeyOrder
+from inventory_assets.scan.discovery import Discovery
+from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets_tests.inventory.samples import LAYOUT, NOW
 
 LONG = "logs/" + "x|" * 200

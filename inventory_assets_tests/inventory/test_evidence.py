@@ -7,7 +7,8 @@ import pytest
 from inventory_assets.inventory.evidence import broken_rules, judge, judge_files
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import KeyRange, Shard
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard
 from inventory_assets_tests.inventory.samples import listed, parts_of, snapshot_of
 
 SHARD = Shard("a/", ("a/m/",))

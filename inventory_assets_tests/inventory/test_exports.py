@@ -20,7 +20,7 @@ from inventory_assets.inventory.manifests import merge
 from inventory_assets.inventory.parts import ROW_GROUP_ROWS
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import Shard
+from inventory_assets.scan.shards import Shard
 from inventory_assets_tests.inventory.samples import (
     DAY,
     HOSTILE_KEYS,

@@ -18,7 +18,7 @@ from inventory_assets.inventory.iceberg import show_change_log, show_manifest
 from inventory_assets.inventory.iceberg_tables import IcebergTables, tag_of
 from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import Shard
+from inventory_assets.scan.shards import Shard
 from inventory_assets_tests.inventory.samples import DAY, HOSTILE_KEYS, LAYOUT, NOW, snapshot_of
 from inventory_assets_tests.inventory.tables import (
     AFTER,

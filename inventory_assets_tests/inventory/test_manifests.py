@@ -23,7 +23,8 @@ from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.s3_inventory import Destination
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import KeyRange, Shard, cut_out
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 KEYS = ["a/1", "a/2", "b/1", "b/x/1", "b/x/2", "b/y", "c", "é"]

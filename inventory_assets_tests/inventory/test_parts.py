@@ -20,7 +20,7 @@ from inventory_assets.inventory.parts import (
 )
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import KeyRange
+from inventory_assets.scan.ranges import KeyRange
 from inventory_assets_tests.inventory.samples import (
     HOSTILE_KEYS,
     LAYOUT,

@@ -18,7 +18,7 @@ from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.s3_inventory import Destination, csv_file_schema
 from inventory_assets.inventory.store import NO_BUCKET, LocalStore
-from inventory_assets.scan import cut_out
+from inventory_assets.scan.shards import cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 KEYS = ["a/1", "b/2", "b/3 +", "é"]

@@ -20,7 +20,7 @@ from inventory_assets.inventory.csv_inventories import publish_csv_inventory
 from inventory_assets.inventory.manifests import merge, publish_manifest
 from inventory_assets.inventory.s3_inventory import Destination
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import cut_out
+from inventory_assets.scan.shards import cut_out
 from inventory_assets_tests.external_servers import REGION, Endpoint
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, snapshot_of
 from inventory_assets_tests.listings import Listed

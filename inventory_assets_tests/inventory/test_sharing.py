@@ -23,8 +23,8 @@ from inventory_assets.inventory.sharing import (
 )
 from inventory_assets.inventory.snapshots import Shared
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import KeyRange, Shard
-from inventory_assets.scan.ranges import tiling_fault
+from inventory_assets.scan.ranges import KeyRange, tiling_fault
+from inventory_assets.scan.shards import Shard
 from inventory_assets.scan.splitting import evenly
 from inventory_assets_tests.inventory.assemblies import CheckedBudget, Driver, small_files
 from inventory_assets_tests.inventory.samples import LAYOUT, NOW, listed, parts_of, snapshot_of

@@ -27,11 +27,13 @@ from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
 from inventory_assets.inventory.unfinished import Wanted
-from inventory_assets.s3 import Connection
+from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import Policy
 from inventory_assets.s3.errors import RetriesExhausted
-from inventory_assets.scan import KeyOrder, KeyRange, KeysOutOfOrder, Shard, cut_out
-from inventory_assets.scan.errors import ListingStuck
+from inventory_assets.scan.errors import KeysOutOfOrder, ListingStuck
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.key_spaces import key_sets
 from inventory_assets_tests.simulated_bucket import (

@@ -17,7 +17,8 @@ from inventory_assets.inventory.snapshots import (
     snapshot_version,
 )
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan import KeyOrder, Shard
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.shards import Shard
 from inventory_assets_tests.inventory.samples import (
     DAY,
     HOSTILE_KEYS,

@@ -12,8 +12,11 @@ from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.sharing import marks_of
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3 import Connection
-from inventory_assets.scan import KeyRange, Scan, Walk, cut_out
+from inventory_assets.s3.connection import Connection
+from inventory_assets.scan.engine import Scan
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import cut_out
+from inventory_assets.scan.walks import Walk
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.model_s3 import ModelS3
 

@@ -25,9 +25,13 @@ from inventory_assets.inventory.snapshots import (
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
 from inventory_assets.inventory.unfinished import Wanted
-from inventory_assets.s3 import Tally
-from inventory_assets.scan import Discovery, Ending, KeyOrder, KeyRange, cut_out
+from inventory_assets.s3.listing import Tally
+from inventory_assets.scan.discovery import Discovery
+from inventory_assets.scan.evidence import Ending
+from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.progress import Report, to_nobody
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import cut_out
 from inventory_assets_tests.inventory.killed_listings import (
     EITHER_ORDER,
     FOLDERS,

@@ -28,9 +28,9 @@ from inventory_assets.inventory.verification import (
     empty_between,
     verify,
 )
-from inventory_assets.s3 import BucketLister
-from inventory_assets.scan import KeyRange, cut_out
-from inventory_assets.scan.ranges import tiling_fault
+from inventory_assets.s3.listing import BucketLister
+from inventory_assets.scan.ranges import KeyRange, tiling_fault
+from inventory_assets.scan.shards import cut_out
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.inventory.samples import (
     HOSTILE_KEYS,

@@ -41,7 +41,10 @@ from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
 from inventory_assets.inventory.verification import Finding, Verifiable, verify
 from inventory_assets.s3.errors import RetriesExhausted
-from inventory_assets.scan import KeyOrder, KeyRange, Shard, Versions, cut_out
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.scan.versions import Versions
 from inventory_assets_tests.versioned_s3 import EPOCH, History, VersionedS3, histories
 from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 

@@ -9,28 +9,23 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from inventory_assets.s3 import (
-    BucketLister,
-    Connection,
-    Fault,
-    Page,
-    PageRequest,
-    RetryPolicy,
-    S3Error,
-    Tally,
-    connection,
-)
+from inventory_assets.s3 import connection
+from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.errors import (
     AccessDenied,
     BucketNotFound,
     CredentialsMissing,
     CredentialsRefused,
+    Fault,
     RequestRejected,
     RetriesExhausted,
+    S3Error,
     TlsFailure,
     UnsupportedBucket,
 )
 from inventory_assets.s3.faults import final_error
+from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
+from inventory_assets.s3.pages import Page
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
 

@@ -8,15 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import (
-    BucketLister,
-    Cancelled,
-    Connection,
-    Fault,
-    PageRequest,
-    RetryPolicy,
-    Tally,
-)
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.errors import Fault
+from inventory_assets.s3.gate import Cancelled
+from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
 

@@ -7,9 +7,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import OBJECT_SCHEMA, Page
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.pages import MAX_RESPONSE_BYTES, ErrorDocument, decode_page
+from inventory_assets.s3.pages import (
+    MAX_RESPONSE_BYTES,
+    OBJECT_SCHEMA,
+    ErrorDocument,
+    Page,
+    decode_page,
+)
 from inventory_assets_tests.listings import (
     Listed,
     contents,

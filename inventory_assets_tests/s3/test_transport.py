@@ -28,28 +28,22 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3.connection import HTTPConnection
 
-from inventory_assets.s3 import (
-    BucketLister,
-    Cancelled,
-    Connection,
-    Fault,
-    Page,
-    PageRequest,
-    RetryPolicy,
-    S3Error,
-    Tally,
-    http1,
-    transport,
-)
+from inventory_assets.s3 import http1, transport
 from inventory_assets.s3.answers import Refusal, Response
+from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.errors import (
     CredentialsMissing,
     CredentialsRefused,
+    Fault,
     MalformedResponse,
     RequestRejected,
     RetriesExhausted,
+    S3Error,
     TlsFailure,
 )
+from inventory_assets.s3.gate import Cancelled
+from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
+from inventory_assets.s3.pages import Page
 from inventory_assets.s3.transport import Transport
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, Seen, error_document

@@ -8,11 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import VERSION_SCHEMA, Page, PageRequest, columns, received
+from inventory_assets.s3 import columns, received
 from inventory_assets.s3.blocks import Scratch
 from inventory_assets.s3.columns import decode_pages
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.pages import ErrorDocument, decode_page, versions_markers, versions_token
+from inventory_assets.s3.listing import PageRequest
+from inventory_assets.s3.pages import (
+    VERSION_SCHEMA,
+    ErrorDocument,
+    Page,
+    decode_page,
+    versions_markers,
+    versions_token,
+)
 from inventory_assets.s3.received import Received, receive
 from inventory_assets.scan.checking import agree
 from inventory_assets_tests.versioned_s3 import Version, batch_of, rendered

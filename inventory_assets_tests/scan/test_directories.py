@@ -6,18 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import Tally
-from inventory_assets.scan import (
-    DirectoryOrderWalk,
-    EvidenceLog,
-    KeyRange,
-    KeysOutOfOrder,
-    RangeEvidence,
-    Shard,
-    cut_out,
-    directories,
-)
-from inventory_assets.scan.errors import KeyOutsideRequest, ListingStuck
+from inventory_assets.s3.listing import Tally
+from inventory_assets.scan import directories
+from inventory_assets.scan.directories import DirectoryOrderWalk
+from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
+from inventory_assets.scan.evidence import EvidenceLog, RangeEvidence
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import Shard, cut_out
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 
 ALPHABET = "-/0a.\U0010ffff\0"

@@ -4,20 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import BucketLister, Connection, Page, PageRequest, Tally
-from inventory_assets.scan import (
-    Discovery,
-    KeyOrder,
-    KeyRange,
-    ShardBounds,
-    TooManyShards,
-    cut_out,
-    discover,
-    discovery,
-)
-from inventory_assets.scan.discovery import LEVEL_PAGES
-from inventory_assets.scan.errors import ListingStuck
-from inventory_assets.scan.ranges import outermost, tiling_fault
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.s3.pages import Page
+from inventory_assets.scan import discovery
+from inventory_assets.scan.discovery import LEVEL_PAGES, Discovery, ShardBounds, discover
+from inventory_assets.scan.errors import ListingStuck, TooManyShards
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.ranges import KeyRange, outermost, tiling_fault
+from inventory_assets.scan.shards import cut_out
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 
 ALPHABET = "-/0a.\0\U0010fffd\U0010ffff"

@@ -10,36 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import (
-    BucketLister,
-    Cancelled,
-    Connection,
-    Fault,
-    Page,
-    PageRequest,
-    Received,
-    RetryPolicy,
-    Tally,
-)
-from inventory_assets.s3.errors import AccessDenied, RetriesExhausted
-from inventory_assets.scan import (
-    Ended,
-    Ending,
-    Failed,
-    Found,
-    KeyRange,
-    KeysOutOfOrder,
-    RangeEvidence,
-    Scan,
-    Shard,
-    Split,
-    Walk,
-    cut_out,
-    engine,
-)
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.errors import AccessDenied, Fault, RetriesExhausted
+from inventory_assets.s3.gate import Cancelled
+from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
+from inventory_assets.s3.pages import Page
+from inventory_assets.s3.received import Received
+from inventory_assets.scan import engine
 from inventory_assets.scan.deliveries import PAGES_A_CALL, QUEUED_PAGES
-from inventory_assets.scan.errors import KeyOutsideRequest, ListingStuck
-from inventory_assets.scan.ranges import tiling_fault
+from inventory_assets.scan.engine import Scan
+from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
+from inventory_assets.scan.evidence import Ending, RangeEvidence
+from inventory_assets.scan.ranges import KeyRange, tiling_fault
+from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.scan.walks import Ended, Failed, Found, Split, Walk
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 
 ALPHABET = "-./0a\0\U0010fffd\U0010fffe\U0010ffff"

@@ -11,23 +11,16 @@ from hypothesis import strategies as st
 
 from benchmarks.in_flight import InFlight
 from benchmarks.load_source import SHAPES
-from inventory_assets.s3 import BucketLister, Connection, PageRequest, Received, RetryPolicy
+from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import Policy
-from inventory_assets.s3.listing import Tally
-from inventory_assets.scan import (
-    Ended,
-    Failed,
-    Found,
-    KeyRange,
-    RangeEvidence,
-    Scan,
-    Shard,
-    Split,
-    Walk,
-    cut_out,
-    deliveries,
-)
-from inventory_assets.scan.ranges import tiling_fault
+from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
+from inventory_assets.s3.received import Received
+from inventory_assets.scan import deliveries
+from inventory_assets.scan.engine import Scan
+from inventory_assets.scan.evidence import RangeEvidence
+from inventory_assets.scan.ranges import KeyRange, tiling_fault
+from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.scan.walks import Ended, Failed, Found, Split, Walk
 from inventory_assets_tests.benchmarks.keys import keys_of
 from inventory_assets_tests.distant_bucket import LATENCY, DistantBucket
 from inventory_assets_tests.key_spaces import key_sets

@@ -3,8 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.scan import Ending, EvidenceLog, KeyRange, RangeEvidence
-from inventory_assets.scan.evidence import count_up_to, keys_ascend
+from inventory_assets.scan.evidence import (
+    Ending,
+    EvidenceLog,
+    RangeEvidence,
+    count_up_to,
+    keys_ascend,
+)
+from inventory_assets.scan.ranges import KeyRange
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inventory_assets.scan import KeyRange
 from inventory_assets.scan.ranges import (
     MAX_KEY_BYTES,
+    KeyRange,
     ceiling,
     ceiling_of,
     floor,

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import Tally
-from inventory_assets.scan import KeyRange, KeysOutOfOrder
-from inventory_assets.scan.errors import KeyOutsideRequest, ListingStuck
+from inventory_assets.s3.listing import Tally
+from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
+from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.relisting import PAGES_WITH_KEYS, relist
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import Tally
+from inventory_assets.s3.listing import Tally
 from inventory_assets.scan.densities import level_of
 from inventory_assets.scan.pieces import Piece
 from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling, ceiling_of, tiling_fault

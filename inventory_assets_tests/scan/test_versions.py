@@ -10,22 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import VERSION_SCHEMA, Tally
-from inventory_assets.scan import (
-    Ended,
-    Failed,
-    Found,
-    KeyRange,
-    KeysOutOfOrder,
-    Scan,
-    Shard,
-    Versions,
-    Walk,
-    deliveries,
-)
+from inventory_assets.s3.listing import Tally
+from inventory_assets.s3.pages import VERSION_SCHEMA
+from inventory_assets.scan import deliveries
 from inventory_assets.scan.checking import check_keys
-from inventory_assets.scan.ranges import tiling_fault
+from inventory_assets.scan.engine import Scan
+from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.ranges import KeyRange, tiling_fault
 from inventory_assets.scan.relisting import relist
+from inventory_assets.scan.shards import Shard
+from inventory_assets.scan.versions import Versions
+from inventory_assets.scan.walks import Ended, Failed, Found, Walk
 from inventory_assets_tests.versioned_s3 import (
     EPOCH,
     History,

@@ -17,8 +17,11 @@ from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3 import BucketLister
-from inventory_assets.scan import KeyOrder, KeyRange, ShardBounds, cut_out, discover
+from inventory_assets.s3.listing import BucketLister
+from inventory_assets.scan.discovery import ShardBounds, discover
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.shards import cut_out
 from inventory_assets_tests.external_servers import Endpoint
 
 DAY = date(2026, 3, 1)

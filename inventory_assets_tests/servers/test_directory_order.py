@@ -8,16 +8,12 @@ import pytest
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3 import BucketLister
-from inventory_assets.scan import (
-    KeyOrder,
-    KeysOutOfOrder,
-    Shard,
-    ShardBounds,
-    cut_out,
-    discover,
-    discovery,
-)
+from inventory_assets.s3.listing import BucketLister
+from inventory_assets.scan import discovery
+from inventory_assets.scan.discovery import ShardBounds, discover
+from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.shards import Shard, cut_out
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.servers.inventories import (
     DAY,

@@ -15,8 +15,9 @@ from inventory_assets.inventory.current import read_current
 from inventory_assets.inventory.datasets import Dataset
 from inventory_assets.inventory.errors import VersionsNotListed
 from inventory_assets.inventory.listing_folder import list_into_folder
-from inventory_assets.s3 import BucketLister
-from inventory_assets.scan import KeyRange, Versions
+from inventory_assets.s3.listing import BucketLister
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.versions import Versions
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.versioned_moto import (
     VersionedBucket,
