@@ -69,7 +69,8 @@ class Assembly:
         layout: Under which keys.
         ranges: Disjoint and in key order; a part never spans a gap between them.
         budget: Shared by all that is assembled at the same time.
-        with_fingerprint: Whether a fingerprint is wanted, which costs a tenth of the CPU.
+        for_manifest: Whether a manifest will state fingerprints and MD5s of the parts, which
+            cost an eighth of the CPU.
         published: Told of keys whose records are all published, and of the parts that hold them.
         intervals: Between the ends of the baseline's parts; none where nothing can be shared.
     """
@@ -81,16 +82,14 @@ class Assembly:
         ranges: Sequence[KeyRange],
         budget: RowBudget,
         *,
-        with_fingerprint: bool = True,
+        for_manifest: bool = True,
         published: Published | None = None,
         intervals: Sequence[Interval] = (),
     ) -> None:
         self._store = store
         self._intervals = intervals
         new_reader = partial(IntervalReader, intervals, small_rows(intervals))
-        self._new_run = partial(
-            _Run, store, layout, budget, with_fingerprint, published, new_reader
-        )
+        self._new_run = partial(_Run, store, layout, budget, for_manifest, published, new_reader)
         self._runs = [self._new_run(key_range.after) for key_range in ranges]
         self._first = self._runs[0] if self._runs else None
         for number, (left, right) in enumerate(pairwise(self._runs)):
@@ -193,7 +192,7 @@ class _Run:
         store: Store,
         layout: Layout,
         budget: RowBudget,
-        with_fingerprint: bool,
+        for_manifest: bool,
         published: Published | None,
         new_reader: Callable[[str], IntervalReader],
         after: str,
@@ -203,12 +202,12 @@ class _Run:
         self.touches = False
         self.is_whole = False
         self.until = ""
-        self.fingerprint = Fingerprint() if with_fingerprint else None
+        self.fingerprint = Fingerprint() if for_manifest else None
         self.reader = new_reader(after)
         self.unchanged: list[Part] = []
         self._bucket = layout.bucket
         self._store = store
-        self._writer = PartWriter(store, layout, with_fingerprint=False)
+        self._writer = PartWriter(store, layout, with_fingerprint=False, with_md5=for_manifest)
         self._parts_before: int | None = 0
         self._budget = budget
         self._lost: Exception | None = None

@@ -5,13 +5,23 @@ from pathlib import Path
 
 
 class HashingFile:
-    """A file to write to, front to back, that knows the hashes of what it holds."""
+    """A file to write to, front to back, that knows the hashes of what it holds.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: Where it is made.
+        with_md5: Whether MD5 is wanted, which costs more than twice what SHA-256 does.
+    """
+
+    def __init__(self, path: Path, *, with_md5: bool = True) -> None:
         self._file = path.open("wb")
         self.sha256 = sha256()
-        self.md5 = md5(usedforsecurity=False)
+        self._md5 = md5(usedforsecurity=False) if with_md5 else None
         self.size = 0
+
+    @property
+    def md5(self) -> str:
+        """The MD5 of what was written, hexadecimal; "" where it is not wanted."""
+        return self._md5.hexdigest() if self._md5 else ""
 
     @property
     def closed(self) -> bool:
@@ -20,7 +30,8 @@ class HashingFile:
     def write(self, data: bytes) -> int:
         view = memoryview(data)
         self.sha256.update(view)
-        self.md5.update(view)
+        if self._md5:
+            self._md5.update(view)
         self.size += view.nbytes
         return self._file.write(view)
 

@@ -69,7 +69,8 @@ class Part:
         rows: Records in it; at least one.
         object_bytes: The sum of their sizes.
         file_bytes: The file's own size.
-        md5: MD5 of the file, hexadecimal, as S3 Inventory's manifest states it.
+        md5: MD5 of the file, hexadecimal, as S3 Inventory's manifest states it; "" where no
+            manifest will.
         first_key: The least key in it.
         last_key: The greatest key in it.
         classes: Totals by storage class, in order of their names.
@@ -145,6 +146,22 @@ def parquet_writer(file: Any, schema: pa.Schema = RECORD_SCHEMA) -> pq.ParquetWr
     )
 
 
+def _totals_of(table: pa.Table) -> Iterator[ClassTotal]:
+    """Totals by storage class of records, delete markers left out; there are few classes.
+
+    To group a table by Arrow's own means costs five times as much.
+    """
+    for records in table.to_batches():
+        classes = records.column("storage_class").dictionary_encode("encode")
+        names, sizes = classes.dictionary.to_pylist(), records.column("size")
+        for code, name in enumerate(names):
+            of_class = sizes
+            if len(names) > 1:
+                of_class = sizes.filter(pc.equal(classes.indices, code))
+            if objects := len(of_class) - of_class.null_count:
+                yield ClassTotal(name or NO_STORAGE_CLASS, objects, pc.sum(of_class).as_py())
+
+
 class PartWriter:
     """Writes ascending records into parts; used as a context, after which scratch files are gone.
 
@@ -152,11 +169,19 @@ class PartWriter:
         store: Where the parts are published, each as soon as it is complete.
         layout: Under which keys.
         with_fingerprint: Whether to hash what comes without a fingerprint.
+        with_md5: Whether to hash files as a manifest states it.
     """
 
-    def __init__(self, store: Store, layout: Layout, *, with_fingerprint: bool = True) -> None:
+    def __init__(
+        self,
+        store: Store,
+        layout: Layout,
+        *,
+        with_fingerprint: bool = True,
+        with_md5: bool = True,
+    ) -> None:
         self.parts: list[Part] = []
-        self._with_fingerprint = with_fingerprint
+        self._with_fingerprint, self._with_md5 = with_fingerprint, with_md5
         self._fingerprint = Fingerprint()
         self._store = store
         self._layout = layout
@@ -209,7 +234,8 @@ class PartWriter:
         self._waiting, self._waiting_rows = [], 0
         if self._open is None:
             folder = self._scratch.enter_context(self._store.scratch())
-            self._open = _OpenPart(folder / "part.parquet", table)
+            file = HashingFile(folder / "part.parquet", with_md5=self._with_md5)
+            self._open = _OpenPart(folder / "part.parquet", file, table)
         self._open.append(table)
         if self._open.rows >= PART_ROWS or self._open.row_groups >= PART_ROW_GROUPS:
             self.cut()
@@ -249,9 +275,9 @@ class PartWriter:
 class _OpenPart:
     """A part being written, hashed on its way to the disk."""
 
-    def __init__(self, path: Path, table: pa.Table) -> None:
+    def __init__(self, path: Path, file: HashingFile, table: pa.Table) -> None:
         self._path = path
-        self._file = HashingFile(path)
+        self._file = file
         self._writer = parquet_writer(self._file, table.schema)
         self._current = 0 if has_versions(table.schema) else None
         self._first_key: str = table.column("key")[0].as_py()
@@ -267,15 +293,11 @@ class _OpenPart:
         self.rows += table.num_rows
         self.row_groups += 1
         self._last_key = table.column("key")[-1].as_py()
-        classes = table.group_by("storage_class", use_threads=False).aggregate(
-            [("size", "sum"), ("size", "count")]
-        )
         if self._current is not None:
             self._current += pc.sum(are_current(table)).as_py()
-        for row in classes.filter(pc.field("size_count") > 0).to_pylist():
-            name = row["storage_class"] or NO_STORAGE_CLASS
-            self._objects[name] += row["size_count"]
-            self._bytes[name] += row["size_sum"]
+        for total in _totals_of(table):
+            self._objects[total.storage_class] += total.objects
+            self._bytes[total.storage_class] += total.bytes
 
     def close(self) -> None:
         self._writer.close()
@@ -290,7 +312,7 @@ class _OpenPart:
             rows=self.rows,
             object_bytes=self._bytes.total(),
             file_bytes=self._file.size,
-            md5=self._file.md5.hexdigest(),
+            md5=self._file.md5,
             first_key=self._first_key,
             last_key=self._last_key,
             classes=tuple(

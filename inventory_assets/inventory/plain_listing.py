@@ -152,6 +152,6 @@ def _assembly(work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: T
         work.layout,
         wanted,
         RowBudget(),
-        with_fingerprint=False,
+        for_manifest=False,
         published=lambda key_range, parts: journal.note(key_range, parts, tally),
     )

@@ -103,4 +103,6 @@ def are_multipart(e_tags: pa.StringArray) -> pa.BooleanArray:
         rows = np.unique(np.searchsorted(bounds, dashes, side="right") - 1)
         ends = pc.match_substring_regex(e_tags.take(pa.array(rows)), "-[0-9]+$")
         flags[rows] = pc.fill_null(ends, False).to_numpy(zero_copy_only=False)
-    return pa.array(flags, mask=e_tags.is_null().to_numpy(zero_copy_only=False))
+    bits = pa.py_buffer(np.packbits(flags, bitorder="little"))
+    validity = e_tags.is_valid().buffers()[1] if e_tags.null_count else None
+    return pa.BooleanArray.from_buffers(pa.bool_(), len(e_tags), [validity, bits])

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections import deque
-from contextlib import suppress
 
 from inventory_assets.s3.control import Controller
 from inventory_assets.s3.samples import Outcome, Sample
@@ -43,22 +42,24 @@ class Gate:
         Raises:
             Cancelled: The gate is closed.
         """
-        while True:
+        with self._lock:
+            self._check()
+            if self.inside < self.limit:
+                self.inside += 1
+                return
+            bell = asyncio.get_running_loop().create_future()
+            self._waiting.append(bell)
+        try:
+            await bell
+            self._check()
+        except (asyncio.CancelledError, Cancelled):
             with self._lock:
-                self._check()
-                if self.inside < self.limit:
-                    self.inside += 1
-                    return
-                bell = asyncio.get_running_loop().create_future()
-                self._waiting.append(bell)
-            try:
-                await bell
-            except asyncio.CancelledError:
-                with self._lock:
-                    with suppress(ValueError):
-                        self._waiting.remove(bell)
-                    self._call()  # it may have been called in at that very moment
-                raise
+                if bell in self._waiting:
+                    self._waiting.remove(bell)
+                else:  # it was called in at that very moment
+                    self.inside -= 1
+                    self._call()
+            raise
 
     def leave(self, outcome: Outcome | None, sent_at: float, ended_at: float) -> None:
         """Give the place back.
@@ -106,17 +107,30 @@ class Gate:
             raise Cancelled
 
     def _call(self) -> None:
-        """Call in who waits, as far as there are places; the lock is held."""
-        for _ in range(min(len(self._waiting), self.limit - self.inside)):
-            _ring(self._waiting.popleft())
+        """Give the places that are free to those who wait; the lock is held."""
+        while self._waiting and self.inside < self.limit:
+            self.inside += _ring(self._waiting.popleft())
 
 
-def _ring(bell: asyncio.Future[None]) -> None:
-    """Wake who waits for it, in whatever thread its event loop runs."""
+def _ring(bell: asyncio.Future[None]) -> bool:
+    """Wake who waits for it, in whatever thread its event loop runs; whether anybody does."""
 
     def ring() -> None:
         if not bell.done():
             bell.set_result(None)
 
-    with suppress(RuntimeError):  # its event loop is closed: nobody waits any more
-        bell.get_loop().call_soon_threadsafe(ring)
+    loop = bell.get_loop()
+    try:
+        # Another thread's loop has to be woken up first, which costs a system call or two.
+        wake = loop.call_soon if loop is _running_loop() else loop.call_soon_threadsafe
+        wake(ring)
+    except RuntimeError:  # its event loop is closed: nobody waits any more
+        return False
+    return True
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

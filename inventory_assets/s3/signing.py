@@ -29,9 +29,7 @@ class Credentials:
 
 def encoded_query(parameters: Mapping[str, str]) -> str:
     """A query string that is its own canonical form: names in order, both sides encoded."""
-    pairs = sorted(
-        (quote(name, safe="-_.~"), quote(value, safe="-_.~")) for name, value in parameters.items()
-    )
+    pairs = sorted((_encoded(name), _encoded(value)) for name, value in parameters.items())
     return "&".join(f"{name}={value}" for name, value in pairs)
 
 
@@ -60,7 +58,9 @@ def signed_headers(
     Returns:
         All of `headers`, and those of the signature.
     """
-    timestamp = when.strftime("%Y%m%dT%H%M%SZ")
+    # By hand, which takes a quarter of what strftime does.
+    day = f"{when.year:04}{when.month:02}{when.day:02}"
+    timestamp = f"{day}T{when.hour:02}{when.minute:02}{when.second:02}Z"
     all_headers = {
         **headers,
         "host": host,
@@ -73,15 +73,20 @@ def signed_headers(
     lines = "".join(f"{name}:{' '.join(all_headers[name].split())}\n" for name in names)
     signed = ";".join(names)
     request = f"GET\n{path}\n{query}\n{lines}\n{signed}\n{_NO_BODY}"
-    scope = f"{timestamp[:8]}/{region}/{service}/aws4_request"
+    scope = f"{day}/{region}/{service}/aws4_request"
     text = f"{ALGORITHM}\n{timestamp}\n{scope}\n{sha256(request.encode()).hexdigest()}"
-    key = _signing_key(credentials.secret_key, timestamp[:8], region, service)
-    signature = hmac.new(key, text.encode(), sha256).hexdigest()
+    key = _signing_key(credentials.secret_key, day, region, service)
+    signature = hmac.digest(key, text.encode(), "sha256").hex()
     all_headers["authorization"] = (
         f"{ALGORITHM} Credential={credentials.access_key}/{scope}, "
         f"SignedHeaders={signed}, Signature={signature}"
     )
     return all_headers
+
+
+@lru_cache(maxsize=64)
+def _encoded(text: str) -> str:
+    return quote(text, safe="-_.~")
 
 
 @lru_cache(maxsize=64)

@@ -26,6 +26,9 @@ _DEPTHS = 16
 _MOST_LETTERS = 256
 """Characters of a depth that are remembered."""
 
+_MOST_DIGITS = 4096
+"""Of a depth, that are remembered."""
+
 _GREATEST_LENGTH = 48
 """Characters of the greatest name that are."""
 
@@ -164,24 +167,38 @@ class _Names:
         self._longest = 0
         self._ends: set[int] = set()
         """How long folders' names are."""
+        self._digits: dict[tuple[str, int], tuple[int, int]] = {}
+        """What `digit` has found; forgotten when what it depends on changes."""
 
     def saw(self, name: str, folder: str, *, is_folder: bool) -> None:
+        before = (self.is_typical, self.greatest[:1], self._longest, len(self._ends))
         self._folder = folder if self._folder is None else self._folder
         self.is_typical |= folder != self._folder
         self.greatest = max(self.greatest, name[:_GREATEST_LENGTH])
         self._longest = max(self._longest, len(name))
         if is_folder:
             self._ends.add(len(name))
+        if before != (self.is_typical, self.greatest[:1], self._longest, len(self._ends)):
+            self._digits.clear()
         if len(self._letters) < _MOST_LETTERS and not set(name) <= set(self._letters):
             self._letters = "".join(sorted({*self._letters, *name}))
             # In other characters distances are others.
             self.pages, self.distance, self.are_measured = 0, 0.0, False
+            self._digits.clear()
 
     def digit(self, letter: str, at: int) -> tuple[int, int]:
         """What a character at some place of a name counts, and the base of that place.
 
         The base itself for what is greater than any seen.
         """
+        found = self._digits.get((letter, at))
+        if found is None:
+            if len(self._digits) >= _MOST_DIGITS:
+                self._digits.clear()
+            found = self._digits[letter, at] = self._find_digit(letter, at)
+        return found
+
+    def _find_digit(self, letter: str, at: int) -> tuple[int, int]:
         may_end = at in self._ends or letter == DELIMITER
         letters = self._letters if at < self._longest else ""
         if at == 0 and self.is_typical:

@@ -1,5 +1,6 @@
 """The proof that a scan is complete: what was found in every range, and how its listing ended."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -78,11 +79,13 @@ class EvidenceLog:
 
 def keys_ascend(keys: pa.StringArray) -> bool:
     """Whether every key is greater than the one before; Arrow compares UTF-8 bytes."""
-    return len(keys) < 2 or bool(pc.all(pc.less(keys[:-1], keys[1:])).as_py())
+    ascend: pa.BooleanArray = pc.less(keys[:-1], keys[1:])
+    return bool(ascend.false_count == 0)
 
 
 def count_up_to(keys: pa.StringArray, bound: str) -> int:
     """How many of the ascending `keys` are at most `bound`."""
+    # As a rule all are, or none is.
     if not len(keys) or keys[-1].as_py() <= bound:
         return len(keys)
-    return int(pc.sum(pc.less_equal(keys, bound)).as_py())
+    return 0 if keys[0].as_py() > bound else bisect_right(keys, bound, key=pa.StringScalar.as_py)

@@ -1,5 +1,7 @@
 """A range being listed."""
 
+from math import inf
+
 import pyarrow as pa
 
 from inventory_assets.scan.evidence import EvidenceLog
@@ -36,6 +38,7 @@ class Piece:
         generation: How often it has been started over; pages of earlier generations are void.
         damaged: Damaged pages in a row.
         held: Versions of the last key read, which may have more.
+        estimate: Pages left, when its cursor and its end were `estimated_at`.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Piece:
         self.damaged = 0
         self.empty_pages = 0
         self.held: pa.RecordBatch | None = None
+        self.estimate, self.estimated_at = inf, ("", "")
         self.evidence = EvidenceLog([key_range])
         self._received = 0
         self._first = ""

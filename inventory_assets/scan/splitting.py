@@ -69,7 +69,11 @@ class Splitter:
 
     def pages_left(self, piece: Piece) -> float:
         """About how many pages a range has left; infinite where nobody can tell yet."""
-        return self._densities.pages_left(piece, piece.key_range.until)
+        place = (piece.cursor, piece.key_range.until)
+        if place != piece.estimated_at or piece.estimate == inf:
+            piece.estimated_at = place
+            piece.estimate = self._densities.pages_left(piece, piece.key_range.until)
+        return piece.estimate
 
     async def places(self, piece: Piece, wanted: int) -> list[str]:
         """Keys at which to split what a range has left; at most `wanted`, ascending.
