@@ -5,7 +5,7 @@ the first object, and what stands between the values is compared with what must 
 of several layouts are grouped first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -13,8 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from inventory_assets.s3.digits import Irregular, read_sizes, read_times
+
 Positions = npt.NDArray[np.int64]
-_Indices = Positions | npt.NDArray[np.int32]
+_Read = Callable[[bytearray, Positions, Positions], pa.Array]
 
 OPEN, CLOSE = b"<Contents>", b"</Contents>"
 
@@ -29,15 +31,14 @@ _COLUMNS = {
     "VersionId": "version_id",
     "IsLatest": "is_latest",
 }
+_NUMBERS: Mapping[str, _Read] = {"size": read_sizes, "last_modified_date": read_times}
+"""How to read the columns that are no text."""
+
 _REQUIRED = frozenset({"key", "size", "last_modified_date"})
 _QUOTES = (b"&quot;", b"&#34;", b'"')
 _MAX_LAYOUTS = 32
 _MAX_TAG_BYTES = 64
 _MAX_HEAD_BYTES = 1024
-
-
-class Irregular(Exception):
-    """Not provably regular: no error, only work for the plain decoder."""
 
 
 class Scratch:
@@ -135,20 +136,20 @@ class Block:
             count += len(found)
         return tags[:count]
 
-    def texts(self) -> dict[str, pa.StringArray]:
-        """Each column's values, of `OBJECT_SCHEMA`, as they stand, null where an object has none.
+    def values(self) -> dict[str, pa.Array]:
+        """Each column's values, null where an object has none; texts as they stand.
 
         Raises:
             Irregular: Something of it cannot be proved.
         """
         is_of_one_kind = len(self._names) == 1
-        return (self._uniform_texts() if is_of_one_kind else None) or self._mixed_texts()
+        return (self._uniform_values() if is_of_one_kind else None) or self._mixed_values()
 
     def begin_with(self, name: bytes) -> npt.NDArray[np.bool_]:
-        """Which objects begin with a tag, once their texts are found."""
+        """Which objects begin with a tag, once their values are found."""
         return self._stands(name, self.opens)
 
-    def _uniform_texts(self) -> dict[str, pa.StringArray] | None:
+    def _uniform_values(self) -> dict[str, pa.Array] | None:
         """Each column's values where all objects have one layout; None where they have not.
 
         What stands between the values of an object is then the same for all of them, and one
@@ -195,6 +196,7 @@ class Block:
         texts = {
             name: tokens.take(pa.array(np.arange(2 * place, len(tokens), 2 * len(leaves))))
             for name, place in wanted.items()
+            if name not in _NUMBERS
         }
         if any(_holds(text, b"&") for text in texts.values()):
             return None
@@ -205,7 +207,11 @@ class Block:
             if self._entities() != 2 * escaped * len(positions):
                 return None
         self.opens = positions[:, 0]
-        return texts
+        numbers = {
+            name: read(self._body, *table.T[2 * wanted[name] : 2 * wanted[name] + 2])
+            for name, read in _NUMBERS.items()
+        }
+        return texts | numbers
 
     def _entities(self) -> int:
         """How many entities there are."""
@@ -216,7 +222,7 @@ class Block:
         start = self._body.index(b">", int(self._tags[at])) + 1
         return next((quote for quote in _QUOTES if self._body.startswith(quote, start)), b"")
 
-    def _mixed_texts(self) -> dict[str, pa.StringArray]:
+    def _mixed_values(self) -> dict[str, pa.Array]:
         """Each column's values where objects have several layouts."""
         spans = self._spans()
         e_tag = spans.get("e_tag")
@@ -227,7 +233,10 @@ class Block:
             raise Irregular
         if any((spans[name][0] < 0).any() for name in self._required):
             raise Irregular
-        return {name: self._texts(*span) for name, span in spans.items()}
+        return {
+            name: self._numbers(_NUMBERS[name], *span) if name in _NUMBERS else self._texts(*span)
+            for name, span in spans.items()
+        }
 
     def _spans(self) -> dict[str, tuple[Positions, Positions]]:
         """Where each column's values start and stop; -1 where an object has none."""
@@ -309,6 +318,18 @@ class Block:
             raise Irregular
         starts[rows], stops[rows] = start, stop
         return 2 * len(rows) if quote.startswith(b"&") else 0
+
+    def _numbers(self, read: _Read, starts: Positions, stops: Positions) -> pa.Array:
+        """The numbers of spans, null where there is none."""
+        rows = np.flatnonzero(starts >= 0)
+        if (starts[rows] >= stops[rows]).any():
+            raise Irregular
+        numbers = read(self._body, starts[rows], stops[rows])
+        if len(rows) == len(starts):
+            return numbers
+        at = np.zeros(len(starts), np.int64)
+        at[rows] = np.arange(len(rows))
+        return numbers.take(pa.array(at, mask=starts < 0))
 
     def _texts(self, starts: Positions, stops: Positions) -> pa.StringArray:
         """The texts of spans, null where there is none."""

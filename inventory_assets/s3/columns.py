@@ -18,7 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.s3.blocks import CLOSE, OPEN, Block, Irregular, Scratch
+from inventory_assets.s3.blocks import CLOSE, OPEN, Block, Scratch
+from inventory_assets.s3.digits import Irregular
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.pages import (
     MAX_RESPONSE_BYTES,
@@ -44,11 +45,6 @@ _VERSION, _MARKER = b"<Version>", b"<DeleteMarker>"
 _END_OF_VERSIONS, _END_BYTES = b"</ListVersionsResult>", 64
 _REQUIRED_OF_VERSIONS = frozenset({"key", "is_latest", "last_modified_date"})
 _NONE_KNOWN: Mapping[str, pa.Array] = {}
-_MAX_SIZE_DIGITS = 18
-
-_TIME_FORMS = {len(form): form for form in (b"1000-00-00T00:00:00Z", b"1000-00-00T00:00:00.000Z")}
-"""By width, times with the least digit at each place."""
-
 _HEX = np.full(256, 255, np.uint8)
 for _digits, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
     _HEX[np.frombuffer(_digits, np.uint8)] = np.arange(_first, _first + len(_digits))
@@ -103,11 +99,11 @@ def _decode(bodies: Sequence[Body], scratch: Scratch) -> list[Page]:
         has_markers = any(_MARKER in bytes(block) for block in blocks)
         names = (_VERSION, _MARKER) if has_markers else (_VERSION,)
         block = Block(blocks, scratch, names, _REQUIRED_OF_VERSIONS)
-        texts = block.texts()
-        objects = _versions(texts, block.begin_with(_MARKER), url_encoded=frames[0].url_encoded)
+        values = block.values()
+        objects = _versions(values, block.begin_with(_MARKER), url_encoded=frames[0].url_encoded)
     else:
         block = Block(blocks, scratch)
-        objects = _objects(block.texts(), url_encoded=frames[0].url_encoded)
+        objects = _objects(block.values(), url_encoded=frames[0].url_encoded)
     starts = np.searchsorted(block.opens, np.cumsum([0, *map(len, blocks)])).tolist()
     return [
         Page(
@@ -156,50 +152,46 @@ def _objects_in(body: Body) -> tuple[int, int]:
 
 
 def _versions(
-    texts: dict[str, pa.StringArray], are_markers: npt.NDArray[np.bool_], *, url_encoded: bool
+    values: dict[str, pa.Array], are_markers: npt.NDArray[np.bool_], *, url_encoded: bool
 ) -> pa.RecordBatch:
-    size = texts.get("size")
+    size = values.get("size")
     has_size = np.zeros(len(are_markers), np.bool_)
     if size is not None:
         has_size = size.is_valid().to_numpy(zero_copy_only=False)
     if (has_size == are_markers).any():
         raise Irregular
-    ids = texts.get("version_id", pa.nulls(len(are_markers), pa.string()))
-    is_latest = pc.equal(texts["is_latest"], "true")
-    if not pc.all(pc.or_(is_latest, pc.equal(texts["is_latest"], "false"))).as_py():
+    ids = values.get("version_id", pa.nulls(len(are_markers), pa.string()))
+    is_latest = pc.equal(values["is_latest"], "true")
+    if not pc.all(pc.or_(is_latest, pc.equal(values["is_latest"], "false"))).as_py():
         raise Irregular
     known = {
         "version_id": pc.fill_null(ids, NULL_VERSION),
         "is_latest": is_latest,
         "is_delete_marker": pa.array(are_markers),
     }
-    return _objects(texts, url_encoded=url_encoded, schema=VERSION_SCHEMA, known=known)
+    return _objects(values, url_encoded=url_encoded, schema=VERSION_SCHEMA, known=known)
 
 
 def _objects(
-    texts: dict[str, pa.StringArray],
+    values: dict[str, pa.Array],
     *,
     url_encoded: bool,
     schema: pa.Schema = OBJECT_SCHEMA,
     known: Mapping[str, pa.Array] = _NONE_KNOWN,
 ) -> pa.RecordBatch:
-    count = len(texts["key"])
+    count = len(values["key"])
     arrays = []
     for field in schema:
         if field.name in known:
             arrays.append(known[field.name])
             continue
-        text = texts.get(field.name)
-        if text is None:
+        value = values.get(field.name)
+        if value is None:
             arrays.append(pa.nulls(count, field.type))
         elif field.name == "key":
-            arrays.append(_decoded(text) if url_encoded else text)
-        elif field.name == "size":
-            arrays.append(_sizes(text))
-        elif field.name == "last_modified_date":
-            arrays.append(_times(text))
+            arrays.append(_decoded(value) if url_encoded else value)
         else:
-            arrays.append(text)
+            arrays.append(value)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -239,35 +231,3 @@ def _validated(text: pa.StringArray) -> None:
         text.validate(full=True)
     except pa.ArrowInvalid:
         raise Irregular from None
-
-
-def _sizes(text: pa.StringArray) -> pa.Array:
-    data, bounds = _parts(text)
-    if data.min() < ord("0") or data.max() > ord("9"):
-        raise Irregular
-    if np.diff(bounds).max() > _MAX_SIZE_DIGITS:
-        raise Irregular
-    return pc.cast(text, pa.int64())
-
-
-def _times(text: pa.StringArray) -> pa.Array:
-    """`2026-11-22T03:04:05Z`, or with `.678`; every character proved, the values by Arrow."""
-    data, bounds = _parts(text)
-    width = int(bounds[1])
-    if width not in _TIME_FORMS or (np.diff(bounds) != width).any():
-        raise Irregular
-    least, spread = _tiled_time_form(width, 1 << (len(text) - 1).bit_length())
-    if (data - least[: len(data)] > spread[: len(data)]).any():
-        raise Irregular
-    try:
-        return pc.cast(text, pa.timestamp("ms", tz="UTC"))
-    except pa.ArrowInvalid:
-        raise Irregular from None
-
-
-@lru_cache(maxsize=4)
-def _tiled_time_form(width: int, count: int) -> tuple[_Bytes, _Bytes]:
-    """The least byte at each place of `count` times, and by how much each may exceed it."""
-    form = _TIME_FORMS[width]
-    spread = [9 - int(byte == ord("1")) if chr(byte).isdigit() else 0 for byte in form]
-    return np.tile(np.frombuffer(form, np.uint8), count), np.tile(np.array(spread, np.uint8), count)

@@ -57,7 +57,10 @@ def _glance(body: Body) -> Received | None:
         return None
     start = max(body.rfind(b"<" + name + b">", first, last) for name in names)
     key = _only(bytes(body[start:last]), b"Key")  # an unknown element may hold another
-    is_url = _only(around, b"EncodingType") == b"url"
+    encoding = _only(around, b"EncodingType")
+    if encoding is None and b"EncodingType" in around:
+        return None
+    is_url = encoding == b"url"
     last_key = _key(key, url_encoded=is_url) if key else None
     truncated = _only(around, b"IsTruncated")
     if truncated == b"false":
