@@ -16,7 +16,10 @@ from benchmarks.processes import ProcessFailed, Usage
 
 PEERS = BUILD / "venv"
 CONCURRENCY = 64
-"""Requests at once, for the contender that asks for several."""
+"""Requests at once, for the contenders that ask for several."""
+
+FEW = 4
+"""As many as keep a core busy where the server is near; most peers have but one under way."""
 
 Command = Callable[[LoadSource, Path], list[str]]
 
@@ -74,13 +77,15 @@ def environment(source: LoadSource) -> dict[str, str]:
     return variables
 
 
-def this_project(tree: Path, label: str = "this project") -> Contender:
+def this_project(
+    tree: Path, label: str = "this project", concurrency: int = CONCURRENCY
+) -> Contender:
     """The `inventory list` of a source tree, which may be another revision's."""
 
     def command(source: LoadSource, out: Path) -> list[str]:
         listing = [sys.executable, "-m", "inventory_assets.cli", "list", f"s3://{BUCKET}"]
         options = ["--endpoint-url", source.url, "--out", str(out)]
-        return [*listing, *options, "--concurrency", str(CONCURRENCY)]
+        return [*listing, *options, "--concurrency", str(concurrency)]
 
     return Contender(
         name=label.replace(" ", "-"),

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.contenders import Contender, environment, peers, this_project, versions
+from benchmarks.contenders import FEW, Contender, environment, peers, this_project, versions
 from benchmarks.load_source import BUILD, DEMO_NAMES, HERE, SHAPES, LoadSource, NoCompiler
 from benchmarks.parquet_files import check
 from benchmarks.processes import ProcessFailed, Usage, run
@@ -143,20 +143,23 @@ class Course:
 
 
 def table(contenders: Sequence[Contender], pairs: dict[str, list[Pair]]) -> str:
-    """The results in Markdown; ratios are medians of the rounds' own ratios to the first."""
+    """The results in Markdown; ratios are medians of the rounds' own ratios to this project's."""
+    bases = [each for each in contenders if each.folder] or contenders[:1]
     heads = [
         *("contender", "objects", "CPU-s per million, marginal", "whole process"),
         *("start-up CPU-s", "wall s", "objects/s", "peak RSS MB", "bytes/object", "requests"),
-        f"ratio to {contenders[0].name}",
+        *(f"ratio to {base.name}" for base in bases),
     ]
     lines = [f"| {' | '.join(heads)} |", f"|---{'|--:' * (len(heads) - 1)}|"]
-    first = [pair.marginal for pair in pairs[contenders[0].name]]
     for contender in contenders:
         ran = pairs[contender.name]
         large = ran[0].large
-        ratio = statistics.median(
-            pair.marginal / base for pair, base in zip(ran, first, strict=True)
-        )
+        ratios = [
+            statistics.median(
+                pair.marginal / to.marginal for pair, to in zip(ran, pairs[base.name], strict=True)
+            )
+            for base in bases
+        ]
         walls = [pair.large.usage.wall_seconds for pair in ran]
         written = large.written_bytes
         cells = [
@@ -170,7 +173,7 @@ def table(contenders: Sequence[Contender], pairs: dict[str, list[Pair]]) -> str:
             f"{statistics.median(pair.large.usage.peak_bytes for pair in ran) / 1e6:.0f}",
             f"{written / large.objects:.1f}" if written else "",
             f"{large.requests:,}",
-            f"{ratio:.1f}",
+            *(f"{ratio:.1f}" for ratio in ratios),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -205,6 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         contenders = [
             this_project(HERE.parent),
+            this_project(HERE.parent, f"this project on {FEW} connections", FEW),
             *(this_project(tree.resolve(), tree.resolve().name) for tree in options.tree),
             *peers(),
         ]
