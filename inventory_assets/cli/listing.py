@@ -1,6 +1,7 @@
 """`inventory list` and `inventory resume`: a bucket as sorted Parquet files in a folder."""
 
 import argparse
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,8 +70,6 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    import gc
-
     from inventory_assets.cli.live_line import following
     from inventory_assets.inventory.listing_folder import list_into_folder
     from inventory_assets.s3.connection import Connection

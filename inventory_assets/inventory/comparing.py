@@ -6,7 +6,6 @@ differs is copied. The next batches of each side are read in a thread meanwhile.
 batches a side and the changes not yet handed over, however long the streams are.
 """
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 
 from inventory_assets.inventory.parts import ROW_GROUP_ROWS
 from inventory_assets.inventory.records import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
+from inventory_assets.scan.evidence import count_up_to
 
 BATCHES_AHEAD = 2
 """Batches of each side that are read while one is compared, so that two cores seldom wait."""
@@ -145,7 +145,7 @@ class _Side:
 
     def take(self, bound: str) -> pa.RecordBatch:
         """Remove and return the records up to a key."""
-        count = _count_up_to(self._records.column("key"), bound)
+        count = count_up_to(self._records.column("key"), bound)
         taken = self._records.slice(0, count)
         self._records = self._records.slice(count)
         return taken
@@ -155,10 +155,6 @@ def _selected(records: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch
     if "version_id" in columns and "version_id" not in records.schema.names:
         records = records.append_column("version_id", pa.nulls(records.num_rows, pa.string()))
     return records.select(columns)
-
-
-def _count_up_to(keys: pa.StringArray, bound: str, start: int = 0) -> int:
-    return bisect_right(keys, bound, start, key=pa.StringScalar.as_py)
 
 
 def _differences(old: pa.RecordBatch, new: pa.RecordBatch) -> pa.RecordBatch | None:
@@ -256,7 +252,7 @@ def _positions(old: pa.StringArray, new: pa.StringArray) -> _Rows:
     start = 0
     for row in range(0, len(old), LOOK_UP_ROWS):
         keys = old.slice(row, LOOK_UP_ROWS)
-        stop = _count_up_to(new, keys[-1].as_py(), start)
+        stop = start + count_up_to(new.slice(start), keys[-1].as_py())
         found = pc.index_in(keys, value_set=new.slice(start, stop - start))
         at = found.fill_null(-1).to_numpy().astype(np.int64)
         pieces.append(np.where(at < 0, at, at + start))

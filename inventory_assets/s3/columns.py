@@ -45,6 +45,7 @@ _VERSION, _MARKER = b"<Version>", b"<DeleteMarker>"
 _END_OF_VERSIONS, _END_BYTES = b"</ListVersionsResult>", 64
 _REQUIRED_OF_VERSIONS = frozenset({"key", "is_latest", "last_modified_date"})
 _NONE_KNOWN: Mapping[str, pa.Array] = {}
+
 _HEX = np.full(256, 255, np.uint8)
 for _digits, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
     _HEX[np.frombuffer(_digits, np.uint8)] = np.arange(_first, _first + len(_digits))
