@@ -64,7 +64,7 @@ class Scan:
 
     Args:
         lister: The bucket.
-        walks: Begun in this order, as many ranges at a time as requests may be in flight.
+        walks: Begun in this order, as many ranges at a time as requests may be in flight just then.
         now: The clock.
     """
 
@@ -122,11 +122,17 @@ class Scan:
 
     # The receivers' side.
 
+    @property
+    def _allowed(self) -> int:
+        """How many ranges may be listed at once: as many as requests may be in flight now.
+
+        More would wait for each other, and each has a file open and rows in memory.
+        """
+        return self._lister.in_flight[1]
+
     def _employ(self) -> None:
         """Begin what can be begun, while fewer are at work than may be."""
-        while not self._closed and (
-            free := self._lister.connection.max_in_flight - len(self._tasks)
-        ):
+        while not self._closed and (free := self._allowed - len(self._tasks)) > 0:
             work: Coroutine[None, None, None]
             if self._waiting:
                 piece = self._waiting.popleft()
@@ -171,7 +177,7 @@ class Scan:
         if count <= 0:
             return []
         # No estimate is good enough to leave nearly all idle.
-        few = len(self._tasks) * IDLE_BY_ONE <= self._lister.connection.max_in_flight
+        few = len(self._tasks) * IDLE_BY_ONE <= self._allowed
         left = {
             piece: self._splitter.pages_left(piece)
             for piece in self._at_work

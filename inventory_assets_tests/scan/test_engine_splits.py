@@ -13,8 +13,10 @@ from benchmarks.in_flight import InFlight
 from benchmarks.load_source import SHAPES
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import Policy
+from inventory_assets.s3.gate import Gate
 from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
 from inventory_assets.s3.received import Received
+from inventory_assets.s3.samples import Sample
 from inventory_assets.scan import deliveries
 from inventory_assets.scan.engine import Scan
 from inventory_assets.scan.evidence import RangeEvidence
@@ -258,3 +260,33 @@ def test_a_range_cut_beforehand_is_listed_by_many_from_the_first_request_on() ->
     assert len(told.splits) == 15
     assert [request.start_after for request in bucket.requests[:16]] == ["", *keys[1250::1250]]
     assert len(bucket.requests) <= 216 + 16
+
+
+class _Stepped:
+    """Allows 4 requests in flight, and 16 once a hundred have ended."""
+
+    def __init__(self) -> None:
+        self._ended = 0
+
+    @property
+    def limit(self) -> int:
+        return 16 if self._ended >= 100 else 4
+
+    def note(self, sample: Sample) -> int:  # noqa: ARG002
+        self._ended += 1
+        return self.limit
+
+
+def test_no_more_ranges_are_open_than_requests_may_be_in_flight_just_then() -> None:
+    """More would only wait for each other, each with a file open and rows in memory."""
+    keys = [sha256(str(number).encode()).hexdigest() for number in range(30_000)]
+    bucket = DistantBucket(sorted(keys), 64, page_size=PAGE_SIZE)
+    bucket._gate = Gate(_Stepped())
+    ranges = 1
+    most = Counter[bool]()
+    for event in Scan(bucket, [Walk("", [KeyRange.of_prefix("")])]):
+        ranges += isinstance(event, Split)
+        ranges -= isinstance(event, Ended)
+        is_later = len(bucket.requests) > 100
+        most[is_later] = max(most[is_later], ranges)
+    assert most == {False: 4, True: 16}
