@@ -14,7 +14,7 @@ from benchmarks.load_source import HERE
 from benchmarks.parquet_writing import keys_of, records
 from benchmarks.processes import run
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import PartWriter
+from inventory_assets.inventory.part_writer import PartWriter
 from inventory_assets.inventory.store import LocalStore
 
 FORMATS = [

@@ -1,4 +1,4 @@
-"""What the Parquet settings of `inventory/parts.py` cost: `python benchmarks/parquet_writing.py`.
+"""What the Parquet settings of parts cost: `python benchmarks/parquet_writing.py`.
 
 A million invented records of each key shape are written to memory and read back, with the settings
 that parts are written with, with each of them undone or pushed further, and with pyarrow's own
@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import zstandard
 
-from inventory_assets.inventory import parts
+from inventory_assets.inventory import part_writer
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.store import LocalStore
@@ -153,7 +153,7 @@ def present_settings() -> Settings:
 
     with tempfile.TemporaryDirectory() as folder, patch.object(pq, "ParquetWriter", Witness):
         write_parts(records(pa.array(["key"])), Path(folder))
-    return Settings("**as parts are written**", parts.ROW_GROUP_ROWS, seen)
+    return Settings("**as parts are written**", part_writer.ROW_GROUP_ROWS, seen)
 
 
 def candidates(present: Settings) -> Iterator[Settings]:
@@ -300,7 +300,7 @@ def read(file: pa.Buffer) -> None:
 
 def write_parts(table: pa.Table, folder: Path) -> int:
     """Publish a table as parts, a listed page at a time; the bytes of them all."""
-    with parts.PartWriter(
+    with part_writer.PartWriter(
         LocalStore(folder), Layout("bucket", "source"), with_fingerprint=False
     ) as writer:
         for batch in table.to_batches(PAGE_ROWS):

@@ -19,7 +19,7 @@ from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
-from inventory_assets.inventory.parts import PartWriter
+from inventory_assets.inventory.part_writer import PartWriter
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, read_snapshot
 from inventory_assets.inventory.store import LocalStore

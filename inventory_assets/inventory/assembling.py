@@ -17,7 +17,8 @@ import pyarrow as pa
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import ROW_GROUP_ROWS, Part, PartWriter, is_there
+from inventory_assets.inventory.part_writer import ROW_GROUP_ROWS, PartWriter
+from inventory_assets.inventory.parts import Part, is_there
 from inventory_assets.inventory.records import RECORD_SCHEMA, to_records
 from inventory_assets.inventory.sharing import (
     Interval,

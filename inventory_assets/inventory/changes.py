@@ -24,11 +24,8 @@ from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.journal import CHANGE_SCHEMA, to_journal
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import (
-    ROW_GROUP_ROWS,
-    Part,
-    parquet_writer,
-)
+from inventory_assets.inventory.part_writer import ROW_GROUP_ROWS, parquet_writer
+from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import Store
 from inventory_assets.scan.evidence import count_up_to

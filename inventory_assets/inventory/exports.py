@@ -21,7 +21,8 @@ from inventory_assets.inventory.errors import StoreError
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.formats import ExportFormat
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import ROW_GROUP_ROWS, parquet_writer, read_records
+from inventory_assets.inventory.part_writer import ROW_GROUP_ROWS, parquet_writer
+from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.s3_inventory import DataFile
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.text_rows import csv_header, csv_lines, json_lines

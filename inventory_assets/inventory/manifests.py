@@ -23,7 +23,8 @@ from inventory_assets.inventory.facts import (
     read_facts,
 )
 from inventory_assets.inventory.layout import Layout, day_of_folder
-from inventory_assets.inventory.parts import Part, PartWriter, read_records
+from inventory_assets.inventory.part_writer import PartWriter
+from inventory_assets.inventory.parts import Part, read_records
 from inventory_assets.inventory.publication import Publication
 from inventory_assets.inventory.s3_inventory import (
     DataFile,

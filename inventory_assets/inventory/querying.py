@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from inventory_assets.inventory.datasets import Dataset, connect
 from inventory_assets.inventory.errors import QueryRefused
-from inventory_assets.inventory.parts import ROW_GROUP_ROWS
+from inventory_assets.inventory.part_writer import ROW_GROUP_ROWS
 
 if TYPE_CHECKING:
     import duckdb

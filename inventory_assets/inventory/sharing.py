@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.fingerprint import Fingerprint, joined
-from inventory_assets.inventory.parts import PART_ROWS, ROW_GROUP_ROWS, Part
+from inventory_assets.inventory.part_writer import PART_ROWS, ROW_GROUP_ROWS
+from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.snapshots import Shared
 from inventory_assets.s3.pages import MAX_KEYS
 from inventory_assets.scan.evidence import count_up_to

@@ -6,7 +6,6 @@ of several layouts are grouped first.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,23 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inventory_assets.s3.digits import Irregular, read_sizes, read_times
+from inventory_assets.s3.layouts import E_TAG, columns_of, repeated
 
 Positions = npt.NDArray[np.int64]
 _Read = Callable[[bytearray, Positions, Positions], pa.Array]
 
 OPEN, CLOSE = b"<Contents>", b"</Contents>"
 
-_COLUMNS = {
-    "Key": "key",
-    "Size": "size",
-    "LastModified": "last_modified_date",
-    "ETag": "e_tag",
-    "StorageClass": "storage_class",
-    "ChecksumAlgorithm": "checksum_algorithm",
-    "Owner/ID": "object_owner",
-    "VersionId": "version_id",
-    "IsLatest": "is_latest",
-}
 _NUMBERS: Mapping[str, _Read] = {"size": read_sizes, "last_modified_date": read_times}
 """How to read the columns that are no text."""
 
@@ -160,41 +149,30 @@ class Block:
         count = int(np.searchsorted(self._tags, second)) if second > 0 else len(self._tags)
         if len(self._tags) % count:
             return None
-        tags = self._tag_texts(0, count)
-        columns = {opening: name for name, (opening, _) in _layout(tags).items()}
-        leaves = [at for at in range(count - 1) if tags[at + 1] == b"</" + tags[at][1:]]
+        tags = tuple(self._tag_texts(0, count))
+        layout = repeated(tags, self._quote(tags))
         positions = self._tags.reshape(-1, count)
-        quotes = {at: self._quote(at) for at in leaves if columns.get(at) == "e_tag"}
-        bounds = self._scratch.bounds_for(2 * len(leaves) * len(positions) + 1)
-        table = bounds[:-1].reshape(len(positions), 2 * len(leaves))
-        for place, at in enumerate(leaves):
-            width = len(quotes.get(at, b""))
-            lead = len(tags[at]) + width
+        bounds = self._scratch.bounds_for(2 * len(layout.leaves) * len(positions) + 1)
+        table = bounds[:-1].reshape(len(positions), 2 * len(layout.leaves))
+        for place, (at, lead, trail) in enumerate(layout.leaves):
             np.add(positions[:, at], lead, out=table[:, 2 * place], casting="unsafe")
-            np.subtract(positions[:, at + 1], width, out=table[:, 2 * place + 1], casting="unsafe")
+            np.subtract(positions[:, at + 1], trail, out=table[:, 2 * place + 1], casting="unsafe")
         bounds[-1] = self._length + bounds[0]
         widths = table[:, 1::2] - table[:, 0::2]
         if widths.min() < 0 or bounds[0] > _MAX_HEAD_BYTES:
             return None
-        between = tuple(
-            quotes.get(at, b"")
-            + b"".join(tags[at + 1 : after] if after > at else tags[at + 1 :] + tags[:after])
-            + tags[after]
-            + quotes.get(after, b"")
-            for at, after in zip(leaves, leaves[1:] + leaves[:1], strict=True)
-        )
         tokens = pa.StringArray.from_buffers(
             len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(self._body)
         )
-        alike = pc.sum(pc.equal(tokens, _expected_tokens(between, len(positions)))).as_py()
-        if alike - np.count_nonzero(widths == 0) != len(between) * len(positions):
+        alike = pc.sum(pc.equal(tokens, layout.tokens(len(positions)))).as_py()
+        if alike - np.count_nonzero(widths == 0) != len(layout.leaves) * len(positions):
             return None
-        wanted = {columns[at]: place for place, at in enumerate(leaves) if at in columns}
+        wanted = layout.wanted
         empty = any(widths[:, place].min() == 0 for place in wanted.values())
         if empty or not wanted.keys() >= self._required:
             return None
         texts = {
-            name: tokens.take(pa.array(np.arange(2 * place, len(tokens), 2 * len(leaves))))
+            name: tokens.take(pa.array(np.arange(2 * place, len(tokens), 2 * len(layout.leaves))))
             for name, place in wanted.items()
             if name not in _NUMBERS
         }
@@ -202,10 +180,10 @@ class Block:
             return None
         if "e_tag" in texts and _holds(texts["e_tag"], b'"'):
             return None
-        if len(wanted) < len(leaves):  # what nobody wants may hold no entity either
-            escaped = sum(quote.startswith(b"&") for quote in quotes.values())
-            if self._entities() != 2 * escaped * len(positions):
-                return None
+        is_all_wanted = len(wanted) == len(layout.leaves)
+        # What nobody wants may hold no entity either.
+        if not is_all_wanted and self._entities() != layout.entities * len(positions):
+            return None
         self.opens = positions[:, 0]
         numbers = {
             name: read(self._body, *table.T[2 * wanted[name] : 2 * wanted[name] + 2])
@@ -217,9 +195,11 @@ class Block:
         """How many entities there are."""
         return int(np.count_nonzero(self._bytes == ord("&")))
 
-    def _quote(self, at: int) -> bytes:
-        """The quote with which the value of the first object's tag at `at` begins."""
-        start = self._body.index(b">", int(self._tags[at])) + 1
+    def _quote(self, tags: Sequence[bytes]) -> bytes:
+        """The quote with which the first object's ETag begins, if any."""
+        if E_TAG not in tags:
+            return b""
+        start = int(self._tags[tags.index(E_TAG)]) + len(E_TAG)
         return next((quote for quote in _QUOTES if self._body.startswith(quote, start)), b"")
 
     def _mixed_values(self) -> dict[str, pa.Array]:
@@ -278,7 +258,7 @@ class Block:
                 same = np.ones(len(rows), bool)
                 for index, tag in enumerate(tags):
                     same &= self._stands(tag, self._tags[first + index])
-                yield rows[same], _layout(tags)
+                yield rows[same], columns_of(tags)
                 rows = rows[~same]
 
     def _tag_texts(self, first: int, count: int) -> list[bytes]:
@@ -354,55 +334,11 @@ class Block:
         return tokens.take(indices)
 
 
-@lru_cache(maxsize=4)
-def _tiled_tokens(between: tuple[bytes, ...], count: int) -> pa.StringArray:
-    """`count` times the texts of `between`, with an empty text before each."""
-    lengths = np.zeros((count, 2 * len(between)), np.int32)
-    lengths[:, 1::2] = [len(text) for text in between]
-    offsets = np.concatenate(([0], np.cumsum(lengths.ravel()))).astype(np.int32)
-    text = pa.py_buffer(b"".join(between) * count)
-    return pa.StringArray.from_buffers(lengths.size, pa.py_buffer(offsets), text)
-
-
-def _expected_tokens(between: tuple[bytes, ...], count: int) -> pa.StringArray:
-    """The tokens of `count` objects of one layout, their values left empty."""
-    # A power of two, so that blocks of any size share a few arrays.
-    tiled = _tiled_tokens(between, 1 << (count - 1).bit_length())
-    return tiled.slice(0, 2 * len(between) * count)
-
-
 def _holds(text: pa.StringArray, character: bytes) -> bool:
     """Whether some value of a fresh array without nulls holds a character."""
     _validity, offsets, data = text.buffers()
     stop = int(np.frombuffer(offsets, np.int32, len(text) + 1)[-1])
     return bool((np.frombuffer(data, np.uint8, stop) == ord(character)).any())
-
-
-def _layout(tags: list[bytes]) -> dict[str, tuple[int, int]]:
-    """By column, which tag opens its element, and how long that tag is."""
-    layout: dict[str, tuple[int, int]] = {}
-    path: list[bytes] = []
-    for index, tag in enumerate(tags):
-        name = tag[1:-1]
-        if name.startswith(b"/"):
-            if not path or path.pop() != name[1:]:
-                raise Irregular
-        elif not name.isalnum():
-            raise Irregular
-        else:
-            if index and not path:
-                raise Irregular
-            path.append(name)
-            column = _COLUMNS.get(b"/".join(path[1:]).decode())
-            if column is None:
-                continue
-            is_leaf = index + 1 < len(tags) and tags[index + 1] == b"</" + name + b">"
-            if column in layout or not is_leaf:
-                raise Irregular
-            layout[column] = (index, len(tag))
-    if path:
-        raise Irregular
-    return layout
 
 
 def _word(text: bytes) -> np.uint64:

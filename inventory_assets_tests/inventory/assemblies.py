@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.inventory import assembling, fingerprint, parts
+from inventory_assets.inventory import assembling, fingerprint, part_writer
 from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.sharing import Interval
@@ -31,8 +31,8 @@ def numbered(count: int) -> list[str]:
 def small_files(group_rows: int, part_rows: int = 10**6) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(assembling, "ROW_GROUP_ROWS", group_rows)
-        patch.setattr(parts, "ROW_GROUP_ROWS", group_rows)
-        patch.setattr(parts, "PART_ROWS", part_rows)
+        patch.setattr(part_writer, "ROW_GROUP_ROWS", group_rows)
+        patch.setattr(part_writer, "PART_ROWS", part_rows)
         patch.setattr(fingerprint, "CHUNK_RECORDS", 4)
         yield
 

@@ -35,6 +35,10 @@ class GeneratedBucket(BucketLister):
             for n in range(PAGE_KEYS)
         ]
 
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        return 0, self.connection.max_in_flight
+
     def cancel(self) -> None:
         """Nothing is on its way."""
 

@@ -14,7 +14,7 @@ from inventory_assets.inventory import (
     assembling,
     checkpoints,
     directory_listing,
-    parts,
+    part_writer,
     sharing,
 )
 from inventory_assets.inventory import store as store_module
@@ -42,11 +42,11 @@ WHOLE = KeyRange.of_prefix("")
 def small_files() -> Iterator[None]:
     """Files of a few records, noted at once; nothing is flushed, and time costs nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (assembling, parts):
+        for module in (assembling, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 8)
         patch.setattr(sharing, "LEAST_ROWS", 4)
         patch.setattr(sharing, "ROWS_WORTH_CUTTING", 30)
-        patch.setattr(parts, "PART_ROWS", 16)
+        patch.setattr(part_writer, "PART_ROWS", 16)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
         patch.setattr(directory_listing, "BETWEEN_CUTS", timedelta(0))
         patch.setattr(store_module, "_flush", lambda _path: None)

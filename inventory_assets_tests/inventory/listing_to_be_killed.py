@@ -4,13 +4,13 @@ import sys
 from datetime import timedelta
 
 from inventory_assets import cli
-from inventory_assets.inventory import assembling, checkpoints, parts
+from inventory_assets.inventory import assembling, checkpoints, part_writer
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; a kill costs little of what is done, as files end early."""
-    vars(assembling)["ROW_GROUP_ROWS"] = vars(parts)["ROW_GROUP_ROWS"] = 1000
-    parts.PART_ROWS = 1000
+    vars(assembling)["ROW_GROUP_ROWS"] = vars(part_writer)["ROW_GROUP_ROWS"] = 1000
+    part_writer.PART_ROWS = 1000
     checkpoints.SECONDS_BETWEEN = timedelta(seconds=0.1)
     return cli.main(arguments)
 

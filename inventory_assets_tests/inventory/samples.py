@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import Part, PartWriter
+from inventory_assets.inventory.part_writer import PartWriter
+from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.records import to_records
 from inventory_assets.inventory.snapshots import Snapshot
 from inventory_assets.inventory.store import Store

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory import parts as parts_module
+from inventory_assets.inventory import part_writer
 from inventory_assets.inventory.datasets import Dataset, changes_between, connect
 from inventory_assets.inventory.errors import CorruptRecord, NoInventory, PackageMissing
 from inventory_assets.inventory.manifests import merge, publish_manifest
@@ -46,7 +46,7 @@ def dataset_of(store: Store, keys: Iterable[str] = KEYS, files: int = 3) -> Data
     """Keys in some files, of row groups of eight."""
     objects = listed(keys)
     size = max(1, len(objects) // files)
-    with patch.object(parts_module, "ROW_GROUP_ROWS", 8):
+    with patch.object(part_writer, "ROW_GROUP_ROWS", 8):
         groups = [objects[start : start + size] for start in range(0, len(objects), size)]
         return Dataset(store, parts_of(store, *groups))
 

@@ -17,7 +17,7 @@ from inventory_assets.inventory.errors import StoreError, UnknownFormat
 from inventory_assets.inventory.exports import publish_export, whole_file, write_export
 from inventory_assets.inventory.formats import COMPRESSIONS, SHAPES, Dialect, ExportFormat
 from inventory_assets.inventory.manifests import merge
-from inventory_assets.inventory.parts import ROW_GROUP_ROWS
+from inventory_assets.inventory.part_writer import ROW_GROUP_ROWS
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan.shards import Shard

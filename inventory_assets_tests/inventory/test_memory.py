@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inventory_assets.inventory.assembling import ROWS_IN_MEMORY
-from inventory_assets.inventory.parts import ROW_GROUP_ROWS
+from inventory_assets.inventory.part_writer import ROW_GROUP_ROWS
 from inventory_assets.scan.deliveries import PAGES_A_CALL, QUEUED_PAGES
 
 POOL = "ARROW_DEFAULT_MEMORY_POOL"

@@ -9,15 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import parts as parts_module
+from inventory_assets.inventory import part_writer
 from inventory_assets.inventory.counting import count_records
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.parts import (
-    Part,
-    PartWriter,
-    class_totals,
-    read_records,
-)
+from inventory_assets.inventory.part_writer import PartWriter
+from inventory_assets.inventory.parts import Part, class_totals, read_records
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan.ranges import KeyRange
@@ -49,8 +45,8 @@ def read(store: LocalStore, *parts: Part, columns: list[str] | None = None) -> p
 
 
 def small_row_groups(patch: pytest.MonkeyPatch, rows: int, part_rows: int = 1000) -> None:
-    patch.setattr(parts_module, "ROW_GROUP_ROWS", rows)
-    patch.setattr(parts_module, "PART_ROWS", part_rows)
+    patch.setattr(part_writer, "ROW_GROUP_ROWS", rows)
+    patch.setattr(part_writer, "PART_ROWS", part_rows)
 
 
 def test_records_come_back_as_they_were_written(store: LocalStore) -> None:

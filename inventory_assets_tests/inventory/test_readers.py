@@ -13,8 +13,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.inventory import parts as parts_module
-from inventory_assets.inventory.parts import PartWriter
+from inventory_assets.inventory import part_writer
+from inventory_assets.inventory.part_writer import PartWriter
 from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets_tests.inventory.samples import HOSTILE_KEYS, LAYOUT, parts_of, records_of
@@ -80,7 +80,7 @@ class Written:
 def hostile(roomy_store: LocalStore) -> Written:
     """Several files of several small row groups."""
     with (
-        patch.object(parts_module, "ROW_GROUP_ROWS", 8),
+        patch.object(part_writer, "ROW_GROUP_ROWS", 8),
         patch.object(pq, "ParquetWriter", wraps=pq.ParquetWriter) as writer,
     ):
         parts = parts_of(roomy_store, *FILES)
@@ -94,7 +94,7 @@ def hostile(roomy_store: LocalStore) -> Written:
 @pytest.fixture(scope="module")
 def full_group(roomy_store: LocalStore) -> Written:
     """A file with a row group of the usual size, of several pages."""
-    numbers = range(parts_module.ROW_GROUP_ROWS)
+    numbers = range(part_writer.ROW_GROUP_ROWS)
     columns = {
         "bucket": [LAYOUT.bucket for _ in numbers],
         "key": [f"data/{number:06}/{number * 7919 % 104729:x}" for number in numbers],

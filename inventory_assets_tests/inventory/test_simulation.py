@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import assembling, checkpoints, parts
+from inventory_assets.inventory import assembling, checkpoints, part_writer
 from inventory_assets.inventory import store as store_module
 from inventory_assets.inventory.evidence import broken_rules, judge_files
 from inventory_assets.inventory.fingerprint import Fingerprint
@@ -62,9 +62,9 @@ MODEL = Layout("model", "source")
 def small_files() -> Iterator[None]:
     """Files of few records, soon noted; nothing is flushed to the disk, and time costs nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (assembling, parts):
+        for module in (assembling, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
-        patch.setattr(parts, "PART_ROWS", 8)
+        patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.1))
         patch.setattr(store_module, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)

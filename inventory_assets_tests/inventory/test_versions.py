@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
-from inventory_assets.inventory import assembling, checkpoints, parts
+from inventory_assets.inventory import assembling, checkpoints, part_writer
 from inventory_assets.inventory import store as store_module
 from inventory_assets.inventory.changes import publish_changes, read_changed_records
 from inventory_assets.inventory.csv_inventories import publish_csv_inventory
@@ -58,9 +58,9 @@ NOW = datetime.fromisoformat("2026-05-07T01:00:00+00:00")
 def small_files() -> Iterator[None]:
     """Row groups and files of a few records, so that keys meet their ends."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (assembling, parts):
+        for module in (assembling, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
-        patch.setattr(parts, "PART_ROWS", 8)
+        patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
         patch.setattr(store_module, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
