@@ -11,7 +11,7 @@ from inventory_assets.scan.pieces import Piece
 PAGES_A_CALL = 8
 """Pages decoded in one call, which costs less than one after the other."""
 
-QUEUED_PAGES = 2 * PAGES_A_CALL
+QUEUED_PAGES = PAGES_A_CALL
 """Pages that wait for the reader at most."""
 
 LINGER_SECONDS = 0.02

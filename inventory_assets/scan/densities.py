@@ -60,19 +60,20 @@ class Densities:
         if folders and are_last:
             self._last[level] = folders[-1]
 
-    def listed(self, after: str, upto: str, until: str) -> None:
-        """Remember that there was a page between two keys, both of pages of a range.
+    def listed(self, after: str, upto: str, until: str, pages: int = 1) -> None:
+        """Remember that there were so many pages between two keys, both of pages of a range.
 
         Args:
-            after: The last key of the page before.
-            upto: The last key of the page.
+            after: The last key of the page before them.
+            upto: The last key of the last one.
             until: Where the range ends.
+            pages: How many.
         """
         end = self._end(upto, until)
         if after < upto < end:
             level = level_of(after, end, "")
             names = self._names[level.count(DELIMITER)]
-            names.pages += 1
+            names.pages += pages
             names.distance += self._distance(after, upto, level)
             names.are_measured |= level_of(after, upto, "") == level
 

@@ -271,9 +271,8 @@ class Scan:
         if last_key is not None:
             piece.pages += 1
             # Never back, whatever a damaged page says: what was told of is not split off.
-            before = piece.cursor
             piece.reach(max(piece.cursor, last_key))
-            self._splitter.received(piece, before)
+            self._splitter.received(piece)
         ending: Ending | None = None
         if last_key is not None and last_key > piece.key_range.until:
             ending = Ending.BOUND_REACHED

@@ -19,6 +19,12 @@ MOST_PATIENCE = 8
 PAGES_WORTH_A_SPLIT = 6
 """Pages that a range must have left, as far as can be told; to split costs half a page or more."""
 
+PAGES_MEASURED_ALONE = 8
+"""Pages of a range after each of which it is measured how densely keys lie."""
+
+PAGES_MEASURED_TOGETHER = 8
+"""Later so many at a time, as it costs as much as a hundredth of decoding them."""
+
 
 class Piece:
     """A range being listed. The receiver that holds it asks, the reader reads.
@@ -71,6 +77,7 @@ class Piece:
         self.evidence = EvidenceLog([key_range])
         self._received = 0
         self._first = ""
+        self._measured = ("", 0)
 
     def reach(self, key: str) -> None:
         """A page has brought the cursor to a key."""
@@ -80,6 +87,15 @@ class Piece:
         _, (_, pages) = self.milestones
         if self._received <= 2 or self._received >= 2 * pages:
             self.milestones = self.milestones[1], (key, self._received)
+
+    def unmeasured(self) -> tuple[str, int] | None:
+        """A key reached before and the pages since, once there are enough; then never again."""
+        since, pages = self._measured
+        count = self._received - pages
+        if count < PAGES_MEASURED_TOGETHER and self._received > PAGES_MEASURED_ALONE:
+            return None
+        self._measured = self.cursor, self._received
+        return (since, count) if pages else None
 
     @property
     def patience(self) -> int:

@@ -61,11 +61,12 @@ class Splitter:
         self._sample.append(key)
         self._densities.saw(key)
 
-    def received(self, piece: Piece, before: str) -> None:
-        """Remember the last page of a range, which brought its cursor on from `before`."""
+    def received(self, piece: Piece) -> None:
+        """Remember the last page of a range, which brought its cursor on."""
         self.saw(piece.cursor)
-        if piece.pages > 1:
-            self._densities.listed(before, piece.cursor, piece.key_range.until)
+        if stretch := piece.unmeasured():
+            since, pages = stretch
+            self._densities.listed(since, piece.cursor, piece.key_range.until, pages)
 
     def pages_left(self, piece: Piece) -> float:
         """About how many pages a range has left; infinite where nobody can tell yet."""
