@@ -7,6 +7,8 @@ Source: the pairwise sums of Daniel Lemire, "Quickly parsing eight digits", 2018
 (https://lemire.me/blog/2018/10/03/quickly-parsing-eight-digits/).
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -25,14 +27,25 @@ TIME_WIDTHS = (20, _TIME_BYTES)
 
 _TIME = b"0000-00-00T00:00:00.000Z", b"0000-00-00T00:00:00Z"
 _FIRST_YEAR, _LAST_YEAR = 1000, 9999
+_HIGHEST = {5: 12, 8: 31, 11: 23, 14: 59, 17: 59}
+"""By the place in a time, the greatest month, day, hour, minute and second."""
 
 _ZEROS = 0x3030303030303030
 _HIGH_BITS = 0x8080808080808080
 _OVER_NINE = 0x7676767676767676
 """Added to a byte of at most 127, it sets the high bit just where the byte is over nine."""
 
-_KEPT = np.array([(1 << 64) - (1 << (64 - 8 * count)) for count in range(9)], np.uint64)
-"""By how many, the last bytes of a word."""
+_KEPT = np.array(
+    [
+        [
+            (1 << 64) - (1 << (64 - 8 * min(max(width - after, 0), 8)))
+            for width in range(MAX_DIGITS + 1)
+        ]
+        for after in (8, 0)
+    ],
+    np.uint64,
+)
+"""By the width of a number, which bytes of its two words, each at the end of its word, are its."""
 
 
 class Irregular(Exception):
@@ -53,15 +66,13 @@ def read_sizes(text: bytearray, starts: Positions, stops: Positions) -> pa.Int64
     widths = stops - starts
     if widths.max() > MAX_DIGITS:
         raise Irregular
-    totals = np.zeros(len(widths), np.uint64)
-    high, low = _words(text, stops - MAX_DIGITS, MAX_DIGITS)
-    for place, words in ((0, low), (8, high)):
-        digits = (words ^ _ZEROS) & _KEPT[np.clip(widths - place, 0, 8)]
-        if ((digits + _OVER_NINE) & _HIGH_BITS).any():
-            raise Irregular
-        pairs = (digits * 10 + (digits >> 8)) & 0x00FF00FF00FF00FF
-        fours = (pairs * 100 + (pairs >> 16)) & 0x0000FFFF0000FFFF
-        totals += ((fours * 10_000 + (fours >> 32)) & 0xFFFFFFFF) * 10**place
+    digits = (_words(text, stops - MAX_DIGITS, MAX_DIGITS) ^ _ZEROS) & _KEPT.take(widths, axis=1)
+    if ((digits + _OVER_NINE) & _HIGH_BITS).any():
+        raise Irregular
+    pairs = (digits * 10 + (digits >> 8)) & 0x00FF00FF00FF00FF
+    fours = (pairs * 100 + (pairs >> 16)) & 0x0000FFFF0000FFFF
+    high, low = (fours * 10_000 + (fours >> 32)) & 0xFFFFFFFF
+    totals = high * 10**8 + low
     return pa.Array.from_buffers(pa.int64(), len(totals), [None, pa.py_buffer(totals)])
 
 
@@ -79,28 +90,19 @@ def read_times(text: bytearray, starts: Positions, stops: Positions) -> pa.Times
     width = int(stops[0] - starts[0])
     if width not in TIME_WIDTHS or (stops - starts != width).any():
         raise Irregular
-    date, clock, rest = (
-        _digits(words, form)
-        for words, form in zip(_words(text, starts, _TIME_BYTES), _forms(width), strict=True)
-    )
+    form = _form(width)
+    digits = (_words(text, starts, _TIME_BYTES) & form.mask) ^ form.text
     # Each byte with a digit, ten times, and the one after it: of two digits, their number.
-    pairs = date * 10 + (date >> 8)
-    years = (pairs & 0xFF) * 100 + (pairs >> 16 & 0xFF)
-    months = pairs >> 40 & 0xFF
-    pairs = clock * 10 + (clock >> 8)
-    days, hours, minutes = pairs & 0xFF, pairs >> 24 & 0xFF, pairs >> 48 & 0xFF
-    pairs = rest * 10 + (rest >> 8)
-    seconds = pairs >> 8 & 0xFF
-    for values, least, greatest in (
-        (years, _FIRST_YEAR, _LAST_YEAR),
-        (months, 1, 12),
-        (days, 1, 31),
-        (hours, 0, 23),
-        (minutes, 0, 59),
-        (seconds, 0, 59),
-    ):
-        if values.min() < least or values.max() > greatest:
-            raise Irregular
+    pairs = digits * 10 + (digits >> 8)
+    if (((digits + form.over_nine) | (pairs + form.over_greatest)) & _HIGH_BITS).any():
+        raise Irregular
+    date, clock, rest = pairs
+    years = (date & 0xFF) * 100 + (date >> 16 & 0xFF)
+    months = date >> 40 & 0xFF
+    days, hours, minutes = clock & 0xFF, clock >> 24 & 0xFF, clock >> 48 & 0xFF
+    seconds = rest >> 8 & 0xFF
+    if years.min() < _FIRST_YEAR or not (months.min() and days.min()):
+        raise Irregular
     begins = _days_before_months()
     month = ((years - _FIRST_YEAR) * 12 + (months - 1)).view(np.int64)
     day = begins[month] + days.view(np.int64) - 1
@@ -108,7 +110,7 @@ def read_times(text: bytearray, starts: Positions, stops: Positions) -> pa.Times
         raise Irregular
     time: Words = ((hours * 60 + minutes) * 60 + seconds) * 1000
     if width > TIME_WIDTHS[0]:
-        time = time + (pairs >> 32 & 0xFF) * 10 + (rest >> 48 & 0xFF)
+        time = time + (rest >> 32 & 0xFF) * 10 + (digits[2] >> 48 & 0xFF)
     moments = day * 86_400_000 + time.view(np.int64)
     return pa.Array.from_buffers(
         pa.timestamp("ms", tz="UTC"), len(moments), [None, pa.py_buffer(moments)]
@@ -122,22 +124,39 @@ def _words(text: bytearray, positions: Positions, width: int) -> Words:
     return items[positions].view("<u8").reshape(-1, width // 8).T.copy()
 
 
-def _digits(words: Words, form: bytes) -> Words:
-    """The digits at the places where a form has a zero; elsewhere it must be as the form is."""
-    mask = (1 << 8 * len(form)) - 1
-    over_nine = bytes(0x76 if byte == ord("0") else 0x7F for byte in form)
-    digits: Words = np.bitwise_xor(
-        words & np.uint64(mask), np.uint64(int.from_bytes(form, "little"))
-    )
-    if ((digits + int.from_bytes(over_nine, "little")) & (_HIGH_BITS & mask)).any():
-        raise Irregular
-    return digits
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How times of a width look, as columns of three words.
+
+    Attributes:
+        mask: The bytes that are looked at.
+        text: The form, with zeros for digits.
+        over_nine: Added to the bytes less the form, it sets the high bits of those that are over
+            nine, or over nothing where no digit stands.
+        over_greatest: Added to pairs of digits, it sets the high bits of months, days, hours,
+            minutes and seconds that do not exist.
+    """
+
+    mask: Words
+    text: Words
+    over_nine: Words
+    over_greatest: Words
 
 
 @cache
-def _forms(width: int) -> tuple[bytes, ...]:
+def _form(width: int) -> _Form:
     (form,) = (form for form in _TIME if len(form) == width)
-    return tuple(form[at : at + 8] for at in range(0, width, 8))
+
+    def words(bytes_: Iterable[int]) -> Words:
+        return np.frombuffer(bytes(bytes_).ljust(_TIME_BYTES, b"\0"), "<u8").reshape(-1, 1)
+
+    limits = [_HIGHEST.get(place, 0x7F) for place in range(_TIME_BYTES)]
+    return _Form(
+        mask=words([0xFF] * width),
+        text=words(form),
+        over_nine=words(0x76 if byte == ord("0") else 0x7F for byte in form),
+        over_greatest=words(0x7F - limit for limit in limits),
+    )
 
 
 @cache
