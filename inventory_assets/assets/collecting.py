@@ -80,7 +80,7 @@ def _sentence(plan: Plan, *, dry_run: bool) -> str:
         f"{'would remove' if dry_run else 'removed'} {len(plan.removed):,} files "
         f"({plan.bytes:,} bytes); dates: {days}; {len(plan.waiting):,} more files "
         f"({_bytes(plan.waiting):,} bytes) are not needed, and wait until that is certain; "
-        f"{len(plan.kept):,} dates are kept"
+        f"dates kept: {len(plan.kept):,}"
     )
 
 
