@@ -8,5 +8,5 @@ if sys.platform == "linux":
     # than with mimalloc, which gives freed memory back only to fetch it again (docs/benchmarks.md).
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     # Given back after a second, as is Arrow's default, it would be fetched again with the next row
-    # group: a tenth of a listing's CPU in the kernel is that.
+    # group: that is a third of what a listing takes in the kernel (docs/benchmarks.md).
     os.environ.setdefault("JE_ARROW_MALLOC_CONF", "dirty_decay_ms:10000")

@@ -42,7 +42,7 @@ _PAGE_BYTES = 8 * 2**20
 """Beyond what a column of a row group takes, so that it is one page."""
 
 _BATCH_ROWS = 16_384
-"""Values that Parquet encodes at a time; by its default of 1,024 it would take a tenth longer."""
+"""Values that Parquet encodes at a time; by its default of 1,024 it takes a twentieth longer."""
 
 _COLUMN_ENCODING = {
     "key": "DELTA_BYTE_ARRAY",

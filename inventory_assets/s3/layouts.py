@@ -3,7 +3,7 @@
 Stores write millions of objects with the same few tags, so what follows from them is remembered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -63,7 +63,7 @@ def repeated(tags: tuple[bytes, ...], quote: bytes) -> Repeated:
     Raises:
         Irregular: As `columns_of`.
     """
-    columns = {opening: name for name, (opening, _) in columns_of([*tags]).items()}
+    columns = {opening: name for name, (opening, _) in columns_of(tags).items()}
     leaves = [at for at in range(len(tags) - 1) if tags[at + 1] == b"</" + tags[at][1:]]
     quotes = [quote if columns.get(at) == "e_tag" else b"" for at in leaves]
     between = [
@@ -86,7 +86,7 @@ def repeated(tags: tuple[bytes, ...], quote: bytes) -> Repeated:
     )
 
 
-def columns_of(tags: list[bytes]) -> dict[str, tuple[int, int]]:
+def columns_of(tags: Sequence[bytes]) -> dict[str, tuple[int, int]]:
     """By column, which tag of an object opens its element, and how long that tag is.
 
     Raises:

@@ -60,7 +60,7 @@ class Densities:
         if folders and are_last:
             self._last[level] = folders[-1]
 
-    def listed(self, after: str, upto: str, until: str, pages: int = 1) -> None:
+    def listed(self, after: str, upto: str, until: str, pages: int) -> None:
         """Remember that there were so many pages between two keys, both of pages of a range.
 
         Args:

@@ -19,11 +19,9 @@ MOST_PATIENCE = 8
 PAGES_WORTH_A_SPLIT = 6
 """Pages that a range must have left, as far as can be told; to split costs half a page or more."""
 
-PAGES_MEASURED_ALONE = 8
-"""Pages of a range after each of which it is measured how densely keys lie."""
-
-PAGES_MEASURED_TOGETHER = 8
-"""Later so many at a time, as it costs as much as a hundredth of decoding them."""
+PAGES_MEASURED = 8
+"""How densely keys lie is measured over each of a range's first so many pages, then over so many at
+a time, as little is learnt from one more and each costs."""
 
 
 class Piece:
@@ -92,7 +90,7 @@ class Piece:
         """A key reached before and the pages since, once there are enough; then never again."""
         since, pages = self._measured
         count = self._received - pages
-        if count < PAGES_MEASURED_TOGETHER and self._received > PAGES_MEASURED_ALONE:
+        if count < PAGES_MEASURED < self._received:
             return None
         self._measured = self.cursor, self._received
         return (since, count) if pages else None

@@ -30,7 +30,7 @@ def walked(densities: Densities, keys: Sequence[str], until: str, pages: int) ->
     for key in reached:
         densities.saw(key)
     for after, upto in pairwise(reached):
-        densities.listed(after, upto, until)
+        densities.listed(after, upto, until, 1)
     return densities.pages_left(piece_of("", until, reached), until)
 
 
@@ -43,7 +43,7 @@ def test_an_estimate_is_a_number_whatever_keys_hold(
     until = data.draw(st.sampled_from([ceiling(""), *map(ceiling, reached)]))
     for after, upto in pairwise(reached):
         densities.saw(upto)
-        densities.listed(after, upto, until)
+        densities.listed(after, upto, until, 1)
     densities.saw_folders("", [key + "/" for key in reached], are_last=True)
     for key in reached:
         assert not isnan(densities.pages_left(piece_of("", until, [key]), until))
@@ -98,5 +98,5 @@ def test_pages_between_keys_at_one_place_are_no_measure() -> None:
     densities, until = Densities(), ceiling("")
     for key in ("a", "a//", "a//b", "a//c"):
         densities.saw(key)
-    densities.listed("a", "a//", until)
+    densities.listed("a", "a//", until, 1)
     assert densities.pages_left(piece_of("", until, ["a//b", "a//c"]), until) >= 0
