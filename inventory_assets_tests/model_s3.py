@@ -64,6 +64,9 @@ class ModelS3(BucketLister):
     def close(self) -> None:
         """Nothing is open."""
 
+    def reconnect(self) -> None:
+        """There are no connections."""
+
     def cancel(self) -> None:
         self._is_cancelled = True
 

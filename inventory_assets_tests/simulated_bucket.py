@@ -185,6 +185,9 @@ class SimulatedNetwork:
     def abort(self) -> None:
         """Nothing is under way that would not end by itself."""
 
+    def drop_idle(self) -> None:
+        """There are no connections."""
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -102,10 +102,17 @@ class Assembly:
         for run in self._in_order():
             run.abandon()
 
-    def split(self, index: int, upper: int, at: str) -> None:
-        """What the range numbered `index` holds after `at` is now the range numbered `upper`."""
+    def split(self, index: int, upper: int, at: str, *, touches: bool = True) -> None:
+        """What the range numbered `index` holds after `at` is now the range numbered `upper`.
+
+        Args:
+            index: The range.
+            upper: The new one.
+            at: What the new one begins after.
+            touches: Whether the range ends there; else a gap is between them.
+        """
         run, new = self._run(index), self._new_run(at)
-        run.right, new.right, new.touches = new, run.right, True
+        run.right, new.right, new.touches = new, run.right, touches
         self._runs += [new] * (upper + 1 - len(self._runs))
         self._runs[upper] = new
 

@@ -111,9 +111,14 @@ class Kept:
         return [part for stretch in self.stretches for part in stretch.parts]
 
     @property
+    def evidence(self) -> list[RangeEvidence]:
+        """What they were found to hold, in key order."""
+        return [stretch.evidence for stretch in self.stretches]
+
+    @property
     def rows(self) -> int:
         """Objects that need not be listed again."""
-        return sum(stretch.evidence.rows for stretch in self.stretches)
+        return sum(evidence.rows for evidence in self.evidence)
 
     def missing(self, ranges: Sequence[KeyRange]) -> tuple[KeyRange, ...]:
         """What is still to be listed of some ranges, in order."""

@@ -14,6 +14,7 @@ from inventory_assets.inventory.snapshots import Snapshot, files_that_differ
 from inventory_assets.inventory.store import Store
 from inventory_assets.scan.evidence import keys_ascend
 from inventory_assets.scan.ranges import tiling_fault
+from inventory_assets.scan.seams import seam_faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ def judge(snapshot: Snapshot) -> tuple[Verdict, ...]:
         Verdict("counts add up", _counts(snapshot)),
         Verdict("keys ascend over all parts", _order(snapshot)),
         Verdict("every key is inside the shard", _inside(snapshot)),
+        Verdict("seams agree", _seams(snapshot)),
     )
 
 
@@ -101,6 +103,11 @@ def _tiling(snapshot: Snapshot) -> str | None:
 def _counts(snapshot: Snapshot) -> str | None:
     seen = sum(row.rows for row in snapshot.evidence)
     return None if seen == snapshot.rows else f"{seen:,} seen, {snapshot.rows:,} written"
+
+
+def _seams(snapshot: Snapshot) -> str | None:
+    """Where two ranges meet, what one has shown beyond its end is what the other begins with."""
+    return next(iter(seam_faults(snapshot.evidence)), None)
 
 
 def _order(snapshot: Snapshot) -> str | None:

@@ -182,7 +182,7 @@ def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> _Listing:
         elif work.processes > 1:
             parts = list_by_processes(work, journal, missing, tally)
         else:
-            parts = list_by_ranges(work, journal, missing, tally)
+            parts = list_by_ranges(work, journal, missing, tally).parts
     except KeysOutOfOrder:
         journal.clear()  # what is wrong shall not be gone on with
         raise

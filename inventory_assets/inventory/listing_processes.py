@@ -19,10 +19,17 @@ from typing import ClassVar
 from inventory_assets.inventory.checkpoints import Journal
 from inventory_assets.inventory.errors import ProcessLost
 from inventory_assets.inventory.parts import Part
-from inventory_assets.inventory.plain_listing import Work, journal_of, list_by_ranges
+from inventory_assets.inventory.plain_listing import (
+    RangesListed,
+    Work,
+    journal_of,
+    list_by_ranges,
+)
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.listing import BucketLister, Tally
+from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.scan.errors import SeamDisagrees
+from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.progress import (
     EVERY_SECONDS,
@@ -33,6 +40,7 @@ from inventory_assets.scan.progress import (
     telling,
 )
 from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.seams import unseen_between
 from inventory_assets.scan.splitting import cut_evenly
 from inventory_assets.scan.versions import Versions
 
@@ -59,6 +67,7 @@ def list_by_processes(
     cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_A_PROCESS, tally))
     ranges = [both for cut in cuts for each in wanted if (both := cut.common(each))]
     parts: list[Part] = []
+    evidence: list[RangeEvidence] = []
     with _told_by_processes(work.report) as told:
         pool = ProcessPoolExecutor(processes, _CONTEXT, initializer=_begin, initargs=(told,))
         try:
@@ -71,7 +80,8 @@ def list_by_processes(
                 journal.started_at,
             )
             for found, cost in pool.map(task, ranges):
-                parts += found
+                parts += found.parts
+                evidence += found.evidence
                 tally.add(cost)
         except BrokenProcessPool:
             raise ProcessLost(
@@ -84,7 +94,42 @@ def list_by_processes(
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+    parts += _list_unseen(work, journal, wanted, evidence, tally)
     return tuple(parts)
+
+
+def _list_unseen(
+    work: Work,
+    journal: Journal,
+    wanted: Sequence[KeyRange],
+    evidence: Sequence[RangeEvidence],
+    tally: Tally,
+) -> list[Part]:
+    """List again what lies where ranges of two processes meet and they disagree about it.
+
+    Raises:
+        SeamDisagrees: The store contradicts itself.
+        InventoryError: What any listing raises.
+    """
+    parts: list[Part] = []
+    lister, versions = work.lister, work.versions is not None
+    if work.versions and work.versions.as_of:
+        return parts  # what was not there at that moment is no evidence
+    for unseen, first_key in unseen_between(sorted(evidence, key=lambda row: row.key_range)):
+        missing = [both for each in wanted if (both := unseen.common(each))]
+        listed = list_by_ranges(work, journal, missing, tally)
+        parts += listed.parts
+        shown = listed.evidence[-1].next_key if listed.evidence else first_key
+        if first_key is not None and shown != first_key:
+            # It has gone meanwhile, or the store lists it in one way and not in the other.
+            page = lister.page(PageRequest(first_key, max_keys=1, versions=versions), tally)
+            if page.objects.column("key").to_pylist() == [first_key]:
+                raise SeamDisagrees(
+                    f"{lister.connection.where}: the store does not list {first_key!r} after "
+                    f"{unseen.after!r}, though it is there: it lists in another order than that "
+                    "of bytes, ends listings too early, or loses keys"
+                )
+    return parts
 
 
 @contextmanager
@@ -129,7 +174,7 @@ def _list_range(
     root: Path,
     started_at: datetime,
     key_range: KeyRange,
-) -> tuple[tuple[Part, ...], Tally]:
+) -> tuple[RangesListed, Tally]:
     """What each process does."""
     tally, meter = Tally(), _meter(connection)
     store = LocalStore(root)

@@ -1,7 +1,7 @@
 """List ranges of a bucket into parts, without dates or shards."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from inventory_assets.inventory.assembling import Assembly, RowBudget
@@ -14,11 +14,13 @@ from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import say_nothing
 from inventory_assets.s3.listing import BucketLister, Tally
 from inventory_assets.scan.engine import Scan, utc_now
+from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.progress import Report, to_nobody
 from inventory_assets.scan.ranges import KeyRange, joined, tiling_fault
 from inventory_assets.scan.versions import Versions
-from inventory_assets.scan.walks import Ended, Failed, Found, Split, Walk
+from inventory_assets.scan.seams import seam_faults
+from inventory_assets.scan.walks import Ended, Failed, Found, Narrowed, Split, Walk
 
 JOURNAL = "unfinished"
 """The folder of the store that holds the checkpoints."""
@@ -72,10 +74,23 @@ def journal_of(work: Work, key_order: KeyOrder, started_at: datetime | None = No
     )
 
 
+@dataclass(frozen=True, slots=True)
+class RangesListed:
+    """Ranges that were listed whole.
+
+    Attributes:
+        parts: Their records, in key order.
+        evidence: What each was found to hold, in key order.
+    """
+
+    parts: tuple[Part, ...]
+    evidence: tuple[RangeEvidence, ...]
+
+
 def list_by_ranges(
     work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
-) -> tuple[Part, ...]:
-    """The parts of some ranges, listed side by side.
+) -> RangesListed:
+    """List some ranges side by side.
 
     Raises:
         EvidenceBroken: The listing does not prove that it is complete.
@@ -83,11 +98,18 @@ def list_by_ranges(
         ScanError: The store does not list in byte order.
         StoreError: A part cannot be written.
     """
-    kept = journal.kept.rows
-    walk = Walk(work.prefix, wanted, tally, kept=kept, versions=work.versions)
+    kept = journal.kept
+    walk = Walk(
+        work.prefix,
+        wanted,
+        tally,
+        kept=kept.rows,
+        known=kept.evidence,
+        versions=work.versions,
+    )
     failure: Exception | None = None
-    ranges: list[KeyRange] = []
-    rows = 0
+    evidence: dict[KeyRange, RangeEvidence] = {}
+    expected = [*wanted]
     assembly = _assembly(work, journal, wanted, tally)
     try:
         for event in Scan(work.lister, [walk]):
@@ -95,12 +117,17 @@ def list_by_ranges(
             match event:
                 case Found(index=index, objects=objects):
                     assembly.write(index, objects)
-                case Split(index=index, upper=upper, at=at):
-                    assembly.split(index, upper, at)
-                case Ended(index=index, evidence=evidence):
-                    ranges.append(evidence.key_range)
-                    rows += evidence.rows
-                    assembly.end(index, evidence.key_range.until)
+                case Split(index=index, upper=upper, at=at, touches=touches):
+                    assembly.split(index, upper, at, touches=touches)
+                case Narrowed(was=was, after=after):
+                    if found := evidence.pop(was, None):
+                        narrowed = KeyRange(after, was.until)
+                        evidence[narrowed] = replace(found, key_range=narrowed)
+                    else:  # it was kept; its head is listed in this run
+                        expected.append(KeyRange(was.after, after))
+                case Ended(index=index, evidence=found):
+                    evidence[found.key_range] = found
+                    assembly.end(index, found.key_range.until)
                 case Failed(error=error):
                     failure = error
         if failure:
@@ -109,7 +136,10 @@ def list_by_ranges(
     finally:
         assembly.close()
         journal.flush(tally)
-    fault = tiling_fault(sorted(ranges), joined(wanted))
+    in_order = [evidence[key_range] for key_range in sorted(evidence)]
+    faults = seam_faults(in_order)
+    fault = tiling_fault(sorted(evidence), joined(sorted(expected))) or next(iter(faults), None)
+    rows = sum(each.rows for each in in_order)
     written = sum(part.rows for part in parts)
     if fault or rows != written:
         raise EvidenceBroken(
@@ -117,7 +147,7 @@ def list_by_ranges(
             f"it is complete: {fault or f'{rows:,} objects seen, {written:,} written'}; list it "
             "again"
         )
-    return parts
+    return RangesListed(parts, tuple(in_order))
 
 
 def list_by_directories(

@@ -28,7 +28,7 @@ from inventory_assets.scan.progress import Report, to_nobody
 from inventory_assets.scan.shards import Shard
 from inventory_assets.scan.splitting import evenly
 from inventory_assets.scan.versions import Versions
-from inventory_assets.scan.walks import Ended, Event, Failed, Found, Split, Walk
+from inventory_assets.scan.walks import Ended, Event, Failed, Found, Narrowed, Split, Walk
 
 DIRECTORY_SHARDS_AT_ONCE = 8
 """Shards listed at the same time where each is listed one request after the other."""
@@ -126,6 +126,7 @@ class Taker:
                 cuts=evenly(marks, self.lister.connection.max_in_flight),
                 marks=marks,
                 kept=kept.rows,
+                known=kept.evidence,
                 versions=each.versions,
             )
             if walk.ranges:
@@ -209,8 +210,10 @@ class Taker:
         match event:
             case Found(index=index, objects=objects):
                 taking.assembly.write(index, objects)
-            case Split(index=index, upper=upper, at=at):
-                taking.split(index, upper, at)
+            case Split():
+                taking.split(event)
+            case Narrowed():
+                taking.narrow(event)
             case Ended(index=index, evidence=evidence):
                 taking.end(index, evidence)
                 if taking.is_whole():

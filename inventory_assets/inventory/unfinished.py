@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
 
@@ -25,7 +25,7 @@ from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.ranges import joined as joined_ranges
 from inventory_assets.scan.shards import Shard
 from inventory_assets.scan.versions import Versions
-from inventory_assets.scan.walks import Walk
+from inventory_assets.scan.walks import Narrowed, Split, Walk
 
 _NOT_TO_GO_ON_WITH = (KeysOutOfOrder, EvidenceBroken, CorruptRecord, Superseded)
 """After these, what is safe is wrong, damaged, or older than what was published since."""
@@ -102,6 +102,7 @@ class Taking:
         self._now = now
         self.evidence: dict[int, RangeEvidence] = {}
         self._kept = start.journal.kept
+        self._kept_evidence = {each.key_range: each for each in self._kept.evidence}
         self._ranges = len(walk.ranges)
         self._started_at = self._kept.started_at or walk.began_at or now()
         self._replacing = start.replacing
@@ -111,9 +112,18 @@ class Taking:
     def is_whole(self) -> bool:
         return len(self.evidence) == self._ranges
 
-    def split(self, index: int, upper: int, at: str) -> None:
+    def split(self, split: Split) -> None:
         self._ranges += 1
-        self.assembly.split(index, upper, at)
+        self.assembly.split(split.index, split.upper, split.at, touches=split.touches)
+
+    def narrow(self, narrowed: Narrowed) -> None:
+        """A range that was told as ended, or was kept, begins later than was said."""
+        evidence = [*self.evidence.items(), *self._kept_evidence.items()]
+        for place, each in evidence:
+            if each.key_range == narrowed.was:
+                later = replace(each, key_range=KeyRange(narrowed.after, narrowed.was.until))
+                rows = self.evidence if isinstance(place, int) else self._kept_evidence
+                rows[place] = later  # type: ignore[index]
 
     def end(self, index: int, evidence: RangeEvidence) -> None:
         self.evidence[index] = evidence
@@ -159,7 +169,7 @@ class Taking:
             self.assembly.with_unchanged(written, [each for _, each in read]),
             partial(is_there, self._store),
         )
-        evidence = [*self.evidence.values(), *(stretch.evidence for stretch in kept.stretches)]
+        evidence = [*self.evidence.values(), *self._kept_evidence.values()]
         faults = Counter({fault.value: count for fault, count in self.tally.faults.items()})
         faults.update(kept.faults)
         snapshot = Snapshot(

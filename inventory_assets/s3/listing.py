@@ -32,6 +32,7 @@ from inventory_assets.s3.gate import Cancelled, Gate
 from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page, versions_markers
 from inventory_assets.s3.received import Received, receive
 from inventory_assets.s3.samples import Outcome
+from inventory_assets.s3.store_profile import AWS, Continuation, StoreProfile
 from inventory_assets.s3.transport import Transport
 
 _T = TypeVar("_T")
@@ -76,9 +77,12 @@ class PageRequest:
         """What must be allowed for it."""
         return "s3:ListBucketVersions" if self.versions else "s3:ListBucket"
 
-    def parameters(self) -> dict[str, str]:
-        """The query of the request."""
+    def parameters(self, continuation: Continuation = Continuation.TOKEN) -> dict[str, str]:
+        """The query of the request, to a store whose listings go on in some way."""
+        is_old = continuation is Continuation.MARKER and not self.versions
         kind = {"versions": ""} if self.versions else {"list-type": "2"}
+        if is_old:
+            kind = {}
         parameters = {**kind, "encoding-type": "url", "max-keys": str(self.max_keys)}
         if self.prefix:
             parameters["prefix"] = self.prefix
@@ -89,7 +93,8 @@ class PageRequest:
         elif self.token:
             parameters["continuation-token"] = self.token
         elif self.start_after:
-            parameters["key-marker" if self.versions else "start-after"] = self.start_after
+            name = "key-marker" if self.versions else "marker" if is_old else "start-after"
+            parameters[name] = self.start_after
         return parameters
 
 
@@ -161,6 +166,9 @@ class BucketLister:
         retry: How often and how patiently passing trouble is met.
     """
 
+    profile: StoreProfile = AWS
+    """How the store lists, as far as that is known."""
+
     def __init__(self, connection: Connection, retry: RetryPolicy | None = None) -> None:
         self.connection = connection
         self.server: str | None = None
@@ -178,6 +186,10 @@ class BucketLister:
         """End all requests and waits, those of other threads too, with `Cancelled`, for good."""
         self._gate.close()
         self._transport.abort()
+
+    def reconnect(self) -> None:
+        """Use none of the connections kept alive again."""
+        self._transport.drop_idle()
 
     def close(self) -> None:
         """Close the connections kept alive."""
@@ -235,7 +247,9 @@ class BucketLister:
         sent_at, outcome = clock(), None
         try:
             tally.sent()
-            response = await self._transport.get(request.parameters(), body)
+            response = await self._transport.get(
+                request.parameters(self.profile.continuation), body
+            )
             tally.received(len(response.body))
             self.server = response.headers.get("server")
             if request.versions and b"<ListBucketResult" in response.body[:_HEAD_BYTES]:

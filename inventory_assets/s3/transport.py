@@ -171,11 +171,16 @@ class Transport:
             with suppress(OSError):
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
 
+    def drop_idle(self) -> None:
+        """Close the connections kept alive; others are opened where they are needed."""
+        with suppress(IndexError):  # other threads take and leave some
+            while True:
+                self._idle.pop()[0].close()
+
     def close(self) -> None:
-        """Close the connections kept alive."""
+        """Close the connections kept alive, for good."""
         self._boto.client.close()
-        while self._idle:
-            self._idle.pop()[0].close()
+        self.drop_idle()
 
     async def _connected(self, target: _Target) -> Wire:
         """A connection, one kept alive if there is one that still is."""

@@ -7,9 +7,11 @@ import pyarrow as pa
 from inventory_assets.s3.blocks import Scratch
 from inventory_assets.s3.columns import decode_pages
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.pages import VERSION_SCHEMA, Body, Page
+from inventory_assets.s3.listing import PageRequest
+from inventory_assets.s3.pages import VERSION_SCHEMA, Body, Page, versions_markers
 from inventory_assets.s3.received import Received
-from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder
+from inventory_assets.s3.store_profile import Continuation, StoreProfile
+from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.evidence import keys_ascend
 from inventory_assets.scan.ranges import ceiling
 from inventory_assets.scan.versions import order_fault
@@ -39,6 +41,50 @@ def agree(page: Page, received: Received) -> bool:
         and page.next_token == received.next_token
         and page.last_key == received.last_key
     )
+
+
+def next_place(
+    request: PageRequest, received: Received, profile: StoreProfile, where: str
+) -> tuple[str | None, str]:
+    """Where a listing goes on after a page that is not its last: a token, or a StartAfter.
+
+    Raises:
+        ListingStuck: The store repeats a token, or names no place to go on from.
+    """
+    token = received.next_token
+    is_by_token = request.versions or profile.continuation is Continuation.TOKEN
+    if token and (is_by_token or received.last_key is None):
+        if token == request.token:
+            raise ListingStuck(f"{where}: the store repeats the continuation token {token!r}")
+        return token, ""
+    if received.last_key is None:
+        raise ListingStuck(
+            f"{where}: a page without keys says neither that it is the last nor "
+            "where the listing goes on"
+        )
+    return None, received.last_key
+
+
+def without_repeated(objects: pa.RecordBatch, request: PageRequest | None) -> pa.RecordBatch:
+    """Without what a page was asked to begin after, as some stores list that as well.
+
+    Args:
+        objects: Of the page.
+        request: What it answers.
+    """
+    if request is None or not objects.num_rows:
+        return objects
+    keys = objects.column("key")
+    if request.token and request.versions:
+        key, version_id = versions_markers(request.token)
+        is_repeated = keys[0].as_py() == key
+        is_repeated = is_repeated and objects.column("version_id")[0].as_py() == version_id
+        return objects.slice(1) if is_repeated else objects
+    repeated = 0
+    if not request.token and request.start_after:
+        while repeated < len(keys) and keys[repeated].as_py() == request.start_after:
+            repeated += 1
+    return objects.slice(repeated) if repeated else objects
 
 
 def check_keys(objects: pa.RecordBatch, prefix: str, after: str, where: str) -> None:

@@ -4,9 +4,11 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
+from inventory_assets.s3.listing import PageRequest
 from inventory_assets.s3.received import Received
 from inventory_assets.scan.evidence import Ending
 from inventory_assets.scan.pieces import Piece
+from inventory_assets.scan.seams import Beyond, ListedRange
 
 PAGES_A_CALL = 8
 """Pages decoded in one call, which costs less than one after the other."""
@@ -26,6 +28,8 @@ class Delivery:
         upper: The range that was taken from this one.
         ending: How the range ends with this page, or None where it goes on.
         error: What ended the range.
+        request: What the page answers.
+        probe: Of a probe: the range whose seam is probed, and what the store has shown.
     """
 
     piece: Piece
@@ -34,12 +38,19 @@ class Delivery:
     upper: Piece | None = None
     ending: Ending | None = None
     error: BaseException | None = None
+    request: PageRequest | None = None
+    probe: tuple[ListedRange, Beyond] | None = None
 
     @property
     def is_last(self) -> bool:
         """Whether the receiver has let go of the range; without a page or error, as told to."""
-        is_page_or_split = self.received is not None or self.upper is not None
-        return self.ending is not None or not is_page_or_split
+        others = (self.received, self.upper, self.probe)
+        return self.ending is not None or all(other is None for other in others)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether others may wait for what follows from it."""
+        return self.is_last or self.probe is not None
 
 
 class Deliveries:
@@ -53,6 +64,11 @@ class Deliveries:
         self._hungry: tuple[int, asyncio.Future[None]] | None = None
         """For how many pages the reader waits."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits for the reader."""
+        return not self._queue
+
     def add(self, delivery: Delivery) -> None:
         """Tell of a range that was taken from another; nobody waits for that."""
         self._queue.append(delivery)
@@ -65,14 +81,14 @@ class Deliveries:
             await room
         self._queue.append(delivery)
         self._pages += 1
-        if self._hungry and (self._pages >= self._hungry[0] or delivery.is_last):
+        if self._hungry and (self._pages >= self._hungry[0] or delivery.is_urgent):
             _set(self._hungry[1])
 
     async def take(self) -> list[Delivery]:
         """What has come, once there is a page; so many pages that they are cheap to decode."""
         if not self._pages:
             await self._arrival(1, None)
-        if self._pages < PAGES_A_CALL and not self._queue[-1].is_last:
+        if self._pages < PAGES_A_CALL and not self._queue[-1].is_urgent:
             # Pages decoded together cost less, and nobody waits for these.
             await self._arrival(PAGES_A_CALL, LINGER_SECONDS)
         taken: list[Delivery] = []

@@ -16,7 +16,6 @@ Ranges stay disjoint and tile what they came from.
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -28,9 +27,17 @@ from inventory_assets.s3.gate import Cancelled
 from inventory_assets.s3.listing import BucketLister, PageRequest, exhausted
 from inventory_assets.s3.pages import MAX_KEYS, Page
 from inventory_assets.s3.received import Received
-from inventory_assets.scan.checking import MAX_EMPTY_PAGES, agree, check_keys, decoded_pages
+from inventory_assets.s3.store_profile import StartAfter
+from inventory_assets.scan.checking import (
+    MAX_EMPTY_PAGES,
+    agree,
+    check_keys,
+    decoded_pages,
+    next_place,
+    without_repeated,
+)
 from inventory_assets.scan.deliveries import Deliveries, Delivery
-from inventory_assets.scan.errors import ListingStuck
+from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck, ScanError
 from inventory_assets.scan.evidence import Ending, count_up_to
 from inventory_assets.scan.pieces import (
     PAGES_BEFORE_SPLIT,
@@ -38,6 +45,8 @@ from inventory_assets.scan.pieces import (
     Piece,
 )
 from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.seams import Beyond, KnownRange, ListedRange, link
+from inventory_assets.scan.settling import SeamEvent, SeamKeeper
 from inventory_assets.scan.splitting import Splitter
 from inventory_assets.scan.versions import whole_keys
 from inventory_assets.scan.walks import Ended, Event, Failed, Found, Split, Walk
@@ -46,6 +55,12 @@ GAP_PROBE_KEYS = 10
 """Keys asked for first where a range ends within the prefix.
 
 Most gaps between shards are empty, and one key beyond the gap is proof enough."""
+
+MISPLACED_PAGES = 3
+"""How often in a row a range is listed again whose page does not belong where it came.
+
+It may be a proxy's answer to another request; a store that keeps another order sends such pages
+every time."""
 
 IDLE_BY_ONE = 16
 """Requests that may be in flight for each that is, from which on ranges are split in any case."""
@@ -82,28 +97,41 @@ class Scan:
             for walk in walks
             for index, key_range in enumerate(walk.ranges)
         )
-        self._unfinished = len(self._waiting)
+        self._unsettled = {walk: len(walk.ranges) for walk in walks if walk.ranges}
+        """By walk, ranges that are not told as ended."""
         self._ranges = Counter({walk: len(walk.ranges) for walk in walks})
+        self._seams = SeamKeeper(self, self._where)
+        neighbours: dict[Walk, list[ListedRange]] = {
+            walk: [KnownRange(evidence) for evidence in walk.known] for walk in walks
+        }
+        for piece in self._waiting:
+            neighbours[piece.walk].append(piece)
+        for ranges in neighbours.values():
+            link(sorted(ranges, key=lambda each: each.key_range))
         self._at_work: set[Piece] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._promised = 0
         """Ranges that splits under way were asked for."""
         self._splitter = Splitter(lister)
+        self._probes: deque[tuple[Piece, ListedRange]] = deque()
+        """Seams to be probed: a range, and the one on its right."""
         self._scratch = Scratch()
         self._buffers: list[bytearray] = []
         self._deliveries = Deliveries()
         self._closed = False
-        for piece in [*self._waiting]:
-            cuts = [cut for cut in piece.walk.cuts if cut in piece.key_range]
-            self._waiting.extend(reversed(self._cut(piece, cuts)))
+        if lister.profile.start_after is not StartAfter.IGNORED:
+            for piece in [*self._waiting]:
+                cuts = [cut for cut in piece.walk.cuts if cut in piece.key_range]
+                self._waiting.extend(reversed(self._cut(piece, cuts)))
 
     def __iter__(self) -> Iterator[Event]:
         """Tell what is found, as it is found.
 
         A walk ends with a `Failed`, or with an `Ended` for each of its ranges, those split off
         included. `Failed` tells of `KeysOutOfOrder` (a page does not ascend, or goes back behind
-        the page before it), `KeyOutsideRequest`, `ListingStuck` (a token is repeated, or empty
-        pages do not end) and `S3Error`.
+        the page before it), `SeamDisagrees` (ranges contradict each other where they meet),
+        `KeyOutsideRequest`, `ListingStuck` (a token is repeated, or empty pages do not end) and
+        `S3Error`.
 
         Raises:
             Cancelled: `lister.cancel` was called.
@@ -112,7 +140,7 @@ class Scan:
             # Not by the runner's own `run`, which sets and resets signal handlers for every batch.
             loop = runner.get_loop()
             try:
-                while self._unfinished:
+                while self._unsettled:
                     yield from self._read(loop.run_until_complete(self._take()))
             except BaseException:
                 self._lister.cancel()
@@ -134,7 +162,9 @@ class Scan:
         """Begin what can be begun, while fewer are at work than may be."""
         while not self._closed and (free := self._allowed - len(self._tasks)) > 0:
             work: Coroutine[None, None, None]
-            if self._waiting:
+            if self._probes:
+                work = self._probe(*self._probes.popleft())
+            elif self._waiting:
                 piece = self._waiting.popleft()
                 piece.walk.began_at = piece.walk.began_at or self._now()
                 work = self._receive(piece)
@@ -160,8 +190,10 @@ class Scan:
         generation = piece.generation
         ending: Ending | None = None
         try:
-            async for received, ending in self._pages(piece, generation):
-                await self._deliveries.put(Delivery(piece, generation, received, ending=ending))
+            async for received, ending, request in self._pages(piece, generation):
+                await self._deliveries.put(
+                    Delivery(piece, generation, received, ending=ending, request=request)
+                )
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
@@ -174,7 +206,7 @@ class Scan:
 
     def _victims(self, count: int) -> list[Piece]:
         """Up to `count` ranges that are worth splitting, those with most left first."""
-        if count <= 0:
+        if count <= 0 or self._lister.profile.start_after is StartAfter.IGNORED:
             return []
         # No estimate is good enough to leave nearly all idle.
         few = len(self._tasks) * IDLE_BY_ONE <= self._allowed
@@ -218,13 +250,16 @@ class Scan:
         """
         walk, until = victim.walk, victim.key_range.until
         parts: list[Piece] = []
+        if walk not in self._unsettled:
+            return parts  # it is over
         for after, upto in reversed([*pairwise([*places, until])]):
             if after == until:
                 continue
             parent = victim if is_trial else None
             piece = Piece(walk, self._ranges[walk], KeyRange(after, upto), parent, is_gap=False)
             self._ranges[walk] += 1
-            self._unfinished += 1
+            self._unsettled[walk] += 1
+            victim.insert_right(piece)
             self._deliveries.add(Delivery(victim, victim.generation, upper=piece))
             parts.append(piece)
         if parts:
@@ -234,27 +269,25 @@ class Scan:
 
     async def _pages(
         self, piece: Piece, generation: int
-    ) -> AsyncIterator[tuple[Received, Ending | None]]:
+    ) -> AsyncIterator[tuple[Received, Ending | None, PageRequest]]:
+        """The pages of a range, each with how it ends the range and what it answers."""
         walk = piece.walk
         token: str | None = None
+        after: str | None = piece.after
         while not (self._closed or walk.over or piece.generation != generation):
             request = PageRequest(
                 walk.prefix,
-                start_after=piece.after if token is None else "",
+                start_after=after or "",
                 token=token,
                 max_keys=GAP_PROBE_KEYS if piece.is_gap and token is None else MAX_KEYS,
                 versions=walk.versions is not None,
             )
             received = await self._lister.receive(request, walk.tally, self._buffer())
             ending = self._note(piece, generation, received)
-            yield received, ending
+            yield received, ending, request
             if ending:
                 return
-            if received.next_token == token:
-                raise ListingStuck(
-                    f"{self._where}: the store repeats the continuation token {token!r}"
-                )
-            token = received.next_token
+            token, after = next_place(request, received, self._lister.profile, self._where)
 
     def _buffer(self) -> bytearray:
         """Memory for a page, used before if possible."""
@@ -295,6 +328,8 @@ class Scan:
 
     async def _take(self) -> list[Delivery]:
         self._employ()
+        if not self._tasks and self._deliveries.is_empty:
+            raise RuntimeError("the ranges of a scan wait for each other")
         return await self._deliveries.take()
 
     def _read(self, deliveries: Sequence[Delivery]) -> Iterator[Event]:
@@ -312,78 +347,154 @@ class Scan:
             elif delivery.generation == delivery.piece.generation:
                 yield from self._heed(delivery, page)
 
-    def _heed(
-        self, delivery: Delivery, page: Page | MalformedResponse | None
-    ) -> Iterator[Found | Ended | Failed]:
-        piece, walk = delivery.piece, delivery.piece.walk
+    def _heed(self, delivery: Delivery, page: Page | MalformedResponse | None) -> Iterator[Event]:
+        walk = delivery.piece.walk
         if not walk.over:
             try:
-                yield from self._page(delivery, page)
+                if delivery.probe:
+                    yield from self._settled(self._seams.probed(delivery.piece, *delivery.probe))
+                else:
+                    yield from self._page(delivery, page)
             except Cancelled:
                 raise
             except Exception as error:  # noqa: BLE001 - the caller is told, whatever it is
                 walk.over = True
                 yield Failed(walk, error)
-        if delivery.is_last and delivery.generation == piece.generation:
-            self._unfinished -= 1
+        if walk.over:
+            self._unsettled.pop(walk, None)
 
-    def _page(
-        self, delivery: Delivery, page: Page | MalformedResponse | None
-    ) -> Iterator[Found | Ended]:
+    def _page(self, delivery: Delivery, page: Page | MalformedResponse | None) -> Iterator[Event]:
         piece = delivery.piece
         if delivery.error is not None:
             raise delivery.error
         if page is None or delivery.received is None:
             raise RuntimeError("a range was let go of that nobody gave up")
-        if isinstance(page, MalformedResponse):
-            self._start_over(piece, page)
-            return
-        if not agree(page, delivery.received):
-            self._start_over(piece, MalformedResponse("the ends of the response contradict it"))
+        try:
+            objects = self._checked(delivery, page)
+        except (MalformedResponse, KeysOutOfOrder, KeyOutsideRequest) as error:
+            self._start_over(piece, error)
             return
         piece.damaged = 0
         piece.evidence.page()
-        objects = page.objects if piece.held is None else _appended(piece.held, page)
-        check_keys(objects, piece.walk.prefix, piece.after, self._where)
-        versions = piece.walk.versions
-        if versions:
-            # A key is handed on whole, so that nothing after this need know that it has versions.
-            objects, piece.held = whole_keys(objects, goes_on=not delivery.ending)
-        keys = objects.column("key")
-        inside = count_up_to(keys, piece.key_range.until)
-        # A shortened StartAfter may let keys of the range on the left through.
-        before = count_up_to(keys, piece.key_range.after)
-        piece.after = keys[-1].as_py() if len(keys) else piece.after
-        objects = objects.slice(before, max(0, inside - before))
-        if versions:
-            objects = versions.state(objects)
-        if objects.num_rows:
-            piece.evidence.rows(objects.column("key"))
-            yield Found(piece.walk, piece.index, objects)
-        if delivery.ending:
-            piece.evidence.close(delivery.ending)
-            evidence = replace(piece.evidence.closed[0], key_range=piece.key_range)
-            yield Ended(piece.walk, piece.index, evidence)
-        piece.empty_pages = 0 if page.objects.num_rows else piece.empty_pages + 1
+        yield from self._found(piece, objects, delivery.ending)
+        is_empty = not (page.objects.num_rows or delivery.ending)
+        piece.empty_pages = piece.empty_pages + 1 if is_empty else 0
         if piece.empty_pages > MAX_EMPTY_PAGES:
             raise ListingStuck(
                 f"{self._where}: the store sent {piece.empty_pages} empty pages in a row"
             )
 
-    def _start_over(self, piece: Piece, error: MalformedResponse) -> None:
+    def _checked(self, delivery: Delivery, page: Page | MalformedResponse) -> pa.RecordBatch:
+        """The objects of a page, with those held back before it, once all is proved of them."""
+        piece = delivery.piece
+        if isinstance(page, MalformedResponse):
+            raise page
+        if delivery.received and not agree(page, delivery.received):
+            raise MalformedResponse("the ends of the response contradict it")
+        objects = without_repeated(page.objects, delivery.request)
+        if piece.held is not None:
+            objects = pa.concat_batches([piece.held, objects])
+        check_keys(objects, piece.walk.prefix, piece.after, self._where)
+        return objects
+
+    def _found(
+        self, piece: Piece, objects: pa.RecordBatch, ending: Ending | None
+    ) -> Iterator[Event]:
+        """Tell what a page holds of its range, and note what it shows beyond."""
+        versions = piece.walk.versions
+        if versions:
+            # A key is handed on whole, so that nothing after this need know that it has versions.
+            objects, piece.held = whole_keys(objects, goes_on=not ending)
+        keys = objects.column("key")
+        inside = count_up_to(keys, piece.key_range.until)
+        # A shortened StartAfter may let keys of the range on the left through.
+        before = count_up_to(keys, piece.key_range.after)
+        piece.after = keys[-1].as_py() if len(keys) else piece.after
+        beyond = Beyond(keys[inside].as_py() if inside < len(keys) else None)
+        has_begun = piece.first_key is not None
+        if inside > before:
+            found = objects.slice(before, inside - before)
+            piece.first_key = piece.first_key or found.column("key")[0].as_py()
+            piece.last_key = found.column("key")[-1].as_py()
+            piece.rows += found.num_rows
+            found = versions.state(found) if versions else found
+            if found.num_rows:
+                piece.evidence.rows(found.column("key"))
+                yield Found(piece.walk, piece.index, found)
+        if ending:
+            piece.ending, piece.beyond = ending, beyond
+        if ending or (piece.first_key is not None and not has_begun):
+            yield from self._settled(self._seams.moved(piece))
+
+    def _settled(self, events: Iterator[SeamEvent]) -> Iterator[Event]:
+        """Count the ranges that are told as ended."""
+        for event in events:
+            if isinstance(event, Ended):
+                self._unsettled[event.walk] -= 1
+                if not self._unsettled[event.walk]:
+                    del self._unsettled[event.walk]
+            yield event
+
+    def _start_over(self, piece: Piece, error: ScanError | MalformedResponse) -> None:
         """List a range again from after the last page that was good."""
+        if isinstance(error, ScanError):
+            # It may have been the answer to another request; then the next one is, too.
+            if piece.damaged >= MISPLACED_PAGES:
+                raise error
+            self._lister.reconnect()
         piece.walk.tally.failed(Fault.MALFORMED)
         piece.damaged += 1
-        if piece.damaged >= self._lister.retry.attempts:
+        if piece.damaged >= self._lister.retry.attempts and isinstance(error, MalformedResponse):
             raise exhausted(error, Fault.MALFORMED, piece.damaged, self._lister.connection)
-        piece.generation += 1
         piece.held = None
+        self._requeue(piece)
+
+    def _requeue(self, piece: Piece) -> None:
+        piece.generation += 1
         self._at_work.discard(piece)
         self._waiting.appendleft(piece)
 
+    # What `SeamKeeper` has done.
 
-def _appended(held: pa.RecordBatch, page: Page) -> pa.RecordBatch:
-    return pa.concat_batches([held, page.objects])
+    def list_again(self, piece: Piece, after: str) -> None:
+        """Go on with a range that was listed to its end, behind a key."""
+        piece.after, piece.ending, piece.beyond, piece.is_gap = after, None, None, False
+        self._requeue(piece)
+
+    def add_range(self, left: Piece, key_range: KeyRange, start_after: str) -> Piece:
+        """List another range, right of one; it is told of by the caller."""
+        walk = left.walk
+        piece = Piece(walk, self._ranges[walk], key_range, is_gap=False)
+        piece.start_after = piece.after = start_after
+        self._ranges[walk] += 1
+        self._unsettled[walk] += 1
+        left.insert_right(piece)
+        self._waiting.appendleft(piece)
+        return piece
+
+    def probe(self, left: Piece, right: ListedRange) -> None:
+        """Ask what the range on the right begins with now, and call `SeamKeeper.probed`."""
+        self._probes.append((left, right))
+
+    async def _probe(self, left: Piece, right: ListedRange) -> None:
+        walk, generation = left.walk, left.generation
+        after = right.key_range.after
+        try:
+            request = PageRequest(
+                walk.prefix,
+                start_after=right.key_range.start_after if after >= walk.prefix else "",
+                versions=walk.versions is not None,
+            )
+            page = await self._lister.fetch(request, walk.tally)
+            keys = page.objects.column("key")
+            following = count_up_to(keys, after)
+            now = Beyond(keys[following].as_py() if following < len(keys) else None)
+            delivery = Delivery(left, generation, probe=(right, now))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
+            delivery = Delivery(left, generation, error=error)
+        await self._deliveries.put(delivery)
 
 
 def _told_of(piece: Piece, upper: Piece) -> Split:

@@ -11,6 +11,10 @@ class KeysOutOfOrder(ScanError):
     """The store does not list its keys in ascending UTF-8 byte order."""
 
 
+class SeamDisagrees(KeysOutOfOrder):
+    """The store contradicts itself about what lies where two ranges meet."""
+
+
 class ListingStuck(ScanError):
     """The store repeats a continuation token, or sends one empty page after another."""
 

@@ -4,8 +4,9 @@ from math import inf
 
 import pyarrow as pa
 
-from inventory_assets.scan.evidence import EvidenceLog
+from inventory_assets.scan.evidence import Ending, EvidenceLog
 from inventory_assets.scan.ranges import KeyRange, ceiling
+from inventory_assets.scan.seams import OpenRange
 from inventory_assets.scan.walks import Walk
 
 PAGES_BEFORE_SPLIT = 2
@@ -24,7 +25,7 @@ PAGES_MEASURED = 8
 a time, as little is learnt from one more and each costs."""
 
 
-class Piece:
+class Piece(OpenRange):
     """A range being listed. The receiver that holds it asks, the reader reads.
 
     Attributes:
@@ -41,6 +42,7 @@ class Piece:
         after: Up to where the reader has read; listing starts over from here after a damaged page.
         generation: How often it has been started over; pages of earlier generations are void.
         damaged: Damaged pages in a row.
+        ending: How its last page ended it; None while it is being listed.
         held: Versions of the last key read, which may have more.
         estimate: Pages left, when its cursor and its end were `estimated_at`.
     """
@@ -54,13 +56,13 @@ class Piece:
         *,
         is_gap: bool | None = None,
     ) -> None:
+        # Before the prefix there is nothing to start after.
+        super().__init__(key_range, key_range.start_after if key_range.after >= walk.prefix else "")
         self.walk = walk
         self.index = index
-        self.key_range = key_range
         self.parent = parent
         self.is_gap = key_range.until != ceiling(walk.prefix) if is_gap is None else is_gap
-        # Before the prefix there is nothing to start after.
-        self.after = key_range.start_after if key_range.after >= walk.prefix else ""
+        self.after = self.start_after
         self.cursor = self.after
         self.goes_on = False
         self.pages = 0
@@ -69,6 +71,7 @@ class Piece:
         self.price = parent.vain if parent else 0
         self.generation = 0
         self.damaged = 0
+        self.ending: Ending | None = None
         self.empty_pages = 0
         self.held: pa.RecordBatch | None = None
         self.estimate, self.estimated_at = inf, ("", "")

@@ -25,6 +25,7 @@ class Walk:
         cuts: Ascending keys at which the ranges are split before they begin.
         marks: Ascending keys at which they are split rather than elsewhere, once they have begun.
         kept: Objects that were found in an earlier run, outside the ranges.
+        known: What earlier runs found in stretches of keys outside the ranges.
         versions: Which versions are wanted; None for the current objects.
     """
 
@@ -36,6 +37,7 @@ class Walk:
     cuts: Sequence[str] = ()
     marks: Sequence[str] = ()
     kept: int = 0
+    known: Sequence[RangeEvidence] = ()
     versions: Versions | None = None
 
 
@@ -64,12 +66,29 @@ class Split:
         index: The range's number in its walk.
         upper: The number of the new range; nothing of it was told before.
         at: The greatest key that stays with the range.
+        touches: Whether the new range begins there; else it begins beyond a gap.
     """
 
     walk: Walk
     index: int
     upper: int
     at: str
+    touches: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """A range that was told as ended, or was kept, begins later; another lists what is before.
+
+    Attributes:
+        walk: The range's walk.
+        was: The range as it was told.
+        after: What it begins after instead.
+    """
+
+    walk: Walk
+    was: KeyRange
+    after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +108,4 @@ class Failed:
     error: Exception
 
 
-Event = Found | Split | Ended | Failed
+Event = Found | Split | Narrowed | Ended | Failed

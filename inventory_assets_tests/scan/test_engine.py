@@ -20,7 +20,7 @@ from inventory_assets.scan import engine
 from inventory_assets.scan.deliveries import PAGES_A_CALL, QUEUED_PAGES
 from inventory_assets.scan.engine import Scan
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
-from inventory_assets.scan.evidence import Ending, RangeEvidence
+from inventory_assets.scan.evidence import Ending, RangeEvidence, Seam
 from inventory_assets.scan.ranges import KeyRange, tiling_fault
 from inventory_assets.scan.shards import Shard, cut_out
 from inventory_assets.scan.walks import Ended, Failed, Found, Split, Walk
@@ -110,7 +110,9 @@ def test_a_range_that_ends_at_its_prefix_costs_no_page_too_many() -> None:
     lister = one_at_a_time(ModelS3([f"p{n:02}" for n in range(9)] + ["q"], page_size=3))
     keys, closed = walk_shard(lister, cut_out("p", []))
     assert len(keys) == 9
-    assert len(lister.requests) == closed[0].pages == 3
+    # The last one confirms the end: nothing follows the last key.
+    assert len(lister.requests) == closed[0].pages == 3 + 1
+    assert lister.requests[-1].start_after == "p08"
 
 
 def test_a_prefix_that_was_cut_out_is_jumped_over() -> None:
@@ -123,7 +125,10 @@ def test_a_prefix_that_was_cut_out_is_jumped_over() -> None:
 def test_an_empty_bucket_has_evidence_of_being_empty() -> None:
     keys, closed = walk_shard(ModelS3([]), cut_out("", []))
     assert keys == []
-    assert closed == [RangeEvidence(KeyRange.of_prefix(""), 0, None, None, 1, Ending.LISTED_TO_END)]
+    whole = KeyRange.of_prefix("")
+    assert closed == [
+        RangeEvidence(whole, 0, None, None, 2, Ending.LISTED_TO_END, None, Seam.END_CONFIRMED)
+    ]
 
 
 LETTERS = [f"p{letter}" for letter in "abcdefghijklm"]
@@ -134,7 +139,6 @@ LETTERS = [f"p{letter}" for letter in "abcdefghijklm"]
     [
         (Habit.STUCK_TOKEN, ListingStuck),
         (Habit.ENDLESS_EMPTY_PAGES, ListingStuck),
-        (Habit.GOES_BACKWARDS, KeysOutOfOrder),
         (Habit.LISTS_TWICE, KeysOutOfOrder),
         (Habit.SHUFFLES_PAGES, KeysOutOfOrder),
     ],
@@ -147,6 +151,12 @@ def test_a_store_with_a_bad_habit_is_caught(
     with pytest.raises(error, match="bucket 'model'"):
         walk_shard(lister, cut_out("", []))
     assert len(lister.requests) <= 20 + QUEUED_PAGES + PAGES_A_CALL + 2
+
+
+def test_pages_that_go_back_are_asked_for_by_the_last_key() -> None:
+    lister = one_at_a_time(ModelS3(LETTERS, habit=Habit.GOES_BACKWARDS))
+    keys, _ = walk_shard(lister, cut_out("", []))
+    assert keys == LETTERS
 
 
 def test_a_store_that_ignores_start_after_is_caught() -> None:
@@ -200,7 +210,8 @@ def test_a_slow_reader_holds_the_receivers_up() -> None:
             # Those at hand, those queued, and one for each receiver.
             assert asked["pages"] <= pages + PAGES_A_CALL + QUEUED_PAGES + 8 + splits
         splits += isinstance(event, Split)
-    assert pages <= asked["pages"] <= pages + splits
+    # One more for each walk, to confirm its end.
+    assert pages <= asked["pages"] <= pages + splits + len(walks)
 
 
 def test_a_reader_that_leaves_early_leaves_no_task_behind() -> None:

@@ -1,0 +1,216 @@
+"""Whatever a store does, a scan finds every key, or says that it cannot."""
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.gate import Cancelled
+from inventory_assets.s3.listing import PageRequest, Tally
+from inventory_assets.s3.pages import Page
+from inventory_assets.scan.engine import Scan
+from inventory_assets.scan.errors import ScanError, SeamDisagrees
+from inventory_assets.scan.evidence import Ending, RangeEvidence, Seam
+from inventory_assets.scan.ranges import KeyRange, ceiling, tiling_fault
+from inventory_assets.scan.seams import seam_faults, unseen_between
+from inventory_assets.scan.walks import Ended, Failed, Found, Narrowed, Split, Walk
+from inventory_assets_tests.listings import objects_of
+from inventory_assets_tests.model_s3 import ModelS3
+
+ALPHABET = "-./0a"
+some_keys = st.sets(st.text(ALPHABET, min_size=1, max_size=5), min_size=1, max_size=40)
+
+Rank = Callable[[str], object]
+ORDERS: dict[str, Rank] = {
+    "bytes": lambda key: key.encode(),
+    "directory": lambda key: [name.encode() for name in key.split("/")],
+    "reverse": lambda key: [-byte for byte in key.encode()] + [1],
+    "length first": lambda key: (len(key), key),
+    "letters before others": lambda key: [(not c.isalnum(), c) for c in key],
+}
+
+
+class ContraryS3(ModelS3):
+    """Lists in any order, and says now and then what is not so.
+
+    Args:
+        keys: What the bucket holds.
+        rank: The order in which it lists; StartAfter compares in that order as well.
+        chances: Decides when it says what is not so.
+        early_end: How likely a page says that it is the last, though more keys follow.
+        stale: The number of the request that is answered as the one before it, if that held keys.
+        page_size: Keys in a page at most.
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[str],
+        rank: Rank = ORDERS["bytes"],
+        chances: random.Random | None = None,
+        *,
+        early_end: float = 0,
+        stale: int | None = None,
+        page_size: int = 3,
+    ) -> None:
+        super().__init__(keys, page_size)
+        self._rank = rank  # type: ignore[assignment]
+        self._keys = sorted(self._keys, key=rank)  # type: ignore[arg-type]
+        self._chances = chances or random.Random(0)
+        self._early_end, self._stale = early_end, stale
+        self._answers: list[Page] = []
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        if self._is_cancelled:
+            raise Cancelled
+        tally.sent()
+        self.requests.append(request)
+        page = self._answer(request)
+        self._answers.append(page)
+        if len(self._answers) - 1 == self._stale and self._answers[-2].objects.num_rows:
+            return self._answers[-2]
+        if page.is_truncated and self._chances.random() < self._early_end:
+            kept = self._chances.randint(1, page.objects.num_rows)
+            return Page(page.objects.slice(0, kept), page.common_prefixes, False, None)
+        return page
+
+    def _answer(self, request: PageRequest) -> Page:
+        # Like a real one, a token means a key, not a number.
+        after = request.token[2:] if request.token else request.start_after
+        entries = self._entries(request, after)
+        page = entries[: min(self._page_size, request.max_keys)]
+        keys = [name for name, is_folder in page if not is_folder]
+        folders = tuple(name for name, is_folder in page if is_folder)
+        token = f"t:{page[-1][0]}" if len(page) < len(entries) else None
+        return Page(objects_of(keys), folders, token is not None, token)
+
+
+def listed(lister: ModelS3, cuts: Sequence[str], prefix: str = "") -> list[str]:
+    """The keys that a scan finds, in the order of its ranges; its evidence must agree."""
+    lister.connection = Connection("model", max_in_flight=8)
+    walk = Walk(prefix, [KeyRange.of_prefix(prefix)], cuts=sorted(set(cuts)))
+    found: dict[int, list[str]] = {0: []}
+    evidence: dict[int, RangeEvidence] = {}
+    for event in Scan(lister, [walk]):
+        match event:
+            case Found(index=index, objects=objects):
+                assert index not in evidence
+                found[index] += objects.column("key").to_pylist()
+            case Split(upper=upper):
+                found[upper] = []
+            case Narrowed(was=was, after=after):
+                (index,) = [i for i, each in evidence.items() if each.key_range == was]
+                narrowed = KeyRange(after, was.until)
+                evidence[index] = replace(evidence[index], key_range=narrowed)
+            case Ended(index=index, evidence=ended):
+                evidence[index] = ended
+            case Failed(error=error):
+                raise error
+    order = sorted(evidence, key=lambda index: evidence[index].key_range)
+    rows = [evidence[index] for index in order]
+    assert tiling_fault([row.key_range for row in rows], [KeyRange.of_prefix(prefix)]) is None
+    assert seam_faults(rows) == []
+    return [key for index in order for key in found[index]]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@given(keys=some_keys, cuts=st.sets(st.text(ALPHABET, min_size=1, max_size=4), max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_in_whatever_order_a_store_lists_no_key_is_lost(
+    order: str, keys: set[str], cuts: set[str]
+) -> None:
+    try:
+        found = listed(ContraryS3(keys, ORDERS[order]), [*cuts])
+    except ScanError:
+        assert order != "bytes"
+    else:
+        assert found == sorted(keys)
+
+
+@given(
+    keys=some_keys,
+    cuts=st.sets(st.text(ALPHABET, min_size=1, max_size=4), max_size=8),
+    seed=st.integers(0, 10_000),
+    early_end=st.sampled_from([0.0, 0.1, 0.5]),
+    stale=st.none() | st.integers(1, 30),
+)
+@settings(max_examples=400, deadline=None)
+def test_ends_too_early_and_answers_to_other_requests_lose_no_key(
+    keys: set[str], cuts: set[str], seed: int, early_end: float, stale: int | None
+) -> None:
+    store = ContraryS3(keys, chances=random.Random(seed), early_end=early_end, stale=stale)
+    try:
+        found = listed(store, [*cuts])
+    except ScanError:
+        assert early_end or stale
+    else:
+        assert found == sorted(keys)
+
+
+def test_the_smallest_loss_in_directory_order_is_told() -> None:
+    keys = [f"d/{folder}{n:02}" for folder in ("obj/", "obj-1/") for n in range(3)]
+    with pytest.raises(ScanError, match="lists 'd/obj-1/00' (after|next after) 'd/obj/02'"):
+        listed(ContraryS3(keys, ORDERS["directory"]), [ceiling("d/obj-1/")])
+
+
+def test_a_store_whose_listings_always_end_after_a_page_is_listed_whole() -> None:
+    keys = [f"k{n:03}" for n in range(40)]
+    assert listed(ContraryS3(keys, early_end=1.0, chances=random.Random(3)), ["k02"]) == keys
+
+
+def test_objects_that_come_and_go_at_a_seam_are_no_contradiction() -> None:
+    for seed in range(300):
+        chances = random.Random(seed)
+        always = {f"k{n:02}" for n in range(0, 40, 2)}
+        keys, cuts = [*always, "k21"], ["k20", "k10"]
+        store = _Changing(keys, [f"k{n:02}" for n in range(1, 40, 2)], chances)
+        found = listed(store, cuts)
+        assert found == sorted(set(found))
+        assert always <= set(found)
+
+
+class _Changing(ContraryS3):
+    """Creates or deletes an object before an answer, now and then."""
+
+    def __init__(self, keys: list[str], others: list[str], chances: random.Random) -> None:
+        super().__init__(keys, chances=chances)
+        self._others = others
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        if self._chances.random() < 0.3:
+            key = self._chances.choice(self._others)
+            self._keys = sorted({*self._keys} ^ {key})
+        return super().page(request, tally)
+
+
+def row(
+    after: str, until: str, keys: Sequence[str], shown: str | None, seam: Seam
+) -> RangeEvidence:
+    first, last = (keys[0], keys[-1]) if keys else (None, None)
+    ending = Ending.LISTED_TO_END if shown is None else Ending.BOUND_REACHED
+    return RangeEvidence(KeyRange(after, until), len(keys), first, last, 1, ending, shown, seam)
+
+
+def test_evidence_whose_seams_contradict_each_other_is_found() -> None:
+    left = row("", "c", ["a"], "d", Seam.AGREES)
+    assert seam_faults([left, row("c", "z", ["d"], None, Seam.END_CONFIRMED)]) == []
+    assert seam_faults([left, row("c", "z", ["e"], None, Seam.END_CONFIRMED)])
+    assert seam_faults([left, row("c", "z", [], None, Seam.END_CONFIRMED)])
+    assert seam_faults([left, row("c", "cc", [], "d", Seam.AGREES)]) == []
+    ended = row("", "c", ["a"], None, Seam.END_CONFIRMED)
+    assert seam_faults([ended, row("c", "z", ["d"], None, Seam.END_CONFIRMED)])
+    changed = row("", "c", ["a"], "d", Seam.CHANGED)
+    assert seam_faults([changed, row("c", "z", ["e"], None, Seam.END_CONFIRMED)]) == []
+
+
+def test_what_lies_between_ranges_that_disagree_is_named() -> None:
+    left = row("", "c", ["a", "b"], "d", Seam.NOT_COMPARED)
+    right = row("c", "z", ["f"], None, Seam.END_CONFIRMED)
+    ((unseen, first),) = unseen_between([left, right])
+    assert (unseen.after, first) == ("b", "f")
+    assert "d" in unseen
+    assert "f" not in unseen
+    assert unseen_between([left, row("c", "z", ["d"], None, Seam.END_CONFIRMED)]) == []
