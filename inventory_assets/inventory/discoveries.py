@@ -2,11 +2,15 @@
 
 import json
 from datetime import datetime
+from functools import cache
+
+from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.naming import REMAINDER, decode_prefix, encode_prefix
 from inventory_assets.inventory.store import Store
+from inventory_assets.s3.store_profile import StoreProfile
 from inventory_assets.scan.discovery import Discovery
 from inventory_assets.scan.key_order import KeyOrder
 
@@ -26,6 +30,7 @@ def keep_discovery(store: Store, layout: Layout, discovery: Discovery, now: date
     document = {
         "found_at": now.isoformat(),
         "key_order": discovery.key_order.value,
+        "profile": _profiles().dump_python(discovery.profile, mode="json"),
         "prefixes": list(discovery.prefixes),
         "requests": discovery.requests,
     }
@@ -39,6 +44,20 @@ def known_key_order(store: Store, layout: Layout) -> KeyOrder | None:
         return KeyOrder(json.loads(data)["key_order"]) if data else None
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def known_profile(store: Store, layout: Layout) -> StoreProfile | None:
+    """How the store lists besides, as the last discovery found; None before the first."""
+    data = store.read(layout.discovery)
+    try:
+        return _profiles().validate_python(json.loads(data)["profile"], strict=False) if data else None
+    except (ValueError, KeyError, TypeError, ValidationError):
+        return None
+
+
+@cache
+def _profiles() -> TypeAdapter[StoreProfile]:
+    return TypeAdapter(StoreProfile)
 
 
 def prefix_of(store: Store, layout: Layout, key: str, source_prefix: str) -> str:

@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from inventory_assets.s3.answers import Refusal
 from inventory_assets.s3.columns import decode_columns
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import controller
+from inventory_assets.s3.echoes import contradiction
 from inventory_assets.s3.errors import (
     Fault,
     MalformedResponse,
@@ -32,7 +34,7 @@ from inventory_assets.s3.gate import Cancelled, Gate
 from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page, versions_markers
 from inventory_assets.s3.received import Received, receive
 from inventory_assets.s3.samples import Outcome
-from inventory_assets.s3.store_profile import AWS, Continuation, StoreProfile
+from inventory_assets.s3.store_profile import AWS, Continuation, KeyEncoding, StoreProfile
 from inventory_assets.s3.transport import Transport
 
 _T = TypeVar("_T")
@@ -169,6 +171,9 @@ class BucketLister:
     profile: StoreProfile = AWS
     """How the store lists, as far as that is known."""
 
+    proven_names: frozenset[str] = frozenset()
+    """Characters whose reading in names was asked back (`scan.profiling.check_names`)."""
+
     def __init__(self, connection: Connection, retry: RetryPolicy | None = None) -> None:
         self.connection = connection
         self.server: str | None = None
@@ -199,18 +204,27 @@ class BucketLister:
         """`fetch`, for those without an event loop."""
         return asyncio.run(self.fetch(request, tally))
 
-    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
+    async def fetch(
+        self, request: PageRequest, tally: Tally, encoding: KeyEncoding | None = None
+    ) -> Page:
         """Fetch and decode one page.
+
+        Args:
+            request: What to ask for.
+            tally: Where requests and faults are counted.
+            encoding: How keys are encoded; None for what the profile says.
 
         Raises:
             S3Error: One of its children, when a retry cannot help or did not.
             Cancelled: `cancel` was called.
         """
-        return await self._insist(request, tally, decode_columns, bytearray())
+        read = partial(decode_columns, encoding=encoding or self.profile.encoding)
+        return await self._insist(request, tally, read, bytearray())
 
     async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
         """Fetch one page into `body`, and leave it to the caller to decode; raises as `fetch`."""
-        return await self._insist(request, tally, receive, body)
+        read = partial(receive, encoding=self.profile.encoding)
+        return await self._insist(request, tally, read, body)
 
     async def _insist(
         self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray
@@ -261,6 +275,7 @@ class BucketLister:
             found = read(response.body) if response.status == 200 else None
             if found is None or isinstance(found, ErrorDocument):
                 raise Refusal(response, found)  # noqa: TRY301 - how it ends is noted below
+            self._check_answer(request, found)
             outcome = Outcome.SUCCEEDED
         except (Refusal, *_TROUBLE) as error:
             outcome = _OUTCOMES.get(fault_of(error), Outcome.FAILED)
@@ -268,6 +283,17 @@ class BucketLister:
         finally:
             self._gate.leave(outcome, sent_at, clock())
         return found
+
+
+    def _check_answer(self, request: PageRequest, found: Page | Received) -> None:
+        """Check that an answer is that to its request, as far as it repeats it."""
+        name = contradiction(request, found.echo, self.profile.echoes)
+        if name:
+            # What comes on the same connection next is the answer to the request before, too.
+            self._transport.drop_idle()
+            raise MalformedResponse(
+                f"the answer to another request came: its <{name}> is not what was asked for"
+            )
 
 
 def exhausted(

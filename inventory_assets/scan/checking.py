@@ -10,7 +10,7 @@ from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.listing import PageRequest
 from inventory_assets.s3.pages import VERSION_SCHEMA, Body, Page, versions_markers
 from inventory_assets.s3.received import Received
-from inventory_assets.s3.store_profile import Continuation, StoreProfile
+from inventory_assets.s3.store_profile import Continuation, KeyEncoding, StoreProfile
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.evidence import keys_ascend
 from inventory_assets.scan.ranges import ceiling
@@ -20,14 +20,16 @@ MAX_EMPTY_PAGES = 1000
 """Empty pages in a row that are taken for deleted keys still being skipped, and no loop."""
 
 
-def decoded_pages(bodies: Sequence[Body], scratch: Scratch) -> list[Page | MalformedResponse]:
+def decoded_pages(
+    bodies: Sequence[Body], scratch: Scratch, encoding: KeyEncoding
+) -> list[Page | MalformedResponse]:
     """The pages, and errors in the place of those that are damaged."""
     try:
-        found = decode_pages(bodies, scratch)
+        found = decode_pages(bodies, scratch, encoding)
     except MalformedResponse as error:
         if len(bodies) == 1:
             return [error]
-        return [page for body in bodies for page in decoded_pages([body], scratch)]
+        return [page for body in bodies for page in decoded_pages([body], scratch, encoding)]
     return [
         page if isinstance(page, Page) else MalformedResponse(f"expected a page, found {page.code}")
         for page in found

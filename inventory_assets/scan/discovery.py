@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.s3.store_profile import AWS, StartAfter, StoreProfile
 from inventory_assets.scan.directories import DELIMITER
 from inventory_assets.scan.errors import ListingStuck, TooManyShards
-from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.key_order import DIRECTORY_SERVERS, KeyOrder
+from inventory_assets.scan.profiling import profile_store
 from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling
 
 LEVEL_PAGES = 20
 """Pages (of 1,000 keys and folders) that a level may have before it is split by next character."""
-
-_DIRECTORY_SERVERS = ("SeaweedFS",)
-"""Stores known to list in directory order, by the start of their `Server` header."""
 
 RowsUnder = Callable[[str], int | None]
 """How many objects a prefix held when it was last counted; None where nobody knows."""
@@ -32,11 +31,13 @@ class Discovery:
         prefixes: The prefixes to be shards, in order, none within another.
         key_order: How the store lists.
         requests: Requests spent.
+        profile: How the store lists besides.
     """
 
     prefixes: tuple[str, ...]
     key_order: KeyOrder
     requests: int
+    profile: StoreProfile = AWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ def discover(
     key_order: KeyOrder | None = None,
     rows_under: RowsUnder = lambda _prefix: None,
 ) -> Discovery:
-    """Find the shards of the keys under `prefix`.
+    """Find the shards of the keys under `prefix`, and how the store lists.
+
+    The profile found is the lister's from then on.
 
     Args:
         lister: The bucket.
@@ -95,10 +98,18 @@ class _Discoverer:
         self._key_order = key_order
 
     def run(self, prefix: str) -> Discovery:
-        found = self._within(prefix, self._bounds.depth)
-        if self._key_order is None and self._bounds.depth <= 0:
+        profile = AWS
+        if self._key_order is not KeyOrder.DIRECTORY:
+            profile = profile_store(self._lister, prefix, self._tally)
+        self._lister.profile = profile
+        depth = self._bounds.depth
+        if profile.start_after is StartAfter.IGNORED:
+            depth = 0  # what is left beside shards could not be asked for
+        found = self._within(prefix, depth)
+        if self._key_order is None and depth <= 0:
             self._level(prefix)  # no level was listed yet
-        return Discovery(tuple(found), self._key_order or KeyOrder.BYTES, self._tally.requests)
+        order = self._key_order or KeyOrder.BYTES
+        return Discovery(tuple(found), order, self._tally.requests, profile)
 
     def _within(self, prefix: str, depth: int) -> list[str]:
         """The shards within `prefix`, `depth` levels down; empty where it has no levels."""
@@ -162,7 +173,7 @@ class _Discoverer:
         `a-b` and a folder `a/` do: in byte order `a-b` comes first. Where no such pair exists,
         both orders are the same.
         """
-        if self._key_order is None and (self._lister.server or "").startswith(_DIRECTORY_SERVERS):
+        if self._key_order is None and (self._lister.server or "").startswith(DIRECTORY_SERVERS):
             self._settle(KeyOrder.DIRECTORY)
         is_folder = set(folders)
         for name, folder in pairwise(sorted({*keys, *folders})):

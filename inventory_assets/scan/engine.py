@@ -37,13 +37,20 @@ from inventory_assets.scan.checking import (
     without_repeated,
 )
 from inventory_assets.scan.deliveries import Deliveries, Delivery
-from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck, ScanError
+from inventory_assets.scan.errors import (
+    KeyOutsideRequest,
+    KeysOutOfOrder,
+    ListingStuck,
+    NamesMisread,
+    ScanError,
+)
 from inventory_assets.scan.evidence import Ending, count_up_to
 from inventory_assets.scan.pieces import (
     PAGES_BEFORE_SPLIT,
     PAGES_WORTH_A_SPLIT,
     Piece,
 )
+from inventory_assets.scan.profiling import check_names
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.seams import Beyond, KnownRange, ListedRange, link
 from inventory_assets.scan.settling import SeamEvent, SeamKeeper
@@ -118,6 +125,7 @@ class Scan:
         self._scratch = Scratch()
         self._buffers: list[bytearray] = []
         self._deliveries = Deliveries()
+        self._misread: NamesMisread | None = None
         self._closed = False
         if lister.profile.start_after is not StartAfter.IGNORED:
             for piece in [*self._waiting]:
@@ -138,10 +146,10 @@ class Scan:
         """
         with asyncio.Runner() as runner:
             # Not by the runner's own `run`, which sets and resets signal handlers for every batch.
-            loop = runner.get_loop()
+            self._run = runner.get_loop().run_until_complete
             try:
                 while self._unsettled:
-                    yield from self._read(loop.run_until_complete(self._take()))
+                    yield from self._read(self._run(self._take()))
             except BaseException:
                 self._lister.cancel()
                 raise
@@ -334,7 +342,7 @@ class Scan:
 
     def _read(self, deliveries: Sequence[Delivery]) -> Iterator[Event]:
         bodies = [delivery.received.body for delivery in deliveries if delivery.received]
-        decoded = decoded_pages(bodies, self._scratch)
+        decoded = decoded_pages(bodies, self._scratch, self._lister.profile.encoding)
         if all(isinstance(page, Page) for page in decoded):
             # Not where one was damaged: its error may still look into them.
             self._buffers += [body for body in bodies if isinstance(body, bytearray)]
@@ -369,11 +377,15 @@ class Scan:
             raise delivery.error
         if page is None or delivery.received is None:
             raise RuntimeError("a range was let go of that nobody gave up")
+        if self._misread:
+            raise self._misread
         try:
             objects = self._checked(delivery, page)
         except (MalformedResponse, KeysOutOfOrder, KeyOutsideRequest) as error:
             self._start_over(piece, error)
             return
+        if isinstance(page, Page) and page.escaped_raw:
+            self._check_names(piece, page)
         piece.damaged = 0
         piece.evidence.page()
         yield from self._found(piece, objects, delivery.ending)
@@ -396,6 +408,14 @@ class Scan:
             objects = pa.concat_batches([piece.held, objects])
         check_keys(objects, piece.walk.prefix, piece.after, self._where)
         return objects
+
+    def _check_names(self, piece: Piece, page: Page) -> None:
+        """Ask, while others go on listing, whether names are read as they are meant."""
+        try:
+            self._run(check_names(self._lister, page, piece.walk.tally))
+        except NamesMisread as error:
+            self._misread = error  # by all walks
+            raise
 
     def _found(
         self, piece: Piece, objects: pa.RecordBatch, ending: Ending | None

@@ -1,6 +1,7 @@
 """What a walk over a key space can meet beyond a failing request."""
 
 from inventory_assets.errors import InventoryError
+from inventory_assets.s3.store_profile import KeyEncoding
 
 
 class ScanError(InventoryError):
@@ -13,6 +14,25 @@ class KeysOutOfOrder(ScanError):
 
 class SeamDisagrees(KeysOutOfOrder):
     """The store contradicts itself about what lies where two ranges meet."""
+
+
+class ListingUnsupported(ScanError):
+    """The store offers no way to list more than a page."""
+
+
+class NamesMisread(ScanError):
+    """Keys are encoded otherwise than was thought.
+
+    Attributes:
+        encoding: How they are.
+    """
+
+    def __init__(self, message: str, encoding: KeyEncoding) -> None:
+        super().__init__(message)
+        self.encoding = encoding
+
+    def __reduce__(self) -> tuple[type["NamesMisread"], tuple[str, KeyEncoding]]:
+        return type(self), (str(self), self.encoding)  # it may come from another process
 
 
 class ListingStuck(ScanError):

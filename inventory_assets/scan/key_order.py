@@ -8,3 +8,7 @@ class KeyOrder(StrEnum):
 
     BYTES = "bytes"
     DIRECTORY = "directory"
+
+
+DIRECTORY_SERVERS = ("SeaweedFS",)
+"""Stores known to list in directory order, by the start of their `Server` header."""

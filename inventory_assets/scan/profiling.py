@@ -6,12 +6,13 @@ a continuation token leads where a StartAfter of the last key leads, and what of
 repeats. A key that holds `%`, `+` or a space, once there is one, is asked back by its exact name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from urllib.parse import unquote, unquote_plus
 
-from inventory_assets.s3.errors import S3Error
+from inventory_assets.s3.echoes import compare
 from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
-from inventory_assets.s3.pages import Page, decode_key
+from inventory_assets.s3.pages import Page
 from inventory_assets.s3.store_profile import (
     AWS,
     Continuation,
@@ -20,7 +21,8 @@ from inventory_assets.s3.store_profile import (
     StartAfter,
     StoreProfile,
 )
-from inventory_assets.scan.errors import ListingUnsupported
+from inventory_assets.scan.errors import ListingUnsupported, NamesMisread
+from inventory_assets.scan.key_order import DIRECTORY_SERVERS
 from inventory_assets.scan.ranges import MAX_KEY_BYTES
 
 _KEYS = 3
@@ -29,8 +31,14 @@ _KEYS = 3
 _MADE_UP = ("\U0010fffd", "~", "!")
 """What is appended to a key to make one that does not exist, the first that fits below the next."""
 
+_DOUBTFUL = frozenset("%+ ")
+"""Characters that stand for themselves or for others, as a store encodes keys."""
+
 _ATTEMPTS = 2
 """A key may come or go between two requests; nothing is believed of what is seen only once."""
+
+
+Ask = Callable[[PageRequest], "_Asked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,32 +82,45 @@ def profile_store(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfi
     return found
 
 
-def prove_names(lister: BucketLister, page: Page, tally: Tally) -> KeyEncoding | None:
-    """Ask a key of a page back by its exact name, to learn how its name is to be read.
+async def check_names(lister: BucketLister, page: Page, tally: Tally) -> None:
+    """Make sure that the names of a page are read as the store means them, once for each doubt.
+
+    The first key whose name holds `%`, `+` or a space is asked back by its exact name.
 
     Args:
-        lister: The bucket.
-        page: Has a key whose name can be read in several ways.
+        lister: The bucket; it remembers what is proven, for all who use it.
+        page: Any page.
         tally: Where the requests are counted.
 
-    Returns:
-        How names are encoded; None where no reading of the name is a key of the bucket any more.
-
     Raises:
+        NamesMisread: They mean something else.
         S3Error: A request failed for good.
     """
-    names = page.ambiguous_key
-    if names is None:
-        return lister.profile.encoding
-    declared = page.url_encoded
-    readings: dict[str, KeyEncoding] = {}
-    for encoding in (lister.profile.encoding, *KeyEncoding):
-        key = decode_key(names, encoding, declared=declared)
-        if key:
-            readings.setdefault(key, encoding)
-    for key, encoding in readings.items():
-        found = lister.page(PageRequest(key, max_keys=1), tally)
-        if found.first_raw_key == names:
+    doubtful = _DOUBTFUL.intersection(page.escaped_raw or "") - lister.proven_names
+    if not doubtful:
+        return
+    encoding = await _encoding_of(lister, page, tally)
+    if encoding is None:
+        return  # the key has gone meanwhile; another one will tell
+    if encoding is not lister.profile.encoding:
+        raise NamesMisread(
+            f"{lister.connection.where}: the store encodes keys otherwise than was thought "
+            f"({encoding}, not {lister.profile.encoding}), as the key {page.escaped_raw!r} shows",
+            encoding,
+        )
+    lister.proven_names |= doubtful
+
+
+async def _encoding_of(lister: BucketLister, page: Page, tally: Tally) -> KeyEncoding | None:
+    """How the names of a page are encoded; None where no reading is a key (any more)."""
+    raw, key = page.escaped_raw or "", page.escaped_key or ""
+    readings = {key: lister.profile.encoding}
+    readings.setdefault(unquote_plus(raw), KeyEncoding.URL)
+    readings.setdefault(unquote(raw), KeyEncoding.URL_PLUS_LITERAL)
+    readings.setdefault(raw, KeyEncoding.PLAIN)
+    for reading, encoding in readings.items():
+        found = await lister.fetch(PageRequest(reading, max_keys=1), tally, encoding)
+        if found.objects.column("key").to_pylist() == [reading]:
             return encoding
     return None
 
@@ -116,6 +137,8 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
     keys = first.keys
     asked = [first]
     profile = lister.profile
+    if (lister.server or "").startswith(DIRECTORY_SERVERS):
+        return profile  # it is walked by folders, which asks for none of this
     if first.page.is_truncated and first.page.next_token is None and keys:
         profile = _without_tokens(lister, prefix, keys, ask)
         lister.profile = profile
@@ -137,7 +160,7 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
     return replace(profile, echoes=_echoes(asked))
 
 
-def _without_tokens(lister: BucketLister, prefix: str, keys: list[str], ask: "Ask") -> StoreProfile:
+def _without_tokens(lister: BucketLister, prefix: str, keys: list[str], ask: Ask) -> StoreProfile:
     """How a store goes on that names no continuation token."""
     for continuation in (Continuation.LAST_KEY, Continuation.MARKER):
         lister.profile = replace(lister.profile, continuation=continuation)
@@ -179,6 +202,6 @@ def _echoes(asked: list[_Asked]) -> frozenset[Echoed]:
     """What each response repeats of its request, wherever there is something to repeat."""
     seen: dict[Echoed, list[bool]] = {each: [] for each in Echoed}
     for each in asked:
-        for echoed, is_right in each.page.echo.compare(each.request):
+        for echoed, is_right in compare(each.request, each.page.echo):
             seen[echoed].append(is_right)
     return frozenset(echoed for echoed, found in seen.items() if found and all(found))
