@@ -6,8 +6,9 @@ import pyarrow as pa
 
 from inventory_assets.s3.blocks import Scratch
 from inventory_assets.s3.columns import decode_pages
+from inventory_assets.s3.documents import Body
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.pages import VERSION_SCHEMA, Body, Page
+from inventory_assets.s3.pages import VERSION_SCHEMA, Page
 from inventory_assets.s3.received import Received
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder
 from inventory_assets.scan.evidence import keys_ascend
