@@ -10,6 +10,7 @@ non-ASCII characters, attributes, repeated elements, too many layouts) it leaves
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -20,17 +21,22 @@ import pyarrow.compute as pc
 
 from inventory_assets.s3.blocks import CLOSE, OPEN, Block, Scratch
 from inventory_assets.s3.digits import Irregular
+from inventory_assets.s3.documents import Body
 from inventory_assets.s3.errors import MalformedResponse
+from inventory_assets.s3.fields import NULL_VERSION
 from inventory_assets.s3.pages import (
     MAX_RESPONSE_BYTES,
-    NULL_VERSION,
     OBJECT_SCHEMA,
     VERSION_SCHEMA,
-    Body,
+    Envelope,
     ErrorDocument,
     Page,
+    decode_envelope,
     decode_page,
+    next_token,
+    versions_token,
 )
+from inventory_assets.s3.store_profile import KeyEncoding
 
 _Bytes = npt.NDArray[np.uint8]
 
@@ -51,86 +57,123 @@ for _digits, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
     _HEX[np.frombuffer(_digits, np.uint8)] = np.arange(_first, _first + len(_digits))
 
 
-def decode_columns(body: Body) -> Page | ErrorDocument:
-    """Decode a response body: `decode_page(body)` in result and in error, only faster."""
+def decode_columns(
+    body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED
+) -> Page | ErrorDocument:
+    """Decode a response body: `decode_page` in result and in error, only faster."""
     try:
-        (page,) = _decode([body], Scratch())
+        (page,) = _decode([body], Scratch(), encoding)
     except Irregular:
-        return decode_page(body)
+        return decode_page(body, encoding)
     return page
 
 
-def decode_pages(bodies: Sequence[Body], scratch: Scratch) -> list[Page | ErrorDocument]:
+def decode_pages(
+    bodies: Sequence[Body], scratch: Scratch, encoding: KeyEncoding = KeyEncoding.DECLARED
+) -> list[Page | ErrorDocument]:
     """Decode several bodies at once, which costs less than one after the other.
 
     Args:
         bodies: Of responses.
         scratch: Memory to work in; one for each thread.
+        encoding: How keys stand in them.
 
     Raises:
         MalformedResponse: One of them is no complete listing; which, decoding each alone tells.
     """
     try:
-        return list(_decode(bodies, scratch)) if bodies else []
+        return list(_decode(bodies, scratch, encoding)) if bodies else []
     except Irregular:
-        return [decode_columns(body) for body in bodies]
+        return [decode_columns(body, encoding) for body in bodies]
 
 
-def _decode(bodies: Sequence[Body], scratch: Scratch) -> list[Page]:
-    frames: list[Page] = []
-    tokens: list[str | None] = []
+def _decode(bodies: Sequence[Body], scratch: Scratch, encoding: KeyEncoding) -> list[Page]:
+    envelopes: list[Envelope] = []
     blocks: list[memoryview] = []
     for body in bodies:
         first, stop = _objects_in(body)
         if first < 0 or stop < first or len(body) > MAX_RESPONSE_BYTES:
             raise Irregular
         try:
-            frame, token = _frame(bytes(body[:first] + body[stop:]))
+            envelope = _envelope(bytes(body[:first] + body[stop:]), encoding)
         except MalformedResponse:
             raise Irregular from None  # the plain decoder says where in the whole
-        if isinstance(frame, ErrorDocument) or frame.objects.num_rows:
+        if isinstance(envelope, ErrorDocument):
             raise Irregular
-        frames.append(frame)
-        tokens.append(token)
+        envelopes.append(envelope)
         blocks.append(memoryview(body)[first:stop])
-    if len({(frame.url_encoded, frame.objects.num_columns) for frame in frames}) > 1:
+    of_versions, url_encoded = envelopes[0].of_versions, envelopes[0].url_encoded
+    if {(each.of_versions, each.url_encoded) for each in envelopes} != {(of_versions, url_encoded)}:
         raise Irregular
-    if frames[0].objects.schema == VERSION_SCHEMA:
+    if of_versions:
         # Most pages have no delete markers; then all objects have one layout, as a rule.
         has_markers = any(_MARKER in bytes(block) for block in blocks)
         names = (_VERSION, _MARKER) if has_markers else (_VERSION,)
         block = Block(blocks, scratch, names, _REQUIRED_OF_VERSIONS)
         values = block.values()
-        objects = _versions(values, block.begin_with(_MARKER), url_encoded=frames[0].url_encoded)
+        known = _known_of_versions(values, block.begin_with(_MARKER))
     else:
         block = Block(blocks, scratch)
-        objects = _objects(block.values(), url_encoded=frames[0].url_encoded)
+        values, known = block.values(), _NONE_KNOWN
+    raw = _RawKeys(values["key"])
+    if url_encoded:
+        values["key"] = raw.decoded(envelopes[0].plus_is_space)
+    objects = _objects(values, VERSION_SCHEMA if of_versions else OBJECT_SCHEMA, known)
     starts = np.searchsorted(block.opens, np.cumsum([0, *map(len, blocks)])).tolist()
     return [
-        Page(
-            _alone(objects.slice(start, stop - start)),
-            frame.common_prefixes,
-            frame.is_truncated,
-            token,
-            frame.url_encoded,
-        )
-        for frame, token, (start, stop) in zip(frames, tokens, pairwise(starts), strict=True)
+        _page(envelope, objects.slice(start, stop - start), raw, start)
+        for envelope, (start, stop) in zip(envelopes, pairwise(starts), strict=True)
     ]
 
 
-def _frame(text: bytes) -> tuple[Page | ErrorDocument, str | None]:
-    """What is around the objects, and the token; decoded once where only tokens differ."""
+def _page(envelope: Envelope, objects: pa.RecordBatch, raw: "_RawKeys", start: int) -> Page:
+    last_version: str | None = None
+    if envelope.of_versions and envelope.is_truncated and len(objects):
+        key, version_id = objects.column("key")[-1], objects.column("version_id")[-1]
+        last_version = versions_token(key.as_py(), version_id.as_py())
+    try:
+        envelope.check_count(len(objects))
+        token = next_token(envelope, last_version)
+    except MalformedResponse:
+        raise Irregular from None
+    escaped = raw.first_escaped(start, start + len(objects))
+    escaped_key = escaped_raw = None
+    if escaped is not None:
+        escaped_key = objects.column("key")[escaped - start].as_py()
+        escaped_raw = raw.text[escaped].as_py()
+    return Page(
+        _alone(objects),
+        envelope.common_prefixes,
+        envelope.is_truncated,
+        token,
+        envelope.url_encoded,
+        envelope.unreadable,
+        envelope.echo,
+        escaped_key,
+        escaped_raw,
+    )
+
+
+def _envelope(text: bytes, encoding: KeyEncoding) -> Envelope | ErrorDocument:
+    """What is around the objects; decoded once where only tokens differ."""
     found = _NEXT.search(text)
     if found:
-        alike = _ECHO.sub(b"", text[: found.start()] + _SOME_TOKEN + text[found.end() :], 1)
-        frame = _decoded_frame(alike)
-        if isinstance(frame, Page) and frame.next_token == _SOME_TOKEN.decode():
-            return frame, found[0].decode()
-    frame = decode_page(text)
-    return frame, frame.next_token if isinstance(frame, Page) else None
+        alike = text[: found.start()] + _SOME_TOKEN + text[found.end() :]
+        echo = _ECHO.search(alike)
+        if echo:
+            alike = alike[: echo.start()] + _SOME_TOKEN + alike[echo.end() :]
+        envelope = _decoded_envelope(alike, encoding)
+        if isinstance(envelope, Envelope) and envelope.token == _SOME_TOKEN.decode():
+            told = envelope.echo
+            if echo:
+                if told.token != _SOME_TOKEN.decode():
+                    return decode_envelope(text, encoding)
+                told = replace(told, token=echo[0].decode())
+            return replace(envelope, token=found[0].decode(), echo=told)
+    return decode_envelope(text, encoding)
 
 
-_decoded_frame = lru_cache(maxsize=8)(decode_page)
+_decoded_envelope = lru_cache(maxsize=8)(decode_envelope)
 
 
 def _alone(objects: pa.RecordBatch) -> pa.RecordBatch:
@@ -152,9 +195,10 @@ def _objects_in(body: Body) -> tuple[int, int]:
     return min(begins, default=-1), max(ends, default=-1)
 
 
-def _versions(
-    values: dict[str, pa.Array], are_markers: npt.NDArray[np.bool_], *, url_encoded: bool
-) -> pa.RecordBatch:
+def _known_of_versions(
+    values: Mapping[str, pa.Array], are_markers: npt.NDArray[np.bool_]
+) -> Mapping[str, pa.Array]:
+    """The columns of versions that do not stand in the response as they are here."""
     size = values.get("size")
     has_size = np.zeros(len(are_markers), np.bool_)
     if size is not None:
@@ -165,66 +209,74 @@ def _versions(
     is_latest = pc.equal(values["is_latest"], "true")
     if not pc.all(pc.or_(is_latest, pc.equal(values["is_latest"], "false"))).as_py():
         raise Irregular
-    known = {
+    return {
         "version_id": pc.fill_null(ids, NULL_VERSION),
         "is_latest": is_latest,
         "is_delete_marker": pa.array(are_markers),
     }
-    return _objects(values, url_encoded=url_encoded, schema=VERSION_SCHEMA, known=known)
 
 
 def _objects(
-    values: dict[str, pa.Array],
-    *,
-    url_encoded: bool,
-    schema: pa.Schema = OBJECT_SCHEMA,
-    known: Mapping[str, pa.Array] = _NONE_KNOWN,
+    values: Mapping[str, pa.Array], schema: pa.Schema, known: Mapping[str, pa.Array]
 ) -> pa.RecordBatch:
     count = len(values["key"])
     arrays = []
     for field in schema:
-        if field.name in known:
-            arrays.append(known[field.name])
-            continue
-        value = values.get(field.name)
-        if value is None:
-            arrays.append(pa.nulls(count, field.type))
-        elif field.name == "key":
-            arrays.append(_decoded(value) if url_encoded else value)
-        else:
-            arrays.append(value)
+        value = known.get(field.name, values.get(field.name))
+        arrays.append(pa.nulls(count, field.type) if value is None else value)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _parts(text: pa.StringArray) -> tuple[_Bytes, npt.NDArray[np.int32]]:
-    """The bytes of a fresh array without nulls, and the offsets into them."""
-    _validity, offsets, data = text.buffers()
-    bounds = np.frombuffer(offsets, np.int32, len(text) + 1)
-    return np.frombuffer(data, np.uint8, int(bounds[-1])), bounds
+class _RawKeys:
+    """Keys as they stand in responses, and where in them is what encodings differ in.
 
+    Attributes:
+        text: The keys; a fresh array without nulls.
+    """
 
-def _decoded(text: pa.StringArray) -> pa.StringArray:
-    """Percent-decode keys, once; a plus is a space."""
-    data, bounds = _parts(text)
-    escapes = np.flatnonzero(data == ord("%"))
-    if not len(escapes) and not (data == ord("+")).any():
-        return text
-    data = np.where(data == ord("+"), np.uint8(ord(" ")), data)
-    if len(escapes):
-        ends = bounds[np.searchsorted(bounds, escapes, side="right")]
-        if (escapes + 2 >= ends).any():
-            raise Irregular
-        high, low = _HEX[data[escapes + 1]], _HEX[data[escapes + 2]]
-        if max(high.max(), low.max()) > 15:
-            raise Irregular
-        data[escapes] = (high << 4) | low
-        kept = np.ones(len(data), bool)
-        kept[escapes + 1] = kept[escapes + 2] = False
-        data = data[kept]
-        bounds = (bounds - 2 * np.searchsorted(escapes, bounds)).astype(np.int32)
-    decoded = pa.StringArray.from_buffers(len(text), pa.py_buffer(bounds), pa.py_buffer(data))
-    _validated(decoded)
-    return decoded
+    def __init__(self, text: pa.StringArray) -> None:
+        self.text = text
+        _validity, offsets, data = text.buffers()
+        self._bounds = np.frombuffer(offsets, np.int32, len(text) + 1)
+        self._data: _Bytes = np.frombuffer(data, np.uint8, int(self._bounds[-1]))
+        self._escapes, self._pluses, self._spaces = (
+            np.flatnonzero(self._data == ord(character)) for character in "%+ "
+        )
+
+    def first_escaped(self, start: int, stop: int) -> int | None:
+        """The first key, of those between two, that holds "%", "+" or a space; None without any."""
+        first, end = self._bounds[start], self._bounds[stop]
+        found = end
+        for places in (self._escapes, self._pluses, self._spaces):
+            at = np.searchsorted(places, first) if len(places) else 0
+            if at < len(places):
+                found = min(found, places[at])
+        return int(np.searchsorted(self._bounds, found, "right")) - 1 if found < end else None
+
+    def decoded(self, plus_is_space: bool) -> pa.StringArray:
+        """Percent-decode the keys, once."""
+        data, bounds, escapes = self._data, self._bounds, self._escapes
+        has_spaces = plus_is_space and len(self._pluses)
+        if not len(escapes) and not has_spaces:
+            return self.text
+        data = data.copy()
+        if has_spaces:
+            data[self._pluses] = ord(" ")
+        if len(escapes):
+            ends = bounds[np.searchsorted(bounds, escapes, side="right")]
+            if (escapes + 2 >= ends).any():
+                raise Irregular
+            high, low = _HEX[data[escapes + 1]], _HEX[data[escapes + 2]]
+            if max(high.max(), low.max()) > 15:
+                raise Irregular
+            data[escapes] = (high << 4) | low
+            kept = np.ones(len(data), bool)
+            kept[escapes + 1] = kept[escapes + 2] = False
+            data = data[kept]
+            bounds = (bounds - 2 * np.searchsorted(escapes, bounds)).astype(np.int32)
+        keys = pa.StringArray.from_buffers(len(self.text), pa.py_buffer(bounds), pa.py_buffer(data))
+        _validated(keys)
+        return keys
 
 
 def _validated(text: pa.StringArray) -> None:

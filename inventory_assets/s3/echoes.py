@@ -15,9 +15,17 @@ if TYPE_CHECKING:
     from inventory_assets.s3.listing import PageRequest
 
 
-def compare(request: "PageRequest", echo: Echo) -> Iterator[tuple[Echoed, bool]]:
-    """Tell for each parameter that is in the request or the response whether both agree."""
-    pairs = {Echoed.PREFIX: (request.prefix, echo.prefix)}
+def compare(
+    request: "PageRequest", echo: Echo, bucket: str
+) -> Iterator[tuple[Echoed, bool]]:
+    """Tell for each parameter that is in the request or the response whether both agree.
+
+    Args:
+        request: The request.
+        echo: What the response repeats.
+        bucket: What was asked.
+    """
+    pairs = {Echoed.NAME: (bucket, echo.name), Echoed.PREFIX: (request.prefix, echo.prefix)}
     if not request.versions:
         start_after = "" if request.token else request.start_after
         pairs[Echoed.START_AFTER] = (start_after, echo.start_after)
@@ -26,17 +34,24 @@ def compare(request: "PageRequest", echo: Echo) -> Iterator[tuple[Echoed, bool]]
         if sent or repeated:
             # Stores differ in how they encode these; a token is never encoded.
             yield name, sent in {repeated, unquote_plus(repeated or ""), unquote(repeated or "")}
+    if echo.max_keys:
+        # A store that sends fewer than it is asked for may say so.
+        is_number = echo.max_keys.isascii() and echo.max_keys.isdigit()
+        yield Echoed.MAX_KEYS, is_number and int(echo.max_keys[:9]) <= request.max_keys
 
 
-def contradiction(request: "PageRequest", echo: Echo, echoes: frozenset[Echoed]) -> str | None:
+def contradiction(
+    request: "PageRequest", echo: Echo, bucket: str, echoes: frozenset[Echoed]
+) -> str | None:
     """What of a request its response repeats otherwise, by name; None where nothing.
 
     Args:
         request: The request.
         echo: What the response repeats.
+        bucket: What was asked.
         echoes: What the store is known to repeat truly.
     """
-    for name, is_same in compare(request, echo):
+    for name, is_same in compare(request, echo, bucket):
         if name in echoes and not is_same:
             return name
     return None

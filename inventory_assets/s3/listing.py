@@ -287,7 +287,9 @@ class BucketLister:
 
     def _check_answer(self, request: PageRequest, found: Page | Received) -> None:
         """Check that an answer is that to its request, as far as it repeats it."""
-        name = contradiction(request, found.echo, self.profile.echoes)
+        name = contradiction(
+            request, found.echo, self.connection.bucket, self.profile.echoes
+        )
         if name:
             # What comes on the same connection next is the answer to the request before, too.
             self._transport.drop_idle()

@@ -43,9 +43,11 @@ class Continuation(StrEnum):
 class Echoed(StrEnum):
     """An element of a response that repeats a parameter of its request."""
 
+    NAME = "Name"
     PREFIX = "Prefix"
     START_AFTER = "StartAfter"
     TOKEN = "ContinuationToken"  # noqa: S105 - not a password
+    MAX_KEYS = "MaxKeys"
 
 
 @dataclass(frozen=True, slots=True)

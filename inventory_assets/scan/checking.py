@@ -6,9 +6,10 @@ import pyarrow as pa
 
 from inventory_assets.s3.blocks import Scratch
 from inventory_assets.s3.columns import decode_pages
+from inventory_assets.s3.documents import Body
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.listing import PageRequest
-from inventory_assets.s3.pages import VERSION_SCHEMA, Body, Page, versions_markers
+from inventory_assets.s3.pages import VERSION_SCHEMA, Page, versions_markers
 from inventory_assets.s3.received import Received
 from inventory_assets.s3.store_profile import Continuation, KeyEncoding, StoreProfile
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck

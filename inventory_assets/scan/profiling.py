@@ -133,6 +133,7 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
     def ask(request: PageRequest) -> _Asked:
         return _Asked(request, lister.page(request, tally))
 
+    bucket = lister.connection.bucket
     first = ask(PageRequest(prefix, max_keys=_KEYS))
     keys = first.keys
     asked = [first]
@@ -144,7 +145,7 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
         lister.profile = profile
     made_up = _between(keys[0], keys[1]) if len(keys) == _KEYS else None
     if made_up is None:
-        return replace(profile, echoes=_echoes(asked))
+        return replace(profile, echoes=_echoes(asked, bucket))
     after_made_up = ask(PageRequest(prefix, made_up, max_keys=_KEYS - 1))
     after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS - 1))
     asked += [after_made_up, after_last]
@@ -157,7 +158,7 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
         following = [key for key in after_last.keys if key != keys[-1]]
         if by_token.keys[:1] != following[:1]:
             profile = replace(profile, continuation=Continuation.LAST_KEY)
-    return replace(profile, echoes=_echoes(asked))
+    return replace(profile, echoes=_echoes(asked, bucket))
 
 
 def _without_tokens(lister: BucketLister, prefix: str, keys: list[str], ask: Ask) -> StoreProfile:
@@ -198,10 +199,10 @@ def _between(left: str, right: str) -> str | None:
     return None
 
 
-def _echoes(asked: list[_Asked]) -> frozenset[Echoed]:
+def _echoes(asked: list[_Asked], bucket: str) -> frozenset[Echoed]:
     """What each response repeats of its request, wherever there is something to repeat."""
     seen: dict[Echoed, list[bool]] = {each: [] for each in Echoed}
     for each in asked:
-        for echoed, is_right in compare(each.request, each.page.echo):
+        for echoed, is_right in compare(each.request, each.page.echo, bucket):
             seen[echoed].append(is_right)
     return frozenset(echoed for echoed, found in seen.items() if found and all(found))

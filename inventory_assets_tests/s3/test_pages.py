@@ -88,13 +88,6 @@ def test_a_missing_or_empty_optional_field_is_null(name: str, column: str, stand
     assert one(*fields, stand_in.format(name)) == {**FULL.row(), column: None}
 
 
-@pytest.mark.parametrize("name", ["Key", "Size", "LastModified"])
-def test_a_missing_required_field_is_refused(name: str) -> None:
-    fields = [field for field in contents_fields(FULL) if not field.startswith(f"<{name}>")]
-    with pytest.raises(MalformedResponse, match=f"lacks its <{name}>"):
-        decode_page(listing(contents(*fields)))
-
-
 def test_unknown_elements_and_restore_status_are_passed_over() -> None:
     restore = (
         "<RestoreStatus><IsRestoreInProgress>false</IsRestoreInProgress><Key>no</Key>"
@@ -165,17 +158,6 @@ def test_keys_of_a_response_that_is_not_url_encoded_are_left_alone(key: str) -> 
     assert page_of(plain).objects.column("key").to_pylist() == [key]
 
 
-@pytest.mark.parametrize("rendered", ["%FF", "%C3%28", "%ED%A0%80", "%C0%80", "a%F0%9F"])
-def test_keys_that_are_not_utf_8_are_refused(rendered: str) -> None:
-    with pytest.raises(MalformedResponse, match="not UTF-8"):
-        key_of(rendered)
-
-
-def test_an_empty_key_is_refused() -> None:
-    with pytest.raises(MalformedResponse, match="empty"):
-        key_of("")
-
-
 def test_an_empty_page_has_the_schema_and_no_rows() -> None:
     page = page_of(listing())
     assert page.objects.schema.equals(OBJECT_SCHEMA)
@@ -204,8 +186,11 @@ def test_a_truncated_page_says_where_the_listing_goes_on() -> None:
         ("", ""),
         ("True", ""),
         ("1", ""),
-        ("true", ""),
-        ("true", "<NextContinuationToken/>"),
+        ("false", "<IsTruncated>true</IsTruncated>"),
+        ("true", "<IsTruncated>true</IsTruncated>"),
+        ("false", "<NextContinuationToken>t</NextContinuationToken>"),
+        ("true", "<NextContinuationToken>t</NextContinuationToken>" * 2 + "<KeyCount>1</KeyCount>"),
+        ("true", element("NextContinuationToken", "t") + element("NextContinuationToken", "u")),
     ],
 )
 def test_a_page_that_does_not_tell_whether_or_where_it_goes_on_is_refused(
@@ -233,9 +218,10 @@ def test_an_error_document_is_told_apart() -> None:
         b"<?xml version='1.0'?>",
         render([FULL]) + render([FULL]),
         render([FULL]).replace(b"GLACIER", b"&unknown;"),
-        render([FULL]).replace(b"GLACIER", b"\xff\xfe"),
-        render([FULL]).replace(b"GLACIER", b"\xed\xa0\x80"),
-        render([FULL]).replace(b"GLACIER", b"&#1;"),
+        render([FULL]).replace(b"GLACIER", b"&#x110000;"),
+        render([FULL]).replace(b"<Size>", b"<Si\x01ze>"),
+        render([FULL]).replace(b"<Size>", b"<Size &#1;>"),
+        render([FULL]).replace(b"GLACIER", b"a & b"),
     ],
 )
 def test_what_is_no_listing_is_refused(body: bytes) -> None:
@@ -283,35 +269,8 @@ def test_a_body_cut_off_anywhere_is_refused() -> None:
             decode_page(body[:end])
 
 
-@pytest.mark.parametrize(
-    "size", ["", "-1", "1.5", "1e3", "0x10", " 1", "\uff11\uff12", "ten", str(2**63), "9" * 5000]
-)
-def test_a_garbled_size_is_refused(size: str) -> None:
-    with pytest.raises(MalformedResponse, match="<Size>"):
-        decode_page(with_field("Size", size))
-
-
 def test_the_largest_size_is_read() -> None:
     assert page_of(with_field("Size", str(2**63 - 1))).objects["size"][0].as_py() == 2**63 - 1
-
-
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "",
-        "yesterday",
-        "2024-01-01",
-        "2024-01-01T00:00:00",
-        "2024-13-01T00:00:00Z",
-        "2024-02-30T00:00:00Z",
-        "0000-01-01T00:00:00Z",
-        "1704067200",
-        "Mon, 01 Jan 2024 00:00:00 GMT",
-    ],
-)
-def test_a_garbled_or_zoneless_time_is_refused(moment: str) -> None:
-    with pytest.raises(MalformedResponse, match="<LastModified>"):
-        decode_page(with_field("LastModified", moment))
 
 
 @pytest.mark.parametrize(

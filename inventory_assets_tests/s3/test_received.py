@@ -10,7 +10,6 @@ from inventory_assets.s3 import received
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.pages import ErrorDocument, Page, decode_page
 from inventory_assets.s3.received import Received, receive
-from inventory_assets.scan.checking import agree
 from inventory_assets_tests.listings import (
     Listed,
     contents,
@@ -79,8 +78,7 @@ def decoded(body: bytes) -> Told | ErrorDocument | None:
         return None
     if isinstance(page, ErrorDocument):
         return page
-    keys = page.objects.column("key").to_pylist()
-    return Told(page.is_truncated, page.next_token, keys[-1] if keys else None)
+    return Told(page.is_truncated, page.next_token, page.last_key)
 
 
 def glanced(body: bytes) -> Told | ErrorDocument | None:
@@ -257,26 +255,27 @@ def test_unusual_spellings_are_received_as_they_are_decoded(old: str, new: str) 
 
 
 @pytest.mark.parametrize(
-    ("place", "addition"),
+    "odd",
     [
-        (
-            "<IsTruncated>true</IsTruncated>",
-            "<IsTruncated >false</IsTruncated ><IsTruncated>true</IsTruncated>",
-        ),
-        ("<IsTruncated>true</IsTruncated>", "<IsTruncated >true</IsTruncated ><?x {fake}?>"),
-        ("token", "to\rken"),
+        "<IsTruncated >false</IsTruncated ><IsTruncated>true</IsTruncated>",
+        "<IsTruncated>true</IsTruncated><IsTruncated>true</IsTruncated>",
     ],
 )
-def test_what_no_store_writes_may_be_received_otherwise_but_never_unnoticed(
-    place: str, addition: str
-) -> None:
-    """An element given twice, a processing instruction, a bare carriage return in a token."""
-    odd = addition.replace("{fake}", "<IsTruncated>false</IsTruncated>")
-    body = render([Listed("k +")], [], "token").replace(place.encode(), odd.encode(), 1)
-    found, page = receive(body), decode_page(body)
-    assert isinstance(found, Received)
-    assert isinstance(page, Page)
-    assert not agree(page, found)
+def test_a_page_that_says_twice_whether_it_goes_on_is_refused_at_once(odd: str) -> None:
+    body = render([Listed("k +")], [], "token")
+    with pytest.raises(MalformedResponse, match="two <IsTruncated>"):
+        receive(body.replace(b"<IsTruncated>true</IsTruncated>", odd.encode(), 1))
+
+
+@pytest.mark.parametrize("odd", ["<?x <IsTruncated>false</IsTruncated>?>", "<a><b>c</b></a>"])
+def test_what_stands_around_the_objects_fools_nobody(odd: str) -> None:
+    body = render([Listed("k +")], [], "token").replace(b"<IsTr", odd.encode() + b"<IsTr", 1)
+    assert glanced(body) == decoded(body) == Told(True, "token", "k +")
+
+
+def test_a_token_keeps_its_carriage_return() -> None:
+    body = render([Listed("k")], [], "token").replace(b"token", b"to\rken")
+    assert glanced(body) == decoded(body) == Told(True, "to\rken", "k")
 
 
 def test_an_error_document_is_handed_over() -> None:

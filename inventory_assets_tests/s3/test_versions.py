@@ -185,19 +185,40 @@ def test_a_version_without_an_id_is_the_null_version(version_id: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b"<NextKeyMarker>k</NextKeyMarker>", b""),
+        (b"<NextKeyMarker>k%252</NextKeyMarker>", b""),
+        (b"<NextKeyMarker>k%252</NextKeyMarker>", b"<NextKeyMarker>k%2</NextKeyMarker>"),
+        (b"<NextKeyMarker>k%252</NextKeyMarker>", b"<NextKeyMarker>k&#1;</NextKeyMarker>"),
         (b"<NextVersionIdMarker>v1</NextVersionIdMarker>", b""),
-        (b"<IsLatest>true</IsLatest>", b""),
-        (b"<IsLatest>true</IsLatest>", b"<IsLatest>yes</IsLatest>"),
-        (b"<Size>1</Size>", b""),
+        (
+            b"<NextVersionIdMarker>v1</NextVersionIdMarker>",
+            b"<NextVersionIdMarker>null</NextVersionIdMarker>",
+        ),
     ],
 )
-def test_a_page_that_lacks_what_it_needs_is_refused(old: bytes, new: bytes) -> None:
-    version = Version("k", "v1", 0, 1, True)
-    body = rendered([version], version)
+def test_a_listing_goes_on_after_its_own_last_version_whatever_the_markers_say(
+    old: bytes, new: bytes
+) -> None:
+    version = Version("k%2", "v1", 0, 1, True)
+    body = rendered([Version("a", "v0", 0, 1, True), version], version)
     assert old in body
-    with pytest.raises(MalformedResponse):
-        decode_page(body.replace(old, new))
+    page, found = decode_page(body.replace(old, new)), receive(body.replace(old, new))
+    assert isinstance(page, Page)
+    assert versions_markers(page.next_token or "") == ("k%2", "v1")
+    assert taken(found).next_token == page.next_token
+
+
+def test_where_a_page_has_no_version_the_markers_say_where_it_goes_on() -> None:
+    body = rendered([], Version("k +", "v1", 0, 1))
+    page = decode_page(body)
+    assert isinstance(page, Page)
+    assert versions_markers(page.next_token or "") == ("k +", "v1")
+    with pytest.raises(MalformedResponse, match="no key that it could go on after"):
+        decode_page(body.replace(b"NextKeyMarker", b"Other"))
+
+
+@given(text, st.text(" %+2v", min_size=1))
+def test_a_token_of_versions_says_its_markers(key: str, version_id: str) -> None:
+    assert versions_markers(versions_token(key, version_id)) == (key, version_id)
 
 
 def test_a_request_for_versions_names_a_key_or_a_version_to_go_on_after() -> None:

@@ -1,0 +1,239 @@
+"""Read an XML document of a store: through expat, strictly where it matters and no further.
+
+Nothing external is resolved, no entity of a document type is expanded (a DTD is refused outright),
+and the number of elements is bounded. What XML forbids, but some stores write all the same, is read
+as what it says: a raw control character, a reference such as `&#x1;`, U+FFFE. A byte that is not
+UTF-8 is kept as a surrogate escape (PEP 383), so that whoever needs the text can tell, and
+`utf8` gives its bytes back. Raw carriage returns stay, which XML would turn into line feeds.
+"""
+
+import re
+from collections.abc import Iterator
+from xml.parsers import expat
+
+from inventory_assets.s3.errors import MalformedResponse
+
+Body = bytes | bytearray
+"""A response's body."""
+
+MAX_ELEMENTS = 250_000
+"""Elements in a document at most; a page of 1,000 objects has some 10,000."""
+
+_FORBIDDEN = (
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\udc80-\udcff]"
+    r"|&#(?:0*(?P<decimal>[0-9]{1,7})|x0*(?P<hexadecimal>[0-9a-fA-F]{1,6}));"
+)
+_RAW_FORBIDDEN = re.compile(_FORBIDDEN.partition("|")[0])
+_ANY_FORBIDDEN = re.compile(_FORBIDDEN)
+_FIRST_STAND_IN, _LAST_STAND_IN = 0xF0000, 0xFFFFD
+"""Characters of the private use, which XML allows in text and forbids in names."""
+
+
+class Element:
+    """An XML element by its local name; a listing needs no attributes.
+
+    Attributes:
+        name: Without a namespace's prefix.
+        chunks: The characters right within it, as the document that was parsed has them.
+        elements: The elements right within it.
+        start: Where it begins in that document, if it stands right within the outermost.
+        stop: Where it ends.
+    """
+
+    __slots__ = ("_document", "chunks", "elements", "name", "start", "stop")
+
+    def __init__(self, name: str, document: "_Document") -> None:
+        self.name = name.rpartition(":")[2]
+        self.chunks: list[str] = []
+        self.elements: list[Element] = []
+        self._document = document
+        self.start = self.stop = 0
+
+    @property
+    def text(self) -> str:
+        """The characters right within it."""
+        return self._document.meant("".join(self.chunks))
+
+    def all(self, name: str) -> Iterator["Element"]:
+        """The elements of a name right within it."""
+        return (element for element in self.elements if element.name == name)
+
+    def text_of(self, *path: str) -> str | None:
+        """The text of the first element at `path`, or None where there is no such element."""
+        element = self
+        for name in path:
+            found = next(element.all(name), None)
+            if found is None:
+                return None
+            element = found
+        return element.text
+
+    def verbatim(self) -> bytes:
+        """The element as it came; only of those right within the outermost."""
+        return self._document.source(self.start, self.stop)
+
+
+def parse(body: Body) -> Element:
+    """Parse a document; return its outermost element.
+
+    Raises:
+        MalformedResponse: It is cut off, not XML, too large, or declares a document type.
+    """
+    try:
+        return _Document(body).parsed()
+    except expat.ExpatError as error:
+        mended = _Mended(body)
+        if mended.is_as_it_came:
+            raise _malformed(error) from None
+    try:
+        return mended.parsed()
+    except expat.ExpatError as error:
+        raise _malformed(error) from None
+
+
+def utf8(text: str) -> bytes:
+    """The bytes that a text stood for, those that are not UTF-8 too."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def is_legal(text: str) -> bool:
+    """Whether XML allows each of the characters."""
+    return _RAW_FORBIDDEN.search(text) is None
+
+
+class _Document:
+    """A document that is well-formed."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def meant(self, text: str) -> str:
+        """What a text of the document means."""
+        return text
+
+    def source(self, start: int, stop: int) -> bytes:
+        """The bytes of the response between two places."""
+        return bytes(self._body[start:stop])
+
+    def parsed(self) -> Element:
+        """The outermost element.
+
+        Raises:
+            ExpatError: It is not well-formed.
+            MalformedResponse: It is too large, or declares a document type.
+        """
+        top = _Tree(self, self._body).top
+        return top.elements[0]
+
+
+class _Tree:
+    """The elements of a document.
+
+    Args:
+        document: What they belong to.
+        body: Its bytes.
+    """
+
+    def __init__(self, document: _Document, body: Body) -> None:
+        self.top = Element("document", document)
+        self._document = document
+        self._body = body
+        self._stack = [self.top]
+        self._count = 0
+        self._parser = parser = expat.ParserCreate("UTF-8")
+        has_returns = b"\r" in body
+        # Where texts are not joined, each line end comes alone.
+        parser.buffer_text = not has_returns
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text_with_returns if has_returns else self._text
+        parser.StartDoctypeDeclHandler = self._doctype
+        parser.Parse(body, True)
+
+    def _start(self, name: str, _attributes: dict[str, str]) -> None:
+        self._count += 1
+        if self._count > MAX_ELEMENTS:
+            raise MalformedResponse(
+                f"the response has more than {MAX_ELEMENTS:,} elements, which no listing has"
+            )
+        element = Element(name, self._document)
+        stack = self._stack
+        if len(stack) == 2:
+            element.start = self._parser.CurrentByteIndex
+        stack[-1].elements.append(element)
+        stack.append(element)
+
+    def _end(self, _name: str) -> None:
+        element = self._stack.pop()
+        if len(self._stack) == 2:
+            element.stop = self._body.find(b">", self._parser.CurrentByteIndex) + 1
+
+    def _text(self, data: str) -> None:
+        self._stack[-1].chunks.append(data)
+
+    def _text_with_returns(self, data: str) -> None:
+        at = self._parser.CurrentByteIndex
+        if data == "\n" and self._body[at] == ord("\r"):
+            data = "\r\n" if self._body[at + 1 : at + 2] == b"\n" else "\r"
+        self._text(data)
+
+    def _doctype(self, *_declaration: object) -> None:
+        raise MalformedResponse("the response declares a document type, which no listing does")
+
+
+class _Mended(_Document):
+    """A document with what XML forbids replaced by stand-ins."""
+
+    def __init__(self, body: Body) -> None:
+        text = body.decode("utf-8", "surrogateescape")
+        self._originals: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._stand_in = next(
+            (chr(n) for n in range(_FIRST_STAND_IN, _LAST_STAND_IN) if chr(n) not in text), ""
+        )
+        self._replaced = re.compile(f"{self._stand_in}([0-9]+);")
+        if not self._stand_in:
+            super().__init__(body)
+            return
+        # In character data, a reference is a text like any other.
+        pattern = _RAW_FORBIDDEN if "<!" in text else _ANY_FORBIDDEN
+        super().__init__(utf8(pattern.sub(self._replace, text)))
+
+    @property
+    def is_as_it_came(self) -> bool:
+        return not self._originals
+
+    def meant(self, text: str) -> str:
+        return self._replaced.sub(lambda found: _meaning(self._original(found)), text)
+
+    def source(self, start: int, stop: int) -> bytes:
+        text = bytes(self._body[start:stop]).decode("utf-8")
+        return utf8(self._replaced.sub(self._original, text))
+
+    def _replace(self, found: re.Match[str]) -> str:
+        original = found[0]
+        if original.startswith("&") and is_legal(_meaning(original)):
+            return original
+        number = self._numbers.setdefault(original, len(self._originals))
+        if number == len(self._originals):
+            self._originals.append(original)
+        return f"{self._stand_in}{number};"
+
+    def _original(self, found: re.Match[str]) -> str:
+        return self._originals[int(found[1])]
+
+
+def _meaning(original: str) -> str:
+    """The character that is meant; one that UTF-8 cannot hold in surrogate escapes."""
+    found = _ANY_FORBIDDEN.fullmatch(original)
+    if not found or not original.startswith("&"):
+        return original
+    decimal, hexadecimal = found["decimal"], found["hexadecimal"]
+    number = int(decimal) if decimal else int(hexadecimal, 16)
+    if number > 0x10FFFF:
+        return " "  # no such character: left to expat, which refuses it
+    return chr(number).encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
+
+
+def _malformed(error: expat.ExpatError) -> MalformedResponse:
+    return MalformedResponse(f"the response is not complete, well-formed XML: {error}")
