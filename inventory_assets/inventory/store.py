@@ -237,6 +237,10 @@ class LocalStore(Store):
         """Remove the store and all that is in it."""
         shutil.rmtree(self.root, ignore_errors=True)
 
+    def remove_scratch(self) -> None:
+        """Remove what processes that were killed left in scratch; there must be no others."""
+        shutil.rmtree(self.root / _SCRATCH, ignore_errors=True)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         parent = self.root / _SCRATCH
