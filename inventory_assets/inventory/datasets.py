@@ -27,7 +27,7 @@ from inventory_assets.inventory.comparing import (
 from inventory_assets.inventory.current import read_current
 from inventory_assets.inventory.errors import CorruptRecord, NoInventory, PackageMissing
 from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.folder_records import is_unfinished
+from inventory_assets.inventory.folder_lock import is_unfinished
 from inventory_assets.inventory.layout import Layout, day_of_folder
 from inventory_assets.inventory.manifests import newest_manifest, read_manifest
 from inventory_assets.inventory.parts import Part, open_part, read_records

@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inventory_assets.inventory.errors import FolderInUse, StoreError
-from inventory_assets.scan.engine import utc_now
 
 LOCK_FILE = ".inventory-lock"
+
+WORK_FOLDER = ".inventory-unfinished"
+"""Where in the folder the work of a listing lies until it is finished."""
 
 ORPHANS_SECONDS = 5.0
 """How long to wait for the processes of a listing that was killed; they end by themselves."""
@@ -115,7 +117,7 @@ class FolderLock:
 @contextmanager
 def locked(
     folder: Path,
-    now: Callable[[], datetime] = utc_now,
+    now: Callable[[], datetime],
     orphans_seconds: float = ORPHANS_SECONDS,
 ) -> Iterator[FolderLock]:
     """Hold the lock of a folder; the folder is made if it is not there.
@@ -135,6 +137,11 @@ def locked(
         yield lock
     finally:
         lock.release()
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a listing into a folder is under way, or was stopped or killed."""
+    return (folder / WORK_FOLDER).is_dir()
 
 
 def _acquired(named: Path, now: Callable[[], datetime], orphans_seconds: float) -> FolderLock:

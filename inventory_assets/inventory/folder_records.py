@@ -19,12 +19,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.inventory.checkpoints import KEPT_FOR, identity_of
 from inventory_assets.inventory.errors import CorruptRecord, OtherListing, StoreError
-from inventory_assets.inventory.folder_lock import FolderLock
+from inventory_assets.inventory.folder_lock import WORK_FOLDER, FolderLock
 from inventory_assets.inventory.parts import Part, is_there
 from inventory_assets.inventory.plain_listing import JOURNAL, Work
 from inventory_assets.inventory.store import LocalStore
 
-WORK_FOLDER, _GONE = ".inventory-unfinished", ".inventory-finished"
+_GONE = ".inventory-finished"
 _FINISHED, _ASKED_FOR = "finished.json", "asked-for.json"
 
 
@@ -274,11 +274,6 @@ class FolderRecords:
 def remove_gone(folder: Path) -> None:
     """Remove what a listing left that was killed when all its files had their names."""
     shutil.rmtree(folder / _GONE, ignore_errors=True)
-
-
-def is_unfinished(folder: Path) -> bool:
-    """Whether a listing into a folder is under way, or was stopped or killed."""
-    return (folder / WORK_FOLDER).is_dir()
 
 
 def unfinished_listing(folder: Path) -> Sequence[str]:

@@ -11,9 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 from inventory_assets.inventory.errors import EvidenceBroken, StoreError
-from inventory_assets.inventory.folder_lock import FolderLock, locked
+from inventory_assets.inventory.folder_lock import WORK_FOLDER, FolderLock, locked
 from inventory_assets.inventory.folder_records import (
-    WORK_FOLDER,
     AskedFor,
     Finished,
     FolderRecords,
