@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from multiprocessing import reduction
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from inventory_assets.inventory.errors import FolderInUse, StoreError
 
@@ -188,7 +188,13 @@ def _opened(named: Path, path: Path) -> int:
         ) from error
 
 
-def _inherited(named: Path, folder: Path, handle: "reduction.DupFd") -> FolderLock:
+class _Handle(Protocol):
+    """What `reduction.DupFd` makes of a descriptor for another process."""
+
+    def detach(self) -> int: ...
+
+
+def _inherited(named: Path, folder: Path, handle: _Handle) -> FolderLock:
     return FolderLock(named, folder, handle.detach())
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -26,6 +26,8 @@ from inventory_assets.inventory.store import LocalStore
 
 _GONE = ".inventory-finished"
 _FINISHED, _ASKED_FOR = "finished.json", "asked-for.json"
+
+_Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ class FolderRecords:
                 f"{self._store.root} to give up what it has"
             )
 
-    def _read(self, name: str, adapter: TypeAdapter[Any]) -> Any:
+    def _read(self, name: str, adapter: TypeAdapter[_Record]) -> _Record | None:
         data = self._store.read(name)
         if data is None:
             return None
