@@ -90,10 +90,10 @@ def living(life: Life) -> Iterator[None]:
     def mortal(name: str) -> Callable[..., object]:
         do = getattr(Path, name)
 
-        def step(self: Path, *arguments: object) -> object:
+        def step(self: Path, *arguments: object, **options: object) -> object:
             if self.suffix == ".parquet" or self.name == WORK_FOLDER:
                 life.spend()
-            return do(self, *arguments)
+            return do(self, *arguments, **options)
 
         return step
 
