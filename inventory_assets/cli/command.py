@@ -33,10 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_LEFT
     except (InventoryError, OSError) as error:
-        print(f"inventory: {error}", file=sys.stderr)
+        for sentence in (error, *getattr(error, "__notes__", ())):
+            print(f"inventory: {sentence}", file=sys.stderr)
         return int(getattr(options, "trouble", 1))
-    except KeyboardInterrupt:
-        message = "inventory: stopped; the same command goes on with what was done"
+    except KeyboardInterrupt as stop:
+        # What is left is told by whoever knows it, once it has written down what it could.
+        message = "; ".join(["inventory: stopped", *getattr(stop, "__notes__", ())])
         print(message, file=sys.stderr, flush=True)
         # A usual exit would wait for the requests under way, however long the store takes.
         os._exit(INTERRUPTED)
