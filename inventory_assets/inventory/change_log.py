@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from inventory_assets.inventory.changes import (
     FORMAT,
     Changes,
+    lost_to_reading,
     publish_changed_records,
     read_changed_records,
     read_changes,
@@ -42,11 +43,13 @@ class ChangeLogEntry:
         shard: The keys it answers for.
         file: The key of its file of changed records.
         counts: Changed records by kind; every kind is named.
+        unreadable: Objects of the baseline whose records could not be decoded this time.
     """
 
     shard: Shard
     file: str
     counts: Mapping[Change, int]
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +107,13 @@ class ChangeLog:
     def balance_fault(self) -> str | None:
         """Why baseline + created - deleted is not the inventory; None where it is, as always."""
         created, deleted = self.counts[Change.CREATED], self.counts[Change.DELETED]
-        balance = self.baseline_rows + created - deleted
+        unreadable = sum(entry.unreadable for entry in self.entries)
+        balance = self.baseline_rows + created - deleted - unreadable
         if self.baseline_day is None or balance == self.rows:
             return None
         return (
-            f"{self.baseline_rows:,} + {created:,} created - {deleted:,} deleted = {balance:,}, "
+            f"{self.baseline_rows:,} + {created:,} created - {deleted:,} deleted"
+            f"{lost_to_reading(unreadable)} = {balance:,}, "
             f"but the inventory holds {self.rows:,}"
         )
 
@@ -257,7 +262,8 @@ def _entry(store: Store, layout: Layout, entry: ShardEntry, changes: Changes) ->
         file, counts = publish_changed_records(
             store, layout, read_changed_records(store, file, entry.shard.ranges)
         )
-    return ChangeLogEntry(entry.shard, file, counts)
+    unreadable = sum(entry.shard.covers(key) for key in changes.unreadable)
+    return ChangeLogEntry(entry.shard, file, counts, unreadable)
 
 
 def _say(manifest: Manifest, prefixes: list[str]) -> str:

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from functools import cache
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
@@ -55,6 +56,8 @@ class Changes:
         counts: Changed records by kind; every kind is named.
         created_at: When the comparison was made.
         format: The version of this record.
+        unreadable: Keys of the baseline whose records could not be decoded this time, so that they
+            are neither deleted nor compared.
     """
 
     day: date
@@ -68,6 +71,7 @@ class Changes:
     counts: Mapping[Change, int]
     created_at: datetime
     format: int = FORMAT
+    unreadable: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -80,11 +84,12 @@ class Changes:
         if self.baseline_day is None:
             return None
         created, deleted = self.counts[Change.CREATED], self.counts[Change.DELETED]
-        balance = self.baseline_rows + created - deleted
+        balance = self.baseline_rows + created - deleted - len(self.unreadable)
         if balance == self.snapshot_rows:
             return None
         return (
-            f"{self.baseline_rows:,} + {created:,} created - {deleted:,} deleted = {balance:,}, "
+            f"{self.baseline_rows:,} + {created:,} created - {deleted:,} deleted"
+            f"{lost_to_reading(len(self.unreadable))} = {balance:,}, "
             f"but the snapshot holds {self.snapshot_rows:,}"
         )
 
@@ -108,12 +113,13 @@ def publish_changes(
         read_current(store, old, ranges, BASELINE_COLUMNS, _FEW_VALUES),
         read_current(store, new, ranges, SNAPSHOT_COLUMNS, _FEW_VALUES),
     )
+    unread = _Unread(snapshot)
     file, counts = publish_changed_records(
         store,
         layout,
         (
             to_journal(table, layout.bucket, snapshot.day, snapshot.finished_at)
-            for table in differences
+            for table in unread.left_out(differences)
         ),
     )
     changes = Changes(
@@ -127,6 +133,7 @@ def publish_changes(
         file=file,
         counts=counts,
         created_at=now,
+        unreadable=tuple(unread.found),
     )
     key = layout.changes(snapshot.day, snapshot.shard.prefix)
     pardon(store, [file])
@@ -207,6 +214,38 @@ def read_changed_records(store: Store, key: str, ranges: Sequence[KeyRange]) -> 
                 stop = count_up_to(keys, key_range.until)
                 if stop > start:
                     yield table.slice(start, stop - start)
+
+
+def lost_to_reading(count: int) -> str:
+    """What is said of unreadable records in a balance: nothing where there are none."""
+    return f" - {count:,} unreadable" if count else ""
+
+
+class _Unread:
+    """Objects that a snapshot lacks because their records could not be decoded: not deleted.
+
+    Attributes:
+        found: Those that the baseline has, once the differences were read.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        keys = {record.key for record in snapshot.unreadable.first if record.key is not None}
+        self._keys = pa.array(sorted(keys), pa.string())
+        self.found: list[str] = []
+
+    def left_out(self, differences: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The differences without those that only seem to be deletions."""
+        for table in differences:
+            if not len(self._keys):
+                yield table
+                continue
+            is_deleted = pc.equal(table.column("change"), Change.DELETED.value)
+            is_unread = pc.is_in(table.column("key"), value_set=self._keys)
+            is_missing = pc.and_(is_deleted, is_unread)
+            self.found += table.filter(is_missing).column("key").to_pylist()
+            kept = table.filter(pc.invert(is_missing))
+            if kept.num_rows:
+                yield kept
 
 
 def _differing(

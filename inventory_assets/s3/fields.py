@@ -140,6 +140,12 @@ class Record:
         """
         return self.text("VersionId") or NULL_VERSION
 
+    def _size(self) -> int:
+        is_folder = (self.text("Key") or "").endswith(("/", "%2F", "%2f"))
+        if is_folder and self.text("Size") is None and not self.text("ETag"):
+            return 0  # a folder that the store shows among the objects
+        return size(self.needed("Size"))
+
     def fields(self) -> tuple[Any, ...]:
         """What it tells but its key, in the order of the schema.
 
@@ -161,7 +167,7 @@ class Record:
             raise Unclear("a text of it is not UTF-8")
         return (
             *versions,
-            None if name == "DeleteMarker" else size(self.needed("Size")),
+            None if name == "DeleteMarker" else self._size(),
             milliseconds(self.needed("LastModified")),
             *(text or None for text in texts),
         )

@@ -76,7 +76,8 @@ def test_a_range_run_gives_each_shard_its_own_facts(make_world: Callable[..., Wo
         world.key(key): snapshot_of(world, prefix).fingerprint for key, prefix in prefixes.items()
     }
     checks = check_results(result)
-    assert checks.keys() == {("evidence_holds", world.key(key)) for key in prefixes}
+    names = ("evidence_holds", "records_readable")
+    assert checks.keys() == {(name, world.key(key)) for name in names for key in prefixes}
     assert all(check.passed and check.blocking for check in checks.values())
 
 

@@ -1,8 +1,5 @@
 """Records that cannot be decoded are counted once, whatever ranges show them; others are listed."""
 
-from collections.abc import Iterable
-from urllib.parse import quote_from_bytes
-
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -10,7 +7,6 @@ from hypothesis import strategies as st
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.listing import PageRequest, Tally
 from inventory_assets.s3.pages import Page, decode_page
-from inventory_assets.s3.received import Received, receive
 from inventory_assets.scan.deliveries import QUEUED_PAGES
 from inventory_assets.scan.directories import DirectoryOrderWalk
 from inventory_assets.scan.engine import Scan
@@ -19,65 +15,9 @@ from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.seams import seam_faults
 from inventory_assets.scan.shards import Shard, cut_out
 from inventory_assets.scan.walks import Ended, Failed, Found, Walk
-from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
+from inventory_assets_tests.listings import Listed, contents, contents_fields, listing
 from inventory_assets_tests.model_s3 import ModelS3
-
-
-class RawS3(ModelS3):
-    """Lists keys of any bytes; some have no size that can be read.
-
-    Args:
-        keys: Their bytes.
-        sizeless: Those without a size.
-        page_size: Keys in a page at most.
-        garbled: Numbers of the requests whose answer has a garbled size once.
-    """
-
-    def __init__(
-        self,
-        keys: Iterable[bytes],
-        sizeless: Iterable[bytes] = (),
-        page_size: int = 3,
-        garbled: Iterable[int] = (),
-    ) -> None:
-        super().__init__([], page_size)
-        self._raw = sorted(keys)
-        self._sizeless = set(sizeless)
-        self._garbled = set(garbled)
-
-    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
-        body[:] = self._body(request, tally)
-        received = receive(body)
-        assert isinstance(received, Received)
-        return received
-
-    def page(self, request: PageRequest, tally: Tally) -> Page:
-        page = decode_page(self._body(request, tally))
-        assert isinstance(page, Page)
-        return page
-
-    def _body(self, request: PageRequest, tally: Tally) -> bytes:
-        tally.sent()
-        self.requests.append(request)
-        after = bytes.fromhex(request.token) if request.token else request.start_after.encode()
-        keys = [key for key in self._raw if key > after]
-        keys = [key for key in keys if key.startswith(request.prefix.encode())]
-        size = min(self._page_size, request.max_keys)
-        page, token = keys[:size], keys[size - 1].hex() if len(keys) > size else None
-        body = listing(
-            *(self._rendered(key) for key in page),
-            truncated="true" if token else "false",
-            extra=element("NextContinuationToken", token),
-        )
-        if len(self.requests) in self._garbled:
-            body = body.replace(b"<Size>", b"<Size>x", 1)
-        return body
-
-    def _rendered(self, key: bytes) -> str:
-        fields = [element("Key", quote_from_bytes(key)), *contents_fields(Listed("k"))[1:]]
-        if key in self._sizeless:
-            fields = [field for field in fields if "Size" not in field]
-        return contents(*fields)
+from inventory_assets_tests.raw_s3 import RawS3
 
 
 def is_text(key: bytes) -> bool:
