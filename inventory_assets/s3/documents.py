@@ -166,7 +166,10 @@ class _Tree:
     def _end(self, _name: str) -> None:
         element = self._stack.pop()
         if len(self._stack) == 2:
-            element.stop = self._body.find(b">", self._parser.CurrentByteIndex) + 1
+            at = self._parser.CurrentByteIndex  # behind `<a/>`, or before `</a>`
+            is_empty = not element.elements and not element.chunks
+            is_behind = is_empty and self._body[at - 2 : at] == b"/>"
+            element.stop = at if is_behind else self._body.find(b">", at) + 1
 
     def _text(self, data: str) -> None:
         self._stack[-1].chunks.append(data)

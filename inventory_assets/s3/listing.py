@@ -32,7 +32,7 @@ from inventory_assets.s3.errors import (
 from inventory_assets.s3.faults import brief, fault_of, final_error
 from inventory_assets.s3.gate import Cancelled, Gate
 from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page, Unreadable, versions_markers
-from inventory_assets.s3.received import Received, receive
+from inventory_assets.s3.received import Received, instead_of_versions, receive
 from inventory_assets.s3.samples import Outcome
 from inventory_assets.s3.set_aside import UnreadableLog
 from inventory_assets.s3.store_profile import AWS, Continuation, KeyEncoding, StoreProfile
@@ -47,9 +47,6 @@ _OUTCOMES: dict[Fault | None, Outcome] = {
 }
 _MAX_DOUBLINGS = 60
 """Later delays are far beyond any cap, and would overflow."""
-
-_HEAD_BYTES = 512
-"""In which the name of a response's outermost element stands."""
 
 _MAX_HEEDED = 4
 """How often one request is sent again at once because a refusal said what to change."""
@@ -274,11 +271,11 @@ class BucketLister:
             )
             tally.received(len(response.body))
             self.server = response.headers.get("server")
-            if request.versions and b"<ListBucketResult" in response.body[:_HEAD_BYTES]:
+            if request.versions and (found_instead := instead_of_versions(response.body)):
                 raise VersionsUnsupported(
                     f"{self.connection.where}: the store answers a request for versions with "
-                    "current objects alone, so it lists no versions; set versions = false, or "
-                    "leave out --versions"
+                    f"{found_instead}, so it lists no versions; set versions = false, or leave out "
+                    "--versions"
                 )
             found = read(response.body) if response.status == 200 else None
             if found is None or isinstance(found, ErrorDocument):

@@ -55,7 +55,7 @@ def test_a_record_without_a_required_field(name: str) -> None:
 
 def test_a_folder_marker_of_a_key_alone() -> None:
     unreadable = among_others("<Key>b/</Key>")
-    assert (unreadable.key, unreadable.reason) == ("b/", "it has no <Size>")
+    assert (unreadable.key, unreadable.reason) == ("b/", "it has no <LastModified>")
 
 
 @pytest.mark.parametrize(
