@@ -10,7 +10,6 @@ from inventory_assets.s3.gate import Cancelled
 from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
 from inventory_assets.s3.pages import Page
 from inventory_assets.s3.received import Received
-from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets_tests.listings import element, listing, objects_of, rendered_objects
 
 
@@ -75,12 +74,7 @@ class ModelS3(BucketLister):
         """How long an answer takes."""
         return 0
 
-    async def fetch(
-        self,
-        request: PageRequest,
-        tally: Tally,
-        encoding: KeyEncoding | None = None,  # noqa: ARG002
-    ) -> Page:
+    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
         await asyncio.sleep(self.seconds(request))
         return self.page(request, tally)
 

@@ -28,8 +28,9 @@ from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import say_nothing
 from inventory_assets.s3.listing import BucketLister, Tally
 from inventory_assets.scan.discovery import ShardBounds, discover
-from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.profiling import contradicted, corrected
 from inventory_assets.scan.progress import Report, to_nobody
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.versions import Versions
@@ -108,7 +109,7 @@ def list_into_folder(
         # From here on, what is killed is gone on with by moving the rest.
         store.publish(_FINISHED, _adapter().dump_json(listing))
         return _move(store, folder, listing)
-    except (EvidenceBroken, KeysOutOfOrder):
+    except (EvidenceBroken, KeysOutOfOrder, NamesMisread):
         store.remove()  # what is wrong shall not be gone on with
         raise
     finally:
@@ -164,12 +165,20 @@ def _list(work: Work) -> _Listing:
     tally = Tally()
     discovery = discover(work.lister, work.prefix, _BOUNDS)
     tally.requests += discovery.requests
-    try:
-        return _list_in_order(work, discovery.key_order, tally)
-    except KeysOutOfOrder:
-        if work.versions or discovery.key_order is KeyOrder.DIRECTORY:
-            raise
-        return _list_in_order(work, KeyOrder.DIRECTORY, tally)
+    order = discovery.key_order
+    while True:
+        try:
+            return _list_in_order(work, order, tally)
+        except NamesMisread as error:
+            work.lister.profile = corrected(work.lister.profile, error)
+        except KeysOutOfOrder as error:
+            if order is KeyOrder.DIRECTORY:
+                raise
+            if not contradicted(work.lister, work.prefix, tally):
+                if work.versions:
+                    raise
+                order = KeyOrder.DIRECTORY
+            work.say(f"{error}; listing it again in another way")
 
 
 def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> _Listing:
@@ -183,7 +192,7 @@ def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> _Listing:
             parts = list_by_processes(work, journal, missing, tally)
         else:
             parts = list_by_ranges(work, journal, missing, tally).parts
-    except KeysOutOfOrder:
+    except (KeysOutOfOrder, NamesMisread):
         journal.clear()  # what is wrong shall not be gone on with
         raise
     parts += tuple(part for stretch in kept.stretches for part in stretch.parts)

@@ -28,6 +28,7 @@ from inventory_assets.inventory.plain_listing import (
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.s3.store_profile import StoreProfile
 from inventory_assets.scan.errors import SeamDisagrees
 from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
@@ -62,7 +63,7 @@ def list_by_processes(
         ProcessLost: One was killed.
         InventoryError: What any of them raises.
     """
-    connection, processes = work.lister.connection, work.processes
+    lister, connection, processes = work.lister, work.lister.connection, work.processes
     share = replace(connection, max_in_flight=max(1, connection.max_in_flight // processes))
     cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_A_PROCESS, tally))
     ranges = [both for cut in cuts for each in wanted if (both := cut.common(each))]
@@ -74,6 +75,7 @@ def list_by_processes(
             task = partial(
                 _list_range,
                 share,
+                lister.profile,
                 work.prefix,
                 work.versions,
                 work.store.root,
@@ -169,6 +171,7 @@ def _begin(told: Pipe) -> None:
 
 def _list_range(
     connection: Connection,
+    profile: StoreProfile,
     prefix: str,
     versions: Versions | None,
     root: Path,
@@ -177,8 +180,9 @@ def _list_range(
 ) -> tuple[RangesListed, Tally]:
     """What each process does."""
     tally, meter = Tally(), _meter(connection)
-    store = LocalStore(root)
-    work = Work(_opened(connection), prefix, 1, store, report=meter.note, versions=versions)
+    lister, store = _opened(connection), LocalStore(root)
+    lister.profile = profile
+    work = Work(lister, prefix, 1, store, report=meter.note, versions=versions)
     journal = journal_of(work, KeyOrder.BYTES, started_at)
     with telling(meter, _tell, EVERY_SECONDS):
         return list_by_ranges(work, journal, [key_range], tally), tally

@@ -18,8 +18,8 @@ from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.progress import Report, to_nobody
 from inventory_assets.scan.ranges import KeyRange, joined, tiling_fault
-from inventory_assets.scan.versions import Versions
 from inventory_assets.scan.seams import seam_faults
+from inventory_assets.scan.versions import Versions
 from inventory_assets.scan.walks import Ended, Failed, Found, Narrowed, Split, Walk
 
 JOURNAL = "unfinished"

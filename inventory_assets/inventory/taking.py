@@ -20,10 +20,11 @@ from inventory_assets.inventory.sharing import marks_of
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot, snapshot_version
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.unfinished import Start, Taking, Wanted
-from inventory_assets.s3.listing import BucketLister
+from inventory_assets.s3.listing import BucketLister, Tally
 from inventory_assets.scan.engine import Scan, utc_now
-from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.profiling import contradicted, corrected
 from inventory_assets.scan.progress import Report, to_nobody
 from inventory_assets.scan.shards import Shard
 from inventory_assets.scan.splitting import evenly
@@ -89,21 +90,40 @@ class Taker:
         if self.key_order is KeyOrder.DIRECTORY:
             yield from self._take_by_directories(wanted, baselines)
             return
-        again: list[Wanted] = []
-        for each, result in self._take_by_ranges(wanted, baselines):
-            if not isinstance(result, KeysOutOfOrder) or each.versions:
-                yield each, result
-            elif self.key_order is None:
-                again.append(each)
-            else:
-                yield (
-                    each,
-                    KeysOutOfOrder(
-                        f'{result}; the source says key_order = "{self.key_order}": remove that '
-                        "line, and the order is found out"
-                    ),
-                )
-        yield from self._take_by_directories(again, baselines)
+        by_folders: list[Wanted] = []
+        while wanted:
+            again: dict[Wanted, Exception] = {}
+            for each, result in self._take_by_ranges(wanted, baselines):
+                if isinstance(result, (KeysOutOfOrder, NamesMisread)):
+                    again[each] = result
+                else:
+                    yield each, result
+            if again and not self._profile_again(again):
+                for each, error in again.items():
+                    if each.versions or self.key_order is not None:
+                        yield each, self._final_error(error)
+                    else:
+                        by_folders.append(each)
+                break
+            wanted = [*again]
+        yield from self._take_by_directories(by_folders, baselines)
+
+    def _profile_again(self, failed: Mapping[Wanted, Exception]) -> bool:
+        """Correct the store's profile, which listings have contradicted; whether it changed."""
+        misread = [error for error in failed.values() if isinstance(error, NamesMisread)]
+        if misread:
+            self.lister.profile = corrected(self.lister.profile, misread[0])
+            return True
+        shortest = min((each.shard.prefix for each in failed), key=len)
+        return contradicted(self.lister, shortest, Tally())
+
+    def _final_error(self, error: Exception) -> Exception:
+        if self.key_order is None:
+            return error
+        return KeysOutOfOrder(
+            f'{error}; the source says key_order = "{self.key_order}": remove that line, and the '
+            "order is found out"
+        )
 
     def _baselines(self, wanted: Sequence[Wanted]) -> dict[date, Manifest | None]:
         """What each date may share parts with; one of several dates is there once."""

@@ -18,7 +18,7 @@ from inventory_assets.inventory.parts import Part, is_there, read_records
 from inventory_assets.inventory.sharing import Reread, intervals_of, reread, shared_with
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, snapshot_version
 from inventory_assets.inventory.store import Store
-from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import KeyRange
@@ -27,7 +27,7 @@ from inventory_assets.scan.shards import Shard
 from inventory_assets.scan.versions import Versions
 from inventory_assets.scan.walks import Narrowed, Split, Walk
 
-_NOT_TO_GO_ON_WITH = (KeysOutOfOrder, EvidenceBroken, CorruptRecord, Superseded)
+_NOT_TO_GO_ON_WITH = (KeysOutOfOrder, NamesMisread, EvidenceBroken, CorruptRecord, Superseded)
 """After these, what is safe is wrong, damaged, or older than what was published since."""
 
 

@@ -37,7 +37,7 @@ from inventory_assets.s3.samples import Outcome
 from inventory_assets.s3.store_profile import AWS, Continuation, KeyEncoding, StoreProfile
 from inventory_assets.s3.transport import Transport
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", Page, Received)
 _Reader = Callable[[bytearray], _T | ErrorDocument]
 _TROUBLE = (BotoCoreError, ClientError, HTTPError, HTTPException, MalformedResponse, OSError)
 _OUTCOMES: dict[Fault | None, Outcome] = {
@@ -65,6 +65,7 @@ class PageRequest:
         delimiter: Roll keys up into common prefixes at its first occurrence after the prefix.
         max_keys: Keys and common prefixes in the page at most.
         versions: Whether all versions and delete markers are asked for.
+        encoding: How keys stand in the answer; None for what the store's profile says.
     """
 
     prefix: str = ""
@@ -73,6 +74,7 @@ class PageRequest:
     delimiter: str | None = None
     max_keys: int = MAX_KEYS
     versions: bool = False
+    encoding: KeyEncoding | None = None
 
     @property
     def action(self) -> str:
@@ -204,21 +206,14 @@ class BucketLister:
         """`fetch`, for those without an event loop."""
         return asyncio.run(self.fetch(request, tally))
 
-    async def fetch(
-        self, request: PageRequest, tally: Tally, encoding: KeyEncoding | None = None
-    ) -> Page:
+    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
         """Fetch and decode one page.
-
-        Args:
-            request: What to ask for.
-            tally: Where requests and faults are counted.
-            encoding: How keys are encoded; None for what the profile says.
 
         Raises:
             S3Error: One of its children, when a retry cannot help or did not.
             Cancelled: `cancel` was called.
         """
-        read = partial(decode_columns, encoding=encoding or self.profile.encoding)
+        read = partial(decode_columns, encoding=request.encoding or self.profile.encoding)
         return await self._insist(request, tally, read, bytearray())
 
     async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
@@ -284,12 +279,9 @@ class BucketLister:
             self._gate.leave(outcome, sent_at, clock())
         return found
 
-
     def _check_answer(self, request: PageRequest, found: Page | Received) -> None:
         """Check that an answer is that to its request, as far as it repeats it."""
-        name = contradiction(
-            request, found.echo, self.connection.bucket, self.profile.echoes
-        )
+        name = contradiction(request, found.echo, self.connection.bucket, self.profile.echoes)
         if name:
             # What comes on the same connection next is the answer to the request before, too.
             self._transport.drop_idle()

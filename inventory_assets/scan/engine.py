@@ -380,11 +380,13 @@ class Scan:
         if self._misread:
             raise self._misread
         try:
+            if isinstance(page, MalformedResponse):
+                raise page
             objects = self._checked(delivery, page)
         except (MalformedResponse, KeysOutOfOrder, KeyOutsideRequest) as error:
             self._start_over(piece, error)
             return
-        if isinstance(page, Page) and page.escaped_raw:
+        if page.escaped_raw:
             self._check_names(piece, page)
         piece.damaged = 0
         piece.evidence.page()
@@ -396,11 +398,9 @@ class Scan:
                 f"{self._where}: the store sent {piece.empty_pages} empty pages in a row"
             )
 
-    def _checked(self, delivery: Delivery, page: Page | MalformedResponse) -> pa.RecordBatch:
+    def _checked(self, delivery: Delivery, page: Page) -> pa.RecordBatch:
         """The objects of a page, with those held back before it, once all is proved of them."""
         piece = delivery.piece
-        if isinstance(page, MalformedResponse):
-            raise page
         if delivery.received and not agree(page, delivery.received):
             raise MalformedResponse("the ends of the response contradict it")
         objects = without_repeated(page.objects, delivery.request)
