@@ -1,14 +1,13 @@
 """Tell passing trouble from lasting trouble, whatever shape urllib3 or botocore give it."""
 
-import errno
 import re
-import resource
 import ssl
 from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 
 from botocore import exceptions as boto
 from urllib3 import exceptions as http
 
+from inventory_assets.errors import machine_words
 from inventory_assets.s3.answers import Refusal, Unexpected
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.credential_errors import Identity, no_credentials
@@ -52,7 +51,6 @@ _NO_CREDENTIALS = (
     boto.SSOError,
     boto.ProfileNotFound,
 )
-_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 
 # Why a handshake fails for good and what to do, by what OpenSSL calls it.
@@ -122,7 +120,7 @@ def _fault_of_network(error: BaseException) -> Fault | None:
     match error:
         case http.LocationValueError() | boto.InvalidProxiesConfigError():
             return None
-        case _ if _is_out_of_descriptors(error) or (tunnel and tunnel < 500):
+        case _ if any(map(machine_words, _causes(error))) or (tunnel and tunnel < 500):
             return None
         case boto.SSLError() | ssl.SSLError() | http.ProxyError() if _is_distrust(error):
             return None
@@ -211,8 +209,8 @@ def _of_answer(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error],
 
 def _of_way(error: BaseException) -> tuple[type[S3Error], str]:
     """What to say of a request that did not reach the endpoint."""
-    if _is_out_of_descriptors(error):
-        return MachineExhausted, descriptors_words()
+    if exhausted := next(filter(None, map(machine_words, _causes(error))), None):
+        return MachineExhausted, exhausted
     tunnel = _tunnel_status(error)
     if tunnel == 407:
         return RequestRejected, (
@@ -229,16 +227,6 @@ def _of_way(error: BaseException) -> tuple[type[S3Error], str]:
             f"the TLS connection cannot be trusted: {brief(error)}; {_tls_remedy(error)}"
         )
     return RequestRejected, f"the request could not be made: {brief(error)}"
-
-
-def descriptors_words() -> str:
-    """What to tell the user where no more files or connections can be opened."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return (
-        f"no more files or connections can be opened (the limit is {limit:,}); raise it with "
-        "`ulimit -n`, or ask for fewer requests at once (--concurrency; in the configuration: "
-        "concurrency)"
-    )
 
 
 def _mark_of(error: Exception) -> object:
@@ -268,12 +256,6 @@ def _tunnel_status(error: BaseException) -> int | None:
         if isinstance(cause, OSError) and (found := _TUNNEL.search(str(cause))):
             return int(found[1])
     return None
-
-
-def _is_out_of_descriptors(error: BaseException) -> bool:
-    return any(
-        isinstance(cause, OSError) and cause.errno in _DESCRIPTORS for cause in _causes(error)
-    )
 
 
 def _root(error: BaseException) -> BaseException:
