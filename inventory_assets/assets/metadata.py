@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pyarrow as pa
 
+from inventory_assets.errors import printable
 from inventory_assets.inventory.change_log import ChangeLog
 from inventory_assets.inventory.changes import Changes, read_changed_records
 from inventory_assets.inventory.evidence import Verdict
@@ -28,14 +29,6 @@ PREVIEW_ROWS = 10
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
 
 Metadata = Mapping[str, Any]
-
-
-def printable(text: str) -> str:
-    """Hostile text made harmless: what is not printable, bidi marks included, is escaped."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:

@@ -12,7 +12,7 @@ from inventory_assets.cli.export import add_export
 from inventory_assets.cli.listing import add_list, add_resume
 from inventory_assets.cli.query import add_query
 from inventory_assets.cli.verify import add_verify
-from inventory_assets.errors import InventoryError
+from inventory_assets.errors import InventoryError, machine_words, printable
 
 INTERRUPTED = 130
 """The exit code of a command that was told to stop, as shells have it."""
@@ -32,8 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python would write what is left once more on its way out, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_LEFT
-    except (InventoryError, OSError) as error:
-        print(f"inventory: {error}", file=sys.stderr)
+    except (InventoryError, OSError, MemoryError, RuntimeError) as error:
+        words = None if isinstance(error, InventoryError) else machine_words(error)
+        if words is None and isinstance(error, RuntimeError):
+            raise
+        _tell(words or str(error))
         return int(getattr(options, "trouble", 1))
     except KeyboardInterrupt:
         message = "inventory: stopped; the same command goes on with what was done"
@@ -41,6 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A usual exit would wait for the requests under way, however long the store takes.
         os._exit(INTERRUPTED)
     return result
+
+
+def _tell(text: str) -> None:
+    """Say on the terminal what is wrong, on which no key may move the cursor or ring the bell."""
+    lines = "\n".join(map(printable, text.split("\n")))
+    print(f"inventory: {lines}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

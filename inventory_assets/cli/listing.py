@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from inventory_assets.cli.buckets import add_bucket, moment_or_day, positive
+from inventory_assets.cli.buckets import add_bucket, connection_of, moment_or_day, positive
+from inventory_assets.errors import printable
 
 _REMEMBERED = {"endpoint_url": "--endpoint-url", "region": "--region"} | {
     name: f"--{name}" for name in ("concurrency", "processes")
@@ -72,23 +73,15 @@ def _resume(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from inventory_assets.cli.live_line import following
     from inventory_assets.inventory.listing_folder import list_into_folder
-    from inventory_assets.s3.connection import Connection
     from inventory_assets.s3.listing import BucketLister
     from inventory_assets.scan.progress import ProgressMeter
     from inventory_assets.scan.versions import Versions
 
     # What is imported stays; to look through it again and again costs a fiftieth of the CPU.
     gc.freeze()
-    bucket, prefix = options.url
+    _, prefix = options.url
     versions = Versions(options.as_of) if options.versions or options.as_of else None
-    lister = BucketLister(
-        Connection(
-            bucket,
-            endpoint_url=options.endpoint_url,
-            region=options.region,
-            max_in_flight=options.concurrency,
-        )
-    )
+    lister = BucketLister(connection_of(options, max_in_flight=options.concurrency))
     meter = ProgressMeter(lambda: lister.in_flight)
     try:
         with following(meter, sys.stderr):
@@ -120,6 +113,10 @@ def _asked_for(options: argparse.Namespace) -> Iterator[str]:
         value: Any = getattr(options, name)
         if value is not None:
             yield f"{flag}={value}"
+    if options.anonymous:
+        yield "--anonymous"
+    if options.requester_pays:
+        yield "--requester-pays"
     if options.versions:
         yield "--versions"
     if options.as_of:
@@ -129,4 +126,4 @@ def _asked_for(options: argparse.Namespace) -> Iterator[str]:
 
 
 def _say(sentence: str) -> None:
-    print(f"inventory: {sentence}", file=sys.stderr, flush=True)
+    print(f"inventory: {printable(sentence)}", file=sys.stderr, flush=True)

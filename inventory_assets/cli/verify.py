@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inventory_assets.cli.addresses import is_path, source_and_day
-from inventory_assets.cli.buckets import add_bucket, moment, moment_or_day, positive
+from inventory_assets.cli.buckets import add_bucket, connection_of, moment, moment_or_day, positive
+from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import NotVerifiable
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _verify(options: argparse.Namespace) -> int:
     )
     print(", ".join(f"{count:,} {finding}" for finding, count in found.counts.items()))
     for fault in found.faults:
-        print(fault, file=sys.stderr)
+        print(printable(fault), file=sys.stderr)
     return DIFFERS if any(found.counts[kind] for kind in FAULTS) else AGREES
 
 
@@ -89,10 +90,11 @@ def _of_source(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
     from inventory_assets.resources import SourceBucket
     from inventory_assets.results import open_results
 
-    if any((options.url, options.endpoint_url, options.region, options.began, options.as_of)):
+    given = (options.url, options.endpoint_url, options.region, options.began, options.as_of)
+    if any((*given, options.anonymous, options.requester_pays)):
         raise NotVerifiable(
             "a source's bucket, and when it was listed, are known: leave out the URL, "
-            "--endpoint-url, --region, --began and --as-of"
+            "--endpoint-url, --region, --anonymous, --requester-pays, --began and --as-of"
         )
     config = load_config()
     source, day = source_and_day(config, options.inventory)
@@ -111,7 +113,6 @@ def _of_folder(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
         empty_between,
         in_directory_order,
     )
-    from inventory_assets.s3.connection import Connection
     from inventory_assets.s3.listing import BucketLister
     from inventory_assets.scan.discovery import ShardBounds, discover
     from inventory_assets.scan.key_order import KeyOrder
@@ -129,9 +130,7 @@ def _of_folder(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
             f"{options.inventory} holds objects of the bucket {listed.bucket!r}, not of {bucket!r}"
         )
     began_at = options.began or _written_at(listed.paths) - LONGEST_LISTING
-    lister = BucketLister(
-        Connection(bucket, endpoint_url=options.endpoint_url, region=options.region)
-    )
+    lister = BucketLister(connection_of(options))
     if discover(lister, prefix, ShardBounds(depth=0)).key_order is KeyOrder.DIRECTORY:
         lister.close()
         raise in_directory_order(options.inventory)

@@ -17,7 +17,8 @@ from typing import IO, cast
 import pyarrow as pa
 import zstandard
 
-from inventory_assets.inventory.errors import StoreError
+from inventory_assets.inventory.disk import full_disk
+from inventory_assets.inventory.errors import DiskFull, StoreError
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.formats import ExportFormat
 from inventory_assets.inventory.layout import Layout
@@ -109,6 +110,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         StoreError: It cannot be written.
     """
     target = path.resolve()
+    unfinished_bytes = 0
     try:
         if target.exists() and not stat.S_ISREG(target.stat().st_mode):
             with target.open("wb", buffering=_BUFFER_BYTES) as file:
@@ -123,11 +125,14 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             unfinished.replace(target)
         except BaseException:
             with suppress(OSError):
+                unfinished_bytes = unfinished.stat().st_size
                 unfinished.unlink(missing_ok=True)
             raise
     except BrokenPipeError:
         raise
     except OSError as error:
+        if isinstance(full := full_disk(error, path, unfinished_bytes), DiskFull):
+            raise full from error
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from inventory_assets.inventory.errors import StoreError, superseded
+from inventory_assets.inventory.disk import full_disk
+from inventory_assets.inventory.errors import DiskFull, StoreError, superseded
 from inventory_assets.inventory.s3_inventory import Destination
 
 NO_BUCKET = Destination("arn:aws:s3:::amzn-s3-demo-local-folder")
@@ -199,7 +200,10 @@ class LocalStore(Store):
     def publish(self, key: str, data: bytes) -> None:
         with self.scratch() as folder:
             path = folder / "record"
-            path.write_bytes(data)
+            try:
+                path.write_bytes(data)
+            except OSError as error:
+                raise full_disk(error, path, len(data)) from error
             self.publish_file(key, path)
 
     def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
@@ -220,6 +224,9 @@ class LocalStore(Store):
                 _move(file, target)
             _flush(target.parent)
         except OSError as error:
+            size = file.stat().st_size if file.exists() else 0
+            if isinstance(full := full_disk(error, target, size), DiskFull):
+                raise full from error
             raise StoreError(f"cannot publish {target}: {error.strerror}") from error
 
     def remove_key(self, key: str) -> None:
@@ -244,6 +251,8 @@ class LocalStore(Store):
             parent.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(dir=parent))
         except OSError as error:
+            if isinstance(full := full_disk(error, parent, 0), DiskFull):
+                raise full from error
             raise StoreError(f"cannot write to the store at {self.root}: {error}") from error
         try:
             yield folder

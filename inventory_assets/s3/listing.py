@@ -18,7 +18,7 @@ from typing import TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from inventory_assets.s3.answers import Refusal
+from inventory_assets.s3.answers import Refusal, Response, decoded, lacks_versions
 from inventory_assets.s3.columns import decode_columns
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import controller
@@ -27,9 +27,14 @@ from inventory_assets.s3.errors import (
     Fault,
     MalformedResponse,
     RetriesExhausted,
-    VersionsUnsupported,
 )
-from inventory_assets.s3.faults import brief, fault_of, final_error
+from inventory_assets.s3.faults import (
+    Repetition,
+    brief,
+    fault_of,
+    final_error,
+    versions_unsupported,
+)
 from inventory_assets.s3.gate import Cancelled, Gate
 from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page, versions_markers
 from inventory_assets.s3.received import Received, receive
@@ -46,9 +51,6 @@ _OUTCOMES: dict[Fault | None, Outcome] = {
 }
 _MAX_DOUBLINGS = 60
 """Later delays are far beyond any cap, and would overflow."""
-
-_HEAD_BYTES = 512
-"""In which the name of a response's outermost element stands."""
 
 _MAX_HEEDED = 4
 """How often one request is sent again at once because a refusal said what to change."""
@@ -225,6 +227,7 @@ class BucketLister:
         self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray
     ) -> _T:
         failures = heeded = 0
+        repetition = Repetition()
         while True:
             try:
                 return await self._attempt(request, tally, read, body)
@@ -238,7 +241,7 @@ class BucketLister:
             if self._gate.is_closed:
                 raise Cancelled
             fault = fault_of(error)
-            if fault is None:
+            if fault is None or repetition.is_final(error):
                 raise final_error(error, self.connection, request.action) from None
             tally.failed(fault)
             failures += 1
@@ -261,16 +264,11 @@ class BucketLister:
             )
             tally.received(len(response.body))
             self.server = response.headers.get("server")
-            if request.versions and b"<ListBucketResult" in response.body[:_HEAD_BYTES]:
-                raise VersionsUnsupported(
-                    f"{self.connection.where}: the store answers a request for versions with "
-                    "current objects alone, so it lists no versions; set versions = false, or "
-                    "leave out --versions"
-                )
-            found = read(response.body) if response.status == 200 else None
-            if found is None or isinstance(found, ErrorDocument):
-                raise Refusal(response, found)  # noqa: TRY301 - how it ends is noted below
-            self._check_answer(request, found)
+            lack = lacks_versions(response.body) if request.versions else None
+            if lack and response.status == 200:
+                raise versions_unsupported(self.connection, lack)
+            found = decoded(response, read)
+            self._check_answer(request, response, found)
             outcome = Outcome.SUCCEEDED
         except (Refusal, *_TROUBLE) as error:
             outcome = _OUTCOMES.get(fault_of(error), Outcome.FAILED)
@@ -279,12 +277,14 @@ class BucketLister:
             self._gate.leave(outcome, sent_at, clock())
         return found
 
-    def _check_answer(self, request: PageRequest, found: Page | Received) -> None:
+    def _check_answer(
+        self, request: PageRequest, response: Response, found: Page | Received
+    ) -> None:
         """Check that an answer is that to its request, as far as it repeats it."""
         name = contradiction(request, found.echo, self.connection.bucket, self.profile.echoes)
         if name:
             # What comes on the same connection next is the answer to the request before, too.
-            self._transport.drop_idle()
+            self._transport.discard(response)
             raise MalformedResponse(
                 f"the answer to another request came: its <{name}> is not what was asked for"
             )

@@ -6,6 +6,7 @@ thread serves any number of connections so, without a lock handed to and fro.
 """
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from urllib3.connection import HTTPConnection
+from urllib3.util.ssltransport import SSLTransport
 
 from inventory_assets.s3.http1 import AnswerReader, Head
 
@@ -39,9 +41,26 @@ class Wire:
         self._socket.settimeout(0)
 
     @property
-    def is_connected(self) -> bool:
-        """Whether the other side has kept the connection open."""
-        return self._connection.is_connected
+    def is_quiet(self) -> bool:
+        """Whether the connection is open and nothing is waiting to be read.
+
+        A byte that arrives between two answers was asked for by nobody: the answer to the next
+        request would be read from the wrong place.
+        """
+        try:
+            self._socket.recv(1)
+        except _NOT_YET:
+            return True
+        except (OSError, ValueError):
+            return False
+        return False  # a byte, or the end of the connection
+
+    def cut(self) -> None:
+        """Break the connection off, also under another thread that is using it now."""
+        self.is_reusable = False
+        plain = self._socket.socket if isinstance(self._socket, SSLTransport) else self._socket
+        with suppress(OSError):
+            socket.socket.shutdown(plain, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection."""

@@ -93,13 +93,20 @@ PASSING = {
     "RequestTimeout": (answer_with("RequestTimeout", 400), Fault.TIMED_OUT),
     "reset": (Answer(reset=True), Fault.RESET),
     "closed without an answer": (Answer(raw=b""), Fault.RESET),
-    "no HTTP": (Answer(raw=b"\x16\x03\x01 hello\r\n\r\n"), Fault.RESET),
     "body cut off": (Answer(200, GOOD, sent=100), Fault.RESET),
     "body not sent": (Answer(200, GOOD, sent=0), Fault.RESET),
-    "garbage": (Answer(200, b"\x00\xff garbage"), Fault.MALFORMED),
-    "empty": (Answer(200, b""), Fault.MALFORMED),
-    "HTML": (Answer(200, b"<html>welcome to the hotel</html>"), Fault.MALFORMED),
-    "half a document": (Answer(200, GOOD[:200]), Fault.MALFORMED),
+}
+UNEXPECTED = {
+    "TLS": (Answer(raw=b"\x16\x03\x01 hello\r\n\r\n"), Fault.RESET, "https://"),
+    "another protocol": (Answer(raw=b"SSH-2.0-OpenSSH_9.2\r\n"), Fault.RESET, "SSH-2.0"),
+    "garbage": (Answer(200, b"\x00\xff garbage"), Fault.MALFORMED, "same unusable bytes"),
+    "empty": (Answer(200, b""), Fault.MALFORMED, "empty body"),
+    "HTML": (
+        Answer(200, b"<html>welcome to the hotel</html>"),
+        Fault.MALFORMED,
+        "not S3: it sends a web page",
+    ),
+    "half a document": (Answer(200, GOOD[:200]), Fault.MALFORMED, "same unusable bytes"),
 }
 
 
@@ -129,6 +136,31 @@ def test_what_does_not_pass_ends_after_the_allowed_attempts(
     assert f"{fault} 4 times" in str(error)
     assert tally.faults == {fault: QUICK.attempts}
     assert tally.requests == len(server.seen) == QUICK.attempts
+
+
+@pytest.mark.parametrize("answer", UNEXPECTED)
+def test_what_is_unexpected_is_tried_once_more_as_it_may_have_been_damaged(
+    answer: str, server: ScriptedServer, lister: BucketLister
+) -> None:
+    unexpected, fault, _ = UNEXPECTED[answer]
+    tally = Tally()
+    server.script(unexpected, Answer(503), unexpected, Answer(200, GOOD))
+    lister.page(PageRequest(), tally)
+    assert tally.faults == {fault: 2, Fault.THROTTLED: 1}
+
+
+@pytest.mark.parametrize("answer", UNEXPECTED)
+def test_what_is_unexpected_in_the_same_way_twice_is_final_and_says_what_it_is(
+    answer: str, server: ScriptedServer, lister: BucketLister
+) -> None:
+    unexpected, fault, words = UNEXPECTED[answer]
+    tally = Tally()
+    server.script(unexpected)
+    error = refusal_of(lister, tally)
+    assert not isinstance(error, RetriesExhausted)
+    assert words in str(error)
+    assert tally.faults == {fault: 1}
+    assert tally.requests == len(server.seen) == 2
 
 
 LASTING = {

@@ -177,7 +177,7 @@ def test_no_more_requests_are_in_flight_than_allowed(server: ScriptedServer, lim
 
 
 def test_a_failed_request_gives_its_place_in_flight_back(server: ScriptedServer) -> None:
-    server.script(*[Answer(200, b"junk")] * 5, GOOD)
+    server.script(*(Answer(200, b"junk %d" % number) for number in range(5)), GOOD)
     lister = lister_for(server.url, retry=RetryPolicy(6, 0, 0), max_in_flight=1)
     assert lister.page(PageRequest(), Tally()).objects.num_rows == 1
 
