@@ -1,6 +1,7 @@
 """List a bucket by several processes, where one core is the limit."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.plain_listing import Work, journal_of, list_by_ranges
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.listing import BucketLister, Tally
+from inventory_assets.s3.listing import BucketLister, RetryPolicy, Tally
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.progress import (
     EVERY_SECONDS,
@@ -65,6 +66,7 @@ def list_by_processes(
             task = partial(
                 _list_range,
                 share,
+                work.lister.retry,
                 work.prefix,
                 work.versions,
                 work.store.root,
@@ -119,11 +121,13 @@ class _Process:
 
 def _begin(told: Pipe) -> None:
     _Process.told = told
+    logging.basicConfig(format="inventory: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is told, and ends the others
 
 
 def _list_range(
     connection: Connection,
+    retry: RetryPolicy,
     prefix: str,
     versions: Versions | None,
     root: Path,
@@ -131,24 +135,24 @@ def _list_range(
     key_range: KeyRange,
 ) -> tuple[tuple[Part, ...], Tally]:
     """What each process does."""
-    tally, meter = Tally(), _meter(connection)
+    tally, meter = Tally(), _meter(connection, retry)
     store = LocalStore(root)
-    work = Work(_opened(connection), prefix, 1, store, report=meter.note, versions=versions)
+    work = Work(_opened(connection, retry), prefix, 1, store, report=meter.note, versions=versions)
     journal = journal_of(work, KeyOrder.BYTES, started_at)
     with telling(meter, _tell, EVERY_SECONDS):
         return list_by_ranges(work, journal, [key_range], tally), tally
 
 
 @cache
-def _opened(connection: Connection) -> BucketLister:
+def _opened(connection: Connection, retry: RetryPolicy) -> BucketLister:
     """One for all ranges of a process, so that its connections are kept alive."""
-    return BucketLister(connection)
+    return BucketLister(connection, retry)
 
 
 @cache
-def _meter(connection: Connection) -> ProgressMeter:
+def _meter(connection: Connection, retry: RetryPolicy) -> ProgressMeter:
     """One for all ranges of a process, too."""
-    return ProgressMeter(lambda: _opened(connection).in_flight)
+    return ProgressMeter(lambda: _opened(connection, retry).in_flight)
 
 
 def _tell(progress: Progress) -> None:

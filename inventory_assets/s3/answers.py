@@ -1,5 +1,6 @@
 """What comes back from S3, whole: answers, and refusals that say what to do otherwise."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from inventory_assets.s3.signing import Credentials
 
 EXPIRED_CREDENTIALS = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
 SKEWED = "RequestTimeTooSkewed"
+_SECONDS = re.compile(r"\d{1,18}(\.\d{0,9})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Refusal(Exception):
         message: S3's words.
         region: The region that S3 says the bucket is in, or None.
         date: The server's time, or None.
+        retry_after: Seconds after which the server wants to be asked again; 0 where it names none.
         sent: What was refused.
     """
 
@@ -70,12 +73,29 @@ class Refusal(Exception):
             document.region if document else None
         )
         self.date = _date(response.headers.get("date"))
+        self.retry_after = seconds_of(response.headers.get("retry-after"), self.date)
         self.sent = response.sent
         super().__init__(f"{self.code}: {self.message}" if self.message else self.code)
 
 
+def seconds_of(retry_after: str | None, server_time: datetime | None) -> float:
+    """What a header `Retry-After` asks for; 0 where there is none, or none that makes sense.
+
+    Args:
+        retry_after: Its value: seconds, or a date (RFC 9110, section 10.2.3).
+        server_time: What the server says that the time is, by which it means a date.
+    """
+    text = (retry_after or "").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    moment = _date(text)
+    if moment is None:
+        return 0.0
+    return max(0.0, (moment - (server_time or datetime.now(UTC))).total_seconds())
+
+
 def _date(text: str | None) -> datetime | None:
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, OverflowError):
         moment = parsedate_to_datetime(text or "")
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return None

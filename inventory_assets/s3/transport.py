@@ -7,6 +7,7 @@ stands as well, so that proxies, certificate authorities and IPv6 are configured
 travels over them is `wires.py`'s. docs/benchmarks.md says what each layer would cost.
 """
 
+import asyncio
 import os
 import re
 import socket
@@ -134,6 +135,7 @@ class Transport:
                 ),
                 body,
                 settings.READ_TIMEOUT_SECONDS,
+                settings.ANSWER_TIMEOUT_SECONDS,
             )
             return Response(head.status, head.headers, body, sent)
         finally:
@@ -183,7 +185,9 @@ class Transport:
             try:
                 wire, since = self._idle.pop()
             except IndexError:
-                return Wire(await in_thread(lambda: self._connect(target)))
+                # Each step on the way is bounded by itself, but not how many there are.
+                async with asyncio.timeout(settings.READ_TIMEOUT_SECONDS):
+                    return Wire(await in_thread(lambda: self._connect(target)))
             if time.monotonic() - since < _SURELY_ALIVE_SECONDS or wire.is_connected:
                 return wire
             wire.close()

@@ -374,7 +374,7 @@ class Scan:
         """List a range again from after the last page that was good."""
         piece.walk.tally.failed(Fault.MALFORMED)
         piece.damaged += 1
-        if piece.damaged >= self._lister.retry.attempts:
+        if piece.damaged >= self._lister.retry.malformed_attempts:
             raise exhausted(error, Fault.MALFORMED, piece.damaged, self._lister.connection)
         piece.generation += 1
         piece.held = None
