@@ -48,7 +48,7 @@ class ModelS3(BucketLister):
     ) -> None:
         self.connection = Connection("model")
         self.server = "Model"
-        self.retry = RetryPolicy(attempts=3, base_seconds=0, cap_seconds=0)
+        self.retry = RetryPolicy(base_seconds=0, malformed_attempts=3)
         self._is_cancelled = False
         self.requests: list[PageRequest] = []
         self._page_size = page_size

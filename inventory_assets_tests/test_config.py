@@ -171,6 +171,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "key_order": "auto",
         "concurrency": 32,
         "concurrency_policy": "adaptive",
+        "max_outage_seconds": 1800,
         "shards": {
             "depth": 1,
             "max_shards": 256,

@@ -59,6 +59,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> int:
+    """A whole number of seconds, perhaps none."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of seconds")
+    return int(text)
+
+
 def moment(text: str) -> datetime:
     """A time of ISO 8601; this machine's zone where it names none."""
     try:

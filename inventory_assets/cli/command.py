@@ -10,6 +10,7 @@ from pathlib import Path
 from inventory_assets.cli.diff import add_diff
 from inventory_assets.cli.export import add_export
 from inventory_assets.cli.listing import add_list, add_resume
+from inventory_assets.cli.log_lines import logged_to
 from inventory_assets.cli.query import add_query
 from inventory_assets.cli.verify import add_verify
 from inventory_assets.errors import InventoryError, machine_words, printable
@@ -26,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        result: int = options.run(options)
+        with logged_to(sys.stderr):
+            result: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
         # Python would write what is left once more on its way out, and complain.

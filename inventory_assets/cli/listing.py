@@ -7,11 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from inventory_assets.cli.buckets import add_bucket, connection_of, moment_or_day, positive
+from inventory_assets.cli.buckets import (
+    add_bucket,
+    connection_of,
+    moment_or_day,
+    positive,
+    seconds,
+)
 from inventory_assets.errors import printable
 
-_REMEMBERED = {"endpoint_url": "--endpoint-url", "region": "--region"} | {
-    name: f"--{name}" for name in ("concurrency", "processes")
+_REMEMBERED = {
+    name: f"--{name.replace('_', '-')}"
+    for name in ("endpoint_url", "region", "concurrency", "processes", "max_outage")
 }
 """By name, the options with which an unfinished listing was asked for."""
 
@@ -51,6 +58,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes", metavar="N", type=positive, default=1, help="that share the work (1)"
     )
     parser.add_argument(
+        "--max-outage",
+        metavar="SECONDS",
+        type=seconds,
+        default=300,
+        help="for which a store that fails is tried again (300)",
+    )
+    parser.add_argument(
         "--versions", action="store_true", help="list all versions and delete markers"
     )
     parser.add_argument(
@@ -73,7 +87,7 @@ def _resume(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     from inventory_assets.cli.live_line import following
     from inventory_assets.inventory.listing_folder import list_into_folder
-    from inventory_assets.s3.listing import BucketLister
+    from inventory_assets.s3.listing import BucketLister, RetryPolicy
     from inventory_assets.scan.progress import ProgressMeter
     from inventory_assets.scan.versions import Versions
 
@@ -81,7 +95,10 @@ def _list(options: argparse.Namespace) -> int:
     gc.freeze()
     _, prefix = options.url
     versions = Versions(options.as_of) if options.versions or options.as_of else None
-    lister = BucketLister(connection_of(options, max_in_flight=options.concurrency))
+    lister = BucketLister(
+        connection_of(options, max_in_flight=options.concurrency),
+        RetryPolicy(outage_seconds=options.max_outage),
+    )
     meter = ProgressMeter(lambda: lister.in_flight)
     try:
         with following(meter, sys.stderr):

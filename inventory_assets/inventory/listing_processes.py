@@ -1,6 +1,7 @@
 """List a bucket by several processes, where one core is the limit."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from inventory_assets.inventory.plain_listing import (
 )
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
 from inventory_assets.s3.store_profile import StoreProfile
 from inventory_assets.scan.errors import SeamDisagrees
 from inventory_assets.scan.evidence import RangeEvidence
@@ -76,6 +77,7 @@ def list_by_processes(
                 _list_range,
                 share,
                 lister.profile,
+                lister.retry,
                 work.prefix,
                 work.versions,
                 work.store.root,
@@ -166,12 +168,14 @@ class _Process:
 
 def _begin(told: Pipe) -> None:
     _Process.told = told
+    logging.basicConfig(format="inventory: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is told, and ends the others
 
 
 def _list_range(
     connection: Connection,
     profile: StoreProfile,
+    retry: RetryPolicy,
     prefix: str,
     versions: Versions | None,
     root: Path,
@@ -179,8 +183,8 @@ def _list_range(
     key_range: KeyRange,
 ) -> tuple[RangesListed, Tally]:
     """What each process does."""
-    tally, meter = Tally(), _meter(connection)
-    lister, store = _opened(connection), LocalStore(root)
+    tally, meter = Tally(), _meter(connection, retry)
+    lister, store = _opened(connection, retry), LocalStore(root)
     lister.profile = profile
     work = Work(lister, prefix, 1, store, report=meter.note, versions=versions)
     journal = journal_of(work, KeyOrder.BYTES, started_at)
@@ -189,15 +193,15 @@ def _list_range(
 
 
 @cache
-def _opened(connection: Connection) -> BucketLister:
+def _opened(connection: Connection, retry: RetryPolicy) -> BucketLister:
     """One for all ranges of a process, so that its connections are kept alive."""
-    return BucketLister(connection)
+    return BucketLister(connection, retry)
 
 
 @cache
-def _meter(connection: Connection) -> ProgressMeter:
+def _meter(connection: Connection, retry: RetryPolicy) -> ProgressMeter:
     """One for all ranges of a process, too."""
-    return ProgressMeter(lambda: _opened(connection).in_flight)
+    return ProgressMeter(lambda: _opened(connection, retry).in_flight)
 
 
 def _tell(progress: Progress) -> None:

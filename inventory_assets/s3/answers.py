@@ -31,6 +31,7 @@ ANOTHER_REGION = "IllegalLocationConstraintException"
 
 _T = TypeVar("_T")
 _ENDPOINT = re.compile(rb"<Endpoint>([A-Za-z0-9.:/_-]{1,255})</Endpoint>")
+_SECONDS = re.compile(r"\d{1,18}(\.\d{0,9})?", re.ASCII)
 _YEARS = range(2000, 2200)
 """In which a server's clock may be; no request can be sent at a time far beyond."""
 
@@ -81,6 +82,7 @@ class Refusal(Exception):
         location: Where the answer redirects to, or None.
         date: The server's time, or None.
         foreign: What the answer is, where it is none of S3's; None where it is, or has no body.
+        retry_after: Seconds after which the server wants to be asked again; 0 where it names none.
         sent: What was refused.
     """
 
@@ -102,6 +104,7 @@ class Refusal(Exception):
         self.endpoint = endpoint[1].decode() if endpoint else None
         self.location = response.headers.get("location")
         self.date = _date(response.headers.get("date"))
+        self.retry_after = seconds_of(response.headers.get("retry-after"), self.date)
         self.sent = response.sent
         said = self.message or (f"with {self.foreign.what}" if self.foreign else "")
         super().__init__(f"{self.code}: {said}" if said else self.code)
@@ -156,6 +159,22 @@ _HEAD_BYTES = 512
 """In which the name of a response's outermost element stands."""
 
 _OF_VERSIONS = re.compile(rb"<(?:[\w.-]+:)?(?:IsTruncated|Version|DeleteMarker|CommonPrefixes)\b")
+
+
+def seconds_of(retry_after: str | None, server_time: datetime | None) -> float:
+    """What a header `Retry-After` asks for; 0 where there is none, or none that makes sense.
+
+    Args:
+        retry_after: Its value: seconds, or a date (RFC 9110, section 10.2.3).
+        server_time: What the server says that the time is, by which it means a date.
+    """
+    text = (retry_after or "").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    moment = _date(text)
+    if moment is None:
+        return 0.0
+    return max(0.0, (moment - (server_time or datetime.now(UTC))).total_seconds())
 
 
 def _date(text: str | None) -> datetime | None:

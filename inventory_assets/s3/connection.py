@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 60
+ANSWER_TIMEOUT_SECONDS = 120
+"""Within which an answer must be whole, however steadily it trickles: a page of some 300 kB takes
+as long at 2.5 kB a second, at which a listing of any size would never end."""
+
 AddressingStyle = Literal["auto", "path", "virtual"]
 
 

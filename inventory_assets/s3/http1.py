@@ -25,6 +25,9 @@ _FIRST_BYTES = 4096
 _MORE_BYTES = 65_536
 MAX_HEAD_BYTES = 65_536
 _DECIMAL = re.compile(r"[0-9]{1,18}")
+MAX_INTERIM_ANSWERS = 16
+"""How many answers of status 1xx may come before the answer; a server sends one or two."""
+
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 
@@ -80,6 +83,7 @@ class AnswerReader:
         self._receive = receive
         self._body = body
         self._raw = bytearray()
+        self._interim = 0
         self._rest: Callable[[], bool] = self._read_head
         self._view: memoryview | None = None
         self._filled = 0
@@ -121,6 +125,11 @@ class AnswerReader:
         head = parse_head(bytes(self._raw[:end]))
         del self._raw[: end + 4]
         if 100 <= head.status < 200:
+            self._interim += 1
+            if self._interim > MAX_INTERIM_ANSWERS:
+                raise ProtocolViolated(
+                    f"{self._interim} answers of status {head.status} came, and not the answer"
+                )
             return False  # a word on the way; the answer follows
         self.head = head
         return self._choose_framing(head)

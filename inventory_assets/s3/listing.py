@@ -36,6 +36,7 @@ from inventory_assets.s3.faults import (
     versions_unsupported,
 )
 from inventory_assets.s3.gate import Cancelled, Gate
+from inventory_assets.s3.outages import Outages
 from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page, versions_markers
 from inventory_assets.s3.received import Received, receive
 from inventory_assets.s3.samples import Outcome
@@ -51,6 +52,9 @@ _OUTCOMES: dict[Fault | None, Outcome] = {
 }
 _MAX_DOUBLINGS = 60
 """Later delays are far beyond any cap, and would overflow."""
+
+_SECONDS_BETWEEN_POLLS = {Fault.REFUSED: 1.0, Fault.UNREACHABLE: 2.0}
+"""At most, where nobody is there to be overloaded: so its return is noticed soon."""
 
 _MAX_HEEDED = 4
 """How often one request is sent again at once because a refusal said what to change."""
@@ -106,17 +110,77 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential backoff with full jitter: wait `uniform(0, min(cap, base * 2**n))` seconds."""
+    """How long, and how often, a request is tried that meets passing trouble.
 
-    attempts: int = 8
+    The budget is time, as an outage lasts for minutes however often somebody asks: each request may
+    fail for `outage_seconds`, counted from its first failure, and is then sent a last time. So an
+    outage of that length is survived, and one request that fails for ever ends the listing even
+    where all others are answered.
+
+    Waits are full jitter, `uniform(0, min(cap, base * 2**n))` seconds, and at least what the store
+    asks for by `Retry-After`.
+
+    Attributes:
+        outage_seconds: How long a request may fail; 0 for not at all.
+        base_seconds: What the bound of the first wait is half of.
+        cap_seconds: The bound of every wait.
+        malformed_attempts: How often one answer may be malformed besides, as that is seldom an
+            outage.
+    """
+
+    outage_seconds: float = 300.0
     base_seconds: float = 0.1
     cap_seconds: float = 20.0
+    malformed_attempts: int = 8
 
-    def delay(self, failures: int, chance: float) -> float:
+    def delay(self, failures: int, chance: float, fault: Fault | None = None) -> float:
         """Seconds to wait after `failures` failed attempts, for a `chance` in [0, 1)."""
-        return chance * min(
-            self.cap_seconds, self.base_seconds * 2.0 ** min(failures, _MAX_DOUBLINGS)
-        )
+        polls = _SECONDS_BETWEEN_POLLS.get(fault, self.cap_seconds) if fault else self.cap_seconds
+        cap = min(self.cap_seconds, polls)
+        return chance * min(cap, self.base_seconds * 2.0 ** min(failures, _MAX_DOUBLINGS))
+
+
+@dataclass(slots=True, eq=False)
+class _Attempts:
+    """The failures of one request.
+
+    Attributes:
+        began: When it failed first.
+        last: When it failed last.
+        failures: How often it has failed.
+        malformed: How often of these the answer was malformed.
+    """
+
+    began: float
+    last: float
+    failures: int = 0
+    malformed: int = 0
+
+    def failed(self, now: float, fault: Fault) -> None:
+        """It has failed once more."""
+        self.last = now
+        self.failures += 1
+        self.malformed += fault is Fault.MALFORMED
+
+    def are_enough(self, policy: RetryPolicy) -> bool:
+        """Whether it is not to be sent again."""
+        is_late = self.last - self.began >= policy.outage_seconds
+        return is_late or self.malformed >= policy.malformed_attempts
+
+    def wait(self, policy: RetryPolicy, fault: Fault, asked: float) -> float:
+        """Seconds until it is sent again, the last time when the budget ends.
+
+        Args:
+            policy: How it is tried.
+            fault: How it failed last.
+            asked: Seconds that the store asked for; 0 for none.
+        """
+        # Jitter spreads the retries of many workers; it guards no secret.
+        chance = random.random()  # noqa: S311
+        delay = policy.delay(self.failures, chance, fault)
+        if asked:  # all that were told the same shall not come back at the same moment
+            delay = max(delay, asked + chance * policy.base_seconds)
+        return min(delay, self.began + policy.outage_seconds - self.last)
 
 
 @dataclass(slots=True)
@@ -169,7 +233,7 @@ class BucketLister:
 
     Args:
         connection: The bucket and how to reach it.
-        retry: How often and how patiently passing trouble is met.
+        retry: How long passing trouble is met.
     """
 
     profile: StoreProfile = AWS
@@ -184,6 +248,7 @@ class BucketLister:
         """The `Server` header of the last response, which tells the store's make."""
         self.retry = retry or RetryPolicy()
         self._gate = Gate(controller(connection.policy, connection.max_in_flight))
+        self._outages = Outages(connection.where)
         self._transport = Transport(connection)
 
     @property
@@ -226,30 +291,46 @@ class BucketLister:
     async def _insist(
         self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray
     ) -> _T:
-        failures = heeded = 0
+        attempts: _Attempts | None = None
+        clock = asyncio.get_running_loop().time
+        heeded, is_answered = 0, False
         repetition = Repetition()
-        while True:
-            try:
-                return await self._attempt(request, tally, read, body)
-            except Refusal as refusal:
-                if heeded < _MAX_HEEDED and self._transport.heed(refusal):
-                    heeded += 1
-                    continue
-                error: Exception = refusal
-            except _TROUBLE as trouble:
-                error = trouble
-            if self._gate.is_closed:
-                raise Cancelled
-            fault = fault_of(error)
-            if fault is None or repetition.is_final(error):
-                raise final_error(error, self.connection, request.action) from None
-            tally.failed(fault)
-            failures += 1
-            if failures >= self.retry.attempts:
-                raise exhausted(error, fault, failures, self.connection) from None
-            # Jitter spreads the retries of many workers; it guards no secret.
-            chance = random.random()  # noqa: S311
-            await self._gate.pause(self.retry.delay(failures, chance))
+        try:
+            while True:
+                try:
+                    found = await self._attempt(request, tally, read, body)
+                except Refusal as refusal:
+                    if heeded < _MAX_HEEDED and self._transport.heed(refusal):
+                        heeded += 1
+                        continue
+                    error: Exception = refusal
+                except _TROUBLE as trouble:
+                    error = trouble
+                else:
+                    is_answered = True
+                    return found
+                if self._gate.is_closed:
+                    raise Cancelled
+                fault = fault_of(error)
+                if fault is None or repetition.is_final(error):
+                    raise final_error(error, self.connection, request.action) from None
+                tally.failed(fault)
+                now = clock()
+                attempts = attempts or _Attempts(now, now)
+                attempts.failed(now, fault)
+                if attempts.are_enough(self.retry):
+                    raise self._exhausted(error, fault, attempts) from None
+                longest = self.retry.outage_seconds
+                self._outages.failed(attempts, attempts.began, now, fault, longest)
+                asked = error.retry_after if isinstance(error, Refusal) else 0.0
+                await self._gate.pause(attempts.wait(self.retry, fault, asked))
+        finally:
+            if attempts:
+                self._outages.over(attempts, clock(), is_answered=is_answered)
+
+    def _exhausted(self, error: Exception, fault: Fault, attempts: _Attempts) -> RetriesExhausted:
+        seconds = attempts.last - attempts.began
+        return exhausted(error, fault, attempts.failures, self.connection, seconds)
 
     async def _attempt(
         self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray
@@ -291,11 +372,26 @@ class BucketLister:
 
 
 def exhausted(
-    error: Exception, fault: Fault, attempts: int, connection: Connection
+    error: Exception,
+    fault: Fault,
+    attempts: int,
+    connection: Connection,
+    seconds: float | None = None,
 ) -> RetriesExhausted:
-    """What to tell the user about passing trouble that did not pass."""
+    """What to tell the user about passing trouble that did not pass.
+
+    Args:
+        error: What it was like in the end.
+        fault: Of what kind that is.
+        attempts: How often something was tried.
+        connection: The bucket.
+        seconds: For how long, where time was what ended it.
+    """
+    often = f"{attempts} times in a row" if attempts > 1 else "once"
+    within = "" if seconds is None else f" within {seconds:.0f} s"
     return RetriesExhausted(
-        f"{connection.where}: {fault} {attempts} times in a row, last with: {brief(error)}; check "
-        "that the endpoint can be reached and is not overloaded, then run this again",
+        f"{connection.where}: {fault} {often}{within}, last with: "
+        f"{brief(error)}; check that the endpoint can be reached and is not overloaded, then run "
+        "this again",
         fault,
     )

@@ -7,6 +7,7 @@ stands as well, so that proxies, certificate authorities and IPv6 are configured
 travels over them is `wires.py`'s. docs/benchmarks.md says what each layer would cost.
 """
 
+import asyncio
 import re
 import socket
 import threading
@@ -138,6 +139,7 @@ class Transport:
                 ),
                 body,
                 settings.READ_TIMEOUT_SECONDS,
+                settings.ANSWER_TIMEOUT_SECONDS,
             )
             unpack(head.headers, body, self.connection.where)
             return Response(head.status, head.headers, body, sent, wire)
@@ -220,7 +222,9 @@ class Transport:
             try:
                 wire = self._idle.pop()
             except IndexError:
-                return Wire(await in_thread(lambda: self._connect(target)))
+                # Each step on the way is bounded by itself, but not how many there are.
+                async with asyncio.timeout(settings.READ_TIMEOUT_SECONDS):
+                    return Wire(await in_thread(lambda: self._connect(target)))
             if wire.is_quiet:
                 return wire
             wire.close()

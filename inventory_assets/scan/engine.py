@@ -464,7 +464,8 @@ class Scan:
             self._lister.reconnect()
         piece.walk.tally.failed(Fault.MALFORMED)
         piece.damaged += 1
-        if piece.damaged >= self._lister.retry.attempts and isinstance(error, MalformedResponse):
+        is_damaged = isinstance(error, MalformedResponse)
+        if is_damaged and piece.damaged >= self._lister.retry.malformed_attempts:
             raise exhausted(error, Fault.MALFORMED, piece.damaged, self._lister.connection)
         piece.held = None
         self._requeue(piece)

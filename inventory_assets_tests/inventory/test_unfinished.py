@@ -325,7 +325,7 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
 ) -> None:
     """Even in a listing that takes longer than what is safe of another is kept."""
     store, lister = LocalStore(tmp_path), Bucket(KEYS)
-    monkeypatch.setattr(listing_processes, "_opened", lambda _connection: lister)
+    monkeypatch.setattr(listing_processes, "_opened", lambda _connection, _retry: lister)
     monkeypatch.setattr(listing_processes._Process, "told", None, raising=False)
     began = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     with small_files():
@@ -334,7 +334,14 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
         noting.flush(Tally())
         before = store.names(plain_listing.JOURNAL)
         found, _ = listing_processes._list_range(
-            lister.connection, AWS, "", None, tmp_path, began, KeyRange("0", "zz")
+            lister.connection,
+            AWS,
+            lister.retry,
+            "",
+            None,
+            tmp_path,
+            began,
+            KeyRange("0", "zz"),
         )
         after = store.names(plain_listing.JOURNAL)
         kept = journal_of(Work(lister, "", 1, store), KeyOrder.BYTES).kept

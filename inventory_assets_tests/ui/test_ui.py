@@ -28,7 +28,7 @@ ROW_COUNT = re.compile(f"^({bucket.ALL_KEYS}|{bucket.ALL_KEYS + len(ARRIVED)})$"
 """Of today's manifest, before or after automation has followed what the sensor found."""
 
 CANCELED_WITHIN_SECONDS = 60
-"""Less than the slow store's answers take until the last try (8 times 8 s): the run was ended."""
+"""Less than the slow store is tried for: the run was ended."""
 
 
 def test_materializing_shards_adds_the_partitions(shard_keys: list[str]) -> None:
