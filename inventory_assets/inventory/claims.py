@@ -7,7 +7,8 @@ every store that lists what was written before, as S3 does.
 
 A run that sees an earlier name withdraws, and tries again when the folder is empty; the one with
 the earliest waits for the others to go. A claim that a killed run left counts for nothing after a
-while, by the store's own clock. A run that was held up for so long finds its claim gone, and says so.
+while, by the store's own clock. A run that was held up for so long finds its claim gone and says
+so.
 """
 
 import time
