@@ -38,10 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = None if isinstance(error, InventoryError) else machine_words(error)
         if words is None and isinstance(error, RuntimeError):
             raise
-        _tell(words or str(error))
+        for sentence in (words or str(error), *getattr(error, "__notes__", ())):
+            _tell(sentence)
         return int(getattr(options, "trouble", 1))
-    except KeyboardInterrupt:
-        message = "inventory: stopped; the same command goes on with what was done"
+    except KeyboardInterrupt as stop:
+        # What is left is told by whoever knows it, once it has written down what it could.
+        message = "; ".join(["inventory: stopped", *getattr(stop, "__notes__", ())])
         print(message, file=sys.stderr, flush=True)
         # A usual exit would wait for the requests under way, however long the store takes.
         os._exit(INTERRUPTED)

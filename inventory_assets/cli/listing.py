@@ -34,7 +34,7 @@ def add_list(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     _add_arguments(parser)
     parser.add_argument("--out", metavar="FOLDER", type=Path, required=True)
-    parser.set_defaults(run=_list)
+    parser.set_defaults(run=_list, resume=False)
 
 
 def add_resume(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,7 +43,8 @@ def add_resume(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "resume",
         help="go on with a listing that was stopped or killed",
         description="Go on with the `inventory list` into a folder that was stopped or killed, "
-        "with the options it was given. Credentials are looked for anew.",
+        "with the options it was given, or give the files of one that is whole their names. "
+        "Credentials are looked for anew.",
     )
     parser.add_argument("out", metavar="FOLDER", type=Path)
     parser.set_defaults(run=_resume)
@@ -77,10 +78,11 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from inventory_assets.inventory.listing_folder import unfinished_listing
+    from inventory_assets.inventory.folder_records import unfinished_listing
 
     again = argparse.ArgumentParser()
     _add_arguments(again)
+    options.resume = True
     return _list(again.parse_args(unfinished_listing(options.out), options))
 
 
@@ -111,6 +113,7 @@ def _list(options: argparse.Namespace) -> int:
                 meter.note,
                 asked_for=[*_asked_for(options)],
                 versions=versions,
+                resume=options.resume,
             )
     finally:
         lister.close()

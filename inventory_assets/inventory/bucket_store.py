@@ -8,7 +8,7 @@ CompleteMultipartUpload are atomic, so a reader sees the old object or the new o
 import io
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
@@ -19,6 +19,7 @@ import pyarrow as pa
 from inventory_assets.inventory.claims import Claim
 from inventory_assets.inventory.errors import StoreError, superseded
 from inventory_assets.inventory.s3_inventory import Destination
+from inventory_assets.inventory.scratch import ScratchSpace
 from inventory_assets.inventory.store import ABSENT, Store, StoredFile
 from inventory_assets.s3.conditional_writes import (
     CONFLICT_ATTEMPTS,
@@ -56,6 +57,7 @@ class BucketStore(Store):
         arn = f"arn:{self._objects.partition}:s3:::{connection.bucket}"
         self._destination = Destination(arn, prefix.strip("/"))
         self._habit = _Habit(self._objects, self._key(f"{_SCRATCH}/conditions"))
+        self._space = ScratchSpace(lambda: Path(tempfile.gettempdir()), "inventory-")
 
     @property
     def destination(self) -> Destination:
@@ -185,14 +187,15 @@ class BucketStore(Store):
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder of this machine, where TMPDIR says."""
-        try:
-            folder = tempfile.TemporaryDirectory(prefix="inventory-", ignore_cleanup_errors=True)
-        except OSError as error:
-            raise StoreError(
-                f"cannot write to the folder for temporary files: {error}; name another in TMPDIR"
-            ) from error
-        with folder as path:
-            yield Path(path)
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(self._space.folder())
+            except OSError as error:
+                raise StoreError(
+                    f"cannot write to the folder for temporary files: {error}; name another in "
+                    "TMPDIR"
+                ) from error
+            yield folder
 
     def _key(self, key: str) -> str:
         if ".." in key.split("/"):

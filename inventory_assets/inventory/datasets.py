@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -26,6 +27,7 @@ from inventory_assets.inventory.comparing import (
 from inventory_assets.inventory.current import read_current
 from inventory_assets.inventory.errors import CorruptRecord, NoInventory, PackageMissing
 from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.folder_lock import is_unfinished
 from inventory_assets.inventory.layout import Layout, day_of_folder
 from inventory_assets.inventory.manifests import newest_manifest, read_manifest
 from inventory_assets.inventory.parts import Part, open_part, read_records
@@ -83,13 +85,20 @@ class Dataset:
         """The folder that `inventory list` made.
 
         Raises:
-            NoInventory: It holds no Parquet files.
+            NoInventory: It holds no Parquet files, or a listing into it is not finished.
             CorruptRecord: They are not files of one sorted listing.
         """
         import pyarrow.parquet as pq
 
         store = LocalStore(folder)
+        # Asked before and after, as its files may be getting their names just now.
+        was_unfinished = is_unfinished(folder)
         names = [path.name for path in sorted(folder.glob("*.parquet"))]
+        if was_unfinished or is_unfinished(folder):
+            raise NoInventory(
+                f"{folder} holds a listing that is not finished; wait for the process that is at "
+                f"work on it, or finish it with `inventory resume {quote(str(folder))}`"
+            )
         if not names:
             raise NoInventory(
                 f"{folder} holds no Parquet files; name a folder that `inventory list` made, a "

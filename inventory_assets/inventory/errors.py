@@ -15,6 +15,14 @@ class CorruptRecord(StoreError):
     """A file of the store is not what was published."""
 
 
+class FolderInUse(StoreError):
+    """Another process is listing into the folder."""
+
+
+class OtherListing(StoreError):
+    """The folder holds the work of a listing that is not the one asked for."""
+
+
 class Superseded(StoreError):
     """Another run published the same thing in the meantime; what it published stands."""
 

@@ -25,6 +25,7 @@ from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.part_writer import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.parts import read_records
 from inventory_assets.inventory.s3_inventory import DataFile
+from inventory_assets.inventory.scratch import claim, is_abandoned
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.text_rows import csv_header, csv_lines, json_lines
 from inventory_assets.scan.ranges import KeyRange
@@ -32,6 +33,7 @@ from inventory_assets.scan.ranges import KeyRange
 _GZIP_LEVEL = 4
 _ZSTD_LEVEL = 3
 _BUFFER_BYTES = 2**20
+_UNFINISHED = ".unfinished"
 
 
 def write_export(
@@ -116,9 +118,12 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             with target.open("wb", buffering=_BUFFER_BYTES) as file:
                 yield file
             return
-        unfinished = target.with_name(f".{target.name[:200]}.{token_hex(4)}.unfinished")
+        beginning = f".{target.name[:200]}."
+        _sweep(target.parent, beginning)
+        unfinished = target.with_name(f"{beginning}{token_hex(4)}{_UNFINISHED}")
         try:
             with unfinished.open("xb", buffering=_BUFFER_BYTES) as file:
+                claim(file.fileno())
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -134,6 +139,16 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         if isinstance(full := full_disk(error, path, unfinished_bytes), DiskFull):
             raise full from error
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _sweep(folder: Path, beginning: str) -> None:
+    """Remove what processes that were killed left of the same file."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            is_one = path.name.startswith(beginning) and path.suffix == _UNFINISHED
+            has_token = len(path.name) == len(beginning) + 8 + len(_UNFINISHED)
+            if is_one and has_token and is_abandoned(path):
+                path.unlink(missing_ok=True)
 
 
 class _Forward:

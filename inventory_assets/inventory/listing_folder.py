@@ -4,19 +4,23 @@ The key space is cut into ranges as the listing goes on; they are listed side by
 parts, taken in order, are sorted as a whole.
 """
 
-import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
 from inventory_assets.inventory.errors import EvidenceBroken, StoreError
+from inventory_assets.inventory.folder_lock import WORK_FOLDER, FolderLock, locked
+from inventory_assets.inventory.folder_records import (
+    AskedFor,
+    Finished,
+    FolderRecords,
+    Listing,
+    remove_gone,
+    wanted_by,
+)
 from inventory_assets.inventory.listing_processes import list_by_processes
-from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.plain_listing import (
     JOURNAL,
     Work,
@@ -28,6 +32,7 @@ from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import say_nothing
 from inventory_assets.s3.listing import BucketLister, Tally
 from inventory_assets.scan.discovery import ShardBounds, discover
+from inventory_assets.scan.engine import utc_now
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.profiling import contradicted, corrected
@@ -37,9 +42,6 @@ from inventory_assets.scan.versions import Versions
 
 _BOUNDS = ShardBounds(depth=0)
 """Discovery is asked for the store's order only."""
-
-_WORK, _GONE = ".inventory-unfinished", ".inventory-finished"
-_FINISHED, _ASKED_FOR = "finished.json", "asked-for.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,98 +72,122 @@ def list_into_folder(
     report: Report = to_nobody,
     asked_for: Sequence[str] = (),
     versions: Versions | None = None,
+    *,
+    resume: bool = False,
+    now: Callable[[], datetime] = utc_now,
 ) -> FolderListing:
     """List all keys under `prefix` into `folder` as `part-00000.parquet` and so on.
 
-    The files appear when all is listed; before that, or after a failure, there are none. What an
-    earlier call left unfinished is gone on with.
+    The files appear when all is listed; before that, or after a failure, there are none. Continues
+    what an earlier call for the same listing left unfinished. An exception that ends the listing
+    carries a note (PEP 678) that says what is kept of it.
 
     Args:
         lister: The bucket.
         prefix: What the keys start with.
-        folder: Where the files go.
+        folder: Where the files go; locked meanwhile.
         processes: How many share the work, and the requests in flight.
         say: Told, in a sentence, what a user may want to know.
         report: Told every event; of other processes, now and then how far they have come.
         asked_for: The arguments of the command, which `unfinished_listing` remembers.
         versions: Which versions to list; None for the current objects.
+        resume: Whether the user asked to finish what the folder holds, however old it is.
+        now: The clock.
 
     Raises:
-        StoreError: The folder holds Parquet files already, or cannot be written.
+        FolderInUse: Another process is listing into the folder.
+        OtherListing: The folder holds what is left of another listing, or of one too old.
+        StoreError: The folder holds Parquet files already, cannot be written, or somebody removed
+            or renamed it meanwhile.
         EvidenceBroken: The listing does not prove that it is complete.
         ProcessLost: A process was killed.
         S3Error: A request failed for good.
         ScanError: The store keeps to no order.
         VersionsNotListed: Its order is one in which versions cannot be listed.
     """
-    shutil.rmtree(folder / _GONE, ignore_errors=True)
-    store = LocalStore(folder / _WORK)
-    finished = store.read(_FINISHED)
-    if finished is not None:
-        return _move(store, folder, _adapter().validate_json(finished))
-    if any(folder.glob("*.parquet")):
-        raise StoreError(
-            f"{folder} holds Parquet files already; choose another folder, or remove them"
-        )
+    with locked(folder, now) as lock:
+        remove_gone(lock.folder)
+        store = LocalStore(lock.folder / WORK_FOLDER)
+        work = Work(lister, prefix, processes, store, say, report, versions, lock)
+        wanted, records = wanted_by(work), FolderRecords(folder, store)
+        finished = records.finished()
+        if finished is not None:
+            if not resume:
+                records.require_same(finished, wanted, now())
+            moment = finished.finished_at.isoformat(timespec="seconds")
+            say(f"the listing was finished at {moment}: its files get their names")
+            return _moved(records, lock, finished.found)
+        if any(lock.folder.glob("*.parquet")):
+            raise StoreError(
+                f"{folder} holds Parquet files already; choose another folder, or remove them"
+            )
+        records.require_no_other(wanted)
+        return _listed(records, work, lock, AskedFor(tuple(asked_for), wanted, now()), now)
+
+
+def _listed(
+    records: FolderRecords,
+    work: Work,
+    lock: FolderLock,
+    asked_for: AskedFor,
+    now: Callable[[], datetime],
+) -> FolderListing:
+    """List what is missing; whatever ends it, the next call finds what it needs, or nothing."""
+    store = work.store
+    before = records.asked_for() if any(store.names(JOURNAL)) else None
+    if before:
+        store.remove_scratch()
+        asked_for = replace(asked_for, began_at=before.began_at)
+    else:
+        store.remove()  # parts that no record names are of no use
     try:
-        store.publish(_ASKED_FOR, json.dumps([*asked_for]).encode())
-        listing = _list(Work(lister, prefix, processes, store, say, report, versions))
-        # From here on, what is killed is gone on with by moving the rest.
-        store.publish(_FINISHED, _adapter().dump_json(listing))
-        return _move(store, folder, listing)
+        records.begin(asked_for)
+        listing = _list(work)
+        lock.check()
+        records.finish(Finished(asked_for.listing, now(), listing))
+        return _moved(records, lock, listing)
     except (EvidenceBroken, KeysOutOfOrder, NamesMisread):
-        store.remove()  # what is wrong shall not be gone on with
+        if lock.is_held():
+            store.remove()  # what is wrong shall not be gone on with
         raise
-    finally:
-        if not any(store.names(JOURNAL)):
-            store.remove()
+    except BaseException as error:
+        # Of a stop the user hears in any case; of a failure, where it cost less than all.
+        if lock.is_held() and (kept := _kept(records, work)):
+            error.add_note(kept)
+        elif isinstance(error, KeyboardInterrupt):
+            error.add_note("nothing was kept")
+        raise
 
 
-def unfinished_listing(folder: Path) -> list[str]:
-    """With which arguments the listing into a folder was asked for that is not finished.
-
-    Raises:
-        StoreError: There is none.
-    """
-    data = LocalStore(folder / _WORK).read(_ASKED_FOR)
-    if data is None:
-        raise StoreError(f"{folder} holds no unfinished listing; begin one with `inventory list`")
-    return TypeAdapter(list[str]).validate_json(data)
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """What was listed, its parts still under the names of their content."""
-
-    parts: tuple[Part, ...]
-    requests: int
-    faults: dict[str, int]
-
-
-def _move(store: LocalStore, folder: Path, listing: _Listing) -> FolderListing:
-    """Give the parts their final names, those that have them already passed over."""
-    files = tuple(folder / f"part-{number:05}.parquet" for number in range(len(listing.parts)))
-    for part, file in zip(listing.parts, files, strict=True):
-        if store.size(part.key) is not None:
-            store.path(part.key).replace(file)
-    # Renamed first: what says that all is listed must not be gone while the rest is there.
-    store.root.rename(folder / _GONE)
-    shutil.rmtree(folder / _GONE, ignore_errors=True)
+def _moved(records: FolderRecords, lock: FolderLock, found: Listing) -> FolderListing:
     return FolderListing(
-        files=files,
-        rows=sum(part.rows for part in listing.parts),
-        object_bytes=sum(part.object_bytes for part in listing.parts),
-        requests=listing.requests,
-        faults=listing.faults,
+        files=records.move(lock, found),
+        rows=sum(part.rows for part in found.parts),
+        object_bytes=sum(part.object_bytes for part in found.parts),
+        requests=found.requests,
+        faults=found.faults,
     )
 
 
-@cache
-def _adapter() -> TypeAdapter[_Listing]:
-    return TypeAdapter(_Listing)
+def _kept(records: FolderRecords, work: Work) -> str | None:
+    """What is kept of a listing that has ended early, for the user; None where nothing is.
+
+    What is left beside, if nothing is kept, is removed.
+    """
+    if records.is_finished:
+        return f"the listing is whole; run {records.resume} to give its files their names"
+    if any(work.store.root.parent.glob("*.parquet")):
+        return "the listing is whole, and so are its files"
+    quiet = replace(work, say=say_nothing)
+    rows = max(journal_of(quiet, key_order).kept.rows for key_order in KeyOrder)
+    if not rows:
+        work.store.remove()
+        return None
+    what = "versions" if work.versions else "objects"
+    return f"{rows:,} {what} are kept; run {records.resume} to continue"
 
 
-def _list(work: Work) -> _Listing:
+def _list(work: Work) -> Listing:
     tally = Tally()
     discovery = discover(work.lister, work.prefix, _BOUNDS)
     tally.requests += discovery.requests
@@ -181,7 +207,7 @@ def _list(work: Work) -> _Listing:
             work.say(f"{error}; listing it again in another way")
 
 
-def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> _Listing:
+def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> Listing:
     journal = journal_of(work, key_order)
     kept = journal.kept
     missing = kept.missing([KeyRange.of_prefix(work.prefix)])
@@ -198,7 +224,7 @@ def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> _Listing:
     parts += tuple(part for stretch in kept.stretches for part in stretch.parts)
     faults = Counter({fault.value: count for fault, count in tally.faults.items()})
     faults.update(kept.faults)
-    return _Listing(
+    return Listing(
         tuple(sorted(parts, key=lambda part: part.first_key)),
         tally.requests + kept.requests,
         dict(sorted(faults.items())),

@@ -15,10 +15,13 @@ from multiprocessing import active_children, get_context
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from threading import Thread
+from types import FrameType
 from typing import ClassVar
 
 from inventory_assets.inventory.checkpoints import Journal
 from inventory_assets.inventory.errors import ProcessLost
+from inventory_assets.inventory.folder_lock import FolderLock
+from inventory_assets.inventory.orphans import end_with_parent
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.plain_listing import (
     RangesListed,
@@ -49,6 +52,9 @@ from inventory_assets.scan.versions import Versions
 RANGES_A_PROCESS = 4
 """Into how many ranges a process's share is cut, so that none waits long for the others."""
 
+STOPPED = 130
+"""The exit code of a process that was told to stop."""
+
 _CONTEXT = get_context("spawn")
 """A fork would take over locks that other threads hold."""
 
@@ -71,7 +77,10 @@ def list_by_processes(
     parts: list[Part] = []
     evidence: list[RangeEvidence] = []
     with _told_by_processes(work.report) as told:
-        pool = ProcessPoolExecutor(processes, _CONTEXT, initializer=_begin, initargs=(told,))
+        # The lock goes along, so that nobody else lists into the folder before all have ended.
+        pool = ProcessPoolExecutor(
+            processes, _CONTEXT, initializer=_begin, initargs=(told, os.getpid(), work.lock)
+        )
         try:
             task = partial(
                 _list_range,
@@ -90,7 +99,7 @@ def list_by_processes(
         except BrokenProcessPool:
             raise ProcessLost(
                 f"{connection.where}: a process of the listing ended unexpectedly, perhaps for "
-                "want of memory; list it again, with fewer processes"
+                "want of memory; list it again, with fewer --processes"
             ) from None
         except BaseException:
             for process in active_children():
@@ -161,15 +170,27 @@ def _told_by_processes(report: Report) -> Iterator[Pipe]:
 
 
 class _Process:
-    """What a process of a listing is given when it begins."""
+    """What a process of a listing is given when it begins, and whether it lists just now."""
 
     told: ClassVar[Pipe]
+    lock: ClassVar[FolderLock | None]
+    is_listing: ClassVar[bool] = False
 
 
-def _begin(told: Pipe) -> None:
-    _Process.told = told
+def _begin(told: Pipe, first: int, lock: FolderLock | None) -> None:
+    end_with_parent(first)
+    _Process.told, _Process.lock = told, lock
     logging.basicConfig(format="inventory: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is told, and ends the others
+    signal.signal(signal.SIGTERM, _stop)
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    """Leave the range at hand by an exception, so that what is listed of it is written down."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if _Process.is_listing:
+        raise KeyboardInterrupt
+    os._exit(STOPPED)
 
 
 def _list_range(
@@ -188,8 +209,15 @@ def _list_range(
     lister.profile = profile
     work = Work(lister, prefix, 1, store, report=meter.note, versions=versions)
     journal = journal_of(work, KeyOrder.BYTES, started_at)
-    with telling(meter, _tell, EVERY_SECONDS):
-        return list_by_ranges(work, journal, [key_range], tally), tally
+    try:
+        _Process.is_listing = True
+        with telling(meter, _tell, EVERY_SECONDS):
+            return list_by_ranges(work, journal, [key_range], tally), tally
+    except KeyboardInterrupt:
+        # A usual exit would wait for the requests under way, and begin with the next range.
+        os._exit(STOPPED)
+    finally:
+        _Process.is_listing = False
 
 
 @cache

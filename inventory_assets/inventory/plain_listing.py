@@ -8,6 +8,7 @@ from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.checkpoints import Journal, identity_of, name_of
 from inventory_assets.inventory.directory_listing import directory_events
 from inventory_assets.inventory.errors import EvidenceBroken
+from inventory_assets.inventory.folder_lock import FolderLock
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.store import LocalStore
@@ -38,6 +39,7 @@ class Work:
         say: Told, in a sentence, what a user may want to know.
         report: Told every event.
         versions: Which versions; None for the current objects.
+        lock: Of the folder that holds the store, for processes that take part; None without one.
     """
 
     lister: BucketLister
@@ -47,6 +49,7 @@ class Work:
     say: Callable[[str], None] = say_nothing
     report: Report = to_nobody
     versions: Versions | None = None
+    lock: FolderLock | None = None
 
     @property
     def layout(self) -> Layout:

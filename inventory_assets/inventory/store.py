@@ -6,10 +6,9 @@ A key is a relative path with `/`. What is published appears whole or not at all
 import errno
 import os
 import shutil
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
@@ -20,6 +19,7 @@ import pyarrow as pa
 from inventory_assets.inventory.disk import full_disk
 from inventory_assets.inventory.errors import DiskFull, StoreError, superseded
 from inventory_assets.inventory.s3_inventory import Destination
+from inventory_assets.inventory.scratch import ScratchSpace
 from inventory_assets.inventory.turns import Turn, wait
 
 NO_BUCKET = Destination("arn:aws:s3:::amzn-s3-demo-local-folder")
@@ -138,6 +138,7 @@ class LocalStore(Store):
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._space = ScratchSpace(lambda: self.root / _SCRATCH)
 
     @property
     def destination(self) -> Destination:
@@ -271,20 +272,20 @@ class LocalStore(Store):
         """Remove the store and all that is in it."""
         shutil.rmtree(self.root, ignore_errors=True)
 
+    def remove_scratch(self) -> None:
+        """Remove what processes that were killed left in scratch; there must be no others."""
+        shutil.rmtree(self.root / _SCRATCH, ignore_errors=True)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        parent = self.root / _SCRATCH
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=parent))
-        except OSError as error:
-            if isinstance(full := full_disk(error, parent, 0), DiskFull):
-                raise full from error
-            raise StoreError(f"cannot write to the store at {self.root}: {error}") from error
-        try:
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(self._space.folder())
+            except OSError as error:
+                if isinstance(full := full_disk(error, self.root / _SCRATCH, 0), DiskFull):
+                    raise full from error
+                raise StoreError(f"cannot write to the store at {self.root}: {error}") from error
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unreadable(path: Path, error: OSError) -> StoreError:

@@ -1,4 +1,7 @@
-"""`inventory list` with small files, noted often: a process of its own, for tests that kill it."""
+"""`inventory list` with small files, noted often: a process of its own, for tests that kill it.
+
+A kill costs little of what is done, as files end early.
+"""
 
 import sys
 from datetime import timedelta
@@ -6,14 +9,10 @@ from datetime import timedelta
 from inventory_assets import cli
 from inventory_assets.inventory import assembling, checkpoints, part_writer
 
-
-def main(arguments: list[str]) -> int:
-    """Run the command; a kill costs little of what is done, as files end early."""
-    vars(assembling)["ROW_GROUP_ROWS"] = vars(part_writer)["ROW_GROUP_ROWS"] = 1000
-    part_writer.PART_ROWS = 1000
-    checkpoints.SECONDS_BETWEEN = timedelta(seconds=0.1)
-    return cli.main(arguments)
-
+# Here, as the processes that it starts import this module too, but do not run it.
+vars(assembling)["ROW_GROUP_ROWS"] = vars(part_writer)["ROW_GROUP_ROWS"] = 1000
+part_writer.PART_ROWS = 1000
+checkpoints.SECONDS_BETWEEN = timedelta(seconds=0.1)
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(cli.main(sys.argv[1:]))

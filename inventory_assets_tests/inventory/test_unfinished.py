@@ -326,7 +326,7 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
     """Even in a listing that takes longer than what is safe of another is kept."""
     store, lister = LocalStore(tmp_path), Bucket(KEYS)
     monkeypatch.setattr(listing_processes, "_opened", lambda _connection, _retry: lister)
-    monkeypatch.setattr(listing_processes._Process, "told", None, raising=False)
+    monkeypatch.setattr(listing_processes, "_tell", lambda _progress: None)
     began = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     with small_files():
         noting = journal_of(Work(lister, "", 1, store), KeyOrder.BYTES, began)

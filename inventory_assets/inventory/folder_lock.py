@@ -1,0 +1,249 @@
+"""An exclusive lock on a folder, so that one process at a time lists into it.
+
+The kernel holds the lock (`flock` on a file in the folder) and releases it when the last process
+that has the file open ends, however it ends. Processes that a listing starts inherit the open file:
+after a kill, the folder stays locked until all of them are gone.
+
+The file names the process that holds the lock, for messages. Its content decides nothing.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from multiprocessing import reduction
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from inventory_assets.inventory.errors import FolderInUse, StoreError
+
+LOCK_FILE = ".inventory-lock"
+
+WORK_FOLDER = ".inventory-unfinished"
+"""Where in the folder the work of a listing lies until it is finished."""
+
+ORPHANS_SECONDS = 5.0
+"""How long to wait for the processes of a listing that was killed; they end by themselves."""
+
+_POLL_SECONDS = 0.05
+_NO_LOCKS = {errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+"""What `flock` fails with where the file system has no locks, as some NFS servers."""
+
+
+class Holder(NamedTuple):
+    """The process that locked a folder.
+
+    Attributes:
+        pid: Its number, on its own machine or in its container.
+        host: The name of that.
+        since: When it locked the folder, in ISO 8601.
+    """
+
+    pid: int
+    host: str
+    since: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was a process of this machine and is no more."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+class FolderLock:
+    """A lock that is held; from `locked`, or inherited from the process that started this one.
+
+    Args:
+        named: The folder, as the user named it.
+        descriptor: Of the open lock file.
+
+    Attributes:
+        folder: The folder itself, whatever symbolic links led to it.
+    """
+
+    def __init__(self, named: Path, folder: Path, descriptor: int) -> None:
+        self.folder = folder
+        self._named = named
+        self._descriptor = descriptor
+
+    def __reduce__(self) -> tuple[Callable[..., "FolderLock"], tuple[object, ...]]:
+        """For a process that is being started, which inherits the open file, and so the lock."""
+        handle = reduction.DupFd(self._descriptor)
+        return _inherited, (self._named, self.folder, handle)
+
+    def is_held(self) -> bool:
+        """Whether the folder and its lock file are still those that were locked."""
+        with suppress(OSError):
+            is_same_folder = self._named.samefile(self.folder)
+            return is_same_folder and _is_at(self._descriptor, self.folder / LOCK_FILE)
+        return False
+
+    def check(self) -> None:
+        """Make sure that the lock still protects the folder.
+
+        Raises:
+            StoreError: Somebody renamed, removed or replaced the folder, or removed the lock file.
+        """
+        if not self.is_held():
+            raise StoreError(
+                f"{self._named} or {LOCK_FILE} in it was renamed, removed or replaced while the "
+                "bucket was being listed into it, and nothing was changed there since; list the "
+                "bucket again, into a folder that is left alone meanwhile"
+            )
+
+    def release(self) -> None:
+        path = self.folder / LOCK_FILE
+        if _is_at(self._descriptor, path):
+            with suppress(OSError):
+                path.unlink()
+        os.close(self._descriptor)
+
+
+@contextmanager
+def locked(
+    folder: Path,
+    now: Callable[[], datetime],
+    orphans_seconds: float = ORPHANS_SECONDS,
+) -> Iterator[FolderLock]:
+    """Hold the lock of a folder; the folder is made if it is not there.
+
+    Args:
+        folder: Which.
+        now: The clock, for the message to those who come later.
+        orphans_seconds: How long to wait where the process that locked the folder was killed, and
+            those that it started are about to end.
+
+    Raises:
+        FolderInUse: Another process holds it.
+        StoreError: The folder cannot be written, or its file system has no locks.
+    """
+    lock = _acquired(folder, now, orphans_seconds)
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a listing into a folder is under way, or was stopped or killed."""
+    return (folder / WORK_FOLDER).is_dir()
+
+
+def _acquired(named: Path, now: Callable[[], datetime], orphans_seconds: float) -> FolderLock:
+    folder = _made(named)
+    path = folder / LOCK_FILE
+    patience = time.monotonic() + orphans_seconds
+    while True:
+        descriptor = _opened(named, path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it last may have removed the file after it was opened here.
+            if _is_at(descriptor, path):
+                _write_holder(descriptor, Holder(os.getpid(), socket.gethostname(), _iso(now())))
+                return FolderLock(named, folder, descriptor)
+        except BlockingIOError:
+            holder = _read_holder(descriptor)
+            # A file without content is about to be written.
+            if (holder is None or holder.is_gone) and time.monotonic() < patience:
+                time.sleep(_POLL_SECONDS)
+            else:
+                os.close(descriptor)
+                raise _in_use(named, holder) from None
+        except OSError as error:
+            _discard_new(descriptor, path)
+            os.close(descriptor)
+            raise _no_lock(named, error) from error
+        os.close(descriptor)
+
+
+def _made(named: Path) -> Path:
+    try:
+        named.mkdir(parents=True, exist_ok=True)
+        return named.resolve(strict=True)
+    except OSError as error:
+        raise StoreError(f"cannot use {named} as a folder: {error.strerror}") from error
+
+
+def _opened(named: Path, path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write to {named}: {error.strerror} ({path.name}); choose another folder"
+        ) from error
+
+
+class _Handle(Protocol):
+    """What `reduction.DupFd` makes of a descriptor for another process."""
+
+    def detach(self) -> int: ...
+
+
+def _inherited(named: Path, folder: Path, handle: _Handle) -> FolderLock:
+    return FolderLock(named, folder, handle.detach())
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except OSError:
+        return False
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def _write_holder(descriptor: int, holder: Holder) -> None:
+    data = json.dumps(holder._asdict()).encode()
+    # Cut to its length last: a reader finds the old or the new, or what is no JSON.
+    os.pwrite(descriptor, data, 0)
+    os.ftruncate(descriptor, len(data))
+
+
+def _read_holder(descriptor: int) -> Holder | None:
+    try:
+        document = json.loads(os.pread(descriptor, 4096, 0))
+        return Holder(int(document["pid"]), str(document["host"]), str(document["since"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _discard_new(descriptor: int, path: Path) -> None:
+    """Remove a lock file that this process has just made and could not lock."""
+    with suppress(OSError):
+        if os.fstat(descriptor).st_size == 0:
+            path.unlink()
+
+
+def _in_use(named: Path, holder: Holder | None) -> FolderInUse:
+    return FolderInUse(
+        f"{named} is in use: another listing into it is under way "
+        f"({holder or 'by a process that is not known'}); wait until it ends, or choose another "
+        "folder"
+    )
+
+
+def _no_lock(named: Path, error: OSError) -> StoreError:
+    if error.errno in _NO_LOCKS:
+        return StoreError(
+            f"the file system of {named} does not support locks ({error.strerror}), so two "
+            "listings into it could mix; list into a folder on a local disk and move it, or mount "
+            "the file system with locks"
+        )
+    return StoreError(f"cannot lock {named}: {error.strerror}")

@@ -1,0 +1,142 @@
+"""Folders for files that are not published yet, which a kill does not leave for ever.
+
+A process that has such folders open keeps a file beside them locked. The next process that opens
+one in the same place removes the folders whose file nobody has locked: their process is no more.
+"""
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+_OWNER = ".owner"
+
+_YOUNG_SECONDS = 60
+"""A file so young may be about to be locked."""
+
+_OLD_SECONDS = 7 * 86_400
+"""Where the file system has no locks: a process that used no scratch for so long is no more."""
+
+
+class ScratchSpace:
+    """Where one user of scratch, such as a store, has its folders; safe to share between threads.
+
+    Args:
+        parent: Tells the folder that they lie in, when one is opened.
+        prefix: What their names begin with; names with it belong to this program.
+    """
+
+    def __init__(self, parent: Callable[[], Path], prefix: str = "") -> None:
+        self._parent = parent
+        self._prefix = prefix
+        self._lock = threading.Lock()
+        self._open = 0
+        self._owner: tuple[Path, int] | None = None
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A new folder, gone with the block.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        with self._lock:
+            folder = self._opened()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            with self._lock:
+                self._open -= 1
+                if not self._open:
+                    self._release()
+
+    def _opened(self) -> Path:
+        parent = self._parent()
+        parent.mkdir(parents=True, exist_ok=True)
+        owner = self._owner or self._owned(parent)
+        self._owner = owner
+        try:
+            folder = tempfile.mkdtemp(prefix=f"{owner[0].stem}.", dir=owner[0].parent)
+        except BaseException:
+            if not self._open:
+                self._release()
+            raise
+        with suppress(OSError):
+            os.utime(owner[1])
+        self._open += 1
+        return Path(folder)
+
+    def _owned(self, parent: Path) -> tuple[Path, int]:
+        sweep(parent, self._prefix)
+        path = parent / f"{self._prefix}{token_hex(8)}{_OWNER}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        claim(descriptor)
+        return path, descriptor
+
+    def _release(self) -> None:
+        if self._owner:
+            path, descriptor = self._owner
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            os.close(descriptor)
+            self._owner = None
+
+
+def sweep(parent: Path, prefix: str) -> None:
+    """Remove the folders that processes left in `parent` that are no more.
+
+    Args:
+        parent: Where they lie, perhaps with files of others.
+        prefix: What their names begin with.
+    """
+    names: list[Path] = []
+    with suppress(OSError):  # a folder that may be written and not read
+        names = [path for path in parent.iterdir() if path.name.startswith(prefix)]
+    for path in names:
+        if path.suffix == _OWNER and is_abandoned(path):
+            for folder in names:
+                if folder.name.startswith(f"{path.stem}.") and folder != path:
+                    shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether a file of this user is one that some process locked and is no more."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False  # it is gone, or somebody else's
+    try:
+        found = os.fstat(descriptor)
+        seconds = time.time() - found.st_mtime
+        is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+        if not is_ours or seconds < _YOUNG_SECONDS:
+            return False
+        is_free = claim(descriptor)
+        return seconds >= _OLD_SECONDS if is_free is None else is_free
+    finally:
+        os.close(descriptor)
+
+
+def claim(descriptor: int) -> bool | None:
+    """Lock an open file until it is closed or its process ends.
+
+    Returns:
+        Whether nobody else had locked it; None where the file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
