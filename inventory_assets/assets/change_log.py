@@ -11,6 +11,7 @@ from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
     SourceAtWork,
+    StepResult,
     do_each_partition,
     log_partition,
 )
@@ -70,26 +71,27 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         required_resource_keys=assets.resource_keys,
         can_subset=True,
     )
-    def change_log(context: dg.AssetExecutionContext) -> Iterator[None]:
+    def change_log(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.at_work(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
 
-        def do(partition_key: str) -> None:
+        def do(partition_key: str) -> list[str]:
             day = date.fromisoformat(partition_key)
             if is_check_only:
                 log = _read(work, day)
                 faults = [*faults_of(work.store, log), *_outdated(work, log)]
                 log_check(context, balance, partition_key, faults)
-                return
+                return faults
             log = _publish(work, day)
             metadata = change_log_metadata(work.store, work.layout, log)
             log_partition(context, key, partition_key, log.identity, metadata)
-            log_check(context, balance, partition_key, faults_of(work.store, log))
+            faults = faults_of(work.store, log)
+            log_check(context, balance, partition_key, faults)
             for fault in _outdated(work, next_change_log(work.store, work.layout, day)):
                 context.log.warning(fault)
+            return faults
 
-        do_each_partition(context, "change logs", do)
-        yield from ()
+        yield from do_each_partition(context, "change logs", do)
 
     return change_log
 
