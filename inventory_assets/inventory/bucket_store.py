@@ -6,9 +6,8 @@ CompleteMultipartUpload are atomic, so a reader sees the old object or the new o
 """
 
 import io
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow as pa
 
 from inventory_assets.inventory.errors import StoreError, superseded
 from inventory_assets.inventory.s3_inventory import Destination
+from inventory_assets.inventory.scratch import ScratchFolders, folder_of_this_user
 from inventory_assets.inventory.store import ABSENT, Store, StoredFile
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.errors import S3Error
@@ -41,6 +41,7 @@ class BucketStore(Store):
             self._objects = BucketObjects(connection)
         arn = f"arn:{self._objects.partition}:s3:::{connection.bucket}"
         self._destination = Destination(arn, prefix.strip("/"))
+        self._scratch: ScratchFolders | None = None
 
     @property
     def destination(self) -> Destination:
@@ -136,14 +137,17 @@ class BucketStore(Store):
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder of this machine, where TMPDIR says."""
-        try:
-            folder = tempfile.TemporaryDirectory(prefix="inventory-", ignore_cleanup_errors=True)
-        except OSError as error:
-            raise StoreError(
-                f"cannot write to the folder for temporary files: {error}; name another in TMPDIR"
-            ) from error
-        with folder as path:
-            yield Path(path)
+        with ExitStack() as stack:
+            try:
+                if self._scratch is None:
+                    self._scratch = ScratchFolders(folder_of_this_user())
+                folder = stack.enter_context(self._scratch.folder())
+            except OSError as error:
+                raise StoreError(
+                    f"cannot write to the folder for temporary files: {error}; name another in "
+                    "TMPDIR"
+                ) from error
+            yield folder
 
     def _key(self, key: str) -> str:
         if ".." in key.split("/"):

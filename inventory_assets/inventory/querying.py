@@ -6,7 +6,6 @@ Whoever writes the query may have copied it from anywhere: it changes nothing an
 import glob
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pyarrow as pa
 from inventory_assets.inventory.datasets import Dataset, connect
 from inventory_assets.inventory.errors import QueryRefused
 from inventory_assets.inventory.part_writer import ROW_GROUP_ROWS
+from inventory_assets.inventory.scratch import ScratchFolders, folder_of_this_user
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,12 +32,13 @@ def answering(dataset: Dataset, view: str, sql: str) -> Iterator[pa.RecordBatchR
         QueryRefused: It is no SELECT, is wrong, or failed.
         PackageMissing: DuckDB is not installed.
     """
-    with closing(connect()) as connection, TemporaryDirectory(prefix="inventory-") as scratch:
+    folders = ScratchFolders(folder_of_this_user())
+    with closing(connect()) as connection, folders.folder() as scratch:
         import duckdb
 
         try:
             dataset.relation(connection).create_view(view)
-            _lock(connection, dataset, scratch)
+            _lock(connection, dataset, str(scratch))
             statements = connection.extract_statements(sql)
             if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
                 raise QueryRefused(f"a query is one SELECT; write for example: FROM {view} LIMIT 9")

@@ -6,10 +6,9 @@ A key is a relative path with `/`. What is published appears whole or not at all
 import fcntl
 import os
 import shutil
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow as pa
 
 from inventory_assets.inventory.errors import StoreError, superseded
 from inventory_assets.inventory.s3_inventory import Destination
+from inventory_assets.inventory.scratch import ScratchFolders
 
 NO_BUCKET = Destination("arn:aws:s3:::amzn-s3-demo-local-folder")
 """What a manifest in a local folder says of its bucket. Readers want an ARN of the right form; a
@@ -135,6 +135,7 @@ class LocalStore(Store):
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._scratch = ScratchFolders(root / _SCRATCH)
 
     @property
     def destination(self) -> Destination:
@@ -239,16 +240,12 @@ class LocalStore(Store):
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        parent = self.root / _SCRATCH
-        try:
-            parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=parent))
-        except OSError as error:
-            raise StoreError(f"cannot write to the store at {self.root}: {error}") from error
-        try:
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(self._scratch.folder())
+            except OSError as error:
+                raise StoreError(f"cannot write to the store at {self.root}: {error}") from error
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unreadable(path: Path, error: OSError) -> StoreError:
