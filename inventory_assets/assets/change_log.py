@@ -1,6 +1,6 @@
 """`change_log`: what changed in the whole source since the baseline of a date."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
 import dagster as dg
@@ -19,6 +19,7 @@ from inventory_assets.checks import log_check, partitioned_check
 from inventory_assets.inventory.change_log import (
     ChangeLog,
     change_log_version,
+    compare_shards,
     faults_of,
     next_change_log,
     outdated_fault,
@@ -82,8 +83,9 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
                 faults = [*faults_of(work.store, log), *_outdated(work, log)]
                 log_check(context, balance, partition_key, faults)
                 return faults
-            log = _publish(work, day)
-            metadata = change_log_metadata(work.store, work.layout, log)
+            log = _publish(work, day, context.log.warning)
+            orphans = work.without_partition(entry.shard.prefix for entry in log.entries)
+            metadata = change_log_metadata(work.store, work.layout, log, orphans)
             log_partition(context, key, partition_key, log.identity, metadata)
             faults = faults_of(work.store, log)
             log_check(context, balance, partition_key, faults)
@@ -96,11 +98,15 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
     return change_log
 
 
-def _publish(work: SourceAtWork, day: date) -> ChangeLog:
+def _publish(work: SourceAtWork, day: date, say: Callable[[str], None]) -> ChangeLog:
     replacing = change_log_version(work.store, work.layout, day)
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:
         raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
+    # `object_changes` cannot be materialized for a shard whose partition was deleted.
+    orphans = work.without_partition(entry.shard.prefix for entry in manifest.shards)
+    for prefix in compare_shards(work.store, work.layout, manifest, orphans, work.now()):
+        say(f"the shard {prefix!r} of {day} has no partition any more: it was compared here")
     return publish_change_log(work.store, work.layout, manifest, work.now(), replacing)
 
 

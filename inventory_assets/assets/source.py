@@ -1,6 +1,6 @@
 """What the assets of one source share: names, resources, and the way a partition is reported."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,7 +10,7 @@ import dagster as dg
 
 from inventory_assets.config import Source
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.discoveries import known_key_order, prefix_of
+from inventory_assets.inventory.discoveries import known_key_order, prefix_of, shard_key
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.retention import Retention
 from inventory_assets.inventory.store import Store
@@ -128,12 +128,17 @@ class SourceAtWork:
     def known_prefixes(self) -> list[str]:
         """The prefixes of all shards known; keys that stand for none are left to the remainder."""
         prefixes = []
-        for shard_key in self.shard_keys:
+        for known in self.shard_keys:
             try:
-                prefixes.append(self.prefix(shard_key))
+                prefixes.append(self.prefix(known))
             except InventoryError:
                 continue
         return prefixes
+
+    def without_partition(self, prefixes: Iterable[str]) -> list[str]:
+        """Those of some shards, by prefix, whose partition somebody deleted."""
+        known = set(self.shard_keys)
+        return [each for each in prefixes if shard_key(each, self.source.prefix) not in known]
 
     def shard(self, shard_key: str, known_prefixes: Sequence[str]) -> Shard:
         """The shard of a key, less the other shards within it."""
