@@ -10,8 +10,11 @@ from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
     SourceAtWork,
+    StepResult,
+    blocking_checks_failed,
     log_partition,
     partition_failure,
+    step_results,
 )
 from inventory_assets.checks import log_check, partitioned_check
 from inventory_assets.errors import InventoryError
@@ -66,13 +69,13 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         required_resource_keys=assets.resource_keys,
         can_subset=True,
     )
-    def object_listing(context: dg.AssetExecutionContext) -> Iterator[None]:
+    def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.at_work(context.resources, context.instance)
         if key in context.selected_asset_keys:
             _list(context, work, evidence)
         else:
             _check_again(context, work, evidence)
-        yield from ()
+        yield from step_results(context)
 
     return object_listing
 
@@ -88,10 +91,13 @@ def _list(
             context.log.error(f"{partition_key}: {result}")
             failures[partition_key] = result
             continue
-        done += 1
         metadata = snapshot_metadata(work.store, work.layout, result)
         log_partition(context, evidence.asset_key, partition_key, result.fingerprint, metadata)
-        _log_verdicts(context, evidence, partition_key, judge(result))
+        faults = _log_verdicts(context, evidence, partition_key, judge(result))
+        if faults:
+            failures[partition_key] = blocking_checks_failed(faults)
+        else:
+            done += 1
     if failures:
         raise partition_failure(
             "partitions", failures, done, "the others are kept; materialize just these again"

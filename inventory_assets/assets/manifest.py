@@ -17,6 +17,7 @@ from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
     SourceAtWork,
+    StepResult,
     do_each_partition,
     log_partition,
 )
@@ -106,24 +107,26 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         required_resource_keys=assets.resource_keys,
         can_subset=True,
     )
-    def inventory_manifest(context: dg.AssetExecutionContext) -> Iterator[None]:
+    def inventory_manifest(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.at_work(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
 
-        def do(partition_key: str) -> None:
+        def do(partition_key: str) -> list[str]:
             day = date.fromisoformat(partition_key)
             manifest = (_read if is_check_only else _publish)(work, day)
             if not is_check_only:
                 metadata = manifest_metadata(work.store, work.layout, manifest)
                 log_partition(context, key, partition_key, manifest.identity, metadata)
-            log_check(context, tiling, partition_key, faults_of(manifest))
-            log_check(context, files, partition_key, files_that_differ(work.store, manifest.parts))
+            faults = faults_of(manifest)
+            differing = files_that_differ(work.store, manifest.parts)
+            log_check(context, tiling, partition_key, faults)
+            log_check(context, files, partition_key, differing)
             log_check(context, age, partition_key, _stale_shards(manifest))
             if sample.key in context.selected_asset_check_keys:
                 _log_sample(context, sample, work, manifest)
+            return [*faults, *(f"{file} is missing or was altered" for file in differing)]
 
-        do_each_partition(context, "manifests", do)
-        yield from ()
+        yield from do_each_partition(context, "manifests", do)
 
     return inventory_manifest
 

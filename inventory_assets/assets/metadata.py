@@ -116,8 +116,17 @@ def changes_metadata(store: Store, changes: Changes) -> Metadata:
     }
 
 
-def change_log_metadata(store: Store, layout: Layout, log: ChangeLog) -> Metadata:
-    """How the source changed, and where its changes are listed."""
+def change_log_metadata(
+    store: Store, layout: Layout, log: ChangeLog, orphans: Sequence[str]
+) -> Metadata:
+    """How the source changed, and where its changes are listed.
+
+    Args:
+        store: Where they lie.
+        layout: Under which keys.
+        log: What is published.
+        orphans: The prefixes of the shards whose partition was deleted.
+    """
     return {
         "dagster/row_count": sum(log.counts.values()),
         **{change.value: count for change, count in log.counts.items()},
@@ -130,6 +139,11 @@ def change_log_metadata(store: Store, layout: Layout, log: ChangeLog) -> Metadat
                 | {change.value: count for change, count in entry.counts.items()}
                 for entry in log.entries
             ]
+        ),
+        **(
+            {"compared_here": dg.MetadataValue.json([printable(prefix) for prefix in orphans])}
+            if orphans
+            else {}
         ),
         "files": len(log.files),
         "symlink": dg.MetadataValue.path(store.where(layout.change_log_symlink(log.day))),

@@ -126,7 +126,7 @@ def test_a_running_run_can_be_terminated_and_publishes_nothing(
     dagster: RunningDagster, slow_store: ScriptedServer, folder: Path, today: date
 ) -> None:
     dagster.add_partition("slow_shards", "@remainder")
-    run_id = dagster.materialize("slow/object_listing", partition_tags(today, "@remainder"))
+    run_id = dagster.materialize("slow/object_listing", tags=partition_tags(today, "@remainder"))
     dagster.wait("a request to the slow store", lambda: slow_store.seen)
     asked = time.monotonic()
     dagster.terminate(run_id)
