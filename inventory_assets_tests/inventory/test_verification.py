@@ -10,24 +10,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import verification
+from inventory_assets.inventory import verifiable
 from inventory_assets.inventory.counting import keys_at
+from inventory_assets.inventory.findings import (
+    CLOCK_SKEW,
+    LONGEST_UPLOAD,
+    Facts,
+    Finding,
+    differences,
+)
 from inventory_assets.inventory.manifests import merge
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.snapshots import publish_snapshot
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.verification import (
-    CLOCK_SKEW,
-    EMPTY_RANGES,
-    LONGEST_UPLOAD,
-    Facts,
-    Finding,
-    Verifiable,
-    Verification,
-    differences,
-    empty_between,
-    verify,
-)
+from inventory_assets.inventory.verifiable import EMPTY_RANGES, Verifiable, empty_between
+from inventory_assets.inventory.verification import Verification, verify
 from inventory_assets.s3.listing import BucketLister
 from inventory_assets.scan.ranges import KeyRange, tiling_fault
 from inventory_assets.scan.shards import cut_out
@@ -58,7 +55,7 @@ keys_strategy = st.sets(st.text("-/a\0\U0010ffff", min_size=1, max_size=3), max_
 @pytest.fixture(autouse=True, scope="module")
 def small_ranges() -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verification, "RECORDS_A_RANGE", RECORDS)
+        patch.setattr(verifiable, "RECORDS_A_RANGE", RECORDS)
         yield
 
 
