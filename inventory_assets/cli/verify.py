@@ -74,8 +74,8 @@ def _verify(options: argparse.Namespace) -> int:
     counts = [(len(found.ranges), "range"), (len(found.prefixes), "prefix")]
     what = [f"{count:,} {name}{_ending(name, count)}" for count, name in counts if count]
     print(
-        f"{' and '.join(what) or 'nothing'} with {found.records:,} of {inventory.rows:,} records listed "
-        f"again, with {found.requests:,} requests (seed {seed})"
+        f"{' and '.join(what) or 'nothing'} with {found.records:,} of {inventory.rows:,} records "
+        f"listed again, with {found.requests:,} requests (seed {seed})"
     )
     print(", ".join(f"{count:,} {finding}" for finding, count in found.counts.items()))
     if found.asked_again:

@@ -88,9 +88,11 @@ class SampledRecords:
         wanted = {bound for place in places for bound in (place - size - 1, place, place + size)}
         known = self._keys(bound for bound in wanted if 0 <= bound < rows)
         whole = KeyRange.of_prefix(self.prefix)
-        found = set()
+        found = set[str]()
         for place in places:
             key = known[place]
+            if any(key.startswith(prefix) for prefix in found):
+                continue
             if key in (known.get(place - size - 1), known.get(place + size)):
                 found.add(key)  # it has more versions than that
                 continue

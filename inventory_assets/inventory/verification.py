@@ -8,6 +8,7 @@ well, and is told apart by its LastModified. What seems gone is asked for once m
 """
 
 import random
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from inventory_assets.inventory.verifiable import Verifiable
 from inventory_assets.s3.listing import BucketLister, Tally
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.lookups import list_level, list_prefix, look_up
+from inventory_assets.scan.lookups import comes_first, list_level, list_prefix, look_up
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.relisting import relist
 
@@ -42,6 +43,9 @@ NAMES_A_FOLDER = 100
 
 ASKED_AGAIN = 100
 """Keys that seem gone and are asked for by name at most, drawn at random."""
+
+WITNESSES = 3
+"""Keys that were not shown in their range, and are there, whose place in the order is asked for."""
 
 FEW_RECORDS = 20
 """Fewer records than this may be gone by half without a doubt about the bucket."""
@@ -90,7 +94,7 @@ class Verification:
         bucket shows nothing in their place.
         """
         gone = self.counts[Finding.GONE]
-        if not gone:
+        if not gone or self.counts[Finding.CONTRADICTED]:
             return None
         is_empty = gone == self.records and not self.shown
         if is_empty or (self.records >= FEW_RECORDS and 2 * gone > self.records):
@@ -138,20 +142,22 @@ def verify(
     compared = _Comparison(inventory, lister)
     notes: list[str] = []
     faults: list[str] = []
-    if inventory.key_order is KeyOrder.DIRECTORY or not _lists_ranges(lister):
-        compared.by_prefix(chance, count)
-    else:
+    asked = None
+    if inventory.key_order is not KeyOrder.DIRECTORY and _lists_ranges(lister):
         try:
             compared.by_range(chance, count)
+            asked = compared.ask_again(chance)
+            compared.check_order()
         except KeysOutOfOrder as error:
             # Whatever its ranges showed, they show nothing for certain.
-            compared = _Comparison(inventory, lister, compared.tally)
-            compared.by_prefix(chance, count)
+            compared, asked = _Comparison(inventory, lister, compared.tally), None
             if inventory.key_order is KeyOrder.BYTES:
                 faults.append(f"the inventory was listed in byte order, and now {error}")
             else:
                 notes.append(f"{error}; so keys were asked for by what they start with")
-    asked = compared.ask_again(chance)
+    if asked is None:
+        compared.by_prefix(chance, count)
+        asked = compared.ask_again(chance)
     notes += [
         f"the store said that its listing ends behind {key!r}, and it does not"
         for key in compared.ended_early
@@ -183,6 +189,8 @@ class _Comparison:
     shown: int = 0
     ended_early: list[str] = field(default_factory=list)
     _gone: dict[str, Facts] = field(default_factory=dict)
+    _behind: dict[str, str] = field(default_factory=dict)
+    """Of what seems gone, the next key that the store showed."""
 
     def by_range(self, chance: random.Random, count: int) -> None:
         """List ranges again, and a few prefixes."""
@@ -230,6 +238,22 @@ class _Comparison:
                     self.findings[name] = Finding.MODIFIED_SINCE if is_new else Finding.CONTRADICTED
         return len(names)
 
+    def check_order(self) -> None:
+        """See whether what the store's ranges did not show stands elsewhere in its order.
+
+        Raises:
+            KeysOutOfOrder: It does.
+        """
+        names = [name for name in self._behind if self.findings.get(name) is Finding.CONTRADICTED]
+        for name in names[:WITNESSES]:
+            key, versions = self._key(name), self.inventory.versions
+            first = comes_first(self.lister, key, self._behind[name], self.tally, versions)
+            if first is not None:
+                raise KeysOutOfOrder(
+                    f"{self.lister.connection.where}: the store lists {first!r} before {key!r}, "
+                    "which is not byte order"
+                )
+
     def _relist(self, prefix: str, key_range: KeyRange, reached: str | None) -> str:
         """Compare a range; where it was listed to.
 
@@ -248,6 +272,12 @@ class _Comparison:
         else:
             self.records += sum(self._key(name) > reached for name in held)
         self._compare(held, found)
+        shown = [*map(self._key, found), listed.reached]
+        for name in held.keys() - found.keys():
+            key = self._key(name)
+            at = bisect_right(shown, key, hi=len(shown) - 1)
+            if shown[at] > key:
+                self._behind[name] = shown[at]
         if listed.ended_early is not None and listed.ended_early not in self.ended_early:
             self.ended_early.append(listed.ended_early)
         self.ranges.append(listed.key_range)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
 from inventory_assets.s3.pages import MAX_KEYS, OBJECT_SCHEMA, VERSION_SCHEMA
 from inventory_assets.scan.checking import MAX_EMPTY_PAGES
+from inventory_assets.scan.densities import common_start
 from inventory_assets.scan.directories import DELIMITER
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.relisting import PAGES_WITH_KEYS
@@ -74,6 +75,26 @@ def look_up(
     request = PageRequest(key, max_keys=size, versions=versions is not None)
     objects = _list(lister, request, tally, pages).objects
     return objects.filter(pc.equal(objects.column("key"), key))
+
+
+def comes_first(
+    lister: BucketLister, key: str, other: str, tally: Tally, versions: Versions | None = None
+) -> str | None:
+    """A key that the store lists before `key` though it is greater; None where it shows none.
+
+    Where there is one, the store does not list in byte order.
+
+    Args:
+        lister: The bucket.
+        key: A key that is there.
+        other: A greater one; what is asked for is what both start with.
+        tally: Where requests and faults are counted.
+        versions: Which versions are wanted; None for the current objects.
+    """
+    prefix = common_start(key, other)
+    request = PageRequest(prefix, max_keys=1, versions=versions is not None)
+    keys = _list(lister, request, tally, pages=1).objects.column("key").to_pylist()
+    return keys[0] if keys and keys[0] > key else None
 
 
 def list_level(

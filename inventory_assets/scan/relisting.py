@@ -30,12 +30,15 @@ class Relisted:
         key_range: The part of the range that was listed: from its start, as a rule to its end.
         objects: All objects in it, with `OBJECT_SCHEMA`; or with `VERSION_SCHEMA`, as a listing of
             the same versions has them.
+        reached: The last key that the store showed, which as a rule lies beyond the range; where
+            it showed none, where the listing began.
         ended_early: The key behind which the store said that the listing ends, though more keys
             followed when it was asked again; None as a rule.
     """
 
     key_range: KeyRange
     objects: pa.Table
+    reached: str
     ended_early: str | None = None
 
 
@@ -137,7 +140,7 @@ def relist(
         said_end = not page.is_truncated
         place = following
     objects = pa.Table.from_batches(found, schema=schema)
-    return Relisted(KeyRange(key_range.after, until), objects, ended_early)
+    return Relisted(KeyRange(key_range.after, until), objects, reached, ended_early)
 
 
 def _start_after(prefix: str, key_range: KeyRange) -> str:
