@@ -82,7 +82,8 @@ def comes_first(
 ) -> str | None:
     """A key that the store lists before `key` though it is greater; None where it shows none.
 
-    Where there is one, the store does not list in byte order.
+    Where there is one, the store does not list in byte order. A store that leaves `key` out of its
+    listing shows none.
 
     Args:
         lister: The bucket.
@@ -91,10 +92,18 @@ def comes_first(
         tally: Where requests and faults are counted.
         versions: Which versions are wanted; None for the current objects.
     """
-    prefix = common_start(key, other)
-    request = PageRequest(prefix, max_keys=1, versions=versions is not None)
-    keys = _list(lister, request, tally, pages=1).objects.column("key").to_pylist()
-    return keys[0] if keys and keys[0] > key else None
+    request = PageRequest(common_start(key, other), versions=versions is not None)
+    listed = _list(lister, request, tally)
+    keys: list[str] = listed.objects.column("key").to_pylist()
+    if key in keys:
+        before = keys[: keys.index(key)]
+    elif listed.is_whole:
+        return None
+    else:
+        # It may come later: where names are compared level by level, a folder before it holds much.
+        names = key.split(DELIMITER)
+        before = [each for each in keys if each.split(DELIMITER) < names]
+    return next((each for each in before if each > key), None)
 
 
 def list_level(

@@ -61,6 +61,17 @@ def test_a_key_out_of_byte_order_gives_the_order_away(oddity: Oddity, told: str 
     assert comes_first(store, "a-b/1", "a/2", Tally()) == told
 
 
+def test_a_key_far_behind_gives_the_order_away_by_its_folders() -> None:
+    keys = ["a-b/1", *(f"a/{number:03}" for number in range(100))]
+    store = OddStore(keys, Oddity.DIRECTORIES_FROM_BYTES)
+    assert comes_first(store, "a-b/1", "a/099", Tally()) == "a/000"
+
+
+def test_a_key_that_is_left_out_gives_no_order_away() -> None:
+    store = OddStore(["a1", "a2"], Oddity.HIDES, hidden=["a1"])
+    assert comes_first(store, "a1", "a2", Tally()) is None
+
+
 def test_a_level_holds_keys_and_folders() -> None:
     store = ModelS3(["a/1", "a/b/1", "a/b/2", "c"], 10)
     assert list_level(store, "a/", Tally()) == (["a/1"], ["a/b/"])
