@@ -184,8 +184,11 @@ def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
     differing = sorted((kind.value, key) for key, kind in found.findings.items())
     return {
         "ranges": len(found.ranges),
+        "prefixes": len(found.prefixes),
         "records": found.records,
         "requests": found.requests,
+        "asked_again": found.asked_again,
+        "notes": "; ".join(found.notes) or "none",
         "seed": seed,
         **{kind.value.replace(" ", "_"): count for kind, count in found.counts.items()},
         "differences": _records(

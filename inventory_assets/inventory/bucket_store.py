@@ -6,6 +6,7 @@ CompleteMultipartUpload are atomic, so a reader sees the old object or the new o
 """
 
 import io
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256

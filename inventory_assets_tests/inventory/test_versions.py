@@ -25,6 +25,7 @@ from inventory_assets.inventory.errors import DateNotObservable, VersionsNotList
 from inventory_assets.inventory.evidence import broken, judge, judge_files
 from inventory_assets.inventory.exports import publish_export
 from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.findings import Finding
 from inventory_assets.inventory.formats import ExportFormat
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.manifests import (
@@ -39,7 +40,8 @@ from inventory_assets.inventory.s3_inventory import csv_file_schema
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
-from inventory_assets.inventory.verification import Finding, Verifiable, verify
+from inventory_assets.inventory.verifiable import Verifiable
+from inventory_assets.inventory.verification import verify
 from inventory_assets.s3.errors import RetriesExhausted
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import KeyRange
