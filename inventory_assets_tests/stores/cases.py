@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import combinations
 
 from inventory_assets_tests.stores.habits import (
     AWS,
@@ -45,6 +46,7 @@ class Case:
         with_versions: Whether versions are.
         is_fast: Whether it runs with all other tests.
         in_flight: Requests at once.
+        page_keys: Keys in a page at most, where the habits do not say so: few keys, many pages.
     """
 
     says: str
@@ -56,6 +58,14 @@ class Case:
     with_versions: bool = False
     is_fast: bool = False
     in_flight: int = 8
+    page_keys: int = 100
+
+    @property
+    def store_habits(self) -> Habits:
+        """The habits, with the size of the pages."""
+        if "page_keys" in self.habits.unusual:
+            return self.habits
+        return replace(self.habits, page_keys=self.page_keys)
 
     def allows(self, message: str) -> bool:
         """Whether a refusal with this message is right."""
@@ -67,7 +77,7 @@ class Case:
 
 @cache
 def _wide() -> tuple[Held, ...]:
-    return tuple(folders([f"d{number:02}/" for number in range(12)], 1200))
+    return tuple(folders([f"d{number:02}/" for number in range(12)], 300))
 
 
 def wide() -> list[Held]:
@@ -80,7 +90,7 @@ def small() -> list[Held]:
     return folders(["a/", "b/"], 130)
 
 
-def siblings(level: int, *names: str, keys: int = 1100) -> Callable[[], list[Held]]:
+def siblings(level: int, *names: str, keys: int = 330) -> Callable[[], list[Held]]:
     """Folders that orders tell apart, that far below the root, among others."""
 
     def bucket() -> list[Held]:
@@ -92,12 +102,12 @@ def siblings(level: int, *names: str, keys: int = 1100) -> Callable[[], list[Hel
 
 
 def mixed_case() -> list[Held]:
-    return folders(["A/", "b/", "C/", "d/", "a1/", "B1/"], 1100)
+    return folders(["A/", "b/", "C/", "d/", "a1/", "B1/"], 330)
 
 
 def astral() -> list[Held]:
     """Names whose order in UTF-16 differs from that in UTF-8."""
-    return folders(["a/", "\uffed/", "\U0001f600/", "z/"], 1100)
+    return folders(["a/", "\uffed/", "\U0001f600/", "z/"], 330)
 
 
 ODD_NAMES = [
@@ -115,7 +125,7 @@ def plain_names() -> list[Held]:
 
 
 def numbered_years() -> list[Held]:
-    return folders([f"2026/{month:02}/" for month in range(1, 13)], 500) + folders(["zz/"], 10)
+    return folders([f"2026/{month:02}/" for month in range(1, 13)], 250) + folders(["zz/"], 10)
 
 
 def named(*keys: str) -> Callable[[], list[Held]]:
@@ -125,32 +135,39 @@ def named(*keys: str) -> Callable[[], list[Held]]:
 def last_on_page(key: str, before: str = "a") -> Callable[[], list[Held]]:
     """A page of keys that ends with one, and more behind it."""
     return lambda: objects(
-        [*(f"{before}{number:04}" for number in range(999)), key, *(f"{key}~{n}" for n in range(9))]
-        + [f"~{number:04}" for number in range(600)]
+        [*(f"{before}{number:02}" for number in range(99)), key, *(f"{key}~{n}" for n in range(9))]
+        + [f"~{number:03}" for number in range(160)]
     )
 
 
-def in_versions(bucket: Callable[[], list[Held]]) -> Callable[[], list[Held]]:
-    """The same keys, in two versions each."""
-    return lambda: versions([each.key for each in bucket()])
+def in_versions(bucket: Callable[[], list[Held]], each: int = 2) -> Callable[[], list[Held]]:
+    """The same keys, in some versions each."""
+    return lambda: versions([one.key for one in bucket()], each)
 
 
 def with_markers() -> list[Held]:
     """Folders with and without an object of their own."""
-    marker = {"e_tag": None, "size": 0}
     return [
         *objects(["a", "b/x", "c", "obj/1", "obj-1/1", "obj/sub/2"]),
-        *(held(name, **marker) for name in ("b/", "obj/", "obj/sub/")),
+        *(held(name, e_tag=None) for name in ("b/", "obj/", "obj/sub/")),
     ]
-
-
-def markers_with_etags() -> list[Held]:
-    return [*objects(["a", "b/x", "c"]), held("b/", size=0)]
 
 
 def with_a_record(**written: str | None) -> Callable[[], list[Held]]:
     """One record among others is written otherwise."""
-    return lambda: [*objects(["a", "c"]), held("b", written=written)]
+    e_tag = {"e_tag": None} if "ETag" in written else {}
+    return lambda: [*objects(["a", "c"]), held("b", written=written, **e_tag)]
+
+
+def everything() -> list[Held]:
+    """What shows any habit: siblings, many pages, odd names, markers of folders."""
+    return [
+        *siblings(1, "obj/", "obj-1/", keys=110)(),
+        *folders(["a/", "b/"], 330),
+        *odd_names()[:9],
+        held("b/", e_tag=None),
+        held("n0/obj/", e_tag=None),
+    ]
 
 
 # The cases.
@@ -159,6 +176,69 @@ _ORDER = r"order"
 _ENDS = r"end|more keys|disagree|seam|complete|order"
 _MIXED_UP = r"disagree|seam|another request|order|outside|token|complete"
 _VERSIONS = r"lists no versions|not list versions|versions"
+
+
+def _usual() -> list[Case]:
+    return [
+        Case("as AWS lists", AWS, wide, is_fast=True),
+        *(
+            Case(f"as AWS lists, {count} requests at once", AWS, wide, in_flight=count)
+            for count in (1, 2, 32)
+        ),
+        Case(
+            "as AWS lists, pages of 1,000",
+            AWS,
+            lambda: folders([f"d{number:02}/" for number in range(12)], 1200),
+            page_keys=1000,
+        ),
+        Case("as AWS lists versions", AWS, in_versions(wide), with_versions=True),
+        Case("an empty bucket", AWS, list),
+        Case("one key", AWS, named("k")),
+    ]
+
+
+_ANY = (
+    r"order|token|start-?after|marker|disagree|seam|encod|profile|Size|LastModified|twice|outside"
+)
+
+
+def _pairs() -> list[Case]:
+    """Stores with two habits at once, each of which alone can be listed."""
+    habits = {
+        "directory order": Habits(order=Order.DIRECTORY),
+        "keys backwards": Habits(order=Order.REVERSE),
+        "StartAfter inclusive": Habits(start_after=StartAfter.INCLUSIVE),
+        "StartAfter ignored": Habits(start_after=StartAfter.IGNORED),
+        "StartAfter within the prefix": Habits(start_after=StartAfter.WITHIN_PREFIX_OR_EMPTY),
+        "tokens skip after a made-up key": Habits(tokens=Tokens.SKIP_AFTER_MADE_UP),
+        "pages by Marker": Habits(tokens=Tokens.MARKER),
+        "encoded without saying so": Habits(encoding=Encoding.UNDECLARED),
+        "plain though declared": Habits(encoding=Encoding.FALSELY_DECLARED),
+        "a plus is a plus": Habits(encoding=Encoding.PLUS_LITERAL),
+        "no echo": Habits(echo=Echo.NONE),
+        "pages of 30": Habits(page_keys=30),
+        "empty pages": Habits(empty_pages=1),
+        "times of RFC 1123": Habits(times=Times.RFC_1123),
+        "no ETags on markers": Habits(markers_lack=frozenset({"ETag"})),
+        "one early end": Habits(early_end=EarlyEnd(times=1, at_key="n0/obj/k00060")),
+        "one stale answer": Habits(stale=0.1),
+    }
+    cases = []
+    for (left, one), (right, other) in combinations(habits.items(), 2):
+        if one.unusual.keys() & other.unusual.keys():
+            continue
+        is_fast = (left, right) in _FAST_PAIRS
+        says = f"{left}, and {right}"
+        cases.append(Case(says, one | other, everything, _ANY, is_fast=is_fast))
+    return cases
+
+
+_FAST_PAIRS = {
+    ("directory order", "no ETags on markers"),
+    ("StartAfter inclusive", "tokens skip after a made-up key"),
+    ("StartAfter inclusive", "encoded without saying so"),
+    ("tokens skip after a made-up key", "one early end"),
+}
 
 
 def _orders() -> list[Case]:
@@ -279,7 +359,7 @@ def _tokens() -> list[Case]:
         ),
         *(
             Case(f"pages of {size}", Habits(page_keys=size), small, is_fast=size == 7)
-            for size in (1, 7, 100)
+            for size in (1, 7, 250)
         ),
         *(
             Case(
@@ -302,13 +382,13 @@ def _ends() -> list[Case]:
                 Habits(early_end=EarlyEnd(after=count)),
                 wide,
                 _ENDS,
-                is_fast=count == 4000,
+                is_fast=count == 1000,
             )
-            for count in (1000, 2000, 4000, 12_000)
+            for count in (100, 200, 1000, 3000)
         ),
         Case(
-            "each listing ends after 1,000 names, 1 request at once",
-            Habits(early_end=EarlyEnd(after=1000)),
+            "each listing ends after 100 names, 1 request at once",
+            Habits(early_end=EarlyEnd(after=100)),
             wide,
             _ENDS,
             in_flight=1,
@@ -316,27 +396,27 @@ def _ends() -> list[Case]:
         Case("one page ends the listing, once", Habits(early_end=once), wide, _ENDS, is_fast=True),
         Case(
             "a page in the middle ends the listing, once",
-            Habits(early_end=EarlyEnd(times=1, at_key="d05/k00600")),
+            Habits(early_end=EarlyEnd(times=1, at_key="d05/k00160")),
             wide,
             _ENDS,
             is_fast=True,
         ),
         Case(
             "the pages with a key in the middle end the listing",
-            Habits(early_end=EarlyEnd(at_key="d05/k00600")),
+            Habits(early_end=EarlyEnd(at_key="d05/k00160")),
             wide,
             _ENDS,
         ),
         Case(
             "the last page but one ends the listing",
-            Habits(early_end=EarlyEnd(at_key="d11/k00100")),
+            Habits(early_end=EarlyEnd(at_key="d11/k00150")),
             wide,
             _ENDS,
         ),
         *(
             Case(
-                f"one page of {chance:.0f} ends the listing, at random",
-                Habits(early_end=EarlyEnd(chance=1 / chance), page_keys=100),
+                f"one page of {chance} ends the listing, at random",
+                Habits(early_end=EarlyEnd(chance=1 / chance)),
                 wide,
                 _ENDS,
             )
@@ -344,7 +424,7 @@ def _ends() -> list[Case]:
         ),
         Case(
             "a small listing ends after a page",
-            Habits(early_end=EarlyEnd(after=100), page_keys=100),
+            Habits(early_end=EarlyEnd(after=100)),
             small,
             _ENDS,
             is_fast=True,
@@ -356,7 +436,7 @@ def _answers() -> list[Case]:
     cases = [
         Case(
             f"{times} answers are those to earlier requests",
-            Habits(stale=0.1, stale_times=times, page_keys=200),
+            Habits(stale=0.1, stale_times=times),
             wide,
             _MIXED_UP,
             is_fast=times == 1,
@@ -422,7 +502,7 @@ def _names() -> list[Case]:
             Case(
                 f"the token ends with a key's {name}, unencoded",
                 plain_echo,
-                one_page(f"a0999{last}"),
+                one_page(f"a98{last}"),
                 is_fast=last == "\x01",
             )
             for name, last in (("U+0001", "\x01"), ("U+FFFE", "\ufffe"), ("ampersand", "&"))
@@ -546,7 +626,7 @@ def _versions() -> list[Case]:
             Case(
                 f"a page of versions ends with {name} in a name, unencoded",
                 Habits(version_marker=VersionMarker.KEY_PLAIN),
-                lambda bucket=bucket: versions([each.key for each in bucket()], 1),
+                in_versions(bucket, 1),
                 with_versions=True,
                 is_fast=True,
             )
@@ -565,7 +645,7 @@ def _versions() -> list[Case]:
 def all_cases() -> Sequence[Case]:
     """Every case, those of a kind together."""
     return [
-        *(Case("as AWS lists", AWS, wide, is_fast=True),),
+        *_usual(),
         *_orders(),
         *_start_after(),
         *_tokens(),
@@ -574,4 +654,5 @@ def all_cases() -> Sequence[Case]:
         *_names(),
         *_records(),
         *_versions(),
+        *_pairs(),
     ]

@@ -4,7 +4,6 @@ Run as a module it prints the figures of the last run as the table of docs/relia
 """
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,26 +36,6 @@ class Noted:
     def stories(self, what: str, results: Counter[str]) -> None:
         """Note what came of many listings: how many ended in each way."""
         self.properties.append((PROPERTY, ["stories", what, dict(results)]))
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What is told of a whole run.
-
-    Attributes:
-        habits: Habits that the stores have.
-        cases: Stores with a row of their own.
-        stories: Listings that chance drew.
-        proxied: Listings through a proxy that mixes up answers.
-        wrong: Listings that were wrong, lost or doubled something, in silence.
-        refused: Listings that were refused by name.
-    """
-
-    habits: int
-    cases: int
-    stories: int
-    wrong: int
-    refused: int
 
 
 def rows_of(properties: Iterable[tuple[str, object]]) -> list[list[object]]:
@@ -118,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

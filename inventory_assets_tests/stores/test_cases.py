@@ -16,7 +16,7 @@ CASES = all_cases()
 
 def outcome_of(case: Case, folder: Path) -> Outcome:
     """List the case's bucket over HTTP."""
-    store = OddStore(case.bucket(), case.habits)
+    store = OddStore(case.bucket(), case.store_habits)
     with OddServer(store) as server:
         lister = BucketLister(server.connection(case.in_flight), impatient())
         try:
