@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -234,7 +233,7 @@ def _into_folder(
 
 def _by_shards(story: Story, lister: OddLister, life: Life, folder: Path) -> tuple[list[str], int]:
     store = MortalStore(folder, life)
-    taker = Taker(lister, store, MODEL, now=lambda: NOW + timedelta(seconds=life.left))
+    taker = Taker(lister, store, MODEL, now=lambda: NOW)
     prefixes = sorted({story.prefix, *(story.prefix + head for head in story.heads)})
     shards = [cut_out(prefix, prefixes) for prefix in prefixes]
     found: dict[Shard, Snapshot] = {}

@@ -84,5 +84,5 @@ def test_a_listing_ends_with_the_truth_or_by_name(noted: Noted) -> None:
 
 @pytest.mark.stores
 def test_thousands_of_listings_end_with_the_truth_or_by_name(noted: Noted) -> None:
-    start = int(os.environ.get("STORES_SEED") or random.randrange(2**32))
+    start = int(os.environ.get("STORES_SEED") or random.randrange(2**32))  # noqa: S311
     check(int(os.environ.get("STORES_STORIES") or MANY), start, noted)
