@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/benchmarks/venv
 PYTEST := $(BIN)/python -m pytest
+# What knows stores with odd habits, and what runs on Ceph as well.
+STORES := $(addprefix inventory_assets_tests/,stores inventory/test_any_store.py servers)
 
 help:
 	@echo "make demo       install, inventory the embedded bucket for two days, show the result"
@@ -58,7 +60,7 @@ test-slow: $(VENV)/readers
 # Ceph's packages are installed where they can be; without them its tests are skipped.
 test-stores: $(VENV)/readers
 	@inventory_assets_tests/stores/install_ceph.sh || true
-	@$(PYTEST) inventory_assets_tests/stores -n 2
+	@$(PYTEST) $(STORES) -k "stores or ceph" -n 2 --dist loadgroup
 
 check: $(VENV)/installed
 	@$(BIN)/ruff check .

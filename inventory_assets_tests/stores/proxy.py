@@ -31,7 +31,7 @@ EVERYTHING: Mapping[Mishap, float] = {
     Mishap.DUPLICATED_LATE: 0.03,
     Mishap.DROPPED: 0.03,
     Mishap.CUT_OFF: 0.03,
-    Mishap.SWAPPED: 0.06,
+    Mishap.SWAPPED: 0.15,
     Mishap.DELAYED: 0.1,
 }
 """How likely each is, where all of them happen."""

@@ -75,7 +75,9 @@ def test_listings_behind_a_proxy_with_one_mishap(
 ) -> None:
     with (
         OddServer(OddStore(HOLDINGS, Habits(page_keys=50))) as server,
-        MixingProxy(server.url, {mishap: 0.1}, seed=1) as proxy,
+        MixingProxy(
+            server.url, {mishap: 0.4 if mishap is Mishap.SWAPPED else 0.1}, seed=1
+        ) as proxy,
     ):
         results = list_behind(proxy, server, FEW, tmp_path)
     noted.stories(f"Listings behind a proxy, answers {mishap}", results)
