@@ -149,14 +149,14 @@ def with_markers() -> list[Held]:
     """Folders with and without an object of their own."""
     return [
         *objects(["a", "b/x", "c", "obj/1", "obj-1/1", "obj/sub/2"]),
-        *(held(name, e_tag=None) for name in ("b/", "obj/", "obj/sub/")),
+        *(Held(name, e_tag=None) for name in ("b/", "obj/", "obj/sub/")),
     ]
 
 
 def with_a_record(**written: str | None) -> Callable[[], list[Held]]:
     """One record among others is written otherwise."""
-    e_tag = {"e_tag": None} if "ETag" in written else {}
-    return lambda: [*objects(["a", "c"]), held("b", written=written, **e_tag)]
+    e_tag = None if "ETag" in written else "0" * 32
+    return lambda: [*objects(["a", "c"]), Held("b", written=written, e_tag=e_tag)]
 
 
 def everything() -> list[Held]:
@@ -171,6 +171,32 @@ def everything() -> list[Held]:
 
 
 # The cases.
+
+
+ANY = r"order|token|start-?after|marker|disagree|seam|encod|profile|Size|LastModified|twice|outside"
+"""What the refusal of a store with two habits may be about."""
+
+SINGLE_HABITS = {
+    "directory order": Habits(order=Order.DIRECTORY),
+    "keys backwards": Habits(order=Order.REVERSE),
+    "StartAfter inclusive": Habits(start_after=StartAfter.INCLUSIVE),
+    "StartAfter ignored": Habits(start_after=StartAfter.IGNORED),
+    "StartAfter within the prefix": Habits(start_after=StartAfter.WITHIN_PREFIX_OR_EMPTY),
+    "tokens skip after a made-up key": Habits(tokens=Tokens.SKIP_AFTER_MADE_UP),
+    "pages by Marker": Habits(tokens=Tokens.MARKER),
+    "encoded without saying so": Habits(encoding=Encoding.UNDECLARED),
+    "plain though declared": Habits(encoding=Encoding.FALSELY_DECLARED),
+    "a plus is a plus": Habits(encoding=Encoding.PLUS_LITERAL),
+    "no echo": Habits(echo=Echo.NONE),
+    "pages of 30": Habits(page_keys=30),
+    "empty pages": Habits(empty_pages=1),
+    "times of RFC 1123": Habits(times=Times.RFC_1123),
+    "no ETags on markers": Habits(markers_lack=frozenset({"ETag"})),
+    "one early end": Habits(early_end=EarlyEnd(times=1, at_key="n0/obj/k00060")),
+    "one stale answer": Habits(stale=0.1),
+}
+"""Each can be listed on its own; two at once make the cases of `_pairs`."""
+
 
 _ORDER = r"order"
 _ENDS = r"end|more keys|disagree|seam|complete|order"
@@ -197,39 +223,15 @@ def _usual() -> list[Case]:
     ]
 
 
-_ANY = (
-    r"order|token|start-?after|marker|disagree|seam|encod|profile|Size|LastModified|twice|outside"
-)
-
-
 def _pairs() -> list[Case]:
     """Stores with two habits at once, each of which alone can be listed."""
-    habits = {
-        "directory order": Habits(order=Order.DIRECTORY),
-        "keys backwards": Habits(order=Order.REVERSE),
-        "StartAfter inclusive": Habits(start_after=StartAfter.INCLUSIVE),
-        "StartAfter ignored": Habits(start_after=StartAfter.IGNORED),
-        "StartAfter within the prefix": Habits(start_after=StartAfter.WITHIN_PREFIX_OR_EMPTY),
-        "tokens skip after a made-up key": Habits(tokens=Tokens.SKIP_AFTER_MADE_UP),
-        "pages by Marker": Habits(tokens=Tokens.MARKER),
-        "encoded without saying so": Habits(encoding=Encoding.UNDECLARED),
-        "plain though declared": Habits(encoding=Encoding.FALSELY_DECLARED),
-        "a plus is a plus": Habits(encoding=Encoding.PLUS_LITERAL),
-        "no echo": Habits(echo=Echo.NONE),
-        "pages of 30": Habits(page_keys=30),
-        "empty pages": Habits(empty_pages=1),
-        "times of RFC 1123": Habits(times=Times.RFC_1123),
-        "no ETags on markers": Habits(markers_lack=frozenset({"ETag"})),
-        "one early end": Habits(early_end=EarlyEnd(times=1, at_key="n0/obj/k00060")),
-        "one stale answer": Habits(stale=0.1),
-    }
     cases = []
-    for (left, one), (right, other) in combinations(habits.items(), 2):
+    for (left, one), (right, other) in combinations(SINGLE_HABITS.items(), 2):
         if one.unusual.keys() & other.unusual.keys():
             continue
         is_fast = (left, right) in _FAST_PAIRS
         says = f"{left}, and {right}"
-        cases.append(Case(says, one | other, everything, _ANY, is_fast=is_fast))
+        cases.append(Case(says, one | other, everything, ANY, is_fast=is_fast))
     return cases
 
 
