@@ -1,11 +1,20 @@
 """The cases: a habit, a bucket that shows it, and what an inventory of it must be."""
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Sequence
 from itertools import combinations
 
+from inventory_assets_tests.stores.buckets import (
+    astral,
+    everything,
+    in_versions,
+    mixed_case,
+    named,
+    numbered_years,
+    siblings,
+    small,
+    wide,
+)
+from inventory_assets_tests.stores.case import ALWAYS, Case
 from inventory_assets_tests.stores.habits import (
     AWS,
     Busy,
@@ -18,160 +27,9 @@ from inventory_assets_tests.stores.habits import (
     StartAfter,
     Times,
     Tokens,
-    VersionListing,
-    VersionMarker,
 )
-from inventory_assets_tests.stores.holdings import (
-    Held,
-    folders,
-    held,
-    objects,
-    versions,
-)
-
-ALWAYS = 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One row of the report.
-
-    Attributes:
-        says: What the store does, as a sentence; the test's name.
-        habits: The store's.
-        bucket: What it holds; called once.
-        refusal: What the message of a refusal must match; None where only the truth will do.
-        must_refuse: Whether no result is right.
-        prefix: What is listed.
-        with_versions: Whether versions are.
-        is_fast: Whether it runs with all other tests.
-        in_flight: Requests at once.
-        page_keys: Keys in a page at most, where the habits do not say so: few keys, many pages.
-    """
-
-    says: str
-    habits: Habits
-    bucket: Callable[[], list[Held]]
-    refusal: str | None = None
-    must_refuse: bool = False
-    prefix: str = ""
-    with_versions: bool = False
-    is_fast: bool = False
-    in_flight: int = 8
-    page_keys: int = 100
-
-    @property
-    def store_habits(self) -> Habits:
-        """The habits, with the size of the pages."""
-        if "page_keys" in self.habits.unusual:
-            return self.habits
-        return replace(self.habits, page_keys=self.page_keys)
-
-    def allows(self, message: str) -> bool:
-        """Whether a refusal with this message is right."""
-        return self.refusal is not None and bool(re.search(self.refusal, message, re.IGNORECASE))
-
-
-# Buckets.
-
-
-@cache
-def _wide() -> tuple[Held, ...]:
-    return tuple(folders([f"d{number:02}/" for number in range(12)], 300))
-
-
-def wide() -> list[Held]:
-    """Folders of more than a page each, in the same order for every order but that backwards."""
-    return list(_wide())
-
-
-def small() -> list[Held]:
-    """Less than three pages of 100."""
-    return folders(["a/", "b/"], 130)
-
-
-def siblings(level: int, *names: str, keys: int = 330) -> Callable[[], list[Held]]:
-    """Folders that orders tell apart, that far below the root, among others."""
-
-    def bucket() -> list[Held]:
-        above = "".join(f"n{number}/" for number in range(level))
-        around = [f"{name}{number}/" for name in "ms" for number in range(3)]
-        return folders([above + name for name in (*names, *around)], keys)
-
-    return bucket
-
-
-def mixed_case() -> list[Held]:
-    return folders(["A/", "b/", "C/", "d/", "a1/", "B1/"], 330)
-
-
-def astral() -> list[Held]:
-    """Names whose order in UTF-16 differs from that in UTF-8."""
-    return folders(["a/", "\uffed/", "\U0001f600/", "z/"], 330)
-
-
-ODD_NAMES = [
-    *("a b", "a+b", "50% off", "%41", "A", "%2B", "z&<>\"'", "plain", "~*-._"),
-    *("\u00c6ther/a+b", "\U0001f600", "tab\there", "line\nfeed", "a//b", "/", "dir/", "dir/x y"),
-]
-
-
-def odd_names() -> list[Held]:
-    return objects(ODD_NAMES)
-
-
-def plain_names() -> list[Held]:
-    return objects(["a/b", "a_b.c-d", "plain"])
-
-
-def numbered_years() -> list[Held]:
-    return folders([f"2026/{month:02}/" for month in range(1, 13)], 250) + folders(["zz/"], 10)
-
-
-def named(*keys: str) -> Callable[[], list[Held]]:
-    return lambda: objects(keys)
-
-
-def last_on_page(key: str, before: str = "a") -> Callable[[], list[Held]]:
-    """A page of keys that ends with one, and more behind it."""
-    return lambda: objects(
-        [*(f"{before}{number:02}" for number in range(99)), key, *(f"{key}~{n}" for n in range(9))]
-        + [f"~{number:03}" for number in range(160)]
-    )
-
-
-def in_versions(bucket: Callable[[], list[Held]], each: int = 2) -> Callable[[], list[Held]]:
-    """The same keys, in some versions each."""
-    return lambda: versions([one.key for one in bucket()], each)
-
-
-def with_markers() -> list[Held]:
-    """Folders with and without an object of their own."""
-    return [
-        *objects(["a", "b/x", "c", "obj/1", "obj-1/1", "obj/sub/2"]),
-        *(Held(name, e_tag=None) for name in ("b/", "obj/", "obj/sub/")),
-    ]
-
-
-def with_a_record(**written: str | None) -> Callable[[], list[Held]]:
-    """One record among others is written otherwise."""
-    e_tag = None if "ETag" in written else "0" * 32
-    return lambda: [*objects(["a", "c"]), Held("b", written=written, e_tag=e_tag)]
-
-
-def everything() -> list[Held]:
-    """What shows any habit: siblings, many pages, odd names, markers of folders."""
-    return [
-        *siblings(1, "obj/", "obj-1/", keys=110)(),
-        *folders(["a/", "b/"], 330),
-        *odd_names()[:9],
-        held("b/", e_tag=None),
-        held("n0/obj/", e_tag=None),
-    ]
-
-
-# The cases.
-
+from inventory_assets_tests.stores.holdings import folders
+from inventory_assets_tests.stores.record_cases import name_cases, record_cases, version_cases
 
 ANY = r"order|token|start-?after|marker|disagree|seam|encod|profile|Size|LastModified|twice|outside"
 """What the refusal of a store with two habits may be about."""
@@ -201,7 +59,6 @@ SINGLE_HABITS = {
 _ORDER = r"order"
 _ENDS = r"end|more keys|disagree|seam|complete|order"
 _MIXED_UP = r"disagree|seam|another request|order|outside|token|complete"
-_VERSIONS = r"lists no versions|not list versions|versions"
 
 
 def _usual() -> list[Case]:
@@ -472,178 +329,6 @@ def _answers() -> list[Case]:
     return cases
 
 
-def _names() -> list[Case]:
-    encoded = [each for each in Encoding if each is not Encoding.DECLARED]
-    one_page = last_on_page
-    plain_echo = Habits(echo=Echo.PLAIN)
-    not_utf8 = named("a", "caf\udce9.txt", "z")
-    control = named("a", "b\x01c", "z")
-    returned = named("a\rb", "a\nb", "b")
-    readable = r"UTF-8|control character|XML|well-formed|exclude|set aside"
-    return [
-        Case("odd names, as AWS writes them", AWS, odd_names, is_fast=True),
-        *(
-            Case(
-                f"odd names are {way}",
-                Habits(encoding=way),
-                odd_names,
-                is_fast=True,
-            )
-            for way in encoded
-        ),
-        *(Case(f"plain names are {way}", Habits(encoding=way), plain_names) for way in encoded),
-        *(
-            Case(
-                f"odd names are {way}, pages of 2",
-                Habits(encoding=way, page_keys=2),
-                odd_names,
-            )
-            for way in encoded
-        ),
-        *(
-            Case(
-                f"the token ends with a key's {name}, unencoded",
-                plain_echo,
-                one_page(f"a98{last}"),
-                is_fast=last == "\x01",
-            )
-            for name, last in (("U+0001", "\x01"), ("U+FFFE", "\ufffe"), ("ampersand", "&"))
-        ),
-        Case("nothing of the request is repeated", Habits(echo=Echo.NONE), wide),
-        Case("a name is no UTF-8", AWS, not_utf8, readable, is_fast=True),
-        Case("a name is no UTF-8, unencoded", Habits(encoding=Encoding.RAW), not_utf8, readable),
-        Case("a name holds U+0001", AWS, control),
-        Case(
-            "a name holds U+0001, versions",
-            AWS,
-            in_versions(control),
-            with_versions=True,
-        ),
-        Case(
-            "a name holds U+0001, as a reference",
-            Habits(encoding=Encoding.IGNORED),
-            control,
-            readable,
-        ),
-        Case("a name holds U+0001, raw", Habits(encoding=Encoding.RAW), control, readable),
-        Case(
-            "a name holds a carriage return, raw",
-            Habits(encoding=Encoding.RAW),
-            returned,
-            readable,
-        ),
-        Case("keys of 1,024 to 1,280 bytes", AWS, named("a" * 1024, "b" * 1280, "c"), r"1,?024"),
-    ]
-
-
-def _records() -> list[Case]:
-    certain = {
-        *(Times.SECONDS, Times.NANOSECONDS, Times.OFFSET, Times.OFFSET_WITHOUT_COLON),
-        *(Times.RFC_1123, Times.SPACE),
-    }
-    cases = [
-        Case(
-            f"LastModified is written {way.name}",
-            Habits(times=way),
-            plain_names,
-            None if way in certain else "LastModified",
-            is_fast=way in (Times.RFC_1123, Times.NO_ZONE),
-        )
-        for way in Times
-        if way is not Times.MILLISECONDS
-    ]
-    no_etag = Habits(markers_lack=frozenset({"ETag"}))
-    bare = Habits(markers_lack=frozenset({"ETag", "LastModified", "StorageClass", "Size"}))
-    cases += [
-        Case("folder markers have no ETag", no_etag, with_markers, is_fast=True),
-        Case(
-            "folder markers have no ETag, in directory order",
-            no_etag | Habits(order=Order.DIRECTORY, page_keys=3),
-            with_markers,
-            is_fast=True,
-        ),
-        Case(
-            "folder markers have a key alone",
-            bare,
-            with_markers,
-            r"b/.*(Size|LastModified)|(Size|LastModified).*b/",
-            is_fast=True,
-        ),
-        Case(
-            "folder markers have a key alone, in directory order",
-            bare | Habits(order=Order.DIRECTORY),
-            with_markers,
-            r"Size|LastModified",
-        ),
-    ]
-    for element, texts in (
-        ("Size", ("-1", "1.5", "", "many", None)),
-        ("LastModified", ("yesterday", "2026-13-01T00:00:00Z", "", None)),
-        ("ETag", ("", None)),
-    ):
-        cases += [
-            Case(
-                f"one record has {element} {text!r}"
-                if text is not None
-                else f"one has no {element}",
-                AWS,
-                with_a_record(**{element: text}),
-                element,
-            )
-            for text in texts
-        ]
-    return cases
-
-
-def _versions() -> list[Case]:
-    markers = [each for each in VersionMarker if each is not VersionMarker.TRUE]
-    refusing = [each for each in VersionListing if each is not VersionListing.LISTED]
-    percent = last_on_page("pool/apt_1%3a2_amd64.deb", "pool/a")
-    plus = last_on_page("pool/g++_12_amd64.deb", "pool/a")
-    return [
-        *(
-            Case(
-                f"versions are answered with {way}",
-                Habits(versions=way),
-                in_versions(small),
-                _VERSIONS,
-                must_refuse=True,
-                with_versions=True,
-                is_fast=True,
-            )
-            for way in refusing
-        ),
-        *(
-            Case(
-                f"a page of versions names {way}",
-                Habits(version_marker=way),
-                in_versions(wide),
-                r"twice" if way is VersionMarker.INCLUSIVE else None,
-                with_versions=True,
-                is_fast=way is VersionMarker.ID_NULL,
-            )
-            for way in markers
-        ),
-        *(
-            Case(
-                f"a page of versions ends with {name} in a name, unencoded",
-                Habits(version_marker=VersionMarker.KEY_PLAIN),
-                in_versions(bucket, 1),
-                with_versions=True,
-                is_fast=True,
-            )
-            for name, bucket in (("a percent sign", percent), ("two plus signs", plus))
-        ),
-        Case(
-            "keys none of whose versions is the latest",
-            AWS,
-            lambda: [replace(each, is_latest=False) for each in in_versions(small)()],
-            r"latest",
-            with_versions=True,
-        ),
-    ]
-
-
 def all_cases() -> Sequence[Case]:
     """Every case, those of a kind together."""
     return [
@@ -653,8 +338,8 @@ def all_cases() -> Sequence[Case]:
         *_tokens(),
         *_ends(),
         *_answers(),
-        *_names(),
-        *_records(),
-        *_versions(),
+        *name_cases(),
+        *record_cases(),
+        *version_cases(),
         *_pairs(),
     ]

@@ -11,7 +11,7 @@ from inventory_assets.inventory.listing_folder import list_into_folder
 from inventory_assets.s3.listing import BucketLister, RetryPolicy
 from inventory_assets.scan.versions import Versions
 from inventory_assets_tests.stores.holdings import Held, difference, listed, truth
-from inventory_assets_tests.stores.odd_store import Query
+from inventory_assets_tests.stores.odd_pages import Query
 
 EXACT = "exact"
 

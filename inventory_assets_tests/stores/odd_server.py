@@ -5,7 +5,8 @@ from urllib.parse import parse_qsl, urlsplit
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import Policy
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, Seen
-from inventory_assets_tests.stores.odd_store import BUCKET, OddStore
+from inventory_assets_tests.stores.odd_pages import BUCKET
+from inventory_assets_tests.stores.odd_store import OddStore
 
 
 class OddServer(ScriptedServer):

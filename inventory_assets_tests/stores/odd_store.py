@@ -12,16 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
-from urllib.parse import quote, quote_plus
 
-from inventory_assets_tests.listings import NAMESPACE
 from inventory_assets_tests.scripted_server import Answer, error_document
 from inventory_assets_tests.stores.habits import (
     AWS,
-    Contradiction,
     EarlyEnd,
-    Echo,
-    Encoding,
     Habits,
     Order,
     StartAfter,
@@ -30,8 +25,7 @@ from inventory_assets_tests.stores.habits import (
     VersionMarker,
 )
 from inventory_assets_tests.stores.holdings import Held, raw
-
-BUCKET = "truth"
+from inventory_assets_tests.stores.odd_pages import Pages, Query, contradicting, name_of
 
 _XML = {"Content-Type": "application/xml"}
 _REFUSED = {
@@ -42,30 +36,6 @@ _REFUSED = {
 
 Rank = Any
 """What entries are sorted by: comparable with each other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What is asked for of a listing.
-
-    Attributes:
-        given: The parameters as they came.
-        number: How many requests came before.
-    """
-
-    given: Mapping[str, str]
-    number: int
-
-    def text(self, name: str) -> str:
-        return self.given.get(name, "")
-
-    @property
-    def wants_versions(self) -> bool:
-        return "versions" in self.given
-
-    @property
-    def wants_url(self) -> bool:
-        return self.given.get("encoding-type") == "url"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +185,11 @@ class OddStore:
             shown = _Shown([], replace(place, empty=place.empty + 1))
         else:
             shown = self._page(query, place, size)
-        return self._written(query, shown, size, by_marker=by_marker)
+        token = shown.next.token() if shown.next else None
+        page = Pages(habits, query, size).of_objects(
+            shown.entries, token, goes_on=shown.next is not None
+        )
+        return self._ok(self._contradicted_page(page, shown))
 
     def _begin(self, query: Query, *, by_marker: bool) -> _Place:
         if by_marker:
@@ -252,7 +226,7 @@ class OddStore:
             return _Shown(entries, _Place.of(query.text("continuation-token")))
         place = replace(
             place,
-            after=_name(entries[-1]) if entries else place.after,
+            after=name_of(entries[-1]) if entries else place.after,
             shown=place.shown + len(entries),
             skip=self._skips(place, there, delimiter),
             empty=0,
@@ -296,7 +270,7 @@ class OddStore:
             return False
         if end.times is not None and self._lies >= end.times:
             return False
-        if end.at_key is not None and end.at_key not in map(_name, shown.entries):
+        if end.at_key is not None and end.at_key not in map(name_of, shown.entries):
             return False
         if not self._befalls(end.chance):
             return False
@@ -306,113 +280,13 @@ class OddStore:
     def _befalls(self, chance: float) -> bool:
         return bool(chance) and self._chances.random() < chance
 
-    # How they are written.
-
-    def _written(self, query: Query, shown: _Shown, size: int, *, by_marker: bool) -> Answer:
-        habits = self.habits
-        goes_on = shown.next is not None
-        out = [f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult{NAMESPACE}>']
-        out += [_element("Name", BUCKET), *self._echoed(query, size)]
-        if by_marker:
-            if goes_on and (habits.tokens is Tokens.NEXT_MARKER or query.text("delimiter")):
-                out.append(_element("NextMarker", self._name(_name(shown.entries[-1]), query)))
-        else:
-            out.append(_element("KeyCount", str(len(shown.entries))))
-            if shown.next:
-                token = shown.next.token()
-                if habits.echo is Echo.PLAIN and shown.entries:
-                    token += "." + _escaped(_name(shown.entries[-1]))
-                out.append(_element("NextContinuationToken", token))
-        out.append(_element("IsTruncated", str(goes_on).lower()))
-        out += [
-            f"<Contents>{self._record(each, query)}</Contents>"
-            for each in shown.entries
-            if isinstance(each, Held)
-        ]
-        out += [
-            f"<CommonPrefixes>{_element('Prefix', self._name(each, query))}</CommonPrefixes>"
-            for each in shown.entries
-            if isinstance(each, str)
-        ]
-        out.append("</ListBucketResult>")
-        return self._ok(self._contradicting("".join(out), goes_on=goes_on, entries=shown.entries))
-
-    def _echoed(self, query: Query, size: int) -> list[str]:
-        habits = self.habits
-        out = [_element("MaxKeys", str(size))]
-        if query.wants_url and habits.encoding in (
-            Encoding.DECLARED,
-            Encoding.FALSELY_DECLARED,
-            Encoding.PLUS_LITERAL,
-        ):
-            out.append(_element("EncodingType", "url"))
-        if habits.echo is Echo.NONE:
-            return out
-        for name, parameter in (
-            ("Prefix", "prefix"),
-            ("Delimiter", "delimiter"),
-            ("StartAfter", "start-after"),
-            ("Marker", "marker"),
-            ("KeyMarker", "key-marker"),
-        ):
-            if (text := query.text(parameter)) or parameter == "prefix":
-                plain = habits.echo is Echo.PLAIN and parameter != "prefix"
-                out.append(_element(name, _escaped(text) if plain else self._name(text, query)))
-        if token := query.text("continuation-token"):
-            out.append(_element("ContinuationToken", _escaped(token)))
-        return out
-
-    def _contradicting(self, text: str, *, goes_on: bool, entries: list[Held | str]) -> str:
+    def _contradicted_page(self, page: str, shown: _Shown) -> str:
         """The page, contradicting itself where that is the habit and it is its turn."""
         kind = self.habits.contradiction
-        if kind is None or self._contradicted >= self.habits.contradicted or not goes_on:
-            return text
+        if kind is None or shown.next is None or self._contradicted >= self.habits.contradicted:
+            return page
         self._contradicted += 1
-        true, false = _element("IsTruncated", "true"), _element("IsTruncated", "false")
-        match kind:
-            case Contradiction.ENDS_TWICE:
-                return text.replace(true, false + true)
-            case Contradiction.ENDS_WITH_TOKEN:
-                return text.replace(true, false)
-            case Contradiction.COUNTS_WRONG:
-                count = len(entries)
-                old, new = (_element("KeyCount", str(number)) for number in (count, count + 3))
-                return text.replace(old, new)
-            case Contradiction.GOES_ON_WITHOUT_TOKEN:
-                start, stop = (
-                    text.index("<NextContinuationToken>"),
-                    text.index("<IsTruncated>"),
-                )
-                return text[:start] + text[stop:]
-
-    def _name(self, key: str, query: Query) -> str:
-        """A key as it stands in an answer."""
-        if not query.wants_url:
-            return _escaped(key)
-        match self.habits.encoding:
-            case Encoding.DECLARED | Encoding.UNDECLARED:
-                return quote_plus(raw(key), safe="/*-._~")
-            case Encoding.PLUS_LITERAL | Encoding.PLUS_LITERAL_UNDECLARED:
-                return quote(raw(key), safe="/+*-._~")
-            case Encoding.RAW:
-                return _escaped(key, controls=True)
-            case _:
-                return _escaped(key)
-
-    def _record(self, each: Held, query: Query) -> str:
-        elements: dict[str, str | None] = {
-            "Key": self._name(each.key, query),
-            "LastModified": each.modified.strftime(self.habits.times),
-            "ETag": f"&quot;{each.e_tag}&quot;" if each.e_tag else None,
-            "Size": str(each.size),
-            "StorageClass": "STANDARD",
-        }
-        if each.is_delete_marker:
-            elements |= {"ETag": None, "Size": None, "StorageClass": None}
-        if each.key.endswith("/"):
-            elements |= dict.fromkeys(self.habits.markers_lack)
-        elements |= each.written
-        return "".join(_element(name, text) for name, text in elements.items() if text is not None)
+        return contradicting(page, kind, len(shown.entries))
 
     # Versions.
 
@@ -429,25 +303,7 @@ class OddStore:
             there = []
         start = self._version_start(query, there)
         page, goes_on = there[start : start + size], start + size < len(there)
-        out = [f'<?xml version="1.0" encoding="UTF-8"?>\n<ListVersionsResult{NAMESPACE}>']
-        out += [_element("Name", BUCKET), *self._echoed(query, size)]
-        if goes_on:
-            plain = habits.version_marker is VersionMarker.KEY_PLAIN
-            key = page[-1].key
-            out.append(
-                _element("NextKeyMarker", _escaped(key) if plain else self._name(key, query))
-            )
-            is_null = habits.version_marker is VersionMarker.ID_NULL
-            version = "null" if is_null else page[-1].version_id
-            out.append(_element("NextVersionIdMarker", version))
-        out.append(_element("IsTruncated", str(goes_on).lower()))
-        for each in page:
-            kind = "DeleteMarker" if each.is_delete_marker else "Version"
-            identity = _element("VersionId", each.version_id)
-            identity += _element("IsLatest", str(each.is_latest).lower())
-            out.append(f"<{kind}>{self._record(each, query)}{identity}</{kind}>")
-        out.append("</ListVersionsResult>")
-        return self._ok("".join(out))
+        return self._ok(Pages(habits, query, size).of_versions(page, goes_on=goes_on))
 
     def _version_start(self, query: Query, there: list[Held]) -> int:
         habits, key = self.habits, query.text("key-marker")
@@ -492,19 +348,3 @@ def _behind_folder(there: list[Held], at: int, folder: str) -> int:
     while at < len(there) and there[at].key.startswith(folder):
         at += 1
     return at
-
-
-def _name(entry: Held | str) -> str:
-    return entry if isinstance(entry, str) else entry.key
-
-
-def _escaped(text: str, *, controls: bool = False) -> str:
-    """Text as XML; control characters as references, which XML forbids too, or as they are."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    if controls:
-        return text
-    return "".join(f"&#x{ord(c):x};" if ord(c) < 32 else c for c in text)
-
-
-def _element(name: str, text: str) -> str:
-    return f"<{name}>{text}</{name}>"

@@ -36,7 +36,8 @@ from inventory_assets_tests.stores.habits import (
 )
 from inventory_assets_tests.stores.holdings import Held, held, listed
 from inventory_assets_tests.stores.odd_network import OddLister
-from inventory_assets_tests.stores.odd_store import BUCKET, OddStore
+from inventory_assets_tests.stores.odd_pages import BUCKET
+from inventory_assets_tests.stores.odd_store import OddStore
 
 MODEL = Layout(BUCKET, "source")
 

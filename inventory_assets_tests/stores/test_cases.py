@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from inventory_assets.s3.listing import BucketLister
-from inventory_assets_tests.stores.cases import Case, all_cases
+from inventory_assets_tests.stores.case import Case
+from inventory_assets_tests.stores.cases import all_cases
 from inventory_assets_tests.stores.listing_runs import Outcome, impatient, list_and_compare
 from inventory_assets_tests.stores.odd_server import OddServer
 from inventory_assets_tests.stores.odd_store import OddStore

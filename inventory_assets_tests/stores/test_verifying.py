@@ -1,15 +1,20 @@
 """`inventory verify` tells the truth of every odd store, and never agrees with an empty answer."""
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from inventory_assets.cli import main
 from inventory_assets.cli.verify import AGREES
-from inventory_assets_tests.stores.cases import ANY, SINGLE_HABITS, Case, everything
+from inventory_assets_tests.stores.buckets import everything
+from inventory_assets_tests.stores.case import Case
+from inventory_assets_tests.stores.cases import ANY, SINGLE_HABITS
 from inventory_assets_tests.stores.habits import AWS, Habits
+from inventory_assets_tests.stores.odd_pages import BUCKET
 from inventory_assets_tests.stores.odd_server import OddServer
-from inventory_assets_tests.stores.odd_store import BUCKET, OddStore
+from inventory_assets_tests.stores.odd_store import OddStore
 
 ALWAYS_THERE = ["AWS", "StartAfter inclusive", "StartAfter within the prefix", "a plus is a plus"]
 
@@ -18,10 +23,14 @@ PASSING = {"one early end", "one stale answer"}
 
 
 @pytest.fixture(autouse=True)
-def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+def at_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The command finds credentials, and leaves the handling of signals as it was."""
+    handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    yield
+    signal.signal(signal.SIGTERM, handler)
 
 
 def verify(server: OddServer, folder: Path) -> int:
