@@ -36,6 +36,16 @@ class Outcome:
     strategy: str
 
     @property
+    def kind(self) -> str:
+        """Exact, refused, lost or doubled; what is wrong otherwise counts as lost."""
+        if self.error is not None:
+            return "refused"
+        if self.difference:
+            is_doubled = "doubled" in self.difference and "lost" not in self.difference
+            return "doubled" if is_doubled else "lost"
+        return EXACT
+
+    @property
     def result(self) -> str:
         """In a few words, for the report."""
         if self.error is not None:

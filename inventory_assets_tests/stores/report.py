@@ -7,14 +7,19 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from inventory_assets_tests.stores.cases import all_cases
 from inventory_assets_tests.stores.listing_runs import Outcome
 
 PROPERTY = "odd store"
 """The name of the property of a test's report."""
 
 LAST_RUN = Path("build") / "stores.json"
+
+KINDS = ("exact", "refused", "lost", "doubled")
+"""How a listing ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,10 @@ class Noted:
     def __call__(self, says: str, outcome: Outcome) -> None:
         """Note what came of one listing."""
         self.properties.append(
-            (PROPERTY, ["case", says, outcome.strategy, outcome.requests, outcome.result])
+            (
+                PROPERTY,
+                ["case", says, outcome.strategy, outcome.requests, outcome.result, outcome.kind],
+            )
         )
 
     def stories(self, what: str, results: Counter[str]) -> None:
@@ -48,7 +56,7 @@ def table(rows: list[list[object]]) -> list[str]:
     lines = []
     for row in rows:
         if row[0] == "case":
-            _, says, strategy, requests, result = row
+            _, says, strategy, requests, result, _ = row
             lines.append(f"{result!s:<38.60} {requests!s:>5} requests  {says}  [{strategy}]")
     for row in rows:
         if row[0] == "stories" and isinstance(row[2], dict):
@@ -57,43 +65,40 @@ def table(rows: list[list[object]]) -> list[str]:
     return lines
 
 
-def keep(rows: list[list[object]], passed: int, failed: int) -> None:
+def keep(rows: list[list[object]]) -> None:
     """Keep the rows of a run for `main`."""
     LAST_RUN.parent.mkdir(exist_ok=True)
-    LAST_RUN.write_text(json.dumps({"rows": rows, "passed": passed, "failed": failed}))
+    LAST_RUN.write_text(json.dumps({"on": str(datetime.now(UTC).date()), "rows": rows}))
 
 
-def figures(rows: list[list[object]]) -> list[str]:
-    """The table of docs/reliability.md."""
+def figures(on: str, rows: list[list[object]]) -> list[str]:
+    """What docs/reliability.md shows of a run."""
     kinds: dict[str, Counter[str]] = {}
     for row in rows:
         if row[0] == "case":
-            kinds.setdefault("Cases, a store each", Counter())[_kind(str(row[4]))] += 1
+            kinds.setdefault("a store each, over HTTP", Counter())[str(row[5])] += 1
         elif isinstance(row[2], dict):
-            for result, count in row[2].items():
-                kinds.setdefault(str(row[1]), Counter())[_kind(result)] += count
+            what = str(row[1]).partition(" (")[0]
+            kinds.setdefault(what, Counter()).update(row[2])
+    habits = {
+        (name, str(value)) for case in all_cases() for name, value in case.habits.unusual.items()
+    }
     lines = [
-        "| what | listings | exact | refused by name | lost or doubled in silence |",
-        "|---|---|---|---|---|",
+        f"`make test-stores`, {on}: {len(habits)} habits.",
+        "",
+        "| listings | how many | exact | refused by name | lost in silence | doubled in silence |",
+        "|---|---|---|---|---|---|",
     ]
     for what, counts in kinds.items():
-        lines.append(
-            f"| {what} | {counts.total():,} | {counts['exact']:,} | {counts['refused']:,} "
-            f"| {counts['wrong']:,} |"
-        )
+        told = [counts.total(), *(counts[kind] for kind in KINDS)]
+        lines.append(f"| {what} | {' | '.join(f'{count:,}' for count in told)} |")
     return lines
 
 
-def _kind(result: str) -> str:
-    if result.startswith("WRONG"):
-        return "wrong"
-    return "refused" if result.startswith("refused") else "exact"
-
-
 def main() -> None:
-    """Print the table."""
+    """Print it."""
     kept = json.loads(LAST_RUN.read_text())
-    print("\n".join(figures(kept["rows"])))
+    print("\n".join(figures(kept["on"], kept["rows"])))
 
 
 if __name__ == "__main__":
