@@ -38,6 +38,7 @@ def log_check(
     partition_key: str,
     faults: Sequence[str],
     metadata: Mapping[str, Any] | None = None,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> None:
     """Record what a check found of one partition; it passed where there is no fault.
 
@@ -50,6 +51,7 @@ def log_check(
             passed=not faults,
             description="; ".join(faults) or None,
             metadata=dict(metadata or {}),
+            severity=severity,
             blocking=check.blocking,
             partition=partition_key,
             target_materialization_data=_target(context, check.asset_key, partition_key),

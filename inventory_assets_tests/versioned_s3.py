@@ -171,7 +171,7 @@ class VersionedS3(ModelS3):
         assert isinstance(received, Received)
         self._answered += 1
         if self._answered - 1 in self._damaged:
-            body[:] = body.replace(b"<IsLatest>", b"<IsLatest>?")
+            body[:] = body.replace(b"<IsLatest>", b"<IsLatest>&")
         return received
 
     def page(self, request: PageRequest, tally: Tally) -> Page:

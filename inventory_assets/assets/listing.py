@@ -5,7 +5,12 @@ from datetime import date
 
 import dagster as dg
 
-from inventory_assets.assets.metadata import record_columns, snapshot_metadata, verdicts_table
+from inventory_assets.assets.metadata import (
+    record_columns,
+    snapshot_metadata,
+    unreadable_table,
+    verdicts_table,
+)
 from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
@@ -45,6 +50,14 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         f"Ranges tile the shard, counts add up, {order}, and none lies outside the shard. "
         "Run on its own, it reads every key of the Parquet files again.",
     )
+    readable = partitioned_check(
+        "records_readable",
+        key,
+        assets.partitions.listing,
+        "Every record of the listing could be decoded. Those that could not are in no part; the "
+        "snapshot keeps the first 1,000 as they came (`unreadable`).",
+        blocking=False,
+    )
 
     @dg.multi_asset(
         name=f"{assets.source.name}__object_listing",
@@ -63,7 +76,7 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
                 freshness_policy=assets.freshness,
             )
         ],
-        check_specs=[evidence],
+        check_specs=[evidence, readable],
         partitions_def=assets.partitions.listing,
         backfill_policy=dg.BackfillPolicy.single_run(),
         required_resource_keys=assets.resource_keys,
@@ -72,16 +85,19 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
     def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.at_work(context.resources, context.instance)
         if key in context.selected_asset_keys:
-            _list(context, work, evidence)
+            _list(context, work, evidence, readable)
         else:
-            _check_again(context, work, evidence)
+            _check_again(context, work, evidence, readable)
         yield from step_results(context)
 
     return object_listing
 
 
 def _list(
-    context: dg.AssetExecutionContext, work: SourceAtWork, evidence: dg.AssetCheckSpec
+    context: dg.AssetExecutionContext,
+    work: SourceAtWork,
+    evidence: dg.AssetCheckSpec,
+    readable: dg.AssetCheckSpec,
 ) -> None:
     """List every partition of the run; those that succeed are kept whatever becomes of others."""
     failures: dict[str, Exception] = {}
@@ -93,6 +109,7 @@ def _list(
             continue
         metadata = snapshot_metadata(work.store, work.layout, result)
         log_partition(context, evidence.asset_key, partition_key, result.fingerprint, metadata)
+        _log_readable(context, readable, partition_key, result)
         faults = _log_verdicts(context, evidence, partition_key, judge(result))
         if faults:
             failures[partition_key] = blocking_checks_failed(faults)
@@ -105,7 +122,10 @@ def _list(
 
 
 def _check_again(
-    context: dg.AssetExecutionContext, work: SourceAtWork, evidence: dg.AssetCheckSpec
+    context: dg.AssetExecutionContext,
+    work: SourceAtWork,
+    evidence: dg.AssetCheckSpec,
+    readable: dg.AssetCheckSpec,
 ) -> None:
     """Judge snapshots taken earlier by their files, key by key."""
     for partition_key in context.partition_keys:
@@ -113,6 +133,10 @@ def _check_again(
         snapshot = read_snapshot(work.store, work.layout, day, work.prefix(shard_key))
         if snapshot is None:
             raise dg.Failure(f"{partition_key}: nothing was listed yet; materialize it first")
+        if readable.key in context.selected_asset_check_keys:
+            _log_readable(context, readable, partition_key, snapshot)
+        if evidence.key not in context.selected_asset_check_keys:
+            continue
         verdicts = (*judge(snapshot), *judge_files(work.store, snapshot))
         faults = _log_verdicts(context, evidence, partition_key, verdicts)
         if faults:
@@ -120,6 +144,21 @@ def _check_again(
                 f"{partition_key}: {'; '.join(faults)}; remove what was altered, so that no date "
                 "shares it, and list it again"
             )
+
+
+def _log_readable(
+    context: dg.AssetExecutionContext,
+    readable: dg.AssetCheckSpec,
+    partition_key: str,
+    snapshot: Snapshot,
+) -> None:
+    """Record how many records of a listing could not be decoded."""
+    count = snapshot.unreadable.count
+    faults = [f"{count:,} record(s) could not be decoded and are in no part"] if count else []
+    metadata = {"unreadable": count, "records": unreadable_table(snapshot)}
+    log_check(
+        context, readable, partition_key, faults, metadata, severity=dg.AssetCheckSeverity.WARN
+    )
 
 
 def _log_verdicts(

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg import ShownDate
 
 PREVIEW_ROWS = 10
+_SHOWN_CHARACTERS = 300
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
 
 Metadata = Mapping[str, Any]
@@ -76,9 +77,25 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
         "bytes_written": snapshot.file_bytes - snapshot.shared.bytes,
         "ranges": len(snapshot.evidence),
         "left_out": len(snapshot.shard.excluded),
+        "unreadable": snapshot.unreadable.count,
         "key_order": snapshot.key_order.value,
         "snapshot": dg.MetadataValue.path(store.where(key)),
     }
+
+
+def unreadable_table(snapshot: Snapshot) -> dg.TableMetadataValue:
+    """The first records of a listing that could not be decoded."""
+    return _records(
+        [
+            {
+                "key": printable(record.key or ""),
+                "reason": printable(record.reason),
+                "record": printable(record.xml[:_SHOWN_CHARACTERS]),
+            }
+            for record in snapshot.unreadable.first[:PREVIEW_ROWS]
+        ],
+        ["key", "reason", "record"],
+    )
 
 
 def _versions_metadata(versions: Versions | None, objects: int) -> dict[str, Any]:
@@ -171,6 +188,7 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
             ]
         ),
         "preview": preview(store, manifest.parts),
+        "unreadable": manifest.unreadable,
         "requests": sum(entry.requests for entry in manifest.shards),
         "parts": len(manifest.parts),
         "parquet_bytes": sum(part.file_bytes for part in manifest.parts),

@@ -5,7 +5,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inventory_assets.cli.buckets import (
     add_bucket,
@@ -16,11 +16,18 @@ from inventory_assets.cli.buckets import (
 )
 from inventory_assets.errors import printable
 
+if TYPE_CHECKING:
+    from inventory_assets.inventory.unreadable import UnreadableRecords
+
 _REMEMBERED = {
     name: f"--{name.replace('_', '-')}"
     for name in ("endpoint_url", "region", "concurrency", "processes", "max_outage")
 }
 """By name, the options with which an unfinished listing was asked for."""
+
+
+_SHOWN_RECORDS, _SHOWN_CHARACTERS = 3, 200
+"""How much is shown of records that could not be decoded."""
 
 
 def add_list(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -124,7 +131,21 @@ def _list(options: argparse.Namespace) -> int:
     )
     for fault, count in listing.faults.items():
         print(f"{count:,} times {fault}, tried again")
+    if listing.unreadable.count:
+        _warn(listing.unreadable, options.out)
     return 0
+
+
+def _warn(unreadable: "UnreadableRecords", folder: Path) -> None:
+    """Say which records are missing, as they could not be decoded."""
+    from inventory_assets.inventory.folder_records import UNREADABLE
+
+    _say(
+        f"warning: {unreadable.count:,} record(s) of the listing could not be decoded and are in "
+        f"no file; they are kept as they came in {folder / UNREADABLE}, such as:"
+    )
+    for record in unreadable.first[:_SHOWN_RECORDS]:
+        _say(f"  {record.reason}: {record.xml[:_SHOWN_CHARACTERS]!a}")
 
 
 def _asked_for(options: argparse.Namespace) -> Iterator[str]:

@@ -22,8 +22,14 @@ from inventory_assets.inventory.parts import Part, is_there
 from inventory_assets.inventory.records import record_schema
 from inventory_assets.inventory.snapshots import key_of_bound, written_bound
 from inventory_assets.inventory.store import Store
+from inventory_assets.inventory.unreadable import (
+    NOTHING_UNREADABLE,
+    UnreadableRecords,
+    unreadable_of,
+)
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.listing import Tally
+from inventory_assets.s3.set_aside import MAX_KEPT
 from inventory_assets.scan.evidence import Ending, RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import KeyRange
@@ -76,6 +82,7 @@ class Checkpoint:
         requests: Requests sent since the record before.
         response_bytes: Bytes of their bodies.
         faults: Passing trouble they met, by kind.
+        unreadable: Records that could not be decoded, met since the record before.
     """
 
     identity: str
@@ -85,6 +92,7 @@ class Checkpoint:
     requests: int
     response_bytes: int
     faults: Mapping[str, int]
+    unreadable: UnreadableRecords = NOTHING_UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,7 @@ class Kept:
         requests: Requests that they sent.
         response_bytes: Bytes of the bodies they received.
         faults: Passing trouble they met, by kind.
+        unreadable: Records within the stretches that could not be decoded.
     """
 
     stretches: tuple[Stretch, ...] = ()
@@ -104,6 +113,7 @@ class Kept:
     requests: int = 0
     response_bytes: int = 0
     faults: Mapping[str, int] = field(default_factory=dict)
+    unreadable: UnreadableRecords = NOTHING_UNREADABLE
 
     @property
     def parts(self) -> list[Part]:
@@ -204,6 +214,8 @@ class Journal:
         self._written = 0
         self._waiting: list[Stretch] = []
         self._noted = Tally()
+        self._unreadable = 0, 0
+        """How many unreadable records are written down, and how many of them as they came."""
         self._last = now()
         self.kept = self._read(say)
         self.started_at = started_at or self.kept.started_at or self._last
@@ -227,7 +239,12 @@ class Journal:
             tally.requests - self._noted.requests,
             tally.response_bytes - self._noted.response_bytes,
             {fault.value: count for fault, count in (tally.faults - self._noted.faults).items()},
+            UnreadableRecords(
+                tally.unreadable.count - self._unreadable[0],
+                unreadable_of(tally.unreadable, self._unreadable[1]).first,
+            ),
         )
+        self._unreadable = tally.unreadable.count, len(tally.unreadable.first)
         self._noted = Tally(tally.requests, tally.response_bytes, Counter(tally.faults))
         name = f"{self._name}.{self._run}-{self._written:06}.json"
         pardon(self._store, [part.key for each in record.stretches for part in each.parts])
@@ -266,12 +283,14 @@ class Journal:
         faults: Counter[str] = Counter()
         for record in ours:
             faults.update(record.faults)
+        stretches = self._disjoint([stretch for record in ours for stretch in record.stretches])
         kept = Kept(
-            self._disjoint([stretch for record in ours for stretch in record.stretches]),
+            stretches,
             min(record.started_at for record in ours),
             sum(record.requests for record in ours),
             sum(record.response_bytes for record in ours),
             dict(faults),
+            _unreadable_within(stretches, [record.unreadable for record in ours]),
         )
         say(f"going on with an unfinished listing: {kept.rows:,} objects of it are kept")
         return kept
@@ -301,6 +320,21 @@ class Journal:
             if all(is_there(self._store, part) for part in stretch.parts):
                 found.append(stretch)
         return tuple(found)
+
+
+def _unreadable_within(
+    stretches: Sequence[Stretch], found: Sequence[UnreadableRecords]
+) -> UnreadableRecords:
+    """Those that will not be listed again; of those that are not kept, nobody knows where."""
+    records = {
+        record
+        for each in found
+        for record in each.first
+        if any(record.sort_key in stretch.key_range for stretch in stretches)
+    }
+    others = sum(each.count - len(each.first) for each in found)
+    in_order = sorted(records, key=lambda record: record.sort_key)
+    return UnreadableRecords(len(records) + others, tuple(in_order[:MAX_KEPT]))
 
 
 def listing_of(name: str) -> str:

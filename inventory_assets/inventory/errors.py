@@ -47,6 +47,10 @@ class EvidenceBroken(InventoryError):
     """A snapshot does not prove what it must; it is not published."""
 
 
+class RecordsUnreadable(InventoryError):
+    """Most records of a listing cannot be decoded; it is not published."""
+
+
 class VersionsNotListed(InventoryError):
     """Versions cannot be listed in the store's order."""
 

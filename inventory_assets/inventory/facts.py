@@ -103,6 +103,7 @@ class ShardEntry:
         evidence: What its snapshot proves.
         shared: What its snapshot has in common with the baseline.
         versions: Which versions it holds; None for current objects.
+        unreadable: Records of its listing that could not be decoded; its snapshot has the first.
     """
 
     shard: Shard
@@ -115,6 +116,7 @@ class ShardEntry:
     evidence: EvidenceSummary
     shared: Shared = NOTHING_SHARED
     versions: Versions | None = None
+    unreadable: int = 0
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -177,6 +179,12 @@ class Manifest:
     def objects(self) -> int:
         """Current objects in the inventory."""
         return sum(part.objects for part in self.parts)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def unreadable(self) -> int:
+        """Records that the listings met and could not decode; they are in no part."""
+        return sum(entry.unreadable for entry in self.shards)
 
     @computed_field  # type: ignore[prop-decorator]
     @property

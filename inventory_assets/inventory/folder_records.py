@@ -23,8 +23,12 @@ from inventory_assets.inventory.folder_lock import WORK_FOLDER, FolderLock
 from inventory_assets.inventory.parts import Part, is_there
 from inventory_assets.inventory.plain_listing import JOURNAL, Work
 from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.unreadable import NOTHING_UNREADABLE, UnreadableRecords
 
 _GONE = ".inventory-finished"
+UNREADABLE = "unreadable.jsonl"
+"""Beside the files: the records that could not be decoded."""
+
 _FINISHED, _ASKED_FOR = "finished.json", "asked-for.json"
 
 _Record = TypeVar("_Record")
@@ -77,6 +81,7 @@ class Listing:
     parts: tuple[Part, ...]
     requests: int
     faults: dict[str, int]
+    unreadable: UnreadableRecords = NOTHING_UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +230,10 @@ class FolderRecords:
         try:
             for path, file in left:
                 self._give_name(path, file)
+            unreadable = lock.folder / UNREADABLE
+            unreadable.unlink(missing_ok=True)  # that of a listing before, whose files are gone
+            if found.unreadable.count:
+                unreadable.write_text(found.unreadable.lines, "utf-8")
             _flush(lock.folder)
             lock.check()
             # Renamed first: what says that all is listed must not be gone while the rest is there.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from inventory_assets.inventory.errors import EvidenceBroken, StoreError
+from inventory_assets.inventory.errors import EvidenceBroken, RecordsUnreadable, StoreError
 from inventory_assets.inventory.folder_lock import WORK_FOLDER, FolderLock, locked
 from inventory_assets.inventory.folder_records import (
     AskedFor,
@@ -30,6 +30,12 @@ from inventory_assets.inventory.plain_listing import (
 )
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import say_nothing
+from inventory_assets.inventory.unreadable import (
+    MOST_TOLERATED,
+    NOTHING_UNREADABLE,
+    UnreadableRecords,
+    require_readable,
+)
 from inventory_assets.s3.listing import BucketLister, Tally
 from inventory_assets.scan.discovery import ShardBounds, discover
 from inventory_assets.scan.engine import utc_now
@@ -54,6 +60,7 @@ class FolderListing:
         object_bytes: The sum of their sizes.
         requests: Requests sent.
         faults: Passing trouble met, by kind.
+        unreadable: Records that could not be decoded, and are in no file.
     """
 
     files: tuple[Path, ...]
@@ -61,6 +68,7 @@ class FolderListing:
     object_bytes: int
     requests: int
     faults: dict[str, int]
+    unreadable: UnreadableRecords = NOTHING_UNREADABLE
 
 
 def list_into_folder(
@@ -100,6 +108,7 @@ def list_into_folder(
         StoreError: The folder holds Parquet files already, cannot be written, or somebody removed
             or renamed it meanwhile.
         EvidenceBroken: The listing does not prove that it is complete.
+        RecordsUnreadable: Most records, or all of them, cannot be decoded.
         ProcessLost: A process was killed.
         S3Error: A request failed for good.
         ScanError: The store keeps to no order.
@@ -143,10 +152,13 @@ def _listed(
     try:
         records.begin(asked_for)
         listing = _list(work)
+        rows = sum(part.rows for part in listing.parts)
+        most = MOST_TOLERATED if rows else 0
+        require_readable(work.lister.connection.where, rows, listing.unreadable, most)
         lock.check()
         records.finish(Finished(asked_for.listing, now(), listing))
         return _moved(records, lock, listing)
-    except (EvidenceBroken, KeysOutOfOrder, NamesMisread):
+    except (EvidenceBroken, KeysOutOfOrder, NamesMisread, RecordsUnreadable):
         if lock.is_held():
             store.remove()  # what is wrong shall not be gone on with
         raise
@@ -166,6 +178,7 @@ def _moved(records: FolderRecords, lock: FolderLock, found: Listing) -> FolderLi
         object_bytes=sum(part.object_bytes for part in found.parts),
         requests=found.requests,
         faults=found.faults,
+        unreadable=found.unreadable,
     )
 
 
@@ -228,4 +241,5 @@ def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> Listing:
         tuple(sorted(parts, key=lambda part: part.first_key)),
         tally.requests + kept.requests,
         dict(sorted(faults.items())),
+        kept.unreadable.joined(tally.unreadable),
     )

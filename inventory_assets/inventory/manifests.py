@@ -87,6 +87,7 @@ def merge(
                 ),
                 snapshot.shared,
                 snapshot.versions,
+                snapshot.unreadable.count,
             )
         )
     day = next(iter(snapshots.values())).day

@@ -14,6 +14,7 @@ from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import ClassTotal, Part, class_totals, is_there
 from inventory_assets.inventory.store import Store
+from inventory_assets.inventory.unreadable import NOTHING_UNREADABLE, UnreadableRecords
 from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import ceiling, ceiling_of
@@ -65,6 +66,7 @@ class Snapshot:
         faults: Passing trouble met, by kind.
         shared: What it has in common with the baseline.
         versions: Which versions it holds; None for current objects.
+        unreadable: Records of the listing that could not be decoded, and are in no part.
     """
 
     bucket: str
@@ -82,6 +84,7 @@ class Snapshot:
     faults: Mapping[str, int]
     shared: Shared = NOTHING_SHARED
     versions: Versions | None = None
+    unreadable: UnreadableRecords = NOTHING_UNREADABLE
 
     @computed_field  # type: ignore[prop-decorator]
     @property

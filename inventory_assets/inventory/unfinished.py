@@ -9,7 +9,12 @@ from functools import partial
 
 from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.checkpoints import Journal
-from inventory_assets.inventory.errors import CorruptRecord, EvidenceBroken, Superseded
+from inventory_assets.inventory.errors import (
+    CorruptRecord,
+    EvidenceBroken,
+    RecordsUnreadable,
+    Superseded,
+)
 from inventory_assets.inventory.evidence import broken_rules
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.fingerprint import joined
@@ -18,6 +23,7 @@ from inventory_assets.inventory.parts import Part, is_there, read_records
 from inventory_assets.inventory.sharing import Reread, intervals_of, reread, shared_with
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, snapshot_version
 from inventory_assets.inventory.store import Store
+from inventory_assets.inventory.unreadable import MOST_TOLERATED, require_readable
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
@@ -27,7 +33,14 @@ from inventory_assets.scan.shards import Shard
 from inventory_assets.scan.versions import Versions
 from inventory_assets.scan.walks import Narrowed, Split, Walk
 
-_NOT_TO_GO_ON_WITH = (KeysOutOfOrder, NamesMisread, EvidenceBroken, CorruptRecord, Superseded)
+_NOT_TO_GO_ON_WITH = (
+    KeysOutOfOrder,
+    NamesMisread,
+    EvidenceBroken,
+    RecordsUnreadable,
+    CorruptRecord,
+    Superseded,
+)
 """After these, what is safe is wrong, damaged, or older than what was published since."""
 
 
@@ -188,6 +201,7 @@ class Taking:
             faults=dict(sorted(faults.items())),
             shared=shared,
             versions=self.wanted.versions,
+            unreadable=kept.unreadable.joined(self.tally.unreadable),
         )
         broken = broken_rules(snapshot)
         if broken:
@@ -195,6 +209,8 @@ class Taking:
                 f"{self._where}: the listing of {shard.prefix!r} does not prove "
                 f"that it is complete and was not published: {'; '.join(broken)}; list it again"
             )
+        where = f"{self._where}, prefix {shard.prefix!r}"
+        require_readable(where, snapshot.rows, snapshot.unreadable, MOST_TOLERATED)
         publish_snapshot(self._store, self._layout, snapshot, self._replacing)
         self._journal.clear()
         return snapshot

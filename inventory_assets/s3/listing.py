@@ -9,7 +9,7 @@ import asyncio
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException
@@ -37,9 +37,10 @@ from inventory_assets.s3.faults import (
 )
 from inventory_assets.s3.gate import Cancelled, Gate
 from inventory_assets.s3.outages import Outages
-from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page, versions_markers
+from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page, Unreadable, versions_markers
 from inventory_assets.s3.received import Received, receive
 from inventory_assets.s3.samples import Outcome
+from inventory_assets.s3.set_aside import UnreadableLog
 from inventory_assets.s3.store_profile import AWS, Continuation, KeyEncoding, StoreProfile
 from inventory_assets.s3.transport import Transport
 
@@ -185,17 +186,19 @@ class _Attempts:
 
 @dataclass(slots=True)
 class Tally:
-    """What a piece of work has cost so far; safe to share between threads.
+    """What a piece of work has cost and met so far; safe to share between threads.
 
     Attributes:
         requests: Requests sent, failed attempts included.
         response_bytes: Bytes of the bodies received.
         faults: Passing trouble met, by kind.
+        unreadable: Records met that cannot be decoded.
     """
 
     requests: int = 0
     response_bytes: int = 0
     faults: Counter[Fault] = field(default_factory=Counter)
+    unreadable: UnreadableLog = field(default_factory=UnreadableLog)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def sent(self) -> None:
@@ -216,12 +219,17 @@ class Tally:
             self.requests += other.requests
             self.response_bytes += other.response_bytes
             self.faults += other.faults
+            self.unreadable.merge(other.unreadable)
 
-    def __getstate__(self) -> tuple[int, int, Counter[Fault]]:
-        return self.requests, self.response_bytes, self.faults
+    def set_aside(self, records: Iterable[Unreadable]) -> None:
+        with self._lock:
+            self.unreadable.add(records)
 
-    def __setstate__(self, state: tuple[int, int, Counter[Fault]]) -> None:
-        self.requests, self.response_bytes, self.faults = state
+    def __getstate__(self) -> tuple[int, int, Counter[Fault], UnreadableLog]:
+        return self.requests, self.response_bytes, self.faults, self.unreadable
+
+    def __setstate__(self, state: tuple[int, int, Counter[Fault], UnreadableLog]) -> None:
+        self.requests, self.response_bytes, self.faults, self.unreadable = state
         self._lock = threading.Lock()
 
 

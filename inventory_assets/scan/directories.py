@@ -145,6 +145,9 @@ class DirectoryOrderWalk:
                 PageRequest(prefix, token=token, delimiter=DELIMITER), self._tally
             )
             self._evidence.page()
+            self._tally.set_aside(
+                each for each in page.unreadable if not each.sort_key or self._covers(each.sort_key)
+            )
             names = page.objects.column("key").to_pylist()
             outside = [name for name in names if not name.startswith(prefix)]
             outside += [

@@ -388,10 +388,19 @@ class Scan:
             return
         if page.escaped_raw:
             self._check_names(piece, page)
+        if isinstance(page, Page) and page.unreadable and not self._set_aside(piece, page):
+            self._requeue(piece)
+            return
         piece.damaged = 0
         piece.evidence.page()
-        yield from self._found(piece, objects, delivery.ending)
-        is_empty = not (page.objects.num_rows or delivery.ending)
+        ending = delivery.ending
+        if ending is Ending.BOUND_REACHED and not _reaches(objects, piece.key_range.until):
+            # Only a record that cannot be read lies beyond; a seam takes one that can.
+            yield from self._found(piece, objects, None)
+            self.list_again(piece, delivery.received.last_key or piece.after)
+            return
+        yield from self._found(piece, objects, ending)
+        is_empty = not (page.objects.num_rows or page.unreadable or delivery.ending)
         piece.empty_pages = piece.empty_pages + 1 if is_empty else 0
         if piece.empty_pages > MAX_EMPTY_PAGES:
             raise ListingStuck(
@@ -408,6 +417,26 @@ class Scan:
             objects = pa.concat_batches([piece.held, objects])
         check_keys(objects, piece.walk.prefix, piece.after, self._where)
         return objects
+
+    @staticmethod
+    def _set_aside(piece: Piece, page: Page) -> bool:
+        """Take note of a page's unreadable records; return whether they are believed.
+
+        A kind that was not met before is believed once the page came twice: it may be damage.
+        """
+        tally = piece.walk.tally
+        inside = [
+            each
+            for each in page.unreadable
+            if not each.sort_key or each.sort_key in piece.key_range
+        ]
+        texts = {each.text for each in inside}
+        if not tally.unreadable.has_met(inside) and not texts <= piece.doubted:
+            piece.doubted |= texts
+            piece.held = None
+            return False
+        tally.set_aside(inside)
+        return True
 
     def _check_names(self, piece: Piece, page: Page) -> None:
         """Ask, while others go on listing, whether names are read as they are meant."""
@@ -516,6 +545,11 @@ class Scan:
         except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
             delivery = Delivery(left, generation, error=error)
         await self._deliveries.put(delivery)
+
+
+def _reaches(objects: pa.RecordBatch, bound: str) -> bool:
+    """Whether a record lies beyond a bound."""
+    return bool(objects.num_rows) and objects.column("key")[-1].as_py() > bound
 
 
 def _told_of(piece: Piece, upper: Piece) -> Split:

@@ -43,6 +43,7 @@ class Piece(OpenRange):
         generation: How often it has been started over; pages of earlier generations are void.
         damaged: Damaged pages in a row.
         ending: How its last page ended it; None while it is being listed.
+        doubted: Records that could not be read, in a page that was asked for again.
         held: Versions of the last key read, which may have more.
         estimate: Pages left, when its cursor and its end were `estimated_at`.
     """
@@ -71,6 +72,7 @@ class Piece(OpenRange):
         self.price = parent.vain if parent else 0
         self.generation = 0
         self.damaged = 0
+        self.doubted: set[bytes] = set()
         self.ending: Ending | None = None
         self.empty_pages = 0
         self.held: pa.RecordBatch | None = None

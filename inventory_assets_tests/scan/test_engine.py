@@ -278,7 +278,7 @@ class _Damaging(ModelS3):
 
 
 def _garble(received: Received) -> Received:
-    return replace(received, body=received.body.replace(b"<Size>", b"<Size>x", 1))
+    return replace(received, body=received.body.replace(b"<Size>", b"<Size>&", 1))
 
 
 def _lose_an_object(received: Received) -> Received:

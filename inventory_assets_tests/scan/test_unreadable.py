@@ -1,0 +1,186 @@
+"""Records that cannot be decoded are counted once, whatever ranges show them; others are listed."""
+
+from collections.abc import Iterable
+from urllib.parse import quote_from_bytes
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.listing import PageRequest, Tally
+from inventory_assets.s3.pages import Page, decode_page
+from inventory_assets.s3.received import Received, receive
+from inventory_assets.scan.deliveries import QUEUED_PAGES
+from inventory_assets.scan.directories import DirectoryOrderWalk
+from inventory_assets.scan.engine import Scan
+from inventory_assets.scan.evidence import EvidenceLog
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.seams import seam_faults
+from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.scan.walks import Ended, Failed, Found, Walk
+from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
+from inventory_assets_tests.model_s3 import ModelS3
+
+
+class RawS3(ModelS3):
+    """Lists keys of any bytes; some have no size that can be read.
+
+    Args:
+        keys: Their bytes.
+        sizeless: Those without a size.
+        page_size: Keys in a page at most.
+        garbled: Numbers of the requests whose answer has a garbled size once.
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[bytes],
+        sizeless: Iterable[bytes] = (),
+        page_size: int = 3,
+        garbled: Iterable[int] = (),
+    ) -> None:
+        super().__init__([], page_size)
+        self._raw = sorted(keys)
+        self._sizeless = set(sizeless)
+        self._garbled = set(garbled)
+
+    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+        body[:] = self._body(request, tally)
+        received = receive(body)
+        assert isinstance(received, Received)
+        return received
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        page = decode_page(self._body(request, tally))
+        assert isinstance(page, Page)
+        return page
+
+    def _body(self, request: PageRequest, tally: Tally) -> bytes:
+        tally.sent()
+        self.requests.append(request)
+        after = bytes.fromhex(request.token) if request.token else request.start_after.encode()
+        keys = [key for key in self._raw if key > after]
+        keys = [key for key in keys if key.startswith(request.prefix.encode())]
+        size = min(self._page_size, request.max_keys)
+        page, token = keys[:size], keys[size - 1].hex() if len(keys) > size else None
+        body = listing(
+            *(self._rendered(key) for key in page),
+            truncated="true" if token else "false",
+            extra=element("NextContinuationToken", token),
+        )
+        if len(self.requests) in self._garbled:
+            body = body.replace(b"<Size>", b"<Size>x", 1)
+        return body
+
+    def _rendered(self, key: bytes) -> str:
+        fields = [element("Key", quote_from_bytes(key)), *contents_fields(Listed("k"))[1:]]
+        if key in self._sizeless:
+            fields = [field for field in fields if "Size" not in field]
+        return contents(*fields)
+
+
+def is_text(key: bytes) -> bool:
+    try:
+        key.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def listed_by(lister: RawS3, shard: Shard, tally: Tally) -> list[str]:
+    walk = Walk(shard.prefix, shard.ranges, tally)
+    found: list[str] = []
+    evidence = []
+    for event in Scan(lister, [walk]):
+        match event:
+            case Found(objects=objects):
+                found += objects.column("key").to_pylist()
+            case Ended():
+                evidence.append(event.evidence)
+            case Failed(error=error):
+                raise error
+    assert not [*seam_faults(sorted(evidence, key=lambda each: each.key_range))]
+    return sorted(found)
+
+
+raw_keys = st.sets(
+    st.lists(st.sampled_from([b"a", b"b", b"/", b"\xc3\xa9", b"\xe9", b"\xff"]), min_size=1)
+    .filter(lambda parts: len(parts) < 5)
+    .map(b"".join),
+    max_size=25,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    raw_keys,
+    st.lists(st.sampled_from(["a", "b", "a/", "\xe9", "b/a"]), max_size=3),
+    st.integers(1, 5),
+    st.data(),
+)
+@example({b"a", b"b\xff", b"c"}, ["b"], 1, None)
+def test_each_key_is_listed_or_counted_just_once(
+    keys: set[bytes], prefixes: list[str], page_size: int, data: st.DataObject | None
+) -> None:
+    sizeless = data.draw(st.sets(st.sampled_from(sorted(keys)))) if data and keys else set()
+    readable = [key.decode() for key in sorted(keys - sizeless) if is_text(key)]
+    found: list[str] = []
+    tally = Tally()
+    for prefix in {"", *prefixes}:
+        shard, of_shard = cut_out(prefix, prefixes), Tally()
+        listed = listed_by(RawS3(keys, sizeless, page_size), shard, of_shard)
+        assert listed == [key for key in readable if shard.covers(key)]
+        found += listed
+        tally.add(of_shard)
+    assert sorted(found) == sorted(readable)
+    assert tally.unreadable.count == len(keys) - len(readable)
+    assert {record.key for record in tally.unreadable.first} == {
+        key.decode() if is_text(key) else None
+        for key in keys
+        if key.decode("utf-8", "replace") not in readable
+    }
+
+
+def test_a_size_that_is_garbled_once_is_asked_for_again() -> None:
+    keys = [f"k{number:02}".encode() for number in range(20)]
+    lister, tally = RawS3(keys, garbled=[1, 4, 6]), Tally()
+    lister.connection = Connection("model", max_in_flight=1)
+    listed = listed_by(lister, cut_out("", []), tally)
+    assert listed == [key.decode() for key in keys]
+    assert tally.unreadable.count == 0
+
+
+def test_a_kind_of_record_is_asked_for_again_once_a_walk() -> None:
+    keys = [f"k{number:03}".encode() for number in range(300)]
+    lister, tally = RawS3(keys, keys[::5]), Tally()
+    lister.connection = Connection("model", max_in_flight=1)
+    assert len(listed_by(lister, cut_out("", []), tally)) == 240
+    assert tally.unreadable.count == 60
+    assert tally.requests <= 100 + 3 * QUEUED_PAGES  # those that had run ahead
+    assert not tally.faults
+
+
+def test_a_page_of_nothing_that_can_be_read_is_no_empty_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("inventory_assets.scan.engine.MAX_EMPTY_PAGES", 3)
+    keys = [b"k%02d\xff" % number for number in range(30)]
+    tally = Tally()
+    assert listed_by(RawS3([*keys, b"z"]), cut_out("", []), tally) == ["z"]
+    assert tally.unreadable.count == 30
+
+
+def test_the_walk_by_directories_sets_records_and_folders_aside() -> None:
+    class Folders(ModelS3):
+        def page(self, request: PageRequest, tally: Tally) -> Page:  # noqa: ARG002
+            good, bad = Listed("a"), contents("<Key>b</Key>")
+            folder = "<CommonPrefixes><Prefix>c%FF/</Prefix></CommonPrefixes>"
+            page = decode_page(listing(contents(*contents_fields(good)), bad, folder))
+            assert isinstance(page, Page)
+            return page
+
+    ranges, tally = [KeyRange.of_prefix("")], Tally()
+    walk = DirectoryOrderWalk(Folders([]), "", ranges, tally, EvidenceLog(ranges))
+    assert [key for batch in walk for key in batch.column("key").to_pylist()] == ["a"]
+    assert tally.unreadable.count == 2
