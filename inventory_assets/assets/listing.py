@@ -193,6 +193,7 @@ def _take_all(
     expected = expected_rows(work, list(wanted))
     lister = work.bucket.lister(work.now())
     meter = ProgressMeter(lambda: lister.in_flight, expected)
+    lister.profile = work.profile(lister)
     taker = Taker(lister, work.store, work.layout, work.key_order(), work.now, say, meter.note)
     try:
         with telling(meter, lambda progress: say(progress.line), SAID_EVERY_SECONDS):

@@ -79,6 +79,8 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
         "left_out": len(snapshot.shard.excluded),
         "unreadable": snapshot.unreadable.count,
         "key_order": snapshot.key_order.value,
+        "store": snapshot.profile.habits,
+        "seams": dg.MetadataValue.json(snapshot.seams),
         "snapshot": dg.MetadataValue.path(store.where(key)),
     }
 

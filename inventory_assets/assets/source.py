@@ -1,6 +1,7 @@
 """What the assets of one source share: names, resources, and the way a partition is reported."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,13 +11,22 @@ import dagster as dg
 
 from inventory_assets.config import Source
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.discoveries import known_key_order, prefix_of, shard_key
+from inventory_assets.inventory.discoveries import (
+    known_key_order,
+    known_profile,
+    prefix_of,
+    shard_key,
+)
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.retention import Retention
 from inventory_assets.inventory.store import Store
 from inventory_assets.partitions import SourcePartitions
 from inventory_assets.resources import Clock, InventoryStore, SourceBucket
+from inventory_assets.s3.errors import S3Error
+from inventory_assets.s3.listing import BucketLister, Tally
+from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.profiling import profile_store
 from inventory_assets.scan.shards import Shard, cut_out
 
 DATA_VERSION_TAG = "dagster/data_version"
@@ -151,6 +161,14 @@ class SourceAtWork:
         # Byte order is only what discovery assumes until it, or a listing, sees otherwise.
         known = known_key_order(self.store, self.layout)
         return known if known is KeyOrder.DIRECTORY else None
+
+    def profile(self, lister: BucketLister) -> StoreProfile:
+        """How the store lists, as discovery found; before the first discovery it is probed."""
+        known = known_profile(self.store, self.layout)
+        if known is None and self.key_order() is not KeyOrder.DIRECTORY:
+            with suppress(S3Error):  # whatever it is, the listings will meet it and tell
+                known = profile_store(lister, self.source.prefix, Tally())
+        return known or AWS
 
 
 def log_partition(

@@ -37,6 +37,7 @@ from inventory_assets.inventory.unreadable import (
     require_readable,
 )
 from inventory_assets.s3.listing import BucketLister, Tally
+from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.discovery import ShardBounds, discover
 from inventory_assets.scan.engine import utc_now
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
@@ -205,10 +206,14 @@ def _list(work: Work) -> Listing:
     discovery = discover(work.lister, work.prefix, _BOUNDS)
     tally.requests += discovery.requests
     order = discovery.key_order
+    misread = 0
     while True:
         try:
             return _list_in_order(work, order, tally)
         except NamesMisread as error:
+            misread += 1
+            if misread == len(KeyEncoding):
+                raise
             work.lister.profile = corrected(work.lister.profile, error)
         except KeysOutOfOrder as error:
             if order is KeyOrder.DIRECTORY:

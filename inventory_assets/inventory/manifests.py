@@ -84,6 +84,8 @@ def merge(
                     sum(row.rows for row in snapshot.evidence),
                     snapshot.key_order,
                     snapshot.response_bytes,
+                    snapshot.seams,
+                    snapshot.profile.habits,
                 ),
                 snapshot.shared,
                 snapshot.versions,

@@ -21,6 +21,7 @@ from inventory_assets.inventory.snapshots import Snapshot, read_snapshot, snapsh
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.unfinished import Start, Taking, Wanted
 from inventory_assets.s3.listing import BucketLister, Tally
+from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.engine import Scan, utc_now
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.key_order import KeyOrder
@@ -44,7 +45,7 @@ class Taker:
     """Takes snapshots of one source's shards.
 
     Attributes:
-        lister: The bucket.
+        lister: The bucket; its profile is corrected where listings contradict it.
         store: Where parts and snapshots are published.
         layout: Under which keys.
         key_order: How the store lists; None where that is still to be found out.
@@ -91,21 +92,22 @@ class Taker:
             yield from self._take_by_directories(wanted, baselines)
             return
         by_folders: list[Wanted] = []
-        while wanted:
-            again: dict[Wanted, Exception] = {}
+        again: dict[Wanted, Exception] = {}
+        for _ in range(len(KeyEncoding) + 1):
+            again = {}
             for each, result in self._take_by_ranges(wanted, baselines):
                 if isinstance(result, (KeysOutOfOrder, NamesMisread)):
                     again[each] = result
                 else:
                     yield each, result
-            if again and not self._profile_again(again):
-                for each, error in again.items():
-                    if each.versions or self.key_order is not None:
-                        yield each, self._final_error(error)
-                    else:
-                        by_folders.append(each)
-                break
             wanted = [*again]
+            if not again or not self._profile_again(again):
+                break
+        for each in wanted:
+            if each.versions or self.key_order is not None:
+                yield each, self._final_error(again[each])
+            else:
+                by_folders.append(each)
         yield from self._take_by_directories(by_folders, baselines)
 
     def _profile_again(self, failed: Mapping[Wanted, Exception]) -> bool:
@@ -218,10 +220,9 @@ class Taker:
     def _say_of(self, wanted: Wanted, sentence: str) -> None:
         self.say(f"{wanted.day}, {wanted.shard.prefix!r}: {sentence}")
 
-    @staticmethod
-    def _published(taking: Taking) -> Snapshot | Exception:
+    def _published(self, taking: Taking) -> Snapshot | Exception:
         try:
-            return taking.publish(KeyOrder.BYTES)
+            return taking.publish(KeyOrder.BYTES, self.lister.profile)
         except (InventoryError, OSError) as error:
             taking.fail(error)
             return error
@@ -237,7 +238,7 @@ class Taker:
             case Ended(index=index, evidence=evidence):
                 taking.end(index, evidence)
                 if taking.is_whole():
-                    return taking.publish(KeyOrder.BYTES)
+                    return taking.publish(KeyOrder.BYTES, self.lister.profile)
             case Failed(error=InventoryError() | OSError() as error):
                 return error
             case Failed(error=error):
@@ -282,7 +283,7 @@ class Taker:
                             taking.assembly.write(index, objects)
                         case Ended(index=index, evidence=evidence):
                             taking.end(index, evidence)
-                return taking.publish(KeyOrder.DIRECTORY)
+                return taking.publish(KeyOrder.DIRECTORY, self.lister.profile)
             except Exception as error:
                 taking.fail(error)
                 raise

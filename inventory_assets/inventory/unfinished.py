@@ -24,6 +24,7 @@ from inventory_assets.inventory.sharing import Reread, intervals_of, reread, sha
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, snapshot_version
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.unreadable import MOST_TOLERATED, require_readable
+from inventory_assets.s3.store_profile import StoreProfile
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
@@ -168,8 +169,13 @@ class Taking:
                 found.append((parts[start].first_key, each))
         return found
 
-    def publish(self, key_order: KeyOrder) -> Snapshot:
-        """Publish the snapshot, unless its evidence does not hold."""
+    def publish(self, key_order: KeyOrder, profile: StoreProfile) -> Snapshot:
+        """Publish the snapshot, unless its evidence does not hold.
+
+        Args:
+            key_order: In which the store lists.
+            profile: How it lists besides.
+        """
         shard, kept = self.wanted.shard, self._kept
         written = sorted([*self.assembly.finish(), *kept.parts], key=_first_key)
         read = self._read_kept()
@@ -201,6 +207,7 @@ class Taking:
             faults=dict(sorted(faults.items())),
             shared=shared,
             versions=self.wanted.versions,
+            profile=profile,
             unreadable=kept.unreadable.joined(self.tally.unreadable),
         )
         broken = broken_rules(snapshot)
