@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = None if isinstance(error, InventoryError) else machine_words(error)
         if words is None and isinstance(error, RuntimeError):
             raise
+        if words:
+            # What is left half open complains on its way out, of the same want.
+            sys.unraisablehook = lambda _: None
+            warnings.simplefilter("ignore")
         _tell(words or str(error))
         return int(getattr(options, "trouble", 1))
     except KeyboardInterrupt:

@@ -56,7 +56,17 @@ NO_OBJECTS = pa.RecordBatch.from_pylist([], schema=OBJECT_SCHEMA)
 Body = bytes | bytearray
 """A response's body."""
 
+MAX_ELEMENTS = 64 * MAX_KEYS
+"""XML elements in a response at most; S3 sends up to sixteen for a key, and two for a prefix.
+
+Each takes some hundred bytes of memory, and may stand for four bytes of a response.
+"""
+
+MAX_TEXTS = 4 * MAX_ELEMENTS
+"""Pieces of text that expat tells of at most; comments cut text into pieces of a byte."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_DEPTH = 32
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -167,8 +177,16 @@ class _Element:
 def _parse(body: Body) -> _Element:
     top = _Element("document")
     stack = [top]
+    elements = texts = 0
 
-    def start(name: str, _attributes: dict[str, str]) -> None:
+    def start(name: str, _attributes: list[str]) -> None:
+        nonlocal elements
+        elements += 1
+        if elements > MAX_ELEMENTS or len(stack) > _MAX_DEPTH:
+            raise MalformedResponse(
+                f"the response has more than {MAX_ELEMENTS:,} elements, or more than {_MAX_DEPTH} "
+                "within each other, which no listing page has"
+            )
         element = _Element(name)
         stack[-1].elements.append(element)
         stack.append(element)
@@ -177,6 +195,13 @@ def _parse(body: Body) -> _Element:
         stack.pop()
 
     def text(data: str) -> None:
+        nonlocal texts
+        texts += 1
+        if texts > MAX_TEXTS:
+            raise MalformedResponse(
+                f"the response has more than {MAX_TEXTS:,} pieces of text, which no listing page "
+                "has"
+            )
         stack[-1].chunks.append(data)
 
     def doctype(*_declaration: object) -> None:
@@ -184,6 +209,7 @@ def _parse(body: Body) -> _Element:
 
     parser = expat.ParserCreate("UTF-8")
     parser.buffer_text = True
+    parser.ordered_attributes = True
     parser.StartElementHandler = start
     parser.EndElementHandler = end
     parser.CharacterDataHandler = text
