@@ -66,7 +66,6 @@ MAX_TEXTS = 4 * MAX_ELEMENTS
 """Pieces of text that expat tells of at most; comments cut text into pieces of a byte."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MAX_DEPTH = 32
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -182,10 +181,9 @@ def _parse(body: Body) -> _Element:
     def start(name: str, _attributes: list[str]) -> None:
         nonlocal elements
         elements += 1
-        if elements > MAX_ELEMENTS or len(stack) > _MAX_DEPTH:
+        if elements > MAX_ELEMENTS:
             raise MalformedResponse(
-                f"the response has more than {MAX_ELEMENTS:,} elements, or more than {_MAX_DEPTH} "
-                "within each other, which no listing page has"
+                f"the response has more than {MAX_ELEMENTS:,} elements, which no listing page has"
             )
         element = _Element(name)
         stack[-1].elements.append(element)
