@@ -77,6 +77,9 @@ class ScriptedServer:
             def do_POST(self) -> None:
                 scripted._answer(self)
 
+            def do_HEAD(self) -> None:
+                scripted._answer(self)
+
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Tests need no log."""
 

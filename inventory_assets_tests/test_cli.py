@@ -471,6 +471,49 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(
     assert files_in(tmp_path) == []
 
 
+@pytest.mark.parametrize("command", ["list", "verify"])
+@pytest.mark.parametrize("url", ["http://user:hush@127.0.0.1:9", "https://hush@s3.example"])
+def test_an_endpoint_with_a_password_is_refused_and_not_repeated(
+    command: str, url: str, tmp_path: Path
+) -> None:
+    out = ["--out", tmp_path / "out", "s3://b"] if command == "list" else [f"{tmp_path}/", "s3://b"]
+    outcome = finish(start([command, *out, "--endpoint-url", url]))
+    assert outcome.code == 2
+    assert "found a user name or password, expected none" in outcome.error
+    assert "hush" not in outcome.error
+    assert files_in(tmp_path) == []
+
+
+def test_a_public_bucket_is_listed_without_credentials_and_gone_on_with_so(tmp_path: Path) -> None:
+    good = Answer(body=render([Listed("k")]))
+    with ScriptedServer([good]) as server:
+        command = ["list", "s3://b", "--out", tmp_path / "out", "--endpoint-url", server.url]
+        refused = finish(start(command))
+        assert "--anonymous" in refused.error
+        assert not server.seen
+        outcome = finish(start([*command, "--no-sign-request", "--requester-pays"]))
+        assert outcome.code == 0
+        assert not any("authorization" in seen.headers for seen in server.seen)
+        assert all(seen.headers["x-amz-request-payer"] == "requester" for seen in server.seen)
+
+
+def test_no_more_descriptors_are_said_in_one_line(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6))
+
+    command = [sys.executable, "-m", "inventory_assets.cli", "list", "s3://b", "--anonymous"]
+    outcome = subprocess.run(
+        [*command, "--endpoint-url", "http://127.0.0.1:9", "--out", tmp_path / "out"],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome.returncode == 1
+    assert "no more files or connections can be opened (the limit is 6)" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
 # Interruptions
 
 STUCK = Answer(delay=30)

@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = None if isinstance(error, InventoryError) else machine_words(error)
         if words is None and isinstance(error, RuntimeError):
             raise
+        if words:
+            # What is left half open complains on its way out, of the same want.
+            sys.unraisablehook = lambda _: None
+            warnings.simplefilter("ignore")
         for sentence in (words or str(error), *getattr(error, "__notes__", ())):
             _tell(sentence)
         return int(getattr(options, "trouble", 1))

@@ -240,6 +240,6 @@ def _unread(identity: Identity) -> str:
     unread = [
         str(path)
         for path in identity.files
-        if path.exists() and not (path.is_file() and os.access(path, os.R_OK))
+        if path.is_dir() or (path.exists() and not os.access(path, os.R_OK))
     ]
     return f" ({' and '.join(unread)} cannot be read)" if unread else ""

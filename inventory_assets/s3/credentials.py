@@ -120,7 +120,7 @@ class _Guarded:
         try:
             return self._found.get_frozen_credentials()
         except ClientError as error:
-            if code_of(error) not in _STALE:
+            if error.operation_name != "AssumeRole" or code_of(error) not in _STALE:
                 raise
             # A file may have been rewritten since it was read: the source is looked up anew, once.
             found = self._load()

@@ -31,7 +31,12 @@ def way_to(
         RequestRejected: The proxy's URL cannot be used. It may hold a password, and is not told.
     """
     try:
-        proxies = ProxyConfiguration(proxies=get_environ_proxies(url))
+        named = get_environ_proxies(url)
+        # botocore would take a name for a scheme that it does not know: http://socks5://…
+        way, separator, _ = named.get(url.partition(":")[0], "").partition("://")
+        if separator and way.lower() not in ("http", "https"):
+            raise ValueError("the proxy's scheme is none of HTTP")  # noqa: TRY301 - told below
+        proxies = ProxyConfiguration(proxies=named)
         proxy_url = proxies.proxy_url_for(url)
         to_proxy = proxies.proxy_headers_for(proxy_url)
         return proxy_url, to_proxy, _pool(url, proxy_url, to_proxy)
