@@ -11,6 +11,7 @@ import dagster as dg
 from inventory_assets.config import Source
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.discoveries import known_key_order, prefix_of
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.retention import Retention
 from inventory_assets.inventory.store import Store
@@ -62,7 +63,7 @@ class SourceAssets:
     @property
     def layout(self) -> Layout:
         """Where its files lie."""
-        return Layout(self.source.bucket, self.source.name)
+        return Layout(self.source.bucket, self.source.name, Encodings(self.source.encodings))
 
     @property
     def retention(self) -> Retention:

@@ -10,7 +10,7 @@ from typing import Any
 from inventory_assets.cli.buckets import add_bucket, moment_or_day, positive
 
 _REMEMBERED = {"endpoint_url": "--endpoint-url", "region": "--region"} | {
-    name: f"--{name}" for name in ("concurrency", "processes")
+    name: f"--{name}" for name in ("concurrency", "processes", "encodings")
 }
 """By name, the options with which an unfinished listing was asked for."""
 
@@ -50,6 +50,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes", metavar="N", type=positive, default=1, help="that share the work (1)"
     )
     parser.add_argument(
+        "--encodings",
+        choices=["compact", "plain"],
+        default="compact",
+        help="of the files: plain for readers that lack delta encodings (compact)",
+    )
+    parser.add_argument(
         "--versions", action="store_true", help="list all versions and delete markers"
     )
     parser.add_argument(
@@ -71,6 +77,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     from inventory_assets.cli.live_line import following
+    from inventory_assets.inventory.encodings import Encodings
     from inventory_assets.inventory.listing_folder import list_into_folder
     from inventory_assets.s3.connection import Connection
     from inventory_assets.s3.listing import BucketLister
@@ -101,6 +108,7 @@ def _list(options: argparse.Namespace) -> int:
                 meter.note,
                 asked_for=[*_asked_for(options)],
                 versions=versions,
+                encodings=Encodings(options.encodings),
             )
     finally:
         lister.close()

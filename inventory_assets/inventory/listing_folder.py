@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.errors import EvidenceBroken, StoreError
 from inventory_assets.inventory.listing_processes import list_by_processes
 from inventory_assets.inventory.parts import Part
@@ -69,6 +70,7 @@ def list_into_folder(
     report: Report = to_nobody,
     asked_for: Sequence[str] = (),
     versions: Versions | None = None,
+    encodings: Encodings = Encodings.COMPACT,
 ) -> FolderListing:
     """List all keys under `prefix` into `folder` as `part-00000.parquet` and so on.
 
@@ -84,6 +86,7 @@ def list_into_folder(
         report: Told every event; of other processes, now and then how far they have come.
         asked_for: The arguments of the command, which `unfinished_listing` remembers.
         versions: Which versions to list; None for the current objects.
+        encodings: How the files are encoded.
 
     Raises:
         StoreError: The folder holds Parquet files already, or cannot be written.
@@ -104,7 +107,7 @@ def list_into_folder(
         )
     try:
         store.publish(_ASKED_FOR, json.dumps([*asked_for]).encode())
-        listing = _list(Work(lister, prefix, processes, store, say, report, versions))
+        listing = _list(Work(lister, prefix, processes, store, say, report, versions, encodings))
         # From here on, what is killed is gone on with by moving the rest.
         store.publish(_FINISHED, _adapter().dump_json(listing))
         return _move(store, folder, listing)

@@ -17,6 +17,7 @@ from threading import Thread
 from typing import ClassVar
 
 from inventory_assets.inventory.checkpoints import Journal
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.errors import ProcessLost
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.plain_listing import Work, journal_of, list_by_ranges
@@ -69,6 +70,7 @@ def list_by_processes(
                 work.versions,
                 work.store.root,
                 journal.started_at,
+                encodings=work.encodings,
             )
             for found, cost in pool.map(task, ranges):
                 parts += found
@@ -129,11 +131,20 @@ def _list_range(
     root: Path,
     started_at: datetime,
     key_range: KeyRange,
+    encodings: Encodings = Encodings.COMPACT,
 ) -> tuple[tuple[Part, ...], Tally]:
     """What each process does."""
     tally, meter = Tally(), _meter(connection)
     store = LocalStore(root)
-    work = Work(_opened(connection), prefix, 1, store, report=meter.note, versions=versions)
+    work = Work(
+        _opened(connection),
+        prefix,
+        1,
+        store,
+        report=meter.note,
+        versions=versions,
+        encodings=encodings,
+    )
     journal = journal_of(work, KeyOrder.BYTES, started_at)
     with telling(meter, _tell, EVERY_SECONDS):
         return list_by_ranges(work, journal, [key_range], tally), tally

@@ -7,6 +7,7 @@ from datetime import datetime
 from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.checkpoints import Journal, identity_of, name_of
 from inventory_assets.inventory.directory_listing import directory_events
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.errors import EvidenceBroken
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part
@@ -36,6 +37,7 @@ class Work:
         say: Told, in a sentence, what a user may want to know.
         report: Told every event.
         versions: Which versions; None for the current objects.
+        encodings: How parts are encoded.
     """
 
     lister: BucketLister
@@ -45,10 +47,11 @@ class Work:
     say: Callable[[str], None] = say_nothing
     report: Report = to_nobody
     versions: Versions | None = None
+    encodings: Encodings = Encodings.COMPACT
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.lister.connection.bucket, "list")
+        return Layout(self.lister.connection.bucket, "list", self.encodings)
 
 
 def journal_of(work: Work, key_order: KeyOrder, started_at: datetime | None = None) -> Journal:
@@ -64,7 +67,9 @@ def journal_of(work: Work, key_order: KeyOrder, started_at: datetime | None = No
         work.store,
         JOURNAL,
         name_of("listing", key_order),
-        identity_of(work.lister.connection, work.prefix, (), key_order, work.versions),
+        identity_of(
+            work.lister.connection, work.prefix, (), key_order, work.versions, work.encodings
+        ),
         utc_now,
         work.say,
         names=None if started_at is None else (),

@@ -72,7 +72,7 @@ def _publish_and_die(root: Path, number: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError("unreachable")
 
-    Turn.publish = die  # type: ignore[method-assign]
+    Turn.publish = die  # type: ignore[method-assign, assignment]
     store = LocalStore(root)
     key = f"round-{number}"
     store.publish_unless_changed(key, b"by one that is killed", store.version(key))

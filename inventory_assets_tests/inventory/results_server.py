@@ -182,7 +182,9 @@ class ResultsServer:
         parts = urlsplit(path)
         key = unquote(parts.path).removeprefix(f"/{BUCKET}").removeprefix("/")
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        conditions = {n: headers[n] for n in ("if-match", "if-none-match") if n in headers}
+        conditions = {
+            name: value for name, value in headers.items() if name in ("if-match", "if-none-match")
+        }
         self.seen.append((f"{method} {' '.join(sorted(query))}".strip(), key, conditions))
         if method == "GET" and not key:
             return 200, {"Content-Type": "application/xml"}, self._listing(query)
