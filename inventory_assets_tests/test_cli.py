@@ -15,6 +15,7 @@ import duckdb
 import polars as pl
 import psutil
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -111,6 +112,14 @@ def assert_refused(outcome: Outcome, words: str) -> None:
     assert words in line
 
 
+def has_delta_encodings(folder: Path) -> bool:
+    """Whether the key of any file is encoded as not every reader reads it."""
+    return any(
+        "DELTA_BYTE_ARRAY" in pq.ParquetFile(file).metadata.row_group(0).column(1).encodings
+        for file in folder.glob("*.parquet")
+    )
+
+
 def keys_in(folder: Path) -> list[str]:
     """All keys, file after file in the order of their names."""
     files = sorted(folder.glob("*.parquet"))
@@ -195,6 +204,20 @@ def test_several_processes_find_what_one_finds(
     assert (outcome.code, outcome.error) == (0, "")
     one, several = (pl.read_parquet(out / "*.parquet") for out in (listing[1], tmp_path))
     assert_frame_equal(one, several)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_plain_encodings_hold_the_same(
+    moto: Endpoint, some_bucket: str, tmp_path: Path, processes: str
+) -> None:
+    folders = {name: tmp_path / name for name in ("compact", "plain")}
+    for name, folder in folders.items():
+        options = ("--encodings", name, "--processes", processes)
+        outcome = list_bucket(moto, f"s3://{some_bucket}", folder, *options)
+        assert (outcome.code, outcome.error) == (0, "")
+    compact, plain = (pl.read_parquet(folder / "*.parquet") for folder in folders.values())
+    assert_frame_equal(compact, plain)
+    assert [has_delta_encodings(folder) for folder in folders.values()] == [True, False]
 
 
 def test_what_a_process_meets_is_told_as_if_there_were_one(tmp_path: Path) -> None:
@@ -574,7 +597,7 @@ def test_a_killed_command_is_resumed_without_saying_again_what_was_asked_for(
 ) -> None:
     with ScriptedServer([LEVEL, STUCK]) as server:
         account = Account.random()
-        options = ["--endpoint-url", server.url, "--concurrency", "3"]
+        options = ["--endpoint-url", server.url, "--concurrency", "3", "--encodings", "plain"]
         process = start(["list", "s3://b/a b/-", "--out", tmp_path, *options], account)
         end = time.monotonic() + TIMEOUT_SECONDS
         while len(server.seen) < 2 and time.monotonic() < end:
@@ -587,6 +610,7 @@ def test_a_killed_command_is_resumed_without_saying_again_what_was_asked_for(
 
         assert outcome.code == 0, outcome.error
         assert keys_in(tmp_path) == ["a b/-1", "a b/-2"]
+        assert not has_delta_encodings(tmp_path)
         assert all("prefix=a%20b%2F-" in seen.path for seen in server.seen)
 
 

@@ -169,6 +169,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "requester_pays": False,
         "addressing_style": "auto",
         "key_order": "auto",
+        "encodings": "compact",
         "concurrency": 32,
         "concurrency_policy": "adaptive",
         "max_outage_seconds": 1800,

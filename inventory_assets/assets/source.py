@@ -17,6 +17,7 @@ from inventory_assets.inventory.discoveries import (
     prefix_of,
     shard_key,
 )
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.retention import Retention
 from inventory_assets.inventory.store import Store
@@ -79,7 +80,7 @@ class SourceAssets:
     @property
     def layout(self) -> Layout:
         """Where its files lie."""
-        return Layout(self.source.bucket, self.source.name)
+        return Layout(self.source.bucket, self.source.name, Encodings(self.source.encodings))
 
     @property
     def retention(self) -> Retention:

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 _REMEMBERED = {
     name: f"--{name.replace('_', '-')}"
-    for name in ("endpoint_url", "region", "concurrency", "processes", "max_outage")
+    for name in (
+        "endpoint_url",
+        "region",
+        "concurrency",
+        "processes",
+        "max_outage",
+        "encodings",
+    )
 }
 """By name, the options with which an unfinished listing was asked for."""
 
@@ -73,6 +80,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for which a store that fails is tried again (300)",
     )
     parser.add_argument(
+        "--encodings",
+        choices=["compact", "plain"],
+        default="compact",
+        help="of the files: plain for readers that lack delta encodings (compact)",
+    )
+    parser.add_argument(
         "--versions", action="store_true", help="list all versions and delete markers"
     )
     parser.add_argument(
@@ -95,6 +108,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     from inventory_assets.cli.live_line import following
+    from inventory_assets.inventory.encodings import Encodings
     from inventory_assets.inventory.listing_folder import list_into_folder
     from inventory_assets.s3.listing import BucketLister, RetryPolicy
     from inventory_assets.scan.progress import ProgressMeter
@@ -121,6 +135,7 @@ def _list(options: argparse.Namespace) -> int:
                 asked_for=[*_asked_for(options)],
                 versions=versions,
                 resume=options.resume,
+                encodings=Encodings(options.encodings),
             )
     finally:
         lister.close()

@@ -206,6 +206,8 @@ class SourceTable(_Table):
     """When the source is inventoried."""
     exports: Exports = Exports()
     """In which other formats each date is published."""
+    encodings: Literal["compact", "plain"] = "compact"
+    """How Parquet files are encoded: small, or so that every reader reads them."""
     iceberg: bool = False
     """Whether each date is also a snapshot of an Iceberg table, over the same files."""
     retention: Retention = Field(default_factory=Retention)  # whose defaults TOML cannot say

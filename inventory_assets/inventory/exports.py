@@ -18,6 +18,7 @@ import pyarrow as pa
 import zstandard
 
 from inventory_assets.inventory.disk import full_disk
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.errors import DiskFull, StoreError
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.formats import ExportFormat
@@ -41,6 +42,7 @@ def write_export(
     batches: Iterable[pa.RecordBatch],
     schema: pa.Schema,
     target: IO[bytes],
+    encodings: Encodings = Encodings.COMPACT,
 ) -> int:
     """Write batches to an open file, which stays open.
 
@@ -49,6 +51,7 @@ def write_export(
         batches: With `schema` or those of its columns that are written, in order.
         schema: `bucket` and `key` among its columns, where a dialect of CSV wants them.
         target: Written front to back.
+        encodings: Which encodings of Parquet may be used.
 
     Returns:
         How many records were written.
@@ -57,7 +60,7 @@ def write_export(
     rows = 0
     with _compressed(target, export_format.compression) as stream:
         if export_format.shape == "parquet":
-            with parquet_writer(_Forward(stream), schema) as writer:
+            with parquet_writer(_Forward(stream), schema, encodings) as writer:
                 for table in _row_groups(batches, schema):
                     writer.write_table(table, row_group_size=table.num_rows)
                     rows += table.num_rows
@@ -90,7 +93,7 @@ def publish_export(
     with store.scratch() as folder:
         path = folder / "export"
         with path.open("wb") as file:
-            write_export(export_format, batches, manifest.schema, file)
+            write_export(export_format, batches, manifest.schema, file, layout.encodings)
         published = DataFile(key, path.stat().st_size, md5_of(path))
         store.publish_file(key, path)
     return published

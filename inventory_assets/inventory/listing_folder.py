@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.errors import EvidenceBroken, RecordsUnreadable, StoreError
 from inventory_assets.inventory.folder_lock import WORK_FOLDER, FolderLock, locked
 from inventory_assets.inventory.folder_records import (
@@ -82,6 +83,7 @@ def list_into_folder(
     asked_for: Sequence[str] = (),
     versions: Versions | None = None,
     *,
+    encodings: Encodings = Encodings.COMPACT,
     resume: bool = False,
     now: Callable[[], datetime] = utc_now,
 ) -> FolderListing:
@@ -100,6 +102,7 @@ def list_into_folder(
         report: Told every event; of other processes, now and then how far they have come.
         asked_for: The arguments of the command, which `unfinished_listing` remembers.
         versions: Which versions to list; None for the current objects.
+        encodings: How the files are encoded.
         resume: Whether the user asked to finish what the folder holds, however old it is.
         now: The clock.
 
@@ -118,7 +121,7 @@ def list_into_folder(
     with locked(folder, now) as lock:
         remove_gone(lock.folder)
         store = LocalStore(lock.folder / WORK_FOLDER)
-        work = Work(lister, prefix, processes, store, say, report, versions, lock)
+        work = Work(lister, prefix, processes, store, say, report, versions, lock, encodings)
         wanted, records = wanted_by(work), FolderRecords(folder, store)
         finished = records.finished()
         if finished is not None:

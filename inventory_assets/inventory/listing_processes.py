@@ -19,6 +19,7 @@ from types import FrameType
 from typing import ClassVar
 
 from inventory_assets.inventory.checkpoints import Journal
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.errors import ProcessLost
 from inventory_assets.inventory.folder_lock import FolderLock
 from inventory_assets.inventory.orphans import end_with_parent
@@ -91,6 +92,7 @@ def list_by_processes(
                 work.versions,
                 work.store.root,
                 journal.started_at,
+                encodings=work.encodings,
             )
             for found, cost in pool.map(task, ranges):
                 parts += found.parts
@@ -202,12 +204,13 @@ def _list_range(
     root: Path,
     started_at: datetime,
     key_range: KeyRange,
+    encodings: Encodings = Encodings.COMPACT,
 ) -> tuple[RangesListed, Tally]:
     """What each process does."""
     tally, meter = Tally(), _meter(connection, retry)
     lister, store = _opened(connection, retry), LocalStore(root)
     lister.profile = profile
-    work = Work(lister, prefix, 1, store, report=meter.note, versions=versions)
+    work = Work(lister, prefix, 1, store, report=meter.note, versions=versions, encodings=encodings)
     journal = journal_of(work, KeyOrder.BYTES, started_at)
     try:
         _Process.is_listing = True

@@ -197,7 +197,12 @@ class Taker:
                 names[each.day] = self.store.names(folder)
             records = [record for record in names[each.day] if listing_of(record) == name]
             identity = identity_of(
-                self.lister.connection, shard.prefix, shard.excluded, key_order, each.versions
+                self.lister.connection,
+                shard.prefix,
+                shard.excluded,
+                key_order,
+                each.versions,
+                self.layout.encodings,
             )
             replacing, published_at = None, None
             if records:  # what is there now is what they may replace

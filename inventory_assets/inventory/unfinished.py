@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import partial
 
 from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.checkpoints import Journal
@@ -104,7 +103,12 @@ class Taking:
         self.wanted = wanted = start.wanted
         self.tally = walk.tally
         baseline = start.baseline
-        self._intervals = intervals_of(baseline.parts, wanted.shard.ranges) if baseline else []
+        intervals = intervals_of(baseline.parts, wanted.shard.ranges) if baseline else []
+        # After a change of the encodings, parts are written again rather than shared.
+        self._intervals = [
+            each if each.part and layout.encodes_like(each.part.key) else replace(each, part=None)
+            for each in intervals
+        ]
         self.assembly = Assembly(
             store, layout, walk.ranges, budget, published=self._note, intervals=self._intervals
         )
@@ -153,6 +157,9 @@ class Taking:
         if isinstance(error, _NOT_TO_GO_ON_WITH):
             self._journal.clear()
 
+    def _may_be_shared(self, part: Part) -> bool:
+        return self._layout.encodes_like(part.key) and is_there(self._store, part)
+
     def _note(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
         self._journal.note(key_range, parts, self.tally)
 
@@ -186,7 +193,7 @@ class Taking:
             shard,
             fingerprint,
             self.assembly.with_unchanged(written, [each for _, each in read]),
-            partial(is_there, self._store),
+            self._may_be_shared,
         )
         evidence = [*self.evidence.values(), *self._kept_evidence.values()]
         faults = Counter({fault.value: count for fault, count in self.tally.faults.items()})
