@@ -19,6 +19,7 @@ from inventory_assets.assets.source import (
     blocking_checks_failed,
     log_partition,
     partition_failure,
+    partitions_of,
     step_results,
 )
 from inventory_assets.checks import log_check, partitioned_check
@@ -102,7 +103,7 @@ def _list(
     """List every partition of the run; those that succeed are kept whatever becomes of others."""
     failures: dict[str, Exception] = {}
     done = 0
-    for partition_key, result in _take_all(work, context.partition_keys, context.log.info):
+    for partition_key, result in _take_all(work, partitions_of(context), context.log.info):
         if isinstance(result, Exception):
             context.log.error(f"{partition_key}: {result}")
             failures[partition_key] = result
@@ -128,7 +129,7 @@ def _check_again(
     readable: dg.AssetCheckSpec,
 ) -> None:
     """Judge snapshots taken earlier by their files, key by key."""
-    for partition_key in context.partition_keys:
+    for partition_key in partitions_of(context):
         day, shard_key = work.assets.partitions.split(partition_key)
         snapshot = read_snapshot(work.store, work.layout, day, work.prefix(shard_key))
         if snapshot is None:

@@ -194,6 +194,25 @@ def log_partition(
     )
 
 
+def partitions_of(context: dg.AssetExecutionContext) -> Sequence[str]:
+    """The partition keys of a run.
+
+    Raises:
+        dagster.Failure: The run's partition is a date, and the asset is partitioned by shard too.
+    """
+    tags = context.run.tags
+    given = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start") or ""
+    is_by_shard = isinstance(context.assets_def.partitions_def, dg.MultiPartitionsDefinition)
+    if is_by_shard and given and "|" not in given:
+        raise dg.Failure(
+            f"the run's partition {given!r} is a date, and {context.assets_def.key.path[-1]} is "
+            "partitioned by date and shard: one run cannot make assets of both kinds; start a "
+            "backfill of them, as *Materialize* in the UI does, or a run for each kind",
+            allow_retries=False,
+        )
+    return context.partition_keys
+
+
 def step_results(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
     """Say that a step is done whose partitions were logged one by one.
 
@@ -224,9 +243,10 @@ def do_each_partition(
     Raises:
         dagster.Failure: At the end, where some failed, or a blocking check did.
     """
+    partition_keys = partitions_of(context)
     failures: dict[str, Exception] = {}
     # In order of their dates: a manifest that is published here may be the baseline of the next.
-    for partition_key in sorted(context.partition_keys):
+    for partition_key in sorted(partition_keys):
         try:
             faults = do(partition_key)
         except (InventoryError, OSError) as error:
@@ -236,7 +256,7 @@ def do_each_partition(
             if faults:
                 failures[partition_key] = blocking_checks_failed(faults)
     if failures:
-        done = len(context.partition_keys) - len(failures)
+        done = len(partition_keys) - len(failures)
         raise partition_failure(what, failures, done, "the others are kept")
     yield from step_results(context)
 

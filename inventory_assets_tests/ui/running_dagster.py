@@ -108,7 +108,7 @@ query Failures($runId: ID!) {
 _RUN_FAILURE = """
 query Failure($runId: ID!) {
   logsForRun(runId: $runId) {
-    ... on EventConnection { events { ... on RunFailureEvent { message } } }
+    ... on EventConnection { events { ... on RunFailureEvent { message error { message } } } }
   }
 }"""
 _BACKFILL = """
@@ -303,10 +303,10 @@ class RunningDagster:
         events = self.ask(_RUN_FAILURES, runId=run_id)["events"]
         return "\n".join(json.dumps(event, ensure_ascii=False) for event in events if event)
 
-    def run_failure(self, run_id: str) -> list[dict[str, Any]]:
+    def run_failure(self, run_id: str) -> str:
         """What is said of the end of a run that failed as a whole."""
         events = self.ask(_RUN_FAILURE, runId=run_id)["events"]
-        return [event for event in events if event]
+        return "\n".join(json.dumps(event, ensure_ascii=False) for event in events if event)
 
     def add_partition(self, name: str, key: str) -> None:
         """Register a dynamic partition."""
