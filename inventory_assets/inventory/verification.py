@@ -188,6 +188,8 @@ class _Comparison:
     records: int = 0
     shown: int = 0
     ended_early: list[str] = field(default_factory=list)
+    _whole: list[str] = field(default_factory=list)
+    """Prefixes of which all was listed."""
     _gone: dict[str, Facts] = field(default_factory=dict)
     _behind: dict[str, str] = field(default_factory=dict)
     """Of what seems gone, the next key that the store showed."""
@@ -290,12 +292,16 @@ class _Comparison:
         found = facts_of(listed.objects.to_batches())
         if not listed.is_whole:
             held = {name: facts for name, facts in held.items() if name in found}
+        else:
+            self._whole.append(prefix)
         self.records += len(held)
         self._compare(held, found)
         self.prefixes.append(prefix)
 
     def _look_into_folder(self, folder: str, chance: random.Random) -> None:
         """List what lies right in a folder, and all of what the inventory lacks of that."""
+        if folder.startswith(tuple(self._whole)):
+            return
         keys, folders = list_level(self.lister, folder, self.tally)
         names = sorted({*keys, *folders})
         drawn = chance.sample(names, min(NAMES_A_FOLDER, len(names)))
