@@ -1,6 +1,6 @@
 # Needs Python >= 3.11, make and a package index; uses uv where it is there, venv and pip where not.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-slow check bench lock clean
+.PHONY: help demo dev test test-slow test-stores check bench lock clean
 
 PYTHON ?= python3
 # Bytecode is worth keeping: Dagster starts many processes. An empty value switches this off.
@@ -10,12 +10,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/benchmarks/venv
 PYTEST := $(BIN)/python -m pytest
+# What knows stores with odd habits, and what runs on Ceph as well.
+STORES := $(addprefix inventory_assets_tests/,stores inventory/test_any_store.py servers)
 
 help:
 	@echo "make demo       install, inventory the embedded bucket for two days, show the result"
 	@echo "make dev        install, open the Dagster UI on http://127.0.0.1:3000"
 	@echo "make test       install, run the tests"
 	@echo "make test-slow  install, run the slow tests"
+	@echo "make test-stores  install, list from stores with odd habits, and print how that went"
 	@echo "make check      install, lint, check types and import walls"
 	@echo "make bench      install other listers too, compare them with this one (BENCH=\"--scale 0.1\")"
 	@echo "make lock       renew the lock files"
@@ -49,10 +52,15 @@ dev: $(VENV)/installed
 	@$(BIN)/dagster dev --host 127.0.0.1 --port 3000
 
 test: $(VENV)/readers
-	@$(PYTEST) -m "not slow" -n 2 --dist loadfile
+	@$(PYTEST) -m "not slow and not stores" -n 2 --dist loadfile
 
 test-slow: $(VENV)/readers
 	@$(PYTEST) -m slow
+
+# Ceph's packages are installed where they can be; without them its tests are skipped.
+test-stores: $(VENV)/readers
+	@inventory_assets_tests/stores/install_ceph.sh || true
+	@$(PYTEST) $(STORES) -k "stores or ceph" -n 2 --dist loadgroup
 
 check: $(VENV)/installed
 	@$(BIN)/ruff check .

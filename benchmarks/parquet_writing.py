@@ -184,6 +184,8 @@ def combinations(present: Settings) -> Iterator[Settings]:
 
     fastparquet reads PLAIN and dictionaries only; Spark before 4.3 reads no BYTE_STREAM_SPLIT.
     """
+    label = 'set: `encodings = "plain"`'
+    yield present.encoding_as(label, {"key": "PLAIN", "e_tag": "PLAIN"})
     rows = present.row_group_rows
     statistics = [name for name in RECORD_SCHEMA.names if name != "e_tag"]
     long_pages: dict[str, Any] = {"max_rows_per_page": rows, "write_statistics": statistics}

@@ -1,5 +1,54 @@
-"""The root of the project's one exception tree; each layer derives its own errors from it."""
+"""The root of the project's one exception tree, and words for errors that are the machine's.
+
+Each layer derives its own errors from `InventoryError`. What the operating system refuses for want
+of memory, disk space, threads or file descriptors meets every layer, so its words are here.
+"""
+
+import errno
+import resource
 
 
 class InventoryError(Exception):
     """Base of every error this project raises on purpose; its message is written for the user."""
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The errors of a disk on which nothing more can be written."""
+
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+def printable(text: str) -> str:
+    """Hostile text made harmless: what is not printable, bidi marks included, is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def machine_words(error: BaseException) -> str | None:
+    """What to tell the user of an error that is the machine's; None for any other."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        return (
+            "memory has run out; ask for fewer requests at once (--concurrency) and fewer "
+            "processes (--processes), or give more memory"
+        )
+    if number in _NO_DESCRIPTORS:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return (
+            f"no more files or connections can be opened (the limit is {limit:,}); raise it with "
+            "`ulimit -n`, or ask for fewer requests at once (--concurrency; in the configuration: "
+            "concurrency)"
+        )
+    if number in FULL:
+        file = getattr(error, "filename", None)
+        return f"the disk is full: {file or 'a file'} could not be written; free some space there"
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return (
+            "no more threads can be started; raise the limit of processes (`ulimit -u`), or ask "
+            "for fewer requests at once (--concurrency; in the configuration: concurrency)"
+        )
+    return None

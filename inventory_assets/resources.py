@@ -15,7 +15,7 @@ from inventory_assets.inventory.store import Store
 from inventory_assets.results import open_catalog, open_results
 from inventory_assets.s3.connection import AddressingStyle, Connection
 from inventory_assets.s3.control import Policy
-from inventory_assets.s3.listing import BucketLister
+from inventory_assets.s3.listing import BucketLister, RetryPolicy
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg_tables import IcebergTables
@@ -38,6 +38,9 @@ class SourceBucket(ResourceWithS3Configuration):
     concurrency_policy: Policy = Field(
         default=Policy.ADAPTIVE, description="How the number in flight follows the store."
     )
+    max_outage_seconds: int = Field(
+        default=1_800, description="For how long a request that fails is tried again."
+    )
     demo: bool = Field(default=False, description="Use the embedded demo store.")
 
     @classmethod
@@ -55,6 +58,7 @@ class SourceBucket(ResourceWithS3Configuration):
             addressing_style=source.addressing_style,
             concurrency=source.concurrency,
             concurrency_policy=Policy(source.concurrency_policy),
+            max_outage_seconds=source.max_outage_seconds,
             demo=source.demo,
         )
 
@@ -83,7 +87,9 @@ class SourceBucket(ResourceWithS3Configuration):
 
     def lister(self, now: datetime) -> BucketLister:
         """The pages of the bucket."""
-        return BucketLister(self.connection(now))
+        return BucketLister(
+            self.connection(now), RetryPolicy(outage_seconds=self.max_outage_seconds)
+        )
 
 
 class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -16,11 +16,10 @@ from time import monotonic
 
 import dagster as dg
 
-from inventory_assets.assets.metadata import printable
 from inventory_assets.assets.source import SourceAssets
 from inventory_assets.config import Config, load_config
 from inventory_assets.definitions import build_definitions
-from inventory_assets.errors import InventoryError
+from inventory_assets.errors import InventoryError, printable
 from inventory_assets.inventory.change_log import read_change_log
 from inventory_assets.inventory.comparing import Change
 from inventory_assets.inventory.facts import Manifest

@@ -1,8 +1,10 @@
 """Fixtures that several rooms' tests share."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
+from pathlib import Path
 
 import boto3
 import pytest
@@ -18,6 +20,7 @@ from inventory_assets_tests.external_servers import (
     MotoEndpoint,
     SeaweedFS,
 )
+from inventory_assets_tests.stores.ceph import INSTALL, RadosGateway, missing_programs
 
 settings.register_profile("local", max_examples=60, deadline=None)
 settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, database=None)
@@ -96,13 +99,24 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
         yield server.endpoint
 
 
-@pytest.fixture(
-    params=[
-        "moto",
-        "ministack",
-        "seaweedfs",
-    ]
-)
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[Endpoint]:
+    """Ceph's gateway, where it is installed."""
+    if missing := missing_programs():
+        pytest.skip(f"{', '.join(missing)} cannot be found; see {INSTALL}")
+    # Its sockets lie there: their paths may have a hundred characters.
+    with (
+        tempfile.TemporaryDirectory(prefix="rgw") as folder,
+        RadosGateway(Path(folder)) as server,
+    ):
+        yield server.endpoint
+
+
+CEPH = pytest.param("ceph", marks=[pytest.mark.stores, pytest.mark.xdist_group("ceph")])
+"""A server that is asked with `make test-stores` only: it takes half a minute to start."""
+
+
+@pytest.fixture(params=["moto", "ministack", "seaweedfs", CEPH])
 def endpoint(request: pytest.FixtureRequest) -> Endpoint:
     """Each S3 server in turn."""
     found: Endpoint = request.getfixturevalue(request.param)

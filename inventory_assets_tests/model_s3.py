@@ -10,7 +10,6 @@ from inventory_assets.s3.gate import Cancelled
 from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
 from inventory_assets.s3.pages import Page
 from inventory_assets.s3.received import Received
-from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets_tests.listings import element, listing, objects_of, rendered_objects
 
 
@@ -49,7 +48,7 @@ class ModelS3(BucketLister):
     ) -> None:
         self.connection = Connection("model")
         self.server = "Model"
-        self.retry = RetryPolicy(attempts=3, base_seconds=0, cap_seconds=0)
+        self.retry = RetryPolicy(base_seconds=0, malformed_attempts=3)
         self._is_cancelled = False
         self.requests: list[PageRequest] = []
         self._page_size = page_size
@@ -75,12 +74,7 @@ class ModelS3(BucketLister):
         """How long an answer takes."""
         return 0
 
-    async def fetch(
-        self,
-        request: PageRequest,
-        tally: Tally,
-        encoding: KeyEncoding | None = None,  # noqa: ARG002
-    ) -> Page:
+    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
         await asyncio.sleep(self.seconds(request))
         return self.page(request, tally)
 

@@ -69,11 +69,15 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 scripted._answer(self)
 
             def do_POST(self) -> None:
+                scripted._answer(self)
+
+            def do_HEAD(self) -> None:
                 scripted._answer(self)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
@@ -108,15 +112,21 @@ class ScriptedServer:
             self.most_at_once = 0
             self._answers = list(answers)
 
-    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+    def reply(self, seen: Seen) -> Answer:  # noqa: ARG002 - a script does not listen
+        """The answer to a request."""
         with self._lock:
-            headers = {name.lower(): value for name, value in handler.headers.items()}
-            self.seen.append(Seen(handler.path, headers))
-            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        seen = Seen(handler.path, headers)
+        with self._lock:
+            self.seen.append(seen)
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
             handler.rfile.read(int(headers.get("content-length", 0)))
+            answer = self.reply(seen)
             time.sleep(answer.delay)
             _send(handler, answer)
         finally:
@@ -128,6 +138,7 @@ class _QuietServer(ThreadingHTTPServer):
     # A client that gave up is no news; a handler that sleeps must not hold up the end of a test.
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A connection that the client closed early is what the test wanted."""

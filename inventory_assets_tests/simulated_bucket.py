@@ -20,6 +20,7 @@ from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import controller
 from inventory_assets.s3.gate import Gate
 from inventory_assets.s3.listing import BucketLister, RetryPolicy
+from inventory_assets.s3.outages import Outages
 from inventory_assets_tests.listings import Listed, render
 
 _SENT = Sent("nowhere", timedelta(0), None)
@@ -242,6 +243,7 @@ class SimulatedLister(BucketLister):
         self.connection = connection
         self.server = None
         self.retry = RetryPolicy()
+        self._outages = Outages(connection.where)
         self._gate = Gate(controller(connection.policy, connection.max_in_flight))
         self.network = SimulatedNetwork(bucket, life, troubles)
         self._transport = self.network  # type: ignore[assignment]

@@ -15,6 +15,7 @@ import duckdb
 import polars as pl
 import psutil
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -111,6 +112,14 @@ def assert_refused(outcome: Outcome, words: str) -> None:
     assert words in line
 
 
+def has_delta_encodings(folder: Path) -> bool:
+    """Whether the key of any file is encoded as not every reader reads it."""
+    return any(
+        "DELTA_BYTE_ARRAY" in pq.ParquetFile(file).metadata.row_group(0).column(1).encodings
+        for file in folder.glob("*.parquet")
+    )
+
+
 def keys_in(folder: Path) -> list[str]:
     """All keys, file after file in the order of their names."""
     files = sorted(folder.glob("*.parquet"))
@@ -195,6 +204,20 @@ def test_several_processes_find_what_one_finds(
     assert (outcome.code, outcome.error) == (0, "")
     one, several = (pl.read_parquet(out / "*.parquet") for out in (listing[1], tmp_path))
     assert_frame_equal(one, several)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_plain_encodings_hold_the_same(
+    moto: Endpoint, some_bucket: str, tmp_path: Path, processes: str
+) -> None:
+    folders = {name: tmp_path / name for name in ("compact", "plain")}
+    for name, folder in folders.items():
+        options = ("--encodings", name, "--processes", processes)
+        outcome = list_bucket(moto, f"s3://{some_bucket}", folder, *options)
+        assert (outcome.code, outcome.error) == (0, "")
+    compact, plain = (pl.read_parquet(folder / "*.parquet") for folder in folders.values())
+    assert_frame_equal(compact, plain)
+    assert [has_delta_encodings(folder) for folder in folders.values()] == [True, False]
 
 
 def test_what_a_process_meets_is_told_as_if_there_were_one(tmp_path: Path) -> None:
@@ -308,7 +331,7 @@ REFUSALS = {
     "no keys at all": Refusal(CredentialsMissing, "set AWS_PROFILE", account="none"),
     "directory bucket": Refusal(UnsupportedBucket, "directory buckets", bucket="b--use1-az4--x-s3"),
     "TLS to a plain port": Refusal(TlsFailure, "TLS", endpoint="tls"),
-    "closed port": Refusal(RetriesExhausted, "refused 8 times in a row", endpoint="closed"),
+    "closed port": Refusal(RetriesExhausted, "times in a row within", endpoint="closed"),
 }
 
 
@@ -360,12 +383,13 @@ def refused(
     urls: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[dict[str, tuple[subprocess.Popen[str], Path]]]:
-    """A process for each mistake; side by side, as a closed port is tried for some 13 seconds."""
+    """A process for each mistake; side by side, as a closed port is tried for two seconds."""
     started = {}
     for name, refusal in REFUSALS.items():
         out = tmp_path_factory.mktemp("refused") / "out"
         url = urls[refusal.endpoint]
         arguments = ["list", f"s3://{refusal.bucket}", "--out", out, "--endpoint-url", url]
+        arguments += ["--max-outage", "2"]
         started[name] = (start(arguments, accounts[refusal.account]), out)
     yield started
     for process, _ in started.values():
@@ -395,10 +419,8 @@ def test_a_mistake_has_an_error_of_its_own(
         access_key=account.access_key if account else None,
         secret_key=account.secret_key if account else None,
     )
-    with pytest.raises(refusal.error, match=refusal.words.replace("8 times", "2 times")):
-        list_into_folder(
-            BucketLister(connection, RetryPolicy(attempts=2, base_seconds=0)), "", tmp_path
-        )
+    with pytest.raises(refusal.error, match=refusal.words):
+        list_into_folder(BucketLister(connection, RetryPolicy(outage_seconds=0.3)), "", tmp_path)
     assert files_in(tmp_path) == []
 
 
@@ -472,6 +494,49 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(
     assert files_in(tmp_path) == []
 
 
+@pytest.mark.parametrize("command", ["list", "verify"])
+@pytest.mark.parametrize("url", ["http://user:hush@127.0.0.1:9", "https://hush@s3.example"])
+def test_an_endpoint_with_a_password_is_refused_and_not_repeated(
+    command: str, url: str, tmp_path: Path
+) -> None:
+    out = ["--out", tmp_path / "out", "s3://b"] if command == "list" else [f"{tmp_path}/", "s3://b"]
+    outcome = finish(start([command, *out, "--endpoint-url", url]))
+    assert outcome.code == 2
+    assert "found a user name or password, expected none" in outcome.error
+    assert "hush" not in outcome.error
+    assert files_in(tmp_path) == []
+
+
+def test_a_public_bucket_is_listed_without_credentials_and_gone_on_with_so(tmp_path: Path) -> None:
+    good = Answer(body=render([Listed("k")]))
+    with ScriptedServer([good]) as server:
+        command = ["list", "s3://b", "--out", tmp_path / "out", "--endpoint-url", server.url]
+        refused = finish(start(command))
+        assert "--anonymous" in refused.error
+        assert not server.seen
+        outcome = finish(start([*command, "--no-sign-request", "--requester-pays"]))
+        assert outcome.code == 0
+        assert not any("authorization" in seen.headers for seen in server.seen)
+        assert all(seen.headers["x-amz-request-payer"] == "requester" for seen in server.seen)
+
+
+def test_no_more_descriptors_are_said_in_one_line(tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6))
+
+    command = [sys.executable, "-m", "inventory_assets.cli", "list", "s3://b", "--anonymous"]
+    outcome = subprocess.run(
+        [*command, "--endpoint-url", "http://127.0.0.1:9", "--out", tmp_path / "out"],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome.returncode == 1
+    assert "no more files or connections can be opened (the limit is 6)" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
 # Interruptions
 
 STUCK = Answer(delay=30)
@@ -532,7 +597,7 @@ def test_a_killed_command_is_resumed_without_saying_again_what_was_asked_for(
 ) -> None:
     with ScriptedServer([LEVEL, STUCK]) as server:
         account = Account.random()
-        options = ["--endpoint-url", server.url, "--concurrency", "3"]
+        options = ["--endpoint-url", server.url, "--concurrency", "3", "--encodings", "plain"]
         process = start(["list", "s3://b/a b/-", "--out", tmp_path, *options], account)
         end = time.monotonic() + TIMEOUT_SECONDS
         while len(server.seen) < 2 and time.monotonic() < end:
@@ -545,6 +610,7 @@ def test_a_killed_command_is_resumed_without_saying_again_what_was_asked_for(
 
         assert outcome.code == 0, outcome.error
         assert keys_in(tmp_path) == ["a b/-1", "a b/-2"]
+        assert not has_delta_encodings(tmp_path)
         assert all("prefix=a%20b%2F-" in seen.path for seen in server.seen)
 
 

@@ -169,8 +169,10 @@ def test_defaults_are_the_documented_ones() -> None:
         "requester_pays": False,
         "addressing_style": "auto",
         "key_order": "auto",
+        "encodings": "compact",
         "concurrency": 32,
         "concurrency_policy": "adaptive",
+        "max_outage_seconds": 1800,
         "shards": {
             "depth": 1,
             "max_shards": 256,

@@ -1,6 +1,6 @@
 """`change_log`: what changed in the whole source since the baseline of a date."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
 import dagster as dg
@@ -11,6 +11,7 @@ from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
     SourceAtWork,
+    StepResult,
     do_each_partition,
     log_partition,
 )
@@ -18,6 +19,7 @@ from inventory_assets.checks import log_check, partitioned_check
 from inventory_assets.inventory.change_log import (
     ChangeLog,
     change_log_version,
+    compare_shards,
     faults_of,
     next_change_log,
     outdated_fault,
@@ -70,35 +72,41 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         required_resource_keys=assets.resource_keys,
         can_subset=True,
     )
-    def change_log(context: dg.AssetExecutionContext) -> Iterator[None]:
+    def change_log(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.at_work(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
 
-        def do(partition_key: str) -> None:
+        def do(partition_key: str) -> list[str]:
             day = date.fromisoformat(partition_key)
             if is_check_only:
                 log = _read(work, day)
                 faults = [*faults_of(work.store, log), *_outdated(work, log)]
                 log_check(context, balance, partition_key, faults)
-                return
-            log = _publish(work, day)
-            metadata = change_log_metadata(work.store, work.layout, log)
+                return faults
+            log = _publish(work, day, context.log.warning)
+            orphans = work.without_partition(entry.shard.prefix for entry in log.entries)
+            metadata = change_log_metadata(work.store, work.layout, log, orphans)
             log_partition(context, key, partition_key, log.identity, metadata)
-            log_check(context, balance, partition_key, faults_of(work.store, log))
+            faults = faults_of(work.store, log)
+            log_check(context, balance, partition_key, faults)
             for fault in _outdated(work, next_change_log(work.store, work.layout, day)):
                 context.log.warning(fault)
+            return faults
 
-        do_each_partition(context, "change logs", do)
-        yield from ()
+        yield from do_each_partition(context, "change logs", do)
 
     return change_log
 
 
-def _publish(work: SourceAtWork, day: date) -> ChangeLog:
+def _publish(work: SourceAtWork, day: date, say: Callable[[str], None]) -> ChangeLog:
     replacing = change_log_version(work.store, work.layout, day)
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:
         raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
+    # `object_changes` cannot be materialized for a shard whose partition was deleted.
+    orphans = work.without_partition(entry.shard.prefix for entry in manifest.shards)
+    for prefix in compare_shards(work.store, work.layout, manifest, orphans, work.now()):
+        say(f"the shard {prefix!r} of {day} has no partition any more: it was compared here")
     return publish_change_log(work.store, work.layout, manifest, work.now(), replacing)
 
 

@@ -11,6 +11,7 @@ from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
     SourceAtWork,
+    StepResult,
     do_each_partition,
     log_partition,
 )
@@ -58,11 +59,11 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
         required_resource_keys=assets.resource_keys,
         can_subset=True,
     )
-    def object_changes(context: dg.AssetExecutionContext) -> Iterator[None]:
+    def object_changes(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.at_work(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
 
-        def do(partition_key: str) -> None:
+        def do(partition_key: str) -> list[str]:
             changes = (_read if is_check_only else _compare)(work, partition_key)
             if not is_check_only:
                 metadata = changes_metadata(work.store, changes)
@@ -71,9 +72,9 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
             log_check(context, balance, partition_key, [fault] if fault else [])
             if fault:
                 raise InventoryError(f"changes do not balance: {fault}")
+            return []
 
-        do_each_partition(context, "partitions", do)
-        yield from ()
+        yield from do_each_partition(context, "partitions", do)
 
     return object_changes
 

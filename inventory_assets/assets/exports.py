@@ -12,6 +12,7 @@ from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
     SourceAtWork,
+    StepResult,
     do_each_partition,
     log_partition,
 )
@@ -52,15 +53,15 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         required_resource_keys=assets.resource_keys,
     )
-    def inventory_exports(context: dg.AssetExecutionContext) -> Iterator[None]:
+    def inventory_exports(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.at_work(context.resources, context.instance)
 
-        def do(partition_key: str) -> None:
+        def do(partition_key: str) -> list[str]:
             version, metadata = _export(work, date.fromisoformat(partition_key))
             log_partition(context, key, partition_key, version, metadata)
+            return []
 
-        do_each_partition(context, "exports", do)
-        yield from ()
+        yield from do_each_partition(context, "exports", do)
 
     return inventory_exports
 

@@ -13,6 +13,7 @@ from inventory_assets.assets.metadata import iceberg_metadata
 from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
+    StepResult,
     do_each_partition,
     log_partition,
 )
@@ -47,17 +48,17 @@ def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.single_run(),
         required_resource_keys=assets.resource_keys | {"iceberg_catalog"},
     )
-    def iceberg_tables(context: dg.AssetExecutionContext) -> Iterator[None]:
+    def iceberg_tables(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         resources = context.resources
 
-        def do(partition_key: str) -> None:
+        def do(partition_key: str) -> list[str]:
             tables = resources.iceberg_catalog.tables(resources.inventory_store, assets.layout)
             with closing(tables.catalog):
                 version, metadata = _synchronise(tables, date.fromisoformat(partition_key))
             log_partition(context, key, partition_key, version, metadata)
+            return []
 
-        do_each_partition(context, "dates", do)
-        yield from ()
+        yield from do_each_partition(context, "dates", do)
 
     return iceberg_tables
 

@@ -15,8 +15,12 @@ from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
     SourceAtWork,
+    StepResult,
+    blocking_checks_failed,
     log_partition,
     partition_failure,
+    partitions_of,
+    step_results,
 )
 from inventory_assets.checks import log_check, partitioned_check
 from inventory_assets.errors import InventoryError
@@ -79,13 +83,13 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         required_resource_keys=assets.resource_keys,
         can_subset=True,
     )
-    def object_listing(context: dg.AssetExecutionContext) -> Iterator[None]:
+    def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.at_work(context.resources, context.instance)
         if key in context.selected_asset_keys:
             _list(context, work, evidence, readable)
         else:
             _check_again(context, work, evidence, readable)
-        yield from ()
+        yield from step_results(context)
 
     return object_listing
 
@@ -99,16 +103,19 @@ def _list(
     """List every partition of the run; those that succeed are kept whatever becomes of others."""
     failures: dict[str, Exception] = {}
     done = 0
-    for partition_key, result in _take_all(work, context.partition_keys, context.log.info):
+    for partition_key, result in _take_all(work, partitions_of(context), context.log.info):
         if isinstance(result, Exception):
             context.log.error(f"{partition_key}: {result}")
             failures[partition_key] = result
             continue
-        done += 1
         metadata = snapshot_metadata(work.store, work.layout, result)
         log_partition(context, evidence.asset_key, partition_key, result.fingerprint, metadata)
         _log_readable(context, readable, partition_key, result)
-        _log_verdicts(context, evidence, partition_key, judge(result))
+        faults = _log_verdicts(context, evidence, partition_key, judge(result))
+        if faults:
+            failures[partition_key] = blocking_checks_failed(faults)
+        else:
+            done += 1
     if failures:
         raise partition_failure(
             "partitions", failures, done, "the others are kept; materialize just these again"
@@ -122,7 +129,7 @@ def _check_again(
     readable: dg.AssetCheckSpec,
 ) -> None:
     """Judge snapshots taken earlier by their files, key by key."""
-    for partition_key in context.partition_keys:
+    for partition_key in partitions_of(context):
         day, shard_key = work.assets.partitions.split(partition_key)
         snapshot = read_snapshot(work.store, work.layout, day, work.prefix(shard_key))
         if snapshot is None:
@@ -187,6 +194,7 @@ def _take_all(
     expected = expected_rows(work, list(wanted))
     lister = work.bucket.lister(work.now())
     meter = ProgressMeter(lambda: lister.in_flight, expected)
+    lister.profile = work.profile(lister)
     taker = Taker(lister, work.store, work.layout, work.key_order(), work.now, say, meter.note)
     try:
         with telling(meter, lambda progress: say(progress.line), SAID_EVERY_SECONDS):

@@ -17,6 +17,7 @@ from inventory_assets.assets.source import (
     OWNERS,
     SourceAssets,
     SourceAtWork,
+    StepResult,
     do_each_partition,
     log_partition,
 )
@@ -25,7 +26,6 @@ from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import (
     EvidenceBroken,
     ManifestIncomplete,
-    NotVerifiable,
 )
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.manifests import (
@@ -37,7 +37,8 @@ from inventory_assets.inventory.manifests import (
     read_manifest,
 )
 from inventory_assets.inventory.snapshots import files_that_differ, read_snapshots
-from inventory_assets.inventory.verification import EMPTY_RANGES, RANGES, Verifiable, verify
+from inventory_assets.inventory.verifiable import EMPTY_RANGES, Verifiable
+from inventory_assets.inventory.verification import RANGES, verify
 
 STALE_AFTER = timedelta(hours=24)
 """How much older than the newest listing of a manifest another may be before it is pointed out."""
@@ -71,7 +72,8 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         key,
         assets.partitions.dates,
         f"{RANGES} random ranges of a page each, and {EMPTY_RANGES} in which nothing was found, "
-        "are listed again: no object older than the listing is missing from it or differs.",
+        "are listed again: no object older than the listing is missing from it or differs, no more "
+        "than half is gone, and what seems gone is not there when asked for by name.",
         blocking=False,
     )
 
@@ -106,24 +108,26 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         required_resource_keys=assets.resource_keys,
         can_subset=True,
     )
-    def inventory_manifest(context: dg.AssetExecutionContext) -> Iterator[None]:
+    def inventory_manifest(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.at_work(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
 
-        def do(partition_key: str) -> None:
+        def do(partition_key: str) -> list[str]:
             day = date.fromisoformat(partition_key)
             manifest = (_read if is_check_only else _publish)(work, day)
             if not is_check_only:
                 metadata = manifest_metadata(work.store, work.layout, manifest)
                 log_partition(context, key, partition_key, manifest.identity, metadata)
-            log_check(context, tiling, partition_key, faults_of(manifest))
-            log_check(context, files, partition_key, files_that_differ(work.store, manifest.parts))
+            faults = faults_of(manifest)
+            differing = files_that_differ(work.store, manifest.parts)
+            log_check(context, tiling, partition_key, faults)
+            log_check(context, files, partition_key, differing)
             log_check(context, age, partition_key, _stale_shards(manifest))
             if sample.key in context.selected_asset_check_keys:
                 _log_sample(context, sample, work, manifest)
+            return [*faults, *(f"{file} is missing or was altered" for file in differing)]
 
-        do_each_partition(context, "manifests", do)
-        yield from ()
+        yield from do_each_partition(context, "manifests", do)
 
     return inventory_manifest
 
@@ -170,8 +174,6 @@ def _log_sample(
         inventory = Verifiable.of_manifest(work.store, work.layout, manifest)
         with closing(work.bucket.lister(work.now())) as lister:
             found = verify(inventory, lister, random.Random(seed))  # noqa: S311
-    except NotVerifiable as reason:
-        context.log.info(f"{check.name} is left out: {reason}")
     except (InventoryError, OSError) as error:
         log_check(context, check, day, [str(error)])
     else:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pyarrow as pa
 
+from inventory_assets.errors import printable
 from inventory_assets.inventory.change_log import ChangeLog
 from inventory_assets.inventory.changes import Changes, read_changed_records
 from inventory_assets.inventory.evidence import Verdict
@@ -29,14 +30,6 @@ _SHOWN_CHARACTERS = 300
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
 
 Metadata = Mapping[str, Any]
-
-
-def printable(text: str) -> str:
-    """Hostile text made harmless: what is not printable, bidi marks included, is escaped."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
@@ -86,6 +79,8 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
         "left_out": len(snapshot.shard.excluded),
         "unreadable": snapshot.unreadable.count,
         "key_order": snapshot.key_order.value,
+        "store": snapshot.profile.habits,
+        "seams": dg.MetadataValue.json(snapshot.seams),
         "snapshot": dg.MetadataValue.path(store.where(key)),
     }
 
@@ -140,8 +135,17 @@ def changes_metadata(store: Store, changes: Changes) -> Metadata:
     }
 
 
-def change_log_metadata(store: Store, layout: Layout, log: ChangeLog) -> Metadata:
-    """How the source changed, and where its changes are listed."""
+def change_log_metadata(
+    store: Store, layout: Layout, log: ChangeLog, orphans: Sequence[str]
+) -> Metadata:
+    """How the source changed, and where its changes are listed.
+
+    Args:
+        store: Where they lie.
+        layout: Under which keys.
+        log: What is published.
+        orphans: The prefixes of the shards whose partition was deleted.
+    """
     return {
         "dagster/row_count": sum(log.counts.values()),
         **{change.value: count for change, count in log.counts.items()},
@@ -154,6 +158,11 @@ def change_log_metadata(store: Store, layout: Layout, log: ChangeLog) -> Metadat
                 | {change.value: count for change, count in entry.counts.items()}
                 for entry in log.entries
             ]
+        ),
+        **(
+            {"compared_here": dg.MetadataValue.json([printable(prefix) for prefix in orphans])}
+            if orphans
+            else {}
         ),
         "files": len(log.files),
         "symlink": dg.MetadataValue.path(store.where(layout.change_log_symlink(log.day))),
@@ -195,8 +204,11 @@ def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
     differing = sorted((kind.value, key) for key, kind in found.findings.items())
     return {
         "ranges": len(found.ranges),
+        "prefixes": len(found.prefixes),
         "records": found.records,
         "requests": found.requests,
+        "asked_again": found.asked_again,
+        "notes": "; ".join(found.notes) or "none",
         "seed": seed,
         **{kind.value.replace(" ", "_"): count for kind, count in found.counts.items()},
         "differences": _records(

@@ -44,6 +44,7 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
                 "added": len(added),
                 "requests": discovery.requests,
                 "key_order": discovery.key_order.value,
+                "store": discovery.profile.habits,
                 "prefixes": prefixes_table(prefixes),
             },
         )

@@ -1,6 +1,7 @@
 """What the assets of one source share: names, resources, and the way a partition is reported."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -10,17 +11,34 @@ import dagster as dg
 
 from inventory_assets.config import Source
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.discoveries import known_key_order, prefix_of
+from inventory_assets.inventory.discoveries import (
+    known_key_order,
+    known_profile,
+    prefix_of,
+    shard_key,
+)
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.retention import Retention
 from inventory_assets.inventory.store import Store
 from inventory_assets.partitions import SourcePartitions
 from inventory_assets.resources import Clock, InventoryStore, SourceBucket
+from inventory_assets.s3.errors import S3Error
+from inventory_assets.s3.listing import BucketLister, Tally
+from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.profiling import profile_store
 from inventory_assets.scan.shards import Shard, cut_out
 
 DATA_VERSION_TAG = "dagster/data_version"
 OWNERS = ["team:data-platform"]
+
+StepResult = dg.MaterializeResult[None] | dg.Output[None]
+"""What the step of an asset yields at its end."""
+
+_NO_FURTHER_EVENTS = {"__source_asset_observation__": True}
+"""Metadata of an output for which Dagster 1.13 logs no materialization of its own. It has no public
+name for this; a test sees that each partition is materialized once."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +80,7 @@ class SourceAssets:
     @property
     def layout(self) -> Layout:
         """Where its files lie."""
-        return Layout(self.source.bucket, self.source.name)
+        return Layout(self.source.bucket, self.source.name, Encodings(self.source.encodings))
 
     @property
     def retention(self) -> Retention:
@@ -121,12 +139,17 @@ class SourceAtWork:
     def known_prefixes(self) -> list[str]:
         """The prefixes of all shards known; keys that stand for none are left to the remainder."""
         prefixes = []
-        for shard_key in self.shard_keys:
+        for known in self.shard_keys:
             try:
-                prefixes.append(self.prefix(shard_key))
+                prefixes.append(self.prefix(known))
             except InventoryError:
                 continue
         return prefixes
+
+    def without_partition(self, prefixes: Iterable[str]) -> list[str]:
+        """Those of some shards, by prefix, whose partition somebody deleted."""
+        known = set(self.shard_keys)
+        return [each for each in prefixes if shard_key(each, self.source.prefix) not in known]
 
     def shard(self, shard_key: str, known_prefixes: Sequence[str]) -> Shard:
         """The shard of a key, less the other shards within it."""
@@ -140,6 +163,14 @@ class SourceAtWork:
         known = known_key_order(self.store, self.layout)
         return known if known is KeyOrder.DIRECTORY else None
 
+    def profile(self, lister: BucketLister) -> StoreProfile:
+        """How the store lists, as discovery found; before the first discovery it is probed."""
+        known = known_profile(self.store, self.layout)
+        if known is None and self.key_order() is not KeyOrder.DIRECTORY:
+            with suppress(S3Error):  # whatever it is, the listings will meet it and tell
+                known = profile_store(lister, self.source.prefix, Tally())
+        return known or AWS
+
 
 def log_partition(
     context: dg.AssetExecutionContext,
@@ -151,7 +182,7 @@ def log_partition(
     """Record that one partition is done, with its own data version and metadata.
 
     In a run over a range of partitions a returned result would stamp all of them alike, those that
-    failed included.
+    failed included. The step still ends with `step_results`.
     """
     context.log_event(
         dg.AssetMaterialization(
@@ -163,30 +194,76 @@ def log_partition(
     )
 
 
+def partitions_of(context: dg.AssetExecutionContext) -> Sequence[str]:
+    """The partition keys of a run.
+
+    Raises:
+        dagster.Failure: The run's partition is a date, and the asset is partitioned by shard too.
+    """
+    tags = context.run.tags
+    given = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start") or ""
+    is_by_shard = isinstance(context.assets_def.partitions_def, dg.MultiPartitionsDefinition)
+    if is_by_shard and given and "|" not in given:
+        raise dg.Failure(
+            f"the run's partition {given!r} is a date, and {context.assets_def.key.path[-1]} is "
+            "partitioned by date and shard: one run cannot make assets of both kinds; start a "
+            "backfill of them, as *Materialize* in the UI does, or a run for each kind",
+            allow_retries=False,
+        )
+    return context.partition_keys
+
+
+def step_results(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
+    """Say that a step is done whose partitions were logged one by one.
+
+    Dagster skips every later step of the run that depends on an output that was not yielded, and
+    calls the run a success.
+    """
+    for key in context.selected_asset_keys:
+        yield dg.MaterializeResult(asset_key=key, metadata=_NO_FURTHER_EVENTS)
+    for check in context.assets_def.check_specs:
+        if check.key in context.selected_asset_check_keys:
+            yield dg.Output(None, output_name=check.get_python_identifier())
+
+
 def do_each_partition(
-    context: dg.AssetExecutionContext, what: str, do: Callable[[str], None]
-) -> None:
-    """Do something for each partition of a run; what one fails at is kept from none of the others.
+    context: dg.AssetExecutionContext, what: str, do: Callable[[str], Sequence[str]]
+) -> Iterator[StepResult]:
+    """Do something for each partition of a run; a partition that fails stops no other.
 
     Args:
         context: Of the run.
         what: What the partitions are called, for the message.
-        do: What is done for a partition key.
+        do: What is done for a partition key. It returns what blocking checks found: nothing, as a
+            rule.
+
+    Yields:
+        What lets the steps run that depend on this one.
 
     Raises:
-        dagster.Failure: At the end, where some failed.
+        dagster.Failure: At the end, where some failed, or a blocking check did.
     """
+    partition_keys = partitions_of(context)
     failures: dict[str, Exception] = {}
     # In order of their dates: a manifest that is published here may be the baseline of the next.
-    for partition_key in sorted(context.partition_keys):
+    for partition_key in sorted(partition_keys):
         try:
-            do(partition_key)
+            faults = do(partition_key)
         except (InventoryError, OSError) as error:
             context.log.error(f"{partition_key}: {error}")
             failures[partition_key] = error
+        else:
+            if faults:
+                failures[partition_key] = blocking_checks_failed(faults)
     if failures:
-        done = len(context.partition_keys) - len(failures)
+        done = len(partition_keys) - len(failures)
         raise partition_failure(what, failures, done, "the others are kept")
+    yield from step_results(context)
+
+
+def blocking_checks_failed(faults: Sequence[str]) -> InventoryError:
+    """Why a step fails whose work is done: nothing may be made of it in the same run."""
+    return InventoryError(f"a blocking check failed: {'; '.join(faults)}")
 
 
 def partition_failure(

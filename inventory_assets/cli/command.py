@@ -4,15 +4,17 @@ import argparse
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from inventory_assets.cli.diff import add_diff
 from inventory_assets.cli.export import add_export
 from inventory_assets.cli.listing import add_list, add_resume
+from inventory_assets.cli.log_lines import logged_to
 from inventory_assets.cli.query import add_query
 from inventory_assets.cli.verify import add_verify
-from inventory_assets.errors import InventoryError
+from inventory_assets.errors import InventoryError, machine_words, printable
 
 INTERRUPTED = 130
 """The exit code of a command that was told to stop, as shells have it."""
@@ -26,15 +28,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        result: int = options.run(options)
+        with logged_to(sys.stderr):
+            result: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
         # Python would write what is left once more on its way out, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_LEFT
-    except (InventoryError, OSError) as error:
-        for sentence in (error, *getattr(error, "__notes__", ())):
-            print(f"inventory: {sentence}", file=sys.stderr)
+    except (InventoryError, OSError, MemoryError, RuntimeError) as error:
+        words = None if isinstance(error, InventoryError) else machine_words(error)
+        if words is None and isinstance(error, RuntimeError):
+            raise
+        if words:
+            # What is left half open complains on its way out, of the same want.
+            sys.unraisablehook = lambda _: None
+            warnings.simplefilter("ignore")
+        for sentence in (words or str(error), *getattr(error, "__notes__", ())):
+            _tell(sentence)
         return int(getattr(options, "trouble", 1))
     except KeyboardInterrupt as stop:
         # What is left is told by whoever knows it, once it has written down what it could.
@@ -43,6 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A usual exit would wait for the requests under way, however long the store takes.
         os._exit(INTERRUPTED)
     return result
+
+
+def _tell(text: str) -> None:
+    """Say on the terminal what is wrong, on which no key may move the cursor or ring the bell."""
+    lines = "\n".join(map(printable, text.split("\n")))
+    print(f"inventory: {lines}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,13 +7,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inventory_assets.cli.buckets import add_bucket, moment_or_day, positive
+from inventory_assets.cli.buckets import (
+    add_bucket,
+    connection_of,
+    moment_or_day,
+    positive,
+    seconds,
+)
+from inventory_assets.errors import printable
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.unreadable import UnreadableRecords
 
-_REMEMBERED = {"endpoint_url": "--endpoint-url", "region": "--region"} | {
-    name: f"--{name}" for name in ("concurrency", "processes")
+_REMEMBERED = {
+    name: f"--{name.replace('_', '-')}"
+    for name in (
+        "endpoint_url",
+        "region",
+        "concurrency",
+        "processes",
+        "max_outage",
+        "encodings",
+    )
 }
 """By name, the options with which an unfinished listing was asked for."""
 
@@ -58,6 +73,19 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         "--processes", metavar="N", type=positive, default=1, help="that share the work (1)"
     )
     parser.add_argument(
+        "--max-outage",
+        metavar="SECONDS",
+        type=seconds,
+        default=300,
+        help="for which a store that fails is tried again (300)",
+    )
+    parser.add_argument(
+        "--encodings",
+        choices=["compact", "plain"],
+        default="compact",
+        help="of the files: plain for readers that lack delta encodings (compact)",
+    )
+    parser.add_argument(
         "--versions", action="store_true", help="list all versions and delete markers"
     )
     parser.add_argument(
@@ -80,23 +108,19 @@ def _resume(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     from inventory_assets.cli.live_line import following
+    from inventory_assets.inventory.encodings import Encodings
     from inventory_assets.inventory.listing_folder import list_into_folder
-    from inventory_assets.s3.connection import Connection
-    from inventory_assets.s3.listing import BucketLister
+    from inventory_assets.s3.listing import BucketLister, RetryPolicy
     from inventory_assets.scan.progress import ProgressMeter
     from inventory_assets.scan.versions import Versions
 
     # What is imported stays; to look through it again and again costs a fiftieth of the CPU.
     gc.freeze()
-    bucket, prefix = options.url
+    _, prefix = options.url
     versions = Versions(options.as_of) if options.versions or options.as_of else None
     lister = BucketLister(
-        Connection(
-            bucket,
-            endpoint_url=options.endpoint_url,
-            region=options.region,
-            max_in_flight=options.concurrency,
-        )
+        connection_of(options, max_in_flight=options.concurrency),
+        RetryPolicy(outage_seconds=options.max_outage),
     )
     meter = ProgressMeter(lambda: lister.in_flight)
     try:
@@ -111,6 +135,7 @@ def _list(options: argparse.Namespace) -> int:
                 asked_for=[*_asked_for(options)],
                 versions=versions,
                 resume=options.resume,
+                encodings=Encodings(options.encodings),
             )
     finally:
         lister.close()
@@ -144,6 +169,10 @@ def _asked_for(options: argparse.Namespace) -> Iterator[str]:
         value: Any = getattr(options, name)
         if value is not None:
             yield f"{flag}={value}"
+    if options.anonymous:
+        yield "--anonymous"
+    if options.requester_pays:
+        yield "--requester-pays"
     if options.versions:
         yield "--versions"
     if options.as_of:
@@ -153,4 +182,4 @@ def _asked_for(options: argparse.Namespace) -> Iterator[str]:
 
 
 def _say(sentence: str) -> None:
-    print(f"inventory: {sentence}", file=sys.stderr, flush=True)
+    print(f"inventory: {printable(sentence)}", file=sys.stderr, flush=True)

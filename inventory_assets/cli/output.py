@@ -2,10 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import UnknownFormat
 from inventory_assets.inventory.formats import Dialect, ExportFormat
 
@@ -74,12 +75,6 @@ class _Terminal:
         self._terminal = terminal
 
     def write(self, data: bytes) -> int:
-        self._terminal.write("".join(_visible(data.decode())).encode())
+        self._terminal.write("\n".join(map(printable, data.decode().split("\n"))).encode())
         self._terminal.flush()
         return len(data)
-
-
-def _visible(text: str) -> Iterator[str]:
-    for character in text:
-        is_shown = character.isprintable() or character == "\n"
-        yield character if is_shown else character.encode("unicode_escape").decode()

@@ -1,4 +1,4 @@
-"""`inventory verify`: list some ranges of a bucket again, and compare them with its inventory."""
+"""`inventory verify`: list a sample of a bucket again, and compare it with its inventory."""
 
 import argparse
 import random
@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inventory_assets.cli.addresses import is_path, source_and_day
-from inventory_assets.cli.buckets import add_bucket, moment, moment_or_day, positive
+from inventory_assets.cli.buckets import add_bucket, connection_of, moment, moment_or_day, positive
+from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import NotVerifiable
 
 if TYPE_CHECKING:
-    from inventory_assets.inventory.verification import Verifiable
+    from inventory_assets.inventory.verifiable import Verifiable
     from inventory_assets.s3.listing import BucketLister
 
 AGREES, DIFFERS, TROUBLE = 0, 1, 2
@@ -28,11 +29,12 @@ def add_verify(commands: Any) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "verify",
-        help="list some ranges again, and compare",
+        help="list a sample again, and compare",
         description="List random ranges of an inventory again, a page each, and compare key, size, "
         "ETag and LastModified. What was created or modified since the listing, or is gone, is "
-        "counted. The exit code is 0 where nothing else differs, 1 where an object older than the "
-        "listing is missing from it or differs, 2 in trouble.",
+        "counted. Exit codes: 0 if nothing else differs; 1 if an object older than the listing is "
+        "missing from it or differs, if the store contradicts itself, or if most of the sample is "
+        "gone; 2 if it cannot be told.",
     )
     parser.add_argument(
         "inventory",
@@ -51,7 +53,7 @@ def add_verify(commands: Any) -> None:
     parser.add_argument(
         "--as-of", metavar="TIME", type=moment_or_day, help="as `inventory list` was given it"
     )
-    parser.add_argument("--ranges", metavar="N", type=positive, help="to list again (8)")
+    parser.add_argument("--ranges", metavar="N", type=positive, help="how many to list again (8)")
     parser.add_argument(
         "--seed", metavar="S", help="draw the same ranges as a run that printed this seed"
     )
@@ -59,7 +61,7 @@ def add_verify(commands: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from inventory_assets.inventory.verification import FAULTS, RANGES, verify
+    from inventory_assets.inventory.verification import RANGES, verify
 
     # Drawing ranges is no secret.
     seed = options.seed or str(random.randrange(SEEDS))  # noqa: S311
@@ -70,14 +72,25 @@ def _verify(options: argparse.Namespace) -> int:
         found = verify(inventory, lister, chance, options.ranges or RANGES)
     finally:
         lister.close()
+    counts = [(len(found.ranges), "range"), (len(found.prefixes), "prefix")]
+    what = [f"{count:,} {name}{_ending(name, count)}" for count, name in counts if count]
     print(
-        f"{len(found.ranges):,} ranges with {found.records:,} of {inventory.rows:,} records listed "
-        f"again, with {found.requests:,} requests (seed {seed})"
+        f"{' and '.join(what) or 'nothing'} with {found.records:,} of {inventory.rows:,} records "
+        f"listed again, with {found.requests:,} requests (seed {seed})"
     )
     print(", ".join(f"{count:,} {finding}" for finding, count in found.counts.items()))
+    if found.asked_again:
+        was = "was" if found.asked_again == 1 else "were"
+        print(f"{found.asked_again:,} that seemed gone {was} asked for again by name")
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
     for fault in found.faults:
-        print(fault, file=sys.stderr)
-    return DIFFERS if any(found.counts[kind] for kind in FAULTS) else AGREES
+        print(printable(fault), file=sys.stderr)
+    return DIFFERS if found.faults else AGREES
+
+
+def _ending(name: str, count: int) -> str:
+    return "" if count == 1 else "es" if name.endswith("x") else "s"
 
 
 def _of_source(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]":
@@ -85,14 +98,15 @@ def _of_source(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
     from inventory_assets.config import load_config
     from inventory_assets.inventory.datasets import published_manifest
     from inventory_assets.inventory.layout import Layout
-    from inventory_assets.inventory.verification import Verifiable
+    from inventory_assets.inventory.verifiable import Verifiable
     from inventory_assets.resources import SourceBucket
     from inventory_assets.results import open_results
 
-    if any((options.url, options.endpoint_url, options.region, options.began, options.as_of)):
+    given = (options.url, options.endpoint_url, options.region, options.began, options.as_of)
+    if any((*given, options.anonymous, options.requester_pays)):
         raise NotVerifiable(
             "a source's bucket, and when it was listed, are known: leave out the URL, "
-            "--endpoint-url, --region, --began and --as-of"
+            "--endpoint-url, --region, --anonymous, --requester-pays, --began and --as-of"
         )
     config = load_config()
     source, day = source_and_day(config, options.inventory)
@@ -106,12 +120,7 @@ def _of_folder(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
     """What `inventory list` left in a folder, and the bucket that the command line names."""
     from inventory_assets.inventory.datasets import Dataset
     from inventory_assets.inventory.records import has_versions
-    from inventory_assets.inventory.verification import (
-        Verifiable,
-        empty_between,
-        in_directory_order,
-    )
-    from inventory_assets.s3.connection import Connection
+    from inventory_assets.inventory.verifiable import Verifiable, empty_between
     from inventory_assets.s3.listing import BucketLister
     from inventory_assets.scan.discovery import ShardBounds, discover
     from inventory_assets.scan.key_order import KeyOrder
@@ -129,15 +138,13 @@ def _of_folder(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
             f"{options.inventory} holds objects of the bucket {listed.bucket!r}, not of {bucket!r}"
         )
     began_at = options.began or _written_at(listed.paths) - LONGEST_LISTING
-    lister = BucketLister(
-        Connection(bucket, endpoint_url=options.endpoint_url, region=options.region)
-    )
-    if discover(lister, prefix, ShardBounds(depth=0)).key_order is KeyOrder.DIRECTORY:
-        lister.close()
-        raise in_directory_order(options.inventory)
+    lister = BucketLister(connection_of(options))
+    order = discover(lister, prefix, ShardBounds(depth=0)).key_order
     empty = empty_between(listed.parts, prefix)
     versions = Versions(options.as_of) if has_versions(listed.schema) else None
-    return Verifiable(listed.store, listed.parts, prefix, began_at, empty, versions), lister
+    # That the store lists in byte order now does not tell how it listed then.
+    known = KeyOrder.DIRECTORY if order is KeyOrder.DIRECTORY else None
+    return Verifiable(listed.store, listed.parts, prefix, began_at, empty, versions, known), lister
 
 
 def _written_at(files: list[Path]) -> datetime:

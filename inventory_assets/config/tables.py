@@ -198,12 +198,16 @@ class SourceTable(_Table):
     """The most requests in flight for this source in one process."""
     concurrency_policy: Literal["adaptive", "pid", "fixed"] = "adaptive"
     """How the number in flight follows what the store takes; see docs/concurrency.md."""
+    max_outage_seconds: Annotated[int, Field(ge=0, le=86_400)] = 1_800
+    """For how long a request that fails is tried again before the listing ends with an error."""
     shards: Shards = Shards()
     """How the source is cut into shards."""
     schedule: Schedule = Schedule()
     """When the source is inventoried."""
     exports: Exports = Exports()
     """In which other formats each date is published."""
+    encodings: Literal["compact", "plain"] = "compact"
+    """How Parquet files are encoded: small, or so that every reader reads them."""
     iceberg: bool = False
     """Whether each date is also a snapshot of an Iceberg table, over the same files."""
     retention: Retention = Field(default_factory=Retention)  # whose defaults TOML cannot say

@@ -9,24 +9,38 @@ import io
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pyarrow as pa
 
+from inventory_assets.inventory.claims import Claim
 from inventory_assets.inventory.errors import StoreError, superseded
 from inventory_assets.inventory.s3_inventory import Destination
 from inventory_assets.inventory.scratch import ScratchSpace
 from inventory_assets.inventory.store import ABSENT, Store, StoredFile
+from inventory_assets.s3.conditional_writes import (
+    CONFLICT_ATTEMPTS,
+    ConditionalWrites,
+    pause,
+    probe_conditional_writes,
+)
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.errors import S3Error
-from inventory_assets.s3.objects import NOTHING, BucketObjects, PreconditionFailed
+from inventory_assets.s3.objects import (
+    BucketObjects,
+    ObjectFacts,
+    ObjectRequestFailed,
+    PreconditionFailed,
+)
 
 READ_AHEAD_BYTES = 4 * 2**20
 """Asked for at once, at least, where a file is read: about a row group with all its columns."""
 
-_CONFLICTS = 5
-"""Tries of a conditional write that the store refuses although nothing has changed (409)."""
+_SCRATCH = ".scratch"
+"""The folder of what is no result, as in a local store: readers pass over such names."""
 
 
 class BucketStore(Store):
@@ -42,6 +56,7 @@ class BucketStore(Store):
             self._objects = BucketObjects(connection)
         arn = f"arn:{self._objects.partition}:s3:::{connection.bucket}"
         self._destination = Destination(arn, prefix.strip("/"))
+        self._habit = _Habit(self._objects, self._key(f"{_SCRATCH}/conditions"))
         self._space = ScratchSpace(lambda: Path(tempfile.gettempdir()), "inventory-")
 
     @property
@@ -65,11 +80,9 @@ class BucketStore(Store):
         if facts is None:
             return None
 
-        def read(start: int, stop: int) -> bytes:
-            with _as_store_error():
-                return self._objects.read_range(object_key, facts.etag, start, stop)
-
-        return pa.PythonFile(_RangedFile(read, facts.size), mode="r")
+        return pa.PythonFile(
+            _RangedFile(_Ranges(self._objects, object_key, facts), facts.size), "r"
+        )
 
     def size(self, key: str) -> int | None:
         with _as_store_error():
@@ -98,38 +111,74 @@ class BucketStore(Store):
             self._objects.write(self._key(key), data)
 
     def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
-        """As `Store` has it, by If-Match and If-None-Match.
+        """As `Store` has it: by If-Match and If-None-Match, or by a claim where they are of no use.
 
-        A store that does not know them is only looked at before: of two runs that publish within
-        the same moment there, the later stands, and the other does not learn of it.
+        How the store takes them is tried once, before the first such write.
         """
-        for _ in range(_CONFLICTS):
+        if self.conditional_writes.are_heeded:
+            return self._write_on_condition(key, data, version)
+        return self._write_with_a_claim(key, data, version)
+
+    @property
+    def conditional_writes(self) -> ConditionalWrites:
+        """How the store takes conditions.
+
+        Raises:
+            StoreError: It cannot be written to.
+        """
+        with _as_store_error():
+            return self._habit.found
+
+    def _write_on_condition(self, key: str, data: bytes, version: str) -> str:
+        object_key, habit = self._key(key), self.conditional_writes
+        for attempt in range(CONFLICT_ATTEMPTS):
             if self.version(key) != version:
-                break
+                raise superseded(self.where(key))
             try:
-                with _as_store_error():
-                    return self._objects.write(self._key(key), data, version or NOTHING)
-            except _Changed:
-                # It may have been this very write, sent again after its answer was lost.
-                if self.read(key) == data:
-                    return self.version(key)
-        raise superseded(self.where(key))
+                return self._objects.write(object_key, data, habit.replacing(version))
+            except ObjectRequestFailed as error:
+                refusal = error
+            # It may have been this very write, sent again after its answer was lost.
+            if refusal.status is not None and self.read(key) == data:
+                return self.version(key)
+            if not isinstance(refusal, PreconditionFailed):
+                if refusal.status is not None and self.version(key) != version:
+                    raise superseded(self.where(key))
+                raise StoreError(str(refusal))
+            pause(attempt)
+        if self.version(key) != version:
+            raise superseded(self.where(key))
+        raise StoreError(
+            f"cannot write {self.where(key)}: the store refused it {CONFLICT_ATTEMPTS} times "
+            f"(status {refusal.status}), although nothing there has changed; run it again, and if "
+            "it stays so, keep results on another store, or in a folder"
+        )
+
+    def _write_with_a_claim(self, key: str, data: bytes, version: str) -> str:
+        folder = self._key(f"{_SCRATCH}/claims/{sha256(key.encode()).hexdigest()}")
+        claim = Claim(self._objects, folder, self.where(key))
+        with _as_store_error():
+            while not claim.take():
+                if self.version(key) != version:
+                    raise superseded(self.where(key))
+            with claim:
+                if self.version(key) != version:
+                    raise superseded(self.where(key))
+                claim.require_time()
+                etag = self._objects.write(self._key(key), data)
+                claim.require_held()
+                return etag
 
     def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:
+        """As `Store` has it, without a condition.
+
+        A file is named for its content: what another run writes there at the same time is the same.
+        """
         object_key = self._key(key)
-        try:
-            with _as_store_error():
-                if digest is None:
-                    self._objects.write_file(object_key, file)
-                    return
-                facts = self._objects.facts(object_key)
-                if facts is None:
-                    self._objects.write_file(object_key, file, NOTHING, digest)
-                elif (facts.size, facts.digest) != (file.stat().st_size, digest):
-                    self._objects.write_file(object_key, file, facts.etag, digest)
-        except _Changed:
-            # Another run was faster; what it wrote under this name is the same.
-            self._expect(object_key, file, digest)
+        with _as_store_error():
+            facts = self._objects.facts(object_key) if digest else None
+            if facts is None or (facts.size, facts.digest) != (file.stat().st_size, digest):
+                self._objects.write_file(object_key, file, digest)
 
     def remove_key(self, key: str) -> None:
         with _as_store_error():
@@ -153,28 +202,54 @@ class BucketStore(Store):
             raise StoreError(f"the key {key!r} leads out of the store at {self._objects.url('')}")
         return self._destination.key(key.strip("/"))
 
-    def _expect(self, object_key: str, file: Path, digest: str | None) -> None:
-        with _as_store_error():
-            facts = self._objects.facts(object_key)
-        if facts is None or (facts.size, facts.digest) != (file.stat().st_size, digest):
-            raise StoreError(
-                f"cannot publish {self._objects.url(object_key)}: something else is written there "
-                "at the same time; see who else writes to this bucket, and run it again"
-            )
 
+class _Habit:
+    """How a bucket takes conditions; tried by the first thread that wants to know."""
 
-class _Changed(StoreError):
-    """A conditional write was refused."""
+    def __init__(self, objects: BucketObjects, folder: str) -> None:
+        self._objects = objects
+        self._folder = folder
+        self._lock = Lock()
+        self._found: ConditionalWrites | None = None
+
+    @property
+    def found(self) -> ConditionalWrites:
+        with self._lock:
+            if self._found is None:
+                self._found = probe_conditional_writes(self._objects, self._folder)
+            return self._found
 
 
 @contextmanager
 def _as_store_error() -> Iterator[None]:
     try:
         yield
-    except PreconditionFailed as error:
-        raise _Changed(str(error)) from None
     except S3Error as error:
         raise StoreError(str(error)) from None
+
+
+class _Ranges:
+    """Reads an object by ranges, and notices when it is replaced by another.
+
+    The same file may be uploaded a second time while it is read, by a run that overlapped with the
+    first; some stores give it another ETag then.
+    """
+
+    def __init__(self, objects: BucketObjects, key: str, facts: ObjectFacts) -> None:
+        self._objects = objects
+        self._key = key
+        self._facts = facts
+
+    def __call__(self, start: int, stop: int) -> bytes:
+        with _as_store_error():
+            try:
+                return self._objects.read_range(self._key, self._facts.etag, start, stop)
+            except PreconditionFailed:
+                found = self._objects.facts(self._key)
+                if found is None or not found.digest or found.digest != self._facts.digest:
+                    raise
+                self._facts = found
+                return self._objects.read_range(self._key, found.etag, start, stop)
 
 
 class _RangedFile(io.RawIOBase):

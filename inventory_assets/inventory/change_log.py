@@ -8,7 +8,7 @@ of the prefix; a key belongs to the shard that answers for it in the date's mani
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -20,17 +20,19 @@ from inventory_assets.inventory.changes import (
     Changes,
     lost_to_reading,
     publish_changed_records,
+    publish_changes,
     read_changed_records,
     read_changes,
 )
 from inventory_assets.inventory.comparing import Change
 from inventory_assets.inventory.condemned import pardon
-from inventory_assets.inventory.errors import ManifestIncomplete
+from inventory_assets.inventory.errors import CorruptRecord, ManifestIncomplete
 from inventory_assets.inventory.facts import Manifest, ShardEntry
 from inventory_assets.inventory.layout import Layout, day_of_partition
 from inventory_assets.inventory.manifests import newest_manifest
 from inventory_assets.inventory.publication import Publication
 from inventory_assets.inventory.s3_inventory import symlinks
+from inventory_assets.inventory.snapshots import read_snapshot
 from inventory_assets.inventory.store import Store
 from inventory_assets.scan.shards import Shard
 
@@ -167,6 +169,52 @@ def publish_change_log(
     links = symlinks([store.uri(file) for file in log.files])
     publication.publish(layout.change_log_symlink(log.day), links)
     return log
+
+
+def compare_shards(
+    store: Store, layout: Layout, manifest: Manifest, prefixes: Collection[str], now: datetime
+) -> list[str]:
+    """Compare those of some shards that a change log of the manifest would be refused for.
+
+    Args:
+        store: Where.
+        layout: Under which keys.
+        manifest: Of the date.
+        prefixes: Shards of the manifest that nobody else will compare.
+        now: The time.
+
+    Returns:
+        The prefixes of the shards that were compared, in order.
+
+    Raises:
+        ManifestIncomplete: A shard's snapshot is not the one that the manifest was made of.
+        CorruptRecord: A file that is compared is damaged.
+    """
+    baseline = newest_manifest(store, layout, before=manifest.day)
+    identity = baseline.identity if baseline else None
+    compared = []
+    for entry in manifest.shards:
+        prefix = entry.shard.prefix
+        if prefix not in prefixes:
+            continue
+        try:
+            changes = read_changes(store, layout, manifest.day, prefix)
+        except CorruptRecord:
+            changes = None
+        if changes is not None and (changes.snapshot_fingerprint, changes.baseline_identity) == (
+            entry.fingerprint,
+            identity,
+        ):
+            continue
+        snapshot = read_snapshot(store, layout, manifest.day, prefix)
+        if snapshot is None or snapshot.fingerprint != entry.fingerprint:
+            raise ManifestIncomplete(
+                f"{_say(manifest, [prefix])} not the listing any more that the manifest of "
+                f"{manifest.day} was made of; materialize inventory_manifest for it, then this"
+            )
+        publish_changes(store, layout, snapshot, baseline, now)
+        compared.append(prefix)
+    return compared
 
 
 def read_change_log(store: Store, layout: Layout, day: date) -> ChangeLog | None:

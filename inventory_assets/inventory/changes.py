@@ -179,7 +179,7 @@ def publish_changed_records(
     counts: Counter[Change] = Counter()
     with store.scratch() as folder:
         path = folder / "changes.parquet"
-        with parquet_writer(path, CHANGE_SCHEMA) as writer:
+        with parquet_writer(path, CHANGE_SCHEMA, layout.encodings) as writer:
             for table in tables:
                 for row in table.column("change").value_counts().to_pylist():
                     counts[Change(row["values"])] += row["counts"]

@@ -18,6 +18,7 @@ from uuid import uuid4
 from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.inventory.condemned import pardon
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.parts import Part, is_there
 from inventory_assets.inventory.records import record_schema
 from inventory_assets.inventory.snapshots import key_of_bound, written_bound
@@ -142,8 +143,12 @@ def identity_of(
     excluded: Iterable[str] = (),
     key_order: KeyOrder = KeyOrder.BYTES,
     versions: Versions | None = None,
+    encodings: Encodings = Encodings.COMPACT,
 ) -> str:
-    """What must be the same for a listing to be gone on with: bucket, keys, their order, code."""
+    """What must be the same for a listing to be gone on with.
+
+    That is the bucket, the keys and their order, how parts are encoded, and this code.
+    """
     facts = [
         _CODE,
         connection.bucket,
@@ -153,6 +158,7 @@ def identity_of(
         key_order,
         str(record_schema(of_versions=versions is not None)),
         *([str(versions.as_of)] if versions else []),
+        *([encodings] if encodings is not Encodings.COMPACT else []),
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 

@@ -1,8 +1,13 @@
 """Count records of parts, and find keys by their places, reading as little as that takes."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from inventory_assets.inventory.parts import Part, opened, read_records
+from inventory_assets.inventory.records import RECORD_SCHEMA
 from inventory_assets.inventory.store import Store
 from inventory_assets.scan.ranges import KeyRange
 
@@ -34,3 +39,46 @@ def keys_at(store: Store, parts: Sequence[Part], places: Collection[int]) -> dic
                     start = stop
         start = stop
     return found
+
+
+def places_of(
+    store: Store, parts: Sequence[Part], keys: Collection[str], *, through: bool
+) -> dict[str, int]:
+    """How many records come before each of some keys; few row groups are read.
+
+    Args:
+        store: Where the parts lie.
+        parts: In key order.
+        keys: They need not be held.
+        through: Count the records of the key itself as well.
+    """
+    count = bisect_right if through else bisect_left
+    start, found = 0, dict[str, int]()
+    waiting = sorted(set(keys), reverse=True)
+    for part in parts:
+        while waiting and waiting[-1] < part.first_key:
+            found[waiting.pop()] = start
+        if not waiting:
+            break
+        stop = start + part.rows
+        if waiting[-1] <= part.last_key:
+            with opened(store, part) as file:
+                for group in range(file.num_row_groups):
+                    if waiting and waiting[-1] <= _last_key(file, group, part):
+                        column = file.read_row_group(group, ["key"]).column("key")
+                        # A key's versions are never split over row groups.
+                        last = column[-1].as_py()
+                        while waiting and waiting[-1] <= last:
+                            place = count(column, waiting[-1], key=pa.StringScalar.as_py)
+                            found[waiting.pop()] = start + place
+                    start += file.metadata.row_group(group).num_rows
+        start = stop
+    return found | dict.fromkeys(waiting, start)
+
+
+def _last_key(file: pq.ParquetFile, group: int, part: Part) -> str:
+    """The last key of a row group; where the file does not say, one that is not before it."""
+    index = RECORD_SCHEMA.get_field_index("key")
+    statistics = file.metadata.row_group(group).column(index).statistics
+    told = statistics.max if statistics is not None and statistics.has_min_max else None
+    return told if isinstance(told, str) else part.last_key

@@ -50,7 +50,9 @@ def known_profile(store: Store, layout: Layout) -> StoreProfile | None:
     """How the store lists besides, as the last discovery found; None before the first."""
     data = store.read(layout.discovery)
     try:
-        return _profiles().validate_python(json.loads(data)["profile"], strict=False) if data else None
+        return (
+            _profiles().validate_python(json.loads(data)["profile"], strict=False) if data else None
+        )
     except (ValueError, KeyError, TypeError, ValidationError):
         return None
 

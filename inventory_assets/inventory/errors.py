@@ -7,6 +7,10 @@ class StoreError(InventoryError):
     """Results could not be written to, or read from, the store."""
 
 
+class DiskFull(StoreError, OSError):
+    """A disk has no room, or a quota is used up; which path, and how much was needed, is said."""
+
+
 class CorruptRecord(StoreError):
     """A file of the store is not what was published."""
 

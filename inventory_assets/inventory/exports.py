@@ -17,7 +17,9 @@ from typing import IO, cast
 import pyarrow as pa
 import zstandard
 
-from inventory_assets.inventory.errors import StoreError
+from inventory_assets.inventory.disk import full_disk
+from inventory_assets.inventory.encodings import Encodings
+from inventory_assets.inventory.errors import DiskFull, StoreError
 from inventory_assets.inventory.facts import Manifest
 from inventory_assets.inventory.formats import ExportFormat
 from inventory_assets.inventory.layout import Layout
@@ -40,6 +42,7 @@ def write_export(
     batches: Iterable[pa.RecordBatch],
     schema: pa.Schema,
     target: IO[bytes],
+    encodings: Encodings = Encodings.COMPACT,
 ) -> int:
     """Write batches to an open file, which stays open.
 
@@ -48,6 +51,7 @@ def write_export(
         batches: With `schema` or those of its columns that are written, in order.
         schema: `bucket` and `key` among its columns, where a dialect of CSV wants them.
         target: Written front to back.
+        encodings: Which encodings of Parquet may be used.
 
     Returns:
         How many records were written.
@@ -56,7 +60,7 @@ def write_export(
     rows = 0
     with _compressed(target, export_format.compression) as stream:
         if export_format.shape == "parquet":
-            with parquet_writer(_Forward(stream), schema) as writer:
+            with parquet_writer(_Forward(stream), schema, encodings) as writer:
                 for table in _row_groups(batches, schema):
                     writer.write_table(table, row_group_size=table.num_rows)
                     rows += table.num_rows
@@ -89,7 +93,7 @@ def publish_export(
     with store.scratch() as folder:
         path = folder / "export"
         with path.open("wb") as file:
-            write_export(export_format, batches, manifest.schema, file)
+            write_export(export_format, batches, manifest.schema, file, layout.encodings)
         published = DataFile(key, path.stat().st_size, md5_of(path))
         store.publish_file(key, path)
     return published
@@ -111,6 +115,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         StoreError: It cannot be written.
     """
     target = path.resolve()
+    unfinished_bytes = 0
     try:
         if target.exists() and not stat.S_ISREG(target.stat().st_mode):
             with target.open("wb", buffering=_BUFFER_BYTES) as file:
@@ -128,11 +133,14 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             unfinished.replace(target)
         except BaseException:
             with suppress(OSError):
+                unfinished_bytes = unfinished.stat().st_size
                 unfinished.unlink(missing_ok=True)
             raise
     except BrokenPipeError:
         raise
     except OSError as error:
+        if isinstance(full := full_disk(error, path, unfinished_bytes), DiskFull):
+            raise full from error
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache, cached_property
 
@@ -21,6 +21,7 @@ from inventory_assets.inventory.snapshots import (
     NOTHING_SHARED,
     Shared,
 )
+from inventory_assets.s3.store_profile import AWS
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.shards import Shard
 from inventory_assets.scan.versions import Versions
@@ -47,6 +48,8 @@ class EvidenceSummary:
         rows: Objects seen in them.
         key_order: The order in which the store lists.
         response_bytes: Bytes of the bodies received.
+        seams: How many ranges were found to agree with what lies to their right, by how.
+        store: How the store lists otherwise than AWS, in words.
     """
 
     snapshot: str
@@ -54,6 +57,8 @@ class EvidenceSummary:
     rows: int
     key_order: KeyOrder
     response_bytes: int
+    seams: Mapping[str, int] = field(default_factory=dict)
+    store: str = AWS.habits
 
 
 @dataclass(frozen=True, slots=True)

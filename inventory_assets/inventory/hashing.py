@@ -3,6 +3,8 @@
 from hashlib import md5, sha256
 from pathlib import Path
 
+from inventory_assets.inventory.disk import full_disk
+
 
 class HashingFile:
     """A file to write to, front to back, that knows the hashes of what it holds.
@@ -13,6 +15,7 @@ class HashingFile:
     """
 
     def __init__(self, path: Path, *, with_md5: bool = True) -> None:
+        self._path = path
         self._file = path.open("wb")
         self.sha256 = sha256()
         self._md5 = md5(usedforsecurity=False) if with_md5 else None
@@ -33,13 +36,22 @@ class HashingFile:
         if self._md5:
             self._md5.update(view)
         self.size += view.nbytes
-        return self._file.write(view)
+        try:
+            return self._file.write(view)
+        except OSError as error:
+            raise full_disk(error, self._path, self.size) from error
 
     def tell(self) -> int:
         return self.size
 
     def flush(self) -> None:
-        self._file.flush()
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise full_disk(error, self._path, self.size) from error
 
     def close(self) -> None:
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:
+            raise full_disk(error, self._path, self.size) from error

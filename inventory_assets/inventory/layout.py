@@ -8,6 +8,7 @@ this project's own.
 from dataclasses import dataclass, replace
 from datetime import date
 
+from inventory_assets.inventory.encodings import Encodings, encodings_of
 from inventory_assets.inventory.naming import file_stem
 
 ICEBERG_CATALOG = "_iceberg.sqlite"
@@ -22,10 +23,12 @@ class Layout:
     Attributes:
         bucket: The bucket inventoried.
         source: The source's name, S3 Inventory's "configuration id".
+        encodings: How Parquet files are written there; their names tell it.
     """
 
     bucket: str
     source: str
+    encodings: Encodings = Encodings.COMPACT
 
     @property
     def base(self) -> str:
@@ -46,13 +49,17 @@ class Layout:
         """A data file."""
         return f"{self.data_folder}/{name}"
 
+    def encodes_like(self, key: str) -> bool:
+        """Whether a file that lies under this key is encoded as new ones are."""
+        return encodings_of(key) is self.encodings
+
     def export(self, day: date, suffix: str) -> str:
         """A date's inventory as one file."""
         return f"{self.base}/exports/dt={day}/objects.{suffix}"
 
     def part(self, digest: str) -> str:
         """An immutable Parquet file, named for its content."""
-        return self.data(f"{digest}.parquet")
+        return self.data(f"{digest}{self.encodings.suffix}")
 
     def snapshot(self, day: date, prefix: str) -> str:
         """What a shard held on a date."""
@@ -68,7 +75,7 @@ class Layout:
 
     def changed_records(self, digest: str) -> str:
         """The changed records themselves: an immutable Parquet file, named for its content."""
-        return f"{self.base}/changes/data/{digest}.parquet"
+        return f"{self.base}/changes/data/{digest}{self.encodings.suffix}"
 
     def change_log(self, day: date) -> str:
         """What the change log of a date is made of; no shard's record has this name."""

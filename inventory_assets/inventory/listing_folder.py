@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.errors import EvidenceBroken, RecordsUnreadable, StoreError
 from inventory_assets.inventory.folder_lock import WORK_FOLDER, FolderLock, locked
 from inventory_assets.inventory.folder_records import (
@@ -37,10 +38,12 @@ from inventory_assets.inventory.unreadable import (
     require_readable,
 )
 from inventory_assets.s3.listing import BucketLister, Tally
+from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.discovery import ShardBounds, discover
 from inventory_assets.scan.engine import utc_now
-from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.profiling import contradicted, corrected
 from inventory_assets.scan.progress import Report, to_nobody
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.versions import Versions
@@ -80,6 +83,7 @@ def list_into_folder(
     asked_for: Sequence[str] = (),
     versions: Versions | None = None,
     *,
+    encodings: Encodings = Encodings.COMPACT,
     resume: bool = False,
     now: Callable[[], datetime] = utc_now,
 ) -> FolderListing:
@@ -98,6 +102,7 @@ def list_into_folder(
         report: Told every event; of other processes, now and then how far they have come.
         asked_for: The arguments of the command, which `unfinished_listing` remembers.
         versions: Which versions to list; None for the current objects.
+        encodings: How the files are encoded.
         resume: Whether the user asked to finish what the folder holds, however old it is.
         now: The clock.
 
@@ -116,7 +121,7 @@ def list_into_folder(
     with locked(folder, now) as lock:
         remove_gone(lock.folder)
         store = LocalStore(lock.folder / WORK_FOLDER)
-        work = Work(lister, prefix, processes, store, say, report, versions, lock)
+        work = Work(lister, prefix, processes, store, say, report, versions, lock, encodings)
         wanted, records = wanted_by(work), FolderRecords(folder, store)
         finished = records.finished()
         if finished is not None:
@@ -157,7 +162,7 @@ def _listed(
         lock.check()
         records.finish(Finished(asked_for.listing, now(), listing))
         return _moved(records, lock, listing)
-    except (EvidenceBroken, KeysOutOfOrder, RecordsUnreadable):
+    except (EvidenceBroken, KeysOutOfOrder, NamesMisread, RecordsUnreadable):
         if lock.is_held():
             store.remove()  # what is wrong shall not be gone on with
         raise
@@ -203,12 +208,24 @@ def _list(work: Work) -> Listing:
     tally = Tally()
     discovery = discover(work.lister, work.prefix, _BOUNDS)
     tally.requests += discovery.requests
-    try:
-        return _list_in_order(work, discovery.key_order, tally)
-    except KeysOutOfOrder:
-        if work.versions or discovery.key_order is KeyOrder.DIRECTORY:
-            raise
-        return _list_in_order(work, KeyOrder.DIRECTORY, tally)
+    order = discovery.key_order
+    misread = 0
+    while True:
+        try:
+            return _list_in_order(work, order, tally)
+        except NamesMisread as error:
+            misread += 1
+            if misread == len(KeyEncoding):
+                raise
+            work.lister.profile = corrected(work.lister.profile, error)
+        except KeysOutOfOrder as error:
+            if order is KeyOrder.DIRECTORY:
+                raise
+            if not contradicted(work.lister, work.prefix, tally):
+                if work.versions:
+                    raise
+                order = KeyOrder.DIRECTORY
+            work.say(f"{error}; listing it again in another way")
 
 
 def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> Listing:
@@ -222,7 +239,7 @@ def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> Listing:
             parts = list_by_processes(work, journal, missing, tally)
         else:
             parts = list_by_ranges(work, journal, missing, tally).parts
-    except KeysOutOfOrder:
+    except (KeysOutOfOrder, NamesMisread):
         journal.clear()  # what is wrong shall not be gone on with
         raise
     parts += tuple(part for stretch in kept.stretches for part in stretch.parts)

@@ -1,6 +1,7 @@
 """List a bucket by several processes, where one core is the limit."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from types import FrameType
 from typing import ClassVar
 
 from inventory_assets.inventory.checkpoints import Journal
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.errors import ProcessLost
 from inventory_assets.inventory.folder_lock import FolderLock
 from inventory_assets.inventory.orphans import end_with_parent
@@ -30,7 +32,8 @@ from inventory_assets.inventory.plain_listing import (
 )
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
+from inventory_assets.s3.store_profile import StoreProfile
 from inventory_assets.scan.errors import SeamDisagrees
 from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
@@ -68,7 +71,7 @@ def list_by_processes(
         ProcessLost: One was killed.
         InventoryError: What any of them raises.
     """
-    connection, processes = work.lister.connection, work.processes
+    lister, connection, processes = work.lister, work.lister.connection, work.processes
     share = replace(connection, max_in_flight=max(1, connection.max_in_flight // processes))
     cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_A_PROCESS, tally))
     ranges = [both for cut in cuts for each in wanted if (both := cut.common(each))]
@@ -83,10 +86,13 @@ def list_by_processes(
             task = partial(
                 _list_range,
                 share,
+                lister.profile,
+                lister.retry,
                 work.prefix,
                 work.versions,
                 work.store.root,
                 journal.started_at,
+                encodings=work.encodings,
             )
             for found, cost in pool.map(task, ranges):
                 parts += found.parts
@@ -176,6 +182,7 @@ class _Process:
 def _begin(told: Pipe, first: int, lock: FolderLock | None) -> None:
     end_with_parent(first)
     _Process.told, _Process.lock = told, lock
+    logging.basicConfig(format="inventory: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is told, and ends the others
     signal.signal(signal.SIGTERM, _stop)
 
@@ -190,16 +197,20 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 def _list_range(
     connection: Connection,
+    profile: StoreProfile,
+    retry: RetryPolicy,
     prefix: str,
     versions: Versions | None,
     root: Path,
     started_at: datetime,
     key_range: KeyRange,
+    encodings: Encodings = Encodings.COMPACT,
 ) -> tuple[RangesListed, Tally]:
     """What each process does."""
-    tally, meter = Tally(), _meter(connection)
-    store = LocalStore(root)
-    work = Work(_opened(connection), prefix, 1, store, report=meter.note, versions=versions)
+    tally, meter = Tally(), _meter(connection, retry)
+    lister, store = _opened(connection, retry), LocalStore(root)
+    lister.profile = profile
+    work = Work(lister, prefix, 1, store, report=meter.note, versions=versions, encodings=encodings)
     journal = journal_of(work, KeyOrder.BYTES, started_at)
     try:
         _Process.is_listing = True
@@ -213,15 +224,15 @@ def _list_range(
 
 
 @cache
-def _opened(connection: Connection) -> BucketLister:
+def _opened(connection: Connection, retry: RetryPolicy) -> BucketLister:
     """One for all ranges of a process, so that its connections are kept alive."""
-    return BucketLister(connection)
+    return BucketLister(connection, retry)
 
 
 @cache
-def _meter(connection: Connection) -> ProgressMeter:
+def _meter(connection: Connection, retry: RetryPolicy) -> ProgressMeter:
     """One for all ranges of a process, too."""
-    return ProgressMeter(lambda: _opened(connection).in_flight)
+    return ProgressMeter(lambda: _opened(connection, retry).in_flight)
 
 
 def _tell(progress: Progress) -> None:

@@ -84,6 +84,8 @@ def merge(
                     sum(row.rows for row in snapshot.evidence),
                     snapshot.key_order,
                     snapshot.response_bytes,
+                    snapshot.seams,
+                    snapshot.profile.habits,
                 ),
                 snapshot.shared,
                 snapshot.versions,
@@ -231,7 +233,8 @@ def _say_missing(prefix: str, missing: Sequence[str], *, has_any: bool) -> str:
     more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
     return (
         f"{len(missing)} shard(s) of this date have no snapshot: {names}{more}; materialize "
-        "object_listing for them, and the manifest follows"
+        "object_listing for them, and the manifest follows; where the partition of one was "
+        "deleted, for the shard around it"
     )
 
 

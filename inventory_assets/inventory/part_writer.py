@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from inventory_assets.inventory.condemned import free_key
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.hashing import HashingFile
 from inventory_assets.inventory.layout import Layout
@@ -55,19 +56,26 @@ other encoding of them that is smaller, and fastparquet reads some of the others
 columns have few values, and a dictionary of them."""
 
 
-def parquet_writer(file: Any, schema: pa.Schema = RECORD_SCHEMA) -> pq.ParquetWriter:
+_PLAIN_ENCODING = dict.fromkeys(_COLUMN_ENCODING, "PLAIN")
+
+
+def parquet_writer(
+    file: Any,
+    schema: pa.Schema = RECORD_SCHEMA,
+    encodings: Encodings = Encodings.COMPACT,
+) -> pq.ParquetWriter:
     """A writer of Parquet as measurement (docs/benchmarks.md) found it small and widely readable.
 
     Args:
         file: A path, or what is open to be written front to back.
         schema: Of what is written; columns named as those of a record, or `previous_` and so, are
             treated like them.
+        encodings: Which encodings may be used.
     """
+    of_column = _PLAIN_ENCODING if encodings is Encodings.PLAIN else _COLUMN_ENCODING
     record_column = {name: name.removeprefix("previous_") for name in schema.names}
     encoding = {
-        name: _COLUMN_ENCODING[column]
-        for name, column in record_column.items()
-        if column in _COLUMN_ENCODING
+        name: of_column[column] for name, column in record_column.items() if column in of_column
     }
     return pq.ParquetWriter(
         file,
@@ -131,7 +139,7 @@ class PartWriter:
 
     Args:
         store: Where the parts are published, each as soon as it is complete.
-        layout: Under which keys.
+        layout: Under which keys, and in which encodings.
         with_fingerprint: Whether to hash what comes without a fingerprint.
         with_md5: Whether to hash files as a manifest states it.
     """
@@ -200,7 +208,7 @@ class PartWriter:
         if self._open is None:
             folder = self._scratch.enter_context(self._store.scratch())
             file = HashingFile(folder / "part.parquet", with_md5=self._with_md5)
-            self._open = _OpenPart(folder / "part.parquet", file, records)
+            self._open = _OpenPart(folder / "part.parquet", file, records, self._layout.encodings)
         self._open.append(records)
         if self._open.rows >= PART_ROWS or self._open.row_groups >= PART_ROW_GROUPS:
             self.cut()
@@ -240,10 +248,12 @@ class PartWriter:
 class _OpenPart:
     """A part being written, hashed on its way to the disk."""
 
-    def __init__(self, path: Path, file: HashingFile, records: pa.RecordBatch) -> None:
+    def __init__(
+        self, path: Path, file: HashingFile, records: pa.RecordBatch, encodings: Encodings
+    ) -> None:
         self._path = path
         self._file = file
-        self._writer = parquet_writer(self._file, records.schema)
+        self._writer = parquet_writer(self._file, records.schema, encodings)
         self._current = 0 if has_versions(records.schema) else None
         self._first_key: str = records.column("key")[0].as_py()
         self._last_key = self._first_key

@@ -7,6 +7,7 @@ from datetime import datetime
 from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.checkpoints import Journal, identity_of, name_of
 from inventory_assets.inventory.directory_listing import directory_events
+from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.errors import EvidenceBroken
 from inventory_assets.inventory.folder_lock import FolderLock
 from inventory_assets.inventory.layout import Layout
@@ -40,6 +41,7 @@ class Work:
         report: Told every event.
         versions: Which versions; None for the current objects.
         lock: Of the folder that holds the store, for processes that take part; None without one.
+        encodings: How parts are encoded.
     """
 
     lister: BucketLister
@@ -50,10 +52,11 @@ class Work:
     report: Report = to_nobody
     versions: Versions | None = None
     lock: FolderLock | None = None
+    encodings: Encodings = Encodings.COMPACT
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.lister.connection.bucket, "list")
+        return Layout(self.lister.connection.bucket, "list", self.encodings)
 
 
 def journal_of(work: Work, key_order: KeyOrder, started_at: datetime | None = None) -> Journal:
@@ -69,7 +72,9 @@ def journal_of(work: Work, key_order: KeyOrder, started_at: datetime | None = No
         work.store,
         JOURNAL,
         name_of("listing", key_order),
-        identity_of(work.lister.connection, work.prefix, (), key_order, work.versions),
+        identity_of(
+            work.lister.connection, work.prefix, (), key_order, work.versions, work.encodings
+        ),
         utc_now,
         work.say,
         names=None if started_at is None else (),

@@ -1,6 +1,7 @@
 """A snapshot: what one shard held when it was listed, with the evidence that nothing is missing."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,6 +16,7 @@ from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import ClassTotal, Part, class_totals, is_there
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.unreadable import NOTHING_UNREADABLE, UnreadableRecords
+from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import ceiling, ceiling_of
@@ -66,6 +68,7 @@ class Snapshot:
         faults: Passing trouble met, by kind.
         shared: What it has in common with the baseline.
         versions: Which versions it holds; None for current objects.
+        profile: How the store lists besides.
         unreadable: Records of the listing that could not be decoded, and are in no part.
     """
 
@@ -84,6 +87,7 @@ class Snapshot:
     faults: Mapping[str, int]
     shared: Shared = NOTHING_SHARED
     versions: Versions | None = None
+    profile: StoreProfile = AWS
     unreadable: UnreadableRecords = NOTHING_UNREADABLE
 
     @computed_field  # type: ignore[prop-decorator]
@@ -111,6 +115,11 @@ class Snapshot:
     def file_bytes(self) -> int:
         """Bytes of the Parquet files."""
         return sum(part.file_bytes for part in self.parts)
+
+    @property
+    def seams(self) -> dict[str, int]:
+        """How many ranges were found to agree with what lies to their right, by how."""
+        return dict(sorted(Counter(row.seam.value for row in self.evidence).items()))
 
     @property
     def seconds(self) -> float:

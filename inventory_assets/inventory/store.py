@@ -3,7 +3,7 @@
 A key is a relative path with `/`. What is published appears whole or not at all.
 """
 
-import fcntl
+import errno
 import os
 import shutil
 from abc import ABC, abstractmethod
@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
 
-from inventory_assets.inventory.errors import StoreError, superseded
+from inventory_assets.inventory.disk import full_disk
+from inventory_assets.inventory.errors import DiskFull, StoreError, superseded
 from inventory_assets.inventory.s3_inventory import Destination
 from inventory_assets.inventory.scratch import ScratchSpace
+from inventory_assets.inventory.turns import Turn, wait
 
 NO_BUCKET = Destination("arn:aws:s3:::amzn-s3-demo-local-folder")
 """What a manifest in a local folder says of its bucket. Readers want an ARN of the right form; a
@@ -200,19 +203,52 @@ class LocalStore(Store):
     def publish(self, key: str, data: bytes) -> None:
         with self.scratch() as folder:
             path = folder / "record"
-            path.write_bytes(data)
+            try:
+                path.write_bytes(data)
+            except OSError as error:
+                raise full_disk(error, path, len(data)) from error
             self.publish_file(key, path)
 
     def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
-        with self.scratch() as folder, _locked(folder.parent):
+        """As `Store` has it; runs that publish the same record take turns (`turns.py`)."""
+        target = self.path(key)
+        with self.scratch() as folder, _as_store_error(target):
+            turn = Turn(folder.with_name(f"turn-{sha256(key.encode()).hexdigest()[:32]}"), folder)
+            turn.record.write_bytes(data)
+            _flush(turn.record)
+            for attempt in count():
+                if self.version(key) != version:
+                    raise superseded(target)
+                if turn.take():
+                    break
+                wait(attempt)
+            try:
+                is_published = self._publish_in(turn, target, key, version)
+            finally:
+                turn.leave()
+            if is_published or self.read(key) == data:
+                _flush(target.parent)
+                return sha256(data).hexdigest()
+        # This run was so slow that another has ended its turn.
+        return self.publish_unless_changed(key, data, version)
+
+    def _publish_in(self, turn: Turn, target: Path, key: str, version: str) -> bool:
+        for _ in range(2):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Opening a folder has NFS ask the server whether the names in it are what they were.
+            os.close(os.open(target.parent, os.O_RDONLY))
             if self.version(key) != version:
-                raise superseded(self.path(key))
-            self.publish(key, data)
-        return sha256(data).hexdigest()
+                raise superseded(target)
+            if turn.publish(target):
+                return True
+            if not turn.is_mine:
+                break
+            # A collection removed the folder right after it was made, as it was empty.
+        return False
 
     def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:  # noqa: ARG002 - moving it costs nothing
         target = self.path(key)
-        try:
+        with _as_store_error(target, file):
             _flush(file)
             try:
                 _move(file, target)
@@ -220,8 +256,6 @@ class LocalStore(Store):
                 # A collection removed the folder right after it was made, as it was empty.
                 _move(file, target)
             _flush(target.parent)
-        except OSError as error:
-            raise StoreError(f"cannot publish {target}: {error.strerror}") from error
 
     def remove_key(self, key: str) -> None:
         path = self.path(key)
@@ -248,6 +282,8 @@ class LocalStore(Store):
             try:
                 folder = stack.enter_context(self._space.folder())
             except OSError as error:
+                if isinstance(full := full_disk(error, self.root / _SCRATCH, 0), DiskFull):
+                    raise full from error
                 raise StoreError(f"cannot write to the store at {self.root}: {error}") from error
             yield folder
 
@@ -262,14 +298,14 @@ def _raise_unless_gone(error: OSError) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Alone among the threads and processes that lock this folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _as_store_error(target: Path, file: Path | None = None) -> Iterator[None]:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        size = file.stat().st_size if file and file.exists() else 0
+        if isinstance(full := full_disk(error, target, size), DiskFull):
+            raise full from error
+        raise StoreError(f"cannot publish {target}: {error.strerror}") from error
 
 
 def _move(file: Path, target: Path) -> None:
@@ -278,8 +314,13 @@ def _move(file: Path, target: Path) -> None:
 
 
 def _flush(path: Path) -> None:
+    """Have a file, or what names a folder holds, written to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Not every file system can do it for a folder, or needs it.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS) or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)

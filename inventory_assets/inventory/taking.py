@@ -20,10 +20,12 @@ from inventory_assets.inventory.sharing import marks_of
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot, snapshot_version
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.unfinished import Start, Taking, Wanted
-from inventory_assets.s3.listing import BucketLister
+from inventory_assets.s3.listing import BucketLister, Tally
+from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.engine import Scan, utc_now
-from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.profiling import contradicted, corrected
 from inventory_assets.scan.progress import Report, to_nobody
 from inventory_assets.scan.shards import Shard
 from inventory_assets.scan.splitting import evenly
@@ -43,7 +45,7 @@ class Taker:
     """Takes snapshots of one source's shards.
 
     Attributes:
-        lister: The bucket.
+        lister: The bucket; its profile is corrected where listings contradict it.
         store: Where parts and snapshots are published.
         layout: Under which keys.
         key_order: How the store lists; None where that is still to be found out.
@@ -89,21 +91,41 @@ class Taker:
         if self.key_order is KeyOrder.DIRECTORY:
             yield from self._take_by_directories(wanted, baselines)
             return
-        again: list[Wanted] = []
-        for each, result in self._take_by_ranges(wanted, baselines):
-            if not isinstance(result, KeysOutOfOrder) or each.versions:
-                yield each, result
-            elif self.key_order is None:
-                again.append(each)
+        by_folders: list[Wanted] = []
+        again: dict[Wanted, Exception] = {}
+        for _ in range(len(KeyEncoding) + 1):
+            again = {}
+            for each, result in self._take_by_ranges(wanted, baselines):
+                if isinstance(result, (KeysOutOfOrder, NamesMisread)):
+                    again[each] = result
+                else:
+                    yield each, result
+            wanted = [*again]
+            if not again or not self._profile_again(again):
+                break
+        for each in wanted:
+            if each.versions or self.key_order is not None:
+                yield each, self._final_error(again[each])
             else:
-                yield (
-                    each,
-                    KeysOutOfOrder(
-                        f'{result}; the source says key_order = "{self.key_order}": remove that '
-                        "line, and the order is found out"
-                    ),
-                )
-        yield from self._take_by_directories(again, baselines)
+                by_folders.append(each)
+        yield from self._take_by_directories(by_folders, baselines)
+
+    def _profile_again(self, failed: Mapping[Wanted, Exception]) -> bool:
+        """Correct the store's profile, which listings have contradicted; whether it changed."""
+        misread = [error for error in failed.values() if isinstance(error, NamesMisread)]
+        if misread:
+            self.lister.profile = corrected(self.lister.profile, misread[0])
+            return True
+        shortest = min((each.shard.prefix for each in failed), key=len)
+        return contradicted(self.lister, shortest, Tally())
+
+    def _final_error(self, error: Exception) -> Exception:
+        if self.key_order is None:
+            return error
+        return KeysOutOfOrder(
+            f'{error}; the source says key_order = "{self.key_order}": remove that line, and the '
+            "order is found out"
+        )
 
     def _baselines(self, wanted: Sequence[Wanted]) -> dict[date, Manifest | None]:
         """What each date may share parts with; one of several dates is there once."""
@@ -175,7 +197,12 @@ class Taker:
                 names[each.day] = self.store.names(folder)
             records = [record for record in names[each.day] if listing_of(record) == name]
             identity = identity_of(
-                self.lister.connection, shard.prefix, shard.excluded, key_order, each.versions
+                self.lister.connection,
+                shard.prefix,
+                shard.excluded,
+                key_order,
+                each.versions,
+                self.layout.encodings,
             )
             replacing, published_at = None, None
             if records:  # what is there now is what they may replace
@@ -198,10 +225,9 @@ class Taker:
     def _say_of(self, wanted: Wanted, sentence: str) -> None:
         self.say(f"{wanted.day}, {wanted.shard.prefix!r}: {sentence}")
 
-    @staticmethod
-    def _published(taking: Taking) -> Snapshot | Exception:
+    def _published(self, taking: Taking) -> Snapshot | Exception:
         try:
-            return taking.publish(KeyOrder.BYTES)
+            return taking.publish(KeyOrder.BYTES, self.lister.profile)
         except (InventoryError, OSError) as error:
             taking.fail(error)
             return error
@@ -217,7 +243,7 @@ class Taker:
             case Ended(index=index, evidence=evidence):
                 taking.end(index, evidence)
                 if taking.is_whole():
-                    return taking.publish(KeyOrder.BYTES)
+                    return taking.publish(KeyOrder.BYTES, self.lister.profile)
             case Failed(error=InventoryError() | OSError() as error):
                 return error
             case Failed(error=error):
@@ -262,7 +288,7 @@ class Taker:
                             taking.assembly.write(index, objects)
                         case Ended(index=index, evidence=evidence):
                             taking.end(index, evidence)
-                return taking.publish(KeyOrder.DIRECTORY)
+                return taking.publish(KeyOrder.DIRECTORY, self.lister.profile)
             except Exception as error:
                 taking.fail(error)
                 raise

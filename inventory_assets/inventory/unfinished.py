@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import partial
 
 from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.checkpoints import Journal
@@ -24,7 +23,8 @@ from inventory_assets.inventory.sharing import Reread, intervals_of, reread, sha
 from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, snapshot_version
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.unreadable import MOST_TOLERATED, require_readable
-from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.s3.store_profile import StoreProfile
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.evidence import RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import KeyRange
@@ -35,6 +35,7 @@ from inventory_assets.scan.walks import Narrowed, Split, Walk
 
 _NOT_TO_GO_ON_WITH = (
     KeysOutOfOrder,
+    NamesMisread,
     EvidenceBroken,
     RecordsUnreadable,
     CorruptRecord,
@@ -102,7 +103,12 @@ class Taking:
         self.wanted = wanted = start.wanted
         self.tally = walk.tally
         baseline = start.baseline
-        self._intervals = intervals_of(baseline.parts, wanted.shard.ranges) if baseline else []
+        intervals = intervals_of(baseline.parts, wanted.shard.ranges) if baseline else []
+        # After a change of the encodings, parts are written again rather than shared.
+        self._intervals = [
+            each if each.part and layout.encodes_like(each.part.key) else replace(each, part=None)
+            for each in intervals
+        ]
         self.assembly = Assembly(
             store, layout, walk.ranges, budget, published=self._note, intervals=self._intervals
         )
@@ -151,6 +157,9 @@ class Taking:
         if isinstance(error, _NOT_TO_GO_ON_WITH):
             self._journal.clear()
 
+    def _may_be_shared(self, part: Part) -> bool:
+        return self._layout.encodes_like(part.key) and is_there(self._store, part)
+
     def _note(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
         self._journal.note(key_range, parts, self.tally)
 
@@ -167,8 +176,13 @@ class Taking:
                 found.append((parts[start].first_key, each))
         return found
 
-    def publish(self, key_order: KeyOrder) -> Snapshot:
-        """Publish the snapshot, unless its evidence does not hold."""
+    def publish(self, key_order: KeyOrder, profile: StoreProfile) -> Snapshot:
+        """Publish the snapshot, unless its evidence does not hold.
+
+        Args:
+            key_order: In which the store lists.
+            profile: How it lists besides.
+        """
         shard, kept = self.wanted.shard, self._kept
         written = sorted([*self.assembly.finish(), *kept.parts], key=_first_key)
         read = self._read_kept()
@@ -179,7 +193,7 @@ class Taking:
             shard,
             fingerprint,
             self.assembly.with_unchanged(written, [each for _, each in read]),
-            partial(is_there, self._store),
+            self._may_be_shared,
         )
         evidence = [*self.evidence.values(), *self._kept_evidence.values()]
         faults = Counter({fault.value: count for fault, count in self.tally.faults.items()})
@@ -200,6 +214,7 @@ class Taking:
             faults=dict(sorted(faults.items())),
             shared=shared,
             versions=self.wanted.versions,
+            profile=profile,
             unreadable=kept.unreadable.joined(self.tally.unreadable),
         )
         broken = broken_rules(snapshot)

@@ -1,186 +1,84 @@
-"""Verify an inventory against its bucket: list some key ranges again, and compare.
+"""Verify an inventory against its bucket: list a sample of it again, and compare.
 
 The inventory's records, a page of them at a time, tile its key space; of these ranges some are
 drawn, each record as likely as any other. Others are drawn from where the listing claims that there
-is nothing. What changed since the listing differs as well, and is told apart by its LastModified.
+is nothing, with the keys on both sides, and a few records are asked for by what their keys start
+with instead. Where a store lists no ranges, all are. What changed since the listing differs as
+well, and is told apart by its LastModified. What seems gone is asked for once more, by its name.
 """
 
 import random
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
-from itertools import pairwise
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-import pyarrow as pa
-
-from inventory_assets.inventory.counting import keys_at
-from inventory_assets.inventory.errors import NotVerifiable
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import Part, read_records
-from inventory_assets.inventory.records import has_versions
-from inventory_assets.inventory.snapshots import read_snapshot
-from inventory_assets.inventory.store import Store
+from inventory_assets.inventory.findings import (
+    FAULTS,
+    Facts,
+    Finding,
+    differences,
+    facts_of,
+    key_of,
+)
+from inventory_assets.inventory.verifiable import Verifiable
 from inventory_assets.s3.listing import BucketLister, Tally
-from inventory_assets.s3.pages import MAX_KEYS
+from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.scan.lookups import comes_first, list_level, list_prefix, look_up
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.relisting import relist
-from inventory_assets.scan.versions import Versions
-
-RECORDS_A_RANGE = MAX_KEYS
-"""Records in a range, so that it takes one request to list it again."""
 
 RANGES = 8
 """Ranges with records that are listed again."""
 
-EMPTY_RANGES = 4
-"""Ranges without records that are listed again."""
+PREFIXES = 1
+"""Records that are asked for by what their keys start with, where the others are by range."""
 
-CLOCK_SKEW = timedelta(minutes=15)
-"""How much S3's clock may differ from this machine's before S3 refuses its requests."""
+FOLDERS = 4
+"""Folders of which a page of names is looked at, where a store lists no ranges."""
 
-LONGEST_UPLOAD = timedelta(days=7)
-"""For how long an upload in parts may have gone on. Its LastModified is when it was begun
-(https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html), so the object may
-have appeared after a listing that began later than that."""
+NAMES_A_FOLDER = 100
+"""Names of such a page that are looked for in the inventory at most."""
+
+ASKED_AGAIN = 100
+"""Keys that seem gone and are asked for by name at most, drawn at random."""
+
+WITNESSES = 3
+"""Keys that were not shown in their range, and are there, whose place in the order is asked for."""
+
+FEW_RECORDS = 20
+"""Fewer records than this may be gone by half without a doubt about the bucket."""
 
 EXAMPLES = 10
 """Differences of a kind that are named; all are counted."""
 
-_COLUMNS = ["key", "size", "last_modified_date", "e_tag"]
-
-
-class Finding(StrEnum):
-    """How a key differs."""
-
-    MISSING = "missing"
-    """It is in the bucket and not in the inventory, though it is older than the listing."""
-    ALTERED = "altered"
-    """Size, ETag or LastModified differ, though the object is older than the listing."""
-    CREATED_SINCE = "created since"
-    """It is in the bucket alone, and may be younger than the listing."""
-    MODIFIED_SINCE = "modified since"
-    """Size, ETag or LastModified differ, and the object may be younger than the listing."""
-    GONE = "gone"
-    """It is in the inventory alone: deleted since, or never there."""
-
-
-FAULTS = (Finding.MISSING, Finding.ALTERED)
-"""What nothing explains."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is compared of an object."""
-
-    size: int | None
-    last_modified: datetime
-    e_tag: str | None
-
-    @property
-    def is_multipart(self) -> bool:
-        """Whether it was uploaded in parts, as its ETag tells."""
-        return "-" in (self.e_tag or "")
-
-
-@dataclass(frozen=True, slots=True)
-class Verifiable:
-    """An inventory, as far as it is needed to verify it.
-
-    Attributes:
-        store: Where its parts lie.
-        parts: Its records, in key order.
-        prefix: It holds all keys that start with it.
-        began_at: When its listing began; what was modified later may differ.
-        empty: Stretches of keys in which the listing found nothing.
-        versions: Which versions it holds; None for current objects.
-    """
-
-    store: Store
-    parts: Sequence[Part]
-    prefix: str
-    began_at: datetime
-    empty: Sequence[KeyRange] = ()
-    versions: Versions | None = None
-
-    @classmethod
-    def of_manifest(cls, store: Store, layout: Layout, manifest: Manifest) -> "Verifiable":
-        """A date's inventory, with what its snapshots say.
-
-        Raises:
-            NotVerifiable: The store lists in directory order.
-            CorruptRecord: A snapshot is damaged.
-        """
-        empty: list[KeyRange] = []
-        for entry in manifest.shards:
-            if entry.evidence.key_order is KeyOrder.DIRECTORY:
-                raise in_directory_order(f"the inventory of {manifest.day}")
-            snapshot = read_snapshot(store, layout, manifest.day, entry.shard.prefix)
-            # A later listing of the shard proves nothing of this one.
-            if snapshot and snapshot.fingerprint == entry.fingerprint:
-                for row in snapshot.evidence:
-                    rest = KeyRange(row.last_key or row.key_range.after, row.key_range.until)
-                    empty += rest.minus(entry.shard.excluded)
-        began_at = min(entry.started_at for entry in manifest.shards)
-        versions = None
-        if has_versions(manifest.schema):
-            # A shard that was listed while the day lasted holds nothing that is younger than it.
-            late = manifest.reconstruction
-            versions = Versions(late.as_of if late else None)
-        return cls(store, manifest.parts, manifest.prefix, began_at, empty, versions)
-
-    @property
-    def rows(self) -> int:
-        """Records in the inventory."""
-        return sum(part.rows for part in self.parts)
-
-    def sample(self, chance: random.Random, count: int) -> list[KeyRange]:
-        """Draw ranges: up to `count` of those with records, and `EMPTY_RANGES` of the others.
-
-        Those with records hold `RECORDS_A_RANGE` each (the last may hold fewer), tile the keys of
-        `prefix`, and are all drawn where there are no more.
-        """
-        blocks = max(1, -(-self.rows // RECORDS_A_RANGE))
-        drawn = chance.sample(range(blocks), min(count, blocks))
-        whole = KeyRange.of_prefix(self.prefix)
-        ends = {block * RECORDS_A_RANGE - 1 for number in drawn for block in (number, number + 1)}
-        known = keys_at(self.store, self.parts, [end for end in ends if 0 <= end < self.rows - 1])
-        bounds = [
-            (
-                known.get(number * RECORDS_A_RANGE - 1, whole.after),
-                known.get((number + 1) * RECORDS_A_RANGE - 1, whole.until),
-            )
-            for number in drawn
-        ]
-        # All of a thousand versions may be of one key.
-        ranges = [KeyRange(after, until) for after, until in bounds if after < until]
-        empty = chance.sample(self.empty, min(EMPTY_RANGES, len(self.empty)))
-        return sorted({*ranges, *empty})
-
-    def holds(self, key_range: KeyRange) -> dict[str, Facts]:
-        """The records in a range."""
-        columns = [*_COLUMNS, "version_id"]
-        return facts_of(read_records(self.store, self.parts, [key_range], columns))
-
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What listing some ranges again has shown.
+    """What listing a sample again has shown.
 
     Attributes:
-        ranges: What was listed again, in key order.
-        records: Records of the inventory in these ranges.
+        ranges: What was listed again by range, in key order.
+        records: Records of the inventory in what was listed again.
         requests: Requests sent.
         findings: By key in order, those that differ.
+        prefixes: What was listed again by what keys start with, in order.
+        shown: Records that the bucket showed there.
+        asked_again: Records that seemed gone and were asked for by name.
+        store_faults: What else the store does that makes its listings unreliable, as sentences.
+        notes: What else the store does, and makes no difference, as sentences.
     """
 
     ranges: tuple[KeyRange, ...]
     records: int
     requests: int
     findings: Mapping[str, Finding]
+    prefixes: tuple[str, ...] = ()
+    shown: int = 0
+    asked_again: int = 0
+    store_faults: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[Finding, int]:
@@ -189,101 +87,264 @@ class Verification:
         return {finding: counts[finding] for finding in Finding}
 
     @property
+    def doubt(self) -> str | None:
+        """Why this may be another bucket, or an emptied one; None where that does not seem so.
+
+        More than half of at least `FEW_RECORDS` records are gone; or all are, however few, and the
+        bucket shows nothing in their place.
+        """
+        gone = self.counts[Finding.GONE]
+        if not gone or self.counts[Finding.CONTRADICTED]:
+            return None
+        is_empty = gone == self.records and not self.shown
+        if is_empty or (self.records >= FEW_RECORDS and 2 * gone > self.records):
+            return (
+                f"{gone:,} of {self.records:,} sampled records are gone: is this the right bucket, "
+                "and was it emptied?"
+            )
+        return None
+
+    @property
     def faults(self) -> list[str]:
-        """What nothing explains: the first few keys, and how many more."""
+        """What nothing explains: the first few keys, and how many more; and what is doubted."""
         faults: list[str] = []
         for kind in FAULTS:
             keys = [key for key, finding in self.findings.items() if finding is kind]
             faults += [f"{kind}: {key!r}" for key in keys[:EXAMPLES]]
             if len(keys) > EXAMPLES:
                 faults.append(f"{kind}: {len(keys) - EXAMPLES:,} more")
-        return faults
+        if count := self.counts[Finding.CONTRADICTED]:
+            faults.append(
+                f"the store contradicts itself: {count:,} of the keys above are there when asked "
+                "for by name, and are not shown where the store lists what lies around them, so "
+                "its listings may lack other keys as well"
+            )
+        return [*faults, *self.store_faults, *([self.doubt] if self.doubt else [])]
 
 
 def verify(
     inventory: Verifiable, lister: BucketLister, chance: random.Random, count: int = RANGES
 ) -> Verification:
-    """List a sample of the inventory's ranges again and compare.
+    """List a sample of the inventory again and compare.
 
     Args:
         inventory: What is verified.
         lister: Its bucket.
-        chance: Draws the ranges; the same seed draws the same of the same inventory.
-        count: How many with records are drawn.
+        chance: Draws the sample; the same seed draws the same of the same inventory.
+        count: How many ranges with records are drawn; where the store lists no ranges, how many
+            records with those that start alike.
 
     Raises:
-        ScanError: The store does not list in byte order.
+        ScanError: The store lists what was not asked for, or does not come to an end.
         S3Error: A request failed for good.
         StoreError: A part cannot be read.
     """
-    tally = Tally()
-    ranges: list[KeyRange] = []
-    findings: dict[str, Finding] = {}
-    records, reached = 0, ""
-    for key_range in inventory.sample(chance, count):
-        listed = relist(lister, inventory.prefix, key_range, tally, inventory.versions)
-        held = inventory.holds(listed.key_range)
-        records += sum(key > reached for key in held)  # not again those of two ranges
-        reached = max(reached, listed.key_range.until)
-        found = facts_of(listed.objects.to_batches())
-        findings |= differences(held, found, inventory.began_at)
-        ranges.append(listed.key_range)
-    return Verification(tuple(ranges), records, tally.requests, dict(sorted(findings.items())))
-
-
-def differences(
-    held: Mapping[str, Facts], found: Mapping[str, Facts], began_at: datetime
-) -> dict[str, Finding]:
-    """Tell how what is found differs from what an inventory holds of the same keys.
-
-    Args:
-        held: The inventory's records, by key.
-        found: The bucket's objects, by key.
-        began_at: When the inventory's listing began.
-    """
-    findings: dict[str, Finding] = {}
-    for key in held.keys() | found.keys():
-        before, now = held.get(key), found.get(key)
-        if now is None:
-            findings[key] = Finding.GONE
-        elif before != now:
-            margin = LONGEST_UPLOAD if now.is_multipart else CLOCK_SKEW
-            if now.last_modified >= began_at - margin:
-                findings[key] = Finding.MODIFIED_SINCE if before else Finding.CREATED_SINCE
+    compared = _Comparison(inventory, lister)
+    notes: list[str] = []
+    faults: list[str] = []
+    asked = None
+    if inventory.key_order is not KeyOrder.DIRECTORY and _lists_ranges(lister):
+        try:
+            compared.by_range(chance, count)
+            asked = compared.ask_again(chance)
+            compared.check_order()
+        except KeysOutOfOrder as error:
+            # Whatever its ranges showed, they show nothing for certain.
+            compared, asked = _Comparison(inventory, lister, compared.tally), None
+            if inventory.key_order is KeyOrder.BYTES:
+                faults.append(f"the inventory was listed in byte order, and now {error}")
             else:
-                findings[key] = Finding.ALTERED if before else Finding.MISSING
-    return findings
-
-
-def facts_of(batches: Iterable[pa.RecordBatch]) -> dict[str, Facts]:
-    """By key, with its version if there is one, what is compared of the rows of batches."""
-    return dict(_facts(batches))
-
-
-def empty_between(parts: Sequence[Part], prefix: str) -> list[KeyRange]:
-    """The stretches between and around parts, where a listing without other evidence found nothing.
-
-    Each ends with the key that comes next, if there is one.
-    """
-    whole = KeyRange.of_prefix(prefix)
-    bounds = [(left.last_key, right.first_key) for left, right in pairwise(parts)]
-    if parts:
-        bounds = [(whole.after, parts[0].first_key), *bounds, (parts[-1].last_key, whole.until)]
-    return [KeyRange(after, until) for after, until in bounds if after < until]
-
-
-def in_directory_order(what: str) -> NotVerifiable:
-    """The error for an inventory whose store lists no ranges."""
-    return NotVerifiable(
-        f"{what} cannot be verified by ranges: its store lists in directory order, where no range "
-        "can be asked for; list it again and compare the two with `inventory diff`"
+                notes.append(f"{error}; so keys were asked for by what they start with")
+    if asked is None:
+        compared.by_prefix(chance, count)
+        asked = compared.ask_again(chance)
+    notes += [
+        f"the store said that its listing ends behind {key!r}, and it does not"
+        for key in compared.ended_early
+    ]
+    return Verification(
+        tuple(compared.ranges),
+        compared.records,
+        compared.tally.requests,
+        dict(sorted(compared.findings.items())),
+        tuple(compared.prefixes),
+        compared.shown,
+        asked,
+        tuple(faults),
+        tuple(notes),
     )
 
 
-def _facts(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, Facts]]:
-    for batch in batches:
-        keys, *columns = (batch.column(name).to_pylist() for name in _COLUMNS)
-        if "version_id" in batch.schema.names:
-            ids = batch.column("version_id").to_pylist()
-            keys = [f"{key} (version {name})" for key, name in zip(keys, ids, strict=True)]
-        yield from zip(keys, map(Facts, *columns), strict=True)
+@dataclass(slots=True)
+class _Comparison:
+    """What has been compared so far."""
+
+    inventory: Verifiable
+    lister: BucketLister
+    tally: Tally = field(default_factory=Tally)
+    ranges: list[KeyRange] = field(default_factory=list)
+    prefixes: list[str] = field(default_factory=list)
+    findings: dict[str, Finding] = field(default_factory=dict)
+    records: int = 0
+    shown: int = 0
+    ended_early: list[str] = field(default_factory=list)
+    _whole: list[str] = field(default_factory=list)
+    """Prefixes of which all was listed."""
+    _gone: dict[str, Facts] = field(default_factory=dict)
+    _behind: dict[str, str] = field(default_factory=dict)
+    """Of what seems gone, the next key that the store showed."""
+
+    def by_range(self, chance: random.Random, count: int) -> None:
+        """List ranges again, and a few prefixes."""
+        reached = ""
+        ranges = self.inventory.sample(chance, count)
+        # Of two that begin alike the longer one comes first.
+        ranges.sort(key=lambda each: each.until, reverse=True)
+        ranges.sort(key=lambda each: each.after)
+        for key_range in ranges:
+            if key_range.until > reached:
+                reached = max(reached, self._relist(self.inventory.prefix, key_range, reached))
+        for prefix in self.inventory.sample_prefixes(chance, PREFIXES, longer=True):
+            self._relist(prefix, KeyRange.of_prefix(prefix), None)
+        self.ranges.sort()
+        if not self.inventory.rows and not self.shown:
+            self._look_into_emptiness()
+
+    def by_prefix(self, chance: random.Random, count: int) -> None:
+        """List prefixes again, and look for folders that the inventory lacks."""
+        for prefix in self.inventory.sample_prefixes(chance, count):
+            self._list_prefix(prefix)
+        if self.inventory.versions is None:
+            for folder in self.inventory.records.folders(chance, FOLDERS):
+                self._look_into_folder(folder, chance)
+        if not self.inventory.rows:
+            self._list_prefix(self.inventory.prefix)
+
+    def ask_again(self, chance: random.Random) -> int:
+        """Ask for what seems gone by name; how many of it."""
+        gone = sorted(name for name in self._gone if self.findings.get(name) is Finding.GONE)
+        names = chance.sample(gone, min(ASKED_AGAIN, len(gone)))
+        by_key: dict[str, list[str]] = {}
+        for name in names:
+            by_key.setdefault(self._key(name), []).append(name)
+        for key, of_key in sorted(by_key.items()):
+            objects = look_up(self.lister, key, self.tally, self.inventory.versions)
+            found = facts_of(objects.to_batches())
+            for name in of_key:
+                if name in found:
+                    told = differences(
+                        {name: self._gone[name]}, {name: found[name]}, self.inventory.began_at
+                    )
+                    # What was put since may have been put since it was listed again.
+                    is_new = told.get(name) is Finding.MODIFIED_SINCE
+                    self.findings[name] = Finding.MODIFIED_SINCE if is_new else Finding.CONTRADICTED
+        return len(names)
+
+    def check_order(self) -> None:
+        """See whether what the store's ranges did not show stands elsewhere in its order.
+
+        Raises:
+            KeysOutOfOrder: It does.
+        """
+        names = [name for name in self._behind if self.findings.get(name) is Finding.CONTRADICTED]
+        for name in names[:WITNESSES]:
+            key, versions = self._key(name), self.inventory.versions
+            first = comes_first(self.lister, key, self._behind[name], self.tally, versions)
+            if first is not None:
+                raise KeysOutOfOrder(
+                    f"{self.lister.connection.where}: the store lists {first!r} before {key!r}, "
+                    "which is not byte order"
+                )
+
+    def _relist(self, prefix: str, key_range: KeyRange, reached: str | None) -> str:
+        """Compare a range; where it was listed to.
+
+        Args:
+            prefix: What it is asked for with.
+            key_range: The range.
+            reached: Records up to here were counted before; None for those of `ranges`.
+        """
+        versions = self.inventory.versions
+        listed = relist(self.lister, prefix, key_range, self.tally, versions)
+        held = self.inventory.holds(listed.key_range)
+        found = facts_of(listed.objects.to_batches())
+        # Not again those of two ranges.
+        if reached is None:
+            self.records += sum(not self._was_listed(name) for name in held)
+        else:
+            self.records += sum(self._key(name) > reached for name in held)
+        self._compare(held, found)
+        shown = [*map(self._key, found), listed.reached]
+        for name in held.keys() - found.keys():
+            key = self._key(name)
+            at = bisect_right(shown, key, hi=len(shown) - 1)
+            if shown[at] > key:
+                self._behind[name] = shown[at]
+        if listed.ended_early is not None and listed.ended_early not in self.ended_early:
+            self.ended_early.append(listed.ended_early)
+        self.ranges.append(listed.key_range)
+        return listed.key_range.until
+
+    def _list_prefix(self, prefix: str) -> None:
+        versions = self.inventory.versions
+        listed = list_prefix(self.lister, prefix, self.tally, versions)
+        held = self.inventory.holds(KeyRange.of_prefix(prefix))
+        found = facts_of(listed.objects.to_batches())
+        if not listed.is_whole:
+            held = {name: facts for name, facts in held.items() if name in found}
+        else:
+            self._whole.append(prefix)
+        self.records += len(held)
+        self._compare(held, found)
+        self.prefixes.append(prefix)
+
+    def _look_into_folder(self, folder: str, chance: random.Random) -> None:
+        """List what lies right in a folder, and all of what the inventory lacks of that."""
+        if folder.startswith(tuple(self._whole)):
+            return
+        keys, folders = list_level(self.lister, folder, self.tally)
+        names = sorted({*keys, *folders})
+        drawn = chance.sample(names, min(NAMES_A_FOLDER, len(names)))
+        is_folder = set(folders)
+        records = self.inventory.records
+        lacking = [
+            *records.lacks([name for name in drawn if name in is_folder]),
+            *records.lacks_keys([name for name in drawn if name not in is_folder]),
+        ]
+        for name in lacking[:EXAMPLES]:
+            if name in is_folder:
+                self._list_prefix(name)
+            else:
+                objects = look_up(self.lister, name, self.tally)
+                self._compare({}, facts_of(objects.to_batches()))
+
+    def _look_into_emptiness(self) -> None:
+        """Ask in another way whether there is nothing, where the inventory holds nothing either."""
+        if self.inventory.versions is None:
+            keys, folders = list_level(self.lister, self.inventory.prefix, self.tally, 1)
+            self.findings |= dict.fromkeys([*keys, *folders], Finding.CONTRADICTED)
+
+    def _compare(self, held: Mapping[str, Facts], found: Mapping[str, Facts]) -> None:
+        self.shown += len(found)
+        told = differences(held, found, self.inventory.began_at)
+        for name in self._gone.keys() & found.keys():
+            if found[name] == self._gone[name]:
+                told[name] = Finding.CONTRADICTED
+        self.findings |= told
+        self._gone |= {name: held[name] for name, kind in told.items() if kind is Finding.GONE}
+
+    def _key(self, name: str) -> str:
+        return key_of(name, has_version=self.inventory.versions is not None)
+
+    def _was_listed(self, name: str) -> bool:
+        key = self._key(name)
+        return any(key in key_range for key_range in self.ranges)
+
+
+def _lists_ranges(lister: BucketLister) -> bool:
+    """Whether the store can be asked for what comes after a key, as far as its profile tells."""
+    profile = getattr(lister, "profile", None)
+    if profile is None:
+        return True
+    heeds_start = profile.start_after.name != "IGNORED" or profile.continuation.name == "MARKER"
+    return profile.order is KeyOrder.BYTES and heeds_start

@@ -6,36 +6,33 @@ throttling. For single objects (`objects.py`) they are on.
 """
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import boto3
-import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
-from botocore.credentials import (
-    AssumeRoleCredentialFetcher,
-    CredentialProvider,
-    CredentialResolver,
-    DeferredRefreshableCredentials,
-)
 from botocore.exceptions import (
     BotoCoreError,
+    ConfigParseError,
     CredentialRetrievalError,
     PartialCredentialsError,
     ProfileNotFound,
 )
 
 from inventory_assets.s3.control import Policy
+from inventory_assets.s3.credential_errors import config_words
+from inventory_assets.s3.credentials import CredentialsTrouble, open_session, session_region
 from inventory_assets.s3.errors import CredentialsMissing, RequestRejected, UnsupportedBucket
+from inventory_assets.s3.wording import brief, brief_text
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 60
-DEFAULT_REGION = "us-east-1"
-"""For endpoints that have no regions; AWS redirects from here to the bucket's own region."""
+ANSWER_TIMEOUT_SECONDS = 120
+"""Within which an answer must be whole, however steadily it trickles: a page of some 300 kB takes
+as long at 2.5 kB a second, at which a listing of any size would never end."""
 
 AddressingStyle = Literal["auto", "path", "virtual"]
 
@@ -77,7 +74,7 @@ class Connection:
     @property
     def where(self) -> str:
         """The bucket and endpoint as messages name them."""
-        return f"bucket {self.bucket!r} at {self.endpoint_url or 'AWS'}"
+        return f"bucket {self.bucket!r} at {brief_text(self.endpoint_url or 'AWS')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +105,24 @@ def open_boto(connection: Connection, region: str | None = None, attempts: int =
         CredentialsMissing: The profile does not exist, or nothing is there to assume a role with.
         RequestRejected: The endpoint, the region or the AWS configuration is unusable.
     """
+    refuse_user_information(connection.endpoint_url, connection)
     if connection.bucket.endswith("--x-s3"):
         raise UnsupportedBucket(
             f"{connection.where}: directory buckets (names ending in --x-s3) do not list in key "
             "order and are not supported; inventory a general purpose bucket instead"
         )
     try:
-        session = botocore.session.Session(profile=connection.profile)
-        if connection.role_arn:
-            session = _assuming(session, connection.role_arn, connection)
+        session = open_session(connection)
         boto_session = boto3.session.Session(
             botocore_session=session,
             aws_access_key_id=connection.access_key,
             aws_secret_access_key=connection.secret_key,
         )
+        # What ~/.aws/config says of the style stands, unless the connection says otherwise.
+        style = connection.addressing_style
         client = boto_session.client(
             "s3",
-            region_name=region or connection.region or boto_session.region_name or DEFAULT_REGION,
+            region_name=region or session_region(session, connection),
             endpoint_url=connection.endpoint_url,
             config=Config(
                 signature_version=UNSIGNED if connection.anonymous else None,
@@ -132,48 +130,34 @@ def open_boto(connection: Connection, region: str | None = None, attempts: int =
                 # Uploads carry Content-MD5, which every store knows; newer checksums not all do.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
-                s3={"addressing_style": connection.addressing_style},
+                s3=None if style == "auto" else {"addressing_style": style},
             ),
         )
+        refuse_user_information(client.meta.endpoint_url, connection)
         return Boto(boto_session, client, session.get_config_variable("ca_bundle"))
+    except CredentialsTrouble as trouble:
+        raise trouble.refusal from None
+    except ConfigParseError as error:
+        raise RequestRejected(f"{connection.where}: {config_words(error)}") from None
     except (ProfileNotFound, PartialCredentialsError, CredentialRetrievalError) as error:
-        raise CredentialsMissing(f"{connection.where}: cannot open a session: {error}") from None
+        raise CredentialsMissing(
+            f"{connection.where}: cannot open a session: {brief(error)}"
+        ) from None
     except (BotoCoreError, ValueError) as error:
         raise RequestRejected(
-            f"{connection.where}: cannot open a session: {error}; check the endpoint, the region "
-            "and the AWS configuration"
+            f"{connection.where}: cannot open a session: {brief(error)}; check the endpoint, the "
+            "region and the AWS configuration"
         ) from None
 
 
-class _AssumedRole(CredentialProvider):
-    METHOD = "assume-role"
+def refuse_user_information(url: str | None, connection: Connection) -> None:
+    """Refuse an endpoint with a user name or password, which messages and files would repeat.
 
-    def __init__(self, fetcher: AssumeRoleCredentialFetcher) -> None:
-        super().__init__()
-        self._fetcher = fetcher
-
-    def load(self) -> DeferredRefreshableCredentials:
-        return DeferredRefreshableCredentials(self._fetcher.fetch_credentials, self.METHOD)
-
-
-def _assuming(
-    source: botocore.session.Session, role_arn: str, connection: Connection
-) -> botocore.session.Session:
-    """A session whose credentials are the role's; `source` keeps those that assume it."""
-    credentials = source.get_credentials()
-    if credentials is None:
-        raise CredentialsMissing(
-            f"{connection.where}: no AWS credentials were found to assume {role_arn} with; set "
-            "AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is "
-            "attached"
+    Raises:
+        RequestRejected: It has one.
+    """
+    if url and "@" in url:
+        raise RequestRejected(
+            f"{connection.where}: the endpoint holds a user name or password, expected none; "
+            "credentials come from boto3's chain: the environment, profiles, roles"
         )
-    extra = {"RoleSessionName": "inventory-assets"}
-    if connection.external_id:
-        extra["ExternalId"] = connection.external_id
-    region = connection.region or source.get_config_variable("region") or DEFAULT_REGION
-    fetcher = AssumeRoleCredentialFetcher(
-        partial(source.create_client, region_name=region), credentials, role_arn, extra
-    )
-    session = botocore.session.Session(profile=connection.profile)
-    session.register_component("credential_provider", CredentialResolver([_AssumedRole(fetcher)]))
-    return session

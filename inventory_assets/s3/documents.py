@@ -16,8 +16,14 @@ from inventory_assets.s3.errors import MalformedResponse
 Body = bytes | bytearray
 """A response's body."""
 
-MAX_ELEMENTS = 250_000
-"""Elements in a document at most; a page of 1,000 objects has some 10,000."""
+MAX_ELEMENTS = 64_000
+"""Elements in a document at most; a page of 1,000 objects has up to 16,000.
+
+Each takes some hundred bytes of memory, and may stand for four bytes of a response.
+"""
+
+MAX_TEXTS = 4 * MAX_ELEMENTS
+"""Pieces of text that expat tells of at most; comments cut text into pieces of a byte."""
 
 _FORBIDDEN = (
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\udc80-\udcff]"
@@ -139,8 +145,9 @@ class _Tree:
         self._document = document
         self._body = body
         self._stack = [self.top]
-        self._count = 0
+        self._count = self._texts = 0
         self._parser = parser = expat.ParserCreate("UTF-8")
+        parser.ordered_attributes = True
         has_returns = b"\r" in body
         # Where texts are not joined, each line end comes alone.
         parser.buffer_text = not has_returns
@@ -150,7 +157,7 @@ class _Tree:
         parser.StartDoctypeDeclHandler = self._doctype
         parser.Parse(body, True)
 
-    def _start(self, name: str, _attributes: dict[str, str]) -> None:
+    def _start(self, name: str, _attributes: list[str]) -> None:
         self._count += 1
         if self._count > MAX_ELEMENTS:
             raise MalformedResponse(
@@ -172,6 +179,11 @@ class _Tree:
             element.stop = at if is_behind else self._body.find(b">", at) + 1
 
     def _text(self, data: str) -> None:
+        self._texts += 1
+        if self._texts > MAX_TEXTS:
+            raise MalformedResponse(
+                f"the response has more than {MAX_TEXTS:,} pieces of text, which no listing has"
+            )
         self._stack[-1].chunks.append(data)
 
     def _text_with_returns(self, data: str) -> None:

@@ -1,7 +1,7 @@
 """Compare what a response repeats of its request with the request.
 
-A proxy that sends an answer twice, or a connection that is out of step, brings the answer to another
-request. Most of what stands in such an answer is plausible; what it repeats of its request is not.
+A proxy that sends an answer twice, or a connection that is out of step, brings the answer to
+another request. Most of what stands in it is plausible; what it repeats of its request is not.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from inventory_assets.s3.listing import PageRequest
 
 
-def compare(
-    request: "PageRequest", echo: Echo, bucket: str
-) -> Iterator[tuple[Echoed, bool]]:
+def compare(request: "PageRequest", echo: Echo, bucket: str) -> Iterator[tuple[Echoed, bool]]:
     """Tell for each parameter that is in the request or the response whether both agree.
 
     Args:

@@ -54,11 +54,19 @@ class VersionsUnsupported(S3Error):
 
 
 class RequestRejected(S3Error):
-    """The endpoint answered with a client error that no other class describes."""
+    """What was asked for cannot be had so; no other class describes why."""
 
 
 class MalformedResponse(S3Error):
     """A response is not a well-formed, complete ListObjectsV2 result."""
+
+
+class UnusableAnswer(S3Error):
+    """The same request is answered with the same unusable bytes again."""
+
+
+class MachineExhausted(S3Error):
+    """Nothing is left of what this machine allows a process to make requests with."""
 
 
 class RetriesExhausted(S3Error):

@@ -1,38 +1,48 @@
 """Tell passing trouble from lasting trouble, whatever shape urllib3 or botocore give it."""
 
+import re
 import ssl
-from http.client import HTTPException
+from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 
 from botocore import exceptions as boto
 from urllib3 import exceptions as http
 
-from inventory_assets.s3.answers import EXPIRED_CREDENTIALS, SKEWED, Refusal
+from inventory_assets.errors import machine_words
+from inventory_assets.s3.answers import Refusal, Unexpected
 from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.credential_errors import Identity, no_credentials
+from inventory_assets.s3.credentials import CredentialsTrouble, open_session
 from inventory_assets.s3.errors import (
-    AccessDenied,
-    BucketNotFound,
     CredentialsMissing,
-    CredentialsRefused,
     Fault,
+    MachineExhausted,
     MalformedResponse,
     RequestRejected,
     S3Error,
     TlsFailure,
+    UnusableAnswer,
 )
+from inventory_assets.s3.http1 import ProtocolViolated
+from inventory_assets.s3.refusals import Said, refused, versions_unsupported
+from inventory_assets.s3.wording import brief, code_of, status_of
+
+__all__ = [
+    "Repetition",
+    "brief",
+    "code_of",
+    "fault_of",
+    "final_error",
+    "status_of",
+    "versions_unsupported",
+]
 
 _THROTTLED = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
 )
 _SERVER = frozenset({"InternalError", "InternalFailure", "ServiceUnavailable", "OperationAborted"})
-_UNKNOWN_CREDENTIALS = frozenset(
-    {
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "InvalidToken",
-        "InvalidSecurity",
-        "UnrecognizedClientException",
-    }
-)
+_LASTING_STATUSES = frozenset({501, 505, 506, 508, 510, 511})
+"""Server errors that say that the server will not: not implemented, sign in first, and the like."""
+
 _NO_CREDENTIALS = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,
@@ -41,19 +51,62 @@ _NO_CREDENTIALS = (
     boto.SSOError,
     boto.ProfileNotFound,
 )
-_ELSEWHERE = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301", "307"})
-_MESSAGE_LIMIT = 300
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
+
+# Why a handshake fails for good and what to do, by what OpenSSL calls it.
+_TLS_REMEDIES = {
+    "the other side does not speak TLS; use http:// if the endpoint is meant to be plain, or "
+    "correct its port": (
+        "WRONG_VERSION_NUMBER",
+        "RECORD_LAYER_FAILURE",
+        "UNKNOWN_PROTOCOL",
+        "HTTP_REQUEST",
+    ),
+    "the other side offers no version or cipher of TLS that is allowed here; update it": (
+        "UNSUPPORTED_PROTOCOL",
+        "PROTOCOL_VERSION",
+        "HANDSHAKE_FAILURE",
+        "INSUFFICIENT_SECURITY",
+    ),
+    "the other side asks for a certificate of this machine's, which is not supported": (
+        "CERTIFICATE_REQUIRED",
+        "BAD_CERTIFICATE",
+        "ALERT_UNKNOWN_CA",
+        "CERTIFICATE_UNKNOWN",
+    ),
+    "the other side does not know this host's name; correct the endpoint": ("UNRECOGNIZED_NAME",),
+}
+_UNTRUSTED = ("CERTIFICATE", "certificate", "hostname")
+_AUTHORITY = "if the endpoint has a private certificate authority, name its file in AWS_CA_BUNDLE"
 
 
-def fault_of(error: Exception) -> Fault | None:
+class Repetition:
+    """Notices that a request is answered twice in a row with the same unexpected bytes."""
+
+    def __init__(self) -> None:
+        self._last: object = None
+
+    def is_final(self, error: Exception) -> bool:
+        """Take note of how an attempt ended; whether another one would end in the same way."""
+        mark = _mark_of(error)
+        is_repeated = mark is not None and mark == self._last
+        self._last = mark
+        return is_repeated
+
+
+def fault_of(error: BaseException) -> Fault | None:
     """The kind of passing trouble that `error` is, or None where a retry cannot help."""
     match error:
+        case CredentialsTrouble():
+            return fault_of(error.error)
         case MalformedResponse():
             return Fault.MALFORMED
         case Refusal():
             return _fault_of_answer(error.code, error.status)
         case boto.ClientError():
             return _fault_of_answer(code_of(error), status_of(error))
+        case boto.MetadataRetrievalError():
+            return Fault.UNREACHABLE
         case boto.HTTPClientError() | boto.ConnectionError() | http.HTTPError() | HTTPException():
             return _fault_of_network(error)
         case ConnectionError() | TimeoutError() | ssl.SSLError():
@@ -62,9 +115,12 @@ def fault_of(error: Exception) -> Fault | None:
             return None
 
 
-def _fault_of_network(error: Exception) -> Fault | None:
+def _fault_of_network(error: BaseException) -> Fault | None:
+    tunnel = _tunnel_status(error)
     match error:
-        case http.LocationValueError():
+        case http.LocationValueError() | boto.InvalidProxiesConfigError():
+            return None
+        case _ if any(map(machine_words, _causes(error))) or (tunnel and tunnel < 500):
             return None
         case boto.SSLError() | ssl.SSLError() | http.ProxyError() if _is_distrust(error):
             return None
@@ -75,8 +131,10 @@ def _fault_of_network(error: Exception) -> Fault | None:
             | http.NewConnectionError()
             | http.ProxyError()
         ):
-            refused = any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
-            return Fault.REFUSED if refused else Fault.UNREACHABLE
+            refused_port = any(
+                isinstance(cause, ConnectionRefusedError) for cause in _causes(error)
+            )
+            return Fault.REFUSED if refused_port else Fault.UNREACHABLE
         case boto.ConnectTimeoutError() | boto.ReadTimeoutError():
             return Fault.TIMED_OUT
         case http.TimeoutError() | TimeoutError():
@@ -85,12 +143,19 @@ def _fault_of_network(error: Exception) -> Fault | None:
             return Fault.RESET
 
 
-def brief(error: Exception) -> str:
-    """What an error says, as one harmless line."""
-    return _brief_text(str(error))
+def _fault_of_answer(code: str, status: int) -> Fault | None:
+    if code in _THROTTLED or status in (429, 503):
+        return Fault.THROTTLED
+    if code in ("RequestTimeout", "408"):
+        return Fault.TIMED_OUT
+    if code in _SERVER or (status >= 500 and status not in _LASTING_STATUSES):
+        return Fault.SERVER_ERROR
+    return None
 
 
-def final_error(error: Exception, connection: Connection, action: str = "s3:ListBucket") -> S3Error:
+def final_error(
+    error: BaseException, connection: Connection, action: str = "s3:ListBucket"
+) -> S3Error:
     """What to tell the user about trouble that a retry cannot help.
 
     Args:
@@ -98,100 +163,106 @@ def final_error(error: Exception, connection: Connection, action: str = "s3:List
         connection: The bucket.
         action: What must be allowed.
     """
-    where = connection.where
+    kind: type[S3Error]
     match error:
+        case CredentialsTrouble():
+            return error.refusal
         case Refusal():
-            return _final_answer(error.code, error.status, error.message, connection, action)
-        case boto.ClientError() if error.operation_name == "AssumeRole":
-            return CredentialsRefused(
-                f"{where}: the role {connection.role_arn} cannot be assumed; check its name, its "
-                f"trust policy and external id ({_said(code_of(error), _words(error))})"
-            )
+            return refused(Said.of_refusal(error), connection, action)
         case boto.ClientError():
-            return _final_answer(
-                code_of(error), status_of(error), _words(error), connection, action
-            )
-        case boto.SSLError() | http.ProxyError() | OSError():
-            return TlsFailure(
-                f"{where}: the TLS connection cannot be trusted: {brief(error)}; if the endpoint "
-                "has a private certificate authority, name its file in AWS_CA_BUNDLE"
-            )
+            return refused(Said.of_client_error(error), connection, action)
         case boto.ProfileNotFound():
-            return CredentialsMissing(f"{where}: {error}; name a profile that exists")
+            kind, words = CredentialsMissing, f"{brief(error)}; name a profile that exists"
         case _ if isinstance(error, _NO_CREDENTIALS):
-            return CredentialsMissing(
-                f"{where}: no usable AWS credentials: {brief(error)}; set AWS_PROFILE, or "
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached, or "
-                "set anonymous = true for a public bucket"
+            identity = Identity.of(open_session(connection), connection)
+            kind, words = CredentialsMissing, no_credentials(identity)
+        case MalformedResponse() | BadStatusLine():
+            kind, words = _of_answer(error)
+        case _:
+            kind, words = _of_way(error)
+    return kind(f"{connection.where}: {words}")
+
+
+def _of_answer(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error], str]:
+    """What to say of an answer that came the same way twice."""
+    match error:
+        case Unexpected() if error.foreign:
+            return RequestRejected, (
+                f"what answers is not S3: it sends {error.foreign.what} where a listing was asked "
+                f"for; {error.foreign.remedy}"
+            )
+        case MalformedResponse():
+            return UnusableAnswer, (
+                "the endpoint answers the same request twice with the same unusable bytes: "
+                f"{brief(error)}; what stands between here and the store may damage them, or the "
+                "store does not list as S3 does"
+            )
+        case ProtocolViolated() if error.is_tls:
+            return RequestRejected, (
+                "the endpoint speaks TLS, and was asked without; use https:// in its URL"
             )
         case _:
-            return RequestRejected(f"{where}: the request could not be made: {brief(error)}")
+            return RequestRejected, (
+                f"what answers does not speak HTTP as S3 does: {brief(error)}; correct the "
+                "endpoint's scheme, host and port, or the proxy in between"
+            )
 
 
-def _fault_of_answer(code: str, status: int) -> Fault | None:
-    if code in _THROTTLED or status in (429, 503):
-        return Fault.THROTTLED
-    if code in ("RequestTimeout", "408"):
-        return Fault.TIMED_OUT
-    if code in _SERVER or status >= 500:
-        return Fault.SERVER_ERROR
+def _of_way(error: BaseException) -> tuple[type[S3Error], str]:
+    """What to say of a request that did not reach the endpoint."""
+    if exhausted := next(filter(None, map(machine_words, _causes(error))), None):
+        return MachineExhausted, exhausted
+    tunnel = _tunnel_status(error)
+    if tunnel == 407:
+        return RequestRejected, (
+            "the proxy asks for a user and password, or refuses those it was given; correct them "
+            f"in HTTPS_PROXY ({brief(_root(error))})"
+        )
+    if tunnel:
+        return RequestRejected, (
+            "the proxy does not let requests through to the endpoint; have it allowed there, or "
+            f"name the endpoint's host in NO_PROXY ({brief(_root(error))})"
+        )
+    if isinstance(error, boto.SSLError | http.ProxyError | ssl.SSLError):
+        return TlsFailure, (
+            f"the TLS connection cannot be trusted: {brief(error)}; {_tls_remedy(error)}"
+        )
+    return RequestRejected, f"the request could not be made: {brief(error)}"
+
+
+def _mark_of(error: Exception) -> object:
+    """Equal for errors that stand for the same bytes, None where there are none to compare."""
+    match error:
+        case Unexpected():
+            return error.mark
+        case RemoteDisconnected():
+            return None
+        case MalformedResponse() | BadStatusLine():
+            return type(error), str(error)
+        case _:
+            return None
+
+
+def _tls_remedy(error: BaseException) -> str:
+    text = str(error)
+    for remedy, names in _TLS_REMEDIES.items():
+        if any(name in text for name in names):
+            return remedy
+    return _AUTHORITY
+
+
+def _tunnel_status(error: BaseException) -> int | None:
+    """The status with which a proxy refused a tunnel, or None."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and (found := _TUNNEL.search(str(cause))):
+            return int(found[1])
     return None
 
 
-def _said(code: str, message: str) -> str:
-    words = _brief_text(message)
-    return f"the endpoint said {code}" + (f": {words}" if words else "")
-
-
-def _final_answer(
-    code: str, status: int, message: str, connection: Connection, action: str
-) -> S3Error:
-    where, said = connection.where, _said(code or str(status), message)
-    if code == "NoSuchBucket":
-        return BucketNotFound(
-            f"{where}: there is no such bucket; check its name, region and endpoint"
-        )
-    if code in EXPIRED_CREDENTIALS:
-        return CredentialsRefused(f"{where}: the credentials have expired; renew them ({said})")
-    if code in _UNKNOWN_CREDENTIALS:
-        return CredentialsRefused(
-            f"{where}: the endpoint refuses the credentials; check the access key and its secret "
-            f"({said})"
-        )
-    if status == 407:
-        return RequestRejected(
-            f"{where}: the proxy refuses the request; check the user and password in HTTP_PROXY "
-            f"({said})"
-        )
-    if code == SKEWED:
-        return CredentialsRefused(
-            f"{where}: this machine's clock differs too much from the endpoint's; set it ({said})"
-        )
-    if code in _ELSEWHERE:
-        return RequestRejected(
-            f"{where}: the bucket is in another region than {connection.region or 'the default'}; "
-            f"set the source's region ({said})"
-        )
-    if status == 403 or code in ("AccessDenied", "AllAccessDisabled", "403"):
-        return AccessDenied(
-            f"{where}: listing is not allowed; grant {action} on arn:aws:s3:::"
-            f"{connection.bucket} to these credentials ({said})"
-        )
-    return RequestRejected(f"{where}: the request was rejected; {said}")
-
-
-def code_of(error: boto.ClientError) -> str:
-    """S3's code."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def status_of(error: boto.ClientError) -> int:
-    """The HTTP status."""
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def _words(error: boto.ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Message", ""))
+def _root(error: BaseException) -> BaseException:
+    """The cause that tells most: the one a proxy's refusal stands in."""
+    refusals = (each for each in _causes(error) if type(each) is OSError)
+    return next(refusals, error)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -203,18 +274,13 @@ def _causes(error: BaseException) -> list[BaseException]:
         if isinstance(cause, BaseException) and cause not in found:
             found.append(cause)
             pending += [cause.__cause__, cause.__context__, getattr(cause, "reason", None)]
+            pending += [each for each in cause.args if isinstance(each, BaseException)]
     return found
 
 
-def _is_distrust(error: Exception) -> bool:
+def _is_distrust(error: BaseException) -> bool:
     """Whether TLS failed for good: an untrusted certificate, or a peer that speaks no TLS."""
     text = str(error)
-    lasting = ("CERTIFICATE", "certificate", "WRONG_VERSION", "UNSUPPORTED_PROTOCOL", "hostname")
+    lasting = [*_UNTRUSTED, *(name for names in _TLS_REMEDIES.values() for name in names)]
     distrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
     return distrusted or any(word in text for word in lasting)
-
-
-def _brief_text(text: str) -> str:
-    """A server's words, as one harmless line."""
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return line if len(line) <= _MESSAGE_LIMIT else line[:_MESSAGE_LIMIT] + "…"

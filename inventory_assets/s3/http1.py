@@ -9,7 +9,7 @@ Source: RFC 9112, sections 4 (status line), 5 (fields), 6 (framing) and 7.1 (chu
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
+from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.pages import MAX_RESPONSE_BYTES
@@ -24,7 +24,28 @@ _FIRST_BYTES = 4096
 
 _MORE_BYTES = 65_536
 MAX_HEAD_BYTES = 65_536
+_DECIMAL = re.compile(r"[0-9]{1,18}")
+MAX_INTERIM_ANSWERS = 16
+"""How many answers of status 1xx may come before the answer; a server sends one or two."""
+
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,15}")
+
+
+_BEGINNING = b"HTTP/"
+_TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
+"""Alert and handshake, as a server sends them that was not spoken to in TLS."""
+
+
+class ProtocolViolated(BadStatusLine):
+    """What came is no HTTP/1.1; bytes that were lost on the way are another matter.
+
+    Attributes:
+        is_tls: Whether the other side speaks TLS instead.
+    """
+
+    def __init__(self, words: str, *, is_tls: bool = False) -> None:
+        super().__init__(words)
+        self.is_tls = is_tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,7 @@ class AnswerReader:
         self._receive = receive
         self._body = body
         self._raw = bytearray()
+        self._interim = 0
         self._rest: Callable[[], bool] = self._read_head
         self._view: memoryview | None = None
         self._filled = 0
@@ -85,10 +107,15 @@ class AnswerReader:
             self._view = None
 
     def _read_head(self) -> bool:
+        if not _BEGINNING.startswith(self._raw[: len(_BEGINNING)]):
+            # Told at once: a peer that speaks another protocol may wait for ours.
+            is_tls = self._raw.startswith(_TLS_RECORDS)
+            said = "TLS" if is_tls else repr(bytes(self._raw[:40]))
+            raise ProtocolViolated(f"the answer begins with {said}", is_tls=is_tls)
         end = self._raw.find(b"\r\n\r\n")
         if end < 0:
             if len(self._raw) > MAX_HEAD_BYTES:
-                raise HTTPException(f"the head of the answer is over {MAX_HEAD_BYTES:,} bytes")
+                raise ProtocolViolated(f"the head of the answer is over {MAX_HEAD_BYTES:,} bytes")
             if not self._more(_FIRST_BYTES):
                 if self.is_begun:
                     raise IncompleteRead(bytes(self._raw[:100]))
@@ -98,6 +125,11 @@ class AnswerReader:
         head = parse_head(bytes(self._raw[:end]))
         del self._raw[: end + 4]
         if 100 <= head.status < 200:
+            self._interim += 1
+            if self._interim > MAX_INTERIM_ANSWERS:
+                raise ProtocolViolated(
+                    f"{self._interim} answers of status {head.status} came, and not the answer"
+                )
             return False  # a word on the way; the answer follows
         self.head = head
         return self._choose_framing(head)
@@ -109,10 +141,14 @@ class AnswerReader:
             return self._expect("0")
         if coding == "chunked":
             self._rest = self._read_chunks
+            if "content-length" in head.headers:
+                self.is_reusable = False  # RFC 9112, section 6.3: it may be an attack
         elif coding:
-            raise HTTPException(f"the answer has the transfer coding {coding!r}")
+            raise ProtocolViolated(f"the answer has the transfer coding {coding!r}")
         elif "content-length" in head.headers:
-            return self._expect(head.headers["content-length"])
+            # A proxy may repeat it; where all say the same, that is the length.
+            lengths = {each.strip() for each in head.headers["content-length"].split(",")}
+            return self._expect(lengths.pop() if len(lengths) == 1 else str(sorted(lengths)))
         else:
             self.is_reusable = False
             self._rest = self._read_to_the_end
@@ -120,8 +156,8 @@ class AnswerReader:
         return False
 
     def _expect(self, length: str) -> bool:
-        if not (length.isascii() and length.isdigit()):
-            raise HTTPException(f"the answer has the length {length[:40]!r}")
+        if not _DECIMAL.fullmatch(length):
+            raise ProtocolViolated(f"the answer has the length {length[:40]!r}")
         size = int(length)
         _check_size(size)
         del self._body[size:]
@@ -164,12 +200,12 @@ class AnswerReader:
                 return False
             if len(self._raw) >= stop + 2:
                 if self._raw[stop : stop + 2] != b"\r\n":
-                    raise HTTPException("a chunk of the answer is not as long as it says")
+                    raise ProtocolViolated("a chunk of the answer is not as long as it says")
                 self._body += self._raw[line_end + 2 : stop]
                 del self._raw[: stop + 2]
                 return False
         elif len(self._raw) > MAX_HEAD_BYTES:
-            raise HTTPException("a chunk of the answer says no length")
+            raise ProtocolViolated("a chunk of the answer says no length")
         self._more_or_fail()
         return False
 
@@ -177,11 +213,15 @@ class AnswerReader:
         line_end = self._raw.find(b"\r\n")
         if line_end < 0:
             if len(self._raw) > MAX_HEAD_BYTES:
-                raise HTTPException("what follows the chunks of the answer does not end")
+                raise ProtocolViolated("what follows the chunks of the answer does not end")
             self._more_or_fail()
             return False
         del self._raw[: line_end + 2]
-        return line_end == 0
+        if line_end:
+            return False
+        if self._raw:
+            self.is_reusable = False  # nobody asked for what follows
+        return True
 
     def _more(self, size: int) -> int:
         """Receive some more, behind what was received before."""
@@ -205,13 +245,13 @@ def parse_head(text: bytes) -> Head:
     version, _, rest = status_line.partition(" ")
     code = rest[:3]
     if version not in ("HTTP/1.1", "HTTP/1.0") or not (code.isascii() and code.isdigit()):
-        raise BadStatusLine(status_line[:100])
+        raise ProtocolViolated(f"the answer begins with {status_line[:40]!r}")
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         # A line folded from the one before, or a space before the colon, may smuggle a header.
         if not colon or not name or name != name.strip():
-            raise HTTPException(f"the answer has the header line {line[:100]!r}")
+            raise ProtocolViolated(f"the answer has the header line {line[:100]!r}")
         name, value = name.lower(), value.strip(" \t")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     options = headers.get("connection", "").lower()
@@ -222,7 +262,7 @@ def parse_head(text: bytes) -> Head:
 def _chunk_size(line: bytes) -> int:
     digits = line.partition(b";")[0].strip(b" \t")
     if not _HEXADECIMAL.fullmatch(digits):
-        raise HTTPException(f"a chunk of the answer has the length {line[:40]!r}")
+        raise ProtocolViolated(f"a chunk of the answer has the length {line[:40]!r}")
     return int(digits, 16)
 
 

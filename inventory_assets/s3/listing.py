@@ -18,7 +18,7 @@ from typing import TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from inventory_assets.s3.answers import Refusal
+from inventory_assets.s3.answers import Refusal, Response, decoded, lacks_versions
 from inventory_assets.s3.columns import decode_columns
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import controller
@@ -27,18 +27,24 @@ from inventory_assets.s3.errors import (
     Fault,
     MalformedResponse,
     RetriesExhausted,
-    VersionsUnsupported,
 )
-from inventory_assets.s3.faults import brief, fault_of, final_error
+from inventory_assets.s3.faults import (
+    Repetition,
+    brief,
+    fault_of,
+    final_error,
+    versions_unsupported,
+)
 from inventory_assets.s3.gate import Cancelled, Gate
+from inventory_assets.s3.outages import Outages
 from inventory_assets.s3.pages import MAX_KEYS, ErrorDocument, Page, Unreadable, versions_markers
-from inventory_assets.s3.received import Received, instead_of_versions, receive
+from inventory_assets.s3.received import Received, receive
 from inventory_assets.s3.samples import Outcome
 from inventory_assets.s3.set_aside import UnreadableLog
 from inventory_assets.s3.store_profile import AWS, Continuation, KeyEncoding, StoreProfile
 from inventory_assets.s3.transport import Transport
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", Page, Received)
 _Reader = Callable[[bytearray], _T | ErrorDocument]
 _TROUBLE = (BotoCoreError, ClientError, HTTPError, HTTPException, MalformedResponse, OSError)
 _OUTCOMES: dict[Fault | None, Outcome] = {
@@ -47,6 +53,9 @@ _OUTCOMES: dict[Fault | None, Outcome] = {
 }
 _MAX_DOUBLINGS = 60
 """Later delays are far beyond any cap, and would overflow."""
+
+_SECONDS_BETWEEN_POLLS = {Fault.REFUSED: 1.0, Fault.UNREACHABLE: 2.0}
+"""At most, where nobody is there to be overloaded: so its return is noticed soon."""
 
 _MAX_HEEDED = 4
 """How often one request is sent again at once because a refusal said what to change."""
@@ -63,6 +72,7 @@ class PageRequest:
         delimiter: Roll keys up into common prefixes at its first occurrence after the prefix.
         max_keys: Keys and common prefixes in the page at most.
         versions: Whether all versions and delete markers are asked for.
+        encoding: How keys stand in the answer; None for what the store's profile says.
     """
 
     prefix: str = ""
@@ -71,6 +81,7 @@ class PageRequest:
     delimiter: str | None = None
     max_keys: int = MAX_KEYS
     versions: bool = False
+    encoding: KeyEncoding | None = None
 
     @property
     def action(self) -> str:
@@ -100,17 +111,77 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential backoff with full jitter: wait `uniform(0, min(cap, base * 2**n))` seconds."""
+    """How long, and how often, a request is tried that meets passing trouble.
 
-    attempts: int = 8
+    The budget is time, as an outage lasts for minutes however often somebody asks: each request may
+    fail for `outage_seconds`, counted from its first failure, and is then sent a last time. So an
+    outage of that length is survived, and one request that fails for ever ends the listing even
+    where all others are answered.
+
+    Waits are full jitter, `uniform(0, min(cap, base * 2**n))` seconds, and at least what the store
+    asks for by `Retry-After`.
+
+    Attributes:
+        outage_seconds: How long a request may fail; 0 for not at all.
+        base_seconds: What the bound of the first wait is half of.
+        cap_seconds: The bound of every wait.
+        malformed_attempts: How often one answer may be malformed besides, as that is seldom an
+            outage.
+    """
+
+    outage_seconds: float = 300.0
     base_seconds: float = 0.1
     cap_seconds: float = 20.0
+    malformed_attempts: int = 8
 
-    def delay(self, failures: int, chance: float) -> float:
+    def delay(self, failures: int, chance: float, fault: Fault | None = None) -> float:
         """Seconds to wait after `failures` failed attempts, for a `chance` in [0, 1)."""
-        return chance * min(
-            self.cap_seconds, self.base_seconds * 2.0 ** min(failures, _MAX_DOUBLINGS)
-        )
+        polls = _SECONDS_BETWEEN_POLLS.get(fault, self.cap_seconds) if fault else self.cap_seconds
+        cap = min(self.cap_seconds, polls)
+        return chance * min(cap, self.base_seconds * 2.0 ** min(failures, _MAX_DOUBLINGS))
+
+
+@dataclass(slots=True, eq=False)
+class _Attempts:
+    """The failures of one request.
+
+    Attributes:
+        began: When it failed first.
+        last: When it failed last.
+        failures: How often it has failed.
+        malformed: How often of these the answer was malformed.
+    """
+
+    began: float
+    last: float
+    failures: int = 0
+    malformed: int = 0
+
+    def failed(self, now: float, fault: Fault) -> None:
+        """It has failed once more."""
+        self.last = now
+        self.failures += 1
+        self.malformed += fault is Fault.MALFORMED
+
+    def are_enough(self, policy: RetryPolicy) -> bool:
+        """Whether it is not to be sent again."""
+        is_late = self.last - self.began >= policy.outage_seconds
+        return is_late or self.malformed >= policy.malformed_attempts
+
+    def wait(self, policy: RetryPolicy, fault: Fault, asked: float) -> float:
+        """Seconds until it is sent again, the last time when the budget ends.
+
+        Args:
+            policy: How it is tried.
+            fault: How it failed last.
+            asked: Seconds that the store asked for; 0 for none.
+        """
+        # Jitter spreads the retries of many workers; it guards no secret.
+        chance = random.random()  # noqa: S311
+        delay = policy.delay(self.failures, chance, fault)
+        if asked:  # all that were told the same shall not come back at the same moment
+            delay = max(delay, asked + chance * policy.base_seconds)
+        return min(delay, self.began + policy.outage_seconds - self.last)
 
 
 @dataclass(slots=True)
@@ -170,7 +241,7 @@ class BucketLister:
 
     Args:
         connection: The bucket and how to reach it.
-        retry: How often and how patiently passing trouble is met.
+        retry: How long passing trouble is met.
     """
 
     profile: StoreProfile = AWS
@@ -185,6 +256,7 @@ class BucketLister:
         """The `Server` header of the last response, which tells the store's make."""
         self.retry = retry or RetryPolicy()
         self._gate = Gate(controller(connection.policy, connection.max_in_flight))
+        self._outages = Outages(connection.where)
         self._transport = Transport(connection)
 
     @property
@@ -209,21 +281,14 @@ class BucketLister:
         """`fetch`, for those without an event loop."""
         return asyncio.run(self.fetch(request, tally))
 
-    async def fetch(
-        self, request: PageRequest, tally: Tally, encoding: KeyEncoding | None = None
-    ) -> Page:
+    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
         """Fetch and decode one page.
-
-        Args:
-            request: What to ask for.
-            tally: Where requests and faults are counted.
-            encoding: How keys are encoded; None for what the profile says.
 
         Raises:
             S3Error: One of its children, when a retry cannot help or did not.
             Cancelled: `cancel` was called.
         """
-        read = partial(decode_columns, encoding=encoding or self.profile.encoding)
+        read = partial(decode_columns, encoding=request.encoding or self.profile.encoding)
         return await self._insist(request, tally, read, bytearray())
 
     async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
@@ -234,29 +299,46 @@ class BucketLister:
     async def _insist(
         self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray
     ) -> _T:
-        failures = heeded = 0
-        while True:
-            try:
-                return await self._attempt(request, tally, read, body)
-            except Refusal as refusal:
-                if heeded < _MAX_HEEDED and self._transport.heed(refusal):
-                    heeded += 1
-                    continue
-                error: Exception = refusal
-            except _TROUBLE as trouble:
-                error = trouble
-            if self._gate.is_closed:
-                raise Cancelled
-            fault = fault_of(error)
-            if fault is None:
-                raise final_error(error, self.connection, request.action) from None
-            tally.failed(fault)
-            failures += 1
-            if failures >= self.retry.attempts:
-                raise exhausted(error, fault, failures, self.connection) from None
-            # Jitter spreads the retries of many workers; it guards no secret.
-            chance = random.random()  # noqa: S311
-            await self._gate.pause(self.retry.delay(failures, chance))
+        attempts: _Attempts | None = None
+        clock = asyncio.get_running_loop().time
+        heeded, is_answered = 0, False
+        repetition = Repetition()
+        try:
+            while True:
+                try:
+                    found = await self._attempt(request, tally, read, body)
+                except Refusal as refusal:
+                    if heeded < _MAX_HEEDED and self._transport.heed(refusal):
+                        heeded += 1
+                        continue
+                    error: Exception = refusal
+                except _TROUBLE as trouble:
+                    error = trouble
+                else:
+                    is_answered = True
+                    return found
+                if self._gate.is_closed:
+                    raise Cancelled
+                fault = fault_of(error)
+                if fault is None or repetition.is_final(error):
+                    raise final_error(error, self.connection, request.action) from None
+                tally.failed(fault)
+                now = clock()
+                attempts = attempts or _Attempts(now, now)
+                attempts.failed(now, fault)
+                if attempts.are_enough(self.retry):
+                    raise self._exhausted(error, fault, attempts) from None
+                longest = self.retry.outage_seconds
+                self._outages.failed(attempts, attempts.began, now, fault, longest)
+                asked = error.retry_after if isinstance(error, Refusal) else 0.0
+                await self._gate.pause(attempts.wait(self.retry, fault, asked))
+        finally:
+            if attempts:
+                self._outages.over(attempts, clock(), is_answered=is_answered)
+
+    def _exhausted(self, error: Exception, fault: Fault, attempts: _Attempts) -> RetriesExhausted:
+        seconds = attempts.last - attempts.began
+        return exhausted(error, fault, attempts.failures, self.connection, seconds)
 
     async def _attempt(
         self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray
@@ -271,16 +353,11 @@ class BucketLister:
             )
             tally.received(len(response.body))
             self.server = response.headers.get("server")
-            if request.versions and (found_instead := instead_of_versions(response.body)):
-                raise VersionsUnsupported(
-                    f"{self.connection.where}: the store answers a request for versions with "
-                    f"{found_instead}, so it lists no versions; set versions = false, or leave out "
-                    "--versions"
-                )
-            found = read(response.body) if response.status == 200 else None
-            if found is None or isinstance(found, ErrorDocument):
-                raise Refusal(response, found)  # noqa: TRY301 - how it ends is noted below
-            self._check_answer(request, found)
+            lack = lacks_versions(response.body) if request.versions else None
+            if lack and response.status == 200:
+                raise versions_unsupported(self.connection, lack)
+            found = decoded(response, read)
+            self._check_answer(request, response, found)
             outcome = Outcome.SUCCEEDED
         except (Refusal, *_TROUBLE) as error:
             outcome = _OUTCOMES.get(fault_of(error), Outcome.FAILED)
@@ -289,23 +366,40 @@ class BucketLister:
             self._gate.leave(outcome, sent_at, clock())
         return found
 
-    def _check_answer(self, request: PageRequest, found: Page | Received) -> None:
+    def _check_answer(
+        self, request: PageRequest, response: Response, found: Page | Received
+    ) -> None:
         """Check that an answer is that to its request, as far as it repeats it."""
         name = contradiction(request, found.echo, self.connection.bucket, self.profile.echoes)
         if name:
             # What comes on the same connection next is the answer to the request before, too.
-            self._transport.drop_idle()
+            self._transport.discard(response)
             raise MalformedResponse(
                 f"the answer to another request came: its <{name}> is not what was asked for"
             )
 
 
 def exhausted(
-    error: Exception, fault: Fault, attempts: int, connection: Connection
+    error: Exception,
+    fault: Fault,
+    attempts: int,
+    connection: Connection,
+    seconds: float | None = None,
 ) -> RetriesExhausted:
-    """What to tell the user about passing trouble that did not pass."""
+    """What to tell the user about passing trouble that did not pass.
+
+    Args:
+        error: What it was like in the end.
+        fault: Of what kind that is.
+        attempts: How often something was tried.
+        connection: The bucket.
+        seconds: For how long, where time was what ended it.
+    """
+    often = f"{attempts} times in a row" if attempts > 1 else "once"
+    within = "" if seconds is None else f" within {seconds:.0f} s"
     return RetriesExhausted(
-        f"{connection.where}: {fault} {attempts} times in a row, last with: {brief(error)}; check "
-        "that the endpoint can be reached and is not overloaded, then run this again",
+        f"{connection.where}: {fault} {often}{within}, last with: "
+        f"{brief(error)}; check that the endpoint can be reached and is not overloaded, then run "
+        "this again",
         fault,
     )

@@ -22,12 +22,6 @@ from inventory_assets.s3.store_profile import KeyEncoding
 
 _END, _END_OF_VERSIONS = b"</ListBucketResult>", b"</ListVersionsResult>"
 _END_BYTES = 64
-_HEAD_BYTES = 512
-"""In which the name of a response's outermost element stands."""
-
-_EMPTY_BYTES = 4096
-"""A result that holds nothing is smaller."""
-
 _OBJECTS, _VERSIONS = (b"Contents",), (b"Version", b"DeleteMarker")
 """The elements that stand for what is listed."""
 
@@ -74,17 +68,6 @@ def receive(body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED) -> Receive
         return _glance(body, encoding)
     except _Unsure:
         return _decode(body, encoding)
-
-
-def instead_of_versions(body: Body) -> str | None:
-    """What a store that lists no versions has answered instead; None where it lists them."""
-    if b"<ListBucketResult" in body[:_HEAD_BYTES]:
-        return "current objects alone"
-    names = (b"IsTruncated", b"Version>", b"DeleteMarker", b"NextKeyMarker")
-    is_whole = bytes(body[-_END_BYTES:]).rstrip().endswith(_END_OF_VERSIONS)
-    if is_whole and len(body) < _EMPTY_BYTES and not any(name in body for name in names):
-        return "a result that neither holds any nor says whether it is whole"
-    return None
 
 
 def _glance(body: Body, encoding: KeyEncoding) -> Received:

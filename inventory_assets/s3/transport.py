@@ -7,46 +7,51 @@ stands as well, so that proxies, certificate authorities and IPv6 are configured
 travels over them is `wires.py`'s. docs/benchmarks.md says what each layer would cost.
 """
 
-import os
+import asyncio
 import re
 import socket
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import urllib3
 from botocore.awsrequest import AWSPreparedRequest
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-)
-from botocore.httpsession import ProxyConfiguration, get_cert_path
-from botocore.utils import get_environ_proxies
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import ProxyError
+from urllib3.exceptions import NameResolutionError, NewConnectionError, ProxyError
 from urllib3.util.ssltransport import SSLTransport
 
 from inventory_assets.s3 import connection as settings
-from inventory_assets.s3.answers import EXPIRED_CREDENTIALS, SKEWED, Refusal, Response, Sent
+from inventory_assets.s3.answers import (
+    ANOTHER_REGION,
+    EXPIRED_CREDENTIALS,
+    SKEWED,
+    Refusal,
+    Response,
+    Sent,
+)
 from inventory_assets.s3.connection import Boto, Connection, open_boto
-from inventory_assets.s3.errors import RequestRejected, TlsFailure
+from inventory_assets.s3.encodings import unpack
+from inventory_assets.s3.errors import RequestRejected
+from inventory_assets.s3.routes import trusted, way_to
 from inventory_assets.s3.signing import ALGORITHM, Credentials, encoded_query, signed_headers
 from inventory_assets.s3.wires import Wire, in_thread
 
 _ALWAYS = {"user-agent": "inventory-assets", "accept-encoding": "identity"}
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
-_SURELY_ALIVE_SECONDS = 1.0
-"""A connection used so recently is not asked whether it is still there."""
+_RENEWABLE = EXPIRED_CREDENTIALS | {"InvalidAccessKeyId", "InvalidToken"}
+"""With these codes S3 refuses credentials that may have been replaced where they came from."""
+
+_NAMELESS = frozenset({ANOTHER_REGION, "PermanentRedirect"})
+"""With these codes S3 says that the bucket is in another region, and may not say in which."""
+
+_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 
 _TOLERATED_SKEW = timedelta(seconds=30)
 
@@ -93,7 +98,7 @@ class Transport:
     _target: _Target | None = field(default=None, init=False)
     _skew: timedelta = field(default=timedelta(0), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
-    _idle: list[tuple[Wire, float]] = field(default_factory=list, init=False)
+    _idle: list[Wire] = field(default_factory=list, init=False)
     _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet, init=False)
     _sockets_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _aborted: threading.Event = field(default_factory=threading.Event, init=False)
@@ -134,13 +139,29 @@ class Transport:
                 ),
                 body,
                 settings.READ_TIMEOUT_SECONDS,
+                settings.ANSWER_TIMEOUT_SECONDS,
             )
-            return Response(head.status, head.headers, body, sent)
+            unpack(head.headers, body, self.connection.where)
+            return Response(head.status, head.headers, body, sent, wire)
         finally:
             if wire.is_reusable:
-                self._idle.append((wire, time.monotonic()))
+                self._idle.append(wire)
             else:
                 wire.close()
+
+    def discard(self, response: Response) -> None:
+        """Never again use the connection that an answer came over.
+
+        For an answer that belongs to another request: the next answer on that connection would too.
+        A request that has been sent over it in the meantime ends with an error, and can be retried.
+        """
+        wire = response.wire
+        if wire is None:
+            return
+        wire.cut()
+        with suppress(ValueError):  # it is in use, or closed
+            self._idle.remove(wire)
+            wire.close()
 
     def heed(self, refusal: Refusal) -> bool:
         """Learn from a refusal what the next request must do otherwise.
@@ -155,11 +176,24 @@ class Transport:
             return abs(self._skew - sent.skew) > _TOLERATED_SKEW
         # Trouble with learning is none of its own: the refusal tells more.
         with suppress(BotoCoreError, ClientError):
-            if refusal.code in EXPIRED_CREDENTIALS and sent.credentials:
+            if refusal.code in _RENEWABLE and sent.credentials:
                 return self._renewed(sent.credentials) != sent.credentials
-            if refusal.status in (301, 307, 400, 403) and refusal.region:
-                return refusal.region != sent.region and bool(self._learn(refusal.region))
+            if refusal.status in (301, 307, 400, 403):
+                region = refusal.region
+                if not region and refusal.code in _NAMELESS:
+                    region = self._region_of_bucket()
+                return bool(region and region != sent.region and self._learn(region))
         return False
+
+    def _region_of_bucket(self) -> str | None:
+        """The region that S3 names when it is asked for nothing but the bucket's head."""
+        try:
+            answer: Any = self._boto.client.head_bucket(Bucket=self.connection.bucket)
+        except ClientError as error:
+            answer = error.response
+        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        region = headers.get("x-amz-bucket-region")
+        return region if region and _REGION.fullmatch(region) else None
 
     def abort(self) -> None:
         """End the requests under way with an error, at once; there can be no others after."""
@@ -175,7 +209,7 @@ class Transport:
         """Close the connections kept alive; others are opened where they are needed."""
         with suppress(IndexError):  # other threads take and leave some
             while True:
-                self._idle.pop()[0].close()
+                self._idle.pop().close()
 
     def close(self) -> None:
         """Close the connections kept alive, for good."""
@@ -186,10 +220,12 @@ class Transport:
         """A connection, one kept alive if there is one that still is."""
         while True:
             try:
-                wire, since = self._idle.pop()
+                wire = self._idle.pop()
             except IndexError:
-                return Wire(await in_thread(lambda: self._connect(target)))
-            if time.monotonic() - since < _SURELY_ALIVE_SECONDS or wire.is_connected:
+                # Each step on the way is bounded by itself, but not how many there are.
+                async with asyncio.timeout(settings.READ_TIMEOUT_SECONDS):
+                    return Wire(await in_thread(lambda: self._connect(target)))
+            if wire.is_quiet:
                 return wire
             wire.close()
 
@@ -197,8 +233,10 @@ class Transport:
         pool = target.pool
         way = pool.proxy or pool
         options: dict[str, Any] = {**pool.conn_kw, **target.tls}
+        host = way.host or ""
         connection: Any = pool.ConnectionCls(
-            way.host or "",
+            # RFC 6761, section 6.3: such names are this machine, whatever its resolver knows.
+            "localhost" if host.endswith(".localhost") and not target.tls else host,
             way.port,
             timeout=settings.CONNECT_TIMEOUT_SECONDS,
             **options,
@@ -209,9 +247,11 @@ class Transport:
             )
         try:
             connection.connect()
-        except OSError as error:
+        except BaseException as error:
             connection.close()
-            if pool.proxy:
+            if isinstance(error, NameResolutionError) and not pool.proxy:
+                raise self._nameless(connection, host) from error
+            if pool.proxy and isinstance(error, OSError):
                 raise ProxyError("no way through the proxy", error) from error
             raise
         self._remember(connection.sock)
@@ -220,6 +260,16 @@ class Transport:
             raise ConnectionAbortedError("the listing was told to stop")
         opened: HTTPConnection = connection
         return opened
+
+    def _nameless(self, connection: Any, host: str) -> NewConnectionError:
+        """What to raise for a host without an address."""
+        hint = ""
+        if host.startswith(f"{self.connection.bucket}."):
+            hint = (
+                "; the bucket's name is part of it, and would be part of the path with "
+                "addressing_style = path"
+            )
+        return NewConnectionError(connection, f"{host} has no address{hint}")
 
     def _remember(self, opened: Any) -> None:
         """Have `abort` find a socket; of TLS in TLS, that below both."""
@@ -245,12 +295,7 @@ class Transport:
         credentials = self._boto.session.get_credentials()
         if credentials is None:
             raise NoCredentialsError
-        try:
-            frozen = credentials.get_frozen_credentials()
-        except RuntimeError as error:  # botocore's word for credentials that were renewed in vain
-            raise CredentialRetrievalError(
-                provider=credentials.method, error_msg=str(error)
-            ) from error
+        frozen = credentials.get_frozen_credentials()
         if not frozen.access_key or not frozen.secret_key:
             raise NoCredentialsError
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
@@ -298,16 +343,8 @@ class Transport:
         default = {"http": 80, "https": 443}.get(url.scheme)
         named = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
         kept = ("x-amz-request-payer",)
-        proxies = ProxyConfiguration(proxies=get_environ_proxies(prepared.url))
-        proxy_url = proxies.proxy_url_for(prepared.url)
+        proxy_url, to_proxy, pool = way_to(prepared.url, self.connection.where)
         absolute = proxy_url is not None and url.scheme == "http"
-        try:
-            to_proxy = proxies.proxy_headers_for(proxy_url)
-        except UnicodeError:
-            raise RequestRejected(
-                f"{self.connection.where}: the proxy's user or password is not ASCII, which a "
-                "request cannot say; change it"
-            ) from None
         return _Target(
             origin=f"{url.scheme}://{url.netloc}",
             host=named if url.port in (None, default) else f"{named}:{url.port}",
@@ -316,35 +353,14 @@ class Transport:
             scope=scope,
             headers={name: headers[name] for name in kept if name in headers},
             to_proxy=to_proxy if absolute else {},
-            pool=_pool(prepared.url, proxy_url, to_proxy),
+            pool=pool,
             absolute=absolute,
-            tls=self._tls() if "https:" in (prepared.url[:6], (proxy_url or "")[:6]) else {},
+            tls=(
+                trusted(self._boto.ca_bundle, self.connection.where)
+                if "https:" in (prepared.url[:6], (proxy_url or "")[:6])
+                else {}
+            ),
         )
-
-    def _tls(self) -> dict[str, str]:
-        named = self._boto.ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE")
-        if named and not Path(named).exists():
-            raise TlsFailure(
-                f"{self.connection.where}: there is no certificate authority at {named}, which "
-                "AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or ca_bundle names"
-            )
-        return {"cert_reqs": "CERT_REQUIRED", "ca_certs": named or str(get_cert_path(True))}
-
-
-def _pool(
-    url: str, proxy_url: str | None, to_proxy: Mapping[str, str]
-) -> urllib3.HTTPConnectionPool:
-    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    manager = (
-        urllib3.ProxyManager(
-            proxy_url,
-            proxy_headers=to_proxy,
-            socket_options=options,
-        )
-        if proxy_url
-        else urllib3.PoolManager(socket_options=options)
-    )
-    return manager.connection_from_url(url)
 
 
 class _Prepared(Exception):

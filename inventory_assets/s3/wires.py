@@ -6,6 +6,7 @@ thread serves any number of connections so, without a lock handed to and fro.
 """
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from urllib3.connection import HTTPConnection
+from urllib3.util.ssltransport import SSLTransport
 
 from inventory_assets.s3.http1 import AnswerReader, Head
 
@@ -39,31 +41,52 @@ class Wire:
         self._socket.settimeout(0)
 
     @property
-    def is_connected(self) -> bool:
-        """Whether the other side has kept the connection open."""
-        return self._connection.is_connected
+    def is_quiet(self) -> bool:
+        """Whether the connection is open and nothing is waiting to be read.
+
+        A byte that arrives between two answers was asked for by nobody: the answer to the next
+        request would be read from the wrong place.
+        """
+        try:
+            self._socket.recv(1)
+        except _NOT_YET:
+            return True
+        except (OSError, ValueError):
+            return False
+        return False  # a byte, or the end of the connection
+
+    def cut(self) -> None:
+        """Break the connection off, also under another thread that is using it now."""
+        self.is_reusable = False
+        plain = self._socket.socket if isinstance(self._socket, SSLTransport) else self._socket
+        with suppress(OSError):
+            socket.socket.shutdown(plain, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
-    async def exchange(self, request: bytes, body: bytearray, patience: float) -> Head:
+    async def exchange(
+        self, request: bytes, body: bytearray, patience: float, longest: float
+    ) -> Head:
         """Send a request and read its answer.
 
         Args:
             request: Head and body.
             body: What the body of the answer replaces.
             patience: Seconds without a byte after which the other side is given up.
+            longest: Seconds after which it is given up though bytes come.
 
         Raises:
-            HTTPException, OSError: Trouble with the network; a TimeoutError after `patience`.
+            HTTPException, OSError: Trouble with the network; a TimeoutError after `patience`, and
+                after `longest`.
             MalformedResponse: The answer is too large.
         """
         loop = asyncio.get_running_loop()
         self.is_reusable = False
         await self._send(loop, request, patience)
         reader = AnswerReader(self._socket.recv_into, body)
-        reading = _Reading(loop, self._socket.fileno(), reader, patience)
+        reading = _Reading(loop, self._socket.fileno(), reader, patience, longest)
         try:
             await reading.done
         finally:
@@ -98,15 +121,22 @@ class _Reading:
         descriptor: int,
         reader: AnswerReader,
         patience: float,
+        longest: float,
     ) -> None:
         self.done: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._descriptor = descriptor
         self._reader = reader
         self._patience = patience
+        self._longest = longest
         self._heard_at = loop.time()
-        self._timer = loop.call_later(patience, self._look_at_the_clock)
+        self._end = self._heard_at + longest
+        self._wait(min(patience, longest))
         loop.add_reader(descriptor, self._advance)
+
+    def _wait(self, seconds: float) -> None:
+        self._due = self._loop.time() + seconds
+        self._timer = self._loop.call_at(self._due, self._look_at_the_clock)
 
     def stop(self) -> None:
         """Listen no more."""
@@ -126,13 +156,19 @@ class _Reading:
             self.done.set_result(None)
 
     def _look_at_the_clock(self) -> None:
-        left = self._heard_at + self._patience - self._loop.time()
+        now = self._loop.time()
+        # While this process did something else, the other side had nobody to send to.
+        self._end += now - self._due
+        left = min(self._heard_at + self._patience, self._end) - now
         if left > 0:
-            self._timer = self._loop.call_later(left, self._look_at_the_clock)
+            self._wait(left)
         elif not self.done.done():
-            self.done.set_exception(
-                TimeoutError(f"nothing was heard for {self._patience:g} seconds")
+            trouble = (
+                f"the answer was not whole after {self._longest:g} seconds"
+                if now >= self._end
+                else f"nothing was heard for {self._patience:g} seconds"
             )
+            self.done.set_exception(TimeoutError(trouble))
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:

@@ -7,19 +7,31 @@ entered only when no sibling can come before its keys. The folders that wait at 
 prefixes of one name, so memory stays bounded by the depth and one page a level.
 """
 
+import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
 from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
 from inventory_assets.s3.pages import Page
+from inventory_assets.s3.store_profile import Continuation
 from inventory_assets.scan.checking import MAX_EMPTY_PAGES
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.evidence import Ending, EvidenceLog, keys_ascend
+from inventory_assets.scan.key_order import DIRECTORY_SERVERS
+from inventory_assets.scan.profiling import check_names
 from inventory_assets.scan.ranges import KeyRange
 
 DELIMITER = "/"
+
+_NAMES_WORTH_CONFIRMING = 100
+"""Names in a level from which on its end is confirmed by a request behind the last of them: such a
+level may be a page that the store says is the last, though it is not."""
+
+_LAST_CHARACTER = "\U0010fffd"
+"""Sorts behind the keys of a folder, where it is appended to the folder's bare name."""
 
 
 class DirectoryOrderWalk:
@@ -54,6 +66,7 @@ class DirectoryOrderWalk:
 
         Raises:
             KeysOutOfOrder: A level is not in the order of its names either.
+            NamesMisread: Keys are encoded otherwise than was thought.
             KeyOutsideRequest: A key or folder lies outside the folder asked for.
             ListingStuck: A continuation token is repeated, or empty pages do not end.
             S3Error: A request failed for good.
@@ -99,9 +112,13 @@ class DirectoryOrderWalk:
     def _level(self, prefix: str) -> Iterator[pa.RecordBatch | str]:
         """The level's objects, and its folders where each is to be entered."""
         folders: list[str] = []
+        last_folder = ""
         for page in self._pages(prefix):
             rows: list[int] = []
             for name, row in self._entries(page):
+                if row is None and name == last_folder:
+                    continue  # some stores repeat one at the beginning of the next page
+                last_folder = name if row is None else last_folder
                 while folders and folders[0] < name:
                     yield from _taken(page.objects, rows)
                     yield folders.pop(0)
@@ -119,12 +136,23 @@ class DirectoryOrderWalk:
         entries: list[tuple[str, int | None]] = [
             (key, row)
             for row, (key, e_tag) in enumerate(zip(keys, e_tags, strict=True))
-            # SeaweedFS shows a folder that lost its last object as a key without an ETag, though
-            # only with a delimiter; an object `a/` has one.
-            if self._covers(key) and (e_tag is not None or not key.endswith(DELIMITER))
+            if self._covers(key) and (e_tag is not None or self._is_object(key))
         ]
         entries += [(name, None) for name in page.common_prefixes if self._meets(name)]
         return sorted(entries, key=lambda entry: _bare(entry[0]))
+
+    def _is_object(self, key: str) -> bool:
+        """Whether a key without an ETag is an object.
+
+        SeaweedFS shows a folder that lost its last object as such a key, though only with a
+        delimiter; an object `a/` has an ETag there. Other stores may leave it out.
+        """
+        if not key.endswith(DELIMITER):
+            return True
+        if (self._lister.server or "").startswith(DIRECTORY_SERVERS):
+            return False
+        page = self._lister.page(PageRequest(key, max_keys=1), self._tally)
+        return bool(page.objects.column("key").to_pylist() == [key])
 
     def _covers(self, key: str) -> bool:
         at = bisect_left(self._ends, key)
@@ -139,12 +167,13 @@ class DirectoryOrderWalk:
     def _pages(self, prefix: str) -> Iterator[Page]:
         token: str | None = None
         last_name = ""
-        empty_pages = 0
+        empty_pages = count = 0
         while True:
             page = self._lister.page(
                 PageRequest(prefix, token=token, delimiter=DELIMITER), self._tally
             )
             self._evidence.page()
+            asyncio.run(check_names(self._lister, page, self._tally))
             self._tally.set_aside(
                 each for each in page.unreadable if not each.sort_key or self._covers(each.sort_key)
             )
@@ -173,11 +202,40 @@ class DirectoryOrderWalk:
                     )
                 last_name = max(names)
             yield page
+            count += len(names)
             if not page.is_truncated:
-                return
-            if page.next_token == token:
+                break
+            if page.next_token is None or page.next_token == token:
                 raise ListingStuck(self._say(f"repeats the continuation token {token!r}"))
+            if self._lister.profile.continuation is not Continuation.TOKEN:
+                raise ListingStuck(
+                    self._say(
+                        "lists by folders, and its continuation tokens skip keys, so a folder of "
+                        f"more than a page, as {prefix!r}, cannot be listed"
+                    )
+                )
             token = page.next_token
+        if count >= _NAMES_WORTH_CONFIRMING:
+            yield from self._after_the_end(prefix, last_name)
+
+    def _after_the_end(self, prefix: str, last_name: str) -> Iterator[Page]:
+        """What follows where the store said that a level ends; as a rule nothing."""
+        while True:
+            after = last_name + _LAST_CHARACTER
+            page = self._lister.page(
+                PageRequest(prefix, start_after=after, delimiter=DELIMITER), self._tally
+            )
+            self._evidence.page()
+            # Its StartAfter may mean anything: only what was not listed before tells something.
+            keys: list[str] = page.objects.column("key").to_pylist()
+            rows = [row for row, key in enumerate(keys) if _follows(key, prefix, last_name)]
+            folders = [name for name in page.common_prefixes if _follows(name, prefix, last_name)]
+            if not rows and not folders:
+                return
+            yield replace(
+                page, objects=page.objects.take(pa.array(rows)), common_prefixes=tuple(folders)
+            )
+            last_name = max(_bare(name) for name in (*(keys[row] for row in rows), *folders))
 
     def _say(self, what: str) -> str:
         return f"{self._lister.connection.where}: the store {what}"
@@ -185,6 +243,11 @@ class DirectoryOrderWalk:
 
 def _bare(name: str) -> str:
     return name.removesuffix(DELIMITER)
+
+
+def _follows(name: str, prefix: str, last_name: str) -> bool:
+    """Whether a name lies within a level, and comes after another."""
+    return _bare(name) > last_name and name.startswith(prefix) and name != prefix
 
 
 def _taken(objects: pa.RecordBatch, rows: list[int]) -> Iterator[pa.RecordBatch]:

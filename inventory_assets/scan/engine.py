@@ -383,6 +383,8 @@ class Scan:
             self._start_over(piece, page)
             return
         try:
+            if isinstance(page, MalformedResponse):
+                raise page
             objects = self._checked(delivery, page)
         except (MalformedResponse, KeysOutOfOrder, KeyOutsideRequest) as error:
             self._start_over(piece, error)
@@ -392,16 +394,21 @@ class Scan:
         if page.unreadable and not self._set_aside(piece, page):
             self._requeue(piece)
             return
+        yield from self._believed(piece, page, objects, delivery.ending)
+
+    def _believed(
+        self, piece: Piece, page: Page, objects: pa.RecordBatch, ending: Ending | None
+    ) -> Iterator[Event]:
+        """Go on with a page of which all is proved."""
         piece.damaged = 0
         piece.evidence.page()
-        ending = delivery.ending
         if ending is Ending.BOUND_REACHED and not _reaches(objects, piece.key_range.until):
             # Only a record that cannot be read lies beyond; a seam takes one that can.
             yield from self._found(piece, objects, None)
-            self.list_again(piece, delivery.received.last_key or piece.after)
+            self.list_again(piece, page.last_key or piece.after)
             return
         yield from self._found(piece, objects, ending)
-        is_empty = not (page.objects.num_rows or page.unreadable or delivery.ending)
+        is_empty = not (page.objects.num_rows or page.unreadable or ending)
         piece.empty_pages = piece.empty_pages + 1 if is_empty else 0
         if piece.empty_pages > MAX_EMPTY_PAGES:
             raise ListingStuck(
@@ -494,7 +501,8 @@ class Scan:
             self._lister.reconnect()
         piece.walk.tally.failed(Fault.MALFORMED)
         piece.damaged += 1
-        if piece.damaged >= self._lister.retry.attempts and isinstance(error, MalformedResponse):
+        is_damaged = isinstance(error, MalformedResponse)
+        if is_damaged and piece.damaged >= self._lister.retry.malformed_attempts:
             raise exhausted(error, Fault.MALFORMED, piece.damaged, self._lister.connection)
         piece.held = None
         self._requeue(piece)

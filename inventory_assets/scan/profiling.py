@@ -1,9 +1,9 @@
 """Find out how a store lists, with a few cheap requests.
 
-Four requests for two or three keys each tell what StartAfter means (also where it is no existing
-key, as MinIO once lost a key after such a one: https://github.com/minio/minio/issues/9536), whether
-a continuation token leads where a StartAfter of the last key leads, and what of a request a response
-repeats. A key that holds `%`, `+` or a space, once there is one, is asked back by its exact name.
+Four requests for two or three keys each tell what StartAfter means, whether a continuation token
+leads where a StartAfter of the last key leads (also after a StartAfter that is no existing key,
+where some stores have skipped one), and what of a request a response repeats. A key that holds `%`,
+`+` or a space, once there is one, is asked back by its exact name.
 """
 
 from collections.abc import Callable
@@ -82,6 +82,28 @@ def profile_store(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfi
     return found
 
 
+def contradicted(lister: BucketLister, prefix: str, tally: Tally) -> bool:
+    """Probe a store again whose listing contradicted its profile.
+
+    Returns:
+        Whether the profile has changed, so that listing again may go better; it is the lister's
+        from then on.
+
+    Raises:
+        ListingUnsupported: There is no way to list more than a page.
+        S3Error: A request failed for good.
+    """
+    before = lister.profile
+    lister.profile = replace(AWS, encoding=before.encoding)
+    lister.profile = profile_store(lister, prefix, tally)
+    return _habits(lister.profile) != _habits(before)
+
+
+def corrected(profile: StoreProfile, error: NamesMisread) -> StoreProfile:
+    """The profile of a store whose names were misread."""
+    return replace(profile, encoding=error.encoding)
+
+
 async def check_names(lister: BucketLister, page: Page, tally: Tally) -> None:
     """Make sure that the names of a page are read as the store means them, once for each doubt.
 
@@ -119,7 +141,7 @@ async def _encoding_of(lister: BucketLister, page: Page, tally: Tally) -> KeyEnc
     readings.setdefault(unquote(raw), KeyEncoding.URL_PLUS_LITERAL)
     readings.setdefault(raw, KeyEncoding.PLAIN)
     for reading, encoding in readings.items():
-        found = await lister.fetch(PageRequest(reading, max_keys=1), tally, encoding)
+        found = await lister.fetch(PageRequest(reading, max_keys=1, encoding=encoding), tally)
         if found.objects.column("key").to_pylist() == [reading]:
             return encoding
     return None

@@ -73,6 +73,73 @@ def test_a_log_whose_baseline_comes_later_is_found_to_be_outdated(
     assert check_of(world, TODAY)
 
 
+def forget(world: World, shard_key: str) -> None:
+    """Delete the partition of a shard, as a user does in the UI."""
+    name = world.assets.partitions.shards_name
+    world.instance.delete_dynamic_partition(name, shard_key)
+
+
+def test_a_shard_whose_partition_was_deleted_is_compared_by_the_log(
+    world: World, buckets: Buckets
+) -> None:
+    world.pass_day(YESTERDAY)
+    buckets.keys["memory"] ^= {"a/1", "b/2", "root2"}
+    world.set_day(TODAY)
+    assert world.list_all().success
+    forget(world, "a/")
+    for key in world.shard_keys:
+        assert world.run("object_changes", world.key(key)).success
+    assert world.run("inventory_manifest", DAY).success
+    outcome = world.run("change_log", DAY)
+    assert outcome.success
+    event = materializations(outcome)[DAY]
+    assert [metadata_of(event, name) for name in ("created", "deleted")] == [2, 1]
+    assert metadata_of(event, "compared_here") == ["a/"]
+    said = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
+    assert sum("'a/' of" in sentence and "compared here" in sentence for sentence in said) == 1
+    assert check_results(outcome)["change_log_balances", DAY].passed
+    assert data_versions(world.run("change_log", DAY)) == data_versions(outcome)
+
+
+def test_a_shard_without_partition_is_compared_again_with_a_baseline_that_came_later(
+    world: World, buckets: Buckets
+) -> None:
+    world.pass_day(TODAY - timedelta(days=2))
+    buckets.keys["memory"] ^= {"a/1"}
+    world.pass_day(TODAY)
+    world.pass_day(YESTERDAY)
+    forget(world, "a/")
+    world.set_day(TODAY)
+    for key in world.shard_keys:
+        assert world.run("object_changes", world.key(key)).success
+    outcome = world.run("change_log", DAY)
+    assert outcome.success
+    event = materializations(outcome)[DAY]
+    facts = [metadata_of(event, name) for name in ("baseline", "dagster/row_count")]
+    assert facts == [str(YESTERDAY), 0]
+
+
+def test_a_shard_that_has_its_partition_is_left_to_object_changes(world: World) -> None:
+    world.pass_day(YESTERDAY)
+    world.set_day(TODAY)
+    assert world.list_all().success
+    assert world.run("inventory_manifest", DAY).success
+    assert "materialize object_changes" in failure_text(world.run("change_log", DAY))
+
+
+def test_a_source_whose_shards_were_all_forgotten_is_logged_all_the_same(
+    world: World, buckets: Buckets
+) -> None:
+    world.pass_day(YESTERDAY)
+    buckets.keys["memory"] ^= {"a/1", "root2"}
+    world.set_day(TODAY)
+    assert world.list_all().success
+    world.forget_shards()
+    assert world.run("inventory_manifest", DAY).success
+    event = materializations(world.run("change_log", DAY))[DAY]
+    assert metadata_of(event, "dagster/row_count") == 2
+
+
 def check_of(world: World, day: date) -> bool:
     """What the check finds on its own."""
     outcome = world.run_check("change_log", "change_log_balances", str(day))

@@ -131,7 +131,9 @@ def test_a_sample_is_listed_again_and_agrees(world: World) -> None:
     assert (check.passed, check.blocking) == (True, False)
     values: dict[str, Any] = {name: value.value for name, value in check.metadata.items()}
     assert (values["records"], values["missing"], values["gone"]) == (5, 0, 0)
-    assert values["requests"] == values["ranges"] >= 1
+    # The end of the whole range, and of that of one prefix, is confirmed by a request each.
+    assert (values["ranges"], values["prefixes"], values["requests"]) == (2, 0, 4)
+    assert (values["asked_again"], values["notes"]) == (0, "none")
 
 
 def test_a_key_older_than_the_listing_that_is_not_in_it_is_found(
@@ -169,13 +171,27 @@ def test_another_check_on_its_own_asks_the_bucket_nothing(world: World, buckets:
     assert buckets.listed == []
 
 
-def test_a_store_in_directory_order_has_no_sample(
+def test_an_emptied_bucket_fails_the_check_and_holds_no_manifest_back(
+    world: World, buckets: Buckets
+) -> None:
+    world.pass_day(TODAY)
+    buckets.keys["memory"] -= buckets.keys["memory"]
+    outcome = world.run_check("inventory_manifest", "sample_agrees", DAY)
+    assert outcome.success
+    check = sample_of(outcome)
+    assert (check.passed, check.blocking) == (False, False)
+    assert "5 of 5 sampled records are gone: is this the right bucket" in str(check.description)
+
+
+def test_a_store_in_directory_order_is_sampled_by_prefixes(
     tmp_path: Path, world: World, buckets: Buckets
 ) -> None:
     buckets.keys["folders"] = {"a/1", "b"}
     source = {"bucket": "folders", "key_order": "directory"}
     folders = World(tmp_path / "folders", world.instance, source)
     folders.pass_day(TODAY)
-    outcome = folders.run_check("inventory_manifest", "sample_agrees", DAY)
-    assert outcome.success
-    assert ("sample_agrees", DAY) not in check_results(outcome)
+    buckets.keys["folders"] |= {"c/lost"}
+    check = sample_of(folders.run_check("inventory_manifest", "sample_agrees", DAY))
+    assert (check.passed, check.description) == (False, "missing: 'c/lost'")
+    values: dict[str, Any] = {name: value.value for name, value in check.metadata.items()}
+    assert (values["ranges"], values["prefixes"], values["records"]) == (0, 1, 2)

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from inventory_assets.assets.metadata import printable
+from inventory_assets.errors import printable
 from inventory_assets_tests.assets.world import TODAY, YESTERDAY, Buckets, World
 
 KEYS = {

@@ -1,6 +1,6 @@
 """A source with its assets, its store and its Dagster instance, as its runs and ticks meet them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -92,13 +92,14 @@ class World:
 
     def run(
         self,
-        name: str,
+        names: str | Sequence[str],
         partition_key: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> Outcome:
-        """Materialize one asset."""
+        """Materialize one asset, or several in one run."""
         job = self.definitions.resolve_implicit_global_asset_job_def()
-        selection = [self.assets.key(name)]
+        selected = [names] if isinstance(names, str) else names
+        selection = [self.assets.key(name) for name in selected]
         return self._execute(
             job, asset_selection=selection, partition_key=partition_key, tags=dict(tags or {})
         )

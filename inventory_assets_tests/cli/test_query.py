@@ -53,6 +53,13 @@ def test_a_failure_half_way_leaves_no_file(run: Run, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_keys_in_a_query_s_error_are_escaped(run: Run) -> None:
+    outcome = run("query", "source", "SELECT key::INTEGER FROM inventory WHERE key LIKE 'tab%'")
+    assert outcome.code == 1
+    assert "\\x1b[31m" in outcome.error
+    assert outcome.error.rstrip("\n").isprintable()
+
+
 def test_without_duckdb_the_command_says_how_to_get_it(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from inventory_assets.cli.verify import AGREES, DIFFERS, TROUBLE
@@ -13,6 +15,7 @@ from inventory_assets.resources import SourceBucket
 from inventory_assets_tests.cli.conftest import LATER, Outcome
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.odd_store import Oddity, OddStore
 
 Run = Callable[..., Outcome]
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()
@@ -47,9 +50,11 @@ def test_a_folder_that_holds_what_the_bucket_holds_agrees(run: Run, listed: list
     assert (outcome.code, outcome.error) == (AGREES, "")
     summary, counts = outcome.output.decode().splitlines()
     assert re.fullmatch(
-        r"3 ranges with 30 of 30 records listed again, with 3 requests \(seed \d+\)", summary
+        r"2 ranges with 30 of 30 records listed again, with 4 requests \(seed \d+\)", summary
     )
-    assert counts == "0 missing, 0 altered, 0 created since, 0 modified since, 0 gone"
+    assert counts == (
+        "0 missing, 0 altered, 0 created since, 0 modified since, 0 gone, 0 contradicted"
+    )
 
 
 def test_what_nothing_explains_is_named_and_fails(
@@ -60,9 +65,12 @@ def test_what_nothing_explains_is_named_and_fails(
     moto.delete(bucket, ["logs/004"])
     outcome = run("verify", *listed, "--began", TOMORROW, "--seed", "mine")
     assert outcome.code == DIFFERS
-    summary, counts = outcome.output.decode().splitlines()
+    summary, counts, again = outcome.output.decode().splitlines()
     assert summary.endswith("(seed mine)")
-    assert counts == "1 missing, 1 altered, 0 created since, 0 modified since, 1 gone"
+    assert counts == (
+        "1 missing, 1 altered, 0 created since, 0 modified since, 1 gone, 0 contradicted"
+    )
+    assert again == "1 that seemed gone was asked for again by name"
     assert outcome.error == "missing: 'logs/new'\naltered: 'logs/003'\n"
 
 
@@ -73,6 +81,23 @@ def test_what_changed_since_is_counted_and_no_fault(
     outcome = run("verify", *listed)
     assert (outcome.code, outcome.error) == (AGREES, "")
     assert b"1 created since, 1 modified since, 0 gone" in outcome.output
+
+
+def test_a_store_that_contradicts_itself_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = sorted(LATER)[3]
+    bucket = OddStore(LATER, Oddity.HIDES, hidden=[hidden])
+    monkeypatch.setattr(SourceBucket, "lister", lambda _source, _now: bucket)
+    outcome = run("verify", "source@2026-05-06")
+    assert outcome.code == DIFFERS
+    assert outcome.error.startswith(f"contradicted: {hidden!r}\nthe store contradicts itself: 1 ")
+
+
+def test_an_end_that_comes_too_early_is_a_note(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = OddStore(LATER, Oddity.ENDS_EARLY, 3)
+    monkeypatch.setattr(SourceBucket, "lister", lambda _source, _now: bucket)
+    outcome = run("verify", "source@2026-05-06")
+    assert outcome.code == AGREES
+    assert outcome.error.startswith("note: the store said that its listing ends behind ")
 
 
 def test_a_source_is_verified_against_its_bucket(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,14 +135,52 @@ def test_a_listing_of_another_bucket_is_refused(run: Run, listed: list[object]) 
     assert f"holds objects of the bucket {bucket!r}, not of 'another'" in outcome.error
 
 
-def test_a_store_in_directory_order_is_refused(
+def test_an_emptied_bucket_is_doubted(run: Run, moto: Endpoint, listed: list[object]) -> None:
+    moto.delete(str(listed[1]).split("/")[2], KEYS)
+    outcome = run("verify", *listed)
+    assert outcome.code == DIFFERS
+    assert outcome.error == (
+        "30 of 30 sampled records are gone: is this the right bucket, and was it emptied?\n"
+    )
+    assert b"30 that seemed gone were asked for again by name" in outcome.output
+
+
+def test_another_bucket_is_doubted(
+    run: Run,
+    moto: Endpoint,
+    account: None,  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    buckets = [moto.make_bucket(f"doubted-{next(NUMBERS)}") for _ in range(2)]
+    moto.put(buckets[0], dict.fromkeys(KEYS, b"x"))
+    moto.put(buckets[1], {f"logs/other-{number:03}": b"x" for number in range(30)})
+    out, to = tmp_path / "out", ["--endpoint-url", moto.url]
+    assert run("list", f"s3://{buckets[0]}/logs/", *to, "--out", out).code == 0
+    (part,) = out.glob("*.parquet")
+    table = pq.read_table(part)
+    names = pa.array([buckets[1]] * table.num_rows, table.schema.field("bucket").type)
+    at = table.schema.get_field_index("bucket")
+    pq.write_table(table.set_column(at, table.schema.field("bucket"), names), part)
+    outcome = run("verify", out, f"s3://{buckets[1]}/logs/", *to)
+    assert outcome.code == DIFFERS
+    assert "30 of 30 sampled records are gone: is this the right bucket" in outcome.error
+
+
+def test_a_store_in_directory_order_is_asked_by_prefixes(
     run: Run, seaweedfs: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, text in seaweedfs.account.environment.items():
         monkeypatch.setenv(name, text)
-    seaweedfs.make_bucket("verify-weed", dict.fromkeys(["a/1", "a-b"], b"x"))
+    keys = ["a/1", "a/2", "a/b/3", "a-b", "a0"]
+    seaweedfs.make_bucket("verify-weed", dict.fromkeys(keys, b"x"))
     url = ["s3://verify-weed", "--endpoint-url", seaweedfs.url]
     assert run("list", *url, "--out", tmp_path / "out").code == 0
-    outcome = run("verify", tmp_path / "out", *url)
-    assert outcome.code == TROUBLE
-    assert "lists in directory order, where no range can be asked for" in outcome.error
+    outcome = run("verify", tmp_path / "out", *url, "--began", TOMORROW)
+    assert (outcome.code, outcome.error) == (AGREES, "")
+    assert outcome.output.startswith(b"1 prefix with 5 of 5 records listed again")
+    seaweedfs.put("verify-weed", {"a/new": b"x", "a-b": b"changed"})
+    seaweedfs.delete("verify-weed", ["a/2"])
+    outcome = run("verify", tmp_path / "out", *url, "--began", TOMORROW)
+    assert outcome.code == DIFFERS
+    assert b"1 missing, 1 altered, 0 created since, 0 modified since, 1 gone" in outcome.output
+    assert outcome.error == "missing: 'a/new'\naltered: 'a-b'\n"

@@ -167,6 +167,7 @@ def test_a_write_whose_answer_was_lost_is_known_for_ones_own(store: BucketStore)
             lost.append(request.url)
             store.publish("x", b"1")  # the write arrives, and is sent again
 
+    assert store.conditional_writes.are_heeded
     on_the_way(store, lose)
     version = store.publish_unless_changed("x", b"1", ABSENT)
     assert version == store.version("x")
@@ -175,6 +176,7 @@ def test_a_write_whose_answer_was_lost_is_known_for_ones_own(store: BucketStore)
 def test_a_conflict_that_changed_nothing_is_tried_again(store: BucketStore) -> None:
     handle, refused = failing(409, "ConditionalRequestConflict", times=1)
     version = store.version("x")
+    assert store.conditional_writes.are_heeded
     on_the_way(store, lambda request: handle(request) if is_conditional_write(request) else None)
     store.publish_unless_changed("x", b"1", version)
     assert refused == ["PUT"]
@@ -205,13 +207,17 @@ def test_a_part_that_another_run_uploads_at_the_same_time_is_taken_for_ones_own(
     faster = new_bucket_store(moto)
     faster._destination = store.destination
 
+    overtaken: list[str] = []
+
     def overtake(request: AWSPreparedRequest) -> None:
-        if is_conditional_write(request):
+        if request.method == "PUT":
+            overtaken.append(request.url)
             parts_of(faster, listed("ab"))
 
     on_the_way(store, overtake)
     (part,) = parts_of(store, listed("ab"))
     assert store.size(part.key) == part.file_bytes
+    assert len(overtaken) == 1
 
 
 def test_a_part_that_is_there_is_not_sent_again(store: BucketStore) -> None:

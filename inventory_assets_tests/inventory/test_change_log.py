@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from inventory_assets.inventory.change_log import (
     ChangeLog,
     change_log_version,
+    compare_shards,
     faults_of,
     next_change_log,
     outdated_fault,
@@ -32,7 +33,7 @@ from inventory_assets.inventory.manifests import (
     publish_manifest,
     read_manifest,
 )
-from inventory_assets.inventory.snapshots import Snapshot
+from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.scan.shards import cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
@@ -200,6 +201,31 @@ def test_polars_reads_many_days_in_one_query(store: LocalStore) -> None:
     files = [file for list_ in root.glob(names) for file in list_.read_text().split("\n") if file]
     log = pl.scan_parquet(files).select("sequence_number", "key", "record_type")
     assert sorted(log.collect().rows()) == OF_THREE_DAYS
+
+
+def test_shards_are_compared_where_they_were_not_as_the_log_needs_them(store: LocalStore) -> None:
+    pass_day(store, {"a/1", "b/1"}, YESTERDAY, {"a/", "b/"})
+    snapshots = shard_snapshots(store, {"a/1", "a/2", "b/2"}, {"a/", "b/"}, DAY)
+    for snapshot in snapshots.values():
+        publish_snapshot(store, LAYOUT, snapshot)
+    compared(store, {"": snapshots[""], "b/": snapshots["b/"]})
+    manifest = merged(store, snapshots)
+    assert compare_shards(store, LAYOUT, manifest, ["b/"], NOW) == []
+    assert compare_shards(store, LAYOUT, manifest, ["a/", "b/"], NOW) == ["a/"]
+    store.publish(LAYOUT.changes(DAY, "b/"), b"damaged")
+    assert compare_shards(store, LAYOUT, manifest, ["a/", "b/"], NOW) == ["b/"]
+    publish_change_log(store, LAYOUT, manifest, NOW)
+    assert logged(store) == [("a/2", "created"), ("b/1", "deleted"), ("b/2", "created")]
+
+
+def test_a_listing_that_is_newer_than_the_manifest_is_not_compared_for_it(
+    store: LocalStore,
+) -> None:
+    manifest = merged(store, shard_snapshots(store, {"a/1"}, {"a/"}, DAY))
+    snapshot = shard_snapshots(store, {"a/2"}, {"a/"}, DAY)["a/"]
+    publish_snapshot(store, LAYOUT, snapshot)
+    with pytest.raises(ManifestIncomplete, match="'a/' have not the listing any more"):
+        compare_shards(store, LAYOUT, manifest, ["a/"], NOW)
 
 
 def test_a_shard_listed_again_must_be_compared_again(store: LocalStore) -> None:

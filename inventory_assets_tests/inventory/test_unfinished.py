@@ -26,6 +26,7 @@ from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
 from inventory_assets.inventory.unfinished import Wanted
 from inventory_assets.s3.listing import Tally
+from inventory_assets.s3.store_profile import AWS
 from inventory_assets.scan.discovery import Discovery
 from inventory_assets.scan.evidence import Ending
 from inventory_assets.scan.key_order import KeyOrder
@@ -324,7 +325,7 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
 ) -> None:
     """Even in a listing that takes longer than what is safe of another is kept."""
     store, lister = LocalStore(tmp_path), Bucket(KEYS)
-    monkeypatch.setattr(listing_processes, "_opened", lambda _connection: lister)
+    monkeypatch.setattr(listing_processes, "_opened", lambda _connection, _retry: lister)
     monkeypatch.setattr(listing_processes, "_tell", lambda _progress: None)
     began = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     with small_files():
@@ -333,11 +334,18 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
         noting.flush(Tally())
         before = store.names(plain_listing.JOURNAL)
         found, _ = listing_processes._list_range(
-            lister.connection, "", None, tmp_path, began, KeyRange("0", "zz")
+            lister.connection,
+            AWS,
+            lister.retry,
+            "",
+            None,
+            tmp_path,
+            began,
+            KeyRange("0", "zz"),
         )
         after = store.names(plain_listing.JOURNAL)
         kept = journal_of(Work(lister, "", 1, store), KeyOrder.BYTES).kept
-    assert sum(part.rows for part in found) == len(KEYS)
+    assert sum(part.rows for part in found.parts) == len(KEYS)
     assert len(before) == 1
     assert {*before} < {*after}
     assert kept.stretches == (), "all of it began on another day"

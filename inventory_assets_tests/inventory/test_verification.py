@@ -6,29 +6,29 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import verification
-from inventory_assets.inventory.counting import keys_at
+from inventory_assets.inventory import verifiable, verification
+from inventory_assets.inventory.counting import keys_at, places_of
+from inventory_assets.inventory.findings import (
+    CLOCK_SKEW,
+    LONGEST_UPLOAD,
+    Facts,
+    Finding,
+    differences,
+)
 from inventory_assets.inventory.manifests import merge
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.snapshots import publish_snapshot
 from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.verification import (
-    CLOCK_SKEW,
-    EMPTY_RANGES,
-    LONGEST_UPLOAD,
-    Facts,
-    Finding,
-    Verifiable,
-    Verification,
-    differences,
-    empty_between,
-    verify,
-)
-from inventory_assets.s3.listing import BucketLister
+from inventory_assets.inventory.verifiable import EMPTY_RANGES, Verifiable, empty_between
+from inventory_assets.inventory.verification import Verification, verify
+from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
+from inventory_assets.s3.pages import NO_OBJECTS, Page
+from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import KeyRange, tiling_fault
 from inventory_assets.scan.shards import cut_out
 from inventory_assets_tests.external_servers import Endpoint
@@ -40,7 +40,9 @@ from inventory_assets_tests.inventory.samples import (
     parts_of,
     snapshot_of,
 )
+from inventory_assets_tests.listings import Listed
 from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.odd_store import IN_BYTE_ORDER, WITHOUT_RANGES, Oddity, OddStore
 from inventory_assets_tests.servers.inventories import take_inventory
 
 WHOLE = KeyRange.of_prefix("")
@@ -58,7 +60,7 @@ keys_strategy = st.sets(st.text("-/a\0\U0010ffff", min_size=1, max_size=3), max_
 @pytest.fixture(autouse=True, scope="module")
 def small_ranges() -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verification, "RECORDS_A_RANGE", RECORDS)
+        patch.setattr(verifiable, "RECORDS_A_RANGE", RECORDS)
         yield
 
 
@@ -203,7 +205,8 @@ def test_an_inventory_that_holds_what_the_bucket_holds_has_no_fault(
 ) -> None:
     keys = {f"{number:03}" for number in range(100)}
     found = verify(inventory_of(roomy_store, keys), ModelS3(keys, RECORDS), chance(0), 8)
-    assert (len(found.ranges), found.records, found.requests) == (8, 8 * RECORDS, 8)
+    # Besides the eight: one asked for by what its keys start with, and each of two ends confirmed.
+    assert (len(found.ranges), found.records, found.requests) == (9, 8 * RECORDS, 11)
     assert (found.faults, set(found.counts.values())) == ([], {0})
 
 
@@ -242,11 +245,240 @@ def test_no_parts_leave_nothing_between_them() -> None:
 def test_faults_name_the_first_and_count_the_rest() -> None:
     findings = {f"{number:02}\n": Finding.MISSING for number in range(12)}
     findings["z"] = Finding.GONE
-    found = Verification((), 0, 0, findings)
+    found = Verification((), 0, 0, findings, shown=12)
     assert found.faults[0] == r"missing: '00\n'"
     assert found.faults[-1] == "missing: 2 more"
     assert len(found.faults) == 11
     assert found.counts[Finding.GONE] == 1
+
+
+# Nothing is agreed to blindly
+
+
+def altered_sizes(keys: set[str]) -> dict[str, int]:
+    return {key: len(key) + 1 for key in keys}
+
+
+@given(
+    keys=keys_strategy,
+    lost=keys_strategy,
+    gone=keys_strategy,
+    altered=keys_strategy,
+    oddity=st.sampled_from([*IN_BYTE_ORDER, *WITHOUT_RANGES]),
+    prefix=st.sampled_from(["", "a", "-"]),
+)
+def test_whatever_the_store_s_habit_just_what_differs_is_told(
+    roomy_store: LocalStore,
+    keys: set[str],
+    lost: set[str],
+    gone: set[str],
+    altered: set[str],
+    oddity: Oddity,
+    prefix: str,
+) -> None:
+    there = {prefix + key for key in keys - gone}
+    held = {prefix + key for key in keys - lost} | {prefix + key for key in gone - keys}
+    held |= {prefix + key for key in gone & keys}
+    altered = {prefix + key for key in altered}
+    bucket = OddStore(there, oddity, 40, sizes=altered_sizes(altered))
+    with pytest.MonkeyPatch.context() as patch:
+        if oddity in WITHOUT_RANGES:  # there all that starts alike is asked for at once
+            patch.setattr(verifiable, "RECORDS_A_RANGE", 100)
+        found = verify(inventory_of(roomy_store, held, prefix), bucket, chance(0), 99)
+    expected = dict.fromkeys(held - there, Finding.GONE)
+    expected |= dict.fromkeys(there - held, Finding.MISSING)
+    expected |= dict.fromkeys(there & held & altered, Finding.ALTERED)
+    assert found.findings == expected
+    assert all(
+        each.start_after.startswith(each.prefix) for each in bucket.requests if each.start_after
+    )
+
+
+KEYS = {f"{number:03}" for number in range(100)}
+
+
+def test_a_key_that_seems_gone_and_is_there_contradicts_the_store(
+    roomy_store: LocalStore,
+) -> None:
+    hidden = {f"{number:03}" for number in range(0, 100, 10)}
+    store = OddStore(KEYS - {"007"}, Oddity.HIDES, hidden=hidden)
+    found = verify(inventory_of(roomy_store, KEYS), store, chance(0), 99)
+    expected = dict.fromkeys(hidden, Finding.CONTRADICTED) | {"007": Finding.GONE}
+    assert found.findings == expected
+    assert found.asked_again == len(expected)
+    assert "contradicted: '010'" in found.faults
+    assert any("contradicts itself: 10 of the keys" in fault for fault in found.faults)
+
+
+def test_a_store_that_answers_with_nothing_now_and_then_contradicts_itself(
+    roomy_store: LocalStore,
+) -> None:
+    store = OddStore(KEYS, Oddity.SOMETIMES_EMPTY)
+    found = verify(inventory_of(roomy_store, KEYS), store, chance(0), 99)
+    assert found.counts[Finding.CONTRADICTED] > 0
+    assert set(found.findings.values()) == {Finding.CONTRADICTED}
+
+
+def test_only_some_of_very_many_are_asked_for_again(
+    roomy_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "ASKED_AGAIN", 7)
+    store = OddStore(set())
+    found = verify(inventory_of(roomy_store, KEYS), store, chance(0), 99)
+    assert (found.asked_again, found.counts[Finding.GONE]) == (7, 100)
+    exact = [each.prefix for each in store.requests if each.prefix in KEYS]
+    again = OddStore(set())
+    verify(inventory_of(roomy_store, KEYS), again, chance(0), 99)
+    assert len(set(exact)) == 7
+    assert [each.prefix for each in again.requests if each.prefix in KEYS] == exact
+
+
+def test_what_came_back_since_it_was_listed_again_is_no_contradiction(
+    roomy_store: LocalStore,
+) -> None:
+    class ComesBack(OddStore):
+        def page(self, request: PageRequest, tally: Tally) -> Page:
+            page = super().page(request, tally)
+            if request.prefix != "007":
+                return page
+            row = Listed("007", modified=int((NOW.timestamp() + 60) * 1000)).row()
+            batch = pa.RecordBatch.from_pylist([row], page.objects.schema)
+            return replace(page, objects=batch)
+
+    found = verify(inventory_of(roomy_store, KEYS), ComesBack(KEYS - {"007"}), chance(0), 99)
+    assert found.findings == {"007": Finding.MODIFIED_SINCE}
+    assert found.faults == []
+
+
+@pytest.mark.parametrize(
+    ("held", "there", "is_doubted"),
+    [
+        (100, set(), True),  # emptied
+        (100, {f"other {number}" for number in range(100)}, True),  # another bucket
+        (100, {f"{number:03}" for number in range(50, 100)}, False),
+        (100, {f"{number:03}" for number in range(51, 100)}, True),
+        (19, {"000"}, False),  # so few may well be deleted
+        (20, {"000"}, True),
+        (1, set(), True),
+        (0, set(), False),
+    ],
+)
+def test_a_bucket_that_lacks_most_of_a_sample_is_doubted(
+    roomy_store: LocalStore, held: int, there: set[str], *, is_doubted: bool
+) -> None:
+    inventory = inventory_of(roomy_store, {f"{number:03}" for number in range(held)})
+    found = verify(inventory, OddStore(there), chance(0), 99)
+    gone = found.counts[Finding.GONE]
+    sentence = f"{gone:,} of {held:,} sampled records are gone: is this the right bucket, "
+    assert any(fault.startswith(sentence) for fault in found.faults) is is_doubted
+
+
+def test_a_stretch_without_records_is_listed_with_the_records_around_it(
+    roomy_store: LocalStore,
+) -> None:
+    empty = [KeyRange("", "000"), KeyRange("049", "049~"), KeyRange("099", WHOLE.until)]
+    inventory = replace(inventory_of(roomy_store, KEYS), empty=empty)
+    ranges = set(inventory.sample(chance(0), 1))
+    assert ranges >= {KeyRange("048", "050"), KeyRange("098", WHOLE.until)}
+    # So an answer with nothing in it agrees with nothing.
+    store = OddStore(KEYS, Oddity.HIDES, hidden={"049", "050", "099"})
+    found = verify(inventory, store, chance(0), 1)
+    assert {"049", "050", "099"} <= found.findings.keys()
+
+
+def test_an_empty_inventory_is_not_agreed_to_by_an_empty_answer(roomy_store: LocalStore) -> None:
+    class EmptyWithoutDelimiter(OddStore):
+        def page(self, request: PageRequest, tally: Tally) -> Page:
+            page = super().page(request, tally)
+            return page if request.delimiter else replace(page, objects=NO_OBJECTS)
+
+    inventory = inventory_of(roomy_store, set())
+    assert verify(inventory, OddStore(set()), chance(0)).faults == []
+    found = verify(inventory, EmptyWithoutDelimiter({"a"}), chance(0))
+    assert found.findings == {"a": Finding.CONTRADICTED}
+
+
+def test_an_end_that_came_too_early_is_noted(roomy_store: LocalStore) -> None:
+    found = verify(inventory_of(roomy_store, KEYS), OddStore(KEYS, Oddity.ENDS_EARLY, 3), chance(0))
+    assert found.faults == []
+    assert found.notes
+    assert all("said that its listing ends behind" in note for note in found.notes)
+
+
+# Stores that list no ranges
+
+FOLDERS = {f"{folder}/{number}" for folder in ("a", "a-b", "a0") for number in range(12)} | {"b"}
+
+
+@pytest.mark.parametrize("oddity", WITHOUT_RANGES)
+def test_a_store_without_ranges_is_asked_by_what_keys_start_with(
+    roomy_store: LocalStore, oddity: Oddity
+) -> None:
+    found = verify(inventory_of(roomy_store, FOLDERS), OddStore(FOLDERS, oddity), chance(0), 99)
+    assert (found.findings, found.faults) == ({}, [])
+    assert found.records == len(FOLDERS)
+    assert found.prefixes
+    assert found.ranges == ()
+    assert found.notes
+
+
+def test_an_inventory_in_directory_order_needs_no_range(roomy_store: LocalStore) -> None:
+    inventory = replace(inventory_of(roomy_store, FOLDERS), key_order=KeyOrder.DIRECTORY)
+    store = OddStore(FOLDERS - {"a/3"}, Oddity.DIRECTORIES)
+    found = verify(inventory, store, chance(0), 99)
+    assert (found.findings, found.notes) == ({"a/3": Finding.GONE}, ())
+    assert not any(each.start_after for each in store.requests)
+
+
+def test_an_inventory_of_ranges_is_in_doubt_where_the_store_lists_none(
+    roomy_store: LocalStore,
+) -> None:
+    inventory = replace(inventory_of(roomy_store, FOLDERS), key_order=KeyOrder.BYTES)
+    for oddity in WITHOUT_RANGES:
+        found = verify(inventory, OddStore(FOLDERS, oddity), chance(0), 99)
+        (fault,) = found.faults
+        assert fault.startswith("the inventory was listed in byte order, and now")
+
+
+def test_a_folder_that_the_inventory_lacks_is_missed(roomy_store: LocalStore) -> None:
+    held = {key for key in FOLDERS if not key.startswith("a-b/")} | {"a/deep/1"}
+    inventory = replace(inventory_of(roomy_store, held), key_order=KeyOrder.DIRECTORY)
+    there = FOLDERS | {"a/deep/1", "top"}
+    found = verify(inventory, OddStore(there, Oddity.DIRECTORIES), chance(0), 99)
+    missing = {key for key in there if key.startswith("a-b/")} | {"top"}
+    assert found.findings == dict.fromkeys(missing, Finding.MISSING)
+
+
+@given(
+    keys=st.sets(st.text("/ab", min_size=1, max_size=5), min_size=1, max_size=40),
+    size=st.integers(1, 10),
+    least_length=st.integers(0, 2),
+)
+def test_a_prefix_drawn_is_the_shortest_that_starts_no_more_records_than_asked_for(
+    roomy_store: LocalStore, keys: set[str], size: int, least_length: int
+) -> None:
+    records = inventory_of(roomy_store, keys).records
+
+    def count(prefix: str) -> int:
+        return sum(key.startswith(prefix) for key in keys)
+
+    drawn = records.prefixes(chance(0), len(keys), size, least_length)
+    assert all(any(key.startswith(prefix) for prefix in drawn) for key in keys)
+    for prefix in drawn:
+        assert count(prefix) <= size or prefix in keys
+        if len(prefix) > least_length:
+            assert count(prefix[:-1]) > size
+        lacking = records.lacks([prefix, prefix + "x"])
+        assert lacking == [prefix + "x"]
+
+
+@given(keys=keys_strategy, asked=keys_strategy, through=st.booleans())
+def test_the_places_of_keys_are_those_of_the_whole(
+    roomy_store: LocalStore, keys: set[str], asked: set[str], *, through: bool
+) -> None:
+    parts = inventory_of(roomy_store, keys).parts
+    expected = {key: sum(each < key or (through and each == key) for each in keys) for key in asked}
+    assert places_of(roomy_store, parts, asked, through=through) == expected
 
 
 # What a manifest says of where nothing is

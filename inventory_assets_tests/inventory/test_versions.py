@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inventory_assets.inventory import assembling, checkpoints, part_writer
 from inventory_assets.inventory import store as store_module
@@ -25,6 +26,7 @@ from inventory_assets.inventory.errors import DateNotObservable, VersionsNotList
 from inventory_assets.inventory.evidence import broken, judge, judge_files
 from inventory_assets.inventory.exports import publish_export
 from inventory_assets.inventory.facts import Manifest
+from inventory_assets.inventory.findings import Finding
 from inventory_assets.inventory.formats import ExportFormat
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.manifests import (
@@ -39,13 +41,16 @@ from inventory_assets.inventory.s3_inventory import csv_file_schema
 from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
-from inventory_assets.inventory.verification import Finding, Verifiable, verify
+from inventory_assets.inventory.verifiable import Verifiable
+from inventory_assets.inventory.verification import verify
 from inventory_assets.s3.errors import RetriesExhausted
+from inventory_assets.s3.listing import PageRequest, Tally
+from inventory_assets.s3.pages import Page
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.shards import Shard, cut_out
 from inventory_assets.scan.versions import Versions
-from inventory_assets_tests.versioned_s3 import EPOCH, History, VersionedS3, histories
+from inventory_assets_tests.versioned_s3 import EPOCH, History, Version, VersionedS3, histories
 from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 
 LAYOUT = Layout("model", "source")
@@ -306,6 +311,43 @@ def test_a_sample_of_versions_agrees_until_one_is_lost(store: LocalStore) -> Non
     found = verify(without, VersionedS3(history), Random(1))  # noqa: S311
     assert {*found.findings.values()} == {Finding.MISSING}
     assert all("(version " in key for key in found.findings)
+
+
+class HidesVersions(VersionedS3):
+    """Shows some versions only when their key is asked for by its name."""
+
+    def __init__(self, history: History, hidden: set[str]) -> None:
+        super().__init__(history, 100)
+        self._hidden = hidden
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        page = super().page(request, tally)
+        if not request.versions or request.prefix in {each.key for each in self._listed}:
+            return page
+        ids = page.objects.column("version_id").to_pylist()
+        shown = pa.array([name not in self._hidden for name in ids], pa.bool_())
+        return replace(page, objects=page.objects.filter(shown))
+
+
+def names_of(versions: list[Version]) -> set[str]:
+    return {f"{each.key} (version {each.version_id})" for each in versions}
+
+
+@settings(deadline=None, max_examples=50)
+@given(histories("ab-"), histories("ab-"), st.sets(st.integers(1, 30)))
+def test_versions_that_seem_gone_are_asked_for_by_their_key(
+    history: History, other: History, numbers: set[int]
+) -> None:
+    hidden = {f"v{number}" for number in numbers}
+    with new_store() as store:
+        manifest = merged(store, taken(store, history, Versions()))
+        inventory = Verifiable.of_manifest(store, LAYOUT, manifest)
+        hiding = verify(inventory, HidesVersions(history, hidden), Random(1))  # noqa: S311
+        elsewhere = verify(inventory, VersionedS3(other, 100), Random(1))  # noqa: S311
+    contradicted = [each for each in history.listed() if each.version_id in hidden]
+    assert hiding.findings == dict.fromkeys(names_of(contradicted), Finding.CONTRADICTED)
+    gone = {name for name, kind in elsewhere.findings.items() if kind is Finding.GONE}
+    assert gone == names_of(history.listed()) - names_of(other.listed())
 
 
 def test_versions_of_a_store_in_directory_order_are_refused(store: LocalStore) -> None:

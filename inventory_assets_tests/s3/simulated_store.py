@@ -96,7 +96,7 @@ class Trace:
         limits: The limit from a time on; the first is from 0.
         ends: When requests ended, and how, in order.
         cuts: When a throttling or timeout lowered the limit.
-        given_up: When a request had failed so often in a row that a listing would have ended.
+        given_up: When a request had failed for so long that a listing would have ended.
     """
 
     limits: list[tuple[float, int]]
@@ -196,6 +196,7 @@ def simulate(scenario: Scenario, controller: Controller, seed: int) -> Trace:
     trace = Trace([(0.0, controller.limit)])
     waiting = deque(range(scenario.maximum))
     failures = [0] * scenario.maximum
+    failed_at = [0.0] * scenario.maximum
     events: list[tuple[float, int, int, float, Outcome | None]] = []  # None: has backed off
     now, in_flight, sent = 0.0, 0, 0
     while now < end:
@@ -224,8 +225,10 @@ def simulate(scenario: Scenario, controller: Controller, seed: int) -> Trace:
             waiting.append(worker)
         else:
             failures[worker] += 1
-            if failures[worker] == RETRY.attempts:
+            failed_at[worker] = now if failures[worker] == 1 else failed_at[worker]
+            if now - failed_at[worker] >= RETRY.outage_seconds:
                 trace.given_up.append(now)
+                failures[worker] = 0
             again = now + RETRY.delay(failures[worker], random.random())
             heapq.heappush(events, (again, number, worker, now, None))
     return trace

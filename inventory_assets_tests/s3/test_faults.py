@@ -1,5 +1,6 @@
 import datetime as dt
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from inventory_assets.s3.pages import Page
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
 
-QUICK = RetryPolicy(attempts=4, base_seconds=0.001, cap_seconds=0.002)
+QUICK = RetryPolicy(outage_seconds=0.2, base_seconds=0.01, malformed_attempts=4)
 SECRET = "ss/SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS"
 GOOD = render([Listed("k")])
 
@@ -93,13 +94,20 @@ PASSING = {
     "RequestTimeout": (answer_with("RequestTimeout", 400), Fault.TIMED_OUT),
     "reset": (Answer(reset=True), Fault.RESET),
     "closed without an answer": (Answer(raw=b""), Fault.RESET),
-    "no HTTP": (Answer(raw=b"\x16\x03\x01 hello\r\n\r\n"), Fault.RESET),
     "body cut off": (Answer(200, GOOD, sent=100), Fault.RESET),
     "body not sent": (Answer(200, GOOD, sent=0), Fault.RESET),
-    "garbage": (Answer(200, b"\x00\xff garbage"), Fault.MALFORMED),
-    "empty": (Answer(200, b""), Fault.MALFORMED),
-    "HTML": (Answer(200, b"<html>welcome to the hotel</html>"), Fault.MALFORMED),
-    "half a document": (Answer(200, GOOD[:200]), Fault.MALFORMED),
+}
+UNEXPECTED = {
+    "TLS": (Answer(raw=b"\x16\x03\x01 hello\r\n\r\n"), Fault.RESET, "https://"),
+    "another protocol": (Answer(raw=b"SSH-2.0-OpenSSH_9.2\r\n"), Fault.RESET, "SSH-2.0"),
+    "garbage": (Answer(200, b"\x00\xff garbage"), Fault.MALFORMED, "same unusable bytes"),
+    "empty": (Answer(200, b""), Fault.MALFORMED, "empty body"),
+    "HTML": (
+        Answer(200, b"<html>welcome to the hotel</html>"),
+        Fault.MALFORMED,
+        "not S3: it sends a web page",
+    ),
+    "half a document": (Answer(200, GOOD[:200]), Fault.MALFORMED, "same unusable bytes"),
 }
 
 
@@ -117,18 +125,47 @@ def test_what_can_pass_is_retried_and_counted_by_its_kind(
 
 
 @pytest.mark.parametrize("trouble", PASSING)
-def test_what_does_not_pass_ends_after_the_allowed_attempts(
+def test_what_does_not_pass_ends_after_the_allowed_time(
     trouble: str, server: ScriptedServer, lister: BucketLister
 ) -> None:
     answer, fault = PASSING[trouble]
-    tally = Tally()
+    tally, began = Tally(), time.monotonic()
     server.script(answer)
     error = refusal_of(lister, tally)
+    lasted = time.monotonic() - began
+    assert fault is Fault.MALFORMED or lasted >= QUICK.outage_seconds
     assert isinstance(error, RetriesExhausted)
     assert error.fault is fault
-    assert f"{fault} 4 times" in str(error)
-    assert tally.faults == {fault: QUICK.attempts}
-    assert tally.requests == len(server.seen) == QUICK.attempts
+    assert f"{fault} {tally.requests} times in a row within" in str(error)
+    assert tally.faults == {fault: tally.requests}
+    assert tally.requests == len(server.seen) > 2
+    if fault is Fault.MALFORMED:
+        assert tally.requests == QUICK.malformed_attempts
+
+
+@pytest.mark.parametrize("answer", UNEXPECTED)
+def test_what_is_unexpected_is_tried_once_more_as_it_may_have_been_damaged(
+    answer: str, server: ScriptedServer, lister: BucketLister
+) -> None:
+    unexpected, fault, _ = UNEXPECTED[answer]
+    tally = Tally()
+    server.script(unexpected, Answer(503), unexpected, Answer(200, GOOD))
+    lister.page(PageRequest(), tally)
+    assert tally.faults == {fault: 2, Fault.THROTTLED: 1}
+
+
+@pytest.mark.parametrize("answer", UNEXPECTED)
+def test_what_is_unexpected_in_the_same_way_twice_is_final_and_says_what_it_is(
+    answer: str, server: ScriptedServer, lister: BucketLister
+) -> None:
+    unexpected, fault, words = UNEXPECTED[answer]
+    tally = Tally()
+    server.script(unexpected)
+    error = refusal_of(lister, tally)
+    assert not isinstance(error, RetriesExhausted)
+    assert words in str(error)
+    assert tally.faults == {fault: 1}
+    assert tally.requests == len(server.seen) == 2
 
 
 LASTING = {
@@ -208,14 +245,16 @@ def test_a_refused_port_is_told_apart() -> None:
     tally = Tally()
     error = refusal_of(to(closed), tally)
     assert isinstance(error, RetriesExhausted)
-    assert tally.faults == {Fault.REFUSED: QUICK.attempts}
+    assert set(tally.faults) == {Fault.REFUSED}
+    assert tally.faults.total() > 2
 
 
 def test_a_host_without_an_address_is_unreachable() -> None:
     tally = Tally()
     error = refusal_of(to("http://nonexistent.invalid:80"), tally)
     assert isinstance(error, RetriesExhausted)
-    assert tally.faults == {Fault.UNREACHABLE: QUICK.attempts}
+    assert set(tally.faults) == {Fault.UNREACHABLE}
+    assert tally.faults.total() > 1
 
 
 def test_tls_to_a_port_that_speaks_plain_http_fails_at_once() -> None:

@@ -17,7 +17,7 @@ from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error
 
 GOOD = Answer(200, render([Listed("k")]), {"Server": "AmazonS3"})
 BUSY = Answer(503, error_document("SlowDown"))
-PATIENT = RetryPolicy(attempts=8, base_seconds=60, cap_seconds=60)
+PATIENT = RetryPolicy(base_seconds=60, cap_seconds=60)
 
 pytestmark = pytest.mark.usefixtures("no_aws_environment")
 
@@ -112,7 +112,7 @@ def test_the_make_of_the_store_is_remembered(server: ScriptedServer) -> None:
 
 
 def test_the_tally_counts_requests_and_bytes(server: ScriptedServer) -> None:
-    lister, tally = lister_for(server.url, retry=RetryPolicy(3, 0, 0)), Tally()
+    lister, tally = lister_for(server.url, retry=RetryPolicy(base_seconds=0)), Tally()
     server.script(BUSY, GOOD)
     lister.page(PageRequest(), tally)
     lister.page(PageRequest(), tally)
@@ -169,7 +169,7 @@ def test_a_cancellation_ends_the_request_in_flight_and_keeps_those_that_wait_fro
 @pytest.mark.parametrize("limit", [1, 3])
 def test_no_more_requests_are_in_flight_than_allowed(server: ScriptedServer, limit: int) -> None:
     server.script(*[Answer(200, GOOD.body, delay=0.01)] * 20, BUSY, GOOD)
-    lister = lister_for(server.url, retry=RetryPolicy(3, 0, 0), max_in_flight=limit)
+    lister = lister_for(server.url, retry=RetryPolicy(base_seconds=0), max_in_flight=limit)
     with ThreadPoolExecutor(12) as pool:
         for page in [pool.submit(lister.page, PageRequest(), Tally()) for _ in range(24)]:
             assert page.result(timeout=10).objects.num_rows == 1
@@ -177,8 +177,10 @@ def test_no_more_requests_are_in_flight_than_allowed(server: ScriptedServer, lim
 
 
 def test_a_failed_request_gives_its_place_in_flight_back(server: ScriptedServer) -> None:
-    server.script(*[Answer(200, b"junk")] * 5, GOOD)
-    lister = lister_for(server.url, retry=RetryPolicy(6, 0, 0), max_in_flight=1)
+    server.script(*(Answer(200, b"junk %d" % number) for number in range(5)), GOOD)
+    lister = lister_for(
+        server.url, retry=RetryPolicy(base_seconds=0, malformed_attempts=6), max_in_flight=1
+    )
     assert lister.page(PageRequest(), Tally()).objects.num_rows == 1
 
 
@@ -195,7 +197,7 @@ def test_waits_before_retries_follow_the_policy(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.script(BUSY, BUSY, BUSY, GOOD)
-    lister = lister_for(server.url, retry=RetryPolicy(4, 1, 3))
+    lister = lister_for(server.url, retry=RetryPolicy(base_seconds=1, cap_seconds=3))
     waited: list[float] = []
 
     async def pause(seconds: float) -> None:

@@ -1,5 +1,6 @@
 import random
 import sys
+import tracemalloc
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.pages import (
+    MAX_KEYS,
     MAX_RESPONSE_BYTES,
     OBJECT_SCHEMA,
     ErrorDocument,
@@ -33,6 +35,44 @@ FULL = Listed(
     checksums=("CRC32", "SHA256"),
     owner="75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf76c078efc7c6caea54ba06a",
 )
+
+
+def fill(piece: bytes, head: bytes = b"<IsTruncated>false</IsTruncated>") -> bytes:
+    """A response of 16 MiB that is one piece over and over."""
+    body = b"<ListBucketResult>" + head
+    tail = b"</ListBucketResult>"
+    return body + piece * ((MAX_RESPONSE_BYTES - len(body + tail)) // len(piece)) + tail
+
+
+HOSTILE = {
+    "elements": fill(b"<a/>"),
+    "nested": fill(b"<a>"),
+    "comments": fill(b"ab<!---->"),
+    "objects": fill(
+        b"<Contents><Key>a&amp;b</Key><Size>1</Size>"
+        b"<LastModified>2024-01-01T00:00:00.000Z</LastModified></Contents>"
+    ),
+    "prefixes": fill(b"<CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_page_takes_little_memory(kind: str) -> None:
+    tracemalloc.start()
+    try:
+        with suppress(MalformedResponse):
+            decode_page(HOSTILE[kind])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * 2**20
+
+
+def test_a_page_of_as_many_elements_as_s3_sends_is_read() -> None:
+    extra = "".join(f"<Extra>{number}</Extra>" for number in range(40))
+    fields = [*contents_fields(FULL), extra]
+    body = listing(contents(*fields) * MAX_KEYS)
+    assert page_of(body).objects.num_rows == MAX_KEYS
 
 
 def page_of(body: bytes) -> Page:

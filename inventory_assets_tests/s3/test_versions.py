@@ -21,7 +21,7 @@ from inventory_assets.s3.pages import (
     versions_markers,
     versions_token,
 )
-from inventory_assets.s3.received import Received, instead_of_versions, receive
+from inventory_assets.s3.received import Received, receive
 from inventory_assets.scan.checking import agree
 from inventory_assets_tests.versioned_s3 import Version, batch_of, rendered
 
@@ -243,12 +243,3 @@ def test_the_schema_of_versions_has_s3_inventorys_order() -> None:
         "is_delete_marker",
         "size",
     ]
-
-
-def test_what_a_store_answers_that_lists_no_versions_is_told() -> None:
-    assert "current objects" in (instead_of_versions(b"<ListBucketResult/>") or "")
-    empty = b"<ListVersionsResult><Name>b</Name><MaxKeys>1000</MaxKeys></ListVersionsResult>"
-    assert "neither holds any" in (instead_of_versions(empty) or "")
-    assert instead_of_versions(empty[:-5]) is None
-    assert instead_of_versions(rendered([])) is None
-    assert instead_of_versions(rendered([Version("k", "v1", 0, 1)])) is None

@@ -307,7 +307,7 @@ def test_a_damaged_page_is_listed_again_and_nothing_is_lost_or_doubled(
         return hit
 
     lister = _Damaging(keys, chance, damage)
-    lister.retry = RetryPolicy(attempts=1000)
+    lister.retry = RetryPolicy(malformed_attempts=1000)
     shard, tally = cut_out("", prefixes), Tally()
     listed, closed = walk_shard(lister, shard, tally)
     assert listed == sorted(key for key in keys if shard.covers(key))

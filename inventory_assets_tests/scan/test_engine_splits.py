@@ -114,7 +114,7 @@ class Unsteady(ModelS3):
     ) -> None:
         super().__init__(keys, page_size)
         self.connection = Connection("model", max_in_flight=in_flight)
-        self.retry = RetryPolicy(attempts=1000, base_seconds=0, cap_seconds=0)
+        self.retry = RetryPolicy(base_seconds=0, malformed_attempts=1000)
         self._chances = random.Random(seed)  # noqa: S311 - a repeatable test
         self._damaged = damaged
 

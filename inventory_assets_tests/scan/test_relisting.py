@@ -1,14 +1,20 @@
 """A range listed again holds what a plain look at all keys finds in it."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.listing import Tally
+from inventory_assets.s3.listing import PageRequest, Tally
+from inventory_assets.s3.pages import Page, versions_markers
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.relisting import PAGES_WITH_KEYS, relist
+from inventory_assets.scan.versions import Versions
 from inventory_assets_tests.model_s3 import Habit, ModelS3
+from inventory_assets_tests.odd_store import IN_BYTE_ORDER, Oddity, OddStore
+from inventory_assets_tests.versioned_s3 import History, VersionedS3, histories
 
 ALPHABET = "-/a\0\U0010fffd\U0010fffe\U0010ffff"
 keys_strategy = st.sets(st.text(ALPHABET, min_size=1, max_size=4), max_size=25)
@@ -60,7 +66,6 @@ def test_however_much_was_added_it_ends_after_some_pages() -> None:
     ("habit", "error"),
     [
         (Habit.ENDLESS_EMPTY_PAGES, ListingStuck),
-        (Habit.GOES_BACKWARDS, KeysOutOfOrder),
         (Habit.IGNORES_START_AFTER, KeysOutOfOrder),
         (Habit.SHUFFLES_PAGES, KeysOutOfOrder),
         (Habit.IGNORES_PREFIX, KeyOutsideRequest),
@@ -70,3 +75,100 @@ def test_a_store_with_a_bad_habit_is_caught(habit: Habit, error: type[Exception]
     keys = [f"a{number}" for number in range(9)]
     with pytest.raises(error):
         relist(ModelS3(["B", *keys, "b"], 4, habit=habit), "a", KeyRange("a1", "a~"), Tally())
+
+
+@pytest.mark.parametrize("habit", [Habit.GOES_BACKWARDS, Habit.STUCK_TOKEN])
+def test_tokens_are_not_needed(habit: Habit) -> None:
+    keys = [f"a{number}" for number in range(9)]
+    found = relist(ModelS3(keys, 3, habit=habit), "", WHOLE, Tally())
+    assert found.objects.column("key").to_pylist() == keys
+
+
+@given(
+    keys=keys_strategy,
+    prefix=st.text(ALPHABET, max_size=2),
+    bounds=st.tuples(st.text(ALPHABET, max_size=3), st.text(ALPHABET, max_size=3)),
+    oddity=st.sampled_from(IN_BYTE_ORDER),
+    page_size=st.integers(2, 9),
+)
+def test_whatever_the_habit_a_range_holds_what_is_in_it(
+    keys: set[str], prefix: str, bounds: tuple[str, str], oddity: Oddity, page_size: int
+) -> None:
+    whole = KeyRange.of_prefix(prefix)
+    after, until = sorted(prefix + bound for bound in bounds)
+    key_range = KeyRange(after, until) if after < until else whole
+    store = OddStore(keys, oddity, page_size)
+    found = relist(store, prefix, key_range, Tally())
+    held = found.objects.column("key").to_pylist()
+    inside = sorted(key for key in keys if key in found.key_range and key.startswith(prefix))
+    assert held == inside
+    assert all(
+        each.start_after.startswith(prefix) or not each.start_after for each in store.requests
+    )
+    if found.key_range != key_range:
+        assert found.key_range.until == held[-1]
+
+
+def test_an_end_that_comes_too_early_is_not_believed() -> None:
+    keys = [f"{number:03}" for number in range(20)]
+    found = relist(OddStore(keys, Oddity.ENDS_EARLY, 6), "", WHOLE, Tally())
+    assert found.objects.column("key").to_pylist() == keys
+    assert found.ended_early == "005"
+
+
+def test_a_true_end_takes_one_request_more() -> None:
+    keys = [f"{number:03}" for number in range(20)]
+    store = OddStore(keys, page_size=10)
+    found = relist(store, "", KeyRange("009", WHOLE.until), Tally())
+    assert [each.start_after for each in store.requests] == ["009", "019"]
+    assert found.ended_early is None
+
+
+class InclusiveVersions(VersionedS3):
+    """Shows the version, or all of the key, that a request begins after once more."""
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        before: str | None = None
+        keys = sorted(self._history_keys)
+        if request.token:
+            key, version_id = versions_markers(request.token)
+            ids = [(each.key, each.version_id) for each in self._listed]
+            at = ids.index((key, version_id))
+            before = None if at == 0 else " ".join(reversed(ids[at - 1]))
+            again = replace(request, token=before) if before else replace(request, token=None)
+            return super().page(again, tally)
+        if request.start_after in keys:
+            at = keys.index(request.start_after)
+            return super().page(replace(request, start_after=keys[at - 1] if at else ""), tally)
+        return super().page(request, tally)
+
+    @property
+    def _history_keys(self) -> set[str]:
+        return {each.key for each in self._listed}
+
+
+@given(histories("ab-"), st.integers(9, 20), st.text("ab-", max_size=2))
+def test_inclusive_markers_of_versions_double_nothing(
+    history: History, page_size: int, after: str
+) -> None:
+    key_range = KeyRange(after, WHOLE.until)
+    found = relist(InclusiveVersions(history, page_size), "", key_range, Tally(), Versions())
+    expected = [each.row() for each in history.listed() if each.key in found.key_range]
+    assert found.objects.to_pylist() == expected
+
+
+class NullMarkers(VersionedS3):
+    """Answers a request that names a version with an empty last page, as OpenStack Swift may."""
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        if request.token:
+            return super().page(PageRequest("none", versions=True), tally)
+        return super().page(request, tally)
+
+
+def test_a_marker_of_a_version_that_leads_nowhere_is_left_out() -> None:
+    history = History()
+    for number in range(9):
+        history.put(f"{number}", number, number)
+    found = relist(NullMarkers(history), "", WHOLE, Tally(), Versions())
+    assert found.objects.column("key").to_pylist() == [f"{number}" for number in range(9)]

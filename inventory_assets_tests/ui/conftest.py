@@ -39,6 +39,17 @@ _CREDENTIALS = {
 }
 
 
+def configuration(endpoint_url: str, slow_url: str, start_date: date, timezone: str) -> str:
+    """A configuration with a source that is listed at once, and a slow one."""
+    return _CONFIGURATION.format(
+        bucket=bucket.NAME,
+        endpoint_url=endpoint_url,
+        slow_url=slow_url,
+        start_date=start_date,
+        timezone=timezone,
+    )
+
+
 @pytest.fixture(scope="session")
 def ui_timezone() -> str:
     """A time zone where it is about noon, so that no test sees its date end."""
@@ -71,14 +82,8 @@ def folder(
     folder = tmp_path_factory.mktemp("dagster")
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(PROJECT / name, folder / name)
-    configuration = _CONFIGURATION.format(
-        bucket=bucket.NAME,
-        endpoint_url=moto_server,
-        slow_url=slow_store.url,
-        start_date=today - timedelta(days=3),
-        timezone=ui_timezone,
-    )
-    (folder / "inventory.toml").write_text(configuration)
+    text = configuration(moto_server, slow_store.url, today - timedelta(days=3), ui_timezone)
+    (folder / "inventory.toml").write_text(text)
     bucket.fill()
     return folder
 

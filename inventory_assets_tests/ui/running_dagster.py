@@ -105,6 +105,12 @@ query Failures($runId: ID!) {
     }
   }
 }"""
+_RUN_FAILURE = """
+query Failure($runId: ID!) {
+  logsForRun(runId: $runId) {
+    ... on EventConnection { events { ... on RunFailureEvent { message error { message } } } }
+  }
+}"""
 _BACKFILL = """
 query Backfill($id: String!) {
   partitionBackfillOrError(backfillId: $id) {
@@ -163,9 +169,9 @@ class RunningDagster:
         self._port = _free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._log = folder / "dagster-dev.log"
-        (folder / "pace").mkdir()
+        (folder / "pace").mkdir(exist_ok=True)
         (folder / "pace" / "sitecustomize.py").write_text(_PACE)
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [tool("dagster"), "dev", "--host", "127.0.0.1", "--port", str(self._port)],
                 cwd=folder,
@@ -189,6 +195,19 @@ class RunningDagster:
                 self.process.wait(_STOP_SECONDS)
             _, started = psutil.wait_procs(started, _STOP_SECONDS)
         assert not started, f"processes of dagster dev are still running: {started}"
+
+    def kill(self) -> None:
+        """Kill all its processes at once, as a power cut does."""
+        doomed = [psutil.Process(self.process.pid), *self._children()]
+        for process in doomed:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()  # none sees another die, and reports it
+        for process in {*doomed, *self._children()}:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait(_STOP_SECONDS)
+        _, left = psutil.wait_procs(doomed[1:], _STOP_SECONDS)
+        assert not left, f"processes of dagster dev are still running: {left}"
 
     def log_tail(self) -> str:
         return self._log.read_text(errors="replace")[-_LOG_TAIL:]
@@ -230,9 +249,16 @@ class RunningDagster:
         (result,) = answer["data"].values()
         return dict(result)
 
-    def materialize(self, key: str, tags: Mapping[str, str] = MappingProxyType({})) -> str:
-        """Launch a run of one asset; return the run's id."""
-        selector = {**REPOSITORY, "pipelineName": "__ASSET_JOB", "assetSelection": [path_of(key)]}
+    def materialize(self, *keys: str, tags: Mapping[str, str] = MappingProxyType({})) -> str:
+        """Launch one run of some assets; return the run's id."""
+        launched = self.launch(*keys, tags=tags)
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        return str(launched["run"]["runId"])
+
+    def launch(self, *keys: str, tags: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+        """Ask for one run of some assets; return the answer."""
+        selection = [path_of(key) for key in keys]
+        selector = {**REPOSITORY, "pipelineName": "__ASSET_JOB", "assetSelection": selection}
         execution = {"tags": [{"key": name, "value": value} for name, value in tags.items()]}
         params = {
             "selector": selector,
@@ -240,13 +266,12 @@ class RunningDagster:
             "executionMetadata": execution,
             "runConfigData": "{}",
         }
-        launched = self.ask(_LAUNCH_RUN, params=params)
-        assert launched["__typename"] == "LaunchRunSuccess", launched
-        return str(launched["run"]["runId"])
+        return self.ask(_LAUNCH_RUN, params=params)
 
-    def backfill(self, key: str, partition_keys: Sequence[str]) -> str:
-        """Launch a backfill of one asset; return its id."""
-        params = {"assetSelection": [path_of(key)], "partitionNames": list(partition_keys)}
+    def backfill(self, keys: str | Sequence[str], partition_keys: Sequence[str]) -> str:
+        """Launch a backfill of one asset, or of several; return its id."""
+        selection = [path_of(key) for key in ([keys] if isinstance(keys, str) else keys)]
+        params = {"assetSelection": selection, "partitionNames": list(partition_keys)}
         launched = self.ask(_LAUNCH_BACKFILL, params=params)
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
         return str(launched["backfillId"])
@@ -276,6 +301,11 @@ class RunningDagster:
     def failures(self, run_id: str) -> str:
         """What the failed steps of a run say."""
         events = self.ask(_RUN_FAILURES, runId=run_id)["events"]
+        return "\n".join(json.dumps(event, ensure_ascii=False) for event in events if event)
+
+    def run_failure(self, run_id: str) -> str:
+        """What is said of the end of a run that failed as a whole."""
+        events = self.ask(_RUN_FAILURE, runId=run_id)["events"]
         return "\n".join(json.dumps(event, ensure_ascii=False) for event in events if event)
 
     def add_partition(self, name: str, key: str) -> None:

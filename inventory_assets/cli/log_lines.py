@@ -1,0 +1,28 @@
+"""What is logged on the way, as lines of a command's standard error."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+
+@contextmanager
+def logged_to(stream: TextIO) -> Iterator[None]:
+    """Write what this package logs to a stream, a line each, while the context lasts.
+
+    Args:
+        stream: Where to; on a terminal the line of the progress, if there is one, is erased first.
+    """
+    log = logging.getLogger("inventory_assets")
+    handler = logging.StreamHandler(stream)
+    erase = "\r\x1b[K" if stream.isatty() else ""
+    handler.setFormatter(logging.Formatter(f"{erase}inventory: %(message)s"))
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.level, log.propagate = before

@@ -1,0 +1,245 @@
+"""Say what is wrong with credentials, and whose fault that is: a file, a token, a role or STS."""
+
+import os
+import ssl
+from dataclasses import dataclass
+from json import JSONDecodeError
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+from botocore import exceptions as boto
+
+from inventory_assets.s3.errors import (
+    CredentialsMissing,
+    CredentialsRefused,
+    RequestRejected,
+    S3Error,
+    TlsFailure,
+)
+from inventory_assets.s3.wording import brief, brief_text, code_of, said, words_of
+
+if TYPE_CHECKING:
+    from inventory_assets.s3.connection import Connection
+
+Explanation = tuple[type[S3Error], str]
+
+HOW_TO_GIVE = (
+    "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is "
+    "attached, or add --anonymous (in the configuration: anonymous = true) for a public bucket"
+)
+_MAX_ROLES = 9
+"""Of a chain of profiles; it may be a circle."""
+
+
+class NoTerminal(Exception):
+    """A code of a second factor is needed, and nobody is there to give one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose credentials are looked for; messages name it.
+
+    Attributes:
+        where: The bucket and endpoint.
+        profile: The profile in use, or None.
+        roles: The roles that are assumed, as the connection or the profile names them.
+        token_file: The file of a web identity token, or None.
+        files: The files that credentials may stand in.
+    """
+
+    where: str
+    profile: str | None
+    roles: tuple[str, ...]
+    token_file: str | None
+    files: tuple[Path, ...]
+
+    @classmethod
+    def of(cls, session: botocore.session.Session, connection: "Connection") -> "Identity":
+        """What the configuration says of it."""
+        profile = session.get_config_variable("profile")
+        try:
+            profiles = session.full_config.get("profiles", {})
+        except boto.BotoCoreError:
+            profiles = {}
+        roles = [connection.role_arn] if connection.role_arn else []
+        settings: dict[str, Any] = profiles.get(profile or "default", {})
+        token_file = settings.get("web_identity_token_file")
+        if os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
+            token_file = os.environ["AWS_WEB_IDENTITY_TOKEN_FILE"]
+            roles.append(os.environ.get("AWS_ROLE_ARN", ""))
+        for _ in range(_MAX_ROLES):
+            roles.append(settings.get("role_arn", ""))
+            settings = profiles.get(settings.get("source_profile"), {})
+        files = [
+            Path(os.path.expandvars(session.get_config_variable(name))).expanduser()
+            for name in ("credentials_file", "config_file")
+        ]
+        named = tuple(dict.fromkeys(role for role in roles if role))
+        return cls(connection.where, profile, named, token_file, tuple(files))
+
+    @property
+    def role(self) -> str:
+        """The role or roles, as messages name them."""
+        named = " or ".join(brief_text(role) for role in self.roles) or "of the configuration"
+        return f"the role {named}" + (f" (of the profile {self.profile!r})" if self.profile else "")
+
+
+def explained(error: Exception, identity: Identity) -> Explanation:
+    """What to tell the user of trouble with credentials, without the bucket.
+
+    Args:
+        error: What loading, fetching or renewing them raised.
+        identity: Whose they are.
+    """
+    match error:
+        case boto.ClientError():
+            return _of_service(error, identity)
+        case NoTerminal() | EOFError() | boto.RefreshWithMFAUnsupportedError():
+            return CredentialsMissing, (
+                f"{identity.role} asks for a code of a second factor (mfa_serial), and there is no "
+                "terminal to ask for it; give a profile without mfa_serial, or temporary "
+                "credentials, as `aws sts get-session-token` makes them"
+            )
+        case boto.NoCredentialsError() if identity.roles:
+            return CredentialsMissing, (
+                f"no AWS credentials were found to assume {identity.role} with{_unread(identity)}; "
+                "set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role "
+                "is attached"
+            )
+        case boto.SSOError() | boto.TokenRetrievalError():
+            return CredentialsMissing, (
+                f"the SSO session is missing or has expired ({brief(error)}); run "
+                f"`aws sso login{_option(identity)}`"
+            )
+        case boto.LoginError():
+            return CredentialsMissing, (
+                f"the login is missing or has expired ({brief(error)}); run "
+                f"`aws login{_option(identity)}`"
+            )
+        case boto.SSLError() | ssl.SSLError():
+            return TlsFailure, (
+                f"the TLS connection to the service that gives credentials cannot be trusted: "
+                f"{brief(error)}; name its certificate authority's file in AWS_CA_BUNDLE"
+            )
+        case boto.ConnectionError() | boto.HTTPClientError():
+            return RequestRejected, (
+                f"the service that gives credentials (STS, SSO or the machine's) cannot be "
+                f"reached: {brief(error)}; check AWS_ENDPOINT_URL_STS, the region and proxies"
+            )
+        case boto.NoRegionError():
+            return RequestRejected, "STS needs a region; set AWS_REGION, or the source's region"
+        case _:
+            return CredentialsMissing, _of_files(error, identity)
+
+
+def no_credentials(identity: Identity) -> str:
+    """What to tell the user where none were found, without the bucket."""
+    return f"no usable AWS credentials were found{_unread(identity)}; {HOW_TO_GIVE}"
+
+
+def _of_service(error: boto.ClientError, identity: Identity) -> Explanation:
+    code, operation = code_of(error), error.operation_name
+    words = said(code, words_of(error), "SSO" if operation.startswith("GetRole") else "STS")
+    token = f"the web identity token in {identity.token_file}"
+    role = identity.role
+    match operation, code:
+        case "GetRoleCredentials", "UnauthorizedException":
+            text = f"the SSO session has expired; run `aws sso login{_option(identity)}` ({words})"
+        case "GetRoleCredentials", _:
+            text = (
+                f"SSO does not give the role of the profile {identity.profile!r}; check its "
+                f"sso_account_id and sso_role_name, and what is assigned to you ({words})"
+            )
+        case "AssumeRoleWithWebIdentity", "ExpiredTokenException" | "ExpiredToken":
+            text = f"{token} has expired; have it renewed ({words})"
+        case "AssumeRoleWithWebIdentity", "IDPCommunicationError":
+            text = f"STS cannot reach the issuer of {token}, with which {role} is assumed ({words})"
+        case "AssumeRoleWithWebIdentity", _:
+            text = (
+                f"{role} refuses {token}; its trust policy must allow "
+                "sts:AssumeRoleWithWebIdentity to the token's issuer, audience and subject "
+                f"({words})"
+            )
+        case "AssumeRole", "ExpiredToken" | "ExpiredTokenException":
+            text = f"the credentials to assume {role} with have expired; renew them ({words})"
+        case "AssumeRole", (
+            "InvalidClientTokenId" | "UnrecognizedClientException" | "SignatureDoesNotMatch"
+        ):
+            text = (
+                f"STS refuses the credentials to assume {role} with; check the access key, its "
+                f"secret and this machine's clock ({words})"
+            )
+        case "AssumeRole", "RegionDisabledException":
+            text = f"STS is not activated in the region; choose another for AWS_REGION ({words})"
+        case "AssumeRole", _:
+            text = (
+                f"{role} cannot be assumed; check its name, its trust policy and external id, and "
+                f"that the credentials may call sts:AssumeRole on it ({words})"
+            )
+        case _:
+            text = f"credentials cannot be fetched by {brief_text(operation)} ({words})"
+    return CredentialsRefused, text
+
+
+def _of_files(error: Exception, identity: Identity) -> str:
+    token, text = identity.token_file, brief(error)
+    file = getattr(error, "filename", None)
+    match error:
+        case OSError() if token and str(file) == token:
+            return (
+                f"the web identity token file {token} cannot be read: {error.strerror}; correct "
+                "AWS_WEB_IDENTITY_TOKEN_FILE or web_identity_token_file"
+            )
+        case UnicodeDecodeError() if token:
+            return f"the web identity token file {token} holds no text; have it written anew"
+        case boto.ParamValidationError() if token and "WebIdentityToken" in text:
+            return (
+                f"the web identity token file {token} holds no token; have it written anew, or "
+                "correct AWS_WEB_IDENTITY_TOKEN_FILE or web_identity_token_file"
+            )
+        case boto.ParamValidationError() if identity.roles:
+            return f"{identity.role} cannot be asked for: {text}; correct its ARN"
+        case boto.ConfigParseError():
+            return config_words(error)
+        case boto.ProfileNotFound():
+            return f"{text}; name a profile that exists"
+        case boto.CredentialRetrievalError() if "process" in text:
+            return f"the credential_process of the profile failed: {text}; run it alone to see why"
+        case JSONDecodeError() | UnicodeDecodeError() | KeyError() | TypeError() | AttributeError():
+            # What was printed is not repeated: it may hold a secret.
+            return (
+                "what a credential_process printed, or a credential service answered, is no "
+                "credentials (JSON with Version, AccessKeyId and SecretAccessKey); run the command "
+                "of credential_process alone to see why"
+            )
+        case OSError():
+            of_file = f" ({file})" if file else ""
+            return (
+                f"credentials cannot be read{of_file}: {error.strerror or text}; check the paths "
+                "of credential_process, web_identity_token_file and the AWS configuration"
+            )
+        case _:
+            return f"no usable AWS credentials: {text}{_unread(identity)}; {HOW_TO_GIVE}"
+
+
+def config_words(error: boto.ConfigParseError) -> str:
+    """What is wrong with a file of the AWS configuration; none of its lines are repeated."""
+    path, cause = error.kwargs.get("path"), error.kwargs.get("error")
+    line = getattr(cause, "lineno", None)
+    where = f" (line {line})" if isinstance(line, int) else ""
+    return f"the AWS configuration {path} is not valid{where}; correct it"
+
+
+def _option(identity: Identity) -> str:
+    return f" --profile {identity.profile}" if identity.profile else ""
+
+
+def _unread(identity: Identity) -> str:
+    """The files that credentials may stand in and that cannot be read, for a message."""
+    unread = [
+        str(path)
+        for path in identity.files
+        if path.is_dir() or (path.exists() and not os.access(path, os.R_OK))
+    ]
+    return f" ({' and '.join(unread)} cannot be read)" if unread else ""

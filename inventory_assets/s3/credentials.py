@@ -1,0 +1,204 @@
+"""Load credentials through botocore's chain, and keep trouble with them apart from the bucket's.
+
+Whatever the chain, STS or SSO raises comes out as `CredentialsTrouble`, which knows what to tell
+the user (`credential_errors.py`). No later code can mistake an AccessDenied of STS for one of S3.
+"""
+
+import errno
+import getpass
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+    create_credential_resolver,
+)
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from inventory_assets.s3.credential_errors import Identity, NoTerminal, explained
+from inventory_assets.s3.errors import S3Error
+from inventory_assets.s3.wording import code_of
+
+if TYPE_CHECKING:
+    from inventory_assets.s3.connection import Connection
+
+DEFAULT_REGION = "us-east-1"
+"""For endpoints that have no regions; AWS redirects from here to the bucket's own region."""
+
+# AWS_REGION comes first, as in the AWS CLI; botocore alone does not read it
+# (https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-envvars.html).
+_SESSION_VARIABLES = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
+
+_STALE = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+"""With these codes STS refuses the credentials it was asked with; the files may have newer ones."""
+
+_OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM})
+"""Errors of the machine's own, which meet whoever opens a file just then."""
+
+
+class CredentialsTrouble(BotoCoreError):
+    """Credentials could not be loaded, fetched or renewed.
+
+    Attributes:
+        error: What botocore, STS or SSO raised.
+        refusal: What to tell the user where a retry cannot help.
+    """
+
+    fmt = "{words}"
+
+    def __init__(self, error: Exception, refusal: S3Error, words: str) -> None:
+        super().__init__(words=words)
+        self.error = error
+        self.refusal = refusal
+
+
+def open_session(connection: "Connection") -> botocore.session.Session:
+    """A session for `connection`; its credentials are looked for when they are needed.
+
+    Raises:
+        ProfileNotFound: The profile does not exist.
+    """
+    session = botocore.session.Session(_SESSION_VARIABLES, profile=connection.profile)
+    session.register_component("credential_provider", _Chain(session, connection))
+    return session
+
+
+def session_region(session: botocore.session.Session, connection: "Connection") -> str:
+    """The region that is configured, or the default."""
+    return str(connection.region or session.get_config_variable("region") or DEFAULT_REGION)
+
+
+class _Chain:
+    """botocore's chain of providers, in front of the role that the connection names."""
+
+    def __init__(self, session: botocore.session.Session, connection: "Connection") -> None:
+        self._session = session
+        self._connection = connection
+
+    def load_credentials(self) -> "_Guarded | None":
+        identity = Identity.of(self._session, self._connection)
+        load = partial(_load, self._connection)
+        found = _explaining(identity, lambda: _load(self._connection, self._session))
+        return None if found is None else _Guarded(found, identity, load)
+
+
+class _Guarded:
+    """Credentials that say of every trouble that it is theirs, and read their source again.
+
+    Everything but `get_frozen_credentials`, through which botocore and this project ask for them,
+    is the original's.
+    """
+
+    def __init__(self, found: Any, identity: Identity, load: Callable[[], Any]) -> None:
+        self._found = found
+        self._identity = identity
+        self._load = load
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._found, name)
+
+    def get_frozen_credentials(self) -> Any:
+        return _explaining(self._identity, self._freeze)
+
+    def _freeze(self) -> Any:
+        try:
+            return self._found.get_frozen_credentials()
+        except ClientError as error:
+            if error.operation_name != "AssumeRole" or code_of(error) not in _STALE:
+                raise
+            # A file may have been rewritten since it was read: the source is looked up anew, once.
+            found = self._load()
+            if found is None:
+                raise
+            self._found = found
+        return self._found.get_frozen_credentials()
+
+
+def _explaining(identity: Identity, work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except (CredentialsTrouble, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            raise
+        kind, words = explained(error, identity)
+        raise CredentialsTrouble(error, kind(f"{identity.where}: {words}"), words) from None
+
+
+def _load(connection: "Connection", session: botocore.session.Session | None = None) -> Any:
+    """Look for credentials; None where there are none."""
+    if session is None:
+        session = botocore.session.Session(_SESSION_VARIABLES, profile=connection.profile)
+    region = session_region(session, connection)
+    if connection.role_arn is None:
+        return _resolved(session, region)
+    source = _Source(connection, _resolved(session, region))
+    extra = {"RoleSessionName": "inventory-assets"}
+    if connection.external_id:
+        extra["ExternalId"] = connection.external_id
+    fetcher = AssumeRoleCredentialFetcher(
+        partial(session.create_client, region_name=region), source, connection.role_arn, extra
+    )
+    return CredentialResolver([_AssumedRole(fetcher)]).load_credentials()
+
+
+def _resolved(session: botocore.session.Session, region: str) -> Any:
+    """What botocore's own chain finds."""
+    resolver = create_credential_resolver(session, region_name=region)
+    for provider in resolver.providers:
+        if "_prompter" in vars(provider):
+            vars(provider)["_prompter"] = _ask
+    return resolver.load_credentials()
+
+
+class _Source:
+    """The credentials that a role is assumed with, looked up anew each time: they may rotate."""
+
+    def __init__(self, connection: "Connection", found: Any) -> None:
+        if found is None:
+            raise NoCredentialsError
+        self._connection = connection
+        self._found = found
+
+    def get_frozen_credentials(self) -> Any:
+        if self._found is None:
+            self._found = _load(replace(self._connection, role_arn=None))
+        if self._found is None:
+            raise NoCredentialsError
+        frozen, self._found = self._found.get_frozen_credentials(), None
+        return frozen
+
+
+class _AssumedRole(CredentialProvider):
+    METHOD = "assume-role"
+
+    def __init__(self, fetcher: AssumeRoleCredentialFetcher) -> None:
+        super().__init__()
+        self._fetcher = fetcher
+
+    def load(self) -> DeferredRefreshableCredentials:
+        return DeferredRefreshableCredentials(self._fetcher.fetch_credentials, self.METHOD)
+
+
+def _ask(prompt: str) -> str:
+    """Ask for a code of a second factor, where somebody is there to give one."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        raise NoTerminal
+    return getpass.getpass(prompt)

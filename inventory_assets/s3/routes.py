@@ -1,0 +1,104 @@
+"""The way to an endpoint: which proxy stands in between, and whose certificates are trusted."""
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+import urllib3
+from botocore.httpsession import ProxyConfiguration, get_cert_path
+from botocore.utils import get_environ_proxies
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
+
+from inventory_assets.s3.errors import RequestRejected, TlsFailure
+
+_NAMING = "which AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or ca_bundle names"
+
+
+def way_to(
+    url: str, where: str
+) -> tuple[str | None, Mapping[str, str], urllib3.HTTPConnectionPool]:
+    """The proxy to a URL, what it is told, and urllib3's way through it.
+
+    Args:
+        url: Where requests go.
+        where: The bucket and endpoint, for messages.
+
+    Raises:
+        RequestRejected: The proxy's URL cannot be used. It may hold a password, and is not told.
+    """
+    try:
+        named = get_environ_proxies(url)
+        # botocore would take a name for a scheme that it does not know: http://socks5://…
+        way, separator, _ = named.get(url.partition(":")[0], "").partition("://")
+        if separator and way.lower() not in ("http", "https"):
+            raise ValueError("the proxy's scheme is none of HTTP")  # noqa: TRY301 - told below
+        proxies = ProxyConfiguration(proxies=named)
+        proxy_url = proxies.proxy_url_for(url)
+        to_proxy = proxies.proxy_headers_for(proxy_url)
+        return proxy_url, to_proxy, _pool(url, proxy_url, to_proxy)
+    except UnicodeError:
+        raise RequestRejected(
+            f"{where}: the proxy's user or password is not ASCII, which a request cannot say; "
+            "change it"
+        ) from None
+    except (HTTPError, ValueError):
+        name = f"{url.partition(':')[0].upper()}_PROXY"
+        raise RequestRejected(
+            f"{where}: the URL of the proxy cannot be used; correct {name} to http://HOST:PORT or "
+            "https://HOST:PORT, or leave it out"
+        ) from None
+
+
+def trusted(ca_bundle: str | None, where: str) -> dict[str, str]:
+    """Whose certificates are trusted, as urllib3 is told.
+
+    Args:
+        ca_bundle: The file of authorities that the AWS configuration names, or None.
+        where: The bucket and endpoint, for messages.
+
+    Raises:
+        TlsFailure: The file cannot be read, or holds no certificates. A handshake would fail for
+            want of them, and not say why.
+    """
+    file = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE")
+    if file:
+        _check(Path(file), where)
+    return {"cert_reqs": "CERT_REQUIRED", "ca_certs": file or str(get_cert_path(True))}
+
+
+def _check(file: Path, where: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
+    except FileNotFoundError:
+        trouble = f"there is no certificate authority at {file}, {_NAMING}"
+    except ssl.SSLError:
+        trouble = f"{file}, {_NAMING}, holds no certificates in PEM; name a file that does"
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
+        trouble = (
+            f"{file}, {_NAMING}, cannot be read ({error.strerror}); name a file of certificates"
+        )
+    else:
+        return
+    raise TlsFailure(f"{where}: {trouble}")
+
+
+def _pool(
+    url: str, proxy_url: str | None, to_proxy: Mapping[str, str]
+) -> urllib3.HTTPConnectionPool:
+    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    manager = (
+        urllib3.ProxyManager(
+            proxy_url,
+            proxy_headers=to_proxy,
+            socket_options=options,
+        )
+        if proxy_url
+        else urllib3.PoolManager(socket_options=options)
+    )
+    return manager.connection_from_url(url)

@@ -1,0 +1,268 @@
+"""A bucket of results on 127.0.0.1 that takes conditions on writes as it is told to."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+from inventory_assets.s3.connection import Connection
+from inventory_assets_tests.scripted_server import error_document
+
+BUCKET = "results"
+
+Condition = Callable[[str | None, str | None, str | None], str | None]
+"""Judges a write by its If-None-Match, its If-Match and the ETag of what is there, without quotes:
+None to make it, or what is answered instead, such as `412 PreconditionFailed`."""
+
+Answered = tuple[int, dict[str, str], bytes]
+"""A status, headers and a body."""
+
+FAILED = "412 PreconditionFailed"
+
+
+def like_aws(if_none_match: str | None, if_match: str | None, etag: str | None) -> str | None:
+    """As AWS documents it."""
+    if if_none_match:
+        return FAILED if etag else None
+    if if_match and etag is None:
+        return "404 NoSuchKey"
+    return FAILED if if_match and if_match != f'"{etag}"' else None
+
+
+def like_rgw(if_none_match: str | None, if_match: str | None, etag: str | None) -> str | None:
+    """As Ceph RGW: the ETag is compared as it is kept, without quotes."""
+    if if_none_match:
+        return FAILED if etag else None
+    return FAILED if if_match and if_match != etag else None
+
+
+def ignored(_if_none_match: str | None, _if_match: str | None, _etag: str | None) -> None:
+    """Every write is made."""
+
+
+def new_only(if_none_match: str | None, if_match: str | None, etag: str | None) -> str | None:
+    """Only If-None-Match is known."""
+    return "501 NotImplemented" if if_match else like_aws(if_none_match, None, etag)
+
+
+def unquoted_is_ignored(
+    if_none_match: str | None, if_match: str | None, etag: str | None
+) -> str | None:
+    """A quoted If-Match never matches, and one without quotes is not heeded."""
+    if if_match and not if_match.startswith('"'):
+        return None
+    return FAILED if if_match else like_aws(if_none_match, None, etag)
+
+
+def says(words: str) -> Condition:
+    """Every write on a condition is answered with a status and a code."""
+
+    def judge(if_none_match: str | None, if_match: str | None, _etag: str | None) -> str | None:
+        return words if if_none_match or if_match else None
+
+    return judge
+
+
+def refusing(condition: Condition, words: str) -> Condition:
+    """A condition that does not hold is answered with another status and code."""
+
+    def judge(if_none_match: str | None, if_match: str | None, etag: str | None) -> str | None:
+        return words if condition(if_none_match, if_match, etag) else None
+
+    return judge
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An object."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    written: datetime
+
+    @property
+    def etag(self) -> str:
+        return hashlib.md5(self.body, usedforsecurity=False).hexdigest()
+
+
+@dataclass(slots=True)
+class Habits:
+    """What the server does otherwise than AWS.
+
+    Attributes:
+        condition: How PutObject takes conditions.
+        etag: How ETags stand in answers.
+        removes: Whether objects may be removed.
+        lists: Whether a listing shows what is there.
+        now: The clock by which objects are written.
+    """
+
+    condition: Condition = like_aws
+    etag: Callable[[str], str] = '"{}"'.format
+    removes: bool = True
+    lists: bool = True
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+
+class ResultsServer:
+    """Serves one bucket; CompleteMultipartUpload heeds no condition, as that of Ceph RGW.
+
+    Attributes:
+        habits: How.
+        objects: What is there, by key.
+        seen: Method, key and conditions of the requests, in order.
+    """
+
+    def __init__(self, habits: Habits) -> None:
+        self.habits = habits
+        self.objects: dict[str, Kept] = {}
+        self.seen: list[tuple[str, str, dict[str, str]]] = []
+        self._uploads: dict[str, tuple[dict[str, str], dict[int, bytes]]] = {}
+        self._lock = threading.Lock()
+        served = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _serve(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                with served._lock:
+                    status, told, answer = served._answer(self.command, self.path, headers, body)
+                self.send_response_only(status)
+                for name, value in told.items():
+                    self.send_header(name, value)
+                if "Content-Length" not in told:
+                    self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(answer)
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                """Tests need no log."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def begin(self, habits: Habits) -> None:
+        """Begin anew, with nothing there."""
+        with self._lock:
+            self.habits, self.objects, self.seen, self._uploads = habits, {}, [], {}
+
+    @property
+    def connection(self) -> Connection:
+        """How the bucket is reached."""
+        url = f"http://127.0.0.1:{self._server.server_port}"
+        return Connection(BUCKET, url, access_key="any", secret_key="any", addressing_style="path")
+
+    def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answered:
+        parts = urlsplit(path)
+        key = unquote(parts.path).removeprefix(f"/{BUCKET}").removeprefix("/")
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        conditions: dict[str, str] = {
+            name: headers[name] for name in ("if-match", "if-none-match") if name in headers
+        }
+        self.seen.append((f"{method} {' '.join(sorted(query))}".strip(), key, conditions))
+        if method == "GET" and not key:
+            return 200, {"Content-Type": "application/xml"}, self._listing(query)
+        if {"uploads", "uploadId"} & query.keys():
+            return self._upload(key, query, headers, body)
+        if method == "PUT":
+            return self._put(key, headers, body)
+        if method == "DELETE":
+            if not self.habits.removes:
+                return self._refused("403 AccessDenied")
+            self.objects.pop(key, None)
+            return 204, {}, b""
+        return self._read(method, key, headers)
+
+    def _put(self, key: str, headers: Mapping[str, str], body: bytes) -> Answered:
+        there = self.objects.get(key)
+        refusal = self.habits.condition(
+            headers.get("if-none-match"), headers.get("if-match"), there.etag if there else None
+        )
+        if refusal:
+            return self._refused(refusal)
+        kept = self._keep(key, body, headers)
+        return 200, {"ETag": self.habits.etag(kept.etag)}, b""
+
+    def _upload(
+        self, key: str, query: Mapping[str, str], headers: dict[str, str], body: bytes
+    ) -> Answered:
+        if "uploads" in query:
+            self._uploads[name := str(len(self._uploads))] = headers, {}
+            told = f"<InitiateMultipartUploadResult><UploadId>{name}</UploadId>"
+            return 200, {}, f"{told}</InitiateMultipartUploadResult>".encode()
+        if "partNumber" in query:
+            self._uploads[query["uploadId"]][1][int(query["partNumber"])] = body
+            return 200, {"ETag": '"part"'}, b""
+        headers, pieces = self._uploads.pop(query["uploadId"])
+        self._keep(key, b"".join(pieces[number] for number in sorted(pieces)), headers)
+        told = "<CompleteMultipartUploadResult><ETag>x</ETag>"
+        return 200, {}, f"{told}</CompleteMultipartUploadResult>".encode()
+
+    def _read(self, method: str, key: str, headers: Mapping[str, str]) -> Answered:
+        kept = self.objects.get(key)
+        if kept is None:
+            return self._refused("404 NoSuchKey")
+        told = {"ETag": self.habits.etag(kept.etag), **kept.headers}
+        if method == "HEAD":
+            return 200, {**told, "Content-Length": str(len(kept.body))}, b""
+        if "range" in headers:
+            low, _, high = headers["range"].removeprefix("bytes=").partition("-")
+            return 206, told, kept.body[int(low) : int(high) + 1]
+        return 200, told, kept.body
+
+    def _keep(self, key: str, body: bytes, headers: Mapping[str, str]) -> Kept:
+        meta = {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
+        self.objects[key] = kept = Kept(body, meta, self.habits.now())
+        return kept
+
+    def _listing(self, query: Mapping[str, str]) -> bytes:
+        prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+        found: list[str] = []
+        for key in sorted(self.objects) if self.habits.lists else ():
+            if not key.startswith(prefix):
+                continue
+            rest = key.removeprefix(prefix)
+            if delimiter and delimiter in rest:
+                folder = escape(prefix + rest.partition(delimiter)[0] + delimiter)
+                found.append(f"<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>")
+                continue
+            kept = self.objects[key]
+            found.append(
+                f"<Contents><Key>{escape(key)}</Key><Size>{len(kept.body)}</Size>"
+                f"<LastModified>{kept.written:%Y-%m-%dT%H:%M:%S.000Z}</LastModified></Contents>"
+            )
+        entries = "".join(dict.fromkeys(found))
+        told = f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
+        return told.encode()
+
+    @staticmethod
+    def _refused(words: str) -> Answered:
+        status, _, code = words.partition(" ")
+        told = {"Content-Type": "application/xml"}
+        return int(status), told, b"" if status == "304" else error_document(code)

@@ -1,0 +1,116 @@
+"""Parts for readers that lack delta encodings: the same records, encoded otherwise."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import patch
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from inventory_assets.inventory import part_writer
+from inventory_assets.inventory.changes import publish_changes
+from inventory_assets.inventory.checkpoints import identity_of
+from inventory_assets.inventory.encodings import Encodings, encodings_of
+from inventory_assets.inventory.exports import publish_export
+from inventory_assets.inventory.formats import ExportFormat
+from inventory_assets.inventory.manifests import merge, publish_manifest
+from inventory_assets.inventory.part_writer import PartWriter
+from inventory_assets.inventory.parts import is_there
+from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.snapshots import Snapshot
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.taking import Taker
+from inventory_assets.s3.connection import Connection
+from inventory_assets.scan.shards import Shard
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, records_of
+from inventory_assets_tests.inventory.test_readers import FILES, fastparquet_reads
+from inventory_assets_tests.model_s3 import ModelS3
+
+PLAIN = replace(LAYOUT, encodings=Encodings.PLAIN)
+READ_BY_ALL = {"PLAIN", "RLE", "RLE_DICTIONARY", "PLAIN_DICTIONARY", "BIT_PACKED"}
+KEYS = [f"{number:04}" for number in range(300)]
+
+
+def encodings_in(path: Path) -> set[str]:
+    """All encodings that the footer of a file names."""
+    with pq.ParquetFile(path) as file:
+        metadata = file.metadata
+        return {
+            encoding
+            for group in range(metadata.num_row_groups)
+            for column in range(metadata.num_columns)
+            for encoding in metadata.row_group(group).column(column).encodings
+        }
+
+
+@pytest.fixture(scope="module")
+def plain(roomy_store: LocalStore) -> list[Path]:
+    with (
+        patch.object(part_writer, "ROW_GROUP_ROWS", 8),
+        PartWriter(roomy_store, PLAIN) as writer,
+    ):
+        for group in FILES:
+            writer.write(records_of(group))
+            writer.cut()
+    return [roomy_store.path(part.key) for part in writer.parts]
+
+
+def test_plain_parts_use_no_encodings_but_those_that_all_read(plain: list[Path]) -> None:
+    assert len(plain) == len(FILES)
+    assert {each for path in plain for each in encodings_in(path)} <= READ_BY_ALL
+
+
+@pytest.mark.parametrize("column", RECORD_SCHEMA.names)
+@pytest.mark.filterwarnings("ignore:The 'future.infer_string' option is deprecated")
+def test_a_reader_without_delta_encodings_reads_plain_parts_whole(
+    plain: list[Path], column: str
+) -> None:
+    expected = pa.Table.from_batches(map(records_of, FILES)).column(column).to_pylist()
+    assert [value for path in plain for value in fastparquet_reads(path, column)] == expected
+
+
+def taken(store: LocalStore, days: int, encodings: Encodings, keys: list[str]) -> Snapshot:
+    layout = replace(LAYOUT, bucket="model", encodings=encodings)
+    snapshot = Taker(ModelS3(keys, 100), store, layout).take(DAY + timedelta(days), Shard(""))
+    publish_manifest(store, layout, merge(store, layout, "", {"": snapshot}, NOW))
+    return snapshot
+
+
+def test_after_a_change_of_the_encodings_parts_are_written_again_once(store: LocalStore) -> None:
+    """Nothing downstream is stale for it: the records are the same."""
+    compact = taken(store, 0, Encodings.COMPACT, KEYS)
+    plain, again = (taken(store, days, Encodings.PLAIN, KEYS) for days in (1, 2))
+    assert plain.fingerprint == compact.fingerprint
+    assert (plain.shared.parts, again.shared.parts) == (0, len(plain.parts))
+    assert again.parts == plain.parts
+    assert not {part.key for part in compact.parts} & {part.key for part in plain.parts}
+    for part in plain.parts:
+        assert encodings_of(part.key) is Encodings.PLAIN
+        assert encodings_in(store.path(part.key)) <= READ_BY_ALL
+    back = taken(store, 3, Encodings.COMPACT, [*KEYS, "5"])
+    assert all(encodings_of(part.key) is Encodings.COMPACT for part in back.parts)
+    assert all(is_there(store, part) for part in (*compact.parts, *plain.parts, *back.parts))
+
+
+def test_changes_and_exports_are_encoded_like_the_parts(store: LocalStore) -> None:
+    snapshot = taken(store, 0, Encodings.PLAIN, KEYS)
+    layout = replace(LAYOUT, bucket="model", encodings=Encodings.PLAIN)
+    changes = publish_changes(store, layout, snapshot, None, NOW)
+    manifest = merge(store, layout, "", {"": snapshot}, NOW)
+    export = publish_export(store, layout, manifest, "parquet", ExportFormat.named("parquet"))
+    for key in (changes.file, export.key):
+        assert encodings_in(store.path(key)) <= READ_BY_ALL
+    assert "DELTA_BYTE_ARRAY" in {
+        each
+        for part in taken(store, 1, Encodings.COMPACT, KEYS).parts
+        for each in encodings_in(store.path(part.key))
+    }
+
+
+def test_a_listing_in_other_encodings_is_not_gone_on_with() -> None:
+    connection = Connection("bucket")
+    identities = {identity_of(connection, "", encodings=encodings) for encodings in Encodings}
+    assert len(identities) == len(Encodings)
+    assert identity_of(connection, "") in identities

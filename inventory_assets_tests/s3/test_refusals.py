@@ -1,0 +1,223 @@
+"""What an answer is, is told before it is asked for again, and in words that help."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inventory_assets.s3.answers import (
+    Refusal,
+    Response,
+    Sent,
+    Unexpected,
+    decoded,
+    lacks_versions,
+)
+from inventory_assets.s3.columns import decode_columns
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.errors import (
+    AccessDenied,
+    MalformedResponse,
+    RequestRejected,
+    S3Error,
+    UnusableAnswer,
+    VersionsUnsupported,
+)
+from inventory_assets.s3.faults import Repetition, fault_of, final_error
+from inventory_assets.s3.foreign_answers import foreign_answer
+from inventory_assets_tests.listings import Listed, render
+from inventory_assets_tests.scripted_server import error_document
+
+WHERE = Connection("ours", endpoint_url="http://127.0.0.1:9001")
+VERSIONS = "s3:ListBucketVersions"
+NOT_S3 = {
+    "nothing": (b"", "an empty body"),
+    "HTML": (
+        b"<!DOCTYPE html>\n<html><title>MinIO\n Console</title>",
+        "a web page (MinIO Console)",
+    ),
+    "XHTML": (b"<?xml version='1.0'?><html xmlns='x'><head/></html>", "a web page"),
+    "HTML behind a mark": (b"\xef\xbb\xbf  <HTML>", "a web page"),
+    "JSON": (b'{"message":"Forbidden"}', "JSON (Forbidden)"),
+    "a list": (b"[]", "JSON"),
+    "JSON cut off": (b'{"message":', "JSON"),
+    "buckets": (b"<ListAllMyBucketsResult><Owner/></ListAllMyBucketsResult>", "<ListAllMyBuckets"),
+    "another service": (
+        b"<ErrorResponse><Error><Code>InvalidAction</Code><Message>no</Message></Error>",
+        "<ErrorResponse> (InvalidAction: no)",
+    ),
+    "Azure": (
+        b"<?xml version='1.0'?><EnumerationResults ServiceEndpoint='x'>",
+        "<EnumerationResults>",
+    ),
+    "WebDAV": (b"<?xml version='1.0'?><D:multistatus xmlns:D='DAV:'>", "<multistatus>"),
+    "a document type": (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "a document type"),
+    "gzip": (b"\x1f\x8b\x08", "compressed"),
+    "text": (b"backend is down", "text (backend is down)"),
+}
+OF_S3 = [
+    render([Listed("k")]),
+    render([Listed("k")])[:90],
+    b"<Error><Code>SlowDown</Code></Error>",
+    b"<!-- a proxy was here --><ListBucketResult>",
+    b"<s3:ListBucketResult xmlns:s3='x'>",
+    b"<!DOCTYPE ListBucketResult><ListBucketResult/>",
+]
+
+
+def response(status: int, body: bytes = b"", **headers: str) -> Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status, named, bytearray(body), Sent("us-east-1", timedelta(0), None))
+
+
+def error_of(answer: Response, where: Connection = WHERE, action: str = "s3:ListBucket") -> S3Error:
+    with pytest.raises((Refusal, Unexpected)) as caught:
+        decoded(answer, decode_columns)
+    return final_error(caught.value, where, action)
+
+
+@pytest.mark.parametrize("kind", NOT_S3)
+@pytest.mark.parametrize("status", [200, 401, 403, 404])
+def test_an_answer_that_is_not_s3_s_is_named(kind: str, status: int) -> None:
+    body, words = NOT_S3[kind]
+    error = error_of(response(status, body, content_type="text/plain"))
+    if status != 200 and not body:
+        return  # S3 itself answers so to some requests
+    assert type(error) is RequestRejected
+    assert words in str(error)
+    assert "not S3" in str(error)
+    assert "s3:ListBucket" not in str(error)
+
+
+@pytest.mark.parametrize("body", OF_S3)
+def test_an_answer_of_s3_s_is_none_of_anybody_else_s(body: bytes) -> None:
+    assert foreign_answer({"content-type": "application/xml"}, body) is None
+
+
+def test_what_is_damaged_twice_in_the_same_way_is_not_tried_a_third_time() -> None:
+    error = error_of(response(200, render([Listed("k")])[:90]))
+    assert type(error) is UnusableAnswer
+    assert "twice" in str(error)
+
+
+def test_a_gateway_s_page_is_waited_out_and_a_server_that_will_not_is_not() -> None:
+    page = b"<html>Bad Gateway</html>"
+    waited_out = {500, 502, 503, 504, 520, 429}
+    final = {501, 505, 511, 400, 401, 403, 404, 405, 410, 418, 451, 302}
+    found = {status: fault_of(Refusal(response(status, page))) for status in waited_out | final}
+    assert {status for status, fault in found.items() if fault} == waited_out
+
+
+def test_only_the_same_twice_in_a_row_is_repetition() -> None:
+    repetition = Repetition()
+    one, two, page = (
+        Unexpected(response(200, body), MalformedResponse("damaged"))
+        for body in (b"\0one", b"\0two", b"<html>1</html>")
+    )
+    another_page = Unexpected(response(200, b"<html>2</html>"), MalformedResponse("damaged"))
+    busy = Refusal(response(503))
+    told = [repetition.is_final(error) for error in (one, two, one, busy, one, page, another_page)]
+    assert told == [False, False, False, False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        ("https://login.example/x?token=hush", "another host, login.example"),
+        ("https://127.0.0.1:9001/", "redirects to https://"),
+        ("/console", "another path"),
+        ("http://127.0.0.1:9001/ours/", "another path"),
+        ("http://[::1", "no URL"),
+    ],
+)
+def test_a_redirect_is_not_followed_and_says_where_it_leads(location: str, words: str) -> None:
+    error = error_of(response(302, b"<html>moved</html>", location=location))
+    assert words in str(error)
+    assert "hush" not in str(error)
+
+
+@pytest.mark.parametrize("code", ["SecondLevelDomainForbidden", "PathStyleDomainForbidden"])
+def test_a_store_that_forbids_paths_has_the_addressing_style_named(code: str) -> None:
+    error = error_of(response(403, error_document(code)))
+    assert "addressing_style = virtual" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (501, "NotImplemented"),
+        (405, "MethodNotAllowed"),
+        (400, "InvalidArgument"),
+        (400, "NotImplemented"),
+    ],
+)
+def test_a_store_that_refuses_a_request_for_versions_lists_none(status: int, code: str) -> None:
+    refusal = response(status, error_document(code))
+    error = error_of(refusal, action=VERSIONS)
+    assert type(error) is VersionsUnsupported
+    assert "lists no versions" in str(error)
+    assert type(error_of(refusal)) is RequestRejected
+    assert fault_of(Refusal(refusal)) is None
+
+
+def test_an_empty_document_of_versions_tells_of_none() -> None:
+    empty = bytearray(b"<ListVersionsResult><Name>b</Name></ListVersionsResult>")
+    assert lacks_versions(empty)
+    assert lacks_versions(bytearray(render([Listed("k")])))
+    for sign in (b"<IsTruncated>false</IsTruncated>", b"<Version>", b"<DeleteMarker>"):
+        assert not lacks_versions(bytearray(empty.replace(b"<Name>", sign + b"<Name>")))
+
+
+def test_a_denied_listing_names_what_may_help() -> None:
+    denied = response(403, error_document("AccessDenied"))
+    assert "--requester-pays" in str(error_of(denied))
+    payer = Connection("ours", requester_pays=True)
+    assert "requester" not in str(error_of(denied, payer))
+    error = error_of(denied, Connection("ours", anonymous=True))
+    assert type(error) is AccessDenied
+    assert "leave out --anonymous" in str(error)
+
+
+def test_a_region_is_blamed_only_if_the_answer_names_another() -> None:
+    named = response(301, error_document("PermanentRedirect"), x_amz_bucket_region="eu-west-1")
+    assert "set --region" in str(error_of(named))
+    for region in ("us-east-1", ""):
+        body = error_document("PermanentRedirect").replace(
+            b"<Message>", b"<Endpoint>ours.s3.example</Endpoint><Message>"
+        )
+        error = str(error_of(response(301, body, x_amz_bucket_region=region)))
+        assert "ours.s3.example" in error
+        assert "leave out --endpoint-url" in error
+        assert "--region" not in error
+
+
+HEADERS = st.dictionaries(
+    st.sampled_from(["date", "location", "content-type", "x-amz-bucket-region", "retry-after"]),
+    st.text(max_size=60)
+    | st.sampled_from(["https://user:hush@other/", "text/html", "Thu, 01 Jan 2026 00:00:00 GMT"]),
+)
+BODIES = (
+    st.binary(max_size=300)
+    | st.sampled_from([body for body, _ in NOT_S3.values()] + OF_S3)
+    | st.builds(
+        error_document,
+        st.sampled_from(["AccessDenied", "PermanentRedirect", "InvalidArgument", "x" * 900]),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=900),
+    )
+)
+
+
+@given(st.integers(100, 599), BODIES, HEADERS, st.sampled_from(["s3:ListBucket", VERSIONS]))
+def test_whatever_is_answered_is_told_in_one_harmless_bounded_line(
+    status: int, body: bytes, headers: dict[str, str], action: str
+) -> None:
+    answer = Response(status, headers, bytearray(body), Sent("us-east-1", timedelta(0), None))
+    try:
+        decoded(answer, decode_columns)
+    except (Refusal, MalformedResponse) as error:
+        fault_of(error)
+        message = str(final_error(error, WHERE, action))
+        assert message.isprintable()
+        assert len(message) < 1200
+        assert "hush" not in message

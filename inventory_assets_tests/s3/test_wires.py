@@ -1,0 +1,108 @@
+"""Answers that come too slowly, over a real socket."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+
+import pytest
+from urllib3.connection import HTTPConnection
+
+from inventory_assets.s3.http1 import MAX_INTERIM_ANSWERS, Head
+from inventory_assets.s3.wires import Wire
+
+LONGEST = 0.5
+PATIENCE = 10.0
+
+
+@contextlib.contextmanager
+def serving(pieces: Iterable[bytes], every: float) -> Iterator[Wire]:
+    """A connection to whom sends some bytes every so many seconds, whatever it is asked."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError), listening.accept()[0] as opened:
+                opened.recv(65_536)
+                for piece in pieces:
+                    opened.sendall(piece)
+                    time.sleep(every)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        connection = HTTPConnection("127.0.0.1", listening.getsockname()[1])
+        connection.connect()
+        wire = Wire(connection)
+        try:
+            yield wire
+        finally:
+            wire.close()
+            thread.join(10)
+
+
+def exchanged(wire: Wire, longest: float = LONGEST, patience: float = PATIENCE) -> Head:
+    request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
+    return asyncio.run(wire.exchange(request, bytearray(), patience, longest))
+
+
+def bytewise(text: bytes) -> list[bytes]:
+    return [bytes([each]) for each in text]
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+TRICKLES = {
+    "head": bytewise(HEAD),
+    "body": [HEAD, *bytewise(b"x" * 1000)],
+    "chunks": [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"1\r\nx\r\n"] * 1000],
+    "without a length": [b"HTTP/1.1 200 OK\r\n\r\n", *bytewise(b"x" * 1000)],
+    "interim answers": [b"HTTP/1.1 102 Processing\r\n\r\n"] * 1000,
+}
+
+
+@pytest.mark.parametrize("trickle", TRICKLES)
+def test_an_answer_that_trickles_is_given_up_at_its_deadline(trickle: str) -> None:
+    began = time.monotonic()
+    with serving(TRICKLES[trickle], every=0.05) as wire:
+        with pytest.raises(TimeoutError, match=r"not whole after 0\.5 seconds"):
+            exchanged(wire)
+        lasted = time.monotonic() - began
+        assert not wire.is_reusable
+    assert LONGEST <= lasted < LONGEST + 2
+
+
+def test_a_server_that_falls_silent_is_given_up_before_the_deadline() -> None:
+    with (
+        serving([HEAD], every=1) as wire,
+        pytest.raises(TimeoutError, match=r"nothing was heard for 0\.2 seconds"),
+    ):
+        exchanged(wire, longest=10, patience=0.2)
+
+
+def test_interim_answers_without_end_are_none() -> None:
+    flood = b"HTTP/1.1 100 Continue\r\n\r\n" * 50_000
+    with serving([flood], every=0) as wire, pytest.raises(Exception, match="answers of status 100"):
+        exchanged(wire, longest=30)
+
+
+def test_a_few_interim_answers_are_passed_over() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * MAX_INTERIM_ANSWERS
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    with serving([early + answer], every=0) as wire:
+        assert exchanged(wire, longest=10).status == 200
+
+
+def test_time_in_which_this_process_did_something_else_is_not_the_servers() -> None:
+    """The answer is larger than what the kernel holds for a process that does not read."""
+    size = 15 * 2**20
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+    request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
+
+    async def busy(wire: Wire) -> Head:
+        reading = asyncio.create_task(wire.exchange(request, bytearray(), PATIENCE, 1.0))
+        await asyncio.sleep(0.01)
+        time.sleep(1.5)  # noqa: ASYNC251 - as a reader does that decodes, or waits for its disk
+        return await reading
+
+    with serving([answer], every=0) as wire:
+        assert asyncio.run(busy(wire)).status == 200

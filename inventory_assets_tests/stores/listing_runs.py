@@ -1,0 +1,136 @@
+"""List an odd store as a user would, and say what came of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.listing_folder import list_into_folder
+from inventory_assets.s3.listing import BucketLister, RetryPolicy
+from inventory_assets.scan.versions import Versions
+from inventory_assets_tests.stores.holdings import Held, difference, listed, truth
+from inventory_assets_tests.stores.odd_pages import Query
+
+EXACT = "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a listing.
+
+    Attributes:
+        difference: How the result differs from the truth; "" where it does not, and where there is
+            none.
+        error: Why there is no result; None where there is one.
+        set_aside: Records that could not be read, and are told of.
+        requests: Requests that the store saw.
+        strategy: How the store was asked.
+    """
+
+    difference: str
+    error: InventoryError | None
+    set_aside: int
+    requests: int
+    strategy: str
+
+    @property
+    def kind(self) -> str:
+        """Exact, refused, lost or doubled; what is wrong otherwise counts as lost."""
+        if self.error is not None:
+            return "refused"
+        if self.difference:
+            is_doubled = "doubled" in self.difference and "lost" not in self.difference
+            return "doubled" if is_doubled else "lost"
+        return EXACT
+
+    @property
+    def result(self) -> str:
+        """In a few words, for the report."""
+        if self.error is not None:
+            return f"refused: {type(self.error).__name__}"
+        if self.difference:
+            return f"WRONG: {self.difference}"
+        return f"{EXACT}, {self.set_aside} set aside" if self.set_aside else EXACT
+
+
+def list_and_compare(
+    lister: BucketLister,
+    asked: Sequence[Query],
+    holdings: Sequence[Held],
+    folder: Path,
+    prefix: str = "",
+    *,
+    with_versions: bool = False,
+) -> Outcome:
+    """List a bucket into a folder.
+
+    Args:
+        lister: The bucket.
+        asked: Where its store notes what it is asked.
+        holdings: What it holds.
+        folder: Where the files go.
+        prefix: What is listed of it.
+        with_versions: Whether versions are.
+    """
+    error: InventoryError | None = None
+    differs, set_aside = "", 0
+    versions = Versions() if with_versions else None
+    try:
+        listing = list_into_folder(lister, prefix, folder, versions=versions)
+    except InventoryError as refused:
+        error = refused
+    else:
+        set_aside = _count(getattr(listing, "unreadable", 0))
+        inside = [each for each in holdings if each.key.startswith(prefix)]
+        expected = truth(inside, with_versions=with_versions)
+        found = listed(folder, with_versions=with_versions)
+        if set_aside:  # all that is there is true, and what is missing is told of
+            missing = [row for row in expected if row not in set(found)]
+            told_of = missing[:set_aside]
+            expected = [row for row in expected if row not in set(told_of)]
+        differs = difference(found, expected)
+    return Outcome(differs, error, set_aside, len(asked), _strategy(lister, asked))
+
+
+def impatient() -> RetryPolicy:
+    """Gives up soon: what these stores do does not pass with time."""
+    wanted: dict[str, Any] = {"base_seconds": 0.005, "cap_seconds": 0.05, "outage_seconds": 2.0}
+    known = {each.name for each in fields(RetryPolicy)}
+    return RetryPolicy(**{name: value for name, value in wanted.items() if name in known})
+
+
+def _count(found: Any) -> int:
+    return found if isinstance(found, int) else len(found)
+
+
+def _strategy(lister: BucketLister, asked: Sequence[Query]) -> str:
+    """How a store was asked, from the requests and, where there is one, its profile."""
+    kinds = Counter(map(_kind, asked))
+    told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    profile = getattr(lister, "profile", None)
+    usual = type(profile)() if profile is not None else None
+    if profile is None or profile == usual:
+        return told
+    odd = [
+        f"{each.name} {getattr(profile, each.name)}"
+        for each in fields(profile)
+        if each.name != "echoes" and getattr(profile, each.name) != getattr(usual, each.name)
+    ]
+    return f"{'; '.join(odd)} ({told})" if odd else told
+
+
+def _kind(query: Query) -> str:
+    if query.text("delimiter"):
+        return "by folder"
+    for name, kind in (
+        ("continuation-token", "by token"),
+        ("version-id-marker", "by version"),
+        ("start-after", "by StartAfter"),
+        ("key-marker", "by KeyMarker"),
+        ("marker", "by Marker"),
+    ):
+        if query.text(name):
+            return kind
+    return "from the start"

@@ -1,0 +1,69 @@
+"""An odd store without sockets, behind the retries, the gate and the pages of `BucketLister`."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+from inventory_assets.s3.answers import Refusal, Response, Sent
+from inventory_assets.s3.connection import Connection
+from inventory_assets_tests.simulated_bucket import (
+    Life,
+    SimulatedBucket,
+    SimulatedLister,
+    Troubles,
+)
+from inventory_assets_tests.stores.odd_store import OddStore
+
+_NOWHERE = Sent("nowhere", timedelta(0), None)
+_SECONDS = (0, 0.01, 0.1, 0.1, 0.2, 2)
+"""How long answers take, of virtual time."""
+
+
+class OddNetwork:
+    """Takes the place of `Transport`.
+
+    Args:
+        store: What answers.
+        life: Of the process that asks.
+    """
+
+    def __init__(self, store: OddStore, life: Life) -> None:
+        self._store = store
+        self._life = life
+        self._chances = Random(store.seed)  # noqa: S311 - a repeatable test
+
+    async def get(
+        self, parameters: Mapping[str, str], body: bytearray, *_: Any, **__: Any
+    ) -> Response:
+        self._life.spend()
+        await asyncio.sleep(self._chances.choice(_SECONDS))
+        answer = self._store.answer(parameters)
+        body[:] = answer.body
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Response(answer.status, headers, body, _NOWHERE)
+
+    def heed(self, _refusal: Refusal) -> bool:
+        return False
+
+    def abort(self) -> None:
+        """Nothing is under way that would not end by itself."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class OddLister(SimulatedLister):
+    """Lists an odd store within this process.
+
+    Args:
+        store: The bucket.
+        connection: How many requests may be in flight, by which policy.
+        life: Of the process.
+    """
+
+    def __init__(self, store: OddStore, connection: Connection, life: Life) -> None:
+        nothing = SimulatedBucket([], [], 1, Random(0))  # noqa: S311
+        super().__init__(nothing, connection, life, Troubles())
+        self._transport = OddNetwork(store, life)  # type: ignore[assignment]

@@ -1,0 +1,43 @@
+"""An odd store behind HTTP on 127.0.0.1."""
+
+from urllib.parse import parse_qsl, urlsplit
+
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.control import Policy
+from inventory_assets_tests.scripted_server import Answer, ScriptedServer, Seen
+from inventory_assets_tests.stores.odd_pages import BUCKET
+from inventory_assets_tests.stores.odd_store import OddStore
+
+
+class OddServer(ScriptedServer):
+    """Serves one bucket, as its store lists it.
+
+    Args:
+        store: The bucket.
+    """
+
+    def __init__(self, store: OddStore) -> None:
+        super().__init__([])
+        self.store = store
+
+    def connection(self, max_in_flight: int = 8, endpoint_url: str | None = None) -> Connection:
+        """How the bucket is reached; at another URL, if one is given."""
+        return Connection(
+            BUCKET,
+            endpoint_url or self.url,
+            region="us-east-1",
+            access_key="any",
+            secret_key="any",
+            addressing_style="path",
+            max_in_flight=max_in_flight,
+            policy=Policy.FIXED,
+        )
+
+    def reply(self, seen: Seen) -> Answer:
+        given = parse_qsl(
+            urlsplit(seen.path).query,
+            keep_blank_values=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+        return self.store.answer(dict(given))

@@ -1,0 +1,113 @@
+"""Ceph's gateway: what it holds is listed, whatever the names, with all versions, by any number of
+requests at once. Its results store is in `inventory/test_any_store.py`."""
+
+from collections.abc import Iterable
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from inventory_assets.inventory.listing_folder import list_into_folder
+from inventory_assets.s3.listing import BucketLister
+from inventory_assets.scan.versions import Versions
+from inventory_assets_tests.external_servers import REGION, Endpoint
+from inventory_assets_tests.servers.inventories import body_of, real_names
+from inventory_assets_tests.stores.holdings import listed
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+pytestmark = [pytest.mark.stores, pytest.mark.xdist_group("ceph")]
+
+_numbers = count()
+
+ODD = [
+    *("a b", "a+b", "50% off", "%41", "A", "z&<>\"'", "\u00c6ther/a+b", "~\U0001f600"),
+    *("a\x01b", "tab\there", "line\nfeed", "a//b", "dir/", "dir/x y", "pool/g++_12_amd64.deb"),
+]
+
+ENDS_OF_PAGES = ["pool/apt_1%3a2_amd64.deb", "k%7E0999", "pool/g++_12_amd64.deb", "k0999\x01"]
+
+
+def list_keys(
+    endpoint: Endpoint, bucket: str, folder: Path, in_flight: int, versions: Versions | None = None
+) -> list[str]:
+    lister = BucketLister(endpoint.connection(bucket, in_flight))
+    try:
+        list_into_folder(lister, "", folder, versions=versions)
+    finally:
+        lister.close()
+    return [row[0] for row in listed(folder, with_versions=versions is not None)]
+
+
+def filled(endpoint: Endpoint, keys: Iterable[str]) -> str:
+    return endpoint.make_bucket(f"keys-{next(_numbers)}", {key: body_of(key) for key in keys})
+
+
+def around(last: str) -> list[str]:
+    """Keys of which the thousandth is `last`."""
+    head = last[0]
+    before = [chr(ord(head) - 1) + f"{number:03}" for number in range(999)]
+    return [*before, last, *(last + f"~{number}" for number in range(9)), "~"]
+
+
+@pytest.fixture(scope="module")
+def many(ceph: Endpoint) -> tuple[str, list[str]]:
+    """A bucket, and what it holds."""
+    keys = sorted({*real_names()[:4000], *ODD}, key=str.encode)
+    return filled(ceph, keys), keys
+
+
+@pytest.mark.parametrize("in_flight", [1, 2, 8, 32])
+def test_all_keys_are_listed_by_any_number_of_requests(
+    ceph: Endpoint, many: tuple[str, list[str]], tmp_path: Path, in_flight: int
+) -> None:
+    bucket, keys = many
+    assert list_keys(ceph, bucket, tmp_path, in_flight) == keys
+
+
+@pytest.mark.parametrize("last", ENDS_OF_PAGES)
+def test_any_key_may_end_a_page(ceph: Endpoint, tmp_path: Path, last: str) -> None:
+    keys = around(last)
+    assert list_keys(ceph, filled(ceph, keys), tmp_path, 8) == sorted(keys)
+
+
+@pytest.mark.parametrize("last", ENDS_OF_PAGES)
+def test_any_key_may_end_a_page_of_versions(ceph: Endpoint, tmp_path: Path, last: str) -> None:
+    keys = around(last)
+    bucket = versioned(ceph)
+    ceph.put(bucket, dict.fromkeys(keys, b"x"))
+    ceph.put(bucket, {last: b"y"})
+    found = list_keys(ceph, bucket, tmp_path, 8, Versions())
+    assert found == sorted([*keys, last])
+
+
+def test_delete_markers_are_listed(ceph: Endpoint, tmp_path: Path) -> None:
+    bucket = versioned(ceph)
+    ceph.put(bucket, dict.fromkeys(("a", "b", "c"), b"x"))
+    ceph.delete(bucket, ["b"])
+    list_keys(ceph, bucket, tmp_path, 2, Versions())
+    rows = listed(tmp_path, with_versions=True)
+    assert [(row[0], row[2], row[3]) for row in rows] == [
+        ("a", True, False),
+        ("b", True, True),
+        ("b", False, False),
+        ("c", True, False),
+    ]
+
+
+def versioned(ceph: Endpoint) -> str:
+    bucket = filled(ceph, [])
+    client: S3Client = boto3.client(
+        "s3",
+        endpoint_url=ceph.url,
+        region_name=REGION,
+        aws_access_key_id=ceph.account.access_key,
+        aws_secret_access_key=ceph.account.secret_key,
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return bucket

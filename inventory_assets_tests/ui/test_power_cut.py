@@ -1,0 +1,64 @@
+"""All of Dagster is killed in the middle of runs, and started again as it is shipped."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from inventory_assets_tests.scripted_server import Answer, ScriptedServer
+from inventory_assets_tests.ui import bucket
+from inventory_assets_tests.ui.conftest import PROJECT, configuration
+from inventory_assets_tests.ui.running_dagster import RunningDagster
+from inventory_assets_tests.ui.test_ui import partition_tags
+
+AT_ONCE = 2
+"""Runs that may be under way at once, in the place of the four that are shipped: they are slow."""
+
+
+@pytest.fixture
+def standing_store() -> Iterator[ScriptedServer]:
+    """An S3 endpoint that answers nobody for minutes."""
+    with ScriptedServer([Answer(status=503, delay=600)]) as server:
+        yield server
+
+
+@pytest.fixture
+def home(
+    tmp_path: Path, moto_server: str, standing_store: ScriptedServer, ui_timezone: str, today: date
+) -> Path:
+    """A folder as a user has it."""
+    shutil.copy(PROJECT / "workspace.yaml", tmp_path)
+    shipped = (PROJECT / "dagster.yaml").read_text()
+    few = shipped.replace("max_concurrent_runs: 4", f"max_concurrent_runs: {AT_ONCE}")
+    assert few != shipped
+    (tmp_path / "dagster.yaml").write_text(few)
+    text = configuration(moto_server, standing_store.url, today - timedelta(days=3), ui_timezone)
+    (tmp_path / "inventory.toml").write_text(text)
+    bucket.fill()
+    return tmp_path
+
+
+@pytest.mark.slow  # Dagster is started twice
+def test_runs_that_a_power_cut_ended_do_not_stand_in_the_way_of_others(
+    home: Path, environment: dict[str, str], standing_store: ScriptedServer, today: date
+) -> None:
+    environment = {**environment, "DAGSTER_HOME": str(home)}
+    running = RunningDagster(home, environment)
+    try:
+        running.wait_until_it_answers()
+        running.add_partition("slow_shards", "@remainder")
+        tags = partition_tags(today, "@remainder")
+        doomed = [running.materialize("slow/object_listing", tags=tags) for _ in range(AT_ONCE)]
+        waiting = running.materialize("ui/shards")
+        running.wait("all runs to ask the store", lambda: len(standing_store.seen) >= AT_ONCE)
+        running.kill()
+        running = RunningDagster(home, environment)
+        running.wait_until_it_answers()
+        assert [running.ended_run(run_id) for run_id in doomed] == ["FAILURE"] * AT_ONCE
+        assert running.ended_run(waiting) == "SUCCESS"
+        assert running.ended_run(running.materialize("ui/shards")) == "SUCCESS"
+        assert "is not there any more" in running.run_failure(doomed[0])
+    finally:
+        running.stop()
