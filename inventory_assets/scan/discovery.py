@@ -143,10 +143,10 @@ class _Discoverer:
         keys: list[str] = []
         folders: list[str] = []
         token: str | None = None
-        last = ""
+        last = after = ""
         for _ in range(LEVEL_PAGES):
             page = self._lister.page(
-                PageRequest(prefix, token=token, delimiter=DELIMITER), self._tally
+                PageRequest(prefix, after, token, delimiter=DELIMITER), self._tally
             )
             groups = [page.objects.column("key").to_pylist(), list(page.common_prefixes)]
             names = groups[0] + groups[1]
@@ -158,7 +158,12 @@ class _Discoverer:
             if not page.is_truncated:
                 self._probe_order(keys, folders)
                 return _Level(folders, is_whole=True)
-            if page.next_token == token:
+            # Where no token can be sent back, it goes on behind the last name.
+            before = token, after
+            after = ""
+            if page.next_token is None:
+                after = ceiling(last) if last in page.common_prefixes else last
+            if (page.next_token, after) == before:
                 raise ListingStuck(
                     f"{self._lister.connection.where}: the store repeats the continuation token "
                     f"{token!r}"
