@@ -38,6 +38,7 @@ class ScratchSpace:
         self._prefix = prefix
         self._lock = threading.Lock()
         self._open = 0
+        self._is_swept = False
         self._owner: tuple[Path, int] | None = None
 
     @contextmanager
@@ -75,7 +76,9 @@ class ScratchSpace:
         return Path(folder)
 
     def _owned(self, parent: Path) -> tuple[Path, int]:
-        sweep(parent, self._prefix)
+        if not self._is_swept:
+            sweep(parent, self._prefix)
+            self._is_swept = True
         path = parent / f"{self._prefix}{token_hex(8)}{_OWNER}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         claim(descriptor)

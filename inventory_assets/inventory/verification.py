@@ -23,6 +23,7 @@ from inventory_assets.inventory.findings import (
 )
 from inventory_assets.inventory.verifiable import Verifiable
 from inventory_assets.s3.listing import BucketLister, Tally
+from inventory_assets.s3.store_profile import StartAfter
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.lookups import comes_first, list_level, list_prefix, look_up
@@ -343,8 +344,4 @@ class _Comparison:
 
 def _lists_ranges(lister: BucketLister) -> bool:
     """Whether the store can be asked for what comes after a key, as far as its profile tells."""
-    profile = getattr(lister, "profile", None)
-    if profile is None:
-        return True
-    heeds_start = profile.start_after.name != "IGNORED" or profile.continuation.name == "MARKER"
-    return profile.order is KeyOrder.BYTES and heeds_start
+    return lister.profile.start_after is not StartAfter.IGNORED

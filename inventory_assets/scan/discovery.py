@@ -6,13 +6,13 @@ great many folders) is split by next character instead, so that hashed key space
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
 from inventory_assets.s3.store_profile import AWS, StartAfter, StoreProfile
 from inventory_assets.scan.directories import DELIMITER
 from inventory_assets.scan.errors import ListingStuck, TooManyShards
 from inventory_assets.scan.key_order import DIRECTORY_SERVERS, KeyOrder
+from inventory_assets.scan.order_proof import telling_pairs
 from inventory_assets.scan.profiling import profile_store
 from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling
 
@@ -180,18 +180,16 @@ class _Discoverer:
         """
         if self._key_order is None and (self._lister.server or "").startswith(DIRECTORY_SERVERS):
             self._settle(KeyOrder.DIRECTORY)
-        is_folder = set(folders)
-        for name, folder in pairwise(sorted({*keys, *folders})):
+        for _name, folder in telling_pairs([*keys, *folders], folders):
             if self._key_order is not None:
                 return
             bare = folder.removesuffix(DELIMITER)
-            if folder in is_folder and name.startswith(bare) and name != bare:
-                # Two keys, as an object may bear the bare name itself.
-                page = self._lister.page(PageRequest(bare, max_keys=2), self._tally)
-                listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
-                if listed:
-                    misplaced = listed[0].startswith(folder)
-                    self._settle(KeyOrder.DIRECTORY if misplaced else KeyOrder.BYTES)
+            # Two keys, as an object may bear the bare name itself.
+            page = self._lister.page(PageRequest(bare, max_keys=2), self._tally)
+            listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
+            if listed:
+                misplaced = listed[0].startswith(folder)
+                self._settle(KeyOrder.DIRECTORY if misplaced else KeyOrder.BYTES)
 
     def _settle(self, order: KeyOrder) -> None:
         self._key_order = self._key_order or order

@@ -45,6 +45,7 @@ from inventory_assets.scan.errors import (
     ScanError,
 )
 from inventory_assets.scan.evidence import Ending, count_up_to
+from inventory_assets.scan.order_proof import OrderProof
 from inventory_assets.scan.pieces import (
     PAGES_BEFORE_SPLIT,
     PAGES_WORTH_A_SPLIT,
@@ -120,6 +121,7 @@ class Scan:
         self._promised = 0
         """Ranges that splits under way were asked for."""
         self._splitter = Splitter(lister)
+        self._order = OrderProof(lister)
         self._probes: deque[tuple[Piece, ListedRange]] = deque()
         """Seams to be probed: a range, and the one on its right."""
         self._scratch = Scratch()
@@ -198,6 +200,8 @@ class Scan:
         generation = piece.generation
         ending: Ending | None = None
         try:
+            if piece.is_made_up and generation == 0:
+                await self._order.prove(piece.walk.prefix, piece.key_range.after, piece.walk.tally)
             async for received, ending, request in self._pages(piece, generation):
                 await self._deliveries.put(
                     Delivery(piece, generation, received, ending=ending, request=request)
@@ -265,6 +269,7 @@ class Scan:
                 continue
             parent = victim if is_trial else None
             piece = Piece(walk, self._ranges[walk], KeyRange(after, upto), parent, is_gap=False)
+            piece.is_made_up = True
             self._ranges[walk] += 1
             self._unsettled[walk] += 1
             victim.insert_right(piece)

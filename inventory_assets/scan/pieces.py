@@ -42,6 +42,7 @@ class Piece(OpenRange):
         after: Up to where the reader has read; listing starts over from here after a damaged page.
         generation: How often it has been started over; pages of earlier generations are void.
         damaged: Damaged pages in a row.
+        is_made_up: Whether it was split off, so that nothing is known of where it begins.
         ending: How its last page ended it; None while it is being listed.
         doubted: Records that could not be read, in a page that was asked for again.
         held: Versions of the last key read, which may have more.
@@ -74,6 +75,7 @@ class Piece(OpenRange):
         self.damaged = 0
         self.doubted: set[bytes] = set()
         self.ending: Ending | None = None
+        self.is_made_up = False
         self.empty_pages = 0
         self.held: pa.RecordBatch | None = None
         self.estimate, self.estimated_at = inf, ("", "")

@@ -1,5 +1,6 @@
 """No process outlives the one that started it, and none of them leaves anything for ever."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import get_context
 from pathlib import Path
 
 import psutil
@@ -16,12 +18,13 @@ import pytest
 
 from benchmarks.load_source import LoadSource
 from inventory_assets.cli import INTERRUPTED
+from inventory_assets.inventory.orphans import end_with_parent
 
 KEYS = 40_000
 SOON_SECONDS = 10
 TIMEOUT_SECONDS = 120
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+NEEDS_COMPILER = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,17 @@ def begin(source: LoadSource, out: Path, kept: int, processes: int = 2) -> Comma
     return command
 
 
+def at_work(command: Command) -> psutil.Process:
+    """A process that lists already, for others."""
+    end = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        for worker in command.workers():
+            if worker.net_connections("tcp"):
+                return worker
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def is_whole(out: Path) -> bool:
     files = sorted(out.iterdir())
     assert all(file.name.startswith("part-") for file in files), files
@@ -98,6 +112,7 @@ def all_end(processes: list[psutil.Process]) -> bool:
     return not alive
 
 
+@NEEDS_COMPILER
 def test_whatever_is_killed_all_processes_end_and_what_is_done_is_kept(
     source: LoadSource, tmp_path: Path
 ) -> None:
@@ -137,17 +152,20 @@ def test_whatever_is_killed_all_processes_end_and_what_is_done_is_kept(
     assert is_whole(tmp_path)
 
 
+@NEEDS_COMPILER
 def test_a_process_that_is_stopped_does_not_outlive_the_first_either(
     source: LoadSource, tmp_path: Path
 ) -> None:
     command = begin(source, tmp_path, kept=1)
     processes = command.started()
-    command.workers()[0].suspend()
+    stopped = at_work(command)
+    stopped.suspend()
     command.send(signal.SIGKILL)
     command.end()
     assert all_end(processes)
 
 
+@NEEDS_COMPILER
 def test_of_two_listings_into_one_folder_the_second_fails_at_once(
     source: LoadSource, tmp_path: Path
 ) -> None:
@@ -170,6 +188,7 @@ def test_of_two_listings_into_one_folder_the_second_fails_at_once(
     assert is_whole(tmp_path)
 
 
+@NEEDS_COMPILER
 def test_one_that_began_right_after_a_kill_waits_for_what_was_started_and_goes_on(
     source: LoadSource, tmp_path: Path
 ) -> None:
@@ -178,3 +197,45 @@ def test_one_that_began_right_after_a_kill_waits_for_what_was_started_and_goes_o
     code, said = Command("resume", tmp_path).end()
     assert code == 0, said
     assert is_whole(tmp_path)
+
+
+# How they hear of it
+
+
+def lead(told_by: str) -> None:
+    """Start a process, and wait to be killed."""
+    process = get_context("spawn").Process(target=follow, args=(os.getpid(), told_by))
+    process.start()
+    process.join()
+
+
+def follow(parent: int, told_by: str) -> None:
+    if told_by == "pipe":
+
+        def no_kernel(_name: object) -> None:
+            raise OSError
+
+        vars(ctypes)["CDLL"] = no_kernel
+    end_with_parent(parent + (told_by == "late"))
+    print("following", os.getpid(), flush=True)
+    time.sleep(TIMEOUT_SECONDS)
+
+
+def leading(told_by: str) -> subprocess.Popen[str]:
+    program = f"from {__name__} import lead; lead({told_by!r})"
+    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("told_by", ["kernel", "pipe"])
+def test_a_process_ends_with_the_one_that_started_it(told_by: str) -> None:
+    with leading(told_by) as first:
+        assert first.stdout
+        follower = psutil.Process(int(first.stdout.readline().split()[1]))
+        first.kill()
+        assert all_end([follower])
+
+
+def test_a_process_whose_parent_is_no_more_already_does_not_begin() -> None:
+    with leading("late") as first:
+        said, _ = first.communicate(timeout=TIMEOUT_SECONDS)
+    assert said == ""
