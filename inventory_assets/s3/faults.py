@@ -163,6 +163,7 @@ def final_error(
         connection: The bucket.
         action: What must be allowed.
     """
+    kind: type[S3Error]
     match error:
         case CredentialsTrouble():
             return error.refusal

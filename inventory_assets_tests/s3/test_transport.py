@@ -562,6 +562,7 @@ def test_a_proxy_that_is_not_there_is_trouble_that_may_pass(proxies: pytest.Monk
     error = error_of(to("http://s3.example.com"), tally)
     assert isinstance(error, RetriesExhausted)
     assert tally.faults == {Fault.REFUSED: QUICK.attempts}
+    assert "no way through the proxy: " in str(error)
     assert PASSWORD not in f"{error} {error!r}"
 
 
