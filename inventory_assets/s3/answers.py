@@ -124,7 +124,10 @@ class Unexpected(MalformedResponse):
     def __init__(self, response: Response, error: MalformedResponse) -> None:
         self.foreign = foreign_answer(response.headers, response.body)
         self.mark: object = self.foreign or (len(response.body), zlib.crc32(response.body))
-        super().__init__(f"found {self.foreign.what}" if self.foreign else str(error))
+        words = f"found {self.foreign.what}" if self.foreign else str(error)
+        if not self.foreign and _OF_VERSION_1.search(response.body[:_HEAD_BYTES]):
+            words += " (the store answers as the old ListObjects does, version 1)"
+        super().__init__(words)
 
 
 def decoded(response: Response, read: Callable[[bytearray], _T | ErrorDocument]) -> _T:
@@ -158,6 +161,7 @@ def lacks_versions(body: bytearray) -> str | None:
 _HEAD_BYTES = 512
 """In which the name of a response's outermost element stands."""
 
+_OF_VERSION_1 = re.compile(rb"<(?:[\w.-]+:)?(?:Next)?Marker\b")
 _OF_VERSIONS = re.compile(rb"<(?:[\w.-]+:)?(?:IsTruncated|Version|DeleteMarker|CommonPrefixes)\b")
 
 

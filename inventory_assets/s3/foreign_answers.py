@@ -18,6 +18,7 @@ _LOOKED_AT = 4096
 
 _OF_S3 = frozenset({"ListBucketResult", "ListVersionsResult", "Error"})
 _WEB_PAGE = re.compile(rb"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
+_WANTS_TLS = re.compile(rb"HTTP request (?:was sent )?to (?:an )?HTTPS")
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 _DOCTYPE = re.compile(rb"<!DOCTYPE", re.IGNORECASE)
 _BEFORE_ROOT = re.compile(
@@ -62,13 +63,13 @@ def foreign_answer(headers: Mapping[str, str], body: bytes | bytearray) -> Forei
             "compressed, though no Content-Encoding says so",
             "switch compression off at the endpoint, or at the proxy in between",
         )
+    if _WANTS_TLS.search(start):
+        return Foreign("that it was asked without TLS", "use https:// in the endpoint's URL")
     if start.startswith((b"{", b"[")):
         return Foreign("JSON" + _quoted(_said_in_json(body) or ""))
     if _WEB_PAGE.search(start):
         title = _TITLE.search(start)
-        plain = b"plain HTTP request was sent to HTTPS" in start
-        what = "a web page" + _quoted(_text(title[1]) if title else "")
-        return Foreign(what, "use https:// in the endpoint's URL") if plain else Foreign(what)
+        return Foreign("a web page" + _quoted(_text(title[1]) if title else ""))
     return _of_xml(start) if start.startswith(b"<") else _of_text(headers, start)
 
 

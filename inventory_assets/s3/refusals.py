@@ -20,7 +20,7 @@ from inventory_assets.s3.errors import (
     S3Error,
     VersionsUnsupported,
 )
-from inventory_assets.s3.foreign_answers import Foreign, redirect_words
+from inventory_assets.s3.foreign_answers import OTHER_PORT, Foreign, redirect_words
 from inventory_assets.s3.wording import brief_text, code_of, said, status_of, words_of
 
 _ELSEWHERE = frozenset(
@@ -168,6 +168,11 @@ def _explained(what: Said, connection: Connection, action: str) -> tuple[type[S3
         )
     if what.status == 403 or what.code in _DENIED:
         return AccessDenied, _denied(connection, action, words)
+    if 200 < what.status < 300:
+        return RequestRejected, (
+            f"what answers is not S3: it sends the status {what.status} where a listing was asked "
+            f"for; {OTHER_PORT}"
+        )
     return RequestRejected, f"the request was rejected; {words}"
 
 

@@ -251,7 +251,7 @@ class Transport:
             connection.close()
             if isinstance(error, NameResolutionError) and not pool.proxy:
                 raise self._nameless(connection, host) from error
-            if pool.proxy and isinstance(error, OSError):
+            if pool.proxy and isinstance(error, OSError | NewConnectionError):
                 raise ProxyError("no way through the proxy", error) from error
             raise
         self._remember(connection.sock)

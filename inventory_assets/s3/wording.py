@@ -10,7 +10,11 @@ _USER_INFORMATION = re.compile(r"(?<=://)[^/\s?#]*@")
 
 def brief(error: BaseException) -> str:
     """What an error says, as one harmless line."""
-    return brief_text(str(error) or type(error).__name__)
+    match error.args:
+        case (str(words), Exception() as cause):  # as urllib3 has it: what, and why
+            return brief_text(f"{words}: {cause}")
+        case _:
+            return brief_text(str(error) or type(error).__name__)
 
 
 def brief_text(text: str) -> str:

@@ -54,6 +54,11 @@ NOT_S3 = {
     "WebDAV": (b"<?xml version='1.0'?><D:multistatus xmlns:D='DAV:'>", "<multistatus>"),
     "a document type": (b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", "a document type"),
     "gzip": (b"\x1f\x8b\x08", "compressed"),
+    "nginx with TLS": (
+        b"<html><title>400 The plain HTTP request was sent to HTTPS port</title>",
+        "use https://",
+    ),
+    "Go with TLS": (b"Client sent an HTTP request to an HTTPS server.\n", "use https://"),
     "text": (b"backend is down", "text (backend is down)"),
 }
 OF_S3 = [
@@ -107,6 +112,16 @@ def test_a_gateway_s_page_is_waited_out_and_a_server_that_will_not_is_not() -> N
     final = {501, 505, 511, 400, 401, 403, 404, 405, 410, 418, 451, 302}
     found = {status: fault_of(Refusal(response(status, page))) for status in waited_out | final}
     assert {status for status, fault in found.items() if fault} == waited_out
+
+
+@pytest.mark.parametrize("status", [202, 204, 206])
+def test_a_success_that_is_no_listing_is_not_s3_s(status: int) -> None:
+    assert f"the status {status}" in str(error_of(response(status)))
+
+
+def test_a_page_of_the_old_listing_is_told_as_one() -> None:
+    body = b"<ListBucketResult><Marker/><IsTruncated>maybe</IsTruncated></ListBucketResult>"
+    assert "version 1" in str(error_of(response(200, body)))
 
 
 def test_only_the_same_twice_in_a_row_is_repetition() -> None:

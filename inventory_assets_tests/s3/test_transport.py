@@ -563,6 +563,7 @@ def test_a_proxy_that_is_not_there_is_trouble_that_may_pass(proxies: pytest.Monk
     assert isinstance(error, RetriesExhausted)
     assert set(tally.faults) == {Fault.REFUSED}
     assert tally.faults.total() > 1
+    assert "no way through the proxy: " in str(error)
     assert PASSWORD not in f"{error} {error!r}"
 
 
