@@ -191,7 +191,7 @@ def partitions_of(context: dg.AssetExecutionContext) -> Sequence[str]:
             "backfill of them, as *Materialize* in the UI does, or a run for each kind",
             allow_retries=False,
         )
-    return context.partition_keys
+    return tuple(context.partition_keys)
 
 
 def step_results(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
