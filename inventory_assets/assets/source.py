@@ -210,8 +210,7 @@ def partitions_of(context: dg.AssetExecutionContext) -> Sequence[str]:
             "backfill of them, as *Materialize* in the UI does, or a run for each kind",
             allow_retries=False,
         )
-    partition_keys: Sequence[str] = context.partition_keys
-    return partition_keys
+    return tuple(context.partition_keys)
 
 
 def step_results(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
