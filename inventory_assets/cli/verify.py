@@ -80,8 +80,10 @@ def _verify(options: argparse.Namespace) -> int:
     )
     print(", ".join(f"{count:,} {finding}" for finding, count in found.counts.items()))
     if found.asked_again:
-        was = "was" if found.asked_again == 1 else "were"
-        print(f"{found.asked_again:,} that seemed gone {was} asked for again by name")
+        print(
+            f"{found.asked_again:,} of {found.seemed_gone:,} that seemed gone were asked for again "
+            "by name"
+        )
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
     for fault in found.faults:

@@ -66,7 +66,8 @@ class Verification:
         findings: By key in order, those that differ.
         prefixes: What was listed again by what keys start with, in order.
         shown: Records that the bucket showed there.
-        asked_again: Records that seemed gone and were asked for by name.
+        seemed_gone: Records that were not shown where they should be.
+        asked_again: How many of these were asked for by name.
         store_faults: What else the store does that makes its listings unreliable, as sentences.
         notes: What else the store does, and makes no difference, as sentences.
     """
@@ -77,6 +78,7 @@ class Verification:
     findings: Mapping[str, Finding]
     prefixes: tuple[str, ...] = ()
     shown: int = 0
+    seemed_gone: int = 0
     asked_again: int = 0
     store_faults: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -170,7 +172,7 @@ def verify(
         dict(sorted(compared.findings.items())),
         tuple(compared.prefixes),
         compared.shown,
-        asked,
+        *asked,
         tuple(faults),
         tuple(notes),
     )
@@ -221,8 +223,8 @@ class _Comparison:
         if not self.inventory.rows:
             self._list_prefix(self.inventory.prefix)
 
-    def ask_again(self, chance: random.Random) -> int:
-        """Ask for what seems gone by name; how many of it."""
+    def ask_again(self, chance: random.Random) -> tuple[int, int]:
+        """Ask for what seems gone by name; how much seems so, and how much of it was asked for."""
         gone = sorted(name for name in self._gone if self.findings.get(name) is Finding.GONE)
         names = chance.sample(gone, min(ASKED_AGAIN, len(gone)))
         by_key: dict[str, list[str]] = {}
@@ -239,7 +241,7 @@ class _Comparison:
                     # What was put since may have been put since it was listed again.
                     is_new = told.get(name) is Finding.MODIFIED_SINCE
                     self.findings[name] = Finding.MODIFIED_SINCE if is_new else Finding.CONTRADICTED
-        return len(names)
+        return len(gone), len(names)
 
     def check_order(self) -> None:
         """See whether what the store's ranges did not show stands elsewhere in its order.
