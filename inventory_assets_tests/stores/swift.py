@@ -13,8 +13,12 @@ KINDS = ("object", "container", "account")
 PROGRAMS = ("swift-ring-builder", "swift-proxy-server", *(f"swift-{kind}-server" for kind in KINDS))
 
 _PIPELINE = (
-    "catch_errors gatekeeper listing_formats s3api tempauth copy slo dlo versioned_writes symlink"
+    "catch_errors gatekeeper cache listing_formats s3api tempauth copy slo dlo versioned_writes "
+    "symlink"
 )
+"""`cache` must be there, though no memcached is."""
+
+_KINDS_OF_FILTERS = {"cache": "memcache"}
 
 _OPTIONS = {
     "s3api": "s3_acl = false\nlocation = us-east-1\nauth_pipeline_check = false",
@@ -69,7 +73,8 @@ use = egg:swift#{kind}
     def _serve_all(self) -> None:
         options = {**_OPTIONS, "tempauth": f"user_test_tester = {self._account.secret_key} .admin"}
         filters = "".join(
-            f"[filter:{name}]\nuse = egg:swift#{name}\n{options.get(name, '')}\n"
+            f"[filter:{name}]\nuse = egg:swift#{_KINDS_OF_FILTERS.get(name, name)}\n"
+            f"{options.get(name, '')}\n"
             for name in _PIPELINE.split()
         )
         config = self.folder / "proxy.conf"
