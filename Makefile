@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/benchmarks/venv
 PYTEST := $(BIN)/python -m pytest
-# What knows stores with odd habits, and what runs on Ceph as well.
+# What knows stores with odd habits, and what runs on Ceph and Swift as well.
 STORES := $(addprefix inventory_assets_tests/,stores inventory/test_any_store.py servers)
 
 help:
@@ -57,10 +57,10 @@ test: $(VENV)/readers
 test-slow: $(VENV)/readers
 	@$(PYTEST) -m slow
 
-# Ceph's packages are installed where they can be; without them its tests are skipped.
+# Ceph and Swift are installed where they can be; without them their tests are skipped.
 test-stores: $(VENV)/readers
-	@inventory_assets_tests/stores/install_ceph.sh || true
-	@$(PYTEST) $(STORES) -k "stores or ceph" -n 2 --dist loadgroup
+	@inventory_assets_tests/stores/install_servers.sh || true
+	@$(PYTEST) $(STORES) -k "stores or ceph or swift" -n 2 --dist loadgroup
 
 check: $(VENV)/installed
 	@$(BIN)/ruff check .

@@ -20,7 +20,11 @@ from inventory_assets_tests.external_servers import (
     MotoEndpoint,
     SeaweedFS,
 )
-from inventory_assets_tests.stores.ceph import INSTALL, RadosGateway, missing_programs
+from inventory_assets_tests.stores import ceph as ceph_programs
+from inventory_assets_tests.stores import swift as swift_programs
+from inventory_assets_tests.stores.ceph import RadosGateway
+from inventory_assets_tests.stores.daemons import INSTALL, Daemons, missing
+from inventory_assets_tests.stores.swift import Swift
 
 settings.register_profile("local", max_examples=60, deadline=None)
 settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, database=None)
@@ -102,21 +106,31 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 @pytest.fixture(scope="session")
 def ceph() -> Iterator[Endpoint]:
     """Ceph's gateway, where it is installed."""
-    if missing := missing_programs():
-        pytest.skip(f"{', '.join(missing)} cannot be found; see {INSTALL}")
+    yield from _started(RadosGateway, ceph_programs.PROGRAMS)
+
+
+@pytest.fixture(scope="session")
+def swift() -> Iterator[Endpoint]:
+    """OpenStack Swift, where it is installed."""
+    yield from _started(Swift, swift_programs.PROGRAMS)
+
+
+def _started(kind: Callable[[Path], Daemons], programs: Iterable[str]) -> Iterator[Endpoint]:
+    if absent := missing(programs):
+        pytest.skip(f"{', '.join(absent)} cannot be found; see {INSTALL}")
     # Its sockets lie there: their paths may have a hundred characters.
-    with (
-        tempfile.TemporaryDirectory(prefix="rgw") as folder,
-        RadosGateway(Path(folder)) as server,
-    ):
+    with tempfile.TemporaryDirectory(prefix="s3") as folder, kind(Path(folder)) as server:
         yield server.endpoint
 
 
-CEPH = pytest.param("ceph", marks=[pytest.mark.stores, pytest.mark.xdist_group("ceph")])
-"""A server that is asked with `make test-stores` only: it takes half a minute to start."""
+CEPH, SWIFT = (
+    pytest.param(name, marks=[pytest.mark.stores, pytest.mark.xdist_group(name)])
+    for name in ("ceph", "swift")
+)
+"""Servers that are asked with `make test-stores` only: they take half a minute to start."""
 
 
-@pytest.fixture(params=["moto", "ministack", "seaweedfs", CEPH])
+@pytest.fixture(params=["moto", "ministack", "seaweedfs", CEPH, SWIFT])
 def endpoint(request: pytest.FixtureRequest) -> Endpoint:
     """Each S3 server in turn."""
     found: Endpoint = request.getfixturevalue(request.param)

@@ -22,7 +22,7 @@ from inventory_assets.inventory.store import ABSENT, LocalStore, Store
 from inventory_assets.s3 import objects
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.shards import Shard
-from inventory_assets_tests.conftest import CEPH
+from inventory_assets_tests.conftest import CEPH, SWIFT
 from inventory_assets_tests.inventory.samples import (
     DAY,
     LAYOUT,
@@ -34,7 +34,7 @@ from inventory_assets_tests.inventory.samples import (
 from inventory_assets_tests.inventory.stores import bucket_store, unfinished_uploads
 from inventory_assets_tests.listings import Listed
 
-KINDS = ["folder", "moto", "ministack", "seaweedfs", CEPH]
+KINDS = ["folder", "moto", "ministack", "seaweedfs", CEPH, SWIFT]
 SMALL_UPLOAD = 5 * 2**20
 
 

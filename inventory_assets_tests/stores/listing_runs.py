@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.listing_folder import list_into_folder
@@ -75,50 +74,43 @@ def list_and_compare(
         with_versions: Whether versions are.
     """
     error: InventoryError | None = None
-    differs, set_aside = "", 0
+    differs, unread = "", 0
     versions = Versions() if with_versions else None
     try:
         listing = list_into_folder(lister, prefix, folder, versions=versions)
     except InventoryError as refused:
         error = refused
     else:
-        set_aside = _count(getattr(listing, "unreadable", 0))
+        unread = set_aside(listing)
         inside = [each for each in holdings if each.key.startswith(prefix)]
         expected = truth(inside, with_versions=with_versions)
         found = listed(folder, with_versions=with_versions)
-        if set_aside:  # all that is there is true, and what is missing is told of
-            missing = [row for row in expected if row not in set(found)]
-            told_of = missing[:set_aside]
-            expected = [row for row in expected if row not in set(told_of)]
+        if unread:  # all that is there is true, and what is missing is told of
+            there = set(found)
+            missing = [row for row in expected if row not in there]
+            told_of = set(missing[:unread])
+            expected = [row for row in expected if row not in told_of]
         differs = difference(found, expected)
-    return Outcome(differs, error, set_aside, len(asked), _strategy(lister, asked))
+    return Outcome(differs, error, unread, len(asked), _strategy(lister, asked))
 
 
 def impatient() -> RetryPolicy:
     """Gives up soon: what these stores do does not pass with time."""
-    wanted: dict[str, Any] = {"base_seconds": 0.005, "cap_seconds": 0.05, "outage_seconds": 2.0}
-    known = {each.name for each in fields(RetryPolicy)}
-    return RetryPolicy(**{name: value for name, value in wanted.items() if name in known})
+    return RetryPolicy(outage_seconds=2.0, base_seconds=0.005, cap_seconds=0.05)
 
 
-def _count(found: Any) -> int:
-    return found if isinstance(found, int) else len(found)
+def set_aside(listing: object) -> int:
+    """How many records of a listing or a snapshot could not be read, and are told of."""
+    found = getattr(listing, "unreadable", None)
+    count: int = getattr(found, "count", 0)
+    return count
 
 
 def _strategy(lister: BucketLister, asked: Sequence[Query]) -> str:
-    """How a store was asked, from the requests and, where there is one, its profile."""
+    """How a store was asked, from its profile and the requests."""
     kinds = Counter(map(_kind, asked))
     told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-    profile = getattr(lister, "profile", None)
-    usual = type(profile)() if profile is not None else None
-    if profile is None or profile == usual:
-        return told
-    odd = [
-        f"{each.name} {getattr(profile, each.name)}"
-        for each in fields(profile)
-        if each.name != "echoes" and getattr(profile, each.name) != getattr(usual, each.name)
-    ]
-    return f"{'; '.join(odd)} ({told})" if odd else told
+    return f"{lister.profile.habits}: {told}"
 
 
 def _kind(query: Query) -> str:

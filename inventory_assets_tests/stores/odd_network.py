@@ -6,12 +6,13 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from inventory_assets.s3.answers import Refusal, Response, Sent
+from inventory_assets.s3.answers import Response, Sent
 from inventory_assets.s3.connection import Connection
 from inventory_assets_tests.simulated_bucket import (
     Life,
     SimulatedBucket,
     SimulatedLister,
+    SimulatedNetwork,
     Troubles,
 )
 from inventory_assets_tests.stores.odd_store import OddStore
@@ -21,8 +22,8 @@ _SECONDS = (0, 0.01, 0.1, 0.1, 0.2, 2)
 """How long answers take, of virtual time."""
 
 
-class OddNetwork:
-    """Takes the place of `Transport`.
+class OddNetwork(SimulatedNetwork):
+    """Takes the place of `Transport`, for an odd store.
 
     Args:
         store: What answers.
@@ -30,9 +31,10 @@ class OddNetwork:
     """
 
     def __init__(self, store: OddStore, life: Life) -> None:
+        chances = Random(store.seed)  # noqa: S311 - a repeatable test
+        super().__init__(SimulatedBucket([], [], 1, chances), life, Troubles())
         self._store = store
-        self._life = life
-        self._chances = Random(store.seed)  # noqa: S311 - a repeatable test
+        self._chances = chances
 
     async def get(
         self, parameters: Mapping[str, str], body: bytearray, *_: Any, **__: Any
@@ -44,14 +46,8 @@ class OddNetwork:
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return Response(answer.status, headers, body, _NOWHERE)
 
-    def heed(self, _refusal: Refusal) -> bool:
-        return False
-
-    def abort(self) -> None:
-        """Nothing is under way that would not end by itself."""
-
-    def close(self) -> None:
-        """Nothing is open."""
+    def discard(self, _response: Response) -> None:
+        """Every answer has a connection of its own."""
 
 
 class OddLister(SimulatedLister):

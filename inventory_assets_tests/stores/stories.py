@@ -17,6 +17,8 @@ from inventory_assets.inventory.taking import Taker
 from inventory_assets.inventory.unfinished import Wanted
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import Policy
+from inventory_assets.scan.discovery import ShardBounds, discover
+from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.shards import Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, NOW
@@ -35,6 +37,7 @@ from inventory_assets_tests.stores.habits import (
     Tokens,
 )
 from inventory_assets_tests.stores.holdings import Held, held, listed
+from inventory_assets_tests.stores.listing_runs import set_aside
 from inventory_assets_tests.stores.odd_network import OddLister
 from inventory_assets_tests.stores.odd_pages import BUCKET
 from inventory_assets_tests.stores.odd_store import OddStore
@@ -213,14 +216,14 @@ def play(story: Story, folder: Path) -> str:
         connection = Connection(BUCKET, max_in_flight=story.in_flight, policy=Policy.FIXED)
         lister = OddLister(store, connection, life)
         try:
-            keys, set_aside = (_by_shards if story.by_shards else _into_folder)(
+            keys, unread = (_by_shards if story.by_shards else _into_folder)(
                 story, lister, life, folder
             )
         except Killed:
             continue
         except InventoryError as error:
             return type(error).__name__
-        _compare(story, churn, keys, set_aside)
+        _compare(story, churn, keys, unread)
         return "exact"
     raise AssertionError("it never ends")
 
@@ -229,12 +232,14 @@ def _into_folder(
     story: Story, lister: OddLister, _life: Life, folder: Path
 ) -> tuple[list[str], int]:
     listing = list_into_folder(lister, story.prefix, folder)
-    return [row[0] for row in listed(folder)], _set_aside(listing)
+    return [row[0] for row in listed(folder)], set_aside(listing)
 
 
 def _by_shards(story: Story, lister: OddLister, life: Life, folder: Path) -> tuple[list[str], int]:
     store = MortalStore(folder, life)
-    taker = Taker(lister, store, MODEL, now=lambda: NOW)
+    order = discover(lister, story.prefix, ShardBounds(depth=0)).key_order
+    known = order if order is KeyOrder.DIRECTORY else None
+    taker = Taker(lister, store, MODEL, known, now=lambda: NOW)
     prefixes = sorted({story.prefix, *(story.prefix + head for head in story.heads)})
     shards = [cut_out(prefix, prefixes) for prefix in prefixes]
     found: dict[Shard, Snapshot] = {}
@@ -253,18 +258,13 @@ def _by_shards(story: Story, lister: OddLister, life: Life, folder: Path) -> tup
         assert all(map(shard.covers, own))
         assert all(left < right for left, right in pairwise(own))
         keys += own
-    return sorted(keys), sum(map(_set_aside, found.values()))
+    return sorted(keys), sum(map(set_aside, found.values()))
 
 
-def _set_aside(listing: object) -> int:
-    found = getattr(listing, "unreadable", 0)
-    return found if isinstance(found, int) else len(found)
-
-
-def _compare(story: Story, churn: Churn, keys: list[str], set_aside: int) -> None:
+def _compare(story: Story, churn: Churn, keys: list[str], unread: int) -> None:
     assert all(left < right for left, right in pairwise(keys)), "a key is doubled, or out of order"
     found = set(keys)
     lost = {key for key in churn.throughout if key.startswith(story.prefix)} - found
-    assert len(lost) <= set_aside, f"lost: {json.dumps(sorted(lost))}"
+    assert len(lost) <= unread, f"lost: {json.dumps(sorted(lost))}"
     made_up = found - churn.ever
     assert not made_up, f"made up: {json.dumps(sorted(made_up))}"

@@ -1,5 +1,5 @@
-"""Ceph's gateway: what it holds is listed, whatever the names, with all versions, by any number of
-requests at once. Its results store is in `inventory/test_any_store.py`."""
+"""Ceph's gateway and Swift: what they hold is listed, whatever the names, with all versions, by any
+number of requests at once. Results that they hold are in `inventory/test_any_store.py`."""
 
 from collections.abc import Iterable
 from itertools import count
@@ -13,6 +13,7 @@ from botocore.config import Config
 from inventory_assets.inventory.listing_folder import list_into_folder
 from inventory_assets.s3.listing import BucketLister
 from inventory_assets.scan.versions import Versions
+from inventory_assets_tests.conftest import CEPH, SWIFT
 from inventory_assets_tests.external_servers import REGION, Endpoint
 from inventory_assets_tests.servers.inventories import body_of, real_names
 from inventory_assets_tests.stores.holdings import listed
@@ -20,7 +21,6 @@ from inventory_assets_tests.stores.holdings import listed
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-pytestmark = [pytest.mark.stores, pytest.mark.xdist_group("ceph")]
 
 _numbers = count()
 
@@ -54,42 +54,48 @@ def around(last: str) -> list[str]:
     return [*before, last, *(last + f"~{number}" for number in range(9)), "~"]
 
 
+@pytest.fixture(scope="module", params=[CEPH, SWIFT])
+def server(request: pytest.FixtureRequest) -> Endpoint:
+    found: Endpoint = request.getfixturevalue(request.param)
+    return found
+
+
 @pytest.fixture(scope="module")
-def many(ceph: Endpoint) -> tuple[str, list[str]]:
+def many(server: Endpoint) -> tuple[str, list[str]]:
     """A bucket, and what it holds."""
     keys = sorted({*real_names()[:4000], *ODD}, key=str.encode)
-    return filled(ceph, keys), keys
+    return filled(server, keys), keys
 
 
 @pytest.mark.parametrize("in_flight", [1, 2, 8, 32])
 def test_all_keys_are_listed_by_any_number_of_requests(
-    ceph: Endpoint, many: tuple[str, list[str]], tmp_path: Path, in_flight: int
+    server: Endpoint, many: tuple[str, list[str]], tmp_path: Path, in_flight: int
 ) -> None:
     bucket, keys = many
-    assert list_keys(ceph, bucket, tmp_path, in_flight) == keys
+    assert list_keys(server, bucket, tmp_path, in_flight) == keys
 
 
 @pytest.mark.parametrize("last", ENDS_OF_PAGES)
-def test_any_key_may_end_a_page(ceph: Endpoint, tmp_path: Path, last: str) -> None:
+def test_any_key_may_end_a_page(server: Endpoint, tmp_path: Path, last: str) -> None:
     keys = around(last)
-    assert list_keys(ceph, filled(ceph, keys), tmp_path, 8) == sorted(keys)
+    assert list_keys(server, filled(server, keys), tmp_path, 8) == sorted(keys)
 
 
 @pytest.mark.parametrize("last", ENDS_OF_PAGES)
-def test_any_key_may_end_a_page_of_versions(ceph: Endpoint, tmp_path: Path, last: str) -> None:
+def test_any_key_may_end_a_page_of_versions(server: Endpoint, tmp_path: Path, last: str) -> None:
     keys = around(last)
-    bucket = versioned(ceph)
-    ceph.put(bucket, dict.fromkeys(keys, b"x"))
-    ceph.put(bucket, {last: b"y"})
-    found = list_keys(ceph, bucket, tmp_path, 8, Versions())
+    bucket = versioned(server)
+    server.put(bucket, dict.fromkeys(keys, b"x"))
+    server.put(bucket, {last: b"y"})
+    found = list_keys(server, bucket, tmp_path, 8, Versions())
     assert found == sorted([*keys, last])
 
 
-def test_delete_markers_are_listed(ceph: Endpoint, tmp_path: Path) -> None:
-    bucket = versioned(ceph)
-    ceph.put(bucket, dict.fromkeys(("a", "b", "c"), b"x"))
-    ceph.delete(bucket, ["b"])
-    list_keys(ceph, bucket, tmp_path, 2, Versions())
+def test_delete_markers_are_listed(server: Endpoint, tmp_path: Path) -> None:
+    bucket = versioned(server)
+    server.put(bucket, dict.fromkeys(("a", "b", "c"), b"x"))
+    server.delete(bucket, ["b"])
+    list_keys(server, bucket, tmp_path, 2, Versions())
     rows = listed(tmp_path, with_versions=True)
     assert [(row[0], row[2], row[3]) for row in rows] == [
         ("a", True, False),
@@ -99,14 +105,14 @@ def test_delete_markers_are_listed(ceph: Endpoint, tmp_path: Path) -> None:
     ]
 
 
-def versioned(ceph: Endpoint) -> str:
-    bucket = filled(ceph, [])
+def versioned(server: Endpoint) -> str:
+    bucket = filled(server, [])
     client: S3Client = boto3.client(
         "s3",
-        endpoint_url=ceph.url,
+        endpoint_url=server.url,
         region_name=REGION,
-        aws_access_key_id=ceph.account.access_key,
-        aws_secret_access_key=ceph.account.secret_key,
+        aws_access_key_id=server.account.access_key,
+        aws_secret_access_key=server.account.secret_key,
         config=Config(s3={"addressing_style": "path"}),
     )
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
