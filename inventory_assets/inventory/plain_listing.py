@@ -1,6 +1,7 @@
 """List ranges of a bucket into parts, without dates or shards."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -69,6 +70,8 @@ def journal_of(work: Work, key_order: KeyOrder, started_at: datetime | None = No
         work.say,
         names=None if started_at is None else (),
         started_at=started_at,
+        layout=work.layout,
+        for_manifest=False,
     )
 
 
@@ -89,7 +92,7 @@ def list_by_ranges(
     ranges: list[KeyRange] = []
     rows = 0
     assembly = _assembly(work, journal, wanted, tally)
-    try:
+    with _kept(journal, assembly, tally):
         for event in Scan(work.lister, [walk]):
             work.report(event)
             match event:
@@ -106,9 +109,6 @@ def list_by_ranges(
         if failure:
             raise failure
         parts = assembly.finish()
-    finally:
-        assembly.close()
-        journal.flush(tally)
     fault = tiling_fault(sorted(ranges), joined(wanted))
     written = sum(part.rows for part in parts)
     if fault or rows != written:
@@ -132,7 +132,7 @@ def list_by_directories(
     """
     walk = Walk(work.prefix, wanted, tally, kept=journal.kept.rows, versions=work.versions)
     assembly = _assembly(work, journal, wanted, tally)
-    try:
+    with _kept(journal, assembly, tally):
         for event in directory_events(work.lister, walk, assembly, utc_now):
             work.report(event)
             match event:
@@ -141,17 +141,32 @@ def list_by_directories(
                 case Ended(index=index, evidence=evidence):
                     assembly.end(index, evidence.key_range.until)
         return assembly.finish()
+
+
+@contextmanager
+def _kept(journal: Journal, assembly: Assembly, tally: Tally) -> Iterator[None]:
+    """However the listing ends, what was received up to then is kept for another run."""
+    try:
+        yield
+        journal.flush(tally)
+    except BaseException:
+        journal.keep(tally)
+        raise
     finally:
         assembly.close()
-        journal.flush(tally)
+        journal.close()
 
 
 def _assembly(work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally) -> Assembly:
-    return Assembly(
+    assembly = Assembly(
         work.store,
         work.layout,
         wanted,
         RowBudget(),
         for_manifest=False,
         published=lambda key_range, parts: journal.note(key_range, parts, tally),
+        drafts=journal.drafts,
+        ticked=lambda: journal.tick(tally),
     )
+    journal.follow(assembly.unfinished)
+    return assembly
