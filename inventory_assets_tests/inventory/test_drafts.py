@@ -140,10 +140,13 @@ def test_a_kill_at_any_moment_costs_fifteen_seconds_of_listing_at_most(
         driver.assembly.close()
 
 
-def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(store: LocalStore) -> None:
+def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_flush", lambda _path: None)
     clock = [NOW]
     journal = journal_in(store, lambda: clock[0])
-    ranges = [KeyRange("", "0500"), KeyRange("0500", LAST)]
+    ranges = [KeyRange("", "0100"), KeyRange("0100", LAST)]
     assembly = Assembly(
         store,
         LAYOUT,
@@ -154,12 +157,12 @@ def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(store: Local
         ticked=lambda: journal.tick(Tally()),
     )
     journal.follow(assembly.unfinished)
-    for key in numbered(1000):
+    for key in numbered(200):
         clock[0] += timedelta(seconds=10)
-        assembly.write(key > "0500", objects_of([key]))
+        assembly.write(key > "0100", objects_of([key]))
     for number, each in enumerate(ranges):
         assembly.end(number, each.until)
-    assert [part.rows for part in assembly.finish()] == [1000]
+    assert [part.rows for part in assembly.finish()] == [200]
     journal.flush(Tally())
     left = [path for path in (store.root / ".drafts").rglob("*") if path.is_file()]
     assert {path.name for path in left} <= {"lock", "reserve"}
