@@ -9,12 +9,14 @@ one of them is not published again (`sharing.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
 import pyarrow as pa
 
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.drafts import Draft, Drafts
 from inventory_assets.inventory.fingerprint import Fingerprint
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.part_writer import ROW_GROUP_ROWS, PartWriter
@@ -28,6 +30,7 @@ from inventory_assets.inventory.sharing import (
     with_unchanged,
 )
 from inventory_assets.inventory.store import Store
+from inventory_assets.scan.evidence import count_up_to
 from inventory_assets.scan.ranges import KeyRange
 
 ROWS_IN_MEMORY = 8 * ROW_GROUP_ROWS
@@ -36,6 +39,27 @@ ROWS_IN_MEMORY = 8 * ROW_GROUP_ROWS
 _NO_RECORDS = pa.RecordBatch.from_pylist([], RECORD_SCHEMA)
 
 Published = Callable[[KeyRange, Sequence[Part]], None]
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Keys whose records are written or wait to be, in this order.
+
+    Attributes:
+        key_range: Which.
+        parts: Published ones.
+        drafts: Files that are not.
+        waiting: Objects that are in no file yet.
+    """
+
+    key_range: KeyRange
+    parts: tuple[Part, ...]
+    drafts: tuple[Draft, ...]
+    waiting: tuple[pa.RecordBatch, ...]
 
 
 class RowBudget:
@@ -74,6 +98,8 @@ class Assembly:
             cost an eighth of the CPU.
         published: Told of keys whose records are all published, and of the parts that hold them.
         intervals: Between the ends of the baseline's parts; none where nothing can be shared.
+        drafts: Where files are written that another process can go on with, if this one is killed.
+        ticked: Called again and again, whenever something was written.
     """
 
     def __init__(
@@ -86,11 +112,16 @@ class Assembly:
         for_manifest: bool = True,
         published: Published | None = None,
         intervals: Sequence[Interval] = (),
+        drafts: Drafts | None = None,
+        ticked: Callable[[], None] = _nothing,
     ) -> None:
         self._store = store
+        self._ticked = ticked
         self._intervals = intervals
         new_reader = partial(IntervalReader, intervals, small_rows(intervals))
-        self._new_run = partial(_Run, store, layout, budget, for_manifest, published, new_reader)
+        self._new_run = partial(
+            _Run, store, layout, budget, for_manifest, published, new_reader, drafts
+        )
         self._runs = [self._new_run(key_range.after) for key_range in ranges]
         self._first = self._runs[0] if self._runs else None
         for number, (left, right) in enumerate(pairwise(self._runs)):
@@ -119,6 +150,11 @@ class Assembly:
     def write(self, index: int, objects: pa.RecordBatch) -> None:
         """Append a batch with `OBJECT_SCHEMA` to the range `index`, after all written to it."""
         self._run(index).write(objects)
+        self._ticked()
+
+    def unfinished(self) -> list[Unfinished]:
+        """What was written, and is not told to be published, of each run that has some."""
+        return [found for run in self._in_order() if (found := run.unfinished())]
 
     def end(self, index: int, until: str) -> None:
         """The range numbered `index` is whole, and ends at `until`."""
@@ -203,6 +239,7 @@ class _Run:
         for_manifest: bool,
         published: Published | None,
         new_reader: Callable[[str], IntervalReader],
+        drafts: Drafts | None,
         after: str,
     ) -> None:
         self.right: _Run | None = None
@@ -215,7 +252,9 @@ class _Run:
         self.unchanged: list[Part] = []
         self._bucket = layout.bucket
         self._store = store
-        self._writer = PartWriter(store, layout, with_fingerprint=False, with_md5=for_manifest)
+        self._writer = PartWriter(
+            store, layout, with_fingerprint=False, with_md5=for_manifest, drafts=drafts
+        )
         self._parts_before: int | None = 0
         self._budget = budget
         self._lost: Exception | None = None
@@ -223,6 +262,8 @@ class _Run:
         self._told_parts = 0
         self._told_until = after
         self.waiting: list[pa.RecordBatch] = []
+        self._in_hand: list[pa.RecordBatch] = []
+        """What is being written just now, which an interruption may find half done."""
         self.rows = 0
 
     @property
@@ -256,12 +297,14 @@ class _Run:
         """Write what waits as a row group."""
         if not self.rows:
             return
-        waiting, self.waiting, self.rows = self.waiting, [], 0
+        waiting = self._in_hand = self.waiting
+        self.waiting, self.rows = [], 0
         self._budget.let_go(self)
         records = to_records(pa.concat_batches(waiting), self._bucket)
         for piece, ends in self.reader.cut(records, self.until):
             self._take(piece, ends=ends)
         self._writer.end_row_group()
+        self._in_hand = []
         if self.is_whole:
             self._end()
         pa.default_memory_pool().release_unused()
@@ -314,9 +357,28 @@ class _Run:
             upto = self.parts[-1].last_key
         else:
             return
-        if self._published and upto > self._told_until:
-            self._published(KeyRange(self._told_until, upto), self.parts[self._told_parts :])
+        told = KeyRange(self._told_until, upto)
+        parts = self.parts[self._told_parts :]
         self._told_parts, self._told_until = len(self.parts), upto
+        if self._published and told.after < told.until:
+            self._published(told, parts)
+
+    def unfinished(self) -> "Unfinished | None":
+        """What was written, and is not told to be published."""
+        parts, drafts = self.parts[self._told_parts :], self._writer.whole
+        last = [part.last_key for part in parts] + [draft.last_key for draft in drafts]
+        until = last[-1] if last else self._told_until
+        waiting = []
+        for objects in (*self._in_hand, *self.waiting):
+            rest = objects.slice(count_up_to(objects.column("key"), until))
+            if rest.num_rows:
+                waiting.append(rest)
+        if waiting:
+            until = waiting[-1].column("key")[-1].as_py()
+        if until <= self._told_until:
+            return None
+        key_range = KeyRange(self._told_until, until)
+        return Unfinished(key_range, tuple(parts), tuple(drafts), tuple(waiting))
 
     def make_room(self) -> None:
         """Write what waits, for the sake of another run, which a failure does not concern."""

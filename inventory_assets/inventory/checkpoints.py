@@ -8,19 +8,28 @@ tell the truth, and what they do not cover is listed again: nothing has to be re
 
 import hashlib
 import json
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
+from hashlib import sha256
 from uuid import uuid4
 
+import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.assembling import Unfinished
 from inventory_assets.inventory.condemned import pardon
+from inventory_assets.inventory.drafts import Drafts, is_in_use, remove_old
 from inventory_assets.inventory.encodings import Encodings
+from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import Part, is_there
 from inventory_assets.inventory.records import record_schema
+from inventory_assets.inventory.salvaging import Begun, salvaged
 from inventory_assets.inventory.snapshots import key_of_bound, written_bound
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.unreadable import (
@@ -37,7 +46,11 @@ from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.versions import Versions
 
 SECONDS_BETWEEN = timedelta(seconds=5)
-"""How often what is safe is noted; so much of a listing is lost beside its unfinished parts."""
+"""How often what is published is noted at most."""
+
+SECONDS_UNNOTED = timedelta(seconds=8)
+"""For how long something may be listed that no record tells of: a kill costs so much, and the time
+that it takes to write the record."""
 
 KEPT_FOR = timedelta(hours=24)
 """An inventory shall not mix what was seen on different days."""
@@ -84,6 +97,9 @@ class Checkpoint:
         response_bytes: Bytes of their bodies.
         faults: Passing trouble they met, by kind.
         unreadable: Records that could not be decoded, met since the record before.
+        begun: What is written, but not published, as of this record: the next one of the same
+            process says it anew.
+        spool: The file that holds what is not even written.
     """
 
     identity: str
@@ -94,6 +110,8 @@ class Checkpoint:
     response_bytes: int
     faults: Mapping[str, int]
     unreadable: UnreadableRecords = NOTHING_UNREADABLE
+    begun: tuple[Begun, ...] = ()
+    spool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +208,12 @@ class Journal:
             this listing has read its records. Left out, the folder is this listing's own.
         published_at: When the same was published last; what began before is no concern any more.
         started_at: When the listing began, where another process of it knows.
+        layout: Under which keys parts are published; without it only those that are count.
+        for_manifest: Whether a manifest will state fingerprints and MD5s of the parts.
 
     Attributes:
         kept: What earlier runs left.
+        drafts: Where files are written that another run can go on with; None where nowhere.
         started_at: When the listing began, over all runs.
     """
 
@@ -207,8 +228,14 @@ class Journal:
         names: Sequence[str] | None = None,
         published_at: datetime | None = None,
         started_at: datetime | None = None,
+        layout: Layout | None = None,
+        *,
+        for_manifest: bool = True,
     ) -> None:
         self._store = store
+        self._layout = layout
+        self._for_manifest = for_manifest
+        self._unfinished: Callable[[], Sequence[Unfinished]] = tuple
         self._folder = folder
         self._name = name
         self._identity = identity
@@ -217,12 +244,19 @@ class Journal:
         self._has_folder = names is None
         self._records = self._of_listing(store.names(folder) if names is None else names)
         self._run = uuid4().hex
+        self._is_first = names is None or started_at is None
+        self._drafts_root = store.drafts(sha256(f"{folder}/{name}".encode()).hexdigest()[:16])
+        self.drafts = (
+            Drafts(self._drafts_root / self._run) if layout and self._drafts_root else None
+        )
         self._written = 0
         self._waiting: list[Stretch] = []
         self._noted = Tally()
         self._unreadable = 0, 0
         """How many unreadable records are written down, and how many of them as they came."""
         self._last = now()
+        if self._drafts_root and self._is_first:
+            remove_old(self._drafts_root.parent, 2 * KEPT_FOR.total_seconds())
         self.kept = self._read(say)
         self.started_at = started_at or self.kept.started_at or self._last
 
@@ -232,10 +266,49 @@ class Journal:
         if self._now() - self._last >= SECONDS_BETWEEN:
             self.flush(tally)
 
-    def flush(self, tally: Tally) -> None:
-        """Write down what was noted."""
-        if not self._waiting:
+    def follow(self, unfinished: Callable[[], Sequence[Unfinished]]) -> None:
+        """From now on records tell of what is written, but not published, too."""
+        self._unfinished = unfinished
+
+    def tick(self, tally: Tally) -> None:
+        """Something may have been written: note it, if the last record is old enough."""
+        is_urgent = self.drafts is not None and self.drafts.is_urgent and self._waiting
+        if is_urgent or self._now() - self._last >= SECONDS_UNNOTED:
+            self.flush(tally)
+
+    def keep(self, tally: Tally) -> None:
+        """The listing ends before its time: write down as much as can be, whatever ended it."""
+        try:
+            self.flush(tally)
+        except (InventoryError, OSError, pa.ArrowException):
+            if self.drafts is not None:  # perhaps the disk is full, and there is room for this
+                self.drafts.make_room()
+            with suppress(InventoryError, OSError):
+                self.flush(tally, is_brief=True)
+
+    def flush(self, tally: Tally, *, is_brief: bool = False) -> None:
+        """Write down what was noted, and what is written.
+
+        Args:
+            tally: What all has cost.
+            is_brief: Leave out what is in memory, for which there is no room.
+        """
+        begun: list[Begun] = []
+        batches: list[pa.RecordBatch] = []
+        for each in self._unfinished() if self.drafts is not None else ():
+            after, until = each.key_range.after, each.key_range.until
+            if each.parts:
+                self._waiting.append(Stretch(KeyRange(after, each.parts[-1].last_key), each.parts))
+                after = each.parts[-1].last_key
+            if is_brief:
+                until = each.drafts[-1].last_key if each.drafts else after
+            waiting = () if is_brief else each.waiting
+            if after < until:
+                begun.append(Begun(KeyRange(after, until), each.drafts, len(waiting)))
+                batches += waiting
+        if not self._waiting and not begun:
             return
+        spool = self.drafts.spool(batches) if self.drafts is not None else ""
         self._last = self._now()
         record = Checkpoint(
             self._identity,
@@ -249,15 +322,27 @@ class Journal:
                 tally.unreadable.count - self._unreadable[0],
                 unreadable_of(tally.unreadable, self._unreadable[1]).first,
             ),
+            tuple(begun),
+            spool,
         )
         self._unreadable = tally.unreadable.count, len(tally.unreadable.first)
         self._noted = Tally(tally.requests, tally.response_bytes, Counter(tally.faults))
+        self._write(record)
+        self._waiting = []
+        if self.drafts is not None:
+            self.drafts.noted()
+
+    def _write(self, record: Checkpoint) -> None:
         name = f"{self._name}.{self._run}-{self._written:06}.json"
         pardon(self._store, [part.key for each in record.stretches for part in each.parts])
         self._store.publish(f"{self._folder}/{name}", _written_record(record))
         self._written += 1
         self._records.append(name)
-        self._waiting = []
+
+    def close(self) -> None:
+        """What is left is for another run."""
+        if self.drafts is not None:
+            self.drafts.leave()
 
     @property
     def is_empty(self) -> bool:
@@ -270,14 +355,27 @@ class Journal:
             self._records = self._of_listing(self._store.names(self._folder))
         for name in self._records:
             self._store.remove_key(f"{self._folder}/{name}")
-        self._records, self._waiting = [], []
+        self._records, self._waiting, self._unfinished = [], [], tuple
+        self._remove_drafts()
+
+    def _remove_drafts(self) -> None:
+        """Remove what this run wrote, and what others wrote that are no more."""
+        if self.drafts is not None:
+            self.drafts.remove()
+        if self._drafts_root is None or not self._is_first:
+            return
+        with suppress(OSError):
+            for folder in [*self._drafts_root.iterdir()]:
+                if not is_in_use(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+            self._drafts_root.rmdir()
 
     def _of_listing(self, names: Sequence[str]) -> list[str]:
         return [each for each in names if listing_of(each) == self._name]
 
     def _read(self, say: Callable[[str], None]) -> Kept:
-        records = [self._record(name) for name in self._records]
-        ours = [record for record in records if record]
+        found = {name: self._record(name) for name in self._records}
+        ours = [record for record in found.values() if record]
         if self._records and not ours:
             say(
                 "an unfinished listing was found, but it is a day old, older than what was "
@@ -289,24 +387,54 @@ class Journal:
         faults: Counter[str] = Counter()
         for record in ours:
             faults.update(record.faults)
-        stretches = self._disjoint([stretch for record in ours for stretch in record.stretches])
+        stretches = [stretch for record in ours for stretch in record.stretches]
+        rescued = [*self._salvage(found)]
+        disjoint = self._disjoint([*stretches, *rescued])
         kept = Kept(
-            stretches,
+            disjoint,
             min(record.started_at for record in ours),
             sum(record.requests for record in ours),
             sum(record.response_bytes for record in ours),
             dict(faults),
-            _unreadable_within(stretches, [record.unreadable for record in ours]),
+            _unreadable_within(disjoint, [record.unreadable for record in ours]),
         )
+        if rescued:
+            self._gather(kept, rescued)
         say(f"going on with an unfinished listing: {kept.rows:,} objects of it are kept")
         return kept
+
+    def _salvage(self, found: Mapping[str, Checkpoint | None]) -> Iterator[Stretch]:
+        """What the last record of each run that is no more says to be written, as parts."""
+        last = {run_of(name): record for name, record in sorted(found.items())}
+        for run, record in last.items():
+            if record is None or self._layout is None or self._drafts_root is None:
+                continue
+            folder = self._drafts_root / run
+            if is_in_use(folder):
+                continue
+            for key_range, parts in salvaged(
+                self._store,
+                self._layout,
+                folder,
+                record.begun,
+                record.spool,
+                for_manifest=self._for_manifest,
+            ):
+                yield Stretch(key_range, parts)
+
+    def _gather(self, kept: Kept, rescued: Sequence[Stretch]) -> None:
+        """Note what was rescued, after which what it was rescued from is of no use."""
+        started_at = kept.started_at or self._last
+        stretches = tuple(rescued)
+        self._write(Checkpoint(self._identity, started_at, self._last, stretches, 0, 0, {}))
+        self._remove_drafts()
 
     def _record(self, name: str) -> Checkpoint | None:
         """A record, if it can be gone on with."""
         data = self._store.read(f"{self._folder}/{name}")
         try:
             document = json.loads(data or b"")
-            for stretch in document["stretches"]:
+            for stretch in (*document["stretches"], *document.get("begun", ())):
                 bounds = stretch["key_range"]
                 stretch["key_range"] = {side: key_of_bound(bounds[side]) for side in bounds}
             record = _adapter().validate_python(document, strict=False)
@@ -348,9 +476,14 @@ def listing_of(name: str) -> str:
     return name.rsplit(".", 2)[0]
 
 
+def run_of(name: str) -> str:
+    """Which run wrote a record of this name."""
+    return name.rsplit(".", 2)[1].rpartition("-")[0]
+
+
 def _written_record(record: Checkpoint) -> bytes:
     document = _adapter().dump_python(record, mode="json")
-    for stretch in document["stretches"]:
+    for stretch in (*document["stretches"], *document["begun"]):
         bounds = stretch["key_range"]
         stretch["key_range"] = {side: written_bound(bounds[side]) for side in bounds}
     return json.dumps(document).encode()

@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,8 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from inventory_assets.inventory.condemned import free_key
+from inventory_assets.inventory.drafts import Draft, Drafts
 from inventory_assets.inventory.encodings import Encodings
 from inventory_assets.inventory.fingerprint import Fingerprint
+from inventory_assets.inventory.footers import MAGIC, Footers, footer_of
 from inventory_assets.inventory.hashing import HashingFile
 from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.parts import ClassTotal, Part
@@ -35,6 +39,9 @@ NO_STORAGE_CLASS = "UNKNOWN"
 
 _COMPRESSION_LEVELS = {"last_modified_date": 3}
 """Of the columns that gain by more than the first level."""
+
+_COPIED_BYTES = 2**20
+"""How much of a draft is read at a time."""
 
 _FEW_VALUES = ["bucket", "storage_class"]
 """Columns that Parquet gets as dictionaries, which costs less than to have it make them."""
@@ -142,6 +149,8 @@ class PartWriter:
         layout: Under which keys, and in which encodings.
         with_fingerprint: Whether to hash what comes without a fingerprint.
         with_md5: Whether to hash files as a manifest states it.
+        drafts: Where files are written that another process can go on with, if this one is killed;
+            without them they are scratch files.
     """
 
     def __init__(
@@ -151,7 +160,9 @@ class PartWriter:
         *,
         with_fingerprint: bool = True,
         with_md5: bool = True,
+        drafts: Drafts | None = None,
     ) -> None:
+        self._drafts = drafts
         self.parts: list[Part] = []
         self._with_fingerprint, self._with_md5 = with_fingerprint, with_md5
         self._fingerprint = Fingerprint()
@@ -206,12 +217,44 @@ class PartWriter:
         records = waiting[0] if len(waiting) == 1 else pa.concat_batches(waiting)
         records = _with_dictionaries(records)
         if self._open is None:
-            folder = self._scratch.enter_context(self._store.scratch())
-            file = HashingFile(folder / "part.parquet", with_md5=self._with_md5)
-            self._open = _OpenPart(folder / "part.parquet", file, records, self._layout.encodings)
+            self._open = self._new()
         self._open.append(records)
         if self._open.rows >= PART_ROWS or self._open.row_groups >= PART_ROW_GROUPS:
             self.cut()
+
+    def _new(self) -> "_OpenPart":
+        if self._drafts is not None:
+            return _OpenPart(
+                self._drafts.new(), self._with_md5, self._layout.encodings, self._drafts
+            )
+        folder = self._scratch.enter_context(self._store.scratch())
+        return _OpenPart(folder / "part.parquet", self._with_md5, self._layout.encodings)
+
+    def go_on(self, folder: Path, draft: Draft) -> bool:
+        """Begin a part with what another process has written; whether it is what it was.
+
+        Args:
+            folder: Where the draft lies; it is left alone.
+            draft: What of it is whole.
+        """
+        self.cut()
+        part = self._new()
+        try:
+            is_whole = part.take_over(folder, draft)
+        except OSError:  # it is gone, or cannot be read
+            is_whole = False
+        if is_whole:
+            self._open = part
+        else:
+            part.abandon()
+        return is_whole
+
+    @property
+    def whole(self) -> list[Draft]:
+        """What of the parts that are not published is whole, in key order."""
+        found = [part.whole for part, _ in self._aside]
+        found += [self._open.whole] if self._open else []
+        return [draft for draft in found if draft]
 
     def cut(self) -> None:
         """End the part at hand, so that what follows goes to another, and publish it."""
@@ -238,6 +281,8 @@ class PartWriter:
     def abandon(self) -> None:
         """Remove what is not published."""
         self._waiting, self._waiting_rows, self._fingerprint = [], 0, Fingerprint()
+        for part, _ in self._aside:
+            part.abandon()
         self._aside = []
         if self._open is not None:
             self._open.abandon()
@@ -245,43 +290,161 @@ class PartWriter:
         self._scratch.close()
 
 
+class _Window:
+    """Takes what a Parquet writer writes: row groups go on to a file, magic and footer do not."""
+
+    def __init__(self, file: HashingFile) -> None:
+        self._file = file
+        self._skipped = 0
+        self.end = bytearray()
+        self.is_ending = False
+        self.closed = False
+
+    def write(self, data: bytes) -> int:
+        view = memoryview(data)
+        if self.is_ending:
+            self.end += view
+        elif self._skipped < len(MAGIC):  # the magic comes alone
+            self._skipped += view.nbytes
+        else:
+            self._file.write(data)
+        return view.nbytes
+
+    def flush(self) -> None:
+        """The file is flushed when the row group is whole."""
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class _OpenPart:
     """A part being written, hashed on its way to the disk."""
 
     def __init__(
-        self, path: Path, file: HashingFile, records: pa.RecordBatch, encodings: Encodings
+        self, path: Path, with_md5: bool, encodings: Encodings, drafts: Drafts | None = None
     ) -> None:
         self._path = path
-        self._file = file
-        self._writer = parquet_writer(self._file, records.schema, encodings)
-        self._current = 0 if has_versions(records.schema) else None
-        self._first_key: str = records.column("key")[0].as_py()
-        self._last_key = self._first_key
+        self._encodings = encodings
+        self._drafts = drafts
+        self._file = HashingFile(path, with_md5=with_md5)
+        self._footers = Footers()
+        self._footer_path = path.with_suffix(".footers")
+        self._groups: tuple[tuple[int, int], ...] = ()
+        self._footers_sha256 = sha256()
+        self._current: int | None = None
+        self._first_key = self._last_key = ""
         self._objects: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
+        self._whole: _Whole | None = None
         self.rows = 0
         self.row_groups = 0
+        self._file.write(MAGIC)
 
     def append(self, records: pa.RecordBatch) -> None:
         # One group: a page more than ROW_GROUP_ROWS must not leave a tiny group behind each.
-        self._writer.write_batch(records, row_group_size=records.num_rows)
-        self.rows += records.num_rows
-        self.row_groups += 1
+        window, at = _Window(self._file), self._file.size
+        with parquet_writer(window, records.schema, self._encodings) as writer:
+            writer.write_batch(records, row_group_size=records.num_rows)
+            window.is_ending = True
+        self._add_footer(footer_of(bytes(window.end)), at)
+        if not self._first_key and not self._last_key:
+            self._first_key = records.column("key")[0].as_py()
         self._last_key = records.column("key")[-1].as_py()
-        if self._current is not None:
-            self._current += pc.sum(are_current(records)).as_py()
+        if has_versions(records.schema):
+            self._current = (self._current or 0) + pc.sum(are_current(records)).as_py()
         for total in _totals_of(records.column("storage_class"), records.column("size")):
             self._objects[total.storage_class] += total.objects
             self._bytes[total.storage_class] += total.bytes
+        self._keep()
+
+    def _add_footer(self, footer: bytes, at: int) -> None:
+        self._footers.add(footer, at)
+        self.rows, self.row_groups = self._footers.rows, self.row_groups + 1
+        if self._drafts is not None:
+            with self._footer_path.open("ab") as file:  # not kept open: descriptors are few
+                file.write(footer)
+            self._footers_sha256.update(footer)
+            self._groups += ((len(footer), at),)
+
+    def _keep(self) -> None:
+        """All that was written is whole, and outlives this process."""
+        if self._drafts is None:
+            return
+        self._file.flush()
+        self._whole = _Whole(
+            self._file.size,
+            self._file.sha256.copy(),
+            self._groups,
+            self._footers_sha256.copy(),
+            self._last_key,
+            self._classes,
+            self._current,
+        )
+
+    @property
+    def whole(self) -> Draft | None:
+        """What of it is whole, however this process ends."""
+        whole = self._whole
+        if whole is None:
+            return None
+        return Draft(
+            self._path.name,
+            whole.size,
+            whole.sha256.hexdigest(),
+            whole.groups,
+            whole.footers_sha256.hexdigest(),
+            self._first_key,
+            whole.last_key,
+            whole.classes,
+            whole.current,
+        )
+
+    def take_over(self, folder: Path, draft: Draft) -> bool:
+        """Begin with what another process has written; whether it is what it was."""
+        path = folder / draft.name
+        with path.open("rb") as file:
+            left = draft.bytes - len(MAGIC)
+            file.seek(len(MAGIC))
+            while left and (data := file.read(min(left, _COPIED_BYTES))):
+                self._file.write(data)
+                left -= len(data)
+        sizes = sum(size for size, _ in draft.groups)
+        footers = path.with_suffix(".footers").read_bytes()[:sizes]
+        if (
+            self._file.sha256.hexdigest() != draft.sha256
+            or sha256(footers).hexdigest() != draft.footers_sha256
+        ):
+            return False
+        for size, at in draft.groups:
+            self._add_footer(footers[:size], at)
+            footers = footers[size:]
+        self._first_key, self._last_key = draft.first_key, draft.last_key
+        self._current = draft.current
+        for total in draft.classes:
+            self._objects[total.storage_class] = total.objects
+            self._bytes[total.storage_class] = total.bytes
+        self._keep()
+        return True
 
     def close(self) -> None:
-        self._writer.close()
+        self._file.write(self._footers.whole())
         self._file.close()
+
+    @property
+    def _classes(self) -> tuple[ClassTotal, ...]:
+        return tuple(
+            ClassTotal(name, self._objects[name], self._bytes[name])
+            for name in sorted(self._objects)
+        )
 
     def publish(self, store: Store, layout: Layout, fingerprint: str) -> Part:
         digest = self._file.sha256.hexdigest()
         key = free_key(store, layout.part(digest), ".parquet")
-        store.publish_file(key, self._path, digest)
+        path = self._drafts.copy_to_publish(self._path) if self._drafts else self._path
+        store.publish_file(key, path, digest)
+        if path != self._path:
+            path.unlink(missing_ok=True)
+        self._drop()
         return Part(
             key=key,
             rows=self.rows,
@@ -290,10 +453,7 @@ class _OpenPart:
             md5=self._file.md5,
             first_key=self._first_key,
             last_key=self._last_key,
-            classes=tuple(
-                ClassTotal(name, self._objects[name], self._bytes[name])
-                for name in sorted(self._objects)
-            ),
+            classes=self._classes,
             fingerprint=fingerprint,
             current=self._current,
         )
@@ -301,6 +461,22 @@ class _OpenPart:
     def abandon(self) -> None:
         # Closing writes what is left; on a full disk it fails once more, and nobody wants it.
         with suppress(OSError):
-            self._writer.close()
-        with suppress(OSError):
             self._file.close()
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._drafts is not None:
+            self._drafts.drop(self._path, self._footer_path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """What of an open part is whole: the hashes so far, which cost more to tell than to copy."""
+
+    size: int
+    sha256: Any
+    groups: tuple[tuple[int, int], ...]
+    footers_sha256: Any
+    last_key: str
+    classes: tuple[ClassTotal, ...]
+    current: int | None

@@ -1,6 +1,7 @@
 """List ranges of a bucket into parts, without dates or shards."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -79,6 +80,8 @@ def journal_of(work: Work, key_order: KeyOrder, started_at: datetime | None = No
         work.say,
         names=None if started_at is None else (),
         started_at=started_at,
+        layout=work.layout,
+        for_manifest=False,
     )
 
 
@@ -119,7 +122,7 @@ def list_by_ranges(
     evidence: dict[KeyRange, RangeEvidence] = {}
     expected = [*wanted]
     assembly = _assembly(work, journal, wanted, tally)
-    try:
+    with _kept(journal, assembly, tally):
         for event in Scan(work.lister, [walk]):
             work.report(event)
             match event:
@@ -141,9 +144,6 @@ def list_by_ranges(
         if failure:
             raise failure
         parts = assembly.finish()
-    finally:
-        assembly.close()
-        journal.flush(tally)
     in_order = [evidence[key_range] for key_range in sorted(evidence)]
     faults = seam_faults(in_order)
     fault = tiling_fault(sorted(evidence), joined(sorted(expected))) or next(iter(faults), None)
@@ -170,7 +170,7 @@ def list_by_directories(
     """
     walk = Walk(work.prefix, wanted, tally, kept=journal.kept.rows, versions=work.versions)
     assembly = _assembly(work, journal, wanted, tally)
-    try:
+    with _kept(journal, assembly, tally):
         for event in directory_events(work.lister, walk, assembly, utc_now):
             work.report(event)
             match event:
@@ -179,17 +179,32 @@ def list_by_directories(
                 case Ended(index=index, evidence=evidence):
                     assembly.end(index, evidence.key_range.until)
         return assembly.finish()
+
+
+@contextmanager
+def _kept(journal: Journal, assembly: Assembly, tally: Tally) -> Iterator[None]:
+    """However the listing ends, what was received up to then is kept for another run."""
+    try:
+        yield
+        journal.flush(tally)
+    except BaseException:
+        journal.keep(tally)
+        raise
     finally:
         assembly.close()
-        journal.flush(tally)
+        journal.close()
 
 
 def _assembly(work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally) -> Assembly:
-    return Assembly(
+    assembly = Assembly(
         work.store,
         work.layout,
         wanted,
         RowBudget(),
         for_manifest=False,
         published=lambda key_range, parts: journal.note(key_range, parts, tally),
+        drafts=journal.drafts,
+        ticked=lambda: journal.tick(tally),
     )
+    journal.follow(assembly.unfinished)
+    return assembly

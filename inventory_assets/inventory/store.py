@@ -30,7 +30,7 @@ name that starts with `amzn-s3-demo-` can belong to nobody, so none looks into a
 ABSENT = ""
 """The version of what was not published."""
 
-_SCRATCH = ".scratch"
+_SCRATCH, _DRAFTS = ".scratch", ".drafts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,14 @@ class Store(ABC):
 
     def remove_folder(self, folder: str) -> None:  # noqa: B027 - a bucket has none
         """Remove a folder that has become empty, where the store has folders of their own."""
+
+    def drafts(self, name: str) -> Path | None:  # noqa: ARG002 - others have no such place
+        """A folder of this machine that outlives this process; None where there is none.
+
+        Args:
+            name: Of what it is for; it may not be there yet.
+        """
+        return None
 
     @abstractmethod
     def scratch(self) -> AbstractContextManager[Path]:
@@ -275,6 +283,9 @@ class LocalStore(Store):
     def remove_scratch(self) -> None:
         """Remove what processes that were killed left in scratch; there must be no others."""
         shutil.rmtree(self.root / _SCRATCH, ignore_errors=True)
+
+    def drafts(self, name: str) -> Path | None:
+        return self.root / _DRAFTS / name
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

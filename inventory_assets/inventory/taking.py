@@ -210,7 +210,15 @@ class Taker:
                 published_at = self._published_at(each)
             say = partial(self._say_of, each)
             journal = Journal(
-                self.store, folder, name, identity, self.now, say, records, published_at
+                self.store,
+                folder,
+                name,
+                identity,
+                self.now,
+                say,
+                records,
+                published_at,
+                layout=self.layout,
             )
             yield Start(each, journal, baselines[each.day], replacing)
 

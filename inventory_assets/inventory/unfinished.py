@@ -110,8 +110,16 @@ class Taking:
             for each in intervals
         ]
         self.assembly = Assembly(
-            store, layout, walk.ranges, budget, published=self._note, intervals=self._intervals
+            store,
+            layout,
+            walk.ranges,
+            budget,
+            published=self._note,
+            intervals=self._intervals,
+            drafts=start.journal.drafts,
+            ticked=self._tick,
         )
+        start.journal.follow(self.assembly.unfinished)
         self._baseline = baseline
         self._journal = start.journal
         self._store = store
@@ -148,9 +156,12 @@ class Taking:
         self.assembly.end(index, evidence.key_range.until)
 
     def close(self) -> None:
-        """Leave what is not published, but write down what is."""
-        self.assembly.close()
-        self._journal.flush(self.tally)
+        """Leave what is not published, but write down what is, and what of it is written."""
+        try:
+            self._journal.keep(self.tally)
+        finally:
+            self.assembly.close()
+            self._journal.close()
 
     def fail(self, error: Exception) -> None:
         """Whoever takes the snapshot again goes on with what is safe, unless that is of no use."""
@@ -162,6 +173,9 @@ class Taking:
 
     def _note(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
         self._journal.note(key_range, parts, self.tally)
+
+    def _tick(self) -> None:
+        self._journal.tick(self.tally)
 
     def _read_kept(self) -> list[tuple[str, Reread]]:
         """What is kept, as far as nothing is to be listed between, each with its first key."""

@@ -13,9 +13,11 @@ import pytest
 
 from inventory_assets.inventory import assembling, fingerprint, part_writer
 from inventory_assets.inventory.assembling import Assembly, RowBudget
+from inventory_assets.inventory.checkpoints import Journal
 from inventory_assets.inventory.parts import Part
 from inventory_assets.inventory.sharing import Interval
 from inventory_assets.inventory.store import LocalStore
+from inventory_assets.s3.listing import Tally
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets_tests.inventory.samples import LAYOUT
 from inventory_assets_tests.listings import objects_of
@@ -74,6 +76,7 @@ class Driver:
         intervals: What there is to share.
         marks: Keys at which ranges may be split.
         expected: The keys in them.
+        written: Those that were written, in the order in which they were.
     """
 
     def __init__(
@@ -88,7 +91,10 @@ class Driver:
         most: int = 4,
         sizes: Mapping[str, int] | None = None,
         intervals: Sequence[Interval] = (),
+        journal: Journal | None = None,
     ) -> None:
+        self.written: list[str] = []
+        self._journal, self._tally = journal, Tally()
         self.intervals = intervals
         self.marks = [interval.until for interval in intervals]
         self._sizes = sizes or {}
@@ -106,12 +112,27 @@ class Driver:
         self._begun = len(self._live)
         self.told: list[tuple[KeyRange, Sequence[Part]]] = []
         self.assembly = Assembly(
-            store, LAYOUT, self.ranges, budget, published=self._published, intervals=intervals
+            store,
+            LAYOUT,
+            self.ranges,
+            budget,
+            published=self._published,
+            intervals=intervals,
+            drafts=journal.drafts if journal else None,
+            ticked=self._ticked,
         )
+        if journal:
+            journal.follow(self.assembly.unfinished)
         budget.assemblies.append(self.assembly)
 
     def _published(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
         self.told.append((key_range, tuple(parts)))
+        if self._journal:
+            self._journal.note(key_range, parts, self._tally)
+
+    def _ticked(self) -> None:
+        if self._journal:
+            self._journal.tick(self._tally)
 
     def _key(self, at: int) -> str:
         """The last key before a place."""
@@ -144,6 +165,7 @@ class Driver:
         listing.at = min(listing.stop, start + self._chances.randint(1, self._most))
         keys = self._keys[start : listing.at]
         self.assembly.write(listing.number, objects_of(keys, self._sizes))
+        self.written += keys
 
     def _split(self, listing: Listing) -> None:
         """Upper parts become ranges; the uppermost is numbered first, as a scan does it."""

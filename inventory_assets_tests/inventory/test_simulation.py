@@ -66,6 +66,7 @@ def small_files() -> Iterator[None]:
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.1))
+        patch.setattr(checkpoints, "SECONDS_UNNOTED", timedelta(seconds=0.2))
         patch.setattr(store_module, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield
@@ -166,8 +167,9 @@ def told(story: Story, root: Path) -> tuple[SimulatedBucket, dict[Shard, Snapsho
 
 
 def files_of(root: Path) -> set[Path]:
-    """Parts and records of unfinished listings."""
-    return {*root.glob(f"{MODEL.data_folder}/*"), *root.glob(f"{MODEL.unfinished(DAY)}/*")}
+    """Parts, drafts and records of unfinished listings."""
+    folders = (MODEL.data_folder, MODEL.unfinished(DAY), ".drafts/*/*")
+    return {path for folder in folders for path in root.glob(f"{folder}/*")}
 
 
 def check(story: Story, root: Path) -> None:

@@ -1,0 +1,261 @@
+"""What is kept of a listing that is killed, stopped, or has no room any more."""
+
+import random
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inventory_assets.inventory import checkpoints, drafts, hashing
+from inventory_assets.inventory import store as store_module
+from inventory_assets.inventory.assembling import Assembly, RowBudget
+from inventory_assets.inventory.checkpoints import Journal, identity_of
+from inventory_assets.inventory.fingerprint import Fingerprint
+from inventory_assets.inventory.store import LocalStore
+from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.listing import Tally
+from inventory_assets.scan.ranges import KeyRange
+from inventory_assets_tests.inventory.assemblies import (
+    LAST,
+    CheckedBudget,
+    Driver,
+    keys_of,
+    numbered,
+    small_files,
+)
+from inventory_assets_tests.inventory.samples import LAYOUT, NOW, listed, records_of
+from inventory_assets_tests.listings import objects_of
+
+AT_MOST_AGAIN = timedelta(seconds=15)
+
+
+def journal_in(store: LocalStore, now: Callable[[], datetime] = lambda: NOW) -> Journal:
+    identity = identity_of(Connection("bucket"), "", ())
+    return Journal(store, "unfinished", "listing", identity, now, lambda _: None, layout=LAYOUT)
+
+
+@contextmanager
+def quick(group_rows: int, part_rows: int = 10**6) -> Iterator[LocalStore]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        small_files(group_rows, part_rows),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(store_module, "_flush", lambda _path: None)
+        yield LocalStore(Path(folder))
+
+
+def kept_keys(store: LocalStore) -> list[str]:
+    """All keys that another run need not list; they are exactly those of the stretches."""
+    journal = journal_in(store)
+    for stretch in journal.kept.stretches:
+        for part in stretch.parts:
+            whole = Fingerprint()
+            whole.update(records_of(listed(keys_of(store, part))))
+            assert part.fingerprint == whole.hexdigest()
+            assert part.rows == len(keys_of(store, part))
+            assert part.file_bytes == store.size(part.key)
+    journal.close()
+    return keys_of(store, *journal.kept.parts)
+
+
+def covered(store: LocalStore, keys: list[str]) -> list[str]:
+    """Which keys lie in what is kept."""
+    journal = journal_in(store)
+    journal.close()
+    ranges = [stretch.key_range for stretch in journal.kept.stretches]
+    return [key for key in keys if any(key in each for each in ranges)]
+
+
+@given(
+    seed=st.integers(0, 9999),
+    steps=st.integers(0, 60),
+    group_rows=st.integers(1, 12),
+    part_rows=st.sampled_from([4, 16, 10**6]),
+    budget_rows=st.integers(4, 40),
+)
+@settings(max_examples=25)
+def test_all_that_was_received_is_kept_when_a_listing_is_stopped(
+    seed: int, steps: int, group_rows: int, part_rows: int, budget_rows: int
+) -> None:
+    chances = random.Random(seed)  # noqa: S311 - a repeatable test
+    with quick(group_rows, part_rows) as store:
+        journal = journal_in(store)
+        budget = CheckedBudget(budget_rows)
+        keys, bounds = numbered(60), [0, 9, 20, 60]
+        driver = Driver(store, keys, bounds, [1], budget, chances, journal=journal)
+        for _ in range(steps):
+            if not driver.is_done:
+                driver.step()
+        journal.keep(Tally())
+        driver.assembly.close()
+        journal.close()
+        assert kept_keys(store) == sorted(driver.written)
+        # And once more: nothing is lost by being gone on with, or by a kill while it is.
+        assert kept_keys(store) == sorted(driver.written)
+        assert covered(store, driver.expected) == kept_keys(store)
+
+
+@given(
+    seed=st.integers(0, 9999),
+    gap=st.sampled_from([0.001, 0.1, 1.0, 4.0]),
+    events=st.integers(1, 150),
+    group_rows=st.sampled_from([3, 50]),
+)
+@settings(max_examples=25)
+def test_a_kill_at_any_moment_costs_fifteen_seconds_of_listing_at_most(
+    seed: int, gap: float, events: int, group_rows: int
+) -> None:
+    """Whatever the rate: where much comes in a second, and where little does."""
+    chances = random.Random(seed)  # noqa: S311
+    keys = numbered(1000)
+    with quick(group_rows, 40) as store:
+        clock = [NOW]
+        journal = journal_in(store, lambda: clock[0])
+        bounds = [0, 100, 300, 500, 1000]
+        budget = CheckedBudget(200)
+        driver = Driver(store, keys, bounds, [], budget, chances, most=9, journal=journal)
+        written_at: dict[str, datetime] = {}
+        for _ in range(events):
+            if driver.is_done:
+                break
+            clock[0] += timedelta(seconds=chances.uniform(0, 2 * gap))
+            driver.step()
+            for key in driver.written[len(written_at) :]:
+                written_at[key] = clock[0]
+        journal.close()  # nothing else that a process does which is killed
+        kept = kept_keys(store)
+        lost = {*driver.written} - {*kept}
+        assert all(clock[0] - written_at[key] <= AT_MOST_AGAIN for key in lost)
+        assert len(kept) == len({*kept})
+        assert {*kept} <= {*driver.written}
+        ranges = len(driver.ranges) + driver._begun
+        assert len(journal_in(store).kept.parts) <= ranges + len(kept) // 40 * 2
+        driver.assembly.close()
+
+
+def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_flush", lambda _path: None)
+    clock = [NOW]
+    journal = journal_in(store, lambda: clock[0])
+    ranges = [KeyRange("", "0100"), KeyRange("0100", LAST)]
+    assembly = Assembly(
+        store,
+        LAYOUT,
+        ranges,
+        RowBudget(),
+        published=lambda key_range, parts: journal.note(key_range, parts, Tally()),
+        drafts=journal.drafts,
+        ticked=lambda: journal.tick(Tally()),
+    )
+    journal.follow(assembly.unfinished)
+    for key in numbered(200):
+        clock[0] += timedelta(seconds=10)
+        assembly.write(key > "0100", objects_of([key]))
+    for number, each in enumerate(ranges):
+        assembly.end(number, each.until)
+    assert [part.rows for part in assembly.finish()] == [200]
+    journal.flush(Tally())
+    left = [path for path in (store.root / ".drafts").rglob("*") if path.is_file()]
+    assert {path.name for path in left} <= {"lock", "reserve"}
+    journal.clear()
+    assert not list((store.root / ".drafts").iterdir())
+
+
+def full(_file: object, _data: bytes) -> int:
+    raise OSError(28, "No space left on device")
+
+
+@given(seed=st.integers(0, 9999), steps=st.integers(1, 40))
+@settings(max_examples=15)
+def test_what_was_written_before_the_disk_was_full_is_kept(seed: int, steps: int) -> None:
+    chances = random.Random(seed)  # noqa: S311
+    with quick(3) as store:
+        journal = journal_in(store)
+        budget = CheckedBudget(12)
+        driver = Driver(store, numbered(60), [0, 20, 60], [], budget, chances, journal=journal)
+        for _ in range(steps):
+            if not driver.is_done:
+                driver.step()
+        in_files = [
+            draft.last_key for each in driver.assembly.unfinished() for draft in each.drafts
+        ]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(hashing.HashingFile, "write", full)
+            patch.setattr(drafts.Drafts, "spool", _no_room)
+            journal.keep(Tally())
+        driver.assembly.close()
+        journal.close()
+        kept = kept_keys(store)
+        assert {*in_files} <= {*kept} <= {*driver.written}
+
+
+def _no_room(_drafts: object, batches: list[pa.RecordBatch]) -> str:
+    if batches:
+        raise OSError(28, "No space left on device")
+    return ""
+
+
+@given(seed=st.integers(0, 9999), data=st.data())
+@settings(max_examples=25)
+def test_drafts_that_a_power_cut_damaged_are_not_believed(seed: int, data: st.DataObject) -> None:
+    chances = random.Random(seed)  # noqa: S311
+    with quick(3) as store:
+        journal = journal_in(store)
+        driver = Driver(
+            store, numbered(60), [0, 20, 60], [], CheckedBudget(12), chances, journal=journal
+        )
+        for _ in range(30):
+            if not driver.is_done:
+                driver.step()
+        journal.keep(Tally())
+        driver.assembly.close()
+        journal.close()
+        files = sorted(
+            path
+            for path in (store.root / ".drafts").rglob("*")
+            if path.is_file() and path.name not in ("lock", "reserve")
+        )
+        if files:
+            file = data.draw(st.sampled_from(files))
+            content = bytearray(file.read_bytes())
+            content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(
+                st.integers(0, 7)
+            )
+            file.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+        kept = kept_keys(store)
+        assert {*kept} <= {*driver.written}
+        assert covered(store, driver.expected) == kept
+
+
+def test_what_a_living_process_has_written_is_left_alone(store: LocalStore) -> None:
+    with small_files(2):
+        journal = journal_in(store)
+        assembly = Assembly(store, LAYOUT, [KeyRange("", LAST)], RowBudget(), drafts=journal.drafts)
+        journal.follow(assembly.unfinished)
+        assembly.write(0, objects_of("abc"))
+        journal.flush(Tally())
+        assert journal_in(store).kept.rows == 0
+        assembly.write(0, objects_of("def"))
+        assembly.end(0, LAST)
+        assert keys_of(store, *assembly.finish()) == [*"abcdef"]
+
+
+def test_drafts_that_nobody_goes_on_with_are_removed_after_days(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abandoned = store.root / ".drafts" / "another" / "run"
+    abandoned.mkdir(parents=True)
+    journal_in(store)
+    assert abandoned.exists()
+    monkeypatch.setattr(checkpoints, "KEPT_FOR", timedelta(seconds=-1))
+    journal_in(store)
+    assert not abandoned.exists()
