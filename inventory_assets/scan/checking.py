@@ -13,7 +13,8 @@ from inventory_assets.s3.pages import VERSION_SCHEMA, Page, versions_markers
 from inventory_assets.s3.received import Received
 from inventory_assets.s3.store_profile import Continuation, KeyEncoding, StoreProfile
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
-from inventory_assets.scan.evidence import keys_ascend
+from inventory_assets.scan.evidence import count_up_to, keys_ascend
+from inventory_assets.scan.pieces import Piece
 from inventory_assets.scan.ranges import ceiling
 from inventory_assets.scan.versions import order_fault
 
@@ -88,6 +89,22 @@ def without_repeated(objects: pa.RecordBatch, request: PageRequest | None) -> pa
         while repeated < len(keys) and keys[repeated].as_py() == request.start_after:
             repeated += 1
     return objects.slice(repeated) if repeated else objects
+
+
+def belongs_elsewhere(page: Page, piece: Piece) -> bool:
+    """Whether a page that does not fit may be the answer to another request.
+
+    It is none where it shows keys that a range has passed over: then the store keeps another order.
+
+    Args:
+        page: The page.
+        piece: The range that it came for.
+    """
+    keys = page.objects.column("key")
+    if not len(keys) or (page.objects.schema != VERSION_SCHEMA and not keys_ascend(keys)):
+        return not len(keys)
+    passed = count_up_to(keys, piece.after) - count_up_to(keys, piece.key_range.after)
+    return passed <= 0 or keys[0].as_py() in piece.page_starts
 
 
 def check_keys(objects: pa.RecordBatch, prefix: str, after: str, where: str) -> None:

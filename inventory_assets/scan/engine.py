@@ -31,6 +31,7 @@ from inventory_assets.s3.store_profile import StartAfter
 from inventory_assets.scan.checking import (
     MAX_EMPTY_PAGES,
     agree,
+    belongs_elsewhere,
     check_keys,
     decoded_pages,
     next_place,
@@ -52,7 +53,7 @@ from inventory_assets.scan.pieces import (
     Piece,
 )
 from inventory_assets.scan.profiling import check_names
-from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.ranges import KeyRange, ceiling_of
 from inventory_assets.scan.seams import Beyond, KnownRange, ListedRange, link
 from inventory_assets.scan.settling import SeamEvent, SeamKeeper
 from inventory_assets.scan.splitting import Splitter
@@ -113,6 +114,9 @@ class Scan:
             walk: [KnownRange(evidence) for evidence in walk.known] for walk in walks
         }
         for piece in self._waiting:
+            # Where another run has stopped, nothing is known of either.
+            is_edge = ceiling_of(piece.key_range.after) is not None or not piece.start_after
+            piece.is_made_up = bool(piece.walk.known) or not is_edge
             neighbours[piece.walk].append(piece)
         for ranges in neighbours.values():
             link(sorted(ranges, key=lambda each: each.key_range))
@@ -200,8 +204,6 @@ class Scan:
         generation = piece.generation
         ending: Ending | None = None
         try:
-            if piece.is_made_up and generation == 0:
-                await self._order.prove(piece.walk.prefix, piece.key_range.after, piece.walk.tally)
             async for received, ending, request in self._pages(piece, generation):
                 await self._deliveries.put(
                     Delivery(piece, generation, received, ending=ending, request=request)
@@ -296,11 +298,22 @@ class Scan:
                 versions=walk.versions is not None,
             )
             received = await self._lister.receive(request, walk.tally, self._buffer())
+            if self._leaps(piece, request) and received.last_key is not None:
+                await self._order.prove(walk.prefix, request.start_after, walk.tally)
             ending = self._note(piece, generation, received)
             yield received, ending, request
             if ending:
                 return
             token, after = next_place(request, received, self._lister.profile, self._where)
+
+    @staticmethod
+    def _leaps(piece: Piece, request: PageRequest) -> bool:
+        """Whether a page begins where only the store's order says what comes before it.
+
+        Where a shard begins, discovery has found out.
+        """
+        is_start = request.start_after == piece.start_after and not piece.is_made_up
+        return not request.token and bool(request.start_after) and not is_start
 
     def _buffer(self) -> bytearray:
         """Memory for a page, used before if possible."""
@@ -388,10 +401,10 @@ class Scan:
             self._start_over(piece, page)
             return
         try:
-            if isinstance(page, MalformedResponse):
-                raise page
             objects = self._checked(delivery, page)
         except (MalformedResponse, KeysOutOfOrder, KeyOutsideRequest) as error:
+            if isinstance(error, ScanError) and not belongs_elsewhere(page, piece):
+                raise
             self._start_over(piece, error)
             return
         if page.escaped_raw:
@@ -407,6 +420,8 @@ class Scan:
         """Go on with a page of which all is proved."""
         piece.damaged = 0
         piece.evidence.page()
+        if page.objects.num_rows:
+            piece.page_starts.append(page.objects.column("key")[0].as_py())
         if ending is Ending.BOUND_REACHED and not _reaches(objects, piece.key_range.until):
             # Only a record that cannot be read lies beyond; a seam takes one that can.
             yield from self._found(piece, objects, None)
@@ -500,9 +515,9 @@ class Scan:
     def _start_over(self, piece: Piece, error: ScanError | MalformedResponse) -> None:
         """List a range again from after the last page that was good."""
         if isinstance(error, ScanError):
-            # It may have been the answer to another request; then the next one is, too.
             if piece.damaged >= MISPLACED_PAGES:
                 raise error
+            # If it is the answer to another request, the next one on its connection is, too.
             self._lister.reconnect()
         piece.walk.tally.failed(Fault.MALFORMED)
         piece.damaged += 1

@@ -44,12 +44,12 @@ class OrderProof:
             KeysOutOfOrder: The store lists in directory order.
             S3Error: A request failed for good.
         """
-        for name in names_at_risk(prefix, boundary):
+        for name in (*names_at_risk(prefix, boundary), boundary):
             if self._is_proven or (self._lister.server or "").startswith(_BYTE_ORDER_SERVERS):
                 return
             level = name[: name.rfind(_DELIMITER) + 1]
             is_known = len(level) >= len(prefix) and await self._ask_once(level, tally)
-            if not is_known and name != level:
+            if not is_known and name not in (level, boundary):
                 await self._ask_once(name, tally)
 
     async def _ask_once(self, start: str, tally: Tally) -> bool:
@@ -61,6 +61,12 @@ class OrderProof:
         """Look at the names of a level that begin with a text; whether these are all."""
         page = await self._lister.fetch(PageRequest(start, delimiter=_DELIMITER), tally)
         keys: list[str] = page.objects.column("key").to_pylist()
+        for names in (keys, list(page.common_prefixes)):
+            if names != sorted(names):
+                raise KeysOutOfOrder(
+                    f"{self._lister.connection.where}: the store lists the names after {start!r} "
+                    "in another order than that of bytes"
+                )
         for name, folder in telling_pairs([*keys, *page.common_prefixes], page.common_prefixes):
             if not self._is_proven:
                 await self._compare(name, folder, tally)

@@ -1,5 +1,6 @@
 """A range being listed."""
 
+from collections import deque
 from math import inf
 
 import pyarrow as pa
@@ -19,6 +20,9 @@ MOST_PATIENCE = 8
 
 PAGES_WORTH_A_SPLIT = 6
 """Pages that a range must have left, as far as can be told; to split costs half a page or more."""
+
+PAGES_REMEMBERED = 16
+"""Pages of a range by whose first key it is known that one comes again."""
 
 PAGES_MEASURED = 8
 """How densely keys lie is measured over each of a range's first so many pages, then over so many at
@@ -42,7 +46,8 @@ class Piece(OpenRange):
         after: Up to where the reader has read; listing starts over from here after a damaged page.
         generation: How often it has been started over; pages of earlier generations are void.
         damaged: Damaged pages in a row.
-        is_made_up: Whether it was split off, so that nothing is known of where it begins.
+        is_made_up: Whether it begins where no shard does.
+        page_starts: The first keys of the pages read lately.
         ending: How its last page ended it; None while it is being listed.
         doubted: Records that could not be read, in a page that was asked for again.
         held: Versions of the last key read, which may have more.
@@ -76,6 +81,7 @@ class Piece(OpenRange):
         self.doubted: set[bytes] = set()
         self.ending: Ending | None = None
         self.is_made_up = False
+        self.page_starts: deque[str] = deque(maxlen=PAGES_REMEMBERED)
         self.empty_pages = 0
         self.held: pa.RecordBatch | None = None
         self.estimate, self.estimated_at = inf, ("", "")
