@@ -510,7 +510,7 @@ def test_a_command_told_to_stop_stops_at_once_and_leaves_nothing(
     outcome = interrupted(stuck, tmp_path / "out", number)
 
     assert outcome.code == INTERRUPTED
-    assert outcome.error == "inventory: stopped; the same command goes on with what was done\n"
+    assert outcome.error == "inventory: stopped; nothing was listed yet\n"
     assert files_in(tmp_path) == []
 
 

@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InventoryError, OSError) as error:
         print(f"inventory: {error}", file=sys.stderr)
         return int(getattr(options, "trouble", 1))
-    except KeyboardInterrupt:
-        message = "inventory: stopped; the same command goes on with what was done"
-        print(message, file=sys.stderr, flush=True)
+    except KeyboardInterrupt as interrupt:
+        what = f"; {interrupt}" if str(interrupt) else ""
+        print(f"inventory: stopped{what}", file=sys.stderr, flush=True)
         # A usual exit would wait for the requests under way, however long the store takes.
         os._exit(INTERRUPTED)
     return result

@@ -79,7 +79,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace) -> int:
     from inventory_assets.cli.live_line import following
-    from inventory_assets.inventory.listing_folder import list_into_folder
+    from inventory_assets.inventory.listing_folder import is_unfinished, list_into_folder
     from inventory_assets.s3.connection import Connection
     from inventory_assets.s3.listing import BucketLister, RetryPolicy
     from inventory_assets.scan.progress import ProgressMeter
@@ -111,6 +111,11 @@ def _list(options: argparse.Namespace) -> int:
                 asked_for=[*_asked_for(options)],
                 versions=versions,
             )
+    except KeyboardInterrupt:
+        is_kept = is_unfinished(options.out)
+        raise KeyboardInterrupt(
+            "the same command goes on with what was done" if is_kept else "nothing was listed yet"
+        ) from None
     finally:
         lister.close()
     what = "versions" if versions else "objects"

@@ -128,6 +128,12 @@ def unfinished_listing(folder: Path) -> list[str]:
     return TypeAdapter(list[str]).validate_json(data)
 
 
+def is_unfinished(folder: Path) -> bool:
+    """Whether something is kept of a listing into a folder that another call goes on with."""
+    store = LocalStore(folder / _WORK)
+    return any(store.names(JOURNAL)) or store.size(_FINISHED) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class _Listing:
     """What was listed, its parts still under the names of their content."""
