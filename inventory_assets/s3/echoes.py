@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from inventory_assets.s3.listing import PageRequest
 
 
+_LEAST_CAP = 20
+"""Keys in a page at least, of a store that sends fewer than it is asked for. Probes ask for less, so
+that an answer to one is not taken for a page."""
+
+
 def compare(request: "PageRequest", echo: Echo, bucket: str) -> Iterator[tuple[Echoed, bool]]:
     """Tell for each parameter that is in the request or the response whether both agree.
 
@@ -35,7 +40,11 @@ def compare(request: "PageRequest", echo: Echo, bucket: str) -> Iterator[tuple[E
     if echo.max_keys:
         # A store that sends fewer than it is asked for may say so.
         is_number = echo.max_keys.isascii() and echo.max_keys.isdigit()
-        yield Echoed.MAX_KEYS, is_number and int(echo.max_keys[:9]) <= request.max_keys
+        count = int(echo.max_keys[:9]) if is_number else 0
+        is_cap = _LEAST_CAP <= count < request.max_keys
+        yield Echoed.MAX_KEYS, count == request.max_keys or is_cap
+    if echo.delimiter and not request.delimiter:
+        yield Echoed.DELIMITER, False
 
 
 def contradiction(
@@ -50,6 +59,6 @@ def contradiction(
         echoes: What the store is known to repeat truly.
     """
     for name, is_same in compare(request, echo, bucket):
-        if name in echoes and not is_same:
+        if (name in echoes or name is Echoed.DELIMITER) and not is_same:
             return name
     return None

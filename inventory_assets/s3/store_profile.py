@@ -48,6 +48,7 @@ class Echoed(StrEnum):
     START_AFTER = "StartAfter"
     TOKEN = "ContinuationToken"  # noqa: S105 - not a password
     MAX_KEYS = "MaxKeys"
+    DELIMITER = "Delimiter"
 
 
 @dataclass(frozen=True, slots=True)

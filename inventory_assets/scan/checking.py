@@ -69,12 +69,15 @@ def next_place(
     return None, received.last_key
 
 
-def without_repeated(objects: pa.RecordBatch, request: PageRequest | None) -> pa.RecordBatch:
+def without_repeated(
+    objects: pa.RecordBatch, request: PageRequest | None, after: str
+) -> pa.RecordBatch:
     """Without what a page was asked to begin after, as some stores list that as well.
 
     Args:
         objects: Of the page.
         request: What it answers.
+        after: The last key before the page.
     """
     if request is None or not objects.num_rows:
         return objects
@@ -85,9 +88,8 @@ def without_repeated(objects: pa.RecordBatch, request: PageRequest | None) -> pa
         is_repeated = is_repeated and objects.column("version_id")[0].as_py() == version_id
         return objects.slice(1) if is_repeated else objects
     repeated = 0
-    if not request.token and request.start_after:
-        while repeated < len(keys) and keys[repeated].as_py() == request.start_after:
-            repeated += 1
+    while after and repeated < len(keys) and keys[repeated].as_py() == after:
+        repeated += 1
     return objects.slice(repeated) if repeated else objects
 
 

@@ -440,7 +440,9 @@ class Scan:
         piece = delivery.piece
         if delivery.received and not agree(page, delivery.received):
             raise MalformedResponse("the ends of the response contradict it")
-        objects = without_repeated(page.objects, delivery.request)
+        if page.common_prefixes:
+            raise MalformedResponse("the page holds common prefixes, which were not asked for")
+        objects = without_repeated(page.objects, delivery.request, piece.after)
         if piece.held is not None:
             objects = pa.concat_batches([piece.held, objects])
         check_keys(objects, piece.walk.prefix, piece.after, self._where)

@@ -8,6 +8,7 @@ apart; or, where there are, which of them the store lists first. That proves its
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
@@ -30,7 +31,8 @@ class OrderProof:
     def __init__(self, lister: BucketLister) -> None:
         self._lister = lister
         self._is_proven = False
-        self._asked: dict[str, asyncio.Task[bool]] = {}
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._asked: dict[str, bool] = {}
 
     async def prove(self, prefix: str, boundary: str, tally: Tally) -> None:
         """Make sure that nothing is lost where two ranges meet.
@@ -53,9 +55,10 @@ class OrderProof:
                 await self._ask_once(name, tally)
 
     async def _ask_once(self, start: str, tally: Tally) -> bool:
-        if start not in self._asked:
-            self._asked[start] = asyncio.create_task(self._ask(start, tally))
-        return await self._asked[start]
+        async with self._asking[start]:
+            if start not in self._asked:
+                self._asked[start] = await self._ask(start, tally)
+        return self._asked[start]
 
     async def _ask(self, start: str, tally: Tally) -> bool:
         """Look at the names of a level that begin with a text; whether these are all."""

@@ -71,8 +71,11 @@ class ContraryS3(ModelS3):
         page = self._answer(request)
         self._answers.append(page)
         if len(self._answers) - 1 == self._stale and self._answers[-2].objects.num_rows:
-            return self._answers[-2]
-        if page.is_truncated and self._chances.random() < self._early_end:
+            before = self.requests[-2]
+            # What a response repeats of its request tells all others apart.
+            if before.token and request.token:
+                return self._answers[-2]
+        if page.is_truncated and page.objects.num_rows and self._chances.random() < self._early_end:
             kept = self._chances.randint(1, page.objects.num_rows)
             return Page(page.objects.slice(0, kept), page.common_prefixes, False, None)
         return page
@@ -153,7 +156,7 @@ def test_ends_too_early_and_answers_to_other_requests_lose_no_key(
 
 def test_the_smallest_loss_in_directory_order_is_told() -> None:
     keys = [f"d/{folder}{n:02}" for folder in ("obj/", "obj-1/") for n in range(3)]
-    with pytest.raises(ScanError, match=r"lists 'd/obj-1/00' (after|next after) 'd/obj/02'"):
+    with pytest.raises(ScanError, match="in another order than that of bytes"):
         listed(ContraryS3(keys, ORDERS["directory"]), [ceiling("d/obj-1/")])
 
 
