@@ -19,8 +19,10 @@ _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _ST
 # Fields of FileMetaData, RowGroup, ColumnChunk and ColumnMetaData.
 _NUM_ROWS, _ROW_GROUPS = 3, 4
 _COLUMNS, _GROUP_OFFSET, _ORDINAL = 1, 5, 7
-_CHUNK_OFFSET, _META_DATA, _INDEX_OFFSETS = 2, 3, (4, 6)
+_CHUNK_OFFSETS, _META_DATA = (2, 4, 6), 3
 _PAGE_OFFSETS = (9, 10, 11, 14)
+
+_ONE_GROUP = bytes([1 << 4 | _LIST, 1 << 4 | _STRUCT])
 
 Field = tuple[int, int, Any]
 """Number, type and value of a field; a structure is a list of them."""
@@ -36,6 +38,8 @@ class Footers:
     def __init__(self) -> None:
         self.rows = 0
         self._file: list[Field] = []
+        self._before, self._start = b"", 0
+        """What stands before the number of rows, which is the same for all row groups."""
         self._groups: list[bytes] = []
 
     def add(self, footer: bytes, at: int) -> None:
@@ -45,13 +49,18 @@ class Footers:
             footer: Of a file that holds it alone, without length and magic.
             at: Where it begins, rather than right after the magic.
         """
-        document, _ = _read_struct(footer, 0)
-        ((_, groups),) = [value for number, _, value in document if number == _ROW_GROUPS]
-        (group,) = groups
-        moved = _moved_group(group, at - len(MAGIC), len(self._groups))
-        self._groups.append(_struct(moved))
-        self._file = self._file or document
-        self.rows += next(value for number, _, value in document if number == _NUM_ROWS)
+        start = self._start if self._start and footer.startswith(self._before) else 0
+        if not start:
+            self._file, _ = _read_struct(footer, 0)
+            start = _start_of_rows(footer)
+            self._before, self._start = footer[:start], start
+        rows, start = _read_value(_I64, footer, start)
+        self.rows += rows
+        # What follows is the head of a list of one structure, and the structure.
+        if footer[start : start + 2] != _ONE_GROUP:
+            raise ValueError("the footer is not that of one row group")
+        moving = _Moving(footer, at - len(MAGIC))
+        self._groups.append(moving.group(start + 2, len(self._groups)))
 
     def whole(self) -> bytes:
         """What ends the file: footer, length and magic."""
@@ -73,33 +82,70 @@ def footer_of(end: bytes) -> bytes:
     return end[-8 - size : -8]
 
 
-def _moved_group(group: list[Field], by: int, ordinal: int) -> list[Field]:
-    moved = []
-    for number, kind, value in group:
-        if number == _COLUMNS:
-            value = value[0], [_moved_chunk(chunk, by) for chunk in value[1]]  # noqa: PLW2901
-        elif number == _GROUP_OFFSET and value:
-            value += by  # noqa: PLW2901
-        elif number == _ORDINAL:
-            value = ordinal  # noqa: PLW2901
-        moved.append((number, kind, value))
-    return moved
+def _start_of_rows(footer: bytes) -> int:
+    """Where the number of rows stands in a footer."""
+    at = number = 0
+    while True:
+        number, kind, at = _read_head(footer, at, number)
+        if number == _NUM_ROWS:
+            return at
+        at = _after(kind, footer, at)
 
 
-def _moved_chunk(chunk: list[Field], by: int) -> list[Field]:
-    moved = []
-    for number, kind, value in chunk:
-        if number == _META_DATA:
-            value = _moved(value, _PAGE_OFFSETS, by)  # noqa: PLW2901
-        moved.append((number, kind, value))
-    return _moved(moved, (_CHUNK_OFFSET, *_INDEX_OFFSETS), by)
+class _Moving:
+    """Copies what stands in a footer, but for the offsets in it.
 
+    To read it all and write it again costs several times as much.
+    """
 
-def _moved(fields: list[Field], offsets: tuple[int, ...], by: int) -> list[Field]:
-    return [
-        (number, kind, value + by if number in offsets and value else value)
-        for number, kind, value in fields
-    ]
+    def __init__(self, text: bytes, by: int) -> None:
+        self._text = text
+        self._by = by
+        self._found = bytearray()
+        self._copied = 0
+
+    def group(self, at: int, ordinal: int) -> bytes:
+        """A row group that begins there, with another number."""
+        text, number = self._text, 0
+        self._copied = at
+        while text[at]:
+            number, kind, at = _read_head(text, at, number)
+            if number == _COLUMNS:
+                size, at = _read_list_head(text, at)
+                for _ in range(size):
+                    at = self._fields(at, _CHUNK_OFFSETS)
+            elif number == _GROUP_OFFSET:
+                at = self._offset(at)
+            elif number == _ORDINAL:
+                end = _after(kind, text, at)
+                self._replace(at, end, ordinal)
+                at = end
+            else:
+                at = _after(kind, text, at)
+        return bytes(self._found + text[self._copied : at + 1])
+
+    def _fields(self, at: int, offsets: tuple[int, ...]) -> int:
+        """Go through a structure, which may hold the metadata of a column; where it ends."""
+        text, number = self._text, 0
+        while text[at]:
+            number, kind, at = _read_head(text, at, number)
+            if number in offsets:
+                at = self._offset(at)
+            elif number == _META_DATA and offsets is _CHUNK_OFFSETS:
+                at = self._fields(at, _PAGE_OFFSETS)
+            else:
+                at = _after(kind, text, at)
+        return at + 1
+
+    def _offset(self, at: int) -> int:
+        value, end = _read_value(_I64, self._text, at)
+        if value:
+            self._replace(at, end, value + self._by)
+        return end
+
+    def _replace(self, at: int, end: int, value: int) -> None:
+        self._found += self._text[self._copied : at] + _zigzag(value)
+        self._copied = end
 
 
 # Reading.
@@ -114,6 +160,46 @@ def _read_varint(text: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
         shift += 7
+
+
+def _read_head(text: bytes, at: int, last: int) -> tuple[int, int, int]:
+    """Number and type of a field, and where its value stands."""
+    head = text[at]
+    if head > 15:
+        return last + (head >> 4), head & 15, at + 1
+    value, at = _read_varint(text, at + 1)
+    return (value >> 1) ^ -(value & 1), head, at
+
+
+def _read_list_head(text: bytes, at: int) -> tuple[int, int]:
+    size = text[at] >> 4
+    return (size, at + 1) if size < 15 else _read_varint(text, at + 1)
+
+
+def _after(kind: int, text: bytes, at: int) -> int:
+    """Where the next thing stands."""
+    if kind in (_I32, _I64, _I16):
+        while text[at] > 0x7F:
+            at += 1
+        return at + 1
+    if kind in (_TRUE, _FALSE):
+        return at
+    if kind == _BINARY:
+        size, at = _read_varint(text, at)
+        return at + size
+    if kind == _STRUCT:
+        number = 0
+        while text[at]:
+            number, of, at = _read_head(text, at, number)
+            at = _after(of, text, at)
+        return at + 1
+    if kind == _LIST:
+        of = text[at] & 15
+        size, at = _read_list_head(text, at)
+        for _ in range(size):
+            at = _after(_BYTE if of in (_TRUE, _FALSE) else of, text, at)
+        return at
+    return _read_value(kind, text, at)[1]
 
 
 def _read_value(kind: int, text: bytes, at: int) -> tuple[Any, int]:

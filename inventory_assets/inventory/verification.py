@@ -23,10 +23,11 @@ from inventory_assets.inventory.findings import (
 )
 from inventory_assets.inventory.verifiable import Verifiable
 from inventory_assets.s3.listing import BucketLister, Tally
-from inventory_assets.s3.store_profile import StartAfter
-from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.s3.store_profile import KeyEncoding, StartAfter
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.lookups import comes_first, list_level, list_prefix, look_up
+from inventory_assets.scan.profiling import corrected
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.relisting import relist
 
@@ -142,6 +143,17 @@ def verify(
         S3Error: A request failed for good.
         StoreError: A part cannot be read.
     """
+    for _ in KeyEncoding:
+        try:
+            return _verify(inventory, lister, chance, count)
+        except NamesMisread as error:
+            lister.profile = corrected(lister.profile, error)
+    return _verify(inventory, lister, chance, count)
+
+
+def _verify(
+    inventory: Verifiable, lister: BucketLister, chance: random.Random, count: int
+) -> Verification:
     compared = _Comparison(inventory, lister)
     notes: list[str] = []
     faults: list[str] = []

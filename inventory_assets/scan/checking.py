@@ -15,7 +15,7 @@ from inventory_assets.s3.store_profile import Continuation, KeyEncoding, StorePr
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.evidence import count_up_to, keys_ascend
 from inventory_assets.scan.pieces import Piece
-from inventory_assets.scan.ranges import ceiling
+from inventory_assets.scan.ranges import MAX_KEY_BYTES, ceiling
 from inventory_assets.scan.versions import order_fault
 
 MAX_EMPTY_PAGES = 1000
@@ -118,6 +118,12 @@ def check_keys(objects: pa.RecordBatch, prefix: str, after: str, where: str) -> 
     if not len(keys):
         return
     first, last = keys[0].as_py(), keys[-1].as_py()
+    longest = max(first, last, key=lambda key: len(key.encode()))
+    if len(longest.encode()) > MAX_KEY_BYTES and last > ceiling(prefix):
+        raise KeyOutsideRequest(
+            f"{where}: the store lists a key of {len(longest.encode()):,} bytes, which begins with "
+            f"{longest[:40]!r}; S3 allows {MAX_KEY_BYTES:,}, and no range can hold it: rename it"
+        )
     if objects.schema == VERSION_SCHEMA:
         if fault := order_fault(objects):
             raise KeysOutOfOrder(

@@ -7,7 +7,6 @@ entered only when no sibling can come before its keys. The folders that wait at 
 prefixes of one name, so memory stays bounded by the depth and one page a level.
 """
 
-import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from inventory_assets.scan.checking import MAX_EMPTY_PAGES
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.evidence import Ending, EvidenceLog, keys_ascend
 from inventory_assets.scan.key_order import DIRECTORY_SERVERS
-from inventory_assets.scan.profiling import check_names
+from inventory_assets.scan.profiling import page_with_names
 from inventory_assets.scan.ranges import KeyRange
 
 DELIMITER = "/"
@@ -169,11 +168,9 @@ class DirectoryOrderWalk:
         last_name = ""
         empty_pages = count = 0
         while True:
-            page = self._lister.page(
-                PageRequest(prefix, token=token, delimiter=DELIMITER), self._tally
-            )
+            request = PageRequest(prefix, token=token, delimiter=DELIMITER)
+            page = page_with_names(self._lister, request, self._tally)
             self._evidence.page()
-            asyncio.run(check_names(self._lister, page, self._tally))
             self._tally.set_aside(
                 each for each in page.unreadable if not each.sort_key or self._covers(each.sort_key)
             )

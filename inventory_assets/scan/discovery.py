@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
-from inventory_assets.s3.store_profile import AWS, StartAfter, StoreProfile
+from inventory_assets.s3.store_profile import AWS, KeyEncoding, StartAfter, StoreProfile
 from inventory_assets.scan.directories import DELIMITER
-from inventory_assets.scan.errors import ListingStuck, TooManyShards
+from inventory_assets.scan.errors import ListingStuck, NamesMisread, TooManyShards
 from inventory_assets.scan.key_order import DIRECTORY_SERVERS, KeyOrder
 from inventory_assets.scan.order_proof import telling_pairs
-from inventory_assets.scan.profiling import profile_store
+from inventory_assets.scan.profiling import corrected, page_with_names, profile_store
 from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling
 
 LEVEL_PAGES = 20
@@ -98,10 +98,18 @@ class _Discoverer:
         self._key_order = key_order
 
     def run(self, prefix: str) -> Discovery:
-        profile = AWS
+        for _ in KeyEncoding:
+            try:
+                return self._run(prefix)
+            except NamesMisread as error:
+                self._lister.profile = corrected(self._lister.profile, error)
+        return self._run(prefix)
+
+    def _run(self, prefix: str) -> Discovery:
+        profile = self._lister.profile
         if self._key_order is not KeyOrder.DIRECTORY:
             profile = profile_store(self._lister, prefix, self._tally)
-        self._lister.profile = profile
+            self._lister.profile = profile
         depth = self._bounds.depth
         if profile.start_after is StartAfter.IGNORED:
             depth = 0  # what is left beside shards could not be asked for
@@ -145,9 +153,8 @@ class _Discoverer:
         token: str | None = None
         last = after = ""
         for _ in range(LEVEL_PAGES):
-            page = self._lister.page(
-                PageRequest(prefix, after, token, delimiter=DELIMITER), self._tally
-            )
+            request = PageRequest(prefix, after, token, delimiter=DELIMITER)
+            page = page_with_names(self._lister, request, self._tally)
             groups = [page.objects.column("key").to_pylist(), list(page.common_prefixes)]
             names = groups[0] + groups[1]
             if any(group != sorted(group) for group in groups) or min(names, default=last) < last:

@@ -6,6 +6,7 @@ where some stores have skipped one), and what of a request a response repeats. A
 `+` or a space, once there is one, is asked back by its exact name.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import unquote, unquote_plus
@@ -70,16 +71,29 @@ def profile_store(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfi
     """
     before = lister.profile
     try:
-        found = _probe(lister, prefix, tally)
+        found = _probe_names(lister, prefix, tally)
+        usual = replace(AWS, encoding=found.encoding)
         for _ in range(_ATTEMPTS - 1):
-            if replace(found, echoes=frozenset()) == AWS:
+            if _habits(found) == usual:
                 break
-            lister.profile = before
-            again = _probe(lister, prefix, tally)
-            found = again if _habits(again) == _habits(found) else AWS
+            lister.profile = replace(before, encoding=found.encoding)
+            again = _probe_names(lister, prefix, tally)
+            found = again if _habits(again) == _habits(found) else usual
     finally:
         lister.profile = before
     return found
+
+
+def page_with_names(lister: BucketLister, request: PageRequest, tally: Tally) -> Page:
+    """Fetch a page whose names are read as the store means them.
+
+    Raises:
+        NamesMisread: They mean something else.
+        S3Error: A request failed for good.
+    """
+    page = lister.page(request, tally)
+    asyncio.run(check_names(lister, page, tally))
+    return page
 
 
 def contradicted(lister: BucketLister, prefix: str, tally: Tally) -> bool:
@@ -125,6 +139,7 @@ async def check_names(lister: BucketLister, page: Page, tally: Tally) -> None:
     if encoding is None:
         return  # the key has gone meanwhile; another one will tell
     if encoding is not lister.profile.encoding:
+        lister.proven_names = frozenset()
         raise NamesMisread(
             f"{lister.connection.where}: the store encodes keys otherwise than was thought "
             f"({encoding}, not {lister.profile.encoding}), as the key {page.escaped_raw!r} shows",
@@ -151,9 +166,19 @@ def _habits(profile: StoreProfile) -> StoreProfile:
     return replace(profile, echoes=frozenset())
 
 
+def _probe_names(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
+    """As `_probe`, once names are read as the store means them."""
+    for _ in KeyEncoding:
+        try:
+            return _probe(lister, prefix, tally)
+        except NamesMisread as error:
+            lister.profile = corrected(lister.profile, error)
+    return _probe(lister, prefix, tally)
+
+
 def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
     def ask(request: PageRequest) -> _Asked:
-        return _Asked(request, lister.page(request, tally))
+        return _Asked(request, page_with_names(lister, request, tally))
 
     bucket = lister.connection.bucket
     first = ask(PageRequest(prefix, max_keys=_KEYS))

@@ -15,6 +15,7 @@ from inventory_assets.s3.pages import OBJECT_SCHEMA, VERSION_SCHEMA, Page, versi
 from inventory_assets.scan.checking import MAX_EMPTY_PAGES, check_keys
 from inventory_assets.scan.errors import ListingStuck
 from inventory_assets.scan.evidence import count_up_to
+from inventory_assets.scan.profiling import page_with_names
 from inventory_assets.scan.ranges import KeyRange
 from inventory_assets.scan.versions import Versions, whole_keys
 
@@ -108,7 +109,8 @@ def relist(
     place = _Place(_start_after(prefix, key_range))
     last_key, said_end, ended_early, empty_pages = place.key, False, None, 0
     while True:
-        page = lister.page(place.request(prefix, versions=versions is not None), tally)
+        request = place.request(prefix, versions=versions is not None)
+        page = page_with_names(lister, request, tally)
         rows = place.new_rows(page.objects)
         objects = pa.concat_batches([held, rows])
         check_keys(objects, prefix, last_key, where)
