@@ -48,8 +48,9 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         "evidence_holds",
         key,
         assets.partitions.listing,
-        f"Ranges tile the shard, counts add up, {order}, and none lies outside the shard. "
-        "Run on its own, it reads every key of the Parquet files again.",
+        f"Ranges tile the shard, counts add up, {order}, and none lies outside the shard. Seams "
+        "agree: where two ranges meet, what one has shown beyond its end is what the next begins "
+        "with. Run on its own, it reads every key of the Parquet files again.",
     )
     readable = partitioned_check(
         "records_readable",

@@ -9,7 +9,7 @@ from inventory_assets.inventory.layout import Layout
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.inventory.taking import Taker
 from inventory_assets.s3.listing import BucketLister
-from inventory_assets.scan import discovery
+from inventory_assets.scan import directories, discovery, profiling
 from inventory_assets.scan.discovery import ShardBounds, discover
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.key_order import KeyOrder
@@ -54,7 +54,8 @@ def lister(seaweedfs: Endpoint, bucket: str) -> Iterator[BucketLister]:
 @pytest.fixture
 def store_of_unknown_make(monkeypatch: pytest.MonkeyPatch) -> None:
     """SeaweedFS is not told by its `Server` header, as behind a proxy."""
-    monkeypatch.setattr(discovery, "_DIRECTORY_SERVERS", ("no such make",))
+    for module in (discovery, directories, profiling):
+        monkeypatch.setattr(module, "DIRECTORY_SERVERS", ("no such make",))
 
 
 def test_the_make_tells_the_order(seaweedfs: Endpoint) -> None:

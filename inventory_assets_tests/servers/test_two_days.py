@@ -20,7 +20,7 @@ from inventory_assets.definitions import build_definitions
 from inventory_assets.inventory.manifests import read_manifest
 from inventory_assets.inventory.store import LocalStore
 from inventory_assets.resources import Clock
-from inventory_assets.scan import discovery
+from inventory_assets.scan import directories, discovery, profiling
 from inventory_assets_tests.external_servers import Endpoint, Ministack, SeaweedFS, ServerProcess
 from inventory_assets_tests.servers.inventories import (
     Facts,
@@ -203,7 +203,8 @@ def test_a_store_that_turns_out_to_list_by_directory_is_inventoried_all_the_same
     seaweedfs: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As behind a proxy, which does not say `Server: SeaweedFS`.
-    monkeypatch.setattr(discovery, "_DIRECTORY_SERVERS", ("no such make",))
+    for module in (discovery, directories, profiling):
+        monkeypatch.setattr(module, "DIRECTORY_SERVERS", ("no such make",))
     for name, value in seaweedfs.account.environment.items():
         monkeypatch.setenv(name, value)
     objects = {key: body_of(key) for key in ("one/two/a/1", "one/two/a-b", "one/two/a/2", "three")}
