@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 _LEAST_CAP = 20
-"""Keys in a page at least, of a store that sends fewer than it is asked for. Probes ask for less, so
-that an answer to one is not taken for a page."""
+"""Keys in a page at least, of a store that sends fewer than it is asked for. Probes ask for less,
+so an answer to one is not taken for a page."""
 
 
 def compare(request: "PageRequest", echo: Echo, bucket: str) -> Iterator[tuple[Echoed, bool]]:

@@ -105,4 +105,6 @@ def test_each_shard_names_the_snapshot_that_proves_it(store: LocalStore) -> None
         "rows": 2,
         "key_order": "bytes",
         "response_bytes": 1,
+        "store": "as AWS",
+        "seams": {"not compared": 1},
     }
