@@ -52,7 +52,7 @@ class DistantBucket(BucketLister):
         policy: Policy = Policy.ADAPTIVE,
     ) -> None:
         self.connection = Connection("distant", max_in_flight=in_flight, policy=policy)
-        self.server = "Distant"
+        self.server = "AmazonS3"
         self.requests: list[PageRequest] = []
         self._gate = Gate(controller(self.connection.policy, in_flight))
         self._keys = keys

@@ -130,7 +130,7 @@ class Unsteady(ModelS3):
 
 
 def _garble(body: bytes | bytearray) -> bytes | bytearray:
-    return body.replace(b"<Size>", b"<Size>x", 1)
+    return body.replace(b"<Size>", b"<Size>&", 1)
 
 
 def _lose_an_object(body: bytes | bytearray) -> bytes | bytearray:
