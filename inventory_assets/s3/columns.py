@@ -136,11 +136,11 @@ def _page(envelope: Envelope, objects: pa.RecordBatch, raw: "_RawKeys", start: i
         token = next_token(envelope, last_version)
     except MalformedResponse:
         raise Irregular from None
-    escaped = raw.first_escaped(start, start + len(objects))
-    escaped_key = escaped_raw = None
-    if escaped is not None:
-        escaped_key = objects.column("key")[escaped - start].as_py()
-        escaped_raw = raw.text[escaped].as_py()
+    keys = objects.column("key")
+    ambiguous = tuple(
+        (keys[row - start].as_py(), raw.text[row].as_py())
+        for row in raw.ambiguous(start, start + len(objects))
+    )
     return Page(
         _alone(objects),
         envelope.common_prefixes,
@@ -149,8 +149,7 @@ def _page(envelope: Envelope, objects: pa.RecordBatch, raw: "_RawKeys", start: i
         envelope.url_encoded,
         envelope.unreadable,
         envelope.echo,
-        escaped_key,
-        escaped_raw,
+        ambiguous,
     )
 
 
@@ -243,15 +242,15 @@ class _RawKeys:
             np.flatnonzero(self._data == ord(character)) for character in "%+ "
         )
 
-    def first_escaped(self, start: int, stop: int) -> int | None:
-        """The first key, of those between two, that holds "%", "+" or a space; None without any."""
+    def ambiguous(self, start: int, stop: int) -> list[int]:
+        """Of the keys between two, the first that holds "%", that holds "+" and that a space."""
         first, end = self._bounds[start], self._bounds[stop]
-        found = end
+        found = set()
         for places in (self._escapes, self._pluses, self._spaces):
             at = np.searchsorted(places, first) if len(places) else 0
-            if at < len(places):
-                found = min(found, places[at])
-        return int(np.searchsorted(self._bounds, found, "right")) - 1 if found < end else None
+            if at < len(places) and places[at] < end:
+                found.add(int(np.searchsorted(self._bounds, places[at], "right")) - 1)
+        return sorted(found)
 
     def decoded(self, plus_is_space: bool) -> pa.StringArray:
         """Percent-decode the keys, once."""

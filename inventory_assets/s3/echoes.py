@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from inventory_assets.s3.listing import PageRequest
 
 
-_LEAST_CAP = 20
-"""Keys in a page at least, of a store that sends fewer than it is asked for. Probes ask for less,
-so an answer to one is not taken for a page."""
-
-
 def compare(request: "PageRequest", echo: Echo, bucket: str) -> Iterator[tuple[Echoed, bool]]:
     """Tell for each parameter that is in the request or the response whether both agree.
 
@@ -40,9 +35,7 @@ def compare(request: "PageRequest", echo: Echo, bucket: str) -> Iterator[tuple[E
     if echo.max_keys:
         # A store that sends fewer than it is asked for may say so.
         is_number = echo.max_keys.isascii() and echo.max_keys.isdigit()
-        count = int(echo.max_keys[:9]) if is_number else 0
-        is_cap = _LEAST_CAP <= count < request.max_keys
-        yield Echoed.MAX_KEYS, count == request.max_keys or is_cap
+        yield Echoed.MAX_KEYS, is_number and int(echo.max_keys[:9]) <= request.max_keys
     if echo.delimiter and not request.delimiter:
         yield Echoed.DELIMITER, False
 

@@ -63,7 +63,7 @@ NO_OBJECTS = pa.RecordBatch.from_pylist([], schema=OBJECT_SCHEMA)
 
 _OF_OBJECTS, _OF_VERSIONS = "ListBucketResult", "ListVersionsResult"
 _RECORDS = {_OF_OBJECTS: ("Contents",), _OF_VERSIONS: ("Version", "DeleteMarker")}
-_ESCAPED = frozenset("%+ ")
+_AMBIGUOUS = frozenset("%+ ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +126,8 @@ class Page:
         url_encoded: Whether the keys came percent-encoded; here they are decoded.
         unreadable: Records that cannot be decoded, and common prefixes.
         echo: What the response repeats of its request.
-        escaped_key: The first key whose text in the response holds "%", "+" or a space, which show
-            how keys are encoded; or None.
-        escaped_raw: That text.
+        ambiguous: The first key whose text in the response holds "%", that holds "+", and that a
+            space, each with that text; they show how keys are encoded.
     """
 
     objects: pa.RecordBatch
@@ -138,8 +137,7 @@ class Page:
     url_encoded: bool = False
     unreadable: tuple[Unreadable, ...] = ()
     echo: Echo = NO_ECHO
-    escaped_key: str | None = None
-    escaped_raw: str | None = None
+    ambiguous: tuple[tuple[str, str], ...] = ()
 
     @property
     def last_key(self) -> str | None:
@@ -379,7 +377,7 @@ def _page(envelope: Envelope, elements: list[Element]) -> Page:
     rows: list[tuple[Any, ...]] = []
     unreadable: list[Unreadable] = []
     last_version: str | None = None
-    escaped_key = escaped_raw = None
+    ambiguous: dict[str, tuple[int, str, str]] = {}
     for element in elements:
         record = Record(element)
         key: str | None = None
@@ -396,8 +394,8 @@ def _page(envelope: Envelope, elements: list[Element]) -> Page:
             verbatim = element.verbatim()[:MAX_UNREADABLE_BYTES]
             unreadable.append(Unreadable(verbatim, f"{why}", key, place, len(rows)))
             continue
-        if escaped_key is None and not _ESCAPED.isdisjoint(text):
-            escaped_key, escaped_raw = key, text
+        for character in _AMBIGUOUS.intersection(text):
+            ambiguous.setdefault(character, (len(rows), key, text))
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
     arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
     return Page(
@@ -408,8 +406,7 @@ def _page(envelope: Envelope, elements: list[Element]) -> Page:
         url_encoded=envelope.url_encoded,
         unreadable=(*unreadable, *envelope.unreadable),
         echo=envelope.echo,
-        escaped_key=escaped_key,
-        escaped_raw=escaped_raw,
+        ambiguous=tuple((key, text) for _, key, text in sorted(set(ambiguous.values()))),
     )
 
 

@@ -150,7 +150,7 @@ class DirectoryOrderWalk:
             return True
         if (self._lister.server or "").startswith(DIRECTORY_SERVERS):
             return False
-        page = self._lister.page(PageRequest(key, max_keys=1), self._tally)
+        page = page_with_names(self._lister, PageRequest(key, max_keys=1), self._tally)
         return bool(page.objects.column("key").to_pylist() == [key])
 
     def _covers(self, key: str) -> bool:

@@ -52,7 +52,7 @@ from inventory_assets.scan.pieces import (
     PAGES_WORTH_A_SPLIT,
     Piece,
 )
-from inventory_assets.scan.profiling import check_names
+from inventory_assets.scan.profiling import check_names, first_page, require_versions
 from inventory_assets.scan.ranges import KeyRange, ceiling_of
 from inventory_assets.scan.seams import Beyond, KnownRange, ListedRange, link
 from inventory_assets.scan.settling import SeamEvent, SeamKeeper
@@ -132,6 +132,8 @@ class Scan:
         self._buffers: list[bytearray] = []
         self._deliveries = Deliveries()
         self._misread: NamesMisread | None = None
+        self._met: set[Walk] = set()
+        """Walks in which anything was found."""
         self._closed = False
         if lister.profile.start_after is not StartAfter.IGNORED:
             for piece in [*self._waiting]:
@@ -287,8 +289,7 @@ class Scan:
     ) -> AsyncIterator[tuple[Received, Ending | None, PageRequest]]:
         """The pages of a range, each with how it ends the range and what it answers."""
         walk = piece.walk
-        token: str | None = None
-        after: str | None = piece.after
+        token, after = piece.resume_token, piece.after
         while not (self._closed or walk.over or piece.generation != generation):
             request = PageRequest(
                 walk.prefix,
@@ -407,7 +408,7 @@ class Scan:
                 raise
             self._start_over(piece, error)
             return
-        if page.escaped_raw:
+        if page.ambiguous:
             self._check_names(piece, page)
         if page.unreadable and not self._set_aside(piece, page):
             self._requeue(piece)
@@ -443,6 +444,10 @@ class Scan:
         if page.common_prefixes:
             raise MalformedResponse("the page holds common prefixes, which were not asked for")
         objects = without_repeated(page.objects, delivery.request, piece.after)
+        if self._lister.profile.start_after is StartAfter.IGNORED:
+            # What is asked again begins before it, where nothing can be asked behind a key.
+            objects = objects.slice(count_up_to(objects.column("key"), piece.after))
+            piece.resume_token = delivery.request.token if delivery.request else None
         if piece.held is not None:
             objects = pa.concat_batches([piece.held, objects])
         check_keys(objects, piece.walk.prefix, piece.after, self._where)
@@ -492,6 +497,7 @@ class Scan:
         beyond = Beyond(keys[inside].as_py() if inside < len(keys) else None)
         has_begun = piece.first_key is not None
         if inside > before:
+            self._met.add(piece.walk)
             found = objects.slice(before, inside - before)
             piece.first_key = piece.first_key or found.column("key")[0].as_py()
             piece.last_key = found.column("key")[-1].as_py()
@@ -509,9 +515,12 @@ class Scan:
         """Count the ranges that are told as ended."""
         for event in events:
             if isinstance(event, Ended):
-                self._unsettled[event.walk] -= 1
-                if not self._unsettled[event.walk]:
-                    del self._unsettled[event.walk]
+                walk = event.walk
+                self._unsettled[walk] -= 1
+                if not self._unsettled[walk]:
+                    if walk.versions and walk not in self._met:
+                        self._run(require_versions(self._lister, walk.prefix, walk.tally))
+                    del self._unsettled[walk]
             yield event
 
     def _start_over(self, piece: Piece, error: ScanError | MalformedResponse) -> None:
@@ -565,7 +574,7 @@ class Scan:
                 start_after=right.key_range.start_after if after >= walk.prefix else "",
                 versions=walk.versions is not None,
             )
-            page = await self._lister.fetch(request, walk.tally)
+            page = await first_page(self._lister, request, walk.tally)
             keys = page.objects.column("key")
             following = count_up_to(keys, after)
             now = Beyond(keys[following].as_py() if following < len(keys) else None)

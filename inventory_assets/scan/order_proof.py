@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
 from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.profiling import first_page
 
 _DELIMITER = "/"
 
@@ -62,7 +63,7 @@ class OrderProof:
 
     async def _ask(self, start: str, tally: Tally) -> bool:
         """Look at the names of a level that begin with a text; whether these are all."""
-        page = await self._lister.fetch(PageRequest(start, delimiter=_DELIMITER), tally)
+        page = await first_page(self._lister, PageRequest(start, delimiter=_DELIMITER), tally)
         keys: list[str] = page.objects.column("key").to_pylist()
         for names in (keys, list(page.common_prefixes)):
             if names != sorted(names):
@@ -79,7 +80,7 @@ class OrderProof:
         """Ask which of two siblings the store lists first."""
         bare = folder.removesuffix(_DELIMITER)
         # Two keys, as an object may bear the bare name itself.
-        page = await self._lister.fetch(PageRequest(bare, max_keys=2), tally)
+        page = await first_page(self._lister, PageRequest(bare, max_keys=2), tally)
         listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
         if listed and listed[0].startswith(folder):
             raise KeysOutOfOrder(

@@ -46,6 +46,7 @@ class Piece(OpenRange):
         after: Up to where the reader has read; listing starts over from here after a damaged page.
         generation: How often it has been started over; pages of earlier generations are void.
         damaged: Damaged pages in a row.
+        resume_token: The token to ask again with, where a store ignores StartAfter.
         is_made_up: Whether it begins where no shard does.
         page_starts: The first keys of the pages read lately.
         ending: How its last page ended it; None while it is being listed.
@@ -80,6 +81,7 @@ class Piece(OpenRange):
         self.damaged = 0
         self.doubted: set[bytes] = set()
         self.ending: Ending | None = None
+        self.resume_token: str | None = None
         self.is_made_up = False
         self.page_starts: deque[str] = deque(maxlen=PAGES_REMEMBERED)
         self.empty_pages = 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote, unquote_plus
 
 from inventory_assets.s3.echoes import compare
+from inventory_assets.s3.faults import versions_unsupported
 from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
 from inventory_assets.s3.pages import Page
 from inventory_assets.s3.store_profile import (
@@ -34,6 +35,9 @@ _MADE_UP = ("\U0010fffd", "~", "!")
 
 _DOUBTFUL = frozenset("%+ ")
 """Characters that stand for themselves or for others, as a store encodes keys."""
+
+_MOST_EMPTY_PAGES = 20
+"""Empty pages that are passed over by a probe; a listing passes over more."""
 
 _ATTEMPTS = 2
 """A key may come or go between two requests; nothing is believed of what is seen only once."""
@@ -91,7 +95,7 @@ def page_with_names(lister: BucketLister, request: PageRequest, tally: Tally) ->
         NamesMisread: They mean something else.
         S3Error: A request failed for good.
     """
-    page = lister.page(request, tally)
+    page = asyncio.run(first_page(lister, request, tally))
     asyncio.run(check_names(lister, page, tally))
     return page
 
@@ -132,34 +136,66 @@ async def check_names(lister: BucketLister, page: Page, tally: Tally) -> None:
         NamesMisread: They mean something else.
         S3Error: A request failed for good.
     """
-    doubtful = _DOUBTFUL.intersection(page.escaped_raw or "") - lister.proven_names
-    if not doubtful:
-        return
-    encoding = await _encoding_of(lister, page, tally)
-    if encoding is None:
-        return  # the key has gone meanwhile; another one will tell
-    if encoding is not lister.profile.encoding:
-        lister.proven_names = frozenset()
-        raise NamesMisread(
-            f"{lister.connection.where}: the store encodes keys otherwise than was thought "
-            f"({encoding}, not {lister.profile.encoding}), as the key {page.escaped_raw!r} shows",
-            encoding,
-        )
-    lister.proven_names |= doubtful
+    for key, raw in page.ambiguous:
+        doubtful = _DOUBTFUL.intersection(raw) - lister.proven_names
+        if not doubtful:
+            continue
+        encoding = await _encoding_of(lister, key, raw, tally)
+        if encoding is None:
+            continue  # the key has gone meanwhile; another one will tell
+        if encoding is not lister.profile.encoding:
+            lister.proven_names = frozenset()
+            raise NamesMisread(
+                f"{lister.connection.where}: the store encodes keys otherwise than was thought "
+                f"({encoding}, not {lister.profile.encoding}), as the key {raw!r} shows",
+                encoding,
+            )
+        lister.proven_names |= doubtful
 
 
-async def _encoding_of(lister: BucketLister, page: Page, tally: Tally) -> KeyEncoding | None:
-    """How the names of a page are encoded; None where no reading is a key (any more)."""
-    raw, key = page.escaped_raw or "", page.escaped_key or ""
+async def _encoding_of(
+    lister: BucketLister, key: str, raw: str, tally: Tally
+) -> KeyEncoding | None:
+    """How a name is encoded that was read as a key; None where no reading is a key (any more)."""
     readings = {key: lister.profile.encoding}
     readings.setdefault(unquote_plus(raw), KeyEncoding.URL)
     readings.setdefault(unquote(raw), KeyEncoding.URL_PLUS_LITERAL)
     readings.setdefault(raw, KeyEncoding.PLAIN)
     for reading, encoding in readings.items():
-        found = await lister.fetch(PageRequest(reading, max_keys=1, encoding=encoding), tally)
-        if found.objects.column("key").to_pylist() == [reading]:
+        request = PageRequest(reading, max_keys=1, encoding=encoding)
+        found = await first_page(lister, request, tally)
+        if (reading, raw) in found.ambiguous:
             return encoding
     return None
+
+
+async def require_versions(lister: BucketLister, prefix: str, tally: Tally) -> None:
+    """Make sure that a listing of versions that found none is one of a prefix without objects.
+
+    Raises:
+        VersionsUnsupported: There are objects, so the store lists no versions.
+        S3Error: A request failed for good.
+    """
+    page = await first_page(lister, PageRequest(prefix, max_keys=1), tally)
+    if page.objects.num_rows:
+        raise versions_unsupported(
+            lister.connection, "answers a request for versions with none, though there are objects"
+        )
+
+
+async def first_page(lister: BucketLister, request: PageRequest, tally: Tally) -> Page:
+    """The first page that holds anything, as some stores send empty ones before; else the last.
+
+    Raises:
+        S3Error: A request failed for good.
+    """
+    page = await lister.fetch(request, tally)
+    for _ in range(_MOST_EMPTY_PAGES):
+        is_empty = not page.objects.num_rows and not page.common_prefixes
+        if not is_empty or not page.is_truncated or page.next_token is None:
+            break
+        page = await lister.fetch(replace(request, start_after="", token=page.next_token), tally)
+    return page
 
 
 def _habits(profile: StoreProfile) -> StoreProfile:

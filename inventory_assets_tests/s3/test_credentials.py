@@ -14,7 +14,7 @@ from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
 
 GOOD = Answer(200, render([Listed("k")]))
-QUICK = RetryPolicy(outage_seconds=0)
+QUICK = RetryPolicy(outage_seconds=5, base_seconds=0.01)
 ROLE = "arn:aws:iam::123456789012:role/reader"
 
 pytestmark = pytest.mark.usefixtures("no_aws_environment")
