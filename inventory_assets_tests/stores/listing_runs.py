@@ -96,7 +96,7 @@ def list_and_compare(
 
 def impatient() -> RetryPolicy:
     """Gives up soon: what these stores do does not pass with time."""
-    return RetryPolicy(outage_seconds=2.0, base_seconds=0.005, cap_seconds=0.05)
+    return RetryPolicy(outage_seconds=5.0, base_seconds=0.005, cap_seconds=0.05)
 
 
 def set_aside(listing: object) -> int:

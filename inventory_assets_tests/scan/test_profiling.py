@@ -1,0 +1,88 @@
+import pytest
+
+from inventory_assets.s3.listing import PageRequest, Tally
+from inventory_assets.s3.pages import Page
+from inventory_assets.s3.store_profile import AWS, Continuation, StartAfter
+from inventory_assets.scan.errors import ListingUnsupported
+from inventory_assets.scan.profiling import profile_store
+from inventory_assets_tests.model_s3 import Habit, ModelS3
+
+KEYS = [f"k{number:02}" for number in range(12)]
+
+
+class Inclusive(ModelS3):
+    """Lists the key itself that it is asked to start after."""
+
+    def _entries(self, request: PageRequest, after: str) -> list[tuple[str, bool]]:
+        found = super()._entries(request, after)
+        is_there = after in self._keys and after.startswith(request.prefix)
+        return [(after, False), *found] if is_there else found
+
+
+class Skipping(ModelS3):
+    """Leaves out a key after a token, where the listing began after a key that does not exist."""
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        page = super().page(request, tally)
+        after = (request.token or "").rpartition(":")[2]
+        return page_without_first(page) if after and after not in self._keys else page
+
+
+class Old(ModelS3):
+    """Knows no continuation tokens."""
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        page = super().page(request, tally)
+        return Page(page.objects, page.common_prefixes, page.is_truncated, None)
+
+
+class OldAndDeaf(Old):
+    """Heeds no StartAfter either."""
+
+    def _entries(self, request: PageRequest, after: str) -> list[tuple[str, bool]]:  # noqa: ARG002
+        return super()._entries(request, "")
+
+
+def page_without_first(page: Page) -> Page:
+    return Page(page.objects.slice(1), (), page.is_truncated, page.next_token)
+
+
+def test_a_store_like_aws_costs_four_requests() -> None:
+    tally = Tally()
+    assert profile_store(ModelS3(KEYS), "", tally) == AWS
+    assert tally.requests == 4
+
+
+def test_few_keys_cost_one_request() -> None:
+    tally = Tally()
+    assert profile_store(ModelS3(["a", "b"]), "", tally) == AWS
+    assert tally.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("store", "start_after", "continuation"),
+    [
+        (Inclusive(KEYS), StartAfter.INCLUSIVE, Continuation.TOKEN),
+        (ModelS3(KEYS, habit=Habit.IGNORES_START_AFTER), StartAfter.IGNORED, Continuation.TOKEN),
+        (Skipping(KEYS), StartAfter.EXCLUSIVE, Continuation.LAST_KEY),
+        (Old(KEYS), StartAfter.EXCLUSIVE, Continuation.LAST_KEY),
+    ],
+    ids=["inclusive", "ignored", "token skips", "no tokens"],
+)
+def test_habits_are_recognised(
+    store: ModelS3, start_after: StartAfter, continuation: Continuation
+) -> None:
+    found = profile_store(store, "", Tally())
+    assert (found.start_after, found.continuation) == (start_after, continuation)
+    assert store.profile == AWS, "it is left as it was"
+
+
+def test_a_store_of_which_only_a_page_can_be_listed_is_refused_by_name() -> None:
+    with pytest.raises(ListingUnsupported, match="ListObjects, version 1"):
+        profile_store(OldAndDeaf(KEYS), "", Tally())
+
+
+def test_a_profile_says_what_is_odd_in_words() -> None:
+    assert AWS.habits == "as AWS"
+    found = profile_store(Inclusive(KEYS), "", Tally())
+    assert found.habits == "start-after is inclusive"
