@@ -61,6 +61,10 @@ class MalformedResponse(S3Error):
     """A response is not a well-formed, complete ListObjectsV2 result."""
 
 
+class MisplacedAnswer(MalformedResponse):
+    """A response repeats another request than the one it came for."""
+
+
 class UnusableAnswer(S3Error):
     """The same request is answered with the same unusable bytes again."""
 

@@ -17,6 +17,7 @@ from inventory_assets.s3.errors import (
     Fault,
     MachineExhausted,
     MalformedResponse,
+    MisplacedAnswer,
     RequestRejected,
     S3Error,
     TlsFailure,
@@ -235,7 +236,7 @@ def _mark_of(error: Exception) -> object:
     match error:
         case Unexpected():
             return error.mark
-        case RemoteDisconnected():
+        case RemoteDisconnected() | MisplacedAnswer():
             return None
         case MalformedResponse() | BadStatusLine():
             return type(error), str(error)

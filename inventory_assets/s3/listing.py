@@ -26,6 +26,7 @@ from inventory_assets.s3.echoes import contradiction
 from inventory_assets.s3.errors import (
     Fault,
     MalformedResponse,
+    MisplacedAnswer,
     RetriesExhausted,
 )
 from inventory_assets.s3.faults import (
@@ -374,7 +375,7 @@ class BucketLister:
         if name:
             # What comes on the same connection next is the answer to the request before, too.
             self._transport.discard(response)
-            raise MalformedResponse(
+            raise MisplacedAnswer(
                 f"the answer to another request came: its <{name}> is not what was asked for"
             )
 
