@@ -121,7 +121,8 @@ def kill_finished(folder: Path, name: str = "one", moved: int = 0) -> None:
         link, life = Path.hardlink_to, Life(moved)
 
         def linked(self: Path, target: Path) -> None:
-            life.spend()
+            if self.parent == folder:
+                life.spend()
             link(self, target)
 
         patch.setattr(Path, "hardlink_to", linked)

@@ -258,16 +258,16 @@ def test_a_part_that_is_gone_stops_the_publication(store: LocalStore) -> None:
     assert "hive" not in store.names(LAYOUT.base)
 
 
-def dying_after(published: int, store: LocalStore) -> Callable[[str, bytes], None]:
-    plain = store.publish
+def dying_after(published: int, store: LocalStore) -> Callable[[str, bytes, str], str]:
+    plain = store.publish_unless_changed
     count = 0
 
-    def publish(key: str, data: bytes) -> None:
+    def publish(key: str, data: bytes, version: str) -> str:
         nonlocal count
         if count == published:
             raise KeyboardInterrupt
         count += 1
-        plain(key, data)
+        return plain(key, data, version)
 
     return publish
 
@@ -277,7 +277,7 @@ def test_a_first_publication_cut_short_is_none(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, published: int
 ) -> None:
     manifest = merged(store, tiles(store, "a/"))
-    monkeypatch.setattr(store, "publish", dying_after(published, store))
+    monkeypatch.setattr(store, "publish_unless_changed", dying_after(published, store))
     with pytest.raises(KeyboardInterrupt):
         publish_manifest(store, LAYOUT, manifest)
     assert read_manifest(store, LAYOUT, DAY) is None
@@ -291,7 +291,7 @@ def test_a_publication_cut_short_leaves_none_or_the_old_one_and_a_retry_heals_it
     publish_manifest(store, LAYOUT, old)
     new = merged(store, tiles(store, "a/"), LATER)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "publish", dying_after(published, store))
+        patch.setattr(store, "publish_unless_changed", dying_after(published, store))
         with pytest.raises(KeyboardInterrupt):
             publish_manifest(store, LAYOUT, new)
     assert read_manifest(store, LAYOUT, DAY) == (None if published else old)
