@@ -33,7 +33,7 @@ from inventory_assets.s3.errors import (
     UnsupportedBucket,
 )
 from inventory_assets.s3.listing import BucketLister, RetryPolicy
-from inventory_assets.scan import discovery
+from inventory_assets.scan import discovery, profiling
 from inventory_assets_tests.external_servers import REGION, Account, Endpoint, free_ports
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
@@ -232,7 +232,7 @@ def test_what_a_process_meets_is_told_as_if_there_were_one(tmp_path: Path) -> No
 
 
 def test_a_process_that_is_killed_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
-    with ScriptedServer([LEVEL, LEVEL, LEVEL, STUCK]) as server:
+    with ScriptedServer([LEVEL, LEVEL, LEVEL, LEVEL, STUCK]) as server:
         command = ["list", "s3://b", "--out", tmp_path, "--endpoint-url", server.url]
         process = start([*command, "--processes", "2"], Account.random())
         children = children_at_work(process.pid, server)
@@ -247,7 +247,7 @@ def test_a_process_that_is_killed_is_an_error_and_leaves_nothing(tmp_path: Path)
 def test_a_command_told_to_stop_takes_its_processes_with_it(
     number: signal.Signals, tmp_path: Path
 ) -> None:
-    with ScriptedServer([LEVEL, LEVEL, LEVEL, STUCK]) as server:
+    with ScriptedServer([LEVEL, LEVEL, LEVEL, LEVEL, STUCK]) as server:
         command = ["list", "s3://b", "--out", tmp_path, "--endpoint-url", server.url]
         process = start([*command, "--processes", "2"], Account.random())
         children = children_at_work(process.pid, server)
@@ -296,7 +296,8 @@ def test_nothing_to_list_is_no_mistake(moto: Endpoint, tmp_path: Path) -> None:
 def test_a_store_that_turns_out_to_list_by_directory_is_listed_again(
     seaweedfs: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discovery, "_DIRECTORY_SERVERS", ("no such make",))
+    for module in (discovery, profiling):
+        monkeypatch.setattr(module, "DIRECTORY_SERVERS", ("no such make",))
     keys = ["one/two/a/1", "one/two/a-b", "one/two/a/2", "two/1"]
     seaweedfs.make_bucket("turns-out", dict.fromkeys(keys, b"x"))
 
