@@ -100,6 +100,9 @@ class ObservedGate(Gate):
         if task is None:
             raise RuntimeError("a request is sent outside any task")
         if task not in self._workers:
+            if not self._idle:  # the reader asks now and then, besides the workers
+                self._idle.append(len(self.sent_by))
+                self.sent_by.append(0)
             self._workers[task] = self._idle.popleft()
             task.add_done_callback(self._let_go)
         return self._workers[task]
