@@ -251,6 +251,9 @@ class BucketLister:
     proven_names: frozenset[str] = frozenset()
     """Characters whose reading in names was asked back (`scan.profiling.check_names`)."""
 
+    names_gone: int = 0
+    """How often a key that was asked back so was not there any more."""
+
     def __init__(self, connection: Connection, retry: RetryPolicy | None = None) -> None:
         self.connection = connection
         self.server: str | None = None

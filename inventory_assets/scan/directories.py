@@ -7,6 +7,7 @@ entered only when no sibling can come before its keys. The folders that wait at 
 prefixes of one name, so memory stays bounded by the depth and one page a level.
 """
 
+import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ from inventory_assets.scan.checking import MAX_EMPTY_PAGES
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.evidence import Ending, EvidenceLog, keys_ascend
 from inventory_assets.scan.key_order import DIRECTORY_SERVERS
-from inventory_assets.scan.profiling import page_with_names
+from inventory_assets.scan.profiling import first_page, page_with_names
 from inventory_assets.scan.ranges import KeyRange
 
 DELIMITER = "/"
@@ -150,7 +151,8 @@ class DirectoryOrderWalk:
             return True
         if (self._lister.server or "").startswith(DIRECTORY_SERVERS):
             return False
-        page = page_with_names(self._lister, PageRequest(key, max_keys=1), self._tally)
+        request = PageRequest(key, max_keys=1)
+        page = asyncio.run(first_page(self._lister, request, self._tally))
         return bool(page.objects.column("key").to_pylist() == [key])
 
     def _covers(self, key: str) -> bool:

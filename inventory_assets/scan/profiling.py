@@ -36,6 +36,9 @@ _MADE_UP = ("\U0010fffd", "~", "!")
 _DOUBTFUL = frozenset("%+ ")
 """Characters that stand for themselves or for others, as a store encodes keys."""
 
+_MOST_GONE = 3
+"""Keys that are asked back in vain, until names are taken for what they were read as."""
+
 _MOST_EMPTY_PAGES = 20
 """Empty pages that are passed over by a probe; a listing passes over more."""
 
@@ -95,7 +98,7 @@ def page_with_names(lister: BucketLister, request: PageRequest, tally: Tally) ->
         NamesMisread: They mean something else.
         S3Error: A request failed for good.
     """
-    page = asyncio.run(first_page(lister, request, tally))
+    page = lister.page(request, tally)
     asyncio.run(check_names(lister, page, tally))
     return page
 
@@ -142,7 +145,11 @@ async def check_names(lister: BucketLister, page: Page, tally: Tally) -> None:
             continue
         encoding = await _encoding_of(lister, key, raw, tally)
         if encoding is None:
-            continue  # the key has gone meanwhile; another one will tell
+            # The key has gone meanwhile: another one will tell, but not for ever.
+            lister.names_gone += 1
+            if lister.names_gone >= _MOST_GONE:
+                lister.proven_names |= doubtful
+            continue
         if encoding is not lister.profile.encoding:
             lister.proven_names = frozenset()
             raise NamesMisread(
@@ -214,7 +221,9 @@ def _probe_names(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfil
 
 def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
     def ask(request: PageRequest) -> _Asked:
-        return _Asked(request, page_with_names(lister, request, tally))
+        page = asyncio.run(first_page(lister, request, tally))
+        asyncio.run(check_names(lister, page, tally))
+        return _Asked(request, page)
 
     bucket = lister.connection.bucket
     first = ask(PageRequest(prefix, max_keys=_KEYS))
