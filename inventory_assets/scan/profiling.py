@@ -42,10 +42,6 @@ _MOST_GONE = 3
 _MOST_EMPTY_PAGES = 20
 """Empty pages that are passed over by a probe; a listing passes over more."""
 
-_ATTEMPTS = 2
-"""A key may come or go between two requests; nothing is believed of what is seen only once."""
-
-
 Ask = Callable[[PageRequest], "_Asked"]
 
 
@@ -80,9 +76,8 @@ def profile_store(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfi
     try:
         found = _probe_names(lister, prefix, tally)
         usual = replace(AWS, encoding=found.encoding)
-        for _ in range(_ATTEMPTS - 1):
-            if _habits(found) == usual:
-                break
+        if _habits(found) != usual:
+            # A key may have come or gone between two requests: a habit is believed when seen twice.
             lister.profile = replace(before, encoding=found.encoding)
             again = _probe_names(lister, prefix, tally)
             found = again if _habits(again) == _habits(found) else usual
