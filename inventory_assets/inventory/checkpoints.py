@@ -34,12 +34,12 @@ from inventory_assets.inventory.snapshots import key_of_bound, written_bound
 from inventory_assets.inventory.store import Store
 from inventory_assets.inventory.unreadable import (
     NOTHING_UNREADABLE,
+    UnreadableRecord,
     UnreadableRecords,
     unreadable_of,
 )
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.listing import Tally
-from inventory_assets.s3.set_aside import MAX_KEPT
 from inventory_assets.scan.evidence import Ending, RangeEvidence
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import KeyRange
@@ -96,7 +96,8 @@ class Checkpoint:
         requests: Requests sent since the record before.
         response_bytes: Bytes of their bodies.
         faults: Passing trouble they met, by kind.
-        unreadable: Records that could not be decoded, met since the record before.
+        unreadable: Records of these keys that could not be decoded; beside them are counted all of
+            this run that are too many to be kept one by one.
         begun: What is written, but not published, as of this record: the next one of the same
             process says it anew.
         spool: The file that holds what is not even written.
@@ -252,8 +253,6 @@ class Journal:
         self._written = 0
         self._waiting: list[Stretch] = []
         self._noted = Tally()
-        self._unreadable = 0, 0
-        """How many unreadable records are written down, and how many of them as they came."""
         self._last = now()
         if self._drafts_root and self._is_first:
             remove_old(self._drafts_root.parent, 2 * KEPT_FOR.total_seconds())
@@ -309,26 +308,22 @@ class Journal:
         if not self._waiting and not begun:
             return
         spool = self.drafts.spool(batches) if self.drafts is not None else ""
-        self._last = self._now()
+        now = self._now()
         record = Checkpoint(
             self._identity,
             self.started_at,
-            self._last,
+            now,
             tuple(self._waiting),
             tally.requests - self._noted.requests,
             tally.response_bytes - self._noted.response_bytes,
             {fault.value: count for fault, count in (tally.faults - self._noted.faults).items()},
-            UnreadableRecords(
-                tally.unreadable.count - self._unreadable[0],
-                unreadable_of(tally.unreadable, self._unreadable[1]).first,
-            ),
+            unreadable_of(tally.unreadable).within([*self._waiting, *begun]),
             tuple(begun),
             spool,
         )
-        self._unreadable = tally.unreadable.count, len(tally.unreadable.first)
-        self._noted = Tally(tally.requests, tally.response_bytes, Counter(tally.faults))
         self._write(record)
-        self._waiting = []
+        self._last, self._waiting = now, []
+        self._noted = Tally(tally.requests, tally.response_bytes, Counter(tally.faults))
         if self.drafts is not None:
             self.drafts.noted()
 
@@ -396,7 +391,7 @@ class Journal:
             sum(record.requests for record in ours),
             sum(record.response_bytes for record in ours),
             dict(faults),
-            _unreadable_within(disjoint, [record.unreadable for record in ours]),
+            _unreadable_of_runs(found).within(disjoint),
         )
         if rescued:
             self._gather(kept, rescued)
@@ -426,7 +421,10 @@ class Journal:
         """Note what was rescued, after which what it was rescued from is of no use."""
         started_at = kept.started_at or self._last
         stretches = tuple(rescued)
-        self._write(Checkpoint(self._identity, started_at, self._last, stretches, 0, 0, {}))
+        unreadable = kept.unreadable.within(rescued, with_others=False)
+        self._write(
+            Checkpoint(self._identity, started_at, self._last, stretches, 0, 0, {}, unreadable)
+        )
         self._remove_drafts()
 
     def _record(self, name: str) -> Checkpoint | None:
@@ -456,19 +454,17 @@ class Journal:
         return tuple(found)
 
 
-def _unreadable_within(
-    stretches: Sequence[Stretch], found: Sequence[UnreadableRecords]
-) -> UnreadableRecords:
-    """Those that will not be listed again; of those that are not kept, nobody knows where."""
-    records = {
-        record
-        for each in found
-        for record in each.first
-        if any(record.sort_key in stretch.key_range for stretch in stretches)
-    }
-    others = sum(each.count - len(each.first) for each in found)
-    in_order = sorted(records, key=lambda record: record.sort_key)
-    return UnreadableRecords(len(records) + others, tuple(in_order[:MAX_KEPT]))
+def _unreadable_of_runs(found: Mapping[str, Checkpoint | None]) -> UnreadableRecords:
+    """What all records tell; each repeats what the one before it told of the same keys."""
+    records: set[UnreadableRecord] = set()
+    others: dict[str, int] = {}
+    for name, record in found.items():
+        if record is not None:
+            run, unreadable = run_of(name), record.unreadable
+            records.update(unreadable.first)
+            others[run] = max(others.get(run, 0), unreadable.others)
+    in_order = sorted(records, key=lambda each: each.sort_key)
+    return UnreadableRecords(len(records) + sum(others.values()), tuple(in_order))
 
 
 def listing_of(name: str) -> str:

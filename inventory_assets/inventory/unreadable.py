@@ -3,15 +3,24 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from inventory_assets.inventory.errors import RecordsUnreadable
 from inventory_assets.s3.pages import Unreadable
 from inventory_assets.s3.set_aside import MAX_KEPT, UnreadableLog
+from inventory_assets.scan.ranges import KeyRange
 
 MOST_TOLERATED = 100
 """Records that may be unreadable however few the others are."""
 
 _SHOWN_CHARACTERS = 300
+
+
+class HasKeyRange(Protocol):
+    """Whatever is about a range of keys."""
+
+    @property
+    def key_range(self) -> KeyRange: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,29 @@ class UnreadableRecords:
         return UnreadableRecords(count, tuple(in_order[:MAX_KEPT]))
 
     @property
+    def others(self) -> int:
+        """How many there are beside the first."""
+        return self.count - len(self.first)
+
+    def within(
+        self, stretches: Iterable[HasKeyRange], *, with_others: bool = True
+    ) -> "UnreadableRecords":
+        """Those among some keys, and those of which nobody knows where they stand.
+
+        Args:
+            stretches: The keys.
+            with_others: Whether to count those beside the first.
+        """
+        ranges = [stretch.key_range for stretch in stretches]
+        records = [
+            record
+            for record in self.first
+            if not record.sort_key or any(record.sort_key in each for each in ranges)
+        ]
+        others = self.others if with_others else 0
+        return UnreadableRecords(len(records) + others, tuple(records[:MAX_KEPT]))
+
+    @property
     def lines(self) -> str:
         """The records that are kept as JSON, one a line."""
         return "".join(f"{json.dumps(asdict(record))}\n" for record in self.first)
@@ -62,14 +94,9 @@ class UnreadableRecords:
 NOTHING_UNREADABLE = UnreadableRecords()
 
 
-def unreadable_of(log: UnreadableLog, after: int = 0) -> UnreadableRecords:
-    """What a log has noted.
-
-    Args:
-        log: Of a piece of work.
-        after: How many of its records that are kept to pass over.
-    """
-    return UnreadableRecords(log.count, tuple(_written(log.first[after:])))
+def unreadable_of(log: UnreadableLog) -> UnreadableRecords:
+    """What a log has noted of a piece of work."""
+    return UnreadableRecords(log.count, tuple(_written(log.first)))
 
 
 def require_readable(where: str, rows: int, found: UnreadableRecords, most: int) -> None:

@@ -170,14 +170,15 @@ def published(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of what is published, in order."""
     names: list[str] = []
 
-    def noting(plain: Callable[..., None]) -> Callable[..., None]:
-        def publish(key: str, *content: object) -> None:
+    def noting(plain: Callable[..., object]) -> Callable[..., object]:
+        def publish(key: str, *content: object) -> object:
             names.append(key)
-            plain(key, *content)
+            return plain(key, *content)
 
         return publish
 
-    monkeypatch.setattr(store, "publish_file", noting(store.publish_file))
+    for way in ("publish_file", "publish_unless_changed"):
+        monkeypatch.setattr(store, way, noting(getattr(store, way)))
     return names
 
 

@@ -173,10 +173,14 @@ def files_of(root: Path) -> set[Path]:
 
 
 def check(story: Story, root: Path) -> None:
-    """Every key that was there all the time is listed once, and none that never was."""
+    """Every key that was there all the time is listed once, and none that never was.
+
+    One whose record came garbled each time that it was asked for is told of as unreadable.
+    """
     bucket, found = told(story, root)
     store = LocalStore(root)
     listed: list[str] = []
+    set_aside: set[str | None] = set()
     for shard, snapshot in found.items():
         assert broken_rules(snapshot) == []
         assert [verdict for verdict in judge_files(store, snapshot) if verdict.fault] == []
@@ -191,8 +195,11 @@ def check(story: Story, root: Path) -> None:
         assert snapshot.fingerprint == fingerprint.hexdigest()
         assert sum(row.pages for row in snapshot.evidence) <= snapshot.requests
         listed += keys
+        set_aside |= {record.key for record in snapshot.unreadable.first}
     assert len(listed) == len(set(listed))
-    assert bucket.throughout <= set(listed) <= bucket.ever
+    assert bucket.throughout <= {*listed} | set_aside
+    assert {*listed} | set_aside <= bucket.ever
+    assert not set_aside or story.troubles.garbled
     assert store.names(MODEL.unfinished(DAY)) == []
 
 
