@@ -33,6 +33,9 @@ _REMEMBERED = {
 """By name, the options with which an unfinished listing was asked for."""
 
 
+RECORDS_SET_ASIDE = 3
+"""The exit code of a listing that is whole, but for records that could not be decoded."""
+
 _SHOWN_RECORDS, _SHOWN_CHARACTERS = 3, 200
 """How much is shown of records that could not be decoded."""
 
@@ -148,6 +151,7 @@ def _list(options: argparse.Namespace) -> int:
         print(f"{count:,} times {fault}, tried again")
     if listing.unreadable.count:
         _warn(listing.unreadable, options.out)
+        return RECORDS_SET_ASIDE
     return 0
 
 
@@ -156,11 +160,12 @@ def _warn(unreadable: "UnreadableRecords", folder: Path) -> None:
     from inventory_assets.inventory.folder_records import UNREADABLE
 
     _say(
-        f"warning: {unreadable.count:,} record(s) of the listing could not be decoded and are in "
-        f"no file; they are kept as they came in {folder / UNREADABLE}, such as:"
+        f"{unreadable.count:,} record(s) of the listing could not be decoded: they are set aside "
+        f"in {folder / UNREADABLE} as they came, and in no other file; the first are:"
     )
     for record in unreadable.first[:_SHOWN_RECORDS]:
-        _say(f"  {record.reason}: {record.xml[:_SHOWN_CHARACTERS]!a}")
+        name = "" if record.key is None else f"{record.key[:_SHOWN_CHARACTERS]!a}: "
+        _say(f"  {name}{record.reason}: {record.xml[:_SHOWN_CHARACTERS]!a}")
 
 
 def _asked_for(options: argparse.Namespace) -> Iterator[str]:

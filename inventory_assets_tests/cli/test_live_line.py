@@ -62,7 +62,7 @@ def test_a_listing_shows_how_far_it_has_come(tmp_path: Path) -> None:
 def test_a_listing_by_processes_shows_how_far_all_have_come(tmp_path: Path) -> None:
     environment = {"NO_PROXY": "*", **Account.random().environment}
     level = Answer(body=render([Listed("root")], [f"{name}/" for name in "abcdefghij"]))
-    page = Answer(delay=1.5, body=render([Listed("a")]))
+    page = Answer(delay=0.5, body=render([Listed("a")]))
     with ScriptedServer([level, level, level, page]) as server:
         options = ["--endpoint-url", server.url, "--concurrency", "6", "--processes", "2"]
         arguments = ["list", "s3://b", "--out", tmp_path / "out", *options]

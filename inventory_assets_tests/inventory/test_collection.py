@@ -499,5 +499,6 @@ def test_a_collection_killed_after_any_operation_leaves_nothing_dangling(
     assert killed_everywhere(make, 3, range(5)) > 50
 
 
+@pytest.mark.slow
 def test_nor_does_it_on_a_bucket(moto: Endpoint) -> None:
     assert killed_everywhere(lambda: bucket_store(moto), 2, [0]) > 15

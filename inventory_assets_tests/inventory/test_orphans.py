@@ -152,6 +152,7 @@ def test_whatever_is_killed_all_processes_end_and_what_is_done_is_kept(
     assert is_whole(tmp_path)
 
 
+@pytest.mark.slow
 @NEEDS_COMPILER
 def test_a_process_that_is_stopped_does_not_outlive_the_first_either(
     source: LoadSource, tmp_path: Path
@@ -188,6 +189,7 @@ def test_of_two_listings_into_one_folder_the_second_fails_at_once(
     assert is_whole(tmp_path)
 
 
+@pytest.mark.slow
 @NEEDS_COMPILER
 def test_one_that_began_right_after_a_kill_waits_for_what_was_started_and_goes_on(
     source: LoadSource, tmp_path: Path

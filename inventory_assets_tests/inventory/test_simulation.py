@@ -29,7 +29,7 @@ from inventory_assets.inventory.taking import Taker
 from inventory_assets.inventory.unfinished import Wanted
 from inventory_assets.s3.connection import Connection
 from inventory_assets.s3.control import Policy
-from inventory_assets.s3.errors import RetriesExhausted
+from inventory_assets.s3.errors import RetriesExhausted, UnusableAnswer
 from inventory_assets.scan.errors import KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.key_order import KeyOrder
 from inventory_assets.scan.ranges import KeyRange
@@ -52,7 +52,7 @@ THOUSANDS = 3000
 CALM_AFTER = 12
 """Runs after which nothing fails any more; so a listing ends, or never will."""
 
-EXPECTED = (RetriesExhausted, ListingStuck, KeysOutOfOrder)
+EXPECTED = (RetriesExhausted, UnusableAnswer, ListingStuck, KeysOutOfOrder)
 """How a listing may end that meets such troubles."""
 
 MODEL = Layout("model", "source")

@@ -16,7 +16,7 @@ from inventory_assets_tests.stores.report import Noted
 
 HOLDINGS = folders([f"d{number:02}/" for number in range(8)], 150)
 
-FEW, MANY = 24, 1000
+FEW, MANY = 12, 1000
 
 ENOUGH = 0.9
 """Of the listings must end with the truth; the others may be refused by name."""

@@ -8,6 +8,8 @@ from inventory_assets_tests.ui.browser import Browser, partition_path
 from inventory_assets_tests.ui.running_dagster import RunningDagster
 from inventory_assets_tests.ui.test_ui import partition_tags
 
+pytestmark = pytest.mark.slow  # assets/test_one_run.py says the same without servers
+
 BY_SHARD = ("ui/object_listing", "ui/object_changes")
 BY_DATE = ("ui/inventory_manifest", "ui/change_log")
 
