@@ -107,8 +107,12 @@ class OpenRange(ListedRange):
 
 
 def link(ranges: Sequence[ListedRange]) -> None:
-    """Make ranges of a walk each other's neighbours; they are in key order."""
-    for left, right in pairwise(ranges):
+    """Make ranges of a walk each other's neighbours; they are in key order.
+
+    What another run listed as empty is no matter of this walk: it is a gap, and nobody's neighbour.
+    """
+    with_keys = [each for each in ranges if not isinstance(each, KnownRange) or each.rows]
+    for left, right in pairwise(with_keys):
         left.right, right.left = right, left
 
 
@@ -116,7 +120,7 @@ class Action(Enum):
     """What to do about a seam."""
 
     WAIT = auto()
-    """The neighbour has not shown its first key yet."""
+    """The neighbour has not shown its first key yet, or what follows it, as it is empty."""
     SETTLE = auto()
     """The seam agrees."""
     ASK_LEFT = auto()
@@ -147,7 +151,7 @@ def next_action(left: OpenRange) -> Action:
     if head is None:
         return Action.WAIT
     if head == beyond or left.accepted == (beyond, head):
-        return Action.SETTLE
+        return Action.SETTLE if _agree_from(left) else Action.WAIT
     if not is_asked:
         return Action.ASK_LEFT
     if left.rounds >= MAX_ROUNDS or right is None:
@@ -226,17 +230,30 @@ def unseen_between(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, st
     return found[::-1]
 
 
+def _agree_from(left: OpenRange) -> bool:
+    """Whether a range and the empty ones after it agree about what follows them.
+
+    An empty range knows only by its own last page what follows, and may be asked again.
+    """
+    each: ListedRange | None = left
+    while isinstance(each, OpenRange):
+        if each.beyond is None:
+            return False
+        head = _head_right_of(each, each.beyond)
+        if head is None or (head != each.beyond and each.accepted != (each.beyond, head)):
+            return False
+        each = each.right
+        if each is None or each.first_key is not None or each.is_settled:
+            return True
+    return True
+
+
 def _head_right_of(left: OpenRange, beyond: Beyond) -> Beyond | None:
     """What lies to the right of a range as its neighbours know it; None while nobody does.
 
-    What another run listed as empty, and what lies in a gap between ranges, is no matter of this
-    walk: there the range's own word is taken.
+    What lies in a gap between ranges is no matter of this walk: the range's own word is taken.
     """
     right = left.right
-    while isinstance(right, KnownRange) and right.first_key is None:
-        if beyond.key is not None and beyond.key <= right.key_range.until:
-            return beyond
-        right = right.right
     if right is None or (beyond.key is not None and beyond.key <= right.key_range.after):
         return beyond
     return right.head

@@ -10,7 +10,6 @@ from inventory_assets.scan.ranges import KeyRange, floor
 from inventory_assets.scan.seams import (
     Action,
     Beyond,
-    KnownRange,
     ListedRange,
     next_action,
     seam_of,
@@ -51,11 +50,8 @@ class SeamKeeper:
         Raises:
             SeamDisagrees: The store contradicts itself about what lies around the range's ends.
         """
-        left = piece.left
-        while isinstance(left, KnownRange) and left.first_key is None:
-            left = left.left
-        if isinstance(left, Piece) and not left.is_settled:
-            yield from self._settle(left)
+        if isinstance(piece.left, Piece) and not piece.left.is_settled:
+            yield from self._settle(piece.left)
         if not piece.is_settled:
             yield from self._settle(piece)
 
@@ -74,6 +70,9 @@ class SeamKeeper:
                     yield self._ended(piece)
                     following = piece.right  # it may have waited for this, if it is empty
                     continue
+                case Action.SETTLE:
+                    following = piece.left  # it is empty, and the one on its left may say otherwise
+                    continue
                 case Action.ASK_LEFT:
                     piece.asked_rows = piece.rows
                     self._lister.list_again(piece, piece.resume_after)
@@ -90,7 +89,7 @@ class SeamKeeper:
                 case Action.FAIL:
                     raise self._disagreement(piece)
                 case _:
-                    pass  # it waits for its neighbour, or for the one on its left
+                    pass  # it waits for its neighbour
             return
 
     @staticmethod

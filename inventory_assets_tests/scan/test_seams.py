@@ -165,11 +165,14 @@ def test_a_store_whose_listings_always_end_after_a_page_is_listed_whole() -> Non
     assert listed(ContraryS3(keys, early_end=1.0), ["k02"]) == keys
 
 
-def test_objects_that_come_and_go_at_a_seam_are_no_contradiction() -> None:
+@pytest.mark.parametrize("empty", [False, True], ids=["", "with empty ranges"])
+def test_objects_that_come_and_go_at_a_seam_are_no_contradiction(empty: bool) -> None:
     for seed in range(300):
         chances = random.Random(seed)  # noqa: S311
         always = {f"k{n:02}" for n in range(0, 40, 2)}
         keys, cuts = [*always, "k21"], ["k20", "k10"]
+        if empty:
+            cuts += chances.sample([f"k{n:02}{end}" for n in range(40) for end in ("", "+")], 6)
         store = _Changing(keys, [f"k{n:02}" for n in range(1, 40, 2)], chances)
         found = listed(store, cuts)
         assert found == sorted(set(found))
