@@ -62,6 +62,7 @@ def list_and_compare(
     prefix: str = "",
     *,
     with_versions: bool = False,
+    processes: int = 1,
 ) -> Outcome:
     """List a bucket into a folder.
 
@@ -72,12 +73,13 @@ def list_and_compare(
         folder: Where the files go.
         prefix: What is listed of it.
         with_versions: Whether versions are.
+        processes: How many share the work.
     """
     error: InventoryError | None = None
     differs, unread = "", 0
     versions = Versions() if with_versions else None
     try:
-        listing = list_into_folder(lister, prefix, folder, versions=versions)
+        listing = list_into_folder(lister, prefix, folder, processes, versions=versions)
     except InventoryError as refused:
         error = refused
     else:
