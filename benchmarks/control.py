@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import fmean
 
 from benchmarks.contenders import HERE, PEERS
-from inventory_assets.s3.control import Controller, Policy, controller
-from inventory_assets.s3.samples import Outcome
+from inventory_assets.s3.concurrency.policies import Controller, Policy, controller
+from inventory_assets.s3.concurrency.request_outcome import Outcome
 from inventory_assets_tests.s3.simulated_store import (
     SCENARIOS,
     Conditions,

@@ -13,17 +13,18 @@ from pathlib import Path
 
 import dagster as dg
 
-from inventory_assets.assets.source import SourceAssets
 from inventory_assets.config import Config, Source
 from inventory_assets.definitions import build_definitions
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.resources import SourceBucket
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.listing import PageRequest, Tally
-from inventory_assets.s3.received import Received
-from inventory_assets.scan.shards import Shard
+from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.source.resources import SourceBucket
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.keyspace.shard import Shard
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -19,7 +19,7 @@ COMPARED = ("size", "last_modified_date", "e_tag", "storage_class")
 def this_project(folder: Path) -> Mapping[str, int]:
     """`publish_changes`, as the asset calls it."""
     from benchmarks.two_days import LAYOUT, NOW, open_days
-    from inventory_assets.inventory.changes import publish_changes
+    from inventory_assets.inventory.changes.shard_changes import publish_changes
 
     store, baseline, snapshot = open_days(folder)
     changes = publish_changes(store, LAYOUT, snapshot, baseline, NOW)

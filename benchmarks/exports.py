@@ -13,9 +13,9 @@ from pathlib import Path
 from benchmarks.load_source import HERE
 from benchmarks.parquet_writing import keys_of, records
 from benchmarks.processes import run
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.part_writer import PartWriter
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.parts.part_writer import PartWriter
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
 
 FORMATS = [
     *("csv", "csv.gz", "csv.zst", "jsonl", "jsonl.gz", "jsonl.zst", "parquet", "parquet.zst"),

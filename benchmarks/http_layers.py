@@ -22,10 +22,10 @@ from botocore.credentials import Credentials as BotoCredentials
 from botocore.httpsession import URLLib3Session
 
 from benchmarks.load_source import BUCKET, LoadSource
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.listing import PageRequest
-from inventory_assets.s3.signing import Credentials, encoded_query, signed_headers
-from inventory_assets.s3.transport import Transport
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.http.sigv4 import Credentials, encoded_query, signed_headers
+from inventory_assets.s3.http.transport import Transport
+from inventory_assets.s3.page_request import PageRequest
 
 KEYS = Credentials("AKIATHEKEY", "s" * 40, None)
 PARAMETERS = PageRequest().parameters()

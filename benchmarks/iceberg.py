@@ -13,13 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from inventory_assets.config import Iceberg
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.iceberg import show_manifest
-from inventory_assets.inventory.iceberg_tables import IcebergTables
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.results import open_catalog
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.iceberg.sync import show_manifest
+from inventory_assets.inventory.iceberg.tables import IcebergTables
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets.wiring import open_catalog
 from inventory_assets_tests.inventory.samples import (
     DAY,
     LAYOUT,

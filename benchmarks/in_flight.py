@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.control import controller
-from inventory_assets.s3.gate import Gate
-from inventory_assets.s3.listing import BucketLister
-from inventory_assets.s3.samples import Outcome
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.limiter import Gate
+from inventory_assets.s3.concurrency.policies import controller
+from inventory_assets.s3.concurrency.request_outcome import Outcome
+from inventory_assets.s3.list_client import BucketLister
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,13 @@ from itertools import islice
 from benchmarks.in_flight import InFlight, ObservedLister
 from benchmarks.load_source import BUCKET, SHAPES, LoadSource, NoCompiler
 from benchmarks.processes import ProcessFailed
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
-from inventory_assets.scan.directories import DELIMITER
-from inventory_assets.scan.engine import Scan
-from inventory_assets.scan.pieces import Piece
-from inventory_assets.scan.ranges import KeyRange, tiling_fault
-from inventory_assets.scan.walks import Ended, Failed, Found, Split, Walk
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.engine.events import Ended, Failed, Found, Split, Walk
+from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.engine.range_task import Piece
+from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange, tiling_fault
 
 COUNT = 10_000_000
 """Keys: at 64 in flight 156 pages a connection, so that what beginning and ending cost is small."""

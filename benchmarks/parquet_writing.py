@@ -24,10 +24,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import zstandard
 
-from inventory_assets.inventory import part_writer
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.records import RECORD_SCHEMA
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.parts import part_writer
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
 
 MILLION = 1_000_000
 PAGE_ROWS = 1_000

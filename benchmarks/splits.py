@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.load_source import SHAPES
 from benchmarks.parallelism import HALF, IN_FLIGHT, MOST, WHOLE, list_all
-from inventory_assets.scan.engine import Scan
-from inventory_assets.scan.walks import Walk
+from inventory_assets.scan.engine.events import Walk
+from inventory_assets.scan.engine.parallel_scan import Scan
 from inventory_assets_tests.benchmarks.keys import keys_of
 from inventory_assets_tests.distant_bucket import LATENCY, DistantBucket
 from inventory_assets_tests.virtual_time import scans_run_on_virtual_time

@@ -15,16 +15,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.fingerprint import Fingerprint
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
-from inventory_assets.inventory.part_writer import PartWriter
-from inventory_assets.inventory.records import RECORD_SCHEMA
-from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, read_snapshot
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import (
+    merge,
+    publish_manifest,
+    read_manifest,
+)
+from inventory_assets.inventory.manifest.snapshot import Snapshot, publish_snapshot, read_snapshot
+from inventory_assets.inventory.parts.fingerprint import Fingerprint
+from inventory_assets.inventory.parts.part_writer import PartWriter
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.shard import Shard
 
 LAYOUT = Layout("bucket", "source")
 YESTERDAY, TODAY = date(2026, 1, 1), date(2026, 1, 2)

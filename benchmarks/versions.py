@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from inventory_assets.s3.blocks import Scratch
-from inventory_assets.s3.columns import decode_pages
-from inventory_assets.s3.pages import decode_page
+from inventory_assets.s3.decoding.columnar_decoder import decode_pages
+from inventory_assets.s3.decoding.tag_scanner import Scratch
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 
 PAGE_VERSIONS = 1000
 PAGES = 8

@@ -20,13 +20,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from benchmarks.two_days import LAYOUT, hexadecimal, strings
-from inventory_assets.inventory.assembling import Assembly, RowBudget
-from inventory_assets.inventory.parts import Part
-from inventory_assets.inventory.sharing import intervals_of, marks_of
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.s3.pages import OBJECT_SCHEMA
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.splitting import evenly
+from inventory_assets.inventory.listing.part_assembler import Assembly, RowBudget
+from inventory_assets.inventory.listing.part_reuse import intervals_of, marks_of
+from inventory_assets.inventory.parts.part import Part
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA
+from inventory_assets.scan.engine.splitter import evenly
+from inventory_assets.scan.keyspace.key_range import KeyRange
 
 PAGE = 1_000
 PLACES = 3

@@ -4,9 +4,9 @@ from typing import Any
 
 import dagster as dg
 
-from inventory_assets.assets import (
+from inventory_assets.config import Config, load_config
+from inventory_assets.defs.assets import (
     build_change_log,
-    build_collection_job,
     build_iceberg_tables,
     build_inventory_exports,
     build_inventory_manifest,
@@ -14,15 +14,20 @@ from inventory_assets.assets import (
     build_object_listing,
     build_shards,
 )
-from inventory_assets.assets.source import SourceAssets
-from inventory_assets.config import Config, load_config
-from inventory_assets.resources import Clock, IcebergCatalog, InventoryStore, SourceBucket
-from inventory_assets.schedules import (
+from inventory_assets.defs.gc_job import build_collection_job
+from inventory_assets.defs.schedules import (
     build_collection_schedule,
     build_daily_schedule,
     build_listing_job,
 )
-from inventory_assets.sensors import build_following_sensor, build_new_prefix_sensor
+from inventory_assets.defs.sensors import build_following_sensor, build_new_prefix_sensor
+from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.source.resources import (
+    Clock,
+    IcebergCatalog,
+    InventoryStore,
+    SourceBucket,
+)
 
 
 def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definitions:

@@ -12,7 +12,7 @@ from botocore.config import Config
 from hypothesis import settings
 from moto.server import ThreadedMotoServer
 
-from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.bucket_config import Connection
 from inventory_assets_tests.external_servers import (
     Account,
     Endpoint,

@@ -8,14 +8,15 @@ from random import Random
 from urllib.parse import quote_plus
 
 from benchmarks.in_flight import InFlight
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.control import Policy, controller
-from inventory_assets.s3.gate import Gate
-from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
-from inventory_assets.s3.pages import MAX_KEYS, Page
-from inventory_assets.s3.received import Received
-from inventory_assets.s3.samples import Outcome
-from inventory_assets.scan.ranges import ceiling
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.limiter import Gate
+from inventory_assets.s3.concurrency.policies import Policy, controller
+from inventory_assets.s3.concurrency.request_outcome import Outcome
+from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, Page
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.keyspace.key_range import ceiling
 from inventory_assets_tests.listings import (
     Listed,
     contents,

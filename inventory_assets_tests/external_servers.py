@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
 
-from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.bucket_config import Connection
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"

@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from urllib.parse import quote, unquote
 
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.gate import Cancelled
-from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
-from inventory_assets.s3.pages import Page
-from inventory_assets.s3.received import Received
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.limiter import Cancelled
+from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import element, listing, objects_of, rendered_objects
 
 

@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from random import Random
 
-from inventory_assets.s3.listing import PageRequest, Tally
-from inventory_assets.s3.pages import NO_OBJECTS, Page
+from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import objects_of
 from inventory_assets_tests.model_s3 import ModelS3
 

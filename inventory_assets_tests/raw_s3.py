@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from urllib.parse import quote_from_bytes
 
-from inventory_assets.s3.listing import PageRequest, Tally
-from inventory_assets.s3.pages import Page, decode_page
-from inventory_assets.s3.received import Received, receive
+from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
 from inventory_assets_tests.model_s3 import ModelS3
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from random import Random
 from urllib.parse import quote, unquote
 
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.s3.answers import Refusal, Response, Sent
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.control import controller
-from inventory_assets.s3.gate import Gate
-from inventory_assets.s3.listing import BucketLister, RetryPolicy
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.limiter import Gate
+from inventory_assets.s3.concurrency.policies import controller
+from inventory_assets.s3.http.response import Refusal, Response, Sent
+from inventory_assets.s3.list_client import BucketLister, RetryPolicy
 from inventory_assets.s3.outages import Outages
 from inventory_assets_tests.listings import Listed, render
 

@@ -20,8 +20,8 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from inventory_assets.cli import INTERRUPTED
-from inventory_assets.inventory.listing_folder import list_into_folder
-from inventory_assets.s3.connection import Connection
+from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
+from inventory_assets.s3.bucket_config import Connection
 from inventory_assets.s3.errors import (
     AccessDenied,
     BucketNotFound,
@@ -32,8 +32,8 @@ from inventory_assets.s3.errors import (
     TlsFailure,
     UnsupportedBucket,
 )
-from inventory_assets.s3.listing import BucketLister, RetryPolicy
-from inventory_assets.scan import discovery, profiling
+from inventory_assets.s3.list_client import BucketLister, RetryPolicy
+from inventory_assets.scan import prefix_discovery, store_probe
 from inventory_assets_tests.external_servers import REGION, Account, Endpoint, free_ports
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
@@ -296,7 +296,7 @@ def test_nothing_to_list_is_no_mistake(moto: Endpoint, tmp_path: Path) -> None:
 def test_a_store_that_turns_out_to_list_by_directory_is_listed_again(
     seaweedfs: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (discovery, profiling):
+    for module in (prefix_discovery, store_probe):
         monkeypatch.setattr(module, "DIRECTORY_SERVERS", ("no such make",))
     keys = ["one/two/a/1", "one/two/a-b", "one/two/a/2", "two/1"]
     seaweedfs.make_bucket("turns-out", dict.fromkeys(keys, b"x"))

@@ -23,7 +23,7 @@ from inventory_assets.config import (
     load_config,
 )
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.formats import ExportFormat
+from inventory_assets.inventory.export.export_format import ExportFormat
 
 DOCS = Path(__file__).parent.parent / "docs"
 SECRET = "wJalrXUtnFEMI0K7MDENG0bPxRfiCYEXAMPLEKEY"

@@ -3,7 +3,7 @@ from datetime import date, timedelta
 import dagster as dg
 
 from inventory_assets.config import Schedule, Source
-from inventory_assets.partitions import SourcePartitions
+from inventory_assets.defs.source.partitions import SourcePartitions
 from inventory_assets_tests.assets.world import TODAY
 
 SOURCE = Source(

@@ -8,11 +8,11 @@ import pytest
 
 from inventory_assets.config import Iceberg, StoreBucket
 from inventory_assets.inventory.errors import IcebergError, PackageMissing
-from inventory_assets.inventory.iceberg import TableState, show_manifest
-from inventory_assets.inventory.iceberg_tables import IcebergTables
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.results import open_catalog, open_results
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.iceberg.sync import TableState, show_manifest
+from inventory_assets.inventory.iceberg.tables import IcebergTables
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets.wiring import open_catalog, open_results
 from inventory_assets_tests.external_servers import REGION, Endpoint
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 

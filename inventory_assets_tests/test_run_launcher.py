@@ -15,8 +15,8 @@ from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from inventory_assets import run_launcher
-from inventory_assets.run_launcher import MonitoredRunLauncher, is_running
+from inventory_assets.defs import run_launcher
+from inventory_assets.defs.run_launcher import MonitoredRunLauncher, is_running
 
 PROJECT = Path(__file__).parents[1]
 NOBODY = {"host": "localhost", "socket": "/nowhere/at/all"}

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
-from inventory_assets.sensors import NEW_SHARDS_PER_TICK
+from inventory_assets.defs.sensors import NEW_SHARDS_PER_TICK
 from inventory_assets_tests.assets.world import REMAINDER, TODAY, Buckets, World
 
 

@@ -8,15 +8,16 @@ from urllib.parse import quote_plus
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from inventory_assets.s3.listing import PageRequest, Tally
-from inventory_assets.s3.pages import (
+from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.xml_decoder import (
     VERSION_SCHEMA,
     ErrorDocument,
     Page,
     decode_page,
     versions_markers,
 )
-from inventory_assets.s3.received import Received, receive
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import NAMESPACE, element, timestamp
 from inventory_assets_tests.model_s3 import ModelS3
 

@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(_options: argparse.Namespace) -> int:
-    from inventory_assets.tour import run_tour
+    from inventory_assets.cli.demo import run_tour
 
     run_tour(Path.cwd())
     return 0

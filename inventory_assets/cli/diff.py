@@ -3,9 +3,9 @@
 import argparse
 from typing import Any
 
-from inventory_assets.cli.addresses import add_inventory, open_inventory
+from inventory_assets.cli.inventory_argument import add_inventory, open_inventory
 from inventory_assets.cli.output import add_output, output_format, write_output
-from inventory_assets.inventory.formats import Dialect
+from inventory_assets.inventory.export.export_format import Dialect
 
 SAME, DIFFERENT, TROUBLE = 0, 1, 2
 """Exit codes, as those of diff(1)."""
@@ -27,7 +27,7 @@ def add_diff(commands: Any) -> None:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from inventory_assets.inventory.datasets import BUCKET_DIFFERENCE_SCHEMA, changes_between
+    from inventory_assets.inventory.query.dataset import BUCKET_DIFFERENCE_SCHEMA, changes_between
 
     export_format = output_format(options, Dialect.PLAIN)
     changes = changes_between(open_inventory(options.old), open_inventory(options.new))

@@ -3,10 +3,10 @@
 import argparse
 from typing import Any
 
-from inventory_assets.cli.addresses import add_inventory, open_inventory
+from inventory_assets.cli.inventory_argument import add_inventory, open_inventory
 from inventory_assets.cli.output import STANDARD_OUTPUT, add_output, output_format, write_output
 from inventory_assets.inventory.errors import UnknownFormat
-from inventory_assets.inventory.formats import Dialect
+from inventory_assets.inventory.export.export_format import Dialect
 
 
 def add_export(commands: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inventory_assets.cli.buckets import (
+from inventory_assets.cli.bucket_arguments import (
     add_bucket,
     connection_of,
     moment_or_day,
@@ -17,7 +17,7 @@ from inventory_assets.cli.buckets import (
 from inventory_assets.errors import printable
 
 if TYPE_CHECKING:
-    from inventory_assets.inventory.unreadable import UnreadableRecords
+    from inventory_assets.inventory.manifest.unreadable_records import UnreadableRecords
 
 _REMEMBERED = {
     name: f"--{name.replace('_', '-')}"
@@ -101,7 +101,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from inventory_assets.inventory.folder_records import unfinished_listing
+    from inventory_assets.inventory.folder_listing.folder_records import unfinished_listing
 
     again = argparse.ArgumentParser()
     _add_arguments(again)
@@ -110,12 +110,12 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from inventory_assets.cli.live_line import following
-    from inventory_assets.inventory.encodings import Encodings
-    from inventory_assets.inventory.listing_folder import list_into_folder
-    from inventory_assets.s3.listing import BucketLister, RetryPolicy
-    from inventory_assets.scan.progress import ProgressMeter
-    from inventory_assets.scan.versions import Versions
+    from inventory_assets.cli.progress_line import following
+    from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
+    from inventory_assets.inventory.storage.encodings import Encodings
+    from inventory_assets.s3.list_client import BucketLister, RetryPolicy
+    from inventory_assets.scan.engine.progress import ProgressMeter
+    from inventory_assets.scan.validation.object_versions import Versions
 
     # What is imported stays; to look through it again and again costs a fiftieth of the CPU.
     gc.freeze()
@@ -157,7 +157,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _warn(unreadable: "UnreadableRecords", folder: Path) -> None:
     """Say which records are missing, as they could not be decoded."""
-    from inventory_assets.inventory.folder_records import UNREADABLE
+    from inventory_assets.inventory.folder_listing.folder_records import UNREADABLE
 
     _say(
         f"{unreadable.count:,} record(s) of the listing could not be decoded: they are set aside "

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import UnknownFormat
-from inventory_assets.inventory.formats import Dialect, ExportFormat
+from inventory_assets.inventory.export.export_format import Dialect, ExportFormat
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,7 +53,7 @@ def write_output(
         StoreError: The file cannot be written.
         BrokenPipeError: Nobody reads standard output any more.
     """
-    from inventory_assets.inventory.exports import whole_file, write_export
+    from inventory_assets.inventory.export.exporter import whole_file, write_export
 
     if out != STANDARD_OUTPUT:
         with whole_file(Path(out)) as file:

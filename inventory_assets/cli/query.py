@@ -3,10 +3,10 @@
 import argparse
 from typing import Any
 
-from inventory_assets.cli.addresses import add_inventory, open_inventory
+from inventory_assets.cli.inventory_argument import add_inventory, open_inventory
 from inventory_assets.cli.output import add_output, output_format, write_output
 from inventory_assets.inventory.errors import UnknownFormat
-from inventory_assets.inventory.formats import Dialect
+from inventory_assets.inventory.export.export_format import Dialect
 
 VIEW = "inventory"
 """Under which name a query finds the records."""
@@ -27,7 +27,7 @@ def add_query(commands: Any) -> None:
 
 
 def _query(options: argparse.Namespace) -> int:
-    from inventory_assets.inventory.querying import answering
+    from inventory_assets.inventory.query.sql_query import answering
 
     export_format = output_format(options, Dialect.PLAIN)
     with answering(open_inventory(options.inventory), VIEW, options.sql) as answer:

@@ -7,14 +7,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inventory_assets.cli.addresses import is_path, source_and_day
-from inventory_assets.cli.buckets import add_bucket, connection_of, moment, moment_or_day, positive
+from inventory_assets.cli.bucket_arguments import (
+    add_bucket,
+    connection_of,
+    moment,
+    moment_or_day,
+    positive,
+)
+from inventory_assets.cli.inventory_argument import is_path, source_and_day
 from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import NotVerifiable
 
 if TYPE_CHECKING:
-    from inventory_assets.inventory.verifiable import Verifiable
-    from inventory_assets.s3.listing import BucketLister
+    from inventory_assets.inventory.verification.targets import Verifiable
+    from inventory_assets.s3.list_client import BucketLister
 
 AGREES, DIFFERS, TROUBLE = 0, 1, 2
 """Exit codes, as those of diff(1)."""
@@ -61,7 +67,7 @@ def add_verify(commands: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from inventory_assets.inventory.verification import RANGES, verify
+    from inventory_assets.inventory.verification.verification import RANGES, verify
 
     # Drawing ranges is no secret.
     seed = options.seed or str(random.randrange(SEEDS))  # noqa: S311
@@ -98,11 +104,11 @@ def _ending(name: str, count: int) -> str:
 def _of_source(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]":
     """The inventory of a source, and its bucket as configured."""
     from inventory_assets.config import load_config
-    from inventory_assets.inventory.datasets import published_manifest
-    from inventory_assets.inventory.layout import Layout
-    from inventory_assets.inventory.verifiable import Verifiable
-    from inventory_assets.resources import SourceBucket
-    from inventory_assets.results import open_results
+    from inventory_assets.defs.source.resources import SourceBucket
+    from inventory_assets.inventory.query.dataset import published_manifest
+    from inventory_assets.inventory.storage.layout import Layout
+    from inventory_assets.inventory.verification.targets import Verifiable
+    from inventory_assets.wiring import open_results
 
     given = (options.url, options.endpoint_url, options.region, options.began, options.as_of)
     if any((*given, options.anonymous, options.requester_pays)):
@@ -120,13 +126,13 @@ def _of_source(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
 
 def _of_folder(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]":
     """What `inventory list` left in a folder, and the bucket that the command line names."""
-    from inventory_assets.inventory.datasets import Dataset
-    from inventory_assets.inventory.records import has_versions
-    from inventory_assets.inventory.verifiable import Verifiable, empty_between
-    from inventory_assets.s3.listing import BucketLister
-    from inventory_assets.scan.discovery import ShardBounds, discover
-    from inventory_assets.scan.key_order import KeyOrder
-    from inventory_assets.scan.versions import Versions
+    from inventory_assets.inventory.parts.schema import has_versions
+    from inventory_assets.inventory.query.dataset import Dataset
+    from inventory_assets.inventory.verification.targets import Verifiable, empty_between
+    from inventory_assets.s3.list_client import BucketLister
+    from inventory_assets.scan.keyspace.key_order import KeyOrder
+    from inventory_assets.scan.prefix_discovery import ShardBounds, discover
+    from inventory_assets.scan.validation.object_versions import Versions
 
     if not options.url:
         raise NotVerifiable(

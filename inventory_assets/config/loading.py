@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from inventory_assets.config.error_messages import describe_mistake
 from inventory_assets.config.iceberg import Iceberg
-from inventory_assets.config.mistakes import describe_mistake
 from inventory_assets.config.tables import (
     CONFIG_FILE,
     CONFIG_VARIABLE,

@@ -14,7 +14,7 @@ from enum import StrEnum
 from uuid import uuid4
 
 from inventory_assets.s3.errors import S3Error
-from inventory_assets.s3.objects import BucketObjects, ObjectRequestFailed
+from inventory_assets.s3.object_client import BucketObjects, ObjectRequestFailed
 
 CONFLICT = 409
 """The status of a write on a condition that met another write; it may be sent again."""

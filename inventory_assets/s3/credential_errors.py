@@ -5,11 +5,13 @@ import ssl
 from dataclasses import dataclass
 from json import JSONDecodeError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import botocore.session
 from botocore import exceptions as boto
 
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.error_wording import brief, brief_text, code_of, said, words_of
 from inventory_assets.s3.errors import (
     CredentialsMissing,
     CredentialsRefused,
@@ -17,10 +19,6 @@ from inventory_assets.s3.errors import (
     S3Error,
     TlsFailure,
 )
-from inventory_assets.s3.wording import brief, brief_text, code_of, said, words_of
-
-if TYPE_CHECKING:
-    from inventory_assets.s3.connection import Connection
 
 Explanation = tuple[type[S3Error], str]
 
@@ -55,7 +53,7 @@ class Identity:
     files: tuple[Path, ...]
 
     @classmethod
-    def of(cls, session: botocore.session.Session, connection: "Connection") -> "Identity":
+    def of(cls, session: botocore.session.Session, connection: Connection) -> "Identity":
         """What the configuration says of it."""
         profile = session.get_config_variable("profile")
         try:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import botocore.session
 from botocore.credentials import (
@@ -22,12 +22,10 @@ from botocore.credentials import (
 )
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from inventory_assets.s3.bucket_config import Connection
 from inventory_assets.s3.credential_errors import Identity, NoTerminal, explained
+from inventory_assets.s3.error_wording import code_of
 from inventory_assets.s3.errors import S3Error
-from inventory_assets.s3.wording import code_of
-
-if TYPE_CHECKING:
-    from inventory_assets.s3.connection import Connection
 
 DEFAULT_REGION = "us-east-1"
 """For endpoints that have no regions; AWS redirects from here to the bucket's own region."""
@@ -68,7 +66,7 @@ class CredentialsTrouble(BotoCoreError):
         self.refusal = refusal
 
 
-def open_session(connection: "Connection") -> botocore.session.Session:
+def open_session(connection: Connection) -> botocore.session.Session:
     """A session for `connection`; its credentials are looked for when they are needed.
 
     Raises:
@@ -79,7 +77,7 @@ def open_session(connection: "Connection") -> botocore.session.Session:
     return session
 
 
-def session_region(session: botocore.session.Session, connection: "Connection") -> str:
+def session_region(session: botocore.session.Session, connection: Connection) -> str:
     """The region that is configured, or the default."""
     return str(connection.region or session.get_config_variable("region") or DEFAULT_REGION)
 
@@ -87,7 +85,7 @@ def session_region(session: botocore.session.Session, connection: "Connection") 
 class _Chain:
     """botocore's chain of providers, in front of the role that the connection names."""
 
-    def __init__(self, session: botocore.session.Session, connection: "Connection") -> None:
+    def __init__(self, session: botocore.session.Session, connection: Connection) -> None:
         self._session = session
         self._connection = connection
 
@@ -142,7 +140,7 @@ def _explaining(identity: Identity, work: Callable[[], Any]) -> Any:
         raise CredentialsTrouble(error, kind(f"{identity.where}: {words}"), words) from None
 
 
-def _load(connection: "Connection", session: botocore.session.Session | None = None) -> Any:
+def _load(connection: Connection, session: botocore.session.Session | None = None) -> Any:
     """Look for credentials; None where there are none."""
     if session is None:
         session = botocore.session.Session(_SESSION_VARIABLES, profile=connection.profile)
@@ -171,7 +169,7 @@ def _resolved(session: botocore.session.Session, region: str) -> Any:
 class _Source:
     """The credentials that a role is assumed with, looked up anew each time: they may rotate."""
 
-    def __init__(self, connection: "Connection", found: Any) -> None:
+    def __init__(self, connection: Connection, found: Any) -> None:
         if found is None:
             raise NoCredentialsError
         self._connection = connection

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from inventory_assets.config import Shards
-from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.bucket_config import Connection
 from inventory_assets_tests.assets.world import Buckets, World
 
 ACCESS_KEY = "AKIAEXAMPLEEXAMPLE77"

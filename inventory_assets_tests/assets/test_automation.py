@@ -5,7 +5,7 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 
-from inventory_assets.inventory.snapshots import read_snapshot
+from inventory_assets.inventory.manifest.snapshot import read_snapshot
 from inventory_assets.s3.errors import AccessDenied
 from inventory_assets_tests.assets.world import (
     TODAY,

@@ -17,17 +17,17 @@ from pyarrow import fs
 from inventory_assets.cli import main
 from inventory_assets.config import Config, Exports, StoreBucket
 from inventory_assets.definitions import build_definitions
-from inventory_assets.inventory.bucket_store import BucketStore
-from inventory_assets.inventory.change_log import read_change_log
-from inventory_assets.inventory.changes import read_changed_records, read_changes
-from inventory_assets.inventory.comparing import Change
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import merge, read_manifest
-from inventory_assets.inventory.naming import encode_prefix
-from inventory_assets.resources import Clock
-from inventory_assets.results import open_results
-from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.defs.source.resources import Clock
+from inventory_assets.inventory.changes.change_log import read_change_log
+from inventory_assets.inventory.changes.shard_changes import read_changed_records, read_changes
+from inventory_assets.inventory.changes.sorted_diff import Change
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import merge, read_manifest
+from inventory_assets.inventory.storage.bucket_store import BucketStore
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.prefix_encoding import encode_prefix
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.wiring import open_results
 from inventory_assets_tests.assets.world import (
     TODAY,
     YESTERDAY,
@@ -239,7 +239,7 @@ def test_a_run_overtaken_by_another_fails_and_says_so(
             assert world.run("inventory_manifest", str(TODAY)).success
         return merged
 
-    monkeypatch.setattr("inventory_assets.assets.manifest.merge", overtake)
+    monkeypatch.setattr("inventory_assets.defs.assets.manifest.merge", overtake)
     outcome = world.run("inventory_manifest", str(TODAY))
     assert not outcome.success
     assert "inventory.json was published by another run" in failure_text(outcome)

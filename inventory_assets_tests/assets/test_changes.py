@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from inventory_assets.inventory.changes import read_changes
+from inventory_assets.inventory.changes.shard_changes import read_changes
 from inventory_assets_tests.assets.world import (
     TODAY,
     YESTERDAY,

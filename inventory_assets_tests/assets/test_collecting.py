@@ -8,9 +8,9 @@ import dagster as dg
 import pytest
 
 from inventory_assets.config import Retention
-from inventory_assets.inventory.change_log import read_change_log
-from inventory_assets.inventory.datasets import Dataset
+from inventory_assets.inventory.changes.change_log import read_change_log
 from inventory_assets.inventory.errors import NoInventory
+from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets_tests.assets.world import (
     QUIET,
     TODAY,

@@ -8,18 +8,18 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from inventory_assets.assets import listing
-from inventory_assets.assets.listing import build_object_listing
 from inventory_assets.config import Shards
-from inventory_assets.inventory.manifests import newest_manifest
-from inventory_assets.inventory.parts import read_records
-from inventory_assets.inventory.snapshots import Snapshot, read_snapshot, read_snapshots
-from inventory_assets.inventory.unfinished import Wanted
+from inventory_assets.defs.assets import listing
+from inventory_assets.defs.assets.listing import build_object_listing
+from inventory_assets.inventory.listing.snapshot_builder import Wanted
+from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
+from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot, read_snapshots
+from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.s3.errors import AccessDenied, Fault, RetriesExhausted
-from inventory_assets.s3.listing import PageRequest
-from inventory_assets.scan.progress import Progress, ProgressMeter
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.engine.progress import Progress, ProgressMeter
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.assets.conftest import ACCESS_KEY, SECRET_KEY
 from inventory_assets_tests.assets.world import (
     REMAINDER,

@@ -7,7 +7,7 @@ from typing import Any
 
 from dagster import AssetCheckEvaluation
 
-from inventory_assets.inventory.manifests import read_manifest
+from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.s3.errors import AccessDenied
 from inventory_assets_tests.assets.world import (
     REMAINDER,

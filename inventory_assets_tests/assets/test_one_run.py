@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from inventory_assets.assets import manifest as manifest_assets
 from inventory_assets.config import Exports, Shards
-from inventory_assets.inventory.store import Store
+from inventory_assets.defs.assets import manifest as manifest_assets
+from inventory_assets.inventory.storage.store import Store
 from inventory_assets_tests.assets.world import (
     TODAY,
     YESTERDAY,

@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from inventory_assets.inventory.change_log import read_change_log
-from inventory_assets.inventory.current import read_current
-from inventory_assets.inventory.manifests import read_manifest
-from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.inventory.changes.change_log import read_change_log
+from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+from inventory_assets.inventory.parts.current import read_current
+from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.assets.world import (
     TODAY,
     World,

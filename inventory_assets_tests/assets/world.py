@@ -12,16 +12,17 @@ import dagster as dg
 import pytest
 from dagster import AssetCheckEvaluation
 
-from inventory_assets.assets.shards import add_shards, discover_shards
-from inventory_assets.assets.source import SourceAssets
 from inventory_assets.config import Config, Schedule, Shards, Source
 from inventory_assets.definitions import build_definitions
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.resources import Clock, SourceBucket
-from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
-from inventory_assets.s3.pages import Page
-from inventory_assets.s3.received import Received
+from inventory_assets.defs.assets.shards import add_shards, discover_shards
+from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.source.resources import Clock, SourceBucket
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.model_s3 import ModelS3
 
 TODAY = datetime.now(UTC).date()

@@ -17,11 +17,12 @@ from benchmarks.parallelism import (
     the_whole,
 )
 from benchmarks.processes import ProcessFailed
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
-from inventory_assets.scan.engine import Scan
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.walks import Walk
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.engine.events import Walk
+from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.keyspace.key_range import KeyRange
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from inventory_assets.cli import main
-from inventory_assets.inventory import store as store_module
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.shard import cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 KEYS = ["a/1", "a/2", "b/2 +", "b/=1", "c", "new\nline", "tab\t\x1b[31m", "é"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inventory_assets.cli.listing import RECORDS_SET_ASIDE
-from inventory_assets.inventory.datasets import Dataset
+from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets_tests.cli.conftest import Outcome
 from inventory_assets_tests.stores.habits import Habits
 from inventory_assets_tests.stores.holdings import held, objects

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.cli.live_line import following
-from inventory_assets.scan.progress import ProgressMeter
+from inventory_assets.cli.progress_line import following
+from inventory_assets.scan.engine.progress import ProgressMeter
 from inventory_assets_tests.cli.conftest import on_a_terminal
 from inventory_assets_tests.external_servers import Account
 from inventory_assets_tests.listings import Listed, render

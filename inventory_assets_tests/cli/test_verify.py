@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from inventory_assets.cli.verify import AGREES, DIFFERS, TROUBLE
-from inventory_assets.resources import SourceBucket
+from inventory_assets.defs.source.resources import SourceBucket
 from inventory_assets_tests.cli.conftest import LATER, Outcome
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.model_s3 import ModelS3

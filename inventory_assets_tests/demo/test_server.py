@@ -12,7 +12,8 @@ import pytest
 
 from inventory_assets.demo.content import LASTING_KEYS, DemoObject, demo_objects
 from inventory_assets.demo.server import ACCESS_KEY, BUCKET, SECRET_KEY, DemoServer, demo_server
-from inventory_assets.s3.connection import Connection, open_boto
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.session import open_boto
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

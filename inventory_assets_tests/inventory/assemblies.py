@@ -11,14 +11,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.inventory import assembling, fingerprint, part_writer
-from inventory_assets.inventory.assembling import Assembly, RowBudget
-from inventory_assets.inventory.checkpoints import Journal
-from inventory_assets.inventory.parts import Part
-from inventory_assets.inventory.sharing import Interval
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.s3.listing import Tally
-from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.inventory.listing import part_assembler
+from inventory_assets.inventory.listing.checkpoints import Journal
+from inventory_assets.inventory.listing.part_assembler import Assembly, RowBudget
+from inventory_assets.inventory.listing.part_reuse import Interval
+from inventory_assets.inventory.parts import fingerprint, part_writer
+from inventory_assets.inventory.parts.part import Part
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.inventory.samples import LAYOUT
 from inventory_assets_tests.listings import objects_of
 
@@ -32,7 +33,7 @@ def numbered(count: int) -> list[str]:
 @contextmanager
 def small_files(group_rows: int, part_rows: int = 10**6) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(assembling, "ROW_GROUP_ROWS", group_rows)
+        patch.setattr(part_assembler, "ROW_GROUP_ROWS", group_rows)
         patch.setattr(part_writer, "ROW_GROUP_ROWS", group_rows)
         patch.setattr(part_writer, "PART_ROWS", part_rows)
         patch.setattr(fingerprint, "CHUNK_RECORDS", 4)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inventory_assets.inventory import store as store_module
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage.store import LocalStore
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from inventory_assets.inventory.iceberg_tables import IcebergTables
+    from inventory_assets.inventory.iceberg.tables import IcebergTables
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
 @pytest.fixture
 def tables(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> "IcebergTables":
     """The Iceberg tables of a store; nothing is flushed to the disk, and no one waits long."""
-    from inventory_assets.inventory import iceberg_tables
+    from inventory_assets.inventory.iceberg import tables
     from inventory_assets_tests.inventory.tables import tables_in
 
     monkeypatch.setattr(store_module, "_flush", lambda _path: None)
-    monkeypatch.setattr(iceberg_tables, "_LONGEST_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(tables, "_LONGEST_WAIT_SECONDS", 0.2)
     return tables_in(store)

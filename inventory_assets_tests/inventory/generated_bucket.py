@@ -10,11 +10,12 @@ import sys
 from bisect import bisect_right
 from pathlib import Path
 
-from inventory_assets.inventory.listing_folder import list_into_folder
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
-from inventory_assets.s3.pages import NO_OBJECTS, Page
-from inventory_assets.s3.received import Received
+from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, contents, contents_fields, listing
 
 PAGE_KEYS = 1000

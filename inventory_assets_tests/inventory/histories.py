@@ -7,25 +7,25 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from inventory_assets.inventory.change_log import publish_change_log
-from inventory_assets.inventory.changes import publish_changes
-from inventory_assets.inventory.collection import GRACE, Plan, carry_out, plan_collection
-from inventory_assets.inventory.csv_inventories import publish_csv_inventory
-from inventory_assets.inventory.exports import publish_export
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.formats import ExportFormat
-from inventory_assets.inventory.manifests import (
+from inventory_assets.inventory.changes.change_log import publish_change_log
+from inventory_assets.inventory.changes.shard_changes import publish_changes
+from inventory_assets.inventory.export.csv_inventory import publish_csv_inventory
+from inventory_assets.inventory.export.export_format import ExportFormat
+from inventory_assets.inventory.export.exporter import publish_export
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import (
     merge,
     newest_manifest,
     publish_manifest,
     read_manifest,
 )
-from inventory_assets.inventory.parts import read_records
-from inventory_assets.inventory.retention import Retention
-from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot, read_snapshots
-from inventory_assets.inventory.store import Store
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.manifest.snapshot import Snapshot, publish_snapshot, read_snapshots
+from inventory_assets.inventory.parts.part import read_records
+from inventory_assets.inventory.retention.collector import GRACE, Plan, carry_out, plan_collection
+from inventory_assets.inventory.retention.policy import Retention
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, listed, snapshot_of
 
 REMAINDER = Shard("", ("a/",))

@@ -10,24 +10,24 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from inventory_assets.inventory import (
-    assembling,
+from inventory_assets.inventory.listing import (
     checkpoints,
-    directory_listing,
-    part_writer,
-    sharing,
+    directory_order_events,
+    part_assembler,
+    part_reuse,
 )
-from inventory_assets.inventory import store as store_module
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import read_records
-from inventory_assets.inventory.records import RECORD_SCHEMA
-from inventory_assets.inventory.snapshots import Snapshot
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3.connection import Connection
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.parts import part_writer
+from inventory_assets.inventory.parts.part import read_records
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
+from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.model_s3 import ModelS3
 from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
@@ -42,13 +42,13 @@ WHOLE = KeyRange.of_prefix("")
 def small_files() -> Iterator[None]:
     """Files of a few records, noted at once; nothing is flushed, and time costs nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (assembling, part_writer):
+        for module in (part_assembler, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 8)
-        patch.setattr(sharing, "LEAST_ROWS", 4)
-        patch.setattr(sharing, "ROWS_WORTH_CUTTING", 30)
+        patch.setattr(part_reuse, "LEAST_ROWS", 4)
+        patch.setattr(part_reuse, "ROWS_WORTH_CUTTING", 30)
         patch.setattr(part_writer, "PART_ROWS", 16)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
-        patch.setattr(directory_listing, "BETWEEN_CUTS", timedelta(0))
+        patch.setattr(directory_order_events, "BETWEEN_CUTS", timedelta(0))
         patch.setattr(store_module, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from inventory_assets.inventory.errors import Superseded
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.turns import Turn
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.turns import Turn
 
 _CONTEXT = get_context("spawn")
 

@@ -11,7 +11,7 @@ from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.bucket_config import Connection
 from inventory_assets_tests.scripted_server import error_document
 
 BUCKET = "results"

@@ -5,17 +5,17 @@ from datetime import UTC, date, datetime
 
 import pyarrow as pa
 
-from inventory_assets.inventory.fingerprint import Fingerprint
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.part_writer import PartWriter
-from inventory_assets.inventory.parts import Part
-from inventory_assets.inventory.records import to_records
-from inventory_assets.inventory.snapshots import Snapshot
-from inventory_assets.inventory.store import Store
-from inventory_assets.s3.pages import OBJECT_SCHEMA
-from inventory_assets.scan.evidence import Ending, EvidenceLog
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.parts.fingerprint import Fingerprint
+from inventory_assets.inventory.parts.part import Part
+from inventory_assets.inventory.parts.part_writer import PartWriter
+from inventory_assets.inventory.parts.schema import to_records
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets.scan.validation.range_evidence import Ending, EvidenceLog
 from inventory_assets_tests.listings import Listed
 
 LAYOUT = Layout("bucket", "source")

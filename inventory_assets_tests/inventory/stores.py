@@ -11,7 +11,7 @@ from typing import Any
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 
-from inventory_assets.inventory.bucket_store import BucketStore
+from inventory_assets.inventory.storage.bucket_store import BucketStore
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.scripted_server import error_document
 

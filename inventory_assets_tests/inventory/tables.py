@@ -7,13 +7,13 @@ import polars as pl
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.table import Table
 
-from inventory_assets.inventory.change_log import ChangeLog
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.iceberg import TableState, show_change_log, show_manifest
-from inventory_assets.inventory.iceberg_tables import IcebergTables
-from inventory_assets.inventory.layout import ICEBERG_CATALOG
-from inventory_assets.inventory.manifests import read_manifest
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.changes.change_log import ChangeLog
+from inventory_assets.inventory.iceberg.sync import TableState, show_change_log, show_manifest
+from inventory_assets.inventory.iceberg.tables import IcebergTables
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+from inventory_assets.inventory.storage.layout import ICEBERG_CATALOG
+from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT
 from inventory_assets_tests.inventory.test_change_log import pass_day
 

@@ -11,17 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import bucket_store as bucket_store_module
-from inventory_assets.inventory.bucket_store import BucketStore, _RangedFile
-from inventory_assets.inventory.counting import count_records
 from inventory_assets.inventory.errors import StoreError, Superseded
-from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
-from inventory_assets.inventory.parts import read_records
-from inventory_assets.inventory.snapshots import files_that_differ
-from inventory_assets.inventory.store import ABSENT, LocalStore, Store
-from inventory_assets.s3 import objects
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.manifest.manifest_merge import (
+    merge,
+    publish_manifest,
+    read_manifest,
+)
+from inventory_assets.inventory.manifest.snapshot import files_that_differ
+from inventory_assets.inventory.parts.counting import count_records
+from inventory_assets.inventory.parts.part import read_records
+from inventory_assets.inventory.storage import bucket_store as bucket_store_module
+from inventory_assets.inventory.storage.bucket_store import BucketStore, _RangedFile
+from inventory_assets.inventory.storage.store import ABSENT, LocalStore, Store
+from inventory_assets.s3 import object_client
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.conftest import CEPH, SWIFT
 from inventory_assets_tests.inventory.samples import (
     DAY,
@@ -48,7 +52,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 @pytest.fixture
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files over 5 MiB, the least that S3 allows, are uploaded in parts."""
-    monkeypatch.setattr(objects, "UPLOAD_BYTES", SMALL_UPLOAD)
+    monkeypatch.setattr(object_client, "UPLOAD_BYTES", SMALL_UPLOAD)
 
 
 def publish_bytes(store: Store, key: str, data: bytes, digest: str | None = None) -> None:

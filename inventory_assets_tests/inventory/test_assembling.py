@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import hashing
-from inventory_assets.inventory.assembling import Assembly, RowBudget
 from inventory_assets.inventory.errors import StoreError
-from inventory_assets.inventory.fingerprint import Fingerprint
-from inventory_assets.inventory.fingerprint import joined as fingerprint_of
-from inventory_assets.inventory.parts import Part
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.ranges import KeyRange, joined
+from inventory_assets.inventory.listing.part_assembler import Assembly, RowBudget
+from inventory_assets.inventory.parts import hashing_file
+from inventory_assets.inventory.parts.fingerprint import Fingerprint
+from inventory_assets.inventory.parts.fingerprint import joined as fingerprint_of
+from inventory_assets.inventory.parts.part import Part
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.key_range import KeyRange, joined
 from inventory_assets_tests.inventory.assemblies import (
     LAST,
     CheckedBudget,
@@ -267,7 +267,7 @@ def test_a_full_disk_is_told_and_nothing_is_left_behind(
         assembly = Assembly(store, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBudget())
         assembly.write(1, objects_of(["c", "d"]))
         assembly.write(0, objects_of(["a", "aa"]))
-        monkeypatch.setattr(hashing.HashingFile, "write", full)
+        monkeypatch.setattr(hashing_file.HashingFile, "write", full)
         with pytest.raises(OSError, match="No space left"):
             assembly.write(0, objects_of(["ab", "ac"]))
         assembly.close()

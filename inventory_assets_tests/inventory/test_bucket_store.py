@@ -7,18 +7,22 @@ from pathlib import Path
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from inventory_assets.inventory.bucket_store import BucketStore
 from inventory_assets.inventory.errors import CorruptRecord, StoreError, Superseded
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
-from inventory_assets.inventory.parts import read_records
-from inventory_assets.inventory.snapshots import Shared
-from inventory_assets.inventory.store import ABSENT
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3 import objects
-from inventory_assets.s3.connection import Connection
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.manifest.manifest_merge import (
+    merge,
+    publish_manifest,
+    read_manifest,
+)
+from inventory_assets.inventory.manifest.snapshot import Shared
+from inventory_assets.inventory.parts.part import read_records
+from inventory_assets.inventory.storage.bucket_store import BucketStore
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import ABSENT
+from inventory_assets.s3 import object_client
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.inventory.samples import (
     DAY,
@@ -79,7 +83,7 @@ def failing(status: int, code: str, times: int) -> tuple[Handler, list[str]]:
 
 def large_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of three parts."""
-    monkeypatch.setattr(objects, "UPLOAD_BYTES", 5 * 2**20)
+    monkeypatch.setattr(object_client, "UPLOAD_BYTES", 5 * 2**20)
     file = folder / "large"
     file.write_bytes(b"x" * (2 * 5 * 2**20 + 1))
     return file
@@ -122,10 +126,10 @@ def test_an_upload_that_is_refused_midway_is_aborted_and_named(
 
 @pytest.mark.usefixtures("impatient")
 def test_throttling_that_passes_is_waited_out(store: BucketStore) -> None:
-    handle, refused = failing(503, "SlowDown", times=objects.ATTEMPTS - 1)
+    handle, refused = failing(503, "SlowDown", times=object_client.ATTEMPTS - 1)
     on_the_way(store, handle)
     store.publish("x", b"1")
-    assert refused == ["PUT"] * (objects.ATTEMPTS - 1)
+    assert refused == ["PUT"] * (object_client.ATTEMPTS - 1)
     assert store.read("x") == b"1"
 
 
@@ -133,7 +137,7 @@ def test_throttling_that_passes_is_waited_out(store: BucketStore) -> None:
 @pytest.mark.parametrize(
     ("status", "code", "message"),
     [
-        (503, "SlowDown", f"throttled at each of {objects.ATTEMPTS} attempts .* try again"),
+        (503, "SlowDown", f"throttled at each of {object_client.ATTEMPTS} attempts .* try again"),
         (403, "AccessDenied", "it is not allowed .* grant these credentials s3:ListBucket"),
         (403, "SignatureDoesNotMatch", "the endpoint refuses the credentials"),
         (404, "NoSuchBucket", "there is no such bucket; check its name"),

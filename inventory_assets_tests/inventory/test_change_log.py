@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.change_log import (
+from inventory_assets.inventory.changes.change_log import (
     ChangeLog,
     change_log_version,
     compare_shards,
@@ -23,19 +23,19 @@ from inventory_assets.inventory.change_log import (
     publish_change_log,
     read_change_log,
 )
-from inventory_assets.inventory.changes import publish_changes
-from inventory_assets.inventory.comparing import Change
+from inventory_assets.inventory.changes.shard_changes import publish_changes
+from inventory_assets.inventory.changes.sorted_diff import Change
 from inventory_assets.inventory.errors import ManifestIncomplete, Superseded
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.manifests import (
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import (
     merge,
     newest_manifest,
     publish_manifest,
     read_manifest,
 )
-from inventory_assets.inventory.snapshots import Snapshot, publish_snapshot
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.inventory.manifest.snapshot import Snapshot, publish_snapshot
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.shard import cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 YESTERDAY = DAY - timedelta(days=1)

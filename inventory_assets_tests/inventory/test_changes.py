@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.changes import (
+from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA
+from inventory_assets.inventory.changes.shard_changes import (
     Changes,
     publish_changes,
     read_changed_records,
     read_changes,
 )
-from inventory_assets.inventory.comparing import Change
+from inventory_assets.inventory.changes.sorted_diff import Change
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.journal import CHANGE_SCHEMA
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.inventory.snapshots import Snapshot
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 from inventory_assets_tests.listings import Listed
 from inventory_assets_tests.model_s3 import ModelS3

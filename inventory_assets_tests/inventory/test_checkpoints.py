@@ -11,23 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import (
-    checkpoints,
-    listing_folder,
-)
-from inventory_assets.inventory.checkpoints import Journal, identity_of
-from inventory_assets.inventory.evidence import broken_rules, judge_files
-from inventory_assets.inventory.listing_folder import list_into_folder
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3.connection import Connection
+from inventory_assets.inventory.folder_listing import folder_listing
+from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
+from inventory_assets.inventory.listing import checkpoints
+from inventory_assets.inventory.listing.checkpoints import Journal, identity_of
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.manifest.snapshot_validation import broken_rules, judge_files
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.bucket_config import Connection
 from inventory_assets.s3.errors import Fault
-from inventory_assets.s3.listing import Tally
-from inventory_assets.scan.evidence import Ending
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.validation.range_evidence import Ending
 from inventory_assets_tests.inventory.killed_listings import (
     EITHER_ORDER,
     KEYS,
@@ -253,7 +251,7 @@ def test_a_folder_is_filled_by_the_second_call_where_the_first_was_killed(
 ) -> None:
     with small_files():
         with monkeypatch.context() as patch:
-            patch.setattr(listing_folder, "LocalStore", lambda root: MortalStore(root, Life(50)))
+            patch.setattr(folder_listing, "LocalStore", lambda root: MortalStore(root, Life(50)))
             with pytest.raises(Killed):
                 list_into_folder(Bucket(keys, key_order=key_order), "", tmp_path)
         assert list(tmp_path.glob("*.parquet")) == []

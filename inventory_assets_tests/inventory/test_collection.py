@@ -9,23 +9,23 @@ from tempfile import mkdtemp
 
 import pytest
 
-from inventory_assets.inventory import collection
-from inventory_assets.inventory.change_log import publish_change_log
-from inventory_assets.inventory.changes import publish_changes
-from inventory_assets.inventory.checkpoints import Journal
-from inventory_assets.inventory.collection import GRACE, carry_out, plan_collection
-from inventory_assets.inventory.condemned import mark_of
-from inventory_assets.inventory.csv_inventories import publish_csv_inventory
+from inventory_assets.inventory.changes.change_log import publish_change_log
+from inventory_assets.inventory.changes.shard_changes import publish_changes
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.inventory.parts import Part
-from inventory_assets.inventory.retention import Retention
-from inventory_assets.inventory.snapshots import publish_snapshot, read_snapshots
-from inventory_assets.inventory.store import LocalStore, Store
-from inventory_assets.s3.listing import Tally
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.export.csv_inventory import publish_csv_inventory
+from inventory_assets.inventory.listing.checkpoints import Journal
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.manifest.snapshot import publish_snapshot, read_snapshots
+from inventory_assets.inventory.parts.part import Part
+from inventory_assets.inventory.retention import collector
+from inventory_assets.inventory.retention.collector import GRACE, carry_out, plan_collection
+from inventory_assets.inventory.retention.policy import Retention
+from inventory_assets.inventory.storage.store import LocalStore, Store
+from inventory_assets.inventory.storage.tombstones import mark_of
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.inventory.histories import (
     Killed,
@@ -213,7 +213,7 @@ def test_a_record_of_newer_code_is_not_guessed_at(store: LocalStore) -> None:
 def test_names_are_held_once_however_many_dates_name_them(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collection, "READS_AT_ONCE", 1)  # what is being read takes memory, too
+    monkeypatch.setattr(collector, "READS_AT_ONCE", 1)  # what is being read takes memory, too
     every = [store.uri(LAYOUT.part(f"{number:064}")) for number in range(2000)]
     for age in range(40):
         own = store.uri(LAYOUT.part(f"{age:064x}-own"))

@@ -12,28 +12,28 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inventory_assets.inventory import store as store_module
-from inventory_assets.inventory.checkpoints import Journal
-from inventory_assets.inventory.collection import GRACE, Plan, carry_out, plan_collection
 from inventory_assets.inventory.errors import Superseded
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.manifests import (
+from inventory_assets.inventory.listing.checkpoints import Journal
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import (
     manifest_version,
     merge,
     missing_prefixes,
     newest_manifest,
     publish_manifest,
 )
-from inventory_assets.inventory.retention import Retention
-from inventory_assets.inventory.snapshots import (
+from inventory_assets.inventory.manifest.snapshot import (
     Snapshot,
     publish_snapshot,
     read_snapshots,
     snapshot_version,
 )
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.s3.listing import Tally
-from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.inventory.retention.collector import GRACE, Plan, carry_out, plan_collection
+from inventory_assets.inventory.retention.policy import Retention
+from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.inventory.histories import (
     SHARDS,
     Killed,

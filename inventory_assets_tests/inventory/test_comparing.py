@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import comparing
-from inventory_assets.inventory.comparing import (
+from inventory_assets.inventory.changes import sorted_diff
+from inventory_assets.inventory.changes.sorted_diff import (
     CARRIED_COLUMNS,
     COMPARED_COLUMNS,
     DIFFERENCE_SCHEMA,
     Change,
     compare,
 )
-from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets_tests.inventory.samples import listed, records_of
 from inventory_assets_tests.listings import Listed
 
@@ -109,8 +109,8 @@ def test_changes_are_those_of_a_plain_comparison_of_sets(
     new = {**{key: old[key] for key in kept}, **other}
     before, after = objects_of(old), objects_of(new)
     with (
-        patch.object(comparing, "LOOK_UP_ROWS", look_up_rows),
-        patch.object(comparing, "MAX_SHIFT", max_shift),
+        patch.object(sorted_diff, "LOOK_UP_ROWS", look_up_rows),
+        patch.object(sorted_diff, "MAX_SHIFT", max_shift),
     ):
         assert compared(before, after, old_cuts, new_cuts) == expected_changes(before, after)
 
@@ -157,7 +157,7 @@ def test_other_columns_make_no_change() -> None:
 def test_no_more_is_read_than_what_is_at_hand_and_a_few_batches_ahead(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(comparing, "ROW_GROUP_ROWS", 1)
+    monkeypatch.setattr(sorted_diff, "ROW_GROUP_ROWS", 1)
     ahead = {"old": 0, "new": 0}
 
     def stream(name: str) -> Iterator[pa.RecordBatch]:
@@ -167,13 +167,13 @@ def test_no_more_is_read_than_what_is_at_hand_and_a_few_batches_ahead(
 
     with closing(compare(stream("old"), stream("new"))) as changes:
         assert next(changes).column("key").to_pylist() == ["new0"]
-    assert ahead == dict.fromkeys(("old", "new"), 1 + comparing.BATCHES_AHEAD)
+    assert ahead == dict.fromkeys(("old", "new"), 1 + sorted_diff.BATCHES_AHEAD)
 
 
 def test_no_thread_outlives_a_comparison_that_is_left_early(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(comparing, "ROW_GROUP_ROWS", 1)
+    monkeypatch.setattr(sorted_diff, "ROW_GROUP_ROWS", 1)
     before = threading.active_count()
     changes = compare(batches([], []), batches(listed("abc"), [1, 2]))
     next(changes)

@@ -11,14 +11,18 @@ from typing import Any
 
 import pytest
 
-from inventory_assets.inventory import claims
-from inventory_assets.inventory.bucket_store import BucketStore, _Habit
 from inventory_assets.inventory.errors import StoreError, Superseded
-from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
-from inventory_assets.inventory.store import ABSENT
-from inventory_assets.s3 import objects
+from inventory_assets.inventory.manifest.manifest_merge import (
+    merge,
+    publish_manifest,
+    read_manifest,
+)
+from inventory_assets.inventory.storage import claims
+from inventory_assets.inventory.storage.bucket_store import BucketStore, _Habit
+from inventory_assets.inventory.storage.store import ABSENT
+from inventory_assets.s3 import object_client
 from inventory_assets.s3.conditional_writes import ConditionalWrites
-from inventory_assets.scan.shards import Shard
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.results_server import (
     Condition,
     Habits,
@@ -209,7 +213,7 @@ def test_files_go_without_a_condition_however_large(
     serve: Serve, store: BucketStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those in one request and those in several; what is there already is not sent again."""
-    monkeypatch.setattr(objects, "UPLOAD_BYTES", 1000)
+    monkeypatch.setattr(object_client, "UPLOAD_BYTES", 1000)
     server = serve(condition=says("501 NotImplemented"))
     for size in (1000, 1001, 5000):
         data = bytes(size)
@@ -228,7 +232,7 @@ def test_records_go_by_one_request_each(
     serve: Serve, store: BucketStore, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A condition may be lost where an upload in several parts is completed."""
-    monkeypatch.setattr(objects, "UPLOAD_BYTES", 10)
+    monkeypatch.setattr(object_client, "UPLOAD_BYTES", 10)
     server = serve(condition=HABITS[name][0])
     store.publish_unless_changed("x", bytes(1000), ABSENT)
     assert not any("upload" in seen for seen, _, _ in server.seen)

@@ -10,16 +10,19 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pytest
 
-from inventory_assets.inventory import csv_inventories
-from inventory_assets.inventory.csv_inventories import csv_inventory_version, publish_csv_inventory
 from inventory_assets.inventory.errors import Superseded
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import merge
-from inventory_assets.inventory.parts import Part
-from inventory_assets.inventory.s3_inventory import DataFile, manifest_checksum
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.inventory.export import csv_inventory
+from inventory_assets.inventory.export.csv_inventory import (
+    csv_inventory_version,
+    publish_csv_inventory,
+)
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import merge
+from inventory_assets.inventory.manifest.s3_inventory_format import DataFile, manifest_checksum
+from inventory_assets.inventory.parts.part import Part
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.shard import cut_out
 from inventory_assets_tests.inventory.samples import (
     DAY,
     HOSTILE_KEYS,
@@ -51,13 +54,13 @@ def keys_in(store: LocalStore, file: DataFile) -> list[str]:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[Part]:
     """The parts of which a data file is written."""
     parts: list[Part] = []
-    plain = csv_inventories._write
+    plain = csv_inventory._write
 
     def noting(store: LocalStore, layout: Layout, part: Part, schema: pa.Schema) -> DataFile:
         parts.append(part)
         return plain(store, layout, part, schema)
 
-    monkeypatch.setattr(csv_inventories, "_write", noting)
+    monkeypatch.setattr(csv_inventory, "_write", noting)
     return parts
 
 

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory import part_writer
-from inventory_assets.inventory.datasets import Dataset, changes_between, connect
 from inventory_assets.inventory.errors import CorruptRecord, NoInventory, PackageMissing
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.inventory.querying import answering
-from inventory_assets.inventory.store import LocalStore, Store
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.parts import part_writer
+from inventory_assets.inventory.query.dataset import Dataset, changes_between, connect
+from inventory_assets.inventory.query.sql_query import answering
+from inventory_assets.inventory.storage.store import LocalStore, Store
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import cut_out
 from inventory_assets_tests.inventory.samples import (
     DAY,
     HOSTILE_KEYS,

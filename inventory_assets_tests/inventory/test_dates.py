@@ -2,8 +2,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from inventory_assets.inventory.dates import require_observable
 from inventory_assets.inventory.errors import DateNotObservable
+from inventory_assets.inventory.listing.listable_dates import require_observable
 
 NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
 

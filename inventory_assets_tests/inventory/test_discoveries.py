@@ -1,16 +1,16 @@
 import pytest
 
-from inventory_assets.inventory.discoveries import (
+from inventory_assets.inventory.errors import UnknownShard
+from inventory_assets.inventory.listing.shard_registry import (
     keep_discovery,
     known_key_order,
     prefix_of,
     shard_key,
 )
-from inventory_assets.inventory.errors import UnknownShard
-from inventory_assets.inventory.naming import REMAINDER
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.discovery import Discovery
-from inventory_assets.scan.key_order import KeyOrder
+from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.prefix_discovery import Discovery
 from inventory_assets_tests.inventory.samples import LAYOUT, NOW
 
 LONG = "logs/" + "x|" * 200

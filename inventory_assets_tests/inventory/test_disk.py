@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.inventory.disk import full_disk
 from inventory_assets.inventory.errors import DiskFull, StoreError
-from inventory_assets.inventory.exports import whole_file
-from inventory_assets.inventory.hashing import HashingFile
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.export.exporter import whole_file
+from inventory_assets.inventory.parts.hashing_file import HashingFile
+from inventory_assets.inventory.storage.disk import full_disk
+from inventory_assets.inventory.storage.store import LocalStore
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -12,15 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import checkpoints, drafts, hashing
-from inventory_assets.inventory import store as store_module
-from inventory_assets.inventory.assembling import Assembly, RowBudget
-from inventory_assets.inventory.checkpoints import Journal, identity_of
-from inventory_assets.inventory.fingerprint import Fingerprint
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.listing import Tally
-from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.inventory.listing import checkpoints
+from inventory_assets.inventory.listing.checkpoints import Journal, identity_of
+from inventory_assets.inventory.listing.part_assembler import Assembly, RowBudget
+from inventory_assets.inventory.parts import drafts, hashing_file
+from inventory_assets.inventory.parts.fingerprint import Fingerprint
+from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.inventory.assemblies import (
     LAST,
     CheckedBudget,
@@ -189,7 +190,7 @@ def test_what_was_written_before_the_disk_was_full_is_kept(seed: int, steps: int
             draft.last_key for each in driver.assembly.unfinished() for draft in each.drafts
         ]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(hashing.HashingFile, "write", full)
+            patch.setattr(hashing_file.HashingFile, "write", full)
             patch.setattr(drafts.Drafts, "spool", _no_room)
             journal.keep(Tally())
         driver.assembly.close()

@@ -9,21 +9,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.inventory import part_writer
-from inventory_assets.inventory.changes import publish_changes
-from inventory_assets.inventory.checkpoints import identity_of
-from inventory_assets.inventory.encodings import Encodings, encodings_of
-from inventory_assets.inventory.exports import publish_export
-from inventory_assets.inventory.formats import ExportFormat
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.inventory.part_writer import PartWriter
-from inventory_assets.inventory.parts import is_there
-from inventory_assets.inventory.records import RECORD_SCHEMA
-from inventory_assets.inventory.snapshots import Snapshot
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3.connection import Connection
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.changes.shard_changes import publish_changes
+from inventory_assets.inventory.export.export_format import ExportFormat
+from inventory_assets.inventory.export.exporter import publish_export
+from inventory_assets.inventory.listing.checkpoints import identity_of
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.parts import part_writer
+from inventory_assets.inventory.parts.part import is_there
+from inventory_assets.inventory.parts.part_writer import PartWriter
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
+from inventory_assets.inventory.storage.encodings import Encodings, encodings_of
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, records_of
 from inventory_assets_tests.inventory.test_readers import FILES, fastparquet_reads
 from inventory_assets_tests.model_s3 import ModelS3

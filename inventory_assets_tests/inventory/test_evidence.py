@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from inventory_assets.inventory.evidence import broken_rules, judge, judge_files
-from inventory_assets.inventory.snapshots import Snapshot
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.manifest.snapshot_validation import broken_rules, judge, judge_files
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.samples import listed, parts_of, snapshot_of
 
 SHARD = Shard("a/", ("a/m/",))

@@ -14,13 +14,18 @@ import pytest
 import zstandard
 
 from inventory_assets.inventory.errors import StoreError, UnknownFormat
-from inventory_assets.inventory.exports import publish_export, whole_file, write_export
-from inventory_assets.inventory.formats import COMPRESSIONS, SHAPES, Dialect, ExportFormat
-from inventory_assets.inventory.manifests import merge
-from inventory_assets.inventory.part_writer import ROW_GROUP_ROWS
-from inventory_assets.inventory.records import RECORD_SCHEMA
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.export.export_format import (
+    COMPRESSIONS,
+    SHAPES,
+    Dialect,
+    ExportFormat,
+)
+from inventory_assets.inventory.export.exporter import publish_export, whole_file, write_export
+from inventory_assets.inventory.manifest.manifest_merge import merge
+from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.samples import (
     DAY,
     HOSTILE_KEYS,

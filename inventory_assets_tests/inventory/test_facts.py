@@ -9,10 +9,14 @@ from typing import Any
 import jsonschema
 import pytest
 
-from inventory_assets.inventory.facts import LIST_USD_PER_1000, facts_schema
-from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.inventory.manifest.manifest import LIST_USD_PER_1000, facts_schema
+from inventory_assets.inventory.manifest.manifest_merge import (
+    merge,
+    publish_manifest,
+    read_manifest,
+)
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.shard import cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "facts.schema.json"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import fingerprint as fingerprint_module
-from inventory_assets.inventory.fingerprint import Fingerprint
-from inventory_assets.inventory.records import RECORD_SCHEMA
+from inventory_assets.inventory.parts import fingerprint as fingerprint_module
+from inventory_assets.inventory.parts.fingerprint import Fingerprint
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 texts = st.text("ab\0é", max_size=3)

@@ -18,14 +18,14 @@ from pathlib import Path
 import pytest
 
 from inventory_assets.inventory.errors import FolderInUse, StoreError
-from inventory_assets.inventory.folder_lock import LOCK_FILE, FolderLock, locked
+from inventory_assets.inventory.folder_listing.folder_lock import LOCK_FILE, FolderLock, locked
 from inventory_assets_tests.inventory.samples import NOW
 
 HOLD = """
 import sys, subprocess
 from datetime import datetime, UTC
 from pathlib import Path
-from inventory_assets.inventory.folder_lock import locked
+from inventory_assets.inventory.folder_listing.folder_lock import locked
 with locked(Path(sys.argv[1]), lambda: datetime.now(UTC)) as lock:
     if sys.argv[2] != "0":
         subprocess.Popen(["sleep", sys.argv[2]], pass_fds=[lock._descriptor])

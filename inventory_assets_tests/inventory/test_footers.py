@@ -5,8 +5,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.footers import MAGIC, Footers, footer_of
-from inventory_assets.inventory.part_writer import parquet_writer
+from inventory_assets.inventory.parts.footers import MAGIC, Footers, footer_of
+from inventory_assets.inventory.parts.part_writer import parquet_writer
 from inventory_assets_tests.inventory.samples import listed, records_of
 
 

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.datasets import Dataset
 from inventory_assets.inventory.errors import CorruptRecord, IcebergError, StoreError
-from inventory_assets.inventory.iceberg import show_change_log, show_manifest
-from inventory_assets.inventory.iceberg_tables import IcebergTables, tag_of
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.iceberg.sync import show_change_log, show_manifest
+from inventory_assets.inventory.iceberg.tables import IcebergTables, tag_of
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.query.dataset import Dataset
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.samples import DAY, HOSTILE_KEYS, LAYOUT, NOW, snapshot_of
 from inventory_assets_tests.inventory.tables import (
     AFTER,

@@ -10,9 +10,9 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 
 from inventory_assets.inventory.errors import IcebergError
-from inventory_assets.inventory.iceberg import show_change_log, show_manifest, synchronise
-from inventory_assets.inventory.iceberg_tables import IcebergTables, tag_of
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.iceberg.sync import show_change_log, show_manifest, synchronise
+from inventory_assets.inventory.iceberg.tables import IcebergTables, tag_of
+from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets_tests.inventory.samples import DAY
 from inventory_assets_tests.inventory.tables import (
     AFTER,

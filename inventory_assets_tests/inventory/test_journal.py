@@ -4,8 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from inventory_assets.inventory.comparing import Change, compare
-from inventory_assets.inventory.journal import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA, to_journal
+from inventory_assets.inventory.changes.journal_format import (
+    CHANGE_DESCRIPTIONS,
+    CHANGE_SCHEMA,
+    to_journal,
+)
+from inventory_assets.inventory.changes.sorted_diff import Change, compare
 from inventory_assets_tests.inventory.samples import DAY, NOW, records_of
 from inventory_assets_tests.listings import Listed
 

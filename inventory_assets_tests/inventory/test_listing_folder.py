@@ -13,8 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import listing_folder
-from inventory_assets.inventory.datasets import Dataset
 from inventory_assets.inventory.errors import (
     CorruptRecord,
     FolderInUse,
@@ -22,13 +20,15 @@ from inventory_assets.inventory.errors import (
     OtherListing,
     StoreError,
 )
-from inventory_assets.inventory.folder_lock import WORK_FOLDER, locked
-from inventory_assets.inventory.folder_records import Listing, unfinished_listing
-from inventory_assets.inventory.listing_folder import FolderListing, list_into_folder
-from inventory_assets.inventory.plain_listing import Work
-from inventory_assets.s3.connection import Connection
-from inventory_assets.scan.engine import utc_now
-from inventory_assets.scan.versions import Versions
+from inventory_assets.inventory.folder_listing import folder_listing
+from inventory_assets.inventory.folder_listing.folder_listing import FolderListing, list_into_folder
+from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER, locked
+from inventory_assets.inventory.folder_listing.folder_records import Listing, unfinished_listing
+from inventory_assets.inventory.folder_listing.range_listing import Work
+from inventory_assets.inventory.query.dataset import Dataset
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.scan.engine.parallel_scan import utc_now
+from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.inventory.killed_listings import KEYS, Bucket, small_files
 from inventory_assets_tests.inventory.samples import NOW
 from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
@@ -98,7 +98,7 @@ def living(life: Life) -> Iterator[None]:
         return step
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listing_folder, "LocalStore", lambda root: DeadStore(root, life))
+        patch.setattr(folder_listing, "LocalStore", lambda root: DeadStore(root, life))
         for name in ("hardlink_to", "unlink", "rename"):
             patch.setattr(Path, name, mortal(name))
         yield
@@ -126,7 +126,7 @@ def kill_finished(folder: Path, name: str = "one", moved: int = 0) -> None:
             link(self, target)
 
         patch.setattr(Path, "hardlink_to", linked)
-        patch.setattr(listing_folder, "_kept", lambda *_arguments: None)
+        patch.setattr(folder_listing, "_kept", lambda *_arguments: None)
         with pytest.raises(Killed):
             fill(folder, name)
     assert (folder / WORK_FOLDER / "finished.json").exists()
@@ -153,7 +153,7 @@ def test_where_a_folder_is_renamed_meanwhile_nothing_is_done_to_what_is_in_its_p
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
-    list_all = listing_folder._list
+    list_all = folder_listing._list
 
     def listed(work: Work) -> Listing:
         found = list_all(work)
@@ -163,7 +163,7 @@ def test_where_a_folder_is_renamed_meanwhile_nothing_is_done_to_what_is_in_its_p
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(listing_folder, "_list", listed)
+        patch.setattr(folder_listing, "_list", listed)
         with pytest.raises(StoreError, match="was renamed, removed or replaced"):
             fill(out)
     assert keys_in(out) == sorted(KEYS_OF["two"])
@@ -291,7 +291,7 @@ def test_a_file_that_has_its_name_and_is_gone_since_is_missed(tmp_path: Path) ->
 def test_a_part_that_is_gone_before_all_is_whole_is_listed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    list_all = listing_folder._list
+    list_all = folder_listing._list
 
     def listed(work: Work) -> Listing:
         found = list_all(work)
@@ -299,7 +299,7 @@ def test_a_part_that_is_gone_before_all_is_whole_is_listed_again(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(listing_folder, "_list", listed)
+        patch.setattr(folder_listing, "_list", listed)
         with pytest.raises(CorruptRecord, match="is missing") as missed:
             fill(tmp_path)
     assert "objects are kept" in missed.value.__notes__[0]

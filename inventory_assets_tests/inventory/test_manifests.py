@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
-from inventory_assets.inventory.facts import Manifest, ShardEntry
-from inventory_assets.inventory.manifests import (
+from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
+from inventory_assets.inventory.manifest.manifest_merge import (
     faults_of,
     merge,
     missing_prefixes,
@@ -19,12 +19,12 @@ from inventory_assets.inventory.manifests import (
     publish_manifest,
     read_manifest,
 )
-from inventory_assets.inventory.parts import read_records
-from inventory_assets.inventory.s3_inventory import Destination
-from inventory_assets.inventory.snapshots import Snapshot
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.parts.part import read_records
+from inventory_assets.inventory.storage.destination import Destination
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 KEYS = ["a/1", "a/2", "b/1", "b/x/1", "b/x/2", "b/y", "c", "é"]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.inventory.assembling import ROWS_IN_MEMORY
-from inventory_assets.inventory.part_writer import ROW_GROUP_ROWS
-from inventory_assets.scan.deliveries import PAGES_A_CALL, QUEUED_PAGES
+from inventory_assets.inventory.listing.part_assembler import ROWS_IN_MEMORY
+from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
+from inventory_assets.scan.engine.page_queue import PAGES_A_CALL, QUEUED_PAGES
 
 POOL = "ARROW_DEFAULT_MEMORY_POOL"
 RECEIVERS = 64

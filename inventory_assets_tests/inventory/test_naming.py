@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.naming import (
+from inventory_assets.inventory.storage.prefix_encoding import (
     MAX_PARTITION_KEY,
     REMAINDER,
     decode_prefix,

@@ -18,7 +18,7 @@ import pytest
 
 from benchmarks.load_source import LoadSource
 from inventory_assets.cli import INTERRUPTED
-from inventory_assets.inventory.orphans import end_with_parent
+from inventory_assets.inventory.folder_listing.orphans import end_with_parent
 
 KEYS = 40_000
 SOON_SECONDS = 10

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import part_writer
-from inventory_assets.inventory.counting import count_records
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.part_writer import PartWriter
-from inventory_assets.inventory.parts import Part, class_totals, read_records
-from inventory_assets.inventory.records import RECORD_SCHEMA
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.inventory.parts import part_writer
+from inventory_assets.inventory.parts.counting import count_records
+from inventory_assets.inventory.parts.part import Part, class_totals, read_records
+from inventory_assets.inventory.parts.part_writer import PartWriter
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.inventory.samples import (
     HOSTILE_KEYS,
     LAYOUT,

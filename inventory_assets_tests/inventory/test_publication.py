@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import StoreError, Superseded
-from inventory_assets.inventory.publication import Publication
-from inventory_assets.inventory.store import ABSENT, LocalStore
+from inventory_assets.inventory.storage.commit import Publication
+from inventory_assets.inventory.storage.store import ABSENT, LocalStore
 
 HEAD = "head"
 RECORDS = ("links", "document", "checksum")

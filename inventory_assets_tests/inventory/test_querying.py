@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.inventory.datasets import Dataset
 from inventory_assets.inventory.errors import QueryRefused
-from inventory_assets.inventory.querying import answering
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.query.dataset import Dataset
+from inventory_assets.inventory.query.sql_query import answering
+from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets_tests.inventory.samples import HOSTILE_KEYS, listed, parts_of
 
 

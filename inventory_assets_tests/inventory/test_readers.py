@@ -13,10 +13,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.inventory import part_writer
-from inventory_assets.inventory.part_writer import PartWriter
-from inventory_assets.inventory.records import RECORD_SCHEMA
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.parts import part_writer
+from inventory_assets.inventory.parts.part_writer import PartWriter
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
+from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets_tests.inventory.samples import HOSTILE_KEYS, LAYOUT, parts_of, records_of
 from inventory_assets_tests.listings import Listed
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.retention import DateState, Retention, dates_kept
+from inventory_assets.inventory.retention.policy import DateState, Retention, dates_kept
 
 TODAY = date(2026, 5, 20)
 COMPLETE = DateState(is_complete=True, is_at_work=False)

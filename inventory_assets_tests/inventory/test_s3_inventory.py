@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.inventory.csv_inventories import publish_csv_inventory
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.inventory.s3_inventory import Destination, csv_file_schema
-from inventory_assets.inventory.store import NO_BUCKET, LocalStore
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.inventory.export.csv_inventory import publish_csv_inventory
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.manifest.s3_inventory_format import csv_file_schema
+from inventory_assets.inventory.storage.destination import Destination
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import NO_BUCKET, LocalStore
+from inventory_assets.scan.keyspace.shard import cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 KEYS = ["a/1", "b/2", "b/3 +", "é"]

@@ -16,11 +16,11 @@ import pyarrow.dataset as ds
 import pytest
 from odc.aws.inventory import list_inventory
 
-from inventory_assets.inventory.csv_inventories import publish_csv_inventory
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.inventory.s3_inventory import Destination
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.inventory.export.csv_inventory import publish_csv_inventory
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.storage.destination import Destination
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.shard import cut_out
 from inventory_assets_tests.external_servers import REGION, Endpoint
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, snapshot_of
 from inventory_assets_tests.listings import Listed

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.inventory.exports import whole_file
-from inventory_assets.inventory.scratch import ScratchSpace, is_abandoned
-from inventory_assets.inventory.store import LocalStore
+from inventory_assets.inventory.export.exporter import whole_file
+from inventory_assets.inventory.storage.scratch import ScratchSpace, is_abandoned
+from inventory_assets.inventory.storage.store import LocalStore
 
 LEAVE_SCRATCH = """
 import os, sys
 from pathlib import Path
-from inventory_assets.inventory.scratch import ScratchSpace
+from inventory_assets.inventory.storage.scratch import ScratchSpace
 space = ScratchSpace(lambda: Path(sys.argv[1]), "inventory-")
 with space.folder() as folder, space.folder() as other:
     (folder / "part").write_bytes(b"half")
@@ -27,7 +27,7 @@ with space.folder() as folder, space.folder() as other:
 LEAVE_FILE = """
 import os, sys
 from pathlib import Path
-from inventory_assets.inventory.exports import whole_file
+from inventory_assets.inventory.export.exporter import whole_file
 with whole_file(Path(sys.argv[1]) / "out.csv") as file:
     file.write(b"half")
     file.flush()

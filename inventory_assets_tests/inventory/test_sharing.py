@@ -10,22 +10,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import sharing
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.manifests import merge
-from inventory_assets.inventory.parts import Part, read_records
-from inventory_assets.inventory.sharing import (
+from inventory_assets.inventory.listing import part_reuse
+from inventory_assets.inventory.listing.part_reuse import (
     Interval,
     intervals_of,
     shared_with,
     small_rows,
     takes_in,
 )
-from inventory_assets.inventory.snapshots import Shared
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.ranges import KeyRange, tiling_fault
-from inventory_assets.scan.shards import Shard
-from inventory_assets.scan.splitting import evenly
+from inventory_assets.inventory.manifest.manifest_merge import merge
+from inventory_assets.inventory.manifest.snapshot import Shared
+from inventory_assets.inventory.parts.part import Part, read_records
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.engine.splitter import evenly
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.assemblies import CheckedBudget, Driver, small_files
 from inventory_assets_tests.inventory.samples import LAYOUT, NOW, listed, parts_of, snapshot_of
 
@@ -41,9 +41,9 @@ END = "~"
 def small_parts(rows: int, share: int = 16, of_all: int = 10**9) -> Iterator[None]:
     """Which parts are small, in records and in their share of all, and what is taken in."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sharing, "LEAST_ROWS", rows)
-        patch.setattr(sharing, "SMALL_SHARE", of_all)
-        patch.setattr(sharing, "TAKEN_IN_SHARE", share)
+        patch.setattr(part_reuse, "LEAST_ROWS", rows)
+        patch.setattr(part_reuse, "SMALL_SHARE", of_all)
+        patch.setattr(part_reuse, "TAKEN_IN_SHARE", share)
         yield
 
 

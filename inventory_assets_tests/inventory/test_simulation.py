@@ -17,23 +17,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import assembling, checkpoints, part_writer
-from inventory_assets.inventory import store as store_module
-from inventory_assets.inventory.evidence import broken_rules, judge_files
-from inventory_assets.inventory.fingerprint import Fingerprint
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.parts import read_records
-from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.inventory.unfinished import Wanted
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.control import Policy
+from inventory_assets.inventory.listing import checkpoints, part_assembler
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.snapshot_builder import Wanted
+from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
+from inventory_assets.inventory.manifest.snapshot_validation import broken_rules, judge_files
+from inventory_assets.inventory.parts import part_writer
+from inventory_assets.inventory.parts.fingerprint import Fingerprint
+from inventory_assets.inventory.parts.part import read_records
+from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.policies import Policy
 from inventory_assets.s3.errors import RetriesExhausted, UnusableAnswer
 from inventory_assets.scan.errors import KeysOutOfOrder, ListingStuck
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.key_spaces import key_sets
 from inventory_assets_tests.simulated_bucket import (
@@ -62,7 +63,7 @@ MODEL = Layout("model", "source")
 def small_files() -> Iterator[None]:
     """Files of few records, soon noted; nothing is flushed to the disk, and time costs nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (assembling, part_writer):
+        for module in (part_assembler, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.1))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import CorruptRecord, Superseded
-from inventory_assets.inventory.snapshots import (
+from inventory_assets.inventory.manifest.snapshot import (
     Snapshot,
     files_that_differ,
     publish_snapshot,
@@ -16,9 +16,9 @@ from inventory_assets.inventory.snapshots import (
     read_snapshots,
     snapshot_version,
 )
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.shards import Shard
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.samples import (
     DAY,
     HOSTILE_KEYS,

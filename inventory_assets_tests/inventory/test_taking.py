@@ -5,18 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import sharing, taking
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.inventory.parts import Part
-from inventory_assets.inventory.sharing import marks_of
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3.connection import Connection
-from inventory_assets.scan.engine import Scan
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import cut_out
-from inventory_assets.scan.walks import Walk
+from inventory_assets.inventory.listing import part_reuse, shard_lister
+from inventory_assets.inventory.listing.part_reuse import marks_of
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.parts.part import Part
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.scan.engine.events import Walk
+from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import cut_out
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.model_s3 import ModelS3
 
@@ -52,8 +52,8 @@ def test_a_listing_begins_where_the_parts_of_the_day_before_ended(
         walks.extend(wanted)
         return Scan(lister, wanted, now)
 
-    monkeypatch.setattr(taking, "Scan", noted)
-    monkeypatch.setattr(sharing, "ROWS_WORTH_CUTTING", 10)
+    monkeypatch.setattr(shard_lister, "Scan", noted)
+    monkeypatch.setattr(part_reuse, "ROWS_WORTH_CUTTING", 10)
     keys = [f"{number:03}" for number in range(90)]
     first = Taker(ModelS3(keys, 10), store, LAYOUT, now=lambda: NOW)
     prefixes = [f"{number:02}" for number in range(9)]

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.formats import Dialect
-from inventory_assets.inventory.records import RECORD_SCHEMA
-from inventory_assets.inventory.text_rows import (
+from inventory_assets.inventory.export.export_format import Dialect
+from inventory_assets.inventory.export.text_encoding import (
     csv_header,
     csv_lines,
     json_lines,
     percent_encoded,
 )
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets_tests.inventory.samples import HOSTILE_KEYS, records_of
 from inventory_assets_tests.listings import Listed
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import turns
 from inventory_assets.inventory.errors import StoreError, Superseded
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.turns import Turn
+from inventory_assets.inventory.storage import turns
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.turns import Turn
 from inventory_assets_tests.inventory.publishers import refuse_locks, run_publishers
 
 STEPS = ("take", "look", "publish", "leave", "die", "end")
@@ -240,7 +240,7 @@ def test_a_file_system_that_renames_no_folders_is_refused(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(Path, "rename", refuse)
-    monkeypatch.setattr("inventory_assets.inventory.store.wait", lambda _attempt: None)
+    monkeypatch.setattr("inventory_assets.inventory.storage.store.wait", lambda _attempt: None)
     with pytest.raises(StoreError, match=rf"cannot publish .*x: {os.strerror(code)}"):
         store.publish_unless_changed("x", b"1", store.version("x"))
 

@@ -10,29 +10,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import listing_folder, listing_processes, plain_listing, unfinished
 from inventory_assets.inventory.errors import CorruptRecord, Superseded
-from inventory_assets.inventory.fingerprint import Fingerprint, joined
-from inventory_assets.inventory.listing_folder import list_into_folder
-from inventory_assets.inventory.manifests import merge, publish_manifest
-from inventory_assets.inventory.plain_listing import Work, journal_of
-from inventory_assets.inventory.sharing import intervals_of, reread
-from inventory_assets.inventory.snapshots import (
+from inventory_assets.inventory.folder_listing import folder_listing, process_pool, range_listing
+from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
+from inventory_assets.inventory.folder_listing.range_listing import Work, journal_of
+from inventory_assets.inventory.listing import snapshot_builder
+from inventory_assets.inventory.listing.part_reuse import intervals_of, reread
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.snapshot_builder import Wanted
+from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
+from inventory_assets.inventory.manifest.snapshot import (
     Snapshot,
     publish_snapshot,
     read_snapshot,
 )
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.inventory.unfinished import Wanted
-from inventory_assets.s3.listing import Tally
+from inventory_assets.inventory.parts.fingerprint import Fingerprint, joined
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.list_client import Tally
 from inventory_assets.s3.store_profile import AWS
-from inventory_assets.scan.discovery import Discovery
-from inventory_assets.scan.evidence import Ending
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.progress import Report, to_nobody
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.scan.engine.progress import Report, to_nobody
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.prefix_discovery import Discovery
+from inventory_assets.scan.validation.range_evidence import Ending
 from inventory_assets_tests.inventory.killed_listings import (
     EITHER_ORDER,
     FOLDERS,
@@ -214,11 +215,11 @@ def test_a_folder_of_a_store_taken_for_another_is_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken_for = Discovery((), KeyOrder.BYTES, 0)
-    monkeypatch.setattr(listing_folder, "discover", lambda *_arguments: taken_for)
+    monkeypatch.setattr(folder_listing, "discover", lambda *_arguments: taken_for)
     lister = Bucket(OUT_OF_ORDER, key_order=KeyOrder.DIRECTORY)
     with small_files():
         with monkeypatch.context() as patch:
-            patch.setattr(listing_folder, "LocalStore", lambda root: MortalStore(root, Life(350)))
+            patch.setattr(folder_listing, "LocalStore", lambda root: MortalStore(root, Life(350)))
             with pytest.raises(Killed):
                 list_into_folder(lister, "", tmp_path)
         said: list[str] = []
@@ -273,7 +274,7 @@ def test_what_is_kept_is_held_as_one_fingerprint_where_nothing_is_listed_between
         undisturbed, _ = take(lister, LocalStore(tmp_path / "undisturbed"), SHARD)
         with pytest.raises(Killed):
             take(lister, LastBreath(tmp_path), SHARD)
-        monkeypatch.setattr(unfinished, "joined", counted)
+        monkeypatch.setattr(snapshot_builder, "joined", counted)
         found, _ = take(lister, store, SHARD)
     assert len(found.parts) > 100
     assert held == [1]
@@ -325,15 +326,15 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
 ) -> None:
     """Even in a listing that takes longer than what is safe of another is kept."""
     store, lister = LocalStore(tmp_path), Bucket(KEYS)
-    monkeypatch.setattr(listing_processes, "_opened", lambda _connection, _retry: lister)
-    monkeypatch.setattr(listing_processes, "_tell", lambda _progress: None)
+    monkeypatch.setattr(process_pool, "_opened", lambda _connection, _retry: lister)
+    monkeypatch.setattr(process_pool, "_tell", lambda _progress: None)
     began = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     with small_files():
         noting = journal_of(Work(lister, "", 1, store), KeyOrder.BYTES, began)
         noting.note(KeyRange("", "0"), parts_of(store, listed(["*"])), Tally())
         noting.flush(Tally())
-        before = store.names(plain_listing.JOURNAL)
-        found, _ = listing_processes._list_range(
+        before = store.names(range_listing.JOURNAL)
+        found, _ = process_pool._list_range(
             lister.connection,
             AWS,
             lister.retry,
@@ -343,7 +344,7 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
             began,
             KeyRange("0", "zz"),
         )
-        after = store.names(plain_listing.JOURNAL)
+        after = store.names(range_listing.JOURNAL)
         kept = journal_of(Work(lister, "", 1, store), KeyOrder.BYTES).kept
     assert sum(part.rows for part in found.parts) == len(KEYS)
     assert len(before) == 1
@@ -360,4 +361,4 @@ def test_what_processes_have_noted_is_cleared_by_the_one_that_began(tmp_path: Pa
         noting.flush(Tally())
         assert journal_of(work, KeyOrder.BYTES).kept.rows == 1
         first.clear()
-    assert work.store.names(plain_listing.JOURNAL) == []
+    assert work.store.names(range_listing.JOURNAL) == []

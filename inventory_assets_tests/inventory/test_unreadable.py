@@ -8,21 +8,25 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.inventory.changes import publish_changes, read_changed_records
-from inventory_assets.inventory.checkpoints import Journal
+from inventory_assets.inventory.changes.shard_changes import publish_changes, read_changed_records
 from inventory_assets.inventory.errors import RecordsUnreadable
-from inventory_assets.inventory.evidence import broken_rules
-from inventory_assets.inventory.listing_folder import list_into_folder
-from inventory_assets.inventory.manifests import merge, publish_manifest, read_manifest
-from inventory_assets.inventory.snapshots import read_snapshot
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.inventory.unreadable import UnreadableRecords, unreadable_of
-from inventory_assets.s3.listing import Tally
-from inventory_assets.s3.pages import Unreadable
-from inventory_assets.s3.set_aside import MAX_KEPT, UnreadableLog
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
+from inventory_assets.inventory.listing.checkpoints import Journal
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.manifest.manifest_merge import (
+    merge,
+    publish_manifest,
+    read_manifest,
+)
+from inventory_assets.inventory.manifest.snapshot import read_snapshot
+from inventory_assets.inventory.manifest.snapshot_validation import broken_rules
+from inventory_assets.inventory.manifest.unreadable_records import UnreadableRecords, unreadable_of
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.decoding.xml_decoder import Unreadable
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.unreadable_log import MAX_KEPT, UnreadableLog
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import cut_out
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, parts_of
 from inventory_assets_tests.raw_s3 import RawS3
 

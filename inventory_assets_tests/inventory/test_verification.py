@@ -11,26 +11,27 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import verifiable, verification
-from inventory_assets.inventory.counting import keys_at, places_of
-from inventory_assets.inventory.findings import (
+from inventory_assets.inventory.manifest.manifest_merge import merge
+from inventory_assets.inventory.manifest.snapshot import publish_snapshot
+from inventory_assets.inventory.parts.counting import keys_at, places_of
+from inventory_assets.inventory.parts.part import Part
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.verification import targets, verification
+from inventory_assets.inventory.verification.findings import (
     CLOCK_SKEW,
     LONGEST_UPLOAD,
     Facts,
     Finding,
     differences,
 )
-from inventory_assets.inventory.manifests import merge
-from inventory_assets.inventory.parts import Part
-from inventory_assets.inventory.snapshots import publish_snapshot
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.verifiable import EMPTY_RANGES, Verifiable, empty_between
-from inventory_assets.inventory.verification import Verification, verify
-from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
-from inventory_assets.s3.pages import NO_OBJECTS, Page
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.ranges import KeyRange, tiling_fault
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.inventory.verification.targets import EMPTY_RANGES, Verifiable, empty_between
+from inventory_assets.inventory.verification.verification import Verification, verify
+from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.shard import cut_out
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.inventory.samples import (
     HOSTILE_KEYS,
@@ -60,7 +61,7 @@ keys_strategy = st.sets(st.text("-/a\0\U0010ffff", min_size=1, max_size=3), max_
 @pytest.fixture(autouse=True, scope="module")
 def small_ranges() -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verifiable, "RECORDS_A_RANGE", RECORDS)
+        patch.setattr(targets, "RECORDS_A_RANGE", RECORDS)
         yield
 
 
@@ -283,7 +284,7 @@ def test_whatever_the_store_s_habit_just_what_differs_is_told(
     bucket = OddStore(there, oddity, 40, sizes=altered_sizes(altered))
     with pytest.MonkeyPatch.context() as patch:
         if oddity in WITHOUT_RANGES:  # there all that starts alike is asked for at once
-            patch.setattr(verifiable, "RECORDS_A_RANGE", 100)
+            patch.setattr(targets, "RECORDS_A_RANGE", 100)
         found = verify(inventory_of(roomy_store, held, prefix), bucket, chance(0), 99)
     expected = dict.fromkeys(held - there, Finding.GONE)
     expected |= dict.fromkeys(there - held, Finding.MISSING)

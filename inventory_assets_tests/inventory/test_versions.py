@@ -17,39 +17,41 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory import assembling, checkpoints, part_writer
-from inventory_assets.inventory import store as store_module
-from inventory_assets.inventory.changes import publish_changes, read_changed_records
-from inventory_assets.inventory.csv_inventories import publish_csv_inventory
-from inventory_assets.inventory.dates import end_of, versions_of
+from inventory_assets.inventory.changes.shard_changes import publish_changes, read_changed_records
 from inventory_assets.inventory.errors import DateNotObservable, VersionsNotListed
-from inventory_assets.inventory.evidence import broken, judge, judge_files
-from inventory_assets.inventory.exports import publish_export
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.findings import Finding
-from inventory_assets.inventory.formats import ExportFormat
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import (
+from inventory_assets.inventory.export.csv_inventory import publish_csv_inventory
+from inventory_assets.inventory.export.export_format import ExportFormat
+from inventory_assets.inventory.export.exporter import publish_export
+from inventory_assets.inventory.listing import checkpoints, part_assembler
+from inventory_assets.inventory.listing.listable_dates import end_of, versions_of
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import (
     faults_of,
     merge,
     publish_manifest,
     read_manifest,
 )
-from inventory_assets.inventory.parts import read_records
-from inventory_assets.inventory.records import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
-from inventory_assets.inventory.s3_inventory import csv_file_schema
-from inventory_assets.inventory.snapshots import Snapshot, read_snapshot
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.inventory.verifiable import Verifiable
-from inventory_assets.inventory.verification import verify
+from inventory_assets.inventory.manifest.s3_inventory_format import csv_file_schema
+from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
+from inventory_assets.inventory.manifest.snapshot_validation import broken, judge, judge_files
+from inventory_assets.inventory.parts import part_writer
+from inventory_assets.inventory.parts.part import read_records
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
+from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.verification.findings import Finding
+from inventory_assets.inventory.verification.targets import Verifiable
+from inventory_assets.inventory.verification.verification import verify
+from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.errors import RetriesExhausted
-from inventory_assets.s3.listing import PageRequest, Tally
-from inventory_assets.s3.pages import Page
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard, cut_out
-from inventory_assets.scan.versions import Versions
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.versioned_s3 import EPOCH, History, Version, VersionedS3, histories
 from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 
@@ -63,7 +65,7 @@ NOW = datetime.fromisoformat("2026-05-07T01:00:00+00:00")
 def small_files() -> Iterator[None]:
     """Row groups and files of a few records, so that keys meet their ends."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (assembling, part_writer):
+        for module in (part_assembler, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))

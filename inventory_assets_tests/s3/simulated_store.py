@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from inventory_assets.s3.control import TARGET_P95_SECONDS, Controller, Fixed, Pid
-from inventory_assets.s3.listing import RetryPolicy
-from inventory_assets.s3.samples import Outcome, Sample
+from inventory_assets.s3.concurrency.policies import TARGET_P95_SECONDS, Controller, Fixed, Pid
+from inventory_assets.s3.concurrency.request_outcome import Outcome, Sample
+from inventory_assets.s3.list_client import RetryPolicy
 
 REFUSAL_SECONDS = 0.02
 """A 503 comes back sooner than a page."""

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import columns
-from inventory_assets.s3.blocks import Block, Scratch
-from inventory_assets.s3.columns import decode_columns, decode_pages
+from inventory_assets.s3.decoding import columnar_decoder
+from inventory_assets.s3.decoding.columnar_decoder import decode_columns, decode_pages
+from inventory_assets.s3.decoding.tag_scanner import Block, Scratch
+from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, Page, decode_page
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.pages import ErrorDocument, Page, decode_page
 from inventory_assets_tests.listings import Listed, contents, contents_fields, listing, render
 
 SCRATCH = Scratch()
@@ -88,7 +88,7 @@ def no_plain_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
         assert b"<Contents>" not in body
         return decode_page(body)
 
-    monkeypatch.setattr(columns, "decode_page", frame_only)
+    monkeypatch.setattr(columnar_decoder, "decode_page", frame_only)
 
 
 @settings(max_examples=200)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.control import (
+from inventory_assets.s3.concurrency.policies import (
     INITIAL,
     PID_HIGHEST,
     PID_LOWEST,
@@ -15,7 +15,13 @@ from inventory_assets.s3.control import (
     Policy,
     controller,
 )
-from inventory_assets.s3.samples import CUT, FORGIVEN_LOSSES, SECONDS_BETWEEN_CUTS, Outcome, Sample
+from inventory_assets.s3.concurrency.request_outcome import (
+    CUT,
+    FORGIVEN_LOSSES,
+    SECONDS_BETWEEN_CUTS,
+    Outcome,
+    Sample,
+)
 from inventory_assets_tests.s3.simulated_store import (
     SCENARIOS,
     Conditions,

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.bucket_config import Connection
 from inventory_assets.s3.errors import CredentialsMissing, CredentialsRefused, Fault, S3Error
-from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
-from inventory_assets.s3.objects import BucketObjects
+from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.object_client import BucketObjects
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.digits import MAX_DIGITS, Irregular, read_sizes, read_times
+from inventory_assets.s3.decoding.swar_parsing import MAX_DIGITS, Irregular, read_sizes, read_times
 
 AROUND = b"<" * MAX_DIGITS
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.columns import decode_columns
-from inventory_assets.s3.documents import MAX_ELEMENTS, is_legal, parse, utf8
+from inventory_assets.s3.decoding.columnar_decoder import decode_columns
+from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
+from inventory_assets.s3.decoding.xml_tree import MAX_ELEMENTS, is_legal, parse, utf8
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.pages import Page, decode_page
-from inventory_assets.s3.received import Received, receive
 from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
 

@@ -1,8 +1,8 @@
 import pytest
 
-from inventory_assets.s3.echoes import contradiction
-from inventory_assets.s3.listing import PageRequest
-from inventory_assets.s3.pages import Echo
+from inventory_assets.s3.decoding.xml_decoder import Echo
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.response_echo import contradiction
 from inventory_assets.s3.store_profile import Echoed
 
 ALL = frozenset(Echoed)

@@ -10,8 +10,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from inventory_assets.s3 import connection
-from inventory_assets.s3.connection import Connection
+from inventory_assets.s3 import bucket_config
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.error_classification import final_error
 from inventory_assets.s3.errors import (
     AccessDenied,
     BucketNotFound,
@@ -24,9 +26,8 @@ from inventory_assets.s3.errors import (
     TlsFailure,
     UnsupportedBucket,
 )
-from inventory_assets.s3.faults import final_error
-from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
-from inventory_assets.s3.pages import Page
+from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
 
@@ -232,7 +233,7 @@ def test_a_servers_words_become_one_harmless_line(
 
 
 def test_a_slow_answer_is_timed_out_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "READ_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(bucket_config, "READ_TIMEOUT_SECONDS", 0.2)
     tally = Tally()
     with ScriptedServer([Answer(200, GOOD, delay=1.0), Answer(200, GOOD)]) as server:
         list_once(to(server.url), tally)

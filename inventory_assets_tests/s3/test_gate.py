@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from inventory_assets.s3.control import Fixed
-from inventory_assets.s3.gate import Cancelled, Gate
-from inventory_assets.s3.samples import Outcome, Sample
+from inventory_assets.s3.concurrency.limiter import Cancelled, Gate
+from inventory_assets.s3.concurrency.policies import Fixed
+from inventory_assets.s3.concurrency.request_outcome import Outcome, Sample
 
 
 class Counted:

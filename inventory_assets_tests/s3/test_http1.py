@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import http1
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.http1 import AnswerReader, parse_head
+from inventory_assets.s3.http import http1_parser
+from inventory_assets.s3.http.http1_parser import AnswerReader, parse_head
 
 
 class Arriving:
@@ -136,7 +136,7 @@ def test_whatever_comes_ends_in_an_answer_or_an_error(raw: bytes, cuts: list[int
 
 @pytest.fixture
 def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http1, "MAX_RESPONSE_BYTES", 100)
+    monkeypatch.setattr(http1_parser, "MAX_RESPONSE_BYTES", 100)
 
 
 @pytest.mark.usefixtures("small_limit")

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.limiter import Cancelled
 from inventory_assets.s3.errors import Fault
-from inventory_assets.s3.gate import Cancelled
-from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
+from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
 

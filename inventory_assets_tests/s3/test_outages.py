@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from urllib3.exceptions import NewConnectionError
 
-from inventory_assets.s3.answers import Refusal, Response, Sent, seconds_of
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.control import controller
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.limiter import Gate
+from inventory_assets.s3.concurrency.policies import controller
 from inventory_assets.s3.errors import AccessDenied, Fault, RetriesExhausted, S3Error
-from inventory_assets.s3.gate import Gate
-from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
+from inventory_assets.s3.http.response import Refusal, Response, Sent, seconds_of
+from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
 from inventory_assets.s3.outages import Outages
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.virtual_time import VirtualLoop
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.pages import (
+from inventory_assets.s3.decoding.xml_decoder import (
     MAX_KEYS,
     MAX_RESPONSE_BYTES,
     OBJECT_SCHEMA,
@@ -17,6 +16,7 @@ from inventory_assets.s3.pages import (
     Page,
     decode_page,
 )
+from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets_tests.listings import (
     Listed,
     contents,

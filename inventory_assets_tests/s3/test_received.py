@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import received
+from inventory_assets.s3.decoding import page_peek
+from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, Page, decode_page
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.pages import ErrorDocument, Page, decode_page
-from inventory_assets.s3.received import Received, receive
 from inventory_assets_tests.listings import (
     Listed,
     contents,
@@ -111,7 +111,7 @@ def no_plain_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_body: bytes) -> Page | ErrorDocument:
         raise AssertionError("a page was left to the plain decoder")
 
-    monkeypatch.setattr(received, "decode_page", refuse)
+    monkeypatch.setattr(page_peek, "decode_page", refuse)
 
 
 @settings(max_examples=200)

@@ -6,16 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.answers import (
-    Refusal,
-    Response,
-    Sent,
-    Unexpected,
-    decoded,
-    lacks_versions,
-)
-from inventory_assets.s3.columns import decode_columns
-from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.decoding.columnar_decoder import decode_columns
+from inventory_assets.s3.error_classification import Repetition, fault_of, final_error
 from inventory_assets.s3.errors import (
     AccessDenied,
     MalformedResponse,
@@ -24,8 +17,15 @@ from inventory_assets.s3.errors import (
     UnusableAnswer,
     VersionsUnsupported,
 )
-from inventory_assets.s3.faults import Repetition, fault_of, final_error
-from inventory_assets.s3.foreign_answers import foreign_answer
+from inventory_assets.s3.foreign_responses import foreign_answer
+from inventory_assets.s3.http.response import (
+    Refusal,
+    Response,
+    Sent,
+    Unexpected,
+    decoded,
+    lacks_versions,
+)
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import error_document
 

@@ -13,7 +13,7 @@ from botocore.utils import percent_encode_sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.signing import Credentials, encoded_query, signed_headers
+from inventory_assets.s3.http.sigv4 import Credentials, encoded_query, signed_headers
 
 KEY = Credentials("AKIATHEKEY", "s" * 40, None)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -30,9 +30,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3.connection import HTTPConnection
 
-from inventory_assets.s3 import http1, transport
-from inventory_assets.s3.answers import Refusal, Response
-from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.limiter import Cancelled
+from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.error_classification import fault_of
 from inventory_assets.s3.errors import (
     CredentialsMissing,
     CredentialsRefused,
@@ -43,11 +44,11 @@ from inventory_assets.s3.errors import (
     S3Error,
     TlsFailure,
 )
-from inventory_assets.s3.faults import fault_of
-from inventory_assets.s3.gate import Cancelled
-from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
-from inventory_assets.s3.pages import Page
-from inventory_assets.s3.transport import Transport
+from inventory_assets.s3.http import http1_parser, transport
+from inventory_assets.s3.http.response import Refusal, Response
+from inventory_assets.s3.http.transport import Transport
+from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, Seen, error_document
 
@@ -1262,7 +1263,7 @@ def test_the_memory_of_a_body_is_used_again_and_keeps_no_rest(server: ScriptedSe
 def test_a_body_announced_too_large_is_refused_before_it_is_read(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http1, "MAX_RESPONSE_BYTES", 1000)
+    monkeypatch.setattr(http1_parser, "MAX_RESPONSE_BYTES", 1000)
     server.script(Answer(200, b"x" * 1001))
     body = bytearray()
     with pytest.raises(MalformedResponse, match="1,000 bytes"):
@@ -1273,7 +1274,7 @@ def test_a_body_announced_too_large_is_refused_before_it_is_read(
 def test_a_body_of_exactly_the_allowed_size_is_read(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http1, "MAX_RESPONSE_BYTES", 1000)
+    monkeypatch.setattr(http1_parser, "MAX_RESPONSE_BYTES", 1000)
     way, body = Transport(to(server.url)), bytearray()
     for answer in (Answer(200, b"x" * 1000), Answer(raw=chunked(b"x" * 1000))):
         server.script(answer)
@@ -1284,13 +1285,13 @@ def test_a_body_of_exactly_the_allowed_size_is_read(
 def test_a_body_without_an_end_is_refused_soon(
     head: bytes, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http1, "MAX_RESPONSE_BYTES", 1000)
+    monkeypatch.setattr(http1_parser, "MAX_RESPONSE_BYTES", 1000)
     piece = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
     server.script(Answer(raw=head + piece * 40))
     body = bytearray()
     with pytest.raises(MalformedResponse, match="1,000 bytes"):
         get(Transport(to(server.url)), {}, body)
-    assert len(body) <= 1000 + http1._MORE_BYTES
+    assert len(body) <= 1000 + http1_parser._MORE_BYTES
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.columns import decode_columns
-from inventory_assets.s3.fields import least_key_from
-from inventory_assets.s3.pages import MAX_UNREADABLE_BYTES, Page, Unreadable, decode_page
-from inventory_assets.s3.received import Received, receive
+from inventory_assets.s3.decoding.columnar_decoder import decode_columns
+from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.record_fields import least_key_from
+from inventory_assets.s3.decoding.xml_decoder import (
+    MAX_UNREADABLE_BYTES,
+    Page,
+    Unreadable,
+    decode_page,
+)
 from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
 from inventory_assets_tests.versioned_s3 import Version, rendered
 

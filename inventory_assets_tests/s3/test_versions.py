@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3 import columns, received
-from inventory_assets.s3.blocks import Scratch
-from inventory_assets.s3.columns import decode_pages
-from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.listing import PageRequest
-from inventory_assets.s3.pages import (
+from inventory_assets.s3.decoding import columnar_decoder, page_peek
+from inventory_assets.s3.decoding.columnar_decoder import decode_pages
+from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.tag_scanner import Scratch
+from inventory_assets.s3.decoding.xml_decoder import (
     VERSION_SCHEMA,
     ErrorDocument,
     Page,
@@ -21,8 +20,9 @@ from inventory_assets.s3.pages import (
     versions_markers,
     versions_token,
 )
-from inventory_assets.s3.received import Received, receive
-from inventory_assets.scan.checking import agree
+from inventory_assets.s3.errors import MalformedResponse
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.validation.page_validation import agree
 from inventory_assets_tests.versioned_s3 import Version, batch_of, rendered
 
 MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
@@ -84,7 +84,7 @@ def test_versions_and_delete_markers_are_decoded_without_the_plain_decoder(
         assert b"<Key>" not in body
         return decode_page(body)
 
-    monkeypatch.setattr(columns, "decode_page", frame_only)
+    monkeypatch.setattr(columnar_decoder, "decode_page", frame_only)
     listed = [
         Version(f"é {n // 3}+%", f"v{n}", n, None if n % every == every - 1 else n, n % 3 == 0)
         for n in range(60)
@@ -148,7 +148,7 @@ def taken(found: Received | ErrorDocument) -> Received:
 def test_what_is_received_of_a_regular_page_is_found_without_decoding_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(received, "decode_page", None)
+    monkeypatch.setattr(page_peek, "decode_page", None)
     listed = [Version("k +", "v2", 1, None, True), Version("k +", "v1", 0, 1)]
     found = taken(receive(rendered(listed, listed[-1])))
     assert (found.last_key, found.next_token) == ("k +", versions_token("k +", "v1"))

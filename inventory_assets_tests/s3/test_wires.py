@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 import pytest
 from urllib3.connection import HTTPConnection
 
-from inventory_assets.s3.http1 import MAX_INTERIM_ANSWERS, Head
-from inventory_assets.s3.wires import Wire
+from inventory_assets.s3.http.connection import Wire
+from inventory_assets.s3.http.http1_parser import MAX_INTERIM_ANSWERS, Head
 
 LONGEST = 0.5
 PATIENCE = 10.0

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.scan.densities import Densities
-from inventory_assets.scan.pieces import Piece
-from inventory_assets.scan.ranges import KeyRange, ceiling
-from inventory_assets.scan.walks import Walk
+from inventory_assets.scan.engine.events import Walk
+from inventory_assets.scan.engine.key_density import Densities
+from inventory_assets.scan.engine.range_task import Piece
+from inventory_assets.scan.keyspace.key_range import KeyRange, ceiling
 from inventory_assets_tests.key_spaces import key_sets
 
 PAGE = 10

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.listing import Tally
-from inventory_assets.scan import directories
-from inventory_assets.scan.directories import DirectoryOrderWalk
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.scan import directory_order_scan
+from inventory_assets.scan.directory_order_scan import DirectoryOrderWalk
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
-from inventory_assets.scan.evidence import EvidenceLog, RangeEvidence
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.validation.range_evidence import EvidenceLog, RangeEvidence
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 
 ALPHABET = "-/0a.\U0010ffff\0"
@@ -124,7 +124,7 @@ LETTERS = [f"p{letter}" for letter in "abcdefghijklm"]
 def test_a_store_with_a_bad_habit_is_caught(
     habit: Habit, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directories, "MAX_EMPTY_PAGES", 20)
+    monkeypatch.setattr(directory_order_scan, "MAX_EMPTY_PAGES", 20)
     lister = directory_store(LETTERS, habit=habit)
     with pytest.raises(error, match="bucket 'model'"):
         walk_shard(lister, cut_out("", []))

@@ -4,15 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.listing import BucketLister, PageRequest, Tally
-from inventory_assets.s3.pages import Page
-from inventory_assets.scan import discovery
-from inventory_assets.scan.discovery import LEVEL_PAGES, Discovery, ShardBounds, discover
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan import prefix_discovery
 from inventory_assets.scan.errors import ListingStuck, TooManyShards
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.ranges import KeyRange, outermost, tiling_fault
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange, outermost, tiling_fault
+from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.prefix_discovery import LEVEL_PAGES, Discovery, ShardBounds, discover
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 
 ALPHABET = "-/0a.\0\U0010fffd\U0010ffff"
@@ -65,7 +66,7 @@ def test_prefixes_and_remainder_cover_every_key_whatever_the_store(
 ) -> None:
     lister = ModelS3(keys, page_size, in_directory_order=in_directory_order)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(discovery, "LEVEL_PAGES", pages)
+        patch.setattr(prefix_discovery, "LEVEL_PAGES", pages)
         found = discover(lister, source, ShardBounds(depth=depth))
     check_cover(source, found, keys)
     assert found.requests == len(lister.requests)

@@ -10,20 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.limiter import Cancelled
+from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.errors import AccessDenied, Fault, RetriesExhausted
-from inventory_assets.s3.gate import Cancelled
-from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
-from inventory_assets.s3.pages import Page
-from inventory_assets.s3.received import Received
-from inventory_assets.scan import engine
-from inventory_assets.scan.deliveries import PAGES_A_CALL, QUEUED_PAGES
-from inventory_assets.scan.engine import Scan
+from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.engine import parallel_scan
+from inventory_assets.scan.engine.events import Ended, Failed, Found, Split, Walk
+from inventory_assets.scan.engine.page_queue import PAGES_A_CALL, QUEUED_PAGES
+from inventory_assets.scan.engine.parallel_scan import Scan
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
-from inventory_assets.scan.evidence import Ending, RangeEvidence, Seam
-from inventory_assets.scan.ranges import KeyRange, tiling_fault
-from inventory_assets.scan.shards import Shard, cut_out
-from inventory_assets.scan.walks import Ended, Failed, Found, Split, Walk
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence, Seam
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 
 ALPHABET = "-./0a\0\U0010fffd\U0010fffe\U0010ffff"
@@ -146,7 +147,7 @@ LETTERS = [f"p{letter}" for letter in "abcdefghijklm"]
 def test_a_store_with_a_bad_habit_is_caught(
     habit: Habit, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "MAX_EMPTY_PAGES", 20)
+    monkeypatch.setattr(parallel_scan, "MAX_EMPTY_PAGES", 20)
     lister = one_at_a_time(ModelS3(LETTERS, habit=habit))
     with pytest.raises(error, match="bucket 'model'"):
         walk_shard(lister, cut_out("", []))
@@ -178,7 +179,7 @@ def test_a_store_in_directory_order_is_caught_where_the_orders_differ() -> None:
 
 
 def test_as_many_empty_pages_as_allowed_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "MAX_EMPTY_PAGES", 5)
+    monkeypatch.setattr(parallel_scan, "MAX_EMPTY_PAGES", 5)
     keys, _ = walk_shard(one_at_a_time(ModelS3(LETTERS, empty_pages=5)), cut_out("", []))
     assert keys == LETTERS
 

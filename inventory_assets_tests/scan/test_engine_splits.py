@@ -11,18 +11,19 @@ from hypothesis import strategies as st
 
 from benchmarks.in_flight import InFlight
 from benchmarks.load_source import SHAPES
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.control import Policy
-from inventory_assets.s3.gate import Gate
-from inventory_assets.s3.listing import BucketLister, PageRequest, RetryPolicy, Tally
-from inventory_assets.s3.received import Received
-from inventory_assets.s3.samples import Sample
-from inventory_assets.scan import deliveries
-from inventory_assets.scan.engine import Scan
-from inventory_assets.scan.evidence import RangeEvidence
-from inventory_assets.scan.ranges import KeyRange, tiling_fault
-from inventory_assets.scan.shards import Shard, cut_out
-from inventory_assets.scan.walks import Ended, Failed, Found, Split, Walk
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.limiter import Gate
+from inventory_assets.s3.concurrency.policies import Policy
+from inventory_assets.s3.concurrency.request_outcome import Sample
+from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.engine import page_queue
+from inventory_assets.scan.engine.events import Ended, Failed, Found, Split, Walk
+from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.validation.range_evidence import RangeEvidence
 from inventory_assets_tests.benchmarks.keys import keys_of
 from inventory_assets_tests.distant_bucket import LATENCY, DistantBucket
 from inventory_assets_tests.key_spaces import key_sets
@@ -34,7 +35,7 @@ from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 def virtual_time() -> Iterator[None]:
     """Waiting costs nothing, and a reader that does not wait for more pages, as there are few."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deliveries, "LINGER_SECONDS", 0.0005)
+        patch.setattr(page_queue, "LINGER_SECONDS", 0.0005)
         scans_run_on_virtual_time(patch)
         yield
 

@@ -3,14 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.scan.evidence import (
-    Ending,
-    EvidenceLog,
-    RangeEvidence,
-    count_up_to,
-    keys_ascend,
-)
-from inventory_assets.scan.ranges import KeyRange
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.sorted_keys import count_up_to, keys_ascend
+from inventory_assets.scan.validation.range_evidence import Ending, EvidenceLog, RangeEvidence
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
 

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.listing import Tally
+from inventory_assets.s3.list_client import Tally
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
-from inventory_assets.scan.lookups import comes_first, list_level, list_prefix, look_up
-from inventory_assets.scan.versions import Versions
+from inventory_assets.scan.key_lookup import comes_first, list_level, list_prefix, look_up
+from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 from inventory_assets_tests.odd_store import Oddity, OddStore
 from inventory_assets_tests.versioned_s3 import History, VersionedS3

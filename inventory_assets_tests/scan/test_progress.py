@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.errors import Fault
-from inventory_assets.s3.listing import Tally
-from inventory_assets.scan.engine import Scan
-from inventory_assets.scan.evidence import Ending, RangeEvidence
-from inventory_assets.scan.progress import Elsewhere, Progress, ProgressMeter, telling
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.walks import Ended, Failed, Found, Split, Walk
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.scan.engine.events import Ended, Failed, Found, Split, Walk
+from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.engine.progress import Elsewhere, Progress, ProgressMeter, telling
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence
 from inventory_assets_tests.listings import objects_of
 from inventory_assets_tests.model_s3 import ModelS3
 

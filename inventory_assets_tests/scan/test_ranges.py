@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inventory_assets.scan.ranges import (
+from inventory_assets.scan.keyspace.key_range import (
     MAX_KEY_BYTES,
     KeyRange,
     ceiling,

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.listing import PageRequest, Tally
-from inventory_assets.s3.pages import Page, versions_markers
+from inventory_assets.s3.decoding.xml_decoder import Page, versions_markers
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.relisting import PAGES_WITH_KEYS, relist
-from inventory_assets.scan.versions import Versions
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.range_listing import PAGES_WITH_KEYS, relist
+from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 from inventory_assets_tests.odd_store import IN_BYTE_ORDER, Oddity, OddStore
 from inventory_assets_tests.versioned_s3 import History, VersionedS3, histories

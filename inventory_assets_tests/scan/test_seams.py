@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.gate import Cancelled
-from inventory_assets.s3.listing import PageRequest, Tally
-from inventory_assets.s3.pages import Page
-from inventory_assets.scan.engine import Scan
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.limiter import Cancelled
+from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.engine.events import Ended, Failed, Found, Narrowed, Split, Walk
+from inventory_assets.scan.engine.parallel_scan import Scan
 from inventory_assets.scan.errors import ScanError
-from inventory_assets.scan.evidence import Ending, RangeEvidence, Seam
-from inventory_assets.scan.ranges import KeyRange, ceiling, tiling_fault
-from inventory_assets.scan.seams import seam_faults, unseen_between
-from inventory_assets.scan.walks import Ended, Failed, Found, Narrowed, Split, Walk
+from inventory_assets.scan.keyspace.key_range import KeyRange, ceiling, tiling_fault
+from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence, Seam
+from inventory_assets.scan.validation.seams import seam_faults, unseen_between
 from inventory_assets_tests.listings import objects_of
 from inventory_assets_tests.model_s3 import ModelS3
 

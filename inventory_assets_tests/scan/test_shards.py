@@ -3,8 +3,8 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.scan.ranges import KeyRange, tiling_fault
-from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
 
 ALPHABET = "-/0\0\U0010ffff"
 KEYS = ["".join(name) for size in (1, 2, 3) for name in product(ALPHABET, repeat=size)]

@@ -9,18 +9,24 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.listing import Tally
-from inventory_assets.scan.densities import level_of
-from inventory_assets.scan.pieces import Piece
-from inventory_assets.scan.ranges import MAX_KEY_BYTES, KeyRange, ceiling, ceiling_of, tiling_fault
-from inventory_assets.scan.splitting import (
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.scan.engine.events import Walk
+from inventory_assets.scan.engine.key_density import level_of
+from inventory_assets.scan.engine.range_task import Piece
+from inventory_assets.scan.engine.splitter import (
     Splitter,
     between,
     characters,
     cut_evenly,
     evenly,
 )
-from inventory_assets.scan.walks import Walk
+from inventory_assets.scan.keyspace.key_range import (
+    MAX_KEY_BYTES,
+    KeyRange,
+    ceiling,
+    ceiling_of,
+    tiling_fault,
+)
 from inventory_assets_tests.model_s3 import ModelS3
 
 HEX = "0123456789abcdef"

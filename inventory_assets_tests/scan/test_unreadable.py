@@ -4,17 +4,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.listing import PageRequest, Tally
-from inventory_assets.s3.pages import Page, decode_page
-from inventory_assets.scan.deliveries import QUEUED_PAGES
-from inventory_assets.scan.directories import DirectoryOrderWalk
-from inventory_assets.scan.engine import Scan
-from inventory_assets.scan.evidence import EvidenceLog
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.seams import seam_faults
-from inventory_assets.scan.shards import Shard, cut_out
-from inventory_assets.scan.walks import Ended, Failed, Found, Walk
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.directory_order_scan import DirectoryOrderWalk
+from inventory_assets.scan.engine.events import Ended, Failed, Found, Walk
+from inventory_assets.scan.engine.page_queue import QUEUED_PAGES
+from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.validation.range_evidence import EvidenceLog
+from inventory_assets.scan.validation.seams import seam_faults
 from inventory_assets_tests.listings import Listed, contents, contents_fields, listing
 from inventory_assets_tests.model_s3 import ModelS3
 from inventory_assets_tests.raw_s3 import RawS3
@@ -104,7 +105,7 @@ def test_a_kind_of_record_is_asked_for_again_once_a_walk() -> None:
 def test_a_page_of_nothing_that_can_be_read_is_no_empty_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("inventory_assets.scan.engine.MAX_EMPTY_PAGES", 3)
+    monkeypatch.setattr("inventory_assets.scan.engine.parallel_scan.MAX_EMPTY_PAGES", 3)
     keys = [b"k%02d\xff" % number for number in range(30)]
     tally = Tally()
     assert listed_by(RawS3([*keys, b"z"]), cut_out("", []), tally) == ["z"]

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.listing import Tally
-from inventory_assets.s3.pages import VERSION_SCHEMA
-from inventory_assets.scan import deliveries
-from inventory_assets.scan.checking import check_keys
-from inventory_assets.scan.engine import Scan
+from inventory_assets.s3.decoding.xml_decoder import VERSION_SCHEMA
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.scan.engine import page_queue
+from inventory_assets.scan.engine.events import Ended, Failed, Found, Walk
+from inventory_assets.scan.engine.parallel_scan import Scan
 from inventory_assets.scan.errors import KeysOutOfOrder
-from inventory_assets.scan.ranges import KeyRange, tiling_fault
-from inventory_assets.scan.relisting import relist
-from inventory_assets.scan.shards import Shard
-from inventory_assets.scan.versions import Versions
-from inventory_assets.scan.walks import Ended, Failed, Found, Walk
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets.scan.range_listing import relist
+from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets.scan.validation.page_validation import check_keys
 from inventory_assets_tests.versioned_s3 import (
     EPOCH,
     History,
@@ -37,7 +37,7 @@ moments = st.none() | st.integers(0, 200)
 @pytest.fixture(scope="module", autouse=True)
 def virtual_time() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deliveries, "LINGER_SECONDS", 0.0005)
+        patch.setattr(page_queue, "LINGER_SECONDS", 0.0005)
         scans_run_on_virtual_time(patch)
         yield
 

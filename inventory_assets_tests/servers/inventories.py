@@ -10,18 +10,23 @@ from pathlib import Path
 import pyarrow as pa
 import zstandard
 
-from inventory_assets.inventory.facts import Manifest
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.manifests import faults_of, merge, publish_manifest, read_manifest
-from inventory_assets.inventory.parts import read_records
-from inventory_assets.inventory.snapshots import Snapshot
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3.listing import BucketLister
-from inventory_assets.scan.discovery import ShardBounds, discover
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import cut_out
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import (
+    faults_of,
+    merge,
+    publish_manifest,
+    read_manifest,
+)
+from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.parts.part import read_records
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.prefix_discovery import ShardBounds, discover
 from inventory_assets_tests.external_servers import Endpoint
 
 DAY = date(2026, 3, 1)

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.store import LocalStore
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.s3.listing import BucketLister
-from inventory_assets.scan import directories, discovery, profiling
-from inventory_assets.scan.discovery import ShardBounds, discover
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.scan import directory_order_scan, prefix_discovery, store_probe
 from inventory_assets.scan.errors import KeysOutOfOrder
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.prefix_discovery import ShardBounds, discover
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.servers.inventories import (
     DAY,
@@ -54,7 +54,7 @@ def lister(seaweedfs: Endpoint, bucket: str) -> Iterator[BucketLister]:
 @pytest.fixture
 def store_of_unknown_make(monkeypatch: pytest.MonkeyPatch) -> None:
     """SeaweedFS is not told by its `Server` header, as behind a proxy."""
-    for module in (discovery, directories, profiling):
+    for module in (prefix_discovery, directory_order_scan, store_probe):
         monkeypatch.setattr(module, "DIRECTORY_SERVERS", ("no such make",))
 
 

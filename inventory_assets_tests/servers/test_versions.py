@@ -11,13 +11,13 @@ from random import Random
 
 import pytest
 
-from inventory_assets.inventory.current import read_current
-from inventory_assets.inventory.datasets import Dataset
 from inventory_assets.inventory.errors import VersionsNotListed
-from inventory_assets.inventory.listing_folder import list_into_folder
-from inventory_assets.s3.listing import BucketLister
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.versions import Versions
+from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
+from inventory_assets.inventory.parts.current import read_current
+from inventory_assets.inventory.query.dataset import Dataset
+from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.versioned_moto import (
     VersionedBucket,

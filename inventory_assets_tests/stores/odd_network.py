@@ -6,8 +6,8 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from inventory_assets.s3.answers import Response, Sent
-from inventory_assets.s3.connection import Connection
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.http.response import Response, Sent
 from inventory_assets_tests.simulated_bucket import (
     Life,
     SimulatedBucket,

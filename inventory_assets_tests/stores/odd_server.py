@@ -2,8 +2,8 @@
 
 from urllib.parse import parse_qsl, urlsplit
 
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.control import Policy
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.policies import Policy
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, Seen
 from inventory_assets_tests.stores.odd_pages import BUCKET
 from inventory_assets_tests.stores.odd_store import OddStore

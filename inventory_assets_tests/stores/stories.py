@@ -9,18 +9,18 @@ from random import Random
 from hypothesis import strategies as st
 
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.layout import Layout
-from inventory_assets.inventory.listing_folder import list_into_folder
-from inventory_assets.inventory.parts import read_records
-from inventory_assets.inventory.snapshots import Snapshot
-from inventory_assets.inventory.taking import Taker
-from inventory_assets.inventory.unfinished import Wanted
-from inventory_assets.s3.connection import Connection
-from inventory_assets.s3.control import Policy
-from inventory_assets.scan.discovery import ShardBounds, discover
-from inventory_assets.scan.key_order import KeyOrder
-from inventory_assets.scan.ranges import KeyRange
-from inventory_assets.scan.shards import Shard, cut_out
+from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.snapshot_builder import Wanted
+from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.parts.part import read_records
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.concurrency.policies import Policy
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.prefix_discovery import ShardBounds, discover
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.key_spaces import key_sets
 from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.s3.listing import BucketLister
+from inventory_assets.s3.list_client import BucketLister
 from inventory_assets_tests.stores.case import Case
 from inventory_assets_tests.stores.cases import all_cases
 from inventory_assets_tests.stores.listing_runs import Outcome, impatient, list_and_compare

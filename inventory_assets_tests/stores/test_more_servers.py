@@ -10,9 +10,9 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from inventory_assets.inventory.listing_folder import list_into_folder
-from inventory_assets.s3.listing import BucketLister
-from inventory_assets.scan.versions import Versions
+from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
+from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.conftest import CEPH, SWIFT
 from inventory_assets_tests.external_servers import REGION, Endpoint
 from inventory_assets_tests.servers.inventories import body_of, real_names

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.s3.listing import BucketLister
+from inventory_assets.s3.list_client import BucketLister
 from inventory_assets_tests.stores.habits import Habits
 from inventory_assets_tests.stores.holdings import folders
 from inventory_assets_tests.stores.listing_runs import list_and_compare

@@ -1,0 +1,72 @@
+"""How a command is told which inventory is meant."""
+
+import argparse
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inventory_assets.inventory.errors import NoInventory
+
+if TYPE_CHECKING:
+    from inventory_assets.config import Config, Source
+    from inventory_assets.inventory.query.dataset import Dataset
+
+HELP = (
+    "a source of the configuration (logs: its newest date), a date of it (logs@2026-11-22), or a "
+    "path: of a date's folder, of a source's folder, or of a folder that `inventory list` made"
+)
+
+
+def add_inventory(parser: argparse.ArgumentParser, name: str = "inventory") -> None:
+    """Add the argument that names an inventory."""
+    parser.add_argument(name, metavar=name.upper(), help=HELP)
+
+
+def open_inventory(address: str) -> "Dataset":
+    """The inventory of an address.
+
+    Raises:
+        NoInventory: There is none.
+        ConfigError: The configuration cannot be used.
+        CorruptRecord: The files of a listing do not belong together.
+        StoreError: The store of the results cannot be read.
+    """
+    from inventory_assets.config import load_config
+    from inventory_assets.inventory.query.dataset import Dataset
+    from inventory_assets.inventory.storage.layout import Layout
+    from inventory_assets.wiring import open_results
+
+    path = Path(address)
+    if is_path(address):
+        if not path.exists():
+            raise NoInventory(f"{address} does not exist; correct the path")
+        return Dataset.at(path)
+    config = load_config()
+    source, day = source_and_day(config, address)
+    layout = Layout(source.bucket, source.name)
+    return Dataset.of_date(open_results(config.store), layout, day)
+
+
+def is_path(address: str) -> bool:
+    """Whether an address is a path's: only if it looks like one, as sources have names too."""
+    return "/" in address or address in {".", ".."}
+
+
+def source_and_day(config: "Config", address: str) -> "tuple[Source, date | None]":
+    """The source that an address names, and the date of it, None for its newest.
+
+    Raises:
+        NoInventory: No source is called so, or the date is none.
+    """
+    name, is_dated, text = address.partition("@")
+    source = config.sources.get(name)
+    if source is None:
+        known = ", ".join(config.sources)
+        at_path = f"; the folder here is ./{address}" if Path(address).exists() else ""
+        raise NoInventory(f"no source is called {name!r}; there is {known}{at_path}")
+    try:
+        return source, date.fromisoformat(text) if is_dated else None
+    except ValueError:
+        raise NoInventory(
+            f"{text!r} is no date; write it as {name}@{date.today().isoformat()}"  # noqa: DTZ011
+        ) from None

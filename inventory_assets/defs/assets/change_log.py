@@ -1,0 +1,122 @@
+"""`change_log`: what changed in the whole source since the baseline of a date."""
+
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import dagster as dg
+
+from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, change_log_metadata
+from inventory_assets.defs.source.automation import follow_any_shard, shards_of_the_date
+from inventory_assets.defs.source.checks import log_check, partitioned_check
+from inventory_assets.defs.source.context import (
+    OWNERS,
+    SourceAssets,
+    SourceAtWork,
+    StepResult,
+    do_each_partition,
+    log_partition,
+)
+from inventory_assets.inventory.changes.change_log import (
+    ChangeLog,
+    change_log_version,
+    compare_shards,
+    faults_of,
+    next_change_log,
+    outdated_fault,
+    publish_change_log,
+    read_change_log,
+)
+from inventory_assets.inventory.errors import ManifestIncomplete
+from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+
+
+def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
+    """The asset that lists a date's changed records, after its manifest."""
+    key = assets.key("change_log")
+    balance = partitioned_check(
+        "change_log_balances",
+        key,
+        assets.partitions.dates,
+        "Baseline + created - deleted = inventory, over all shards; every file is there. "
+        "Run on its own, it also sees whether the baseline is still the newest before the date.",
+    )
+
+    @dg.multi_asset(
+        name=f"{assets.source.name}__change_log",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[
+                    dg.AssetDep(
+                        assets.key("object_changes"), partition_mapping=shards_of_the_date()
+                    ),
+                    assets.key("inventory_manifest"),
+                ],
+                skippable=True,
+                group_name=assets.source.name,
+                owners=OWNERS,
+                kinds={"parquet"},
+                description=(
+                    "All changes of a day, each key once, with the columns of S3 Metadata's "
+                    "journal table: one list of the shards' files. No data is moved."
+                ),
+                metadata={"dagster/column_schema": CHANGE_COLUMNS},
+                automation_condition=follow_any_shard(),
+                freshness_policy=assets.freshness,
+            )
+        ],
+        check_specs=[balance],
+        partitions_def=assets.partitions.dates,
+        # A run for each date: one that is incomplete must not make another's look failed.
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        required_resource_keys=assets.resource_keys,
+        can_subset=True,
+    )
+    def change_log(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
+        work = assets.at_work(context.resources, context.instance)
+        is_check_only = key not in context.selected_asset_keys
+
+        def do(partition_key: str) -> list[str]:
+            day = date.fromisoformat(partition_key)
+            if is_check_only:
+                log = _read(work, day)
+                faults = [*faults_of(work.store, log), *_outdated(work, log)]
+                log_check(context, balance, partition_key, faults)
+                return faults
+            log = _publish(work, day, context.log.warning)
+            orphans = work.without_partition(entry.shard.prefix for entry in log.entries)
+            metadata = change_log_metadata(work.store, work.layout, log, orphans)
+            log_partition(context, key, partition_key, log.identity, metadata)
+            faults = faults_of(work.store, log)
+            log_check(context, balance, partition_key, faults)
+            for fault in _outdated(work, next_change_log(work.store, work.layout, day)):
+                context.log.warning(fault)
+            return faults
+
+        yield from do_each_partition(context, "change logs", do)
+
+    return change_log
+
+
+def _publish(work: SourceAtWork, day: date, say: Callable[[str], None]) -> ChangeLog:
+    replacing = change_log_version(work.store, work.layout, day)
+    manifest = read_manifest(work.store, work.layout, day)
+    if manifest is None:
+        raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
+    # `object_changes` cannot be materialized for a shard whose partition was deleted.
+    orphans = work.without_partition(entry.shard.prefix for entry in manifest.shards)
+    for prefix in compare_shards(work.store, work.layout, manifest, orphans, work.now()):
+        say(f"the shard {prefix!r} of {day} has no partition any more: it was compared here")
+    return publish_change_log(work.store, work.layout, manifest, work.now(), replacing)
+
+
+def _outdated(work: SourceAtWork, log: ChangeLog | None) -> list[str]:
+    fault = outdated_fault(work.store, work.layout, log) if log else None
+    return [fault] if fault else []
+
+
+def _read(work: SourceAtWork, day: date) -> ChangeLog:
+    log = read_change_log(work.store, work.layout, day)
+    if log is None:
+        raise ManifestIncomplete("no change log was published; materialize it first")
+    return log

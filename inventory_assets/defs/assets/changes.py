@@ -1,0 +1,102 @@
+"""`object_changes`: how each shard differs from the newest complete inventory before the day."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+import dagster as dg
+
+from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, changes_metadata
+from inventory_assets.defs.source.automation import follow_changed_listings
+from inventory_assets.defs.source.checks import log_check, partitioned_check
+from inventory_assets.defs.source.context import (
+    OWNERS,
+    SourceAssets,
+    SourceAtWork,
+    StepResult,
+    do_each_partition,
+    log_partition,
+)
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.changes.shard_changes import Changes, publish_changes, read_changes
+from inventory_assets.inventory.errors import ManifestIncomplete
+from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
+from inventory_assets.inventory.manifest.snapshot import read_snapshot
+
+
+def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
+    """The asset that compares; it finds its baseline in the store, so no date waits for another."""
+    key = assets.key("object_changes")
+    balance = partitioned_check(
+        "changes_balance",
+        key,
+        assets.partitions.listing,
+        "Baseline + created - deleted = snapshot.",
+    )
+
+    @dg.multi_asset(
+        name=f"{assets.source.name}__object_changes",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[assets.key("object_listing")],
+                skippable=True,
+                group_name=assets.source.name,
+                owners=OWNERS,
+                kinds={"parquet"},
+                description=(
+                    "What was created, modified, touched, transitioned or deleted since the "
+                    "baseline: the newest complete manifest before the day. Compared by ETag, "
+                    "then size, LastModified and storage class; old and new side by side."
+                ),
+                metadata={"dagster/column_schema": CHANGE_COLUMNS},
+                automation_condition=follow_changed_listings(),
+                freshness_policy=assets.freshness,
+            )
+        ],
+        check_specs=[balance],
+        partitions_def=assets.partitions.listing,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        required_resource_keys=assets.resource_keys,
+        can_subset=True,
+    )
+    def object_changes(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
+        work = assets.at_work(context.resources, context.instance)
+        is_check_only = key not in context.selected_asset_keys
+
+        def do(partition_key: str) -> list[str]:
+            changes = (_read if is_check_only else _compare)(work, partition_key)
+            if not is_check_only:
+                metadata = changes_metadata(work.store, changes)
+                log_partition(context, key, partition_key, _data_version(changes), metadata)
+            fault = changes.balance_fault
+            log_check(context, balance, partition_key, [fault] if fault else [])
+            if fault:
+                raise InventoryError(f"changes do not balance: {fault}")
+            return []
+
+        yield from do_each_partition(context, "partitions", do)
+
+    return object_changes
+
+
+def _compare(work: SourceAtWork, partition_key: str) -> Changes:
+    day, shard_key = work.assets.partitions.split(partition_key)
+    snapshot = read_snapshot(work.store, work.layout, day, work.prefix(shard_key))
+    if snapshot is None:
+        raise ManifestIncomplete("nothing was listed; materialize object_listing for it first")
+    baseline = newest_manifest(work.store, work.layout, before=day)
+    return publish_changes(work.store, work.layout, snapshot, baseline, work.now())
+
+
+def _read(work: SourceAtWork, partition_key: str) -> Changes:
+    day, shard_key = work.assets.partitions.split(partition_key)
+    changes = read_changes(work.store, work.layout, day, work.prefix(shard_key))
+    if changes is None:
+        raise ManifestIncomplete("nothing was compared; materialize object_changes for it first")
+    return changes
+
+
+def _data_version(changes: Changes) -> str:
+    """Changes are a function of what was compared."""
+    compared = f"{changes.baseline_identity} {changes.snapshot_fingerprint}"
+    return sha256(compared.encode()).hexdigest()[:32]

@@ -1,0 +1,90 @@
+"""`inventory_exports`: a date's inventory in the formats that the configuration asks for."""
+
+from collections.abc import Iterator
+from datetime import date
+from hashlib import sha256
+
+import dagster as dg
+
+from inventory_assets.defs.source.asset_metadata import exports_metadata
+from inventory_assets.defs.source.automation import follow_changed_listings
+from inventory_assets.defs.source.context import (
+    OWNERS,
+    SourceAssets,
+    SourceAtWork,
+    StepResult,
+    do_each_partition,
+    log_partition,
+)
+from inventory_assets.inventory.errors import ManifestIncomplete
+from inventory_assets.inventory.export.csv_inventory import (
+    csv_inventory_version,
+    publish_csv_inventory,
+)
+from inventory_assets.inventory.export.export_format import ExportFormat
+from inventory_assets.inventory.export.exporter import publish_export
+from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+
+
+def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
+    """The asset that exports; a source has it where its configuration asks for anything."""
+    key = assets.key("inventory_exports")
+
+    @dg.multi_asset(
+        name=f"{assets.source.name}__inventory_exports",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[assets.key("inventory_manifest")],
+                skippable=True,
+                group_name=assets.source.name,
+                owners=OWNERS,
+                kinds={"csv"},
+                description=(
+                    "The inventory of a day for readers of other formats, each sorted by key: "
+                    f"{', '.join(_what(assets))}."
+                ),
+                # A manifest's data version changes when a listing's does.
+                automation_condition=follow_changed_listings(),
+                freshness_policy=assets.freshness,
+            )
+        ],
+        partitions_def=assets.partitions.dates,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        required_resource_keys=assets.resource_keys,
+    )
+    def inventory_exports(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
+        work = assets.at_work(context.resources, context.instance)
+
+        def do(partition_key: str) -> list[str]:
+            version, metadata = _export(work, date.fromisoformat(partition_key))
+            log_partition(context, key, partition_key, version, metadata)
+            return []
+
+        yield from do_each_partition(context, "exports", do)
+
+    return inventory_exports
+
+
+def _export(work: SourceAtWork, day: date) -> tuple[str, dict[str, object]]:
+    replacing = csv_inventory_version(work.store, work.layout, day)
+    manifest = read_manifest(work.store, work.layout, day)
+    if manifest is None:
+        raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
+    exports = work.source.exports
+    files = {
+        name: publish_export(work.store, work.layout, manifest, name, ExportFormat.named(name))
+        for name in exports.files
+    }
+    csv_files = (
+        publish_csv_inventory(work.store, work.layout, manifest, replacing)
+        if exports.csv_inventory
+        else None
+    )
+    version = sha256(f"{manifest.identity} {exports}".encode()).hexdigest()[:32]
+    return version, exports_metadata(work.store, work.layout, manifest, files, csv_files)
+
+
+def _what(assets: SourceAssets) -> list[str]:
+    exports = assets.source.exports
+    return [*(["S3 Inventory in CSV"] if exports.csv_inventory else []), *exports.files]

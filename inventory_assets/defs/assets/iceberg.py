@@ -1,0 +1,72 @@
+"""`iceberg_tables`: a date's inventory and changes in Iceberg tables, where that is asked for."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from inventory_assets.defs.source.asset_metadata import iceberg_metadata
+from inventory_assets.defs.source.automation import follow_changed_listings
+from inventory_assets.defs.source.context import (
+    OWNERS,
+    SourceAssets,
+    StepResult,
+    do_each_partition,
+    log_partition,
+)
+
+if TYPE_CHECKING:
+    from inventory_assets.inventory.iceberg.tables import IcebergTables
+
+
+def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
+    """The asset that keeps the tables; a source has it where its configuration asks for them."""
+    key = assets.key("iceberg_tables")
+
+    @dg.multi_asset(
+        name=f"{assets.source.name}__iceberg_tables",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[assets.key("inventory_manifest"), assets.key("change_log")],
+                skippable=True,
+                group_name=assets.source.name,
+                owners=OWNERS,
+                kinds={"iceberg"},
+                description=(
+                    "Two Iceberg tables over the files that are there anyway: the inventory, with "
+                    "a tagged snapshot for each day, and the changes of all days."
+                ),
+                automation_condition=follow_changed_listings(),
+                freshness_policy=assets.freshness,
+            )
+        ],
+        partitions_def=assets.partitions.dates,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        required_resource_keys=assets.resource_keys | {"iceberg_catalog"},
+    )
+    def iceberg_tables(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
+        resources = context.resources
+
+        def do(partition_key: str) -> list[str]:
+            tables = resources.iceberg_catalog.tables(resources.inventory_store, assets.layout)
+            with closing(tables.catalog):
+                version, metadata = _synchronise(tables, date.fromisoformat(partition_key))
+            log_partition(context, key, partition_key, version, metadata)
+            return []
+
+        yield from do_each_partition(context, "dates", do)
+
+    return iceberg_tables
+
+
+def _synchronise(tables: "IcebergTables", day: date) -> tuple[str, dict[str, Any]]:
+    # pyiceberg is an extra, and slow to import.
+    from inventory_assets.inventory.iceberg.sync import synchronise
+
+    shown = synchronise(tables, day)
+    identities = f"{shown.manifest.identity} {shown.log.identity}"
+    return sha256(identities.encode()).hexdigest()[:32], iceberg_metadata(shown)

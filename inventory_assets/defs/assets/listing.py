@@ -1,0 +1,233 @@
+"""`object_listing`: what each shard of a source holds, day by day."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+
+import dagster as dg
+
+from inventory_assets.defs.source.asset_metadata import (
+    record_columns,
+    snapshot_metadata,
+    unreadable_table,
+    verdicts_table,
+)
+from inventory_assets.defs.source.checks import log_check, partitioned_check
+from inventory_assets.defs.source.context import (
+    OWNERS,
+    SourceAssets,
+    SourceAtWork,
+    StepResult,
+    blocking_checks_failed,
+    log_partition,
+    partition_failure,
+    partitions_of,
+    step_results,
+)
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.listing.listable_dates import require_observable, versions_of
+from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.snapshot_builder import Wanted
+from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
+from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
+from inventory_assets.inventory.manifest.snapshot_validation import (
+    Verdict,
+    broken,
+    judge,
+    judge_files,
+)
+from inventory_assets.scan.engine.progress import ProgressMeter, telling
+from inventory_assets.scan.validation.object_versions import Versions
+
+SAID_EVERY_SECONDS = 5.0
+"""How often the log says how far a run has come."""
+
+
+def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
+    """The asset that lists; a run may cover any range of dates and shards."""
+    key = assets.key("object_listing")
+    if assets.source.versions:
+        what, order = "Every version and delete marker", "keys ascend, none is in two parts"
+    else:
+        what, order = "Every object", "keys ascend strictly over all parts"
+    evidence = partitioned_check(
+        "evidence_holds",
+        key,
+        assets.partitions.listing,
+        f"Ranges tile the shard, counts add up, {order}, and none lies outside the shard. Seams "
+        "agree: where two ranges meet, what one has shown beyond its end is what the next begins "
+        "with. Run on its own, it reads every key of the Parquet files again.",
+    )
+    readable = partitioned_check(
+        "records_readable",
+        key,
+        assets.partitions.listing,
+        "Every record of the listing could be decoded. Those that could not are in no part; the "
+        "snapshot keeps the first 1,000 as they came (`unreadable`).",
+        blocking=False,
+    )
+
+    @dg.multi_asset(
+        name=f"{assets.source.name}__object_listing",
+        specs=[
+            dg.AssetSpec(
+                key,
+                skippable=True,
+                group_name=assets.source.name,
+                owners=OWNERS,
+                kinds={"s3", "parquet"},
+                description=(
+                    f"{what} of `{assets.source.bucket}`, by shard and day, as sorted "
+                    "Parquet parts with S3 Inventory's columns."
+                ),
+                metadata={"dagster/column_schema": record_columns(assets.source.versions)},
+                freshness_policy=assets.freshness,
+            )
+        ],
+        check_specs=[evidence, readable],
+        partitions_def=assets.partitions.listing,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        required_resource_keys=assets.resource_keys,
+        can_subset=True,
+    )
+    def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
+        work = assets.at_work(context.resources, context.instance)
+        if key in context.selected_asset_keys:
+            _list(context, work, evidence, readable)
+        else:
+            _check_again(context, work, evidence, readable)
+        yield from step_results(context)
+
+    return object_listing
+
+
+def _list(
+    context: dg.AssetExecutionContext,
+    work: SourceAtWork,
+    evidence: dg.AssetCheckSpec,
+    readable: dg.AssetCheckSpec,
+) -> None:
+    """List every partition of the run; those that succeed are kept whatever becomes of others."""
+    failures: dict[str, Exception] = {}
+    done = 0
+    for partition_key, result in _take_all(work, partitions_of(context), context.log.info):
+        if isinstance(result, Exception):
+            context.log.error(f"{partition_key}: {result}")
+            failures[partition_key] = result
+            continue
+        metadata = snapshot_metadata(work.store, work.layout, result)
+        log_partition(context, evidence.asset_key, partition_key, result.fingerprint, metadata)
+        _log_readable(context, readable, partition_key, result)
+        faults = _log_verdicts(context, evidence, partition_key, judge(result))
+        if faults:
+            failures[partition_key] = blocking_checks_failed(faults)
+        else:
+            done += 1
+    if failures:
+        raise partition_failure(
+            "partitions", failures, done, "the others are kept; materialize just these again"
+        )
+
+
+def _check_again(
+    context: dg.AssetExecutionContext,
+    work: SourceAtWork,
+    evidence: dg.AssetCheckSpec,
+    readable: dg.AssetCheckSpec,
+) -> None:
+    """Judge snapshots taken earlier by their files, key by key."""
+    for partition_key in partitions_of(context):
+        day, shard_key = work.assets.partitions.split(partition_key)
+        snapshot = read_snapshot(work.store, work.layout, day, work.prefix(shard_key))
+        if snapshot is None:
+            raise dg.Failure(f"{partition_key}: nothing was listed yet; materialize it first")
+        if readable.key in context.selected_asset_check_keys:
+            _log_readable(context, readable, partition_key, snapshot)
+        if evidence.key not in context.selected_asset_check_keys:
+            continue
+        verdicts = (*judge(snapshot), *judge_files(work.store, snapshot))
+        faults = _log_verdicts(context, evidence, partition_key, verdicts)
+        if faults:
+            raise dg.Failure(
+                f"{partition_key}: {'; '.join(faults)}; remove what was altered, so that no date "
+                "shares it, and list it again"
+            )
+
+
+def _log_readable(
+    context: dg.AssetExecutionContext,
+    readable: dg.AssetCheckSpec,
+    partition_key: str,
+    snapshot: Snapshot,
+) -> None:
+    """Record how many records of a listing could not be decoded."""
+    count = snapshot.unreadable.count
+    faults = [f"{count:,} record(s) could not be decoded and are in no part"] if count else []
+    metadata = {"unreadable": count, "records": unreadable_table(snapshot)}
+    log_check(
+        context, readable, partition_key, faults, metadata, severity=dg.AssetCheckSeverity.WARN
+    )
+
+
+def _log_verdicts(
+    context: dg.AssetExecutionContext,
+    evidence: dg.AssetCheckSpec,
+    partition_key: str,
+    verdicts: Sequence[Verdict],
+) -> list[str]:
+    """Record what the check says of one partition; return the rules that do not hold."""
+    faults = broken(verdicts)
+    log_check(context, evidence, partition_key, faults, {"rules": verdicts_table(verdicts)})
+    return faults
+
+
+def _take_all(
+    work: SourceAtWork, partition_keys: Sequence[str], say: Callable[[str], None]
+) -> Iterator[tuple[str, Snapshot | Exception]]:
+    """Take the partitions' snapshots, side by side under one limit of requests.
+
+    No thread outlives the iteration: an interruption ends the requests under way. What a user may
+    want to know is said, and every few seconds how far all of them have come.
+    """
+    known = work.known_prefixes()
+    wanted: dict[Wanted, str] = {}
+    for partition_key in partition_keys:
+        day, shard_key = work.assets.partitions.split(partition_key)
+        try:
+            versions = observed(day, work)
+            wanted[Wanted(day, work.shard(shard_key, known), versions)] = partition_key
+        except InventoryError as error:
+            yield partition_key, error
+    expected = expected_rows(work, list(wanted))
+    lister = work.bucket.lister(work.now())
+    meter = ProgressMeter(lambda: lister.in_flight, expected)
+    lister.profile = work.profile(lister)
+    taker = Taker(lister, work.store, work.layout, work.key_order(), work.now, say, meter.note)
+    try:
+        with telling(meter, lambda progress: say(progress.line), SAID_EVERY_SECONDS):
+            for each, result in taker.take_all(list(wanted)):
+                yield wanted[each], result
+    finally:
+        lister.close()
+
+
+def observed(day: date, work: SourceAtWork) -> Versions | None:
+    """Which versions of the bucket stand for a day; None for its current objects.
+
+    Raises:
+        DateNotObservable: It cannot be observed now.
+    """
+    timezone = work.source.schedule.timezone
+    if work.source.versions:
+        return versions_of(day, work.now(), timezone)
+    require_observable(day, work.now(), timezone)
+    return None
+
+
+def expected_rows(work: SourceAtWork, wanted: Sequence[Wanted]) -> dict[str, int | None]:
+    """How many objects each shard may hold: as many as in the baseline, if it was there."""
+    if not wanted:
+        return {}
+    day = min(each.day for each in wanted)
+    baseline = newest_manifest(work.store, work.layout, before=day)
+    rows = {entry.shard.prefix: entry.rows for entry in baseline.shards} if baseline else {}
+    return {each.shard.prefix: rows.get(each.shard.prefix) for each in wanted}

@@ -1,0 +1,189 @@
+"""`inventory_manifest`: the shards of a date, merged and published as S3 Inventory does it."""
+
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import date, timedelta
+
+import dagster as dg
+
+from inventory_assets.defs.source.asset_metadata import (
+    manifest_metadata,
+    record_columns,
+    verification_metadata,
+)
+from inventory_assets.defs.source.automation import follow_any_shard, shards_of_the_date
+from inventory_assets.defs.source.checks import log_check, partitioned_check
+from inventory_assets.defs.source.context import (
+    OWNERS,
+    SourceAssets,
+    SourceAtWork,
+    StepResult,
+    do_each_partition,
+    log_partition,
+)
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.errors import (
+    EvidenceBroken,
+    ManifestIncomplete,
+)
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import (
+    faults_of,
+    manifest_version,
+    merge,
+    newest_manifest,
+    publish_manifest,
+    read_manifest,
+)
+from inventory_assets.inventory.manifest.snapshot import files_that_differ, read_snapshots
+from inventory_assets.inventory.verification.targets import EMPTY_RANGES, Verifiable
+from inventory_assets.inventory.verification.verification import RANGES, verify
+
+STALE_AFTER = timedelta(hours=24)
+"""How much older than the newest listing of a manifest another may be before it is pointed out."""
+
+
+def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
+    """The asset that merges. It takes its shards from the date's own snapshots."""
+    key = assets.key("inventory_manifest")
+    tiling = partitioned_check(
+        "shards_tile_the_source",
+        key,
+        assets.partitions.dates,
+        "Every key of the source belongs to one shard; parts ascend without overlap.",
+    )
+    files = partitioned_check(
+        "files_are_published",
+        key,
+        assets.partitions.dates,
+        "Every file that the manifest lists is there, with its size.",
+    )
+    age = partitioned_check(
+        "shards_are_of_one_age",
+        key,
+        assets.partitions.dates,
+        f"No shard was listed more than {STALE_AFTER} before the newest.",
+        blocking=False,
+    )
+
+    sample = partitioned_check(
+        "sample_agrees",
+        key,
+        assets.partitions.dates,
+        f"{RANGES} random ranges of a page each, and {EMPTY_RANGES} in which nothing was found, "
+        "are listed again: no object older than the listing is missing from it or differs, no more "
+        "than half is gone, and what seems gone is not there when asked for by name.",
+        blocking=False,
+    )
+
+    @dg.multi_asset(
+        name=f"{assets.source.name}__inventory_manifest",
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=[
+                    dg.AssetDep(
+                        assets.key("object_listing"),
+                        partition_mapping=shards_of_the_date(),
+                    )
+                ],
+                skippable=True,
+                group_name=assets.source.name,
+                owners=OWNERS,
+                kinds={"parquet"},
+                description=(
+                    "The whole inventory of a day: `manifest.json` over the shards' sorted parts. "
+                    "No data is moved. It fails, and names them, while shards are missing."
+                ),
+                metadata={"dagster/column_schema": record_columns(assets.source.versions)},
+                automation_condition=follow_any_shard(),
+                freshness_policy=assets.freshness,
+            )
+        ],
+        check_specs=[tiling, files, age, sample],
+        partitions_def=assets.partitions.dates,
+        # A run for each date: one that is incomplete must not make another's look failed.
+        backfill_policy=dg.BackfillPolicy.multi_run(1),
+        required_resource_keys=assets.resource_keys,
+        can_subset=True,
+    )
+    def inventory_manifest(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
+        work = assets.at_work(context.resources, context.instance)
+        is_check_only = key not in context.selected_asset_keys
+
+        def do(partition_key: str) -> list[str]:
+            day = date.fromisoformat(partition_key)
+            manifest = (_read if is_check_only else _publish)(work, day)
+            if not is_check_only:
+                metadata = manifest_metadata(work.store, work.layout, manifest)
+                log_partition(context, key, partition_key, manifest.identity, metadata)
+            faults = faults_of(manifest)
+            differing = files_that_differ(work.store, manifest.parts)
+            log_check(context, tiling, partition_key, faults)
+            log_check(context, files, partition_key, differing)
+            log_check(context, age, partition_key, _stale_shards(manifest))
+            if sample.key in context.selected_asset_check_keys:
+                _log_sample(context, sample, work, manifest)
+            return [*faults, *(f"{file} is missing or was altered" for file in differing)]
+
+        yield from do_each_partition(context, "manifests", do)
+
+    return inventory_manifest
+
+
+def _publish(work: SourceAtWork, day: date) -> Manifest:
+    replacing = manifest_version(work.store, work.layout, day)
+    snapshots = read_snapshots(work.store, work.layout, day)
+    manifest = merge(
+        work.store,
+        work.layout,
+        work.source.prefix,
+        snapshots,
+        work.now(),
+        baseline=newest_manifest(work.store, work.layout, before=day),
+        # The external ID is no secret to AWS, but is to many who hand it out.
+        configuration=work.source.model_dump(mode="json", exclude={"external_id", "demo"}),
+    )
+    faults = faults_of(manifest)
+    if faults:
+        raise EvidenceBroken(
+            f"the shards of {day} do not make one inventory: {'; '.join(faults)}; materialize "
+            "object_listing for the shards concerned again"
+        )
+    publish_manifest(work.store, work.layout, manifest, replacing)
+    return manifest
+
+
+def _read(work: SourceAtWork, day: date) -> Manifest:
+    manifest = read_manifest(work.store, work.layout, day)
+    if manifest is None:
+        raise ManifestIncomplete("no manifest was published; materialize it first")
+    return manifest
+
+
+def _log_sample(
+    context: dg.AssetExecutionContext,
+    check: dg.AssetCheckSpec,
+    work: SourceAtWork,
+    manifest: Manifest,
+) -> None:
+    """Compare a sample with the bucket. Trouble on the way is a finding: all is published."""
+    day, seed = str(manifest.day), context.run.run_id  # another run draws others
+    try:
+        inventory = Verifiable.of_manifest(work.store, work.layout, manifest)
+        with closing(work.bucket.lister(work.now())) as lister:
+            found = verify(inventory, lister, random.Random(seed))  # noqa: S311
+    except (InventoryError, OSError) as error:
+        log_check(context, check, day, [str(error)])
+    else:
+        log_check(context, check, day, found.faults, verification_metadata(found, seed))
+
+
+def _stale_shards(manifest: Manifest) -> list[str]:
+    newest = max(entry.finished_at for entry in manifest.shards)
+    return [
+        f"{entry.shard.prefix!r} was listed at {entry.finished_at:%Y-%m-%d %H:%M}"
+        for entry in manifest.shards
+        if newest - entry.finished_at > STALE_AFTER
+    ]

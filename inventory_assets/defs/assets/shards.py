@@ -1,0 +1,109 @@
+"""`shards`: the prefixes that a source's listing is partitioned by."""
+
+from datetime import date
+from hashlib import sha256
+
+import dagster as dg
+
+from inventory_assets.defs.source.asset_metadata import prefixes_table
+from inventory_assets.defs.source.context import OWNERS, SourceAssets, SourceAtWork
+from inventory_assets.inventory.errors import UnknownShard
+from inventory_assets.inventory.listing.shard_registry import keep_discovery, shard_key
+from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
+from inventory_assets.inventory.parts.counting import count_records
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.prefix_discovery import Discovery, RowsUnder, ShardBounds, discover
+
+
+def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
+    """The asset that discovers shards and adds their partitions. It never removes one."""
+
+    @dg.asset(
+        key=assets.key("shards"),
+        group_name=assets.source.name,
+        owners=OWNERS,
+        kinds={"s3"},
+        required_resource_keys=assets.resource_keys,
+        description=(
+            f"The prefixes of `{assets.source.bucket}` that are listed each on its own, and the "
+            "remainder that covers every other key. Materialize it to find new ones; it adds the "
+            "partitions of `object_listing`."
+        ),
+    )
+    def shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        work = assets.at_work(context.resources, context.instance)
+        discovery = discover_shards(work)
+        added = add_shards(work, discovery, context.instance)
+        known = dict.fromkeys([*work.shard_keys, *added])
+        prefixes = {key: _prefix_shown(work, key) for key in known}
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(sha256("\n".join(known).encode()).hexdigest()[:32]),
+            metadata={
+                "shards": len(known),
+                "added": len(added),
+                "requests": discovery.requests,
+                "key_order": discovery.key_order.value,
+                "store": discovery.profile.habits,
+                "prefixes": prefixes_table(prefixes),
+            },
+        )
+
+    return shards
+
+
+def _prefix_shown(work: SourceAtWork, shard_key: str) -> str:
+    try:
+        return work.prefix(shard_key)
+    except UnknownShard:
+        return "(none that is known here; delete this partition)"
+
+
+def discover_shards(work: SourceAtWork) -> Discovery:
+    """Find the prefixes worth a shard, with the newest manifest's counts where there is one.
+
+    Raises:
+        TooManyShards: There are more than the source allows.
+        S3Error: A request failed for good.
+    """
+    now = work.now()
+    lister = work.bucket.lister(now)
+    try:
+        return discover(
+            lister,
+            work.source.prefix,
+            ShardBounds(**work.source.shards.model_dump()),
+            None if work.source.key_order == "auto" else KeyOrder(work.source.key_order),
+            _rows_under(work),
+        )
+    finally:
+        lister.close()
+
+
+def keep_shards(work: SourceAtWork, discovery: Discovery) -> list[str]:
+    """Record a discovery; return the shards that are new, the remainder always among the first."""
+    keep_discovery(work.store, work.layout, discovery, work.now())
+    prefixes = [work.source.prefix, *discovery.prefixes]
+    keys = [shard_key(prefix, work.source.prefix) for prefix in prefixes]
+    return [key for key in keys if key not in work.shard_keys]
+
+
+def add_shards(work: SourceAtWork, discovery: Discovery, instance: dg.DagsterInstance) -> list[str]:
+    """Record a discovery and add the partitions that are new."""
+    new = keep_shards(work, discovery)
+    if new:
+        instance.add_dynamic_partitions(work.assets.partitions.shards_name, new)
+    return new
+
+
+def _rows_under(work: SourceAtWork) -> RowsUnder:
+    """The counts of the newest manifest."""
+    manifest = newest_manifest(work.store, work.layout, before=date.max)
+    all_parts = manifest.parts if manifest else ()
+
+    def rows_under(prefix: str) -> int | None:
+        key_range = KeyRange.of_prefix(prefix)
+        parts = [part for part in all_parts if part.meets(key_range)]
+        return count_records(work.store, parts, key_range) if parts else None
+
+    return rows_under

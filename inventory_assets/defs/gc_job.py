@@ -1,0 +1,114 @@
+"""The job of a source that removes what is not to be kept; by default it only tells."""
+
+from collections.abc import Sequence
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+from pydantic import Field
+
+from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.source.resources import Clock, InventoryStore
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.retention.collector import Plan, carry_out, plan_collection
+from inventory_assets.inventory.storage.store import Store, StoredFile
+
+FILES_SHOWN = 1_000
+"""Files named in a table of the metadata at most."""
+
+
+class CollectionConfig(dg.Config):  # type: ignore[misc, unused-ignore]
+    """How a collection is run."""
+
+    dry_run: bool = Field(default=True, description="Only tell what would be removed.")
+
+
+def collection_op_name(assets: SourceAssets) -> str:
+    """The name of the job's one op, under which its configuration stands."""
+    return f"{assets.source.name}__collect_garbage"
+
+
+def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
+    """The job that removes dates that are not to be kept, and files that nothing needs."""
+
+    @dg.op(
+        name=collection_op_name(assets),
+        required_resource_keys={"inventory_store", "clock"},
+        description=(
+            f"Remove the dates of `{assets.source.name}` that its configuration does not keep, and "
+            "files that nothing needs any more. With dry_run, as is the default, only tell them."
+        ),
+    )
+    def collect_garbage(
+        context: dg.OpExecutionContext, config: CollectionConfig
+    ) -> dg.Output[None]:
+        resource: InventoryStore = context.resources.inventory_store
+        clock: Clock = context.resources.clock
+        store = resource.open()
+        now = clock.now()
+        today = now.astimezone(ZoneInfo(assets.source.schedule.timezone)).date()
+        try:
+            plan = plan_collection(store, assets.layout, assets.retention, today, now)
+            if not config.dry_run:
+                carry_out(store, plan, clock.now, context.log.info)
+        except InventoryError as error:
+            raise dg.Failure(f"{error}", allow_retries=False) from None
+        context.log.info(_sentence(plan, dry_run=config.dry_run))
+        if assets.source.iceberg and plan.going and not config.dry_run:
+            context.log.warning(
+                "the Iceberg tables show the removed dates until iceberg_tables is materialized "
+                "for any date; let that be before their data files go, in some four days"
+            )
+        return dg.Output(None, metadata=_metadata(store, plan, dry_run=config.dry_run))
+
+    @dg.job(
+        name=f"{assets.source.name}_collect_garbage",
+        description=(
+            f"Remove what of `{assets.source.name}` is not to be kept (docs/retention.md). "
+            "Launched as it is, it only tells; with dry_run: false it removes."
+        ),
+    )
+    def collect() -> None:
+        collect_garbage()
+
+    return collect
+
+
+def _sentence(plan: Plan, *, dry_run: bool) -> str:
+    days = ", ".join(str(each.day) for each in plan.going) or "none"
+    return (
+        f"{'would remove' if dry_run else 'removed'} {len(plan.removed):,} files "
+        f"({plan.bytes:,} bytes); dates: {days}; {len(plan.waiting):,} more files "
+        f"({_bytes(plan.waiting):,} bytes) are not needed, and wait until that is certain; "
+        f"dates kept: {len(plan.kept):,}"
+    )
+
+
+def _metadata(store: Store, plan: Plan, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run,
+        "dates_removed": len(plan.going),
+        "dates_kept": len(plan.kept),
+        "files_removed": len(plan.removed),
+        "bytes_removed": plan.bytes,
+        "data_files_needed": plan.needed,
+        "data_files_waiting": len(plan.waiting),
+        "bytes_waiting": _bytes(plan.waiting),
+        "removed_dates": [str(each.day) for each in plan.going],
+        "kept_dates": [str(day) for day in plan.kept],
+        "removed": _table(store, plan.removed),
+        "waiting": _table(store, plan.waiting),
+    }
+
+
+def _table(store: Store, files: Sequence[StoredFile]) -> dg.TableMetadataValue:
+    records = [
+        dg.TableRecord({"file": ascii(store.where(file.key))[1:-1], "bytes": file.size})
+        for file in files[:FILES_SHOWN]
+    ]
+    columns = [dg.TableColumn("file", "string"), dg.TableColumn("bytes", "int")]
+    return dg.MetadataValue.table(records, dg.TableSchema(columns))
+
+
+def _bytes(files: Sequence[StoredFile]) -> int:
+    return sum(file.size for file in files)

@@ -1,0 +1,73 @@
+"""The schedules of a source: list all its shards in one run, and remove what is not kept."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from inventory_assets.defs.assets.shards import add_shards, discover_shards
+from inventory_assets.defs.gc_job import collection_op_name
+from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.scan.errors import TooManyShards
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import (
+        UnresolvedAssetJobDefinition,
+    )
+
+
+COLLECTION_CRON = "0 13 * * *"
+"""When what is not to be kept is removed: the other half of the day than the default listing."""
+
+
+def build_listing_job(assets: SourceAssets) -> "UnresolvedAssetJobDefinition":
+    """The job that lists; the schedule and the sensor start it, each for its own partitions."""
+    return dg.define_asset_job(
+        f"{assets.source.name}_listing",
+        selection=dg.AssetSelection.assets(assets.key("object_listing")),
+        description=f"List shards of `{assets.source.bucket}`.",
+    )
+
+
+def build_daily_schedule(
+    assets: SourceAssets, job: "UnresolvedAssetJobDefinition"
+) -> dg.ScheduleDefinition:
+    """The schedule that looks for new prefixes, then lists all shards of today in one run."""
+
+    @dg.schedule(
+        name=f"{assets.source.name}_daily",
+        job=job,
+        cron_schedule=assets.source.schedule.cron,
+        execution_timezone=assets.source.schedule.timezone,
+        required_resource_keys=assets.resource_keys,
+        description=f"List every shard of `{assets.source.bucket}`, once a day, in one run.",
+    )
+    def daily(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        work = assets.at_work(context.resources, context.instance)
+        try:
+            added = add_shards(work, discover_shards(work), context.instance)
+        except TooManyShards as error:
+            if not work.shard_keys:
+                raise
+            # The remainder covers what has no shard: nothing is lost, only less parallel.
+            context.log.warning(f"no shards were added: {error}")
+            added = []
+        shard_keys = [*work.shard_keys, *added]
+        day = context.scheduled_execution_time.date()
+        yield dg.RunRequest(
+            run_key=day.isoformat(), tags=assets.partitions.range_tags(day, shard_keys)
+        )
+
+    return daily
+
+
+def build_collection_schedule(assets: SourceAssets, job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """The schedule that removes what the source's configuration does not keep, once a day."""
+    return dg.ScheduleDefinition(
+        name=f"{assets.source.name}_collect_garbage_daily",
+        job=job,
+        cron_schedule=COLLECTION_CRON,
+        execution_timezone=assets.source.schedule.timezone,
+        run_config={"ops": {collection_op_name(assets): {"config": {"dry_run": False}}}},
+        description=f"Remove what of `{assets.source.name}` is not to be kept, once a day.",
+    )

@@ -1,0 +1,330 @@
+"""What the UI shows of a partition: counts, costs, tables. Keys are shown escaped, as text only."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pyarrow as pa
+
+from inventory_assets.errors import printable
+from inventory_assets.inventory.changes.change_log import ChangeLog
+from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
+from inventory_assets.inventory.changes.shard_changes import Changes, read_changed_records
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
+from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.manifest.snapshot_validation import Verdict
+from inventory_assets.inventory.parts.part import ClassTotal, Part, read_records
+from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, has_versions, record_schema
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.verification.verification import Verification
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.validation.object_versions import Versions
+
+if TYPE_CHECKING:
+    from inventory_assets.inventory.iceberg.sync import ShownDate
+
+PREVIEW_ROWS = 10
+_SHOWN_CHARACTERS = 300
+_PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
+
+Metadata = Mapping[str, Any]
+
+
+def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
+    """An Arrow schema as Dagster shows it."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=field.name,
+                type=str(field.type),
+                description=descriptions[field.name],
+                constraints=dg.TableColumnConstraints(nullable=field.nullable),
+            )
+            for field in schema
+        ]
+    )
+
+
+def record_columns(of_versions: bool) -> dg.TableSchema:
+    """The columns of the records of a source, which lists versions or does not."""
+    return column_schema(record_schema(of_versions=of_versions), COLUMN_DESCRIPTIONS)
+
+
+CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA, CHANGE_DESCRIPTIONS)
+
+
+def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metadata:
+    """What one shard's listing found and cost."""
+    key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
+    return {
+        "dagster/row_count": snapshot.rows,
+        "prefix": printable(snapshot.shard.prefix),
+        **_versions_metadata(snapshot.versions, snapshot.objects),
+        "object_bytes": snapshot.object_bytes,
+        "storage_classes": classes_table(snapshot.classes),
+        "preview": preview(store, snapshot.parts),
+        "seconds": round(snapshot.seconds, 3),
+        "requests": snapshot.requests,
+        "response_bytes": snapshot.response_bytes,
+        "faults": dg.MetadataValue.json(dict(snapshot.faults)),
+        "parts": len(snapshot.parts),
+        "parquet_bytes": snapshot.file_bytes,
+        "unchanged": snapshot.shared.unchanged,
+        "parts_shared": snapshot.shared.parts,
+        "bytes_shared": snapshot.shared.bytes,
+        "bytes_written": snapshot.file_bytes - snapshot.shared.bytes,
+        "ranges": len(snapshot.evidence),
+        "left_out": len(snapshot.shard.excluded),
+        "unreadable": snapshot.unreadable.count,
+        "key_order": snapshot.key_order.value,
+        "store": snapshot.profile.habits,
+        "seams": dg.MetadataValue.json(snapshot.seams),
+        "snapshot": dg.MetadataValue.path(store.where(key)),
+    }
+
+
+def unreadable_table(snapshot: Snapshot) -> dg.TableMetadataValue:
+    """The first records of a listing that could not be decoded."""
+    return _records(
+        [
+            {
+                "key": printable(record.key or ""),
+                "reason": printable(record.reason),
+                "record": printable(record.xml[:_SHOWN_CHARACTERS]),
+            }
+            for record in snapshot.unreadable.first[:PREVIEW_ROWS]
+        ],
+        ["key", "reason", "record"],
+    )
+
+
+def _versions_metadata(versions: Versions | None, objects: int) -> dict[str, Any]:
+    """Of a listing of versions, how many are current objects, and of when."""
+    if versions is None:
+        return {}
+    as_of = versions.as_of.isoformat() if versions.as_of else "the time of the listing"
+    return {"objects": objects, "as_of": as_of}
+
+
+def _reconstruction_metadata(manifest: Manifest) -> dict[str, Any]:
+    """How a day that was over was observed, and what could not be seen any more."""
+    found = manifest.reconstruction
+    if found is None:
+        return {}
+    return {
+        "as_of": found.as_of.isoformat(),
+        "observed": f"{found.observed_from:%Y-%m-%d %H:%M:%S} to "
+        f"{found.observed_until:%Y-%m-%d %H:%M:%S} UTC, in {found.shards} shard(s)",
+        "cannot_be_seen": found.missing,
+    }
+
+
+def changes_metadata(store: Store, changes: Changes) -> Metadata:
+    """How one shard changed."""
+    first = next(read_changed_records(store, changes.file, [KeyRange.of_prefix("")]), None)
+    return {
+        "dagster/row_count": changes.total,
+        **{change.value: count for change, count in changes.counts.items()},
+        "baseline": str(changes.baseline_day or "none: the first inventory"),
+        "baseline_rows": changes.baseline_rows,
+        "snapshot_rows": changes.snapshot_rows,
+        "preview": _table(first, ["change", *_PREVIEW_COLUMNS]),
+        "changed_records": dg.MetadataValue.path(store.where(changes.file)),
+    }
+
+
+def change_log_metadata(
+    store: Store, layout: Layout, log: ChangeLog, orphans: Sequence[str]
+) -> Metadata:
+    """How the source changed, and where its changes are listed.
+
+    Args:
+        store: Where they lie.
+        layout: Under which keys.
+        log: What is published.
+        orphans: The prefixes of the shards whose partition was deleted.
+    """
+    return {
+        "dagster/row_count": sum(log.counts.values()),
+        **{change.value: count for change, count in log.counts.items()},
+        "baseline": str(log.baseline_day or "none: the first inventory"),
+        "baseline_rows": log.baseline_rows,
+        "inventory_rows": log.rows,
+        "shards": _records(
+            [
+                {"prefix": printable(entry.shard.prefix) or "(all other keys)"}
+                | {change.value: count for change, count in entry.counts.items()}
+                for entry in log.entries
+            ]
+        ),
+        **(
+            {"compared_here": dg.MetadataValue.json([printable(prefix) for prefix in orphans])}
+            if orphans
+            else {}
+        ),
+        "files": len(log.files),
+        "symlink": dg.MetadataValue.path(store.where(layout.change_log_symlink(log.day))),
+    }
+
+
+def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metadata:
+    """What a date's inventory holds, and where it lies."""
+    return {
+        "dagster/row_count": manifest.rows,
+        **({"objects": manifest.objects} if has_versions(manifest.schema) else {}),
+        **_reconstruction_metadata(manifest),
+        "object_bytes": manifest.object_bytes,
+        "storage_classes": classes_table(manifest.classes),
+        "shards": _records(
+            [
+                {
+                    "prefix": printable(entry.shard.prefix) or "(all other keys)",
+                    "objects": entry.rows,
+                    "parts": len(entry.parts),
+                    "requests": entry.requests,
+                    "listed_at": entry.finished_at.isoformat(timespec="seconds"),
+                }
+                for entry in manifest.shards
+            ]
+        ),
+        "preview": preview(store, manifest.parts),
+        "unreadable": manifest.unreadable,
+        "requests": sum(entry.requests for entry in manifest.shards),
+        "parts": len(manifest.parts),
+        "parquet_bytes": sum(part.file_bytes for part in manifest.parts),
+        "manifest": dg.MetadataValue.path(store.where(layout.dated(manifest.day, "manifest.json"))),
+        "symlink": dg.MetadataValue.path(store.where(layout.symlink(manifest.day))),
+    }
+
+
+def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
+    """What listing a sample again has shown, and the seed that draws it again."""
+    differing = sorted((kind.value, key) for key, kind in found.findings.items())
+    return {
+        "ranges": len(found.ranges),
+        "prefixes": len(found.prefixes),
+        "records": found.records,
+        "requests": found.requests,
+        "asked_again": found.asked_again,
+        "notes": "; ".join(found.notes) or "none",
+        "seed": seed,
+        **{kind.value.replace(" ", "_"): count for kind, count in found.counts.items()},
+        "differences": _records(
+            [{"finding": kind, "key": printable(key)} for kind, key in differing[:PREVIEW_ROWS]]
+        ),
+    }
+
+
+def exports_metadata(
+    store: Store,
+    layout: Layout,
+    manifest: Manifest,
+    files: Mapping[str, DataFile],
+    csv_files: Sequence[DataFile] | None,
+) -> dict[str, Any]:
+    """Where a date's exports lie.
+
+    Args:
+        store: Where they were published.
+        layout: The source's.
+        manifest: What was exported.
+        files: By the name of their format.
+        csv_files: Of S3 Inventory in CSV; None where that was not asked for.
+    """
+    metadata: dict[str, Any] = {
+        "dagster/row_count": manifest.rows,
+        "files": _records(
+            [
+                {"format": name, "bytes": file.size, "md5": file.md5, "file": store.where(file.key)}
+                for name, file in files.items()
+            ]
+        ),
+    }
+    if csv_files is not None:
+        metadata["csv_files"] = len(csv_files)
+        metadata["csv_bytes"] = sum(file.size for file in csv_files)
+        manifest_key = layout.csv.dated(manifest.day, "manifest.json")
+        metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
+    return metadata
+
+
+def iceberg_metadata(shown: "ShownDate") -> dict[str, Any]:
+    """Where a date is found in Iceberg tables."""
+    manifest, log, inventory = shown.manifest, shown.log, shown.inventory
+    tag = f"inventory-{manifest.day}"
+    return {
+        "dagster/row_count": manifest.rows,
+        "dagster/table_name": inventory.identifier,
+        "tag": tag,
+        # As text: JavaScript would round it.
+        "snapshot_id": str(inventory.snapshot_id),
+        "files": len(manifest.parts),
+        "metadata_file": dg.MetadataValue.path(inventory.metadata_file),
+        "changes_table": shown.changes.identifier,
+        "changed_records": sum(log.counts.values()),
+        "changes_metadata_file": dg.MetadataValue.path(shown.changes.metadata_file),
+        "query": dg.MetadataValue.md(
+            "```python\n"
+            f'pl.scan_iceberg("{inventory.metadata_file}", snapshot_id={inventory.snapshot_id})\n'
+            "```"
+        ),
+    }
+
+
+def verdicts_table(verdicts: Sequence[Verdict]) -> dg.TableMetadataValue:
+    """What each rule of a check says."""
+    return _records(
+        [
+            {"rule": verdict.rule, "fault": printable(verdict.fault or "none")}
+            for verdict in verdicts
+        ]
+    )
+
+
+def prefixes_table(prefixes: Mapping[str, str]) -> dg.TableMetadataValue:
+    """Partition keys and the prefixes they stand for."""
+    return _records(
+        [{"partition": key, "prefix": printable(prefix)} for key, prefix in prefixes.items()]
+    )
+
+
+def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
+    """Totals by storage class."""
+    return _records(
+        [
+            {"storage_class": total.storage_class, "objects": total.objects, "bytes": total.bytes}
+            for total in classes
+        ]
+    )
+
+
+def preview(store: Store, parts: Sequence[Part]) -> dg.TableMetadataValue:
+    """The first records."""
+    everything = [KeyRange.of_prefix("")]
+    batch = next(read_records(store, parts[:1], everything, _PREVIEW_COLUMNS), None)
+    return _table(batch, _PREVIEW_COLUMNS)
+
+
+def _table(
+    records: pa.RecordBatch | pa.Table | None, columns: Sequence[str]
+) -> dg.TableMetadataValue:
+    rows = records.slice(0, PREVIEW_ROWS).select(columns).to_pylist() if records else []
+    return _records([{name: _cell(value) for name, value in row.items()} for row in rows], columns)
+
+
+def _cell(value: object) -> str | int:
+    if isinstance(value, int):
+        return value
+    return "" if value is None else printable(str(value))
+
+
+def _records(
+    rows: Sequence[Mapping[str, str | int]], columns: Sequence[str] = ()
+) -> dg.TableMetadataValue:
+    names = columns or list(rows[0] if rows else [])
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(dict(row)) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in names or ["none"]]),
+    )

@@ -1,0 +1,279 @@
+"""What the assets of one source share: names, resources, and the way a partition is reported."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+import dagster as dg
+
+from inventory_assets.config import Source
+from inventory_assets.defs.source.partitions import SourcePartitions
+from inventory_assets.defs.source.resources import Clock, InventoryStore, SourceBucket
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.listing.shard_registry import (
+    known_key_order,
+    known_profile,
+    prefix_of,
+    shard_key,
+)
+from inventory_assets.inventory.retention.policy import Retention
+from inventory_assets.inventory.storage.encodings import Encodings
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.s3.errors import S3Error
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.store_profile import AWS, StoreProfile
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.store_probe import profile_store
+
+DATA_VERSION_TAG = "dagster/data_version"
+OWNERS = ["team:data-platform"]
+
+StepResult = dg.MaterializeResult[None] | dg.Output[None]
+"""What the step of an asset yields at its end."""
+
+_NO_FURTHER_EVENTS = {"__source_asset_observation__": True}
+"""Metadata of an output for which Dagster 1.13 logs no materialization of its own. It has no public
+name for this; a test sees that each partition is materialized once."""
+
+
+@dataclass(frozen=True)
+class SourceAssets:
+    """One source, as its assets see it.
+
+    Attributes:
+        source: Its configuration.
+    """
+
+    source: Source
+
+    @cached_property
+    def partitions(self) -> SourcePartitions:
+        """Its partitions definitions."""
+        return SourcePartitions.of(self.source)
+
+    def key(self, name: str) -> dg.AssetKey:
+        """The key of one of its assets."""
+        return dg.AssetKey([self.source.name, name])
+
+    @property
+    def bucket_resource(self) -> str:
+        """The key of its bucket's resource."""
+        return f"{self.source.name}_bucket"
+
+    @property
+    def freshness(self) -> dg.FreshnessPolicy:
+        """How old its newest materialization may be."""
+        return dg.FreshnessPolicy.time_window(
+            fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
+        )
+
+    @property
+    def resource_keys(self) -> set[str]:
+        """The resources its assets need."""
+        return {self.bucket_resource, "inventory_store", "clock"}
+
+    @property
+    def layout(self) -> Layout:
+        """Where its files lie."""
+        return Layout(self.source.bucket, self.source.name, Encodings(self.source.encodings))
+
+    @property
+    def retention(self) -> Retention:
+        """How long its inventories are kept."""
+        return Retention(**self.source.retention.model_dump())
+
+    def at_work(self, resources: object, instance: dg.DagsterInstance) -> "SourceAtWork":
+        """The source with the resources and shards of a run or tick."""
+        bucket: SourceBucket = getattr(resources, self.bucket_resource)
+        store: InventoryStore = resources.inventory_store  # type: ignore[attr-defined]
+        clock: Clock = resources.clock  # type: ignore[attr-defined]
+        shard_keys = instance.get_dynamic_partitions(self.partitions.shards_name)
+        return SourceAtWork(self, bucket, store.open(), clock, tuple(shard_keys))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAtWork:
+    """A source with everything that a run or tick may use.
+
+    Attributes:
+        assets: The source.
+        bucket: Its bucket's resource.
+        store: The results.
+        clock: The time.
+        shard_keys: The shards known, as Dagster stores them and in that order.
+    """
+
+    assets: SourceAssets
+    bucket: SourceBucket
+    store: Store
+    clock: Clock
+    shard_keys: tuple[str, ...]
+
+    @property
+    def source(self) -> Source:
+        """The source's configuration."""
+        return self.assets.source
+
+    @property
+    def layout(self) -> Layout:
+        """Where its files lie."""
+        return self.assets.layout
+
+    def now(self) -> datetime:
+        """The time."""
+        return self.clock.now()
+
+    def prefix(self, shard_key: str) -> str:
+        """The prefix of a shard.
+
+        Raises:
+            UnknownShard: The key stands for none that is known.
+        """
+        return prefix_of(self.store, self.layout, shard_key, self.source.prefix)
+
+    def known_prefixes(self) -> list[str]:
+        """The prefixes of all shards known; keys that stand for none are left to the remainder."""
+        prefixes = []
+        for known in self.shard_keys:
+            try:
+                prefixes.append(self.prefix(known))
+            except InventoryError:
+                continue
+        return prefixes
+
+    def without_partition(self, prefixes: Iterable[str]) -> list[str]:
+        """Those of some shards, by prefix, whose partition somebody deleted."""
+        known = set(self.shard_keys)
+        return [each for each in prefixes if shard_key(each, self.source.prefix) not in known]
+
+    def shard(self, shard_key: str, known_prefixes: Sequence[str]) -> Shard:
+        """The shard of a key, less the other shards within it."""
+        return cut_out(self.prefix(shard_key), known_prefixes)
+
+    def key_order(self) -> KeyOrder | None:
+        """How the store lists: as configured, or in directories if discovered; else unknown."""
+        if self.source.key_order != "auto":
+            return KeyOrder(self.source.key_order)
+        # Byte order is only what discovery assumes until it, or a listing, sees otherwise.
+        known = known_key_order(self.store, self.layout)
+        return known if known is KeyOrder.DIRECTORY else None
+
+    def profile(self, lister: BucketLister) -> StoreProfile:
+        """How the store lists, as discovery found; before the first discovery it is probed."""
+        known = known_profile(self.store, self.layout)
+        if known is None and self.key_order() is not KeyOrder.DIRECTORY:
+            with suppress(S3Error):  # whatever it is, the listings will meet it and tell
+                known = profile_store(lister, self.source.prefix, Tally())
+        return known or AWS
+
+
+def log_partition(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    partition_key: str,
+    data_version: str,
+    metadata: Mapping[str, Any],
+) -> None:
+    """Record that one partition is done, with its own data version and metadata.
+
+    In a run over a range of partitions a returned result would stamp all of them alike, those that
+    failed included. The step still ends with `step_results`.
+    """
+    context.log_event(
+        dg.AssetMaterialization(
+            asset_key=key,
+            partition=partition_key,
+            metadata=dict(metadata),
+            tags={DATA_VERSION_TAG: data_version},
+        )
+    )
+
+
+def partitions_of(context: dg.AssetExecutionContext) -> Sequence[str]:
+    """The partition keys of a run.
+
+    Raises:
+        dagster.Failure: The run's partition is a date, and the asset is partitioned by shard too.
+    """
+    tags = context.run.tags
+    given = tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start") or ""
+    is_by_shard = isinstance(context.assets_def.partitions_def, dg.MultiPartitionsDefinition)
+    if is_by_shard and given and "|" not in given:
+        raise dg.Failure(
+            f"the run's partition {given!r} is a date, and {context.assets_def.key.path[-1]} is "
+            "partitioned by date and shard: one run cannot make assets of both kinds; start a "
+            "backfill of them, as *Materialize* in the UI does, or a run for each kind",
+            allow_retries=False,
+        )
+    return tuple(context.partition_keys)
+
+
+def step_results(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
+    """Say that a step is done whose partitions were logged one by one.
+
+    Dagster skips every later step of the run that depends on an output that was not yielded, and
+    calls the run a success.
+    """
+    for key in context.selected_asset_keys:
+        yield dg.MaterializeResult(asset_key=key, metadata=_NO_FURTHER_EVENTS)
+    for check in context.assets_def.check_specs:
+        if check.key in context.selected_asset_check_keys:
+            yield dg.Output(None, output_name=check.get_python_identifier())
+
+
+def do_each_partition(
+    context: dg.AssetExecutionContext, what: str, do: Callable[[str], Sequence[str]]
+) -> Iterator[StepResult]:
+    """Do something for each partition of a run; a partition that fails stops no other.
+
+    Args:
+        context: Of the run.
+        what: What the partitions are called, for the message.
+        do: What is done for a partition key. It returns what blocking checks found: nothing, as a
+            rule.
+
+    Yields:
+        What lets the steps run that depend on this one.
+
+    Raises:
+        dagster.Failure: At the end, where some failed, or a blocking check did.
+    """
+    partition_keys = partitions_of(context)
+    failures: dict[str, Exception] = {}
+    # In order of their dates: a manifest that is published here may be the baseline of the next.
+    for partition_key in sorted(partition_keys):
+        try:
+            faults = do(partition_key)
+        except (InventoryError, OSError) as error:
+            context.log.error(f"{partition_key}: {error}")
+            failures[partition_key] = error
+        else:
+            if faults:
+                failures[partition_key] = blocking_checks_failed(faults)
+    if failures:
+        done = len(partition_keys) - len(failures)
+        raise partition_failure(what, failures, done, "the others are kept")
+    yield from step_results(context)
+
+
+def blocking_checks_failed(faults: Sequence[str]) -> InventoryError:
+    """Why a step fails whose work is done: nothing may be made of it in the same run."""
+    return InventoryError(f"a blocking check failed: {'; '.join(faults)}")
+
+
+def partition_failure(
+    what: str, failures: Mapping[str, Exception], done: int, advice: str
+) -> dg.Failure:
+    """The one failure of a run in which some partitions failed and the others are kept."""
+    lines = [f"{partition_key}: {error}" for partition_key, error in failures.items()]
+    return dg.Failure(
+        description=f"{len(failures)} of {len(failures) + done} {what} failed; {advice}\n"
+        + "\n".join(lines),
+        metadata={"failed": dg.MetadataValue.json(sorted(failures)), "done": done},
+        allow_retries=False,
+    )

@@ -1,0 +1,327 @@
+"""The change log of a date: what changed in the whole source since its baseline, each key once.
+
+It copies nothing: it lists the files of the shards' changes. Only where a prefix became a shard
+after the shard around it was compared are that shard's changed records written again, without those
+of the prefix; a key belongs to the shard that answers for it in the date's manifest.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+
+from pydantic import TypeAdapter, ValidationError
+
+from inventory_assets.inventory.changes.shard_changes import (
+    FORMAT,
+    Changes,
+    lost_to_reading,
+    publish_changed_records,
+    publish_changes,
+    read_changed_records,
+    read_changes,
+)
+from inventory_assets.inventory.changes.sorted_diff import Change
+from inventory_assets.inventory.errors import CorruptRecord, ManifestIncomplete
+from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
+from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
+from inventory_assets.inventory.manifest.s3_inventory_format import symlinks
+from inventory_assets.inventory.manifest.snapshot import read_snapshot
+from inventory_assets.inventory.storage.commit import Publication
+from inventory_assets.inventory.storage.layout import Layout, day_of_partition
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.storage.tombstones import pardon
+from inventory_assets.scan.keyspace.shard import Shard
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLogEntry:
+    """A shard's share in a change log.
+
+    Attributes:
+        shard: The keys it answers for.
+        file: The key of its file of changed records.
+        counts: Changed records by kind; every kind is named.
+        unreadable: Objects of the baseline whose records could not be decoded this time.
+    """
+
+    shard: Shard
+    file: str
+    counts: Mapping[Change, int]
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLog:
+    """How the inventory of a date differs from its baseline.
+
+    Attributes:
+        bucket: The bucket inventoried.
+        source: The source's name.
+        day: The date.
+        manifest_identity: The identity of the date's manifest.
+        rows: Objects in it.
+        baseline_day: The baseline's date; None for a first inventory, which has no changes.
+        baseline_rows: Objects in the baseline.
+        created_at: When it was published.
+        entries: The shards, by prefix in order.
+        baseline_identity: The baseline's identity; None without one, or in logs of older code.
+        format: The version of this record.
+    """
+
+    bucket: str
+    source: str
+    day: date
+    manifest_identity: str
+    rows: int
+    baseline_day: date | None
+    baseline_rows: int
+    created_at: datetime
+    entries: tuple[ChangeLogEntry, ...]
+    baseline_identity: str | None = None
+    format: int = FORMAT
+
+    @property
+    def counts(self) -> Mapping[Change, int]:
+        """Changed records by kind; every kind is named."""
+        counts: Counter[Change] = Counter()
+        for entry in self.entries:
+            counts.update(entry.counts)
+        return {change: counts[change] for change in Change}
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The keys of the files that hold changes; one that is empty where nothing changed."""
+        changed = tuple(entry.file for entry in self.entries if any(entry.counts.values()))
+        # Several files may be empty: one that got a mark is not published under its name again.
+        return changed or tuple(entry.file for entry in self.entries[:1])
+
+    @property
+    def identity(self) -> str:
+        """A hash of what was compared: equal days, equal identity."""
+        facts = [self.manifest_identity, str(self.baseline_day), *self.files]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+    @property
+    def balance_fault(self) -> str | None:
+        """Why baseline + created - deleted is not the inventory; None where it is, as always."""
+        created, deleted = self.counts[Change.CREATED], self.counts[Change.DELETED]
+        unreadable = sum(entry.unreadable for entry in self.entries)
+        balance = self.baseline_rows + created - deleted - unreadable
+        if self.baseline_day is None or balance == self.rows:
+            return None
+        return (
+            f"{self.baseline_rows:,} + {created:,} created - {deleted:,} deleted"
+            f"{lost_to_reading(unreadable)} = {balance:,}, "
+            f"but the inventory holds {self.rows:,}"
+        )
+
+
+def change_log_version(store: Store, layout: Layout, day: date) -> str:
+    """What tells the change log of a date from one that another run publishes later."""
+    return store.version(layout.change_log(day))
+
+
+def publish_change_log(
+    store: Store, layout: Layout, manifest: Manifest, now: datetime, replacing: str | None = None
+) -> ChangeLog:
+    """Publish the change log of a manifest; its list of files comes last.
+
+    Args:
+        store: Where.
+        layout: Under which keys.
+        manifest: Of the date.
+        now: The time.
+        replacing: Its `change_log_version` when this run began to read the date's manifest; None
+            for what it is now.
+
+    Raises:
+        Superseded: Another run published the date's change log in the meantime.
+        ManifestIncomplete: A shard was not compared as the manifest has it, or not with the newest
+            complete inventory before the date, as it is now.
+        CorruptRecord: A file that must be written again is damaged.
+    """
+    if replacing is None:
+        replacing = change_log_version(store, layout, manifest.day)
+    compared = _compared(store, layout, manifest)
+    baseline = newest_manifest(store, layout, before=manifest.day)
+    _require_baseline(manifest, baseline, compared)
+    log = ChangeLog(
+        bucket=layout.bucket,
+        source=layout.source,
+        day=manifest.day,
+        manifest_identity=manifest.identity,
+        rows=manifest.objects,
+        baseline_day=baseline.day if baseline else None,
+        baseline_rows=baseline.objects if baseline else 0,
+        created_at=now,
+        entries=tuple(
+            _entry(store, layout, entry, compared[entry.shard.prefix]) for entry in manifest.shards
+        ),
+        baseline_identity=baseline.identity if baseline else None,
+    )
+    record = _adapter().dump_json(log, indent=1)
+    pardon(store, [entry.file for entry in log.entries])
+    publication = Publication.begin(store, layout.change_log(log.day), record, replacing)
+    links = symlinks([store.uri(file) for file in log.files])
+    publication.publish(layout.change_log_symlink(log.day), links)
+    return log
+
+
+def compare_shards(
+    store: Store, layout: Layout, manifest: Manifest, prefixes: Collection[str], now: datetime
+) -> list[str]:
+    """Compare those of some shards that a change log of the manifest would be refused for.
+
+    Args:
+        store: Where.
+        layout: Under which keys.
+        manifest: Of the date.
+        prefixes: Shards of the manifest that nobody else will compare.
+        now: The time.
+
+    Returns:
+        The prefixes of the shards that were compared, in order.
+
+    Raises:
+        ManifestIncomplete: A shard's snapshot is not the one that the manifest was made of.
+        CorruptRecord: A file that is compared is damaged.
+    """
+    baseline = newest_manifest(store, layout, before=manifest.day)
+    identity = baseline.identity if baseline else None
+    compared = []
+    for entry in manifest.shards:
+        prefix = entry.shard.prefix
+        if prefix not in prefixes:
+            continue
+        try:
+            changes = read_changes(store, layout, manifest.day, prefix)
+        except CorruptRecord:
+            changes = None
+        if changes is not None and (changes.snapshot_fingerprint, changes.baseline_identity) == (
+            entry.fingerprint,
+            identity,
+        ):
+            continue
+        snapshot = read_snapshot(store, layout, manifest.day, prefix)
+        if snapshot is None or snapshot.fingerprint != entry.fingerprint:
+            raise ManifestIncomplete(
+                f"{_say(manifest, [prefix])} not the listing any more that the manifest of "
+                f"{manifest.day} was made of; materialize inventory_manifest for it, then this"
+            )
+        publish_changes(store, layout, snapshot, baseline, now)
+        compared.append(prefix)
+    return compared
+
+
+def read_change_log(store: Store, layout: Layout, day: date) -> ChangeLog | None:
+    """The published change log of a date, or None where there is none that can be read."""
+    data = store.read(layout.change_log(day))
+    if data is None:
+        return None
+    try:
+        log = _adapter().validate_json(data, strict=False)
+    except ValidationError:
+        return None
+    return log if (log.format, log.day) == (FORMAT, day) else None
+
+
+def faults_of(store: Store, log: ChangeLog) -> list[str]:
+    """Where the log does not hold what it must; nothing, as a rule."""
+    faults = [log.balance_fault] if log.balance_fault else []
+    return faults + [f"{file} is missing" for file in log.files if store.size(file) is None]
+
+
+def outdated_fault(store: Store, layout: Layout, log: ChangeLog) -> str | None:
+    """Why the log's baseline is not that of its date any more; None where it is.
+
+    It is not where a complete inventory was published later of a date between the two, or of the
+    baseline's own date. A baseline that went with its date is no fault.
+    """
+    newest = newest_manifest(store, layout, before=log.day)
+    if newest is None or newest.day < (log.baseline_day or date.min):
+        return None
+    is_same_day = newest.day == log.baseline_day
+    if newest.identity == log.baseline_identity or (is_same_day and not log.baseline_identity):
+        return None
+    return (
+        f"the inventory of {newest.day} was published after the change log of {log.day}, which was "
+        f"made with that of {log.baseline_day or 'no date'}; materialize object_changes for "
+        f"{log.day} and all shards, then change_log"
+    )
+
+
+def next_change_log(store: Store, layout: Layout, day: date) -> ChangeLog | None:
+    """The change log of the first date after another that has one."""
+    folder = layout.change_log(day).rpartition("/dt=")[0]
+    days = filter(None, map(day_of_partition, store.names(folder)))
+    for later in sorted(each for each in days if each > day):
+        log = read_change_log(store, layout, later)
+        if log is not None:
+            return log
+    return None
+
+
+def _compared(store: Store, layout: Layout, manifest: Manifest) -> Mapping[str, Changes]:
+    """The changes of the manifest's shards, by prefix."""
+    found: dict[str, Changes] = {}
+    missing = []
+    for entry in manifest.shards:
+        prefix = entry.shard.prefix
+        changes = read_changes(store, layout, manifest.day, prefix)
+        if changes is None or changes.snapshot_fingerprint != entry.fingerprint:
+            missing.append(prefix)
+        else:
+            found[prefix] = changes
+    if missing:
+        raise ManifestIncomplete(
+            f"{_say(manifest, missing)} not been compared since they were listed; materialize "
+            f"object_changes for {manifest.day} and them"
+        )
+    return found
+
+
+def _require_baseline(
+    manifest: Manifest, baseline: Manifest | None, compared: Mapping[str, Changes]
+) -> None:
+    """See that all shards were compared with the baseline.
+
+    With an older one, what changed between the two would be in two logs; with one of equal identity
+    the changes are the same.
+    """
+    identity = baseline.identity if baseline else None
+    other = [
+        prefix for prefix, changes in compared.items() if changes.baseline_identity != identity
+    ]
+    if other:
+        raise ManifestIncomplete(
+            f"{_say(manifest, other)} not been compared with the newest complete inventory before "
+            f"{manifest.day} as it is now ({baseline.day if baseline else 'there is none'}); "
+            f"materialize object_changes for {manifest.day} and them"
+        )
+
+
+def _entry(store: Store, layout: Layout, entry: ShardEntry, changes: Changes) -> ChangeLogEntry:
+    file, counts = changes.file, changes.counts
+    if entry.shard != changes.shard and changes.total:
+        file, counts = publish_changed_records(
+            store, layout, read_changed_records(store, file, entry.shard.ranges)
+        )
+    unreadable = sum(entry.shard.covers(key) for key in changes.unreadable)
+    return ChangeLogEntry(entry.shard, file, counts, unreadable)
+
+
+def _say(manifest: Manifest, prefixes: list[str]) -> str:
+    names = [
+        "the remainder" if prefix == manifest.prefix else repr(prefix) for prefix in prefixes[:10]
+    ]
+    more = f" and {len(prefixes) - 10} more" if len(prefixes) > 10 else ""
+    return f"{', '.join(names)}{more} have"
+
+
+@cache
+def _adapter() -> TypeAdapter[ChangeLog]:
+    return TypeAdapter(ChangeLog)

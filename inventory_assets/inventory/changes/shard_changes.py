@@ -1,0 +1,292 @@
+"""The changes of a shard since the baseline: the newest complete manifest older than the date."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
+
+from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA, to_journal
+from inventory_assets.inventory.changes.sorted_diff import (
+    BASELINE_COLUMNS,
+    SNAPSHOT_COLUMNS,
+    Change,
+    compare,
+)
+from inventory_assets.inventory.errors import CorruptRecord
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.snapshot import Snapshot
+from inventory_assets.inventory.parts.current import count_current, read_current
+from inventory_assets.inventory.parts.part import Part
+from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS, parquet_writer
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.storage.tombstones import free_key, pardon
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets.scan.keyspace.sorted_keys import count_up_to
+
+FORMAT = 2
+"""Raised when older code could misread what newer code wrote, or the other way round."""
+
+_FEW_VALUES = ["storage_class", "checksum_algorithm"]
+"""Columns that are quicker compared as numbers of a dictionary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How one shard differs from the baseline.
+
+    Attributes:
+        day: The date.
+        shard: The keys compared.
+        baseline_day: The baseline's date; None for a first inventory, which has no changes.
+        baseline_identity: The baseline's identity when it was compared; None without one.
+        baseline_rows: Current objects that the baseline held in the shard's key ranges.
+        snapshot_fingerprint: The fingerprint of the snapshot compared.
+        snapshot_rows: Current objects in it.
+        file: The key of the Parquet file of the changed records.
+        counts: Changed records by kind; every kind is named.
+        created_at: When the comparison was made.
+        format: The version of this record.
+        unreadable: Keys of the baseline whose records could not be decoded this time, so that they
+            are neither deleted nor compared.
+    """
+
+    day: date
+    shard: Shard
+    baseline_day: date | None
+    baseline_identity: str | None
+    baseline_rows: int
+    snapshot_fingerprint: str
+    snapshot_rows: int
+    file: str
+    counts: Mapping[Change, int]
+    created_at: datetime
+    format: int = FORMAT
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """All changed records."""
+        return sum(self.counts.values())
+
+    @property
+    def balance_fault(self) -> str | None:
+        """Why baseline + created - deleted is not the snapshot; None where it is, as always."""
+        if self.baseline_day is None:
+            return None
+        created, deleted = self.counts[Change.CREATED], self.counts[Change.DELETED]
+        balance = self.baseline_rows + created - deleted - len(self.unreadable)
+        if balance == self.snapshot_rows:
+            return None
+        return (
+            f"{self.baseline_rows:,} + {created:,} created - {deleted:,} deleted"
+            f"{lost_to_reading(len(self.unreadable))} = {balance:,}, "
+            f"but the snapshot holds {self.snapshot_rows:,}"
+        )
+
+
+def publish_changes(
+    store: Store,
+    layout: Layout,
+    snapshot: Snapshot,
+    baseline: Manifest | None,
+    now: datetime,
+) -> Changes:
+    """Compare a snapshot with its baseline and publish what changed.
+
+    The baseline is restricted to the snapshot's key ranges, whatever shards it was listed in. Of
+    versions, the current objects of both days are compared. The Parquet file is published first,
+    the record after it.
+    """
+    old, new = _differing(baseline, snapshot)
+    ranges = snapshot.shard.ranges
+    differences = compare(
+        read_current(store, old, ranges, BASELINE_COLUMNS, _FEW_VALUES),
+        read_current(store, new, ranges, SNAPSHOT_COLUMNS, _FEW_VALUES),
+    )
+    unread = _Unread(snapshot)
+    file, counts = publish_changed_records(
+        store,
+        layout,
+        (
+            to_journal(table, layout.bucket, snapshot.day, snapshot.finished_at)
+            for table in unread.left_out(differences)
+        ),
+    )
+    changes = Changes(
+        day=snapshot.day,
+        shard=snapshot.shard,
+        baseline_day=baseline.day if baseline else None,
+        baseline_identity=baseline.identity if baseline else None,
+        baseline_rows=_rows(store, baseline, snapshot.shard),
+        snapshot_fingerprint=snapshot.fingerprint,
+        snapshot_rows=snapshot.objects,
+        file=file,
+        counts=counts,
+        created_at=now,
+        unreadable=tuple(unread.found),
+    )
+    key = layout.changes(snapshot.day, snapshot.shard.prefix)
+    pardon(store, [file])
+    store.publish(key, _adapter().dump_json(changes, indent=1))
+    return changes
+
+
+def read_changes(store: Store, layout: Layout, day: date, prefix: str) -> Changes | None:
+    """What was published of a shard's changes on a date, or None.
+
+    Raises:
+        CorruptRecord: The file is damaged or of another format.
+    """
+    key = layout.changes(day, prefix)
+    data = store.read(key)
+    if data is None:
+        return None
+    try:
+        changes = _adapter().validate_json(data, strict=False)
+    except ValidationError:
+        changes = None
+    if changes is None or changes.format != FORMAT:
+        raise CorruptRecord(
+            f"{store.where(key)} is no record of changes that this version can read; materialize "
+            f"object_changes for {day} and this shard again"
+        )
+    return changes
+
+
+def publish_changed_records(
+    store: Store, layout: Layout, tables: Iterable[pa.Table]
+) -> tuple[str, Mapping[Change, int]]:
+    """Publish changed records under the hash of their file; equal records lie there once.
+
+    Args:
+        store: Where to.
+        layout: Under which key.
+        tables: With `CHANGE_SCHEMA`, keys ascending.
+
+    Returns:
+        The key of the Parquet file, and how many records of each kind are in it.
+    """
+    counts: Counter[Change] = Counter()
+    with store.scratch() as folder:
+        path = folder / "changes.parquet"
+        with parquet_writer(path, CHANGE_SCHEMA, layout.encodings) as writer:
+            for table in tables:
+                for row in table.column("change").value_counts().to_pylist():
+                    counts[Change(row["values"])] += row["counts"]
+                writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        with path.open("rb") as written:
+            digest = hashlib.file_digest(written, "sha256").hexdigest()
+        key = free_key(store, layout.changed_records(digest), ".parquet")
+        store.publish_file(key, path, digest)
+    return key, {change: counts[change] for change in Change}
+
+
+def read_changed_records(store: Store, key: str, ranges: Sequence[KeyRange]) -> Iterator[pa.Table]:
+    """The changed records of some ranges, in key order, a row group at a time.
+
+    Args:
+        store: Where they lie.
+        key: The key of their file.
+        ranges: Disjoint and in key order.
+
+    Yields:
+        Tables with `CHANGE_SCHEMA`, none empty.
+
+    Raises:
+        CorruptRecord: The file is missing or damaged.
+    """
+    with _opened(store, key) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            keys = table.column("key").combine_chunks()
+            for key_range in ranges:
+                start = count_up_to(keys, key_range.after)
+                stop = count_up_to(keys, key_range.until)
+                if stop > start:
+                    yield table.slice(start, stop - start)
+
+
+def lost_to_reading(count: int) -> str:
+    """What is said of unreadable records in a balance: nothing where there are none."""
+    return f" - {count:,} unreadable" if count else ""
+
+
+class _Unread:
+    """Objects that a snapshot lacks because their records could not be decoded: not deleted.
+
+    Attributes:
+        found: Those that the baseline has, once the differences were read.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        keys = {record.key for record in snapshot.unreadable.first if record.key is not None}
+        self._keys = pa.array(sorted(keys), pa.string())
+        self.found: list[str] = []
+
+    def left_out(self, differences: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The differences without those that only seem to be deletions."""
+        for table in differences:
+            if not len(self._keys):
+                yield table
+                continue
+            is_deleted = pc.equal(table.column("change"), Change.DELETED.value)
+            is_unread = pc.is_in(table.column("key"), value_set=self._keys)
+            is_missing = pc.and_(is_deleted, is_unread)
+            self.found += table.filter(is_missing).column("key").to_pylist()
+            kept = table.filter(pc.invert(is_missing))
+            if kept.num_rows:
+                yield kept
+
+
+def _differing(
+    baseline: Manifest | None, snapshot: Snapshot
+) -> tuple[Sequence[Part], Sequence[Part]]:
+    """The parts to compare: none without a baseline, and none that both sides share whole."""
+    if baseline is None:
+        return (), ()
+    shared = baseline.part_keys & {part.key for part in snapshot.parts}
+    return (
+        [part for part in baseline.parts if part.key not in shared],
+        [part for part in snapshot.parts if part.key not in shared],
+    )
+
+
+def _rows(store: Store, baseline: Manifest | None, shard: Shard) -> int:
+    if baseline is None:
+        return 0
+    parts = baseline.parts
+    return sum(count_current(store, parts, key_range) for key_range in shard.ranges)
+
+
+@contextmanager
+def _opened(store: Store, key: str) -> Iterator[pq.ParquetFile]:
+    source = store.open(key)
+    if source is None:
+        raise _damaged(store, key, "nothing is there")
+    try:
+        with source, pq.ParquetFile(source) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(store, key, error) from None
+
+
+def _damaged(store: Store, key: str, fault: Exception | str) -> CorruptRecord:
+    return CorruptRecord(
+        f"{store.where(key)} is missing or damaged ({fault}); materialize object_changes again for "
+        "the shard and date that use it"
+    )
+
+
+@cache
+def _adapter() -> TypeAdapter[Changes]:
+    return TypeAdapter(Changes)

@@ -1,0 +1,307 @@
+"""Compare two sorted streams of records, a bounded window at a time.
+
+Both sides are cut at the same keys. What is the same on both sides is found first, and exactly, by
+laying the columns beside each other; only the few records left are joined by key, and only what
+differs is copied. The next batches of each side are read in a thread meanwhile. So memory is three
+batches a side and the changes not yet handed over, however long the streams are.
+"""
+
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
+from inventory_assets.scan.keyspace.sorted_keys import count_up_to
+
+BATCHES_AHEAD = 2
+"""Batches of each side that are read while one is compared, so that two cores seldom wait."""
+
+LOOK_UP_ROWS = 4096
+"""Keys that are looked up at once; a hash table this small stays in a core's cache."""
+
+MAX_SHIFT = 64
+"""How far apart records of two windows are still compared without being looked up."""
+
+
+class Change(StrEnum):
+    """How a key's record differs from the baseline's, the ETag looked at first."""
+
+    CREATED = "created"
+    """The key is new."""
+    MODIFIED = "modified"
+    """The ETag or the size differs: other content, as far as an ETag can tell."""
+    TOUCHED = "touched"
+    """Same ETag and size, other LastModified: written again, or copied onto itself."""
+    TRANSITIONED = "transitioned"
+    """Only the storage class differs."""
+    DELETED = "deleted"
+    """The key is gone."""
+
+
+COMPARED_COLUMNS = ["size", "last_modified_date", "e_tag", "storage_class"]
+"""The columns that a change shows old and new, side by side."""
+
+CARRIED_COLUMNS = ["checksum_algorithm", "version_id"]
+"""What a change shows of the new record alone: it differs only where another column does too."""
+
+BASELINE_COLUMNS = ["key", *COMPARED_COLUMNS]
+SNAPSHOT_COLUMNS = [*BASELINE_COLUMNS, *CARRIED_COLUMNS]
+
+DIFFERENCE_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("change", pa.string(), nullable=False),
+        *[VERSION_RECORD_SCHEMA.field(name) for name in COMPARED_COLUMNS + CARRIED_COLUMNS],
+        *[RECORD_SCHEMA.field(name).with_name(f"previous_{name}") for name in COMPARED_COLUMNS],
+    ]
+)
+"""A changed record: the new values, null where deleted, and the old, null where created."""
+
+_KINDS = list(Change)
+_KIND_NAMES = pa.array([kind.value for kind in _KINDS])
+_SAME = -1
+_EMPTY = pa.RecordBatch.from_pylist([], VERSION_RECORD_SCHEMA)
+
+_NUMBERS = ["size", "last_modified_date"]
+_SPREADING = 0x9E3779B97F4A7C1
+"""Spreads the bits of a time, so that different times and sizes seldom have equal marks."""
+
+_Rows = npt.NDArray[np.int64]
+_Flags = npt.NDArray[np.bool_]
+
+
+def compare(
+    baseline: Iterable[pa.RecordBatch], snapshot: Iterable[pa.RecordBatch]
+) -> Generator[pa.Table, None, None]:
+    """The changes from `baseline` to `snapshot`, in key order.
+
+    Each is read in a thread, some batches ahead; the threads end with the iterator.
+
+    Args:
+        baseline: Batches with at least `BASELINE_COLUMNS`, keys strictly ascending.
+        snapshot: Batches with at least `SNAPSHOT_COLUMNS`, likewise; without `version_id` where no
+            versions were listed.
+
+    Yields:
+        Tables with `DIFFERENCE_SCHEMA`, none empty, all but the last of at least a row group.
+    """
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    with ThreadPoolExecutor(1, "baseline") as reader, ThreadPoolExecutor(1, "snapshot") as another:
+        old = _Side(reader, baseline, BASELINE_COLUMNS)
+        new = _Side(another, snapshot, SNAPSHOT_COLUMNS)
+        while bounds := [side.last_key for side in (old, new) if side.has_records()]:
+            differing = _differences(old.take(min(bounds)), new.take(min(bounds)))
+            if differing is None:
+                continue
+            waiting.append(differing)
+            rows += differing.num_rows
+            if rows >= ROW_GROUP_ROWS:
+                yield pa.Table.from_batches(waiting).combine_chunks()
+                waiting, rows = [], 0
+    if waiting:
+        yield pa.Table.from_batches(waiting).combine_chunks()
+
+
+class _Side:
+    """The records of one stream that were read and not yet taken."""
+
+    def __init__(
+        self,
+        reader: ThreadPoolExecutor,
+        batches: Iterable[pa.RecordBatch],
+        columns: Sequence[str],
+    ) -> None:
+        self._records = _EMPTY.select(columns)
+        self._columns = columns
+        self._batches = iter(batches)
+        self._reader = reader
+        self._ahead = deque(self._read() for _ in range(BATCHES_AHEAD))
+
+    def _read(self) -> "Future[pa.RecordBatch | None]":
+        return self._reader.submit(next, self._batches, None)
+
+    def has_records(self) -> bool:
+        """Whether a record is at hand; waits for the next batch where none is."""
+        while not self._records.num_rows:
+            batch = self._ahead.popleft().result()
+            self._ahead.append(self._read())
+            if batch is None:
+                return False
+            self._records = _selected(batch, self._columns)
+        return True
+
+    @property
+    def last_key(self) -> str:
+        """The last key at hand."""
+        return str(self._records.column("key")[-1])
+
+    def take(self, bound: str) -> pa.RecordBatch:
+        """Remove and return the records up to a key."""
+        count = count_up_to(self._records.column("key"), bound)
+        taken = self._records.slice(0, count)
+        self._records = self._records.slice(count)
+        return taken
+
+
+def _selected(records: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    if "version_id" in columns and "version_id" not in records.schema.names:
+        records = records.append_column("version_id", pa.nulls(records.num_rows, pa.string()))
+    return records.select(columns)
+
+
+def _differences(old: pa.RecordBatch, new: pa.RecordBatch) -> pa.RecordBatch | None:
+    """What differs between two windows of the same keys, in key order; None where nothing does."""
+    is_same_old, is_same_new = _unchanged(old, new)
+    old, new = old.filter(pa.array(~is_same_old)), new.filter(pa.array(~is_same_new))
+    positions = _positions(old.column("key"), new.column("key"))
+    is_kept = positions >= 0
+    is_old = np.zeros(new.num_rows, np.bool_)
+    is_old[positions[is_kept]] = True
+    kinds = _kinds(_rows_where(is_kept, old), _rows_where(is_old, new))
+    kept = np.flatnonzero(is_kept)[kinds != _SAME]
+    created, deleted = np.flatnonzero(~is_old), np.flatnonzero(~is_kept)
+    if not (len(kept) or len(created) or len(deleted)):
+        return None
+    before = old.take(_or_null(len(created), np.concatenate([kept, deleted]), 0))
+    after = new.take(_or_null(0, np.concatenate([created, positions[kept]]), len(deleted)))
+    codes = np.concatenate(
+        [
+            np.full(len(created), _code(Change.CREATED)),
+            kinds[kinds != _SAME],
+            np.full(len(deleted), _code(Change.DELETED)),
+        ]
+    )
+    changed_keys = pc.coalesce(after.column("key"), before.column("key"))
+    columns = [
+        changed_keys,
+        _KIND_NAMES.take(pa.array(codes)),
+        *after.columns[1:],
+        *before.columns[1:],
+    ]
+    rows = pa.RecordBatch.from_arrays(
+        [_plain(column) for column in columns], schema=DIFFERENCE_SCHEMA
+    )
+    return rows.take(pc.sort_indices(changed_keys))
+
+
+def _unchanged(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[_Flags, _Flags]:
+    """Which records of either window are certainly the same in the other; few others are.
+
+    Size and LastModified together are seldom those of another object nearby, and numbers are
+    quickly compared. So they tell where to look, and there all columns are compared.
+    """
+    is_same_old, is_same_new = np.zeros(old.num_rows, np.bool_), np.zeros(new.num_rows, np.bool_)
+    if not (old.num_rows and new.num_rows):
+        return is_same_old, is_same_new
+    if any(side.column(name).null_count for side in (old, new) for name in _NUMBERS):
+        return is_same_old, is_same_new
+    guesses = _guesses(_marks(old), _marks(new))
+    is_same_old = guesses >= 0
+    guesses = np.maximum(guesses, 0)
+    is_same_old &= _times(old) == _times(new)[guesses]  # equal marks: so sizes are equal too
+    at = pa.array(guesses)
+    for name in ("key", "e_tag", "storage_class"):
+        is_same_old &= ~_differs(old.column(name), new.column(name).take(at))
+    is_same_new[guesses[is_same_old]] = True
+    return is_same_old, is_same_new
+
+
+def _marks(records: pa.RecordBatch) -> _Rows:
+    """A number for each record; records of one time have one mark only if their sizes are equal."""
+    marks: _Rows = _times(records) * _SPREADING ^ records.column("size").to_numpy()
+    return marks
+
+
+def _times(records: pa.RecordBatch) -> _Rows:
+    times: _Rows = records.column("last_modified_date").view(pa.int64()).to_numpy()
+    return times
+
+
+def _guesses(old: _Rows, new: _Rows) -> _Rows:
+    """Where in `new` the marks of `old` may be found again; -1 where they were not looked for.
+
+    A key that came or went moves all that follow by one. So the two are laid beside each other,
+    and shifted until nothing more is found.
+    """
+    guesses = np.full(len(old), -1)
+    for distance in range(MAX_SHIFT):
+        found = 0
+        for shift in {distance, -distance}:
+            first = max(0, -shift)
+            count = max(0, min(len(old), len(new) - shift) - first)
+            beside = new[first + shift : first + shift + count]
+            rows = np.flatnonzero(old[first : first + count] == beside) + first
+            guesses[rows] = rows + shift
+            found += len(rows)
+        if distance and not found:
+            break
+    return guesses
+
+
+def _positions(old: pa.StringArray, new: pa.StringArray) -> _Rows:
+    """Where in `new` each key of `old` stands; -1 where it does not."""
+    pieces = [np.zeros(0, np.int64)]
+    start = 0
+    for row in range(0, len(old), LOOK_UP_ROWS):
+        keys = old.slice(row, LOOK_UP_ROWS)
+        stop = start + count_up_to(new.slice(start), keys[-1].as_py())
+        found = pc.index_in(keys, value_set=new.slice(start, stop - start))
+        at = found.fill_null(-1).to_numpy().astype(np.int64)
+        pieces.append(np.where(at < 0, at, at + start))
+        start = stop
+    return np.concatenate(pieces)
+
+
+def _kinds(old: pa.RecordBatch, new: pa.RecordBatch) -> _Rows:
+    """The code of how each record changed, or `_SAME`; both sides have the same keys."""
+    kinds = np.full(old.num_rows, _SAME)
+    if not old.num_rows:
+        return kinds
+    # What is looked at first has the last word.
+    for name, kind in (
+        ("storage_class", Change.TRANSITIONED),
+        ("last_modified_date", Change.TOUCHED),
+        ("size", Change.MODIFIED),
+        ("e_tag", Change.MODIFIED),
+    ):
+        kinds[_differs(old.column(name), new.column(name))] = _code(kind)
+    return kinds
+
+
+def _differs(old: pa.Array, new: pa.Array) -> _Flags:
+    """Where two columns differ; null differs from all but null."""
+    if pa.types.is_dictionary(old.type):
+        both = pa.chunked_array([old, new]).unify_dictionaries()
+        old, new = (chunk.indices for chunk in both.chunks)
+    differs = pc.not_equal(old, new)
+    if differs.null_count:
+        differs = pc.coalesce(differs, pc.xor(old.is_null(), new.is_null()))
+    found: _Flags = differs.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _rows_where(mask: _Flags, records: pa.RecordBatch) -> pa.RecordBatch:
+    records = records.select(COMPARED_COLUMNS)
+    return records if mask.all() else records.filter(pa.array(mask))
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _or_null(before: int, rows: _Rows, after: int) -> pa.Array:
+    """Rows to take, with so many nulls before and after them."""
+    pieces = [pa.nulls(before, pa.int64()), pa.array(rows), pa.nulls(after, pa.int64())]
+    return pa.concat_arrays(pieces)
+
+
+def _code(kind: Change) -> int:
+    return _KINDS.index(kind)

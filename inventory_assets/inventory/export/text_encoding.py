@@ -1,0 +1,111 @@
+"""Records as lines of text, a table at a time: CSV in four dialects, and JSON Lines.
+
+Columns are turned into text as a whole (Polars, NumPy), never row by row.
+"""
+
+from io import BytesIO
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import polars.selectors as cs
+import pyarrow as pa
+
+from inventory_assets.inventory.export.export_format import Dialect
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.3fZ"
+"""As S3 Inventory writes times: 2026-11-22T03:04:05.000Z."""
+
+NO_VERSION = "null"
+"""How Batch Operations wants the version of an object that has none."""
+
+
+def csv_header(schema: pa.Schema, dialect: Dialect) -> bytes:
+    """What stands before the first line."""
+    if not dialect.has_header:
+        return b""
+    names = [name.replace('"', '""') for name in schema.names]
+    return ",".join(f'"{name}"' for name in names).encode() + b"\n"
+
+
+def csv_lines(table: pa.Table, dialect: Dialect) -> bytes:
+    """A table as lines of CSV.
+
+    Args:
+        table: With `bucket` and `key` among its columns; any at all where it is written plainly.
+        dialect: How.
+    """
+    frame = pl.DataFrame(table)
+    if dialect is Dialect.PLAIN:
+        return _csv(frame, "necessary")
+    if dialect is Dialect.SPREADSHEET:
+        return _csv(frame.with_columns(_harmless(pl.col(pl.String))), "always")
+    encoded = percent_encoded(table.column("key").combine_chunks())
+    frame = frame.with_columns(pl.Series("key", encoded, dtype=pl.String))
+    if "version_id" in frame.columns:
+        frame = frame.with_columns(pl.col("version_id").replace("", None).fill_null(NO_VERSION))
+    frame = frame.select(dialect.columns(frame.columns))
+    return _csv(frame, "never" if dialect is Dialect.BATCH_OPERATIONS else "always")
+
+
+def json_lines(table: pa.Table) -> bytes:
+    """A table as a JSON object a line, with all its columns; times as `TIME_FORMAT` has them."""
+    sink = BytesIO()
+    frame = pl.DataFrame(table)
+    # DuckDB's sums of whole numbers are decimals without a fraction.
+    sums = [name for name, kind in frame.schema.items() if kind == pl.Decimal(38, 0)]
+    frame.with_columns(
+        cs.datetime(time_zone="*").dt.strftime(TIME_FORMAT), pl.col(sums).cast(pl.Int128)
+    ).write_ndjson(sink)
+    return sink.getvalue()
+
+
+def percent_encoded(texts: pa.StringArray) -> pa.StringArray:
+    """Texts with all but letters, digits and `-._~/` percent-encoded, byte by byte.
+
+    Args:
+        texts: None null.
+    """
+    _validity, offset_buffer, data = texts.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int32, len(texts) + 1, 4 * texts.offset)
+    if data is None or offsets[0] == offsets[-1]:
+        return texts
+    source = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+    is_escaped = _IS_ESCAPED[source]
+    if not is_escaped.any():
+        return texts
+    # Where each byte begins in the result: two bytes later for each one before it that is escaped.
+    starts = np.arange(len(source) + 1)
+    starts[1:] += 2 * np.cumsum(is_escaped)
+    target = np.empty(starts[-1], np.uint8)
+    target[starts[:-1][~is_escaped]] = source[~is_escaped]
+    places = starts[:-1][is_escaped]
+    target[places] = ord("%")
+    target[places + 1] = _HEX_DIGITS[source[is_escaped] >> 4]
+    target[places + 2] = _HEX_DIGITS[source[is_escaped] & 15]
+    new_offsets = starts[offsets - offsets[0]].astype(np.int32)
+    return pa.StringArray.from_buffers(
+        len(texts), pa.py_buffer(new_offsets), pa.py_buffer(target.tobytes())
+    )
+
+
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/"
+_IS_ESCAPED = ~np.isin(np.arange(256), np.frombuffer(_UNRESERVED, np.uint8))
+_HEX_DIGITS = np.frombuffer(b"0123456789ABCDEF", np.uint8)
+
+# A cell is whatever a spreadsheet may split at: some take ; or a tab, and then know no quotes here.
+# Source: https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = "(^ *|[;\t\r\n] *)([=+\\-@\uff1d\uff0b\uff0d\uff20])"
+_BLANK_START = "^([\t\r\n])"
+
+
+def _harmless(texts: pl.Expr) -> pl.Expr:
+    return texts.str.replace_all(_FORMULA, "${1}'${2}").str.replace(_BLANK_START, "'${1}")
+
+
+def _csv(frame: pl.DataFrame, quote_style: Literal["necessary", "always", "never"]) -> bytes:
+    sink = BytesIO()
+    frame.write_csv(
+        sink, include_header=False, quote_style=quote_style, datetime_format=TIME_FORMAT
+    )
+    return sink.getvalue()

@@ -1,0 +1,253 @@
+"""List a bucket into a plain folder of sorted Parquet files, without dates or shards.
+
+The key space is cut into ranges as the listing goes on; they are listed side by side, and their
+parts, taken in order, are sorted as a whole.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from inventory_assets.inventory.errors import EvidenceBroken, RecordsUnreadable, StoreError
+from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER, FolderLock, locked
+from inventory_assets.inventory.folder_listing.folder_records import (
+    AskedFor,
+    Finished,
+    FolderRecords,
+    Listing,
+    remove_gone,
+    wanted_by,
+)
+from inventory_assets.inventory.folder_listing.process_pool import list_by_processes
+from inventory_assets.inventory.folder_listing.range_listing import (
+    JOURNAL,
+    Work,
+    journal_of,
+    list_by_directories,
+    list_by_ranges,
+)
+from inventory_assets.inventory.listing.shard_lister import say_nothing
+from inventory_assets.inventory.manifest.unreadable_records import (
+    MOST_TOLERATED,
+    NOTHING_UNREADABLE,
+    UnreadableRecords,
+    require_readable,
+)
+from inventory_assets.inventory.storage.encodings import Encodings
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.store_profile import KeyEncoding
+from inventory_assets.scan.engine.parallel_scan import utc_now
+from inventory_assets.scan.engine.progress import Report, to_nobody
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.prefix_discovery import ShardBounds, discover
+from inventory_assets.scan.store_probe import contradicted, corrected
+from inventory_assets.scan.validation.object_versions import Versions
+
+_BOUNDS = ShardBounds(depth=0)
+"""Discovery is asked for the store's order only."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderListing:
+    """What was listed into a folder.
+
+    Attributes:
+        files: The Parquet files, in key order.
+        rows: Objects in them.
+        object_bytes: The sum of their sizes.
+        requests: Requests sent.
+        faults: Passing trouble met, by kind.
+        unreadable: Records that could not be decoded, and are in no file.
+    """
+
+    files: tuple[Path, ...]
+    rows: int
+    object_bytes: int
+    requests: int
+    faults: dict[str, int]
+    unreadable: UnreadableRecords = NOTHING_UNREADABLE
+
+
+def list_into_folder(
+    lister: BucketLister,
+    prefix: str,
+    folder: Path,
+    processes: int = 1,
+    say: Callable[[str], None] = say_nothing,
+    report: Report = to_nobody,
+    asked_for: Sequence[str] = (),
+    versions: Versions | None = None,
+    *,
+    encodings: Encodings = Encodings.COMPACT,
+    resume: bool = False,
+    now: Callable[[], datetime] = utc_now,
+) -> FolderListing:
+    """List all keys under `prefix` into `folder` as `part-00000.parquet` and so on.
+
+    The files appear when all is listed; before that, or after a failure, there are none. Continues
+    what an earlier call for the same listing left unfinished. An exception that ends the listing
+    carries a note (PEP 678) that says what is kept of it.
+
+    Args:
+        lister: The bucket.
+        prefix: What the keys start with.
+        folder: Where the files go; locked meanwhile.
+        processes: How many share the work, and the requests in flight.
+        say: Told, in a sentence, what a user may want to know.
+        report: Told every event; of other processes, now and then how far they have come.
+        asked_for: The arguments of the command, which `unfinished_listing` remembers.
+        versions: Which versions to list; None for the current objects.
+        encodings: How the files are encoded.
+        resume: Whether the user asked to finish what the folder holds, however old it is.
+        now: The clock.
+
+    Raises:
+        FolderInUse: Another process is listing into the folder.
+        OtherListing: The folder holds what is left of another listing, or of one too old.
+        StoreError: The folder holds Parquet files already, cannot be written, or somebody removed
+            or renamed it meanwhile.
+        EvidenceBroken: The listing does not prove that it is complete.
+        RecordsUnreadable: Most records, or all of them, cannot be decoded.
+        ProcessLost: A process was killed.
+        S3Error: A request failed for good.
+        ScanError: The store keeps to no order.
+        VersionsNotListed: Its order is one in which versions cannot be listed.
+    """
+    with locked(folder, now) as lock:
+        remove_gone(lock.folder)
+        store = LocalStore(lock.folder / WORK_FOLDER)
+        work = Work(lister, prefix, processes, store, say, report, versions, lock, encodings)
+        wanted, records = wanted_by(work), FolderRecords(folder, store)
+        finished = records.finished()
+        if finished is not None:
+            if not resume:
+                records.require_same(finished, wanted, now())
+            moment = finished.finished_at.isoformat(timespec="seconds")
+            say(f"the listing was finished at {moment}: its files get their names")
+            return _moved(records, lock, finished.found)
+        if any(lock.folder.glob("*.parquet")):
+            raise StoreError(
+                f"{folder} holds Parquet files already; choose another folder, or remove them"
+            )
+        records.require_no_other(wanted)
+        return _listed(records, work, lock, AskedFor(tuple(asked_for), wanted, now()), now)
+
+
+def _listed(
+    records: FolderRecords,
+    work: Work,
+    lock: FolderLock,
+    asked_for: AskedFor,
+    now: Callable[[], datetime],
+) -> FolderListing:
+    """List what is missing; whatever ends it, the next call finds what it needs, or nothing."""
+    store = work.store
+    before = records.asked_for() if any(store.names(JOURNAL)) else None
+    if before:
+        store.remove_scratch()
+        asked_for = replace(asked_for, began_at=before.began_at)
+    else:
+        store.remove()  # parts that no record names are of no use
+    try:
+        records.begin(asked_for)
+        listing = _list(work)
+        rows = sum(part.rows for part in listing.parts)
+        most = MOST_TOLERATED if rows else 0
+        require_readable(work.lister.connection.where, rows, listing.unreadable, most)
+        lock.check()
+        records.finish(Finished(asked_for.listing, now(), listing))
+        return _moved(records, lock, listing)
+    except (EvidenceBroken, KeysOutOfOrder, NamesMisread, RecordsUnreadable):
+        if lock.is_held():
+            store.remove()  # what is wrong shall not be gone on with
+        raise
+    except BaseException as error:
+        # Of a stop the user hears in any case; of a failure, where it cost less than all.
+        if lock.is_held() and (kept := _kept(records, work)):
+            error.add_note(kept)
+        elif isinstance(error, KeyboardInterrupt):
+            error.add_note("nothing was kept")
+        raise
+
+
+def _moved(records: FolderRecords, lock: FolderLock, found: Listing) -> FolderListing:
+    return FolderListing(
+        files=records.move(lock, found),
+        rows=sum(part.rows for part in found.parts),
+        object_bytes=sum(part.object_bytes for part in found.parts),
+        requests=found.requests,
+        faults=found.faults,
+        unreadable=found.unreadable,
+    )
+
+
+def _kept(records: FolderRecords, work: Work) -> str | None:
+    """What is kept of a listing that has ended early, for the user; None where nothing is.
+
+    What is left beside, if nothing is kept, is removed.
+    """
+    if records.is_finished:
+        return f"the listing is whole; run {records.resume} to give its files their names"
+    if any(work.store.root.parent.glob("*.parquet")):
+        return "the listing is whole, and so are its files"
+    quiet = replace(work, say=say_nothing)
+    rows = max(journal_of(quiet, key_order).kept.rows for key_order in KeyOrder)
+    if not rows:
+        work.store.remove()
+        return None
+    what = "versions" if work.versions else "objects"
+    return f"{rows:,} {what} are kept; run {records.resume} to continue"
+
+
+def _list(work: Work) -> Listing:
+    tally = Tally()
+    discovery = discover(work.lister, work.prefix, _BOUNDS)
+    tally.requests += discovery.requests
+    order = discovery.key_order
+    misread = 0
+    while True:
+        try:
+            return _list_in_order(work, order, tally)
+        except NamesMisread as error:
+            misread += 1
+            if misread == len(KeyEncoding):
+                raise
+            work.lister.profile = corrected(work.lister.profile, error)
+        except KeysOutOfOrder as error:
+            if order is KeyOrder.DIRECTORY:
+                raise
+            if not contradicted(work.lister, work.prefix, tally):
+                if work.versions:
+                    raise
+                order = KeyOrder.DIRECTORY
+            work.say(f"{error}; listing it again in another way")
+
+
+def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> Listing:
+    journal = journal_of(work, key_order)
+    kept = journal.kept
+    missing = kept.missing([KeyRange.of_prefix(work.prefix)])
+    try:
+        if key_order is KeyOrder.DIRECTORY:
+            parts = list_by_directories(work, journal, missing, tally)
+        elif work.processes > 1:
+            parts = list_by_processes(work, journal, missing, tally)
+        else:
+            parts = list_by_ranges(work, journal, missing, tally).parts
+    except (KeysOutOfOrder, NamesMisread):
+        journal.clear()  # what is wrong shall not be gone on with
+        raise
+    parts += tuple(part for stretch in kept.stretches for part in stretch.parts)
+    faults = Counter({fault.value: count for fault, count in tally.faults.items()})
+    faults.update(kept.faults)
+    return Listing(
+        tuple(sorted(parts, key=lambda part: part.first_key)),
+        tally.requests + kept.requests,
+        dict(sorted(faults.items())),
+        kept.unreadable.joined(tally.unreadable),
+    )

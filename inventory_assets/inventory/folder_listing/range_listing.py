@@ -1,0 +1,210 @@
+"""List ranges of a bucket into parts, without dates or shards."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from inventory_assets.inventory.errors import EvidenceBroken
+from inventory_assets.inventory.folder_listing.folder_lock import FolderLock
+from inventory_assets.inventory.listing.checkpoints import Journal, identity_of, name_of
+from inventory_assets.inventory.listing.directory_order_events import directory_events
+from inventory_assets.inventory.listing.part_assembler import Assembly, RowBudget
+from inventory_assets.inventory.listing.shard_lister import say_nothing
+from inventory_assets.inventory.parts.part import Part
+from inventory_assets.inventory.storage.encodings import Encodings
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.scan.engine.events import Ended, Failed, Found, Narrowed, Split, Walk
+from inventory_assets.scan.engine.parallel_scan import Scan, utc_now
+from inventory_assets.scan.engine.progress import Report, to_nobody
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange, joined, tiling_fault
+from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets.scan.validation.range_evidence import RangeEvidence
+from inventory_assets.scan.validation.seams import seam_faults
+
+JOURNAL = "unfinished"
+"""The folder of the store that holds the checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be listed, and where to.
+
+    Attributes:
+        lister: The bucket.
+        prefix: What the keys start with.
+        processes: How many share the work.
+        store: Where the parts and the checkpoints are published.
+        say: Told, in a sentence, what a user may want to know.
+        report: Told every event.
+        versions: Which versions; None for the current objects.
+        lock: Of the folder that holds the store, for processes that take part; None without one.
+        encodings: How parts are encoded.
+    """
+
+    lister: BucketLister
+    prefix: str
+    processes: int
+    store: LocalStore
+    say: Callable[[str], None] = say_nothing
+    report: Report = to_nobody
+    versions: Versions | None = None
+    lock: FolderLock | None = None
+    encodings: Encodings = Encodings.COMPACT
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.lister.connection.bucket, "list", self.encodings)
+
+
+def journal_of(work: Work, key_order: KeyOrder, started_at: datetime | None = None) -> Journal:
+    """What is safe of a listing in some order.
+
+    Args:
+        work: What is listed.
+        key_order: In which order.
+        started_at: When the listing began, for a process that takes part in it; what earlier runs
+            left is then the concern of the one that began it.
+    """
+    return Journal(
+        work.store,
+        JOURNAL,
+        name_of("listing", key_order),
+        identity_of(
+            work.lister.connection, work.prefix, (), key_order, work.versions, work.encodings
+        ),
+        utc_now,
+        work.say,
+        names=None if started_at is None else (),
+        started_at=started_at,
+        layout=work.layout,
+        for_manifest=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RangesListed:
+    """Ranges that were listed whole.
+
+    Attributes:
+        parts: Their records, in key order.
+        evidence: What each was found to hold, in key order.
+    """
+
+    parts: tuple[Part, ...]
+    evidence: tuple[RangeEvidence, ...]
+
+
+def list_by_ranges(
+    work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
+) -> RangesListed:
+    """List some ranges side by side.
+
+    Raises:
+        EvidenceBroken: The listing does not prove that it is complete.
+        S3Error: A request failed for good.
+        ScanError: The store does not list in byte order.
+        StoreError: A part cannot be written.
+    """
+    kept = journal.kept
+    walk = Walk(
+        work.prefix,
+        wanted,
+        tally,
+        kept=kept.rows,
+        known=kept.evidence,
+        versions=work.versions,
+    )
+    failure: Exception | None = None
+    evidence: dict[KeyRange, RangeEvidence] = {}
+    expected = [*wanted]
+    assembly = _assembly(work, journal, wanted, tally)
+    with _kept(journal, assembly, tally):
+        for event in Scan(work.lister, [walk]):
+            work.report(event)
+            match event:
+                case Found(index=index, objects=objects):
+                    assembly.write(index, objects)
+                case Split(index=index, upper=upper, at=at, touches=touches):
+                    assembly.split(index, upper, at, touches=touches)
+                case Narrowed(was=was, after=after):
+                    if found := evidence.pop(was, None):
+                        narrowed = KeyRange(after, was.until)
+                        evidence[narrowed] = replace(found, key_range=narrowed)
+                    else:  # it was kept; its head is listed in this run
+                        expected.append(KeyRange(was.after, after))
+                case Ended(index=index, evidence=found):
+                    evidence[found.key_range] = found
+                    assembly.end(index, found.key_range.until)
+                case Failed(error=error):
+                    failure = error
+        if failure:
+            raise failure
+        parts = assembly.finish()
+    in_order = [evidence[key_range] for key_range in sorted(evidence)]
+    faults = seam_faults(in_order)
+    fault = tiling_fault(sorted(evidence), joined(sorted(expected))) or next(iter(faults), None)
+    rows = sum(each.rows for each in in_order)
+    written = sum(part.rows for part in parts)
+    if fault or rows != written:
+        raise EvidenceBroken(
+            f"{work.lister.connection.where}: the listing of {work.prefix!r} does not prove that "
+            f"it is complete: {fault or f'{rows:,} objects seen, {written:,} written'}; list it "
+            "again"
+        )
+    return RangesListed(parts, tuple(in_order))
+
+
+def list_by_directories(
+    work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
+) -> tuple[Part, ...]:
+    """The parts of some ranges of a store that lists in directory order.
+
+    Raises:
+        S3Error: A request failed for good.
+        ScanError: The store keeps to no order, or versions are wanted.
+        StoreError: A part cannot be written.
+    """
+    walk = Walk(work.prefix, wanted, tally, kept=journal.kept.rows, versions=work.versions)
+    assembly = _assembly(work, journal, wanted, tally)
+    with _kept(journal, assembly, tally):
+        for event in directory_events(work.lister, walk, assembly, utc_now):
+            work.report(event)
+            match event:
+                case Found(index=index, objects=objects):
+                    assembly.write(index, objects)
+                case Ended(index=index, evidence=evidence):
+                    assembly.end(index, evidence.key_range.until)
+        return assembly.finish()
+
+
+@contextmanager
+def _kept(journal: Journal, assembly: Assembly, tally: Tally) -> Iterator[None]:
+    """However the listing ends, what was received up to then is kept for another run."""
+    try:
+        yield
+        journal.flush(tally)
+    except BaseException:
+        journal.keep(tally)
+        raise
+    finally:
+        assembly.close()
+        journal.close()
+
+
+def _assembly(work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally) -> Assembly:
+    assembly = Assembly(
+        work.store,
+        work.layout,
+        wanted,
+        RowBudget(),
+        for_manifest=False,
+        published=lambda key_range, parts: journal.note(key_range, parts, tally),
+        drafts=journal.drafts,
+        ticked=lambda: journal.tick(tally),
+    )
+    journal.follow(assembly.unfinished)
+    return assembly

@@ -1,0 +1,1 @@
+"""Published dates as snapshots of an Iceberg table."""

@@ -1,0 +1,490 @@
+"""What of an unfinished listing is safe already, so that another run goes on where it stopped.
+
+While a listing is under way, each stretch of keys whose records lie in published parts is noted in
+a small record of its own, at most one every few seconds. A record appears whole or not at all, and
+after the parts that it names. So whatever kills a run, and whenever, the records that are there
+tell the truth, and what they do not cover is listed again: nothing has to be repaired.
+"""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from hashlib import sha256
+from uuid import uuid4
+
+import pyarrow as pa
+from pydantic import TypeAdapter, ValidationError
+
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.listing.draft_recovery import Begun, salvaged
+from inventory_assets.inventory.listing.part_assembler import Unfinished
+from inventory_assets.inventory.manifest.snapshot import key_of_bound, written_bound
+from inventory_assets.inventory.manifest.unreadable_records import (
+    NOTHING_UNREADABLE,
+    UnreadableRecord,
+    UnreadableRecords,
+    unreadable_of,
+)
+from inventory_assets.inventory.parts.drafts import Drafts, is_in_use, remove_old
+from inventory_assets.inventory.parts.part import Part, is_there
+from inventory_assets.inventory.parts.schema import record_schema
+from inventory_assets.inventory.storage.encodings import Encodings
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.storage.tombstones import pardon
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence
+
+SECONDS_BETWEEN = timedelta(seconds=5)
+"""How often what is published is noted at most."""
+
+SECONDS_UNNOTED = timedelta(seconds=8)
+"""For how long something may be listed that no record tells of: a kill costs so much, and the time
+that it takes to write the record."""
+
+KEPT_FOR = timedelta(hours=24)
+"""An inventory shall not mix what was seen on different days."""
+
+_CODE = 1
+"""Raised when the same configuration would be listed otherwise than before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Keys that are listed whole.
+
+    Attributes:
+        key_range: Which.
+        parts: All records of them, in key order.
+    """
+
+    key_range: KeyRange
+    parts: tuple[Part, ...]
+
+    @property
+    def evidence(self) -> RangeEvidence:
+        """What it was found to hold; the pages were counted by the run that is no more."""
+        return RangeEvidence(
+            self.key_range,
+            sum(part.rows for part in self.parts),
+            self.parts[0].first_key if self.parts else None,
+            self.parts[-1].last_key if self.parts else None,
+            0,
+            Ending.KEPT,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One record.
+
+    Attributes:
+        identity: What was listed, and how; another identity is another listing.
+        started_at: When the listing began, over all runs.
+        written_at: When this was written.
+        stretches: What is safe, beside what other records say.
+        requests: Requests sent since the record before.
+        response_bytes: Bytes of their bodies.
+        faults: Passing trouble they met, by kind.
+        unreadable: Records of these keys that could not be decoded; beside them are counted all of
+            this run that are too many to be kept one by one.
+        begun: What is written, but not published, as of this record: the next one of the same
+            process says it anew.
+        spool: The file that holds what is not even written.
+    """
+
+    identity: str
+    started_at: datetime
+    written_at: datetime
+    stretches: tuple[Stretch, ...]
+    requests: int
+    response_bytes: int
+    faults: Mapping[str, int]
+    unreadable: UnreadableRecords = NOTHING_UNREADABLE
+    begun: tuple[Begun, ...] = ()
+    spool: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is left of runs that did not finish.
+
+    Attributes:
+        stretches: Disjoint and in key order; their parts are there.
+        started_at: When the first of the runs began; None where nothing is kept.
+        requests: Requests that they sent.
+        response_bytes: Bytes of the bodies they received.
+        faults: Passing trouble they met, by kind.
+        unreadable: Records within the stretches that could not be decoded.
+    """
+
+    stretches: tuple[Stretch, ...] = ()
+    started_at: datetime | None = None
+    requests: int = 0
+    response_bytes: int = 0
+    faults: Mapping[str, int] = field(default_factory=dict)
+    unreadable: UnreadableRecords = NOTHING_UNREADABLE
+
+    @property
+    def parts(self) -> list[Part]:
+        """All their parts, in key order."""
+        return [part for stretch in self.stretches for part in stretch.parts]
+
+    @property
+    def evidence(self) -> list[RangeEvidence]:
+        """What they were found to hold, in key order."""
+        return [stretch.evidence for stretch in self.stretches]
+
+    @property
+    def rows(self) -> int:
+        """Objects that need not be listed again."""
+        return sum(evidence.rows for evidence in self.evidence)
+
+    def missing(self, ranges: Sequence[KeyRange]) -> tuple[KeyRange, ...]:
+        """What is still to be listed of some ranges, in order."""
+        covered = [stretch.key_range for stretch in self.stretches]
+        return tuple(left for key_range in ranges for left in key_range.without(covered))
+
+
+def identity_of(
+    connection: Connection,
+    prefix: str,
+    excluded: Iterable[str] = (),
+    key_order: KeyOrder = KeyOrder.BYTES,
+    versions: Versions | None = None,
+    encodings: Encodings = Encodings.COMPACT,
+) -> str:
+    """What must be the same for a listing to be gone on with.
+
+    That is the bucket, the keys and their order, how parts are encoded, and this code.
+    """
+    facts = [
+        _CODE,
+        connection.bucket,
+        connection.endpoint_url,
+        prefix,
+        sorted(excluded),
+        key_order,
+        str(record_schema(of_versions=versions is not None)),
+        *([str(versions.as_of)] if versions else []),
+        *([encodings] if encodings is not Encodings.COMPACT else []),
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def name_of(listing: str, key_order: KeyOrder) -> str:
+    """What the names of a listing's records begin with.
+
+    A store's order may turn out to be another than was thought, each time anew. What was listed in
+    the one is no concern of who tries the other: it neither goes on with it nor clears it.
+
+    Args:
+        listing: A file name of its own; it ends in no `~` and order.
+        key_order: In which it is listed.
+    """
+    return listing if key_order is KeyOrder.BYTES else f"{listing}~{key_order}"
+
+
+class Journal:
+    """The records of one listing: those of earlier runs are read, this run's are written.
+
+    Args:
+        store: Where they are published.
+        folder: The folder that holds them, perhaps with those of other listings.
+        name: From `name_of`.
+        identity: From `identity_of`.
+        now: The clock.
+        say: Told, in a sentence, what was found.
+        names: The names in the folder, where the caller knows them; none where another process of
+            this listing has read its records. Left out, the folder is this listing's own.
+        published_at: When the same was published last; what began before is no concern any more.
+        started_at: When the listing began, where another process of it knows.
+        layout: Under which keys parts are published; without it only those that are count.
+        for_manifest: Whether a manifest will state fingerprints and MD5s of the parts.
+
+    Attributes:
+        kept: What earlier runs left.
+        drafts: Where files are written that another run can go on with; None where nowhere.
+        started_at: When the listing began, over all runs.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        folder: str,
+        name: str,
+        identity: str,
+        now: Callable[[], datetime],
+        say: Callable[[str], None],
+        names: Sequence[str] | None = None,
+        published_at: datetime | None = None,
+        started_at: datetime | None = None,
+        layout: Layout | None = None,
+        *,
+        for_manifest: bool = True,
+    ) -> None:
+        self._store = store
+        self._layout = layout
+        self._for_manifest = for_manifest
+        self._unfinished: Callable[[], Sequence[Unfinished]] = tuple
+        self._folder = folder
+        self._name = name
+        self._identity = identity
+        self._now = now
+        self._published_at = published_at
+        self._has_folder = names is None
+        self._records = self._of_listing(store.names(folder) if names is None else names)
+        self._run = uuid4().hex
+        self._is_first = names is None or started_at is None
+        self._drafts_root = store.drafts(sha256(f"{folder}/{name}".encode()).hexdigest()[:16])
+        self.drafts = (
+            Drafts(self._drafts_root / self._run) if layout and self._drafts_root else None
+        )
+        self._written = 0
+        self._waiting: list[Stretch] = []
+        self._noted = Tally()
+        self._last = now()
+        if self._drafts_root and self._is_first:
+            remove_old(self._drafts_root.parent, 2 * KEPT_FOR.total_seconds())
+        self.kept = self._read(say)
+        self.started_at = started_at or self.kept.started_at or self._last
+
+    def note(self, key_range: KeyRange, parts: Sequence[Part], tally: Tally) -> None:
+        """Some keys are listed whole, and their parts are published."""
+        self._waiting.append(Stretch(key_range, tuple(parts)))
+        if self._now() - self._last >= SECONDS_BETWEEN:
+            self.flush(tally)
+
+    def follow(self, unfinished: Callable[[], Sequence[Unfinished]]) -> None:
+        """From now on records tell of what is written, but not published, too."""
+        self._unfinished = unfinished
+
+    def tick(self, tally: Tally) -> None:
+        """Something may have been written: note it, if the last record is old enough."""
+        is_urgent = self.drafts is not None and self.drafts.is_urgent and self._waiting
+        if is_urgent or self._now() - self._last >= SECONDS_UNNOTED:
+            self.flush(tally)
+
+    def keep(self, tally: Tally) -> None:
+        """The listing ends before its time: write down as much as can be, whatever ended it."""
+        try:
+            self.flush(tally)
+        except (InventoryError, OSError, pa.ArrowException):
+            if self.drafts is not None:  # perhaps the disk is full, and there is room for this
+                self.drafts.make_room()
+            with suppress(InventoryError, OSError):
+                self.flush(tally, is_brief=True)
+
+    def flush(self, tally: Tally, *, is_brief: bool = False) -> None:
+        """Write down what was noted, and what is written.
+
+        Args:
+            tally: What all has cost.
+            is_brief: Leave out what is in memory, for which there is no room.
+        """
+        begun: list[Begun] = []
+        batches: list[pa.RecordBatch] = []
+        for each in self._unfinished() if self.drafts is not None else ():
+            after, until = each.key_range.after, each.key_range.until
+            if each.parts:
+                self._waiting.append(Stretch(KeyRange(after, each.parts[-1].last_key), each.parts))
+                after = each.parts[-1].last_key
+            if is_brief:
+                until = each.drafts[-1].last_key if each.drafts else after
+            waiting = () if is_brief else each.waiting
+            if after < until:
+                begun.append(Begun(KeyRange(after, until), each.drafts, len(waiting)))
+                batches += waiting
+        if not self._waiting and not begun:
+            return
+        spool = self.drafts.spool(batches) if self.drafts is not None else ""
+        now = self._now()
+        record = Checkpoint(
+            self._identity,
+            self.started_at,
+            now,
+            tuple(self._waiting),
+            tally.requests - self._noted.requests,
+            tally.response_bytes - self._noted.response_bytes,
+            {fault.value: count for fault, count in (tally.faults - self._noted.faults).items()},
+            unreadable_of(tally.unreadable).within([*self._waiting, *begun]),
+            tuple(begun),
+            spool,
+        )
+        self._write(record)
+        self._last, self._waiting = now, []
+        self._noted = Tally(tally.requests, tally.response_bytes, Counter(tally.faults))
+        if self.drafts is not None:
+            self.drafts.noted()
+
+    def _write(self, record: Checkpoint) -> None:
+        name = f"{self._name}.{self._run}-{self._written:06}.json"
+        pardon(self._store, [part.key for each in record.stretches for part in each.parts])
+        self._store.publish(f"{self._folder}/{name}", _written_record(record))
+        self._written += 1
+        self._records.append(name)
+
+    def close(self) -> None:
+        """What is left is for another run."""
+        if self.drafts is not None:
+            self.drafts.leave()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether another run would find nothing."""
+        return not self._records
+
+    def clear(self) -> None:
+        """The listing is published, or of no use: another run shall not go on with it."""
+        if self._has_folder:  # other processes of the listing have noted as well
+            self._records = self._of_listing(self._store.names(self._folder))
+        for name in self._records:
+            self._store.remove_key(f"{self._folder}/{name}")
+        self._records, self._waiting, self._unfinished = [], [], tuple
+        self._remove_drafts()
+
+    def _remove_drafts(self) -> None:
+        """Remove what this run wrote, and what others wrote that are no more."""
+        if self.drafts is not None:
+            self.drafts.remove()
+        if self._drafts_root is None or not self._is_first:
+            return
+        with suppress(OSError):
+            for folder in [*self._drafts_root.iterdir()]:
+                if not is_in_use(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+            self._drafts_root.rmdir()
+
+    def _of_listing(self, names: Sequence[str]) -> list[str]:
+        return [each for each in names if listing_of(each) == self._name]
+
+    def _read(self, say: Callable[[str], None]) -> Kept:
+        found = {name: self._record(name) for name in self._records}
+        ours = [record for record in found.values() if record]
+        if self._records and not ours:
+            say(
+                "an unfinished listing was found, but it is a day old, older than what was "
+                "published since, damaged, or of another configuration: it is listed afresh"
+            )
+            self.clear()
+        if not ours:
+            return Kept()
+        faults: Counter[str] = Counter()
+        for record in ours:
+            faults.update(record.faults)
+        stretches = [stretch for record in ours for stretch in record.stretches]
+        rescued = [*self._salvage(found)]
+        disjoint = self._disjoint([*stretches, *rescued])
+        kept = Kept(
+            disjoint,
+            min(record.started_at for record in ours),
+            sum(record.requests for record in ours),
+            sum(record.response_bytes for record in ours),
+            dict(faults),
+            _unreadable_of_runs(found).within(disjoint),
+        )
+        if rescued:
+            self._gather(kept, rescued)
+        say(f"going on with an unfinished listing: {kept.rows:,} objects of it are kept")
+        return kept
+
+    def _salvage(self, found: Mapping[str, Checkpoint | None]) -> Iterator[Stretch]:
+        """What the last record of each run that is no more says to be written, as parts."""
+        last = {run_of(name): record for name, record in sorted(found.items())}
+        for run, record in last.items():
+            if record is None or self._layout is None or self._drafts_root is None:
+                continue
+            folder = self._drafts_root / run
+            if is_in_use(folder):
+                continue
+            for key_range, parts in salvaged(
+                self._store,
+                self._layout,
+                folder,
+                record.begun,
+                record.spool,
+                for_manifest=self._for_manifest,
+            ):
+                yield Stretch(key_range, parts)
+
+    def _gather(self, kept: Kept, rescued: Sequence[Stretch]) -> None:
+        """Note what was rescued, after which what it was rescued from is of no use."""
+        started_at = kept.started_at or self._last
+        stretches = tuple(rescued)
+        unreadable = kept.unreadable.within(rescued, with_others=False)
+        self._write(
+            Checkpoint(self._identity, started_at, self._last, stretches, 0, 0, {}, unreadable)
+        )
+        self._remove_drafts()
+
+    def _record(self, name: str) -> Checkpoint | None:
+        """A record, if it can be gone on with."""
+        data = self._store.read(f"{self._folder}/{name}")
+        try:
+            document = json.loads(data or b"")
+            for stretch in (*document["stretches"], *document.get("begun", ())):
+                bounds = stretch["key_range"]
+                stretch["key_range"] = {side: key_of_bound(bounds[side]) for side in bounds}
+            record = _adapter().validate_python(document, strict=False)
+        except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
+            return None
+        is_ours = record.identity == self._identity
+        is_of_today = self._now() - record.started_at < KEPT_FOR
+        is_newest = self._published_at is None or record.started_at > self._published_at
+        return record if is_ours and is_of_today and is_newest else None
+
+    def _disjoint(self, stretches: Iterable[Stretch]) -> tuple[Stretch, ...]:
+        """Those whose parts are there; of two that overlap, as of two runs at once, one."""
+        found: list[Stretch] = []
+        for stretch in sorted(stretches, key=lambda each: each.key_range):
+            if found and stretch.key_range.after < found[-1].key_range.until:
+                continue
+            if all(is_there(self._store, part) for part in stretch.parts):
+                found.append(stretch)
+        return tuple(found)
+
+
+def _unreadable_of_runs(found: Mapping[str, Checkpoint | None]) -> UnreadableRecords:
+    """What all records tell; each repeats what the one before it told of the same keys."""
+    records: set[UnreadableRecord] = set()
+    others: dict[str, int] = {}
+    for name, record in found.items():
+        if record is not None:
+            run, unreadable = run_of(name), record.unreadable
+            records.update(unreadable.first)
+            others[run] = max(others.get(run, 0), unreadable.others)
+    in_order = sorted(records, key=lambda each: each.sort_key)
+    return UnreadableRecords(len(records) + sum(others.values()), tuple(in_order))
+
+
+def listing_of(name: str) -> str:
+    """To which listing a record of this name belongs."""
+    return name.rsplit(".", 2)[0]
+
+
+def run_of(name: str) -> str:
+    """Which run wrote a record of this name."""
+    return name.rsplit(".", 2)[1].rpartition("-")[0]
+
+
+def _written_record(record: Checkpoint) -> bytes:
+    document = _adapter().dump_python(record, mode="json")
+    for stretch in (*document["stretches"], *document["begun"]):
+        bounds = stretch["key_range"]
+        stretch["key_range"] = {side: written_bound(bounds[side]) for side in bounds}
+    return json.dumps(document).encode()
+
+
+@cache
+def _adapter() -> TypeAdapter[Checkpoint]:
+    return TypeAdapter(Checkpoint)

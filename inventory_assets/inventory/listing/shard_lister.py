@@ -1,0 +1,302 @@
+"""Take snapshots: list shards, write their parts, prove them complete, publish them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache, partial
+
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.errors import CorruptRecord
+from inventory_assets.inventory.listing.checkpoints import Journal, identity_of, listing_of, name_of
+from inventory_assets.inventory.listing.directory_order_events import directory_events
+from inventory_assets.inventory.listing.part_assembler import ROWS_IN_MEMORY, RowBudget
+from inventory_assets.inventory.listing.part_reuse import marks_of
+from inventory_assets.inventory.listing.snapshot_builder import Start, Taking, Wanted
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
+from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot, snapshot_version
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.prefix_encoding import file_stem
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.store_profile import KeyEncoding
+from inventory_assets.scan.engine.events import Ended, Event, Failed, Found, Narrowed, Split, Walk
+from inventory_assets.scan.engine.parallel_scan import Scan, utc_now
+from inventory_assets.scan.engine.progress import Report, to_nobody
+from inventory_assets.scan.engine.splitter import evenly
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets.scan.store_probe import contradicted, corrected
+from inventory_assets.scan.validation.object_versions import Versions
+
+DIRECTORY_SHARDS_AT_ONCE = 8
+"""Shards listed at the same time where each is listed one request after the other."""
+
+
+def say_nothing(_sentence: str) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """Takes snapshots of one source's shards.
+
+    Attributes:
+        lister: The bucket; its profile is corrected where listings contradict it.
+        store: Where parts and snapshots are published.
+        layout: Under which keys.
+        key_order: How the store lists; None where that is still to be found out.
+        now: The clock.
+        say: Told, in a sentence, what a user may want to know.
+        report: Told every event, by whatever thread meets it.
+    """
+
+    lister: BucketLister
+    store: Store
+    layout: Layout
+    key_order: KeyOrder | None = None
+    now: Callable[[], datetime] = utc_now
+    say: Callable[[str], None] = say_nothing
+    report: Report = to_nobody
+
+    def take(self, day: date, shard: Shard, versions: Versions | None = None) -> Snapshot:
+        """List `shard` and publish what it holds as its snapshot of `day`.
+
+        Raises:
+            Exception: What `take_all` yields for it instead of a snapshot.
+        """
+        ((_, result),) = self.take_all([Wanted(day, shard, versions)])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def take_all(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
+        """List shards side by side, and publish each as soon as it is whole.
+
+        What a run that did not finish has left safe of a shard is not listed again.
+
+        Nothing of a shard is published unless its evidence holds. A store that turns out not to
+        list in byte order is listed again in the way that is right for it, unless `key_order`
+        forbids. Whoever leaves the iteration early cancels the lister.
+
+        Yields:
+            For each shard its snapshot, or the error for which there is none: `KeysOutOfOrder` (the
+            store keeps to no order, or not to the one that `key_order` says), `EvidenceBroken`,
+            `S3Error` or `StoreError`.
+        """
+        baselines = self._baselines(wanted)
+        if self.key_order is KeyOrder.DIRECTORY:
+            yield from self._take_by_directories(wanted, baselines)
+            return
+        by_folders: list[Wanted] = []
+        again: dict[Wanted, Exception] = {}
+        for _ in range(len(KeyEncoding) + 1):
+            again = {}
+            for each, result in self._take_by_ranges(wanted, baselines):
+                if isinstance(result, (KeysOutOfOrder, NamesMisread)):
+                    again[each] = result
+                else:
+                    yield each, result
+            wanted = [*again]
+            if not again or not self._profile_again(again):
+                break
+        for each in wanted:
+            if each.versions or self.key_order is not None:
+                yield each, self._final_error(again[each])
+            else:
+                by_folders.append(each)
+        yield from self._take_by_directories(by_folders, baselines)
+
+    def _profile_again(self, failed: Mapping[Wanted, Exception]) -> bool:
+        """Correct the store's profile, which listings have contradicted; whether it changed."""
+        misread = [error for error in failed.values() if isinstance(error, NamesMisread)]
+        if misread:
+            self.lister.profile = corrected(self.lister.profile, misread[0])
+            return True
+        shortest = min((each.shard.prefix for each in failed), key=len)
+        return contradicted(self.lister, shortest, Tally())
+
+    def _final_error(self, error: Exception) -> Exception:
+        if self.key_order is None:
+            return error
+        return KeysOutOfOrder(
+            f'{error}; the source says key_order = "{self.key_order}": remove that line, and the '
+            "order is found out"
+        )
+
+    def _baselines(self, wanted: Sequence[Wanted]) -> dict[date, Manifest | None]:
+        """What each date may share parts with; one of several dates is there once."""
+        read = cache(partial(read_manifest, self.store, self.layout))
+        days = sorted({each.day for each in wanted})
+        return {day: newest_manifest(self.store, self.layout, day, read) for day in days}
+
+    def _take_by_ranges(
+        self, wanted: Sequence[Wanted], baselines: Mapping[date, Manifest | None]
+    ) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
+        budget = RowBudget()
+        walks: dict[Walk, Start] = {}
+        for start in self._starts(wanted, baselines, KeyOrder.BYTES):
+            each, kept = start.wanted, start.journal.kept
+            ranges = kept.missing(each.shard.ranges)
+            marks = marks_of(start.baseline.parts if start.baseline else (), ranges)
+            walk = Walk(
+                each.shard.prefix,
+                ranges,
+                cuts=evenly(marks, self.lister.connection.max_in_flight),
+                marks=marks,
+                kept=kept.rows,
+                known=kept.evidence,
+                versions=each.versions,
+            )
+            if walk.ranges:
+                walks[walk] = start
+                continue
+            # It was stopped right before the end.
+            with closing(self._taking(start, walk, budget)) as taking:
+                yield each, self._published(taking)
+        at_work: dict[Walk, Taking] = {}
+        try:
+            for event in Scan(self.lister, list(walks), self.now):
+                self.report(event)
+                walk = event.walk
+                if walk not in at_work:
+                    at_work[walk] = self._taking(walks[walk], walk, budget)
+                taking = at_work[walk]
+                try:
+                    result = self._heed(event, taking)
+                except (InventoryError, OSError) as error:  # it concerns this shard only
+                    walk.over = True
+                    result = error
+                if result is not None:
+                    if isinstance(result, Exception):
+                        taking.fail(result)
+                    at_work.pop(walk).close()
+                    yield taking.wanted, result
+        finally:
+            for taking in at_work.values():
+                taking.close()
+
+    def _taking(self, start: Start, walk: Walk, budget: RowBudget) -> Taking:
+        where = self.lister.connection.where
+        return Taking(start, walk, budget, self.store, self.layout, where, self.now)
+
+    def _starts(
+        self,
+        wanted: Sequence[Wanted],
+        baselines: Mapping[date, Manifest | None],
+        key_order: KeyOrder,
+    ) -> Iterator[Start]:
+        names: dict[date, list[str]] = {}
+        for each in wanted:
+            folder, shard = self.layout.unfinished(each.day), each.shard
+            name = name_of(file_stem(shard.prefix), key_order)
+            if each.day not in names:
+                names[each.day] = self.store.names(folder)
+            records = [record for record in names[each.day] if listing_of(record) == name]
+            identity = identity_of(
+                self.lister.connection,
+                shard.prefix,
+                shard.excluded,
+                key_order,
+                each.versions,
+                self.layout.encodings,
+            )
+            replacing, published_at = None, None
+            if records:  # what is there now is what they may replace
+                replacing = snapshot_version(self.store, self.layout, each.day, shard.prefix)
+                published_at = self._published_at(each)
+            say = partial(self._say_of, each)
+            journal = Journal(
+                self.store,
+                folder,
+                name,
+                identity,
+                self.now,
+                say,
+                records,
+                published_at,
+                layout=self.layout,
+            )
+            yield Start(each, journal, baselines[each.day], replacing)
+
+    def _published_at(self, wanted: Wanted) -> datetime | None:
+        """When the snapshot was finished that is there; no earlier state may replace it."""
+        try:
+            found = read_snapshot(self.store, self.layout, wanted.day, wanted.shard.prefix)
+        except CorruptRecord:  # nobody can tell, and what is listed afresh is newer for certain
+            return self.now()
+        return found.finished_at if found else None
+
+    def _say_of(self, wanted: Wanted, sentence: str) -> None:
+        self.say(f"{wanted.day}, {wanted.shard.prefix!r}: {sentence}")
+
+    def _published(self, taking: Taking) -> Snapshot | Exception:
+        try:
+            return taking.publish(KeyOrder.BYTES, self.lister.profile)
+        except (InventoryError, OSError) as error:
+            taking.fail(error)
+            return error
+
+    def _heed(self, event: Event, taking: Taking) -> Snapshot | Exception | None:
+        match event:
+            case Found(index=index, objects=objects):
+                taking.assembly.write(index, objects)
+            case Split():
+                taking.split(event)
+            case Narrowed():
+                taking.narrow(event)
+            case Ended(index=index, evidence=evidence):
+                taking.end(index, evidence)
+                if taking.is_whole():
+                    return taking.publish(KeyOrder.BYTES, self.lister.profile)
+            case Failed(error=InventoryError() | OSError() as error):
+                return error
+            case Failed(error=error):
+                raise error
+        return None
+
+    def _take_by_directories(
+        self, wanted: Sequence[Wanted], baselines: Mapping[date, Manifest | None]
+    ) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
+        with ThreadPoolExecutor(DIRECTORY_SHARDS_AT_ONCE, thread_name_prefix="shard") as pool:
+            pending = {
+                pool.submit(self._take_by_directory, start): start.wanted
+                for start in self._starts(wanted, baselines, KeyOrder.DIRECTORY)
+            }
+            try:
+                for future in as_completed(pending):
+                    try:
+                        yield pending[future], future.result()
+                    except (InventoryError, OSError) as error:
+                        yield pending[future], error
+            except BaseException:
+                self.lister.cancel()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _take_by_directory(self, start: Start) -> Snapshot:
+        wanted, kept = start.wanted, start.journal.kept
+        budget = RowBudget(ROWS_IN_MEMORY // DIRECTORY_SHARDS_AT_ONCE)
+        walk = Walk(
+            wanted.shard.prefix,
+            kept.missing(wanted.shard.ranges),
+            began_at=self.now(),
+            kept=kept.rows,
+            versions=wanted.versions,
+        )
+        with closing(self._taking(start, walk, budget)) as taking:
+            try:
+                for event in directory_events(self.lister, walk, taking.assembly, self.now):
+                    self.report(event)
+                    match event:
+                        case Found(index=index, objects=objects):
+                            taking.assembly.write(index, objects)
+                        case Ended(index=index, evidence=evidence):
+                            taking.end(index, evidence)
+                return taking.publish(KeyOrder.DIRECTORY, self.lister.profile)
+            except Exception as error:
+                taking.fail(error)
+                raise

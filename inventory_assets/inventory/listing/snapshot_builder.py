@@ -1,0 +1,252 @@
+"""A snapshot that is being taken: what of it is listed, and its end."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from inventory_assets.inventory.errors import (
+    CorruptRecord,
+    EvidenceBroken,
+    RecordsUnreadable,
+    Superseded,
+)
+from inventory_assets.inventory.listing.checkpoints import Journal
+from inventory_assets.inventory.listing.part_assembler import Assembly, RowBudget
+from inventory_assets.inventory.listing.part_reuse import Reread, intervals_of, reread, shared_with
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.snapshot import (
+    Snapshot,
+    publish_snapshot,
+    snapshot_version,
+)
+from inventory_assets.inventory.manifest.snapshot_validation import broken_rules
+from inventory_assets.inventory.manifest.unreadable_records import MOST_TOLERATED, require_readable
+from inventory_assets.inventory.parts.fingerprint import joined
+from inventory_assets.inventory.parts.part import Part, is_there, read_records
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.s3.store_profile import StoreProfile
+from inventory_assets.scan.engine.events import Narrowed, Split, Walk
+from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.keyspace.key_range import joined as joined_ranges
+from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets.scan.validation.range_evidence import RangeEvidence
+
+_NOT_TO_GO_ON_WITH = (
+    KeysOutOfOrder,
+    NamesMisread,
+    EvidenceBroken,
+    RecordsUnreadable,
+    CorruptRecord,
+    Superseded,
+)
+"""After these, what is safe is wrong, damaged, or older than what was published since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A snapshot to take, of some versions, or of the current objects."""
+
+    day: date
+    shard: Shard
+    versions: Versions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is there of a snapshot before anything is listed.
+
+    Attributes:
+        wanted: Of what.
+        journal: What of it is safe already.
+        baseline: What it may share parts with.
+        replacing: The version of the snapshot that is there, where something is safe that must not
+            replace another; None for what it is when the listing begins.
+    """
+
+    wanted: Wanted
+    journal: Journal
+    baseline: Manifest | None
+    replacing: str | None
+
+
+class Taking:
+    """A snapshot being taken; to be closed.
+
+    Args:
+        start: Of what, and what is there of it.
+        walk: What is still to be listed of it.
+        budget: Of all that is listed at the same time.
+        store: Where it is published.
+        layout: Under which keys.
+        where: The bucket, for messages.
+        now: The clock.
+
+    Attributes:
+        wanted: Of what.
+        assembly: Where its objects go.
+        tally: What it has cost.
+        evidence: By number of the range, of those listed whole.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        walk: Walk,
+        budget: RowBudget,
+        store: Store,
+        layout: Layout,
+        where: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.wanted = wanted = start.wanted
+        self.tally = walk.tally
+        baseline = start.baseline
+        intervals = intervals_of(baseline.parts, wanted.shard.ranges) if baseline else []
+        # After a change of the encodings, parts are written again rather than shared.
+        self._intervals = [
+            each if each.part and layout.encodes_like(each.part.key) else replace(each, part=None)
+            for each in intervals
+        ]
+        self.assembly = Assembly(
+            store,
+            layout,
+            walk.ranges,
+            budget,
+            published=self._note,
+            intervals=self._intervals,
+            drafts=start.journal.drafts,
+            ticked=self._tick,
+        )
+        start.journal.follow(self.assembly.unfinished)
+        self._baseline = baseline
+        self._journal = start.journal
+        self._store = store
+        self._layout = layout
+        self._where = where
+        self._now = now
+        self.evidence: dict[int, RangeEvidence] = {}
+        self._kept = start.journal.kept
+        self._kept_evidence = {each.key_range: each for each in self._kept.evidence}
+        self._ranges = len(walk.ranges)
+        self._started_at = self._kept.started_at or walk.began_at or now()
+        self._replacing = start.replacing
+        if self._replacing is None:
+            self._replacing = snapshot_version(store, layout, wanted.day, wanted.shard.prefix)
+
+    def is_whole(self) -> bool:
+        return len(self.evidence) == self._ranges
+
+    def split(self, split: Split) -> None:
+        self._ranges += 1
+        self.assembly.split(split.index, split.upper, split.at, touches=split.touches)
+
+    def narrow(self, narrowed: Narrowed) -> None:
+        """A range that was told as ended, or was kept, begins later than was said."""
+        evidence = [*self.evidence.items(), *self._kept_evidence.items()]
+        for place, each in evidence:
+            if each.key_range == narrowed.was:
+                later = replace(each, key_range=KeyRange(narrowed.after, narrowed.was.until))
+                rows = self.evidence if isinstance(place, int) else self._kept_evidence
+                rows[place] = later  # type: ignore[index]
+
+    def end(self, index: int, evidence: RangeEvidence) -> None:
+        self.evidence[index] = evidence
+        self.assembly.end(index, evidence.key_range.until)
+
+    def close(self) -> None:
+        """Leave what is not published, but write down what is, and what of it is written."""
+        try:
+            self._journal.keep(self.tally)
+        finally:
+            self.assembly.close()
+            self._journal.close()
+
+    def fail(self, error: Exception) -> None:
+        """Whoever takes the snapshot again goes on with what is safe, unless that is of no use."""
+        if isinstance(error, _NOT_TO_GO_ON_WITH):
+            self._journal.clear()
+
+    def _may_be_shared(self, part: Part) -> bool:
+        return self._layout.encodes_like(part.key) and is_there(self._store, part)
+
+    def _note(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
+        self._journal.note(key_range, parts, self.tally)
+
+    def _tick(self) -> None:
+        self._journal.tick(self.tally)
+
+    def _read_kept(self) -> list[tuple[str, Reread]]:
+        """What is kept, as far as nothing is to be listed between, each with its first key."""
+        found = []
+        parts = self._kept.parts
+        for key_range in joined_ranges(stretch.key_range for stretch in self._kept.stretches):
+            start = bisect_right(parts, key_range.after, key=_first_key)
+            stop = bisect_right(parts, key_range.until, key=_first_key)
+            if start < stop:
+                batches = read_records(self._store, parts[start:stop], [key_range])
+                each = reread(batches, key_range, self._intervals)
+                found.append((parts[start].first_key, each))
+        return found
+
+    def publish(self, key_order: KeyOrder, profile: StoreProfile) -> Snapshot:
+        """Publish the snapshot, unless its evidence does not hold.
+
+        Args:
+            key_order: In which the store lists.
+            profile: How it lists besides.
+        """
+        shard, kept = self.wanted.shard, self._kept
+        written = sorted([*self.assembly.finish(), *kept.parts], key=_first_key)
+        read = self._read_kept()
+        hashed = [(first_key, each.fingerprint) for first_key, each in read]
+        fingerprint = joined([*self.assembly.fingerprints(), *hashed])
+        parts, shared = shared_with(
+            self._baseline,
+            shard,
+            fingerprint,
+            self.assembly.with_unchanged(written, [each for _, each in read]),
+            self._may_be_shared,
+        )
+        evidence = [*self.evidence.values(), *self._kept_evidence.values()]
+        faults = Counter({fault.value: count for fault, count in self.tally.faults.items()})
+        faults.update(kept.faults)
+        snapshot = Snapshot(
+            bucket=self._layout.bucket,
+            source=self._layout.source,
+            day=self.wanted.day,
+            shard=shard,
+            started_at=self._started_at,
+            finished_at=self._now(),
+            key_order=key_order,
+            parts=tuple(parts),
+            evidence=tuple(sorted(evidence, key=lambda each: each.key_range)),
+            fingerprint=fingerprint,
+            requests=self.tally.requests + kept.requests,
+            response_bytes=self.tally.response_bytes + kept.response_bytes,
+            faults=dict(sorted(faults.items())),
+            shared=shared,
+            versions=self.wanted.versions,
+            profile=profile,
+            unreadable=kept.unreadable.joined(self.tally.unreadable),
+        )
+        broken = broken_rules(snapshot)
+        if broken:
+            raise EvidenceBroken(
+                f"{self._where}: the listing of {shard.prefix!r} does not prove "
+                f"that it is complete and was not published: {'; '.join(broken)}; list it again"
+            )
+        where = f"{self._where}, prefix {shard.prefix!r}"
+        require_readable(where, snapshot.rows, snapshot.unreadable, MOST_TOLERATED)
+        publish_snapshot(self._store, self._layout, snapshot, self._replacing)
+        self._journal.clear()
+        return snapshot
+
+
+def _first_key(part: Part) -> str:
+    return part.first_key

@@ -1,0 +1,302 @@
+"""What is known of one date's inventory, as `inventory.json` says it."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import cache, cached_property
+
+import pyarrow as pa
+from pydantic import JsonValue, TypeAdapter, ValidationError, computed_field
+from pydantic.json_schema import GenerateJsonSchema
+
+from inventory_assets.inventory.manifest.snapshot import (
+    FORMAT,
+    FORMAT_OF_VERSIONS,
+    NOTHING_SHARED,
+    Shared,
+)
+from inventory_assets.inventory.parts.part import ClassTotal, Part, class_totals
+from inventory_assets.inventory.parts.schema import record_schema
+from inventory_assets.inventory.storage.destination import Destination
+from inventory_assets.s3.store_profile import AWS
+from inventory_assets.scan.keyspace.key_order import KeyOrder
+from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets.scan.validation.object_versions import Versions
+
+LIST_USD_PER_1000 = 0.005
+"""What AWS asks for 1,000 LIST requests: S3 Standard, us-east-1, November 2026
+(https://aws.amazon.com/s3/pricing/). Other regions and stores ask more, less or nothing."""
+
+
+NOT_SEEN = (
+    "versions that were deleted for good before the listing, and null versions that were "
+    "overwritten or deleted"
+)
+"""What a reconstruction lacks, as nothing in the bucket tells of it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceSummary:
+    """What a shard's snapshot proves, in short; the snapshot has it range by range.
+
+    Attributes:
+        snapshot: Where in the store the snapshot lies.
+        ranges: Key ranges that were listed to their end.
+        rows: Objects seen in them.
+        key_order: The order in which the store lists.
+        response_bytes: Bytes of the bodies received.
+        seams: How many ranges were found to agree with what lies to their right, by how.
+        store: How the store lists otherwise than AWS, in words.
+    """
+
+    snapshot: str
+    ranges: int
+    rows: int
+    key_order: KeyOrder
+    response_bytes: int
+    seams: Mapping[str, int] = field(default_factory=dict)
+    store: str = AWS.habits
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The newest complete manifest before a date, with which the date is compared.
+
+    Attributes:
+        day: Its date.
+        identity: Its identity.
+    """
+
+    day: date
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """How the state of a day that is over was observed.
+
+    Attributes:
+        as_of: The moment whose state it is, the end of the day.
+        observed_from: When the first shard's listing began.
+        observed_until: When the last shard's listing ended.
+        shards: How many shards were listed so; the others while the day lasted.
+        missing: What cannot be seen any more.
+    """
+
+    as_of: datetime
+    observed_from: datetime
+    observed_until: datetime
+    shards: int
+    missing: str = NOT_SEEN
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """A shard's share in a manifest.
+
+    Attributes:
+        shard: The keys it answers for in this manifest.
+        fingerprint: Its snapshot's fingerprint.
+        started_at: When its listing began.
+        finished_at: When its listing ended.
+        parts: Its parts, in key order.
+        requests: Requests that its listing took.
+        faults: Passing trouble it met, by kind.
+        evidence: What its snapshot proves.
+        shared: What its snapshot has in common with the baseline.
+        versions: Which versions it holds; None for current objects.
+        unreadable: Records of its listing that could not be decoded; its snapshot has the first.
+    """
+
+    shard: Shard
+    fingerprint: str
+    started_at: datetime
+    finished_at: datetime
+    parts: tuple[Part, ...]
+    requests: int
+    faults: Mapping[str, int]
+    evidence: EvidenceSummary
+    shared: Shared = NOTHING_SHARED
+    versions: Versions | None = None
+    unreadable: int = 0
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def rows(self) -> int:
+        """Records the shard holds: its objects, or all their versions and delete markers."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def as_of(self) -> datetime | None:
+        """The earlier moment whose state it holds; None where it is that of the listing."""
+        return self.versions.as_of if self.versions else None
+
+
+@dataclass(frozen=True)  # without slots, so that what is asked for each shard is found once
+class Manifest:
+    """The inventory of one date: this project's own facts, beside S3 Inventory's `manifest.json`.
+
+    Published as `inventory.json`, with what follows from the facts (docs/facts.schema.json).
+
+    Attributes:
+        bucket: The bucket inventoried.
+        source: The source's name.
+        prefix: The source's prefix.
+        day: The date.
+        created_at: When it was merged.
+        shards: The shards, by prefix in order.
+        destination: Where readers of S3 Inventory look for the data files.
+        configuration: How the source is configured.
+        baseline: The newest complete inventory before the date, as it was merged; None without.
+    """
+
+    bucket: str
+    source: str
+    prefix: str
+    day: date
+    created_at: datetime
+    shards: tuple[ShardEntry, ...]
+    destination: Destination
+    configuration: Mapping[str, JsonValue]
+    baseline: Baseline | None
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """All parts, in key order: read one after the other, they are sorted as a whole."""
+        return tuple(sorted((p for entry in self.shards for p in entry.parts), key=_first_key))
+
+    @cached_property
+    def part_keys(self) -> frozenset[str]:
+        """Where they lie in the store."""
+        return frozenset(part.key for part in self.parts)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def rows(self) -> int:
+        """Records of the inventory: its objects, or all their versions and delete markers."""
+        return sum(entry.rows for entry in self.shards)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def objects(self) -> int:
+        """Current objects in the inventory."""
+        return sum(part.objects for part in self.parts)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def unreadable(self) -> int:
+        """Records that the listings met and could not decode; they are in no part."""
+        return sum(entry.unreadable for entry in self.shards)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def format(self) -> int:
+        """The version of this record."""
+        return FORMAT_OF_VERSIONS if self._holds_versions else FORMAT
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of its records."""
+        return record_schema(of_versions=self._holds_versions)
+
+    @property
+    def _holds_versions(self) -> bool:
+        return any(entry.versions for entry in self.shards)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def reconstruction(self) -> Reconstruction | None:
+        """How the day was observed after its end; None where no shard was."""
+        late = [entry for entry in self.shards if entry.as_of]
+        if not late:
+            return None
+        return Reconstruction(
+            as_of=max(entry.as_of for entry in late if entry.as_of),
+            observed_from=min(entry.started_at for entry in late),
+            observed_until=max(entry.finished_at for entry in late),
+            shards=len(late),
+        )
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def object_bytes(self) -> int:
+        """The sum of their sizes."""
+        return sum(part.object_bytes for part in self.parts)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def classes(self) -> tuple[ClassTotal, ...]:
+        """Totals by storage class."""
+        return class_totals(self.parts)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def requests(self) -> int:
+        """Requests that the listings took, failed attempts included."""
+        return sum(entry.requests for entry in self.shards)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def estimated_usd(self) -> float:
+        """What AWS would ask for these requests; an estimate, at `LIST_USD_PER_1000`."""
+        return round(self.requests * LIST_USD_PER_1000 / 1000, 6)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def faults(self) -> dict[str, int]:
+        """Passing trouble that the listings met, by kind."""
+        total: Counter[str] = Counter()
+        for entry in self.shards:
+            total.update(entry.faults)
+        return dict(sorted(total.items()))
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def identity(self) -> str:
+        """A hash of what the manifest says of the bucket: equal content, equal identity."""
+        facts = [(entry.shard.prefix, entry.fingerprint) for entry in self.shards]
+        files = [part.key for part in self.parts]
+        return hashlib.sha256(json.dumps([facts, files]).encode()).hexdigest()[:32]
+
+
+def facts_document(manifest: Manifest) -> bytes:
+    """The bytes of `inventory.json`."""
+    return _adapter().dump_json(manifest, indent=1)
+
+
+def read_facts(document: bytes) -> Manifest | None:
+    """The manifest of an `inventory.json`; None where it is damaged or of another format."""
+    try:
+        if _formats().validate_json(document).format not in (FORMAT, FORMAT_OF_VERSIONS):
+            return None
+        return _adapter().validate_json(document, strict=False)
+    except ValidationError:
+        return None
+
+
+def facts_schema() -> dict[str, object]:
+    """The JSON Schema of `inventory.json`."""
+    schema = _adapter().json_schema(mode="serialization")
+    return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
+
+
+def _first_key(part: Part) -> str:
+    return part.first_key
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    format: int = FORMAT
+
+
+@cache
+def _formats() -> TypeAdapter[_Format]:
+    return TypeAdapter(_Format)
+
+
+@cache
+def _adapter() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)

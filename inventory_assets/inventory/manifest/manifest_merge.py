@@ -1,0 +1,250 @@
+"""A manifest: the merged snapshots of one date, as S3 Inventory publishes them.
+
+The merge moves no data: it lists the shards' parts in key order. Only where a prefix became a shard
+after the shard around it was listed are the few parts concerned cut again, without its keys; a key
+belongs to the longest prefix that has a snapshot for the date.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from functools import partial
+from itertools import pairwise
+
+from pydantic import JsonValue
+
+from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
+from inventory_assets.inventory.manifest.manifest import (
+    Baseline,
+    EvidenceSummary,
+    Manifest,
+    ShardEntry,
+    facts_document,
+    read_facts,
+)
+from inventory_assets.inventory.manifest.s3_inventory_format import (
+    DataFile,
+    manifest_checksum,
+    manifest_document,
+    symlinks,
+)
+from inventory_assets.inventory.manifest.snapshot import Snapshot, files_that_differ
+from inventory_assets.inventory.parts.part import Part, read_records
+from inventory_assets.inventory.parts.part_writer import PartWriter
+from inventory_assets.inventory.storage.commit import Publication
+from inventory_assets.inventory.storage.layout import Layout, day_of_folder
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.storage.tombstones import pardon
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.shard import Shard, cut_out
+
+
+def merge(
+    store: Store,
+    layout: Layout,
+    prefix: str,
+    snapshots: Mapping[str, Snapshot],
+    now: datetime,
+    *,
+    baseline: Manifest | None = None,
+    configuration: Mapping[str, JsonValue] | None = None,
+) -> Manifest:
+    """Merge the snapshots of one date. Parts may be written; nothing else is published.
+
+    Args:
+        store: Where the parts lie.
+        layout: Under which keys.
+        prefix: The source's prefix, whose snapshot is the remainder.
+        snapshots: The date's snapshots, by prefix.
+        now: The time of the merge.
+        baseline: What the date is compared with; None for a first inventory.
+        configuration: How the source is configured, for the record.
+
+    Raises:
+        ManifestIncomplete: A shard that another left out has no snapshot, or there is no remainder.
+    """
+    missing = missing_prefixes(prefix, snapshots)
+    if missing:
+        raise ManifestIncomplete(_say_missing(prefix, missing, has_any=bool(snapshots)))
+    entries = []
+    for snapshot in snapshots.values():
+        shard = cut_out(snapshot.shard.prefix, snapshots)
+        parts = tuple(_trimmed(store, layout, snapshot.parts, shard))
+        entries.append(
+            ShardEntry(
+                shard,
+                snapshot.fingerprint,
+                snapshot.started_at,
+                snapshot.finished_at,
+                parts,
+                snapshot.requests,
+                snapshot.faults,
+                EvidenceSummary(
+                    layout.snapshot(snapshot.day, snapshot.shard.prefix),
+                    len(snapshot.evidence),
+                    sum(row.rows for row in snapshot.evidence),
+                    snapshot.key_order,
+                    snapshot.response_bytes,
+                    snapshot.seams,
+                    snapshot.profile.habits,
+                ),
+                snapshot.shared,
+                snapshot.versions,
+                snapshot.unreadable.count,
+            )
+        )
+    day = next(iter(snapshots.values())).day
+    entries.sort(key=lambda entry: entry.shard.prefix)
+    return Manifest(
+        bucket=layout.bucket,
+        source=layout.source,
+        prefix=prefix,
+        day=day,
+        created_at=now,
+        shards=tuple(entries),
+        destination=store.destination,
+        configuration=configuration or {},
+        baseline=Baseline(baseline.day, baseline.identity) if baseline else None,
+    )
+
+
+def missing_prefixes(prefix: str, snapshots: Mapping[str, Snapshot]) -> list[str]:
+    """The shards that the date still waits for: the remainder, and all that snapshots left out."""
+    needed = {prefix}
+    for snapshot in snapshots.values():
+        needed.update(snapshot.shard.excluded)
+    return sorted(needed - snapshots.keys())
+
+
+def faults_of(manifest: Manifest) -> list[str]:
+    """Where the manifest does not hold what it must; nothing, as a rule."""
+    faults = []
+    ranges = sorted(key_range for entry in manifest.shards for key_range in entry.shard.ranges)
+    gap = tiling_fault(ranges, [KeyRange.of_prefix(manifest.prefix)])
+    if gap:
+        faults.append(f"the shards do not tile the source: {gap}")
+    if len({entry.versions is None for entry in manifest.shards}) > 1:
+        faults.append("some shards hold versions and others current objects; list these again")
+    faults += [
+        f"{right.first_key!r} comes after {left.last_key!r}: two parts overlap"
+        for left, right in pairwise(manifest.parts)
+        if left.last_key >= right.first_key
+    ]
+    return faults
+
+
+def manifest_version(store: Store, layout: Layout, day: date) -> str:
+    """What tells the manifest of a date from one that another run publishes later."""
+    return store.version(layout.dated(day, "inventory.json"))
+
+
+def publish_manifest(
+    store: Store, layout: Layout, manifest: Manifest, replacing: str | None = None
+) -> None:
+    """Publish the date's inventory; `manifest.checksum` comes last and makes it count.
+
+    Args:
+        store: Where.
+        layout: Under which keys.
+        manifest: What.
+        replacing: Its `manifest_version` when this run began to read the date's snapshots; None for
+            what it is now.
+
+    Raises:
+        Superseded: Another run published the date's inventory in the meantime.
+        StoreError: A part is missing or altered, or a file could not be written.
+    """
+    if replacing is None:
+        replacing = manifest_version(store, layout, manifest.day)
+    pardon(store, [part.key for part in manifest.parts])
+    differing = files_that_differ(store, manifest.parts)
+    if differing:
+        raise StoreError(
+            f"{store.where(differing[0])} is missing or was altered; materialize object_listing "
+            f"for {manifest.day} again, then this manifest"
+        )
+    document = _document(manifest)
+    links = symlinks([store.uri(part.key) for part in manifest.parts])
+    head = layout.dated(manifest.day, "inventory.json")
+    publication = Publication.begin(store, head, facts_document(manifest), replacing)
+    publication.publish(layout.symlink(manifest.day), links)
+    publication.publish(layout.dated(manifest.day, "manifest.json"), document)
+    checksum = manifest_checksum(document)
+    publication.publish(layout.dated(manifest.day, "manifest.checksum"), checksum)
+
+
+def read_manifest(store: Store, layout: Layout, day: date) -> Manifest | None:
+    """The published manifest of a date, or None where none was published whole."""
+    manifest = read_facts(store.read(layout.dated(day, "inventory.json")) or b"")
+    if manifest is None:
+        return None
+    # A publish that was cut short leaves three files that do not agree.
+    document = _document(manifest)
+    is_whole = store.read(layout.dated(day, "manifest.json")) == document and store.read(
+        layout.dated(day, "manifest.checksum")
+    ) == manifest_checksum(document)
+    return manifest if is_whole else None
+
+
+def newest_manifest(
+    store: Store,
+    layout: Layout,
+    before: date,
+    read: Callable[[date], Manifest | None] | None = None,
+) -> Manifest | None:
+    """The newest complete manifest older than a date: its baseline.
+
+    Args:
+        store: Where.
+        layout: Under which keys.
+        before: The date.
+        read: In the place of `read_manifest`, for one who remembers what was read.
+    """
+    read = read or partial(read_manifest, store, layout)
+    for name in reversed(store.names(layout.base)):
+        day = day_of_folder(name)
+        if day is not None and day < before:
+            manifest = read(day)
+            if manifest is not None:
+                return manifest
+    return None
+
+
+def _trimmed(store: Store, layout: Layout, parts: Sequence[Part], shard: Shard) -> list[Part]:
+    """The parts without keys that the shard does not answer for."""
+    lost = [KeyRange.of_prefix(prefix) for prefix in shard.excluded]
+    kept: list[Part] = []
+    for part in parts:
+        if not any(part.meets(key_range) for key_range in lost):
+            kept.append(part)
+            continue
+        with PartWriter(store, layout) as writer:
+            for key_range in shard.ranges:
+                for records in read_records(store, [part], [key_range]):
+                    writer.write(records)
+                writer.cut()
+            kept += writer.parts
+    return kept
+
+
+def _say_missing(prefix: str, missing: Sequence[str], *, has_any: bool) -> str:
+    if not has_any:
+        return "no shard of this date has been listed yet; materialize object_listing for it first"
+    names = ", ".join("the remainder" if name == prefix else repr(name) for name in missing[:10])
+    more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+    return (
+        f"{len(missing)} shard(s) of this date have no snapshot: {names}{more}; materialize "
+        "object_listing for them, and the manifest follows; where the partition of one was "
+        "deleted, for the shard around it"
+    )
+
+
+def _document(manifest: Manifest) -> bytes:
+    files = [DataFile(part.key, part.file_bytes, part.md5) for part in manifest.parts]
+    return manifest_document(
+        manifest.bucket,
+        manifest.destination,
+        manifest.created_at,
+        "Parquet",
+        files,
+        manifest.schema,
+    )

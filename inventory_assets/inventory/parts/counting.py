@@ -1,0 +1,84 @@
+"""Count records of parts, and find keys by their places, reading as little as that takes."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from inventory_assets.inventory.parts.part import Part, opened, read_records
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.scan.keyspace.key_range import KeyRange
+
+
+def count_records(store: Store, parts: Sequence[Part], key_range: KeyRange) -> int:
+    """How many records lie in a range; parts wholly inside are not read."""
+    total = 0
+    for part in parts:
+        if part.first_key in key_range and part.last_key in key_range:
+            total += part.rows
+        else:
+            batches = read_records(store, [part], [key_range], ["key"])
+            total += sum(batch.num_rows for batch in batches)
+    return total
+
+
+def keys_at(store: Store, parts: Sequence[Part], places: Collection[int]) -> dict[int, str]:
+    """The keys at some places of the sorted whole, counted from 0; few row groups are read."""
+    start, found = 0, dict[int, str]()
+    for part in parts:
+        stop = start + part.rows
+        if any(start <= place < stop for place in places):
+            with opened(store, part) as file:
+                for group in range(file.num_row_groups):
+                    stop = start + file.metadata.row_group(group).num_rows
+                    if here := [place for place in places if start <= place < stop]:
+                        keys = file.read_row_group(group, ["key"]).column("key")
+                        found |= {place: keys[place - start].as_py() for place in here}
+                    start = stop
+        start = stop
+    return found
+
+
+def places_of(
+    store: Store, parts: Sequence[Part], keys: Collection[str], *, through: bool
+) -> dict[str, int]:
+    """How many records come before each of some keys; few row groups are read.
+
+    Args:
+        store: Where the parts lie.
+        parts: In key order.
+        keys: They need not be held.
+        through: Count the records of the key itself as well.
+    """
+    count = bisect_right if through else bisect_left
+    start, found = 0, dict[str, int]()
+    waiting = sorted(set(keys), reverse=True)
+    for part in parts:
+        while waiting and waiting[-1] < part.first_key:
+            found[waiting.pop()] = start
+        if not waiting:
+            break
+        stop = start + part.rows
+        if waiting[-1] <= part.last_key:
+            with opened(store, part) as file:
+                for group in range(file.num_row_groups):
+                    if waiting and waiting[-1] <= _last_key(file, group, part):
+                        column = file.read_row_group(group, ["key"]).column("key")
+                        # A key's versions are never split over row groups.
+                        last = column[-1].as_py()
+                        while waiting and waiting[-1] <= last:
+                            place = count(column, waiting[-1], key=pa.StringScalar.as_py)
+                            found[waiting.pop()] = start + place
+                    start += file.metadata.row_group(group).num_rows
+        start = stop
+    return found | dict.fromkeys(waiting, start)
+
+
+def _last_key(file: pq.ParquetFile, group: int, part: Part) -> str:
+    """The last key of a row group; where the file does not say, one that is not before it."""
+    index = RECORD_SCHEMA.get_field_index("key")
+    statistics = file.metadata.row_group(group).column(index).statistics
+    told = statistics.max if statistics is not None and statistics.has_min_max else None
+    return told if isinstance(told, str) else part.last_key

@@ -1,0 +1,309 @@
+"""Open what was published: as a Polars LazyFrame, a DuckDB relation, or sorted Arrow batches.
+
+>>> logs = Dataset.at("data/inventory/acme-logs/logs")  # the newest date
+>>> logs.starting_with("2026/11/").scan().select(pl.sum("size")).collect()
+
+All three skip what cannot hold the keys asked for: whole files by the manifest, row groups by their
+statistics.
+"""
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from inventory_assets.inventory.changes.sorted_diff import (
+    BASELINE_COLUMNS,
+    DIFFERENCE_SCHEMA,
+    SNAPSHOT_COLUMNS,
+    compare,
+)
+from inventory_assets.inventory.errors import CorruptRecord, NoInventory, PackageMissing
+from inventory_assets.inventory.folder_listing.folder_lock import is_unfinished
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
+from inventory_assets.inventory.parts.current import read_current
+from inventory_assets.inventory.parts.part import Part, open_part, read_records
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
+from inventory_assets.inventory.storage.layout import Layout, day_of_folder
+from inventory_assets.inventory.storage.store import LocalStore, Store
+from inventory_assets.scan.keyspace.key_range import KeyRange
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+    import pyarrow.dataset as ds
+
+
+BUCKET_DIFFERENCE_SCHEMA = pa.schema(
+    [
+        RECORD_SCHEMA.field("bucket"),
+        *(field for field in DIFFERENCE_SCHEMA if field.name != "version_id"),
+    ]
+)
+"""A changed record as `changes_between` has it: of a bucket, but of no date or version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Records, sorted by key, in some Parquet files.
+
+    Attributes:
+        store: Where the files lie.
+        parts: The files, in key order.
+        prefix: Only keys that start with it are meant.
+        schema: Of the records: `RECORD_SCHEMA`, or `VERSION_RECORD_SCHEMA`.
+    """
+
+    store: Store
+    parts: tuple[Part, ...]
+    prefix: str = ""
+    schema: pa.Schema = RECORD_SCHEMA
+
+    @classmethod
+    def of_manifest(cls, store: Store, manifest: Manifest) -> "Dataset":
+        """All that a manifest lists."""
+        return cls(store, manifest.parts, schema=manifest.schema)
+
+    @classmethod
+    def of_date(cls, store: Store, layout: Layout, day: date | None = None) -> "Dataset":
+        """A source's inventory of a date, or its newest.
+
+        Raises:
+            NoInventory: None was published.
+        """
+        return cls.of_manifest(store, published_manifest(store, layout, day))
+
+    @classmethod
+    def of_listing(cls, folder: Path) -> "Dataset":
+        """The folder that `inventory list` made.
+
+        Raises:
+            NoInventory: It holds no Parquet files, or a listing into it is not finished.
+            CorruptRecord: They are not files of one sorted listing.
+        """
+        import pyarrow.parquet as pq
+
+        store = LocalStore(folder)
+        # Asked before and after, as its files may be getting their names just now.
+        was_unfinished = is_unfinished(folder)
+        names = [path.name for path in sorted(folder.glob("*.parquet"))]
+        if was_unfinished or is_unfinished(folder):
+            raise NoInventory(
+                f"{folder} holds a listing that is not finished; wait for the process that is at "
+                f"work on it, or finish it with `inventory resume {quote(str(folder))}`"
+            )
+        if not names:
+            raise NoInventory(
+                f"{folder} holds no Parquet files; name a folder that `inventory list` made, a "
+                "source's folder, or a date's folder in it"
+            )
+        parts = [part for name in names if (part := _part_of(store, name))]
+        for left, right in pairwise(parts):
+            if left.last_key >= right.first_key:
+                raise CorruptRecord(
+                    f"{folder}: {right.key} does not come after {left.key}, so these are not the "
+                    "files of one listing; list the bucket again into a folder of its own"
+                )
+        return cls(store, tuple(parts), schema=pq.read_schema(store.path(names[0])))
+
+    @classmethod
+    def at(cls, path: str | Path) -> "Dataset":
+        """What lies at a path.
+
+        Args:
+            path: Of a date's folder or its `manifest.json`, of a source's folder (its newest date
+                is opened), or of a folder that `inventory list` made.
+
+        Raises:
+            NoInventory: None of these.
+            CorruptRecord: A listing's files do not belong together.
+        """
+        path = Path(path).absolute()
+        folder = path.parent if path.name == "manifest.json" else path
+        day = day_of_folder(folder.name)
+        base = folder.parent if day else folder
+        is_source = day or (base / "hive").is_dir()
+        if not is_source or len(base.parts) < 3:
+            return cls.of_listing(folder)
+        store = LocalStore(base.parent.parent)
+        return cls.of_date(store, Layout(base.parent.name, base.name), day)
+
+    def starting_with(self, prefix: str) -> "Dataset":
+        """The records whose keys start with a prefix; other files are left out at once."""
+        key_range = KeyRange.of_prefix(prefix)
+        parts = tuple(part for part in self.parts if part.meets(key_range))
+        return replace(self, parts=parts, prefix=prefix)
+
+    @property
+    def uris(self) -> list[str]:
+        """Where the files lie, in key order."""
+        return [self.store.uri(part.key) for part in self.parts]
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, in key order; none where they lie on a bucket."""
+        store = self.store
+        return [store.path(p.key) for p in self.parts] if isinstance(store, LocalStore) else []
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that was listed; empty where there are no records."""
+        batch = next(self.batches(["bucket", "key"]), None)
+        return batch.column("bucket")[0].as_py() if batch else ""
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The records in key order, a row group at a time.
+
+        Args:
+            columns: Which, `key` among them; None for all.
+        """
+        ranges = [KeyRange.of_prefix(self.prefix)]
+        return read_records(self.store, self.parts, ranges, columns)
+
+    def scan(self) -> "pl.LazyFrame":
+        """A Polars LazyFrame; what is filtered and selected on it decides what is read."""
+        import polars as pl
+
+        if not self.parts:
+            return pl.LazyFrame(self.schema.empty_table())
+        if self.paths:
+            # No part of a path is a pattern or a column, however it reads.
+            frame = pl.scan_parquet(self.paths, glob=False, hive_partitioning=False)
+        else:
+            frame = pl.scan_pyarrow_dataset(self._arrow_dataset())
+        if not self.prefix:
+            return frame
+        last = KeyRange.of_prefix(self.prefix).until
+        return frame.filter(pl.col("key") >= self.prefix, pl.col("key") <= last)
+
+    def relation(self, connection: "duckdb.DuckDBPyConnection") -> "duckdb.DuckDBPyRelation":
+        """A DuckDB relation; what is filtered and projected on it decides what is read.
+
+        Args:
+            connection: On which it lives, as `connect` makes one.
+        """
+        import duckdb
+
+        if not self.parts:
+            return connection.from_arrow(self.schema.empty_table())
+        if self.paths:
+            # No part of a path is a pattern or a column, however it reads.
+            files = [glob.escape(str(path)) for path in self.paths]
+            relation = connection.read_parquet(files, hive_partitioning=False)
+        else:
+            relation = connection.from_arrow(self._arrow_dataset())
+        if not self.prefix:
+            return relation
+        bounds = (self.prefix, KeyRange.of_prefix(self.prefix).until)
+        key = duckdb.ColumnExpression("key")
+        return relation.filter(key.between(*map(duckdb.ConstantExpression, bounds)))
+
+    def _arrow_dataset(self) -> "ds.Dataset":
+        """The files, read through the store: engines would need its credentials and address."""
+        import pyarrow.dataset as ds
+
+        parquet = ds.ParquetFileFormat()
+        fragments = [parquet.make_fragment(open_part(self.store, part)) for part in self.parts]
+        return ds.FileSystemDataset(fragments, self.schema, parquet)
+
+
+def published_manifest(store: Store, layout: Layout, day: date | None = None) -> Manifest:
+    """The manifest of a date, or the newest.
+
+    Raises:
+        NoInventory: None was published.
+    """
+    manifest = (
+        newest_manifest(store, layout, before=date.max)
+        if day is None
+        else read_manifest(store, layout, day)
+    )
+    if manifest is None:
+        of_day = f"for {day}" if day else "yet"
+        raise NoInventory(
+            f"no inventory of {layout.source} was published {of_day} under "
+            f"{store.where(layout.base)}; materialize inventory_manifest first"
+        )
+    return manifest
+
+
+def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:
+    """What changed of the current objects, in key order; files that both share are not opened.
+
+    Yields:
+        Batches with `BUCKET_DIFFERENCE_SCHEMA`.
+    """
+    shared = set(old.uris) & set(new.uris)
+    before, after = (
+        replace(
+            side,
+            parts=tuple(part for part in side.parts if side.store.uri(part.key) not in shared),
+        )
+        for side in (old, new)
+    )
+    bucket = pa.scalar(after.bucket or before.bucket)
+    sides = (
+        read_current(side.store, side.parts, [KeyRange.of_prefix(side.prefix)], columns)
+        for side, columns in ((before, BASELINE_COLUMNS), (after, SNAPSHOT_COLUMNS))
+    )
+    for table in compare(*sides):
+        told = table.drop_columns(["version_id"]).columns
+        columns = [pa.repeat(bucket, table.num_rows), *told]
+        yield from pa.Table.from_arrays(columns, schema=BUCKET_DIFFERENCE_SCHEMA).to_batches()
+
+
+def connect() -> "duckdb.DuckDBPyConnection":
+    """A DuckDB connection with a database in memory, and times in UTC.
+
+    Raises:
+        PackageMissing: DuckDB is not installed.
+    """
+    try:
+        import duckdb
+    except ImportError:
+        raise PackageMissing(
+            "this needs DuckDB, which is not installed; install it: "
+            "pip install 'inventory-assets[duckdb]'"
+        ) from None
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _part_of(store: LocalStore, name: str) -> Part | None:
+    """A file of a listing, as far as its own footer tells; None where it has no records."""
+    import pyarrow.parquet as pq
+
+    path = store.path(name)
+    try:
+        metadata = pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptRecord(f"{path} is no Parquet file ({error}); list the bucket again") from None
+    if not metadata.num_rows:
+        return None
+    column = RECORD_SCHEMA.get_field_index("key")
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    names = metadata.schema.to_arrow_schema().names
+    is_ours = names in (RECORD_SCHEMA.names, VERSION_RECORD_SCHEMA.names)
+    keys = [group.column(column).statistics for group in groups] if is_ours else []
+    if not keys or not all(keys):
+        raise CorruptRecord(
+            f"{path} is no file of a listing; name a folder that `inventory list` made"
+        )
+    return Part(
+        key=name,
+        rows=metadata.num_rows,
+        object_bytes=0,
+        file_bytes=path.stat().st_size,
+        md5="",
+        first_key=keys[0].min,
+        last_key=keys[-1].max,
+        classes=(),
+    )

@@ -1,0 +1,66 @@
+"""Answer a SELECT over an inventory with DuckDB, which may read no files but the inventory's.
+
+Whoever writes the query may have copied it from anywhere: it changes nothing and reaches nothing.
+"""
+
+import glob
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import gettempdir
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from inventory_assets.inventory.errors import QueryRefused
+from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
+from inventory_assets.inventory.query.dataset import Dataset, connect
+from inventory_assets.inventory.storage.scratch import ScratchSpace
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@contextmanager
+def answering(dataset: Dataset, view: str, sql: str) -> Iterator[pa.RecordBatchReader]:
+    """The answer to a query, streamed; it is to be read within the block.
+
+    Args:
+        dataset: The records.
+        view: Under which name the query finds them.
+        sql: One SELECT.
+
+    Raises:
+        QueryRefused: It is no SELECT, is wrong, or failed.
+        PackageMissing: DuckDB is not installed.
+    """
+    space = ScratchSpace(lambda: Path(gettempdir()), "inventory-")
+    with closing(connect()) as connection, space.folder() as scratch:
+        import duckdb
+
+        try:
+            dataset.relation(connection).create_view(view)
+            _lock(connection, dataset, str(scratch))
+            statements = connection.extract_statements(sql)
+            if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+                raise QueryRefused(f"a query is one SELECT; write for example: FROM {view} LIMIT 9")
+            yield connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS)
+        # What fails on the way comes through Arrow, under a name of Arrow's.
+        except (duckdb.Error, pa.ArrowException) as error:
+            first_line = str(error).partition("\n")[0]
+            raise QueryRefused(f"the query failed: {first_line}") from None
+
+
+def _lock(connection: "duckdb.DuckDBPyConnection", dataset: Dataset, scratch: str) -> None:
+    paths = [str(path) for path in dataset.paths]
+    allowed = [*paths, *map(glob.escape, paths)]
+    connection.execute("SET temp_directory = $folder", {"folder": scratch})
+    connection.execute("SET allowed_paths = $paths", {"paths": allowed})
+    for setting in (
+        "python_enable_replacements = false",  # else a query could name this program's variables
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"SET {setting}")

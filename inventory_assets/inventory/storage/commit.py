@@ -1,0 +1,54 @@
+"""Several records that count together, published by one of the runs that try to at once."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from inventory_assets.inventory.errors import Superseded, superseded
+from inventory_assets.inventory.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A head that is this run's own, and the records that depend on it.
+
+    The head is published on the condition that it is what it was when the run began, so of runs
+    that began together one goes on. A run that began after may still take the head over while this
+    one is at work. Therefore each record is written on the condition that it is what it was when
+    the head was last seen to be this run's: whoever has the head last writes every record last, and
+    whoever lost it is told. (Where a store compares content, a run that is held up between the two
+    may put an older record back over an equal one.)
+
+    Attributes:
+        store: Where.
+        head: The key of the head.
+        version: What the head was when this run published it.
+    """
+
+    store: Store
+    head: str
+    version: str
+
+    @classmethod
+    def begin(cls, store: Store, head: str, data: bytes, version: str) -> Self:
+        """Publish the head, if it is still of `version`.
+
+        Raises:
+            Superseded: It is not; nothing was written.
+        """
+        return cls(store, head, store.publish_unless_changed(head, data, version))
+
+    def publish(self, key: str, data: bytes) -> None:
+        """Publish a record that depends on the head.
+
+        Raises:
+            Superseded: Another run has the head; what it publishes stands.
+        """
+        while True:
+            found = self.store.version(key)
+            if self.store.version(self.head) != self.version:
+                raise superseded(self.store.where(self.head))
+            try:
+                self.store.publish_unless_changed(key, data, found)
+            except Superseded:  # by a run that had the head before
+                continue
+            return

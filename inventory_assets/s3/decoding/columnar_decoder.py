@@ -1,0 +1,285 @@
+"""Decode responses of listings in columns, without a Python object per key.
+
+The response of a well-behaved store is regular: every `<Contents>` holds the same few elements, in
+plain ASCII, its key percent-encoded. `blocks.Block` finds the values of a few responses at once,
+and *proves* every tag around them; here they become numbers, times and decoded keys. What cannot be
+proved of a response (an entity in a key, a comment, control or
+non-ASCII characters, attributes, repeated elements, too many layouts) it leaves to
+`pages.decode_page`, whose result it equals, by test.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from inventory_assets.s3.decoding.record_fields import NULL_VERSION
+from inventory_assets.s3.decoding.swar_parsing import Irregular
+from inventory_assets.s3.decoding.tag_scanner import CLOSE, OPEN, Block, Scratch
+from inventory_assets.s3.decoding.xml_decoder import (
+    MAX_RESPONSE_BYTES,
+    OBJECT_SCHEMA,
+    VERSION_SCHEMA,
+    Envelope,
+    ErrorDocument,
+    Page,
+    decode_envelope,
+    decode_page,
+    next_token,
+    versions_token,
+)
+from inventory_assets.s3.decoding.xml_tree import Body
+from inventory_assets.s3.errors import MalformedResponse
+from inventory_assets.s3.store_profile import KeyEncoding
+
+_Bytes = npt.NDArray[np.uint8]
+
+# Text that stands for itself between tags of its own, whatever is before and after.
+_NEXT, _ECHO = (
+    re.compile(rb"(?<=<%s>)[!-%%'-;=?-~]+(?=</%s>)" % (name, name))
+    for name in (b"NextContinuationToken", b"ContinuationToken")
+)
+_SOME_TOKEN = b"(some-token)"
+
+_VERSION, _MARKER = b"<Version>", b"<DeleteMarker>"
+_END_OF_VERSIONS, _END_BYTES = b"</ListVersionsResult>", 64
+_REQUIRED_OF_VERSIONS = frozenset({"key", "is_latest", "last_modified_date"})
+_NONE_KNOWN: Mapping[str, pa.Array] = {}
+
+_HEX = np.full(256, 255, np.uint8)
+for _digits, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
+    _HEX[np.frombuffer(_digits, np.uint8)] = np.arange(_first, _first + len(_digits))
+
+
+def decode_columns(
+    body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED
+) -> Page | ErrorDocument:
+    """Decode a response body: `decode_page` in result and in error, only faster."""
+    try:
+        (page,) = _decode([body], Scratch(), encoding)
+    except Irregular:
+        return decode_page(body, encoding)
+    return page
+
+
+def decode_pages(
+    bodies: Sequence[Body], scratch: Scratch, encoding: KeyEncoding = KeyEncoding.DECLARED
+) -> list[Page | ErrorDocument]:
+    """Decode several bodies at once, which costs less than one after the other.
+
+    Args:
+        bodies: Of responses.
+        scratch: Memory to work in; one for each thread.
+        encoding: How keys stand in them.
+
+    Raises:
+        MalformedResponse: One of them is no complete listing; which, decoding each alone tells.
+    """
+    try:
+        return list(_decode(bodies, scratch, encoding)) if bodies else []
+    except Irregular:
+        return [decode_columns(body, encoding) for body in bodies]
+
+
+def _decode(bodies: Sequence[Body], scratch: Scratch, encoding: KeyEncoding) -> list[Page]:
+    envelopes: list[Envelope] = []
+    blocks: list[memoryview] = []
+    for body in bodies:
+        first, stop = _objects_in(body)
+        if first < 0 or stop < first or len(body) > MAX_RESPONSE_BYTES:
+            raise Irregular
+        try:
+            envelope = _envelope(bytes(body[:first] + body[stop:]), encoding)
+        except MalformedResponse:
+            raise Irregular from None  # the plain decoder says where in the whole
+        if isinstance(envelope, ErrorDocument):
+            raise Irregular
+        envelopes.append(envelope)
+        blocks.append(memoryview(body)[first:stop])
+    of_versions, url_encoded = envelopes[0].of_versions, envelopes[0].url_encoded
+    if {(each.of_versions, each.url_encoded) for each in envelopes} != {(of_versions, url_encoded)}:
+        raise Irregular
+    if of_versions:
+        # Most pages have no delete markers; then all objects have one layout, as a rule.
+        has_markers = any(_MARKER in bytes(block) for block in blocks)
+        names = (_VERSION, _MARKER) if has_markers else (_VERSION,)
+        block = Block(blocks, scratch, names, _REQUIRED_OF_VERSIONS)
+        values = block.values()
+        known = _known_of_versions(values, block.begin_with(_MARKER))
+    else:
+        block = Block(blocks, scratch)
+        values, known = block.values(), _NONE_KNOWN
+    raw = _RawKeys(values["key"])
+    if url_encoded:
+        values["key"] = raw.decoded(envelopes[0].plus_is_space)
+    objects = _objects(values, VERSION_SCHEMA if of_versions else OBJECT_SCHEMA, known)
+    starts = np.searchsorted(block.opens, np.cumsum([0, *map(len, blocks)])).tolist()
+    return [
+        _page(envelope, objects.slice(start, stop - start), raw, start)
+        for envelope, (start, stop) in zip(envelopes, pairwise(starts), strict=True)
+    ]
+
+
+def _page(envelope: Envelope, objects: pa.RecordBatch, raw: "_RawKeys", start: int) -> Page:
+    last_version: str | None = None
+    if envelope.of_versions and envelope.is_truncated and len(objects):
+        key, version_id = objects.column("key")[-1], objects.column("version_id")[-1]
+        last_version = versions_token(key.as_py(), version_id.as_py())
+    try:
+        envelope.check_count(len(objects))
+        token = next_token(envelope, last_version)
+    except MalformedResponse:
+        raise Irregular from None
+    keys = objects.column("key")
+    ambiguous = tuple(
+        (keys[row - start].as_py(), raw.text[row].as_py())
+        for row in raw.ambiguous(start, start + len(objects))
+    )
+    return Page(
+        _alone(objects),
+        envelope.common_prefixes,
+        envelope.is_truncated,
+        token,
+        envelope.url_encoded,
+        envelope.unreadable,
+        envelope.echo,
+        ambiguous,
+    )
+
+
+def _envelope(text: bytes, encoding: KeyEncoding) -> Envelope | ErrorDocument:
+    """What is around the objects; decoded once where only tokens differ."""
+    found = _NEXT.search(text)
+    if found:
+        alike = text[: found.start()] + _SOME_TOKEN + text[found.end() :]
+        echo = _ECHO.search(alike)
+        if echo:
+            alike = alike[: echo.start()] + _SOME_TOKEN + alike[echo.end() :]
+        envelope = _decoded_envelope(alike, encoding)
+        if isinstance(envelope, Envelope) and envelope.token == _SOME_TOKEN.decode():
+            told = envelope.echo
+            if echo:
+                if told.token != _SOME_TOKEN.decode():
+                    return decode_envelope(text, encoding)
+                told = replace(told, token=echo[0].decode())
+            return replace(envelope, token=found[0].decode(), echo=told)
+    return decode_envelope(text, encoding)
+
+
+_decoded_envelope = lru_cache(maxsize=8)(decode_envelope)
+
+
+def _alone(objects: pa.RecordBatch) -> pa.RecordBatch:
+    """A copy, so that who keeps one page does not keep in memory all that came with it."""
+    return pa.ipc.read_record_batch(objects.serialize(), objects.schema)
+
+
+def _objects_in(body: Body) -> tuple[int, int]:
+    """Where the objects of a response begin, and where they end."""
+    if not bytes(body[-_END_BYTES:]).rstrip().endswith(_END_OF_VERSIONS):
+        last = body.rfind(CLOSE)
+        return body.find(OPEN), last + len(CLOSE) if last >= 0 else -1
+    begins = [at for name in (_VERSION, _MARKER) if (at := body.find(name)) >= 0]
+    ends = [
+        at + len(name) + 1
+        for name in (_VERSION, _MARKER)
+        if (at := body.rfind(b"</" + name[1:])) >= 0
+    ]
+    return min(begins, default=-1), max(ends, default=-1)
+
+
+def _known_of_versions(
+    values: Mapping[str, pa.Array], are_markers: npt.NDArray[np.bool_]
+) -> Mapping[str, pa.Array]:
+    """The columns of versions that do not stand in the response as they are here."""
+    size = values.get("size")
+    has_size = np.zeros(len(are_markers), np.bool_)
+    if size is not None:
+        has_size = size.is_valid().to_numpy(zero_copy_only=False)
+    if (has_size == are_markers).any():
+        raise Irregular
+    ids = values.get("version_id", pa.nulls(len(are_markers), pa.string()))
+    is_latest = pc.equal(values["is_latest"], "true")
+    if not pc.all(pc.or_(is_latest, pc.equal(values["is_latest"], "false"))).as_py():
+        raise Irregular
+    return {
+        "version_id": pc.fill_null(ids, NULL_VERSION),
+        "is_latest": is_latest,
+        "is_delete_marker": pa.array(are_markers),
+    }
+
+
+def _objects(
+    values: Mapping[str, pa.Array], schema: pa.Schema, known: Mapping[str, pa.Array]
+) -> pa.RecordBatch:
+    count = len(values["key"])
+    arrays = []
+    for field in schema:
+        value = known.get(field.name, values.get(field.name))
+        arrays.append(pa.nulls(count, field.type) if value is None else value)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+class _RawKeys:
+    """Keys as they stand in responses, and where in them is what encodings differ in.
+
+    Attributes:
+        text: The keys; a fresh array without nulls.
+    """
+
+    def __init__(self, text: pa.StringArray) -> None:
+        self.text = text
+        _validity, offsets, data = text.buffers()
+        self._bounds = np.frombuffer(offsets, np.int32, len(text) + 1)
+        self._data: _Bytes = np.frombuffer(data, np.uint8, int(self._bounds[-1]))
+        self._escapes, self._pluses, self._spaces = (
+            np.flatnonzero(self._data == ord(character)) for character in "%+ "
+        )
+
+    def ambiguous(self, start: int, stop: int) -> list[int]:
+        """Of the keys between two, the first that holds "%", that holds "+" and that a space."""
+        first, end = self._bounds[start], self._bounds[stop]
+        found = set()
+        for places in (self._escapes, self._pluses, self._spaces):
+            at = np.searchsorted(places, first) if len(places) else 0
+            if at < len(places) and places[at] < end:
+                found.add(int(np.searchsorted(self._bounds, places[at], "right")) - 1)
+        return sorted(found)
+
+    def decoded(self, plus_is_space: bool) -> pa.StringArray:
+        """Percent-decode the keys, once."""
+        data, bounds, escapes = self._data, self._bounds, self._escapes
+        has_spaces = plus_is_space and len(self._pluses)
+        if not len(escapes) and not has_spaces:
+            return self.text
+        data = data.copy()
+        if has_spaces:
+            data[self._pluses] = ord(" ")
+        if len(escapes):
+            ends = bounds[np.searchsorted(bounds, escapes, side="right")]
+            if (escapes + 2 >= ends).any():
+                raise Irregular
+            high, low = _HEX[data[escapes + 1]], _HEX[data[escapes + 2]]
+            if max(high.max(), low.max()) > 15:
+                raise Irregular
+            data[escapes] = (high << 4) | low
+            kept = np.ones(len(data), bool)
+            kept[escapes + 1] = kept[escapes + 2] = False
+            data = data[kept]
+            bounds = (bounds - 2 * np.searchsorted(escapes, bounds)).astype(np.int32)
+        keys = pa.StringArray.from_buffers(len(self.text), pa.py_buffer(bounds), pa.py_buffer(data))
+        _validated(keys)
+        return keys
+
+
+def _validated(text: pa.StringArray) -> None:
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        raise Irregular from None

@@ -1,0 +1,58 @@
+"""Undo content encodings, which nobody asks for: some proxies compress all the same."""
+
+import zlib
+from collections.abc import Mapping
+
+from inventory_assets.s3.decoding.xml_decoder import MAX_RESPONSE_BYTES
+from inventory_assets.s3.error_wording import brief_text
+from inventory_assets.s3.errors import MalformedResponse, RequestRejected
+
+_GZIP = 16 + zlib.MAX_WBITS
+_WINDOWS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": zlib.MAX_WBITS}
+
+
+def unpack(headers: Mapping[str, str], body: bytearray, where: str) -> None:
+    """Replace an encoded body by what it stands for.
+
+    Args:
+        headers: Of the answer, by their names in lower case.
+        body: Of the answer.
+        where: The bucket and endpoint, for messages.
+
+    Raises:
+        MalformedResponse: The body is damaged, or stands for more than `MAX_RESPONSE_BYTES`.
+        RequestRejected: The encoding is none that is undone here.
+    """
+    named = headers.get("content-encoding", "")
+    if not named or not body:
+        return
+    # AWS's own name for uploads in chunks is told back by some stores, and changes nothing here.
+    codings = [each.strip().lower() for each in named.split(",")]
+    for coding in reversed(
+        [each for each in codings if each not in ("identity", "aws-chunked", "")]
+    ):
+        window = _WINDOWS.get(coding)
+        if window is None:
+            raise RequestRejected(
+                f"{where}: the answer has the Content-Encoding {brief_text(coding)!r}, though "
+                "none was asked for; switch compression off at the endpoint, or at the proxy in "
+                "between"
+            )
+        body[:] = _inflated(body, window)
+
+
+def _inflated(body: bytearray, window: int) -> bytes:
+    inflating = zlib.decompressobj(window)
+    try:
+        # A few bytes may stand for gigabytes: no more are unpacked than a page can have.
+        found = inflating.decompress(body, MAX_RESPONSE_BYTES + 1)
+    except zlib.error as error:
+        raise MalformedResponse(f"the compressed response is damaged: {error}") from None
+    if len(found) > MAX_RESPONSE_BYTES:
+        raise MalformedResponse(
+            f"the compressed response has more than {MAX_RESPONSE_BYTES:,} bytes, which no listing "
+            "page has"
+        )
+    if not inflating.eof or inflating.unused_data:
+        raise MalformedResponse("the compressed response is cut off, or something follows it")
+    return found

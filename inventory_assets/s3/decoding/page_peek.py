@@ -1,0 +1,199 @@
+"""A page as it was received: its bytes, and the little that asking for the next page takes.
+
+That little is found by byte search at the ends of the body, where it stands in every store's
+responses. What a search cannot be sure of is left to the complete decoder, and whoever decodes the
+page compares.
+"""
+
+import re
+from dataclasses import dataclass
+
+from inventory_assets.s3.decoding.record_fields import NULL_VERSION, Unclear, key_bytes, key_of
+from inventory_assets.s3.decoding.xml_decoder import (
+    NO_ECHO,
+    Echo,
+    ErrorDocument,
+    decode_page,
+    is_url_encoded,
+    versions_token,
+)
+from inventory_assets.s3.decoding.xml_tree import Body, is_legal
+from inventory_assets.s3.store_profile import KeyEncoding
+
+_END, _END_OF_VERSIONS = b"</ListBucketResult>", b"</ListVersionsResult>"
+_END_BYTES = 64
+_OBJECTS, _VERSIONS = (b"Contents",), (b"Version", b"DeleteMarker")
+"""The elements that stand for what is listed."""
+
+_LEAVES = re.compile(rb"<([A-Za-z]+)(?:/>|>([^<]*)</\1>)")
+_PREFIXES = re.compile(rb"<CommonPrefixes>.*?</CommonPrefixes>", re.DOTALL)
+_REFERENCE = re.compile("&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9a-fA-F]{1,6}));")
+_NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+
+
+class _Unsure(Exception):
+    """Byte search cannot be sure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A page, not yet decoded.
+
+    Attributes:
+        body: The response.
+        is_truncated: Whether the listing goes on.
+        next_token: Where it goes on; or None, as of a `Page`.
+        last_key: The last key of the page, or None where it has none.
+        echo: What the response repeats of its request.
+    """
+
+    body: Body
+    is_truncated: bool
+    next_token: str | None
+    last_key: str | None
+    echo: Echo = NO_ECHO
+
+
+def receive(body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED) -> Received | ErrorDocument:
+    """Take a response body.
+
+    Args:
+        body: Of the response.
+        encoding: How keys stand in it.
+
+    Raises:
+        MalformedResponse: It is no listing, or is cut off.
+    """
+    try:
+        return _glance(body, encoding)
+    except _Unsure:
+        return _decode(body, encoding)
+
+
+def _glance(body: Body, encoding: KeyEncoding) -> Received:
+    """What byte search finds.
+
+    Raises:
+        _Unsure: It cannot be sure.
+    """
+    if b"!" in body and b"<!" in body:
+        raise _Unsure  # a comment or CDATA may hold anything; "!" alone is a hundred times faster
+    of_versions = bytes(body[-_END_BYTES:]).rstrip().endswith(_END_OF_VERSIONS)
+    names = _VERSIONS if of_versions else _OBJECTS
+    begins = [at for name in names if (at := body.find(b"<" + name + b">")) >= 0]
+    last = max(body.rfind(b"</" + name + b">") for name in names)
+    if not begins or last < (first := min(begins)):
+        raise _Unsure
+    around = bytes(body[:first] + body[last:])
+    if not around.rstrip().endswith(_END_OF_VERSIONS if of_versions else _END):
+        raise _Unsure
+    texts = _texts(around)
+    truncated = texts.get(b"IsTruncated")
+    if truncated not in (b"true", b"false"):
+        raise _Unsure
+    start = max(body.rfind(b"<" + name + b">", first, last) for name in names)
+    record = bytes(body[start:last])
+    url_encoded = is_url_encoded(encoding, _text(texts.get(b"EncodingType")))
+    last_key = _key(_only(record, b"Key"), url_encoded, encoding)
+    token = _text(texts.get(b"NextContinuationToken"))
+    if of_versions and truncated == b"true":
+        if b"<CommonPrefixes>" in around:
+            raise _Unsure
+        token = versions_token(last_key, _text(_only(record, b"VersionId")) or NULL_VERSION)
+    elif token and (truncated == b"false" or not is_legal(token)):
+        raise _Unsure
+    return Received(body, truncated == b"true", token, last_key, _echo(texts))
+
+
+def _texts(around: bytes) -> dict[bytes, bytes]:
+    """By name, what is in each element around the records, those in common prefixes left out.
+
+    Raises:
+        _Unsure: One is there twice, or holds others; or something else is there.
+    """
+    if b"<CommonPrefixes>" in around:
+        around = _PREFIXES.sub(b"", around)
+    leaves = _LEAVES.findall(around)
+    texts = dict(leaves)
+    # The outermost element, the last tag of the last record, and a declaration.
+    others = 3 + around.startswith(b"<?xml")
+    plain = len(leaves) + around.count(b"</") - 2
+    if around.count(b"<") != plain + others or len(texts) < len(leaves):
+        raise _Unsure
+    return texts
+
+
+def _echo(texts: dict[bytes, bytes]) -> Echo:
+    of = texts.get
+    start_after = of(b"StartAfter") or of(b"KeyMarker") or of(b"Marker")
+    found = (
+        of(b"Name"),
+        of(b"Prefix"),
+        start_after,
+        of(b"ContinuationToken"),
+        of(b"MaxKeys"),
+        of(b"Delimiter"),
+    )
+    return Echo(*[_text(text) if text else None for text in found])
+
+
+def _only(record: bytes, name: bytes) -> bytes | None:
+    """The text of the only element of a name, or None where there is none.
+
+    Raises:
+        _Unsure: There are several, as an unknown element may hold one, or it has attributes.
+    """
+    count = record.count(b"<" + name)
+    if not count:
+        return None
+    opened = b"<" + name + b">"
+    start = record.find(opened) + len(opened)
+    stop = record.find(b"</" + name + b">")
+    found = record[start:stop]
+    if count > 1 or start < len(opened) or stop < start or b"<" in found:
+        raise _Unsure
+    return found
+
+
+def _text(raw: bytes | None) -> str | None:
+    """A text without entities; None where it is absent or empty."""
+    if not raw:
+        return None
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise _Unsure from None
+    if "&" not in text:
+        return text
+    text, count = _REFERENCE.subn(_referred, text)
+    if count != raw.count(b"&"):
+        raise _Unsure
+    return text
+
+
+def _referred(found: re.Match[str]) -> str:
+    name, decimal, hexadecimal = found.groups()
+    if name:
+        return _NAMED[name]
+    number = int(decimal) if decimal else int(hexadecimal, 16)
+    if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
+        raise _Unsure
+    return chr(number)
+
+
+def _key(raw: bytes | None, url_encoded: bool, encoding: KeyEncoding) -> str:
+    text = _text(raw)
+    if not text:
+        raise _Unsure
+    plus_is_space = encoding is not KeyEncoding.URL_PLUS_LITERAL
+    try:
+        return key_of(key_bytes(text, url_encoded, plus_is_space))
+    except Unclear:
+        raise _Unsure from None
+
+
+def _decode(body: Body, encoding: KeyEncoding) -> Received | ErrorDocument:
+    page = decode_page(body, encoding)
+    if isinstance(page, ErrorDocument):
+        return page
+    return Received(body, page.is_truncated, page.next_token, page.last_key, page.echo)

@@ -1,0 +1,345 @@
+"""Find the values in the objects of some responses, all at once, and prove each tag.
+
+The bytes are looked at in a few passes over all objects: every `<` is found, the layout is read off
+the first object, and what stands between the values is compared with what must stand there. Objects
+of several layouts are grouped first.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from inventory_assets.s3.decoding.record_layout import E_TAG, columns_of, repeated
+from inventory_assets.s3.decoding.swar_parsing import Irregular, read_sizes, read_times
+
+Positions = npt.NDArray[np.int64]
+_Read = Callable[[bytearray, Positions, Positions], pa.Array]
+
+OPEN, CLOSE = b"<Contents>", b"</Contents>"
+
+_NUMBERS: Mapping[str, _Read] = {"size": read_sizes, "last_modified_date": read_times}
+"""How to read the columns that are no text."""
+
+_REQUIRED = frozenset({"key", "size", "last_modified_date"})
+_QUOTES = (b"&quot;", b"&#34;", b'"')
+_MAX_LAYOUTS = 32
+_MAX_TAG_BYTES = 64
+_MAX_HEAD_BYTES = 1024
+
+
+class Scratch:
+    """Memory for one block after the other; fresh memory would cost more than what is done in it.
+
+    Nothing that outlives the next block may lie in it.
+
+    Attributes:
+        text: The bytes of a block, padded.
+        marks: A flag for each byte of a response.
+        tags: Where the tags of a block begin.
+        bounds: Where its values begin and end.
+    """
+
+    def __init__(self) -> None:
+        self.text = bytearray()
+        self.marks = np.empty(0, np.bool_)
+        self.tags = np.empty(0, np.int64)
+        self.bounds = np.empty(0, np.int32)
+
+    def make_room(self, text: int, response: int) -> None:
+        """Have room for so many bytes of text, the longest response of so many among them."""
+        if len(self.text) < text:
+            # A new one, as arrays may still look into the old one.
+            self.text = bytearray(text + text // 4)
+        if len(self.marks) < response:
+            self.marks = np.empty(response + response // 4, np.bool_)
+
+    def tags_for(self, count: int) -> Positions:
+        """Room for so many tags, those there already kept."""
+        if len(self.tags) < count:
+            self.tags = np.concatenate((self.tags, np.empty(count, np.int64)))
+        return self.tags
+
+    def bounds_for(self, count: int) -> npt.NDArray[np.int32]:
+        """Room for so many bounds."""
+        if len(self.bounds) < count:
+            self.bounds = np.empty(count + count // 4, np.int32)
+        return self.bounds[:count]
+
+
+class Block:
+    """The objects of some responses, one after the other.
+
+    Args:
+        blocks: Of each response.
+        scratch: Where to work; the block is of no use any more once it is used for another.
+        names: With which tags objects begin: `<Contents>`, or those of versions.
+        required: The columns in which every object has a value.
+
+    Attributes:
+        opens: Where each object begins.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[memoryview],
+        scratch: Scratch,
+        names: Sequence[bytes] = (OPEN,),
+        required: frozenset[str] = _REQUIRED,
+    ) -> None:
+        self._names, self._required = names, required
+        self._length = sum(map(len, blocks))
+        self._scratch = scratch
+        # Padded, so that a tag may be looked for at any position, with the beginning, so that the
+        # last object is followed by what follows each.
+        padding = bytes(blocks[0][:_MAX_HEAD_BYTES]) + b" " * (_MAX_TAG_BYTES + 8)
+        scratch.make_room(self._length + len(padding), max(map(len, blocks)))
+        self._body = scratch.text
+        self._body[self._length : self._length + len(padding)] = padding
+        self._bytes: npt.NDArray[np.uint8] = np.frombuffer(self._body, np.uint8, self._length)
+        # Eight bytes from every position on, as one number: tags are compared by these.
+        self._words = np.ndarray((len(self._body) - 7,), np.dtype("<u8"), self._body, strides=(1,))
+        self._tags = self._find_tags(blocks)
+        # No text may hold that; to look for one character first is a hundred times faster.
+        if all(self._body.find(text, 0, self._length) >= 0 for text in (b"]", b"]]>")):
+            raise Irregular
+        self.opens: Positions = self._tags[:0]
+
+    def _find_tags(self, blocks: Sequence[memoryview]) -> Positions:
+        """Copy the responses one at a time, so that each stays in the cache, and find every `<`."""
+        start = count = 0
+        tags = self._scratch.tags
+        for block in blocks:
+            data = self._bytes[start : start + len(block)]
+            data[:] = block
+            # As signed numbers, control characters and all that is not ASCII lie below the space.
+            if data.view(np.int8).min() < ord(" "):
+                raise Irregular
+            marks = self._scratch.marks[: len(data)]
+            found = np.flatnonzero(np.equal(data, ord("<"), out=marks))
+            tags = self._scratch.tags_for(count + len(found))
+            np.add(found, start, out=tags[count : count + len(found)])
+            start += len(block)
+            count += len(found)
+        return tags[:count]
+
+    def values(self) -> dict[str, pa.Array]:
+        """Each column's values, null where an object has none; texts as they stand.
+
+        Raises:
+            Irregular: Something of it cannot be proved.
+        """
+        is_of_one_kind = len(self._names) == 1
+        return (self._uniform_values() if is_of_one_kind else None) or self._mixed_values()
+
+    def begin_with(self, name: bytes) -> npt.NDArray[np.bool_]:
+        """Which objects begin with a tag, once their values are found."""
+        return self._stands(name, self.opens)
+
+    def _uniform_values(self) -> dict[str, pa.Array] | None:
+        """Each column's values where all objects have one layout; None where they have not.
+
+        What stands between the values of an object is then the same for all of them, and one
+        comparison of all that stands between values proves every tag.
+        """
+        (name,) = self._names
+        second = self._body.find(name, len(name), self._length)
+        count = int(np.searchsorted(self._tags, second)) if second > 0 else len(self._tags)
+        if len(self._tags) % count:
+            return None
+        tags = tuple(self._tag_texts(0, count))
+        layout = repeated(tags, self._quote(tags))
+        positions = self._tags.reshape(-1, count)
+        bounds = self._scratch.bounds_for(2 * len(layout.leaves) * len(positions) + 1)
+        table = bounds[:-1].reshape(len(positions), 2 * len(layout.leaves))
+        for place, (at, lead, trail) in enumerate(layout.leaves):
+            np.add(positions[:, at], lead, out=table[:, 2 * place], casting="unsafe")
+            np.subtract(positions[:, at + 1], trail, out=table[:, 2 * place + 1], casting="unsafe")
+        bounds[-1] = self._length + bounds[0]
+        widths = table[:, 1::2] - table[:, 0::2]
+        if widths.min() < 0 or bounds[0] > _MAX_HEAD_BYTES:
+            return None
+        tokens = pa.StringArray.from_buffers(
+            len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(self._body)
+        )
+        alike = pc.sum(pc.equal(tokens, layout.tokens(len(positions)))).as_py()
+        if alike - np.count_nonzero(widths == 0) != len(layout.leaves) * len(positions):
+            return None
+        wanted = layout.wanted
+        empty = any(widths[:, place].min() == 0 for place in wanted.values())
+        if empty or not wanted.keys() >= self._required:
+            return None
+        texts = {
+            name: tokens.take(pa.array(np.arange(2 * place, len(tokens), 2 * len(layout.leaves))))
+            for name, place in wanted.items()
+            if name not in _NUMBERS
+        }
+        if any(_holds(text, b"&") for text in texts.values()):
+            return None
+        if "e_tag" in texts and _holds(texts["e_tag"], b'"'):
+            return None
+        is_all_wanted = len(wanted) == len(layout.leaves)
+        # What nobody wants may hold no entity either.
+        if not is_all_wanted and self._entities() != layout.entities * len(positions):
+            return None
+        self.opens = positions[:, 0]
+        numbers = {
+            name: read(self._body, *table.T[2 * wanted[name] : 2 * wanted[name] + 2])
+            for name, read in _NUMBERS.items()
+        }
+        return texts | numbers
+
+    def _entities(self) -> int:
+        """How many entities there are."""
+        return int(np.count_nonzero(self._bytes == ord("&")))
+
+    def _quote(self, tags: Sequence[bytes]) -> bytes:
+        """The quote with which the first object's ETag begins, if any."""
+        if E_TAG not in tags:
+            return b""
+        start = int(self._tags[tags.index(E_TAG)]) + len(E_TAG)
+        return next((quote for quote in _QUOTES if self._body.startswith(quote, start)), b"")
+
+    def _mixed_values(self) -> dict[str, pa.Array]:
+        """Each column's values where objects have several layouts."""
+        spans = self._spans()
+        e_tag = spans.get("e_tag")
+        entities = self._entities()
+        if e_tag is not None:
+            entities -= self._unquote(*e_tag)
+        if entities or not spans.keys() >= self._required:
+            raise Irregular
+        if any((spans[name][0] < 0).any() for name in self._required):
+            raise Irregular
+        return {
+            name: self._numbers(_NUMBERS[name], *span) if name in _NUMBERS else self._texts(*span)
+            for name, span in spans.items()
+        }
+
+    def _spans(self) -> dict[str, tuple[Positions, Positions]]:
+        """Where each column's values start and stop; -1 where an object has none."""
+        words = self._words[self._tags]
+        is_open = np.zeros(len(words), np.bool_)
+        for name in self._names:
+            alike = np.flatnonzero(words == _word(name[:8]))
+            is_open[alike[self._stands(name, self._tags[alike])]] = True
+        opens = np.flatnonzero(is_open)
+        if not len(opens) or opens[0]:
+            raise Irregular
+        self.opens = self._tags[opens]
+        counts = np.diff(opens, append=len(self._tags))
+        spans: dict[str, tuple[Positions, Positions]] = {}
+        for rows, layout in self._layouts(opens, counts):
+            for column, (tag, offset) in layout.items():
+                if column not in spans:
+                    nowhere = np.full(len(opens), -1, np.int64)
+                    spans[column] = (nowhere, nowhere.copy())
+                starts, stops = spans[column]
+                first = opens[rows] + tag
+                starts[rows] = self._tags[first] + offset
+                stops[rows] = self._tags[first + 1]
+        return spans
+
+    def _layouts(
+        self, opens: Positions, counts: Positions
+    ) -> Iterator[tuple[Positions, dict[str, tuple[int, int]]]]:
+        """Groups of objects with one layout: their rows, and where the values of columns stand."""
+        found = 0
+        for count in np.unique(counts):
+            rows = np.flatnonzero(counts == count)
+            while len(rows):
+                found += 1
+                if found > _MAX_LAYOUTS:
+                    raise Irregular
+                first = opens[rows]
+                tags = self._tag_texts(int(first[0]), int(count))
+                same = np.ones(len(rows), bool)
+                for index, tag in enumerate(tags):
+                    same &= self._stands(tag, self._tags[first + index])
+                yield rows[same], columns_of(tags)
+                rows = rows[~same]
+
+    def _tag_texts(self, first: int, count: int) -> list[bytes]:
+        starts = self._tags[first : first + count].tolist()
+        tags = [bytes(self._body[start : self._body.index(b">", start) + 1]) for start in starts]
+        if max(map(len, tags)) > _MAX_TAG_BYTES:
+            raise Irregular
+        return tags
+
+    def _stands(self, text: bytes, positions: Positions) -> npt.NDArray[np.bool_]:
+        """Whether `text` stands at each of the positions."""
+        if len(text) < 8:
+            mask = np.uint64((1 << 8 * len(text)) - 1)
+            short: npt.NDArray[np.bool_] = (self._words[positions] & mask) == _word(text)
+            return short
+        same: npt.NDArray[np.bool_] = self._words[positions] == _word(text[:8])
+        for offset in [*range(8, len(text) - 8, 8), len(text) - 8]:
+            same &= self._words[positions + offset] == _word(text[offset : offset + 8])
+        return same
+
+    def _unquote(self, starts: Positions, stops: Positions) -> int:
+        """Narrow the ETags' spans to what is between their quotes; return the entities passed."""
+        rows = np.flatnonzero(starts >= 0)
+        start, stop = starts[rows], stops[rows]
+        text = self._body[start[0] : stop[0]]
+        quote = next((quote for quote in _QUOTES if text.startswith(quote)), b"")
+        if quote:
+            start, stop = start + len(quote), stop - len(quote)
+            if (start >= stop).any() or not (
+                self._stands(quote, start - len(quote)).all() and self._stands(quote, stop).all()
+            ):
+                raise Irregular
+        if (start >= stop).any():
+            raise Irregular
+        ends = np.concatenate((self._bytes[start], self._bytes[stop - 1]))
+        if (ends == ord('"')).any():
+            raise Irregular
+        starts[rows], stops[rows] = start, stop
+        return 2 * len(rows) if quote.startswith(b"&") else 0
+
+    def _numbers(self, read: _Read, starts: Positions, stops: Positions) -> pa.Array:
+        """The numbers of spans, null where there is none."""
+        rows = np.flatnonzero(starts >= 0)
+        if (starts[rows] >= stops[rows]).any():
+            raise Irregular
+        numbers = read(self._body, starts[rows], stops[rows])
+        if len(rows) == len(starts):
+            return numbers
+        at = np.zeros(len(starts), np.int64)
+        at[rows] = np.arange(len(rows))
+        return numbers.take(pa.array(at, mask=starts < 0))
+
+    def _texts(self, starts: Positions, stops: Positions) -> pa.StringArray:
+        """The texts of spans, null where there is none."""
+        absent = starts < 0
+        some_absent = bool(absent.any())
+        if some_absent:
+            # An empty span where the one before ended keeps the offsets ascending.
+            starts, stops = starts.copy(), stops.copy()
+            stops[absent] = 0
+            stops = np.maximum.accumulate(stops)
+            starts[absent] = stops[absent]
+        if (starts[~absent] >= stops[~absent]).any() if some_absent else (starts >= stops).any():
+            raise Irregular
+        offsets = np.empty(2 * len(starts), np.int32)
+        offsets[0::2], offsets[1::2] = starts, stops
+        # Every other token is a value; `take` copies them out of the response's buffer.
+        tokens = pa.StringArray.from_buffers(
+            len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(self._body)
+        )
+        wanted = np.arange(0, len(offsets), 2)
+        indices = pa.array(wanted, mask=absent) if some_absent else pa.array(wanted)
+        return tokens.take(indices)
+
+
+def _holds(text: pa.StringArray, character: bytes) -> bool:
+    """Whether some value of a fresh array without nulls holds a character."""
+    _validity, offsets, data = text.buffers()
+    stop = int(np.frombuffer(offsets, np.int32, len(text) + 1)[-1])
+    return bool((np.frombuffer(data, np.uint8, stop) == ord(character)).any())
+
+
+def _word(text: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(text, "little"))

@@ -1,0 +1,287 @@
+"""Tell passing trouble from lasting trouble, whatever shape urllib3 or botocore give it."""
+
+import re
+import ssl
+from http.client import BadStatusLine, HTTPException, RemoteDisconnected
+
+from botocore import exceptions as boto
+from urllib3 import exceptions as http
+
+from inventory_assets.errors import machine_words
+from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.credential_errors import Identity, no_credentials
+from inventory_assets.s3.credentials import CredentialsTrouble, open_session
+from inventory_assets.s3.error_advice import Said, refused, versions_unsupported
+from inventory_assets.s3.error_wording import brief, code_of, status_of
+from inventory_assets.s3.errors import (
+    CredentialsMissing,
+    Fault,
+    MachineExhausted,
+    MalformedResponse,
+    MisplacedAnswer,
+    RequestRejected,
+    S3Error,
+    TlsFailure,
+    UnusableAnswer,
+)
+from inventory_assets.s3.http.http1_parser import ProtocolViolated
+from inventory_assets.s3.http.response import Refusal, Unexpected
+
+__all__ = [
+    "Repetition",
+    "brief",
+    "code_of",
+    "fault_of",
+    "final_error",
+    "status_of",
+    "versions_unsupported",
+]
+
+_THROTTLED = frozenset(
+    {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
+)
+_SERVER = frozenset({"InternalError", "InternalFailure", "ServiceUnavailable", "OperationAborted"})
+_LASTING_STATUSES = frozenset({501, 505, 506, 508, 510, 511})
+"""Server errors that say that the server will not: not implemented, sign in first, and the like."""
+
+_NO_CREDENTIALS = (
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.CredentialRetrievalError,
+    boto.TokenRetrievalError,
+    boto.SSOError,
+    boto.ProfileNotFound,
+)
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
+
+# Why a handshake fails for good and what to do, by what OpenSSL calls it.
+_TLS_REMEDIES = {
+    "the other side does not speak TLS; use http:// if the endpoint is meant to be plain, or "
+    "correct its port": (
+        "WRONG_VERSION_NUMBER",
+        "RECORD_LAYER_FAILURE",
+        "UNKNOWN_PROTOCOL",
+        "HTTP_REQUEST",
+    ),
+    "the other side offers no version or cipher of TLS that is allowed here; update it": (
+        "UNSUPPORTED_PROTOCOL",
+        "PROTOCOL_VERSION",
+        "HANDSHAKE_FAILURE",
+        "INSUFFICIENT_SECURITY",
+    ),
+    "the other side asks for a certificate of this machine's, which is not supported": (
+        "CERTIFICATE_REQUIRED",
+        "BAD_CERTIFICATE",
+        "ALERT_UNKNOWN_CA",
+        "CERTIFICATE_UNKNOWN",
+    ),
+    "the other side does not know this host's name; correct the endpoint": ("UNRECOGNIZED_NAME",),
+}
+_UNTRUSTED = ("CERTIFICATE", "certificate", "hostname")
+_AUTHORITY = "if the endpoint has a private certificate authority, name its file in AWS_CA_BUNDLE"
+
+
+class Repetition:
+    """Notices that a request is answered twice in a row with the same unexpected bytes."""
+
+    def __init__(self) -> None:
+        self._last: object = None
+
+    def is_final(self, error: Exception) -> bool:
+        """Take note of how an attempt ended; whether another one would end in the same way."""
+        mark = _mark_of(error)
+        is_repeated = mark is not None and mark == self._last
+        self._last = mark
+        return is_repeated
+
+
+def fault_of(error: BaseException) -> Fault | None:
+    """The kind of passing trouble that `error` is, or None where a retry cannot help."""
+    match error:
+        case CredentialsTrouble():
+            return fault_of(error.error)
+        case MalformedResponse():
+            return Fault.MALFORMED
+        case Refusal():
+            return _fault_of_answer(error.code, error.status)
+        case boto.ClientError():
+            return _fault_of_answer(code_of(error), status_of(error))
+        case boto.MetadataRetrievalError():
+            return Fault.UNREACHABLE
+        case boto.HTTPClientError() | boto.ConnectionError() | http.HTTPError() | HTTPException():
+            return _fault_of_network(error)
+        case ConnectionError() | TimeoutError() | ssl.SSLError():
+            return _fault_of_network(error)
+        case _:
+            return None
+
+
+def _fault_of_network(error: BaseException) -> Fault | None:
+    tunnel = _tunnel_status(error)
+    match error:
+        case http.LocationValueError() | boto.InvalidProxiesConfigError():
+            return None
+        case _ if any(map(machine_words, _causes(error))) or (tunnel and tunnel < 500):
+            return None
+        case boto.SSLError() | ssl.SSLError() | http.ProxyError() if _is_distrust(error):
+            return None
+        # urllib3 derives "no connection" from "timed out while connecting": it comes first.
+        case (
+            boto.EndpointConnectionError()
+            | boto.ProxyConnectionError()
+            | http.NewConnectionError()
+            | http.ProxyError()
+        ):
+            refused_port = any(
+                isinstance(cause, ConnectionRefusedError) for cause in _causes(error)
+            )
+            return Fault.REFUSED if refused_port else Fault.UNREACHABLE
+        case boto.ConnectTimeoutError() | boto.ReadTimeoutError():
+            return Fault.TIMED_OUT
+        case http.TimeoutError() | TimeoutError():
+            return Fault.TIMED_OUT
+        case _:
+            return Fault.RESET
+
+
+def _fault_of_answer(code: str, status: int) -> Fault | None:
+    if code in _THROTTLED or status in (429, 503):
+        return Fault.THROTTLED
+    if code in ("RequestTimeout", "408"):
+        return Fault.TIMED_OUT
+    if code in _SERVER or (status >= 500 and status not in _LASTING_STATUSES):
+        return Fault.SERVER_ERROR
+    return None
+
+
+def final_error(
+    error: BaseException, connection: Connection, action: str = "s3:ListBucket"
+) -> S3Error:
+    """What to tell the user about trouble that a retry cannot help.
+
+    Args:
+        error: The trouble.
+        connection: The bucket.
+        action: What must be allowed.
+    """
+    kind: type[S3Error]
+    match error:
+        case CredentialsTrouble():
+            return error.refusal
+        case Refusal():
+            return refused(Said.of_refusal(error), connection, action)
+        case boto.ClientError():
+            return refused(Said.of_client_error(error), connection, action)
+        case boto.ProfileNotFound():
+            kind, words = CredentialsMissing, f"{brief(error)}; name a profile that exists"
+        case _ if isinstance(error, _NO_CREDENTIALS):
+            identity = Identity.of(open_session(connection), connection)
+            kind, words = CredentialsMissing, no_credentials(identity)
+        case MalformedResponse() | BadStatusLine():
+            kind, words = _of_answer(error)
+        case _:
+            kind, words = _of_way(error)
+    return kind(f"{connection.where}: {words}")
+
+
+def _of_answer(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error], str]:
+    """What to say of an answer that came the same way twice."""
+    match error:
+        case Unexpected() if error.foreign:
+            return RequestRejected, (
+                f"what answers is not S3: it sends {error.foreign.what} where a listing was asked "
+                f"for; {error.foreign.remedy}"
+            )
+        case MalformedResponse():
+            return UnusableAnswer, (
+                "the endpoint answers the same request twice with the same unusable bytes: "
+                f"{brief(error)}; what stands between here and the store may damage them, or the "
+                "store does not list as S3 does"
+            )
+        case ProtocolViolated() if error.is_tls:
+            return RequestRejected, (
+                "the endpoint speaks TLS, and was asked without; use https:// in its URL"
+            )
+        case _:
+            return RequestRejected, (
+                f"what answers does not speak HTTP as S3 does: {brief(error)}; correct the "
+                "endpoint's scheme, host and port, or the proxy in between"
+            )
+
+
+def _of_way(error: BaseException) -> tuple[type[S3Error], str]:
+    """What to say of a request that did not reach the endpoint."""
+    if exhausted := next(filter(None, map(machine_words, _causes(error))), None):
+        return MachineExhausted, exhausted
+    tunnel = _tunnel_status(error)
+    if tunnel == 407:
+        return RequestRejected, (
+            "the proxy asks for a user and password, or refuses those it was given; correct them "
+            f"in HTTPS_PROXY ({brief(_root(error))})"
+        )
+    if tunnel:
+        return RequestRejected, (
+            "the proxy does not let requests through to the endpoint; have it allowed there, or "
+            f"name the endpoint's host in NO_PROXY ({brief(_root(error))})"
+        )
+    if isinstance(error, boto.SSLError | http.ProxyError | ssl.SSLError):
+        return TlsFailure, (
+            f"the TLS connection cannot be trusted: {brief(error)}; {_tls_remedy(error)}"
+        )
+    return RequestRejected, f"the request could not be made: {brief(error)}"
+
+
+def _mark_of(error: Exception) -> object:
+    """Equal for errors that stand for the same bytes, None where there are none to compare."""
+    match error:
+        case Unexpected():
+            return error.mark
+        case RemoteDisconnected() | MisplacedAnswer():
+            return None
+        case MalformedResponse() | BadStatusLine():
+            return type(error), str(error)
+        case _:
+            return None
+
+
+def _tls_remedy(error: BaseException) -> str:
+    text = str(error)
+    for remedy, names in _TLS_REMEDIES.items():
+        if any(name in text for name in names):
+            return remedy
+    return _AUTHORITY
+
+
+def _tunnel_status(error: BaseException) -> int | None:
+    """The status with which a proxy refused a tunnel, or None."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and (found := _TUNNEL.search(str(cause))):
+            return int(found[1])
+    return None
+
+
+def _root(error: BaseException) -> BaseException:
+    """The cause that tells most: the one a proxy's refusal stands in."""
+    refusals = (each for each in _causes(error) if type(each) is OSError)
+    return next(refusals, error)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, what botocore wrapped in it, and their causes."""
+    found: list[BaseException] = []
+    pending: list[object] = [error, getattr(error, "kwargs", {}).get("error")]
+    while pending:
+        cause = pending.pop()
+        if isinstance(cause, BaseException) and cause not in found:
+            found.append(cause)
+            pending += [cause.__cause__, cause.__context__, getattr(cause, "reason", None)]
+            pending += [each for each in cause.args if isinstance(each, BaseException)]
+    return found
+
+
+def _is_distrust(error: BaseException) -> bool:
+    """Whether TLS failed for good: an untrusted certificate, or a peer that speaks no TLS."""
+    text = str(error)
+    lasting = [*_UNTRUSTED, *(name for names in _TLS_REMEDIES.values() for name in names)]
+    distrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
+    return distrusted or any(word in text for word in lasting)

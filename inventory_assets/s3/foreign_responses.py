@@ -1,0 +1,143 @@
+"""Recognise answers that are none of S3's: web pages, JSON, nothing, other services' XML.
+
+A proxy, a captive portal or a console on the next port answers as politely as S3 does. What such an
+answer is follows from its first bytes, its headers and its outermost element; nothing is parsed.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from inventory_assets.s3.error_wording import brief_text
+
+_LOOKED_AT = 4096
+"""Bytes in which a document says what it is."""
+
+_OF_S3 = frozenset({"ListBucketResult", "ListVersionsResult", "Error"})
+_WEB_PAGE = re.compile(rb"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
+_WANTS_TLS = re.compile(rb"HTTP request (?:was sent )?to (?:an )?HTTPS")
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_DOCTYPE = re.compile(rb"<!DOCTYPE", re.IGNORECASE)
+_BEFORE_ROOT = re.compile(
+    rb"(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\])?\s*>)*", re.DOTALL
+)
+_ROOT = re.compile(rb"<(?:[\w.-]+:)?([A-Za-z_][\w.-]{0,100})[\s/>]")
+_CODE, _MESSAGE = (re.compile(rb"<%s>([^<]{1,300})</" % name) for name in (b"Code", b"Message"))
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
+
+OTHER_PORT = (
+    "give the URL of the S3 API as the endpoint (of its own port, not that of a console or website)"
+)
+PROXY = "or correct the proxy (HTTP_PROXY, HTTPS_PROXY, NO_PROXY) that answers in its place"
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What an answer is that is none of S3's.
+
+    Attributes:
+        what: In words, for the middle of a sentence.
+        remedy: What to do.
+    """
+
+    what: str
+    remedy: str = f"{OTHER_PORT}, {PROXY}"
+
+
+def foreign_answer(headers: Mapping[str, str], body: bytes | bytearray) -> Foreign | None:
+    """What an answer is, if it is none of S3's; None where it is, or could be, damaged or not.
+
+    Args:
+        headers: By their names in lower case.
+        body: The body.
+    """
+    start = bytes(body[:_LOOKED_AT]).removeprefix(_BYTE_ORDER_MARK).lstrip()
+    if not start:
+        return Foreign("an empty body")
+    if start.startswith(_GZIP):
+        return Foreign(
+            "compressed, though no Content-Encoding says so",
+            "switch compression off at the endpoint, or at the proxy in between",
+        )
+    if _WANTS_TLS.search(start):
+        return Foreign("that it was asked without TLS", "use https:// in the endpoint's URL")
+    if start.startswith((b"{", b"[")):
+        return Foreign("JSON" + _quoted(_said_in_json(body) or ""))
+    if _WEB_PAGE.search(start):
+        title = _TITLE.search(start)
+        return Foreign("a web page" + _quoted(_text(title[1]) if title else ""))
+    return _of_xml(start) if start.startswith(b"<") else _of_text(headers, start)
+
+
+def redirect_words(location: str, endpoint: str | None) -> str:
+    """What to say of a redirect, which is never followed: credentials are for one host alone."""
+    try:
+        target = urlsplit(location)
+        host, scheme = target.hostname, target.scheme
+        asked = urlsplit(endpoint or "")
+    except ValueError:
+        return "the endpoint redirects to what is no URL; correct the endpoint"
+    if not host or (host == asked.hostname and scheme == asked.scheme):
+        return (
+            "the endpoint redirects to another path of its own, which is not followed; "
+            f"{OTHER_PORT}"
+        )
+    if host == asked.hostname:
+        return f"the endpoint redirects to {scheme}://; give it with {scheme}://"
+    return (
+        f"the endpoint redirects to another host, {brief_text(host)}, to which no credentials are "
+        "sent; if that is the store, give it as the endpoint (--endpoint-url), and if it is a "
+        "sign-in page, sign in or correct the proxy"
+    )
+
+
+def _of_xml(start: bytes) -> Foreign | None:
+    before = _BEFORE_ROOT.match(start)
+    found = _ROOT.match(start, before.end() if before else 0)
+    if found is None:
+        return None
+    root = _text(found[1])
+    if root in _OF_S3:
+        return None
+    code, message = _CODE.search(start), _MESSAGE.search(start)
+    told = ": ".join(_text(each[1]) for each in (code, message) if each)
+    kind = "a document type and " if _DOCTYPE.search(start) else ""
+    return Foreign(f"{kind}XML of another service or request, <{root}>{_quoted(told)}")
+
+
+def _of_text(headers: Mapping[str, str], start: bytes) -> Foreign | None:
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "text/html":
+        return Foreign("a web page")
+    if kind.startswith("text/") and kind != "text/xml" and start[:1].isascii():
+        return Foreign("text" + _quoted(_text(start[:80])))
+    return None
+
+
+def _said_in_json(body: bytes | bytearray) -> str | None:
+    with suppress(ValueError, RecursionError):
+        found = json.loads(bytes(body[:_LOOKED_AT]))
+        if isinstance(found, dict):
+            return next(
+                (
+                    str(value)
+                    for name, value in found.items()
+                    if name.lower() in ("message", "error", "code", "errormessage")
+                    and isinstance(value, str)
+                ),
+                None,
+            )
+    return None
+
+
+def _quoted(text: str) -> str:
+    line = " ".join(brief_text(text).split())[:80]
+    return f" ({line})" if line else ""
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")

@@ -1,0 +1,255 @@
+"""Walk a store that lists in directory order, and give its objects back in key order.
+
+Such a store compares names level by level: everything under `a/` comes where `a` stands among its
+siblings, before `a-b`, although `-` is less than `/`. Its StartAfter cannot be relied on. So each
+level is listed by delimiter and continuation token alone, one request at a time, and a folder is
+entered only when no sibling can come before its keys. The folders that wait at a moment are all
+prefixes of one name, so memory stays bounded by the depth and one page a level.
+"""
+
+import asyncio
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.store_profile import Continuation
+from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
+from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS
+from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange
+from inventory_assets.scan.keyspace.sorted_keys import keys_ascend
+from inventory_assets.scan.store_probe import first_page, page_with_names
+from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES
+from inventory_assets.scan.validation.range_evidence import Ending, EvidenceLog
+
+_NAMES_WORTH_CONFIRMING = 100
+"""Names in a level from which on its end is confirmed by a request behind the last of them: such a
+level may be a page that the store says is the last, though it is not."""
+
+_LAST_CHARACTER = "\U0010fffd"
+"""Sorts behind the keys of a folder, where it is appended to the folder's bare name."""
+
+
+class DirectoryOrderWalk:
+    """The objects of some ranges, in key order, from a store that lists in directory order.
+
+    Args:
+        lister: The bucket.
+        prefix: What all keys of the ranges start with.
+        ranges: What to list of it, disjoint and in key order; a folder that holds nothing of them
+            is not entered.
+        tally: Where requests and faults are counted.
+        evidence: Where the proof is written, for the ranges.
+    """
+
+    def __init__(
+        self,
+        lister: BucketLister,
+        prefix: str,
+        ranges: Sequence[KeyRange],
+        tally: Tally,
+        evidence: EvidenceLog,
+    ) -> None:
+        self._lister = lister
+        self._prefix = prefix
+        self._ranges = ranges
+        self._ends = [key_range.until for key_range in ranges]
+        self._tally = tally
+        self._evidence = evidence
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        """Yield batches with `OBJECT_SCHEMA`, none empty.
+
+        Raises:
+            KeysOutOfOrder: A level is not in the order of its names either.
+            NamesMisread: Keys are encoded otherwise than was thought.
+            KeyOutsideRequest: A key or folder lies outside the folder asked for.
+            ListingStuck: A continuation token is repeated, or empty pages do not end.
+            S3Error: A request failed for good.
+        """
+        ranges = list(self._ranges)
+        last_key = ""
+        for objects in self._objects():
+            keys = objects.column("key").to_pylist()
+            if not keys_ascend(objects.column("key")):
+                raise KeysOutOfOrder(self._say(f"lists a key twice near {keys[0]!r}"))
+            if keys[0] <= last_key:
+                raise KeysOutOfOrder(self._say(f"lists {keys[0]!r} after {last_key!r}"))
+            last_key = keys[-1]
+            start = 0
+            while start < len(keys):
+                while keys[start] > ranges[0].until:
+                    ranges.pop(0)
+                    self._evidence.close(Ending.LISTED_TO_END)
+                end = start
+                while end < len(keys) and keys[end] in ranges[0]:
+                    end += 1
+                if end == start:
+                    raise KeysOutOfOrder(self._say(f"lists {keys[start]!r} out of its place"))
+                part = objects.slice(start, end - start)
+                self._evidence.rows(part.column("key"))
+                yield part
+                start = end
+        for _ in ranges:
+            self._evidence.close(Ending.LISTED_TO_END)
+
+    def _objects(self) -> Iterator[pa.RecordBatch]:
+        # A stack of its own: keys may be nested deeper than Python's calls.
+        open_levels = [self._level(self._prefix)] if self._ranges else []
+        while open_levels:
+            found = next(open_levels[-1], None)
+            if found is None:
+                open_levels.pop()
+            elif isinstance(found, str):
+                open_levels.append(self._level(found))
+            else:
+                yield found
+
+    def _level(self, prefix: str) -> Iterator[pa.RecordBatch | str]:
+        """The level's objects, and its folders where each is to be entered."""
+        folders: list[str] = []
+        last_folder = ""
+        for page in self._pages(prefix):
+            rows: list[int] = []
+            for name, row in self._entries(page):
+                if row is None and name == last_folder:
+                    continue  # some stores repeat one at the beginning of the next page
+                last_folder = name if row is None else last_folder
+                while folders and folders[0] < name:
+                    yield from _taken(page.objects, rows)
+                    yield folders.pop(0)
+                if row is None:
+                    insort(folders, name)
+                else:
+                    rows.append(row)
+            yield from _taken(page.objects, rows)
+        yield from folders
+
+    def _entries(self, page: Page) -> list[tuple[str, int | None]]:
+        """The page's objects (with their row) and folders, in the order of their bare names."""
+        keys = page.objects.column("key").to_pylist()
+        e_tags = page.objects.column("e_tag").to_pylist()
+        entries: list[tuple[str, int | None]] = [
+            (key, row)
+            for row, (key, e_tag) in enumerate(zip(keys, e_tags, strict=True))
+            if self._covers(key) and (e_tag is not None or self._is_object(key))
+        ]
+        entries += [(name, None) for name in page.common_prefixes if self._meets(name)]
+        return sorted(entries, key=lambda entry: _bare(entry[0]))
+
+    def _is_object(self, key: str) -> bool:
+        """Whether a key without an ETag is an object.
+
+        SeaweedFS shows a folder that lost its last object as such a key, though only with a
+        delimiter; an object `a/` has an ETag there. Other stores may leave it out.
+        """
+        if not key.endswith(DELIMITER):
+            return True
+        if (self._lister.server or "").startswith(DIRECTORY_SERVERS):
+            return False
+        request = PageRequest(key, max_keys=1)
+        page = asyncio.run(first_page(self._lister, request, self._tally))
+        return bool(page.objects.column("key").to_pylist() == [key])
+
+    def _covers(self, key: str) -> bool:
+        at = bisect_left(self._ends, key)
+        return at < len(self._ends) and key in self._ranges[at]
+
+    def _meets(self, folder: str) -> bool:
+        """Whether a key of the folder may lie in one of the ranges."""
+        keys = KeyRange.of_prefix(folder)
+        at = bisect_right(self._ends, keys.after)
+        return at < len(self._ends) and self._ranges[at].after < keys.until
+
+    def _pages(self, prefix: str) -> Iterator[Page]:
+        token: str | None = None
+        last_name = ""
+        empty_pages = count = 0
+        while True:
+            request = PageRequest(prefix, token=token, delimiter=DELIMITER)
+            page = page_with_names(self._lister, request, self._tally)
+            self._evidence.page()
+            self._tally.set_aside(
+                each for each in page.unreadable if not each.sort_key or self._covers(each.sort_key)
+            )
+            names = page.objects.column("key").to_pylist()
+            outside = [name for name in names if not name.startswith(prefix)]
+            outside += [
+                name
+                for name in page.common_prefixes
+                if name == prefix or not name.startswith(prefix)
+            ]
+            if outside:
+                raise KeyOutsideRequest(
+                    self._say(f"lists {outside[0]!r} when asked for prefix {prefix!r}")
+                )
+            names = [_bare(name) for name in (*names, *page.common_prefixes)]
+            empty_pages = 0 if names else empty_pages + 1
+            if empty_pages > MAX_EMPTY_PAGES:
+                raise ListingStuck(self._say(f"sent {empty_pages} empty pages in a row"))
+            if names:
+                if min(names) < last_name:
+                    raise KeysOutOfOrder(
+                        self._say(
+                            f"lists {min(names)!r} after {last_name!r} in one folder: neither in "
+                            "byte order nor in directory order"
+                        )
+                    )
+                last_name = max(names)
+            yield page
+            count += len(names)
+            if not page.is_truncated:
+                break
+            if page.next_token is None or page.next_token == token:
+                raise ListingStuck(self._say(f"repeats the continuation token {token!r}"))
+            if self._lister.profile.continuation is not Continuation.TOKEN:
+                raise ListingStuck(
+                    self._say(
+                        "lists by folders, and its continuation tokens skip keys, so a folder of "
+                        f"more than a page, as {prefix!r}, cannot be listed"
+                    )
+                )
+            token = page.next_token
+        if count >= _NAMES_WORTH_CONFIRMING:
+            yield from self._after_the_end(prefix, last_name)
+
+    def _after_the_end(self, prefix: str, last_name: str) -> Iterator[Page]:
+        """What follows where the store said that a level ends; as a rule nothing."""
+        while True:
+            after = last_name + _LAST_CHARACTER
+            page = self._lister.page(
+                PageRequest(prefix, start_after=after, delimiter=DELIMITER), self._tally
+            )
+            self._evidence.page()
+            # Its StartAfter may mean anything: only what was not listed before tells something.
+            keys: list[str] = page.objects.column("key").to_pylist()
+            rows = [row for row, key in enumerate(keys) if _follows(key, prefix, last_name)]
+            folders = [name for name in page.common_prefixes if _follows(name, prefix, last_name)]
+            if not rows and not folders:
+                return
+            yield replace(
+                page, objects=page.objects.take(pa.array(rows)), common_prefixes=tuple(folders)
+            )
+            last_name = max(_bare(name) for name in (*(keys[row] for row in rows), *folders))
+
+    def _say(self, what: str) -> str:
+        return f"{self._lister.connection.where}: the store {what}"
+
+
+def _bare(name: str) -> str:
+    return name.removesuffix(DELIMITER)
+
+
+def _follows(name: str, prefix: str, last_name: str) -> bool:
+    """Whether a name lies within a level, and comes after another."""
+    return _bare(name) > last_name and name.startswith(prefix) and name != prefix
+
+
+def _taken(objects: pa.RecordBatch, rows: list[int]) -> Iterator[pa.RecordBatch]:
+    if rows:
+        yield objects.take(pa.array(rows))
+        rows.clear()

@@ -1,0 +1,111 @@
+"""What a scan is asked for, and what it tells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pyarrow as pa
+
+from inventory_assets.s3.list_client import Tally
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets.scan.validation.range_evidence import RangeEvidence
+
+
+@dataclass(slots=True, eq=False)
+class Walk:
+    """Ranges that are listed on one account: they fail together.
+
+    Attributes:
+        prefix: What all keys of the ranges start with.
+        ranges: Disjoint and in key order.
+        tally: Where requests and faults are counted.
+        began_at: When its first request was about to be sent.
+        over: Whether it has failed or was given up; nothing more is told of it.
+        cuts: Ascending keys at which the ranges are split before they begin.
+        marks: Ascending keys at which they are split rather than elsewhere, once they have begun.
+        kept: Objects that were found in an earlier run, outside the ranges.
+        known: What earlier runs found in stretches of keys outside the ranges.
+        versions: Which versions are wanted; None for the current objects.
+    """
+
+    prefix: str
+    ranges: Sequence[KeyRange]
+    tally: Tally = field(default_factory=Tally)
+    began_at: datetime | None = None
+    over: bool = False
+    cuts: Sequence[str] = ()
+    marks: Sequence[str] = ()
+    kept: int = 0
+    known: Sequence[RangeEvidence] = ()
+    versions: Versions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Objects of a range, after all found in it before.
+
+    Attributes:
+        walk: The range's walk.
+        index: The range's number in its walk.
+        objects: A batch with `OBJECT_SCHEMA`, not empty; or with `VERSION_SCHEMA`, each key with
+            all its versions.
+    """
+
+    walk: Walk
+    index: int
+    objects: pa.RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The upper part of a range is listed as a range of its own, between it and its neighbour.
+
+    Attributes:
+        walk: The range's walk.
+        index: The range's number in its walk.
+        upper: The number of the new range; nothing of it was told before.
+        at: The greatest key that stays with the range.
+        touches: Whether the new range begins there; else it begins beyond a gap.
+    """
+
+    walk: Walk
+    index: int
+    upper: int
+    at: str
+    touches: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """A range that was told as ended, or was kept, begins later; another lists what is before.
+
+    Attributes:
+        walk: The range's walk.
+        was: The range as it was told.
+        after: What it begins after instead.
+    """
+
+    walk: Walk
+    was: KeyRange
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The range numbered `index` is listed whole."""
+
+    walk: Walk
+    index: int
+    evidence: RangeEvidence
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A walk cannot go on; the other walks do."""
+
+    walk: Walk
+    error: Exception
+
+
+Event = Found | Split | Narrowed | Ended | Failed

@@ -1,0 +1,219 @@
+"""How far a scan has come, from its events, for whoever watches it."""
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from inventory_assets.scan.engine.events import Ended, Event, Failed, Found, Split, Walk
+
+EVERY_SECONDS = 1.0
+"""How often those who watch closely are told."""
+
+RATE_ASKINGS = 6
+"""Over how many askings the rate is measured: it follows the store, and does not flicker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a scan has come.
+
+    Attributes:
+        objects: Objects found so far.
+        rate: Objects a second, lately.
+        ranges_done: Ranges listed whole.
+        ranges_open: Ranges begun, or split off, that are not.
+        in_flight: Requests under way.
+        limit: How many may be, at this moment.
+        faults: Passing trouble met, by kind.
+        seconds: Since the scan began.
+        seconds_left: How long the rest takes if it holds what was expected and the rate stays; None
+            where nobody can tell.
+        is_at_least: Whether of some of the rest nothing is known, so that it takes longer.
+    """
+
+    objects: int
+    rate: float
+    ranges_done: int
+    ranges_open: int
+    in_flight: int
+    limit: int
+    faults: Mapping[str, int]
+    seconds: float
+    seconds_left: float | None
+    is_at_least: bool
+
+    @property
+    def line(self) -> str:
+        """All of it, as one line of text."""
+        told = [
+            f"{self.objects:,} objects",
+            f"{self.rate:,.0f}/s",
+            f"{self.ranges_done:,} ranges done, {self.ranges_open:,} open",
+            f"{self.in_flight} of {self.limit} requests in flight",
+            *(f"{count:,} {kind}" for kind, count in self.faults.items()),
+            f"{_duration(self.seconds)} so far",
+        ]
+        if self.seconds_left is not None:
+            about = "at least" if self.is_at_least else "about"
+            told.append(f"{about} {_duration(self.seconds_left)} left")
+        return ", ".join(told)
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """How far another process has come with its share of a scan, in place of its events."""
+
+    process: int
+    progress: Progress
+
+
+Report = Callable[[Event | Elsewhere], None]
+"""Who is told every event of a scan, from whatever thread meets it."""
+
+
+def to_nobody(_event: Event | Elsewhere) -> None:
+    """A `Report` where nobody watches."""
+
+
+@dataclass(slots=True)
+class _Account:
+    """What was told of a walk."""
+
+    ranges_open: int
+    objects: int = 0
+
+
+class ProgressMeter:
+    """Is told the events of a scan, and asked now and then; for any number of threads.
+
+    Args:
+        in_flight: Tells how many requests are under way, and how many may be.
+        expected: How many objects are expected under each prefix that is to be walked, None where
+            nobody knows; without it nothing is said of the rest, as no share of a key space tells
+            how many keys are in it.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        in_flight: Callable[[], tuple[int, int]],
+        expected: Mapping[str, int | None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._in_flight = in_flight
+        self._expected = expected or {}
+        self._clock = clock
+        self._began = clock()
+        self._asked = deque([(self._began, 0)], RATE_ASKINGS)
+        self._accounts: dict[Walk, _Account] = {}
+        self._ranges_done = 0
+        self._elsewhere: dict[int, Progress] = {}
+        self._lock = threading.Lock()
+
+    def note(self, event: Event | Elsewhere) -> None:
+        """Take note of an event."""
+        if isinstance(event, Elsewhere):
+            self._elsewhere[event.process] = event.progress
+            return
+        walk = event.walk
+        with self._lock:
+            account = self._accounts.get(walk)
+            if account is None:
+                account = self._accounts[walk] = _Account(len(walk.ranges))
+            match event:
+                case Found(objects=objects):
+                    account.objects += objects.num_rows
+                case Split():
+                    account.ranges_open += 1
+                case Ended():
+                    account.ranges_open -= 1
+                    self._ranges_done += 1
+                case Failed():
+                    pass  # the walk is over, which it says itself
+
+    def progress(self) -> Progress:
+        """How far the scan has come. What a walk found that has failed since is not counted."""
+        with self._lock:
+            going = {walk: found for walk, found in self._accounts.items() if not walk.over}
+            elsewhere = [*self._elsewhere.values()]
+            faults = Counter[str]()
+            for walk in self._accounts:
+                faults.update({fault.value: count for fault, count in walk.tally.faults.items()})
+            for progress in elsewhere:
+                faults.update(progress.faults)
+            objects = sum(found.objects for found in going.values())
+            objects += sum(progress.objects for progress in elsewhere)
+            now = self._clock()
+            before, objects_before = self._asked[0]
+            passed = now - before
+            rate = max(objects - objects_before, 0) / passed if passed > 0 else 0.0
+            self._asked.append((now, objects))
+            left, is_at_least = self._objects_left()
+            flights = [(progress.in_flight, progress.limit) for progress in elsewhere]
+            in_flight, limit = map(sum, zip(*(flights or [self._in_flight()]), strict=True))
+            ranges_open = sum(found.ranges_open for found in going.values())
+            return Progress(
+                objects=objects,
+                rate=rate,
+                ranges_done=self._ranges_done + sum(each.ranges_done for each in elsewhere),
+                ranges_open=ranges_open + sum(each.ranges_open for each in elsewhere),
+                in_flight=in_flight,
+                limit=limit,
+                faults=dict(sorted(faults.items())),
+                seconds=now - self._began,
+                seconds_left=left / rate if left and rate else None,
+                is_at_least=is_at_least,
+            )
+
+    def _objects_left(self) -> tuple[int, bool]:
+        """How many objects are still expected, and whether there is more that nobody expected."""
+        found: Counter[str] = Counter()
+        settled: set[str] = set()
+        for walk, account in self._accounts.items():
+            found[walk.prefix] += 0 if walk.over else walk.kept + account.objects
+            if walk.over or not account.ranges_open:
+                settled.add(walk.prefix)
+        left, is_at_least = 0, False
+        for prefix, expected in self._expected.items():
+            if prefix in settled:
+                continue
+            if expected is None or found[prefix] >= expected:
+                is_at_least = True
+            else:
+                left += expected - found[prefix]
+        return left, is_at_least
+
+
+@contextmanager
+def telling(
+    meter: ProgressMeter, tell: Callable[[Progress], None], every_seconds: float
+) -> Iterator[None]:
+    """Tell the progress again and again while the context lasts, also when nothing arrives.
+
+    Args:
+        meter: Who knows it.
+        tell: Who wants to; called by a thread that ends with the context.
+        every_seconds: How often.
+    """
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(every_seconds):
+            tell(meter.progress())
+
+    thread = threading.Thread(target=repeat, name="progress")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,134 @@
+"""Tell a range as ended only when its seams agree, and have listed again what does not."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol
+
+from inventory_assets.scan.engine.events import Ended, Narrowed, Split
+from inventory_assets.scan.engine.range_task import Piece
+from inventory_assets.scan.errors import SeamDisagrees
+from inventory_assets.scan.keyspace.key_range import KeyRange, floor
+from inventory_assets.scan.validation.seams import (
+    Action,
+    Beyond,
+    ListedRange,
+    next_action,
+    seam_of,
+)
+
+SeamEvent = Split | Narrowed | Ended
+
+
+class RangeLister(Protocol):
+    """Lists ranges, as `engine.Scan` does."""
+
+    def list_again(self, piece: Piece, after: str) -> None:
+        """Go on with a range that was listed to its end, behind a key."""
+
+    def add_range(self, left: Piece, key_range: KeyRange, start_after: str) -> Piece:
+        """List another range, right of one."""
+
+    def probe(self, left: Piece, right: ListedRange) -> None:
+        """Ask what the range on the right begins with now, and call `SeamKeeper.probed`."""
+
+
+class SeamKeeper:
+    """Watches the seams of a scan.
+
+    Args:
+        lister: Lists ranges.
+        where: The bucket, for messages.
+    """
+
+    def __init__(self, lister: RangeLister, where: str) -> None:
+        self._lister = lister
+        self._where = where
+
+    def moved(self, piece: Piece) -> Iterator[SeamEvent]:
+        """A range has shown its first key, or was listed to its end.
+
+        Raises:
+            SeamDisagrees: The store contradicts itself about what lies around the range's ends.
+        """
+        if isinstance(piece.left, Piece) and not piece.left.is_settled:
+            yield from self._settle(piece.left)
+        if not piece.is_settled:
+            yield from self._settle(piece)
+
+    def probed(self, left: Piece, right: ListedRange, now: Beyond) -> Iterator[SeamEvent]:
+        """The store has shown what the range on the right begins with now; raises as `moved`."""
+        if now == left.beyond:
+            left.accepted = (left.beyond, right.head)
+        yield from self._settle(left)
+
+    def _settle(self, piece: Piece) -> Iterator[SeamEvent]:
+        following: ListedRange | None = piece
+        while isinstance(following, Piece) and not following.is_settled:
+            piece = following
+            match next_action(piece):
+                case Action.SETTLE if piece.rows or piece.left is None or piece.left.is_settled:
+                    yield self._ended(piece)
+                    following = piece.right  # it may have waited for this, if it is empty
+                    continue
+                case Action.SETTLE:
+                    following = piece.left  # it is empty, and the one on its left may say otherwise
+                    continue
+                case Action.ASK_LEFT:
+                    piece.asked_rows = piece.rows
+                    self._lister.list_again(piece, piece.resume_after)
+                case Action.ASK_RIGHT if isinstance(piece.right, Piece):
+                    self._begin_round(piece)
+                    piece.right.start_after = piece.resume_after
+                    self._lister.list_again(piece.right, piece.resume_after)
+                case Action.LIST_HEAD if piece.right:
+                    self._begin_round(piece)
+                    yield from self._list_head(piece, piece.right)
+                case Action.PROBE if piece.right:
+                    self._begin_round(piece)
+                    self._lister.probe(piece, piece.right)
+                case Action.FAIL:
+                    raise self._disagreement(piece)
+                case _:
+                    pass  # it waits for its neighbour
+            return
+
+    @staticmethod
+    def _begin_round(piece: Piece) -> None:
+        piece.rounds += 1
+        piece.asked_rows = -1  # what is beyond it is asked again, if the seam disagrees still
+
+    @staticmethod
+    def _ended(piece: Piece) -> Ended:
+        if piece.ending is None or piece.beyond is None:
+            raise RuntimeError("a range is settled before it was listed")
+        piece.is_settled = True
+        # Of a past moment, keys are listed that were not there then; they are no evidence.
+        is_past = piece.walk.versions is not None and piece.walk.versions.as_of is not None
+        next_key = None if is_past else piece.beyond.key
+        piece.evidence.close(piece.ending, next_key, seam_of(piece))
+        evidence = replace(piece.evidence.closed[0], key_range=piece.key_range)
+        return Ended(piece.walk, piece.index, evidence)
+
+    def _list_head(self, left: Piece, right: ListedRange) -> Iterator[SeamEvent]:
+        """Take what lies before the first key of a range away from it, and have it listed."""
+        was, first_key = right.key_range, right.first_key or ""
+        bound = floor(first_key)
+        if bound <= was.after:
+            raise self._disagreement(left)
+        touches = left.key_range.until == was.after
+        right.key_range = KeyRange(bound, was.until)
+        head = self._lister.add_range(left, KeyRange(was.after, bound), left.resume_after)
+        if right.is_settled:
+            yield Narrowed(left.walk, was, bound)
+        yield Split(left.walk, left.index, head.index, was.after, touches)
+
+    def _disagreement(self, left: Piece) -> SeamDisagrees:
+        beyond, right = left.beyond, left.right
+        head = right.head if right else None
+        shown = f"{beyond.key!r}" if beyond and beyond.key is not None else "nothing"
+        listed = f"{head.key!r}" if head and head.key is not None else "nothing"
+        return SeamDisagrees(
+            f"{self._where}: the store lists {shown} next after {left.resume_after!r}, but "
+            f"{listed} when asked for the keys after {left.key_range.until!r}, again and again: "
+            "it lists in another order than that of bytes, ends listings too early, or loses keys"
+        )

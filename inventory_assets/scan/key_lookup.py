@@ -1,0 +1,166 @@
+"""Ask for keys by what they start with, in whatever order the store lists.
+
+That is another way to ask than by range: it needs no StartAfter and no order, so it works on every
+store, and it shows where a store's listing of a range leaves keys out.
+"""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, OBJECT_SCHEMA, VERSION_SCHEMA
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.engine.key_density import common_start
+from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
+from inventory_assets.scan.keyspace.key_range import DELIMITER
+from inventory_assets.scan.range_listing import PAGES_WITH_KEYS
+from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES
+
+KEYS_BEFORE_AN_EXACT_ONE = 10
+"""Keys asked for where one is wanted: it comes first in every order that was met, all but surely.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a store shows under a prefix.
+
+    Attributes:
+        objects: In the order of the store, with `OBJECT_SCHEMA`; or with `VERSION_SCHEMA`.
+        is_whole: Whether the listing came to its end, and not only to the last page asked for.
+    """
+
+    objects: pa.Table
+    is_whole: bool
+
+
+def list_prefix(
+    lister: BucketLister, prefix: str, tally: Tally, versions: Versions | None = None
+) -> Listed:
+    """List the keys that start with a prefix, up to `PAGES_WITH_KEYS` pages of them.
+
+    Args:
+        lister: The bucket.
+        prefix: What the keys start with.
+        tally: Where requests and faults are counted.
+        versions: Which versions are wanted; None for the current objects.
+
+    Raises:
+        KeyOutsideRequest: The store lists keys that do not start with the prefix.
+        KeysOutOfOrder: The store lists a key twice.
+        ListingStuck: A token is repeated, or empty pages do not end.
+        S3Error: A request failed for good.
+    """
+    listed = _list(lister, PageRequest(prefix, versions=versions is not None), tally)
+    if versions:
+        # The state at a moment is told of keys with their versions side by side.
+        table = listed.objects.combine_chunks()
+        found = [versions.state(batch) for batch in table.to_batches()]
+        return Listed(pa.Table.from_batches(found, VERSION_SCHEMA), listed.is_whole)
+    return listed
+
+
+def look_up(
+    lister: BucketLister, key: str, tally: Tally, versions: Versions | None = None
+) -> pa.Table:
+    """The object with just this key, or its versions; none where the store shows none.
+
+    Arguments and errors are those of `list_prefix`.
+    """
+    # Of a key there may be many versions, of an object there is one.
+    size = MAX_KEYS if versions else KEYS_BEFORE_AN_EXACT_ONE
+    pages = PAGES_WITH_KEYS if versions else 1
+    request = PageRequest(key, max_keys=size, versions=versions is not None)
+    objects = _list(lister, request, tally, pages).objects
+    return objects.filter(pc.equal(objects.column("key"), key))
+
+
+def comes_first(
+    lister: BucketLister, key: str, other: str, tally: Tally, versions: Versions | None = None
+) -> str | None:
+    """A key that the store lists before `key` though it is greater; None where it shows none.
+
+    Where there is one, the store does not list in byte order. A store that leaves `key` out of its
+    listing shows none.
+
+    Args:
+        lister: The bucket.
+        key: A key that is there.
+        other: A greater one; what is asked for is what both start with.
+        tally: Where requests and faults are counted.
+        versions: Which versions are wanted; None for the current objects.
+    """
+    request = PageRequest(common_start(key, other), versions=versions is not None)
+    listed = _list(lister, request, tally)
+    keys: list[str] = listed.objects.column("key").to_pylist()
+    if key in keys:
+        before = keys[: keys.index(key)]
+    elif listed.is_whole:
+        return None
+    else:
+        # It may come later: where names are compared level by level, a folder before it holds much.
+        names = key.split(DELIMITER)
+        before = [each for each in keys if each.split(DELIMITER) < names]
+    return next((each for each in before if each > key), None)
+
+
+def list_level(
+    lister: BucketLister, prefix: str, tally: Tally, max_keys: int = MAX_KEYS
+) -> tuple[list[str], list[str]]:
+    """The keys and folders right under a prefix: those of the first page.
+
+    A key with neither content nor ETag that ends like a folder is left out: some stores show
+    folders so.
+
+    Raises:
+        S3Error: A request failed for good.
+    """
+    page = lister.page(PageRequest(prefix, delimiter=DELIMITER, max_keys=max_keys), tally)
+    objects = page.objects.select(["key", "e_tag"]).to_pylist()
+    keys = [
+        row["key"]
+        for row in objects
+        if row["e_tag"] is not None or not row["key"].endswith(DELIMITER)
+    ]
+    return keys, list(page.common_prefixes)
+
+
+def _list(
+    lister: BucketLister, request: PageRequest, tally: Tally, pages: int = PAGES_WITH_KEYS
+) -> Listed:
+    where, prefix = lister.connection.where, request.prefix
+    schema = VERSION_SCHEMA if request.versions else OBJECT_SCHEMA
+    found: list[pa.RecordBatch] = []
+    token, empty_pages, is_whole = None, 0, False
+    seen = set[tuple[str, str | None]]()
+    while len(found) < pages:
+        page = lister.page(
+            PageRequest(prefix, token=token, max_keys=request.max_keys, versions=request.versions),
+            tally,
+        )
+        keys = page.objects.column("key").to_pylist()
+        for key in keys:
+            if not key.startswith(prefix):
+                raise KeyOutsideRequest(
+                    f"{where}: the store lists {key!r} when asked for prefix {prefix!r}"
+                )
+        ids = page.objects.column("version_id").to_pylist() if request.versions else keys
+        rows = list(zip(keys, ids, strict=True))
+        if len({*rows} | seen) < len(rows) + len(seen):
+            raise KeysOutOfOrder(f"{where}: the store lists a key under {prefix!r} twice")
+        seen |= set(rows)
+        if rows:
+            found.append(page.objects)
+        if not page.is_truncated:
+            is_whole = True
+            break
+        if page.next_token is None:
+            break
+        empty_pages = 0 if rows else empty_pages + 1
+        if page.next_token == token or empty_pages > MAX_EMPTY_PAGES:
+            raise ListingStuck(f"{where}: the listing of {prefix!r} does not go on")
+        token = page.next_token
+    return Listed(pa.Table.from_batches(found, schema=schema), is_whole)

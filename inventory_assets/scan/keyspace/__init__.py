@@ -1,0 +1,1 @@
+"""Keys as values: ranges, shards, orders. Pure, and without I/O."""

@@ -1,0 +1,138 @@
+"""Ranges of keys in UTF-8 byte order, as values.
+
+A range is `(after, until]`: `after` is what ListObjectsV2 calls StartAfter, so a boundary key
+belongs to the range on its left, and ranges that tile touch without overlap. Python compares
+strings by code point, which is the byte order of their UTF-8 encodings.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+MAX_KEY_BYTES = 1024
+"""The longest key that S3 allows, in bytes of UTF-8."""
+
+_LARGEST_BY_WIDTH = ("", "\x7f", "\u07ff", "\uffff", "\U0010ffff")
+"""The largest character whose UTF-8 encoding has 0, 1, 2, 3, 4 bytes."""
+
+_SAFE_LARGE_CHARACTER = "\U0010fffd"
+"""The largest character that every XML and Unicode implementation takes: no noncharacter."""
+
+
+def ceiling(prefix: str) -> str:
+    """The largest legal key that starts with `prefix`."""
+    fours, rest = divmod(MAX_KEY_BYTES - len(prefix.encode()), 4)
+    return prefix + _LARGEST_BY_WIDTH[4] * fours + _LARGEST_BY_WIDTH[rest]
+
+
+def floor(prefix: str) -> str:
+    """The largest legal key before every key that starts with `prefix`; "" where there is none."""
+    if not prefix or prefix[-1] == "\0":
+        return prefix[:-1]
+    before = ord(prefix[-1]) - 1
+    if 0xD800 <= before <= 0xDFFF:  # surrogates have no UTF-8 encoding
+        before = 0xD7FF
+    return ceiling(prefix[:-1] + chr(before))
+
+
+def ceiling_of(key: str) -> str | None:
+    """The shortest prefix whose ceiling `key` is, or None where it is no ceiling."""
+    filler = key[:-1] if key.endswith(_LARGEST_BY_WIDTH[1:4]) else key
+    prefix = filler.rstrip(_LARGEST_BY_WIDTH[4])
+    return prefix if prefix != key and ceiling(prefix) == key else None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class KeyRange:
+    """All keys `k` with `after < k <= until`.
+
+    Attributes:
+        after: The lower bound, exclusive; "" for none, as no key is empty.
+        until: The upper bound, inclusive.
+    """
+
+    after: str
+    until: str
+
+    @classmethod
+    def of_prefix(cls, prefix: str) -> "KeyRange":
+        """Exactly the legal keys that start with `prefix`; all keys for ""."""
+        return cls(floor(prefix), ceiling(prefix))
+
+    def __contains__(self, key: str) -> bool:
+        return self.after < key <= self.until
+
+    @property
+    def start_after(self) -> str:
+        """A StartAfter that any store takes: at most `after`, and short where that is a ceiling."""
+        prefix = ceiling_of(self.after)
+        if prefix is None:
+            return self.after
+        short = prefix + _SAFE_LARGE_CHARACTER
+        return short if len(short.encode()) <= MAX_KEY_BYTES else prefix
+
+    def common(self, other: "KeyRange") -> "KeyRange | None":
+        """The keys of both; None where there are none."""
+        after, until = max(self.after, other.after), min(self.until, other.until)
+        return KeyRange(after, until) if after < until else None
+
+    def minus(self, prefixes: Iterable[str]) -> tuple["KeyRange", ...]:
+        """What is left of this range, in order, without the keys that start with a prefix."""
+        return self.without(KeyRange.of_prefix(prefix) for prefix in sorted(prefixes))
+
+    def without(self, ranges: Iterable["KeyRange"]) -> tuple["KeyRange", ...]:
+        """What is left of this range, in order, without the keys of some ranges in key order."""
+        left: list[KeyRange] = []
+        after = self.after
+        for taken in ranges:
+            if taken.until <= after or taken.after >= self.until:
+                continue
+            if after < taken.after:
+                left.append(KeyRange(after, taken.after))
+            after = taken.until
+        if after < self.until:
+            left.append(KeyRange(after, self.until))
+        return tuple(left)
+
+
+def tiling_fault(ranges: Sequence[KeyRange], whole: Sequence[KeyRange]) -> str | None:
+    """Say where `ranges` fail to tile `whole`, or None where they tile it.
+
+    Both are in key order; neighbours in `whole` do not touch.
+    """
+    for left, right in pairwise(ranges):
+        if right.after < left.until:
+            return f"two ranges overlap between {right.after!r} and {left.until!r}"
+    for key_range in ranges:
+        if key_range.after >= key_range.until:
+            return f"a range holds no key: {key_range}"
+    stretches = joined(ranges)
+    for found, expected in zip(stretches, whole, strict=False):
+        if found != expected:
+            return f"expected {expected}, found {found}"
+    if len(stretches) != len(whole):
+        return f"expected {len(whole)} separate stretches of keys, found {len(stretches)}"
+    return None
+
+
+def joined(ranges: Iterable[KeyRange]) -> list[KeyRange]:
+    """Ranges in key order, those that touch made one."""
+    found: list[KeyRange] = []
+    for key_range in ranges:
+        if found and key_range.after == found[-1].until:
+            found[-1] = KeyRange(found[-1].after, key_range.until)
+        else:
+            found.append(key_range)
+    return found
+
+
+def outermost(prefixes: Iterable[str]) -> tuple[str, ...]:
+    """The prefixes that start with no other of them, in order."""
+    found: list[str] = []
+    for prefix in sorted(set(prefixes)):
+        if not found or not prefix.startswith(found[-1]):
+            found.append(prefix)
+    return tuple(found)
+
+
+DELIMITER = "/"

@@ -1,0 +1,296 @@
+"""Find out how a store lists, with a few cheap requests.
+
+Four requests for two or three keys each tell what StartAfter means, whether a continuation token
+leads where a StartAfter of the last key leads (also after a StartAfter that is no existing key,
+where some stores have skipped one), and what of a request a response repeats. A key that holds `%`,
+`+` or a space, once there is one, is asked back by its exact name.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from urllib.parse import unquote, unquote_plus
+
+from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.error_classification import versions_unsupported
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.response_echo import compare
+from inventory_assets.s3.store_profile import (
+    AWS,
+    Continuation,
+    Echoed,
+    KeyEncoding,
+    StartAfter,
+    StoreProfile,
+)
+from inventory_assets.scan.errors import ListingUnsupported, NamesMisread
+from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS
+from inventory_assets.scan.keyspace.key_range import MAX_KEY_BYTES
+
+_KEYS = 3
+"""Keys asked for at the beginning; the probes ask for the same ones in other ways."""
+
+_MADE_UP = ("\U0010fffd", "~", "!")
+"""What is appended to a key to make one that does not exist, the first that fits below the next."""
+
+_DOUBTFUL = frozenset("%+ ")
+"""Characters that stand for themselves or for others, as a store encodes keys."""
+
+_MOST_GONE = 3
+"""Keys that are asked back in vain, until names are taken for what they were read as."""
+
+_MOST_EMPTY_PAGES = 20
+"""Empty pages that are passed over by a probe; a listing passes over more."""
+
+Ask = Callable[[PageRequest], "_Asked"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request, and the page that answered it."""
+
+    request: PageRequest
+    page: Page
+
+    @property
+    def keys(self) -> list[str]:
+        keys: list[str] = self.page.objects.column("key").to_pylist()
+        return keys
+
+
+def profile_store(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
+    """Find out how a store lists the keys under a prefix.
+
+    `lister.profile` is left as it was.
+
+    Args:
+        lister: The bucket.
+        prefix: What is to be listed.
+        tally: Where the requests are counted.
+
+    Raises:
+        ListingUnsupported: There is no way to list more than a page.
+        S3Error: A request failed for good.
+    """
+    before = lister.profile
+    try:
+        found = _probe_names(lister, prefix, tally)
+        usual = replace(AWS, encoding=found.encoding)
+        if _habits(found) != usual:
+            # A key may have come or gone between two requests: a habit is believed when seen twice.
+            lister.profile = replace(before, encoding=found.encoding)
+            again = _probe_names(lister, prefix, tally)
+            found = again if _habits(again) == _habits(found) else usual
+    finally:
+        lister.profile = before
+    return found
+
+
+def page_with_names(lister: BucketLister, request: PageRequest, tally: Tally) -> Page:
+    """Fetch a page whose names are read as the store means them.
+
+    Raises:
+        NamesMisread: They mean something else.
+        S3Error: A request failed for good.
+    """
+    page = lister.page(request, tally)
+    asyncio.run(check_names(lister, page, tally))
+    return page
+
+
+def contradicted(lister: BucketLister, prefix: str, tally: Tally) -> bool:
+    """Probe a store again whose listing contradicted its profile.
+
+    Returns:
+        Whether the profile has changed, so that listing again may go better; it is the lister's
+        from then on.
+
+    Raises:
+        ListingUnsupported: There is no way to list more than a page.
+        S3Error: A request failed for good.
+    """
+    before = lister.profile
+    lister.profile = replace(AWS, encoding=before.encoding)
+    lister.profile = profile_store(lister, prefix, tally)
+    return _habits(lister.profile) != _habits(before)
+
+
+def corrected(profile: StoreProfile, error: NamesMisread) -> StoreProfile:
+    """The profile of a store whose names were misread."""
+    return replace(profile, encoding=error.encoding)
+
+
+async def check_names(lister: BucketLister, page: Page, tally: Tally) -> None:
+    """Make sure that the names of a page are read as the store means them, once for each doubt.
+
+    The first key whose name holds `%`, `+` or a space is asked back by its exact name.
+
+    Args:
+        lister: The bucket; it remembers what is proven, for all who use it.
+        page: Any page.
+        tally: Where the requests are counted.
+
+    Raises:
+        NamesMisread: They mean something else.
+        S3Error: A request failed for good.
+    """
+    for key, raw in page.ambiguous:
+        doubtful = _DOUBTFUL.intersection(raw) - lister.proven_names
+        if not doubtful:
+            continue
+        encoding = await _encoding_of(lister, key, raw, tally)
+        if encoding is None:
+            # The key has gone meanwhile: another one will tell, but not for ever.
+            lister.names_gone += 1
+            if lister.names_gone >= _MOST_GONE:
+                lister.proven_names |= doubtful
+            continue
+        if encoding is not lister.profile.encoding:
+            lister.proven_names = frozenset()
+            raise NamesMisread(
+                f"{lister.connection.where}: the store encodes keys otherwise than was thought "
+                f"({encoding}, not {lister.profile.encoding}), as the key {raw!r} shows",
+                encoding,
+            )
+        lister.proven_names |= doubtful
+
+
+async def _encoding_of(
+    lister: BucketLister, key: str, raw: str, tally: Tally
+) -> KeyEncoding | None:
+    """How a name is encoded that was read as a key; None where no reading is a key (any more)."""
+    readings = {key: lister.profile.encoding}
+    readings.setdefault(unquote_plus(raw), KeyEncoding.URL)
+    readings.setdefault(unquote(raw), KeyEncoding.URL_PLUS_LITERAL)
+    readings.setdefault(raw, KeyEncoding.PLAIN)
+    for reading, encoding in readings.items():
+        request = PageRequest(reading, max_keys=1, encoding=encoding)
+        found = await first_page(lister, request, tally)
+        if (reading, raw) in found.ambiguous:
+            return encoding
+    return None
+
+
+async def require_versions(lister: BucketLister, prefix: str, tally: Tally) -> None:
+    """Make sure that a listing of versions that found none is one of a prefix without objects.
+
+    Raises:
+        VersionsUnsupported: There are objects, so the store lists no versions.
+        S3Error: A request failed for good.
+    """
+    page = await first_page(lister, PageRequest(prefix, max_keys=1), tally)
+    if page.objects.num_rows:
+        raise versions_unsupported(
+            lister.connection, "answers a request for versions with none, though there are objects"
+        )
+
+
+async def first_page(lister: BucketLister, request: PageRequest, tally: Tally) -> Page:
+    """The first page that holds anything, as some stores send empty ones before; else the last.
+
+    Raises:
+        S3Error: A request failed for good.
+    """
+    page = await lister.fetch(request, tally)
+    for _ in range(_MOST_EMPTY_PAGES):
+        is_empty = not page.objects.num_rows and not page.common_prefixes
+        if not is_empty or not page.is_truncated or page.next_token is None:
+            break
+        page = await lister.fetch(replace(request, start_after="", token=page.next_token), tally)
+    return page
+
+
+def _habits(profile: StoreProfile) -> StoreProfile:
+    return replace(profile, echoes=frozenset())
+
+
+def _probe_names(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
+    """As `_probe`, once names are read as the store means them."""
+    for _ in KeyEncoding:
+        try:
+            return _probe(lister, prefix, tally)
+        except NamesMisread as error:
+            lister.profile = corrected(lister.profile, error)
+    return _probe(lister, prefix, tally)
+
+
+def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
+    def ask(request: PageRequest) -> _Asked:
+        page = asyncio.run(first_page(lister, request, tally))
+        asyncio.run(check_names(lister, page, tally))
+        return _Asked(request, page)
+
+    bucket = lister.connection.bucket
+    first = ask(PageRequest(prefix, max_keys=_KEYS))
+    keys = first.keys
+    asked = [first]
+    profile = lister.profile
+    if (lister.server or "").startswith(DIRECTORY_SERVERS):
+        return profile  # it is walked by folders, which asks for none of this
+    if first.page.is_truncated and first.page.next_token is None and keys:
+        profile = _without_tokens(lister, prefix, keys, ask)
+        lister.profile = profile
+    made_up = _between(keys[0], keys[1]) if len(keys) == _KEYS else None
+    if made_up is None:
+        return replace(profile, echoes=_echoes(asked, bucket))
+    after_made_up = ask(PageRequest(prefix, made_up, max_keys=_KEYS - 1))
+    after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS - 1))
+    asked += [after_made_up, after_last]
+    profile = replace(profile, start_after=_start_after(keys, made_up, after_made_up, after_last))
+    token = after_made_up.page.next_token
+    is_usable = profile.start_after is not StartAfter.IGNORED and after_made_up.keys == keys[1:]
+    if token and is_usable and profile.continuation is Continuation.TOKEN:
+        by_token = ask(PageRequest(prefix, token=token, max_keys=_KEYS - 1))
+        asked.append(by_token)
+        following = [key for key in after_last.keys if key != keys[-1]]
+        if by_token.keys[:1] != following[:1]:
+            profile = replace(profile, continuation=Continuation.LAST_KEY)
+    return replace(profile, echoes=_echoes(asked, bucket))
+
+
+def _without_tokens(lister: BucketLister, prefix: str, keys: list[str], ask: Ask) -> StoreProfile:
+    """How a store goes on that names no continuation token."""
+    for continuation in (Continuation.LAST_KEY, Continuation.MARKER):
+        lister.profile = replace(lister.profile, continuation=continuation)
+        found = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS)).keys
+        if [key for key in found if key > keys[-1]] and not [
+            key for key in found if key < keys[-1]
+        ]:
+            return lister.profile
+    raise ListingUnsupported(
+        f"{lister.connection.where}: the store answers with an old listing (ListObjects, version "
+        "1), and neither start-after nor marker leads behind its first page, so nothing but a "
+        "page can be listed; ask its operator for ListObjectsV2 (list-type=2)"
+    )
+
+
+def _start_after(
+    keys: list[str], made_up: str, after_made_up: _Asked, after_last: _Asked
+) -> StartAfter:
+    is_ignored = (
+        any(key <= made_up for key in after_made_up.keys) and after_last.keys[:1] <= keys[:1]
+    )
+    if is_ignored and after_last.keys:
+        return StartAfter.IGNORED
+    if after_last.keys[:1] == keys[-1:]:
+        return StartAfter.INCLUSIVE
+    return StartAfter.EXCLUSIVE
+
+
+def _between(left: str, right: str) -> str | None:
+    """A key between two that exist, so that it does not exist itself."""
+    for character in _MADE_UP:
+        made_up = left + character
+        if made_up < right and len(made_up.encode()) <= MAX_KEY_BYTES:
+            return made_up
+    return None
+
+
+def _echoes(asked: list[_Asked], bucket: str) -> frozenset[Echoed]:
+    """What each response repeats of its request, wherever there is something to repeat."""
+    seen: dict[Echoed, list[bool]] = {each: [] for each in Echoed}
+    for each in asked:
+        for echoed, is_right in compare(each.request, each.page.echo, bucket):
+            seen[echoed].append(is_right)
+    return frozenset(echoed for echoed, found in seen.items() if found and all(found))

@@ -1,0 +1,83 @@
+"""Versions of objects: whole keys out of pages, their order, and the state at an earlier moment.
+
+ListObjectVersions lists keys in order, and the versions and delete markers of a key newest first,
+as they were stored. LastModified does not tell that order: that of an upload in parts is when it
+was begun, and others may be equal. Source:
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from inventory_assets.s3.decoding.xml_decoder import VERSION_SCHEMA
+
+_Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """All versions and delete markers are wanted, instead of the current objects.
+
+    Attributes:
+        as_of: Only those that were last modified by then; None for all that there are.
+    """
+
+    as_of: datetime | None = None
+
+    def state(self, objects: pa.RecordBatch) -> pa.RecordBatch:
+        """What of some whole keys was there at the moment, and which was the latest then.
+
+        Args:
+            objects: With `VERSION_SCHEMA`, each key with all its versions, newest first.
+        """
+        if self.as_of is None:
+            return objects
+        dates = objects.column("last_modified_date")
+        kept = objects.filter(pc.less_equal(dates, pa.scalar(self.as_of, dates.type)))
+        is_latest = pa.array(_are_first(kept.column("key")))
+        index = VERSION_SCHEMA.get_field_index("is_latest")
+        return kept.set_column(index, VERSION_SCHEMA.field(index), is_latest)
+
+
+def whole_keys(objects: pa.RecordBatch, *, goes_on: bool) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    """Cut objects before their last key where the listing goes on: it may have more versions.
+
+    Returns:
+        The versions of all keys that are whole, and what must wait for the next page.
+    """
+    keys = objects.column("key")
+    whole = pc.index(keys, keys[-1]).as_py() if goes_on and len(keys) else len(keys)
+    return objects.slice(0, whole), objects.slice(whole)
+
+
+def order_fault(objects: pa.RecordBatch) -> str | None:
+    """Why versions are not in the order of a listing; None where they are, as always.
+
+    Args:
+        objects: With `VERSION_SCHEMA`, beginning with the first version of a key.
+    """
+    keys = objects.column("key")
+    if pc.any(pc.greater(keys[:-1], keys[1:])).as_py():
+        return "out of byte order (or delete markers after all versions)"
+    are_first = _are_first(keys)
+    is_latest = objects.column("is_latest").to_numpy(zero_copy_only=False)
+    if (is_latest & ~are_first).any():
+        return "with an older version before the latest"
+    shared = ~are_first
+    shared[:-1] |= ~are_first[1:]
+    several = pa.table(objects.select(["key", "version_id"]).filter(pa.array(shared)))
+    if several.group_by(["key", "version_id"]).aggregate([]).num_rows < several.num_rows:
+        return "with a version listed twice"
+    return None
+
+
+def _are_first(keys: pa.StringArray) -> _Flags:
+    """Whether each of ascending keys is the first of its like."""
+    are_first = np.ones(len(keys), np.bool_)
+    are_first[1:] = pc.not_equal(keys[1:], keys[:-1]).to_numpy(zero_copy_only=False)
+    return are_first

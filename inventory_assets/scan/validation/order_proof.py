@@ -1,0 +1,115 @@
+"""Prove that a store lists in byte order where a range is split.
+
+In directory order, all keys under `a/` come where the name `a` stands among its siblings, before
+`a-b`. Where a range ends within `a/`, or between `a-b` and `a/`, and the store compares StartAfter
+by bytes, neither side of the boundary ever shows `a-b`, and both agree. So for each name `a` whose
+siblings a boundary may separate, it is made sure that there are no siblings that tell the orders
+apart; or, where there are, which of them the store lists first. That proves its order everywhere.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.store_probe import first_page
+
+_DELIMITER = "/"
+
+_BYTE_ORDER_SERVERS = ("AmazonS3", "MinIO")
+"""Stores known to list in byte order, by the start of their `Server` header."""
+
+
+class OrderProof:
+    """Asks at most once for the siblings of a name; for one event loop.
+
+    Args:
+        lister: The bucket.
+    """
+
+    def __init__(self, lister: BucketLister) -> None:
+        self._lister = lister
+        self._is_proven = False
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._asked: dict[str, bool] = {}
+
+    async def prove(self, prefix: str, boundary: str, tally: Tally) -> None:
+        """Make sure that nothing is lost where two ranges meet.
+
+        Args:
+            prefix: What all keys of the ranges start with.
+            boundary: The last key of the range on the left.
+            tally: Where the requests are counted.
+
+        Raises:
+            KeysOutOfOrder: The store lists in directory order.
+            S3Error: A request failed for good.
+        """
+        for name in (*names_at_risk(prefix, boundary), boundary):
+            if self._is_proven or (self._lister.server or "").startswith(_BYTE_ORDER_SERVERS):
+                return
+            level = name[: name.rfind(_DELIMITER) + 1]
+            is_known = len(level) >= len(prefix) and await self._ask_once(level, tally)
+            if not is_known and name not in (level, boundary):
+                await self._ask_once(name, tally)
+
+    async def _ask_once(self, start: str, tally: Tally) -> bool:
+        async with self._asking[start]:
+            if start not in self._asked:
+                self._asked[start] = await self._ask(start, tally)
+        return self._asked[start]
+
+    async def _ask(self, start: str, tally: Tally) -> bool:
+        """Look at the names of a level that begin with a text; whether these are all."""
+        page = await first_page(self._lister, PageRequest(start, delimiter=_DELIMITER), tally)
+        keys: list[str] = page.objects.column("key").to_pylist()
+        for names in (keys, list(page.common_prefixes)):
+            if names != sorted(names):
+                raise KeysOutOfOrder(
+                    f"{self._lister.connection.where}: the store lists the names after {start!r} "
+                    "in another order than that of bytes"
+                )
+        for name, folder in telling_pairs([*keys, *page.common_prefixes], page.common_prefixes):
+            if not self._is_proven:
+                await self._compare(name, folder, tally)
+        return not page.is_truncated
+
+    async def _compare(self, name: str, folder: str, tally: Tally) -> None:
+        """Ask which of two siblings the store lists first."""
+        bare = folder.removesuffix(_DELIMITER)
+        # Two keys, as an object may bear the bare name itself.
+        page = await first_page(self._lister, PageRequest(bare, max_keys=2), tally)
+        listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
+        if listed and listed[0].startswith(folder):
+            raise KeysOutOfOrder(
+                f"{self._lister.connection.where}: the store lists {listed[0]!r} before {name!r}, "
+                "so not in byte order"
+            )
+        self._is_proven = self._is_proven or bool(listed)
+
+
+def names_at_risk(prefix: str, boundary: str) -> Iterator[str]:
+    """The names whose siblings a boundary may separate, where orders differ; shortest first."""
+    if boundary.startswith(prefix):
+        for place in range(len(prefix), len(boundary)):
+            if boundary[place] <= _DELIMITER:
+                yield boundary[:place]
+
+
+def telling_pairs(names: Iterable[str], folders: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Siblings that byte order and directory order list differently.
+
+    `a-b` and a folder `a/` are: in byte order `a-b` comes first.
+
+    Args:
+        names: Of a level, folders included.
+        folders: Those that are.
+    """
+    is_folder = set(folders)
+    for name, folder in pairwise(sorted(set(names))):
+        bare = folder.removesuffix(_DELIMITER)
+        if folder in is_folder and name.startswith(bare) and name != bare:
+            yield name, folder

@@ -1,0 +1,259 @@
+"""Seams: where two ranges of a walk meet, what one has shown must be what the other has listed.
+
+A boundary between two ranges is a claim about the order in which the store lists. The last page of
+the range on the left has, as a rule, shown the first key beyond the boundary. That key must be the
+first key of the next range to the right that holds any; and where the left range ended with "there
+is no more", everything to its right must be empty. If all seams of a walk agree, its ranges are one
+unbroken listing, whatever the store's order is, so no key is missing between them.
+
+Objects come and go during a listing, so a seam that disagrees is asked for again, from the last key
+that both sides agree on. Only what stays contradictory is an error.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import pairwise
+
+from inventory_assets.scan.keyspace.key_range import KeyRange, floor
+from inventory_assets.scan.validation.range_evidence import RangeEvidence, Seam
+
+MAX_ROUNDS = 6
+"""How often both sides of a seam are asked again before the store is said to contradict itself.
+
+In each round an object may have been created or deleted just there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """The first key beyond some place, as the store has shown it.
+
+    Attributes:
+        key: The key; None where the store said that there is none.
+    """
+
+    key: str | None
+
+
+class ListedRange:
+    """A range of a walk, as its neighbours see it.
+
+    Attributes:
+        key_range: Its keys.
+        left: The range before it in the walk, or None.
+        right: The range after it in the walk, or None.
+        first_key: The first key found in it.
+        last_key: The last key found in it so far.
+        rows: Objects found in it so far.
+        beyond: What its last page showed beyond it; None until it is listed to its end.
+        is_settled: Whether it is told as ended.
+    """
+
+    def __init__(self, key_range: KeyRange) -> None:
+        self.key_range = key_range
+        self.left: ListedRange | None = None
+        self.right: ListedRange | None = None
+        self.first_key: str | None = None
+        self.last_key: str | None = None
+        self.rows = 0
+        self.beyond: Beyond | None = None
+        self.is_settled = False
+
+    @property
+    def head(self) -> Beyond | None:
+        """The first key from its beginning on; None while that is not known."""
+        return Beyond(self.first_key) if self.first_key is not None else self.beyond
+
+    def insert_right(self, new: "ListedRange") -> None:
+        """Put a range between this one and the next."""
+        new.left, new.right = self, self.right
+        if self.right:
+            self.right.left = new
+        self.right = new
+
+
+class KnownRange(ListedRange):
+    """A range that an earlier run has listed."""
+
+    def __init__(self, evidence: RangeEvidence) -> None:
+        super().__init__(evidence.key_range)
+        self.first_key, self.last_key = evidence.first_key, evidence.last_key
+        self.rows = evidence.rows
+        self.is_settled = True
+
+
+class OpenRange(ListedRange):
+    """A range that is being listed.
+
+    Attributes:
+        start_after: The StartAfter of its first request.
+        asked_rows: The rows it had when it was last asked again behind its last key.
+        rounds: How often both sides of its right seam were asked again.
+        accepted: What was beyond it, and its neighbour's head, when the store showed that these
+            differ because of a change.
+    """
+
+    def __init__(self, key_range: KeyRange, start_after: str) -> None:
+        super().__init__(key_range)
+        self.start_after = start_after
+        self.asked_rows = -1
+        self.rounds = 0
+        self.accepted: tuple[Beyond | None, Beyond | None] | None = None
+
+    @property
+    def resume_after(self) -> str:
+        """Where to go on: behind the last key, or where the range began."""
+        return self.start_after if self.last_key is None else self.last_key
+
+
+def link(ranges: Sequence[ListedRange]) -> None:
+    """Make ranges of a walk each other's neighbours; they are in key order.
+
+    What another run listed as empty is no matter of this walk: it is a gap, and nobody's neighbour.
+    """
+    with_keys = [each for each in ranges if not isinstance(each, KnownRange) or each.rows]
+    for left, right in pairwise(with_keys):
+        left.right, right.left = right, left
+
+
+class Action(Enum):
+    """What to do about a seam."""
+
+    WAIT = auto()
+    """The neighbour has not shown its first key yet, or what follows it, as it is empty."""
+    SETTLE = auto()
+    """The seam agrees."""
+    ASK_LEFT = auto()
+    """Ask once more behind the last key of the range on the left."""
+    ASK_RIGHT = auto()
+    """List the range on the right again, from the last key of the one on the left."""
+    LIST_HEAD = auto()
+    """List what lies between the boundary and the first key of the range on the right."""
+    PROBE = auto()
+    """Ask what the range on the right begins with now."""
+    FAIL = auto()
+    """The store contradicts itself."""
+
+
+def next_action(left: OpenRange) -> Action:
+    """What to do about the seam on the right of a range.
+
+    Args:
+        left: The range.
+    """
+    beyond, right = left.beyond, left.right
+    if beyond is None:
+        return Action.WAIT
+    is_asked = left.asked_rows == left.rows
+    if beyond.key is None and not is_asked and (left.rows or not left.left):
+        return Action.ASK_LEFT  # an end is believed when a request behind the last key confirms it
+    head = _head_right_of(left, beyond)
+    if head is None:
+        return Action.WAIT
+    if head == beyond or left.accepted == (beyond, head):
+        return Action.SETTLE if _agree_from(left) else Action.WAIT
+    if not is_asked:
+        return Action.ASK_LEFT
+    if left.rounds >= MAX_ROUNDS or right is None:
+        return Action.FAIL
+    if head.key is None or (beyond.key is not None and beyond.key < head.key):
+        # The right side lacks a key that the left side has shown.
+        return Action.ASK_RIGHT if right.first_key is None else Action.LIST_HEAD
+    return Action.PROBE
+
+
+def seam_of(left: OpenRange) -> Seam:
+    """How a range that may be settled agrees with what lies to its right."""
+    beyond = left.beyond
+    if left.accepted and left.accepted[0] == beyond:
+        return Seam.CHANGED
+    if beyond is not None and beyond.key is None:
+        return Seam.END_CONFIRMED
+    if left.right is None or not beyond or (beyond.key or "") <= left.right.key_range.after:
+        return Seam.NOT_COMPARED
+    is_seen = not isinstance(left.right, KnownRange) or left.right.first_key == beyond.key
+    return Seam.AGREES if is_seen else Seam.NOT_COMPARED
+
+
+def seam_faults(evidence: Iterable[RangeEvidence]) -> list[str]:
+    """Where neighbouring ranges contradict each other by their evidence.
+
+    Args:
+        evidence: Of a walk's ranges, in key order.
+    """
+    faults = []
+    following: RangeEvidence | None = None
+    is_known = True
+    ranges: list[KeyRange] = []
+    for row in reversed(list(evidence)):
+        shown, first = row.next_key, following.first_key if following else None
+        is_listed = any(shown in key_range for key_range in ranges) if shown else True
+        if is_known and row.seam is Seam.AGREES and is_listed and shown and shown != first:
+            faults.append(
+                f"{shown!r} was shown after {row.key_range.until!r}, and the first key found there "
+                f"is {first!r}"
+            )
+        if is_known and row.seam is Seam.END_CONFIRMED and following is not None:
+            faults.append(f"the listing ended after {row.last_key!r}, and {first!r} follows")
+        ranges.append(row.key_range)
+        if row.rows:
+            following, is_known = row, True
+        elif row.seam in (Seam.CHANGED, Seam.NOT_COMPARED):
+            is_known = False  # what it was compared with is not what follows
+    return faults[::-1]
+
+
+def unseen_between(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, str | None]]:
+    """Where ranges that were listed apart disagree about what lies between them.
+
+    Args:
+        evidence: Of the ranges, in key order.
+
+    Returns:
+        From the last key that both sides agree on up to the first key that the right side has
+        listed: what must be listed again; with that first key, None where there is none.
+    """
+    found = []
+    following: RangeEvidence | None = None
+    for row in reversed(evidence):
+        after = row.last_key if row.last_key is not None else row.key_range.after
+        first = following.first_key if following else None
+        is_beyond_gap = row.next_key is None or not following
+        if following and row.next_key is not None:
+            is_beyond_gap = row.next_key > following.key_range.after
+        if is_beyond_gap and row.next_key != first:
+            until = floor(first) if first is not None else evidence[-1].key_range.until
+            if after < until and (first is not None or (row.next_key or "") <= until):
+                found.append((KeyRange(after, until), first))
+        if row.rows:
+            following = row
+    return found[::-1]
+
+
+def _agree_from(left: OpenRange) -> bool:
+    """Whether a range and the empty ones after it agree about what follows them.
+
+    An empty range knows only by its own last page what follows, and may be asked again.
+    """
+    each: ListedRange | None = left
+    while isinstance(each, OpenRange):
+        if each.beyond is None:
+            return False
+        head = _head_right_of(each, each.beyond)
+        if head is None or (head != each.beyond and each.accepted != (each.beyond, head)):
+            return False
+        each = each.right
+        if each is None or each.first_key is not None or each.is_settled:
+            return True
+    return True
+
+
+def _head_right_of(left: OpenRange, beyond: Beyond) -> Beyond | None:
+    """What lies to the right of a range as its neighbours know it; None while nobody does.
+
+    What lies in a gap between ranges is no matter of this walk: the range's own word is taken.
+    """
+    right = left.right
+    if right is None or (beyond.key is not None and beyond.key <= right.key_range.after):
+        return beyond
+    return right.head
