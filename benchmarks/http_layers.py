@@ -81,7 +81,7 @@ def ways(url: str) -> dict[str, Fetch]:
     body = bytearray()
     loop = asyncio.new_event_loop()
     return {
-        "`s3/transport.py`": lambda: loop.run_until_complete(transport.get(PARAMETERS, body)),
+        "`s3/http/transport.py`": lambda: loop.run_until_complete(transport.get(PARAMETERS, body)),
         "`http.client`, our signature": by_http_client,
         "urllib3, our signature": by_urllib3,
         "botocore's session and signer": by_botocore_session,

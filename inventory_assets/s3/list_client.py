@@ -206,7 +206,7 @@ class BucketLister:
     """How the store lists, as far as that is known."""
 
     proven_names: frozenset[str] = frozenset()
-    """Characters whose reading in names was asked back (`scan.profiling.check_names`)."""
+    """Characters whose reading in names was asked back (`scan.store_probe.check_names`)."""
 
     names_gone: int = 0
     """How often a key that was asked back so was not there any more."""

@@ -2,7 +2,7 @@
 
 For listings botocore's own retries are off: one loop decides what is tried again
 (`listing.BucketLister`), so that every fault is counted once and no second controller reacts to
-throttling. For single objects (`objects.py`) they are on.
+throttling. For single objects (`object_client.py`) they are on.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 S3-compatible stores differ in what StartAfter means, whether a continuation token can be trusted,
 and how keys are encoded in a response. A profile says how one store does; the defaults are those of
-AWS. `scan/profiling.py` finds it out.
+AWS. `scan/store_probe.py` finds it out.
 """
 
 from dataclasses import dataclass

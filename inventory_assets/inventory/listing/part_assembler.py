@@ -5,7 +5,7 @@ it, unless that one has begun a file: so small neighbours end in one file, and e
 unbroken stretch of the key space. Nothing is sorted, and nothing is read again.
 
 Where there is a baseline, files are cut where its parts ended, and what turns out to be the same as
-one of them is not published again (`sharing.py`).
+one of them is not published again (`part_reuse.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,7 @@
 """Read an HTTP/1.1 answer as its bytes come in, the body straight into memory that is used again.
 
 Only what a GET over a kept connection needs: one answer at a time, framed by a length, by chunks or
-by the end of the connection. Nothing here waits or knows a socket; `wires.py` does.
+by the end of the connection. Nothing here waits or knows a socket; `connection.py` does.
 
 Source: RFC 9112, sections 4 (status line), 5 (fields), 6 (framing) and 7.1 (chunks).
 """

@@ -4,7 +4,7 @@ botocore is asked once where a page request goes (endpoint rules, addressing sty
 dual-stack, access points) and for credentials, whatever their kind, at every request; their refresh
 is its own. The requests are signed here. Connections are opened by urllib3, on which botocore
 stands as well, so that proxies, certificate authorities and IPv6 are configured as for boto3; what
-travels over them is `wires.py`'s. docs/benchmarks.md says what each layer would cost.
+travels over them is `connection.py`'s. docs/benchmarks.md says what each layer would cost.
 """
 
 import asyncio
