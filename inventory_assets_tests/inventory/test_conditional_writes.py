@@ -74,7 +74,7 @@ HABITS: dict[str, tuple[Condition, ConditionalWrites]] = {
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long between two attempts."""
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
-    for module in ("s3.conditional_writes", "inventory.bucket_store"):
+    for module in ("s3.conditional_writes", "inventory.storage.bucket_store"):
         monkeypatch.setattr(f"inventory_assets.{module}.pause", lambda _attempt: None)
 
 
