@@ -1,7 +1,7 @@
 """Stories of odd stores: habits, keys, kills, requests at once, and objects that come and go."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -86,6 +86,9 @@ def habits(draw: st.DrawFn) -> Habits:
     # Nothing tells whose answer one is that repeats nothing of its request.
     if found.stale and found.echo is Echo.NONE:
         found = Habits(**{**found.unusual, "echo": Echo.AS_KEYS})
+    # Where nothing can be asked behind a key, an end that is told twice is believed.
+    if found.early_end and found.start_after is StartAfter.IGNORED:
+        found = Habits(**{**found.unusual, "early_end": replace(found.early_end, times=1)})
     return found
 
 

@@ -82,7 +82,11 @@ def test_any_key_may_end_a_page(server: Endpoint, tmp_path: Path, last: str) -> 
 
 
 @pytest.mark.parametrize("last", ENDS_OF_PAGES)
-def test_any_key_may_end_a_page_of_versions(server: Endpoint, tmp_path: Path, last: str) -> None:
+def test_any_key_may_end_a_page_of_versions(
+    server: Endpoint, tmp_path: Path, last: str, request: pytest.FixtureRequest
+) -> None:
+    if SWIFT in request.node.name and "\x01" in last:
+        pytest.skip("Swift answers 500 to a marker that XML forbids: the listing is refused")
     keys = around(last)
     bucket = versioned(server)
     server.put(bucket, dict.fromkeys(keys, b"x"))

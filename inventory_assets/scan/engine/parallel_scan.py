@@ -45,7 +45,12 @@ from inventory_assets.scan.errors import (
     NamesMisread,
     ScanError,
 )
-from inventory_assets.scan.keyspace.key_range import KeyRange, ceiling_of
+from inventory_assets.scan.keyspace.key_range import (
+    LEAST_CHARACTER,
+    MAX_KEY_BYTES,
+    KeyRange,
+    ceiling_of,
+)
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 from inventory_assets.scan.store_probe import check_names, first_page, require_versions
 from inventory_assets.scan.validation.object_versions import whole_keys
@@ -128,6 +133,8 @@ class Scan:
         """Ranges that splits under way were asked for."""
         self._splitter = Splitter(lister)
         self._order = OrderProof(lister)
+        self._is_inclusive = lister.profile.start_after is StartAfter.INCLUSIVE
+        """Whether the store was seen to list the key that was asked after."""
         self._probes: deque[tuple[Piece, ListedRange]] = deque()
         """Seams to be probed: a range, and the one on its right."""
         self._scratch = Scratch()
@@ -291,7 +298,7 @@ class Scan:
     ) -> AsyncIterator[tuple[Received, Ending | None, PageRequest]]:
         """The pages of a range, each with how it ends the range and what it answers."""
         walk = piece.walk
-        token, after = piece.resume_token, piece.after
+        token, after = piece.resume_token, self._resume_after(piece)
         while not (self._closed or walk.over or piece.generation != generation):
             request = PageRequest(
                 walk.prefix,
@@ -308,6 +315,17 @@ class Scan:
             if ending:
                 return
             token, after = next_place(request, received, self._lister.profile, self._where)
+
+    def _resume_after(self, piece: Piece) -> str:
+        """Where a range begins, or goes on when its end is to be confirmed.
+
+        A store that lists the key asked after first, and would show nothing else, confirms no end.
+        """
+        is_asked = bool(piece.rows) and piece.asked_rows == piece.rows
+        if self._is_inclusive and is_asked and not piece.walk.versions:
+            behind = piece.after + LEAST_CHARACTER
+            return behind if len(behind.encode()) <= MAX_KEY_BYTES else piece.after
+        return piece.after
 
     @staticmethod
     def _leaps(piece: Piece, request: PageRequest) -> bool:
@@ -447,6 +465,8 @@ class Scan:
         if page.common_prefixes:
             raise MalformedResponse("the page holds common prefixes, which were not asked for")
         objects = without_repeated(page.objects, delivery.request, piece.after)
+        if objects.num_rows < page.objects.num_rows and not self._is_inclusive:
+            self._is_inclusive, piece.asked_rows = True, -1  # which confirms no end
         if self._lister.profile.start_after is StartAfter.IGNORED:
             # What is asked again begins before it, where nothing can be asked behind a key.
             objects = objects.slice(count_up_to(objects.column("key"), piece.after))

@@ -12,6 +12,9 @@ from itertools import pairwise
 MAX_KEY_BYTES = 1024
 """The longest key that S3 allows, in bytes of UTF-8."""
 
+LEAST_CHARACTER = "\t"
+"""The least character that XML and all stores take; before it are only control characters."""
+
 _LARGEST_BY_WIDTH = ("", "\x7f", "\u07ff", "\uffff", "\U0010ffff")
 """The largest character whose UTF-8 encoding has 0, 1, 2, 3, 4 bytes."""
 
