@@ -231,6 +231,8 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
     if first.page.is_truncated and first.page.next_token is None and keys:
         profile = _without_tokens(lister, prefix, keys, ask)
         lister.profile = profile
+    if first.page.is_truncated and 0 < len(keys) < _KEYS:
+        keys = _gathered(prefix, first, ask)
     made_up = _between(keys[0], keys[1]) if len(keys) == _KEYS else None
     if made_up is None:
         return replace(profile, echoes=_echoes(asked, bucket))
@@ -239,14 +241,30 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
     asked += [after_made_up, after_last]
     profile = replace(profile, start_after=_start_after(keys, made_up, after_made_up, after_last))
     token = after_made_up.page.next_token
-    is_usable = profile.start_after is not StartAfter.IGNORED and after_made_up.keys == keys[1:]
-    if token and is_usable and profile.continuation is Continuation.TOKEN:
+    shown = after_made_up.keys
+    is_usable = profile.start_after is not StartAfter.IGNORED and shown == keys[1 : 1 + len(shown)]
+    if token and shown and is_usable and profile.continuation is Continuation.TOKEN:
         by_token = ask(PageRequest(prefix, token=token, max_keys=_KEYS - 1))
         asked.append(by_token)
-        following = [key for key in after_last.keys if key != keys[-1]]
+        following = keys[1 + len(shown) :] + [key for key in after_last.keys if key != keys[-1]]
         if by_token.keys[:1] != following[:1]:
             profile = replace(profile, continuation=Continuation.LAST_KEY)
     return replace(profile, echoes=_echoes(asked, bucket))
+
+
+def _gathered(prefix: str, first: _Asked, ask: Ask) -> list[str]:
+    """The first keys, from a store whose pages hold fewer than are asked for."""
+    keys = [*first.keys]
+    token = first.page.next_token
+    while len(keys) < _KEYS:
+        found = [key for key in ask(PageRequest(prefix, keys[-1])).keys if key > keys[-1]]
+        if not found and token:  # StartAfter leads nowhere, or to that key alone
+            page = ask(PageRequest(prefix, token=token))
+            found, token = [key for key in page.keys if key > keys[-1]], page.page.next_token
+        if not found:
+            break
+        keys += found
+    return keys[:_KEYS]
 
 
 def _without_tokens(lister: BucketLister, prefix: str, keys: list[str], ask: Ask) -> StoreProfile:

@@ -77,7 +77,7 @@ class Pages:
         out = [self._head("ListBucketResult")]
         if self.habits.tokens in (Tokens.MARKER, Tokens.NEXT_MARKER):
             by_next = self.habits.tokens is Tokens.NEXT_MARKER or self.query.text("delimiter")
-            if goes_on and by_next:
+            if goes_on and by_next and entries:
                 out.append(element("NextMarker", self._name(name_of(entries[-1]))))
         else:
             out.append(element("KeyCount", str(len(entries))))
