@@ -201,7 +201,7 @@ static bool answer(struct server *server, struct connection *connection) {
     connection->last |= answer.status == 405;   /* whose body, if any, is not read */
     char header[512];
     size_t size = (size_t)sprintf(
-        header, "HTTP/1.1 %d %s\r\nServer: load_source\r\nx-amz-request-id: %016llX\r\n"
+        header, "HTTP/1.1 %d %s\r\nServer: AmazonS3\r\nx-amz-request-id: %016llX\r\n"
         "x-amz-bucket-region: us-east-1\r\nContent-Type: application/xml\r\n"
         "Content-Length: %zu\r\n\r\n", answer.status,
         answer.status == 200 ? "OK" : answer.status == 503 ? "Slow Down" : "Error",

@@ -192,13 +192,20 @@ async def first_page(lister: BucketLister, request: PageRequest, tally: Tally) -
     Raises:
         S3Error: A request failed for good.
     """
-    page = await lister.fetch(request, tally)
+    return (await _answers(lister, request, tally))[-1].page
+
+
+async def _answers(lister: BucketLister, request: PageRequest, tally: Tally) -> list[_Asked]:
+    """`first_page`, with the empty pages before it, and what each of them answers."""
+    found = [_Asked(request, await lister.fetch(request, tally))]
     for _ in range(_MOST_EMPTY_PAGES):
+        page = found[-1].page
         is_empty = not page.objects.num_rows and not page.common_prefixes
         if not is_empty or not page.is_truncated or page.next_token is None:
             break
-        page = await lister.fetch(replace(request, start_after="", token=page.next_token), tally)
-    return page
+        request = replace(request, start_after="", token=page.next_token)
+        found.append(_Asked(request, await lister.fetch(request, tally)))
+    return found
 
 
 def _habits(profile: StoreProfile) -> StoreProfile:
@@ -216,15 +223,17 @@ def _probe_names(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfil
 
 
 def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
+    asked: list[_Asked] = []
+
     def ask(request: PageRequest) -> _Asked:
-        page = asyncio.run(first_page(lister, request, tally))
-        asyncio.run(check_names(lister, page, tally))
-        return _Asked(request, page)
+        found = asyncio.run(_answers(lister, request, tally))
+        asyncio.run(check_names(lister, found[-1].page, tally))
+        asked.extend(found)
+        return found[-1]
 
     bucket = lister.connection.bucket
     first = ask(PageRequest(prefix, max_keys=_KEYS))
     keys = first.keys
-    asked = [first]
     profile = lister.profile
     if (lister.server or "").startswith(DIRECTORY_SERVERS):
         return profile  # it is walked by folders, which asks for none of this
@@ -238,14 +247,12 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
         return replace(profile, echoes=_echoes(asked, bucket))
     after_made_up = ask(PageRequest(prefix, made_up, max_keys=_KEYS - 1))
     after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS - 1))
-    asked += [after_made_up, after_last]
     profile = replace(profile, start_after=_start_after(keys, made_up, after_made_up, after_last))
     token = after_made_up.page.next_token
     shown = after_made_up.keys
     is_usable = profile.start_after is not StartAfter.IGNORED and shown == keys[1 : 1 + len(shown)]
     if token and shown and is_usable and profile.continuation is Continuation.TOKEN:
         by_token = ask(PageRequest(prefix, token=token, max_keys=_KEYS - 1))
-        asked.append(by_token)
         following = keys[1 + len(shown) :] + [key for key in after_last.keys if key != keys[-1]]
         if by_token.keys[:1] != following[:1]:
             profile = replace(profile, continuation=Continuation.LAST_KEY)
