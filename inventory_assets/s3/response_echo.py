@@ -28,13 +28,17 @@ def compare(request: PageRequest, echo: Echo, bucket: str) -> Iterator[tuple[Ech
     for name, (sent, repeated) in pairs.items():
         if sent or repeated:
             # Stores differ in how they encode these; a token is never encoded.
-            yield name, sent in {repeated, unquote_plus(repeated or ""), unquote(repeated or "")}
+            yield name, sent == repeated or _reads_as(repeated or "", sent)
     if echo.max_keys:
         # A store that sends fewer than it is asked for may say so.
         is_number = echo.max_keys.isascii() and echo.max_keys.isdigit()
         yield Echoed.MAX_KEYS, is_number and int(echo.max_keys[:9]) <= request.max_keys
     if echo.delimiter and not request.delimiter:
         yield Echoed.DELIMITER, False
+
+
+def _reads_as(repeated: str, sent: str) -> bool:
+    return sent in (unquote_plus(repeated), unquote(repeated))
 
 
 def contradiction(
