@@ -19,7 +19,7 @@ OBJECT_BYTES = 200
 BOUND = PAGE_BYTES * (RECEIVERS + QUEUED_PAGES + 2 * PAGES_A_CALL) + OBJECT_BYTES * (
     ROWS_IN_MEMORY + 3 * ROW_GROUP_ROWS
 )
-"""Bytes beyond those of the imported modules; docs/architecture.md explains it."""
+"""Bytes beyond those of the imported modules; docs/decisions/0012-bounded-memory.md explains it."""
 
 
 def peak_of_listing(objects: int, folder: Path) -> int:
