@@ -4,6 +4,11 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
+PAGES = sorted(
+    str(page.relative_to(REPOSITORY))
+    for folder in (REPOSITORY.glob("*.md"), (REPOSITORY / "docs").rglob("*.md"))
+    for page in folder
+)
 NAMED_TEST = re.compile(r"`([a-z0-9_/]+\.py)::(test_\w+)`")
 
 
@@ -19,7 +24,8 @@ def test_every_test_that_the_invariants_name_exists() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{p.name}" for p in (REPOSITORY / "docs").glob("*.md"))]
+    "page",
+    ["README.md", *(str(p.relative_to(REPOSITORY)) for p in (REPOSITORY / "docs").rglob("*.md"))],
 )
 def test_links_within_the_documentation_lead_somewhere(page: str) -> None:
     file = REPOSITORY / page
