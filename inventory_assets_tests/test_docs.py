@@ -4,6 +4,11 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
+PAGES = sorted(
+    str(page.relative_to(REPOSITORY))
+    for folder in (REPOSITORY, REPOSITORY / "docs")
+    for page in folder.glob("*.md")
+)
 NAMED_TEST = re.compile(r"`([a-z0-9_/]+\.py)::(test_\w+)`")
 
 
@@ -18,9 +23,7 @@ def test_every_test_that_the_invariants_name_exists() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{p.name}" for p in (REPOSITORY / "docs").glob("*.md"))]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_links_within_the_documentation_lead_somewhere(page: str) -> None:
     file = REPOSITORY / page
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text("utf-8"))
