@@ -1,6 +1,6 @@
 # Needs Python >= 3.11, make and a package index; uses uv where it is there, venv and pip where not.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-slow test-stores check bench lock clean
+.PHONY: help demo dev test test-fast test-slow test-stores coverage fix check typecheck bench lock clean
 
 PYTHON ?= python3
 # Bytecode is worth keeping: Dagster starts many processes. An empty value switches this off.
@@ -13,13 +13,29 @@ PYTEST := $(BIN)/python -m pytest
 # What knows stores with odd habits, and what runs on Ceph and Swift as well.
 STORES := $(addprefix inventory_assets_tests/,stores inventory/test_any_store.py servers)
 
+# `make test-fast` runs the tests of scan and s3 that need little time, and of what reads no bucket.
+# The modules of SLOWER took more than two thirds of the time of scan and s3 together.
+SLOWER := $(patsubst %,inventory_assets_tests/scan/test_%.py, \
+    directories discovery engine engine_splits seams versions) \
+  $(patsubst %,inventory_assets_tests/s3/test_%.py, \
+    columns control faults outages pages received signing transport versions wires)
+FAST := $(filter-out $(SLOWER),$(wildcard $(addprefix inventory_assets_tests/, \
+  scan/test_*.py s3/test_*.py test_config.py test_docs.py test_partitions.py cli/test_version.py)))
+
+# What `make coverage` runs; a room's tests take less time than all.
+TESTS ?= inventory_assets_tests
+
 help:
 	@echo "make demo       install, inventory the embedded bucket for two days, show the result"
 	@echo "make dev        install, open the Dagster UI on http://127.0.0.1:3000"
 	@echo "make test       install, run the tests"
+	@echo "make test-fast  install, run a selection that takes less than a minute"
 	@echo "make test-slow  install, run the slow tests"
 	@echo "make test-stores  install, list from stores with odd habits, and print how that went"
+	@echo "make coverage   install, run the tests, report lines and branches (TESTS=inventory_assets_tests/scan)"
+	@echo "make fix        install, mend what the linter can mend, format"
 	@echo "make check      install, lint, check types and import walls"
+	@echo "make typecheck  install, check types only"
 	@echo "make bench      install other listers too, compare them with this one (BENCH=\"--scale 0.1\")"
 	@echo "make lock       renew the lock files"
 	@echo "make clean      remove the environment and the results"
@@ -54,6 +70,9 @@ dev: $(VENV)/installed
 test: $(VENV)/readers
 	@$(PYTEST) -m "not slow and not stores" -n 2 --dist loadfile
 
+test-fast: $(VENV)/installed
+	@$(PYTEST) -m "not slow and not stores" -n 2 --dist loadfile $(FAST)
+
 test-slow: $(VENV)/readers
 	@$(PYTEST) -m slow
 
@@ -61,6 +80,18 @@ test-slow: $(VENV)/readers
 test-stores: $(VENV)/readers
 	@inventory_assets_tests/stores/install_servers.sh || true
 	@$(PYTEST) $(STORES) -k "stores or ceph or swift" -n 2 --dist loadgroup
+
+# The report in HTML, line by line, is build/coverage/html/index.html.
+coverage: $(VENV)/readers
+	@$(PYTEST) -m "not slow and not stores" -n 2 --dist loadfile \
+	  --cov --cov-branch --cov-report term:skip-covered --cov-report html $(TESTS)
+
+fix: $(VENV)/installed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+typecheck: $(VENV)/installed
+	@$(BIN)/mypy
 
 check: $(VENV)/installed
 	@$(BIN)/ruff check .

@@ -8,10 +8,12 @@ import argparse
 import json
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.contenders import HERE, PEERS
+from benchmarks.contenders import PEERS
+from benchmarks.load_source import HERE
 from inventory_assets.s3.concurrency.policies import Controller, Policy, controller
 from inventory_assets.s3.concurrency.request_outcome import Outcome
 from inventory_assets_tests.s3.simulated_store import (
@@ -25,9 +27,7 @@ from inventory_assets_tests.s3.simulated_store import (
 
 SEEDS = (1, 2, 3)
 Policies = Mapping[str, Callable[[int], Controller]]
-POLICIES: Policies = {
-    str(policy): lambda maximum, policy=policy: controller(policy, maximum) for policy in Policy
-}
+POLICIES: Policies = {str(policy): partial(controller, policy) for policy in Policy}
 IN_MILLISECONDS = "pid, raw milliseconds"
 DRAWN = (
     "503 above 175 requests/s",

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl  # type: ignore[import-not-found]
 from matplotlib.figure import Figure  # type: ignore[import-not-found]
@@ -11,7 +12,7 @@ STYLE = {"svg.hashsalt": "control", "svg.fonttype": "none", "font.size": 9}
 COLUMNS = 2
 
 
-def draw(image: Path, panels: list[dict]) -> None:
+def draw(image: Path, panels: list[dict[str, Any]]) -> None:
     """One picture for each panel: its title, its seconds, and the limits of its lines."""
     mpl.rcParams.update(STYLE)
     columns = min(COLUMNS, len(panels))

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from inventory_assets.cli.diff import add_diff
 from inventory_assets.cli.export import add_export
@@ -63,6 +64,7 @@ def _tell(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="inventory", description=__doc__)
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser(
@@ -77,6 +79,16 @@ def _parser() -> argparse.ArgumentParser:
     add_diff(commands)
     add_verify(commands)
     return parser
+
+
+class _ShowVersion(argparse.Action):
+    """Print the installed version, which is looked up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"{parser.prog} {version('inventory-assets')}")
+        parser.exit()
 
 
 def _demo(_options: argparse.Namespace) -> int:

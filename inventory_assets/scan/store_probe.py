@@ -248,12 +248,14 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
     after_made_up = ask(PageRequest(prefix, made_up, max_keys=_KEYS - 1))
     after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS - 1))
     profile = replace(profile, start_after=_start_after(keys, made_up, after_made_up, after_last))
-    token = after_made_up.page.next_token
-    shown = after_made_up.keys
-    is_usable = profile.start_after is not StartAfter.IGNORED and shown == keys[1 : 1 + len(shown)]
-    if token and shown and is_usable and profile.continuation is Continuation.TOKEN:
+    chain, follows = after_made_up, 1
+    if chain.keys != keys[1 : 1 + len(chain.keys)]:
+        chain, follows = first, 0  # in another order, the made-up key stands elsewhere
+    token, follows = chain.page.next_token, follows + len(chain.keys)
+    is_usable = profile.start_after is not StartAfter.IGNORED and bool(chain.keys)
+    if token and is_usable and profile.continuation is Continuation.TOKEN:
         by_token = ask(PageRequest(prefix, token=token, max_keys=_KEYS - 1))
-        following = keys[1 + len(shown) :] + [key for key in after_last.keys if key != keys[-1]]
+        following = keys[follows:] + [key for key in after_last.keys if key != keys[-1]]
         if by_token.keys[:1] != following[:1]:
             profile = replace(profile, continuation=Continuation.LAST_KEY)
     return replace(profile, echoes=_echoes(asked, bucket))
