@@ -112,7 +112,7 @@ def test_a_pair_that_tells_the_orders_apart_is_asked_about_once(in_directory_ord
     found = discover(lister, "", ShardBounds())
     assert found.key_order is (KeyOrder.DIRECTORY if in_directory_order else KeyOrder.BYTES)
     # Besides those that find out how the store lists.
-    assert found.requests == 2 + (3 if in_directory_order else 4)
+    assert found.requests == 2 + 4
 
 
 def test_a_page_that_shows_directory_order_needs_no_question() -> None:
