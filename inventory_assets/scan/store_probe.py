@@ -40,6 +40,10 @@ _DOUBTFUL = frozenset("%+ ")
 _MOST_GONE = 3
 """Keys that are asked back in vain, until names are taken for what they were read as."""
 
+_MOST_PROBES = 4
+"""How often a store is probed whose answers repeat their requests now truly and now not: among them
+are answers to other requests, which tell nothing."""
+
 _MOST_EMPTY_PAGES = 20
 """Empty pages that are passed over by a probe; a listing passes over more."""
 
@@ -81,7 +85,8 @@ def profile_store(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfi
             # A key may have come or gone between two requests: a habit is believed when seen twice.
             lister.profile = replace(before, encoding=found.encoding)
             again = _probe_names(lister, prefix, tally)
-            found = again if _habits(again) == _habits(found) else usual
+            is_habit = _habits(again) == _habits(found)
+            found = again if is_habit else replace(usual, echoes=again.echoes)
     finally:
         lister.profile = before
     return found
@@ -213,17 +218,31 @@ def _habits(profile: StoreProfile) -> StoreProfile:
 
 
 def _probe_names(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
-    """As `_probe`, once names are read as the store means them."""
+    """As `_probe`, once names are read as the store means them, and all answers are its own."""
+    for _ in range(_MOST_PROBES):
+        asked: list[_Asked] = []
+        profile = _probe_in_some_encoding(lister, prefix, tally, asked)
+        seen = _echoes(asked, lister.connection.bucket)
+        if not any(any(found) and not all(found) for found in seen.values()):
+            break
+    truly = frozenset(echoed for echoed, found in seen.items() if found and all(found))
+    return replace(profile, echoes=truly)
+
+
+def _probe_in_some_encoding(
+    lister: BucketLister, prefix: str, tally: Tally, asked: list[_Asked]
+) -> StoreProfile:
     for _ in KeyEncoding:
         try:
-            return _probe(lister, prefix, tally)
+            return _probe(lister, prefix, tally, asked)
         except NamesMisread as error:
             lister.profile = corrected(lister.profile, error)
-    return _probe(lister, prefix, tally)
+            asked.clear()
+    return _probe(lister, prefix, tally, asked)
 
 
-def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
-    asked: list[_Asked] = []
+def _probe(lister: BucketLister, prefix: str, tally: Tally, asked: list[_Asked]) -> StoreProfile:
+    """Ask how a store lists; whatever is asked is appended to `asked`, echoes are left out."""
 
     def ask(request: PageRequest) -> _Asked:
         found = asyncio.run(_answers(lister, request, tally))
@@ -231,7 +250,6 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
         asked.extend(found)
         return found[-1]
 
-    bucket = lister.connection.bucket
     first = ask(PageRequest(prefix, max_keys=_KEYS))
     keys = first.keys
     profile = lister.profile
@@ -244,7 +262,7 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
         keys = _gathered(prefix, first, ask)
     made_up = _between(keys[0], keys[1]) if len(keys) == _KEYS else None
     if made_up is None:
-        return replace(profile, echoes=_echoes(asked, bucket))
+        return profile
     after_made_up = ask(PageRequest(prefix, made_up, max_keys=_KEYS - 1))
     after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS - 1))
     profile = replace(profile, start_after=_start_after(keys, made_up, after_made_up, after_last))
@@ -258,7 +276,7 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
         following = keys[follows:] + [key for key in after_last.keys if key != keys[-1]]
         if by_token.keys[:1] != following[:1]:
             profile = replace(profile, continuation=Continuation.LAST_KEY)
-    return replace(profile, echoes=_echoes(asked, bucket))
+    return profile
 
 
 def _gathered(prefix: str, first: _Asked, ask: Ask) -> list[str]:
@@ -314,10 +332,10 @@ def _between(left: str, right: str) -> str | None:
     return None
 
 
-def _echoes(asked: list[_Asked], bucket: str) -> frozenset[Echoed]:
-    """What each response repeats of its request, wherever there is something to repeat."""
+def _echoes(asked: list[_Asked], bucket: str) -> dict[Echoed, list[bool]]:
+    """Whether each response repeats its request truly, wherever there is something to repeat."""
     seen: dict[Echoed, list[bool]] = {each: [] for each in Echoed}
     for each in asked:
         for echoed, is_right in compare(each.request, each.page.echo, bucket):
             seen[echoed].append(is_right)
-    return frozenset(echoed for echoed, found in seen.items() if found and all(found))
+    return seen
