@@ -260,15 +260,19 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally, asked: list[_Asked])
         lister.profile = profile
     if first.page.is_truncated and 0 < len(keys) < _KEYS:
         keys = _gathered(prefix, first, ask)
-    made_up = _between(keys[0], keys[1]) if len(keys) == _KEYS else None
-    if made_up is None:
+    if len(keys) < _KEYS:
         return profile
-    after_made_up = ask(PageRequest(prefix, made_up, max_keys=_KEYS - 1))
+    made_up = _between(keys[0], keys[1])  # None where nothing fits between
+    after_made_up = ask(PageRequest(prefix, made_up, max_keys=_KEYS - 1)) if made_up else None
     after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS - 1))
-    profile = replace(profile, start_after=_start_after(keys, made_up, after_made_up, after_last))
-    chain, follows = after_made_up, 1
-    if chain.keys != keys[1 : 1 + len(chain.keys)]:
-        chain, follows = first, 0  # in another order, the made-up key stands elsewhere
+    shown = after_made_up.keys if after_made_up else []
+    is_ignored = after_last.keys[:1] <= keys[:1] and (
+        made_up is None or any(key <= made_up for key in shown)
+    )
+    profile = replace(profile, start_after=_start_after(keys, after_last, is_ignored=is_ignored))
+    chain, follows = first, 0
+    if after_made_up and shown == keys[1 : 1 + len(shown)]:  # in another order it is elsewhere
+        chain, follows = after_made_up, 1
     token, follows = chain.page.next_token, follows + len(chain.keys)
     is_usable = profile.start_after is not StartAfter.IGNORED and bool(chain.keys)
     if token and is_usable and profile.continuation is Continuation.TOKEN:
@@ -310,12 +314,7 @@ def _without_tokens(lister: BucketLister, prefix: str, keys: list[str], ask: Ask
     )
 
 
-def _start_after(
-    keys: list[str], made_up: str, after_made_up: _Asked, after_last: _Asked
-) -> StartAfter:
-    is_ignored = (
-        any(key <= made_up for key in after_made_up.keys) and after_last.keys[:1] <= keys[:1]
-    )
+def _start_after(keys: list[str], after_last: _Asked, *, is_ignored: bool) -> StartAfter:
     if is_ignored and after_last.keys:
         return StartAfter.IGNORED
     if after_last.keys[:1] == keys[-1:]:
