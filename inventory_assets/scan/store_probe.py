@@ -288,10 +288,10 @@ def _gathered(prefix: str, first: _Asked, ask: Ask) -> list[str]:
     keys = [*first.keys]
     token = first.page.next_token
     while len(keys) < _KEYS:
-        found = [key for key in ask(PageRequest(prefix, keys[-1])).keys if key > keys[-1]]
+        found = [key for key in ask(PageRequest(prefix, keys[-1])).keys if key not in keys]
         if not found and token:  # StartAfter leads nowhere, or to that key alone
             page = ask(PageRequest(prefix, token=token))
-            found, token = [key for key in page.keys if key > keys[-1]], page.page.next_token
+            found, token = [key for key in page.keys if key not in keys], page.page.next_token
         if not found:
             break
         keys += found
