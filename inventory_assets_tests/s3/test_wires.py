@@ -99,9 +99,9 @@ def test_time_in_which_this_process_did_something_else_is_not_the_servers() -> N
     request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
 
     async def busy(wire: Wire) -> Head:
-        reading = asyncio.create_task(wire.exchange(request, bytearray(), PATIENCE, 3.0))
+        reading = asyncio.create_task(wire.exchange(request, bytearray(), PATIENCE, 1.0))
         await asyncio.sleep(0.01)
-        time.sleep(3.5)  # noqa: ASYNC251 - as a reader does that decodes, or waits for its disk
+        time.sleep(1.5)  # noqa: ASYNC251 - as a reader does that decodes, or waits for its disk
         return await reading
 
     with serving([answer], every=0) as wire:

@@ -112,6 +112,10 @@ class Wire:
                     loop.remove_writer(self._socket.fileno())
 
 
+_LATE_SECONDS = 0.1
+"""By how much a timer is late only where the process did something else meanwhile."""
+
+
 class _Reading:
     """An answer on its way in; a callback per arrival costs less than a task that is resumed."""
 
@@ -158,8 +162,11 @@ class _Reading:
     def _look_at_the_clock(self) -> None:
         now = self._loop.time()
         # While this process did something else, the other side had nobody to send to.
-        self._end += now - self._due
+        late = now - self._due
+        self._end += late
         left = min(self._heard_at + self._patience, self._end) - now
+        if late > _LATE_SECONDS:
+            left = max(left, late)
         if left > 0:
             self._wait(left)
         elif not self.done.done():
