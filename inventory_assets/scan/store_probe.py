@@ -266,19 +266,17 @@ def _probe(lister: BucketLister, prefix: str, tally: Tally, asked: list[_Asked])
     after_made_up = ask(PageRequest(prefix, made_up, max_keys=_KEYS - 1)) if made_up else None
     after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS - 1))
     shown = after_made_up.keys if after_made_up else []
-    is_ignored = after_last.keys[:1] <= keys[:1] and (
-        made_up is None or any(key <= made_up for key in shown)
-    )
-    profile = replace(profile, start_after=_start_after(keys, after_last, is_ignored=is_ignored))
-    chain, follows = first, 0
+    start_after = _start_after(keys, made_up, shown, after_last.keys)
+    profile = replace(profile, start_after=start_after)
+    chain, rest = first, keys[len(first.keys) :]
     if after_made_up and shown == keys[1 : 1 + len(shown)]:  # in another order it is elsewhere
-        chain, follows = after_made_up, 1
-    token, follows = chain.page.next_token, follows + len(chain.keys)
-    is_usable = profile.start_after is not StartAfter.IGNORED and bool(chain.keys)
+        chain, rest = after_made_up, keys[1 + len(shown) :]
+    token = chain.page.next_token if chain.keys else None
+    is_usable = start_after is not StartAfter.IGNORED
     if token and is_usable and profile.continuation is Continuation.TOKEN:
         by_token = ask(PageRequest(prefix, token=token, max_keys=_KEYS - 1))
-        following = keys[follows:] + [key for key in after_last.keys if key != keys[-1]]
-        if by_token.keys[:1] != following[:1]:
+        rest += [key for key in after_last.keys if key != keys[-1]]
+        if by_token.keys[:1] != rest[:1]:
             profile = replace(profile, continuation=Continuation.LAST_KEY)
     return profile
 
@@ -314,10 +312,14 @@ def _without_tokens(lister: BucketLister, prefix: str, keys: list[str], ask: Ask
     )
 
 
-def _start_after(keys: list[str], after_last: _Asked, *, is_ignored: bool) -> StartAfter:
-    if is_ignored and after_last.keys:
+def _start_after(
+    keys: list[str], made_up: str | None, after_made_up: list[str], after_last: list[str]
+) -> StartAfter:
+    """What StartAfter leads to, by what is listed after a made-up key and after the last one."""
+    begins_anew = bool(after_last) and after_last[0] <= keys[0]
+    if begins_anew and (made_up is None or any(key <= made_up for key in after_made_up)):
         return StartAfter.IGNORED
-    if after_last.keys[:1] == keys[-1:]:
+    if after_last[:1] == keys[-1:]:
         return StartAfter.INCLUSIVE
     return StartAfter.EXCLUSIVE
 

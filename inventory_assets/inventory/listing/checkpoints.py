@@ -317,7 +317,7 @@ class Journal:
             tally.requests - self._noted.requests,
             tally.response_bytes - self._noted.response_bytes,
             {fault.value: count for fault, count in (tally.faults - self._noted.faults).items()},
-            unreadable_of(tally.unreadable).within([*self._waiting, *begun]),
+            unreadable_of(tally.unreadable).within(_ranges_of([*self._waiting, *begun])),
             tuple(begun),
             spool,
         )
@@ -391,7 +391,7 @@ class Journal:
             sum(record.requests for record in ours),
             sum(record.response_bytes for record in ours),
             dict(faults),
-            _unreadable_of_runs(found).within(disjoint),
+            _unreadable_of_runs(found).within(_ranges_of(disjoint)),
         )
         if rescued:
             self._gather(kept, rescued)
@@ -421,7 +421,7 @@ class Journal:
         """Note what was rescued, after which what it was rescued from is of no use."""
         started_at = kept.started_at or self._last
         stretches = tuple(rescued)
-        unreadable = kept.unreadable.within(rescued, with_others=False)
+        unreadable = kept.unreadable.within(_ranges_of(rescued), with_others=False)
         self._write(
             Checkpoint(self._identity, started_at, self._last, stretches, 0, 0, {}, unreadable)
         )
@@ -452,6 +452,10 @@ class Journal:
             if all(is_there(self._store, part) for part in stretch.parts):
                 found.append(stretch)
         return tuple(found)
+
+
+def _ranges_of(stretches: Iterable[Stretch | Begun]) -> list[KeyRange]:
+    return [stretch.key_range for stretch in stretches]
 
 
 def _unreadable_of_runs(found: Mapping[str, Checkpoint | None]) -> UnreadableRecords:

@@ -1,9 +1,8 @@
 """What a listing met that cannot be decoded, as snapshots, checkpoints and folders keep it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Protocol
 
 from inventory_assets.inventory.errors import RecordsUnreadable
 from inventory_assets.s3.decoding.xml_decoder import Unreadable
@@ -14,13 +13,6 @@ MOST_TOLERATED = 100
 """Records that may be unreadable however few the others are."""
 
 _SHOWN_CHARACTERS = 300
-
-
-class HasKeyRange(Protocol):
-    """Whatever is about a range of keys."""
-
-    @property
-    def key_range(self) -> KeyRange: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +60,14 @@ class UnreadableRecords:
         return self.count - len(self.first)
 
     def within(
-        self, stretches: Iterable[HasKeyRange], *, with_others: bool = True
+        self, ranges: Sequence[KeyRange], *, with_others: bool = True
     ) -> "UnreadableRecords":
         """Those among some keys, and those of which nobody knows where they stand.
 
         Args:
-            stretches: The keys.
+            ranges: The keys.
             with_others: Whether to count those beside the first.
         """
-        ranges = [stretch.key_range for stretch in stretches]
         records = [
             record
             for record in self.first

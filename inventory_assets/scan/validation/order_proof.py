@@ -15,9 +15,8 @@ from itertools import pairwise
 from inventory_assets.s3.list_client import BucketLister, Tally
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.keyspace.key_range import DELIMITER
 from inventory_assets.scan.store_probe import first_page
-
-_DELIMITER = "/"
 
 _BYTE_ORDER_SERVERS = ("AmazonS3", "MinIO")
 """Stores known to list in byte order, by the start of their `Server` header."""
@@ -51,7 +50,7 @@ class OrderProof:
         for name in (*names_at_risk(prefix, boundary), boundary):
             if self._is_proven or (self._lister.server or "").startswith(_BYTE_ORDER_SERVERS):
                 return
-            level = name[: name.rfind(_DELIMITER) + 1]
+            level = name[: name.rfind(DELIMITER) + 1]
             is_known = len(level) >= len(prefix) and await self._ask_once(level, tally)
             if not is_known and name not in (level, boundary):
                 await self._ask_once(name, tally)
@@ -64,7 +63,7 @@ class OrderProof:
 
     async def _ask(self, start: str, tally: Tally) -> bool:
         """Look at the names of a level that begin with a text; whether these are all."""
-        page = await first_page(self._lister, PageRequest(start, delimiter=_DELIMITER), tally)
+        page = await first_page(self._lister, PageRequest(start, delimiter=DELIMITER), tally)
         keys: list[str] = page.objects.column("key").to_pylist()
         for names in (keys, list(page.common_prefixes)):
             if names != sorted(names):
@@ -79,7 +78,7 @@ class OrderProof:
 
     async def _compare(self, name: str, folder: str, tally: Tally) -> None:
         """Ask which of two siblings the store lists first."""
-        bare = folder.removesuffix(_DELIMITER)
+        bare = folder.removesuffix(DELIMITER)
         # Two keys, as an object may bear the bare name itself.
         page = await first_page(self._lister, PageRequest(bare, max_keys=2), tally)
         listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
@@ -95,7 +94,7 @@ def names_at_risk(prefix: str, boundary: str) -> Iterator[str]:
     """The names whose siblings a boundary may separate, where orders differ; shortest first."""
     if boundary.startswith(prefix):
         for place in range(len(prefix), len(boundary)):
-            if boundary[place] <= _DELIMITER:
+            if boundary[place] <= DELIMITER:
                 yield boundary[:place]
 
 
@@ -110,6 +109,6 @@ def telling_pairs(names: Iterable[str], folders: Iterable[str]) -> Iterator[tupl
     """
     is_folder = set(folders)
     for name, folder in pairwise(sorted(set(names))):
-        bare = folder.removesuffix(_DELIMITER)
+        bare = folder.removesuffix(DELIMITER)
         if folder in is_folder and name.startswith(bare) and name != bare:
             yield name, folder

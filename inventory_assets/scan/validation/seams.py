@@ -150,8 +150,8 @@ def next_action(left: OpenRange) -> Action:
     head = _head_right_of(left, beyond)
     if head is None:
         return Action.WAIT
-    if head == beyond or left.accepted == (beyond, head):
-        return Action.SETTLE if _agree_from(left) else Action.WAIT
+    if _agrees(left, head):
+        return Action.SETTLE if _empty_ones_agree(left.right) else Action.WAIT
     if not is_asked:
         return Action.ASK_LEFT
     if left.rounds >= MAX_ROUNDS or right is None:
@@ -230,21 +230,20 @@ def unseen_between(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, st
     return found[::-1]
 
 
-def _agree_from(left: OpenRange) -> bool:
-    """Whether a range and the empty ones after it agree about what follows them.
+def _agrees(left: OpenRange, head: Beyond | None) -> bool:
+    """Whether what a range has shown beyond it is what lies there."""
+    return head is not None and (head == left.beyond or left.accepted == (left.beyond, head))
+
+
+def _empty_ones_agree(each: ListedRange | None) -> bool:
+    """Whether the empty ranges from one on agree with what follows them.
 
     An empty range knows only by its own last page what follows, and may be asked again.
     """
-    each: ListedRange | None = left
-    while isinstance(each, OpenRange):
-        if each.beyond is None:
-            return False
-        head = _head_right_of(each, each.beyond)
-        if head is None or (head != each.beyond and each.accepted != (each.beyond, head)):
+    while isinstance(each, OpenRange) and each.first_key is None and not each.is_settled:
+        if each.beyond is None or not _agrees(each, _head_right_of(each, each.beyond)):
             return False
         each = each.right
-        if each is None or each.first_key is not None or each.is_settled:
-            return True
     return True
 
 
