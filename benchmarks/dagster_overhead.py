@@ -17,12 +17,12 @@ from inventory_assets.config import Config, Source
 from inventory_assets.definitions import build_definitions
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.resources import SourceBucket
-from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.decoding.page_peek import Received
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.decoding.page_peek import RawPage
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.keyspace.shard import Shard
 
@@ -32,10 +32,10 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 class OneObjectEach:
     """A bucket in which every prefix holds one object."""
 
-    connection = Connection("stub")
+    connection = BucketConfig("stub")
     server = None
 
-    def receive(self, request: PageRequest, tally: Tally, _body: bytearray) -> Received:
+    def receive(self, request: PageRequest, tally: RequestStats, _body: bytearray) -> RawPage:
         tally.sent()
         key = f"{request.prefix}x"
         body = (
@@ -43,7 +43,7 @@ class OneObjectEach:
             f"<Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>1</Size>"
             "</Contents></ListBucketResult>"
         )
-        return Received(body.encode(), False, None, key)
+        return RawPage(body.encode(), False, None, key)
 
     def cancel(self) -> None: ...
 
@@ -75,7 +75,7 @@ def main() -> None:
             assets=definitions.assets, resources=resources, executor=dg.in_process_executor
         )
         instance.add_dynamic_partitions(assets.partitions.shards_name, prefixes)
-        taker = Taker(OneObjectEach(), LocalStore(root / "alone"), Layout("stub", "stub"))  # type: ignore[arg-type]
+        taker = ShardLister(OneObjectEach(), LocalStore(root / "alone"), Layout("stub", "stub"))  # type: ignore[arg-type]
         started = time.perf_counter()
         for prefix in prefixes:
             taker.take(today, Shard(prefix))

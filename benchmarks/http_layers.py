@@ -22,7 +22,7 @@ from botocore.credentials import Credentials as BotoCredentials
 from botocore.httpsession import URLLib3Session
 
 from benchmarks.load_source import BUCKET, LoadSource
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.http.sigv4 import Credentials, encoded_query, signed_headers
 from inventory_assets.s3.http.transport import Transport
 from inventory_assets.s3.page_request import PageRequest
@@ -69,7 +69,7 @@ def ways(url: str) -> dict[str, Fetch]:
         config=Config(s3={"addressing_style": "path"}),
     )
     transport = Transport(
-        Connection(
+        BucketConfig(
             BUCKET,
             url,
             region="us-east-1",

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.concurrency.limiter import Gate
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
 from inventory_assets.s3.concurrency.policies import controller
 from inventory_assets.s3.concurrency.request_outcome import Outcome
-from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.s3.list_client import ListClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class InFlight:
         return ((until - since, number) for (since, number), (until, _) in pairwise(changes))
 
 
-class ObservedGate(Gate):
+class ObservedGate(ConcurrencyLimiter):
     """A gate that takes note of who is inside: of the requests in flight.
 
     A request is in flight from when it is sent until its answer is taken from the socket; so an
@@ -69,7 +69,7 @@ class ObservedGate(Gate):
         longest: Seconds that the slowest request took.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: BucketConfig) -> None:
         super().__init__(controller(connection.policy, connection.max_in_flight))
         self.changes: list[tuple[float, int]] = []
         self.sent_by = [0] * connection.max_in_flight
@@ -111,13 +111,13 @@ class ObservedGate(Gate):
         self._idle.append(self._workers.pop(task))
 
 
-class ObservedLister(BucketLister):
+class ObservedLister(ListClient):
     """A lister with a gate that takes note.
 
     Attributes:
         gate: What was noted.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: BucketConfig) -> None:
         super().__init__(connection)
         self._gate = self.gate = ObservedGate(connection)

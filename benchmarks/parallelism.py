@@ -20,12 +20,18 @@ from itertools import islice
 from benchmarks.in_flight import InFlight, ObservedLister
 from benchmarks.load_source import BUCKET, SHAPES, LoadSource, NoCompiler
 from benchmarks.processes import ProcessFailed
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.scan.engine.events import Ended, Failed, Found, Split, Walk
-from inventory_assets.scan.engine.parallel_scan import Scan
-from inventory_assets.scan.engine.range_task import Piece
+from inventory_assets.scan.engine.events import (
+    JobFailed,
+    ListingJob,
+    ObjectsListed,
+    RangeCompleted,
+    RangeSplit,
+)
+from inventory_assets.scan.engine.parallel_scan import ParallelScan
+from inventory_assets.scan.engine.range_task import RangeTask
 from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange, tiling_fault
 
 COUNT = 10_000_000
@@ -47,13 +53,13 @@ CHARACTERS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 WHOLE = KeyRange.of_prefix("")
 
-Plan = Callable[[BucketLister], list[Walk]]
+Plan = Callable[[ListClient], list[ListingJob]]
 
 
-class UnsplitScan(Scan):
+class UnsplitScan(ParallelScan):
     """A scan that leaves every range as it was given."""
 
-    def _victims(self, count: int) -> list[Piece]:  # noqa: ARG002 - the scan's own signature
+    def _victims(self, count: int) -> list[RangeTask]:  # noqa: ARG002 - the scan's own signature
         """None; so nobody splits anything."""
         return []
 
@@ -74,7 +80,7 @@ class Strategy:
     label: str
     divisor: int
     plan: Plan
-    scan: type[Scan] = UnsplitScan
+    scan: type[ParallelScan] = UnsplitScan
 
 
 HEADS = (
@@ -143,12 +149,12 @@ class Figures:
 # The strategies.
 
 
-def the_whole(_lister: BucketLister) -> list[Walk]:
+def the_whole(_lister: ListClient) -> list[ListingJob]:
     """One range."""
-    return [Walk("", [WHOLE])]
+    return [ListingJob("", [WHOLE])]
 
 
-def folders_and_the_rest(lister: BucketLister) -> list[Walk]:
+def folders_and_the_rest(lister: ListClient) -> list[ListingJob]:
     """A range for each folder of a level, and what lies outside them.
 
     The level is the shallowest that has several, or a deeper one as long as each of its folders can
@@ -163,7 +169,7 @@ def folders_and_the_rest(lister: BucketLister) -> list[Walk]:
         level = found
 
 
-def characters_and_the_rest(lister: BucketLister) -> list[Walk]:
+def characters_and_the_rest(lister: ListClient) -> list[ListingJob]:
     """A range for each letter and digit that may follow what all keys start with, and the rest.
 
     What all keys start with is the folder, if any, that holds all others.
@@ -174,18 +180,18 @@ def characters_and_the_rest(lister: BucketLister) -> list[Walk]:
     return by_prefixes([start + character for character in CHARACTERS])
 
 
-def by_prefixes(prefixes: Sequence[str]) -> list[Walk]:
+def by_prefixes(prefixes: Sequence[str]) -> list[ListingJob]:
     """A walk for each prefix, and one for the gaps between them."""
     gaps = WHOLE.minus(prefixes)
-    walks = [Walk(prefix, [KeyRange.of_prefix(prefix)]) for prefix in prefixes]
-    return [*walks, Walk("", gaps)] if gaps else walks
+    walks = [ListingJob(prefix, [KeyRange.of_prefix(prefix)]) for prefix in prefixes]
+    return [*walks, ListingJob("", gaps)] if gaps else walks
 
 
-def folders(lister: BucketLister, level: str) -> Iterator[str]:
+def folders(lister: ListClient, level: str) -> Iterator[str]:
     """The folders of a level, in order."""
     token: str | None = None
     while True:
-        page = lister.page(PageRequest(level, token=token, delimiter=DELIMITER), Tally())
+        page = lister.page(PageRequest(level, token=token, delimiter=DELIMITER), RequestStats())
         yield from page.common_prefixes
         token = page.next_token
         if not page.is_truncated:
@@ -193,7 +199,7 @@ def folders(lister: BucketLister, level: str) -> Iterator[str]:
 
 
 STRATEGIES = (
-    Strategy("ours", "**ours: one range, split on the way**", 1, the_whole, Scan),
+    Strategy("ours", "**ours: one range, split on the way**", 1, the_whole, ParallelScan),
     Strategy("folders", "a range for each folder", 10, folders_and_the_rest),
     Strategy("characters", "62 one-character ranges", 10, characters_and_the_rest),
     Strategy("chain", "a single chain of tokens", 100, the_whole),
@@ -213,7 +219,7 @@ def measured(
         NoCompiler: The load source cannot be built here.
     """
     with LoadSource(shape, keys, latency=latency) as source:
-        connection = Connection(
+        connection = BucketConfig(
             BUCKET,
             source.url,
             region="us-east-1",
@@ -222,7 +228,7 @@ def measured(
             addressing_style="path",
             max_in_flight=allowed,
         )
-        with contextlib.closing(BucketLister(connection)) as scout:
+        with contextlib.closing(ListClient(connection)) as scout:
             walks = strategy.plan(scout)
         with contextlib.closing(ObservedLister(connection)) as lister:
             cpu, begun = time.process_time(), time.monotonic()
@@ -245,7 +251,7 @@ def measured(
             )
 
 
-def list_all(scan: Scan, keys: int) -> None:
+def list_all(scan: ParallelScan, keys: int) -> None:
     """Drain a scan, and check that it found every key.
 
     The engine has checked that keys ascend within a range; so where ranges tile the key space, no
@@ -258,13 +264,13 @@ def list_all(scan: Scan, keys: int) -> None:
     ranges: list[KeyRange] = []
     for event in scan:
         match event:
-            case Found():
+            case ObjectsListed():
                 found += event.objects.num_rows
-            case Ended():
+            case RangeCompleted():
                 ranges.append(event.evidence.key_range)
-            case Failed():
+            case JobFailed():
                 raise ValueError(str(event.error)) from event.error
-            case Split() if isinstance(scan, UnsplitScan):
+            case RangeSplit() if isinstance(scan, UnsplitScan):
                 raise ValueError("a range was split that should be left as it was given")
     if fault := tiling_fault(sorted(ranges), [WHOLE]):
         raise ValueError(f"its ranges do not tile the key space: {fault}")

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.load_source import SHAPES
 from benchmarks.parallelism import HALF, IN_FLIGHT, MOST, WHOLE, list_all
-from inventory_assets.scan.engine.events import Walk
-from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.engine.events import ListingJob
+from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets_tests.benchmarks.keys import keys_of
 from inventory_assets_tests.distant_bucket import LATENCY, DistantBucket
 from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
@@ -32,7 +32,7 @@ def row(shape: str, count: int, allowed: int) -> list[str]:
         ValueError: A key was missed, or found twice.
     """
     bucket = DistantBucket(keys_of(shape, count), allowed)
-    list_all(Scan(bucket, [Walk("", [WHOLE])]), count)
+    list_all(ParallelScan(bucket, [ListingJob("", [WHOLE])]), count)
     in_flight = bucket.in_flight_over_time
     reached = in_flight.seconds_until(MOST * allowed)
     return [

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from benchmarks.two_days import LAYOUT, hexadecimal, strings
-from inventory_assets.inventory.listing.part_assembler import Assembly, RowBudget
+from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
 from inventory_assets.inventory.listing.part_reuse import intervals_of, marks_of
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.store import LocalStore
@@ -136,8 +136,8 @@ def listed(
     ends = [whole.after, *cuts, whole.until]
     ranges = [KeyRange(after, until) for after, until in pairwise(ends)]
     places = [0, *(bucket.place_after(cut) for cut in cuts), count]
-    assembly = Assembly(
-        store, LAYOUT, ranges, RowBudget(), intervals=intervals_of(baseline, [whole])
+    assembly = PartAssembler(
+        store, LAYOUT, ranges, RowBuffer(), intervals=intervals_of(baseline, [whole])
     )
     waiting = [*enumerate(bucket.pages(*pair) for pair in pairwise(places))]
     open_ranges, waiting = waiting[:connections], waiting[connections:]

@@ -11,7 +11,7 @@ from inventory_assets.inventory.storage.store import LocalStore, Store
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
-    from inventory_assets.s3.bucket_config import Connection
+    from inventory_assets.s3.bucket_config import BucketConfig
 
 SQLITE_CATALOG = "inventory"
 """What the catalogue in SQLite is called: its readers must name it so."""
@@ -61,10 +61,10 @@ def open_catalog(store: Path | StoreBucket, iceberg: Iceberg) -> "Catalog":
         return load_catalog(iceberg.catalog, **{**access, **iceberg.properties})
 
 
-def _connection(store: StoreBucket) -> "Connection":
-    from inventory_assets.s3.bucket_config import Connection
+def _connection(store: StoreBucket) -> "BucketConfig":
+    from inventory_assets.s3.bucket_config import BucketConfig
 
-    return Connection(
+    return BucketConfig(
         bucket=store.bucket,
         endpoint_url=store.endpoint_url,
         region=store.region,
@@ -75,9 +75,9 @@ def _connection(store: StoreBucket) -> "Connection":
 
 def _access(store: StoreBucket) -> dict[str, str]:
     """How pyiceberg reaches the bucket; its S3 client knows no profiles, and refreshes nothing."""
-    from inventory_assets.s3.session import open_boto
+    from inventory_assets.s3.session import open_boto_session
 
-    boto = open_boto(_connection(store))
+    boto = open_boto_session(_connection(store))
     access = {"s3.region": boto.client.meta.region_name}
     if store.endpoint_url:
         access["s3.endpoint"] = store.endpoint_url

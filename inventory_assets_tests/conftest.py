@@ -12,7 +12,7 @@ from botocore.config import Config
 from hypothesis import settings
 from moto.server import ThreadedMotoServer
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets_tests.external_servers import (
     Account,
     Endpoint,
@@ -47,7 +47,7 @@ def moto_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def moto_bucket(moto_server: str) -> Callable[[Iterable[str]], Connection]:
+def moto_bucket(moto_server: str) -> Callable[[Iterable[str]], BucketConfig]:
     """Makes a new bucket that holds empty objects under the keys given; no key may hold a newline,
     as moto cannot route it."""
     client = boto3.client(
@@ -60,12 +60,12 @@ def moto_bucket(moto_server: str) -> Callable[[Iterable[str]], Connection]:
     )
     numbers = count()
 
-    def make(keys: Iterable[str]) -> Connection:
+    def make(keys: Iterable[str]) -> BucketConfig:
         bucket = f"bucket-{next(numbers)}"
         client.create_bucket(Bucket=bucket)
         for key in keys:
             client.put_object(Bucket=bucket, Key=key)
-        return Connection(
+        return BucketConfig(
             bucket, moto_server, access_key="any", secret_key="any", addressing_style="path"
         )
 

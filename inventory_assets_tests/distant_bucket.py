@@ -8,15 +8,15 @@ from random import Random
 from urllib.parse import quote_plus
 
 from benchmarks.in_flight import InFlight
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.concurrency.limiter import Gate
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
 from inventory_assets.s3.concurrency.policies import Policy, controller
 from inventory_assets.s3.concurrency.request_outcome import Outcome
-from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, Page
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.scan.keyspace.key_range import ceiling
+from inventory_assets.scan.keyspace.key_range import prefix_upper_bound
 from inventory_assets_tests.listings import (
     Listed,
     contents,
@@ -32,7 +32,7 @@ LATENCY = 0.1
 _BEFORE, _AFTER = contents(*contents_fields(Listed("KEY"), url_encoded=True)).split("KEY")
 
 
-class DistantBucket(BucketLister):
+class DistantBucket(ListClient):
     """Answers after a while, as many requests at once as the policy of the connection allows.
 
     Args:
@@ -52,10 +52,10 @@ class DistantBucket(BucketLister):
         page_size: int = MAX_KEYS,
         policy: Policy = Policy.ADAPTIVE,
     ) -> None:
-        self.connection = Connection("distant", max_in_flight=in_flight, policy=policy)
+        self.connection = BucketConfig("distant", max_in_flight=in_flight, policy=policy)
         self.server = "AmazonS3"
         self.requests: list[PageRequest] = []
-        self._gate = Gate(controller(self.connection.policy, in_flight))
+        self._gate = ConcurrencyLimiter(controller(self.connection.policy, in_flight))
         self._keys = keys
         self._page_size = page_size
         self._chances = Random(0)  # noqa: S311 - a repeatable test
@@ -72,7 +72,7 @@ class DistantBucket(BucketLister):
         """The number of requests in flight, from the beginning until the last one ended."""
         return InFlight(0.0, self._changes[-1][0], self._changes)
 
-    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
         async with self._under_way(request, tally):
             start, stop = self._bounds(request)
         start = int(request.token or start)
@@ -85,9 +85,9 @@ class DistantBucket(BucketLister):
             extra=element("NextContinuationToken", token),
         )
         last_key = self._keys[end - 1] if end > start else None
-        return Received(body, token is not None, token, last_key)
+        return RawPage(body, token is not None, token, last_key)
 
-    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
+    async def fetch(self, request: PageRequest, tally: RequestStats) -> Page:
         async with self._under_way(request, tally):
             at, stop = self._bounds(request)
         names: list[str] = []
@@ -98,7 +98,7 @@ class DistantBucket(BucketLister):
             folder, found, _ = key[len(request.prefix) :].partition(request.delimiter or "\0")
             if request.delimiter and found:
                 folders.append(request.prefix + folder + request.delimiter)
-                at = bisect_right(self._keys, ceiling(folders[-1]))
+                at = bisect_right(self._keys, prefix_upper_bound(folders[-1]))
             else:
                 names.append(key)
                 at += 1
@@ -108,10 +108,10 @@ class DistantBucket(BucketLister):
     def _bounds(self, request: PageRequest) -> tuple[int, int]:
         first = bisect_left(self._keys, request.prefix)
         start = max(first, bisect_right(self._keys, request.start_after))
-        return start, bisect_right(self._keys, ceiling(request.prefix))
+        return start, bisect_right(self._keys, prefix_upper_bound(request.prefix))
 
     @asynccontextmanager
-    async def _under_way(self, request: PageRequest, tally: Tally) -> AsyncIterator[None]:
+    async def _under_way(self, request: PageRequest, tally: RequestStats) -> AsyncIterator[None]:
         await self._gate.enter()
         clock = asyncio.get_running_loop().time
         sent_at = clock()

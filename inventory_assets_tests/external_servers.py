@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote, urlsplit
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
@@ -67,8 +67,8 @@ class Endpoint:
     account: Account
     keeps_folders: bool = False
 
-    def connection(self, bucket: str, max_in_flight: int = 32) -> Connection:
-        return Connection(
+    def connection(self, bucket: str, max_in_flight: int = 32) -> BucketConfig:
+        return BucketConfig(
             bucket,
             self.url,
             region=REGION,

@@ -1,15 +1,15 @@
-"""A bucket in memory, behind the door of `BucketLister`, in any order and with any bad habit."""
+"""A bucket in memory, behind the door of `ListClient`, in any order and with any bad habit."""
 
 import asyncio
 from collections.abc import Iterable
 from enum import Enum, auto
 from urllib.parse import quote, unquote
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import Cancelled
-from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import element, listing, objects_of, rendered_objects
 
@@ -26,7 +26,7 @@ class Habit(Enum):
     SHUFFLES_PAGES = auto()
 
 
-class ModelS3(BucketLister):
+class ModelS3(ListClient):
     """Lists `keys` page by page.
 
     Args:
@@ -47,7 +47,7 @@ class ModelS3(BucketLister):
         habit: Habit | None = None,
         empty_pages: int = 0,
     ) -> None:
-        self.connection = Connection("model")
+        self.connection = BucketConfig("model")
         self.server = "Model"
         self.retry = RetryPolicy(base_seconds=0, malformed_attempts=3)
         self._is_cancelled = False
@@ -75,18 +75,18 @@ class ModelS3(BucketLister):
         """How long an answer takes."""
         return 0
 
-    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
+    async def fetch(self, request: PageRequest, tally: RequestStats) -> Page:
         await asyncio.sleep(self.seconds(request))
         return self.page(request, tally)
 
-    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
         page = await self.fetch(request, tally)
         token = element("NextContinuationToken", page.next_token)
         truncated = "true" if page.is_truncated else "false"
         body[:] = listing(*rendered_objects(page.objects), truncated=truncated, extra=token)
-        return Received(body, page.is_truncated, page.next_token, page.last_key)
+        return RawPage(body, page.is_truncated, page.next_token, page.last_key)
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         if self._is_cancelled:
             raise Cancelled
         tally.sent()

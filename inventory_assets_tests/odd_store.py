@@ -5,7 +5,7 @@ from enum import StrEnum
 from random import Random
 
 from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import objects_of
 from inventory_assets_tests.model_s3 import ModelS3
@@ -65,7 +65,7 @@ class OddStore(ModelS3):
         self._sizes = sizes
         self._chance = Random(1)  # noqa: S311 - it guards no secret
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         tally.sent()
         self.requests.append(request)
         after = request.start_after

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from urllib.parse import quote_from_bytes
 
-from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, receive
 from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
 from inventory_assets_tests.model_s3 import ModelS3
@@ -33,18 +33,18 @@ class RawS3(ModelS3):
         self._sizeless = set(sizeless)
         self._garbled = set(garbled)
 
-    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
         body[:] = self._body(request, tally)
         received = receive(body)
-        assert isinstance(received, Received)
+        assert isinstance(received, RawPage)
         return received
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         page = decode_page(self._body(request, tally))
         assert isinstance(page, Page)
         return page
 
-    def _body(self, request: PageRequest, tally: Tally) -> bytes:
+    def _body(self, request: PageRequest, tally: RequestStats) -> bytes:
         tally.sent()
         self.requests.append(request)
         after = bytes.fromhex(request.token) if request.token else request.start_after.encode()

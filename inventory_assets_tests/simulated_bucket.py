@@ -1,7 +1,7 @@
 """A bucket that changes while it is listed, behind a network with every trouble, and a process that
 may be no more at any moment. All of it follows from a seed, and runs on virtual time.
 
-It stands where the network does: under the retries, the gate and the controller of `BucketLister`.
+It stands where the network does: under the retries, the gate and the controller of `ListClient`.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from random import Random
 from urllib.parse import quote, unquote
 
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.concurrency.limiter import Gate
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
 from inventory_assets.s3.concurrency.policies import controller
-from inventory_assets.s3.http.response import Refusal, Response, Sent
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy
+from inventory_assets.s3.http.response import ErrorResponse, RequestContext, Response
+from inventory_assets.s3.list_client import ListClient, RetryPolicy
 from inventory_assets.s3.outages import Outages
 from inventory_assets_tests.listings import Listed, render
 
-_SENT = Sent("nowhere", timedelta(0), None)
+_SENT = RequestContext("nowhere", timedelta(0), None)
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your rate.</Message></Error>"
 _INTERNAL = b"<Error><Code>InternalError</Code><Message>We failed.</Message></Error>"
 
@@ -180,7 +180,7 @@ class SimulatedNetwork:
             page = page.replace(b"<Size>", b"<Size>x", 1)
         return _response(200, page, body)
 
-    def heed(self, _refusal: Refusal) -> bool:
+    def heed(self, _refusal: ErrorResponse) -> bool:
         return False
 
     def abort(self) -> None:
@@ -227,7 +227,7 @@ def _response(status: int, page: bytes, body: bytearray) -> Response:
     return Response(status, {"server": "Simulated"}, body, _SENT)
 
 
-class SimulatedLister(BucketLister):
+class SimulatedLister(ListClient):
     """Lists a simulated bucket through all that a real one is listed through.
 
     Args:
@@ -238,13 +238,13 @@ class SimulatedLister(BucketLister):
     """
 
     def __init__(
-        self, bucket: SimulatedBucket, connection: Connection, life: Life, troubles: Troubles
+        self, bucket: SimulatedBucket, connection: BucketConfig, life: Life, troubles: Troubles
     ) -> None:
         self.connection = connection
         self.server = None
         self.retry = RetryPolicy()
         self._outages = Outages(connection.where)
-        self._gate = Gate(controller(connection.policy, connection.max_in_flight))
+        self._gate = ConcurrencyLimiter(controller(connection.policy, connection.max_in_flight))
         self.network = SimulatedNetwork(bucket, life, troubles)
         self._transport = self.network  # type: ignore[assignment]
 

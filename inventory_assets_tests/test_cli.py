@@ -21,7 +21,7 @@ from polars.testing import assert_frame_equal
 
 from inventory_assets.cli import INTERRUPTED
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.errors import (
     AccessDenied,
     BucketNotFound,
@@ -32,7 +32,7 @@ from inventory_assets.s3.errors import (
     TlsFailure,
     UnsupportedBucket,
 )
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy
+from inventory_assets.s3.list_client import ListClient, RetryPolicy
 from inventory_assets.scan import prefix_discovery, store_probe
 from inventory_assets_tests.external_servers import REGION, Account, Endpoint, free_ports
 from inventory_assets_tests.listings import Listed, render
@@ -272,7 +272,7 @@ def children_at_work(pid: int, server: ScriptedServer) -> list[psutil.Process]:
 
 @pytest.mark.usefixtures("listing")
 def test_a_prefix_in_the_url_is_listed_alone(endpoint: Endpoint, tmp_path: Path) -> None:
-    list_into_folder(BucketLister(endpoint.connection(BUCKET)), "small/01", tmp_path)
+    list_into_folder(ListClient(endpoint.connection(BUCKET)), "small/01", tmp_path)
     assert keys_in(tmp_path) == sorted(key for key in KEYS if key.startswith("small/01"))
 
 
@@ -281,7 +281,7 @@ def test_a_bucket_or_prefix_without_objects_gives_no_file(
     endpoint: Endpoint, tmp_path: Path, prefix: str
 ) -> None:
     endpoint.make_bucket(f"empty-{len(prefix)}", {"no/other": b"x"} if prefix else {})
-    lister = BucketLister(endpoint.connection(f"empty-{len(prefix)}"))
+    lister = ListClient(endpoint.connection(f"empty-{len(prefix)}"))
     assert list_into_folder(lister, prefix, tmp_path).files == ()
     assert files_in(tmp_path) == []
 
@@ -301,7 +301,7 @@ def test_a_store_that_turns_out_to_list_by_directory_is_listed_again(
     keys = ["one/two/a/1", "one/two/a-b", "one/two/a/2", "two/1"]
     seaweedfs.make_bucket("turns-out", dict.fromkeys(keys, b"x"))
 
-    listing = list_into_folder(BucketLister(seaweedfs.connection("turns-out")), "", tmp_path)
+    listing = list_into_folder(ListClient(seaweedfs.connection("turns-out")), "", tmp_path)
 
     assert listing.rows == len(keys)
     assert keys_in(tmp_path) == sorted(keys)
@@ -414,14 +414,14 @@ def test_a_mistake_has_an_error_of_its_own(
 ) -> None:
     refusal = REFUSALS[name]
     account = accounts[refusal.account]
-    connection = Connection(
+    connection = BucketConfig(
         refusal.bucket,
         urls[refusal.endpoint],
         access_key=account.access_key if account else None,
         secret_key=account.secret_key if account else None,
     )
     with pytest.raises(refusal.error, match=refusal.words):
-        list_into_folder(BucketLister(connection, RetryPolicy(outage_seconds=0.3)), "", tmp_path)
+        list_into_folder(ListClient(connection, RetryPolicy(outage_seconds=0.3)), "", tmp_path)
     assert files_in(tmp_path) == []
 
 

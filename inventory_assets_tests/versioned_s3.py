@@ -8,7 +8,7 @@ from urllib.parse import quote_plus
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, receive
 from inventory_assets.s3.decoding.xml_decoder import (
     VERSION_SCHEMA,
     ErrorDocument,
@@ -16,7 +16,7 @@ from inventory_assets.s3.decoding.xml_decoder import (
     decode_page,
     versions_markers,
 )
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import NAMESPACE, element, timestamp
 from inventory_assets_tests.model_s3 import ModelS3
@@ -164,25 +164,25 @@ class VersionedS3(ModelS3):
         self._damaged = damaged
         self._answered = 0
 
-    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
         if not request.versions:
             return await super().receive(request, tally, body)
         body[:] = self._body(request, tally)
         received = receive(body)
-        assert isinstance(received, Received)
+        assert isinstance(received, RawPage)
         self._answered += 1
         if self._answered - 1 in self._damaged:
             body[:] = body.replace(b"<IsLatest>", b"<IsLatest>&")
         return received
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         if not request.versions:
             return super().page(request, tally)
         page = decode_page(self._body(request, tally))
         assert not isinstance(page, ErrorDocument)
         return page
 
-    def _body(self, request: PageRequest, tally: Tally) -> bytes:
+    def _body(self, request: PageRequest, tally: RequestStats) -> bytes:
         tally.sent()
         self.requests.append(request)
         there = [each for each in self._listed if each.key.startswith(request.prefix)]

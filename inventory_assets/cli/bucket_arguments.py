@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inventory_assets.s3.bucket_config import Connection
+    from inventory_assets.s3.bucket_config import BucketConfig
 
 
 def add_bucket(parser: argparse.ArgumentParser, **url: Any) -> None:
@@ -33,16 +33,16 @@ def add_bucket(parser: argparse.ArgumentParser, **url: Any) -> None:
     )
 
 
-def connection_of(options: argparse.Namespace, **others: Any) -> "Connection":
+def connection_of(options: argparse.Namespace, **others: Any) -> "BucketConfig":
     """How to reach the bucket that the arguments name.
 
     Args:
         options: The arguments of `add_bucket`, parsed.
         others: What the connection is told besides.
     """
-    from inventory_assets.s3.bucket_config import Connection
+    from inventory_assets.s3.bucket_config import BucketConfig
 
-    return Connection(
+    return BucketConfig(
         options.url[0],
         endpoint_url=options.endpoint_url,
         region=options.region,

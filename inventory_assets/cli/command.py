@@ -20,7 +20,7 @@ from inventory_assets.errors import InventoryError, machine_words, printable
 INTERRUPTED = 130
 """The exit code of a command that was told to stop, as shells have it."""
 
-READER_LEFT = 141
+EXIT_SIGPIPE = 141
 """The exit code of a command whose output nobody reads any more, as shells have it (SIGPIPE)."""
 
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Python would write what is left once more on its way out, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_LEFT
+        return EXIT_SIGPIPE
     except (InventoryError, OSError, MemoryError, RuntimeError) as error:
         words = None if isinstance(error, InventoryError) else machine_words(error)
         if words is None and isinstance(error, RuntimeError):
@@ -92,9 +92,9 @@ class _ShowVersion(argparse.Action):
 
 
 def _demo(_options: argparse.Namespace) -> int:
-    from inventory_assets.cli.demo import run_tour
+    from inventory_assets.cli.demo import run_demo
 
-    run_tour(Path.cwd())
+    run_demo(Path.cwd())
     return 0
 
 

@@ -36,7 +36,7 @@ class TourFailed(InventoryError):
     """A run of the demo did not succeed."""
 
 
-def run_tour(folder: Path) -> None:
+def run_demo(folder: Path) -> None:
     """Inventory the embedded bucket for yesterday and today, and print what came out.
 
     Args:

@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inventory_assets.inventory.errors import NoInventory
+from inventory_assets.inventory.errors import InventoryNotFound
 
 if TYPE_CHECKING:
     from inventory_assets.config import Config, Source
@@ -26,7 +26,7 @@ def open_inventory(address: str) -> "Dataset":
     """The inventory of an address.
 
     Raises:
-        NoInventory: There is none.
+        InventoryNotFound: There is none.
         ConfigError: The configuration cannot be used.
         CorruptRecord: The files of a listing do not belong together.
         StoreError: The store of the results cannot be read.
@@ -39,7 +39,7 @@ def open_inventory(address: str) -> "Dataset":
     path = Path(address)
     if is_path(address):
         if not path.exists():
-            raise NoInventory(f"{address} does not exist; correct the path")
+            raise InventoryNotFound(f"{address} does not exist; correct the path")
         return Dataset.at(path)
     config = load_config()
     source, day = source_and_day(config, address)
@@ -56,17 +56,17 @@ def source_and_day(config: "Config", address: str) -> "tuple[Source, date | None
     """The source that an address names, and the date of it, None for its newest.
 
     Raises:
-        NoInventory: No source is called so, or the date is none.
+        InventoryNotFound: No source is called so, or the date is none.
     """
     name, is_dated, text = address.partition("@")
     source = config.sources.get(name)
     if source is None:
         known = ", ".join(config.sources)
         at_path = f"; the folder here is ./{address}" if Path(address).exists() else ""
-        raise NoInventory(f"no source is called {name!r}; there is {known}{at_path}")
+        raise InventoryNotFound(f"no source is called {name!r}; there is {known}{at_path}")
     try:
         return source, date.fromisoformat(text) if is_dated else None
     except ValueError:
-        raise NoInventory(
+        raise InventoryNotFound(
             f"{text!r} is no date; write it as {name}@{date.today().isoformat()}"  # noqa: DTZ011
         ) from None

@@ -113,7 +113,7 @@ def _list(options: argparse.Namespace) -> int:
     from inventory_assets.cli.progress_line import following
     from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
     from inventory_assets.inventory.storage.encodings import Encodings
-    from inventory_assets.s3.list_client import BucketLister, RetryPolicy
+    from inventory_assets.s3.list_client import ListClient, RetryPolicy
     from inventory_assets.scan.engine.progress import ProgressMeter
     from inventory_assets.scan.validation.object_versions import Versions
 
@@ -121,7 +121,7 @@ def _list(options: argparse.Namespace) -> int:
     gc.freeze()
     _, prefix = options.url
     versions = Versions(options.as_of) if options.versions or options.as_of else None
-    lister = BucketLister(
+    lister = ListClient(
         connection_of(options, max_in_flight=options.concurrency),
         RetryPolicy(outage_seconds=options.max_outage),
     )

@@ -19,8 +19,8 @@ from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import NotVerifiable
 
 if TYPE_CHECKING:
-    from inventory_assets.inventory.verification.targets import Verifiable
-    from inventory_assets.s3.list_client import BucketLister
+    from inventory_assets.inventory.verification.targets import VerificationTarget
+    from inventory_assets.s3.list_client import ListClient
 
 AGREES, DIFFERS, TROUBLE = 0, 1, 2
 """Exit codes, as those of diff(1)."""
@@ -101,13 +101,13 @@ def _ending(name: str, count: int) -> str:
     return "" if count == 1 else "es" if name.endswith("x") else "s"
 
 
-def _of_source(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]":
+def _of_source(options: argparse.Namespace) -> "tuple[VerificationTarget, ListClient]":
     """The inventory of a source, and its bucket as configured."""
     from inventory_assets.config import load_config
     from inventory_assets.defs.source.resources import SourceBucket
     from inventory_assets.inventory.query.dataset import published_manifest
     from inventory_assets.inventory.storage.layout import Layout
-    from inventory_assets.inventory.verification.targets import Verifiable
+    from inventory_assets.inventory.verification.targets import VerificationTarget
     from inventory_assets.wiring import open_results
 
     given = (options.url, options.endpoint_url, options.region, options.began, options.as_of)
@@ -120,16 +120,16 @@ def _of_source(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
     source, day = source_and_day(config, options.inventory)
     store, layout = open_results(config.store), Layout(source.bucket, source.name)
     manifest = published_manifest(store, layout, day)
-    inventory = Verifiable.of_manifest(store, layout, manifest)
+    inventory = VerificationTarget.of_manifest(store, layout, manifest)
     return inventory, SourceBucket.of(source).lister(datetime.now(UTC))
 
 
-def _of_folder(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]":
+def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListClient]":
     """What `inventory list` left in a folder, and the bucket that the command line names."""
     from inventory_assets.inventory.parts.schema import has_versions
     from inventory_assets.inventory.query.dataset import Dataset
-    from inventory_assets.inventory.verification.targets import Verifiable, empty_between
-    from inventory_assets.s3.list_client import BucketLister
+    from inventory_assets.inventory.verification.targets import VerificationTarget, empty_between
+    from inventory_assets.s3.list_client import ListClient
     from inventory_assets.scan.keyspace.key_order import KeyOrder
     from inventory_assets.scan.prefix_discovery import ShardBounds, discover
     from inventory_assets.scan.validation.object_versions import Versions
@@ -146,13 +146,15 @@ def _of_folder(options: argparse.Namespace) -> "tuple[Verifiable, BucketLister]"
             f"{options.inventory} holds objects of the bucket {listed.bucket!r}, not of {bucket!r}"
         )
     began_at = options.began or _written_at(listed.paths) - LONGEST_LISTING
-    lister = BucketLister(connection_of(options))
+    lister = ListClient(connection_of(options))
     order = discover(lister, prefix, ShardBounds(depth=0)).key_order
     empty = empty_between(listed.parts, prefix)
     versions = Versions(options.as_of) if has_versions(listed.schema) else None
     # That the store lists in byte order now does not tell how it listed then.
     known = KeyOrder.DIRECTORY if order is KeyOrder.DIRECTORY else None
-    return Verifiable(listed.store, listed.parts, prefix, began_at, empty, versions, known), lister
+    return VerificationTarget(
+        listed.store, listed.parts, prefix, began_at, empty, versions, known
+    ), lister
 
 
 def _written_at(files: list[Path]) -> datetime:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from inventory_assets.defs.assets.shards import discover_shards, keep_shards
-from inventory_assets.defs.source.context import SourceAssets, SourceAtWork
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.inventory.listing.shard_registry import shard_key
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
 from inventory_assets.scan.prefix_discovery import Discovery
@@ -82,7 +82,7 @@ def build_following_sensor() -> dg.AutomationConditionSensorDefinition:
     )
 
 
-def _settled(cursor: str | None, work: SourceAtWork) -> set[str]:
+def _settled(cursor: str | None, work: SourceContext) -> set[str]:
     """The shards of the cursor; without one that can be read, all that are known."""
     try:
         return set(json.loads(cursor or ""))
@@ -91,7 +91,7 @@ def _settled(cursor: str | None, work: SourceAtWork) -> set[str]:
 
 
 def _new_prefixes(
-    work: SourceAtWork, discovery: Discovery, settled: set[str], today: date
+    work: SourceContext, discovery: Discovery, settled: set[str], today: date
 ) -> dict[str, str]:
     """The prefixes not settled yet, by partition key, in order.
 

@@ -23,13 +23,13 @@ class OtherListing(StoreError):
     """The folder holds the work of a listing that is not the one asked for."""
 
 
-class Superseded(StoreError):
+class ConflictError(StoreError):
     """Another run published the same thing in the meantime; what it published stands."""
 
 
-def superseded(where: object) -> Superseded:
+def superseded(where: object) -> ConflictError:
     """The error for a record at some place that another run published."""
-    return Superseded(
+    return ConflictError(
         f"{where} was published by another run in the meantime; what that run published stands, "
         "and materializing again begins afresh"
     )
@@ -43,7 +43,7 @@ class ManifestIncomplete(InventoryError):
     """Some shard of the date has no snapshot yet."""
 
 
-class EvidenceBroken(InventoryError):
+class IncompleteListing(InventoryError):
     """A snapshot does not prove what it must; it is not published."""
 
 
@@ -67,7 +67,7 @@ class UnknownShard(InventoryError):
     """A partition key stands for no prefix that is known here."""
 
 
-class ProcessLost(InventoryError):
+class WorkerDied(InventoryError):
     """A process that took part in a listing was killed."""
 
 
@@ -75,7 +75,7 @@ class UnknownFormat(InventoryError):
     """A file's name does not say how to write it."""
 
 
-class NoInventory(InventoryError):
+class InventoryNotFound(InventoryError):
     """There is no inventory where one was looked for."""
 
 

@@ -21,7 +21,7 @@ AddressingStyle = Literal["auto", "path", "virtual"]
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class BucketConfig:
     """How to reach one bucket.
 
     Attributes:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from uuid import uuid4
 
 from inventory_assets.s3.errors import S3Error
-from inventory_assets.s3.object_client import BucketObjects, ObjectRequestFailed
+from inventory_assets.s3.object_client import ObjectClient, ObjectRequestFailed
 
 CONFLICT = 409
 """The status of a write on a condition that met another write; it may be sent again."""
@@ -50,7 +50,7 @@ class ConditionalWrites(StrEnum):
         return {"IfMatch": etag if self is ConditionalWrites.UNQUOTED else f'"{etag}"'}
 
 
-def probe_conditional_writes(objects: BucketObjects, folder: str) -> ConditionalWrites:
+def probe_conditional_writes(objects: ObjectClient, folder: str) -> ConditionalWrites:
     """Find out how a store takes conditions; a store like AWS is sent five requests.
 
     An object of a few bytes is written under a name of its own, and removed in the end. Where the
@@ -76,7 +76,7 @@ def pause(attempt: int) -> None:
 
 
 class _Probe:
-    def __init__(self, objects: BucketObjects, folder: str) -> None:
+    def __init__(self, objects: ObjectClient, folder: str) -> None:
         self._objects = objects
         self._folder = folder
         self._keys: list[str] = []

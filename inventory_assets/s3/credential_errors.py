@@ -10,7 +10,7 @@ from typing import Any
 import botocore.session
 from botocore import exceptions as boto
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.error_wording import brief, brief_text, code_of, said, words_of
 from inventory_assets.s3.errors import (
     CredentialsMissing,
@@ -53,7 +53,7 @@ class Identity:
     files: tuple[Path, ...]
 
     @classmethod
-    def of(cls, session: botocore.session.Session, connection: Connection) -> "Identity":
+    def of(cls, session: botocore.session.Session, connection: BucketConfig) -> "Identity":
         """What the configuration says of it."""
         profile = session.get_config_variable("profile")
         try:

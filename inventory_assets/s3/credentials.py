@@ -22,7 +22,7 @@ from botocore.credentials import (
 )
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.credential_errors import Identity, NoTerminal, explained
 from inventory_assets.s3.error_wording import code_of
 from inventory_assets.s3.errors import S3Error
@@ -66,7 +66,7 @@ class CredentialsTrouble(BotoCoreError):
         self.refusal = refusal
 
 
-def open_session(connection: Connection) -> botocore.session.Session:
+def open_session(connection: BucketConfig) -> botocore.session.Session:
     """A session for `connection`; its credentials are looked for when they are needed.
 
     Raises:
@@ -77,7 +77,7 @@ def open_session(connection: Connection) -> botocore.session.Session:
     return session
 
 
-def session_region(session: botocore.session.Session, connection: Connection) -> str:
+def session_region(session: botocore.session.Session, connection: BucketConfig) -> str:
     """The region that is configured, or the default."""
     return str(connection.region or session.get_config_variable("region") or DEFAULT_REGION)
 
@@ -85,7 +85,7 @@ def session_region(session: botocore.session.Session, connection: Connection) ->
 class _Chain:
     """botocore's chain of providers, in front of the role that the connection names."""
 
-    def __init__(self, session: botocore.session.Session, connection: Connection) -> None:
+    def __init__(self, session: botocore.session.Session, connection: BucketConfig) -> None:
         self._session = session
         self._connection = connection
 
@@ -140,7 +140,7 @@ def _explaining(identity: Identity, work: Callable[[], Any]) -> Any:
         raise CredentialsTrouble(error, kind(f"{identity.where}: {words}"), words) from None
 
 
-def _load(connection: Connection, session: botocore.session.Session | None = None) -> Any:
+def _load(connection: BucketConfig, session: botocore.session.Session | None = None) -> Any:
     """Look for credentials; None where there are none."""
     if session is None:
         session = botocore.session.Session(_SESSION_VARIABLES, profile=connection.profile)
@@ -169,7 +169,7 @@ def _resolved(session: botocore.session.Session, region: str) -> Any:
 class _Source:
     """The credentials that a role is assumed with, looked up anew each time: they may rotate."""
 
-    def __init__(self, connection: Connection, found: Any) -> None:
+    def __init__(self, connection: BucketConfig, found: Any) -> None:
         if found is None:
             raise NoCredentialsError
         self._connection = connection

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from botocore import exceptions as boto
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.error_wording import brief_text, code_of, said, status_of, words_of
 from inventory_assets.s3.errors import (
     AccessDenied,
@@ -20,7 +20,7 @@ from inventory_assets.s3.http.response import (
     EXPIRED_CREDENTIALS,
     SKEWED,
     UNKNOWN_CREDENTIALS,
-    Refusal,
+    ErrorResponse,
 )
 
 _ELSEWHERE = frozenset(
@@ -90,7 +90,7 @@ class Said:
     foreign: Foreign | None = None
 
     @classmethod
-    def of_refusal(cls, refusal: Refusal) -> "Said":
+    def of_refusal(cls, refusal: ErrorResponse) -> "Said":
         """What a refused page request was told."""
         return cls(
             refusal.status,
@@ -117,7 +117,7 @@ class Said:
         return said(self.code, self.message)
 
 
-def refused(what: Said, connection: Connection, action: str) -> S3Error:
+def refused(what: Said, connection: BucketConfig, action: str) -> S3Error:
     """What to tell the user about a refusal.
 
     Args:
@@ -129,7 +129,7 @@ def refused(what: Said, connection: Connection, action: str) -> S3Error:
     return kind(f"{connection.where}: {words}")
 
 
-def versions_unsupported(connection: Connection, reason: str) -> VersionsUnsupported:
+def versions_unsupported(connection: BucketConfig, reason: str) -> VersionsUnsupported:
     """The error for a store that lists no versions.
 
     Args:
@@ -142,7 +142,7 @@ def versions_unsupported(connection: Connection, reason: str) -> VersionsUnsuppo
     )
 
 
-def _explained(what: Said, connection: Connection, action: str) -> tuple[type[S3Error], str]:
+def _explained(what: Said, connection: BucketConfig, action: str) -> tuple[type[S3Error], str]:
     words = what.words
     if what.status == 407:
         return RequestRejected, (
@@ -176,7 +176,7 @@ def _explained(what: Said, connection: Connection, action: str) -> tuple[type[S3
     return RequestRejected, f"the request was rejected; {words}"
 
 
-def _elsewhere(what: Said, connection: Connection) -> str:
+def _elsewhere(what: Said, connection: BucketConfig) -> str:
     asked = what.asked or connection.region or "the default"
     if what.region and what.region != asked:
         return (
@@ -206,7 +206,7 @@ def _elsewhere(what: Said, connection: Connection) -> str:
     )
 
 
-def _denied(connection: Connection, action: str, words: str) -> str:
+def _denied(connection: BucketConfig, action: str, words: str) -> str:
     if connection.anonymous:
         return (
             f"the bucket may not be listed anonymously ({words}); leave out --anonymous (in the "

@@ -8,32 +8,32 @@ from botocore import exceptions as boto
 from urllib3 import exceptions as http
 
 from inventory_assets.errors import machine_words
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.credential_errors import Identity, no_credentials
 from inventory_assets.s3.credentials import CredentialsTrouble, open_session
 from inventory_assets.s3.error_advice import Said, refused, versions_unsupported
 from inventory_assets.s3.error_wording import brief, code_of, status_of
 from inventory_assets.s3.errors import (
     CredentialsMissing,
-    Fault,
     MachineExhausted,
     MalformedResponse,
     MisplacedAnswer,
     RequestRejected,
     S3Error,
     TlsFailure,
+    TransientError,
     UnusableAnswer,
 )
 from inventory_assets.s3.http.http1_parser import ProtocolViolated
-from inventory_assets.s3.http.response import Refusal, Unexpected
+from inventory_assets.s3.http.response import ErrorResponse, Unexpected
 
 __all__ = [
     "Repetition",
     "brief",
+    "classify",
     "code_of",
-    "fault_of",
-    "final_error",
     "status_of",
+    "to_user_error",
     "versions_unsupported",
 ]
 
@@ -95,19 +95,19 @@ class Repetition:
         return is_repeated
 
 
-def fault_of(error: BaseException) -> Fault | None:
+def classify(error: BaseException) -> TransientError | None:
     """The kind of passing trouble that `error` is, or None where a retry cannot help."""
     match error:
         case CredentialsTrouble():
-            return fault_of(error.error)
+            return classify(error.error)
         case MalformedResponse():
-            return Fault.MALFORMED
-        case Refusal():
+            return TransientError.MALFORMED
+        case ErrorResponse():
             return _fault_of_answer(error.code, error.status)
         case boto.ClientError():
             return _fault_of_answer(code_of(error), status_of(error))
         case boto.MetadataRetrievalError():
-            return Fault.UNREACHABLE
+            return TransientError.UNREACHABLE
         case boto.HTTPClientError() | boto.ConnectionError() | http.HTTPError() | HTTPException():
             return _fault_of_network(error)
         case ConnectionError() | TimeoutError() | ssl.SSLError():
@@ -116,7 +116,7 @@ def fault_of(error: BaseException) -> Fault | None:
             return None
 
 
-def _fault_of_network(error: BaseException) -> Fault | None:
+def _fault_of_network(error: BaseException) -> TransientError | None:
     tunnel = _tunnel_status(error)
     match error:
         case http.LocationValueError() | boto.InvalidProxiesConfigError():
@@ -135,27 +135,27 @@ def _fault_of_network(error: BaseException) -> Fault | None:
             refused_port = any(
                 isinstance(cause, ConnectionRefusedError) for cause in _causes(error)
             )
-            return Fault.REFUSED if refused_port else Fault.UNREACHABLE
+            return TransientError.REFUSED if refused_port else TransientError.UNREACHABLE
         case boto.ConnectTimeoutError() | boto.ReadTimeoutError():
-            return Fault.TIMED_OUT
+            return TransientError.TIMED_OUT
         case http.TimeoutError() | TimeoutError():
-            return Fault.TIMED_OUT
+            return TransientError.TIMED_OUT
         case _:
-            return Fault.RESET
+            return TransientError.RESET
 
 
-def _fault_of_answer(code: str, status: int) -> Fault | None:
+def _fault_of_answer(code: str, status: int) -> TransientError | None:
     if code in _THROTTLED or status in (429, 503):
-        return Fault.THROTTLED
+        return TransientError.THROTTLED
     if code in ("RequestTimeout", "408"):
-        return Fault.TIMED_OUT
+        return TransientError.TIMED_OUT
     if code in _SERVER or (status >= 500 and status not in _LASTING_STATUSES):
-        return Fault.SERVER_ERROR
+        return TransientError.SERVER_ERROR
     return None
 
 
-def final_error(
-    error: BaseException, connection: Connection, action: str = "s3:ListBucket"
+def to_user_error(
+    error: BaseException, connection: BucketConfig, action: str = "s3:ListBucket"
 ) -> S3Error:
     """What to tell the user about trouble that a retry cannot help.
 
@@ -168,7 +168,7 @@ def final_error(
     match error:
         case CredentialsTrouble():
             return error.refusal
-        case Refusal():
+        case ErrorResponse():
             return refused(Said.of_refusal(error), connection, action)
         case boto.ClientError():
             return refused(Said.of_client_error(error), connection, action)
@@ -211,8 +211,8 @@ def _of_answer(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error],
 
 def _of_way(error: BaseException) -> tuple[type[S3Error], str]:
     """What to say of a request that did not reach the endpoint."""
-    if exhausted := next(filter(None, map(machine_words, _causes(error))), None):
-        return MachineExhausted, exhausted
+    if retries_exhausted := next(filter(None, map(machine_words, _causes(error))), None):
+        return MachineExhausted, retries_exhausted
     tunnel = _tunnel_status(error)
     if tunnel == 407:
         return RequestRejected, (

@@ -1,6 +1,6 @@
 """What can go wrong between this project and an S3 endpoint, named for what the user can do.
 
-`Fault` is the vocabulary of *passing* trouble: it is retried, counted by kind and shown in the
+`TransientError` is the vocabulary of *passing* trouble: it is retried, counted by kind and shown in the
 asset's metadata. `S3Error` and its children are what remains when a retry cannot help.
 """
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 from inventory_assets.errors import InventoryError
 
 
-class Fault(StrEnum):
+class TransientError(StrEnum):
     """The kinds of passing trouble that are retried and counted."""
 
     REFUSED = "refused"
@@ -80,9 +80,9 @@ class RetriesExhausted(S3Error):
         fault: The kind of the last trouble met.
     """
 
-    def __init__(self, message: str, fault: Fault) -> None:
+    def __init__(self, message: str, fault: TransientError) -> None:
         super().__init__(message)
         self.fault = fault
 
-    def __reduce__(self) -> tuple[type["RetriesExhausted"], tuple[str, Fault]]:
+    def __reduce__(self) -> tuple[type["RetriesExhausted"], tuple[str, TransientError]]:
         return type(self), (str(self), self.fault)  # it may come from another process

@@ -18,12 +18,12 @@ from typing import TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.concurrency.limiter import Cancelled, Gate
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.concurrency.limiter import Cancelled, ConcurrencyLimiter
 from inventory_assets.s3.concurrency.policies import controller
 from inventory_assets.s3.concurrency.request_outcome import Outcome
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
-from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, receive
 from inventory_assets.s3.decoding.xml_decoder import (
     ErrorDocument,
     Page,
@@ -32,17 +32,17 @@ from inventory_assets.s3.decoding.xml_decoder import (
 from inventory_assets.s3.error_classification import (
     Repetition,
     brief,
-    fault_of,
-    final_error,
+    classify,
+    to_user_error,
     versions_unsupported,
 )
 from inventory_assets.s3.errors import (
-    Fault,
     MalformedResponse,
     MisplacedAnswer,
     RetriesExhausted,
+    TransientError,
 )
-from inventory_assets.s3.http.response import Refusal, Response, decoded, lacks_versions
+from inventory_assets.s3.http.response import ErrorResponse, Response, decoded, lacks_versions
 from inventory_assets.s3.http.transport import Transport
 from inventory_assets.s3.outages import Outages
 from inventory_assets.s3.page_request import PageRequest
@@ -50,17 +50,17 @@ from inventory_assets.s3.response_echo import contradiction
 from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.s3.unreadable_log import UnreadableLog
 
-_T = TypeVar("_T", Page, Received)
+_T = TypeVar("_T", Page, RawPage)
 _Reader = Callable[[bytearray], _T | ErrorDocument]
 _TROUBLE = (BotoCoreError, ClientError, HTTPError, HTTPException, MalformedResponse, OSError)
-_OUTCOMES: dict[Fault | None, Outcome] = {
-    Fault.THROTTLED: Outcome.THROTTLED,
-    Fault.TIMED_OUT: Outcome.TIMED_OUT,
+_OUTCOMES: dict[TransientError | None, Outcome] = {
+    TransientError.THROTTLED: Outcome.THROTTLED,
+    TransientError.TIMED_OUT: Outcome.TIMED_OUT,
 }
 _MAX_DOUBLINGS = 60
 """Later delays are far beyond any cap, and would overflow."""
 
-_SECONDS_BETWEEN_POLLS = {Fault.REFUSED: 1.0, Fault.UNREACHABLE: 2.0}
+_SECONDS_BETWEEN_POLLS = {TransientError.REFUSED: 1.0, TransientError.UNREACHABLE: 2.0}
 """At most, where nobody is there to be overloaded: so its return is noticed soon."""
 
 _MAX_HEEDED = 4
@@ -92,7 +92,7 @@ class RetryPolicy:
     cap_seconds: float = 20.0
     malformed_attempts: int = 8
 
-    def delay(self, failures: int, chance: float, fault: Fault | None = None) -> float:
+    def delay(self, failures: int, chance: float, fault: TransientError | None = None) -> float:
         """Seconds to wait after `failures` failed attempts, for a `chance` in [0, 1)."""
         polls = _SECONDS_BETWEEN_POLLS.get(fault, self.cap_seconds) if fault else self.cap_seconds
         cap = min(self.cap_seconds, polls)
@@ -115,18 +115,18 @@ class _Attempts:
     failures: int = 0
     malformed: int = 0
 
-    def failed(self, now: float, fault: Fault) -> None:
+    def failed(self, now: float, fault: TransientError) -> None:
         """It has failed once more."""
         self.last = now
         self.failures += 1
-        self.malformed += fault is Fault.MALFORMED
+        self.malformed += fault is TransientError.MALFORMED
 
     def are_enough(self, policy: RetryPolicy) -> bool:
         """Whether it is not to be sent again."""
         is_late = self.last - self.began >= policy.outage_seconds
         return is_late or self.malformed >= policy.malformed_attempts
 
-    def wait(self, policy: RetryPolicy, fault: Fault, asked: float) -> float:
+    def wait(self, policy: RetryPolicy, fault: TransientError, asked: float) -> float:
         """Seconds until it is sent again, the last time when the budget ends.
 
         Args:
@@ -143,7 +143,7 @@ class _Attempts:
 
 
 @dataclass(slots=True)
-class Tally:
+class RequestStats:
     """What a piece of work has cost and met so far; safe to share between threads.
 
     Attributes:
@@ -155,7 +155,7 @@ class Tally:
 
     requests: int = 0
     response_bytes: int = 0
-    faults: Counter[Fault] = field(default_factory=Counter)
+    faults: Counter[TransientError] = field(default_factory=Counter)
     unreadable: UnreadableLog = field(default_factory=UnreadableLog)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -167,11 +167,11 @@ class Tally:
         with self._lock:
             self.response_bytes += size
 
-    def failed(self, fault: Fault) -> None:
+    def failed(self, fault: TransientError) -> None:
         with self._lock:
             self.faults[fault] += 1
 
-    def add(self, other: "Tally") -> None:
+    def add(self, other: "RequestStats") -> None:
         """Count what another piece of work has cost as well."""
         with self._lock:
             self.requests += other.requests
@@ -183,15 +183,15 @@ class Tally:
         with self._lock:
             self.unreadable.add(records)
 
-    def __getstate__(self) -> tuple[int, int, Counter[Fault], UnreadableLog]:
+    def __getstate__(self) -> tuple[int, int, Counter[TransientError], UnreadableLog]:
         return self.requests, self.response_bytes, self.faults, self.unreadable
 
-    def __setstate__(self, state: tuple[int, int, Counter[Fault], UnreadableLog]) -> None:
+    def __setstate__(self, state: tuple[int, int, Counter[TransientError], UnreadableLog]) -> None:
         self.requests, self.response_bytes, self.faults, self.unreadable = state
         self._lock = threading.Lock()
 
 
-class BucketLister:
+class ListClient:
     """The pages of one bucket, for any number of threads.
 
     At most `connection.max_in_flight` requests are under way at once, whoever asks, and fewer where
@@ -211,12 +211,12 @@ class BucketLister:
     names_gone: int = 0
     """How often a key that was asked back so was not there any more."""
 
-    def __init__(self, connection: Connection, retry: RetryPolicy | None = None) -> None:
+    def __init__(self, connection: BucketConfig, retry: RetryPolicy | None = None) -> None:
         self.connection = connection
         self.server: str | None = None
         """The `Server` header of the last response, which tells the store's make."""
         self.retry = retry or RetryPolicy()
-        self._gate = Gate(controller(connection.policy, connection.max_in_flight))
+        self._gate = ConcurrencyLimiter(controller(connection.policy, connection.max_in_flight))
         self._outages = Outages(connection.where)
         self._transport = Transport(connection)
 
@@ -238,11 +238,11 @@ class BucketLister:
         """Close the connections kept alive."""
         self._transport.close()
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         """`fetch`, for those without an event loop."""
         return asyncio.run(self.fetch(request, tally))
 
-    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
+    async def fetch(self, request: PageRequest, tally: RequestStats) -> Page:
         """Fetch and decode one page.
 
         Raises:
@@ -252,13 +252,13 @@ class BucketLister:
         read = partial(decode_columns, encoding=request.encoding or self.profile.encoding)
         return await self._insist(request, tally, read, bytearray())
 
-    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
         """Fetch one page into `body`, and leave it to the caller to decode; raises as `fetch`."""
         read = partial(receive, encoding=self.profile.encoding)
         return await self._insist(request, tally, read, body)
 
     async def _insist(
-        self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray
+        self, request: PageRequest, tally: RequestStats, read: _Reader[_T], body: bytearray
     ) -> _T:
         attempts: _Attempts | None = None
         clock = asyncio.get_running_loop().time
@@ -268,7 +268,7 @@ class BucketLister:
             while True:
                 try:
                     found = await self._attempt(request, tally, read, body)
-                except Refusal as refusal:
+                except ErrorResponse as refusal:
                     if heeded < _MAX_HEEDED and self._transport.heed(refusal):
                         heeded += 1
                         continue
@@ -280,9 +280,9 @@ class BucketLister:
                     return found
                 if self._gate.is_closed:
                     raise Cancelled
-                fault = fault_of(error)
+                fault = classify(error)
                 if fault is None or repetition.is_final(error):
-                    raise final_error(error, self.connection, request.action) from None
+                    raise to_user_error(error, self.connection, request.action) from None
                 tally.failed(fault)
                 now = clock()
                 attempts = attempts or _Attempts(now, now)
@@ -291,18 +291,20 @@ class BucketLister:
                     raise self._exhausted(error, fault, attempts) from None
                 longest = self.retry.outage_seconds
                 self._outages.failed(attempts, attempts.began, now, fault, longest)
-                asked = error.retry_after if isinstance(error, Refusal) else 0.0
+                asked = error.retry_after if isinstance(error, ErrorResponse) else 0.0
                 await self._gate.pause(attempts.wait(self.retry, fault, asked))
         finally:
             if attempts:
                 self._outages.over(attempts, clock(), is_answered=is_answered)
 
-    def _exhausted(self, error: Exception, fault: Fault, attempts: _Attempts) -> RetriesExhausted:
+    def _exhausted(
+        self, error: Exception, fault: TransientError, attempts: _Attempts
+    ) -> RetriesExhausted:
         seconds = attempts.last - attempts.began
-        return exhausted(error, fault, attempts.failures, self.connection, seconds)
+        return retries_exhausted(error, fault, attempts.failures, self.connection, seconds)
 
     async def _attempt(
-        self, request: PageRequest, tally: Tally, read: _Reader[_T], body: bytearray
+        self, request: PageRequest, tally: RequestStats, read: _Reader[_T], body: bytearray
     ) -> _T:
         await self._gate.enter()
         clock = asyncio.get_running_loop().time
@@ -320,15 +322,15 @@ class BucketLister:
             found = decoded(response, read)
             self._check_answer(request, response, found)
             outcome = Outcome.SUCCEEDED
-        except (Refusal, *_TROUBLE) as error:
-            outcome = _OUTCOMES.get(fault_of(error), Outcome.FAILED)
+        except (ErrorResponse, *_TROUBLE) as error:
+            outcome = _OUTCOMES.get(classify(error), Outcome.FAILED)
             raise
         finally:
             self._gate.leave(outcome, sent_at, clock())
         return found
 
     def _check_answer(
-        self, request: PageRequest, response: Response, found: Page | Received
+        self, request: PageRequest, response: Response, found: Page | RawPage
     ) -> None:
         """Check that an answer is that to its request, as far as it repeats it."""
         name = contradiction(request, found.echo, self.connection.bucket, self.profile.echoes)
@@ -340,11 +342,11 @@ class BucketLister:
             )
 
 
-def exhausted(
+def retries_exhausted(
     error: Exception,
-    fault: Fault,
+    fault: TransientError,
     attempts: int,
-    connection: Connection,
+    connection: BucketConfig,
     seconds: float | None = None,
 ) -> RetriesExhausted:
     """What to tell the user about passing trouble that did not pass.

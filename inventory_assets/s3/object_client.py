@@ -17,16 +17,16 @@ from typing import Any
 from botocore import exceptions as boto
 from urllib3.exceptions import HTTPError
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.error_classification import (
     brief,
+    classify,
     code_of,
-    fault_of,
-    final_error,
     status_of,
+    to_user_error,
 )
 from inventory_assets.s3.errors import S3Error
-from inventory_assets.s3.session import open_boto
+from inventory_assets.s3.session import open_boto_session
 
 ATTEMPTS = 6
 """Times that a request is sent at most."""
@@ -72,7 +72,7 @@ class PreconditionFailed(ObjectRequestFailed):
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectFacts:
+class ObjectMetadata:
     """What S3 tells of an object.
 
     Attributes:
@@ -86,7 +86,7 @@ class ObjectFacts:
     digest: str | None
 
 
-class BucketObjects:
+class ObjectClient:
     """The objects of a bucket, by key. Every method raises `ObjectRequestFailed`.
 
     ETags are passed without their quotes, as stores differ in where they put them.
@@ -98,9 +98,9 @@ class BucketObjects:
         S3Error: The connection cannot be opened.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: BucketConfig) -> None:
         self.connection = connection
-        opened = open_boto(connection, attempts=ATTEMPTS)
+        opened = open_boto_session(connection, attempts=ATTEMPTS)
         self._client: Any = opened.client
 
     @property
@@ -112,7 +112,7 @@ class BucketObjects:
         """The object's address, as readers of S3 write it."""
         return f"s3://{self.connection.bucket}/{key}"
 
-    def facts(self, key: str) -> ObjectFacts | None:
+    def facts(self, key: str) -> ObjectMetadata | None:
         """What S3 tells of an object, or None where there is none."""
         with self._explained("read", key):
             try:
@@ -128,7 +128,7 @@ class BucketObjects:
                 "a change cannot be noticed; keep results on another store, or in a folder"
             )
         metadata: Mapping[str, str] = answer.get("Metadata", {})
-        return ObjectFacts(answer["ContentLength"], etag, metadata.get(_DIGEST))
+        return ObjectMetadata(answer["ContentLength"], etag, metadata.get(_DIGEST))
 
     def read(self, key: str) -> bytes | None:
         """The bytes of an object, or None where there is none."""
@@ -316,14 +316,14 @@ class BucketObjects:
                 f"{what}: no AWS credentials were found; name a profile, set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, or run where a role is attached"
             )
-        fault = fault_of(error)
+        fault = classify(error)
         if fault is not None or isinstance(error, boto.IncompleteReadError):
             return ObjectRequestFailed(
                 f"{what}: {fault or 'the answer broke off'} at each of {ATTEMPTS} attempts "
                 f"({brief(error)}); try again when the endpoint is well",
                 status_of(error) if isinstance(error, boto.ClientError) else None,
             )
-        final = final_error(error, self.connection)
+        final = to_user_error(error, self.connection)
         status = status_of(error) if isinstance(error, boto.ClientError) else None
         return ObjectRequestFailed(f"{what}: {final}", status)
 

@@ -4,7 +4,7 @@ import logging
 import threading
 from datetime import UTC, datetime, timedelta
 
-from inventory_assets.s3.errors import Fault
+from inventory_assets.s3.errors import TransientError
 
 LOG = logging.getLogger("inventory_assets.s3")
 
@@ -15,13 +15,13 @@ SECONDS_BETWEEN_WORDS = 30.0
 """How often the line is repeated."""
 
 _WORDS = {
-    Fault.REFUSED: "connection refused",
-    Fault.UNREACHABLE: "it cannot be reached",
-    Fault.TIMED_OUT: "no answer in time",
-    Fault.RESET: "connections break off",
-    Fault.THROTTLED: "it asks to slow down",
-    Fault.SERVER_ERROR: "server errors",
-    Fault.MALFORMED: "answers that cannot be read",
+    TransientError.REFUSED: "connection refused",
+    TransientError.UNREACHABLE: "it cannot be reached",
+    TransientError.TIMED_OUT: "no answer in time",
+    TransientError.RESET: "connections break off",
+    TransientError.THROTTLED: "it asks to slow down",
+    TransientError.SERVER_ERROR: "server errors",
+    TransientError.MALFORMED: "answers that cannot be read",
 }
 
 
@@ -41,7 +41,7 @@ class Outages:
         """When the trouble began of which something was said; None where nothing was."""
 
     def failed(
-        self, request: object, since: float, now: float, fault: Fault, longest: float
+        self, request: object, since: float, now: float, fault: TransientError, longest: float
     ) -> None:
         """A request has failed, and will be sent again.
 

@@ -1,7 +1,7 @@
 """Open boto3 for one bucket: credentials, endpoint rules, region and TLS settings are botocore's.
 
 For listings botocore's own retries are off: one loop decides what is tried again
-(`listing.BucketLister`), so that every fault is counted once and no second controller reacts to
+(`list_client.ListClient`), so that every fault is counted once and no second controller reacts to
 throttling. For single objects (`object_client.py`) they are on.
 """
 
@@ -19,7 +19,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.credential_errors import config_words
 from inventory_assets.s3.credentials import CredentialsTrouble, open_session, session_region
 from inventory_assets.s3.error_wording import brief
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Boto:
+class BotoSession:
     """boto3, opened for one connection.
 
     Attributes:
@@ -44,7 +44,9 @@ class Boto:
     ca_bundle: str | None
 
 
-def open_boto(connection: Connection, region: str | None = None, attempts: int = 1) -> Boto:
+def open_boto_session(
+    connection: BucketConfig, region: str | None = None, attempts: int = 1
+) -> BotoSession:
     """Open boto3 for `connection`; no request is sent, but a profile or role is looked up.
 
     Args:
@@ -86,7 +88,7 @@ def open_boto(connection: Connection, region: str | None = None, attempts: int =
             ),
         )
         refuse_user_information(client.meta.endpoint_url, connection)
-        return Boto(boto_session, client, session.get_config_variable("ca_bundle"))
+        return BotoSession(boto_session, client, session.get_config_variable("ca_bundle"))
     except CredentialsTrouble as trouble:
         raise trouble.refusal from None
     except ConfigParseError as error:
@@ -102,7 +104,7 @@ def open_boto(connection: Connection, region: str | None = None, attempts: int =
         ) from None
 
 
-def refuse_user_information(url: str | None, connection: Connection) -> None:
+def refuse_user_information(url: str | None, connection: BucketConfig) -> None:
     """Refuse an endpoint with a user name or password, which messages and files would repeat.
 
     Raises:

@@ -15,7 +15,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import Continuation
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
@@ -24,7 +24,7 @@ from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange
 from inventory_assets.scan.keyspace.sorted_keys import keys_ascend
 from inventory_assets.scan.store_probe import first_page, page_with_names
 from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES
-from inventory_assets.scan.validation.range_evidence import Ending, EvidenceLog
+from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuilder
 
 _NAMES_WORTH_CONFIRMING = 100
 """Names in a level from which on its end is confirmed by a request behind the last of them: such a
@@ -48,11 +48,11 @@ class DirectoryOrderWalk:
 
     def __init__(
         self,
-        lister: BucketLister,
+        lister: ListClient,
         prefix: str,
         ranges: Sequence[KeyRange],
-        tally: Tally,
-        evidence: EvidenceLog,
+        tally: RequestStats,
+        evidence: EvidenceBuilder,
     ) -> None:
         self._lister = lister
         self._prefix = prefix

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, OBJECT_SCHEMA, VERSION_SCHEMA
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.engine.key_density import common_start
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
@@ -38,7 +38,7 @@ class Listed:
 
 
 def list_prefix(
-    lister: BucketLister, prefix: str, tally: Tally, versions: Versions | None = None
+    lister: ListClient, prefix: str, tally: RequestStats, versions: Versions | None = None
 ) -> Listed:
     """List the keys that start with a prefix, up to `PAGES_WITH_KEYS` pages of them.
 
@@ -64,7 +64,7 @@ def list_prefix(
 
 
 def look_up(
-    lister: BucketLister, key: str, tally: Tally, versions: Versions | None = None
+    lister: ListClient, key: str, tally: RequestStats, versions: Versions | None = None
 ) -> pa.Table:
     """The object with just this key, or its versions; none where the store shows none.
 
@@ -79,7 +79,7 @@ def look_up(
 
 
 def comes_first(
-    lister: BucketLister, key: str, other: str, tally: Tally, versions: Versions | None = None
+    lister: ListClient, key: str, other: str, tally: RequestStats, versions: Versions | None = None
 ) -> str | None:
     """A key that the store lists before `key` though it is greater; None where it shows none.
 
@@ -108,7 +108,7 @@ def comes_first(
 
 
 def list_level(
-    lister: BucketLister, prefix: str, tally: Tally, max_keys: int = MAX_KEYS
+    lister: ListClient, prefix: str, tally: RequestStats, max_keys: int = MAX_KEYS
 ) -> tuple[list[str], list[str]]:
     """The keys and folders right under a prefix: those of the first page.
 
@@ -129,7 +129,7 @@ def list_level(
 
 
 def _list(
-    lister: BucketLister, request: PageRequest, tally: Tally, pages: int = PAGES_WITH_KEYS
+    lister: ListClient, request: PageRequest, tally: RequestStats, pages: int = PAGES_WITH_KEYS
 ) -> Listed:
     where, prefix = lister.connection.where, request.prefix
     schema = VERSION_SCHEMA if request.versions else OBJECT_SCHEMA

@@ -7,12 +7,17 @@ great many folders) is split by next character instead, so that hashed key space
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import AWS, KeyEncoding, StartAfter, StoreProfile
 from inventory_assets.scan.errors import ListingStuck, NamesMisread, TooManyShards
 from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS, KeyOrder
-from inventory_assets.scan.keyspace.key_range import DELIMITER, MAX_KEY_BYTES, KeyRange, ceiling
+from inventory_assets.scan.keyspace.key_range import (
+    DELIMITER,
+    MAX_KEY_BYTES,
+    KeyRange,
+    prefix_upper_bound,
+)
 from inventory_assets.scan.store_probe import corrected, page_with_names, profile_store
 from inventory_assets.scan.validation.order_proof import telling_pairs
 
@@ -51,7 +56,7 @@ class ShardBounds:
 
 
 def discover(
-    lister: BucketLister,
+    lister: ListClient,
     prefix: str,
     bounds: ShardBounds,
     key_order: KeyOrder | None = None,
@@ -86,7 +91,7 @@ class _Level:
 class _Discoverer:
     def __init__(
         self,
-        lister: BucketLister,
+        lister: ListClient,
         bounds: ShardBounds,
         rows_under: RowsUnder,
         key_order: KeyOrder | None,
@@ -94,7 +99,7 @@ class _Discoverer:
         self._lister = lister
         self._bounds = bounds
         self._rows_under = rows_under
-        self._tally = Tally()
+        self._tally = RequestStats()
         self._key_order = key_order
 
     def run(self, prefix: str) -> Discovery:
@@ -169,7 +174,7 @@ class _Discoverer:
             before = token, after
             after = ""
             if page.next_token is None:
-                after = ceiling(last) if last in page.common_prefixes else last
+                after = prefix_upper_bound(last) if last in page.common_prefixes else last
             if (page.next_token, after) == before:
                 raise ListingStuck(
                     f"{self._lister.connection.where}: the store repeats the continuation token "
@@ -223,10 +228,12 @@ class _Discoverer:
                     continue
                 child = key[: len(prefix) + 1]
                 if children and child <= children[-1]:
-                    after = ceiling(children[-1])  # the short StartAfter let rare keys through
+                    after = prefix_upper_bound(
+                        children[-1]
+                    )  # the short StartAfter let rare keys through
                     continue
                 children.append(child)
-                after = KeyRange(ceiling(child), ceiling(child)).start_after
+                after = KeyRange(prefix_upper_bound(child), prefix_upper_bound(child)).start_after
             if len(children) != 1 or len(children[0].encode()) == MAX_KEY_BYTES:
                 return children
             prefix = children[0]

@@ -16,13 +16,13 @@ from inventory_assets.s3.decoding.xml_decoder import (
     Page,
     versions_token,
 )
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.errors import ListingStuck
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 from inventory_assets.scan.store_probe import page_with_names
-from inventory_assets.scan.validation.object_versions import Versions, whole_keys
+from inventory_assets.scan.validation.object_versions import Versions, split_last_key
 from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES, check_keys
 
 PAGES_WITH_KEYS = 4
@@ -84,10 +84,10 @@ class _Place:
 
 
 def relist(
-    lister: BucketLister,
+    lister: ListClient,
     prefix: str,
     key_range: KeyRange,
-    tally: Tally,
+    tally: RequestStats,
     versions: Versions | None = None,
 ) -> Relisted:
     """List a range again, one page after the other, on a store that lists in byte order.
@@ -128,7 +128,7 @@ def relist(
         following = _following(place, page, rows, versions)
         is_end = is_past or following is None
         if versions:
-            objects, held = whole_keys(objects, goes_on=not is_end)
+            objects, held = split_last_key(objects, goes_on=not is_end)
         keys = objects.column("key")
         last_key = keys[-1].as_py() if len(keys) else last_key
         # A shortened StartAfter may let keys of the range on the left through.

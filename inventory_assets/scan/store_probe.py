@@ -13,7 +13,7 @@ from urllib.parse import unquote, unquote_plus
 
 from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.error_classification import versions_unsupported
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.response_echo import compare
 from inventory_assets.s3.store_profile import (
@@ -63,7 +63,7 @@ class _Asked:
         return keys
 
 
-def profile_store(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
+def profile_store(lister: ListClient, prefix: str, tally: RequestStats) -> StoreProfile:
     """Find out how a store lists the keys under a prefix.
 
     `lister.profile` is left as it was.
@@ -92,7 +92,7 @@ def profile_store(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfi
     return found
 
 
-def page_with_names(lister: BucketLister, request: PageRequest, tally: Tally) -> Page:
+def page_with_names(lister: ListClient, request: PageRequest, tally: RequestStats) -> Page:
     """Fetch a page whose names are read as the store means them.
 
     Raises:
@@ -104,7 +104,7 @@ def page_with_names(lister: BucketLister, request: PageRequest, tally: Tally) ->
     return page
 
 
-def contradicted(lister: BucketLister, prefix: str, tally: Tally) -> bool:
+def contradicted(lister: ListClient, prefix: str, tally: RequestStats) -> bool:
     """Probe a store again whose listing contradicted its profile.
 
     Returns:
@@ -126,7 +126,7 @@ def corrected(profile: StoreProfile, error: NamesMisread) -> StoreProfile:
     return replace(profile, encoding=error.encoding)
 
 
-async def check_names(lister: BucketLister, page: Page, tally: Tally) -> None:
+async def check_names(lister: ListClient, page: Page, tally: RequestStats) -> None:
     """Make sure that the names of a page are read as the store means them, once for each doubt.
 
     The first key whose name holds `%`, `+` or a space is asked back by its exact name.
@@ -162,7 +162,7 @@ async def check_names(lister: BucketLister, page: Page, tally: Tally) -> None:
 
 
 async def _encoding_of(
-    lister: BucketLister, key: str, raw: str, tally: Tally
+    lister: ListClient, key: str, raw: str, tally: RequestStats
 ) -> KeyEncoding | None:
     """How a name is encoded that was read as a key; None where no reading is a key (any more)."""
     readings = {key: lister.profile.encoding}
@@ -177,7 +177,7 @@ async def _encoding_of(
     return None
 
 
-async def require_versions(lister: BucketLister, prefix: str, tally: Tally) -> None:
+async def require_versions(lister: ListClient, prefix: str, tally: RequestStats) -> None:
     """Make sure that a listing of versions that found none is one of a prefix without objects.
 
     Raises:
@@ -191,7 +191,7 @@ async def require_versions(lister: BucketLister, prefix: str, tally: Tally) -> N
         )
 
 
-async def first_page(lister: BucketLister, request: PageRequest, tally: Tally) -> Page:
+async def first_page(lister: ListClient, request: PageRequest, tally: RequestStats) -> Page:
     """The first page that holds anything, as some stores send empty ones before; else the last.
 
     Raises:
@@ -200,7 +200,7 @@ async def first_page(lister: BucketLister, request: PageRequest, tally: Tally) -
     return (await _answers(lister, request, tally))[-1].page
 
 
-async def _answers(lister: BucketLister, request: PageRequest, tally: Tally) -> list[_Asked]:
+async def _answers(lister: ListClient, request: PageRequest, tally: RequestStats) -> list[_Asked]:
     """`first_page`, with the empty pages before it, and what each of them answers."""
     found = [_Asked(request, await lister.fetch(request, tally))]
     for _ in range(_MOST_EMPTY_PAGES):
@@ -217,7 +217,7 @@ def _habits(profile: StoreProfile) -> StoreProfile:
     return replace(profile, echoes=frozenset())
 
 
-def _probe_names(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfile:
+def _probe_names(lister: ListClient, prefix: str, tally: RequestStats) -> StoreProfile:
     """As `_probe`, once names are read as the store means them, and all answers are its own."""
     for _ in range(_MOST_PROBES):
         asked: list[_Asked] = []
@@ -230,7 +230,7 @@ def _probe_names(lister: BucketLister, prefix: str, tally: Tally) -> StoreProfil
 
 
 def _probe_in_some_encoding(
-    lister: BucketLister, prefix: str, tally: Tally, asked: list[_Asked]
+    lister: ListClient, prefix: str, tally: RequestStats, asked: list[_Asked]
 ) -> StoreProfile:
     for _ in KeyEncoding:
         try:
@@ -241,7 +241,9 @@ def _probe_in_some_encoding(
     return _probe(lister, prefix, tally, asked)
 
 
-def _probe(lister: BucketLister, prefix: str, tally: Tally, asked: list[_Asked]) -> StoreProfile:
+def _probe(
+    lister: ListClient, prefix: str, tally: RequestStats, asked: list[_Asked]
+) -> StoreProfile:
     """Ask how a store lists; whatever is asked is appended to `asked`, echoes are left out."""
 
     def ask(request: PageRequest) -> _Asked:
@@ -296,7 +298,7 @@ def _gathered(prefix: str, first: _Asked, ask: Ask) -> list[str]:
     return keys[:_KEYS]
 
 
-def _without_tokens(lister: BucketLister, prefix: str, keys: list[str], ask: Ask) -> StoreProfile:
+def _without_tokens(lister: ListClient, prefix: str, keys: list[str], ask: Ask) -> StoreProfile:
     """How a store goes on that names no continuation token."""
     for continuation in (Continuation.LAST_KEY, Continuation.MARKER):
         lister.profile = replace(lister.profile, continuation=continuation)

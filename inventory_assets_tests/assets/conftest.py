@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from inventory_assets.config import Shards
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets_tests.assets.world import Buckets, World
 
 ACCESS_KEY = "AKIAEXAMPLEEXAMPLE77"
@@ -18,7 +18,7 @@ SECRET_KEY = "very-secret-key-of-the-tests"
 @pytest.fixture
 def make_world(
     tmp_path: Path,
-    moto_bucket: Callable[[Iterable[str]], Connection],
+    moto_bucket: Callable[[Iterable[str]], BucketConfig],
     no_aws_environment: None,  # noqa: ARG001
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., World]]:

@@ -9,7 +9,7 @@ import pytest
 
 from inventory_assets.config import Retention
 from inventory_assets.inventory.changes.change_log import read_change_log
-from inventory_assets.inventory.errors import NoInventory
+from inventory_assets.inventory.errors import InventoryNotFound
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets_tests.assets.world import (
     QUIET,
@@ -109,7 +109,7 @@ def test_it_removes_what_a_dry_run_tells_and_in_the_end_all_that_nothing_needs(
     assert sum(each["files_removed"] for each in freed) >= 2
     newest = Dataset.of_date(world.store, world.layout)
     assert newest.scan().collect()["key"].to_list() == sorted(KEYS | {str(DAYS[2])})
-    with pytest.raises(NoInventory):
+    with pytest.raises(InventoryNotFound):
         Dataset.of_date(world.store, world.layout, DAYS[0])
 
 

@@ -11,11 +11,11 @@ import pytest
 from inventory_assets.config import Shards
 from inventory_assets.defs.assets import listing
 from inventory_assets.defs.assets.listing import build_object_listing
-from inventory_assets.inventory.listing.snapshot_builder import Wanted
+from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot, read_snapshots
 from inventory_assets.inventory.parts.part import read_records
-from inventory_assets.s3.errors import AccessDenied, Fault, RetriesExhausted
+from inventory_assets.s3.errors import AccessDenied, RetriesExhausted, TransientError
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.engine.progress import Progress, ProgressMeter
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -40,7 +40,9 @@ from inventory_assets_tests.model_s3 import ModelS3
 
 KEYS = ["a/1", "a/2", "b/1", "root"]
 DENIED = AccessDenied("bucket 'x' at y: listing is not allowed")
-BROKEN = RetriesExhausted("bucket 'x' at y: server error 8 times in a row", Fault.SERVER_ERROR)
+BROKEN = RetriesExhausted(
+    "bucket 'x' at y: server error 8 times in a row", TransientError.SERVER_ERROR
+)
 
 
 def snapshot_of(world: World, prefix: str) -> Snapshot:
@@ -275,9 +277,9 @@ def test_the_log_says_now_and_then_how_far_a_run_has_come(
 def test_as_much_is_expected_of_a_shard_as_the_baseline_holds(world: World) -> None:
     world.pass_day(YESTERDAY)
     work = world.assets.at_work(SimpleNamespace(**world.resources()), world.instance)
-    wanted = [Wanted(TODAY, Shard(prefix)) for prefix in ("", "a/", "new/")]
+    wanted = [ShardRequest(TODAY, Shard(prefix)) for prefix in ("", "a/", "new/")]
     assert listing.expected_rows(work, wanted) == {"": 1, "a/": 2, "new/": None}
-    assert listing.expected_rows(work, [Wanted(YESTERDAY, Shard("a/"))]) == {"a/": None}
+    assert listing.expected_rows(work, [ShardRequest(YESTERDAY, Shard("a/"))]) == {"a/": None}
     assert listing.expected_rows(work, []) == {}
 
 

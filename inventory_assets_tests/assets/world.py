@@ -19,9 +19,9 @@ from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.resources import Clock, SourceBucket
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.model_s3 import ModelS3
 
@@ -215,7 +215,7 @@ class Buckets:
         buckets = self
         ask = SourceBucket.lister
 
-        def lister(bucket: SourceBucket, now: datetime) -> BucketLister:
+        def lister(bucket: SourceBucket, now: datetime) -> ListClient:
             if bucket.bucket not in buckets.keys:
                 return _Watched(ask(bucket, now), buckets)
             return _Watched(ModelS3(buckets.keys[bucket.bucket], page_size=1000), buckets)
@@ -223,8 +223,8 @@ class Buckets:
         patch.setattr(SourceBucket, "lister", lister)
 
 
-class _Watched(BucketLister):
-    def __init__(self, asked: BucketLister, buckets: Buckets) -> None:
+class _Watched(ListClient):
+    def __init__(self, asked: ListClient, buckets: Buckets) -> None:
         self.connection, self.retry, self.server = asked.connection, asked.retry, asked.server
         self._asked = asked
         self._buckets = buckets
@@ -239,17 +239,17 @@ class _Watched(BucketLister):
     def close(self) -> None:
         self._asked.close()
 
-    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
         self._watch(request)
         received = await self._asked.receive(request, tally, body)
         self.server = self._asked.server
         return received
 
-    async def fetch(self, request: PageRequest, tally: Tally) -> Page:
+    async def fetch(self, request: PageRequest, tally: RequestStats) -> Page:
         self._watch(request)
         return await self._asked.fetch(request, tally)
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         self._watch(request)
         page = self._asked.page(request, tally)
         self.server = self._asked.server

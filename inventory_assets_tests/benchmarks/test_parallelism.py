@@ -17,11 +17,11 @@ from benchmarks.parallelism import (
     the_whole,
 )
 from benchmarks.processes import ProcessFailed
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.scan.engine.events import Walk
-from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.engine.events import ListingJob
+from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
@@ -31,11 +31,11 @@ ALLOWED = 8
 
 
 class SplitAllTheSame(UnsplitScan):
-    _victims = Scan._victims
+    _victims = ParallelScan._victims
 
 
-def connection_to(source: LoadSource) -> Connection:
-    return Connection(
+def connection_to(source: LoadSource) -> BucketConfig:
+    return BucketConfig(
         BUCKET,
         source.url,
         region="us-east-1",
@@ -96,9 +96,9 @@ def test_only_ours_is_split() -> None:
 def test_what_is_not_listed_whole_fails() -> None:
     with (
         LoadSource("skewed", KEYS) as source,
-        closing(BucketLister(connection_to(source))) as lister,
+        closing(ListClient(connection_to(source))) as lister,
     ):
-        part = Walk("tenant-07/", [KeyRange.of_prefix("tenant-07/")])
+        part = ListingJob("tenant-07/", [KeyRange.of_prefix("tenant-07/")])
         with pytest.raises(ValueError, match="do not tile the key space"):
             list_all(UnsplitScan(lister, [part]), KEYS)
         with pytest.raises(ValueError, match=r"found 12,000 of 12,001 keys"):
@@ -111,7 +111,7 @@ def test_folders_are_as_many_as_there_are_workers_or_the_first_level_of_several(
     for shape in SHAPES:
         with (
             LoadSource(shape, KEYS) as source,
-            closing(BucketLister(connection_to(source))) as lister,
+            closing(ListClient(connection_to(source))) as lister,
         ):
             *prefixes, _rest = [walk.prefix for walk in folders_and_the_rest(lister)]
             planned[shape] = prefixes
@@ -128,7 +128,7 @@ def test_a_worker_is_a_place_that_one_task_after_the_other_takes() -> None:
         closing(ObservedLister(connection_to(source))) as lister,
     ):
         for _ in range(ALLOWED + 1):
-            lister.page(PageRequest(), Tally())
+            lister.page(PageRequest(), RequestStats())
         assert lister.gate.sent_by == [2] + [1] * (ALLOWED - 1)
         assert lister.gate.skew == 2 * ALLOWED / (ALLOWED + 1)
 

@@ -16,7 +16,7 @@ from inventory_assets.cli import main
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.storage import store as store_module
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 KEYS = ["a/1", "a/2", "b/2 +", "b/=1", "c", "new\nline", "tab\t\x1b[31m", "é"]
@@ -43,7 +43,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number, keys in enumerate([KEYS, LATER]):
             snapshots = {}
             for prefix in ("", "a/", "b/"):
-                shard = cut_out(prefix, ["", "a/", "b/"])
+                shard = make_shard(prefix, ["", "a/", "b/"])
                 day = DAY + timedelta(days=number)
                 held = listed(filter(shard.covers, keys))
                 snapshots[prefix] = snapshot_of(store, shard, held, day)

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import polars as pl
 import pytest
 
-from inventory_assets.cli.command import READER_LEFT
+from inventory_assets.cli.command import EXIT_SIGPIPE
 from inventory_assets_tests.cli.conftest import KEYS, LATER, Outcome, on_a_terminal, start
 
 Run = Callable[..., Outcome]
@@ -89,7 +89,7 @@ def test_a_reader_that_leaves_ends_the_command_quietly(published: Path) -> None:
     assert process.stderr is not None
     assert process.stdout.readline() == b'"range"\n'
     process.stdout.close()
-    assert (process.stderr.read(), process.wait()) == (b"", READER_LEFT)
+    assert (process.stderr.read(), process.wait()) == (b"", EXIT_SIGPIPE)
     process.stderr.close()
 
 
@@ -98,7 +98,7 @@ def test_a_reader_that_leaves_before_anything_is_written_is_no_mistake(published
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
-    assert (process.stderr.read(), process.wait()) == (b"", READER_LEFT)
+    assert (process.stderr.read(), process.wait()) == (b"", EXIT_SIGPIPE)
     process.stderr.close()
 
 

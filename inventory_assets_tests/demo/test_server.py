@@ -12,8 +12,8 @@ import pytest
 
 from inventory_assets.demo.content import LASTING_KEYS, DemoObject, demo_objects
 from inventory_assets.demo.server import ACCESS_KEY, BUCKET, SECRET_KEY, DemoServer, demo_server
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.session import open_boto
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.session import open_boto_session
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,8 +33,8 @@ def server() -> Iterator[DemoServer]:
 
 @pytest.fixture
 def client(server: DemoServer) -> "S3Client":
-    return open_boto(
-        Connection(
+    return open_boto_session(
+        BucketConfig(
             BUCKET,
             endpoint_url=server.endpoint_url,
             access_key=ACCESS_KEY,

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from inventory_assets.inventory.listing import part_assembler
-from inventory_assets.inventory.listing.checkpoints import Journal
-from inventory_assets.inventory.listing.part_assembler import Assembly, RowBudget
-from inventory_assets.inventory.listing.part_reuse import Interval
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
+from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
+from inventory_assets.inventory.listing.part_reuse import BaselineSegment
 from inventory_assets.inventory.parts import fingerprint, part_writer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.inventory.samples import LAYOUT
 from inventory_assets_tests.listings import objects_of
@@ -40,13 +40,13 @@ def small_files(group_rows: int, part_rows: int = 10**6) -> Iterator[None]:
         yield
 
 
-class CheckedBudget(RowBudget):
+class CheckedBudget(RowBuffer):
     """Looks, after every batch, at what really waits in all the assemblies that share it."""
 
     def __init__(self, rows: int) -> None:
         super().__init__(rows)
         self.bound = rows
-        self.assemblies: list[Assembly] = []
+        self.assemblies: list[PartAssembler] = []
 
     def check(self) -> None:
         waiting = sum(
@@ -91,11 +91,11 @@ class Driver:
         *,
         most: int = 4,
         sizes: Mapping[str, int] | None = None,
-        intervals: Sequence[Interval] = (),
-        journal: Journal | None = None,
+        intervals: Sequence[BaselineSegment] = (),
+        journal: CheckpointLog | None = None,
     ) -> None:
         self.written: list[str] = []
-        self._journal, self._tally = journal, Tally()
+        self._journal, self._tally = journal, RequestStats()
         self.intervals = intervals
         self.marks = [interval.until for interval in intervals]
         self._sizes = sizes or {}
@@ -112,7 +112,7 @@ class Driver:
         ]
         self._begun = len(self._live)
         self.told: list[tuple[KeyRange, Sequence[Part]]] = []
-        self.assembly = Assembly(
+        self.assembly = PartAssembler(
             store,
             LAYOUT,
             self.ranges,

@@ -11,10 +11,10 @@ from bisect import bisect_right
 from pathlib import Path
 
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, contents, contents_fields, listing
 
@@ -22,11 +22,11 @@ PAGE_KEYS = 1000
 STACK_BYTES = 8 * 2**20
 
 
-class GeneratedBucket(BucketLister):
+class GeneratedBucket(ListClient):
     """Holds `data/00000000/000` and so on, a thousand keys to a number."""
 
     def __init__(self, count: int, receivers: int) -> None:
-        self.connection = Connection("generated", max_in_flight=receivers)
+        self.connection = BucketConfig("generated", max_in_flight=receivers)
         self.server = None
         self._count = count
         self._objects = [
@@ -46,12 +46,12 @@ class GeneratedBucket(BucketLister):
     def close(self) -> None:
         """Nothing is open."""
 
-    async def fetch(self, request: PageRequest, tally: Tally) -> Page:  # noqa: ARG002
+    async def fetch(self, request: PageRequest, tally: RequestStats) -> Page:  # noqa: ARG002
         """No folders: the level is flat as far as anyone can see."""
         tally.sent()
         return Page(NO_OBJECTS, (), False, None)
 
-    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
         tally.sent()
         start = int(request.token) if request.token else self._first_after(request.start_after)
         number, place = divmod(start, PAGE_KEYS)
@@ -63,7 +63,7 @@ class GeneratedBucket(BucketLister):
             extra=f"<NextContinuationToken>{token}</NextContinuationToken>" if token else "",
         )
         last_key = _key(start + stop - place - 1) if stop > place else None
-        return Received(body, token is not None, token, last_key)
+        return RawPage(body, token is not None, token, last_key)
 
     def _first_after(self, key: str) -> int:
         return bisect_right(range(self._count), key, key=_key)

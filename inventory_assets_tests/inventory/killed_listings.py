@@ -16,7 +16,7 @@ from inventory_assets.inventory.listing import (
     part_assembler,
     part_reuse,
 )
-from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.parts.part import read_records
@@ -24,10 +24,10 @@ from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.storage import store as store_module
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.model_s3 import ModelS3
 from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
@@ -69,7 +69,7 @@ class Bucket(ModelS3):
         in_directory_order = key_order is KeyOrder.DIRECTORY
         super().__init__(keys, page_size=10, in_directory_order=in_directory_order)
         self.key_order = key_order
-        self.connection = Connection("model", max_in_flight=4)
+        self.connection = BucketConfig("model", max_in_flight=4)
         self._chances = random.Random(seed)  # noqa: S311 - a repeatable test
 
     def seconds(self, _request: object) -> float:
@@ -80,7 +80,7 @@ def take(
     lister: Bucket, store: LocalStore, shard: Shard, now: datetime = NOW
 ) -> tuple[Snapshot, list[str]]:
     said: list[str] = []
-    taker = Taker(lister, store, MODEL, lister.key_order, now=lambda: now, say=said.append)
+    taker = ShardLister(lister, store, MODEL, lister.key_order, now=lambda: now, say=said.append)
     return taker.take(DAY, shard), said
 
 
@@ -94,4 +94,4 @@ def killed_late(root: Path, keys: list[str] = KEYS, key_order: KeyOrder = KeyOrd
     # By directories, each file holds but what a folder does, and is noted.
     left = 50 if key_order is KeyOrder.BYTES else 350
     with pytest.raises(Killed):
-        take(Bucket(keys, key_order=key_order), MortalStore(root, Life(left)), cut_out("", []))
+        take(Bucket(keys, key_order=key_order), MortalStore(root, Life(left)), make_shard("", []))

@@ -10,7 +10,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, NoReturn
 
-from inventory_assets.inventory.errors import Superseded
+from inventory_assets.inventory.errors import ConflictError
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.inventory.storage.turns import Turn
 
@@ -61,7 +61,7 @@ def _publish(root: Path, number: int, rounds: int, start: Barrier, results: Any)
             store.publish_unless_changed(
                 f"round-{number_of_round}", f"by {number}".encode(), version
             )
-        except Superseded:
+        except ConflictError:
             continue
         won.add(number_of_round)
     results.put((number, won))

@@ -11,7 +11,7 @@ from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets_tests.scripted_server import error_document
 
 BUCKET = "results"
@@ -173,10 +173,12 @@ class ResultsServer:
             self.habits, self.objects, self.seen, self._uploads = habits, {}, [], {}
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> BucketConfig:
         """How the bucket is reached."""
         url = f"http://127.0.0.1:{self._server.server_port}"
-        return Connection(BUCKET, url, access_key="any", secret_key="any", addressing_style="path")
+        return BucketConfig(
+            BUCKET, url, access_key="any", secret_key="any", addressing_style="path"
+        )
 
     def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answered:
         parts = urlsplit(path)

@@ -15,7 +15,7 @@ from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard
-from inventory_assets.scan.validation.range_evidence import Ending, EvidenceLog
+from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuilder
 from inventory_assets_tests.listings import Listed
 
 LAYOUT = Layout("bucket", "source")
@@ -47,7 +47,7 @@ def parts_of(store: Store, *groups: Sequence[Listed]) -> tuple[Part, ...]:
 
 def snapshot_of(store: Store, shard: Shard, objects: Sequence[Listed], day: date = DAY) -> Snapshot:
     """The snapshot that a listing of `shard` takes of a bucket holding `objects`, unpublished."""
-    log = EvidenceLog(shard.ranges)
+    log = EvidenceBuilder(shard.ranges)
     fingerprint = Fingerprint()
     groups = []
     for key_range in shard.ranges:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.errors import StoreError, Superseded
+from inventory_assets.inventory.errors import ConflictError, StoreError
 from inventory_assets.inventory.manifest.manifest_merge import (
     merge,
     publish_manifest,
@@ -22,7 +22,7 @@ from inventory_assets.inventory.parts.counting import count_records
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage import bucket_store as bucket_store_module
 from inventory_assets.inventory.storage.bucket_store import BucketStore, _RangedFile
-from inventory_assets.inventory.storage.store import ABSENT, LocalStore, Store
+from inventory_assets.inventory.storage.store import NO_ETAG, LocalStore, Store
 from inventory_assets.s3 import object_client
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
@@ -74,7 +74,7 @@ def test_what_was_not_published_is_nothing(any_store: Store) -> None:
     assert any_store.read("nothing") is None
     assert any_store.open("nothing") is None
     assert any_store.size("nothing") is None
-    assert any_store.version("nothing") == ABSENT
+    assert any_store.version("nothing") == NO_ETAG
     assert any_store.names("nothing") == []
     any_store.remove_key("nothing")
 
@@ -132,15 +132,15 @@ def test_a_damaged_file_is_healed_by_publishing_it_again(any_store: Store) -> No
 
 
 def test_a_record_changes_only_where_nobody_else_changed_it(any_store: Store) -> None:
-    first = any_store.publish_unless_changed("x", b"1", ABSENT)
-    assert any_store.version("x") == first != ABSENT
-    with pytest.raises(Superseded, match=r"x was published by another run.*begins afresh"):
-        any_store.publish_unless_changed("x", b"2", ABSENT)
+    first = any_store.publish_unless_changed("x", b"1", NO_ETAG)
+    assert any_store.version("x") == first != NO_ETAG
+    with pytest.raises(ConflictError, match=r"x was published by another run.*begins afresh"):
+        any_store.publish_unless_changed("x", b"2", NO_ETAG)
     second = any_store.publish_unless_changed("x", b"2", first)
-    with pytest.raises(Superseded):
+    with pytest.raises(ConflictError):
         any_store.publish_unless_changed("x", b"3", first)
     any_store.remove_key("x")
-    with pytest.raises(Superseded):
+    with pytest.raises(ConflictError):
         any_store.publish_unless_changed("x", b"3", second)
     assert any_store.read("x") is None
 
@@ -158,7 +158,7 @@ def test_of_runs_that_publish_at_once_exactly_one_does(any_store: Store, is_new:
         start.wait()
         try:
             any_store.publish_unless_changed("x", data, version)
-        except Superseded:
+        except ConflictError:
             return None
         return data
 
@@ -175,8 +175,8 @@ def test_of_manifests_published_at_once_exactly_one_is(any_store: Store) -> None
     def publish(number: int) -> bool:
         start.wait()
         try:
-            publish_manifest(any_store, LAYOUT, manifests[number], ABSENT)
-        except Superseded:
+            publish_manifest(any_store, LAYOUT, manifests[number], NO_ETAG)
+        except ConflictError:
             return False
         return True
 

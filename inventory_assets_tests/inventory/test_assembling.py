@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import StoreError
-from inventory_assets.inventory.listing.part_assembler import Assembly, RowBudget
+from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
 from inventory_assets.inventory.parts import hashing_file
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.parts.fingerprint import joined as fingerprint_of
@@ -106,7 +106,7 @@ def assembled(
     keys = numbered(bounds[-1])
     ends = ["", *(keys[stop - 1] for stop in bounds[1:])]
     ranges = [KeyRange(after, until) for after, until in pairwise(ends)]
-    assembly = Assembly(store, LAYOUT, ranges, RowBudget(budget_rows))
+    assembly = PartAssembler(store, LAYOUT, ranges, RowBuffer(budget_rows))
     for number in order:
         for key in keys[bounds[number] : bounds[number + 1]]:
             assembly.write(number, objects_of([key]))
@@ -153,7 +153,7 @@ def test_a_neighbour_that_has_begun_a_file_keeps_it(store: LocalStore) -> None:
 
 def test_ranges_on_both_sides_of_a_gap_are_never_in_one_file(store: LocalStore) -> None:
     ranges = [KeyRange("", "b"), KeyRange("b", "d"), KeyRange("e", "g"), KeyRange("g", LAST)]
-    assembly = Assembly(store, LAYOUT, ranges, RowBudget())
+    assembly = PartAssembler(store, LAYOUT, ranges, RowBuffer())
     for number, key in reversed([*enumerate("acfx")]):
         assembly.write(number, objects_of([key]))
         assembly.end(number, ranges[number].until)
@@ -165,7 +165,7 @@ def test_a_full_budget_has_the_fullest_run_written(store: LocalStore) -> None:
     with small_files(group_rows=100):
         budget = CheckedBudget(10)
         ranges = [KeyRange("", "2"), KeyRange("2", "4"), KeyRange("4", "6")]
-        assembly = Assembly(store, LAYOUT, ranges, budget)
+        assembly = PartAssembler(store, LAYOUT, ranges, budget)
         budget.assemblies.append(assembly)
         for number, keys in [(0, ["00", "01"]), (1, numbered(6)), (2, ["50", "51", "52"])]:
             assembly.write(number, objects_of(f"{2 * number}{key}" for key in keys))
@@ -175,7 +175,7 @@ def test_a_full_budget_has_the_fullest_run_written(store: LocalStore) -> None:
 
 
 def test_nothing_listed_is_no_part(store: LocalStore) -> None:
-    assembly = Assembly(store, LAYOUT, [KeyRange("", "m"), KeyRange("n", LAST)], RowBudget())
+    assembly = PartAssembler(store, LAYOUT, [KeyRange("", "m"), KeyRange("n", LAST)], RowBuffer())
     assembly.split(0, 2, "f")
     for number, until in ((2, "m"), (0, "f"), (1, LAST)):
         assembly.end(number, until)
@@ -186,7 +186,7 @@ def test_nothing_listed_is_no_part(store: LocalStore) -> None:
 
 
 def test_no_range_is_no_part(store: LocalStore) -> None:
-    assembly = Assembly(store, LAYOUT, [], RowBudget())
+    assembly = PartAssembler(store, LAYOUT, [], RowBuffer())
     assert assembly.finish() == ()
     assembly.close()
 
@@ -213,7 +213,7 @@ def test_an_assembly_that_is_given_up_leaves_no_scratch_file_and_no_claim_on_the
 
 
 def test_closing_what_is_finished_changes_nothing(store: LocalStore) -> None:
-    assembly = Assembly(store, LAYOUT, [KeyRange("", LAST)], RowBudget())
+    assembly = PartAssembler(store, LAYOUT, [KeyRange("", LAST)], RowBuffer())
     assembly.write(0, objects_of("abc"))
     assembly.end(0, LAST)
     found = assembly.finish()
@@ -248,7 +248,7 @@ def test_a_disk_that_fails_is_told_and_nothing_is_left_behind(
 
 def test_a_disk_that_fails_at_last_is_told_by_finish(store: LocalStore) -> None:
     failing = FailingStore(store.root)
-    assembly = Assembly(failing, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBudget())
+    assembly = PartAssembler(failing, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBuffer())
     assembly.write(0, objects_of("a"))
     assembly.write(1, objects_of("c"))
     with pytest.raises(StoreError):
@@ -264,7 +264,9 @@ def test_a_full_disk_is_told_and_nothing_is_left_behind(
         raise OSError(28, "No space left on device")
 
     with small_files(group_rows=2):
-        assembly = Assembly(store, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBudget())
+        assembly = PartAssembler(
+            store, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBuffer()
+        )
         assembly.write(1, objects_of(["c", "d"]))
         assembly.write(0, objects_of(["a", "aa"]))
         monkeypatch.setattr(hashing_file.HashingFile, "write", full)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
-from inventory_assets.inventory.errors import CorruptRecord, StoreError, Superseded
-from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.errors import ConflictError, CorruptRecord, StoreError
+from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import (
     merge,
     publish_manifest,
@@ -18,9 +18,9 @@ from inventory_assets.inventory.manifest.snapshot import Shared
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.bucket_store import BucketStore
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import ABSENT
+from inventory_assets.inventory.storage.store import NO_ETAG
 from inventory_assets.s3 import object_client
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.external_servers import Endpoint
@@ -156,7 +156,7 @@ def test_a_refusal_that_lasts_names_the_object_and_the_remedy(
 def test_a_body_that_breaks_off_is_asked_for_again() -> None:
     answers = [Answer(body=b"whole", sent=2), Answer(body=b"whole")]
     with ScriptedServer(answers) as server:
-        connection = Connection(
+        connection = BucketConfig(
             BUCKET, server.url, access_key="any", secret_key="any", addressing_style="path"
         )
         assert BucketStore(connection).read("x") == b"whole"
@@ -173,7 +173,7 @@ def test_a_write_whose_answer_was_lost_is_known_for_ones_own(store: BucketStore)
 
     assert store.conditional_writes.are_heeded
     on_the_way(store, lose)
-    version = store.publish_unless_changed("x", b"1", ABSENT)
+    version = store.publish_unless_changed("x", b"1", NO_ETAG)
     assert version == store.version("x")
 
 
@@ -199,9 +199,9 @@ def test_a_store_without_conditions_is_looked_at_before_each_write(
         merge(store, LAYOUT, "", {"": snapshot_of(store, Shard(""), listed(keys))}, NOW)
         for keys in ("ab", "cd")
     ]
-    publish_manifest(store, LAYOUT, manifests[0], ABSENT)
-    with pytest.raises(Superseded, match=r"inventory\.json was published by another run"):
-        publish_manifest(store, LAYOUT, manifests[1], ABSENT)
+    publish_manifest(store, LAYOUT, manifests[0], NO_ETAG)
+    with pytest.raises(ConflictError, match=r"inventory\.json was published by another run"):
+        publish_manifest(store, LAYOUT, manifests[1], NO_ETAG)
     assert read_manifest(store, LAYOUT, DAY) == manifests[0]
 
 
@@ -236,7 +236,7 @@ def test_a_shard_that_is_as_it_was_uploads_no_part(store: BucketStore) -> None:
     """Only the snapshot is written."""
     layout = Layout("model", "source")
     keys = [f"{number:04}" for number in range(300)]
-    yesterday = Taker(ModelS3(keys, 100), store, layout).take(DAY, Shard(""))
+    yesterday = ShardLister(ModelS3(keys, 100), store, layout).take(DAY, Shard(""))
     publish_manifest(store, layout, merge(store, layout, "", {"": yesterday}, NOW))
     written: list[str] = []
 
@@ -245,13 +245,13 @@ def test_a_shard_that_is_as_it_was_uploads_no_part(store: BucketStore) -> None:
             written.append(str(request.url).rpartition("/")[2])
 
     on_the_way(store, note)
-    today = Taker(ModelS3(keys, 100), store, layout).take(DAY + timedelta(days=1), Shard(""))
+    today = ShardLister(ModelS3(keys, 100), store, layout).take(DAY + timedelta(days=1), Shard(""))
     assert (today.parts, today.fingerprint) == (yesterday.parts, yesterday.fingerprint)
     assert today.shared == Shared(unchanged=True, parts=1, bytes=yesterday.file_bytes)
     assert [name for name in written if name.endswith(".parquet")] == []
     assert len(written) == 1
 
-    Taker(ModelS3([*keys, "0"], 100), store, layout).take(DAY + timedelta(days=1), Shard(""))
+    ShardLister(ModelS3([*keys, "0"], 100), store, layout).take(DAY + timedelta(days=1), Shard(""))
     assert len([name for name in written if name.endswith(".parquet")]) == 1
 
 
@@ -272,7 +272,7 @@ def test_a_file_replaced_while_it_is_read_is_an_error(store: BucketStore) -> Non
 
 
 def test_an_endpoint_that_is_not_there_is_named(impatient: None) -> None:  # noqa: ARG001
-    nowhere = Connection(BUCKET, "http://127.0.0.1:9", access_key="any", secret_key="any")
+    nowhere = BucketConfig(BUCKET, "http://127.0.0.1:9", access_key="any", secret_key="any")
     with pytest.raises(StoreError, match=r"cannot read s3://results/x: refused at each"):
         BucketStore(nowhere).read("x")
 
@@ -280,14 +280,14 @@ def test_an_endpoint_that_is_not_there_is_named(impatient: None) -> None:  # noq
 def test_missing_credentials_are_named(
     no_aws_environment: None,  # noqa: ARG001
 ) -> None:
-    store = BucketStore(Connection(BUCKET, "http://127.0.0.1:9"))
+    store = BucketStore(BucketConfig(BUCKET, "http://127.0.0.1:9"))
     with pytest.raises(StoreError, match="no AWS credentials were found; name a profile"):
         store.read("x")
 
 
 def test_a_profile_that_does_not_exist_is_named() -> None:
     with pytest.raises(StoreError, match="bucket 'results' at AWS: cannot open a session"):
-        BucketStore(Connection(BUCKET, profile="nobody"))
+        BucketStore(BucketConfig(BUCKET, profile="nobody"))
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_a_profile_that_does_not_exist_is_named() -> None:
     ],
 )
 def test_the_destination_is_an_arn_of_the_regions_partition(region: str, arn: str) -> None:
-    store = BucketStore(Connection(BUCKET, region=region), "daily/")
+    store = BucketStore(BucketConfig(BUCKET, region=region), "daily/")
     assert store.destination.bucket_arn == arn
     assert store.destination.key("a/b") == "daily/a/b"
     assert store.uri("a/b") == "s3://results/daily/a/b"

@@ -25,7 +25,7 @@ from inventory_assets.inventory.changes.change_log import (
 )
 from inventory_assets.inventory.changes.shard_changes import publish_changes
 from inventory_assets.inventory.changes.sorted_diff import Change
-from inventory_assets.inventory.errors import ManifestIncomplete, Superseded
+from inventory_assets.inventory.errors import ConflictError, ManifestIncomplete
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
     merge,
@@ -35,7 +35,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
 )
 from inventory_assets.inventory.manifest.snapshot import Snapshot, publish_snapshot
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 YESTERDAY = DAY - timedelta(days=1)
@@ -51,8 +51,8 @@ def shard_snapshots(
     return {
         prefix: snapshot_of(
             store,
-            cut_out(prefix, every),
-            listed(key for key in held if cut_out(prefix, every).covers(key)),
+            make_shard(prefix, every),
+            listed(key for key in held if make_shard(prefix, every).covers(key)),
             day,
         )
         for prefix in every
@@ -393,7 +393,7 @@ def test_of_two_runs_that_log_a_date_at_once_the_first_publishes(store: LocalSto
     manifest = merged(store, late)
     first = pass_day(store, {"a", "b", "c"}, DAY, set())
     compared(store, late)
-    with pytest.raises(Superseded, match="was published by another run"):
+    with pytest.raises(ConflictError, match="was published by another run"):
         publish_change_log(store, LAYOUT, manifest, NOW, begun)
     assert read_change_log(store, LAYOUT, DAY) == first
     assert logged(store) == [("b", "created"), ("c", "created")]

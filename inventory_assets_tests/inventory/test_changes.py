@@ -15,14 +15,14 @@ from inventory_assets.inventory.changes.shard_changes import (
 )
 from inventory_assets.inventory.changes.sorted_diff import Change
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 from inventory_assets_tests.listings import Listed
 from inventory_assets_tests.model_s3 import ModelS3
@@ -40,8 +40,8 @@ def inventory(
     snapshots = {
         prefix: snapshot_of(
             store,
-            cut_out(prefix, every),
-            [found for found in objects if cut_out(prefix, every).covers(found.key)],
+            make_shard(prefix, every),
+            [found for found in objects if make_shard(prefix, every).covers(found.key)],
             day,
         )
         for prefix in every
@@ -165,10 +165,10 @@ def test_parts_that_both_days_share_are_not_read(store: LocalStore) -> None:
 
 def test_a_shard_that_is_as_it_was_has_no_changes_and_no_part_is_opened(store: LocalStore) -> None:
     layout = Layout("model", "source")
-    first = Taker(ModelS3("abc"), store, layout).take(YESTERDAY, Shard(""))
+    first = ShardLister(ModelS3("abc"), store, layout).take(YESTERDAY, Shard(""))
     baseline = merge(store, layout, "", {"": first}, NOW)
     publish_manifest(store, layout, baseline)
-    second = Taker(ModelS3("abc"), store, layout).take(DAY, Shard(""))
+    second = ShardLister(ModelS3("abc"), store, layout).take(DAY, Shard(""))
     for part in second.parts:
         store.remove_key(part.key)
     changes = publish_changes(store, layout, second, baseline, NOW)

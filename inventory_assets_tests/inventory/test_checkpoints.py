@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from inventory_assets.inventory.folder_listing import folder_listing
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
 from inventory_assets.inventory.listing import checkpoints
-from inventory_assets.inventory.listing.checkpoints import Journal, identity_of
-from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog, listing_fingerprint
+from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.manifest.snapshot_validation import broken_rules, judge_files
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.errors import Fault
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.errors import TransientError
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.scan.validation.range_evidence import Ending
 from inventory_assets_tests.inventory.killed_listings import (
     EITHER_ORDER,
@@ -58,7 +58,7 @@ def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
 ) -> None:
     # By directories, each file holds but what a folder does.
     count = count if key_order is KeyOrder.BYTES else count // 6
-    keys, shard = keys[:count], cut_out("", excluded)
+    keys, shard = keys[:count], make_shard("", excluded)
     with tempfile.TemporaryDirectory() as folder, small_files():
         undisturbed = LocalStore(Path(folder) / "undisturbed")
         expected, _ = take(Bucket(keys, key_order=key_order), undisturbed, shard)
@@ -86,17 +86,21 @@ def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
 def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
     kills: list[int], changed: set[str], seed: int
 ) -> None:
-    shard = cut_out("", [])
+    shard = make_shard("", [])
     keys = [key for key in KEYS if key not in changed] + [f"{key}0" for key in changed]
     with tempfile.TemporaryDirectory() as folder, small_files():
         store = LocalStore(Path(folder))
         yesterday, _ = take(Bucket(KEYS), store, shard)
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         for number, left in enumerate(kills):
-            taker = Taker(Bucket(keys, seed + number), MortalStore(Path(folder), Life(left)), MODEL)
+            taker = ShardLister(
+                Bucket(keys, seed + number), MortalStore(Path(folder), Life(left)), MODEL
+            )
             with suppress(Killed):
                 taker.take(DAY + timedelta(days=1), shard)
-        found = Taker(Bucket(keys, seed + 99), store, MODEL).take(DAY + timedelta(days=1), shard)
+        found = ShardLister(Bucket(keys, seed + 99), store, MODEL).take(
+            DAY + timedelta(days=1), shard
+        )
         assert records(store, found).column("key").to_pylist() == sorted(keys)
         assert broken_rules(found) == []
         assert all(verdict.fault is None for verdict in judge_files(store, found))
@@ -112,7 +116,7 @@ def test_what_is_safe_is_not_listed_again_and_the_user_is_told(
     with small_files():
         killed_late(tmp_path, keys, key_order)
         lister = Bucket(keys, key_order=key_order)
-        found, (said,) = take(lister, LocalStore(tmp_path), cut_out("", []))
+        found, (said,) = take(lister, LocalStore(tmp_path), make_shard("", []))
     kept = sum(row.rows for row in found.evidence if row.ending is Ending.KEPT)
     assert kept > 200
     assert said == f"{DAY}, '': going on with an unfinished listing: {kept} objects of it are kept"
@@ -128,7 +132,7 @@ def test_a_listing_begins_when_its_first_run_began(tmp_path: Path) -> None:
     with small_files():
         killed_late(tmp_path)
         later = NOW + timedelta(hours=3)
-        found, _ = take(Bucket(KEYS), LocalStore(tmp_path), cut_out("", []), later)
+        found, _ = take(Bucket(KEYS), LocalStore(tmp_path), make_shard("", []), later)
     assert (found.started_at, found.finished_at) == (NOW, later)
 
 
@@ -147,7 +151,7 @@ def test_another_configuration_code_or_day_starts_afresh_and_says_so(
         if change == "code":
             monkeypatch.setattr(checkpoints, "_CODE", 2)
         now = NOW + timedelta(hours=hours)
-        found, (said,) = take(lister, LocalStore(tmp_path), cut_out("", []), now)
+        found, (said,) = take(lister, LocalStore(tmp_path), make_shard("", []), now)
     assert "listed afresh" in said
     assert all(row.ending is not Ending.KEPT for row in found.evidence)
     assert found.rows == len(KEYS)
@@ -159,7 +163,7 @@ def test_a_part_that_is_gone_is_listed_again(tmp_path: Path) -> None:
         store = LocalStore(tmp_path)
         for name in store.names(MODEL.data_folder)[::3]:
             store.remove_key(MODEL.data(name))
-        found, _ = take(Bucket(KEYS), store, cut_out("", []))
+        found, _ = take(Bucket(KEYS), store, make_shard("", []))
         assert records(store, found).column("key").to_pylist() == sorted(KEYS)
 
 
@@ -169,7 +173,7 @@ def test_a_record_cut_off_or_garbled_is_no_record(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder, small_files():
         store = LocalStore(Path(folder))
         journal = opened(store)
-        journal.note(KeyRange("", "m"), parts_of(store, listed("abc")), Tally())
+        journal.note(KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats())
         (name,) = store.names("unfinished")
         whole = store.read(f"unfinished/{name}") or b""
         damaged = bytearray(whole[: data.draw(st.integers(0, len(whole) - 1))])
@@ -179,18 +183,18 @@ def test_a_record_cut_off_or_garbled_is_no_record(data: st.DataObject) -> None:
         assert opened(store).kept.stretches == ()
 
 
-def opened(store: LocalStore, name: str = "listing", now: datetime = NOW) -> Journal:
-    identity = identity_of(Connection("bucket"), "", ())
-    return Journal(store, "unfinished", name, identity, lambda: now, lambda _said: None)
+def opened(store: LocalStore, name: str = "listing", now: datetime = NOW) -> CheckpointLog:
+    identity = listing_fingerprint(BucketConfig("bucket"), "", ())
+    return CheckpointLog(store, "unfinished", name, identity, lambda: now, lambda _said: None)
 
 
 def test_two_runs_at_once_leave_what_can_be_gone_on_with(store: LocalStore) -> None:
     """Where they overlap, one of them is believed."""
     with small_files():
         one, other = opened(store), opened(store)
-        one.note(KeyRange("", "m"), parts_of(store, listed("abc")), Tally())
-        other.note(KeyRange("", "f"), parts_of(store, listed("abc")), Tally())
-        other.note(KeyRange("m", "z"), parts_of(store, listed("nop")), Tally())
+        one.note(KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats())
+        other.note(KeyRange("", "f"), parts_of(store, listed("abc")), RequestStats())
+        other.note(KeyRange("m", "z"), parts_of(store, listed("nop")), RequestStats())
         kept = opened(store).kept
     assert [stretch.key_range for stretch in kept.stretches] == [
         KeyRange("", "f"),
@@ -208,8 +212,8 @@ def test_what_is_missing_and_what_is_kept_tile_the_whole(one: list[str], other: 
         return [KeyRange(*pair) for pair in zip(found[::2], found[1::2], strict=False)]
 
     whole, kept = ranges(one), ranges(other)
-    stretches = tuple(checkpoints.Stretch(each, ()) for each in kept)
-    missing = checkpoints.Kept(stretches).missing(whole)
+    stretches = tuple(checkpoints.CompletedRange(each, ()) for each in kept)
+    missing = checkpoints.ResumedWork(stretches).missing(whole)
     for key in (a + b + c for a in "abc" for b in ["", *"abc"] for c in ["", *"abc"]):
         wanted = any(key in each for each in whole) and not any(key in each for each in kept)
         assert sum(key in each for each in missing) == wanted
@@ -217,17 +221,17 @@ def test_what_is_missing_and_what_is_kept_tile_the_whole(one: list[str], other: 
 
 def test_records_of_one_listing_are_not_taken_for_another_s(store: LocalStore) -> None:
     with small_files():
-        opened(store, "a").note(KeyRange("", "m"), parts_of(store, listed("a")), Tally())
+        opened(store, "a").note(KeyRange("", "m"), parts_of(store, listed("a")), RequestStats())
         assert opened(store, "a.b").kept.stretches == ()
         assert opened(store, "a").kept.rows == 1
 
 
 def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: LocalStore) -> None:
     moments = iter([NOW, NOW, NOW, NOW + timedelta(seconds=6), NOW + timedelta(seconds=6), NOW])
-    identity = identity_of(Connection("bucket"), "", ())
-    journal = Journal(store, "f", "n", identity, lambda: next(moments), lambda _said: None)
-    tally = Tally(requests=3)
-    tally.failed(Fault.RESET)
+    identity = listing_fingerprint(BucketConfig("bucket"), "", ())
+    journal = CheckpointLog(store, "f", "n", identity, lambda: next(moments), lambda _said: None)
+    tally = RequestStats(requests=3)
+    tally.failed(TransientError.RESET)
     part = parts_of(store, listed("a"))
     journal.note(KeyRange("", "b"), part, tally)
     journal.note(KeyRange("b", "c"), (), tally)
@@ -237,7 +241,7 @@ def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: Local
     journal.flush(tally)
     written.append(len(store.names("f")))
     assert written == [0, 1, 1]
-    kept = Journal(store, "f", "n", identity, lambda: NOW, lambda _said: None).kept
+    kept = CheckpointLog(store, "f", "n", identity, lambda: NOW, lambda _said: None).kept
     assert [stretch.key_range.until for stretch in kept.stretches] == ["b", "c", "d"]
     assert (kept.requests, kept.faults) == (3, {"reset": 1})
 

@@ -13,7 +13,7 @@ from inventory_assets.inventory.changes.change_log import publish_change_log
 from inventory_assets.inventory.changes.shard_changes import publish_changes
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.export.csv_inventory import publish_csv_inventory
-from inventory_assets.inventory.listing.checkpoints import Journal
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.manifest.snapshot import publish_snapshot, read_snapshots
@@ -23,7 +23,7 @@ from inventory_assets.inventory.retention.collector import GRACE, carry_out, pla
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.store import LocalStore, Store
 from inventory_assets.inventory.storage.tombstones import mark_of
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.external_servers import Endpoint
@@ -81,15 +81,15 @@ def publish_days(store: Store, count: int = 4) -> None:
         publish_day(store, day, keys)
 
 
-def journal_of(store: Store, day: date, now: Callable[[], object]) -> Journal:
-    return Journal(store, LAYOUT.unfinished(day), "stem", "identity", now, lambda _said: None)  # type: ignore[arg-type]
+def journal_of(store: Store, day: date, now: Callable[[], object]) -> CheckpointLog:
+    return CheckpointLog(store, LAYOUT.unfinished(day), "stem", "identity", now, lambda _said: None)  # type: ignore[arg-type]
 
 
 def note(store: Store, day: date, parts: tuple[Part, ...]) -> None:
     """Let a checkpoint of a listing say that parts of it are safe."""
     journal = journal_of(store, day, lambda: noon(day))
-    journal.note(KeyRange("", "zz"), parts, Tally())
-    journal.flush(Tally())
+    journal.note(KeyRange("", "zz"), parts, RequestStats())
+    journal.flush(RequestStats())
 
 
 # Which dates go, and what with them
@@ -265,8 +265,8 @@ def test_a_listing_that_still_notes_keeps_what_it_noted_long_ago(store: LocalSto
     parts = parts_of(store, listed(["a/safe"]))
     note(store, DAYS[0], parts)
     late = journal_of(store, DAYS[0], lambda: NEXT_WEEK)
-    late.note(KeyRange("zz", "zzz"), (), Tally())
-    late.flush(Tally())
+    late.note(KeyRange("zz", "zzz"), (), RequestStats())
+    late.flush(RequestStats())
     for hours in range(0, 46, 9):
         assert collect(store, EVER, NEXT_WEEK + timedelta(hours=hours)).abandoned == ()
     assert store.size(parts[0].key) is not None

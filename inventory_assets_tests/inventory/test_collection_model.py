@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inventory_assets.inventory.errors import Superseded
-from inventory_assets.inventory.listing.checkpoints import Journal
+from inventory_assets.inventory.errors import ConflictError
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
     manifest_version,
@@ -32,7 +32,7 @@ from inventory_assets.inventory.retention.collector import GRACE, Plan, carry_ou
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage import store as store_module
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.inventory.histories import (
     SHARDS,
@@ -64,7 +64,7 @@ class Run:
     began: datetime
     publish: Callable[[], None]
     snapshot: Snapshot | None = None
-    journal: Journal | None = None
+    journal: CheckpointLog | None = None
 
 
 class RunsAndCollections(RuleBasedStateMachine):
@@ -130,7 +130,7 @@ class RunsAndCollections(RuleBasedStateMachine):
         snapshot = run.snapshot
         if snapshot:
             folder = LAYOUT.unfinished(snapshot.day)
-            run.journal = run.journal or Journal(
+            run.journal = run.journal or CheckpointLog(
                 self.store,
                 folder,
                 "x",
@@ -139,8 +139,8 @@ class RunsAndCollections(RuleBasedStateMachine):
                 lambda _said: None,
                 self.store.names(folder),
             )
-            run.journal.note(KeyRange("", "zz"), snapshot.parts, Tally())
-            run.journal.flush(Tally())
+            run.journal.note(KeyRange("", "zz"), snapshot.parts, RequestStats())
+            run.journal.flush(RequestStats())
 
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), is_killed=st.booleans())
@@ -154,7 +154,7 @@ class RunsAndCollections(RuleBasedStateMachine):
             return
         try:
             run.publish()
-        except Superseded:
+        except ConflictError:
             return
         if run.journal:
             run.journal.clear()

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pytest
 
-from inventory_assets.inventory.errors import Superseded
+from inventory_assets.inventory.errors import ConflictError
 from inventory_assets.inventory.export import csv_inventory
 from inventory_assets.inventory.export.csv_inventory import (
     csv_inventory_version,
@@ -22,7 +22,7 @@ from inventory_assets.inventory.manifest.s3_inventory_format import DataFile, ma
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import (
     DAY,
     HOSTILE_KEYS,
@@ -40,7 +40,7 @@ def manifest_of(store: LocalStore, keys: Iterable[str]) -> Manifest:
     held = list(keys)
     snapshots = {}
     for prefix in ("", "a/"):
-        shard = cut_out(prefix, ["", "a/"])
+        shard = make_shard(prefix, ["", "a/"])
         snapshots[prefix] = snapshot_of(store, shard, listed(filter(shard.covers, held)))
     return merge(store, LAYOUT, "", snapshots, NOW)
 
@@ -103,7 +103,7 @@ def test_of_two_runs_that_export_a_date_at_once_the_first_publishes(store: Local
     before = csv_inventory_version(store, LAYOUT, DAY)
     first = publish_csv_inventory(store, LAYOUT, manifest_of(store, ["a/1", "b"]), before)
     second = manifest_of(store, ["a/1", "c"])
-    with pytest.raises(Superseded):
+    with pytest.raises(ConflictError):
         publish_csv_inventory(store, LAYOUT, second, before)
     document = store.read(LAYOUT.csv.dated(DAY, "manifest.json")) or b""
     assert [file["key"] for file in json.loads(document)["files"]] == [file.key for file in first]

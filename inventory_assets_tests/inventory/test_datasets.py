@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.errors import CorruptRecord, NoInventory, PackageMissing
+from inventory_assets.inventory.errors import CorruptRecord, InventoryNotFound, PackageMissing
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.query.dataset import Dataset, changes_between, connect
 from inventory_assets.inventory.query.sql_query import answering
 from inventory_assets.inventory.storage.store import LocalStore, Store
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import (
     DAY,
     HOSTILE_KEYS,
@@ -205,7 +205,7 @@ def publish(store: LocalStore, days: int = 2) -> None:
     for number in range(days):
         snapshots = {}
         for prefix in ("", "b/"):
-            shard = cut_out(prefix, ["", "b/"])
+            shard = make_shard(prefix, ["", "b/"])
             keys = [*NUMBERED, "a", *(f"new-{later}" for later in range(number))]
             objects = listed(filter(shard.covers, keys))
             day = DAY + timedelta(days=number)
@@ -229,9 +229,9 @@ def test_a_path_leads_to_a_date_or_to_the_newest(store: LocalStore, path: str, r
 
 def test_a_date_that_was_not_published_says_what_to_do(store: LocalStore) -> None:
     publish(store)
-    with pytest.raises(NoInventory, match=r"for 2026-05-09 .*materialize inventory_manifest"):
+    with pytest.raises(InventoryNotFound, match=r"for 2026-05-09 .*materialize inventory_manifest"):
         Dataset.of_date(store, LAYOUT, DAY + timedelta(days=4))
-    with pytest.raises(NoInventory, match="published yet"):
+    with pytest.raises(InventoryNotFound, match="published yet"):
         Dataset.of_date(LocalStore(store.root / "no"), LAYOUT)
 
 
@@ -259,7 +259,7 @@ def test_files_of_two_listings_are_refused(store: LocalStore, tmp_path: Path) ->
 
 
 def test_a_folder_without_an_inventory_says_what_would_be_one(tmp_path: Path) -> None:
-    with pytest.raises(NoInventory, match="name a folder that `inventory list` made"):
+    with pytest.raises(InventoryNotFound, match="name a folder that `inventory list` made"):
         Dataset.at(tmp_path)
 
 

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.listing import checkpoints
-from inventory_assets.inventory.listing.checkpoints import Journal, identity_of
-from inventory_assets.inventory.listing.part_assembler import Assembly, RowBudget
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog, listing_fingerprint
+from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
 from inventory_assets.inventory.parts import drafts, hashing_file
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.storage import store as store_module
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.inventory.assemblies import (
     LAST,
@@ -36,9 +36,11 @@ from inventory_assets_tests.listings import objects_of
 AT_MOST_AGAIN = timedelta(seconds=15)
 
 
-def journal_in(store: LocalStore, now: Callable[[], datetime] = lambda: NOW) -> Journal:
-    identity = identity_of(Connection("bucket"), "", ())
-    return Journal(store, "unfinished", "listing", identity, now, lambda _: None, layout=LAYOUT)
+def journal_in(store: LocalStore, now: Callable[[], datetime] = lambda: NOW) -> CheckpointLog:
+    identity = listing_fingerprint(BucketConfig("bucket"), "", ())
+    return CheckpointLog(
+        store, "unfinished", "listing", identity, now, lambda _: None, layout=LAYOUT
+    )
 
 
 @contextmanager
@@ -94,7 +96,7 @@ def test_all_that_was_received_is_kept_when_a_listing_is_stopped(
         for _ in range(steps):
             if not driver.is_done:
                 driver.step()
-        journal.keep(Tally())
+        journal.keep(RequestStats())
         driver.assembly.close()
         journal.close()
         assert kept_keys(store) == sorted(driver.written)
@@ -148,14 +150,14 @@ def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
     clock = [NOW]
     journal = journal_in(store, lambda: clock[0])
     ranges = [KeyRange("", "0100"), KeyRange("0100", LAST)]
-    assembly = Assembly(
+    assembly = PartAssembler(
         store,
         LAYOUT,
         ranges,
-        RowBudget(),
-        published=lambda key_range, parts: journal.note(key_range, parts, Tally()),
+        RowBuffer(),
+        published=lambda key_range, parts: journal.note(key_range, parts, RequestStats()),
         drafts=journal.drafts,
-        ticked=lambda: journal.tick(Tally()),
+        ticked=lambda: journal.tick(RequestStats()),
     )
     journal.follow(assembly.unfinished)
     for key in numbered(200):
@@ -164,7 +166,7 @@ def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
     for number, each in enumerate(ranges):
         assembly.end(number, each.until)
     assert [part.rows for part in assembly.finish()] == [200]
-    journal.flush(Tally())
+    journal.flush(RequestStats())
     left = [path for path in (store.root / ".drafts").rglob("*") if path.is_file()]
     assert {path.name for path in left} <= {"lock", "reserve"}
     journal.clear()
@@ -192,7 +194,7 @@ def test_what_was_written_before_the_disk_was_full_is_kept(seed: int, steps: int
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(hashing_file.HashingFile, "write", full)
             patch.setattr(drafts.Drafts, "spool", _no_room)
-            journal.keep(Tally())
+            journal.keep(RequestStats())
         driver.assembly.close()
         journal.close()
         kept = kept_keys(store)
@@ -217,7 +219,7 @@ def test_drafts_that_a_power_cut_damaged_are_not_believed(seed: int, data: st.Da
         for _ in range(30):
             if not driver.is_done:
                 driver.step()
-        journal.keep(Tally())
+        journal.keep(RequestStats())
         driver.assembly.close()
         journal.close()
         files = sorted(
@@ -240,10 +242,12 @@ def test_drafts_that_a_power_cut_damaged_are_not_believed(seed: int, data: st.Da
 def test_what_a_living_process_has_written_is_left_alone(store: LocalStore) -> None:
     with small_files(2):
         journal = journal_in(store)
-        assembly = Assembly(store, LAYOUT, [KeyRange("", LAST)], RowBudget(), drafts=journal.drafts)
+        assembly = PartAssembler(
+            store, LAYOUT, [KeyRange("", LAST)], RowBuffer(), drafts=journal.drafts
+        )
         journal.follow(assembly.unfinished)
         assembly.write(0, objects_of("abc"))
-        journal.flush(Tally())
+        journal.flush(RequestStats())
         assert journal_in(store).kept.rows == 0
         assembly.write(0, objects_of("def"))
         assembly.end(0, LAST)

@@ -12,8 +12,8 @@ import pytest
 from inventory_assets.inventory.changes.shard_changes import publish_changes
 from inventory_assets.inventory.export.export_format import ExportFormat
 from inventory_assets.inventory.export.exporter import publish_export
-from inventory_assets.inventory.listing.checkpoints import identity_of
-from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.checkpoints import listing_fingerprint
+from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts import part_writer
@@ -22,7 +22,7 @@ from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.storage.encodings import Encodings, encodings_of
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, records_of
 from inventory_assets_tests.inventory.test_readers import FILES, fastparquet_reads
@@ -73,7 +73,7 @@ def test_a_reader_without_delta_encodings_reads_plain_parts_whole(
 
 def taken(store: LocalStore, days: int, encodings: Encodings, keys: list[str]) -> Snapshot:
     layout = replace(LAYOUT, bucket="model", encodings=encodings)
-    snapshot = Taker(ModelS3(keys, 100), store, layout).take(DAY + timedelta(days), Shard(""))
+    snapshot = ShardLister(ModelS3(keys, 100), store, layout).take(DAY + timedelta(days), Shard(""))
     publish_manifest(store, layout, merge(store, layout, "", {"": snapshot}, NOW))
     return snapshot
 
@@ -110,7 +110,9 @@ def test_changes_and_exports_are_encoded_like_the_parts(store: LocalStore) -> No
 
 
 def test_a_listing_in_other_encodings_is_not_gone_on_with() -> None:
-    connection = Connection("bucket")
-    identities = {identity_of(connection, "", encodings=encodings) for encodings in Encodings}
+    connection = BucketConfig("bucket")
+    identities = {
+        listing_fingerprint(connection, "", encodings=encodings) for encodings in Encodings
+    }
     assert len(identities) == len(Encodings)
-    assert identity_of(connection, "") in identities
+    assert listing_fingerprint(connection, "") in identities

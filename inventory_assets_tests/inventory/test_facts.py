@@ -16,7 +16,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     read_manifest,
 )
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "facts.schema.json"
@@ -30,7 +30,7 @@ def publish(store: LocalStore, *keys: str) -> None:
     for day in (DAY, NEXT_DAY):
         snapshots = {}
         for prefix in ("", "a/"):
-            shard = cut_out(prefix, ["", "a/"])
+            shard = make_shard(prefix, ["", "a/"])
             taken = snapshot_of(store, shard, listed(filter(shard.covers, keys)), day)
             if day == NEXT_DAY:
                 taken = replace(taken, requests=600, faults=FAULTS[prefix])

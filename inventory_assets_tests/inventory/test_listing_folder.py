@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from inventory_assets.inventory.errors import (
     CorruptRecord,
     FolderInUse,
-    NoInventory,
+    InventoryNotFound,
     OtherListing,
     StoreError,
 )
@@ -26,7 +26,7 @@ from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER, l
 from inventory_assets.inventory.folder_listing.folder_records import Listing, unfinished_listing
 from inventory_assets.inventory.folder_listing.range_listing import Work
 from inventory_assets.inventory.query.dataset import Dataset
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.scan.engine.parallel_scan import utc_now
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.inventory.killed_listings import KEYS, Bucket, small_files
@@ -39,7 +39,7 @@ DAY = timedelta(days=1)
 
 def bucket(name: str = "one") -> Bucket:
     opened = Bucket(KEYS_OF[name])
-    opened.connection = Connection(name, max_in_flight=4)
+    opened.connection = BucketConfig(name, max_in_flight=4)
     return opened
 
 
@@ -353,7 +353,7 @@ def test_where_files_cannot_be_linked_they_are_renamed(
 
 def test_who_reads_a_folder_whose_files_have_not_all_their_names_is_told(tmp_path: Path) -> None:
     kill_finished(tmp_path, moved=2)
-    with pytest.raises(NoInventory, match=r"is not finished; .* resume"):
+    with pytest.raises(InventoryNotFound, match=r"is not finished; .* resume"):
         Dataset.at(tmp_path)
     fill(tmp_path)
     assert Dataset.at(tmp_path).bucket == "one"
@@ -439,7 +439,7 @@ def _holds_nothing_mixed(folder: Path) -> None:
     """Whoever reads the folder now reads a whole listing, or is told that there is none."""
     try:
         dataset = Dataset.at(folder)
-    except NoInventory:
+    except InventoryNotFound:
         return
     keys = [key for batch in dataset.batches(["key"]) for key in batch.column("key").to_pylist()]
     assert keys in [sorted(each) for each in KEYS_OF.values()]

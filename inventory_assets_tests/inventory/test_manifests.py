@@ -24,7 +24,7 @@ from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 KEYS = ["a/1", "a/2", "b/1", "b/x/1", "b/x/2", "b/y", "c", "é"]
@@ -37,7 +37,7 @@ def take(
     store: LocalStore, prefix: str, known: Iterable[str], held: Iterable[str] = KEYS
 ) -> Snapshot:
     """The snapshot that is taken of `prefix` when `known` are shards too."""
-    shard = cut_out(prefix, known)
+    shard = make_shard(prefix, known)
     return snapshot_of(store, shard, listed(filter(shard.covers, held)))
 
 

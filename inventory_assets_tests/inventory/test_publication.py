@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.errors import StoreError, Superseded
-from inventory_assets.inventory.storage.commit import Publication
-from inventory_assets.inventory.storage.store import ABSENT, LocalStore
+from inventory_assets.inventory.errors import ConflictError, StoreError
+from inventory_assets.inventory.storage.commit import Commit
+from inventory_assets.inventory.storage.store import NO_ETAG, LocalStore
 
 HEAD = "head"
 RECORDS = ("links", "document", "checksum")
@@ -94,7 +94,7 @@ class StoreInTurns(LocalStore):
 def publish(store: LocalStore, name: str) -> None:
     """What a run does: look, work for a while, publish."""
     version = store.version(HEAD)
-    publication = Publication.begin(store, HEAD, f"{HEAD} of {name}".encode(), version)
+    publication = Commit.begin(store, HEAD, f"{HEAD} of {name}".encode(), version)
     for record in RECORDS:
         publication.publish(record, f"{record} of {name}".encode())
 
@@ -117,7 +117,7 @@ def test_all_records_are_of_one_run_that_was_told_so(
         def run() -> None:
             try:
                 publish(StoreInTurns(roomy_store, turns), name)
-            except Superseded:
+            except ConflictError:
                 return
             published.append(name)
 
@@ -129,20 +129,20 @@ def test_all_records_are_of_one_run_that_was_told_so(
 
 
 def test_of_runs_that_began_together_the_first_stands(store: LocalStore) -> None:
-    first = Publication.begin(store, HEAD, b"1", ABSENT)
-    with pytest.raises(Superseded):
-        Publication.begin(store, HEAD, b"2", ABSENT)
+    first = Commit.begin(store, HEAD, b"1", NO_ETAG)
+    with pytest.raises(ConflictError):
+        Commit.begin(store, HEAD, b"2", NO_ETAG)
     first.publish("document", b"1")
     assert store.read("document") == b"1"
 
 
 def test_a_run_whose_head_was_taken_over_writes_nothing_more(store: LocalStore) -> None:
-    first = Publication.begin(store, HEAD, b"1", ABSENT)
-    Publication.begin(store, HEAD, b"2", store.version(HEAD)).publish("document", b"2")
-    with pytest.raises(Superseded, match="head was published by another run"):
+    first = Commit.begin(store, HEAD, b"1", NO_ETAG)
+    Commit.begin(store, HEAD, b"2", store.version(HEAD)).publish("document", b"2")
+    with pytest.raises(ConflictError, match="head was published by another run"):
         first.publish("document", b"1")
     assert store.read("document") == b"2"
 
 
 def test_superseded_is_trouble_of_the_store() -> None:
-    assert issubclass(Superseded, StoreError)
+    assert issubclass(ConflictError, StoreError)

@@ -19,7 +19,7 @@ from inventory_assets.inventory.manifest.s3_inventory_format import csv_file_sch
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import NO_BUCKET, LocalStore
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 KEYS = ["a/1", "b/2", "b/3 +", "é"]
@@ -43,7 +43,7 @@ def publish(store: LocalStore, keys: list[str]) -> None:
     prefixes = ["", "a/", "b/"]
     snapshots = {}
     for prefix in prefixes:
-        shard = cut_out(prefix, prefixes)
+        shard = make_shard(prefix, prefixes)
         snapshots[prefix] = snapshot_of(store, shard, listed(filter(shard.covers, keys)))
     manifest = merge(store, LAYOUT, "", snapshots, NOW)
     publish_manifest(store, LAYOUT, manifest)

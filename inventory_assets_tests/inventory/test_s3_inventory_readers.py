@@ -20,7 +20,7 @@ from inventory_assets.inventory.export.csv_inventory import publish_csv_inventor
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.external_servers import REGION, Endpoint
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, snapshot_of
 from inventory_assets_tests.listings import Listed
@@ -82,7 +82,7 @@ def published(
     with patch.object(LocalStore, "destination", PropertyMock(return_value=destination)):
         snapshots = {}
         for prefix in PREFIXES:
-            shard = cut_out(prefix, PREFIXES)
+            shard = make_shard(prefix, PREFIXES)
             held = [found for found in request.param if shard.covers(found.key)]
             snapshots[prefix] = snapshot_of(store, shard, held)
         manifest = merge(store, LAYOUT, "", snapshots, NOW)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.listing import part_reuse
 from inventory_assets.inventory.listing.part_reuse import (
-    Interval,
+    BaselineSegment,
     intervals_of,
     shared_with,
     small_rows,
@@ -249,12 +249,12 @@ def part(first: str, last: str, rows: int, fingerprint: str = "known") -> Part:
 def test_what_is_appended_leaves_a_large_part_alone_and_goes_on_in_a_small_one() -> None:
     large, small = part("a", "m", 10**6), part("n", "p", 10)
     assert intervals_of([large], [KeyRange("", "z")]) == [
-        Interval("", "m", 10**6, large),
-        Interval("m", "z"),
+        BaselineSegment("", "m", 10**6, large),
+        BaselineSegment("m", "z"),
     ]
     assert intervals_of([large, small], [KeyRange("", "z")]) == [
-        Interval("", "m", 10**6, large),
-        Interval("m", "z", 10, small),
+        BaselineSegment("", "m", 10**6, large),
+        BaselineSegment("m", "z", 10, small),
     ]
 
 

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.listing import checkpoints, part_assembler
-from inventory_assets.inventory.listing.shard_lister import Taker
-from inventory_assets.inventory.listing.snapshot_builder import Wanted
+from inventory_assets.inventory.listing.shard_lister import ShardLister
+from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import broken_rules, judge_files
 from inventory_assets.inventory.parts import part_writer
@@ -28,13 +28,13 @@ from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage import store as store_module
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.policies import Policy
 from inventory_assets.s3.errors import RetriesExhausted, UnusableAnswer
 from inventory_assets.scan.errors import KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.key_spaces import key_sets
 from inventory_assets_tests.simulated_bucket import (
@@ -132,7 +132,7 @@ def told(story: Story, root: Path) -> tuple[SimulatedBucket, dict[Shard, Snapsho
     existing = [key for key in story.keys if chances.random() < 0.8 or not story.troubles.changed]
     others = sorted({*story.keys} - {*existing})
     bucket = SimulatedBucket(existing, others, story.page_size, chances)
-    shards = [cut_out(prefix, story.prefixes) for prefix in sorted({"", *story.prefixes})]
+    shards = [make_shard(prefix, story.prefixes) for prefix in sorted({"", *story.prefixes})]
     found: dict[Shard, Snapshot] = {}
     lives = [*story.kills]
     troubles, runs = story.troubles, 0
@@ -142,18 +142,18 @@ def told(story: Story, root: Path) -> tuple[SimulatedBucket, dict[Shard, Snapsho
             troubles = Troubles(changed=story.troubles.changed)
             assert runs <= CALM_AFTER + 1 + len(story.kills), "it never ends"
         life = Life(lives.pop(0) if lives else float("inf"))
-        connection = Connection("model", max_in_flight=story.in_flight, policy=story.policy)
+        connection = BucketConfig("model", max_in_flight=story.in_flight, policy=story.policy)
         lister = SimulatedLister(bucket, connection, life, troubles)
-        taker = Taker(
+        taker = ShardLister(
             lister,
             MortalStore(root, life),
             MODEL,
             KeyOrder.BYTES,
             now=lambda: NOW + timedelta(seconds=bucket.seconds),
         )
-        wanted = [Wanted(DAY, shard) for shard in shards if shard not in found]
+        wanted = [ShardRequest(DAY, shard) for shard in shards if shard not in found]
         try:
-            for each, result in taker.take_all(wanted):
+            for each, result in taker.list_shards(wanted):
                 if isinstance(result, Snapshot):
                     found[each.shard] = result
                 else:

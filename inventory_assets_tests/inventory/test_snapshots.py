@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.errors import CorruptRecord, Superseded
+from inventory_assets.inventory.errors import ConflictError, CorruptRecord
 from inventory_assets.inventory.manifest.snapshot import (
     Snapshot,
     files_that_differ,
@@ -152,6 +152,6 @@ def test_of_two_runs_that_list_a_shard_at_once_the_first_publishes(store: LocalS
     began = snapshot_version(store, LAYOUT, DAY, "a/")
     first = snapshot_of(store, SHARD, listed(["a/1"]))
     publish_snapshot(store, LAYOUT, first, began)
-    with pytest.raises(Superseded, match="was published by another run"):
+    with pytest.raises(ConflictError, match="was published by another run"):
         publish_snapshot(store, LAYOUT, snapshot_of(store, SHARD, listed(["a/2"])), began)
     assert read_snapshot(store, LAYOUT, DAY, "a/") == first

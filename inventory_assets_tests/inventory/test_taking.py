@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.listing import part_reuse, shard_lister
 from inventory_assets.inventory.listing.part_reuse import marks_of
-from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.scan.engine.events import Walk
-from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.scan.engine.events import ListingJob
+from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.model_s3 import ModelS3
 
@@ -46,26 +46,28 @@ def test_a_small_shard_is_not_cut() -> None:
 def test_a_listing_begins_where_the_parts_of_the_day_before_ended(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    walks: list[Walk] = []
+    walks: list[ListingJob] = []
 
-    def noted(lister: ModelS3, wanted: Sequence[Walk], now: Callable[[], datetime]) -> Scan:
+    def noted(
+        lister: ModelS3, wanted: Sequence[ListingJob], now: Callable[[], datetime]
+    ) -> ParallelScan:
         walks.extend(wanted)
-        return Scan(lister, wanted, now)
+        return ParallelScan(lister, wanted, now)
 
-    monkeypatch.setattr(shard_lister, "Scan", noted)
+    monkeypatch.setattr(shard_lister, "ParallelScan", noted)
     monkeypatch.setattr(part_reuse, "ROWS_WORTH_CUTTING", 10)
     keys = [f"{number:03}" for number in range(90)]
-    first = Taker(ModelS3(keys, 10), store, LAYOUT, now=lambda: NOW)
+    first = ShardLister(ModelS3(keys, 10), store, LAYOUT, now=lambda: NOW)
     prefixes = [f"{number:02}" for number in range(9)]
-    shards = [cut_out("", prefixes), *(cut_out(prefix, []) for prefix in prefixes)]
+    shards = [make_shard("", prefixes), *(make_shard(prefix, []) for prefix in prefixes)]
     snapshots = {shard.prefix: first.take(DAY, shard) for shard in shards}
     publish_manifest(store, LAYOUT, merge(store, LAYOUT, "", snapshots, NOW))
     assert all(not walk.cuts for walk in walks)
 
     lister = ModelS3([*keys, "0451", "1"], 10)
-    lister.connection = Connection("model", max_in_flight=4)
-    later = Taker(lister, store, LAYOUT, now=lambda: NOW)
-    found = later.take(DAY + timedelta(days=1), cut_out("", []))
+    lister.connection = BucketConfig("model", max_in_flight=4)
+    later = ShardLister(lister, store, LAYOUT, now=lambda: NOW)
+    found = later.take(DAY + timedelta(days=1), make_shard("", []))
     ends = sorted(part.last_key for each in snapshots.values() for part in each.parts)
     assert [*walks[-1].marks] == ends
     assert len(walks[-1].cuts) == 4

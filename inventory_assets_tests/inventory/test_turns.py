@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.errors import StoreError, Superseded
+from inventory_assets.inventory.errors import ConflictError, StoreError
 from inventory_assets.inventory.storage import turns
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.inventory.storage.turns import Turn
@@ -136,7 +136,7 @@ def test_of_threads_that_publish_at_once_without_locks_exactly_one_does(
             threading.Event().wait(delays[number])
             try:
                 store.publish_unless_changed("a/x", data, version)
-            except Superseded:
+            except ConflictError:
                 return None
             return data
 
@@ -168,7 +168,7 @@ def test_a_run_that_is_held_up_in_its_turn_cannot_publish_any_more(
     def publish_late() -> None:
         try:
             store.publish_unless_changed("x", b"late", version)
-        except Superseded as error:
+        except ConflictError as error:
             told.append(error)
 
     slow = threading.Thread(target=publish_late)

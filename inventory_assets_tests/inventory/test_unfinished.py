@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.errors import CorruptRecord, Superseded
+from inventory_assets.inventory.errors import ConflictError, CorruptRecord
 from inventory_assets.inventory.folder_listing import folder_listing, process_pool, range_listing
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
 from inventory_assets.inventory.folder_listing.range_listing import Work, journal_of
 from inventory_assets.inventory.listing import snapshot_builder
 from inventory_assets.inventory.listing.part_reuse import intervals_of, reread
-from inventory_assets.inventory.listing.shard_lister import Taker
-from inventory_assets.inventory.listing.snapshot_builder import Wanted
+from inventory_assets.inventory.listing.shard_lister import ShardLister
+from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.manifest.snapshot import (
     Snapshot,
@@ -26,12 +26,12 @@ from inventory_assets.inventory.manifest.snapshot import (
 )
 from inventory_assets.inventory.parts.fingerprint import Fingerprint, joined
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.store_profile import AWS
 from inventory_assets.scan.engine.progress import Report, to_nobody
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.scan.prefix_discovery import Discovery
 from inventory_assets.scan.validation.range_evidence import Ending
 from inventory_assets_tests.inventory.killed_listings import (
@@ -48,7 +48,7 @@ from inventory_assets_tests.inventory.killed_listings import (
 from inventory_assets_tests.inventory.samples import DAY, NOW, listed, parts_of, records_of
 from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
 
-SHARD = cut_out("", [])
+SHARD = make_shard("", [])
 HOUR = timedelta(hours=1)
 
 
@@ -62,7 +62,7 @@ def finished(store: LocalStore, lister: Bucket, now: datetime) -> Snapshot:
 def retaken(
     store: LocalStore, lister: Bucket, now: datetime = NOW, report: Report = to_nobody
 ) -> Snapshot:
-    taker = Taker(lister, store, MODEL, lister.key_order, lambda: now, report=report)
+    taker = ShardLister(lister, store, MODEL, lister.key_order, lambda: now, report=report)
     return taker.take(DAY, SHARD)
 
 
@@ -88,7 +88,7 @@ def test_a_listing_that_another_run_overtook_leaves_nothing_to_go_on_with(
     with small_files():
         newer = finished(store, Bucket(keys[1:], key_order=key_order), NOW + HOUR)
         overtake = at_event(20, lambda: publish_snapshot(store, MODEL, newer))
-        with pytest.raises(Superseded, match="materializing again begins afresh"):
+        with pytest.raises(ConflictError, match="materializing again begins afresh"):
             retaken(store, Bucket(keys, key_order=key_order), report=overtake)
         assert store.names(MODEL.unfinished(DAY)) == []
         assert read_snapshot(store, MODEL, DAY, "") == newer
@@ -130,7 +130,7 @@ def test_a_listing_gone_on_with_does_not_replace_what_is_published_before_it_goe
         newer = finished(store, Bucket(KEYS[1:]), NOW + HOUR)
         killed_late(tmp_path)
         overtake = at_event(0, lambda: publish_snapshot(store, MODEL, newer))
-        with pytest.raises(Superseded):
+        with pytest.raises(ConflictError):
             retaken(store, Bucket(KEYS), NOW + HOUR, overtake)
         assert read_snapshot(store, MODEL, DAY, "") == newer
 
@@ -204,7 +204,7 @@ def test_a_listing_by_directories_is_gone_on_with_where_the_order_is_found_out_a
         killed_late(tmp_path, OUT_OF_ORDER, KeyOrder.DIRECTORY)
         said: list[str] = []
         lister = Bucket(OUT_OF_ORDER, key_order=KeyOrder.DIRECTORY)
-        found = Taker(lister, store, MODEL, None, lambda: NOW, said.append).take(DAY, SHARD)
+        found = ShardLister(lister, store, MODEL, None, lambda: NOW, said.append).take(DAY, SHARD)
         assert records(store, found).column("key").to_pylist() == sorted(OUT_OF_ORDER)
     assert found.key_order is KeyOrder.DIRECTORY
     assert not is_afresh(found)
@@ -246,14 +246,16 @@ def test_a_baseline_is_read_once_however_many_dates_and_shards_have_it(
 ) -> None:
     store = ReadsCounted(tmp_path)
     lister = Bucket(keys[:40], key_order=key_order)
-    shards = [cut_out("", "abc"), *(cut_out(prefix, []) for prefix in "abc")]
+    shards = [make_shard("", "abc"), *(make_shard(prefix, []) for prefix in "abc")]
     with small_files():
         yesterday, _ = take(lister, store, SHARD)
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         days = [DAY + timedelta(days=number) for number in (1, 2)]
         store.facts_read = 0
-        taker = Taker(lister, store, MODEL, key_order, lambda: NOW)
-        results = [*taker.take_all([Wanted(day, shard) for day in days for shard in shards])]
+        taker = ShardLister(lister, store, MODEL, key_order, lambda: NOW)
+        results = [
+            *taker.list_shards([ShardRequest(day, shard) for day in days for shard in shards])
+        ]
     assert all(isinstance(result, Snapshot) for _, result in results)
     assert store.facts_read == 1
 
@@ -331,8 +333,8 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
     began = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     with small_files():
         noting = journal_of(Work(lister, "", 1, store), KeyOrder.BYTES, began)
-        noting.note(KeyRange("", "0"), parts_of(store, listed(["*"])), Tally())
-        noting.flush(Tally())
+        noting.note(KeyRange("", "0"), parts_of(store, listed(["*"])), RequestStats())
+        noting.flush(RequestStats())
         before = store.names(range_listing.JOURNAL)
         found, _ = process_pool._list_range(
             lister.connection,
@@ -357,8 +359,8 @@ def test_what_processes_have_noted_is_cleared_by_the_one_that_began(tmp_path: Pa
     with small_files():
         first = journal_of(work, KeyOrder.BYTES)
         noting = journal_of(work, KeyOrder.BYTES, first.started_at)
-        noting.note(KeyRange("", "0"), parts_of(work.store, listed(["*"])), Tally())
-        noting.flush(Tally())
+        noting.note(KeyRange("", "0"), parts_of(work.store, listed(["*"])), RequestStats())
+        noting.flush(RequestStats())
         assert journal_of(work, KeyOrder.BYTES).kept.rows == 1
         first.clear()
     assert work.store.names(range_listing.JOURNAL) == []

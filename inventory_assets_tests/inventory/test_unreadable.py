@@ -11,8 +11,8 @@ import pytest
 from inventory_assets.inventory.changes.shard_changes import publish_changes, read_changed_records
 from inventory_assets.inventory.errors import RecordsUnreadable
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
-from inventory_assets.inventory.listing.checkpoints import Journal
-from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
+from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import (
     merge,
     publish_manifest,
@@ -23,10 +23,10 @@ from inventory_assets.inventory.manifest.snapshot_validation import broken_rules
 from inventory_assets.inventory.manifest.unreadable_records import UnreadableRecords, unreadable_of
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.decoding.xml_decoder import Unreadable
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.unreadable_log import MAX_KEPT, UnreadableLog
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, parts_of
 from inventory_assets_tests.raw_s3 import RawS3
 
@@ -67,20 +67,22 @@ def test_a_shard_of_which_most_cannot_be_read_is_refused_and_a_small_one_is_not(
     store: LocalStore,
 ) -> None:
     many = [f"k{number:03}".encode() for number in range(250)]
-    shard = cut_out("", [])
+    shard = make_shard("", [])
     with pytest.raises(RecordsUnreadable, match="200 of 250 records"):
-        Taker(RawS3(many, many[50:], 50), store, LAYOUT).take(DAY, shard)
+        ShardLister(RawS3(many, many[50:], 50), store, LAYOUT).take(DAY, shard)
     assert read_snapshot(store, LAYOUT, DAY, "") is None
-    snapshot = Taker(RawS3([b"a/"], [b"a"], 50), store, LAYOUT).take(DAY, shard)
+    snapshot = ShardLister(RawS3([b"a/"], [b"a"], 50), store, LAYOUT).take(DAY, shard)
     assert snapshot.rows == 1
-    snapshot = Taker(RawS3([b"a"], [b"a"], 50), store, LAYOUT).take(DAY, shard)
+    snapshot = ShardLister(RawS3([b"a"], [b"a"], 50), store, LAYOUT).take(DAY, shard)
     assert (snapshot.rows, snapshot.unreadable.count) == (0, 1)
 
 
 def test_a_snapshot_and_the_facts_of_its_date_tell_of_unreadable_records(
     store: LocalStore,
 ) -> None:
-    snapshot = Taker(RawS3([*KEYS, b"x\xff"], SIZELESS), store, LAYOUT).take(DAY, cut_out("", []))
+    snapshot = ShardLister(RawS3([*KEYS, b"x\xff"], SIZELESS), store, LAYOUT).take(
+        DAY, make_shard("", [])
+    )
     assert not broken_rules(snapshot)
     assert read_snapshot(store, LAYOUT, DAY, "") == snapshot
     assert snapshot.unreadable.count == len(SIZELESS) + 1
@@ -93,11 +95,11 @@ def test_a_snapshot_and_the_facts_of_its_date_tell_of_unreadable_records(
 
 
 def test_an_object_that_became_unreadable_is_not_reported_as_deleted(store: LocalStore) -> None:
-    shard = cut_out("", [])
-    before = Taker(RawS3(KEYS), store, LAYOUT).take(DAY, shard)
+    shard = make_shard("", [])
+    before = ShardLister(RawS3(KEYS), store, LAYOUT).take(DAY, shard)
     baseline = merge(store, LAYOUT, "", {"": before}, NOW)
     there = [key for key in KEYS if key != b"k05"]
-    today = Taker(RawS3(there, SIZELESS), store, LAYOUT).take(DAY + timedelta(days=1), shard)
+    today = ShardLister(RawS3(there, SIZELESS), store, LAYOUT).take(DAY + timedelta(days=1), shard)
     changes = publish_changes(store, LAYOUT, today, baseline, NOW)
     tables = read_changed_records(store, changes.file, [KeyRange.of_prefix("")])
     found = [row for table in tables for row in table.to_pylist()]
@@ -110,10 +112,10 @@ def test_an_object_that_became_unreadable_is_not_reported_as_deleted(store: Loca
 def test_a_listing_that_goes_on_knows_what_the_run_before_could_not_read(
     store: LocalStore,
 ) -> None:
-    def journal() -> Journal:
-        return Journal(store, "work", "listing", "same", lambda: NOW, lambda _: None)
+    def journal() -> CheckpointLog:
+        return CheckpointLog(store, "work", "listing", "same", lambda: NOW, lambda _: None)
 
-    first, tally = journal(), Tally()
+    first, tally = journal(), RequestStats()
     (part,) = parts_of(store, listed(["b", "c"]))
     tally.set_aside([unreadable("bb"), unreadable("x")])
     first.note(KeyRange("a", "c"), [part], tally)
@@ -123,7 +125,7 @@ def test_a_listing_that_goes_on_knows_what_the_run_before_could_not_read(
     first.flush(tally)
     kept = journal().kept.unreadable
     assert (kept.count, [record.key for record in kept.first]) == (2, ["bb", "dd"])
-    again = Tally()
+    again = RequestStats()
     again.set_aside([unreadable("bb"), unreadable("x")])
     joined = kept.joined(again.unreadable)
     assert (joined.count, [record.key for record in joined.first]) == (3, ["bb", "dd", "x"])

@@ -24,14 +24,18 @@ from inventory_assets.inventory.verification.findings import (
     Finding,
     differences,
 )
-from inventory_assets.inventory.verification.targets import EMPTY_RANGES, Verifiable, empty_between
+from inventory_assets.inventory.verification.targets import (
+    EMPTY_RANGES,
+    VerificationTarget,
+    empty_between,
+)
 from inventory_assets.inventory.verification.verification import Verification, verify
 from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.inventory.samples import (
     HOSTILE_KEYS,
@@ -131,11 +135,11 @@ def test_what_is_the_same_does_not_differ_however_young() -> None:
 # The sample
 
 
-def inventory_of(store: LocalStore, keys: set[str], prefix: str = "") -> Verifiable:
+def inventory_of(store: LocalStore, keys: set[str], prefix: str = "") -> VerificationTarget:
     objects = listed(keys)
     cut = len(objects) // 3
     parts = parts_of(store, objects[:cut], objects[cut:])
-    return Verifiable(store, parts, prefix, NOW)
+    return VerificationTarget(store, parts, prefix, NOW)
 
 
 @given(keys=keys_strategy)
@@ -234,7 +238,7 @@ def test_a_part_that_was_lost_is_found_where_it_stood(roomy_store: LocalStore) -
         KeyRange("029", "060"),
         KeyRange("089", WHOLE.until),
     ]
-    inventory = Verifiable(roomy_store, left, "", NOW, empty)
+    inventory = VerificationTarget(roomy_store, left, "", NOW, empty)
     found = verify(inventory, ModelS3(keys, 10), chance(0), 1)
     assert [key for key in groups[1] if found.findings.get(key) is Finding.MISSING] == groups[1]
 
@@ -339,7 +343,7 @@ def test_what_came_back_since_it_was_listed_again_is_no_contradiction(
     roomy_store: LocalStore,
 ) -> None:
     class ComesBack(OddStore):
-        def page(self, request: PageRequest, tally: Tally) -> Page:
+        def page(self, request: PageRequest, tally: RequestStats) -> Page:
             page = super().page(request, tally)
             if request.prefix != "007":
                 return page
@@ -390,7 +394,7 @@ def test_a_stretch_without_records_is_listed_with_the_records_around_it(
 
 def test_an_empty_inventory_is_not_agreed_to_by_an_empty_answer(roomy_store: LocalStore) -> None:
     class EmptyWithoutDelimiter(OddStore):
-        def page(self, request: PageRequest, tally: Tally) -> Page:
+        def page(self, request: PageRequest, tally: RequestStats) -> Page:
             page = super().page(request, tally)
             return page if request.delimiter else replace(page, objects=NO_OBJECTS)
 
@@ -486,14 +490,14 @@ def test_the_places_of_keys_are_those_of_the_whole(
 # What a manifest says of where nothing is
 
 
-def manifest_with(store: LocalStore, keys: list[str], prefixes: list[str]) -> Verifiable:
+def manifest_with(store: LocalStore, keys: list[str], prefixes: list[str]) -> VerificationTarget:
     snapshots = {}
     for prefix in prefixes:
-        shard = cut_out(prefix, prefixes)
+        shard = make_shard(prefix, prefixes)
         snapshot = snapshot_of(store, shard, [x for x in listed(keys) if shard.covers(x.key)])
         publish_snapshot(store, LAYOUT, snapshot)
         snapshots[prefix] = snapshot
-    return Verifiable.of_manifest(store, LAYOUT, merge(store, LAYOUT, "", snapshots, NOW))
+    return VerificationTarget.of_manifest(store, LAYOUT, merge(store, LAYOUT, "", snapshots, NOW))
 
 
 def test_the_evidence_says_in_which_stretches_nothing_was_found(store: LocalStore) -> None:
@@ -513,11 +517,11 @@ def test_a_key_lost_where_nothing_was_found_is_missing(store: LocalStore) -> Non
 
 
 def test_a_shard_listed_again_since_says_nothing_of_this_manifest(store: LocalStore) -> None:
-    shard = cut_out("", [""])
+    shard = make_shard("", [""])
     snapshot = snapshot_of(store, shard, listed(["a"]))
     publish_snapshot(store, LAYOUT, replace(snapshot, fingerprint="another"))
     manifest = merge(store, LAYOUT, "", {"": snapshot}, NOW)
-    assert Verifiable.of_manifest(store, LAYOUT, manifest).empty == []
+    assert VerificationTarget.of_manifest(store, LAYOUT, manifest).empty == []
 
 
 # Verified against real servers
@@ -533,10 +537,10 @@ def test_on_a_real_server_what_changed_is_told_from_what_was_lost(
     bucket = endpoint.make_bucket("verified", dict.fromkeys(keys, b"as it was"))
     taken = take_inventory(endpoint, bucket, tmp_path)
     store = LocalStore(tmp_path)
-    lister = BucketLister(endpoint.connection(bucket))
+    lister = ListClient(endpoint.connection(bucket))
 
     def verified(parts: tuple[Part, ...], began_at: datetime) -> Verification:
-        inventory = Verifiable(store, parts, "", began_at)
+        inventory = VerificationTarget(store, parts, "", began_at)
         return verify(inventory, lister, chance(0), 99)
 
     now = datetime.now(UTC)

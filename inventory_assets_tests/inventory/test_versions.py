@@ -24,7 +24,7 @@ from inventory_assets.inventory.export.export_format import ExportFormat
 from inventory_assets.inventory.export.exporter import publish_export
 from inventory_assets.inventory.listing import checkpoints, part_assembler
 from inventory_assets.inventory.listing.listable_dates import end_of, versions_of
-from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
     faults_of,
@@ -42,15 +42,15 @@ from inventory_assets.inventory.storage import store as store_module
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.inventory.verification.findings import Finding
-from inventory_assets.inventory.verification.targets import Verifiable
+from inventory_assets.inventory.verification.targets import VerificationTarget
 from inventory_assets.inventory.verification.verification import verify
 from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.errors import RetriesExhausted
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.versioned_s3 import EPOCH, History, Version, VersionedS3, histories
 from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
@@ -91,7 +91,7 @@ def taken(
     day: date = DAY,
     shard: Shard | None = None,
 ) -> Snapshot:
-    taker = Taker(VersionedS3(history), store, LAYOUT, now=lambda: NOW)
+    taker = ShardLister(VersionedS3(history), store, LAYOUT, now=lambda: NOW)
     return taker.take(day, shard or Shard(""), versions)
 
 
@@ -146,7 +146,7 @@ def test_a_snapshot_holds_what_was_there_and_no_key_is_split(history: History) -
 def test_the_fingerprint_knows_no_pages_and_ranges(history: History) -> None:
     with new_store() as store:
         whole = taken(store, history, Versions())
-        other = Taker(VersionedS3(history, 7), store, LAYOUT, now=lambda: NOW)
+        other = ShardLister(VersionedS3(history, 7), store, LAYOUT, now=lambda: NOW)
         assert other.take(DAY, Shard(""), Versions()).fingerprint == whole.fingerprint
 
 
@@ -211,18 +211,22 @@ def test_a_listing_that_was_stopped_is_gone_on_with_for_the_same_moment_alone(
     history = History()
     for number in range(60):
         history.put(f"{number // 3:02}", number, number)
-    stopped = Taker(VersionedS3(history, 5, damaged=range(8, 99)), store, LAYOUT, now=lambda: NOW)
+    stopped = ShardLister(
+        VersionedS3(history, 5, damaged=range(8, 99)), store, LAYOUT, now=lambda: NOW
+    )
     with pytest.raises(RetriesExhausted):
         stopped.take(DAY, Shard(""), Versions())
     said: list[str] = []
     lister = VersionedS3(history, 5)
-    taker = Taker(lister, store, LAYOUT, now=lambda: NOW, say=said.append)
+    taker = ShardLister(lister, store, LAYOUT, now=lambda: NOW, say=said.append)
     found = taker.take(DAY, Shard(""), Versions())
     assert any("going on with" in sentence for sentence in said)
     assert found.fingerprint == taken(store, history, Versions()).fingerprint
     assert broken(judge_files(store, found)) == []
 
-    stopped = Taker(VersionedS3(history, 5, damaged=range(8, 99)), store, LAYOUT, now=lambda: NOW)
+    stopped = ShardLister(
+        VersionedS3(history, 5, damaged=range(8, 99)), store, LAYOUT, now=lambda: NOW
+    )
     with pytest.raises(RetriesExhausted):
         stopped.take(DAY, Shard(""), Versions())
     said.clear()
@@ -297,7 +301,7 @@ def test_the_facts_say_when_a_day_that_was_over_was_observed_and_what_is_missing
 def test_shards_of_versions_and_of_objects_make_no_inventory(store: LocalStore) -> None:
     prefixes = ["", "c/"]
     snapshots = {
-        prefix: taken(store, sample_history(), versions, shard=cut_out(prefix, prefixes))
+        prefix: taken(store, sample_history(), versions, shard=make_shard(prefix, prefixes))
         for prefix, versions in zip(prefixes, (None, Versions()), strict=True)
     }
     manifest = merge(store, LAYOUT, "", snapshots, NOW)
@@ -307,7 +311,7 @@ def test_shards_of_versions_and_of_objects_make_no_inventory(store: LocalStore) 
 def test_a_sample_of_versions_agrees_until_one_is_lost(store: LocalStore) -> None:
     history = sample_history()
     manifest = merged(store, taken(store, history, at(30)))
-    inventory = Verifiable.of_manifest(store, LAYOUT, manifest)
+    inventory = VerificationTarget.of_manifest(store, LAYOUT, manifest)
     assert not verify(inventory, VersionedS3(history), Random(1)).findings  # noqa: S311
     without = replace(inventory, parts=manifest.parts[1:])
     found = verify(without, VersionedS3(history), Random(1))  # noqa: S311
@@ -322,7 +326,7 @@ class HidesVersions(VersionedS3):
         super().__init__(history, 100)
         self._hidden = hidden
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         page = super().page(request, tally)
         if not request.versions or request.prefix in {each.key for each in self._listed}:
             return page
@@ -343,7 +347,7 @@ def test_versions_that_seem_gone_are_asked_for_by_their_key(
     hidden = {f"v{number}" for number in numbers}
     with new_store() as store:
         manifest = merged(store, taken(store, history, Versions()))
-        inventory = Verifiable.of_manifest(store, LAYOUT, manifest)
+        inventory = VerificationTarget.of_manifest(store, LAYOUT, manifest)
         hiding = verify(inventory, HidesVersions(history, hidden), Random(1))  # noqa: S311
         elsewhere = verify(inventory, VersionedS3(other, 100), Random(1))  # noqa: S311
     contradicted = [each for each in history.listed() if each.version_id in hidden]
@@ -353,7 +357,7 @@ def test_versions_that_seem_gone_are_asked_for_by_their_key(
 
 
 def test_versions_of_a_store_in_directory_order_are_refused(store: LocalStore) -> None:
-    taker = Taker(VersionedS3(History()), store, LAYOUT, KeyOrder.DIRECTORY, lambda: NOW)
+    taker = ShardLister(VersionedS3(History()), store, LAYOUT, KeyOrder.DIRECTORY, lambda: NOW)
     with pytest.raises(VersionsNotListed, match="set versions = false"):
         taker.take(DAY, Shard(""), Versions())
 

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.errors import CredentialsMissing, CredentialsRefused, Fault, S3Error
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
-from inventory_assets.s3.object_client import BucketObjects
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.errors import (
+    CredentialsMissing,
+    CredentialsRefused,
+    S3Error,
+    TransientError,
+)
+from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
+from inventory_assets.s3.object_client import ObjectClient
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
@@ -70,14 +75,14 @@ def key_of(server: ScriptedServer, number: int = -1) -> str:
     return authorization.partition("Credential=")[2].partition("/")[0]
 
 
-def of(url: str, **changes: object) -> Connection:
+def of(url: str, **changes: object) -> BucketConfig:
     fields: dict[str, object] = {"bucket": "ours", "endpoint_url": url, **changes}
-    return Connection(**fields)  # type: ignore[arg-type]
+    return BucketConfig(**fields)  # type: ignore[arg-type]
 
 
-def error_of(where: Connection, tally: Tally | None = None) -> S3Error:
+def error_of(where: BucketConfig, tally: RequestStats | None = None) -> S3Error:
     with pytest.raises(S3Error) as caught:
-        BucketLister(where, QUICK).page(PageRequest(), tally or Tally())
+        ListClient(where, QUICK).page(PageRequest(), tally or RequestStats())
     message = str(caught.value)
     assert message.isprintable()
     assert "ours" in message
@@ -200,13 +205,13 @@ def test_a_role_s_source_is_read_again_when_it_has_rotated(
     # Botocore renews what expires within ten minutes at every request.
     sts.script(session("ASIAFIRST", 300))
     where = of(bucket.url, role_arn=None if is_of_profile else ROLE)
-    lister = BucketLister(where, QUICK)
-    lister.page(PageRequest(), Tally())
+    lister = ListClient(where, QUICK)
+    lister.page(PageRequest(), RequestStats())
     assert key_of(sts) == "OLDKEY"
     configured(PROFILES.format(""), BASE.format("NEWKEY"))
     answers = [refused("InvalidClientTokenId")] if is_of_profile else []
     sts.script(*answers, session("ASIASECOND"))
-    lister.page(PageRequest(), Tally())
+    lister.page(PageRequest(), RequestStats())
     assert key_of(sts) == "NEWKEY"
     assert key_of(bucket) == "ASIASECOND"
 
@@ -229,9 +234,9 @@ def test_trouble_of_sts_that_can_pass_is_tried_again(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with ScriptedServer([refused("Throttling", 400), session()]) as sts:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
-        tally = Tally()
-        BucketLister(of(bucket.url, role_arn=ROLE), QUICK).page(PageRequest(), tally)
-    assert tally.faults == {Fault.THROTTLED: 1}
+        tally = RequestStats()
+        ListClient(of(bucket.url, role_arn=ROLE), QUICK).page(PageRequest(), tally)
+    assert tally.faults == {TransientError.THROTTLED: 1}
 
 
 def test_results_are_not_blamed_for_what_sts_refuses(
@@ -241,7 +246,7 @@ def test_results_are_not_blamed_for_what_sts_refuses(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
     sts.script(refused("AccessDenied"))
     with pytest.raises(S3Error, match=ROLE) as caught:
-        BucketObjects(of(bucket.url, role_arn=ROLE)).read("key")
+        ObjectClient(of(bucket.url, role_arn=ROLE)).read("key")
     assert "s3:GetObject" not in str(caught.value)
 
 
@@ -313,7 +318,7 @@ def test_an_anonymous_listing_looks_for_no_credentials(
     configured: Callable[..., None], bucket: ScriptedServer
 ) -> None:
     configured("[default]\ncredential_process = /no/such/program\n")
-    BucketLister(of(bucket.url, anonymous=True), QUICK).page(PageRequest(), Tally())
+    ListClient(of(bucket.url, anonymous=True), QUICK).page(PageRequest(), RequestStats())
     assert "authorization" not in bucket.seen[0].headers
 
 
@@ -339,7 +344,7 @@ def test_the_region_is_looked_for_as_the_aws_command_does(
     configured("[default]\nregion = eu-west-1\n", "[default]\n" + BASE.format("K").split("]\n")[1])
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    BucketLister(of(bucket.url), QUICK).page(PageRequest(), Tally())
+    ListClient(of(bucket.url), QUICK).page(PageRequest(), RequestStats())
     assert f"/{region}/s3/aws4_request" in bucket.seen[0].headers["authorization"]
 
 
@@ -349,10 +354,10 @@ def test_the_region_is_looked_for_as_the_aws_command_does(
 def test_an_endpoint_with_a_password_is_refused_and_not_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for where in (of("http://user:hush@127.0.0.1:1"), Connection("ours", anonymous=True)):
+    for where in (of("http://user:hush@127.0.0.1:1"), BucketConfig("ours", anonymous=True)):
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://user:hush@127.0.0.1:1")
         with pytest.raises(S3Error, match="user name or password") as caught:
-            BucketLister(where)
+            ListClient(where)
         assert "hush" not in f"{caught.value!r} {where.where}"
 
 
@@ -361,6 +366,6 @@ def test_sts_is_asked_for_what_the_connection_names(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
-    BucketLister(of(bucket.url, role_arn=ROLE), QUICK).page(PageRequest(), Tally())
+    ListClient(of(bucket.url, role_arn=ROLE), QUICK).page(PageRequest(), RequestStats())
     assert key_of(sts) == "KEY"
     assert key_of(bucket) == "ASIASESSION"

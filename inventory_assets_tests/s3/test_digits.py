@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.decoding.swar_parsing import MAX_DIGITS, Irregular, read_sizes, read_times
+from inventory_assets.s3.decoding.swar_parsing import (
+    MAX_DIGITS,
+    NotVectorizable,
+    read_sizes,
+    read_times,
+)
 
 AROUND = b"<" * MAX_DIGITS
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,7 +57,7 @@ def test_what_is_no_number_is_not_read(text: str, before: int) -> None:
     if text.isdigit() and len(text) <= MAX_DIGITS:
         assert read_sizes(*laid_out(texts))[before].as_py() == int(text)
     else:
-        with pytest.raises(Irregular):
+        with pytest.raises(NotVectorizable):
             read_sizes(*laid_out(texts))
 
 
@@ -83,7 +88,7 @@ def test_a_time_with_another_character_is_read_as_python_reads_it_or_not_at_all(
     texts = [changed, text] if is_first else [text, changed]
     try:
         found = moments(texts)
-    except Irregular:
+    except NotVectorizable:
         return
     assert found == [milliseconds(each) for each in texts]
 
@@ -110,5 +115,5 @@ def test_a_time_with_another_character_is_read_as_python_reads_it_or_not_at_all(
 )
 @pytest.mark.parametrize("before", [0, 2])
 def test_a_day_or_time_that_there_is_not_is_not_read(text: str, before: int) -> None:
-    with pytest.raises(Irregular):
+    with pytest.raises(NotVectorizable):
         moments([*["2024-04-01T00:00:00.000Z"] * before, text])

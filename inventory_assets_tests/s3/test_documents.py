@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
-from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, receive
 from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
 from inventory_assets.s3.decoding.xml_tree import MAX_ELEMENTS, is_legal, parse, utf8
 from inventory_assets.s3.errors import MalformedResponse
@@ -71,7 +71,7 @@ def pages_of(body: bytes, encoding: KeyEncoding) -> Page:
     """The page, the same from all decoders."""
     page, received = decode_page(body, encoding), receive(body, encoding)
     assert isinstance(page, Page)
-    assert isinstance(received, Received)
+    assert isinstance(received, RawPage)
     assert decode_columns(body, encoding) == page
     assert (received.last_key, received.next_token) == (page.last_key, page.next_token)
     assert (received.is_truncated, received.echo) == (page.is_truncated, page.echo)

@@ -11,22 +11,22 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from inventory_assets.s3 import bucket_config
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.error_classification import final_error
+from inventory_assets.s3.error_classification import to_user_error
 from inventory_assets.s3.errors import (
     AccessDenied,
     BucketNotFound,
     CredentialsMissing,
     CredentialsRefused,
-    Fault,
     RequestRejected,
     RetriesExhausted,
     S3Error,
     TlsFailure,
+    TransientError,
     UnsupportedBucket,
 )
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
@@ -38,7 +38,7 @@ GOOD = render([Listed("k")])
 pytestmark = pytest.mark.usefixtures("no_aws_environment")
 
 
-def to(url: str, **changes: object) -> Connection:
+def to(url: str, **changes: object) -> BucketConfig:
     fields: dict[str, object] = {
         "bucket": "ours",
         "endpoint_url": url,
@@ -46,7 +46,7 @@ def to(url: str, **changes: object) -> Connection:
         "secret_key": SECRET,
         "addressing_style": "path",
     }
-    return Connection(**{**fields, **changes})  # type: ignore[arg-type]
+    return BucketConfig(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -56,22 +56,22 @@ def server(no_aws_environment: None) -> Iterator[ScriptedServer]:  # noqa: ARG00
 
 
 @pytest.fixture(scope="module")
-def lister(server: ScriptedServer) -> Iterator[BucketLister]:
-    opened = BucketLister(to(server.url), QUICK)
+def lister(server: ScriptedServer) -> Iterator[ListClient]:
+    opened = ListClient(to(server.url), QUICK)
     yield opened
     opened.close()
 
 
-def list_once(where: Connection, tally: Tally | None = None) -> Page:
-    return BucketLister(where, QUICK).page(PageRequest(), tally or Tally())
+def list_once(where: BucketConfig, tally: RequestStats | None = None) -> Page:
+    return ListClient(where, QUICK).page(PageRequest(), tally or RequestStats())
 
 
-def refusal_of(lister: BucketLister | Connection, tally: Tally | None = None) -> S3Error:
+def refusal_of(lister: ListClient | BucketConfig, tally: RequestStats | None = None) -> S3Error:
     """The error that listing ends with; it tells where, holds no secret, and is one line."""
-    if isinstance(lister, Connection):
-        lister = BucketLister(lister, QUICK)
+    if isinstance(lister, BucketConfig):
+        lister = ListClient(lister, QUICK)
     with pytest.raises(S3Error) as caught:
-        lister.page(PageRequest(), tally or Tally())
+        lister.page(PageRequest(), tally or RequestStats())
     message = str(caught.value)
     assert "ours" in message
     assert SECRET not in message + repr(caught.value)
@@ -84,40 +84,40 @@ def answer_with(code: str, status: int = 400, message: str = "scripted") -> Answ
 
 
 PASSING = {
-    "SlowDown": (answer_with("SlowDown", 503), Fault.THROTTLED),
-    "503 without a body": (Answer(503), Fault.THROTTLED),
-    "503 with HTML": (Answer(503, b"<html><h1>busy</h1>"), Fault.THROTTLED),
-    "429": (Answer(429, b"easy"), Fault.THROTTLED),
-    "SlowDown in a 200": (answer_with("SlowDown", 200), Fault.THROTTLED),
-    "500": (answer_with("InternalError", 500), Fault.SERVER_ERROR),
-    "502 with HTML": (Answer(502, b"<html>bad gateway</html>"), Fault.SERVER_ERROR),
-    "InternalError in a 200": (answer_with("InternalError", 200), Fault.SERVER_ERROR),
-    "RequestTimeout": (answer_with("RequestTimeout", 400), Fault.TIMED_OUT),
-    "reset": (Answer(reset=True), Fault.RESET),
-    "closed without an answer": (Answer(raw=b""), Fault.RESET),
-    "body cut off": (Answer(200, GOOD, sent=100), Fault.RESET),
-    "body not sent": (Answer(200, GOOD, sent=0), Fault.RESET),
+    "SlowDown": (answer_with("SlowDown", 503), TransientError.THROTTLED),
+    "503 without a body": (Answer(503), TransientError.THROTTLED),
+    "503 with HTML": (Answer(503, b"<html><h1>busy</h1>"), TransientError.THROTTLED),
+    "429": (Answer(429, b"easy"), TransientError.THROTTLED),
+    "SlowDown in a 200": (answer_with("SlowDown", 200), TransientError.THROTTLED),
+    "500": (answer_with("InternalError", 500), TransientError.SERVER_ERROR),
+    "502 with HTML": (Answer(502, b"<html>bad gateway</html>"), TransientError.SERVER_ERROR),
+    "InternalError in a 200": (answer_with("InternalError", 200), TransientError.SERVER_ERROR),
+    "RequestTimeout": (answer_with("RequestTimeout", 400), TransientError.TIMED_OUT),
+    "reset": (Answer(reset=True), TransientError.RESET),
+    "closed without an answer": (Answer(raw=b""), TransientError.RESET),
+    "body cut off": (Answer(200, GOOD, sent=100), TransientError.RESET),
+    "body not sent": (Answer(200, GOOD, sent=0), TransientError.RESET),
 }
 UNEXPECTED = {
-    "TLS": (Answer(raw=b"\x16\x03\x01 hello\r\n\r\n"), Fault.RESET, "https://"),
-    "another protocol": (Answer(raw=b"SSH-2.0-OpenSSH_9.2\r\n"), Fault.RESET, "SSH-2.0"),
-    "garbage": (Answer(200, b"\x00\xff garbage"), Fault.MALFORMED, "same unusable bytes"),
-    "empty": (Answer(200, b""), Fault.MALFORMED, "empty body"),
+    "TLS": (Answer(raw=b"\x16\x03\x01 hello\r\n\r\n"), TransientError.RESET, "https://"),
+    "another protocol": (Answer(raw=b"SSH-2.0-OpenSSH_9.2\r\n"), TransientError.RESET, "SSH-2.0"),
+    "garbage": (Answer(200, b"\x00\xff garbage"), TransientError.MALFORMED, "same unusable bytes"),
+    "empty": (Answer(200, b""), TransientError.MALFORMED, "empty body"),
     "HTML": (
         Answer(200, b"<html>welcome to the hotel</html>"),
-        Fault.MALFORMED,
+        TransientError.MALFORMED,
         "not S3: it sends a web page",
     ),
-    "half a document": (Answer(200, GOOD[:200]), Fault.MALFORMED, "same unusable bytes"),
+    "half a document": (Answer(200, GOOD[:200]), TransientError.MALFORMED, "same unusable bytes"),
 }
 
 
 @pytest.mark.parametrize("trouble", PASSING)
 def test_what_can_pass_is_retried_and_counted_by_its_kind(
-    trouble: str, server: ScriptedServer, lister: BucketLister
+    trouble: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     answer, fault = PASSING[trouble]
-    tally = Tally()
+    tally = RequestStats()
     server.script(answer, answer, Answer(200, GOOD))
     page = lister.page(PageRequest(), tally)
     assert page.objects.column("key").to_pylist() == ["k"]
@@ -127,40 +127,40 @@ def test_what_can_pass_is_retried_and_counted_by_its_kind(
 
 @pytest.mark.parametrize("trouble", PASSING)
 def test_what_does_not_pass_ends_after_the_allowed_time(
-    trouble: str, server: ScriptedServer, lister: BucketLister
+    trouble: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     answer, fault = PASSING[trouble]
-    tally, began = Tally(), time.monotonic()
+    tally, began = RequestStats(), time.monotonic()
     server.script(answer)
     error = refusal_of(lister, tally)
     lasted = time.monotonic() - began
-    assert fault is Fault.MALFORMED or lasted >= QUICK.outage_seconds
+    assert fault is TransientError.MALFORMED or lasted >= QUICK.outage_seconds
     assert isinstance(error, RetriesExhausted)
     assert error.fault is fault
     assert f"{fault} {tally.requests} times in a row within" in str(error)
     assert tally.faults == {fault: tally.requests}
     assert tally.requests == len(server.seen) > 2
-    if fault is Fault.MALFORMED:
+    if fault is TransientError.MALFORMED:
         assert tally.requests == QUICK.malformed_attempts
 
 
 @pytest.mark.parametrize("answer", UNEXPECTED)
 def test_what_is_unexpected_is_tried_once_more_as_it_may_have_been_damaged(
-    answer: str, server: ScriptedServer, lister: BucketLister
+    answer: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     unexpected, fault, _ = UNEXPECTED[answer]
-    tally = Tally()
+    tally = RequestStats()
     server.script(unexpected, Answer(503), unexpected, Answer(200, GOOD))
     lister.page(PageRequest(), tally)
-    assert tally.faults == {fault: 2, Fault.THROTTLED: 1}
+    assert tally.faults == {fault: 2, TransientError.THROTTLED: 1}
 
 
 @pytest.mark.parametrize("answer", UNEXPECTED)
 def test_what_is_unexpected_in_the_same_way_twice_is_final_and_says_what_it_is(
-    answer: str, server: ScriptedServer, lister: BucketLister
+    answer: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     unexpected, fault, words = UNEXPECTED[answer]
-    tally = Tally()
+    tally = RequestStats()
     server.script(unexpected)
     error = refusal_of(lister, tally)
     assert not isinstance(error, RetriesExhausted)
@@ -200,10 +200,10 @@ LASTING = {
 
 @pytest.mark.parametrize("trouble", LASTING)
 def test_what_cannot_pass_is_refused_at_once_and_says_what_to_do(
-    trouble: str, server: ScriptedServer, lister: BucketLister
+    trouble: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     answer, kind, advice = LASTING[trouble]
-    tally = Tally()
+    tally = RequestStats()
     server.script(answer)
     error = refusal_of(lister, tally)
     assert type(error) is kind
@@ -213,7 +213,7 @@ def test_what_cannot_pass_is_refused_at_once_and_says_what_to_do(
 
 
 def test_what_a_server_echoes_of_a_signature_is_not_repeated(
-    server: ScriptedServer, lister: BucketLister
+    server: ScriptedServer, lister: ListClient
 ) -> None:
     body = (
         "<Error><Code>SignatureDoesNotMatch</Code><Message>no match</Message>"
@@ -225,7 +225,7 @@ def test_what_a_server_echoes_of_a_signature_is_not_repeated(
 
 @pytest.mark.parametrize(("code", "status"), [("Odd", 400), ("SlowDown", 503)])
 def test_a_servers_words_become_one_harmless_line(
-    code: str, status: int, server: ScriptedServer, lister: BucketLister
+    code: str, status: int, server: ScriptedServer, lister: ListClient
 ) -> None:
     words = "line\n\x1b[31m" + "\u202e" + "long " * 1000
     server.script(Answer(status, error_document(code, words.replace("\x1b", "\x85"))))
@@ -234,32 +234,32 @@ def test_a_servers_words_become_one_harmless_line(
 
 def test_a_slow_answer_is_timed_out_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bucket_config, "READ_TIMEOUT_SECONDS", 0.2)
-    tally = Tally()
+    tally = RequestStats()
     with ScriptedServer([Answer(200, GOOD, delay=1.0), Answer(200, GOOD)]) as server:
         list_once(to(server.url), tally)
-    assert tally.faults == {Fault.TIMED_OUT: 1}
+    assert tally.faults == {TransientError.TIMED_OUT: 1}
 
 
 def test_a_refused_port_is_told_apart() -> None:
     with ScriptedServer([Answer()]) as server:
         closed = server.url
-    tally = Tally()
+    tally = RequestStats()
     error = refusal_of(to(closed), tally)
     assert isinstance(error, RetriesExhausted)
-    assert set(tally.faults) == {Fault.REFUSED}
+    assert set(tally.faults) == {TransientError.REFUSED}
     assert tally.faults.total() > 2
 
 
 def test_a_host_without_an_address_is_unreachable() -> None:
-    tally = Tally()
+    tally = RequestStats()
     error = refusal_of(to("http://nonexistent.invalid:80"), tally)
     assert isinstance(error, RetriesExhausted)
-    assert set(tally.faults) == {Fault.UNREACHABLE}
+    assert set(tally.faults) == {TransientError.UNREACHABLE}
     assert tally.faults.total() > 1
 
 
 def test_tls_to_a_port_that_speaks_plain_http_fails_at_once() -> None:
-    tally = Tally()
+    tally = RequestStats()
     with ScriptedServer([Answer(200, GOOD)]) as server:
         error = refusal_of(to(server.url.replace("http:", "https:")), tally)
     assert isinstance(error, TlsFailure)
@@ -297,7 +297,7 @@ def self_signed(tmp_path: Path) -> Iterator[tuple[ScriptedServer, Path]]:
 def test_a_self_signed_certificate_is_not_trusted(
     self_signed: tuple[ScriptedServer, Path],
 ) -> None:
-    tally = Tally()
+    tally = RequestStats()
     error = refusal_of(to(self_signed[0].url), tally)
     assert isinstance(error, TlsFailure)
     assert "AWS_CA_BUNDLE" in str(error)
@@ -316,7 +316,7 @@ def test_a_certificate_named_in_aws_ca_bundle_is_trusted(
 
 def test_a_directory_bucket_is_refused() -> None:
     with pytest.raises(UnsupportedBucket, match="directory buckets"):
-        BucketLister(Connection("ours--use1-az4--x-s3"))
+        ListClient(BucketConfig("ours--use1-az4--x-s3"))
 
 
 def test_without_credentials_a_listing_says_how_to_give_them() -> None:
@@ -340,7 +340,7 @@ def test_a_missing_profile_and_a_role_without_a_base_are_missing_credentials(
 ) -> None:
     where = to("http://127.0.0.1:1", access_key=None, secret_key=None, **changes)
     with pytest.raises(CredentialsMissing, match=r"nobody|assume"):
-        BucketLister(where)
+        ListClient(where)
 
 
 def test_half_a_key_pair_is_a_missing_credential(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,7 +352,7 @@ def test_half_a_key_pair_is_a_missing_credential(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("changes", [{"region": "no such region"}, {"endpoint_url": "ftp//x"}])
 def test_what_botocore_will_not_open_is_named_as_a_setting(changes: dict[str, object]) -> None:
     with pytest.raises(RequestRejected, match="ours"):
-        BucketLister(to("http://127.0.0.1:1", **changes))
+        ListClient(to("http://127.0.0.1:1", **changes))
 
 
 def test_a_bucket_name_that_botocore_will_not_send_is_rejected() -> None:
@@ -400,5 +400,5 @@ def test_secrets_do_not_show_in_a_connection() -> None:
 
 
 def test_an_unknown_error_without_a_message_is_still_told() -> None:
-    error = final_error(ClientError({"Error": {}}, "ListObjectsV2"), Connection("ours"))
+    error = to_user_error(ClientError({"Error": {}}, "ListObjectsV2"), BucketConfig("ours"))
     assert type(error) is RequestRejected

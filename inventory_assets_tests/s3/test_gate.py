@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from inventory_assets.s3.concurrency.limiter import Cancelled, Gate
+from inventory_assets.s3.concurrency.limiter import Cancelled, ConcurrencyLimiter
 from inventory_assets.s3.concurrency.policies import Fixed
 from inventory_assets.s3.concurrency.request_outcome import Outcome, Sample
 
@@ -13,7 +13,7 @@ from inventory_assets.s3.concurrency.request_outcome import Outcome, Sample
 class Counted:
     """Counts who is inside at the same time, in any thread."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: ConcurrencyLimiter) -> None:
         self.most = 0
         self.passed = 0
         self._gate = gate
@@ -36,7 +36,7 @@ class Counted:
 
 
 def test_no_more_than_the_limit_are_inside_and_all_come_in_from_any_thread() -> None:
-    counted = Counted(Gate(Fixed(3)))
+    counted = Counted(ConcurrencyLimiter(Fixed(3)))
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(asyncio.run, counted.visit_often(50)) for _ in range(4)]:
             done.result(timeout=20)
@@ -45,7 +45,7 @@ def test_no_more_than_the_limit_are_inside_and_all_come_in_from_any_thread() -> 
 
 def test_who_is_cancelled_while_waiting_leaves_the_place_to_the_next() -> None:
     async def scene() -> None:
-        gate = Gate(Fixed(1))
+        gate = ConcurrencyLimiter(Fixed(1))
         await gate.enter()
         impatient = asyncio.create_task(gate.enter())
         patient = asyncio.create_task(gate.enter())
@@ -59,7 +59,7 @@ def test_who_is_cancelled_while_waiting_leaves_the_place_to_the_next() -> None:
 
 @pytest.mark.parametrize("wait", ["enter", "pause"])
 def test_closing_wakes_who_waits_in_another_thread(wait: str) -> None:
-    gate = Gate(Fixed(1))
+    gate = ConcurrencyLimiter(Fixed(1))
     asyncio.run(gate.enter())
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(asyncio.run, gate.pause(30) if wait == "pause" else gate.enter())
@@ -72,7 +72,7 @@ def test_closing_wakes_who_waits_in_another_thread(wait: str) -> None:
 
 
 def test_nobody_enters_or_pauses_once_it_is_closed() -> None:
-    gate = Gate(Fixed(1))
+    gate = ConcurrencyLimiter(Fixed(1))
     gate.close()
     for attempt in (gate.enter(), gate.pause(0)):
         with pytest.raises(Cancelled):
@@ -80,7 +80,7 @@ def test_nobody_enters_or_pauses_once_it_is_closed() -> None:
 
 
 def test_a_pause_ends_by_itself() -> None:
-    asyncio.run(Gate(Fixed(1)).pause(0.001))
+    asyncio.run(ConcurrencyLimiter(Fixed(1)).pause(0.001))
 
 
 class Remembering(Fixed):
@@ -102,7 +102,7 @@ class Remembering(Fixed):
 def test_the_controller_is_told_how_requests_end_and_its_limit_holds_from_then_on() -> None:
     async def scene() -> None:
         memory = Remembering()
-        gate = Gate(memory)
+        gate = ConcurrencyLimiter(memory)
         await gate.enter()
         waiting = [asyncio.create_task(gate.enter()) for _ in range(2)]
         await asyncio.sleep(0)

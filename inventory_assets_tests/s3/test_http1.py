@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.http import http1_parser
-from inventory_assets.s3.http.http1_parser import AnswerReader, parse_head
+from inventory_assets.s3.http.http1_parser import ResponseParser, parse_head
 
 
 class Arriving:
@@ -35,10 +35,10 @@ class Arriving:
         return len(piece)
 
 
-def read(raw: bytes, cuts: Sequence[int] = (), body: bytearray | None = None) -> AnswerReader:
+def read(raw: bytes, cuts: Sequence[int] = (), body: bytearray | None = None) -> ResponseParser:
     bounds = [0, *sorted(cut for cut in cuts if cut <= len(raw)), len(raw)]
     arriving = Arriving([raw[a:b] for a, b in pairwise(bounds)])
-    reader = AnswerReader(arriving.receive, bytearray() if body is None else body)
+    reader = ResponseParser(arriving.receive, bytearray() if body is None else body)
     try:
         while True:
             try:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import Cancelled
-from inventory_assets.s3.errors import Fault
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.errors import TransientError
+from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
@@ -36,9 +36,9 @@ def lister_for(
     requester_pays: bool = False,
     anonymous: bool = False,
     max_in_flight: int = 32,
-) -> BucketLister:
-    return BucketLister(
-        Connection(
+) -> ListClient:
+    return ListClient(
+        BucketConfig(
             "ours",
             url,
             access_key=None if anonymous else "AKIATHEKEY",
@@ -61,13 +61,13 @@ def asked(server: ScriptedServer) -> dict[str, str]:
 
 
 def test_the_smallest_request_asks_for_a_whole_page_url_encoded(server: ScriptedServer) -> None:
-    lister_for(server.url).page(PageRequest(), Tally())
+    lister_for(server.url).page(PageRequest(), RequestStats())
     assert asked(server) == {"list-type": "2", "encoding-type": "url", "max-keys": "1000"}
 
 
 def test_every_part_of_a_request_arrives_byte_for_byte(server: ScriptedServer) -> None:
     request = PageRequest("a +%2B&=\0/\U0010ffff", "a +\n#?é", None, "/", 7)
-    lister_for(server.url).page(request, Tally())
+    lister_for(server.url).page(request, RequestStats())
     assert asked(server) == {
         "list-type": "2",
         "encoding-type": "url",
@@ -79,13 +79,13 @@ def test_every_part_of_a_request_arrives_byte_for_byte(server: ScriptedServer) -
 
 
 def test_a_token_takes_the_place_of_start_after(server: ScriptedServer) -> None:
-    lister_for(server.url).page(PageRequest("p/", "p/a", "1/t+o=="), Tally())
+    lister_for(server.url).page(PageRequest("p/", "p/a", "1/t+o=="), RequestStats())
     assert asked(server)["continuation-token"] == "1/t+o=="
     assert "start-after" not in asked(server)
 
 
 def test_requests_are_signed(server: ScriptedServer) -> None:
-    lister_for(server.url).page(PageRequest(), Tally())
+    lister_for(server.url).page(PageRequest(), RequestStats())
     assert "Credential=AKIATHEKEY/" in server.seen[0].headers["authorization"]
     assert "x-amz-request-payer" not in server.seen[0].headers
 
@@ -95,35 +95,35 @@ def test_an_anonymous_request_carries_no_signature(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATHEKEY")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s" * 40)
-    lister_for(server.url, anonymous=True).page(PageRequest(), Tally())
+    lister_for(server.url, anonymous=True).page(PageRequest(), RequestStats())
     assert not {"authorization", "x-amz-security-token"} & set(server.seen[0].headers)
     assert "X-Amz" not in server.seen[0].path
 
 
 def test_requester_pays_is_said_in_a_header(server: ScriptedServer) -> None:
-    lister_for(server.url, requester_pays=True).page(PageRequest(), Tally())
+    lister_for(server.url, requester_pays=True).page(PageRequest(), RequestStats())
     assert server.seen[0].headers["x-amz-request-payer"] == "requester"
 
 
 def test_the_make_of_the_store_is_remembered(server: ScriptedServer) -> None:
     lister = lister_for(server.url)
     assert lister.server is None
-    lister.page(PageRequest(), Tally())
+    lister.page(PageRequest(), RequestStats())
     assert (lister.server or "").endswith("AmazonS3")
 
 
 def test_the_tally_counts_requests_and_bytes(server: ScriptedServer) -> None:
-    lister, tally = lister_for(server.url, retry=RetryPolicy(base_seconds=0)), Tally()
+    lister, tally = lister_for(server.url, retry=RetryPolicy(base_seconds=0)), RequestStats()
     server.script(BUSY, GOOD)
     lister.page(PageRequest(), tally)
     lister.page(PageRequest(), tally)
     assert tally.requests == 3
     assert tally.response_bytes == len(BUSY.body) + 2 * len(GOOD.body)
-    assert tally.faults == {Fault.THROTTLED: 1}
+    assert tally.faults == {TransientError.THROTTLED: 1}
 
 
 def test_a_stop_set_before_sends_nothing(server: ScriptedServer) -> None:
-    lister, tally = lister_for(server.url), Tally()
+    lister, tally = lister_for(server.url), RequestStats()
     lister.cancel()
     with pytest.raises(Cancelled):
         lister.page(PageRequest(), tally)
@@ -140,7 +140,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_a_stop_ends_a_backoff_within_a_second(server: ScriptedServer) -> None:
     server.script(BUSY)
-    lister, tally = lister_for(server.url, retry=PATIENT), Tally()
+    lister, tally = lister_for(server.url, retry=PATIENT), RequestStats()
     with ThreadPoolExecutor(1) as pool:
         page = pool.submit(lister.page, PageRequest(), tally)
         until(lambda: bool(tally.faults))
@@ -156,7 +156,7 @@ def test_a_cancellation_ends_the_request_in_flight_and_keeps_those_that_wait_fro
     server: ScriptedServer,
 ) -> None:
     server.script(Answer(200, GOOD.body, delay=30))
-    lister, tally = lister_for(server.url, max_in_flight=1), Tally()
+    lister, tally = lister_for(server.url, max_in_flight=1), RequestStats()
     with ThreadPoolExecutor(4) as pool:
         pages = [pool.submit(lister.page, PageRequest(), tally) for _ in range(4)]
         until(lambda: bool(server.seen))
@@ -172,7 +172,7 @@ def test_no_more_requests_are_in_flight_than_allowed(server: ScriptedServer, lim
     server.script(*[Answer(200, GOOD.body, delay=0.01)] * 20, BUSY, GOOD)
     lister = lister_for(server.url, retry=RetryPolicy(base_seconds=0), max_in_flight=limit)
     with ThreadPoolExecutor(12) as pool:
-        for page in [pool.submit(lister.page, PageRequest(), Tally()) for _ in range(24)]:
+        for page in [pool.submit(lister.page, PageRequest(), RequestStats()) for _ in range(24)]:
             assert page.result(timeout=10).objects.num_rows == 1
     assert server.most_at_once == limit
 
@@ -182,7 +182,7 @@ def test_a_failed_request_gives_its_place_in_flight_back(server: ScriptedServer)
     lister = lister_for(
         server.url, retry=RetryPolicy(base_seconds=0, malformed_attempts=6), max_in_flight=1
     )
-    assert lister.page(PageRequest(), Tally()).objects.num_rows == 1
+    assert lister.page(PageRequest(), RequestStats()).objects.num_rows == 1
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
@@ -206,7 +206,7 @@ def test_waits_before_retries_follow_the_policy(
 
     monkeypatch.setattr(lister._gate, "pause", pause)
     monkeypatch.setattr("random.random", lambda: 0.5)
-    lister.page(PageRequest(), Tally())
+    lister.page(PageRequest(), RequestStats())
     assert waited == [1.0, 1.5, 1.5]
 
 
@@ -240,9 +240,9 @@ HOSTILE_KEYS = [
 
 
 def test_hostile_keys_of_a_real_server_arrive_byte_for_byte(
-    moto_bucket: Callable[[Iterable[str]], Connection],
+    moto_bucket: Callable[[Iterable[str]], BucketConfig],
 ) -> None:
-    lister, tally = BucketLister(moto_bucket(HOSTILE_KEYS)), Tally()
+    lister, tally = ListClient(moto_bucket(HOSTILE_KEYS)), RequestStats()
     found: list[dict[str, object]] = []
     token: str | None = None
     while True:
@@ -258,15 +258,15 @@ def test_hostile_keys_of_a_real_server_arrive_byte_for_byte(
 
 
 def test_a_tally_is_safe_to_share() -> None:
-    tally, together = Tally(), threading.Barrier(4)
+    tally, together = RequestStats(), threading.Barrier(4)
 
     def count() -> None:
         together.wait()
         for _ in range(300):
             tally.sent()
-            tally.failed(Fault.RESET)
+            tally.failed(TransientError.RESET)
 
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(count) for _ in range(4)]:
             done.result()
-    assert (tally.requests, tally.faults) == (1200, {Fault.RESET: 1200})
+    assert (tally.requests, tally.faults) == (1200, {TransientError.RESET: 1200})

@@ -14,18 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from urllib3.exceptions import NewConnectionError
 
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.concurrency.limiter import Gate
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
 from inventory_assets.s3.concurrency.policies import controller
-from inventory_assets.s3.errors import AccessDenied, Fault, RetriesExhausted, S3Error
-from inventory_assets.s3.http.response import Refusal, Response, Sent, seconds_of
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.errors import AccessDenied, RetriesExhausted, S3Error, TransientError
+from inventory_assets.s3.http.response import ErrorResponse, RequestContext, Response, seconds_of
+from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.outages import Outages
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.virtual_time import VirtualLoop
 
-_SENT = Sent("nowhere", timedelta(0), None)
+_SENT = RequestContext("nowhere", timedelta(0), None)
 _BUSY = b"<Error><Code>SlowDown</Code></Error>"
 _DENIED = b"<Error><Code>AccessDenied</Code></Error>"
 _GOOD = render([Listed("k")])
@@ -50,26 +50,26 @@ class Store:
         status, body[:], headers = self._answers(clock(), prefix)
         return Response(status, headers, body, _SENT)
 
-    def heed(self, _refusal: Refusal) -> bool:
+    def heed(self, _refusal: ErrorResponse) -> bool:
         return False
 
 
-class Lister(BucketLister):
+class Lister(ListClient):
     """Lists what a `Store` holds."""
 
     def __init__(self, answers: Answers, retry: RetryPolicy, in_flight: int = 8) -> None:
-        self.connection = Connection("ours", "http://store", max_in_flight=in_flight)
+        self.connection = BucketConfig("ours", "http://store", max_in_flight=in_flight)
         self.server = None
         self.retry = retry
-        self._gate = Gate(controller(self.connection.policy, in_flight))
+        self._gate = ConcurrencyLimiter(controller(self.connection.policy, in_flight))
         self._outages = Outages(self.connection.where)
         self.store = Store(answers)
         self._transport = self.store  # type: ignore[assignment]
 
 
-def played(lister: Lister, prefixes: list[str]) -> tuple[list[object], float, Tally]:
+def played(lister: Lister, prefixes: list[str]) -> tuple[list[object], float, RequestStats]:
     """How requests end that are sent at once, after how many virtual seconds, at which cost."""
-    tally = Tally()
+    tally = RequestStats()
 
     async def all_pages() -> list[object]:
         pages = [lister.fetch(PageRequest(prefix), tally) for prefix in prefixes]
@@ -294,7 +294,7 @@ def test_no_two_lines_about_waiting_come_within_thirty_seconds(
             now += gap
             if fails:
                 since = began.setdefault(request, now)
-                outages.failed(request, since, now, Fault.RESET, 300)
+                outages.failed(request, since, now, TransientError.RESET, 300)
                 said[request] += 1
             elif began.pop(request, None) is not None:
                 outages.over(request, now, is_answered=True)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding import page_peek
-from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, receive
 from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, Page, decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets_tests.listings import (
@@ -168,7 +168,7 @@ def test_an_unknown_element_that_holds_a_key_is_none_of_the_objects() -> None:
         assert tagged != body
         assert decoded(tagged) == Told(False, None, "b")
         received = receive(tagged)
-        assert isinstance(received, Received)
+        assert isinstance(received, RawPage)
         assert received.last_key == "b"
 
 
@@ -184,7 +184,7 @@ def test_a_page_cut_off_anywhere_is_refused_at_once() -> None:
 def test_an_ordinary_page_is_not_decoded(token: str | None) -> None:
     body = render([Listed("a"), Listed("dt=1/é +%.gz", owner="me")], [], token)
     found = receive(body)
-    assert isinstance(found, Received)
+    assert isinstance(found, RawPage)
     assert (found.is_truncated, found.next_token) == (token is not None, token)
     assert found.last_key == "dt=1/é +%.gz"
 
@@ -193,7 +193,7 @@ def test_an_ordinary_page_is_not_decoded(token: str | None) -> None:
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b" \n\n"])
 def test_what_is_blank_at_the_end_does_no_harm(end: bytes) -> None:
     found = receive(render([Listed("k")], [], "token") + end)
-    assert isinstance(found, Received)
+    assert isinstance(found, RawPage)
     assert (found.next_token, found.last_key) == ("token", "k")
 
 
@@ -201,7 +201,7 @@ def test_what_is_blank_at_the_end_does_no_harm(end: bytes) -> None:
 def test_a_body_in_memory_that_is_used_again_is_received_alike() -> None:
     body = bytearray(render([Listed("k")], [], "token"))
     found = receive(body)
-    assert isinstance(found, Received)
+    assert isinstance(found, RawPage)
     assert found.body is body
     body[:] = bytes(len(body))
     assert (found.next_token, found.last_key) == ("token", "k")

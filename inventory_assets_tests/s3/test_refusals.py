@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
-from inventory_assets.s3.error_classification import Repetition, fault_of, final_error
+from inventory_assets.s3.error_classification import Repetition, classify, to_user_error
 from inventory_assets.s3.errors import (
     AccessDenied,
     MalformedResponse,
@@ -19,9 +19,9 @@ from inventory_assets.s3.errors import (
 )
 from inventory_assets.s3.foreign_responses import foreign_answer
 from inventory_assets.s3.http.response import (
-    Refusal,
+    ErrorResponse,
+    RequestContext,
     Response,
-    Sent,
     Unexpected,
     decoded,
     lacks_versions,
@@ -29,7 +29,7 @@ from inventory_assets.s3.http.response import (
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import error_document
 
-WHERE = Connection("ours", endpoint_url="http://127.0.0.1:9001")
+WHERE = BucketConfig("ours", endpoint_url="http://127.0.0.1:9001")
 VERSIONS = "s3:ListBucketVersions"
 NOT_S3 = {
     "nothing": (b"", "an empty body"),
@@ -73,13 +73,15 @@ OF_S3 = [
 
 def response(status: int, body: bytes = b"", **headers: str) -> Response:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status, named, bytearray(body), Sent("us-east-1", timedelta(0), None))
+    return Response(status, named, bytearray(body), RequestContext("us-east-1", timedelta(0), None))
 
 
-def error_of(answer: Response, where: Connection = WHERE, action: str = "s3:ListBucket") -> S3Error:
-    with pytest.raises((Refusal, Unexpected)) as caught:
+def error_of(
+    answer: Response, where: BucketConfig = WHERE, action: str = "s3:ListBucket"
+) -> S3Error:
+    with pytest.raises((ErrorResponse, Unexpected)) as caught:
         decoded(answer, decode_columns)
-    return final_error(caught.value, where, action)
+    return to_user_error(caught.value, where, action)
 
 
 @pytest.mark.parametrize("kind", NOT_S3)
@@ -110,7 +112,9 @@ def test_a_gateway_s_page_is_waited_out_and_a_server_that_will_not_is_not() -> N
     page = b"<html>Bad Gateway</html>"
     waited_out = {500, 502, 503, 504, 520, 429}
     final = {501, 505, 511, 400, 401, 403, 404, 405, 410, 418, 451, 302}
-    found = {status: fault_of(Refusal(response(status, page))) for status in waited_out | final}
+    found = {
+        status: classify(ErrorResponse(response(status, page))) for status in waited_out | final
+    }
     assert {status for status, fault in found.items() if fault} == waited_out
 
 
@@ -131,7 +135,7 @@ def test_only_the_same_twice_in_a_row_is_repetition() -> None:
         for body in (b"\0one", b"\0two", b"<html>1</html>")
     )
     another_page = Unexpected(response(200, b"<html>2</html>"), MalformedResponse("damaged"))
-    busy = Refusal(response(503))
+    busy = ErrorResponse(response(503))
     told = [repetition.is_final(error) for error in (one, two, one, busy, one, page, another_page)]
     assert told == [False, False, False, False, False, False, True]
 
@@ -173,7 +177,7 @@ def test_a_store_that_refuses_a_request_for_versions_lists_none(status: int, cod
     assert type(error) is VersionsUnsupported
     assert "lists no versions" in str(error)
     assert type(error_of(refusal)) is RequestRejected
-    assert fault_of(Refusal(refusal)) is None
+    assert classify(ErrorResponse(refusal)) is None
 
 
 def test_an_empty_document_of_versions_tells_of_none() -> None:
@@ -187,9 +191,9 @@ def test_an_empty_document_of_versions_tells_of_none() -> None:
 def test_a_denied_listing_names_what_may_help() -> None:
     denied = response(403, error_document("AccessDenied"))
     assert "--requester-pays" in str(error_of(denied))
-    payer = Connection("ours", requester_pays=True)
+    payer = BucketConfig("ours", requester_pays=True)
     assert "requester" not in str(error_of(denied, payer))
-    error = error_of(denied, Connection("ours", anonymous=True))
+    error = error_of(denied, BucketConfig("ours", anonymous=True))
     assert type(error) is AccessDenied
     assert "leave out --anonymous" in str(error)
 
@@ -227,12 +231,14 @@ BODIES = (
 def test_whatever_is_answered_is_told_in_one_harmless_bounded_line(
     status: int, body: bytes, headers: dict[str, str], action: str
 ) -> None:
-    answer = Response(status, headers, bytearray(body), Sent("us-east-1", timedelta(0), None))
+    answer = Response(
+        status, headers, bytearray(body), RequestContext("us-east-1", timedelta(0), None)
+    )
     try:
         decoded(answer, decode_columns)
-    except (Refusal, MalformedResponse) as error:
-        fault_of(error)
-        message = str(final_error(error, WHERE, action))
+    except (ErrorResponse, MalformedResponse) as error:
+        classify(error)
+        message = str(to_user_error(error, WHERE, action))
         assert message.isprintable()
         assert len(message) < 1200
         assert "hush" not in message

@@ -30,24 +30,24 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3.connection import HTTPConnection
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import Cancelled
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.error_classification import fault_of
+from inventory_assets.s3.error_classification import classify
 from inventory_assets.s3.errors import (
     CredentialsMissing,
     CredentialsRefused,
-    Fault,
     MalformedResponse,
     RequestRejected,
     RetriesExhausted,
     S3Error,
     TlsFailure,
+    TransientError,
 )
 from inventory_assets.s3.http import http1_parser, transport
-from inventory_assets.s3.http.response import Refusal, Response
+from inventory_assets.s3.http.response import ErrorResponse, Response
 from inventory_assets.s3.http.transport import Transport
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, Seen, error_document
@@ -61,7 +61,7 @@ BASIC = "Basic " + b64encode(b"user:pass/word").decode()
 pytestmark = pytest.mark.usefixtures("no_aws_environment")
 
 
-def to(url: str | None, **changes: object) -> Connection:
+def to(url: str | None, **changes: object) -> BucketConfig:
     fields: dict[str, object] = {
         "bucket": "ours",
         "endpoint_url": url,
@@ -69,13 +69,13 @@ def to(url: str | None, **changes: object) -> Connection:
         "secret_key": "s" * 40,
         "addressing_style": "path",
     }
-    return Connection(**{**fields, **changes})  # type: ignore[arg-type]
+    return BucketConfig(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def list_once(where: Connection, tally: Tally | None = None) -> Page:
-    lister = BucketLister(where, QUICK)
+def list_once(where: BucketConfig, tally: RequestStats | None = None) -> Page:
+    lister = ListClient(where, QUICK)
     try:
-        return lister.page(PageRequest(), tally or Tally())
+        return lister.page(PageRequest(), tally or RequestStats())
     finally:
         lister.close()
 
@@ -84,7 +84,7 @@ def get(way: Transport, parameters: dict[str, str], body: bytearray) -> Response
     return asyncio.run(way.get(parameters, body))
 
 
-def error_of(where: Connection, tally: Tally | None = None) -> S3Error:
+def error_of(where: BucketConfig, tally: RequestStats | None = None) -> S3Error:
     with pytest.raises(S3Error) as caught:
         list_once(where, tally)
     return caught.value
@@ -230,12 +230,12 @@ def test_an_endpoint_that_is_an_ipv6_address_is_reached_and_named_in_brackets() 
 
 
 def test_a_bucket_that_botocore_signs_otherwise_is_refused(server: ScriptedServer) -> None:
-    lister = BucketLister(to(server.url), QUICK)
+    lister = ListClient(to(server.url), QUICK)
     events = lister._transport._boto.client.meta.events
     another: Any = lambda **_: "s3"  # noqa: E731
     events.register_first("choose-signer.s3.ListObjectsV2", another)
     with pytest.raises(RequestRejected, match="only AWS4-HMAC-SHA256 is supported") as caught:
-        lister.page(PageRequest(), Tally())
+        lister.page(PageRequest(), RequestStats())
     assert "signs its requests with AWS;" in str(caught.value)
     assert "AKIATHEKEY" not in str(caught.value)
     assert not server.seen
@@ -559,10 +559,10 @@ def test_a_proxy_that_is_not_there_is_trouble_that_may_pass(proxies: pytest.Monk
     with ScriptedServer([GOOD]) as gone:
         closed = gone.url
     proxies.setenv("HTTP_PROXY", with_password(closed))
-    tally = Tally()
+    tally = RequestStats()
     error = error_of(to("http://s3.example.com"), tally)
     assert isinstance(error, RetriesExhausted)
-    assert set(tally.faults) == {Fault.REFUSED}
+    assert set(tally.faults) == {TransientError.REFUSED}
     assert tally.faults.total() > 1
     assert "no way through the proxy: " in str(error)
     assert PASSWORD not in f"{error} {error!r}"
@@ -596,7 +596,7 @@ def test_secrets_do_not_show_in_a_transport(
     proxies.setenv("AWS_SESSION_TOKEN", "the-token")
     way = Transport(to("http://s3.example.com", access_key=None, secret_key=None))
     response = get(way, {"list-type": "2"}, bytearray())
-    shown = f"{way!r} {way} {way._target!r} {response!r} {Refusal(response)!r}"
+    shown = f"{way!r} {way} {way._target!r} {response!r} {ErrorResponse(response)!r}"
     for secret in (PASSWORD, "pass/word", BASIC.split()[1], "the-secret", "the-token"):
         assert secret not in shown
 
@@ -684,7 +684,7 @@ def test_a_request_refused_for_its_time_is_signed_again_with_the_server_s(
     hours: int, server: ScriptedServer
 ) -> None:
     server.script(skewed(dt.timedelta(hours=hours)), GOOD)
-    tally = Tally()
+    tally = RequestStats()
     list_once(to(server.url), tally)
     first, second = (
         dt.datetime.strptime(seen.headers["x-amz-date"], "%Y%m%dT%H%M%S%z") for seen in server.seen
@@ -695,9 +695,9 @@ def test_a_request_refused_for_its_time_is_signed_again_with_the_server_s(
 
 def test_the_server_s_time_is_kept_for_later_requests(server: ScriptedServer) -> None:
     server.script(skewed(dt.timedelta(hours=1)), GOOD)
-    lister = BucketLister(to(server.url), QUICK)
-    lister.page(PageRequest(), Tally())
-    lister.page(PageRequest(), Tally())
+    lister = ListClient(to(server.url), QUICK)
+    lister.page(PageRequest(), RequestStats())
+    lister.page(PageRequest(), RequestStats())
     assert len(server.seen) == 3
 
 
@@ -750,8 +750,8 @@ def test_a_bucket_of_another_region_is_asked_again_in_its_own(
     refusal: Answer, server: ScriptedServer
 ) -> None:
     server.script(refusal, GOOD)
-    tally = Tally()
-    lister = BucketLister(to(server.url), QUICK)
+    tally = RequestStats()
+    lister = ListClient(to(server.url), QUICK)
     lister.page(PageRequest(), tally)
     lister.page(PageRequest(), tally)
     regions = [scope_of(seen)[0] for seen in server.seen]
@@ -770,7 +770,7 @@ def test_a_region_that_a_refusal_does_not_name_is_asked_for(
     refusal: Answer, server: ScriptedServer
 ) -> None:
     server.script(refusal, Answer(200, headers={"x-amz-bucket-region": "af-south-1"}), GOOD)
-    tally = Tally()
+    tally = RequestStats()
     list_once(to(server.url), tally)
     assert scope_of(server.seen[-1])[0] == "af-south-1"
     assert not tally.faults
@@ -812,7 +812,7 @@ def test_a_region_that_cannot_be_is_not_followed(server: ScriptedServer) -> None
 def test_an_anonymous_listing_follows_the_bucket_to_its_region(server: ScriptedServer) -> None:
     server.script(elsewhere("eu-west-3"))
     nobody = to(server.url, access_key=None, secret_key=None, anonymous=True)
-    refusal = Refusal(get(Transport(nobody), {}, bytearray()))
+    refusal = ErrorResponse(get(Transport(nobody), {}, bytearray()))
     way = Transport(replace(nobody, endpoint_url=None, addressing_style="virtual"))
     assert way._learn(None).region == "us-east-1"
     assert way.heed(refusal)
@@ -833,9 +833,9 @@ def test_a_region_that_one_request_learns_is_news_to_those_sent_before(
 ) -> None:
     server.script(refusal)
     way = Transport(to(server.url))
-    before = [Refusal(get(way, {}, bytearray())) for _ in range(2)]
+    before = [ErrorResponse(get(way, {}, bytearray())) for _ in range(2)]
     assert [way.heed(each) for each in before] == [True, True]
-    assert not way.heed(Refusal(get(way, {}, bytearray())))
+    assert not way.heed(ErrorResponse(get(way, {}, bytearray())))
 
 
 def test_a_time_that_one_request_learns_is_news_to_those_sent_before(
@@ -843,9 +843,9 @@ def test_a_time_that_one_request_learns_is_news_to_those_sent_before(
 ) -> None:
     server.script(skewed(dt.timedelta(hours=1)))
     way = Transport(to(server.url))
-    before = [Refusal(get(way, {}, bytearray())) for _ in range(2)]
+    before = [ErrorResponse(get(way, {}, bytearray())) for _ in range(2)]
     assert [way.heed(each) for each in before] == [True, True]
-    assert not way.heed(Refusal(get(way, {}, bytearray())))
+    assert not way.heed(ErrorResponse(get(way, {}, bytearray())))
 
 
 # Credentials that expire
@@ -860,7 +860,7 @@ def in_environment(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", f"token of {key}")
 
 
-def chained(url: str) -> Connection:
+def chained(url: str) -> BucketConfig:
     return to(url, access_key=None, secret_key=None)
 
 
@@ -868,7 +868,7 @@ def test_expired_credentials_are_looked_up_anew_in_the_environment(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_environment(monkeypatch, "OLDKEY")
-    lister, tally = BucketLister(chained(server.url), QUICK), Tally()
+    lister, tally = ListClient(chained(server.url), QUICK), RequestStats()
     lister.page(PageRequest(), tally)
     in_environment(monkeypatch, "NEWKEY")
     server.script(EXPIRED, GOOD)
@@ -885,11 +885,11 @@ def test_expired_credentials_are_looked_up_anew_in_the_credentials_file(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     text = "[default]\naws_access_key_id = {}\naws_secret_access_key = s\naws_session_token = {}\n"
     file.write_text(text.format("OLDKEY", "old"))
-    lister = BucketLister(chained(server.url), QUICK)
-    lister.page(PageRequest(), Tally())
+    lister = ListClient(chained(server.url), QUICK)
+    lister.page(PageRequest(), RequestStats())
     file.write_text(text.format("NEWKEY", "new"))
     server.script(EXPIRED, GOOD)
-    lister.page(PageRequest(), Tally())
+    lister.page(PageRequest(), RequestStats())
     assert [key_of(seen) for seen in server.seen] == ["OLDKEY", "NEWKEY"]
 
 
@@ -908,13 +908,13 @@ def test_expired_credentials_that_are_gone_end_the_listing_as_its_errors_do(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_environment(monkeypatch, "OLDKEY")
-    lister = BucketLister(chained(server.url), QUICK)
-    lister.page(PageRequest(), Tally())
+    lister = ListClient(chained(server.url), QUICK)
+    lister.page(PageRequest(), RequestStats())
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     server.script(EXPIRED)
     with pytest.raises((CredentialsRefused, CredentialsMissing)):
-        lister.page(PageRequest(), Tally())
+        lister.page(PageRequest(), RequestStats())
 
 
 def test_credentials_that_one_request_renews_are_news_to_those_sent_before(
@@ -923,17 +923,17 @@ def test_credentials_that_one_request_renews_are_news_to_those_sent_before(
     in_environment(monkeypatch, "OLDKEY")
     server.script(EXPIRED)
     way = Transport(chained(server.url))
-    before = [Refusal(get(way, {}, bytearray())) for _ in range(2)]
+    before = [ErrorResponse(get(way, {}, bytearray())) for _ in range(2)]
     in_environment(monkeypatch, "NEWKEY")
     assert [way.heed(each) for each in before] == [True, True]
-    assert not way.heed(Refusal(get(way, {}, bytearray())))
+    assert not way.heed(ErrorResponse(get(way, {}, bytearray())))
 
 
 def test_many_requests_on_their_way_take_up_the_renewed_credentials(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_environment(monkeypatch, "OLDKEY")
-    lister, tally = BucketLister(chained(server.url), QUICK), Tally()
+    lister, tally = ListClient(chained(server.url), QUICK), RequestStats()
     lister.page(PageRequest(), tally)
     in_environment(monkeypatch, "NEWKEY")
     server.script(*[replace(EXPIRED, delay=0.1)] * 4, GOOD)
@@ -961,9 +961,9 @@ def test_credentials_about_to_expire_are_refreshed_between_requests(
 ) -> None:
     soon = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=5)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(process_credentials(tmp_path, soon)))
-    lister = BucketLister(chained(server.url), QUICK)
+    lister = ListClient(chained(server.url), QUICK)
     for _ in range(3):
-        lister.page(PageRequest(), Tally())
+        lister.page(PageRequest(), RequestStats())
     assert len({key_of(seen) for seen in server.seen}) == 3
 
 
@@ -972,9 +972,9 @@ def test_credentials_that_last_are_not_refreshed(
 ) -> None:
     late = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(process_credentials(tmp_path, late)))
-    lister = BucketLister(chained(server.url), QUICK)
+    lister = ListClient(chained(server.url), QUICK)
     for _ in range(3):
-        lister.page(PageRequest(), Tally())
+        lister.page(PageRequest(), RequestStats())
     assert {key_of(seen) for seen in server.seen} == {"KEY1"}
 
 
@@ -995,9 +995,9 @@ def test_credentials_refreshed_to_expired_ones_end_the_listing_as_its_errors_do(
 def test_pages_one_after_the_other_use_one_connection(
     server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
-    lister = BucketLister(to(server.url), QUICK)
+    lister = ListClient(to(server.url), QUICK)
     for _ in range(10):
-        lister.page(PageRequest(), Tally())
+        lister.page(PageRequest(), RequestStats())
     assert len(server.seen) == 10
     assert len(connected) == 1
 
@@ -1006,9 +1006,9 @@ def test_pages_one_after_the_other_use_one_connection(
 def test_pages_one_after_the_other_use_one_connection_over_tls(
     tls_server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
-    lister = BucketLister(to(tls_server.url), QUICK)
+    lister = ListClient(to(tls_server.url), QUICK)
     for _ in range(5):
-        lister.page(PageRequest(), Tally())
+        lister.page(PageRequest(), RequestStats())
     assert len(connected) == 1
 
 
@@ -1024,7 +1024,7 @@ def test_a_connection_that_was_closed_while_idle_is_not_used_again(
     server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     server.script(Answer(raw=_http(BODY)))
-    lister, tally = BucketLister(to(server.url), QUICK), Tally()
+    lister, tally = ListClient(to(server.url), QUICK), RequestStats()
     for _ in range(3):
         lister.page(PageRequest(), tally)
         until(lambda: not connected[-1].is_connected)
@@ -1036,7 +1036,7 @@ def test_a_connection_closed_right_after_an_answer_costs_no_fault(
     server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     server.script(Answer(raw=_http(BODY)), GOOD)
-    lister, tally = BucketLister(to(server.url), QUICK), Tally()
+    lister, tally = ListClient(to(server.url), QUICK), RequestStats()
     lister.page(PageRequest(), tally)
     until(lambda: not connected[-1].is_connected)
     lister.page(PageRequest(), tally)
@@ -1047,7 +1047,7 @@ def test_a_server_that_closes_every_connection_is_listed_all_the_same(
     server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     server.script(replace(GOOD, headers={"Connection": "close"}))
-    lister, tally = BucketLister(to(server.url), QUICK), Tally()
+    lister, tally = ListClient(to(server.url), QUICK), RequestStats()
     for _ in range(3):
         lister.page(PageRequest(), tally)
     assert len(connected) == 3
@@ -1056,7 +1056,7 @@ def test_a_server_that_closes_every_connection_is_listed_all_the_same(
 
 def test_a_server_of_http_1_0_is_listed_all_the_same(server: ScriptedServer) -> None:
     server.script(Answer(raw=b"HTTP/1.0 200 OK\r\n\r\n" + BODY))
-    lister, tally = BucketLister(to(server.url), QUICK), Tally()
+    lister, tally = ListClient(to(server.url), QUICK), RequestStats()
     for _ in range(2):
         assert lister.page(PageRequest(), tally).objects.num_rows == 1
     assert not tally.faults
@@ -1065,8 +1065,8 @@ def test_a_server_of_http_1_0_is_listed_all_the_same(server: ScriptedServer) -> 
 def test_a_connection_kept_alive_is_closed_with_the_listing(
     server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
-    lister = BucketLister(to(server.url), QUICK)
-    lister.page(PageRequest(), Tally())
+    lister = ListClient(to(server.url), QUICK)
+    lister.page(PageRequest(), RequestStats())
     assert not connected[0].is_closed
     lister.close()
     assert connected[0].is_closed
@@ -1120,7 +1120,7 @@ def test_a_connection_on_which_something_waits_is_never_used_again(
     behind: bytes, is_tls: bool, tls: ssl.SSLContext, connected: list[HTTPConnection]
 ) -> None:
     with Talkative(behind, tls if is_tls else None) as talkative:
-        lister, tally = BucketLister(to(talkative.url), QUICK), Tally()
+        lister, tally = ListClient(to(talkative.url), QUICK), RequestStats()
         for count in range(1, 4):
             page = lister.page(PageRequest(), tally)
             assert page.objects.column("key").to_pylist() == ["k"]
@@ -1136,9 +1136,9 @@ def test_an_answer_with_something_behind_it_ends_its_connection(
 ) -> None:
     answer = chunked(BODY) if is_chunked else _http(BODY)
     server.script(Answer(raw=answer + STALE), GOOD)
-    lister = BucketLister(to(server.url), QUICK)
+    lister = ListClient(to(server.url), QUICK)
     for _ in range(2):
-        assert lister.page(PageRequest(), Tally()).last_key == "k"
+        assert lister.page(PageRequest(), RequestStats()).last_key == "k"
     assert len(connected) == 2
 
 
@@ -1166,7 +1166,7 @@ def test_a_request_under_way_on_a_discarded_connection_ends_as_a_reset(
         second = pool.submit(get, way, {}, bytearray())
         until(lambda: len(server.seen) == 2)
         way.discard(response)
-        assert fault_of(second.exception(timeout=5) or Exception()) is Fault.RESET
+        assert classify(second.exception(timeout=5) or Exception()) is TransientError.RESET
 
 
 # Bodies
@@ -1235,9 +1235,9 @@ def test_a_compressed_body_that_is_damaged_or_a_bomb_is_malformed(
     body: bytes, server: ScriptedServer
 ) -> None:
     server.script(encoded("gzip", body))
-    tally = Tally()
+    tally = RequestStats()
     error_of(to(server.url), tally)
-    assert tally.faults == {Fault.MALFORMED: 1}
+    assert tally.faults == {TransientError.MALFORMED: 1}
 
 
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "1e3", "0x10", "5, 6", "٣"])
@@ -1308,21 +1308,22 @@ def test_a_body_cut_short_is_a_reset_and_its_connection_is_not_used_again(
     cut: Answer, server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     server.script(cut, GOOD)
-    tally = Tally()
+    tally = RequestStats()
     assert list_once(to(server.url), tally).objects.num_rows == 1
-    assert tally.faults == {Fault.RESET: 1}
+    assert tally.faults == {TransientError.RESET: 1}
     assert len(connected) == 2
     assert connected[0].is_closed
 
 
 @pytest.mark.parametrize(
-    ("rest", "fault"), [(b"\r\n" + BODY[:100], Fault.MALFORMED), (b"Content-Le", Fault.RESET)]
+    ("rest", "fault"),
+    [(b"\r\n" + BODY[:100], TransientError.MALFORMED), (b"Content-Le", TransientError.RESET)],
 )
 def test_an_answer_whose_length_nobody_announced_is_asked_for_again_when_cut_short(
-    rest: bytes, fault: Fault, server: ScriptedServer
+    rest: bytes, fault: TransientError, server: ScriptedServer
 ) -> None:
     server.script(Answer(raw=b"HTTP/1.1 200 OK\r\n" + rest), GOOD)
-    tally = Tally()
+    tally = RequestStats()
     assert list_once(to(server.url), tally).objects.num_rows == 1
     assert tally.faults == {fault: 1}
 
@@ -1330,10 +1331,10 @@ def test_an_answer_whose_length_nobody_announced_is_asked_for_again_when_cut_sho
 # Cancellation
 
 
-def cancelled(lister: BucketLister, is_ready: Callable[[], bool]) -> float:
+def cancelled(lister: ListClient, is_ready: Callable[[], bool]) -> float:
     """Cancel a request once it is ready for that, and say how many seconds it lived on."""
     with ThreadPoolExecutor(1) as pool:
-        page = pool.submit(lister.page, PageRequest(), Tally())
+        page = pool.submit(lister.page, PageRequest(), RequestStats())
         until(is_ready)
         since = time.monotonic()
         lister.cancel()
@@ -1346,13 +1347,13 @@ SLOW = replace(GOOD, delay=20)
 
 def test_a_cancellation_ends_a_request_that_waits_for_its_answer(server: ScriptedServer) -> None:
     server.script(SLOW)
-    assert cancelled(BucketLister(to(server.url)), lambda: bool(server.seen)) < 1
+    assert cancelled(ListClient(to(server.url)), lambda: bool(server.seen)) < 1
 
 
 @pytest.mark.usefixtures("trusted")
 def test_a_cancellation_ends_a_request_over_tls(tls_server: ScriptedServer) -> None:
     tls_server.script(SLOW)
-    assert cancelled(BucketLister(to(tls_server.url)), lambda: bool(tls_server.seen)) < 1
+    assert cancelled(ListClient(to(tls_server.url)), lambda: bool(tls_server.seen)) < 1
 
 
 @pytest.mark.usefixtures("trusted")
@@ -1363,7 +1364,7 @@ def test_a_cancellation_ends_a_request_through_a_tunnel(
     tls_server.script(SLOW)
     with ConnectProxy(tls if is_tls else None) as proxy:
         proxies.setenv("HTTPS_PROXY", proxy.url)
-        assert cancelled(BucketLister(to(tls_server.url)), lambda: bool(tls_server.seen)) < 1
+        assert cancelled(ListClient(to(tls_server.url)), lambda: bool(tls_server.seen)) < 1
 
 
 def test_a_cancellation_ends_a_body_that_does_not_come(server: ScriptedServer) -> None:
@@ -1382,7 +1383,7 @@ def test_a_cancellation_ends_a_body_that_does_not_come(server: ScriptedServer) -
         thread = threading.Thread(target=slow.serve_forever, args=(0.02,))
         thread.start()
         try:
-            lister = BucketLister(to(f"http://127.0.0.1:{slow.server_address[1]}"))
+            lister = ListClient(to(f"http://127.0.0.1:{slow.server_address[1]}"))
             assert cancelled(lister, started.is_set) < 1
         finally:
             held.set()
@@ -1403,9 +1404,9 @@ def test_a_cancellation_while_connecting_sends_nothing(
         connect(self)
 
     monkeypatch.setattr(HTTPConnection, "connect", hesitant)
-    lister = BucketLister(to(server.url))
+    lister = ListClient(to(server.url))
     with ThreadPoolExecutor(1) as pool:
-        page = pool.submit(lister.page, PageRequest(), Tally())
+        page = pool.submit(lister.page, PageRequest(), RequestStats())
         assert connecting.wait(10)
         lister.cancel()
         go_on.set()

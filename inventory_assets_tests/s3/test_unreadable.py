@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
-from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, receive
 from inventory_assets.s3.decoding.record_fields import least_key_from
 from inventory_assets.s3.decoding.xml_decoder import (
     MAX_UNREADABLE_BYTES,
@@ -24,7 +24,7 @@ def page_of(body: bytes) -> Page:
     page, fast, received = decode_page(body), decode_columns(body), receive(body)
     assert isinstance(page, Page)
     assert isinstance(fast, Page)
-    assert isinstance(received, Received)
+    assert isinstance(received, RawPage)
     assert page == fast
     assert (received.last_key, received.next_token) == (page.last_key, page.next_token)
     assert received.is_truncated == page.is_truncated

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding import columnar_decoder, page_peek
 from inventory_assets.s3.decoding.columnar_decoder import decode_pages
-from inventory_assets.s3.decoding.page_peek import Received, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, receive
 from inventory_assets.s3.decoding.tag_scanner import Scratch
 from inventory_assets.s3.decoding.xml_decoder import (
     VERSION_SCHEMA,
@@ -22,7 +22,7 @@ from inventory_assets.s3.decoding.xml_decoder import (
 )
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.scan.validation.page_validation import agree
+from inventory_assets.scan.validation.page_validation import matches_header
 from inventory_assets_tests.versioned_s3 import Version, batch_of, rendered
 
 MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
@@ -64,7 +64,7 @@ def test_what_was_rendered_is_decoded_exactly(listed: list[Version], goes_on: bo
     assert page.is_truncated is (marker is not None)
     if marker:
         assert versions_markers(page.next_token or "") == (marker.key, marker.version_id)
-    assert agree(page, taken(receive(body)))
+    assert matches_header(page, taken(receive(body)))
 
 
 @settings(max_examples=100)
@@ -135,13 +135,13 @@ def assert_alike(body: bytes, scratch: Scratch) -> None:
         assert plain.objects.equals(fast.objects)
         assert plain.objects.schema == fast.objects.schema
         assert replace(plain, objects=None) == replace(fast, objects=None)
-        assert agree(plain, taken(receive(body)))
+        assert matches_header(plain, taken(receive(body)))
     else:
         assert plain == fast
 
 
-def taken(found: Received | ErrorDocument) -> Received:
-    assert isinstance(found, Received)
+def taken(found: RawPage | ErrorDocument) -> RawPage:
+    assert isinstance(found, RawPage)
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from urllib3.connection import HTTPConnection
 
-from inventory_assets.s3.http.connection import Wire
+from inventory_assets.s3.http.connection import AsyncHttpConnection
 from inventory_assets.s3.http.http1_parser import MAX_INTERIM_ANSWERS, Head
 
 LONGEST = 0.5
@@ -18,7 +18,7 @@ PATIENCE = 10.0
 
 
 @contextlib.contextmanager
-def serving(pieces: Iterable[bytes], every: float) -> Iterator[Wire]:
+def serving(pieces: Iterable[bytes], every: float) -> Iterator[AsyncHttpConnection]:
     """A connection to whom sends some bytes every so many seconds, whatever it is asked."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
@@ -33,7 +33,7 @@ def serving(pieces: Iterable[bytes], every: float) -> Iterator[Wire]:
         thread.start()
         connection = HTTPConnection("127.0.0.1", listening.getsockname()[1])
         connection.connect()
-        wire = Wire(connection)
+        wire = AsyncHttpConnection(connection)
         try:
             yield wire
         finally:
@@ -41,7 +41,9 @@ def serving(pieces: Iterable[bytes], every: float) -> Iterator[Wire]:
             thread.join(10)
 
 
-def exchanged(wire: Wire, longest: float = LONGEST, patience: float = PATIENCE) -> Head:
+def exchanged(
+    wire: AsyncHttpConnection, longest: float = LONGEST, patience: float = PATIENCE
+) -> Head:
     request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
     return asyncio.run(wire.exchange(request, bytearray(), patience, longest))
 
@@ -98,7 +100,7 @@ def test_time_in_which_this_process_did_something_else_is_not_the_servers() -> N
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
     request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
 
-    async def busy(wire: Wire) -> Head:
+    async def busy(wire: AsyncHttpConnection) -> Head:
         reading = asyncio.create_task(wire.exchange(request, bytearray(), PATIENCE, 1.0))
         await asyncio.sleep(0.01)
         time.sleep(1.5)  # noqa: ASYNC251 - as a reader does that decodes, or waits for its disk

@@ -7,24 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.scan.engine.events import Walk
-from inventory_assets.scan.engine.key_density import Densities
-from inventory_assets.scan.engine.range_task import Piece
-from inventory_assets.scan.keyspace.key_range import KeyRange, ceiling
+from inventory_assets.scan.engine.events import ListingJob
+from inventory_assets.scan.engine.key_density import KeyDensityModel
+from inventory_assets.scan.engine.range_task import RangeTask
+from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_upper_bound
 from inventory_assets_tests.key_spaces import key_sets
 
 PAGE = 10
 
 
-def piece_of(after: str, until: str, reached: Iterable[str]) -> Piece:
+def piece_of(after: str, until: str, reached: Iterable[str]) -> RangeTask:
     """A range of which some pages were received, and the last key of each."""
-    piece = Piece(Walk("", []), 0, KeyRange(after, until))
+    piece = RangeTask(ListingJob("", []), 0, KeyRange(after, until))
     for key in reached:
         piece.reach(key)
     return piece
 
 
-def walked(densities: Densities, keys: Sequence[str], until: str, pages: int) -> float:
+def walked(densities: KeyDensityModel, keys: Sequence[str], until: str, pages: int) -> float:
     """Of a range that begins with the first of some keys, so many pages were listed."""
     reached = [keys[PAGE * page - 1] for page in range(1, pages + 1)]
     for key in reached:
@@ -38,9 +38,9 @@ def walked(densities: Densities, keys: Sequence[str], until: str, pages: int) ->
 def test_an_estimate_is_a_number_whatever_keys_hold(
     keys: list[str], size: int, data: st.DataObject
 ) -> None:
-    densities = Densities()
+    densities = KeyDensityModel()
     reached = keys[::size]
-    until = data.draw(st.sampled_from([ceiling(""), *map(ceiling, reached)]))
+    until = data.draw(st.sampled_from([prefix_upper_bound(""), *map(prefix_upper_bound, reached)]))
     for after, upto in pairwise(reached):
         densities.saw(upto)
         densities.listed(after, upto, until, 1)
@@ -53,7 +53,7 @@ def test_an_estimate_is_a_number_whatever_keys_hold(
 @pytest.mark.parametrize("head", ["", "data/"])
 def test_hashed_names_are_counted_after_a_few_pages(head: str) -> None:
     keys = sorted(head + sha256(str(number).encode()).hexdigest() for number in range(2000))
-    estimate = walked(Densities(), keys, ceiling(head), pages=20)
+    estimate = walked(KeyDensityModel(), keys, prefix_upper_bound(head), pages=20)
     assert estimate == pytest.approx(180, rel=0.25)
 
 
@@ -69,33 +69,35 @@ MONTHS = [
 
 
 def test_days_of_a_month_are_counted_once_other_months_were_seen() -> None:
-    densities = Densities()
-    walked(densities, MONTHS[1][-300:], ceiling("logs/2026/02/"), pages=30)
-    estimate = walked(densities, MONTHS[4], ceiling("logs/2026/05/"), pages=22)
+    densities = KeyDensityModel()
+    walked(densities, MONTHS[1][-300:], prefix_upper_bound("logs/2026/02/"), pages=30)
+    estimate = walked(densities, MONTHS[4], prefix_upper_bound("logs/2026/05/"), pages=22)
     assert estimate == pytest.approx(len(MONTHS[4]) / PAGE - 22, rel=0.3)
 
 
 def test_a_range_within_one_folder_is_counted_by_the_folders_of_others() -> None:
-    densities = Densities()
+    densities = KeyDensityModel()
     others = [f"{folder}/{key:03}" for folder in range(100, 140) for key in range(40)]
     walked(densities, others, "140", pages=100)
     ours = [f"{folder}/{key:03}" for folder in range(300, 350) for key in range(40)]
-    assert walked(densities, ours, ceiling("349/"), pages=2) == pytest.approx(198, rel=0.3)
+    assert walked(densities, ours, prefix_upper_bound("349/"), pages=2) == pytest.approx(
+        198, rel=0.3
+    )
 
 
 def test_a_folder_far_larger_than_others_is_counted_by_itself() -> None:
-    densities = Densities()
+    densities = KeyDensityModel()
     others = [f"{folder}/{key:03}" for folder in range(100, 140) for key in range(40)]
     walked(densities, others, "140", pages=100)
     ours = [f"300/{key:03}" for key in range(500)] + ["301/0", "302/0"]
-    usual = walked(densities, ours[:50], ceiling("302/"), pages=4)
-    unusual = walked(densities, ours, ceiling("302/"), pages=40)
+    usual = walked(densities, ours[:50], prefix_upper_bound("302/"), pages=4)
+    unusual = walked(densities, ours, prefix_upper_bound("302/"), pages=40)
     assert usual < 20
     assert unusual > usual
 
 
 def test_pages_between_keys_at_one_place_are_no_measure() -> None:
-    densities, until = Densities(), ceiling("")
+    densities, until = KeyDensityModel(), prefix_upper_bound("")
     for key in ("a", "a//", "a//b", "a//c"):
         densities.saw(key)
     densities.listed("a", "a//", until, 1)

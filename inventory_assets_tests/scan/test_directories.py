@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan import directory_order_scan
 from inventory_assets.scan.directory_order_scan import DirectoryOrderWalk
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
-from inventory_assets.scan.validation.range_evidence import EvidenceLog, RangeEvidence
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
+from inventory_assets.scan.validation.range_evidence import EvidenceBuilder, RangeEvidence
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 
 ALPHABET = "-/0a.\U0010ffff\0"
@@ -27,9 +27,9 @@ def directory_store(keys: set[str] | list[str], page_size: int = 3, **more: Habi
 def walk(
     lister: ModelS3, prefix: str, ranges: Sequence[KeyRange]
 ) -> tuple[list[str], list[RangeEvidence]]:
-    log = EvidenceLog(ranges)
+    log = EvidenceBuilder(ranges)
     keys: list[str] = []
-    for objects in DirectoryOrderWalk(lister, prefix, ranges, Tally(), log):
+    for objects in DirectoryOrderWalk(lister, prefix, ranges, RequestStats(), log):
         assert objects.num_rows
         keys += objects.column("key").to_pylist()
     return keys, log.closed
@@ -46,7 +46,7 @@ def test_a_store_in_directory_order_is_listed_in_byte_order(
 ) -> None:
     found: list[str] = []
     for prefix in {"", *some}:
-        shard = cut_out(prefix, some)
+        shard = make_shard(prefix, some)
         lister = directory_store(keys, page_size)
         listed, closed = walk_shard(lister, shard)
         assert listed == sorted(key for key in keys if shard.covers(key))
@@ -67,12 +67,12 @@ def test_the_orders_differ_where_the_test_above_says_so() -> None:
     keys = ["a-b", "a.c", "a/x", "a0"]
     store = directory_store(keys)
     assert store._keys == ["a/x", "a-b", "a.c", "a0"]
-    assert walk_shard(store, cut_out("", []))[0] == keys
+    assert walk_shard(store, make_shard("", []))[0] == keys
 
 
 def test_a_folder_that_is_a_shard_of_its_own_is_not_entered() -> None:
     lister = directory_store([f"{letter}/{n}" for letter in "abc" for n in range(20)], 5)
-    keys, _ = walk_shard(lister, cut_out("", ["b/"]))
+    keys, _ = walk_shard(lister, make_shard("", ["b/"]))
     assert len(keys) == 40
     assert "b/" not in [request.prefix for request in lister.requests]
 
@@ -106,7 +106,7 @@ def test_where_nothing_is_to_be_listed_nothing_is_asked() -> None:
 def test_folders_may_be_nested_deeper_than_python_calls() -> None:
     depth = min(1023, sys.getrecursionlimit() + 20)
     keys = ["/" * depth + "k", "/" * (depth - 5), "/a"]
-    assert walk_shard(directory_store(keys), cut_out("", []))[0] == sorted(keys)
+    assert walk_shard(directory_store(keys), make_shard("", []))[0] == sorted(keys)
 
 
 LETTERS = [f"p{letter}" for letter in "abcdefghijklm"]
@@ -127,16 +127,16 @@ def test_a_store_with_a_bad_habit_is_caught(
     monkeypatch.setattr(directory_order_scan, "MAX_EMPTY_PAGES", 20)
     lister = directory_store(LETTERS, habit=habit)
     with pytest.raises(error, match="bucket 'model'"):
-        walk_shard(lister, cut_out("", []))
+        walk_shard(lister, make_shard("", []))
     assert len(lister.requests) <= 20 + 2
 
 
 @pytest.mark.parametrize("keys", [["a/x", "b"], ["a/"], ["b", "p/a"]])
 def test_a_store_that_ignores_the_prefix_is_caught(keys: list[str]) -> None:
     with pytest.raises(KeyOutsideRequest):
-        walk_shard(directory_store(keys, habit=Habit.IGNORES_PREFIX), cut_out("", ["b"]))
+        walk_shard(directory_store(keys, habit=Habit.IGNORES_PREFIX), make_shard("", ["b"]))
 
 
 def test_a_store_in_byte_order_is_caught_where_a_page_ends_between_the_orders() -> None:
     with pytest.raises(KeysOutOfOrder, match="neither"):
-        walk_shard(ModelS3(["a-b", "a/x"], page_size=1), cut_out("", []))
+        walk_shard(ModelS3(["a-b", "a/x"], page_size=1), make_shard("", []))

@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan import prefix_discovery
 from inventory_assets.scan.errors import ListingStuck, TooManyShards
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, outermost, tiling_fault
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.scan.prefix_discovery import LEVEL_PAGES, Discovery, ShardBounds, discover
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 
@@ -26,7 +26,7 @@ def check_cover(source: str, found: Discovery, keys: Iterable[str]) -> None:
     assert outermost(found.prefixes) == found.prefixes
     assert all(prefix.startswith(source) and prefix != source for prefix in found.prefixes)
     registered = [source, *found.prefixes]
-    shards = [cut_out(prefix, registered) for prefix in registered]
+    shards = [make_shard(prefix, registered) for prefix in registered]
     ranges = sorted(piece for shard in shards for piece in shard.ranges)
     assert tiling_fault(ranges, [KeyRange.of_prefix(source)]) is None
     for key in keys:
@@ -99,7 +99,7 @@ def test_an_object_that_bears_a_folders_name_does_not_hide_directory_order(page_
 class _Grouped(ModelS3):
     """Sorts each page's folders, so that only a probe tells its order."""
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         page = super().page(request, tally)
         order = sorted(page.common_prefixes)
         return Page(page.objects, tuple(order), page.is_truncated, page.next_token)
@@ -123,7 +123,7 @@ def test_a_page_that_shows_directory_order_needs_no_question() -> None:
 
 def test_a_pair_that_is_gone_when_asked_about_tells_nothing() -> None:
     class Vanishing(_Grouped):
-        def page(self, request: PageRequest, tally: Tally) -> Page:
+        def page(self, request: PageRequest, tally: RequestStats) -> Page:
             page = super().page(request, tally)
             if request.delimiter:
                 self._keys = [key for key in self._keys if not key.startswith("a")]
@@ -294,7 +294,7 @@ def test_discovery_ends_and_covers_every_key_whatever_the_store_does(
 
 def test_a_folder_that_a_byte_ordered_store_names_twice_is_one_shard() -> None:
     class Repeating(ModelS3):
-        def page(self, request: PageRequest, tally: Tally) -> Page:
+        def page(self, request: PageRequest, tally: RequestStats) -> Page:
             page = super().page(request, tally)
             folders = tuple(folder for folder in page.common_prefixes for _ in range(2))
             return Page(page.objects, folders, page.is_truncated, page.next_token)
@@ -304,7 +304,7 @@ def test_a_folder_that_a_byte_ordered_store_names_twice_is_one_shard() -> None:
 
 
 def test_the_shards_of_a_real_server_are_found(
-    moto_bucket: Callable[[Iterable[str]], Connection],
+    moto_bucket: Callable[[Iterable[str]], BucketConfig],
 ) -> None:
     keys = [
         "root",
@@ -319,7 +319,7 @@ def test_the_shards_of_a_real_server_are_found(
         "a-b",
         "a/1",
     ]
-    lister = BucketLister(moto_bucket(keys))
+    lister = ListClient(moto_bucket(keys))
     found = discover(lister, "", ShardBounds())
     assert found.prefixes == tuple(
         sorted(["a b/", "a+b/", "a%2Bb/", "../", "/", "é/", "q\"'<>/", "a/"])

@@ -10,47 +10,53 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import Cancelled
-from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.errors import AccessDenied, Fault, RetriesExhausted
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.errors import AccessDenied, RetriesExhausted, TransientError
+from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.engine import parallel_scan
-from inventory_assets.scan.engine.events import Ended, Failed, Found, Split, Walk
+from inventory_assets.scan.engine.events import (
+    JobFailed,
+    ListingJob,
+    ObjectsListed,
+    RangeCompleted,
+    RangeSplit,
+)
 from inventory_assets.scan.engine.page_queue import PAGES_A_CALL, QUEUED_PAGES
-from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence, Seam
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 
 ALPHABET = "-./0a\0\U0010fffd\U0010fffe\U0010ffff"
-Damage = Callable[[Received], Received]
+Damage = Callable[[RawPage], RawPage]
 keys_strategy = st.sets(st.text(ALPHABET, min_size=1, max_size=4), max_size=25)
 prefixes_strategy = st.lists(st.text(ALPHABET, max_size=2), max_size=5)
 
 
 def walk_shard(
-    lister: BucketLister, shard: Shard, tally: Tally | None = None
+    lister: ListClient, shard: Shard, tally: RequestStats | None = None
 ) -> tuple[list[str], list[RangeEvidence]]:
-    walk = Walk(shard.prefix, shard.ranges, tally or Tally())
+    walk = ListingJob(shard.prefix, shard.ranges, tally or RequestStats())
     found: dict[int, list[str]] = {index: [] for index in range(len(shard.ranges))}
     closed: dict[int, RangeEvidence] = {}
-    for event in Scan(lister, [walk]):
+    for event in ParallelScan(lister, [walk]):
         assert event.walk is walk
         match event:
-            case Found(index=index, objects=objects):
+            case ObjectsListed(index=index, objects=objects):
                 assert objects.num_rows
                 assert index not in closed
                 found[index] += objects.column("key").to_pylist()
-            case Split(upper=upper):
+            case RangeSplit(upper=upper):
                 found[upper] = []
-            case Ended(index=index, evidence=evidence):
+            case RangeCompleted(index=index, evidence=evidence):
                 closed[index] = evidence
-            case Failed(error=error):
+            case JobFailed(error=error):
                 raise error
     order = sorted(closed, key=lambda index: closed[index].key_range)
     return [key for index in order for key in found[index]], [closed[index] for index in order]
@@ -63,7 +69,7 @@ def tasks_left() -> list[object]:
 
 def one_at_a_time(lister: ModelS3) -> ModelS3:
     """Nothing is split where one request is in flight at most."""
-    lister.connection = Connection("model", max_in_flight=1)
+    lister.connection = BucketConfig("model", max_in_flight=1)
     return lister
 
 
@@ -86,7 +92,7 @@ def test_every_key_is_listed_once_in_order_by_the_shards_of_a_tiling(
     proven: list[KeyRange] = []
     found: list[str] = []
     for prefix in {"", *some}:
-        shard, tally = cut_out(prefix, some), Tally()
+        shard, tally = make_shard(prefix, some), RequestStats()
         listed, closed = walk_shard(lister, shard, tally)
         assert listed == sorted(key for key in keys if shard.covers(key))
         check_evidence(shard, listed, closed)
@@ -99,7 +105,7 @@ def test_every_key_is_listed_once_in_order_by_the_shards_of_a_tiling(
 
 
 def test_the_ending_tells_a_reached_bound_from_the_end_of_the_listing() -> None:
-    shard = cut_out("", ["b"])
+    shard = make_shard("", ["b"])
     _, closed = walk_shard(ModelS3(["a", "b1", "b2", "b3", "b4", "b5", "c"]), shard)
     assert [evidence.ending for evidence in closed] == [
         Ending.BOUND_REACHED,
@@ -109,7 +115,7 @@ def test_the_ending_tells_a_reached_bound_from_the_end_of_the_listing() -> None:
 
 def test_a_range_that_ends_at_its_prefix_costs_no_page_too_many() -> None:
     lister = one_at_a_time(ModelS3([f"p{n:02}" for n in range(9)] + ["q"], page_size=3))
-    keys, closed = walk_shard(lister, cut_out("p", []))
+    keys, closed = walk_shard(lister, make_shard("p", []))
     assert len(keys) == 9
     # The last one confirms the end: nothing follows the last key.
     assert len(lister.requests) == closed[0].pages == 3 + 1
@@ -118,13 +124,13 @@ def test_a_range_that_ends_at_its_prefix_costs_no_page_too_many() -> None:
 
 def test_a_prefix_that_was_cut_out_is_jumped_over() -> None:
     lister = ModelS3(["a", *(f"m/{n:03}" for n in range(900)), "z"], page_size=10)
-    keys, _ = walk_shard(lister, cut_out("", ["m/"]))
+    keys, _ = walk_shard(lister, make_shard("", ["m/"]))
     assert keys == ["a", "z"]
     assert len(lister.requests) <= 4
 
 
 def test_an_empty_bucket_has_evidence_of_being_empty() -> None:
-    keys, closed = walk_shard(ModelS3([]), cut_out("", []))
+    keys, closed = walk_shard(ModelS3([]), make_shard("", []))
     assert keys == []
     whole = KeyRange.of_prefix("")
     assert closed == [
@@ -150,37 +156,37 @@ def test_a_store_with_a_bad_habit_is_caught(
     monkeypatch.setattr(parallel_scan, "MAX_EMPTY_PAGES", 20)
     lister = one_at_a_time(ModelS3(LETTERS, habit=habit))
     with pytest.raises(error, match="bucket 'model'"):
-        walk_shard(lister, cut_out("", []))
+        walk_shard(lister, make_shard("", []))
     assert len(lister.requests) <= 20 + QUEUED_PAGES + PAGES_A_CALL + 2
 
 
 def test_pages_that_go_back_are_asked_for_by_the_last_key() -> None:
     lister = one_at_a_time(ModelS3(LETTERS, habit=Habit.GOES_BACKWARDS))
-    keys, _ = walk_shard(lister, cut_out("", []))
+    keys, _ = walk_shard(lister, make_shard("", []))
     assert keys == LETTERS
 
 
 def test_a_store_that_ignores_start_after_is_caught() -> None:
     lister = ModelS3(["a", "b", "c"], habit=Habit.IGNORES_START_AFTER)
     with pytest.raises(KeysOutOfOrder, match="lists 'a' after"):
-        walk_shard(lister, cut_out("", ["b"]))
+        walk_shard(lister, make_shard("", ["b"]))
 
 
 @pytest.mark.parametrize("keys", [["a"], ["z"], ["a", "pa", "z"], ["pa", "q"]])
 def test_a_store_that_ignores_the_prefix_is_caught(keys: list[str]) -> None:
     with pytest.raises(KeyOutsideRequest):
-        walk_shard(ModelS3(keys, habit=Habit.IGNORES_PREFIX), cut_out("p", []))
+        walk_shard(ModelS3(keys, habit=Habit.IGNORES_PREFIX), make_shard("p", []))
 
 
 def test_a_store_in_directory_order_is_caught_where_the_orders_differ() -> None:
     lister = ModelS3(["a/x", "a-b", "a.c"], in_directory_order=True)
     with pytest.raises(KeysOutOfOrder, match="out of byte order"):
-        walk_shard(lister, cut_out("", []))
+        walk_shard(lister, make_shard("", []))
 
 
 def test_as_many_empty_pages_as_allowed_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel_scan, "MAX_EMPTY_PAGES", 5)
-    keys, _ = walk_shard(one_at_a_time(ModelS3(LETTERS, empty_pages=5)), cut_out("", []))
+    keys, _ = walk_shard(one_at_a_time(ModelS3(LETTERS, empty_pages=5)), make_shard("", []))
     assert keys == LETTERS
 
 
@@ -191,7 +197,7 @@ class _Watched(ModelS3):
         super().__init__(keys)
         self._before = before
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         self._before(request)
         return super().page(request, tally)
 
@@ -202,22 +208,22 @@ def test_a_slow_reader_holds_the_receivers_up() -> None:
     lister = _Watched(
         keys, lambda request: asked.update(["probes" if request.delimiter else "pages"])
     )
-    lister.connection = Connection("model", max_in_flight=8)
-    walks = [Walk(letter, [KeyRange.of_prefix(letter)]) for letter in "abcdefgh"]
+    lister.connection = BucketConfig("model", max_in_flight=8)
+    walks = [ListingJob(letter, [KeyRange.of_prefix(letter)]) for letter in "abcdefgh"]
     pages = splits = 0
-    for event in Scan(lister, walks):
-        if isinstance(event, Found):
+    for event in ParallelScan(lister, walks):
+        if isinstance(event, ObjectsListed):
             pages += 1
             # Those at hand, those queued, and one for each receiver.
             assert asked["pages"] <= pages + PAGES_A_CALL + QUEUED_PAGES + 8 + splits
-        splits += isinstance(event, Split)
+        splits += isinstance(event, RangeSplit)
     # One more for each walk, to confirm its end.
     assert pages <= asked["pages"] <= pages + splits + len(walks)
 
 
 def test_a_reader_that_leaves_early_leaves_no_task_behind() -> None:
     lister = ModelS3([f"{n:05}" for n in range(9000)])
-    events = iter(Scan(lister, [Walk("", [KeyRange.of_prefix("")])]))
+    events = iter(ParallelScan(lister, [ListingJob("", [KeyRange.of_prefix("")])]))
     next(events)
     del events
     assert not tasks_left()
@@ -226,7 +232,7 @@ def test_a_reader_that_leaves_early_leaves_no_task_behind() -> None:
 
 def test_a_cancelled_lister_ends_the_scan() -> None:
     lister = ModelS3(LETTERS * 40)
-    events = iter(Scan(lister, [Walk("", [KeyRange.of_prefix("")])]))
+    events = iter(ParallelScan(lister, [ListingJob("", [KeyRange.of_prefix("")])]))
     lister.cancel()
     with pytest.raises(Cancelled):
         list(events)
@@ -239,14 +245,14 @@ def test_a_walk_that_fails_leaves_the_others_alone() -> None:
             raise AccessDenied("not b")
 
     keys = [f"{letter}{n:03}" for letter in "abc" for n in range(50)]
-    walks = [Walk(letter, [KeyRange.of_prefix(letter)]) for letter in "abc"]
+    walks = [ListingJob(letter, [KeyRange.of_prefix(letter)]) for letter in "abc"]
     found: Counter[str] = Counter()
-    failed: list[Failed] = []
-    for event in Scan(_Watched(keys, before), walks):
+    failed: list[JobFailed] = []
+    for event in ParallelScan(_Watched(keys, before), walks):
         match event:
-            case Found(walk=walk, objects=objects):
+            case ObjectsListed(walk=walk, objects=objects):
                 found[walk.prefix] += objects.num_rows
-            case Failed():
+            case JobFailed():
                 failed.append(event)
     assert found == {"a": 50, "c": 50}
     ((walk, error),) = [(failure.walk, failure.error) for failure in failed]
@@ -256,9 +262,9 @@ def test_a_walk_that_fails_leaves_the_others_alone() -> None:
 
 def test_a_walk_that_is_given_up_ends_soon_and_tells_nothing_more() -> None:
     lister = ModelS3([f"{n:05}" for n in range(9000)])
-    walk = Walk("", [KeyRange("", "4"), KeyRange("4", "5"), KeyRange("5", "9" * 9)])
+    walk = ListingJob("", [KeyRange("", "4"), KeyRange("4", "5"), KeyRange("5", "9" * 9)])
     events = 0
-    for _ in Scan(lister, [walk]):
+    for _ in ParallelScan(lister, [walk]):
         walk.over = True
         events += 1
     assert events == 1
@@ -273,22 +279,22 @@ class _Damaging(ModelS3):
         self._chance = chance
         self._damage = damage
 
-    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
         received = await super().receive(request, tally, body)
         return self._damage(received) if self._chance() else received
 
 
-def _garble(received: Received) -> Received:
+def _garble(received: RawPage) -> RawPage:
     return replace(received, body=received.body.replace(b"<Size>", b"<Size>&", 1))
 
 
-def _lose_an_object(received: Received) -> Received:
+def _lose_an_object(received: RawPage) -> RawPage:
     head, _, rest = received.body.rpartition(b"<Contents>")
     tail = rest.partition(b"</Contents>")[2]
     return replace(received, body=head + tail) if head else replace(received, body=b"")
 
 
-def _mistake_the_token(received: Received) -> Received:
+def _mistake_the_token(received: RawPage) -> RawPage:
     return replace(received, next_token="0:0:", is_truncated=True)
 
 
@@ -309,30 +315,30 @@ def test_a_damaged_page_is_listed_again_and_nothing_is_lost_or_doubled(
 
     lister = _Damaging(keys, chance, damage)
     lister.retry = RetryPolicy(malformed_attempts=1000)
-    shard, tally = cut_out("", prefixes), Tally()
+    shard, tally = make_shard("", prefixes), RequestStats()
     listed, closed = walk_shard(lister, shard, tally)
     assert listed == sorted(key for key in keys if shard.covers(key))
     check_evidence(shard, listed, closed)
     assert tally.faults.total() <= damaged
-    assert set(tally.faults) <= {Fault.MALFORMED}
+    assert set(tally.faults) <= {TransientError.MALFORMED}
 
 
 def test_a_page_that_stays_damaged_ends_the_walk() -> None:
     lister = one_at_a_time(_Damaging(LETTERS, lambda: True, _garble))
-    tally = Tally()
+    tally = RequestStats()
     with pytest.raises(RetriesExhausted, match="malformed 3 times"):
-        walk_shard(lister, cut_out("", []), tally)
-    assert tally.faults == {Fault.MALFORMED: 3}
+        walk_shard(lister, make_shard("", []), tally)
+    assert tally.faults == {TransientError.MALFORMED: 3}
 
 
 def test_a_walk_knows_when_it_began() -> None:
     moments = iter(range(100))
     clock = lambda: datetime(2026, 1, 1, 0, 0, next(moments), tzinfo=UTC)  # noqa: E731
-    walks = [Walk(letter, [KeyRange.of_prefix(letter)]) for letter in "ab"]
+    walks = [ListingJob(letter, [KeyRange.of_prefix(letter)]) for letter in "ab"]
     lister = ModelS3(["a", "b"])
-    lister.connection = Connection("model", max_in_flight=1)
+    lister.connection = BucketConfig("model", max_in_flight=1)
     assert all(walk.began_at is None for walk in walks)
-    list(Scan(lister, walks, clock))
+    list(ParallelScan(lister, walks, clock))
     began = [walk.began_at for walk in walks if walk.began_at]
     assert len(began) == 2
     assert began[0] < began[1]
@@ -345,13 +351,13 @@ HOSTILE_KEYS = [
 
 
 def test_a_real_server_is_walked_whole_over_hostile_keys(
-    moto_bucket: Callable[[Iterable[str]], Connection],
+    moto_bucket: Callable[[Iterable[str]], BucketConfig],
 ) -> None:
-    lister = BucketLister(moto_bucket(HOSTILE_KEYS))
+    lister = ListClient(moto_bucket(HOSTILE_KEYS))
     registered = ["a", "a/", "\U0001f984/", "z" * 1023, "/", "a+"]
     found: list[str] = []
     for prefix in ["", *registered]:
-        shard = cut_out(prefix, registered)
+        shard = make_shard(prefix, registered)
         keys, closed = walk_shard(lister, shard)
         assert keys == sorted(key for key in HOSTILE_KEYS if shard.covers(key))
         check_evidence(shard, keys, closed)

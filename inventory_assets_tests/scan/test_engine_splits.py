@@ -11,18 +11,24 @@ from hypothesis import strategies as st
 
 from benchmarks.in_flight import InFlight
 from benchmarks.load_source import SHAPES
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.concurrency.limiter import Gate
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
 from inventory_assets.s3.concurrency.policies import Policy
 from inventory_assets.s3.concurrency.request_outcome import Sample
-from inventory_assets.s3.decoding.page_peek import Received
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.decoding.page_peek import RawPage
+from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.engine import page_queue
-from inventory_assets.scan.engine.events import Ended, Failed, Found, Split, Walk
-from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.engine.events import (
+    JobFailed,
+    ListingJob,
+    ObjectsListed,
+    RangeCompleted,
+    RangeSplit,
+)
+from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 from inventory_assets_tests.benchmarks.keys import keys_of
 from inventory_assets_tests.distant_bucket import LATENCY, DistantBucket
@@ -60,29 +66,29 @@ class Told:
 
 
 def scan(
-    lister: BucketLister, shard: Shard, tally: Tally | None = None, cuts: Sequence[str] = ()
+    lister: ListClient, shard: Shard, tally: RequestStats | None = None, cuts: Sequence[str] = ()
 ) -> Told:
     """List a shard; what is told of a range stands between its beginning and its end."""
-    walk = Walk(shard.prefix, shard.ranges, tally or Tally(), cuts=cuts)
+    walk = ListingJob(shard.prefix, shard.ranges, tally or RequestStats(), cuts=cuts)
     told = Told({index: [] for index in range(len(shard.ranges))})
-    for event in Scan(lister, [walk]):
+    for event in ParallelScan(lister, [walk]):
         match event:
-            case Found(index=index, objects=objects):
+            case ObjectsListed(index=index, objects=objects):
                 assert objects.num_rows
                 assert index not in told.evidence, "objects after the end of their range"
                 told.keys[index] += objects.column("key").to_pylist()
-            case Split(index=index, upper=upper, at=at):
+            case RangeSplit(index=index, upper=upper, at=at):
                 assert index in told.keys
                 assert all(key <= at for key in told.keys[index])
                 assert index not in told.evidence, "a range was split after its end"
                 assert upper not in told.keys, "the number of a range was given twice"
                 told.keys[upper] = []
                 told.splits.append((index, upper))
-            case Ended(index=index, evidence=evidence):
+            case RangeCompleted(index=index, evidence=evidence):
                 assert index in told.keys
                 assert index not in told.evidence, "a range ended twice"
                 told.evidence[index] = evidence
-            case Failed(error=error):
+            case JobFailed(error=error):
                 raise error
     return told
 
@@ -114,7 +120,7 @@ class Unsteady(ModelS3):
         self, keys: Iterable[str], page_size: int, in_flight: int, seed: int, damaged: float
     ) -> None:
         super().__init__(keys, page_size)
-        self.connection = Connection("model", max_in_flight=in_flight)
+        self.connection = BucketConfig("model", max_in_flight=in_flight)
         self.retry = RetryPolicy(base_seconds=0, malformed_attempts=1000)
         self._chances = random.Random(seed)  # noqa: S311 - a repeatable test
         self._damaged = damaged
@@ -122,7 +128,7 @@ class Unsteady(ModelS3):
     def seconds(self, request: PageRequest) -> float:  # noqa: ARG002
         return self._chances.choice((0, 0, 0, 0.0002, 0.001))
 
-    async def receive(self, request: PageRequest, tally: Tally, body: bytearray) -> Received:
+    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
         received = await super().receive(request, tally, body)
         if self._chances.random() >= self._damaged:
             return received
@@ -157,9 +163,9 @@ def test_every_key_is_found_once_and_in_order_however_ranges_are_split(
     data: st.DataObject,
 ) -> None:
     heads = st.sampled_from(sorted({key[:size] for key in keys for size in (1, 2, 4)} | {"a"}))
-    shard = cut_out(data.draw(st.just("") | heads), data.draw(st.lists(heads, max_size=3)))
+    shard = make_shard(data.draw(st.just("") | heads), data.draw(st.lists(heads, max_size=3)))
     lister = Unsteady(keys, page_size, in_flight, seed, damaged)
-    tally = Tally()
+    tally = RequestStats()
     cuts = sorted(set(data.draw(st.lists(heads | st.sampled_from(keys or ["a"]), max_size=4))))
     told = scan(lister, shard, tally, cuts)
     check(told, shard, keys)
@@ -170,7 +176,7 @@ def test_every_key_is_found_once_and_in_order_however_ranges_are_split(
 
 def test_who_receives_alone_splits_nothing() -> None:
     keys = [f"{number:04}" for number in range(500)]
-    shard = cut_out("", [])
+    shard = make_shard("", [])
     told = scan(Unsteady(keys, 5, 1, 0, 0), shard)
     check(told, shard, keys)
     assert told.splits == []
@@ -178,7 +184,7 @@ def test_who_receives_alone_splits_nothing() -> None:
 
 def test_the_ranges_taken_from_one_are_numbered_in_turn() -> None:
     keys = [f"{letter}/{number:03}" for letter in "abcdefghijkl" for number in range(100)]
-    shard = cut_out("", ["e/"])
+    shard = make_shard("", ["e/"])
     told = scan(Unsteady(keys, 5, 8, 0, 0), shard)
     check(told, shard, keys)
     assert len(told.splits) >= 7
@@ -187,7 +193,7 @@ def test_the_ranges_taken_from_one_are_numbered_in_turn() -> None:
 
 def test_a_split_leaves_the_lower_part_to_the_range_that_was_split() -> None:
     keys = [sha256(str(number).encode()).hexdigest() for number in range(1000)]
-    shard = cut_out("", [])
+    shard = make_shard("", [])
     told = scan(Unsteady(keys, 10, 8, 0, 0), shard)
     check(told, shard, keys)
     assert told.splits
@@ -200,7 +206,7 @@ def test_a_page_damaged_while_its_range_is_being_split_does_no_harm() -> None:
     keys = [f"{letter}/{number:03}" for letter in "abcdefgh" for number in range(40)]
     for seed in range(4):
         lister = _SlowToShowFolders(keys, 5, 8, seed, 0.3)
-        shard = cut_out("", [])
+        shard = make_shard("", [])
         told = scan(lister, shard)
         check(told, shard, keys)
         assert told.splits
@@ -233,9 +239,9 @@ def unused(in_flight: InFlight, number: float) -> tuple[float, float, float]:
 def test_as_many_requests_are_in_flight_as_allowed_and_few_are_wasted(shape: str) -> None:
     bucket = DistantBucket(keys_of(shape, KEYS), IN_FLIGHT)
     told = Counter[type]()
-    for event in Scan(bucket, [Walk("", [KeyRange.of_prefix("")])]):
-        told[type(event)] += event.objects.num_rows if isinstance(event, Found) else 1
-    assert told[Found] == KEYS
+    for event in ParallelScan(bucket, [ListingJob("", [KeyRange.of_prefix("")])]):
+        told[type(event)] += event.objects.num_rows if isinstance(event, ObjectsListed) else 1
+    assert told[ObjectsListed] == KEYS
     assert len(bucket.requests) <= 1.035 * KEYS / 1000
     ramp, between, tail = unused(bucket.in_flight_over_time, 0.9 * IN_FLIGHT - 1)
     assert ramp <= 1
@@ -248,14 +254,14 @@ def test_as_many_requests_are_in_flight_as_allowed_and_few_are_wasted(shape: str
 def test_what_fits_into_a_page_costs_a_request_and_one_that_confirms_it(count: int) -> None:
     keys = [f"a/{number:03}" for number in range(count)]
     bucket = DistantBucket(keys, IN_FLIGHT, page_size=PAGE_SIZE)
-    check(scan(bucket, cut_out("", [])), cut_out("", []), keys)
+    check(scan(bucket, make_shard("", [])), make_shard("", []), keys)
     assert len(bucket.requests) == 2
 
 
 def test_a_range_cut_beforehand_is_listed_by_many_from_the_first_request_on() -> None:
     keys = [f"data/{number:05}" for number in range(20_000)]
     bucket = DistantBucket(keys, 16, page_size=PAGE_SIZE, policy=Policy.FIXED)
-    shard = cut_out("", [])
+    shard = make_shard("", [])
     told = scan(bucket, shard, cuts=keys[1250::1250])
     check(told, shard, keys)
     assert len(told.splits) == 15
@@ -282,12 +288,12 @@ def test_no_more_ranges_are_open_than_requests_may_be_in_flight_just_then() -> N
     """More would only wait for each other, each with a file open and rows in memory."""
     keys = [sha256(str(number).encode()).hexdigest() for number in range(30_000)]
     bucket = DistantBucket(sorted(keys), 64, page_size=PAGE_SIZE)
-    bucket._gate = Gate(_Stepped())
+    bucket._gate = ConcurrencyLimiter(_Stepped())
     ranges = 1
     most = Counter[bool]()
-    for event in Scan(bucket, [Walk("", [KeyRange.of_prefix("")])]):
-        ranges += isinstance(event, Split)
-        ranges -= isinstance(event, Ended)
+    for event in ParallelScan(bucket, [ListingJob("", [KeyRange.of_prefix("")])]):
+        ranges += isinstance(event, RangeSplit)
+        ranges -= isinstance(event, RangeCompleted)
         is_later = len(bucket.requests) > 100
         most[is_later] = max(most[is_later], ranges)
     assert most == {False: 4, True: 16}

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to, keys_ascend
-from inventory_assets.scan.validation.range_evidence import Ending, EvidenceLog, RangeEvidence
+from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuilder, RangeEvidence
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
 
 
 def test_evidence_of_each_range_starts_anew() -> None:
     ranges = [KeyRange("", "g"), KeyRange("k", "p"), KeyRange("p", "z")]
-    log = EvidenceLog(ranges)
+    log = EvidenceBuilder(ranges)
     log.page()
     log.rows(pa.array(["a", "b"]))
     log.page()

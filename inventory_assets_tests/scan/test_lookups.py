@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.key_lookup import comes_first, list_level, list_prefix, look_up
 from inventory_assets.scan.validation.object_versions import Versions
@@ -29,7 +29,7 @@ def test_a_prefix_is_listed_in_any_order(
     if oddity is Oddity.SOMETIMES_EMPTY:
         keys.add(prefix or "a")
         prefix = prefix or "a"
-    found = list_prefix(OddStore(keys, oddity, page_size), prefix, Tally())
+    found = list_prefix(OddStore(keys, oddity, page_size), prefix, RequestStats())
     listed = found.objects.column("key").to_pylist()
     under = {key for key in keys if key.startswith(prefix)}
     assert len(set(listed)) == len(listed)
@@ -40,7 +40,7 @@ def test_a_prefix_is_listed_in_any_order(
 def test_a_key_is_found_by_its_name_where_it_is_there(
     keys: set[str], key: str, oddity: Oddity
 ) -> None:
-    found = look_up(OddStore(keys, oddity), key, Tally())
+    found = look_up(OddStore(keys, oddity), key, RequestStats())
     assert found.column("key").to_pylist() == [key] * (key in keys)
 
 
@@ -49,7 +49,7 @@ def test_all_versions_of_a_key_are_found_by_its_name() -> None:
     for number in range(5):
         history.put("a", number, number)
         history.put("ab", number, number)
-    found = look_up(VersionedS3(history), "a", Tally(), Versions())
+    found = look_up(VersionedS3(history), "a", RequestStats(), Versions())
     assert found.column("key").to_pylist() == ["a"] * 5
 
 
@@ -58,23 +58,23 @@ def test_all_versions_of_a_key_are_found_by_its_name() -> None:
 )
 def test_a_key_out_of_byte_order_gives_the_order_away(oddity: Oddity, told: str | None) -> None:
     store = OddStore(["a-b/1", "a/1", "a/2"], oddity)
-    assert comes_first(store, "a-b/1", "a/2", Tally()) == told
+    assert comes_first(store, "a-b/1", "a/2", RequestStats()) == told
 
 
 def test_a_key_far_behind_gives_the_order_away_by_its_folders() -> None:
     keys = ["a-b/1", *(f"a/{number:03}" for number in range(100))]
     store = OddStore(keys, Oddity.DIRECTORIES_FROM_BYTES)
-    assert comes_first(store, "a-b/1", "a/099", Tally()) == "a/000"
+    assert comes_first(store, "a-b/1", "a/099", RequestStats()) == "a/000"
 
 
 def test_a_key_that_is_left_out_gives_no_order_away() -> None:
     store = OddStore(["a1", "a2"], Oddity.HIDES, hidden=["a1"])
-    assert comes_first(store, "a1", "a2", Tally()) is None
+    assert comes_first(store, "a1", "a2", RequestStats()) is None
 
 
 def test_a_level_holds_keys_and_folders() -> None:
     store = ModelS3(["a/1", "a/b/1", "a/b/2", "c"], 10)
-    assert list_level(store, "a/", Tally()) == (["a/1"], ["a/b/"])
+    assert list_level(store, "a/", RequestStats()) == (["a/1"], ["a/b/"])
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_a_level_holds_keys_and_folders() -> None:
 def test_a_store_with_a_bad_habit_is_caught(habit: Habit, error: type[Exception]) -> None:
     keys = [f"a{number}" for number in range(9)]
     with pytest.raises(error):
-        list_prefix(ModelS3(["B", *keys, "b"], 4, habit=habit), "a", Tally())
+        list_prefix(ModelS3(["B", *keys, "b"], 4, habit=habit), "a", RequestStats())

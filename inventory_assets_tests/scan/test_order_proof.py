@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.validation.order_proof import OrderProof, names_at_risk, telling_pairs
 from inventory_assets_tests.model_s3 import ModelS3
@@ -15,7 +15,9 @@ def prove(lister: ModelS3, *boundaries: str) -> int:
 
     async def run() -> None:
         proof = OrderProof(lister)
-        await asyncio.gather(*(proof.prove("", boundary, Tally()) for boundary in boundaries))
+        await asyncio.gather(
+            *(proof.prove("", boundary, RequestStats()) for boundary in boundaries)
+        )
 
     asyncio.run(run())
     return len(lister.requests)

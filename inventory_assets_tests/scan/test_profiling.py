@@ -1,7 +1,7 @@
 import pytest
 
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import AWS, Continuation, StartAfter
 from inventory_assets.scan.errors import ListingUnsupported
@@ -23,7 +23,7 @@ class Inclusive(ModelS3):
 class Skipping(ModelS3):
     """Leaves out a key after a token, where the listing began after a key that does not exist."""
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         page = super().page(request, tally)
         after = (request.token or "").rpartition(":")[2]
         return page_without_first(page) if after and after not in self._keys else page
@@ -32,7 +32,7 @@ class Skipping(ModelS3):
 class Old(ModelS3):
     """Knows no continuation tokens."""
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         page = super().page(request, tally)
         return Page(page.objects, page.common_prefixes, page.is_truncated, None)
 
@@ -49,13 +49,13 @@ def page_without_first(page: Page) -> Page:
 
 
 def test_a_store_like_aws_costs_four_requests() -> None:
-    tally = Tally()
+    tally = RequestStats()
     assert profile_store(ModelS3(KEYS), "", tally) == AWS
     assert tally.requests == 4
 
 
 def test_few_keys_cost_one_request() -> None:
-    tally = Tally()
+    tally = RequestStats()
     assert profile_store(ModelS3(["a", "b"]), "", tally) == AWS
     assert tally.requests == 1
 
@@ -73,17 +73,17 @@ def test_few_keys_cost_one_request() -> None:
 def test_habits_are_recognised(
     store: ModelS3, start_after: StartAfter, continuation: Continuation
 ) -> None:
-    found = profile_store(store, "", Tally())
+    found = profile_store(store, "", RequestStats())
     assert (found.start_after, found.continuation) == (start_after, continuation)
     assert store.profile == AWS, "it is left as it was"
 
 
 def test_a_store_of_which_only_a_page_can_be_listed_is_refused_by_name() -> None:
     with pytest.raises(ListingUnsupported, match="ListObjects, version 1"):
-        profile_store(OldAndDeaf(KEYS), "", Tally())
+        profile_store(OldAndDeaf(KEYS), "", RequestStats())
 
 
 def test_a_profile_says_what_is_odd_in_words() -> None:
     assert AWS.habits == "as AWS"
-    found = profile_store(Inclusive(KEYS), "", Tally())
+    found = profile_store(Inclusive(KEYS), "", RequestStats())
     assert found.habits == "start-after is inclusive"

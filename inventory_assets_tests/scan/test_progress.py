@@ -8,10 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.errors import Fault
-from inventory_assets.s3.list_client import Tally
-from inventory_assets.scan.engine.events import Ended, Failed, Found, Split, Walk
-from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.s3.errors import TransientError
+from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.scan.engine.events import (
+    JobFailed,
+    ListingJob,
+    ObjectsListed,
+    RangeCompleted,
+    RangeSplit,
+)
+from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.engine.progress import Elsewhere, Progress, ProgressMeter, telling
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence
@@ -28,21 +34,21 @@ class Watched:
         self.now = 100.0
         self.meter = ProgressMeter(lambda: (3, 8), expected, lambda: self.now)
 
-    def find(self, walk: Walk, count: int) -> None:
+    def find(self, walk: ListingJob, count: int) -> None:
         objects = objects_of(f"{number:06}" for number in range(count))
-        self.meter.note(Found(walk, 0, objects))
+        self.meter.note(ObjectsListed(walk, 0, objects))
 
-    def end(self, walk: Walk) -> None:
+    def end(self, walk: ListingJob) -> None:
         evidence = RangeEvidence(WHOLE, 0, None, None, 1, Ending.LISTED_TO_END)
-        self.meter.note(Ended(walk, 0, evidence))
+        self.meter.note(RangeCompleted(walk, 0, evidence))
 
     def after(self, seconds: float) -> Progress:
         self.now += seconds
         return self.meter.progress()
 
 
-def walk(prefix: str = "", kept: int = 0) -> Walk:
-    return Walk(prefix, [KeyRange.of_prefix(prefix)], Tally(), kept=kept)
+def walk(prefix: str = "", kept: int = 0) -> ListingJob:
+    return ListingJob(prefix, [KeyRange.of_prefix(prefix)], RequestStats(), kept=kept)
 
 
 def test_before_anything_happens_it_is_nothing_and_nobody_can_tell_the_rest() -> None:
@@ -69,7 +75,7 @@ def test_the_rate_is_that_of_late() -> None:
 def test_ranges_are_counted_as_they_are_split_and_end() -> None:
     watched, one = Watched(), walk()
     watched.find(one, 1)
-    watched.meter.note(Split(one, 0, 1, "k"))
+    watched.meter.note(RangeSplit(one, 0, 1, "k"))
     assert (watched.after(1).ranges_done, watched.after(1).ranges_open) == (0, 2)
     watched.end(one)
     assert (watched.after(1).ranges_done, watched.after(1).ranges_open) == (1, 1)
@@ -79,8 +85,8 @@ def test_faults_are_counted_over_all_walks_by_kind() -> None:
     watched, one, other = Watched(), walk("a"), walk("b")
     for each in (one, other):
         watched.find(each, 1)
-        each.tally.failed(Fault.THROTTLED)
-    other.tally.failed(Fault.RESET)
+        each.tally.failed(TransientError.THROTTLED)
+    other.tally.failed(TransientError.RESET)
     assert watched.after(1).faults == {"throttled": 2, "reset": 1}
 
 
@@ -123,7 +129,7 @@ def test_a_shard_that_failed_counts_no_more_and_is_not_waited_for() -> None:
     watched.find(failed, 500)
     watched.find(walk("b"), 20)
     failed.over = True
-    watched.meter.note(Failed(failed, RuntimeError()))
+    watched.meter.note(JobFailed(failed, RuntimeError()))
     progress = watched.after(10)
     assert (progress.objects, progress.ranges_open) == (20, 1)
     assert progress.seconds_left == 20
@@ -148,7 +154,7 @@ def test_at_the_end_of_a_scan_all_is_counted_and_nothing_open(
     keys: set[str], page_size: int
 ) -> None:
     watched = Watched()
-    for event in Scan(ModelS3(keys, page_size), [walk()], lambda: datetime.now(UTC)):
+    for event in ParallelScan(ModelS3(keys, page_size), [walk()], lambda: datetime.now(UTC)):
         watched.meter.note(event)
     progress = watched.after(1)
     assert (progress.objects, progress.ranges_open) == (len(keys), 0)
@@ -212,7 +218,7 @@ def test_what_other_processes_have_come_to_is_added_up() -> None:
     others = {1: Watched(), 2: Watched()}
     for process, other in others.items():
         going = walk()
-        going.tally.failed(Fault.THROTTLED)
+        going.tally.failed(TransientError.THROTTLED)
         for count in (5, 7 * process):
             other.find(going, count)
             watched.meter.note(Elsewhere(process, other.after(1)))
@@ -222,5 +228,5 @@ def test_what_other_processes_have_come_to_is_added_up() -> None:
     assert progress.objects == (5 + 7) + (5 + 14)
     assert progress.rate == progress.objects / 2
     assert progress.ranges_open == 2
-    assert progress.faults == {Fault.THROTTLED.value: 2}
+    assert progress.faults == {TransientError.THROTTLED.value: 2}
     assert (progress.in_flight, progress.limit) == (6, 16)

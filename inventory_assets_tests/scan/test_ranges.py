@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from inventory_assets.scan.keyspace.key_range import (
     MAX_KEY_BYTES,
     KeyRange,
-    ceiling,
     ceiling_of,
-    floor,
     outermost,
+    prefix_lower_bound,
+    prefix_upper_bound,
     tiling_fault,
 )
 
@@ -56,8 +56,8 @@ small_prefixes = st.lists(st.text(SMALL, max_size=3), max_size=5)
 @example("", "\0")
 @example("a\0", "a\0")
 @example("\ue000", "\ud7ff\U0010ffff")
-@example("a", ceiling("a"))
-@example("a", ceiling("a\U0010ffff"))
+@example("a", prefix_upper_bound("a"))
+@example("a", prefix_upper_bound("a\U0010ffff"))
 def test_a_prefix_range_holds_exactly_the_keys_with_the_prefix(prefix: str, key: str) -> None:
     key_range = KeyRange.of_prefix(prefix)
     assert (key in key_range) == key.startswith(prefix)
@@ -85,7 +85,7 @@ def test_prefix_ranges_agree_with_brute_force_over_a_small_alphabet(prefix: str)
 @example("a" * 1022 + "\u0080")
 @example("a" * 1020 + "\U00010000")
 def test_no_key_lies_between_a_floor_and_its_prefix(prefix: str) -> None:
-    before = floor(prefix)
+    before = prefix_lower_bound(prefix)
     assert len(before.encode()) <= MAX_KEY_BYTES
     assert before < prefix
     assert successor(before) == prefix
@@ -96,7 +96,7 @@ def test_no_key_lies_between_a_floor_and_its_prefix(prefix: str) -> None:
 @example("a" * 1024)
 @example("\U0010ffff" * 256)
 def test_no_key_with_the_prefix_lies_beyond_its_ceiling(prefix: str) -> None:
-    last = ceiling(prefix)
+    last = prefix_upper_bound(prefix)
     assert len(last.encode()) <= MAX_KEY_BYTES
     assert last.startswith(prefix)
     following = successor(last)
@@ -120,36 +120,41 @@ def test_prefixes_that_nearly_fill_a_key_have_legal_adjacent_bounds(size: int, e
 @example("a\uffff\x7f")
 @example("")
 def test_a_ceiling_is_recognised(prefix: str) -> None:
-    found = ceiling_of(ceiling(prefix))
+    found = ceiling_of(prefix_upper_bound(prefix))
     if len(prefix.encode()) <= MAX_KEY_BYTES - 4:
         assert found is not None
     if found is not None:
-        assert ceiling(found) == ceiling(prefix)
+        assert prefix_upper_bound(found) == prefix_upper_bound(prefix)
         assert len(found) <= len(prefix)
 
 
 @given(keys)
 def test_what_is_no_ceiling_is_not_taken_for_one(key: str) -> None:
     found = ceiling_of(key)
-    assert found is None or ceiling(found) == key
+    assert found is None or prefix_upper_bound(found) == key
 
 
 @given(prefixes, prefixes)
 def test_start_after_is_legal_and_skips_nothing_of_the_range(prefix: str, other: str) -> None:
-    for after in {prefix, floor(prefix), ceiling(prefix), ceiling(other)}:
-        start_after = KeyRange(after, ceiling("")).start_after
+    for after in {
+        prefix,
+        prefix_lower_bound(prefix),
+        prefix_upper_bound(prefix),
+        prefix_upper_bound(other),
+    }:
+        start_after = KeyRange(after, prefix_upper_bound("")).start_after
         assert start_after <= after
         assert len(start_after.encode()) <= MAX_KEY_BYTES
 
 
 @pytest.mark.parametrize("prefix", ["logs/", "a\x7f", "a\uffff", ""])
 def test_start_after_a_ceiling_is_short_and_without_noncharacters(prefix: str) -> None:
-    start_after = KeyRange(ceiling(prefix), ceiling("")).start_after
+    start_after = KeyRange(prefix_upper_bound(prefix), prefix_upper_bound("")).start_after
     assert start_after == prefix + "\U0010fffd"
 
 
 def test_start_after_an_ordinary_key_is_that_key() -> None:
-    assert KeyRange("logs/7", ceiling("")).start_after == "logs/7"
+    assert KeyRange("logs/7", prefix_upper_bound("")).start_after == "logs/7"
 
 
 @given(st.text(SMALL, max_size=2), small_prefixes)
@@ -176,7 +181,13 @@ def test_taking_prefixes_out_takes_exactly_their_keys(
     left = KeyRange.of_prefix(prefix).minus(taken)
     assert list(left) == sorted(left)
     assert all(piece.after < piece.until for piece in left)
-    edges = [*taken, *map(ceiling, taken), *map(floor, taken), prefix, ceiling(prefix)]
+    edges = [
+        *taken,
+        *map(prefix_upper_bound, taken),
+        *map(prefix_lower_bound, taken),
+        prefix,
+        prefix_upper_bound(prefix),
+    ]
     for key in filter(None, sample + edges):
         expected = key.startswith(prefix) and not key.startswith(tuple(taken))
         assert sum(key in piece for piece in left) == int(expected)

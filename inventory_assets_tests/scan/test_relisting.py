@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.xml_decoder import Page, versions_markers
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -38,7 +38,10 @@ def test_it_holds_the_keys_that_lie_in_it_up_to_where_it_was_listed(
     if key_range.after >= key_range.until:
         key_range = whole
     found = relist(
-        ModelS3(keys, page_size, empty_pages=empty_pages), prefix, key_range, tally := Tally()
+        ModelS3(keys, page_size, empty_pages=empty_pages),
+        prefix,
+        key_range,
+        tally := RequestStats(),
     )
     held = found.objects.column("key").to_pylist()
     assert held == sorted(key for key in keys if key in found.key_range)
@@ -51,14 +54,14 @@ def test_it_holds_the_keys_that_lie_in_it_up_to_where_it_was_listed(
 
 def test_a_page_of_keys_takes_one_request() -> None:
     keys = [f"{number:03}" for number in range(100)]
-    tally = Tally()
+    tally = RequestStats()
     found = relist(ModelS3(keys, 10), "", KeyRange("019", "029"), tally)
     assert (found.objects.num_rows, tally.requests) == (10, 1)
 
 
 def test_however_much_was_added_it_ends_after_some_pages() -> None:
     keys = [f"{number:03}" for number in range(100)]
-    found = relist(ModelS3(keys, 3), "", WHOLE, tally := Tally())
+    found = relist(ModelS3(keys, 3), "", WHOLE, tally := RequestStats())
     assert found.key_range == KeyRange("", "011")
     assert tally.requests == PAGES_WITH_KEYS
 
@@ -75,13 +78,15 @@ def test_however_much_was_added_it_ends_after_some_pages() -> None:
 def test_a_store_with_a_bad_habit_is_caught(habit: Habit, error: type[Exception]) -> None:
     keys = [f"a{number}" for number in range(9)]
     with pytest.raises(error):
-        relist(ModelS3(["B", *keys, "b"], 4, habit=habit), "a", KeyRange("a1", "a~"), Tally())
+        relist(
+            ModelS3(["B", *keys, "b"], 4, habit=habit), "a", KeyRange("a1", "a~"), RequestStats()
+        )
 
 
 @pytest.mark.parametrize("habit", [Habit.GOES_BACKWARDS, Habit.STUCK_TOKEN])
 def test_tokens_are_not_needed(habit: Habit) -> None:
     keys = [f"a{number}" for number in range(9)]
-    found = relist(ModelS3(keys, 3, habit=habit), "", WHOLE, Tally())
+    found = relist(ModelS3(keys, 3, habit=habit), "", WHOLE, RequestStats())
     assert found.objects.column("key").to_pylist() == keys
 
 
@@ -99,7 +104,7 @@ def test_whatever_the_habit_a_range_holds_what_is_in_it(
     after, until = sorted(prefix + bound for bound in bounds)
     key_range = KeyRange(after, until) if after < until else whole
     store = OddStore(keys, oddity, page_size)
-    found = relist(store, prefix, key_range, Tally())
+    found = relist(store, prefix, key_range, RequestStats())
     held = found.objects.column("key").to_pylist()
     inside = sorted(key for key in keys if key in found.key_range and key.startswith(prefix))
     assert held == inside
@@ -112,7 +117,7 @@ def test_whatever_the_habit_a_range_holds_what_is_in_it(
 
 def test_an_end_that_comes_too_early_is_not_believed() -> None:
     keys = [f"{number:03}" for number in range(20)]
-    found = relist(OddStore(keys, Oddity.ENDS_EARLY, 6), "", WHOLE, Tally())
+    found = relist(OddStore(keys, Oddity.ENDS_EARLY, 6), "", WHOLE, RequestStats())
     assert found.objects.column("key").to_pylist() == keys
     assert found.ended_early == "005"
 
@@ -120,7 +125,7 @@ def test_an_end_that_comes_too_early_is_not_believed() -> None:
 def test_a_true_end_takes_one_request_more() -> None:
     keys = [f"{number:03}" for number in range(20)]
     store = OddStore(keys, page_size=10)
-    found = relist(store, "", KeyRange("009", WHOLE.until), Tally())
+    found = relist(store, "", KeyRange("009", WHOLE.until), RequestStats())
     assert [each.start_after for each in store.requests] == ["009", "019"]
     assert found.ended_early is None
 
@@ -128,7 +133,7 @@ def test_a_true_end_takes_one_request_more() -> None:
 class InclusiveVersions(VersionedS3):
     """Shows the version, or all of the key, that a request begins after once more."""
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         before: str | None = None
         keys = sorted(self._history_keys)
         if request.token:
@@ -153,7 +158,7 @@ def test_inclusive_markers_of_versions_double_nothing(
     history: History, page_size: int, after: str
 ) -> None:
     key_range = KeyRange(after, WHOLE.until)
-    found = relist(InclusiveVersions(history, page_size), "", key_range, Tally(), Versions())
+    found = relist(InclusiveVersions(history, page_size), "", key_range, RequestStats(), Versions())
     expected = [each.row() for each in history.listed() if each.key in found.key_range]
     assert found.objects.to_pylist() == expected
 
@@ -161,7 +166,7 @@ def test_inclusive_markers_of_versions_double_nothing(
 class NullMarkers(VersionedS3):
     """Answers a request that names a version with an empty last page, as OpenStack Swift may."""
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         if request.token:
             return super().page(PageRequest("none", versions=True), tally)
         return super().page(request, tally)
@@ -171,5 +176,5 @@ def test_a_marker_of_a_version_that_leads_nowhere_is_left_out() -> None:
     history = History()
     for number in range(9):
         history.put(f"{number}", number, number)
-    found = relist(NullMarkers(history), "", WHOLE, Tally(), Versions())
+    found = relist(NullMarkers(history), "", WHOLE, RequestStats(), Versions())
     assert found.objects.column("key").to_pylist() == [f"{number}" for number in range(9)]

@@ -8,15 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import Cancelled
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.scan.engine.events import Ended, Failed, Found, Narrowed, Split, Walk
-from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.engine.events import (
+    JobFailed,
+    ListingJob,
+    ObjectsListed,
+    RangeCompleted,
+    RangeNarrowed,
+    RangeSplit,
+)
+from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.errors import ScanError
-from inventory_assets.scan.keyspace.key_range import KeyRange, ceiling, tiling_fault
+from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_upper_bound, tiling_fault
 from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence, Seam
 from inventory_assets.scan.validation.seams import seam_faults, unseen_between
 from inventory_assets_tests.listings import objects_of
@@ -64,7 +71,7 @@ class ContraryS3(ModelS3):
         self._early_end, self._stale = early_end, stale
         self._answers: list[Page] = []
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         if self._is_cancelled:
             raise Cancelled
         tally.sent()
@@ -94,24 +101,24 @@ class ContraryS3(ModelS3):
 
 def listed(lister: ModelS3, cuts: Sequence[str], prefix: str = "") -> list[str]:
     """The keys that a scan finds, in the order of its ranges; its evidence must agree."""
-    lister.connection = Connection("model", max_in_flight=8)
-    walk = Walk(prefix, [KeyRange.of_prefix(prefix)], cuts=sorted(set(cuts)))
+    lister.connection = BucketConfig("model", max_in_flight=8)
+    walk = ListingJob(prefix, [KeyRange.of_prefix(prefix)], cuts=sorted(set(cuts)))
     found: dict[int, list[str]] = {0: []}
     evidence: dict[int, RangeEvidence] = {}
-    for event in Scan(lister, [walk]):
+    for event in ParallelScan(lister, [walk]):
         match event:
-            case Found(index=index, objects=objects):
+            case ObjectsListed(index=index, objects=objects):
                 assert index not in evidence
                 found[index] += objects.column("key").to_pylist()
-            case Split(upper=upper):
+            case RangeSplit(upper=upper):
                 found[upper] = []
-            case Narrowed(was=was, after=after):
+            case RangeNarrowed(was=was, after=after):
                 (index,) = [i for i, each in evidence.items() if each.key_range == was]
                 narrowed = KeyRange(after, was.until)
                 evidence[index] = replace(evidence[index], key_range=narrowed)
-            case Ended(index=index, evidence=ended):
+            case RangeCompleted(index=index, evidence=ended):
                 evidence[index] = ended
-            case Failed(error=error):
+            case JobFailed(error=error):
                 raise error
     order = sorted(evidence, key=lambda index: evidence[index].key_range)
     rows = [evidence[index] for index in order]
@@ -158,7 +165,7 @@ def test_ends_too_early_and_answers_to_other_requests_lose_no_key(
 def test_the_smallest_loss_in_directory_order_is_told() -> None:
     keys = [f"d/{folder}{n:02}" for folder in ("obj/", "obj-1/") for n in range(3)]
     with pytest.raises(ScanError, match="in another order than that of bytes"):
-        listed(ContraryS3(keys, ORDERS["directory"]), [ceiling("d/obj-1/")])
+        listed(ContraryS3(keys, ORDERS["directory"]), [prefix_upper_bound("d/obj-1/")])
 
 
 def test_a_store_whose_listings_always_end_after_a_page_is_listed_whole() -> None:
@@ -187,7 +194,7 @@ class _Changing(ContraryS3):
         super().__init__(keys, chances=chances)
         self._others = others
 
-    def page(self, request: PageRequest, tally: Tally) -> Page:
+    def page(self, request: PageRequest, tally: RequestStats) -> Page:
         if self._chances.random() < 0.3:
             key = self._chances.choice(self._others)
             self._keys = sorted({*self._keys} ^ {key})

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.list_client import Tally
-from inventory_assets.scan.engine.events import Walk
+from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.engine.key_density import level_of
-from inventory_assets.scan.engine.range_task import Piece
+from inventory_assets.scan.engine.range_task import RangeTask
 from inventory_assets.scan.engine.splitter import (
     Splitter,
     between,
@@ -23,8 +23,8 @@ from inventory_assets.scan.engine.splitter import (
 from inventory_assets.scan.keyspace.key_range import (
     MAX_KEY_BYTES,
     KeyRange,
-    ceiling,
     ceiling_of,
+    prefix_upper_bound,
     tiling_fault,
 )
 from inventory_assets_tests.model_s3 import ModelS3
@@ -54,9 +54,9 @@ def middle(after: str, until: str, alphabet: str) -> str | None:
     return next(iter(between(after, until, alphabet, 1)), None)
 
 
-def piece_of(prefix: str, after: str, until: str, tally: Tally | None = None) -> Piece:
+def piece_of(prefix: str, after: str, until: str, tally: RequestStats | None = None) -> RangeTask:
     """A range that has been listed up to `after`."""
-    piece = Piece(Walk(prefix, [], tally or Tally()), 0, KeyRange(after, until))
+    piece = RangeTask(ListingJob(prefix, [], tally or RequestStats()), 0, KeyRange(after, until))
     piece.cursor = after
     return piece
 
@@ -137,7 +137,7 @@ def test_there_is_a_middle_between_a_key_and_the_ceiling_above_it(
     prefix: str, data: st.DataObject
 ) -> None:
     after = prefix + data.draw(st.text(HEX, min_size=1, max_size=8))
-    until = ceiling(prefix)
+    until = prefix_upper_bound(prefix)
     place = middle(after, until, HEX)
     assert place is not None
     check_between(place, after, until, HEX)
@@ -146,8 +146,8 @@ def test_there_is_a_middle_between_a_key_and_the_ceiling_above_it(
 @pytest.mark.parametrize(
     ("after", "until", "alphabet", "place"),
     [
-        ("", ceiling(""), HEX, "8"),
-        ("data/", ceiling("data/"), HEX, "data/8"),
+        ("", prefix_upper_bound(""), HEX, "8"),
+        ("data/", prefix_upper_bound("data/"), HEX, "data/8"),
         ("data/7ff", "data/8", HEX, "data/7ff8"),
         ("3", "5", HEX, "4"),
         ("6fff", "9", HEX, "7f"),
@@ -218,9 +218,9 @@ def test_the_level_is_the_deepest_folder_that_holds_both_bounds(
 
 
 def test_the_level_of_a_bound_that_ends_with_a_folder_is_that_folder() -> None:
-    assert level_of("a/b/c", ceiling("a/b/"), "") == "a/b/"
-    assert level_of("a/b", ceiling("a/b/"), "") == "a/"
-    assert level_of("", ceiling(""), "") == ""
+    assert level_of("a/b/c", prefix_upper_bound("a/b/"), "") == "a/b/"
+    assert level_of("a/b", prefix_upper_bound("a/b/"), "") == "a/"
+    assert level_of("", prefix_upper_bound(""), "") == ""
 
 
 # Where to split, as a bucket answers.
@@ -235,7 +235,7 @@ def places_of(
     splitter = Splitter(lister)
     for key in random.Random(0).sample(held, min(len(held), 40)):  # noqa: S311
         splitter.saw(key)
-    tally = Tally()
+    tally = RequestStats()
     places = asyncio.run(splitter.places(piece_of(prefix, after, until, tally), wanted))
     assert tally.requests == len(lister.requests) <= REQUESTS_A_CALL
     return places, lister
@@ -243,7 +243,7 @@ def places_of(
 
 def test_marks_within_a_range_are_where_it_is_split_and_cost_no_request() -> None:
     lister = ModelS3("abcdefgh")
-    piece = piece_of("", "c", "g", Tally())
+    piece = piece_of("", "c", "g", RequestStats())
     piece.walk.marks = ["b", "c", "d", "dd", "e", "f", "g", "h"]
     assert asyncio.run(Splitter(lister).places(piece, 2)) == ["dd", "e"]
     assert asyncio.run(Splitter(lister).places(piece, 9)) == ["d", "dd", "e", "f"]
@@ -259,7 +259,10 @@ def check_places(places: list[str], after: str, until: str, wanted: int) -> None
 @given(
     st.sets(st.text("ab/", min_size=1, max_size=6), max_size=40) | st.sets(any_key, max_size=20),
     st.text("ab/", max_size=5) | any_key,
-    st.text("ab/", max_size=5) | any_key | st.just(ceiling("")) | st.just(ceiling("a/")),
+    st.text("ab/", max_size=5)
+    | any_key
+    | st.just(prefix_upper_bound(""))
+    | st.just(prefix_upper_bound("a/")),
     st.integers(1, 8),
 )
 def test_places_lie_between_the_bounds_and_ascend(
@@ -283,7 +286,7 @@ def test_places_stay_inside_a_prefix(
 ) -> None:
     keys = sorted(prefix + name for name in names)
     after = data.draw(st.sampled_from([prefix, *keys]))
-    until = ceiling(prefix)
+    until = prefix_upper_bound(prefix)
     places, lister = places_of(keys, after, until, wanted, prefix)
     check_places(places, after, until, wanted)
     assert all(place.startswith(prefix) for place in places)
@@ -301,7 +304,7 @@ HASHED = sorted(sha256(str(number).encode()).hexdigest() for number in range(150
 )
 def test_hashed_names_are_halved(head: str, first: int, last: int | None) -> None:
     keys = [head + name for name in HASHED]
-    after, until = keys[first], ceiling(head) if last is None else keys[last]
+    after, until = keys[first], prefix_upper_bound(head) if last is None else keys[last]
     (place,), _ = places_of(keys, after, until, wanted=1)
     left = sum(after < key <= place for key in keys)
     right = sum(place < key <= until for key in keys)
@@ -309,7 +312,7 @@ def test_hashed_names_are_halved(head: str, first: int, last: int | None) -> Non
 
 
 def test_halves_of_hashed_names_are_halved_again() -> None:
-    after, until, held = "", ceiling(""), HASHED
+    after, until, held = "", prefix_upper_bound(""), HASHED
     while len(held) > 100:
         (place,), _ = places_of(HASHED, after, until, wanted=1)
         left = [key for key in held if key <= place]
@@ -326,14 +329,14 @@ TREE = [
 
 
 def test_a_tree_is_split_at_the_ends_of_its_folders() -> None:
-    places, lister = places_of(TREE, TREE[0], ceiling(""))
+    places, lister = places_of(TREE, TREE[0], prefix_upper_bound(""))
     ends = [ceiling_of(place) for place in places]
     assert ends == ["logs/2026/03/", "logs/2026/06/", "logs/2026/09/"]
     assert [request.prefix for request in lister.requests] == ["", "logs/", "logs/2026/"]
 
 
 def test_a_range_within_a_folder_is_split_at_the_folders_below_it() -> None:
-    until = ceiling("logs/2026/05/")
+    until = prefix_upper_bound("logs/2026/05/")
     places, _ = places_of(TREE, "logs/2026/05/07/host-1", until, wanted=2)
     assert [ceiling_of(place) for place in places] == ["logs/2026/05/13/", "logs/2026/05/21/"]
 
@@ -341,15 +344,15 @@ def test_a_range_within_a_folder_is_split_at_the_folders_below_it() -> None:
 def test_the_only_folder_between_the_bounds_is_looked_into() -> None:
     """What lies after the upper bound is nobody's business."""
     keys = [f"{letter}/{number}/{name}" for letter in "abc" for number in range(9) for name in "xy"]
-    places, lister = places_of(keys, ceiling("a/"), ceiling("b/"))
+    places, lister = places_of(keys, prefix_upper_bound("a/"), prefix_upper_bound("b/"))
     assert [ceiling_of(place) for place in places] == ["b/1/", "b/3/", "b/6/"]
     assert [request.prefix for request in lister.requests] == ["", "b/"]
 
 
 def test_a_chain_of_single_folders_is_followed_for_so_long_only() -> None:
     keys = [f"{'d/' * 30}{name}" for name in HASHED[:100]]
-    places, lister = places_of(keys, keys[0], ceiling(""))
-    check_places(places, keys[0], ceiling(""), 3)
+    places, lister = places_of(keys, keys[0], prefix_upper_bound(""))
+    check_places(places, keys[0], prefix_upper_bound(""), 3)
     assert len(lister.requests) <= REQUESTS_A_CALL
 
 
@@ -359,16 +362,18 @@ def test_a_level_known_to_be_flat_costs_no_request() -> None:
     splitter = Splitter(lister)
     for key in keys[::100]:
         splitter.saw(key)
-    assert asyncio.run(splitter.places(piece_of("data/", keys[100], ceiling("data/")), 5))
+    assert asyncio.run(
+        splitter.places(piece_of("data/", keys[100], prefix_upper_bound("data/")), 5)
+    )
     assert len(lister.requests) == 1
     assert asyncio.run(splitter.places(piece_of("data/", keys[200], "data/8"), 5))
-    assert asyncio.run(splitter.places(piece_of("data/", "data/8", ceiling("data/")), 5))
+    assert asyncio.run(splitter.places(piece_of("data/", "data/8", prefix_upper_bound("data/")), 5))
     assert len(lister.requests) == 1
 
 
 def test_a_level_with_too_many_folders_is_halved_like_names() -> None:
     keys = [f"{name}/object" for name in HASHED]
-    (place,), lister = places_of(keys, keys[0], ceiling(""), wanted=1)
+    (place,), lister = places_of(keys, keys[0], prefix_upper_bound(""), wanted=1)
     assert 0.35 <= sum(key <= place for key in keys) / len(keys) <= 0.65
     assert len(lister.requests) == 1
 
@@ -380,14 +385,16 @@ def test_an_even_cut_tiles_the_prefix_with_no_more_ranges_than_asked_for(
     keys: set[str], count: int
 ) -> None:
     for prefix in ("", "a", "b/"):
-        ranges = asyncio.run(cut_evenly(ModelS3(keys, page_size=1000), prefix, count, Tally()))
+        ranges = asyncio.run(
+            cut_evenly(ModelS3(keys, page_size=1000), prefix, count, RequestStats())
+        )
         assert 1 <= len(ranges) <= count
         assert tiling_fault(ranges, [KeyRange.of_prefix(prefix)]) is None
 
 
 def test_hashed_names_are_cut_into_even_ranges() -> None:
     keys = [f"data/{sha256(str(n).encode()).hexdigest()}" for n in range(4000)]
-    ranges = asyncio.run(cut_evenly(ModelS3(keys, page_size=1000), "", 8, Tally()))
+    ranges = asyncio.run(cut_evenly(ModelS3(keys, page_size=1000), "", 8, RequestStats()))
     counts = [sum(key in key_range for key in keys) for key_range in ranges]
     assert len(counts) == 8
     assert min(counts) > 300
@@ -397,7 +404,7 @@ def test_folders_are_cut_between_them() -> None:
     keys = [
         f"y={year}/m={month:02}/{n:03}" for year in (1, 2) for month in range(12) for n in range(9)
     ]
-    ranges = asyncio.run(cut_evenly(ModelS3(keys, page_size=1000), "", 6, Tally()))
+    ranges = asyncio.run(cut_evenly(ModelS3(keys, page_size=1000), "", 6, RequestStats()))
     counts = [sum(key in key_range for key in keys) for key_range in ranges]
     assert len(counts) >= 4
     assert all(count % 9 == 0 for count in counts)

@@ -4,17 +4,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.directory_order_scan import DirectoryOrderWalk
-from inventory_assets.scan.engine.events import Ended, Failed, Found, Walk
+from inventory_assets.scan.engine.events import JobFailed, ListingJob, ObjectsListed, RangeCompleted
 from inventory_assets.scan.engine.page_queue import QUEUED_PAGES
-from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
-from inventory_assets.scan.validation.range_evidence import EvidenceLog
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
+from inventory_assets.scan.validation.range_evidence import EvidenceBuilder
 from inventory_assets.scan.validation.seams import seam_faults
 from inventory_assets_tests.listings import Listed, contents, contents_fields, listing
 from inventory_assets_tests.model_s3 import ModelS3
@@ -29,17 +29,17 @@ def is_text(key: bytes) -> bool:
     return True
 
 
-def listed_by(lister: RawS3, shard: Shard, tally: Tally) -> list[str]:
-    walk = Walk(shard.prefix, shard.ranges, tally)
+def listed_by(lister: RawS3, shard: Shard, tally: RequestStats) -> list[str]:
+    walk = ListingJob(shard.prefix, shard.ranges, tally)
     found: list[str] = []
     evidence = []
-    for event in Scan(lister, [walk]):
+    for event in ParallelScan(lister, [walk]):
         match event:
-            case Found(objects=objects):
+            case ObjectsListed(objects=objects):
                 found += objects.column("key").to_pylist()
-            case Ended():
+            case RangeCompleted():
                 evidence.append(event.evidence)
-            case Failed(error=error):
+            case JobFailed(error=error):
                 raise error
     assert not [*seam_faults(sorted(evidence, key=lambda each: each.key_range))]
     return sorted(found)
@@ -67,9 +67,9 @@ def test_each_key_is_listed_or_counted_just_once(
     sizeless = data.draw(st.sets(st.sampled_from(sorted(keys)))) if data and keys else set()
     readable = [key.decode() for key in sorted(keys - sizeless) if is_text(key)]
     found: list[str] = []
-    tally = Tally()
+    tally = RequestStats()
     for prefix in {"", *prefixes}:
-        shard, of_shard = cut_out(prefix, prefixes), Tally()
+        shard, of_shard = make_shard(prefix, prefixes), RequestStats()
         listed = listed_by(RawS3(keys, sizeless, page_size), shard, of_shard)
         assert listed == [key for key in readable if shard.covers(key)]
         found += listed
@@ -85,18 +85,18 @@ def test_each_key_is_listed_or_counted_just_once(
 
 def test_a_size_that_is_garbled_once_is_asked_for_again() -> None:
     keys = [f"k{number:02}".encode() for number in range(20)]
-    lister, tally = RawS3(keys, garbled=[1, 4, 6]), Tally()
-    lister.connection = Connection("model", max_in_flight=1)
-    listed = listed_by(lister, cut_out("", []), tally)
+    lister, tally = RawS3(keys, garbled=[1, 4, 6]), RequestStats()
+    lister.connection = BucketConfig("model", max_in_flight=1)
+    listed = listed_by(lister, make_shard("", []), tally)
     assert listed == [key.decode() for key in keys]
     assert tally.unreadable.count == 0
 
 
 def test_a_kind_of_record_is_asked_for_again_once_a_walk() -> None:
     keys = [f"k{number:03}".encode() for number in range(300)]
-    lister, tally = RawS3(keys, keys[::5]), Tally()
-    lister.connection = Connection("model", max_in_flight=1)
-    assert len(listed_by(lister, cut_out("", []), tally)) == 240
+    lister, tally = RawS3(keys, keys[::5]), RequestStats()
+    lister.connection = BucketConfig("model", max_in_flight=1)
+    assert len(listed_by(lister, make_shard("", []), tally)) == 240
     assert tally.unreadable.count == 60
     assert tally.requests <= 100 + 3 * QUEUED_PAGES  # those that had run ahead
     assert not tally.faults
@@ -107,21 +107,21 @@ def test_a_page_of_nothing_that_can_be_read_is_no_empty_page(
 ) -> None:
     monkeypatch.setattr("inventory_assets.scan.engine.parallel_scan.MAX_EMPTY_PAGES", 3)
     keys = [b"k%02d\xff" % number for number in range(30)]
-    tally = Tally()
-    assert listed_by(RawS3([*keys, b"z"]), cut_out("", []), tally) == ["z"]
+    tally = RequestStats()
+    assert listed_by(RawS3([*keys, b"z"]), make_shard("", []), tally) == ["z"]
     assert tally.unreadable.count == 30
 
 
 def test_the_walk_by_directories_sets_records_and_folders_aside() -> None:
     class Folders(ModelS3):
-        def page(self, request: PageRequest, tally: Tally) -> Page:  # noqa: ARG002
+        def page(self, request: PageRequest, tally: RequestStats) -> Page:  # noqa: ARG002
             good, bad = Listed("a"), contents("<Key>b</Key>")
             folder = "<CommonPrefixes><Prefix>c%FF/</Prefix></CommonPrefixes>"
             page = decode_page(listing(contents(*contents_fields(good)), bad, folder))
             assert isinstance(page, Page)
             return page
 
-    ranges, tally = [KeyRange.of_prefix("")], Tally()
-    walk = DirectoryOrderWalk(Folders([]), "", ranges, tally, EvidenceLog(ranges))
+    ranges, tally = [KeyRange.of_prefix("")], RequestStats()
+    walk = DirectoryOrderWalk(Folders([]), "", ranges, tally, EvidenceBuilder(ranges))
     assert [key for batch in walk for key in batch.column("key").to_pylist()] == ["a"]
     assert tally.unreadable.count == 2

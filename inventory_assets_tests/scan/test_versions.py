@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.xml_decoder import VERSION_SCHEMA
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.engine import page_queue
-from inventory_assets.scan.engine.events import Ended, Failed, Found, Walk
-from inventory_assets.scan.engine.parallel_scan import Scan
+from inventory_assets.scan.engine.events import JobFailed, ListingJob, ObjectsListed, RangeCompleted
+from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
 from inventory_assets.scan.keyspace.shard import Shard
@@ -46,18 +46,18 @@ def at(moment: int | None) -> Versions:
     return Versions(None if moment is None else EPOCH + timedelta(milliseconds=moment))
 
 
-def scanned(lister: VersionedS3, walk: Walk) -> list[pa.RecordBatch]:
+def scanned(lister: VersionedS3, walk: ListingJob) -> list[pa.RecordBatch]:
     """What a scan finds, in key order; every key in one batch, and evidence that counts it."""
     found: dict[int, list[pa.RecordBatch]] = {}
     evidence = []
-    for event in Scan(lister, [walk]):
+    for event in ParallelScan(lister, [walk]):
         match event:
-            case Found(index=index, objects=objects):
+            case ObjectsListed(index=index, objects=objects):
                 found.setdefault(index, []).append(objects)
-            case Ended(index=index, evidence=row):
+            case RangeCompleted(index=index, evidence=row):
                 assert row.rows == sum(batch.num_rows for batch in found.get(index, []))
                 evidence.append((row, index))
-            case Failed(error=error):
+            case JobFailed(error=error):
                 raise error
     evidence.sort(key=lambda pair: pair[0].key_range)
     assert tiling_fault([row.key_range for row, _ in evidence], walk.ranges) is None
@@ -82,7 +82,7 @@ def rows_of(batches: Sequence[pa.RecordBatch]) -> list[dict[str, Any]]:
 def test_a_scan_finds_what_was_there_at_any_time_however_pages_and_ranges_fall(
     history: History, moment: int | None, page_size: int, cuts: set[str], damaged: set[int]
 ) -> None:
-    walk = Walk("", Shard("").ranges, cuts=sorted(cuts), versions=at(moment))
+    walk = ListingJob("", Shard("").ranges, cuts=sorted(cuts), versions=at(moment))
     lister = VersionedS3(history, page_size, sorted(damaged))
     expected = [each.row() for each in history.listed(moment)]
     assert rows_of(scanned(lister, walk)) == expected
@@ -92,7 +92,7 @@ def test_a_range_is_listed_after_all_versions_of_the_key_before_it() -> None:
     history = History()
     for number in range(12):
         history.put("abc"[number % 3], number, number)
-    walk = Walk("", [KeyRange("a", "b")], versions=Versions())
+    walk = ListingJob("", [KeyRange("a", "b")], versions=Versions())
     keys = [row["key"] for row in rows_of(scanned(VersionedS3(history), walk))]
     assert keys == ["b"] * 4
 
@@ -102,7 +102,7 @@ def test_a_key_of_many_pages_is_handed_on_at_once() -> None:
     for number in range(100):
         history.put("many", number, number)
     history.put("z", 0, 0)
-    walk = Walk("", Shard("").ranges, versions=Versions())
+    walk = ListingJob("", Shard("").ranges, versions=Versions())
     batches = scanned(VersionedS3(history, 7), walk)
     assert batches[0].column("key").to_pylist()[:101] == ["many"] * 100 + ["z"]
 
@@ -112,7 +112,7 @@ def test_a_range_listed_again_holds_the_same(
     history: History, moment: int | None, page_size: int, after: str
 ) -> None:
     key_range = KeyRange(after, KeyRange.of_prefix("").until)
-    relisted = relist(VersionedS3(history, page_size), "", key_range, Tally(), at(moment))
+    relisted = relist(VersionedS3(history, page_size), "", key_range, RequestStats(), at(moment))
     expected = [each.row() for each in history.listed(moment) if each.key in relisted.key_range]
     assert relisted.objects.to_pylist() == expected
 
@@ -122,7 +122,7 @@ def test_the_last_key_of_a_range_listed_again_has_all_its_versions() -> None:
     for number in range(4):
         history.put("a", number, number)
         history.put("b", number, number)
-    relisted = relist(VersionedS3(history), "", KeyRange("", "a"), Tally(), Versions())
+    relisted = relist(VersionedS3(history), "", KeyRange("", "a"), RequestStats(), Versions())
     assert relisted.objects.num_rows == 4
 
 
@@ -161,7 +161,7 @@ def test_the_order_of_storing_counts_and_not_last_modified() -> None:
     history = History()
     history.put("k", 20, 1)
     history.put("k", 10, 2)  # an upload in parts, begun before and completed after
-    walk = Walk("", Shard("").ranges, versions=at(30))
+    walk = ListingJob("", Shard("").ranges, versions=at(30))
     found = rows_of(scanned(VersionedS3(history), walk))
     assert [(row["size"], row["is_latest"]) for row in found] == [(2, True), (1, False)]
     assert len([*groupby(found, key=lambda row: row["key"])]) == 1

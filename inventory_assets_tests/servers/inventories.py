@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import zstandard
 
-from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
     faults_of,
@@ -22,10 +22,10 @@ from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import cut_out
+from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.scan.prefix_discovery import ShardBounds, discover
 from inventory_assets_tests.external_servers import Endpoint
 
@@ -59,14 +59,14 @@ def take_inventory(
 ) -> Taken:
     """Discover shards, list each, merge, publish, and read back what was published."""
     store, layout = LocalStore(folder), Layout(bucket, "test")
-    lister = BucketLister(endpoint.connection(bucket))
+    lister = ListClient(endpoint.connection(bucket))
     try:
         bounds = ShardBounds(depth=depth, max_shards=10_000)
         found = discover(lister, prefix, bounds, key_order)
         prefixes = [prefix, *found.prefixes]
         known = found.key_order if found.key_order is KeyOrder.DIRECTORY else key_order
-        taker = Taker(lister, store, layout, known, lambda: NOW)
-        snapshots = {each: taker.take(DAY, cut_out(each, prefixes)) for each in prefixes}
+        taker = ShardLister(lister, store, layout, known, lambda: NOW)
+        snapshots = {each: taker.take(DAY, make_shard(each, prefixes)) for each in prefixes}
     finally:
         lister.close()
     manifest = merge(store, layout, prefix, snapshots, NOW)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.inventory.listing.shard_lister import Taker
+from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan import directory_order_scan, prefix_discovery, store_probe
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.prefix_discovery import ShardBounds, discover
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.servers.inventories import (
@@ -45,8 +45,8 @@ def bucket(seaweedfs: Endpoint, objects: dict[str, bytes]) -> str:
 
 
 @pytest.fixture
-def lister(seaweedfs: Endpoint, bucket: str) -> Iterator[BucketLister]:
-    lister = BucketLister(seaweedfs.connection(bucket))
+def lister(seaweedfs: Endpoint, bucket: str) -> Iterator[ListClient]:
+    lister = ListClient(seaweedfs.connection(bucket))
     yield lister
     lister.close()
 
@@ -60,12 +60,12 @@ def store_of_unknown_make(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_make_tells_the_order(seaweedfs: Endpoint) -> None:
     seaweedfs.make_bucket("plain", {"plain": b"x"})
-    lister = BucketLister(seaweedfs.connection("plain"))
+    lister = ListClient(seaweedfs.connection("plain"))
     assert discover(lister, "", ShardBounds()).key_order is KeyOrder.DIRECTORY
 
 
 @pytest.mark.usefixtures("store_of_unknown_make")
-def test_a_pair_of_siblings_tells_the_order_of_an_unknown_make(lister: BucketLister) -> None:
+def test_a_pair_of_siblings_tells_the_order_of_an_unknown_make(lister: ListClient) -> None:
     assert discover(lister, "deep/", ShardBounds()).key_order is KeyOrder.DIRECTORY
 
 
@@ -86,10 +86,12 @@ def test_the_inventory_is_complete_and_in_byte_order(
 
 
 def test_the_remainder_leaves_out_exactly_the_other_shards(
-    lister: BucketLister, objects: dict[str, bytes], tmp_path: Path
+    lister: ListClient, objects: dict[str, bytes], tmp_path: Path
 ) -> None:
-    shard = cut_out("", ["a/", "deep/er/", "wide/", "z/a-b/"])
-    taker = Taker(lister, LocalStore(tmp_path), Layout("directories", "test"), now=lambda: NOW)
+    shard = make_shard("", ["a/", "deep/er/", "wide/", "z/a-b/"])
+    taker = ShardLister(
+        lister, LocalStore(tmp_path), Layout("directories", "test"), now=lambda: NOW
+    )
 
     snapshot = taker.take(DAY, shard)
 
@@ -101,9 +103,9 @@ def test_the_remainder_leaves_out_exactly_the_other_shards(
 
 
 def test_an_order_by_bytes_that_the_source_insists_on_is_refused(
-    lister: BucketLister, tmp_path: Path
+    lister: ListClient, tmp_path: Path
 ) -> None:
-    taker = Taker(lister, LocalStore(tmp_path), Layout("directories", "test"), KeyOrder.BYTES)
+    taker = ShardLister(lister, LocalStore(tmp_path), Layout("directories", "test"), KeyOrder.BYTES)
 
     with pytest.raises(KeysOutOfOrder, match='key_order = "bytes": remove that line'):
         taker.take(DAY, Shard("deep/"))
@@ -133,10 +135,10 @@ def test_a_name_that_appears_before_a_shards_folder_after_discovery_is_not_lost(
     seaweedfs.make_bucket(
         f"late{ord(name[1])}", dict.fromkeys(("a/1", "a/2", name, "b/1", "z"), b"x")
     )
-    lister = BucketLister(seaweedfs.connection(f"late{ord(name[1])}"))
-    taker = Taker(lister, LocalStore(tmp_path), Layout("late", "test"), now=lambda: NOW)
+    lister = ListClient(seaweedfs.connection(f"late{ord(name[1])}"))
+    taker = ShardLister(lister, LocalStore(tmp_path), Layout("late", "test"), now=lambda: NOW)
 
-    snapshot = taker.take(DAY, cut_out("", ["a/", "b/"]))
+    snapshot = taker.take(DAY, make_shard("", ["a/", "b/"]))
 
     assert [part.first_key for part in snapshot.parts] == [name, "z"]
 

@@ -15,7 +15,7 @@ from inventory_assets.inventory.errors import VersionsNotListed
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
 from inventory_assets.inventory.parts.current import read_current
 from inventory_assets.inventory.query.dataset import Dataset
-from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.external_servers import Endpoint
@@ -45,7 +45,7 @@ def objects(
     endpoint: Endpoint, bucket: str, as_of: datetime | None, folder: Path
 ) -> dict[str, int]:
     """The current objects of a listing of versions, with their sizes."""
-    lister = BucketLister(endpoint.connection(bucket))
+    lister = ListClient(endpoint.connection(bucket))
     try:
         list_into_folder(lister, "", folder, versions=Versions(as_of))
     finally:
@@ -146,7 +146,7 @@ def test_on_ministack_all_versions_are_listed_newest_first(
         put.setdefault(key, []).insert(0, version)
         if number % 7 == 0:
             put[key].insert(0, client.delete_object(Bucket=name, Key=key)["VersionId"])
-    lister = BucketLister(ministack.connection(name))
+    lister = ListClient(ministack.connection(name))
     list_into_folder(lister, "", tmp_path, versions=Versions())
     lister.close()
     rows = [
@@ -159,7 +159,7 @@ def test_on_ministack_all_versions_are_listed_newest_first(
 
 def test_seaweedfs_is_refused_with_what_to_do(seaweedfs: Endpoint, tmp_path: Path) -> None:
     name = seaweedfs.make_bucket(f"versions-{next(numbers)}", {"a/1": b"", "a-b": b""})
-    lister = BucketLister(seaweedfs.connection(name))
+    lister = ListClient(seaweedfs.connection(name))
     with pytest.raises(VersionsNotListed, match="set versions = false"):
         list_into_folder(lister, "", tmp_path, versions=Versions())
     lister.close()

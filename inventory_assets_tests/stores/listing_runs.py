@@ -7,7 +7,7 @@ from pathlib import Path
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy
+from inventory_assets.s3.list_client import ListClient, RetryPolicy
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.stores.holdings import Held, difference, listed, truth
 from inventory_assets_tests.stores.odd_pages import Query
@@ -55,7 +55,7 @@ class Outcome:
 
 
 def list_and_compare(
-    lister: BucketLister,
+    lister: ListClient,
     asked: Sequence[Query],
     holdings: Sequence[Held],
     folder: Path,
@@ -108,7 +108,7 @@ def set_aside(listing: object) -> int:
     return count
 
 
-def _strategy(lister: BucketLister, asked: Sequence[Query]) -> str:
+def _strategy(lister: ListClient, asked: Sequence[Query]) -> str:
     """How a store was asked, from its profile and the requests."""
     kinds = Counter(map(_kind, asked))
     told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())

@@ -1,4 +1,4 @@
-"""An odd store without sockets, behind the retries, the gate and the pages of `BucketLister`."""
+"""An odd store without sockets, behind the retries, the gate and the pages of `ListClient`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.http.response import Response, Sent
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.http.response import RequestContext, Response
 from inventory_assets_tests.simulated_bucket import (
     Life,
     SimulatedBucket,
@@ -17,7 +17,7 @@ from inventory_assets_tests.simulated_bucket import (
 )
 from inventory_assets_tests.stores.odd_store import OddStore
 
-_NOWHERE = Sent("nowhere", timedelta(0), None)
+_NOWHERE = RequestContext("nowhere", timedelta(0), None)
 _SECONDS = (0, 0.01, 0.1, 0.1, 0.2, 2)
 """How long answers take, of virtual time."""
 
@@ -59,7 +59,7 @@ class OddLister(SimulatedLister):
         life: Of the process.
     """
 
-    def __init__(self, store: OddStore, connection: Connection, life: Life) -> None:
+    def __init__(self, store: OddStore, connection: BucketConfig, life: Life) -> None:
         nothing = SimulatedBucket([], [], 1, Random(0))  # noqa: S311
         super().__init__(nothing, connection, life, Troubles())
         self._transport = OddNetwork(store, life)  # type: ignore[assignment]

@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qsl, urlsplit
 
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.policies import Policy
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, Seen
 from inventory_assets_tests.stores.odd_pages import BUCKET
@@ -20,9 +20,9 @@ class OddServer(ScriptedServer):
         super().__init__([])
         self.store = store
 
-    def connection(self, max_in_flight: int = 8, endpoint_url: str | None = None) -> Connection:
+    def connection(self, max_in_flight: int = 8, endpoint_url: str | None = None) -> BucketConfig:
         """How the bucket is reached; at another URL, if one is given."""
-        return Connection(
+        return BucketConfig(
             BUCKET,
             endpoint_url or self.url,
             region="us-east-1",

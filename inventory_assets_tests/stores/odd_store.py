@@ -1,7 +1,7 @@
 """A bucket that is listed with habits: from the query of a request to the answer's bytes.
 
 It knows no sockets; `odd_server.py` and `odd_network.py` put it behind HTTP and behind
-`BucketLister`. All chance follows from a seed.
+`ListClient`. All chance follows from a seed.
 """
 
 import base64
@@ -203,13 +203,13 @@ class OddStore:
         there, ranks = self._current(prefix)
         at = self._begins_at(place, there, ranks, delimiter, prefix)
         by_bytes = self.habits.start_after is StartAfter.BY_BYTES
-        floor = raw(place.start_after) if by_bytes else b""
+        prefix_lower_bound = raw(place.start_after) if by_bytes else b""
         entries: list[Held | str] = []
         skip = place.skip
         while at < len(there) and len(entries) < size:
             each = there[at]
             at += 1
-            if each.raw <= floor:
+            if each.raw <= prefix_lower_bound:
                 continue
             if skip:
                 skip -= 1

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
-from inventory_assets.inventory.listing.shard_lister import Taker
-from inventory_assets.inventory.listing.snapshot_builder import Wanted
+from inventory_assets.inventory.listing.shard_lister import ShardLister
+from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.policies import Policy
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.prefix_discovery import ShardBounds, discover
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.key_spaces import key_sets
@@ -216,7 +216,7 @@ def play(story: Story, folder: Path) -> str:
     kills = [*story.kills]
     for _ in range(MOST_RUNS):
         life = Life(kills.pop(0) if kills else float("inf"))
-        connection = Connection(BUCKET, max_in_flight=story.in_flight, policy=Policy.FIXED)
+        connection = BucketConfig(BUCKET, max_in_flight=story.in_flight, policy=Policy.FIXED)
         lister = OddLister(store, connection, life)
         try:
             keys, unread = (_by_shards if story.by_shards else _into_folder)(
@@ -242,11 +242,11 @@ def _by_shards(story: Story, lister: OddLister, life: Life, folder: Path) -> tup
     store = MortalStore(folder, life)
     order = discover(lister, story.prefix, ShardBounds(depth=0)).key_order
     known = order if order is KeyOrder.DIRECTORY else None
-    taker = Taker(lister, store, MODEL, known, now=lambda: NOW)
+    taker = ShardLister(lister, store, MODEL, known, now=lambda: NOW)
     prefixes = sorted({story.prefix, *(story.prefix + head for head in story.heads)})
-    shards = [cut_out(prefix, prefixes) for prefix in prefixes]
+    shards = [make_shard(prefix, prefixes) for prefix in prefixes]
     found: dict[Shard, Snapshot] = {}
-    for each, result in taker.take_all([Wanted(DAY, shard) for shard in shards]):
+    for each, result in taker.list_shards([ShardRequest(DAY, shard) for shard in shards]):
         if not isinstance(result, Snapshot):
             raise result
         found[each.shard] = result

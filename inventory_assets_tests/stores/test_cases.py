@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets_tests.stores.case import Case
 from inventory_assets_tests.stores.cases import all_cases
 from inventory_assets_tests.stores.listing_runs import Outcome, impatient, list_and_compare
@@ -19,7 +19,7 @@ def outcome_of(case: Case, folder: Path) -> Outcome:
     """List the case's bucket over HTTP."""
     store = OddStore(case.bucket(), case.store_habits)
     with OddServer(store) as server:
-        lister = BucketLister(server.connection(case.in_flight), impatient())
+        lister = ListClient(server.connection(case.in_flight), impatient())
         try:
             return list_and_compare(
                 lister,

@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
-from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.conftest import CEPH, SWIFT
 from inventory_assets_tests.external_servers import REGION, Endpoint
@@ -35,7 +35,7 @@ ENDS_OF_PAGES = ["pool/apt_1%3a2_amd64.deb", "k%7E0999", "pool/g++_12_amd64.deb"
 def list_keys(
     endpoint: Endpoint, bucket: str, folder: Path, in_flight: int, versions: Versions | None = None
 ) -> list[str]:
-    lister = BucketLister(endpoint.connection(bucket, in_flight))
+    lister = ListClient(endpoint.connection(bucket, in_flight))
     try:
         list_into_folder(lister, "", folder, versions=versions)
     finally:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets_tests.stores.habits import EarlyEnd, Habits, Order
 from inventory_assets_tests.stores.holdings import folders
 from inventory_assets_tests.stores.listing_runs import EXACT, impatient, list_and_compare
@@ -27,7 +27,7 @@ def test_processes_lose_nothing_where_their_ranges_meet(habits: Habits, tmp_path
     results: Counter[str] = Counter()
     with OddServer(OddStore(HOLDINGS, Habits(page_keys=20) | habits)) as server:
         for number in range(5):
-            lister = BucketLister(server.connection(6), impatient())
+            lister = ListClient(server.connection(6), impatient())
             outcome = list_and_compare(
                 lister, server.store.asked, HOLDINGS, tmp_path / str(number), processes=3
             )

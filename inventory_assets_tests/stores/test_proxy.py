@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets_tests.stores.habits import Habits
 from inventory_assets_tests.stores.holdings import folders
 from inventory_assets_tests.stores.listing_runs import list_and_compare
@@ -26,8 +26,7 @@ def list_behind(proxy: MixingProxy, server: OddServer, number: int, folder: Path
     """List so many times, with various numbers of requests at once; how each ended."""
     results: Counter[str] = Counter()
     listers = [
-        BucketLister(server.connection(in_flight, endpoint_url=proxy.url))
-        for in_flight in (8, 2, 16)
+        ListClient(server.connection(in_flight, endpoint_url=proxy.url)) for in_flight in (8, 2, 16)
     ]
     try:
         for each in range(number):

@@ -11,7 +11,7 @@ from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
     OWNERS,
     SourceAssets,
-    SourceAtWork,
+    SourceContext,
     StepResult,
     do_each_partition,
     log_partition,
@@ -98,7 +98,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
     return change_log
 
 
-def _publish(work: SourceAtWork, day: date, say: Callable[[str], None]) -> ChangeLog:
+def _publish(work: SourceContext, day: date, say: Callable[[str], None]) -> ChangeLog:
     replacing = change_log_version(work.store, work.layout, day)
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:
@@ -110,12 +110,12 @@ def _publish(work: SourceAtWork, day: date, say: Callable[[str], None]) -> Chang
     return publish_change_log(work.store, work.layout, manifest, work.now(), replacing)
 
 
-def _outdated(work: SourceAtWork, log: ChangeLog | None) -> list[str]:
+def _outdated(work: SourceContext, log: ChangeLog | None) -> list[str]:
     fault = outdated_fault(work.store, work.layout, log) if log else None
     return [fault] if fault else []
 
 
-def _read(work: SourceAtWork, day: date) -> ChangeLog:
+def _read(work: SourceContext, day: date) -> ChangeLog:
     log = read_change_log(work.store, work.layout, day)
     if log is None:
         raise ManifestIncomplete("no change log was published; materialize it first")

@@ -11,7 +11,7 @@ from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
     OWNERS,
     SourceAssets,
-    SourceAtWork,
+    SourceContext,
     StepResult,
     do_each_partition,
     log_partition,
@@ -79,7 +79,7 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
     return object_changes
 
 
-def _compare(work: SourceAtWork, partition_key: str) -> Changes:
+def _compare(work: SourceContext, partition_key: str) -> Changes:
     day, shard_key = work.assets.partitions.split(partition_key)
     snapshot = read_snapshot(work.store, work.layout, day, work.prefix(shard_key))
     if snapshot is None:
@@ -88,7 +88,7 @@ def _compare(work: SourceAtWork, partition_key: str) -> Changes:
     return publish_changes(work.store, work.layout, snapshot, baseline, work.now())
 
 
-def _read(work: SourceAtWork, partition_key: str) -> Changes:
+def _read(work: SourceContext, partition_key: str) -> Changes:
     day, shard_key = work.assets.partitions.split(partition_key)
     changes = read_changes(work.store, work.layout, day, work.prefix(shard_key))
     if changes is None:

@@ -11,7 +11,7 @@ from inventory_assets.defs.source.automation import follow_changed_listings
 from inventory_assets.defs.source.context import (
     OWNERS,
     SourceAssets,
-    SourceAtWork,
+    SourceContext,
     StepResult,
     do_each_partition,
     log_partition,
@@ -66,7 +66,7 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
     return inventory_exports
 
 
-def _export(work: SourceAtWork, day: date) -> tuple[str, dict[str, object]]:
+def _export(work: SourceContext, day: date) -> tuple[str, dict[str, object]]:
     replacing = csv_inventory_version(work.store, work.layout, day)
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:

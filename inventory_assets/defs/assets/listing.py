@@ -15,7 +15,7 @@ from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
     OWNERS,
     SourceAssets,
-    SourceAtWork,
+    SourceContext,
     StepResult,
     blocking_checks_failed,
     log_partition,
@@ -25,12 +25,12 @@ from inventory_assets.defs.source.context import (
 )
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.listing.listable_dates import require_observable, versions_of
-from inventory_assets.inventory.listing.shard_lister import Taker
-from inventory_assets.inventory.listing.snapshot_builder import Wanted
+from inventory_assets.inventory.listing.shard_lister import ShardLister
+from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import (
-    Verdict,
+    RuleResult,
     broken,
     judge,
     judge_files,
@@ -102,7 +102,7 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
 
 def _list(
     context: dg.AssetExecutionContext,
-    work: SourceAtWork,
+    work: SourceContext,
     evidence: dg.AssetCheckSpec,
     readable: dg.AssetCheckSpec,
 ) -> None:
@@ -130,7 +130,7 @@ def _list(
 
 def _check_again(
     context: dg.AssetExecutionContext,
-    work: SourceAtWork,
+    work: SourceContext,
     evidence: dg.AssetCheckSpec,
     readable: dg.AssetCheckSpec,
 ) -> None:
@@ -172,7 +172,7 @@ def _log_verdicts(
     context: dg.AssetExecutionContext,
     evidence: dg.AssetCheckSpec,
     partition_key: str,
-    verdicts: Sequence[Verdict],
+    verdicts: Sequence[RuleResult],
 ) -> list[str]:
     """Record what the check says of one partition; return the rules that do not hold."""
     faults = broken(verdicts)
@@ -181,7 +181,7 @@ def _log_verdicts(
 
 
 def _take_all(
-    work: SourceAtWork, partition_keys: Sequence[str], say: Callable[[str], None]
+    work: SourceContext, partition_keys: Sequence[str], say: Callable[[str], None]
 ) -> Iterator[tuple[str, Snapshot | Exception]]:
     """Take the partitions' snapshots, side by side under one limit of requests.
 
@@ -189,28 +189,30 @@ def _take_all(
     want to know is said, and every few seconds how far all of them have come.
     """
     known = work.known_prefixes()
-    wanted: dict[Wanted, str] = {}
+    wanted: dict[ShardRequest, str] = {}
     for partition_key in partition_keys:
         day, shard_key = work.assets.partitions.split(partition_key)
         try:
             versions = observed(day, work)
-            wanted[Wanted(day, work.shard(shard_key, known), versions)] = partition_key
+            wanted[ShardRequest(day, work.shard(shard_key, known), versions)] = partition_key
         except InventoryError as error:
             yield partition_key, error
     expected = expected_rows(work, list(wanted))
     lister = work.bucket.lister(work.now())
     meter = ProgressMeter(lambda: lister.in_flight, expected)
     lister.profile = work.profile(lister)
-    taker = Taker(lister, work.store, work.layout, work.key_order(), work.now, say, meter.note)
+    taker = ShardLister(
+        lister, work.store, work.layout, work.key_order(), work.now, say, meter.note
+    )
     try:
         with telling(meter, lambda progress: say(progress.line), SAID_EVERY_SECONDS):
-            for each, result in taker.take_all(list(wanted)):
+            for each, result in taker.list_shards(list(wanted)):
                 yield wanted[each], result
     finally:
         lister.close()
 
 
-def observed(day: date, work: SourceAtWork) -> Versions | None:
+def observed(day: date, work: SourceContext) -> Versions | None:
     """Which versions of the bucket stand for a day; None for its current objects.
 
     Raises:
@@ -223,7 +225,7 @@ def observed(day: date, work: SourceAtWork) -> Versions | None:
     return None
 
 
-def expected_rows(work: SourceAtWork, wanted: Sequence[Wanted]) -> dict[str, int | None]:
+def expected_rows(work: SourceContext, wanted: Sequence[ShardRequest]) -> dict[str, int | None]:
     """How many objects each shard may hold: as many as in the baseline, if it was there."""
     if not wanted:
         return {}

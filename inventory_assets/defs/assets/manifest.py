@@ -17,14 +17,14 @@ from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
     OWNERS,
     SourceAssets,
-    SourceAtWork,
+    SourceContext,
     StepResult,
     do_each_partition,
     log_partition,
 )
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import (
-    EvidenceBroken,
+    IncompleteListing,
     ManifestIncomplete,
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
@@ -37,7 +37,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     read_manifest,
 )
 from inventory_assets.inventory.manifest.snapshot import files_that_differ, read_snapshots
-from inventory_assets.inventory.verification.targets import EMPTY_RANGES, Verifiable
+from inventory_assets.inventory.verification.targets import EMPTY_RANGES, VerificationTarget
 from inventory_assets.inventory.verification.verification import RANGES, verify
 
 STALE_AFTER = timedelta(hours=24)
@@ -132,7 +132,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
     return inventory_manifest
 
 
-def _publish(work: SourceAtWork, day: date) -> Manifest:
+def _publish(work: SourceContext, day: date) -> Manifest:
     replacing = manifest_version(work.store, work.layout, day)
     snapshots = read_snapshots(work.store, work.layout, day)
     manifest = merge(
@@ -147,7 +147,7 @@ def _publish(work: SourceAtWork, day: date) -> Manifest:
     )
     faults = faults_of(manifest)
     if faults:
-        raise EvidenceBroken(
+        raise IncompleteListing(
             f"the shards of {day} do not make one inventory: {'; '.join(faults)}; materialize "
             "object_listing for the shards concerned again"
         )
@@ -155,7 +155,7 @@ def _publish(work: SourceAtWork, day: date) -> Manifest:
     return manifest
 
 
-def _read(work: SourceAtWork, day: date) -> Manifest:
+def _read(work: SourceContext, day: date) -> Manifest:
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:
         raise ManifestIncomplete("no manifest was published; materialize it first")
@@ -165,13 +165,13 @@ def _read(work: SourceAtWork, day: date) -> Manifest:
 def _log_sample(
     context: dg.AssetExecutionContext,
     check: dg.AssetCheckSpec,
-    work: SourceAtWork,
+    work: SourceContext,
     manifest: Manifest,
 ) -> None:
     """Compare a sample with the bucket. Trouble on the way is a finding: all is published."""
     day, seed = str(manifest.day), context.run.run_id  # another run draws others
     try:
-        inventory = Verifiable.of_manifest(work.store, work.layout, manifest)
+        inventory = VerificationTarget.of_manifest(work.store, work.layout, manifest)
         with closing(work.bucket.lister(work.now())) as lister:
             found = verify(inventory, lister, random.Random(seed))  # noqa: S311
     except (InventoryError, OSError) as error:

@@ -6,7 +6,7 @@ from hashlib import sha256
 import dagster as dg
 
 from inventory_assets.defs.source.asset_metadata import prefixes_table
-from inventory_assets.defs.source.context import OWNERS, SourceAssets, SourceAtWork
+from inventory_assets.defs.source.context import OWNERS, SourceAssets, SourceContext
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.listing.shard_registry import keep_discovery, shard_key
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
@@ -52,14 +52,14 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
     return shards
 
 
-def _prefix_shown(work: SourceAtWork, shard_key: str) -> str:
+def _prefix_shown(work: SourceContext, shard_key: str) -> str:
     try:
         return work.prefix(shard_key)
     except UnknownShard:
         return "(none that is known here; delete this partition)"
 
 
-def discover_shards(work: SourceAtWork) -> Discovery:
+def discover_shards(work: SourceContext) -> Discovery:
     """Find the prefixes worth a shard, with the newest manifest's counts where there is one.
 
     Raises:
@@ -80,7 +80,7 @@ def discover_shards(work: SourceAtWork) -> Discovery:
         lister.close()
 
 
-def keep_shards(work: SourceAtWork, discovery: Discovery) -> list[str]:
+def keep_shards(work: SourceContext, discovery: Discovery) -> list[str]:
     """Record a discovery; return the shards that are new, the remainder always among the first."""
     keep_discovery(work.store, work.layout, discovery, work.now())
     prefixes = [work.source.prefix, *discovery.prefixes]
@@ -88,7 +88,9 @@ def keep_shards(work: SourceAtWork, discovery: Discovery) -> list[str]:
     return [key for key in keys if key not in work.shard_keys]
 
 
-def add_shards(work: SourceAtWork, discovery: Discovery, instance: dg.DagsterInstance) -> list[str]:
+def add_shards(
+    work: SourceContext, discovery: Discovery, instance: dg.DagsterInstance
+) -> list[str]:
     """Record a discovery and add the partitions that are new."""
     new = keep_shards(work, discovery)
     if new:
@@ -96,7 +98,7 @@ def add_shards(work: SourceAtWork, discovery: Discovery, instance: dg.DagsterIns
     return new
 
 
-def _rows_under(work: SourceAtWork) -> RowsUnder:
+def _rows_under(work: SourceContext) -> RowsUnder:
     """The counts of the newest manifest."""
     manifest = newest_manifest(work.store, work.layout, before=date.max)
     all_parts = manifest.parts if manifest else ()

@@ -13,7 +13,7 @@ from inventory_assets.inventory.changes.shard_changes import Changes, read_chang
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
-from inventory_assets.inventory.manifest.snapshot_validation import Verdict
+from inventory_assets.inventory.manifest.snapshot_validation import RuleResult
 from inventory_assets.inventory.parts.part import ClassTotal, Part, read_records
 from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, has_versions, record_schema
 from inventory_assets.inventory.storage.layout import Layout
@@ -273,7 +273,7 @@ def iceberg_metadata(shown: "ShownDate") -> dict[str, Any]:
     }
 
 
-def verdicts_table(verdicts: Sequence[Verdict]) -> dg.TableMetadataValue:
+def verdicts_table(verdicts: Sequence[RuleResult]) -> dg.TableMetadataValue:
     """What each rule of a check says."""
     return _records(
         [

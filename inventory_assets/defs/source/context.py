@@ -24,10 +24,10 @@ from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.errors import S3Error
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.store_probe import profile_store
 
 DATA_VERSION_TAG = "dagster/data_version"
@@ -87,17 +87,17 @@ class SourceAssets:
         """How long its inventories are kept."""
         return Retention(**self.source.retention.model_dump())
 
-    def at_work(self, resources: object, instance: dg.DagsterInstance) -> "SourceAtWork":
+    def at_work(self, resources: object, instance: dg.DagsterInstance) -> "SourceContext":
         """The source with the resources and shards of a run or tick."""
         bucket: SourceBucket = getattr(resources, self.bucket_resource)
         store: InventoryStore = resources.inventory_store  # type: ignore[attr-defined]
         clock: Clock = resources.clock  # type: ignore[attr-defined]
         shard_keys = instance.get_dynamic_partitions(self.partitions.shards_name)
-        return SourceAtWork(self, bucket, store.open(), clock, tuple(shard_keys))
+        return SourceContext(self, bucket, store.open(), clock, tuple(shard_keys))
 
 
 @dataclass(frozen=True, slots=True)
-class SourceAtWork:
+class SourceContext:
     """A source with everything that a run or tick may use.
 
     Attributes:
@@ -153,7 +153,7 @@ class SourceAtWork:
 
     def shard(self, shard_key: str, known_prefixes: Sequence[str]) -> Shard:
         """The shard of a key, less the other shards within it."""
-        return cut_out(self.prefix(shard_key), known_prefixes)
+        return make_shard(self.prefix(shard_key), known_prefixes)
 
     def key_order(self) -> KeyOrder | None:
         """How the store lists: as configured, or in directories if discovered; else unknown."""
@@ -163,12 +163,12 @@ class SourceAtWork:
         known = known_key_order(self.store, self.layout)
         return known if known is KeyOrder.DIRECTORY else None
 
-    def profile(self, lister: BucketLister) -> StoreProfile:
+    def profile(self, lister: ListClient) -> StoreProfile:
         """How the store lists, as discovery found; before the first discovery it is probed."""
         known = known_profile(self.store, self.layout)
         if known is None and self.key_order() is not KeyOrder.DIRECTORY:
             with suppress(S3Error):  # whatever it is, the listings will meet it and tell
-                known = profile_store(lister, self.source.prefix, Tally())
+                known = profile_store(lister, self.source.prefix, RequestStats())
         return known or AWS
 
 

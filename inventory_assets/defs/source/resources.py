@@ -12,9 +12,9 @@ from inventory_assets.config import DEFAULT_STORE, Iceberg, Source, StoreBucket
 from inventory_assets.demo.server import ACCESS_KEY, SECRET_KEY, demo_server
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.bucket_config import AddressingStyle, Connection
+from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
 from inventory_assets.s3.concurrency.policies import Policy
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy
+from inventory_assets.s3.list_client import ListClient, RetryPolicy
 from inventory_assets.wiring import open_catalog, open_results
 
 if TYPE_CHECKING:
@@ -62,14 +62,14 @@ class SourceBucket(ResourceWithS3Configuration):
             demo=source.demo,
         )
 
-    def connection(self, now: datetime) -> Connection:
+    def connection(self, now: datetime) -> BucketConfig:
         """How to reach the bucket; the demo store shows what it holds at `now`."""
         endpoint_url, access_key, secret_key = self.endpoint_url, None, None
         if self.demo:
             server = demo_server()
             server.show(now.astimezone(UTC).date())
             endpoint_url, access_key, secret_key = server.endpoint_url, ACCESS_KEY, SECRET_KEY
-        return Connection(
+        return BucketConfig(
             bucket=self.bucket,
             endpoint_url=endpoint_url,
             region=self.region_name,
@@ -85,11 +85,9 @@ class SourceBucket(ResourceWithS3Configuration):
             policy=self.concurrency_policy,
         )
 
-    def lister(self, now: datetime) -> BucketLister:
+    def lister(self, now: datetime) -> ListClient:
         """The pages of the bucket."""
-        return BucketLister(
-            self.connection(now), RetryPolicy(outage_seconds=self.max_outage_seconds)
-        )
+        return ListClient(self.connection(now), RetryPolicy(outage_seconds=self.max_outage_seconds))
 
 
 class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -30,7 +30,7 @@ from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.s3_inventory_format import symlinks
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
-from inventory_assets.inventory.storage.commit import Publication
+from inventory_assets.inventory.storage.commit import Commit
 from inventory_assets.inventory.storage.layout import Layout, day_of_partition
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import pardon
@@ -139,7 +139,7 @@ def publish_change_log(
             for what it is now.
 
     Raises:
-        Superseded: Another run published the date's change log in the meantime.
+        ConflictError: Another run published the date's change log in the meantime.
         ManifestIncomplete: A shard was not compared as the manifest has it, or not with the newest
             complete inventory before the date, as it is now.
         CorruptRecord: A file that must be written again is damaged.
@@ -165,7 +165,7 @@ def publish_change_log(
     )
     record = _adapter().dump_json(log, indent=1)
     pardon(store, [entry.file for entry in log.entries])
-    publication = Publication.begin(store, layout.change_log(log.day), record, replacing)
+    publication = Commit.begin(store, layout.change_log(log.day), record, replacing)
     links = symlinks([store.uri(file) for file in log.files])
     publication.publish(layout.change_log_symlink(log.day), links)
     return log

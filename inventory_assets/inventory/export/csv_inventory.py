@@ -21,7 +21,7 @@ from inventory_assets.inventory.manifest.s3_inventory_format import (
     symlinks,
 )
 from inventory_assets.inventory.parts.part import Part, read_records
-from inventory_assets.inventory.storage.commit import Publication
+from inventory_assets.inventory.storage.commit import Commit
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import free_key, pardon
@@ -53,7 +53,7 @@ def publish_csv_inventory(
 
     Raises:
         CorruptRecord: A part is missing or damaged.
-        Superseded: Another run published the date's inventory in CSV in the meantime.
+        ConflictError: Another run published the date's inventory in CSV in the meantime.
         StoreError: A file could not be written.
     """
     if replacing is None:
@@ -69,7 +69,7 @@ def publish_csv_inventory(
     links = symlinks([store.uri(file.key) for file in files])
     head = layout.csv.dated(manifest.day, "manifest.json")
     pardon(store, [file.key for file in files])
-    publication = Publication.begin(store, head, document, replacing)
+    publication = Commit.begin(store, head, document, replacing)
     publication.publish(layout.csv.symlink(manifest.day), links)
     checksum = manifest_checksum(document)
     publication.publish(layout.csv.dated(manifest.day, "manifest.checksum"), checksum)

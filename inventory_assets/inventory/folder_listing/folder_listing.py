@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from inventory_assets.inventory.errors import EvidenceBroken, RecordsUnreadable, StoreError
+from inventory_assets.inventory.errors import IncompleteListing, RecordsUnreadable, StoreError
 from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER, FolderLock, locked
 from inventory_assets.inventory.folder_listing.folder_records import (
     AskedFor,
@@ -37,7 +37,7 @@ from inventory_assets.inventory.manifest.unreadable_records import (
 )
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.engine.parallel_scan import utc_now
 from inventory_assets.scan.engine.progress import Report, to_nobody
@@ -74,7 +74,7 @@ class FolderListing:
 
 
 def list_into_folder(
-    lister: BucketLister,
+    lister: ListClient,
     prefix: str,
     folder: Path,
     processes: int = 1,
@@ -111,9 +111,9 @@ def list_into_folder(
         OtherListing: The folder holds what is left of another listing, or of one too old.
         StoreError: The folder holds Parquet files already, cannot be written, or somebody removed
             or renamed it meanwhile.
-        EvidenceBroken: The listing does not prove that it is complete.
+        IncompleteListing: The listing does not prove that it is complete.
         RecordsUnreadable: Most records, or all of them, cannot be decoded.
-        ProcessLost: A process was killed.
+        WorkerDied: A process was killed.
         S3Error: A request failed for good.
         ScanError: The store keeps to no order.
         VersionsNotListed: Its order is one in which versions cannot be listed.
@@ -162,7 +162,7 @@ def _listed(
         lock.check()
         records.finish(Finished(asked_for.listing, now(), listing))
         return _moved(records, lock, listing)
-    except (EvidenceBroken, KeysOutOfOrder, NamesMisread, RecordsUnreadable):
+    except (IncompleteListing, KeysOutOfOrder, NamesMisread, RecordsUnreadable):
         if lock.is_held():
             store.remove()  # what is wrong shall not be gone on with
         raise
@@ -205,7 +205,7 @@ def _kept(records: FolderRecords, work: Work) -> str | None:
 
 
 def _list(work: Work) -> Listing:
-    tally = Tally()
+    tally = RequestStats()
     discovery = discover(work.lister, work.prefix, _BOUNDS)
     tally.requests += discovery.requests
     order = discovery.key_order
@@ -228,7 +228,7 @@ def _list(work: Work) -> Listing:
             work.say(f"{error}; listing it again in another way")
 
 
-def _list_in_order(work: Work, key_order: KeyOrder, tally: Tally) -> Listing:
+def _list_in_order(work: Work, key_order: KeyOrder, tally: RequestStats) -> Listing:
     journal = journal_of(work, key_order)
     kept = journal.kept
     missing = kept.missing([KeyRange.of_prefix(work.prefix)])

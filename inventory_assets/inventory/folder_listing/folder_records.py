@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from inventory_assets.inventory.errors import CorruptRecord, OtherListing, StoreError
 from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER, FolderLock
 from inventory_assets.inventory.folder_listing.range_listing import JOURNAL, Work
-from inventory_assets.inventory.listing.checkpoints import KEPT_FOR, identity_of
+from inventory_assets.inventory.listing.checkpoints import KEPT_FOR, listing_fingerprint
 from inventory_assets.inventory.manifest.unreadable_records import (
     NOTHING_UNREADABLE,
     UnreadableRecords,
@@ -38,11 +38,11 @@ _Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ListingRequest:
     """Which listing it is.
 
     Attributes:
-        identity: From `identity_of`; the same for the same bucket, keys, versions and code.
+        identity: From `listing_fingerprint`; the same for the same bucket, keys, versions and code.
         described: The same for people.
     """
 
@@ -50,7 +50,7 @@ class Wanted:
     described: str
 
 
-def wanted_by(work: Work) -> Wanted:
+def wanted_by(work: Work) -> ListingRequest:
     """Which listing `work` is, in whatever order the store turns out to list."""
     connection, versions = work.lister.connection, work.versions
     described = connection.where
@@ -59,7 +59,9 @@ def wanted_by(work: Work) -> Wanted:
     if versions:
         as_of = f"the versions as of {versions.as_of.isoformat()}" if versions.as_of else ""
         described += f", {as_of or 'all versions'}"
-    return Wanted(identity_of(connection, work.prefix, versions=versions), described)
+    return ListingRequest(
+        listing_fingerprint(connection, work.prefix, versions=versions), described
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class AskedFor:
     """
 
     arguments: tuple[str, ...]
-    listing: Wanted
+    listing: ListingRequest
     began_at: datetime
 
 
@@ -97,7 +99,7 @@ class Finished:
         found: What was listed.
     """
 
-    listing: Wanted
+    listing: ListingRequest
     finished_at: datetime
     found: Listing
 
@@ -153,7 +155,7 @@ class FolderRecords:
                 raise self._missing(self._store.where(part.key))
         self._store.publish(_FINISHED, _finished().dump_json(finished))
 
-    def require_same(self, finished: Finished, wanted: Wanted, now: datetime) -> None:
+    def require_same(self, finished: Finished, wanted: ListingRequest, now: datetime) -> None:
         """Make sure that a listing found whole may be handed out for the one asked for now.
 
         Raises:
@@ -171,7 +173,7 @@ class FolderRecords:
             + (": it is too old to be taken for the bucket as it is now" if is_same else "")
         )
 
-    def require_no_other(self, wanted: Wanted) -> None:
+    def require_no_other(self, wanted: ListingRequest) -> None:
         """Make sure that nothing of another listing is kept in the folder.
 
         Raises:
@@ -303,7 +305,7 @@ def unfinished_listing(folder: Path) -> Sequence[str]:
     return asked_for.arguments
 
 
-def _told(found: Wanted, wanted: Wanted) -> str:
+def _told(found: ListingRequest, wanted: ListingRequest) -> str:
     if found.identity != wanted.identity and found.described == wanted.described:
         return f"{found.described} by another version of this program"
     return found.described

@@ -18,7 +18,7 @@ from threading import Thread
 from types import FrameType
 from typing import ClassVar
 
-from inventory_assets.inventory.errors import ProcessLost
+from inventory_assets.inventory.errors import WorkerDied
 from inventory_assets.inventory.folder_listing.folder_lock import FolderLock
 from inventory_assets.inventory.folder_listing.orphans import end_with_parent
 from inventory_assets.inventory.folder_listing.range_listing import (
@@ -27,12 +27,12 @@ from inventory_assets.inventory.folder_listing.range_listing import (
     journal_of,
     list_by_ranges,
 )
-from inventory_assets.inventory.listing.checkpoints import Journal
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.list_client import BucketLister, RetryPolicy, Tally
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import StoreProfile
 from inventory_assets.scan.engine.progress import (
@@ -62,14 +62,14 @@ _CONTEXT = get_context("spawn")
 
 
 def list_by_processes(
-    work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
+    work: Work, journal: CheckpointLog, wanted: Sequence[KeyRange], tally: RequestStats
 ) -> tuple[Part, ...]:
     """Share the key space among processes, each with its part of the requests in flight.
 
     Each notes what is safe of its ranges; what earlier runs left is read, and cleared, here alone.
 
     Raises:
-        ProcessLost: One was killed.
+        WorkerDied: One was killed.
         InventoryError: What any of them raises.
     """
     lister, connection, processes = work.lister, work.lister.connection, work.processes
@@ -100,7 +100,7 @@ def list_by_processes(
                 evidence += found.evidence
                 tally.add(cost)
         except BrokenProcessPool:
-            raise ProcessLost(
+            raise WorkerDied(
                 f"{connection.where}: a process of the listing ended unexpectedly, perhaps for "
                 "want of memory; list it again, with fewer --processes"
             ) from None
@@ -116,10 +116,10 @@ def list_by_processes(
 
 def _list_unseen(
     work: Work,
-    journal: Journal,
+    journal: CheckpointLog,
     wanted: Sequence[KeyRange],
     evidence: Sequence[RangeEvidence],
-    tally: Tally,
+    tally: RequestStats,
 ) -> list[Part]:
     """List again what lies where ranges of two processes meet and they disagree about it.
 
@@ -197,7 +197,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _list_range(
-    connection: Connection,
+    connection: BucketConfig,
     profile: StoreProfile,
     retry: RetryPolicy,
     prefix: str,
@@ -206,9 +206,9 @@ def _list_range(
     started_at: datetime,
     key_range: KeyRange,
     encodings: Encodings = Encodings.COMPACT,
-) -> tuple[RangesListed, Tally]:
+) -> tuple[RangesListed, RequestStats]:
     """What each process does."""
-    tally, meter = Tally(), _meter(connection, retry)
+    tally, meter = RequestStats(), _meter(connection, retry)
     lister, store = _opened(connection, retry), LocalStore(root)
     lister.profile = profile
     work = Work(lister, prefix, 1, store, report=meter.note, versions=versions, encodings=encodings)
@@ -225,13 +225,13 @@ def _list_range(
 
 
 @cache
-def _opened(connection: Connection, retry: RetryPolicy) -> BucketLister:
+def _opened(connection: BucketConfig, retry: RetryPolicy) -> ListClient:
     """One for all ranges of a process, so that its connections are kept alive."""
-    return BucketLister(connection, retry)
+    return ListClient(connection, retry)
 
 
 @cache
-def _meter(connection: Connection, retry: RetryPolicy) -> ProgressMeter:
+def _meter(connection: BucketConfig, retry: RetryPolicy) -> ProgressMeter:
     """One for all ranges of a process, too."""
     return ProgressMeter(lambda: _opened(connection, retry).in_flight)
 

@@ -5,19 +5,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from inventory_assets.inventory.errors import EvidenceBroken
+from inventory_assets.inventory.errors import IncompleteListing
 from inventory_assets.inventory.folder_listing.folder_lock import FolderLock
-from inventory_assets.inventory.listing.checkpoints import Journal, identity_of, name_of
+from inventory_assets.inventory.listing.checkpoints import (
+    CheckpointLog,
+    listing_fingerprint,
+    name_of,
+)
 from inventory_assets.inventory.listing.directory_order_events import directory_events
-from inventory_assets.inventory.listing.part_assembler import Assembly, RowBudget
+from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
 from inventory_assets.inventory.listing.shard_lister import say_nothing
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.s3.list_client import BucketLister, Tally
-from inventory_assets.scan.engine.events import Ended, Failed, Found, Narrowed, Split, Walk
-from inventory_assets.scan.engine.parallel_scan import Scan, utc_now
+from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.scan.engine.events import (
+    JobFailed,
+    ListingJob,
+    ObjectsListed,
+    RangeCompleted,
+    RangeNarrowed,
+    RangeSplit,
+)
+from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
 from inventory_assets.scan.engine.progress import Report, to_nobody
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, joined, tiling_fault
@@ -45,7 +56,7 @@ class Work:
         encodings: How parts are encoded.
     """
 
-    lister: BucketLister
+    lister: ListClient
     prefix: str
     processes: int
     store: LocalStore
@@ -60,7 +71,9 @@ class Work:
         return Layout(self.lister.connection.bucket, "list", self.encodings)
 
 
-def journal_of(work: Work, key_order: KeyOrder, started_at: datetime | None = None) -> Journal:
+def journal_of(
+    work: Work, key_order: KeyOrder, started_at: datetime | None = None
+) -> CheckpointLog:
     """What is safe of a listing in some order.
 
     Args:
@@ -69,11 +82,11 @@ def journal_of(work: Work, key_order: KeyOrder, started_at: datetime | None = No
         started_at: When the listing began, for a process that takes part in it; what earlier runs
             left is then the concern of the one that began it.
     """
-    return Journal(
+    return CheckpointLog(
         work.store,
         JOURNAL,
         name_of("listing", key_order),
-        identity_of(
+        listing_fingerprint(
             work.lister.connection, work.prefix, (), key_order, work.versions, work.encodings
         ),
         utc_now,
@@ -99,18 +112,18 @@ class RangesListed:
 
 
 def list_by_ranges(
-    work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
+    work: Work, journal: CheckpointLog, wanted: Sequence[KeyRange], tally: RequestStats
 ) -> RangesListed:
     """List some ranges side by side.
 
     Raises:
-        EvidenceBroken: The listing does not prove that it is complete.
+        IncompleteListing: The listing does not prove that it is complete.
         S3Error: A request failed for good.
         ScanError: The store does not list in byte order.
         StoreError: A part cannot be written.
     """
     kept = journal.kept
-    walk = Walk(
+    walk = ListingJob(
         work.prefix,
         wanted,
         tally,
@@ -123,23 +136,23 @@ def list_by_ranges(
     expected = [*wanted]
     assembly = _assembly(work, journal, wanted, tally)
     with _kept(journal, assembly, tally):
-        for event in Scan(work.lister, [walk]):
+        for event in ParallelScan(work.lister, [walk]):
             work.report(event)
             match event:
-                case Found(index=index, objects=objects):
+                case ObjectsListed(index=index, objects=objects):
                     assembly.write(index, objects)
-                case Split(index=index, upper=upper, at=at, touches=touches):
+                case RangeSplit(index=index, upper=upper, at=at, touches=touches):
                     assembly.split(index, upper, at, touches=touches)
-                case Narrowed(was=was, after=after):
+                case RangeNarrowed(was=was, after=after):
                     if found := evidence.pop(was, None):
                         narrowed = KeyRange(after, was.until)
                         evidence[narrowed] = replace(found, key_range=narrowed)
                     else:  # it was kept; its head is listed in this run
                         expected.append(KeyRange(was.after, after))
-                case Ended(index=index, evidence=found):
+                case RangeCompleted(index=index, evidence=found):
                     evidence[found.key_range] = found
                     assembly.end(index, found.key_range.until)
-                case Failed(error=error):
+                case JobFailed(error=error):
                     failure = error
         if failure:
             raise failure
@@ -150,7 +163,7 @@ def list_by_ranges(
     rows = sum(each.rows for each in in_order)
     written = sum(part.rows for part in parts)
     if fault or rows != written:
-        raise EvidenceBroken(
+        raise IncompleteListing(
             f"{work.lister.connection.where}: the listing of {work.prefix!r} does not prove that "
             f"it is complete: {fault or f'{rows:,} objects seen, {written:,} written'}; list it "
             "again"
@@ -159,7 +172,7 @@ def list_by_ranges(
 
 
 def list_by_directories(
-    work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally
+    work: Work, journal: CheckpointLog, wanted: Sequence[KeyRange], tally: RequestStats
 ) -> tuple[Part, ...]:
     """The parts of some ranges of a store that lists in directory order.
 
@@ -168,21 +181,21 @@ def list_by_directories(
         ScanError: The store keeps to no order, or versions are wanted.
         StoreError: A part cannot be written.
     """
-    walk = Walk(work.prefix, wanted, tally, kept=journal.kept.rows, versions=work.versions)
+    walk = ListingJob(work.prefix, wanted, tally, kept=journal.kept.rows, versions=work.versions)
     assembly = _assembly(work, journal, wanted, tally)
     with _kept(journal, assembly, tally):
         for event in directory_events(work.lister, walk, assembly, utc_now):
             work.report(event)
             match event:
-                case Found(index=index, objects=objects):
+                case ObjectsListed(index=index, objects=objects):
                     assembly.write(index, objects)
-                case Ended(index=index, evidence=evidence):
+                case RangeCompleted(index=index, evidence=evidence):
                     assembly.end(index, evidence.key_range.until)
         return assembly.finish()
 
 
 @contextmanager
-def _kept(journal: Journal, assembly: Assembly, tally: Tally) -> Iterator[None]:
+def _kept(journal: CheckpointLog, assembly: PartAssembler, tally: RequestStats) -> Iterator[None]:
     """However the listing ends, what was received up to then is kept for another run."""
     try:
         yield
@@ -195,12 +208,14 @@ def _kept(journal: Journal, assembly: Assembly, tally: Tally) -> Iterator[None]:
         journal.close()
 
 
-def _assembly(work: Work, journal: Journal, wanted: Sequence[KeyRange], tally: Tally) -> Assembly:
-    assembly = Assembly(
+def _assembly(
+    work: Work, journal: CheckpointLog, wanted: Sequence[KeyRange], tally: RequestStats
+) -> PartAssembler:
+    assembly = PartAssembler(
         work.store,
         work.layout,
         wanted,
-        RowBudget(),
+        RowBuffer(),
         for_manifest=False,
         published=lambda key_range, parts: journal.note(key_range, parts, tally),
         drafts=journal.drafts,

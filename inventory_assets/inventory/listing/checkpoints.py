@@ -38,8 +38,8 @@ from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import pardon
-from inventory_assets.s3.bucket_config import Connection
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
@@ -60,7 +60,7 @@ _CODE = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class CompletedRange:
     """Keys that are listed whole.
 
     Attributes:
@@ -106,7 +106,7 @@ class Checkpoint:
     identity: str
     started_at: datetime
     written_at: datetime
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[CompletedRange, ...]
     requests: int
     response_bytes: int
     faults: Mapping[str, int]
@@ -116,7 +116,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ResumedWork:
     """What is left of runs that did not finish.
 
     Attributes:
@@ -128,7 +128,7 @@ class Kept:
         unreadable: Records within the stretches that could not be decoded.
     """
 
-    stretches: tuple[Stretch, ...] = ()
+    stretches: tuple[CompletedRange, ...] = ()
     started_at: datetime | None = None
     requests: int = 0
     response_bytes: int = 0
@@ -156,8 +156,8 @@ class Kept:
         return tuple(left for key_range in ranges for left in key_range.without(covered))
 
 
-def identity_of(
-    connection: Connection,
+def listing_fingerprint(
+    connection: BucketConfig,
     prefix: str,
     excluded: Iterable[str] = (),
     key_order: KeyOrder = KeyOrder.BYTES,
@@ -195,14 +195,14 @@ def name_of(listing: str, key_order: KeyOrder) -> str:
     return listing if key_order is KeyOrder.BYTES else f"{listing}~{key_order}"
 
 
-class Journal:
+class CheckpointLog:
     """The records of one listing: those of earlier runs are read, this run's are written.
 
     Args:
         store: Where they are published.
         folder: The folder that holds them, perhaps with those of other listings.
         name: From `name_of`.
-        identity: From `identity_of`.
+        identity: From `listing_fingerprint`.
         now: The clock.
         say: Told, in a sentence, what was found.
         names: The names in the folder, where the caller knows them; none where another process of
@@ -251,17 +251,17 @@ class Journal:
             Drafts(self._drafts_root / self._run) if layout and self._drafts_root else None
         )
         self._written = 0
-        self._waiting: list[Stretch] = []
-        self._noted = Tally()
+        self._waiting: list[CompletedRange] = []
+        self._noted = RequestStats()
         self._last = now()
         if self._drafts_root and self._is_first:
             remove_old(self._drafts_root.parent, 2 * KEPT_FOR.total_seconds())
         self.kept = self._read(say)
         self.started_at = started_at or self.kept.started_at or self._last
 
-    def note(self, key_range: KeyRange, parts: Sequence[Part], tally: Tally) -> None:
+    def note(self, key_range: KeyRange, parts: Sequence[Part], tally: RequestStats) -> None:
         """Some keys are listed whole, and their parts are published."""
-        self._waiting.append(Stretch(key_range, tuple(parts)))
+        self._waiting.append(CompletedRange(key_range, tuple(parts)))
         if self._now() - self._last >= SECONDS_BETWEEN:
             self.flush(tally)
 
@@ -269,13 +269,13 @@ class Journal:
         """From now on records tell of what is written, but not published, too."""
         self._unfinished = unfinished
 
-    def tick(self, tally: Tally) -> None:
+    def tick(self, tally: RequestStats) -> None:
         """Something may have been written: note it, if the last record is old enough."""
         is_urgent = self.drafts is not None and self.drafts.is_urgent and self._waiting
         if is_urgent or self._now() - self._last >= SECONDS_UNNOTED:
             self.flush(tally)
 
-    def keep(self, tally: Tally) -> None:
+    def keep(self, tally: RequestStats) -> None:
         """The listing ends before its time: write down as much as can be, whatever ended it."""
         try:
             self.flush(tally)
@@ -285,7 +285,7 @@ class Journal:
             with suppress(InventoryError, OSError):
                 self.flush(tally, is_brief=True)
 
-    def flush(self, tally: Tally, *, is_brief: bool = False) -> None:
+    def flush(self, tally: RequestStats, *, is_brief: bool = False) -> None:
         """Write down what was noted, and what is written.
 
         Args:
@@ -297,7 +297,9 @@ class Journal:
         for each in self._unfinished() if self.drafts is not None else ():
             after, until = each.key_range.after, each.key_range.until
             if each.parts:
-                self._waiting.append(Stretch(KeyRange(after, each.parts[-1].last_key), each.parts))
+                self._waiting.append(
+                    CompletedRange(KeyRange(after, each.parts[-1].last_key), each.parts)
+                )
                 after = each.parts[-1].last_key
             if is_brief:
                 until = each.drafts[-1].last_key if each.drafts else after
@@ -323,7 +325,7 @@ class Journal:
         )
         self._write(record)
         self._last, self._waiting = now, []
-        self._noted = Tally(tally.requests, tally.response_bytes, Counter(tally.faults))
+        self._noted = RequestStats(tally.requests, tally.response_bytes, Counter(tally.faults))
         if self.drafts is not None:
             self.drafts.noted()
 
@@ -368,7 +370,7 @@ class Journal:
     def _of_listing(self, names: Sequence[str]) -> list[str]:
         return [each for each in names if listing_of(each) == self._name]
 
-    def _read(self, say: Callable[[str], None]) -> Kept:
+    def _read(self, say: Callable[[str], None]) -> ResumedWork:
         found = {name: self._record(name) for name in self._records}
         ours = [record for record in found.values() if record]
         if self._records and not ours:
@@ -378,14 +380,14 @@ class Journal:
             )
             self.clear()
         if not ours:
-            return Kept()
+            return ResumedWork()
         faults: Counter[str] = Counter()
         for record in ours:
             faults.update(record.faults)
         stretches = [stretch for record in ours for stretch in record.stretches]
         rescued = [*self._salvage(found)]
         disjoint = self._disjoint([*stretches, *rescued])
-        kept = Kept(
+        kept = ResumedWork(
             disjoint,
             min(record.started_at for record in ours),
             sum(record.requests for record in ours),
@@ -398,7 +400,7 @@ class Journal:
         say(f"going on with an unfinished listing: {kept.rows:,} objects of it are kept")
         return kept
 
-    def _salvage(self, found: Mapping[str, Checkpoint | None]) -> Iterator[Stretch]:
+    def _salvage(self, found: Mapping[str, Checkpoint | None]) -> Iterator[CompletedRange]:
         """What the last record of each run that is no more says to be written, as parts."""
         last = {run_of(name): record for name, record in sorted(found.items())}
         for run, record in last.items():
@@ -415,9 +417,9 @@ class Journal:
                 record.spool,
                 for_manifest=self._for_manifest,
             ):
-                yield Stretch(key_range, parts)
+                yield CompletedRange(key_range, parts)
 
-    def _gather(self, kept: Kept, rescued: Sequence[Stretch]) -> None:
+    def _gather(self, kept: ResumedWork, rescued: Sequence[CompletedRange]) -> None:
         """Note what was rescued, after which what it was rescued from is of no use."""
         started_at = kept.started_at or self._last
         stretches = tuple(rescued)
@@ -443,9 +445,9 @@ class Journal:
         is_newest = self._published_at is None or record.started_at > self._published_at
         return record if is_ours and is_of_today and is_newest else None
 
-    def _disjoint(self, stretches: Iterable[Stretch]) -> tuple[Stretch, ...]:
+    def _disjoint(self, stretches: Iterable[CompletedRange]) -> tuple[CompletedRange, ...]:
         """Those whose parts are there; of two that overlap, as of two runs at once, one."""
-        found: list[Stretch] = []
+        found: list[CompletedRange] = []
         for stretch in sorted(stretches, key=lambda each: each.key_range):
             if found and stretch.key_range.after < found[-1].key_range.until:
                 continue
@@ -454,7 +456,7 @@ class Journal:
         return tuple(found)
 
 
-def _ranges_of(stretches: Iterable[Stretch | Begun]) -> list[KeyRange]:
+def _ranges_of(stretches: Iterable[CompletedRange | Begun]) -> list[KeyRange]:
     return [stretch.key_range for stretch in stretches]
 
 

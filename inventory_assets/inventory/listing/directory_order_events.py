@@ -4,19 +4,19 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from inventory_assets.inventory.errors import versions_in_directories
-from inventory_assets.inventory.listing.part_assembler import Assembly
-from inventory_assets.s3.list_client import BucketLister
+from inventory_assets.inventory.listing.part_assembler import PartAssembler
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan.directory_order_scan import DirectoryOrderWalk
-from inventory_assets.scan.engine.events import Ended, Found, Walk
-from inventory_assets.scan.validation.range_evidence import EvidenceLog
+from inventory_assets.scan.engine.events import ListingJob, ObjectsListed, RangeCompleted
+from inventory_assets.scan.validation.range_evidence import EvidenceBuilder
 
 BETWEEN_CUTS = timedelta(minutes=1)
 """How often such a listing ends its file, so that no more is lost when it is killed."""
 
 
 def directory_events(
-    lister: BucketLister, walk: Walk, assembly: Assembly, now: Callable[[], datetime]
-) -> Iterator[Found | Ended]:
+    lister: ListClient, walk: ListingJob, assembly: PartAssembler, now: Callable[[], datetime]
+) -> Iterator[ObjectsListed | RangeCompleted]:
     """What is found of the ranges of a walk, in order, as a scan would tell it.
 
     Args:
@@ -33,15 +33,15 @@ def directory_events(
     """
     if walk.versions:
         raise versions_in_directories(lister.connection.where)
-    log = EvidenceLog(walk.ranges)
+    log = EvidenceBuilder(walk.ranges)
     ended, last_cut = 0, now()
     for objects in DirectoryOrderWalk(lister, walk.prefix, walk.ranges, walk.tally, log):
         for index in range(ended, len(log.closed)):
-            yield Ended(walk, index, log.closed[index])
+            yield RangeCompleted(walk, index, log.closed[index])
         ended = len(log.closed)
-        yield Found(walk, ended, objects)
+        yield ObjectsListed(walk, ended, objects)
         if now() - last_cut >= BETWEEN_CUTS:
             assembly.cut(ended)
             last_cut = now()
     for index in range(ended, len(log.closed)):
-        yield Ended(walk, index, log.closed[index])
+        yield RangeCompleted(walk, index, log.closed[index])

@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.listing.part_reuse import (
-    Interval,
-    IntervalReader,
+    BaselineSegment,
     Reread,
+    SegmentHasher,
     small_rows,
     with_unchanged,
 )
@@ -62,7 +62,7 @@ class Unfinished:
     waiting: tuple[pa.RecordBatch, ...]
 
 
-class RowBudget:
+class RowBuffer:
     """Bounds how many objects wait in memory, over all the runs of a process.
 
     Args:
@@ -72,21 +72,21 @@ class RowBudget:
     def __init__(self, rows: int = ROWS_IN_MEMORY) -> None:
         self._rows = rows
         self._total = 0
-        self._runs: dict[_Run, int] = {}
+        self._runs: dict[_PartStream, int] = {}
 
-    def hold(self, run: "_Run", rows: int) -> None:
+    def hold(self, run: "_PartStream", rows: int) -> None:
         """Note how many objects wait in `run`, and have the fullest run write them if need be."""
         self._total += rows - self._runs.get(run, 0)
         self._runs[run] = rows
         if self._total > self._rows:
             max(self._runs, key=self._runs.__getitem__).make_room()
 
-    def let_go(self, run: "_Run") -> None:
+    def let_go(self, run: "_PartStream") -> None:
         """Nothing waits in `run` any more."""
         self._total -= self._runs.pop(run, 0)
 
 
-class Assembly:
+class PartAssembler:
     """The parts of some ranges; to be closed, after which what was not finished is gone.
 
     Args:
@@ -107,20 +107,20 @@ class Assembly:
         store: Store,
         layout: Layout,
         ranges: Sequence[KeyRange],
-        budget: RowBudget,
+        budget: RowBuffer,
         *,
         for_manifest: bool = True,
         published: Published | None = None,
-        intervals: Sequence[Interval] = (),
+        intervals: Sequence[BaselineSegment] = (),
         drafts: Drafts | None = None,
         ticked: Callable[[], None] = _nothing,
     ) -> None:
         self._store = store
         self._ticked = ticked
         self._intervals = intervals
-        new_reader = partial(IntervalReader, intervals, small_rows(intervals))
+        new_reader = partial(SegmentHasher, intervals, small_rows(intervals))
         self._new_run = partial(
-            _Run, store, layout, budget, for_manifest, published, new_reader, drafts
+            _PartStream, store, layout, budget, for_manifest, published, new_reader, drafts
         )
         self._runs = [self._new_run(key_range.after) for key_range in ranges]
         self._first = self._runs[0] if self._runs else None
@@ -201,21 +201,21 @@ class Assembly:
             if run.fingerprint and run.parts
         ]
 
-    def _run(self, index: int) -> "_Run":
+    def _run(self, index: int) -> "_PartStream":
         run = self._runs[index]
         while run.absorber:
             run = run.absorber
         self._runs[index] = run
         return run
 
-    def _in_order(self) -> Iterator["_Run"]:
-        run: _Run | None = self._first
+    def _in_order(self) -> Iterator["_PartStream"]:
+        run: _PartStream | None = self._first
         while run:
             yield run
             run = run.right
 
 
-class _Run:
+class _PartStream:
     """Neighbouring ranges that are written one after the other.
 
     Attributes:
@@ -235,15 +235,15 @@ class _Run:
         self,
         store: Store,
         layout: Layout,
-        budget: RowBudget,
+        budget: RowBuffer,
         for_manifest: bool,
         published: Published | None,
-        new_reader: Callable[[str], IntervalReader],
+        new_reader: Callable[[str], SegmentHasher],
         drafts: Drafts | None,
         after: str,
     ) -> None:
-        self.right: _Run | None = None
-        self.absorber: _Run | None = None
+        self.right: _PartStream | None = None
+        self.absorber: _PartStream | None = None
         self.touches = False
         self.is_whole = False
         self.until = ""
@@ -283,7 +283,7 @@ class _Run:
         if self.rows >= ROW_GROUP_ROWS:
             self.flush()
 
-    def absorb(self, right: "_Run") -> None:
+    def absorb(self, right: "_PartStream") -> None:
         """Take over what waits in the neighbour, and its place."""
         self.right, self.is_whole = right.right, False
         right.absorber = self

@@ -46,7 +46,7 @@ Pieces = list[tuple[str, Fingerprint]]
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class BaselineSegment:
     """Keys `k` with `after < k <= until` between the ends of two parts of the baseline.
 
     Attributes:
@@ -63,7 +63,7 @@ class Interval:
     part: Part | None = None
 
 
-def intervals_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[Interval]:
+def intervals_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[BaselineSegment]:
     """Cut ranges where parts of the baseline end; the intervals tile the ranges.
 
     What follows the last part of a range belongs to it where it is small, and is an interval of its
@@ -73,7 +73,7 @@ def intervals_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[Inte
         parts: The baseline's, in key order.
         ranges: Disjoint and in key order.
     """
-    found: list[Interval] = []
+    found: list[BaselineSegment] = []
     lasts: list[int] = []
     for key_range in ranges:
         after = key_range.after
@@ -81,10 +81,12 @@ def intervals_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[Inte
         stop = bisect_right(parts, key_range.until, key=_last_key)
         for part in parts[start:stop]:
             is_ours = bool(part.fingerprint) and part.first_key > key_range.after
-            found.append(Interval(after, part.last_key, part.rows, part if is_ours else None))
+            found.append(
+                BaselineSegment(after, part.last_key, part.rows, part if is_ours else None)
+            )
             after = part.last_key
         if after < key_range.until:
-            found.append(Interval(after, key_range.until))
+            found.append(BaselineSegment(after, key_range.until))
             if start < stop:
                 lasts.append(len(found) - 1)
     small = small_rows(found)
@@ -95,7 +97,7 @@ def intervals_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[Inte
     return found
 
 
-def small_rows(intervals: Sequence[Interval]) -> int:
+def small_rows(intervals: Sequence[BaselineSegment]) -> int:
     """Records up to which a part of a shard is small."""
     rows = sum(interval.rows for interval in intervals)
     return min(max(rows // SMALL_SHARE, LEAST_ROWS), PART_ROWS // 4)
@@ -132,7 +134,7 @@ def takes_in(rows: int, neighbour_rows: int, small: int) -> bool:
     return together <= small or (neighbour_rows * TAKEN_IN_SHARE <= rows and together <= PART_ROWS)
 
 
-class IntervalReader:
+class SegmentHasher:
     """Follows a run through the intervals, and tells of each whether it is as it was.
 
     Args:
@@ -144,7 +146,7 @@ class IntervalReader:
         pieces: Hashes of what it read of intervals that it did not read whole.
     """
 
-    def __init__(self, intervals: Sequence[Interval], small: int, after: str) -> None:
+    def __init__(self, intervals: Sequence[BaselineSegment], small: int, after: str) -> None:
         self.pieces: Pieces = []
         self._intervals = intervals
         self._small = small
@@ -157,7 +159,7 @@ class IntervalReader:
         self._first_key = ""
 
     @property
-    def _interval(self) -> Interval | None:
+    def _interval(self) -> BaselineSegment | None:
         return self._intervals[self._place] if self._place < len(self._intervals) else None
 
     def cut(self, records: pa.RecordBatch, until: str) -> Iterator[tuple[pa.RecordBatch, bool]]:
@@ -256,7 +258,7 @@ class Reread:
 
 
 def reread(
-    batches: Iterable[pa.RecordBatch], key_range: KeyRange, intervals: Sequence[Interval]
+    batches: Iterable[pa.RecordBatch], key_range: KeyRange, intervals: Sequence[BaselineSegment]
 ) -> Reread:
     """Follow records that lie in published parts through the intervals.
 
@@ -269,7 +271,7 @@ def reread(
     """
     whole = Fingerprint()
     unchanged: list[Part] = []
-    reader = IntervalReader(intervals, 0, key_range.after)  # nothing is written, however small
+    reader = SegmentHasher(intervals, 0, key_range.after)  # nothing is written, however small
 
     def leave() -> None:
         if reader.unchanged_part:
@@ -293,7 +295,7 @@ def reread(
 
 def with_unchanged(
     parts: Sequence[Part],
-    intervals: Sequence[Interval],
+    intervals: Sequence[BaselineSegment],
     pieces: Pieces,
     unchanged: Collection[Part],
     is_there: Callable[[Part], bool],
@@ -369,7 +371,7 @@ def _last_key(part: Part) -> str:
     return part.last_key
 
 
-def _until(interval: Interval) -> str:
+def _until(interval: BaselineSegment) -> str:
     return interval.until
 
 

@@ -9,21 +9,38 @@ from functools import cache, partial
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.listing.checkpoints import Journal, identity_of, listing_of, name_of
+from inventory_assets.inventory.listing.checkpoints import (
+    CheckpointLog,
+    listing_fingerprint,
+    listing_of,
+    name_of,
+)
 from inventory_assets.inventory.listing.directory_order_events import directory_events
-from inventory_assets.inventory.listing.part_assembler import ROWS_IN_MEMORY, RowBudget
+from inventory_assets.inventory.listing.part_assembler import ROWS_IN_MEMORY, RowBuffer
 from inventory_assets.inventory.listing.part_reuse import marks_of
-from inventory_assets.inventory.listing.snapshot_builder import Start, Taking, Wanted
+from inventory_assets.inventory.listing.snapshot_builder import (
+    ResumeState,
+    ShardRequest,
+    SnapshotBuilder,
+)
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot, snapshot_version
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.prefix_encoding import file_stem
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.store_profile import KeyEncoding
-from inventory_assets.scan.engine.events import Ended, Event, Failed, Found, Narrowed, Split, Walk
-from inventory_assets.scan.engine.parallel_scan import Scan, utc_now
+from inventory_assets.scan.engine.events import (
+    Event,
+    JobFailed,
+    ListingJob,
+    ObjectsListed,
+    RangeCompleted,
+    RangeNarrowed,
+    RangeSplit,
+)
+from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
 from inventory_assets.scan.engine.progress import Report, to_nobody
 from inventory_assets.scan.engine.splitter import evenly
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
@@ -41,7 +58,7 @@ def say_nothing(_sentence: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Taker:
+class ShardLister:
     """Takes snapshots of one source's shards.
 
     Attributes:
@@ -54,7 +71,7 @@ class Taker:
         report: Told every event, by whatever thread meets it.
     """
 
-    lister: BucketLister
+    lister: ListClient
     store: Store
     layout: Layout
     key_order: KeyOrder | None = None
@@ -66,14 +83,16 @@ class Taker:
         """List `shard` and publish what it holds as its snapshot of `day`.
 
         Raises:
-            Exception: What `take_all` yields for it instead of a snapshot.
+            Exception: What `list_shards` yields for it instead of a snapshot.
         """
-        ((_, result),) = self.take_all([Wanted(day, shard, versions)])
+        ((_, result),) = self.list_shards([ShardRequest(day, shard, versions)])
         if isinstance(result, Exception):
             raise result
         return result
 
-    def take_all(self, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
+    def list_shards(
+        self, wanted: Sequence[ShardRequest]
+    ) -> Iterator[tuple[ShardRequest, Snapshot | Exception]]:
         """List shards side by side, and publish each as soon as it is whole.
 
         What a run that did not finish has left safe of a shard is not listed again.
@@ -84,15 +103,15 @@ class Taker:
 
         Yields:
             For each shard its snapshot, or the error for which there is none: `KeysOutOfOrder` (the
-            store keeps to no order, or not to the one that `key_order` says), `EvidenceBroken`,
+            store keeps to no order, or not to the one that `key_order` says), `IncompleteListing`,
             `S3Error` or `StoreError`.
         """
         baselines = self._baselines(wanted)
         if self.key_order is KeyOrder.DIRECTORY:
             yield from self._take_by_directories(wanted, baselines)
             return
-        by_folders: list[Wanted] = []
-        again: dict[Wanted, Exception] = {}
+        by_folders: list[ShardRequest] = []
+        again: dict[ShardRequest, Exception] = {}
         for _ in range(len(KeyEncoding) + 1):
             again = {}
             for each, result in self._take_by_ranges(wanted, baselines):
@@ -110,14 +129,14 @@ class Taker:
                 by_folders.append(each)
         yield from self._take_by_directories(by_folders, baselines)
 
-    def _profile_again(self, failed: Mapping[Wanted, Exception]) -> bool:
+    def _profile_again(self, failed: Mapping[ShardRequest, Exception]) -> bool:
         """Correct the store's profile, which listings have contradicted; whether it changed."""
         misread = [error for error in failed.values() if isinstance(error, NamesMisread)]
         if misread:
             self.lister.profile = corrected(self.lister.profile, misread[0])
             return True
         shortest = min((each.shard.prefix for each in failed), key=len)
-        return contradicted(self.lister, shortest, Tally())
+        return contradicted(self.lister, shortest, RequestStats())
 
     def _final_error(self, error: Exception) -> Exception:
         if self.key_order is None:
@@ -127,22 +146,22 @@ class Taker:
             "order is found out"
         )
 
-    def _baselines(self, wanted: Sequence[Wanted]) -> dict[date, Manifest | None]:
+    def _baselines(self, wanted: Sequence[ShardRequest]) -> dict[date, Manifest | None]:
         """What each date may share parts with; one of several dates is there once."""
         read = cache(partial(read_manifest, self.store, self.layout))
         days = sorted({each.day for each in wanted})
         return {day: newest_manifest(self.store, self.layout, day, read) for day in days}
 
     def _take_by_ranges(
-        self, wanted: Sequence[Wanted], baselines: Mapping[date, Manifest | None]
-    ) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
-        budget = RowBudget()
-        walks: dict[Walk, Start] = {}
+        self, wanted: Sequence[ShardRequest], baselines: Mapping[date, Manifest | None]
+    ) -> Iterator[tuple[ShardRequest, Snapshot | Exception]]:
+        budget = RowBuffer()
+        walks: dict[ListingJob, ResumeState] = {}
         for start in self._starts(wanted, baselines, KeyOrder.BYTES):
             each, kept = start.wanted, start.journal.kept
             ranges = kept.missing(each.shard.ranges)
             marks = marks_of(start.baseline.parts if start.baseline else (), ranges)
-            walk = Walk(
+            walk = ListingJob(
                 each.shard.prefix,
                 ranges,
                 cuts=evenly(marks, self.lister.connection.max_in_flight),
@@ -157,9 +176,9 @@ class Taker:
             # It was stopped right before the end.
             with closing(self._taking(start, walk, budget)) as taking:
                 yield each, self._published(taking)
-        at_work: dict[Walk, Taking] = {}
+        at_work: dict[ListingJob, SnapshotBuilder] = {}
         try:
-            for event in Scan(self.lister, list(walks), self.now):
+            for event in ParallelScan(self.lister, list(walks), self.now):
                 self.report(event)
                 walk = event.walk
                 if walk not in at_work:
@@ -179,16 +198,16 @@ class Taker:
             for taking in at_work.values():
                 taking.close()
 
-    def _taking(self, start: Start, walk: Walk, budget: RowBudget) -> Taking:
+    def _taking(self, start: ResumeState, walk: ListingJob, budget: RowBuffer) -> SnapshotBuilder:
         where = self.lister.connection.where
-        return Taking(start, walk, budget, self.store, self.layout, where, self.now)
+        return SnapshotBuilder(start, walk, budget, self.store, self.layout, where, self.now)
 
     def _starts(
         self,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[ShardRequest],
         baselines: Mapping[date, Manifest | None],
         key_order: KeyOrder,
-    ) -> Iterator[Start]:
+    ) -> Iterator[ResumeState]:
         names: dict[date, list[str]] = {}
         for each in wanted:
             folder, shard = self.layout.unfinished(each.day), each.shard
@@ -196,7 +215,7 @@ class Taker:
             if each.day not in names:
                 names[each.day] = self.store.names(folder)
             records = [record for record in names[each.day] if listing_of(record) == name]
-            identity = identity_of(
+            identity = listing_fingerprint(
                 self.lister.connection,
                 shard.prefix,
                 shard.excluded,
@@ -209,7 +228,7 @@ class Taker:
                 replacing = snapshot_version(self.store, self.layout, each.day, shard.prefix)
                 published_at = self._published_at(each)
             say = partial(self._say_of, each)
-            journal = Journal(
+            journal = CheckpointLog(
                 self.store,
                 folder,
                 name,
@@ -220,9 +239,9 @@ class Taker:
                 published_at,
                 layout=self.layout,
             )
-            yield Start(each, journal, baselines[each.day], replacing)
+            yield ResumeState(each, journal, baselines[each.day], replacing)
 
-    def _published_at(self, wanted: Wanted) -> datetime | None:
+    def _published_at(self, wanted: ShardRequest) -> datetime | None:
         """When the snapshot was finished that is there; no earlier state may replace it."""
         try:
             found = read_snapshot(self.store, self.layout, wanted.day, wanted.shard.prefix)
@@ -230,37 +249,37 @@ class Taker:
             return self.now()
         return found.finished_at if found else None
 
-    def _say_of(self, wanted: Wanted, sentence: str) -> None:
+    def _say_of(self, wanted: ShardRequest, sentence: str) -> None:
         self.say(f"{wanted.day}, {wanted.shard.prefix!r}: {sentence}")
 
-    def _published(self, taking: Taking) -> Snapshot | Exception:
+    def _published(self, taking: SnapshotBuilder) -> Snapshot | Exception:
         try:
             return taking.publish(KeyOrder.BYTES, self.lister.profile)
         except (InventoryError, OSError) as error:
             taking.fail(error)
             return error
 
-    def _heed(self, event: Event, taking: Taking) -> Snapshot | Exception | None:
+    def _heed(self, event: Event, taking: SnapshotBuilder) -> Snapshot | Exception | None:
         match event:
-            case Found(index=index, objects=objects):
+            case ObjectsListed(index=index, objects=objects):
                 taking.assembly.write(index, objects)
-            case Split():
+            case RangeSplit():
                 taking.split(event)
-            case Narrowed():
+            case RangeNarrowed():
                 taking.narrow(event)
-            case Ended(index=index, evidence=evidence):
+            case RangeCompleted(index=index, evidence=evidence):
                 taking.end(index, evidence)
                 if taking.is_whole():
                     return taking.publish(KeyOrder.BYTES, self.lister.profile)
-            case Failed(error=InventoryError() | OSError() as error):
+            case JobFailed(error=InventoryError() | OSError() as error):
                 return error
-            case Failed(error=error):
+            case JobFailed(error=error):
                 raise error
         return None
 
     def _take_by_directories(
-        self, wanted: Sequence[Wanted], baselines: Mapping[date, Manifest | None]
-    ) -> Iterator[tuple[Wanted, Snapshot | Exception]]:
+        self, wanted: Sequence[ShardRequest], baselines: Mapping[date, Manifest | None]
+    ) -> Iterator[tuple[ShardRequest, Snapshot | Exception]]:
         with ThreadPoolExecutor(DIRECTORY_SHARDS_AT_ONCE, thread_name_prefix="shard") as pool:
             pending = {
                 pool.submit(self._take_by_directory, start): start.wanted
@@ -277,10 +296,10 @@ class Taker:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _take_by_directory(self, start: Start) -> Snapshot:
+    def _take_by_directory(self, start: ResumeState) -> Snapshot:
         wanted, kept = start.wanted, start.journal.kept
-        budget = RowBudget(ROWS_IN_MEMORY // DIRECTORY_SHARDS_AT_ONCE)
-        walk = Walk(
+        budget = RowBuffer(ROWS_IN_MEMORY // DIRECTORY_SHARDS_AT_ONCE)
+        walk = ListingJob(
             wanted.shard.prefix,
             kept.missing(wanted.shard.ranges),
             began_at=self.now(),
@@ -292,9 +311,9 @@ class Taker:
                 for event in directory_events(self.lister, walk, taking.assembly, self.now):
                     self.report(event)
                     match event:
-                        case Found(index=index, objects=objects):
+                        case ObjectsListed(index=index, objects=objects):
                             taking.assembly.write(index, objects)
-                        case Ended(index=index, evidence=evidence):
+                        case RangeCompleted(index=index, evidence=evidence):
                             taking.end(index, evidence)
                 return taking.publish(KeyOrder.DIRECTORY, self.lister.profile)
             except Exception as error:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from inventory_assets.inventory.errors import (
+    ConflictError,
     CorruptRecord,
-    EvidenceBroken,
+    IncompleteListing,
     RecordsUnreadable,
-    Superseded,
 )
-from inventory_assets.inventory.listing.checkpoints import Journal
-from inventory_assets.inventory.listing.part_assembler import Assembly, RowBudget
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
+from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
 from inventory_assets.inventory.listing.part_reuse import Reread, intervals_of, reread, shared_with
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import (
@@ -28,7 +28,7 @@ from inventory_assets.inventory.parts.part import Part, is_there, read_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.store_profile import StoreProfile
-from inventory_assets.scan.engine.events import Narrowed, Split, Walk
+from inventory_assets.scan.engine.events import ListingJob, RangeNarrowed, RangeSplit
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -40,16 +40,16 @@ from inventory_assets.scan.validation.range_evidence import RangeEvidence
 _NOT_TO_GO_ON_WITH = (
     KeysOutOfOrder,
     NamesMisread,
-    EvidenceBroken,
+    IncompleteListing,
     RecordsUnreadable,
     CorruptRecord,
-    Superseded,
+    ConflictError,
 )
 """After these, what is safe is wrong, damaged, or older than what was published since."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ShardRequest:
     """A snapshot to take, of some versions, or of the current objects."""
 
     day: date
@@ -58,7 +58,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class ResumeState:
     """What is there of a snapshot before anything is listed.
 
     Attributes:
@@ -69,13 +69,13 @@ class Start:
             replace another; None for what it is when the listing begins.
     """
 
-    wanted: Wanted
-    journal: Journal
+    wanted: ShardRequest
+    journal: CheckpointLog
     baseline: Manifest | None
     replacing: str | None
 
 
-class Taking:
+class SnapshotBuilder:
     """A snapshot being taken; to be closed.
 
     Args:
@@ -96,9 +96,9 @@ class Taking:
 
     def __init__(
         self,
-        start: Start,
-        walk: Walk,
-        budget: RowBudget,
+        start: ResumeState,
+        walk: ListingJob,
+        budget: RowBuffer,
         store: Store,
         layout: Layout,
         where: str,
@@ -113,7 +113,7 @@ class Taking:
             each if each.part and layout.encodes_like(each.part.key) else replace(each, part=None)
             for each in intervals
         ]
-        self.assembly = Assembly(
+        self.assembly = PartAssembler(
             store,
             layout,
             walk.ranges,
@@ -142,11 +142,11 @@ class Taking:
     def is_whole(self) -> bool:
         return len(self.evidence) == self._ranges
 
-    def split(self, split: Split) -> None:
+    def split(self, split: RangeSplit) -> None:
         self._ranges += 1
         self.assembly.split(split.index, split.upper, split.at, touches=split.touches)
 
-    def narrow(self, narrowed: Narrowed) -> None:
+    def narrow(self, narrowed: RangeNarrowed) -> None:
         """A range that was told as ended, or was kept, begins later than was said."""
         evidence = [*self.evidence.items(), *self._kept_evidence.items()]
         for place, each in evidence:
@@ -237,7 +237,7 @@ class Taking:
         )
         broken = broken_rules(snapshot)
         if broken:
-            raise EvidenceBroken(
+            raise IncompleteListing(
                 f"{self._where}: the listing of {shard.prefix!r} does not prove "
                 f"that it is complete and was not published: {'; '.join(broken)}; list it again"
             )

@@ -30,12 +30,12 @@ from inventory_assets.inventory.manifest.s3_inventory_format import (
 from inventory_assets.inventory.manifest.snapshot import Snapshot, files_that_differ
 from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.parts.part_writer import PartWriter
-from inventory_assets.inventory.storage.commit import Publication
+from inventory_assets.inventory.storage.commit import Commit
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import pardon
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
-from inventory_assets.scan.keyspace.shard import Shard, cut_out
+from inventory_assets.scan.keyspace.shard import Shard, make_shard
 
 
 def merge(
@@ -67,7 +67,7 @@ def merge(
         raise ManifestIncomplete(_say_missing(prefix, missing, has_any=bool(snapshots)))
     entries = []
     for snapshot in snapshots.values():
-        shard = cut_out(snapshot.shard.prefix, snapshots)
+        shard = make_shard(snapshot.shard.prefix, snapshots)
         parts = tuple(_trimmed(store, layout, snapshot.parts, shard))
         entries.append(
             ShardEntry(
@@ -150,7 +150,7 @@ def publish_manifest(
             what it is now.
 
     Raises:
-        Superseded: Another run published the date's inventory in the meantime.
+        ConflictError: Another run published the date's inventory in the meantime.
         StoreError: A part is missing or altered, or a file could not be written.
     """
     if replacing is None:
@@ -165,7 +165,7 @@ def publish_manifest(
     document = _document(manifest)
     links = symlinks([store.uri(part.key) for part in manifest.parts])
     head = layout.dated(manifest.day, "inventory.json")
-    publication = Publication.begin(store, head, facts_document(manifest), replacing)
+    publication = Commit.begin(store, head, facts_document(manifest), replacing)
     publication.publish(layout.symlink(manifest.day), links)
     publication.publish(layout.dated(manifest.day, "manifest.json"), document)
     checksum = manifest_checksum(document)

@@ -21,7 +21,7 @@ from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import pardon
 from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.keyspace.key_range import ceiling, ceiling_of
+from inventory_assets.scan.keyspace.key_range import ceiling_of, prefix_upper_bound
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
@@ -152,7 +152,7 @@ def publish_snapshot(
         replacing: Its `snapshot_version` when its listing began; None for what it is now.
 
     Raises:
-        Superseded: Another run published the shard's snapshot in the meantime.
+        ConflictError: Another run published the shard's snapshot in the meantime.
     """
     document = _adapter().dump_python(snapshot, mode="json")
     for row in document["evidence"]:
@@ -234,4 +234,4 @@ def written_bound(key: str) -> str | dict[str, str]:
 
 def key_of_bound(bound: Any) -> str:
     """The bound that `written_bound` wrote."""
-    return ceiling(bound["through"]) if isinstance(bound, dict) else str(bound)
+    return prefix_upper_bound(bound["through"]) if isinstance(bound, dict) else str(bound)

@@ -18,7 +18,7 @@ from inventory_assets.scan.validation.seams import seam_faults
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RuleResult:
     """What one rule says of a snapshot.
 
     Attributes:
@@ -30,14 +30,14 @@ class Verdict:
     fault: str | None
 
 
-def judge(snapshot: Snapshot) -> tuple[Verdict, ...]:
+def judge(snapshot: Snapshot) -> tuple[RuleResult, ...]:
     """What the evidence alone says: tiling, counts, order and bounds. Pure, and cheap."""
     return (
-        Verdict("ranges tile the shard", _tiling(snapshot)),
-        Verdict("counts add up", _counts(snapshot)),
-        Verdict("keys ascend over all parts", _order(snapshot)),
-        Verdict("every key is inside the shard", _inside(snapshot)),
-        Verdict("seams agree", _seams(snapshot)),
+        RuleResult("ranges tile the shard", _tiling(snapshot)),
+        RuleResult("counts add up", _counts(snapshot)),
+        RuleResult("keys ascend over all parts", _order(snapshot)),
+        RuleResult("every key is inside the shard", _inside(snapshot)),
+        RuleResult("seams agree", _seams(snapshot)),
     )
 
 
@@ -46,18 +46,18 @@ def broken_rules(snapshot: Snapshot) -> list[str]:
     return broken(judge(snapshot))
 
 
-def broken(verdicts: Iterable[Verdict]) -> list[str]:
+def broken(verdicts: Iterable[RuleResult]) -> list[str]:
     """The rules that do not hold, each with where."""
     return [f"{verdict.rule}: {verdict.fault}" for verdict in verdicts if verdict.fault]
 
 
-def judge_files(store: Store, snapshot: Snapshot) -> tuple[Verdict, ...]:
+def judge_files(store: Store, snapshot: Snapshot) -> tuple[RuleResult, ...]:
     """What the Parquet files say: they are hashed, and every key is read again."""
     differing = files_that_differ(store, snapshot.parts) or [
         part.key for part in snapshot.parts if _md5(store, part.key) != part.md5
     ]
     if differing:
-        return (Verdict("files are as published", f"{differing[0]} is missing or was altered"),)
+        return (RuleResult("files are as published", f"{differing[0]} is missing or was altered"),)
     rows = 0
     last_key = ""
     disorder: str | None = None
@@ -75,9 +75,9 @@ def judge_files(store: Store, snapshot: Snapshot) -> tuple[Verdict, ...]:
     if rows != snapshot.rows:
         stray = f"{rows:,} of {snapshot.rows:,} records lie within the shard's ranges"
     return (
-        Verdict("files are as published", None),
-        Verdict("records ascend and are unique", disorder),
-        Verdict("every record is inside the shard", stray),
+        RuleResult("files are as published", None),
+        RuleResult("records ascend and are unique", disorder),
+        RuleResult("every record is inside the shard", stray),
     )
 
 

@@ -24,7 +24,7 @@ from inventory_assets.inventory.changes.sorted_diff import (
     SNAPSHOT_COLUMNS,
     compare,
 )
-from inventory_assets.inventory.errors import CorruptRecord, NoInventory, PackageMissing
+from inventory_assets.inventory.errors import CorruptRecord, InventoryNotFound, PackageMissing
 from inventory_assets.inventory.folder_listing.folder_lock import is_unfinished
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
@@ -76,7 +76,7 @@ class Dataset:
         """A source's inventory of a date, or its newest.
 
         Raises:
-            NoInventory: None was published.
+            InventoryNotFound: None was published.
         """
         return cls.of_manifest(store, published_manifest(store, layout, day))
 
@@ -85,7 +85,7 @@ class Dataset:
         """The folder that `inventory list` made.
 
         Raises:
-            NoInventory: It holds no Parquet files, or a listing into it is not finished.
+            InventoryNotFound: It holds no Parquet files, or a listing into it is not finished.
             CorruptRecord: They are not files of one sorted listing.
         """
         import pyarrow.parquet as pq
@@ -95,12 +95,12 @@ class Dataset:
         was_unfinished = is_unfinished(folder)
         names = [path.name for path in sorted(folder.glob("*.parquet"))]
         if was_unfinished or is_unfinished(folder):
-            raise NoInventory(
+            raise InventoryNotFound(
                 f"{folder} holds a listing that is not finished; wait for the process that is at "
                 f"work on it, or finish it with `inventory resume {quote(str(folder))}`"
             )
         if not names:
-            raise NoInventory(
+            raise InventoryNotFound(
                 f"{folder} holds no Parquet files; name a folder that `inventory list` made, a "
                 "source's folder, or a date's folder in it"
             )
@@ -122,7 +122,7 @@ class Dataset:
                 is opened), or of a folder that `inventory list` made.
 
         Raises:
-            NoInventory: None of these.
+            InventoryNotFound: None of these.
             CorruptRecord: A listing's files do not belong together.
         """
         path = Path(path).absolute()
@@ -218,7 +218,7 @@ def published_manifest(store: Store, layout: Layout, day: date | None = None) ->
     """The manifest of a date, or the newest.
 
     Raises:
-        NoInventory: None was published.
+        InventoryNotFound: None was published.
     """
     manifest = (
         newest_manifest(store, layout, before=date.max)
@@ -227,7 +227,7 @@ def published_manifest(store: Store, layout: Layout, day: date | None = None) ->
     )
     if manifest is None:
         of_day = f"for {day}" if day else "yet"
-        raise NoInventory(
+        raise InventoryNotFound(
             f"no inventory of {layout.source} was published {of_day} under "
             f"{store.where(layout.base)}; materialize inventory_manifest first"
         )

@@ -14,13 +14,19 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from uuid import uuid4
 
-from inventory_assets.inventory.errors import Superseded
+from inventory_assets.inventory.errors import ConflictError
 from inventory_assets.inventory.listing.checkpoints import listing_of
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.retention.policy import DateState, Retention, dates_kept
-from inventory_assets.inventory.retention.references import Kind, Names, Reach, place_of, reach_of
+from inventory_assets.inventory.retention.references import (
+    Kind,
+    Names,
+    References,
+    place_of,
+    read_references,
+)
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import ABSENT, Store, StoredFile
+from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
 from inventory_assets.inventory.storage.tombstones import mark_of
 
 GRACE = timedelta(hours=47)
@@ -79,7 +85,7 @@ class _Mark:
     version: str
 
 
-_NO_MARK = _Mark("", datetime.fromtimestamp(0, UTC), ABSENT)
+_NO_MARK = _Mark("", datetime.fromtimestamp(0, UTC), NO_ETAG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +191,7 @@ def carry_out(
     for key, (state, version) in plan.becoming.items():
         says = {"state": state, "since": now().isoformat(), "run": uuid4().hex}
         # A mark that was removed in the meantime shall not come back.
-        with suppress(Superseded):
+        with suppress(ConflictError):
             store.publish_unless_changed(mark_of(key), json.dumps(says).encode(), version)
 
 
@@ -220,12 +226,12 @@ class _Survey:
                         self._kinds[file.key] = rank
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="record") as pool:
             reach = pool.map(self._reach, self._kinds)
-            self.reaches: dict[str, Reach] = dict(zip(self._kinds, reach, strict=True))
+            self.reaches: dict[str, References] = dict(zip(self._kinds, reach, strict=True))
             found = pool.map(partial(_read_mark, store), marks)
             self.marks = {key: mark for key, mark in zip(marks, found, strict=True) if mark}
 
-    def _reach(self, key: str) -> Reach:
-        return reach_of(self.store, key, self._kinds[key][0], self._names)
+    def _reach(self, key: str) -> References:
+        return read_references(self.store, key, self._kinds[key][0], self._names)
 
     def rank(self, file: StoredFile) -> tuple[int, str]:
         """When a file goes, among those of its date."""

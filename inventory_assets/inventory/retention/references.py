@@ -72,7 +72,7 @@ def place_of(path: str) -> tuple[Kind, date | None] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class References:
     """What a record tells of other files.
 
     Attributes:
@@ -101,7 +101,7 @@ class Names:
         return self._tuples.setdefault(names, names)
 
 
-def reach_of(store: Store, key: str, kind: Kind, names: Names) -> Reach:
+def read_references(store: Store, key: str, kind: Kind, names: Names) -> References:
     """What a record names; nothing where it is gone.
 
     Args:
@@ -116,7 +116,7 @@ def reach_of(store: Store, key: str, kind: Kind, names: Names) -> Reach:
     read = _READERS.get(kind)
     data = store.read(key) if read else None
     if read is None or data is None:
-        return Reach(())
+        return References(())
     try:
         keys, written_at = read(data)
     except (ValidationError, ValueError, OverflowError):
@@ -125,7 +125,7 @@ def reach_of(store: Store, key: str, kind: Kind, names: Names) -> Reach:
             f"is not known and nothing is removed; {_REMEDIES[kind]}, or remove it if its date is "
             "of no use any more"
         ) from None
-    return Reach(names.of(keys), written_at)
+    return References(names.of(keys), written_at)
 
 
 # Of each record as much as is needed here: what other code adds to it changes nothing.

@@ -21,8 +21,8 @@ from inventory_assets.inventory.errors import StoreError, superseded
 from inventory_assets.inventory.storage.claims import Claim
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.scratch import ScratchSpace
-from inventory_assets.inventory.storage.store import ABSENT, Store, StoredFile
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.conditional_writes import (
     CONFLICT_ATTEMPTS,
     ConditionalWrites,
@@ -31,8 +31,8 @@ from inventory_assets.s3.conditional_writes import (
 )
 from inventory_assets.s3.errors import S3Error
 from inventory_assets.s3.object_client import (
-    BucketObjects,
-    ObjectFacts,
+    ObjectClient,
+    ObjectMetadata,
     ObjectRequestFailed,
     PreconditionFailed,
 )
@@ -52,9 +52,9 @@ class BucketStore(Store):
         prefix: What all keys start with there; a `/` at its end changes nothing.
     """
 
-    def __init__(self, connection: Connection, prefix: str = "") -> None:
+    def __init__(self, connection: BucketConfig, prefix: str = "") -> None:
         with _as_store_error():
-            self._objects = BucketObjects(connection)
+            self._objects = ObjectClient(connection)
         arn = f"arn:{self._objects.partition}:s3:::{connection.bucket}"
         self._destination = Destination(arn, prefix.strip("/"))
         self._habit = _Habit(self._objects, self._key(f"{_SCRATCH}/conditions"))
@@ -93,7 +93,7 @@ class BucketStore(Store):
     def version(self, key: str) -> str:
         with _as_store_error():
             facts = self._objects.facts(self._key(key))
-        return facts.etag if facts else ABSENT
+        return facts.etag if facts else NO_ETAG
 
     def names(self, folder: str) -> list[str]:
         object_key = self._key(folder)
@@ -218,7 +218,7 @@ class BucketStore(Store):
 class _Habit:
     """How a bucket takes conditions; tried by the first thread that wants to know."""
 
-    def __init__(self, objects: BucketObjects, folder: str) -> None:
+    def __init__(self, objects: ObjectClient, folder: str) -> None:
         self._objects = objects
         self._folder = folder
         self._lock = Lock()
@@ -247,7 +247,7 @@ class _Ranges:
     first; some stores give it another ETag then.
     """
 
-    def __init__(self, objects: BucketObjects, key: str, facts: ObjectFacts) -> None:
+    def __init__(self, objects: ObjectClient, key: str, facts: ObjectMetadata) -> None:
         self._objects = objects
         self._key = key
         self._facts = facts

@@ -21,7 +21,7 @@ from uuid import uuid4
 from inventory_assets.inventory.errors import StoreError
 from inventory_assets.s3.conditional_writes import pause
 from inventory_assets.s3.errors import S3Error
-from inventory_assets.s3.object_client import BucketObjects, ObjectRequestFailed
+from inventory_assets.s3.object_client import ObjectClient, ObjectRequestFailed
 
 STALE_AFTER = timedelta(minutes=15)
 """When a claim counts for nothing; far beyond what a claimed write takes with all its attempts."""
@@ -42,7 +42,7 @@ class Claim:
         where: What the record is called in errors.
     """
 
-    def __init__(self, objects: BucketObjects, folder: str, where: str) -> None:
+    def __init__(self, objects: ObjectClient, folder: str, where: str) -> None:
         self._objects = objects
         self._folder = f"{folder}/"
         self._where = where

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Self
 
-from inventory_assets.inventory.errors import Superseded, superseded
+from inventory_assets.inventory.errors import ConflictError, superseded
 from inventory_assets.inventory.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Publication:
+class Commit:
     """A head that is this run's own, and the records that depend on it.
 
     The head is published on the condition that it is what it was when the run began, so of runs
@@ -33,7 +33,7 @@ class Publication:
         """Publish the head, if it is still of `version`.
 
         Raises:
-            Superseded: It is not; nothing was written.
+            ConflictError: It is not; nothing was written.
         """
         return cls(store, head, store.publish_unless_changed(head, data, version))
 
@@ -41,7 +41,7 @@ class Publication:
         """Publish a record that depends on the head.
 
         Raises:
-            Superseded: Another run has the head; what it publishes stands.
+            ConflictError: Another run has the head; what it publishes stands.
         """
         while True:
             found = self.store.version(key)
@@ -49,6 +49,6 @@ class Publication:
                 raise superseded(self.store.where(self.head))
             try:
                 self.store.publish_unless_changed(key, data, found)
-            except Superseded:  # by a run that had the head before
+            except ConflictError:  # by a run that had the head before
                 continue
             return

@@ -27,7 +27,7 @@ NO_BUCKET = Destination("arn:aws:s3:::amzn-s3-demo-local-folder")
 name that starts with `amzn-s3-demo-` can belong to nobody, so none looks into a stranger's bucket
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html)."""
 
-ABSENT = ""
+NO_ETAG = ""
 """The version of what was not published."""
 
 _SCRATCH, _DRAFTS = ".scratch", ".drafts"
@@ -76,7 +76,7 @@ class Store(ABC):
 
     @abstractmethod
     def version(self, key: str) -> str:
-        """What tells the content of `key` from any other; `ABSENT` where nothing was published."""
+        """What tells the content of `key` from any other; `NO_ETAG` where nothing was published."""
 
     @abstractmethod
     def names(self, folder: str) -> list[str]:
@@ -101,7 +101,7 @@ class Store(ABC):
             The version of `data`.
 
         Raises:
-            Superseded: It is not; nothing was written.
+            ConflictError: It is not; nothing was written.
         """
 
     @abstractmethod
@@ -192,7 +192,7 @@ class LocalStore(Store):
 
     def version(self, key: str) -> str:
         data = self.read(key)
-        return ABSENT if data is None else sha256(data).hexdigest()
+        return NO_ETAG if data is None else sha256(data).hexdigest()
 
     def names(self, folder: str) -> list[str]:
         try:

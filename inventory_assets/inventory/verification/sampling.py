@@ -8,7 +8,7 @@ from inventory_assets.inventory.parts.counting import keys_at, places_of
 from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.scan.engine.key_density import common_start
-from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange, ceiling
+from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange, prefix_upper_bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,10 @@ class SampledRecords:
     def lacks(self, prefixes: Collection[str]) -> list[str]:
         """Those of some prefixes that no record starts with."""
         before = self._places(prefixes, through=False)
-        through = self._places([ceiling(prefix) for prefix in prefixes], through=True)
-        return sorted(each for each in prefixes if through[ceiling(each)] == before[each])
+        through = self._places([prefix_upper_bound(prefix) for prefix in prefixes], through=True)
+        return sorted(
+            each for each in prefixes if through[prefix_upper_bound(each)] == before[each]
+        )
 
     def lacks_keys(self, keys: Collection[str]) -> list[str]:
         """Those of some keys that no record has."""

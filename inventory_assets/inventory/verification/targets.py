@@ -27,7 +27,7 @@ EMPTY_RANGES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Verifiable:
+class VerificationTarget:
     """An inventory, as far as it is needed to verify it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Verifiable:
     key_order: KeyOrder | None = None
 
     @classmethod
-    def of_manifest(cls, store: Store, layout: Layout, manifest: Manifest) -> "Verifiable":
+    def of_manifest(cls, store: Store, layout: Layout, manifest: Manifest) -> "VerificationTarget":
         """A date's inventory, with what its snapshots say.
 
         Raises:

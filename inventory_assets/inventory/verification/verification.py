@@ -21,8 +21,8 @@ from inventory_assets.inventory.verification.findings import (
     facts_of,
     key_of,
 )
-from inventory_assets.inventory.verification.targets import Verifiable
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.inventory.verification.targets import VerificationTarget
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.store_profile import KeyEncoding, StartAfter
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.key_lookup import comes_first, list_level, list_prefix, look_up
@@ -127,7 +127,7 @@ class Verification:
 
 
 def verify(
-    inventory: Verifiable, lister: BucketLister, chance: random.Random, count: int = RANGES
+    inventory: VerificationTarget, lister: ListClient, chance: random.Random, count: int = RANGES
 ) -> Verification:
     """List a sample of the inventory again and compare.
 
@@ -152,7 +152,7 @@ def verify(
 
 
 def _verify(
-    inventory: Verifiable, lister: BucketLister, chance: random.Random, count: int
+    inventory: VerificationTarget, lister: ListClient, chance: random.Random, count: int
 ) -> Verification:
     compared = _Comparison(inventory, lister)
     notes: list[str] = []
@@ -194,9 +194,9 @@ def _verify(
 class _Comparison:
     """What has been compared so far."""
 
-    inventory: Verifiable
-    lister: BucketLister
-    tally: Tally = field(default_factory=Tally)
+    inventory: VerificationTarget
+    lister: ListClient
+    tally: RequestStats = field(default_factory=RequestStats)
     ranges: list[KeyRange] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)
     findings: dict[str, Finding] = field(default_factory=dict)
@@ -356,6 +356,6 @@ class _Comparison:
         return any(key in key_range for key_range in self.ranges)
 
 
-def _lists_ranges(lister: BucketLister) -> bool:
+def _lists_ranges(lister: ListClient) -> bool:
     """Whether the store can be asked for what comes after a key, as far as its profile tells."""
     return lister.profile.start_after is not StartAfter.IGNORED

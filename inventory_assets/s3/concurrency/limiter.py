@@ -12,7 +12,7 @@ class Cancelled(Exception):
     """The caller asked the listing to stop; not an error, and never retried."""
 
 
-class Gate:
+class ConcurrencyLimiter:
     """Lets so many in at once; shared by any number of threads, each with an event loop.
 
     Args:

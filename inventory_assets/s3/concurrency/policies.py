@@ -18,7 +18,7 @@ from typing import Protocol
 from inventory_assets.s3.concurrency.request_outcome import (
     CUT,
     SECONDS_BETWEEN_CUTS,
-    Brake,
+    BackoffTrigger,
     Outcome,
     Sample,
 )
@@ -196,7 +196,7 @@ class Adaptive:
         self._resting_until = -math.inf
         self._level: _Level | None = None
         self._doubted = False
-        self._brake = Brake()
+        self._brake = BackoffTrigger()
         self._window = _Window(self.limit)
 
     @property
@@ -307,7 +307,7 @@ class Pid:
         self._limit = float(min(INITIAL, self._highest))
         self._integral = 0.0
         self._last_error: float | None = None
-        self._brake = Brake()
+        self._brake = BackoffTrigger()
         self._second: _Second | None = None
 
     @property

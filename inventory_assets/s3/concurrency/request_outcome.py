@@ -51,7 +51,7 @@ class Sample:
 
 
 @dataclass(slots=True)
-class Brake:
+class BackoffTrigger:
     """Decides which throttling or timeout calls for a cut."""
 
     _forgiven: float = FORGIVEN_LOSSES

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inventory_assets.s3.decoding.record_fields import NULL_VERSION
-from inventory_assets.s3.decoding.swar_parsing import Irregular
+from inventory_assets.s3.decoding.swar_parsing import NotVectorizable
 from inventory_assets.s3.decoding.tag_scanner import CLOSE, OPEN, Block, Scratch
 from inventory_assets.s3.decoding.xml_decoder import (
     MAX_RESPONSE_BYTES,
@@ -63,7 +63,7 @@ def decode_columns(
     """Decode a response body: `decode_page` in result and in error, only faster."""
     try:
         (page,) = _decode([body], Scratch(), encoding)
-    except Irregular:
+    except NotVectorizable:
         return decode_page(body, encoding)
     return page
 
@@ -83,7 +83,7 @@ def decode_pages(
     """
     try:
         return list(_decode(bodies, scratch, encoding)) if bodies else []
-    except Irregular:
+    except NotVectorizable:
         return [decode_columns(body, encoding) for body in bodies]
 
 
@@ -93,18 +93,18 @@ def _decode(bodies: Sequence[Body], scratch: Scratch, encoding: KeyEncoding) -> 
     for body in bodies:
         first, stop = _objects_in(body)
         if first < 0 or stop < first or len(body) > MAX_RESPONSE_BYTES:
-            raise Irregular
+            raise NotVectorizable
         try:
             envelope = _envelope(bytes(body[:first] + body[stop:]), encoding)
         except MalformedResponse:
-            raise Irregular from None  # the plain decoder says where in the whole
+            raise NotVectorizable from None  # the plain decoder says where in the whole
         if isinstance(envelope, ErrorDocument):
-            raise Irregular
+            raise NotVectorizable
         envelopes.append(envelope)
         blocks.append(memoryview(body)[first:stop])
     of_versions, url_encoded = envelopes[0].of_versions, envelopes[0].url_encoded
     if {(each.of_versions, each.url_encoded) for each in envelopes} != {(of_versions, url_encoded)}:
-        raise Irregular
+        raise NotVectorizable
     if of_versions:
         # Most pages have no delete markers; then all objects have one layout, as a rule.
         has_markers = any(_MARKER in bytes(block) for block in blocks)
@@ -135,7 +135,7 @@ def _page(envelope: Envelope, objects: pa.RecordBatch, raw: "_RawKeys", start: i
         envelope.check_count(len(objects))
         token = next_token(envelope, last_version)
     except MalformedResponse:
-        raise Irregular from None
+        raise NotVectorizable from None
     keys = objects.column("key")
     ambiguous = tuple(
         (keys[row - start].as_py(), raw.text[row].as_py())
@@ -203,11 +203,11 @@ def _known_of_versions(
     if size is not None:
         has_size = size.is_valid().to_numpy(zero_copy_only=False)
     if (has_size == are_markers).any():
-        raise Irregular
+        raise NotVectorizable
     ids = values.get("version_id", pa.nulls(len(are_markers), pa.string()))
     is_latest = pc.equal(values["is_latest"], "true")
     if not pc.all(pc.or_(is_latest, pc.equal(values["is_latest"], "false"))).as_py():
-        raise Irregular
+        raise NotVectorizable
     return {
         "version_id": pc.fill_null(ids, NULL_VERSION),
         "is_latest": is_latest,
@@ -264,10 +264,10 @@ class _RawKeys:
         if len(escapes):
             ends = bounds[np.searchsorted(bounds, escapes, side="right")]
             if (escapes + 2 >= ends).any():
-                raise Irregular
+                raise NotVectorizable
             high, low = _HEX[data[escapes + 1]], _HEX[data[escapes + 2]]
             if max(high.max(), low.max()) > 15:
-                raise Irregular
+                raise NotVectorizable
             data[escapes] = (high << 4) | low
             kept = np.ones(len(data), bool)
             kept[escapes + 1] = kept[escapes + 2] = False
@@ -282,4 +282,4 @@ def _validated(text: pa.StringArray) -> None:
     try:
         text.validate(full=True)
     except pa.ArrowInvalid:
-        raise Irregular from None
+        raise NotVectorizable from None

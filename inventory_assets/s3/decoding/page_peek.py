@@ -36,7 +36,7 @@ class _Unsure(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class RawPage:
     """A page, not yet decoded.
 
     Attributes:
@@ -54,7 +54,7 @@ class Received:
     echo: Echo = NO_ECHO
 
 
-def receive(body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED) -> Received | ErrorDocument:
+def receive(body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED) -> RawPage | ErrorDocument:
     """Take a response body.
 
     Args:
@@ -70,7 +70,7 @@ def receive(body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED) -> Receive
         return _decode(body, encoding)
 
 
-def _glance(body: Body, encoding: KeyEncoding) -> Received:
+def _glance(body: Body, encoding: KeyEncoding) -> RawPage:
     """What byte search finds.
 
     Raises:
@@ -102,7 +102,7 @@ def _glance(body: Body, encoding: KeyEncoding) -> Received:
         token = versions_token(last_key, _text(_only(record, b"VersionId")) or NULL_VERSION)
     elif token and (truncated == b"false" or not is_legal(token)):
         raise _Unsure
-    return Received(body, truncated == b"true", token, last_key, _echo(texts))
+    return RawPage(body, truncated == b"true", token, last_key, _echo(texts))
 
 
 def _texts(around: bytes) -> dict[bytes, bytes]:
@@ -192,8 +192,8 @@ def _key(raw: bytes | None, url_encoded: bool, encoding: KeyEncoding) -> str:
         raise _Unsure from None
 
 
-def _decode(body: Body, encoding: KeyEncoding) -> Received | ErrorDocument:
+def _decode(body: Body, encoding: KeyEncoding) -> RawPage | ErrorDocument:
     page = decode_page(body, encoding)
     if isinstance(page, ErrorDocument):
         return page
-    return Received(body, page.is_truncated, page.next_token, page.last_key, page.echo)
+    return RawPage(body, page.is_truncated, page.next_token, page.last_key, page.echo)

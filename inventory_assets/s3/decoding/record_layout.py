@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from inventory_assets.s3.decoding.swar_parsing import Irregular
+from inventory_assets.s3.decoding.swar_parsing import NotVectorizable
 
 E_TAG = b"<ETag>"
 
@@ -61,7 +61,7 @@ def repeated(tags: tuple[bytes, ...], quote: bytes) -> Repeated:
         quote: What stands on either side of its ETag.
 
     Raises:
-        Irregular: As `columns_of`.
+        NotVectorizable: As `columns_of`.
     """
     columns = {opening: name for name, (opening, _) in columns_of(tags).items()}
     leaves = [at for at in range(len(tags) - 1) if tags[at + 1] == b"</" + tags[at][1:]]
@@ -90,7 +90,7 @@ def columns_of(tags: Sequence[bytes]) -> dict[str, tuple[int, int]]:
     """By column, which tag of an object opens its element, and how long that tag is.
 
     Raises:
-        Irregular: The tags are not those of elements within each other, or of one object.
+        NotVectorizable: The tags are not those of elements within each other, or of one object.
     """
     layout: dict[str, tuple[int, int]] = {}
     path: list[bytes] = []
@@ -98,22 +98,22 @@ def columns_of(tags: Sequence[bytes]) -> dict[str, tuple[int, int]]:
         name = tag[1:-1]
         if name.startswith(b"/"):
             if not path or path.pop() != name[1:]:
-                raise Irregular
+                raise NotVectorizable
         elif not name.isalnum():
-            raise Irregular
+            raise NotVectorizable
         else:
             if index and not path:
-                raise Irregular
+                raise NotVectorizable
             path.append(name)
             column = _COLUMNS.get(b"/".join(path[1:]).decode())
             if column is None:
                 continue
             is_leaf = index + 1 < len(tags) and tags[index + 1] == b"</" + name + b">"
             if column in layout or not is_leaf:
-                raise Irregular
+                raise NotVectorizable
             layout[column] = (index, len(tag))
     if path:
-        raise Irregular
+        raise NotVectorizable
     return layout
 
 

@@ -48,7 +48,7 @@ _KEPT = np.array(
 """By the width of a number, which bytes of its two words, each at the end of its word, are its."""
 
 
-class Irregular(Exception):
+class NotVectorizable(Exception):
     """Not provably regular: no error, only work for the plain decoder."""
 
 
@@ -61,14 +61,14 @@ def read_sizes(text: bytearray, starts: Positions, stops: Positions) -> pa.Int64
         stops: Where they end, each behind its beginning.
 
     Raises:
-        Irregular: One has another character, or too many.
+        NotVectorizable: One has another character, or too many.
     """
     widths = stops - starts
     if widths.max() > MAX_DIGITS:
-        raise Irregular
+        raise NotVectorizable
     digits = (_words(text, stops - MAX_DIGITS, MAX_DIGITS) ^ _ZEROS) & _KEPT.take(widths, axis=1)
     if ((digits + _OVER_NINE) & _HIGH_BITS).any():
-        raise Irregular
+        raise NotVectorizable
     pairs = (digits * 10 + (digits >> 8)) & 0x00FF00FF00FF00FF
     fours = (pairs * 100 + (pairs >> 16)) & 0x0000FFFF0000FFFF
     high, low = (fours * 10_000 + (fours >> 32)) & 0xFFFFFFFF
@@ -85,29 +85,29 @@ def read_times(text: bytearray, starts: Positions, stops: Positions) -> pa.Times
         stops: Where they end.
 
     Raises:
-        Irregular: One has another form, or there is no such day or time.
+        NotVectorizable: One has another form, or there is no such day or time.
     """
     width = int(stops[0] - starts[0])
     if width not in TIME_WIDTHS or (stops - starts != width).any():
-        raise Irregular
+        raise NotVectorizable
     form = _form(width)
     digits = (_words(text, starts, _TIME_BYTES) & form.mask) ^ form.text
     # Each byte with a digit, ten times, and the one after it: of two digits, their number.
     pairs = digits * 10 + (digits >> 8)
     if (((digits + form.over_nine) | (pairs + form.over_greatest)) & _HIGH_BITS).any():
-        raise Irregular
+        raise NotVectorizable
     date, clock, rest = pairs
     years = (date & 0xFF) * 100 + (date >> 16 & 0xFF)
     months = date >> 40 & 0xFF
     days, hours, minutes = clock & 0xFF, clock >> 24 & 0xFF, clock >> 48 & 0xFF
     seconds = rest >> 8 & 0xFF
     if years.min() < _FIRST_YEAR or not (months.min() and days.min()):
-        raise Irregular
+        raise NotVectorizable
     begins = _days_before_months()
     month = ((years - _FIRST_YEAR) * 12 + (months - 1)).view(np.int64)
     day = begins[month] + days.view(np.int64) - 1
     if (day >= begins[month + 1]).any():
-        raise Irregular
+        raise NotVectorizable
     time: Words = ((hours * 60 + minutes) * 60 + seconds) * 1000
     if width > TIME_WIDTHS[0]:
         time = time + (rest >> 32 & 0xFF) * 10 + (digits[2] >> 48 & 0xFF)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inventory_assets.s3.decoding.record_layout import E_TAG, columns_of, repeated
-from inventory_assets.s3.decoding.swar_parsing import Irregular, read_sizes, read_times
+from inventory_assets.s3.decoding.swar_parsing import NotVectorizable, read_sizes, read_times
 
 Positions = npt.NDArray[np.int64]
 _Read = Callable[[bytearray, Positions, Positions], pa.Array]
@@ -104,7 +104,7 @@ class Block:
         self._tags = self._find_tags(blocks)
         # No text may hold that; to look for one character first is a hundred times faster.
         if all(self._body.find(text, 0, self._length) >= 0 for text in (b"]", b"]]>")):
-            raise Irregular
+            raise NotVectorizable
         self.opens: Positions = self._tags[:0]
 
     def _find_tags(self, blocks: Sequence[memoryview]) -> Positions:
@@ -116,7 +116,7 @@ class Block:
             data[:] = block
             # As signed numbers, control characters and all that is not ASCII lie below the space.
             if data.view(np.int8).min() < ord(" "):
-                raise Irregular
+                raise NotVectorizable
             marks = self._scratch.marks[: len(data)]
             found = np.flatnonzero(np.equal(data, ord("<"), out=marks))
             tags = self._scratch.tags_for(count + len(found))
@@ -129,7 +129,7 @@ class Block:
         """Each column's values, null where an object has none; texts as they stand.
 
         Raises:
-            Irregular: Something of it cannot be proved.
+            NotVectorizable: Something of it cannot be proved.
         """
         is_of_one_kind = len(self._names) == 1
         return (self._uniform_values() if is_of_one_kind else None) or self._mixed_values()
@@ -210,9 +210,9 @@ class Block:
         if e_tag is not None:
             entities -= self._unquote(*e_tag)
         if entities or not spans.keys() >= self._required:
-            raise Irregular
+            raise NotVectorizable
         if any((spans[name][0] < 0).any() for name in self._required):
-            raise Irregular
+            raise NotVectorizable
         return {
             name: self._numbers(_NUMBERS[name], *span) if name in _NUMBERS else self._texts(*span)
             for name, span in spans.items()
@@ -227,7 +227,7 @@ class Block:
             is_open[alike[self._stands(name, self._tags[alike])]] = True
         opens = np.flatnonzero(is_open)
         if not len(opens) or opens[0]:
-            raise Irregular
+            raise NotVectorizable
         self.opens = self._tags[opens]
         counts = np.diff(opens, append=len(self._tags))
         spans: dict[str, tuple[Positions, Positions]] = {}
@@ -252,7 +252,7 @@ class Block:
             while len(rows):
                 found += 1
                 if found > _MAX_LAYOUTS:
-                    raise Irregular
+                    raise NotVectorizable
                 first = opens[rows]
                 tags = self._tag_texts(int(first[0]), int(count))
                 same = np.ones(len(rows), bool)
@@ -265,7 +265,7 @@ class Block:
         starts = self._tags[first : first + count].tolist()
         tags = [bytes(self._body[start : self._body.index(b">", start) + 1]) for start in starts]
         if max(map(len, tags)) > _MAX_TAG_BYTES:
-            raise Irregular
+            raise NotVectorizable
         return tags
 
     def _stands(self, text: bytes, positions: Positions) -> npt.NDArray[np.bool_]:
@@ -290,12 +290,12 @@ class Block:
             if (start >= stop).any() or not (
                 self._stands(quote, start - len(quote)).all() and self._stands(quote, stop).all()
             ):
-                raise Irregular
+                raise NotVectorizable
         if (start >= stop).any():
-            raise Irregular
+            raise NotVectorizable
         ends = np.concatenate((self._bytes[start], self._bytes[stop - 1]))
         if (ends == ord('"')).any():
-            raise Irregular
+            raise NotVectorizable
         starts[rows], stops[rows] = start, stop
         return 2 * len(rows) if quote.startswith(b"&") else 0
 
@@ -303,7 +303,7 @@ class Block:
         """The numbers of spans, null where there is none."""
         rows = np.flatnonzero(starts >= 0)
         if (starts[rows] >= stops[rows]).any():
-            raise Irregular
+            raise NotVectorizable
         numbers = read(self._body, starts[rows], stops[rows])
         if len(rows) == len(starts):
             return numbers
@@ -322,7 +322,7 @@ class Block:
             stops = np.maximum.accumulate(stops)
             starts[absent] = stops[absent]
         if (starts[~absent] >= stops[~absent]).any() if some_absent else (starts >= stops).any():
-            raise Irregular
+            raise NotVectorizable
         offsets = np.empty(2 * len(starts), np.int32)
         offsets[0::2], offsets[1::2] = starts, stops
         # Every other token is a value; `take` copies them out of the response's buffer.

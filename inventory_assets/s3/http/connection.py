@@ -16,14 +16,14 @@ from typing import Any, TypeVar
 from urllib3.connection import HTTPConnection
 from urllib3.util.ssltransport import SSLTransport
 
-from inventory_assets.s3.http.http1_parser import AnswerReader, Head
+from inventory_assets.s3.http.http1_parser import Head, ResponseParser
 
 _T = TypeVar("_T")
 
 _NOT_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class Wire:
+class AsyncHttpConnection:
     """An open connection, for one request at a time.
 
     Args:
@@ -85,7 +85,7 @@ class Wire:
         loop = asyncio.get_running_loop()
         self.is_reusable = False
         await self._send(loop, request, patience)
-        reader = AnswerReader(self._socket.recv_into, body)
+        reader = ResponseParser(self._socket.recv_into, body)
         reading = _Reading(loop, self._socket.fileno(), reader, patience, longest)
         try:
             await reading.done
@@ -123,7 +123,7 @@ class _Reading:
         self,
         loop: asyncio.AbstractEventLoop,
         descriptor: int,
-        reader: AnswerReader,
+        reader: ResponseParser,
         patience: float,
         longest: float,
     ) -> None:

@@ -63,7 +63,7 @@ class Head:
     keeps_alive: bool
 
 
-class AnswerReader:
+class ResponseParser:
     """One answer.
 
     Args:

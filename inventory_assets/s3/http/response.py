@@ -12,7 +12,7 @@ from typing import TypeVar
 from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.foreign_responses import Foreign, foreign_answer
-from inventory_assets.s3.http.connection import Wire
+from inventory_assets.s3.http.connection import AsyncHttpConnection
 from inventory_assets.s3.http.sigv4 import Credentials
 
 EXPIRED_CREDENTIALS = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
@@ -37,7 +37,7 @@ _YEARS = range(2000, 2200)
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class RequestContext:
     """What a request stood on, and what other threads may have replaced since.
 
     Attributes:
@@ -66,11 +66,11 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytearray
-    sent: Sent
-    wire: Wire | None = field(default=None, repr=False, compare=False)
+    sent: RequestContext
+    wire: AsyncHttpConnection | None = field(default=None, repr=False, compare=False)
 
 
-class Refusal(Exception):
+class ErrorResponse(Exception):
     """S3 answered with an error document, or with a status other than 200.
 
     Attributes:
@@ -134,17 +134,17 @@ def decoded(response: Response, read: Callable[[bytearray], _T | ErrorDocument])
     """What a reader makes of an answer's body.
 
     Raises:
-        Refusal: It is a refusal.
+        ErrorResponse: It is an error response.
         Unexpected: It is no listing.
     """
     if response.status != 200:
-        raise Refusal(response)
+        raise ErrorResponse(response)
     try:
         found = read(response.body)
     except MalformedResponse as error:
         raise Unexpected(response, error) from None
     if isinstance(found, ErrorDocument):
-        raise Refusal(response, found)
+        raise ErrorResponse(response, found)
     return found
 
 

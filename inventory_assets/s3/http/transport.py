@@ -27,21 +27,21 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError, ProxyErr
 from urllib3.util.ssltransport import SSLTransport
 
 from inventory_assets.s3 import bucket_config as settings
-from inventory_assets.s3.bucket_config import Connection
+from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.key_encoding import unpack
 from inventory_assets.s3.errors import RequestRejected
-from inventory_assets.s3.http.connection import Wire, in_thread
+from inventory_assets.s3.http.connection import AsyncHttpConnection, in_thread
 from inventory_assets.s3.http.response import (
     ANOTHER_REGION,
     EXPIRED_CREDENTIALS,
     SKEWED,
-    Refusal,
+    ErrorResponse,
+    RequestContext,
     Response,
-    Sent,
 )
 from inventory_assets.s3.http.routes import trusted, way_to
 from inventory_assets.s3.http.sigv4 import ALGORITHM, Credentials, encoded_query, signed_headers
-from inventory_assets.s3.session import Boto, open_boto
+from inventory_assets.s3.session import BotoSession, open_boto_session
 
 _ALWAYS = {"user-agent": "inventory-assets", "accept-encoding": "identity"}
 
@@ -94,18 +94,18 @@ class Transport:
         connection: The bucket and how to reach it.
     """
 
-    connection: Connection
-    _boto: Boto = field(init=False)
+    connection: BucketConfig
+    _boto: BotoSession = field(init=False)
     _target: _Target | None = field(default=None, init=False)
     _skew: timedelta = field(default=timedelta(0), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
-    _idle: list[Wire] = field(default_factory=list, init=False)
+    _idle: list[AsyncHttpConnection] = field(default_factory=list, init=False)
     _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet, init=False)
     _sockets_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _aborted: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __post_init__(self) -> None:
-        self._boto = open_boto(self.connection)
+        self._boto = open_boto_session(self.connection)
 
     async def get(self, parameters: Mapping[str, str], body: bytearray) -> Response:
         """Send a request and read its answer, whatever its status.
@@ -122,7 +122,7 @@ class Transport:
         """
         credentials = None if self.connection.anonymous else await self._current_credentials()
         target = self._target or self._learn(None)
-        sent = Sent(target.region, self._skew, credentials)
+        sent = RequestContext(target.region, self._skew, credentials)
         query = encoded_query(parameters)
         headers = {**target.headers, "host": target.host}
         if target.scope and credentials:
@@ -164,7 +164,7 @@ class Transport:
             self._idle.remove(wire)
             wire.close()
 
-    def heed(self, refusal: Refusal) -> bool:
+    def heed(self, refusal: ErrorResponse) -> bool:
         """Learn from a refusal what the next request must do otherwise.
 
         Returns:
@@ -217,7 +217,7 @@ class Transport:
         self._boto.client.close()
         self.drop_idle()
 
-    async def _connected(self, target: _Target) -> Wire:
+    async def _connected(self, target: _Target) -> AsyncHttpConnection:
         """A connection, one kept alive if there is one that still is."""
         while True:
             try:
@@ -225,7 +225,7 @@ class Transport:
             except IndexError:
                 # Each step on the way is bounded by itself, but not how many there are.
                 async with asyncio.timeout(settings.READ_TIMEOUT_SECONDS):
-                    return Wire(await in_thread(lambda: self._connect(target)))
+                    return AsyncHttpConnection(await in_thread(lambda: self._connect(target)))
             if wire.is_quiet:
                 return wire
             wire.close()
@@ -282,7 +282,7 @@ class Transport:
         with self._lock:
             if self._credentials() == refused:
                 self._boto.client.close()
-                self._boto = open_boto(self.connection)
+                self._boto = open_boto_session(self.connection)
             return self._credentials()
 
     async def _current_credentials(self) -> Credentials:
@@ -309,7 +309,7 @@ class Transport:
                 return known  # another thread was first
             if region:
                 self._boto.client.close()
-                self._boto = open_boto(self.connection, region)
+                self._boto = open_boto_session(self.connection, region)
             prepared = self._prepared()
             self._target = self._read(prepared)
             return self._target

@@ -6,14 +6,14 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 
 @dataclass(slots=True, eq=False)
-class Walk:
+class ListingJob:
     """Ranges that are listed on one account: they fail together.
 
     Attributes:
@@ -31,7 +31,7 @@ class Walk:
 
     prefix: str
     ranges: Sequence[KeyRange]
-    tally: Tally = field(default_factory=Tally)
+    tally: RequestStats = field(default_factory=RequestStats)
     began_at: datetime | None = None
     over: bool = False
     cuts: Sequence[str] = ()
@@ -42,7 +42,7 @@ class Walk:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ObjectsListed:
     """Objects of a range, after all found in it before.
 
     Attributes:
@@ -52,13 +52,13 @@ class Found:
             all its versions.
     """
 
-    walk: Walk
+    walk: ListingJob
     index: int
     objects: pa.RecordBatch
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class RangeSplit:
     """The upper part of a range is listed as a range of its own, between it and its neighbour.
 
     Attributes:
@@ -69,7 +69,7 @@ class Split:
         touches: Whether the new range begins there; else it begins beyond a gap.
     """
 
-    walk: Walk
+    walk: ListingJob
     index: int
     upper: int
     at: str
@@ -77,7 +77,7 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Narrowed:
+class RangeNarrowed:
     """A range that was told as ended, or was kept, begins later; another lists what is before.
 
     Attributes:
@@ -86,26 +86,26 @@ class Narrowed:
         after: What it begins after instead.
     """
 
-    walk: Walk
+    walk: ListingJob
     was: KeyRange
     after: str
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RangeCompleted:
     """The range numbered `index` is listed whole."""
 
-    walk: Walk
+    walk: ListingJob
     index: int
     evidence: RangeEvidence
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class JobFailed:
     """A walk cannot go on; the other walks do."""
 
-    walk: Walk
+    walk: ListingJob
     error: Exception
 
 
-Event = Found | Split | Narrowed | Ended | Failed
+Event = ObjectsListed | RangeSplit | RangeNarrowed | RangeCompleted | JobFailed

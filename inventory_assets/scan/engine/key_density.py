@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from math import inf
 
-from inventory_assets.scan.engine.range_task import Piece
-from inventory_assets.scan.keyspace.key_range import DELIMITER, ceiling, ceiling_of
+from inventory_assets.scan.engine.range_task import RangeTask
+from inventory_assets.scan.keyspace.key_range import DELIMITER, ceiling_of, prefix_upper_bound
 
 _LEAST_WIDTH = 1e-15
 """Of [0, 1], what cannot be told from nothing."""
@@ -35,7 +35,7 @@ _UNUSUAL = 2
 """A folder that has held so many times as many pages as the average one is no average one."""
 
 
-class Densities:
+class KeyDensityModel:
     """What was seen of a key space, and what follows for the rest of it."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Densities:
             names.distance += self._distance(after, upto, level)
             names.are_measured |= level_of(after, upto, "") == level
 
-    def pages_left(self, piece: Piece, until: str) -> float:
+    def pages_left(self, piece: RangeTask, until: str) -> float:
         """About how many pages a range has left up to a key; infinite where nobody can tell yet.
 
         A range that went from one folder of a level into another goes on as densely as it did.
@@ -96,7 +96,7 @@ class Densities:
         if names.are_measured and names.distance > 0:
             folder = here[: here.find(DELIMITER, len(level)) + 1]
             density = names.pages / names.distance
-            usual = density * self._distance(folder, ceiling(folder), level)
+            usual = density * self._distance(folder, prefix_upper_bound(folder), level)
             if all(pages <= _UNUSUAL * usual for _, pages in measures):
                 return density * self._distance(here, end, level)
         return next((pages * self._ratio(since, here, end) for since, pages in measures), inf)
@@ -113,7 +113,14 @@ class Densities:
             level = self._last[level]
         names = takewhile(lambda each: each.is_typical, self._deeper(level.count(DELIMITER)))
         typical = level + DELIMITER.join(each.greatest for each in names)
-        return next((end for end in (ceiling(typical), ceiling(level)) if after < end), until)
+        return next(
+            (
+                end
+                for end in (prefix_upper_bound(typical), prefix_upper_bound(level))
+                if after < end
+            ),
+            until,
+        )
 
     def _deeper(self, depth: int) -> Iterator["_Names"]:
         while depth in self._names:

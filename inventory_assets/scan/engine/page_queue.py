@@ -4,9 +4,9 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.scan.engine.range_task import Piece
+from inventory_assets.scan.engine.range_task import RangeTask
 from inventory_assets.scan.validation.range_evidence import Ending
 from inventory_assets.scan.validation.seams import Beyond, ListedRange
 
@@ -21,7 +21,7 @@ LINGER_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class QueueItem:
     """What a receiver hands over: a page, or why there is none, or a range it took.
 
     Attributes:
@@ -32,10 +32,10 @@ class Delivery:
         probe: Of a probe: the range whose seam is probed, and what the store has shown.
     """
 
-    piece: Piece
+    piece: RangeTask
     generation: int
-    received: Received | None = None
-    upper: Piece | None = None
+    received: RawPage | None = None
+    upper: RangeTask | None = None
     ending: Ending | None = None
     error: BaseException | None = None
     request: PageRequest | None = None
@@ -53,11 +53,11 @@ class Delivery:
         return self.is_last or self.probe is not None
 
 
-class Deliveries:
+class PageQueue:
     """The queue, for one event loop; the pages in it are bounded."""
 
     def __init__(self) -> None:
-        self._queue: deque[Delivery] = deque()
+        self._queue: deque[QueueItem] = deque()
         self._pages = 0
         self._full: deque[asyncio.Future[None]] = deque()
         """Receivers that wait for room."""
@@ -69,11 +69,11 @@ class Deliveries:
         """Whether nothing waits for the reader."""
         return not self._queue
 
-    def add(self, delivery: Delivery) -> None:
+    def add(self, delivery: QueueItem) -> None:
         """Tell of a range that was taken from another; nobody waits for that."""
         self._queue.append(delivery)
 
-    async def put(self, delivery: Delivery) -> None:
+    async def put(self, delivery: QueueItem) -> None:
         """Hand over a page, or the end of a range, as soon as there is room."""
         while self._pages >= QUEUED_PAGES:
             room = asyncio.get_running_loop().create_future()
@@ -84,14 +84,14 @@ class Deliveries:
         if self._hungry and (self._pages >= self._hungry[0] or delivery.is_urgent):
             _set(self._hungry[1])
 
-    async def take(self) -> list[Delivery]:
+    async def take(self) -> list[QueueItem]:
         """What has come, once there is a page; so many pages that they are cheap to decode."""
         if not self._pages:
             await self._arrival(1, None)
         if self._pages < PAGES_A_CALL and not self._queue[-1].is_urgent:
             # Pages decoded together cost less, and nobody waits for these.
             await self._arrival(PAGES_A_CALL, LINGER_SECONDS)
-        taken: list[Delivery] = []
+        taken: list[QueueItem] = []
         pages = 0
         while self._queue and pages < PAGES_A_CALL:
             taken.append(self._queue.popleft())

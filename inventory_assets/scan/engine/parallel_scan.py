@@ -22,19 +22,26 @@ from itertools import pairwise
 import pyarrow as pa
 
 from inventory_assets.s3.concurrency.limiter import Cancelled
-from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.tag_scanner import Scratch
 from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, Page
-from inventory_assets.s3.errors import Fault, MalformedResponse
-from inventory_assets.s3.list_client import BucketLister, exhausted
+from inventory_assets.s3.errors import MalformedResponse, TransientError
+from inventory_assets.s3.list_client import ListClient, retries_exhausted
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import StartAfter
-from inventory_assets.scan.engine.events import Ended, Event, Failed, Found, Split, Walk
-from inventory_assets.scan.engine.page_queue import Deliveries, Delivery
+from inventory_assets.scan.engine.events import (
+    Event,
+    JobFailed,
+    ListingJob,
+    ObjectsListed,
+    RangeCompleted,
+    RangeSplit,
+)
+from inventory_assets.scan.engine.page_queue import PageQueue, QueueItem
 from inventory_assets.scan.engine.range_task import (
     PAGES_BEFORE_SPLIT,
     PAGES_WORTH_A_SPLIT,
-    Piece,
+    RangeTask,
 )
 from inventory_assets.scan.engine.seam_keeper import SeamEvent, SeamKeeper
 from inventory_assets.scan.engine.splitter import Splitter
@@ -53,14 +60,14 @@ from inventory_assets.scan.keyspace.key_range import (
 )
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 from inventory_assets.scan.store_probe import check_names, first_page, require_versions
-from inventory_assets.scan.validation.object_versions import whole_keys
+from inventory_assets.scan.validation.object_versions import split_last_key
 from inventory_assets.scan.validation.order_proof import OrderProof
 from inventory_assets.scan.validation.page_validation import (
     MAX_EMPTY_PAGES,
-    agree,
     belongs_elsewhere,
     check_keys,
     decoded_pages,
+    matches_header,
     next_place,
     without_repeated,
 )
@@ -87,7 +94,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Scan:
+class ParallelScan:
     """The objects of some walks, in no order among ranges, in key order within each.
 
     Iterated once, by one thread; no thread outlives the iteration. One that is left early, by an
@@ -101,15 +108,15 @@ class Scan:
 
     def __init__(
         self,
-        lister: BucketLister,
-        walks: Sequence[Walk],
+        lister: ListClient,
+        walks: Sequence[ListingJob],
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._lister = lister
         self._where = lister.connection.where
         self._now = now
         self._waiting = deque(
-            Piece(walk, index, key_range)
+            RangeTask(walk, index, key_range)
             for walk in walks
             for index, key_range in enumerate(walk.ranges)
         )
@@ -117,7 +124,7 @@ class Scan:
         """By walk, ranges that are not told as ended."""
         self._ranges = Counter({walk: len(walk.ranges) for walk in walks})
         self._seams = SeamKeeper(self, self._where)
-        neighbours: dict[Walk, list[ListedRange]] = {
+        neighbours: dict[ListingJob, list[ListedRange]] = {
             walk: [KnownRange(evidence) for evidence in walk.known] for walk in walks
         }
         for piece in self._waiting:
@@ -127,7 +134,7 @@ class Scan:
             neighbours[piece.walk].append(piece)
         for ranges in neighbours.values():
             link(sorted(ranges, key=lambda each: each.key_range))
-        self._at_work: set[Piece] = set()
+        self._at_work: set[RangeTask] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._promised = 0
         """Ranges that splits under way were asked for."""
@@ -135,13 +142,13 @@ class Scan:
         self._order = OrderProof(lister)
         self._is_inclusive = lister.profile.start_after is StartAfter.INCLUSIVE
         """Whether the store was seen to list the key that was asked after."""
-        self._probes: deque[tuple[Piece, ListedRange]] = deque()
+        self._probes: deque[tuple[RangeTask, ListedRange]] = deque()
         """Seams to be probed: a range, and the one on its right."""
         self._scratch = Scratch()
         self._buffers: list[bytearray] = []
-        self._deliveries = Deliveries()
+        self._deliveries = PageQueue()
         self._misread: NamesMisread | None = None
-        self._met: set[Walk] = set()
+        self._met: set[ListingJob] = set()
         """Walks in which anything was found."""
         self._closed = False
         if lister.profile.start_after is not StartAfter.IGNORED:
@@ -152,8 +159,8 @@ class Scan:
     def __iter__(self) -> Iterator[Event]:
         """Tell what is found, as it is found.
 
-        A walk ends with a `Failed`, or with an `Ended` for each of its ranges, those split off
-        included. `Failed` tells of `KeysOutOfOrder` (a page does not ascend, or goes back behind
+        A walk ends with a `JobFailed`, or with an `RangeCompleted` for each of its ranges, those split off
+        included. `JobFailed` tells of `KeysOutOfOrder` (a page does not ascend, or goes back behind
         the page before it), `SeamDisagrees` (ranges contradict each other where they meet),
         `KeyOutsideRequest`, `ListingStuck` (a token is repeated, or empty pages do not end) and
         `S3Error`.
@@ -211,25 +218,25 @@ class Scan:
         self._tasks.discard(task)
         self._employ()
 
-    async def _receive(self, piece: Piece) -> None:
+    async def _receive(self, piece: RangeTask) -> None:
         generation = piece.generation
         ending: Ending | None = None
         try:
             async for received, ending, request in self._pages(piece, generation):
                 await self._deliveries.put(
-                    Delivery(piece, generation, received, ending=ending, request=request)
+                    QueueItem(piece, generation, received, ending=ending, request=request)
                 )
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
-            await self._deliveries.put(Delivery(piece, generation, error=error))
+            await self._deliveries.put(QueueItem(piece, generation, error=error))
         else:
             if ending is None:
-                await self._deliveries.put(Delivery(piece, generation))
+                await self._deliveries.put(QueueItem(piece, generation))
         if piece.generation == generation:
             self._at_work.discard(piece)
 
-    def _victims(self, count: int) -> list[Piece]:
+    def _victims(self, count: int) -> list[RangeTask]:
         """Up to `count` ranges that are worth splitting, those with most left first."""
         if count <= 0 or self._lister.profile.start_after is StartAfter.IGNORED:
             return []
@@ -245,7 +252,7 @@ class Scan:
         worthwhile = [piece for piece in left if few or left[piece] >= PAGES_WORTH_A_SPLIT]
         return sorted(worthwhile, key=left.__getitem__, reverse=True)[:count]
 
-    async def _split(self, victim: Piece, wanted: int) -> None:
+    async def _split(self, victim: RangeTask, wanted: int) -> None:
         """Take away up to `wanted` upper parts of a range, and leave them to whoever is free."""
         try:
             places = await self._splitter.places(victim, wanted)
@@ -265,7 +272,9 @@ class Scan:
         else:
             victim.vain += 1
 
-    def _cut(self, victim: Piece, places: Sequence[str], *, is_trial: bool = False) -> list[Piece]:
+    def _cut(
+        self, victim: RangeTask, places: Sequence[str], *, is_trial: bool = False
+    ) -> list[RangeTask]:
         """Make ranges of their own of what lies after some places; the uppermost comes first.
 
         Args:
@@ -274,19 +283,19 @@ class Scan:
             is_trial: Whether how they turn out says if the victim is worth splitting again.
         """
         walk, until = victim.walk, victim.key_range.until
-        parts: list[Piece] = []
+        parts: list[RangeTask] = []
         if walk not in self._unsettled:
             return parts  # it is over
         for after, upto in reversed([*pairwise([*places, until])]):
             if after == until:
                 continue
             parent = victim if is_trial else None
-            piece = Piece(walk, self._ranges[walk], KeyRange(after, upto), parent, is_gap=False)
+            piece = RangeTask(walk, self._ranges[walk], KeyRange(after, upto), parent, is_gap=False)
             piece.is_made_up = True
             self._ranges[walk] += 1
             self._unsettled[walk] += 1
             victim.insert_right(piece)
-            self._deliveries.add(Delivery(victim, victim.generation, upper=piece))
+            self._deliveries.add(QueueItem(victim, victim.generation, upper=piece))
             parts.append(piece)
         if parts:
             victim.key_range = KeyRange(victim.key_range.after, places[0])
@@ -294,8 +303,8 @@ class Scan:
         return parts
 
     async def _pages(
-        self, piece: Piece, generation: int
-    ) -> AsyncIterator[tuple[Received, Ending | None, PageRequest]]:
+        self, piece: RangeTask, generation: int
+    ) -> AsyncIterator[tuple[RawPage, Ending | None, PageRequest]]:
         """The pages of a range, each with how it ends the range and what it answers."""
         walk = piece.walk
         token, after = piece.resume_token, self._resume_after(piece)
@@ -316,7 +325,7 @@ class Scan:
                 return
             token, after = next_place(request, received, self._lister.profile, self._where)
 
-    def _resume_after(self, piece: Piece) -> str:
+    def _resume_after(self, piece: RangeTask) -> str:
         """Where a range begins, or goes on when its end is to be confirmed.
 
         A store that lists the key asked after first, and would show nothing else, confirms no end.
@@ -328,7 +337,7 @@ class Scan:
         return piece.after
 
     @staticmethod
-    def _leaps(piece: Piece, request: PageRequest) -> bool:
+    def _leaps(piece: RangeTask, request: PageRequest) -> bool:
         """Whether a page begins where only the store's order says what comes before it.
 
         Where a shard begins, discovery has found out.
@@ -343,7 +352,7 @@ class Scan:
         except IndexError:
             return bytearray()
 
-    def _note(self, piece: Piece, generation: int, received: Received) -> Ending | None:
+    def _note(self, piece: RangeTask, generation: int, received: RawPage) -> Ending | None:
         """Take note of a page just received; whether and how the range ends with it."""
         if piece.generation != generation:
             return None  # the page is void
@@ -373,13 +382,13 @@ class Scan:
 
     # The reader's side.
 
-    async def _take(self) -> list[Delivery]:
+    async def _take(self) -> list[QueueItem]:
         self._employ()
         if not self._tasks and self._deliveries.is_empty:
             raise RuntimeError("the ranges of a scan wait for each other")
         return await self._deliveries.take()
 
-    def _read(self, deliveries: Sequence[Delivery]) -> Iterator[Event]:
+    def _read(self, deliveries: Sequence[QueueItem]) -> Iterator[Event]:
         bodies = [delivery.received.body for delivery in deliveries if delivery.received]
         decoded = decoded_pages(bodies, self._scratch, self._lister.profile.encoding)
         if all(isinstance(page, Page) for page in decoded):
@@ -394,7 +403,7 @@ class Scan:
             elif delivery.generation == delivery.piece.generation:
                 yield from self._heed(delivery, page)
 
-    def _heed(self, delivery: Delivery, page: Page | MalformedResponse | None) -> Iterator[Event]:
+    def _heed(self, delivery: QueueItem, page: Page | MalformedResponse | None) -> Iterator[Event]:
         walk = delivery.piece.walk
         if not walk.over:
             try:
@@ -406,11 +415,11 @@ class Scan:
                 raise
             except Exception as error:  # noqa: BLE001 - the caller is told, whatever it is
                 walk.over = True
-                yield Failed(walk, error)
+                yield JobFailed(walk, error)
         if walk.over:
             self._unsettled.pop(walk, None)
 
-    def _page(self, delivery: Delivery, page: Page | MalformedResponse | None) -> Iterator[Event]:
+    def _page(self, delivery: QueueItem, page: Page | MalformedResponse | None) -> Iterator[Event]:
         piece = delivery.piece
         if delivery.error is not None:
             raise delivery.error
@@ -437,7 +446,7 @@ class Scan:
         yield from self._believed(piece, page, objects, delivery.ending)
 
     def _believed(
-        self, piece: Piece, page: Page, objects: pa.RecordBatch, ending: Ending | None
+        self, piece: RangeTask, page: Page, objects: pa.RecordBatch, ending: Ending | None
     ) -> Iterator[Event]:
         """Go on with a page of which all is proved."""
         piece.damaged = 0
@@ -457,10 +466,10 @@ class Scan:
                 f"{self._where}: the store sent {piece.empty_pages} empty pages in a row"
             )
 
-    def _checked(self, delivery: Delivery, page: Page) -> pa.RecordBatch:
+    def _checked(self, delivery: QueueItem, page: Page) -> pa.RecordBatch:
         """The objects of a page, with those held back before it, once all is proved of them."""
         piece = delivery.piece
-        if delivery.received and not agree(page, delivery.received):
+        if delivery.received and not matches_header(page, delivery.received):
             raise MalformedResponse("the ends of the response contradict it")
         if page.common_prefixes:
             raise MalformedResponse("the page holds common prefixes, which were not asked for")
@@ -477,7 +486,7 @@ class Scan:
         return objects
 
     @staticmethod
-    def _set_aside(piece: Piece, page: Page) -> bool:
+    def _set_aside(piece: RangeTask, page: Page) -> bool:
         """Take note of a page's unreadable records; return whether they are believed.
 
         A kind that was not met before is believed once the page came twice: it may be damage.
@@ -496,7 +505,7 @@ class Scan:
         tally.set_aside(inside)
         return True
 
-    def _check_names(self, piece: Piece, page: Page) -> None:
+    def _check_names(self, piece: RangeTask, page: Page) -> None:
         """Ask, while others go on listing, whether names are read as they are meant."""
         try:
             self._run(check_names(self._lister, page, piece.walk.tally))
@@ -505,13 +514,13 @@ class Scan:
             raise
 
     def _found(
-        self, piece: Piece, objects: pa.RecordBatch, ending: Ending | None
+        self, piece: RangeTask, objects: pa.RecordBatch, ending: Ending | None
     ) -> Iterator[Event]:
         """Tell what a page holds of its range, and note what it shows beyond."""
         versions = piece.walk.versions
         if versions:
             # A key is handed on whole, so that nothing after this need know that it has versions.
-            objects, piece.held = whole_keys(objects, goes_on=not ending)
+            objects, piece.held = split_last_key(objects, goes_on=not ending)
         keys = objects.column("key")
         inside = count_up_to(keys, piece.key_range.until)
         # A shortened StartAfter may let keys of the range on the left through.
@@ -528,7 +537,7 @@ class Scan:
             found = versions.state(found) if versions else found
             if found.num_rows:
                 piece.evidence.rows(found.column("key"))
-                yield Found(piece.walk, piece.index, found)
+                yield ObjectsListed(piece.walk, piece.index, found)
         if ending:
             piece.ending, piece.beyond = ending, beyond
         if ending or (piece.first_key is not None and not has_begun):
@@ -537,7 +546,7 @@ class Scan:
     def _settled(self, events: Iterator[SeamEvent]) -> Iterator[Event]:
         """Count the ranges that are told as ended."""
         for event in events:
-            if isinstance(event, Ended):
+            if isinstance(event, RangeCompleted):
                 walk = event.walk
                 self._unsettled[walk] -= 1
                 if not self._unsettled[walk]:
@@ -546,37 +555,39 @@ class Scan:
                     del self._unsettled[walk]
             yield event
 
-    def _start_over(self, piece: Piece, error: ScanError | MalformedResponse) -> None:
+    def _start_over(self, piece: RangeTask, error: ScanError | MalformedResponse) -> None:
         """List a range again from after the last page that was good."""
         if isinstance(error, ScanError):
             if piece.damaged >= MISPLACED_PAGES:
                 raise error
             # If it is the answer to another request, the next one on its connection is, too.
             self._lister.reconnect()
-        piece.walk.tally.failed(Fault.MALFORMED)
+        piece.walk.tally.failed(TransientError.MALFORMED)
         piece.damaged += 1
         is_damaged = isinstance(error, MalformedResponse)
         if is_damaged and piece.damaged >= self._lister.retry.malformed_attempts:
-            raise exhausted(error, Fault.MALFORMED, piece.damaged, self._lister.connection)
+            raise retries_exhausted(
+                error, TransientError.MALFORMED, piece.damaged, self._lister.connection
+            )
         piece.held = None
         self._requeue(piece)
 
-    def _requeue(self, piece: Piece) -> None:
+    def _requeue(self, piece: RangeTask) -> None:
         piece.generation += 1
         self._at_work.discard(piece)
         self._waiting.appendleft(piece)
 
     # What `SeamKeeper` has done.
 
-    def list_again(self, piece: Piece, after: str) -> None:
+    def list_again(self, piece: RangeTask, after: str) -> None:
         """Go on with a range that was listed to its end, behind a key."""
         piece.after, piece.ending, piece.beyond, piece.is_gap = after, None, None, False
         self._requeue(piece)
 
-    def add_range(self, left: Piece, key_range: KeyRange, start_after: str) -> Piece:
+    def add_range(self, left: RangeTask, key_range: KeyRange, start_after: str) -> RangeTask:
         """List another range, right of one; it is told of by the caller."""
         walk = left.walk
-        piece = Piece(walk, self._ranges[walk], key_range, is_gap=False)
+        piece = RangeTask(walk, self._ranges[walk], key_range, is_gap=False)
         piece.start_after = piece.after = start_after
         self._ranges[walk] += 1
         self._unsettled[walk] += 1
@@ -584,11 +595,11 @@ class Scan:
         self._waiting.appendleft(piece)
         return piece
 
-    def probe(self, left: Piece, right: ListedRange) -> None:
+    def probe(self, left: RangeTask, right: ListedRange) -> None:
         """Ask what the range on the right begins with now, and call `SeamKeeper.probed`."""
         self._probes.append((left, right))
 
-    async def _probe(self, left: Piece, right: ListedRange) -> None:
+    async def _probe(self, left: RangeTask, right: ListedRange) -> None:
         walk, generation = left.walk, left.generation
         after = right.key_range.after
         try:
@@ -601,11 +612,11 @@ class Scan:
             keys = page.objects.column("key")
             following = count_up_to(keys, after)
             now = Beyond(keys[following].as_py() if following < len(keys) else None)
-            delivery = Delivery(left, generation, probe=(right, now))
+            delivery = QueueItem(left, generation, probe=(right, now))
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
-            delivery = Delivery(left, generation, error=error)
+            delivery = QueueItem(left, generation, error=error)
         await self._deliveries.put(delivery)
 
 
@@ -614,6 +625,6 @@ def _reaches(objects: pa.RecordBatch, bound: str) -> bool:
     return bool(objects.num_rows) and objects.column("key")[-1].as_py() > bound
 
 
-def _told_of(piece: Piece, upper: Piece) -> Split:
+def _told_of(piece: RangeTask, upper: RangeTask) -> RangeSplit:
     # Where it was split off at; it may have been narrowed from above since, not from below.
-    return Split(piece.walk, piece.index, upper.index, upper.key_range.after)
+    return RangeSplit(piece.walk, piece.index, upper.index, upper.key_range.after)

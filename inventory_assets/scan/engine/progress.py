@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from inventory_assets.scan.engine.events import Ended, Event, Failed, Found, Split, Walk
+from inventory_assets.scan.engine.events import (
+    Event,
+    JobFailed,
+    ListingJob,
+    ObjectsListed,
+    RangeCompleted,
+    RangeSplit,
+)
 
 EVERY_SECONDS = 1.0
 """How often those who watch closely are told."""
@@ -108,7 +115,7 @@ class ProgressMeter:
         self._clock = clock
         self._began = clock()
         self._asked = deque([(self._began, 0)], RATE_ASKINGS)
-        self._accounts: dict[Walk, _Account] = {}
+        self._accounts: dict[ListingJob, _Account] = {}
         self._ranges_done = 0
         self._elsewhere: dict[int, Progress] = {}
         self._lock = threading.Lock()
@@ -124,14 +131,14 @@ class ProgressMeter:
             if account is None:
                 account = self._accounts[walk] = _Account(len(walk.ranges))
             match event:
-                case Found(objects=objects):
+                case ObjectsListed(objects=objects):
                     account.objects += objects.num_rows
-                case Split():
+                case RangeSplit():
                     account.ranges_open += 1
-                case Ended():
+                case RangeCompleted():
                     account.ranges_open -= 1
                     self._ranges_done += 1
-                case Failed():
+                case JobFailed():
                     pass  # the walk is over, which it says itself
 
     def progress(self) -> Progress:

@@ -5,9 +5,9 @@ from math import inf
 
 import pyarrow as pa
 
-from inventory_assets.scan.engine.events import Walk
-from inventory_assets.scan.keyspace.key_range import KeyRange, ceiling
-from inventory_assets.scan.validation.range_evidence import Ending, EvidenceLog
+from inventory_assets.scan.engine.events import ListingJob
+from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_upper_bound
+from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuilder
 from inventory_assets.scan.validation.seams import OpenRange
 
 PAGES_BEFORE_SPLIT = 2
@@ -29,7 +29,7 @@ PAGES_MEASURED = 8
 a time, as little is learnt from one more and each costs."""
 
 
-class Piece(OpenRange):
+class RangeTask(OpenRange):
     """A range being listed. The receiver that holds it asks, the reader reads.
 
     Attributes:
@@ -57,10 +57,10 @@ class Piece(OpenRange):
 
     def __init__(
         self,
-        walk: Walk,
+        walk: ListingJob,
         index: int,
         key_range: KeyRange,
-        parent: "Piece | None" = None,
+        parent: "RangeTask | None" = None,
         *,
         is_gap: bool | None = None,
     ) -> None:
@@ -69,7 +69,9 @@ class Piece(OpenRange):
         self.walk = walk
         self.index = index
         self.parent = parent
-        self.is_gap = key_range.until != ceiling(walk.prefix) if is_gap is None else is_gap
+        self.is_gap = (
+            key_range.until != prefix_upper_bound(walk.prefix) if is_gap is None else is_gap
+        )
         self.after = self.start_after
         self.cursor = self.after
         self.goes_on = False
@@ -87,7 +89,7 @@ class Piece(OpenRange):
         self.empty_pages = 0
         self.held: pa.RecordBatch | None = None
         self.estimate, self.estimated_at = inf, ("", "")
-        self.evidence = EvidenceLog([key_range])
+        self.evidence = EvidenceBuilder([key_range])
         self._received = 0
         self._first = ""
         self._measured = ("", 0)

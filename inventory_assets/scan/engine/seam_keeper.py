@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Protocol
 
-from inventory_assets.scan.engine.events import Ended, Narrowed, Split
-from inventory_assets.scan.engine.range_task import Piece
+from inventory_assets.scan.engine.events import RangeCompleted, RangeNarrowed, RangeSplit
+from inventory_assets.scan.engine.range_task import RangeTask
 from inventory_assets.scan.errors import SeamDisagrees
-from inventory_assets.scan.keyspace.key_range import KeyRange, floor
+from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_lower_bound
 from inventory_assets.scan.validation.seams import (
     Action,
     Beyond,
@@ -16,19 +16,19 @@ from inventory_assets.scan.validation.seams import (
     seam_of,
 )
 
-SeamEvent = Split | Narrowed | Ended
+SeamEvent = RangeSplit | RangeNarrowed | RangeCompleted
 
 
 class RangeLister(Protocol):
-    """Lists ranges, as `engine.Scan` does."""
+    """Lists ranges, as `parallel_scan.ParallelScan` does."""
 
-    def list_again(self, piece: Piece, after: str) -> None:
+    def list_again(self, piece: RangeTask, after: str) -> None:
         """Go on with a range that was listed to its end, behind a key."""
 
-    def add_range(self, left: Piece, key_range: KeyRange, start_after: str) -> Piece:
+    def add_range(self, left: RangeTask, key_range: KeyRange, start_after: str) -> RangeTask:
         """List another range, right of one."""
 
-    def probe(self, left: Piece, right: ListedRange) -> None:
+    def probe(self, left: RangeTask, right: ListedRange) -> None:
         """Ask what the range on the right begins with now, and call `SeamKeeper.probed`."""
 
 
@@ -44,26 +44,26 @@ class SeamKeeper:
         self._lister = lister
         self._where = where
 
-    def moved(self, piece: Piece) -> Iterator[SeamEvent]:
+    def moved(self, piece: RangeTask) -> Iterator[SeamEvent]:
         """A range has shown its first key, or was listed to its end.
 
         Raises:
             SeamDisagrees: The store contradicts itself about what lies around the range's ends.
         """
-        if isinstance(piece.left, Piece) and not piece.left.is_settled:
+        if isinstance(piece.left, RangeTask) and not piece.left.is_settled:
             yield from self._settle(piece.left)
         if not piece.is_settled:
             yield from self._settle(piece)
 
-    def probed(self, left: Piece, right: ListedRange, now: Beyond) -> Iterator[SeamEvent]:
+    def probed(self, left: RangeTask, right: ListedRange, now: Beyond) -> Iterator[SeamEvent]:
         """The store has shown what the range on the right begins with now; raises as `moved`."""
         if now == left.beyond:
             left.accepted = (left.beyond, right.head)
         yield from self._settle(left)
 
-    def _settle(self, piece: Piece) -> Iterator[SeamEvent]:
+    def _settle(self, piece: RangeTask) -> Iterator[SeamEvent]:
         following: ListedRange | None = piece
-        while isinstance(following, Piece) and not following.is_settled:
+        while isinstance(following, RangeTask) and not following.is_settled:
             piece = following
             match next_action(piece):
                 case Action.SETTLE if piece.rows or piece.left is None or piece.left.is_settled:
@@ -76,7 +76,7 @@ class SeamKeeper:
                 case Action.ASK_LEFT:
                     piece.asked_rows = piece.rows
                     self._lister.list_again(piece, piece.resume_after)
-                case Action.ASK_RIGHT if isinstance(piece.right, Piece):
+                case Action.ASK_RIGHT if isinstance(piece.right, RangeTask):
                     self._begin_round(piece)
                     piece.right.start_after = piece.resume_after
                     self._lister.list_again(piece.right, piece.resume_after)
@@ -93,12 +93,12 @@ class SeamKeeper:
             return
 
     @staticmethod
-    def _begin_round(piece: Piece) -> None:
+    def _begin_round(piece: RangeTask) -> None:
         piece.rounds += 1
         piece.asked_rows = -1  # what is beyond it is asked again, if the seam disagrees still
 
     @staticmethod
-    def _ended(piece: Piece) -> Ended:
+    def _ended(piece: RangeTask) -> RangeCompleted:
         if piece.ending is None or piece.beyond is None:
             raise RuntimeError("a range is settled before it was listed")
         piece.is_settled = True
@@ -107,22 +107,22 @@ class SeamKeeper:
         next_key = None if is_past else piece.beyond.key
         piece.evidence.close(piece.ending, next_key, seam_of(piece))
         evidence = replace(piece.evidence.closed[0], key_range=piece.key_range)
-        return Ended(piece.walk, piece.index, evidence)
+        return RangeCompleted(piece.walk, piece.index, evidence)
 
-    def _list_head(self, left: Piece, right: ListedRange) -> Iterator[SeamEvent]:
+    def _list_head(self, left: RangeTask, right: ListedRange) -> Iterator[SeamEvent]:
         """Take what lies before the first key of a range away from it, and have it listed."""
         was, first_key = right.key_range, right.first_key or ""
-        bound = floor(first_key)
+        bound = prefix_lower_bound(first_key)
         if bound <= was.after:
             raise self._disagreement(left)
         touches = left.key_range.until == was.after
         right.key_range = KeyRange(bound, was.until)
         head = self._lister.add_range(left, KeyRange(was.after, bound), left.resume_after)
         if right.is_settled:
-            yield Narrowed(left.walk, was, bound)
-        yield Split(left.walk, left.index, head.index, was.after, touches)
+            yield RangeNarrowed(left.walk, was, bound)
+        yield RangeSplit(left.walk, left.index, head.index, was.after, touches)
 
-    def _disagreement(self, left: Piece) -> SeamDisagrees:
+    def _disagreement(self, left: RangeTask) -> SeamDisagrees:
         beyond, right = left.beyond, left.right
         head = right.head if right else None
         shown = f"{beyond.key!r}" if beyond and beyond.key is not None else "nothing"

@@ -11,12 +11,17 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import inf
 
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.scan.engine.events import Walk
-from inventory_assets.scan.engine.key_density import Densities, common_start, level_of
-from inventory_assets.scan.engine.range_task import Piece
-from inventory_assets.scan.keyspace.key_range import DELIMITER, MAX_KEY_BYTES, KeyRange, ceiling
+from inventory_assets.scan.engine.events import ListingJob
+from inventory_assets.scan.engine.key_density import KeyDensityModel, common_start, level_of
+from inventory_assets.scan.engine.range_task import RangeTask
+from inventory_assets.scan.keyspace.key_range import (
+    DELIMITER,
+    MAX_KEY_BYTES,
+    KeyRange,
+    prefix_upper_bound,
+)
 
 _DIGITS = 48
 """Characters beyond the common start that are looked at; more than any split needs."""
@@ -47,28 +52,28 @@ class Splitter:
         lister: The bucket.
     """
 
-    def __init__(self, lister: BucketLister) -> None:
+    def __init__(self, lister: ListClient) -> None:
         self._lister = lister
         self._sample: deque[str] = deque(maxlen=_SAMPLE)
         self._flat: set[str] = set()
         """Levels without folders, or with too many to list them."""
         self._folders: dict[str, tuple[str, str, list[str]]] = {}
         """Of levels with folders: those that hold keys from one on to another."""
-        self._densities = Densities()
+        self._densities = KeyDensityModel()
 
     def saw(self, key: str) -> None:
         """Remember a key."""
         self._sample.append(key)
         self._densities.saw(key)
 
-    def received(self, piece: Piece) -> None:
+    def received(self, piece: RangeTask) -> None:
         """Remember the last page of a range, which brought its cursor on."""
         self.saw(piece.cursor)
         if stretch := piece.unmeasured():
             since, pages = stretch
             self._densities.listed(since, piece.cursor, piece.key_range.until, pages)
 
-    def pages_left(self, piece: Piece) -> float:
+    def pages_left(self, piece: RangeTask) -> float:
         """About how many pages a range has left; infinite where nobody can tell yet."""
         place = (piece.cursor, piece.key_range.until)
         if place != piece.estimated_at or piece.estimate == inf:
@@ -76,7 +81,7 @@ class Splitter:
             piece.estimate = self._densities.pages_left(piece, piece.key_range.until)
         return piece.estimate
 
-    async def places(self, piece: Piece, wanted: int) -> list[str]:
+    async def places(self, piece: RangeTask, wanted: int) -> list[str]:
         """Keys at which to split what a range has left; at most `wanted`, ascending.
 
         It costs a request where the level may have folders, and one more for each level that has
@@ -105,15 +110,15 @@ class Splitter:
             if not inside:
                 break
             if len(inside) > 1:
-                return evenly([ceiling(name) for name in inside[:-1]], wanted)
+                return evenly([prefix_upper_bound(name) for name in inside[:-1]], wanted)
             level = inside[0]
-        upper = min(until, ceiling(level))
+        upper = min(until, prefix_upper_bound(level))
         if not after < upper:
             return []
         alphabet = characters(list(self._sample), common_start(after, upper))
         return between(after, upper, alphabet, min(wanted, max(1, _MOST_PLACES // piece.patience)))
 
-    async def _folders_after(self, level: str, after: str, piece: Piece) -> list[str] | None:
+    async def _folders_after(self, level: str, after: str, piece: RangeTask) -> list[str] | None:
         """The folders of a level that a range still meets; None where keys are the better guide.
 
         All of them, or those of a page where there are more and they seem to be large. What was
@@ -130,18 +135,20 @@ class Splitter:
             if not names or (page.is_truncated and not self._are_large(piece, names)):
                 self._flat.add(level)
                 return None
-            end = names[-1] if page.is_truncated else ceiling(level)
+            end = names[-1] if page.is_truncated else prefix_upper_bound(level)
             known = self._folders[level] = after, end, names
             if len(self._folders) > _KNOWN_LEVELS:
                 del self._folders[next(iter(self._folders))]
-        return [name for name in known[2] if after < ceiling(name)]
+        return [name for name in known[2] if after < prefix_upper_bound(name)]
 
-    def _are_large(self, piece: Piece, folders: Sequence[str]) -> bool:
+    def _are_large(self, piece: RangeTask, folders: Sequence[str]) -> bool:
         pages = self._densities.pages_left(piece, folders[-1])
         return _PAGES_WORTH_FOLDERS <= pages < inf
 
 
-async def cut_evenly(lister: BucketLister, prefix: str, count: int, tally: Tally) -> list[KeyRange]:
+async def cut_evenly(
+    lister: ListClient, prefix: str, count: int, tally: RequestStats
+) -> list[KeyRange]:
     """Cut the keys under a prefix into at most `count` ranges, about even as far as anyone can see.
 
     Raises:
@@ -159,7 +166,9 @@ async def cut_evenly(lister: BucketLister, prefix: str, count: int, tally: Tally
         for after, until in pairwise(bounds):
             wanted = (count + 1 - len(bounds) - len(cuts)) // (len(bounds) - 1) or 1
             if len(bounds) + len(cuts) <= count:
-                piece = Piece(Walk(prefix, [], tally), 0, KeyRange(max(after, keys[0]), until))
+                piece = RangeTask(
+                    ListingJob(prefix, [], tally), 0, KeyRange(max(after, keys[0]), until)
+                )
                 cuts += await splitter.places(piece, wanted)
         if not cuts:
             break
@@ -198,8 +207,8 @@ def between(after: str, until: str, alphabet: str, count: int) -> list[str]:
     step = (high - low) // (count + 1)
     places: list[str] = []
     for number in range(1, count + 1):
-        floor = places[-1] if places else after
-        place = _short_key(start, low + number * step, step, (floor, until), alphabet)
+        prefix_lower_bound = places[-1] if places else after
+        place = _short_key(start, low + number * step, step, (prefix_lower_bound, until), alphabet)
         if place is not None:
             places.append(place)
     return places

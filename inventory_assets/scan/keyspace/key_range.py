@@ -22,27 +22,27 @@ _SAFE_LARGE_CHARACTER = "\U0010fffd"
 """The largest character that every XML and Unicode implementation takes: no noncharacter."""
 
 
-def ceiling(prefix: str) -> str:
+def prefix_upper_bound(prefix: str) -> str:
     """The largest legal key that starts with `prefix`."""
     fours, rest = divmod(MAX_KEY_BYTES - len(prefix.encode()), 4)
     return prefix + _LARGEST_BY_WIDTH[4] * fours + _LARGEST_BY_WIDTH[rest]
 
 
-def floor(prefix: str) -> str:
+def prefix_lower_bound(prefix: str) -> str:
     """The largest legal key before every key that starts with `prefix`; "" where there is none."""
     if not prefix or prefix[-1] == "\0":
         return prefix[:-1]
     before = ord(prefix[-1]) - 1
     if 0xD800 <= before <= 0xDFFF:  # surrogates have no UTF-8 encoding
         before = 0xD7FF
-    return ceiling(prefix[:-1] + chr(before))
+    return prefix_upper_bound(prefix[:-1] + chr(before))
 
 
 def ceiling_of(key: str) -> str | None:
     """The shortest prefix whose ceiling `key` is, or None where it is no ceiling."""
     filler = key[:-1] if key.endswith(_LARGEST_BY_WIDTH[1:4]) else key
     prefix = filler.rstrip(_LARGEST_BY_WIDTH[4])
-    return prefix if prefix != key and ceiling(prefix) == key else None
+    return prefix if prefix != key and prefix_upper_bound(prefix) == key else None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,7 +60,7 @@ class KeyRange:
     @classmethod
     def of_prefix(cls, prefix: str) -> "KeyRange":
         """Exactly the legal keys that start with `prefix`; all keys for ""."""
-        return cls(floor(prefix), ceiling(prefix))
+        return cls(prefix_lower_bound(prefix), prefix_upper_bound(prefix))
 
     def __contains__(self, key: str) -> bool:
         return self.after < key <= self.until

@@ -33,7 +33,7 @@ class Shard:
         return key.startswith(self.prefix) and not key.startswith(self.excluded)
 
 
-def cut_out(prefix: str, prefixes: Iterable[str]) -> Shard:
+def make_shard(prefix: str, prefixes: Iterable[str]) -> Shard:
     """The shard of `prefix`, less those of `prefixes` that lie within it."""
     within = (other for other in prefixes if other != prefix and other.startswith(prefix))
     return Shard(prefix, outermost(within))

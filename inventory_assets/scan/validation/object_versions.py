@@ -44,7 +44,9 @@ class Versions:
         return kept.set_column(index, VERSION_SCHEMA.field(index), is_latest)
 
 
-def whole_keys(objects: pa.RecordBatch, *, goes_on: bool) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+def split_last_key(
+    objects: pa.RecordBatch, *, goes_on: bool
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Cut objects before their last key where the listing goes on: it may have more versions.
 
     Returns:

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from inventory_assets.s3.list_client import BucketLister, Tally
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.keyspace.key_range import DELIMITER
@@ -29,13 +29,13 @@ class OrderProof:
         lister: The bucket.
     """
 
-    def __init__(self, lister: BucketLister) -> None:
+    def __init__(self, lister: ListClient) -> None:
         self._lister = lister
         self._is_proven = False
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._asked: dict[str, bool] = {}
 
-    async def prove(self, prefix: str, boundary: str, tally: Tally) -> None:
+    async def prove(self, prefix: str, boundary: str, tally: RequestStats) -> None:
         """Make sure that nothing is lost where two ranges meet.
 
         Args:
@@ -55,13 +55,13 @@ class OrderProof:
             if not is_known and name not in (level, boundary):
                 await self._ask_once(name, tally)
 
-    async def _ask_once(self, start: str, tally: Tally) -> bool:
+    async def _ask_once(self, start: str, tally: RequestStats) -> bool:
         async with self._asking[start]:
             if start not in self._asked:
                 self._asked[start] = await self._ask(start, tally)
         return self._asked[start]
 
-    async def _ask(self, start: str, tally: Tally) -> bool:
+    async def _ask(self, start: str, tally: RequestStats) -> bool:
         """Look at the names of a level that begin with a text; whether these are all."""
         page = await first_page(self._lister, PageRequest(start, delimiter=DELIMITER), tally)
         keys: list[str] = page.objects.column("key").to_pylist()
@@ -76,7 +76,7 @@ class OrderProof:
                 await self._compare(name, folder, tally)
         return not page.is_truncated
 
-    async def _compare(self, name: str, folder: str, tally: Tally) -> None:
+    async def _compare(self, name: str, folder: str, tally: RequestStats) -> None:
         """Ask which of two siblings the store lists first."""
         bare = folder.removesuffix(DELIMITER)
         # Two keys, as an object may bear the bare name itself.

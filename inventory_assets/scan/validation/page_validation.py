@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_pages
-from inventory_assets.s3.decoding.page_peek import Received
+from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.tag_scanner import Scratch
 from inventory_assets.s3.decoding.xml_decoder import VERSION_SCHEMA, Page, versions_markers
 from inventory_assets.s3.decoding.xml_tree import Body
@@ -13,7 +13,7 @@ from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import Continuation, KeyEncoding, StoreProfile
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
-from inventory_assets.scan.keyspace.key_range import MAX_KEY_BYTES, KeyRange, ceiling
+from inventory_assets.scan.keyspace.key_range import MAX_KEY_BYTES, KeyRange, prefix_upper_bound
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to, keys_ascend
 from inventory_assets.scan.validation.object_versions import order_fault
 
@@ -37,7 +37,7 @@ def decoded_pages(
     ]
 
 
-def agree(page: Page, received: Received) -> bool:
+def matches_header(page: Page, received: RawPage) -> bool:
     """Whether the page is what its receiver took it for."""
     return (
         page.is_truncated == received.is_truncated
@@ -47,7 +47,7 @@ def agree(page: Page, received: Received) -> bool:
 
 
 def next_place(
-    request: PageRequest, received: Received, profile: StoreProfile, where: str
+    request: PageRequest, received: RawPage, profile: StoreProfile, where: str
 ) -> tuple[str | None, str]:
     """Where a listing goes on after a page that is not its last: a token, or a StartAfter.
 
@@ -124,7 +124,7 @@ def check_keys(objects: pa.RecordBatch, prefix: str, after: str, where: str) -> 
         return
     first, last = keys[0].as_py(), keys[-1].as_py()
     longest = max(first, last, key=lambda key: len(key.encode()))
-    if len(longest.encode()) > MAX_KEY_BYTES and last > ceiling(prefix):
+    if len(longest.encode()) > MAX_KEY_BYTES and last > prefix_upper_bound(prefix):
         raise KeyOutsideRequest(
             f"{where}: the store lists a key of {len(longest.encode()):,} bytes, which begins with "
             f"{longest[:40]!r}; S3 allows {MAX_KEY_BYTES:,}, and no range can hold it: rename it"
@@ -141,7 +141,7 @@ def check_keys(objects: pa.RecordBatch, prefix: str, after: str, where: str) -> 
         )
     if first <= after:
         raise KeysOutOfOrder(f"{where}: the store lists {first!r} after {after!r}")
-    if first < prefix or last > ceiling(prefix):
+    if first < prefix or last > prefix_upper_bound(prefix):
         raise KeyOutsideRequest(
             f"{where}: the store lists {first!r} to {last!r} when asked for prefix {prefix!r}"
         )

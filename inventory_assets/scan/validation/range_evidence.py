@@ -55,7 +55,7 @@ class RangeEvidence:
     seam: Seam = Seam.NOT_COMPARED
 
 
-class EvidenceLog:
+class EvidenceBuilder:
     """Writes the evidence of ranges that are walked in order, as their objects pass by."""
 
     def __init__(self, ranges: Sequence[KeyRange]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import pairwise
 
-from inventory_assets.scan.keyspace.key_range import KeyRange, floor
+from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_lower_bound
 from inventory_assets.scan.validation.range_evidence import RangeEvidence, Seam
 
 MAX_ROUNDS = 6
@@ -222,7 +222,7 @@ def unseen_between(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, st
         if following and row.next_key is not None:
             is_beyond_gap = row.next_key > following.key_range.after
         if is_beyond_gap and row.next_key != first:
-            until = floor(first) if first is not None else evidence[-1].key_range.until
+            until = prefix_lower_bound(first) if first is not None else evidence[-1].key_range.until
             if after < until and (first is not None or (row.next_key or "") <= until):
                 found.append((KeyRange(after, until), first))
         if row.rows:
