@@ -14,7 +14,7 @@ from statistics import fmean
 
 from benchmarks.contenders import PEERS
 from benchmarks.load_source import HERE
-from inventory_assets.s3.concurrency.policies import Controller, Policy, controller
+from inventory_assets.s3.concurrency.policies import LimitPolicy, PolicyName, open_policy
 from inventory_assets.s3.concurrency.request_outcome import Outcome
 from inventory_assets_tests.s3.simulated_store import (
     SCENARIOS,
@@ -26,8 +26,8 @@ from inventory_assets_tests.s3.simulated_store import (
 )
 
 SEEDS = (1, 2, 3)
-Policies = Mapping[str, Callable[[int], Controller]]
-POLICIES: Policies = {str(policy): partial(controller, policy) for policy in Policy}
+Policies = Mapping[str, Callable[[int], LimitPolicy]]
+POLICIES: Policies = {str(policy): partial(open_policy, policy) for policy in PolicyName}
 IN_MILLISECONDS = "pid, raw milliseconds"
 DRAWN = (
     "503 above 175 requests/s",

@@ -78,7 +78,7 @@ def main() -> None:
         taker = ShardLister(OneObjectEach(), LocalStore(root / "alone"), Layout("stub", "stub"))  # type: ignore[arg-type]
         started = time.perf_counter()
         for prefix in prefixes:
-            taker.take(today, Shard(prefix))
+            taker.list_shard(today, Shard(prefix))
         alone = time.perf_counter() - started
         for _ in range(3):
             started, busy = time.perf_counter(), time.process_time()

@@ -31,7 +31,7 @@ def make_listing(folder: Path, rows: int) -> Path:
     with PartWriter(store, Layout("bucket", "list")) as writer:
         for batch in table.to_batches(1000):
             writer.write(batch)
-        writer.cut()
+        writer.finish_part()
         for number, part in enumerate(writer.parts):
             store.path(part.key).replace(folder / f"part-{number:05}.parquet")
     return folder

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
-from inventory_assets.s3.concurrency.policies import controller
+from inventory_assets.s3.concurrency.policies import open_policy
 from inventory_assets.s3.concurrency.request_outcome import Outcome
 from inventory_assets.s3.list_client import ListClient
 
@@ -70,7 +70,7 @@ class ObservedGate(ConcurrencyLimiter):
     """
 
     def __init__(self, connection: BucketConfig) -> None:
-        super().__init__(controller(connection.policy, connection.max_in_flight))
+        super().__init__(open_policy(connection.policy, connection.max_in_flight))
         self.changes: list[tuple[float, int]] = []
         self.sent_by = [0] * connection.max_in_flight
         self.longest = 0.0
@@ -83,17 +83,17 @@ class ObservedGate(ConcurrencyLimiter):
         return max(self.sent_by) * len(self.sent_by) / sum(self.sent_by)
 
     async def enter(self) -> None:
-        await super().enter()
+        await super().acquire()
         self.sent_by[self._worker()] += 1
         self._changed()
 
     def leave(self, outcome: Outcome | None, sent_at: float, ended_at: float) -> None:
-        super().leave(outcome, sent_at, ended_at)
+        super().release(outcome, sent_at, ended_at)
         self.longest = max(self.longest, ended_at - sent_at)
         self._changed()
 
     def _changed(self) -> None:
-        self.changes.append((time.monotonic(), self.inside))
+        self.changes.append((time.monotonic(), self.in_flight))
 
     def _worker(self) -> int:
         task = asyncio.current_task()

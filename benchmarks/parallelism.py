@@ -191,7 +191,9 @@ def folders(lister: ListClient, level: str) -> Iterator[str]:
     """The folders of a level, in order."""
     token: str | None = None
     while True:
-        page = lister.page(PageRequest(level, token=token, delimiter=DELIMITER), RequestStats())
+        page = lister.list_page_sync(
+            PageRequest(level, token=token, delimiter=DELIMITER), RequestStats()
+        )
         yield from page.common_prefixes
         token = page.next_token
         if not page.is_truncated:

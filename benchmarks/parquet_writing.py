@@ -307,7 +307,7 @@ def write_parts(table: pa.Table, folder: Path) -> int:
     ) as writer:
         for batch in table.to_batches(PAGE_ROWS):
             writer.write(batch)
-        writer.cut()
+        writer.finish_part()
     return sum(part.file_bytes for part in writer.parts)
 
 

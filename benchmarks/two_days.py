@@ -66,11 +66,11 @@ class TwoDays:
                 old.write(before)
                 new.write(after)
                 if self._ends_a_part(chunk, 0):
-                    old.cut()
+                    old.finish_part()
                 if self._ends_a_part(chunk, 0 if self.is_shared else 1):
-                    new.cut()
-            old.cut()
-            new.cut()
+                    new.finish_part()
+            old.finish_part()
+            new.finish_part()
         for day, writer in ((YESTERDAY, old), (TODAY, new)):
             snapshot = _snapshot(day, writer)
             publish_snapshot(store, LAYOUT, snapshot)

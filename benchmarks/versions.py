@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_pages
-from inventory_assets.s3.decoding.tag_scanner import Scratch
+from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
 from inventory_assets.s3.decoding.xml_decoder import decode_page
 
 PAGE_VERSIONS = 1000
@@ -62,7 +62,7 @@ def decoded_plainly(bodies: Sequence[bytes]) -> None:
 
 def main() -> None:
     """Print a line for each share of delete markers."""
-    scratch = Scratch()
+    scratch = DecodeBuffers()
     for delete_markers in (0, 200):
         bodies = [page(delete_markers)] * PAGES
         plain = microseconds(partial(decoded_plainly, bodies))

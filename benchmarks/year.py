@@ -21,11 +21,11 @@ import pyarrow as pa
 
 from benchmarks.two_days import LAYOUT, hexadecimal, strings
 from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
-from inventory_assets.inventory.listing.part_reuse import intervals_of, marks_of
+from inventory_assets.inventory.listing.part_reuse import segments_of, split_hints
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA
-from inventory_assets.scan.engine.splitter import evenly
+from inventory_assets.scan.engine.splitter import pick_evenly
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 PAGE = 1_000
@@ -129,7 +129,7 @@ def listed(
     whole = KeyRange.of_prefix("")
     chances = random.Random(day)  # noqa: S311 - repeatable
     count = len(bucket.keys)
-    cuts = evenly(marks_of(baseline, [whole]), connections)
+    cuts = pick_evenly(split_hints(baseline, [whole]), connections)
     if not cuts:
         cuts = [bucket.key(count * number // connections) for number in range(1, connections)]
     cuts = sorted({*cuts, *(bucket.key(chances.randrange(count - 1)) for _ in range(SPLITS))})
@@ -137,7 +137,7 @@ def listed(
     ranges = [KeyRange(after, until) for after, until in pairwise(ends)]
     places = [0, *(bucket.place_after(cut) for cut in cuts), count]
     assembly = PartAssembler(
-        store, LAYOUT, ranges, RowBuffer(), intervals=intervals_of(baseline, [whole])
+        store, LAYOUT, ranges, RowBuffer(), intervals=segments_of(baseline, [whole])
     )
     waiting = [*enumerate(bucket.pages(*pair) for pair in pairwise(places))]
     open_ranges, waiting = waiting[:connections], waiting[connections:]
@@ -151,7 +151,7 @@ def listed(
             open_ranges.remove((number, pages))
             open_ranges += waiting[:1]
             waiting = waiting[1:]
-    return assembly.with_unchanged(assembly.finish(), [])
+    return assembly.substitute_unchanged(assembly.finish(), [])
 
 
 def measure(arguments: argparse.Namespace, where: str) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 from benchmarks.in_flight import InFlight
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
-from inventory_assets.s3.concurrency.policies import Policy, controller
+from inventory_assets.s3.concurrency.policies import PolicyName, open_policy
 from inventory_assets.s3.concurrency.request_outcome import Outcome
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, Page
@@ -50,12 +50,12 @@ class DistantBucket(ListClient):
         keys: Sequence[str],
         in_flight: int,
         page_size: int = MAX_KEYS,
-        policy: Policy = Policy.ADAPTIVE,
+        policy: PolicyName = PolicyName.ADAPTIVE,
     ) -> None:
         self.connection = BucketConfig("distant", max_in_flight=in_flight, policy=policy)
         self.server = "AmazonS3"
         self.requests: list[PageRequest] = []
-        self._gate = ConcurrencyLimiter(controller(self.connection.policy, in_flight))
+        self._gate = ConcurrencyLimiter(open_policy(self.connection.policy, in_flight))
         self._keys = keys
         self._page_size = page_size
         self._chances = Random(0)  # noqa: S311 - a repeatable test
@@ -112,15 +112,15 @@ class DistantBucket(ListClient):
 
     @asynccontextmanager
     async def _under_way(self, request: PageRequest, tally: RequestStats) -> AsyncIterator[None]:
-        await self._gate.enter()
+        await self._gate.acquire()
         clock = asyncio.get_running_loop().time
         sent_at = clock()
         tally.sent()
         self.requests.append(request)
-        self._changes.append((sent_at, self._gate.inside))
+        self._changes.append((sent_at, self._gate.in_flight))
         try:
             await asyncio.sleep(LATENCY * self._chances.uniform(0.8, 1.2))
         finally:
-            self._gate.leave(Outcome.SUCCEEDED, sent_at, clock())
-            self._changes.append((clock(), self._gate.inside))
+            self._gate.release(Outcome.SUCCEEDED, sent_at, clock())
+            self._changes.append((clock(), self._gate.in_flight))
         yield

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from urllib.parse import quote_from_bytes
 
-from inventory_assets.s3.decoding.page_peek import RawPage, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
 from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
@@ -35,7 +35,7 @@ class RawS3(ModelS3):
 
     async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
         body[:] = self._body(request, tally)
-        received = receive(body)
+        received = peek_page(body)
         assert isinstance(received, RawPage)
         return received
 

@@ -17,10 +17,10 @@ from urllib.parse import quote, unquote
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
-from inventory_assets.s3.concurrency.policies import controller
+from inventory_assets.s3.concurrency.policies import open_policy
 from inventory_assets.s3.http.response import ErrorResponse, RequestContext, Response
 from inventory_assets.s3.list_client import ListClient, RetryPolicy
-from inventory_assets.s3.outages import Outages
+from inventory_assets.s3.outages import OutageLog
 from inventory_assets_tests.listings import Listed, render
 
 _SENT = RequestContext("nowhere", timedelta(0), None)
@@ -243,8 +243,8 @@ class SimulatedLister(ListClient):
         self.connection = connection
         self.server = None
         self.retry = RetryPolicy()
-        self._outages = Outages(connection.where)
-        self._gate = ConcurrencyLimiter(controller(connection.policy, connection.max_in_flight))
+        self._outages = OutageLog(connection.display_name)
+        self._gate = ConcurrencyLimiter(open_policy(connection.policy, connection.max_in_flight))
         self.network = SimulatedNetwork(bucket, life, troubles)
         self._transport = self.network  # type: ignore[assignment]
 
@@ -262,7 +262,7 @@ class MortalStore(LocalStore):
 
     def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
         self._life.spend()
-        return super().publish_unless_changed(key, data, version)
+        return super().put_if_match(key, data, version)
 
     def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:
         self._life.spend()

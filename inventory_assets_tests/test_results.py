@@ -65,7 +65,7 @@ def test_tables_on_a_bucket_are_reached_as_the_store_is(
     assert [each.snapshot_id for each in table.snapshots()] == [snapshot_id]
     read = table.scan(snapshot_id=snapshot_id).to_arrow()
     assert read.column("key").to_pylist() == ["a/1", "b"]
-    names = tables.store.names(f"{LAYOUT.iceberg('inventory')}/metadata")
+    names = tables.store.list_names(f"{LAYOUT.iceberg('inventory')}/metadata")
     assert len([name for name in names if name.endswith(".avro")]) == 2
     known = table.metadata.model_dump_json() + (tmp_path / "catalog").read_text("latin-1")
     assert str(DAY) in known

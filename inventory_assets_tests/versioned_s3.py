@@ -8,7 +8,7 @@ from urllib.parse import quote_plus
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from inventory_assets.s3.decoding.page_peek import RawPage, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
 from inventory_assets.s3.decoding.xml_decoder import (
     VERSION_SCHEMA,
     ErrorDocument,
@@ -168,7 +168,7 @@ class VersionedS3(ModelS3):
         if not request.versions:
             return await super().receive(request, tally, body)
         body[:] = self._body(request, tally)
-        received = receive(body)
+        received = peek_page(body)
         assert isinstance(received, RawPage)
         self._answered += 1
         if self._answered - 1 in self._damaged:

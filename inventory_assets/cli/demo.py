@@ -32,7 +32,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _HISTORY = Path("data/.dagster")
 
 
-class TourFailed(InventoryError):
+class DemoFailed(InventoryError):
     """A run of the demo did not succeed."""
 
 
@@ -47,7 +47,7 @@ def run_demo(folder: Path) -> None:
     """
     config = load_config(environ={}, path=None) if _is_demo() else None
     if config is None:
-        raise TourFailed(
+        raise DemoFailed(
             "the demo needs no configuration; run it without INVENTORY_CONFIG, in a folder "
             "without inventory.toml"
         )
@@ -57,8 +57,8 @@ def run_demo(folder: Path) -> None:
     with _dagster_home(folder) as instance, warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         an_hour_past = datetime.combine(yesterday, time(1, 5), UTC)
-        _Day(config, instance, yesterday, Clock(fixed=an_hour_past.isoformat())).pass_by()
-        _Day(config, instance, today, Clock()).pass_by()
+        _SimulatedDay(config, instance, yesterday, Clock(fixed=an_hour_past.isoformat())).run()
+        _SimulatedDay(config, instance, today, Clock()).run()
     _print_result(config, yesterday, today)
 
 
@@ -86,7 +86,7 @@ def _dagster_home(folder: Path) -> Iterator[dg.DagsterInstance]:
             os.environ["DAGSTER_HOME"] = before
 
 
-class _Day:
+class _SimulatedDay:
     """What Dagster's daemon does in one day."""
 
     def __init__(
@@ -100,7 +100,7 @@ class _Day:
         self._definitions = build_definitions(config, clock)
         self._repository = self._definitions.get_repository_def()
 
-    def pass_by(self) -> None:
+    def run(self) -> None:
         print(f"\n{self._day}")
         evaluation = self._evaluate(None)
         if self._shard_keys():
@@ -191,7 +191,7 @@ class _Day:
         _say(why, f"{name}: {of_what} in {monotonic() - started:.1f} s")
         if not result.success:
             failures = [event.message for event in result.all_events if event.is_step_failure]
-            raise TourFailed(f"{name} failed: {'; '.join(m or '' for m in failures)}")
+            raise DemoFailed(f"{name} failed: {'; '.join(m or '' for m in failures)}")
 
     def _shard_keys(self) -> list[str]:
         return list(self._instance.get_dynamic_partitions(self._assets.partitions.shards_name))
@@ -230,14 +230,14 @@ def _print_result(config: Config, yesterday: date, today: date) -> None:
 def _published(store: Store, assets: SourceAssets, day: date) -> Manifest:
     manifest = read_manifest(store, assets.layout, day)
     if manifest is None:
-        raise TourFailed(f"the manifest of {day} was not published")
+        raise DemoFailed(f"the manifest of {day} was not published")
     return manifest
 
 
 def _changes(store: Store, assets: SourceAssets, day: date) -> Mapping[Change, int]:
     log = read_change_log(store, assets.layout, day)
     if log is None:
-        raise TourFailed(f"the change log of {day} was not published")
+        raise DemoFailed(f"the change log of {day} was not published")
     return log.counts
 
 

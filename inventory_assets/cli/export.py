@@ -33,7 +33,7 @@ def _export(options: argparse.Namespace) -> int:
     export_format = output_format(options, options.dialect or Dialect.S3_INVENTORY)
     if options.dialect and export_format.shape != "csv":
         raise UnknownFormat(f"--dialect is a way to write CSV, and {options.out} is none")
-    dataset = open_inventory(options.inventory).starting_with(options.prefix)
+    dataset = open_inventory(options.inventory).with_prefix(options.prefix)
     batches = dataset.batches(export_format.columns(dataset.schema.names))
     rows = write_output(batches, dataset.schema, options.out, export_format)
     if options.out != STANDARD_OUTPUT:

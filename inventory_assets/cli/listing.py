@@ -101,16 +101,16 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    from inventory_assets.inventory.folder_listing.folder_records import unfinished_listing
+    from inventory_assets.inventory.folder_listing.folder_records import interrupted_listing
 
     again = argparse.ArgumentParser()
     _add_arguments(again)
     options.resume = True
-    return _list(again.parse_args(unfinished_listing(options.out), options))
+    return _list(again.parse_args(interrupted_listing(options.out), options))
 
 
 def _list(options: argparse.Namespace) -> int:
-    from inventory_assets.cli.progress_line import following
+    from inventory_assets.cli.progress_line import show_progress
     from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
     from inventory_assets.inventory.storage.encodings import Encodings
     from inventory_assets.s3.list_client import ListClient, RetryPolicy
@@ -127,14 +127,14 @@ def _list(options: argparse.Namespace) -> int:
     )
     meter = ProgressMeter(lambda: lister.in_flight)
     try:
-        with following(meter, sys.stderr):
+        with show_progress(meter, sys.stderr):
             listing = list_into_folder(
                 lister,
                 prefix,
                 options.out,
                 options.processes,
                 _say,
-                meter.note,
+                meter.on_event,
                 asked_for=[*_asked_for(options)],
                 versions=versions,
                 resume=options.resume,

@@ -53,10 +53,10 @@ def write_output(
         StoreError: The file cannot be written.
         BrokenPipeError: Nobody reads standard output any more.
     """
-    from inventory_assets.inventory.export.exporter import whole_file, write_export
+    from inventory_assets.inventory.export.exporter import atomic_file, write_export
 
     if out != STANDARD_OUTPUT:
-        with whole_file(Path(out)) as file:
+        with atomic_file(Path(out)) as file:
             return write_export(export_format, batches, schema, file)
     target = sys.stdout.buffer
     if sys.stdout.isatty():

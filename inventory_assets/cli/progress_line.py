@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from inventory_assets.scan.engine.progress import EVERY_SECONDS, Progress, ProgressMeter, telling
+from inventory_assets.scan.engine.progress import (
+    EVERY_SECONDS,
+    Progress,
+    ProgressMeter,
+    reported_every,
+)
 
 
 @contextmanager
-def following(
+def show_progress(
     meter: ProgressMeter, stream: TextIO | None, every_seconds: float = EVERY_SECONDS
 ) -> Iterator[None]:
     """Show the progress while the context lasts, and erase it then; nothing but on a terminal."""
@@ -27,7 +32,7 @@ def following(
         shown = len(line)
 
     try:
-        with telling(meter, show, every_seconds):
+        with reported_every(meter, show, every_seconds):
             yield
     finally:
         if shown:

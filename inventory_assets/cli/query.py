@@ -27,10 +27,10 @@ def add_query(commands: Any) -> None:
 
 
 def _query(options: argparse.Namespace) -> int:
-    from inventory_assets.inventory.query.sql_query import answering
+    from inventory_assets.inventory.query.sql_query import query_reader
 
     export_format = output_format(options, Dialect.PLAIN)
-    with answering(open_inventory(options.inventory), VIEW, options.sql) as answer:
+    with query_reader(open_inventory(options.inventory), VIEW, options.sql) as answer:
         nested = [str(field) for field in answer.schema if field.type.num_fields]
         if nested and export_format.shape == "csv":
             raise UnknownFormat(f"CSV has no room for {nested[0]}; add --format jsonl")

@@ -19,7 +19,7 @@ from inventory_assets.config.tables import (
     SourceTable,
     StoreAccess,
 )
-from inventory_assets.config.wording import NO_SECRETS, found, is_named_secret, suggestion
+from inventory_assets.config.wording import NO_SECRETS, describe_value, is_named_secret, suggestion
 
 _TYPES = {
     "bool_type": "true or false",
@@ -29,7 +29,7 @@ _TYPES = {
 }
 
 
-def describe_mistake(error: ErrorDetails) -> str:
+def format_error(error: ErrorDetails) -> str:
     """Say in one line where a mistake is, what was found, what is expected and what to do."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     path = [str(part) for part in error["loc"] if not isinstance(part, int)]
@@ -51,7 +51,7 @@ def describe_mistake(error: ErrorDetails) -> str:
         return f"{where}: found no table, expected one; write [{where}] and its fields below it"
     if field == "[key]":
         return (
-            f"{where}: found {found(value)}, expected a name of 1 to 40 lower-case letters, digits"
+            f"{where}: found {describe_value(value)}, expected a name of 1 to 40 lower-case letters, digits"
             " and '_' that starts with a letter, as assets are named for it; rename the source"
         )
     if field == "sources":
@@ -73,7 +73,7 @@ def describe_mistake(error: ErrorDetails) -> str:
         )
     example = info.examples[0] if info.examples else info.default
     sample = str(example) if isinstance(example, dt.date) else json.dumps(example)
-    what = "nothing" if kind == "missing" else found(value)
+    what = "nothing" if kind == "missing" else describe_value(value)
     return f"{where}: found {what}, expected {expected}; write for example {field} = {sample}"
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from inventory_assets.config.strict import StrictTable
-from inventory_assets.config.wording import NO_CATALOG_SECRETS, found, may_be_secret
+from inventory_assets.config.wording import NO_CATALOG_SECRETS, describe_value, may_be_secret
 
 ICEBERG_FORMS = {
     "catalog": (
@@ -35,7 +35,7 @@ def _are_texts_without_secrets(properties: object) -> object:
             raise ValueError(f"found a secret in one of them, {name!r}; {NO_CATALOG_SECRETS}")
         if not isinstance(value, str):
             raise ValueError(  # noqa: TRY004 - which pydantic would not gather
-                f"found {found(value)} as {name!r}, expected a text; write it in quotes"
+                f"found {describe_value(value)} as {name!r}, expected a text; write it in quotes"
             )
     return properties
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from inventory_assets.config.error_messages import describe_mistake
+from inventory_assets.config.error_messages import format_error
 from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.tables import (
     CONFIG_FILE,
@@ -55,9 +55,7 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
     try:
         file = ConfigFile.model_validate(document)
     except ValidationError as error:
-        mistakes = [
-            f"{path}: {describe_mistake(detail)}" for detail in error.errors(include_url=False)
-        ]
+        mistakes = [f"{path}: {format_error(detail)}" for detail in error.errors(include_url=False)]
     if mistakes:  # raised out here, where no cause is attached that holds the file's values
         raise ConfigError("\n".join(mistakes))
     sources = {name: Source(name=name, **dict(table)) for name, table in file.sources.items()}

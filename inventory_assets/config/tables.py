@@ -18,7 +18,12 @@ from pydantic import (
 
 from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.strict import StrictTable as _Table
-from inventory_assets.config.wording import NO_SECRETS, VERSIONS_IN_DIRECTORIES, found, suggestion
+from inventory_assets.config.wording import (
+    NO_SECRETS,
+    VERSIONS_IN_DIRECTORIES,
+    describe_value,
+    suggestion,
+)
 
 CONFIG_FILE = "inventory.toml"
 CONFIG_VARIABLE = "INVENTORY_CONFIG"
@@ -149,7 +154,7 @@ class Schedule(_Table):
 
         if len(cron.split()) != 5 or not is_valid_cron_string(cron):
             raise ValueError(
-                f"found {found(cron)}, expected the five fields of cron: minute, hour, day of"
+                f"found {describe_value(cron)}, expected the five fields of cron: minute, hour, day of"
                 f' month, month, day of week; write for example cron = "{DEFAULT_CRON}"'
             )
         return cron
@@ -160,7 +165,7 @@ class Schedule(_Table):
         if timezone != "UTC" and timezone not in (known := zoneinfo.available_timezones()):
             remedy = suggestion(timezone, known) or 'write for example timezone = "UTC"'
             raise ValueError(
-                f"found {found(timezone)}, expected the name of an IANA time zone; {remedy}"
+                f"found {describe_value(timezone)}, expected the name of an IANA time zone; {remedy}"
             )
         return timezone
 
@@ -234,7 +239,7 @@ class SourceTable(_Table):
             expected = "a bucket name without '..' that is not an IP address; correct the name"
         else:
             return bucket
-        raise ValueError(f"found {found(bucket)}, expected {expected}")
+        raise ValueError(f"found {describe_value(bucket)}, expected {expected}")
 
     @field_validator("prefix")
     @classmethod
@@ -328,7 +333,7 @@ class ConfigFile(_Table):
         elif "://" in store:
             what, why = f"the address {store.partition('://')[0]}://...", "only S3 is known"
         elif not store.strip() or store.startswith("~") or "\0" in store:
-            what, why = found(store), "one that is not empty and not in '~'"
+            what, why = describe_value(store), "one that is not empty and not in '~'"
         else:
             return store
         if not why:
@@ -383,7 +388,7 @@ def _fault_of_bucket(store: str) -> tuple[str, str]:
         # What stands here may be a user name and a password, so it is not shown.
         return f"the address {S3_SCHEME}...", f"a bucket's name has {words}"
     if bucket.endswith(("--x-s3", "--xa-s3")):
-        return found(store), "directory buckets are not supported; name another bucket"
+        return describe_value(store), "directory buckets are not supported; name another bucket"
     segments = prefix.strip("/").split("/")
     if not re.fullmatch(STORE_PREFIX, prefix) or {".", ".."} & set(segments) or "//" in prefix:
         words = "at most 300 letters, digits, '/' between names, and characters of '-_.=!'"

@@ -39,7 +39,7 @@ def may_be_secret(name: str, value: object) -> bool:
     return is_named_secret(name) or bool(_SECRET_TEXT.search(str(value)))
 
 
-def found(value: object) -> str:
+def describe_value(value: object) -> str:
     """Name a value of the file, with its type; what may be a secret is not shown."""
     match value:
         case bool():

@@ -10,7 +10,7 @@ from pydantic import Field
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.resources import Clock, InventoryStore
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.retention.collector import Plan, carry_out, plan_collection
+from inventory_assets.inventory.retention.collector import Plan, execute, plan_collection
 from inventory_assets.inventory.storage.store import Store, StoredFile
 
 FILES_SHOWN = 1_000
@@ -50,11 +50,11 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
         try:
             plan = plan_collection(store, assets.layout, assets.retention, today, now)
             if not config.dry_run:
-                carry_out(store, plan, clock.now, context.log.info)
+                execute(store, plan, clock.now, context.log.info)
         except InventoryError as error:
             raise dg.Failure(f"{error}", allow_retries=False) from None
         context.log.info(_sentence(plan, dry_run=config.dry_run))
-        if assets.source.iceberg and plan.going and not config.dry_run:
+        if assets.source.iceberg and plan.expired and not config.dry_run:
             context.log.warning(
                 "the Iceberg tables show the removed dates until iceberg_tables is materialized "
                 "for any date; let that be before their data files go, in some four days"
@@ -75,7 +75,7 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
 
 
 def _sentence(plan: Plan, *, dry_run: bool) -> str:
-    days = ", ".join(str(each.day) for each in plan.going) or "none"
+    days = ", ".join(str(each.day) for each in plan.expired) or "none"
     return (
         f"{'would remove' if dry_run else 'removed'} {len(plan.removed):,} files "
         f"({plan.bytes:,} bytes); dates: {days}; {len(plan.waiting):,} more files "
@@ -87,14 +87,14 @@ def _sentence(plan: Plan, *, dry_run: bool) -> str:
 def _metadata(store: Store, plan: Plan, *, dry_run: bool) -> dict[str, Any]:
     return {
         "dry_run": dry_run,
-        "dates_removed": len(plan.going),
+        "dates_removed": len(plan.expired),
         "dates_kept": len(plan.kept),
         "files_removed": len(plan.removed),
         "bytes_removed": plan.bytes,
         "data_files_needed": plan.needed,
         "data_files_waiting": len(plan.waiting),
         "bytes_waiting": _bytes(plan.waiting),
-        "removed_dates": [str(each.day) for each in plan.going],
+        "removed_dates": [str(each.day) for each in plan.expired],
         "kept_dates": [str(day) for day in plan.kept],
         "removed": _table(store, plan.removed),
         "waiting": _table(store, plan.waiting),

@@ -43,7 +43,7 @@ def build_daily_schedule(
         description=f"List every shard of `{assets.source.bucket}`, once a day, in one run.",
     )
     def daily(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        work = assets.at_work(context.resources, context.instance)
+        work = assets.bind(context.resources, context.instance)
         try:
             added = add_shards(work, discover_shards(work), context.instance)
         except TooManyShards as error:

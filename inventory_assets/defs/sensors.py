@@ -39,13 +39,13 @@ def build_new_prefix_sensor(
         description=f"Find new prefixes of `{assets.source.bucket}`, and list just these.",
     )
     def new_prefixes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        work = assets.at_work(context.resources, context.instance)
+        work = assets.bind(context.resources, context.instance)
         if not work.shard_keys:
             # All prefixes would be new, each with a run of its own: that is the schedule's work.
             return dg.SkipReason(
                 "no shards are known yet; materialize `shards`, or let the daily schedule begin"
             )
-        settled = _settled(context.cursor, work)
+        settled = _known_shards(context.cursor, work)
         discovery = discover_shards(work)
         today = work.now().astimezone(ZoneInfo(work.source.schedule.timezone)).date()
         new = _new_prefixes(work, discovery, settled, today)
@@ -82,7 +82,7 @@ def build_following_sensor() -> dg.AutomationConditionSensorDefinition:
     )
 
 
-def _settled(cursor: str | None, work: SourceContext) -> set[str]:
+def _known_shards(cursor: str | None, work: SourceContext) -> set[str]:
     """The shards of the cursor; without one that can be read, all that are known."""
     try:
         return set(json.loads(cursor or ""))
@@ -91,7 +91,7 @@ def _settled(cursor: str | None, work: SourceContext) -> set[str]:
 
 
 def _new_prefixes(
-    work: SourceContext, discovery: Discovery, settled: set[str], today: date
+    work: SourceContext, discovery: Discovery, known_shards: set[str], today: date
 ) -> dict[str, str]:
     """The prefixes not settled yet, by partition key, in order.
 
@@ -100,7 +100,7 @@ def _new_prefixes(
     new: dict[str, str] = {}
     for prefix in discovery.prefixes:
         key = shard_key(prefix, work.source.prefix)
-        if key not in settled and not any(
+        if key not in known_shards and not any(
             read_snapshot(work.store, work.layout, day, prefix)
             for day in (today, today - timedelta(days=1))
         ):

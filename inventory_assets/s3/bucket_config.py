@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from inventory_assets.s3.concurrency.policies import Policy
-from inventory_assets.s3.error_wording import brief_text
+from inventory_assets.s3.concurrency.policies import PolicyName
+from inventory_assets.s3.error_wording import one_line_text
 
 CONNECT_TIMEOUT_SECONDS = 10
 
@@ -52,9 +52,9 @@ class BucketConfig:
     access_key: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
     max_in_flight: int = 32
-    policy: Policy = Policy.ADAPTIVE
+    policy: PolicyName = PolicyName.ADAPTIVE
 
     @property
-    def where(self) -> str:
+    def display_name(self) -> str:
         """The bucket and endpoint as messages name them."""
-        return f"bucket {self.bucket!r} at {brief_text(self.endpoint_url or 'AWS')}"
+        return f"bucket {self.bucket!r} at {one_line_text(self.endpoint_url or 'AWS')}"

@@ -39,7 +39,7 @@ class ConditionalWrites(StrEnum):
     """A write is made although its condition does not hold."""
 
     @property
-    def are_heeded(self) -> bool:
+    def are_honoured(self) -> bool:
         """Whether a write can be made on a condition."""
         return self in (ConditionalWrites.QUOTED, ConditionalWrites.UNQUOTED)
 
@@ -70,7 +70,7 @@ def probe_conditional_writes(objects: ObjectClient, folder: str) -> ConditionalW
         probe.clean_up()
 
 
-def pause(attempt: int) -> None:
+def wait_before_retry(attempt: int) -> None:
     """Wait a moment, longer after each attempt, so that two who met do not meet again."""
     time.sleep(random.uniform(0.2, 1) * 0.05 * 2**attempt)  # noqa: S311 - no secret
 
@@ -124,9 +124,9 @@ class _Probe:
                 _raise_unless_refused(error)
                 if error.status != CONFLICT:
                     break
-            pause(attempt)
+            wait_before_retry(attempt)
         # It may have been written, and sent again after its answer was lost.
-        facts = self._objects.facts(key) if self._objects.read(key) == data else None
+        facts = self._objects.head(key) if self._objects.read(key) == data else None
         return facts.etag if facts else None
 
     def _is_made(self, data: bytes, condition: Mapping[str, str]) -> bool:

@@ -11,7 +11,7 @@ import botocore.session
 from botocore import exceptions as boto
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.error_wording import brief, brief_text, code_of, said, words_of
+from inventory_assets.s3.error_wording import one_line, one_line_text, code_of, said, words_of
 from inventory_assets.s3.errors import (
     CredentialsMissing,
     CredentialsRefused,
@@ -46,7 +46,7 @@ class Identity:
         files: The files that credentials may stand in.
     """
 
-    where: str
+    display_name: str
     profile: str | None
     roles: tuple[str, ...]
     token_file: str | None
@@ -74,16 +74,16 @@ class Identity:
             for name in ("credentials_file", "config_file")
         ]
         named = tuple(dict.fromkeys(role for role in roles if role))
-        return cls(connection.where, profile, named, token_file, tuple(files))
+        return cls(connection.display_name, profile, named, token_file, tuple(files))
 
     @property
     def role(self) -> str:
         """The role or roles, as messages name them."""
-        named = " or ".join(brief_text(role) for role in self.roles) or "of the configuration"
+        named = " or ".join(one_line_text(role) for role in self.roles) or "of the configuration"
         return f"the role {named}" + (f" (of the profile {self.profile!r})" if self.profile else "")
 
 
-def explained(error: Exception, identity: Identity) -> Explanation:
+def credential_error(error: Exception, identity: Identity) -> Explanation:
     """What to tell the user of trouble with credentials, without the bucket.
 
     Args:
@@ -107,23 +107,23 @@ def explained(error: Exception, identity: Identity) -> Explanation:
             )
         case boto.SSOError() | boto.TokenRetrievalError():
             return CredentialsMissing, (
-                f"the SSO session is missing or has expired ({brief(error)}); run "
+                f"the SSO session is missing or has expired ({one_line(error)}); run "
                 f"`aws sso login{_option(identity)}`"
             )
         case boto.LoginError():
             return CredentialsMissing, (
-                f"the login is missing or has expired ({brief(error)}); run "
+                f"the login is missing or has expired ({one_line(error)}); run "
                 f"`aws login{_option(identity)}`"
             )
         case boto.SSLError() | ssl.SSLError():
             return TlsFailure, (
                 f"the TLS connection to the service that gives credentials cannot be trusted: "
-                f"{brief(error)}; name its certificate authority's file in AWS_CA_BUNDLE"
+                f"{one_line(error)}; name its certificate authority's file in AWS_CA_BUNDLE"
             )
         case boto.ConnectionError() | boto.HTTPClientError():
             return RequestRejected, (
                 f"the service that gives credentials (STS, SSO or the machine's) cannot be "
-                f"reached: {brief(error)}; check AWS_ENDPOINT_URL_STS, the region and proxies"
+                f"reached: {one_line(error)}; check AWS_ENDPOINT_URL_STS, the region and proxies"
             )
         case boto.NoRegionError():
             return RequestRejected, "STS needs a region; set AWS_REGION, or the source's region"
@@ -176,12 +176,12 @@ def _of_service(error: boto.ClientError, identity: Identity) -> Explanation:
                 f"that the credentials may call sts:AssumeRole on it ({words})"
             )
         case _:
-            text = f"credentials cannot be fetched by {brief_text(operation)} ({words})"
+            text = f"credentials cannot be fetched by {one_line_text(operation)} ({words})"
     return CredentialsRefused, text
 
 
 def _of_files(error: Exception, identity: Identity) -> str:
-    token, text = identity.token_file, brief(error)
+    token, text = identity.token_file, one_line(error)
     file = getattr(error, "filename", None)
     match error:
         case OSError() if token and str(file) == token:

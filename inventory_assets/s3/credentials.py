@@ -23,7 +23,7 @@ from botocore.credentials import (
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.credential_errors import Identity, NoTerminal, explained
+from inventory_assets.s3.credential_errors import Identity, NoTerminal, credential_error
 from inventory_assets.s3.error_wording import code_of
 from inventory_assets.s3.errors import S3Error
 
@@ -136,8 +136,8 @@ def _explaining(identity: Identity, work: Callable[[], Any]) -> Any:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             raise
-        kind, words = explained(error, identity)
-        raise CredentialsTrouble(error, kind(f"{identity.where}: {words}"), words) from None
+        kind, words = credential_error(error, identity)
+        raise CredentialsTrouble(error, kind(f"{identity.display_name}: {words}"), words) from None
 
 
 def _load(connection: BucketConfig, session: botocore.session.Session | None = None) -> Any:

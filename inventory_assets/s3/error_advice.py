@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from botocore import exceptions as boto
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.error_wording import brief_text, code_of, said, status_of, words_of
+from inventory_assets.s3.error_wording import one_line_text, code_of, said, status_of, words_of
 from inventory_assets.s3.errors import (
     AccessDenied,
     BucketNotFound,
@@ -18,7 +18,7 @@ from inventory_assets.s3.foreign_responses import OTHER_PORT, Foreign, redirect_
 from inventory_assets.s3.http.response import (
     ANOTHER_REGION,
     EXPIRED_CREDENTIALS,
-    SKEWED,
+    CLOCK_SKEW_CODE,
     UNKNOWN_CREDENTIALS,
     ErrorResponse,
 )
@@ -55,7 +55,7 @@ _BY_CODE: dict[str, tuple[type[S3Error], str]] = {
     "NoSuchBucket": _NO_BUCKET,
     **dict.fromkeys(EXPIRED_CREDENTIALS, _EXPIRED),
     **dict.fromkeys(UNKNOWN_CREDENTIALS, _UNKNOWN),
-    SKEWED: _CLOCK,
+    CLOCK_SKEW_CODE: _CLOCK,
     **dict.fromkeys(("SecondLevelDomainForbidden", "PathStyleDomainForbidden"), _PATH_STYLE),
 }
 _DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "403"})
@@ -66,7 +66,7 @@ _NO_VERSIONS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ErrorDetails:
     """What a refusal says.
 
     Attributes:
@@ -90,21 +90,21 @@ class Said:
     foreign: Foreign | None = None
 
     @classmethod
-    def of_refusal(cls, refusal: ErrorResponse) -> "Said":
+    def of_refusal(cls, refusal: ErrorResponse) -> "ErrorDetails":
         """What a refused page request was told."""
         return cls(
             refusal.status,
             refusal.code,
             refusal.message,
             refusal.region,
-            refusal.sent.region,
+            refusal.context.region,
             refusal.endpoint,
             refusal.location,
             refusal.foreign,
         )
 
     @classmethod
-    def of_client_error(cls, error: boto.ClientError) -> "Said":
+    def of_client_error(cls, error: boto.ClientError) -> "ErrorDetails":
         """What a refused request of boto was told."""
         headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         code = code_of(error) or str(status_of(error))
@@ -117,7 +117,7 @@ class Said:
         return said(self.code, self.message)
 
 
-def refused(what: Said, connection: BucketConfig, action: str) -> S3Error:
+def refused(what: ErrorDetails, connection: BucketConfig, action: str) -> S3Error:
     """What to tell the user about a refusal.
 
     Args:
@@ -126,7 +126,7 @@ def refused(what: Said, connection: BucketConfig, action: str) -> S3Error:
         action: What must be allowed.
     """
     kind, words = _explained(what, connection, action)
-    return kind(f"{connection.where}: {words}")
+    return kind(f"{connection.display_name}: {words}")
 
 
 def versions_unsupported(connection: BucketConfig, reason: str) -> VersionsUnsupported:
@@ -137,12 +137,14 @@ def versions_unsupported(connection: BucketConfig, reason: str) -> VersionsUnsup
         reason: How the store shows it, after "the store".
     """
     return VersionsUnsupported(
-        f"{connection.where}: the store {reason}, so it lists no versions; set versions = false, "
+        f"{connection.display_name}: the store {reason}, so it lists no versions; set versions = false, "
         "or leave out --versions"
     )
 
 
-def _explained(what: Said, connection: BucketConfig, action: str) -> tuple[type[S3Error], str]:
+def _explained(
+    what: ErrorDetails, connection: BucketConfig, action: str
+) -> tuple[type[S3Error], str]:
     words = what.words
     if what.status == 407:
         return RequestRejected, (
@@ -176,11 +178,11 @@ def _explained(what: Said, connection: BucketConfig, action: str) -> tuple[type[
     return RequestRejected, f"the request was rejected; {words}"
 
 
-def _elsewhere(what: Said, connection: BucketConfig) -> str:
+def _elsewhere(what: ErrorDetails, connection: BucketConfig) -> str:
     asked = what.asked or connection.region or "the default"
     if what.region and what.region != asked:
         return (
-            f"the bucket is in the region {brief_text(what.region)}, and {asked} was asked; set "
+            f"the bucket is in the region {one_line_text(what.region)}, and {asked} was asked; set "
             f"--region (in the configuration: region) ({what.words})"
         )
     if what.code == ANOTHER_REGION:
@@ -193,7 +195,7 @@ def _elsewhere(what: Said, connection: BucketConfig) -> str:
             f"the endpoint does not accept the signature's region ({asked}) or access key, and "
             f"names no other region; check both ({what.words})"
         )
-    named = f", {brief_text(what.endpoint)}" if what.endpoint else ""
+    named = f", {one_line_text(what.endpoint)}" if what.endpoint else ""
     if connection.endpoint_url:
         return (
             f"the bucket is to be asked at another endpoint{named}, though {asked} is its region; "

@@ -11,8 +11,8 @@ from inventory_assets.errors import machine_words
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.credential_errors import Identity, no_credentials
 from inventory_assets.s3.credentials import CredentialsTrouble, open_session
-from inventory_assets.s3.error_advice import Said, refused, versions_unsupported
-from inventory_assets.s3.error_wording import brief, code_of, status_of
+from inventory_assets.s3.error_advice import ErrorDetails, refused, versions_unsupported
+from inventory_assets.s3.error_wording import one_line, code_of, status_of
 from inventory_assets.s3.errors import (
     CredentialsMissing,
     MachineExhausted,
@@ -24,12 +24,12 @@ from inventory_assets.s3.errors import (
     TransientError,
     UnusableAnswer,
 )
-from inventory_assets.s3.http.http1_parser import ProtocolViolated
-from inventory_assets.s3.http.response import ErrorResponse, Unexpected
+from inventory_assets.s3.http.http1_parser import ProtocolError
+from inventory_assets.s3.http.response import ErrorResponse, UnexpectedResponse
 
 __all__ = [
     "Repetition",
-    "brief",
+    "one_line",
     "classify",
     "code_of",
     "status_of",
@@ -87,7 +87,7 @@ class Repetition:
     def __init__(self) -> None:
         self._last: object = None
 
-    def is_final(self, error: Exception) -> bool:
+    def is_repeated(self, error: Exception) -> bool:
         """Take note of how an attempt ended; whether another one would end in the same way."""
         mark = _mark_of(error)
         is_repeated = mark is not None and mark == self._last
@@ -103,20 +103,20 @@ def classify(error: BaseException) -> TransientError | None:
         case MalformedResponse():
             return TransientError.MALFORMED
         case ErrorResponse():
-            return _fault_of_answer(error.code, error.status)
+            return _classify_response(error.code, error.status)
         case boto.ClientError():
-            return _fault_of_answer(code_of(error), status_of(error))
+            return _classify_response(code_of(error), status_of(error))
         case boto.MetadataRetrievalError():
             return TransientError.UNREACHABLE
         case boto.HTTPClientError() | boto.ConnectionError() | http.HTTPError() | HTTPException():
-            return _fault_of_network(error)
+            return _classify_network(error)
         case ConnectionError() | TimeoutError() | ssl.SSLError():
-            return _fault_of_network(error)
+            return _classify_network(error)
         case _:
             return None
 
 
-def _fault_of_network(error: BaseException) -> TransientError | None:
+def _classify_network(error: BaseException) -> TransientError | None:
     tunnel = _tunnel_status(error)
     match error:
         case http.LocationValueError() | boto.InvalidProxiesConfigError():
@@ -144,7 +144,7 @@ def _fault_of_network(error: BaseException) -> TransientError | None:
             return TransientError.RESET
 
 
-def _fault_of_answer(code: str, status: int) -> TransientError | None:
+def _classify_response(code: str, status: int) -> TransientError | None:
     if code in _THROTTLED or status in (429, 503):
         return TransientError.THROTTLED
     if code in ("RequestTimeout", "408"):
@@ -169,11 +169,11 @@ def to_user_error(
         case CredentialsTrouble():
             return error.refusal
         case ErrorResponse():
-            return refused(Said.of_refusal(error), connection, action)
+            return refused(ErrorDetails.of_refusal(error), connection, action)
         case boto.ClientError():
-            return refused(Said.of_client_error(error), connection, action)
+            return refused(ErrorDetails.of_client_error(error), connection, action)
         case boto.ProfileNotFound():
-            kind, words = CredentialsMissing, f"{brief(error)}; name a profile that exists"
+            kind, words = CredentialsMissing, f"{one_line(error)}; name a profile that exists"
         case _ if isinstance(error, _NO_CREDENTIALS):
             identity = Identity.of(open_session(connection), connection)
             kind, words = CredentialsMissing, no_credentials(identity)
@@ -181,13 +181,13 @@ def to_user_error(
             kind, words = _of_answer(error)
         case _:
             kind, words = _of_way(error)
-    return kind(f"{connection.where}: {words}")
+    return kind(f"{connection.display_name}: {words}")
 
 
 def _of_answer(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error], str]:
     """What to say of an answer that came the same way twice."""
     match error:
-        case Unexpected() if error.foreign:
+        case UnexpectedResponse() if error.foreign:
             return RequestRejected, (
                 f"what answers is not S3: it sends {error.foreign.what} where a listing was asked "
                 f"for; {error.foreign.remedy}"
@@ -195,16 +195,16 @@ def _of_answer(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error],
         case MalformedResponse():
             return UnusableAnswer, (
                 "the endpoint answers the same request twice with the same unusable bytes: "
-                f"{brief(error)}; what stands between here and the store may damage them, or the "
+                f"{one_line(error)}; what stands between here and the store may damage them, or the "
                 "store does not list as S3 does"
             )
-        case ProtocolViolated() if error.is_tls:
+        case ProtocolError() if error.is_tls:
             return RequestRejected, (
                 "the endpoint speaks TLS, and was asked without; use https:// in its URL"
             )
         case _:
             return RequestRejected, (
-                f"what answers does not speak HTTP as S3 does: {brief(error)}; correct the "
+                f"what answers does not speak HTTP as S3 does: {one_line(error)}; correct the "
                 "endpoint's scheme, host and port, or the proxy in between"
             )
 
@@ -217,24 +217,24 @@ def _of_way(error: BaseException) -> tuple[type[S3Error], str]:
     if tunnel == 407:
         return RequestRejected, (
             "the proxy asks for a user and password, or refuses those it was given; correct them "
-            f"in HTTPS_PROXY ({brief(_root(error))})"
+            f"in HTTPS_PROXY ({one_line(_root(error))})"
         )
     if tunnel:
         return RequestRejected, (
             "the proxy does not let requests through to the endpoint; have it allowed there, or "
-            f"name the endpoint's host in NO_PROXY ({brief(_root(error))})"
+            f"name the endpoint's host in NO_PROXY ({one_line(_root(error))})"
         )
     if isinstance(error, boto.SSLError | http.ProxyError | ssl.SSLError):
         return TlsFailure, (
-            f"the TLS connection cannot be trusted: {brief(error)}; {_tls_remedy(error)}"
+            f"the TLS connection cannot be trusted: {one_line(error)}; {_tls_remedy(error)}"
         )
-    return RequestRejected, f"the request could not be made: {brief(error)}"
+    return RequestRejected, f"the request could not be made: {one_line(error)}"
 
 
 def _mark_of(error: Exception) -> object:
     """Equal for errors that stand for the same bytes, None where there are none to compare."""
     match error:
-        case Unexpected():
+        case UnexpectedResponse():
             return error.mark
         case RemoteDisconnected() | MisplacedAnswer():
             return None

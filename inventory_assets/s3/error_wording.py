@@ -8,16 +8,16 @@ _MESSAGE_LIMIT = 300
 _USER_INFORMATION = re.compile(r"(?<=://)[^/\s?#]*@")
 
 
-def brief(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """What an error says, as one harmless line."""
     match error.args:
         case (str(words), Exception() as cause):  # as urllib3 has it: what, and why
-            return brief_text(f"{words}: {cause}")
+            return one_line_text(f"{words}: {cause}")
         case _:
-            return brief_text(str(error) or type(error).__name__)
+            return one_line_text(str(error) or type(error).__name__)
 
 
-def brief_text(text: str) -> str:
+def one_line_text(text: str) -> str:
     """Someone else's words as one bounded line, without control characters or passwords of URLs."""
     cut = text[: 4 * _MESSAGE_LIMIT]
     line = "".join(character if character.isprintable() else " " for character in cut)
@@ -27,8 +27,8 @@ def brief_text(text: str) -> str:
 
 def said(code: str, message: str, who: str = "the endpoint") -> str:
     """What a server said, for the end of a sentence in parentheses."""
-    words = brief_text(message)
-    return f"{who} said {brief_text(code)}" + (f": {words}" if words else "")
+    words = one_line_text(message)
+    return f"{who} said {one_line_text(code)}" + (f": {words}" if words else "")
 
 
 def code_of(error: boto.ClientError) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from inventory_assets.s3.error_wording import brief_text
+from inventory_assets.s3.error_wording import one_line_text
 
 _LOOKED_AT = 4096
 """Bytes in which a document says what it is."""
@@ -48,7 +48,7 @@ class Foreign:
     remedy: str = f"{OTHER_PORT}, {PROXY}"
 
 
-def foreign_answer(headers: Mapping[str, str], body: bytes | bytearray) -> Foreign | None:
+def foreign_response(headers: Mapping[str, str], body: bytes | bytearray) -> Foreign | None:
     """What an answer is, if it is none of S3's; None where it is, or could be, damaged or not.
 
     Args:
@@ -89,7 +89,7 @@ def redirect_words(location: str, endpoint: str | None) -> str:
     if host == asked.hostname:
         return f"the endpoint redirects to {scheme}://; give it with {scheme}://"
     return (
-        f"the endpoint redirects to another host, {brief_text(host)}, to which no credentials are "
+        f"the endpoint redirects to another host, {one_line_text(host)}, to which no credentials are "
         "sent; if that is the store, give it as the endpoint (--endpoint-url), and if it is a "
         "sign-in page, sign in or correct the proxy"
     )
@@ -135,7 +135,7 @@ def _said_in_json(body: bytes | bytearray) -> str | None:
 
 
 def _quoted(text: str) -> str:
-    line = " ".join(brief_text(text).split())[:80]
+    line = " ".join(one_line_text(text).split())[:80]
     return f" ({line})" if line else ""
 
 

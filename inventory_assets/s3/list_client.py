@@ -20,10 +20,10 @@ from urllib3.exceptions import HTTPError
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import Cancelled, ConcurrencyLimiter
-from inventory_assets.s3.concurrency.policies import controller
+from inventory_assets.s3.concurrency.policies import open_policy
 from inventory_assets.s3.concurrency.request_outcome import Outcome
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
-from inventory_assets.s3.decoding.page_peek import RawPage, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
 from inventory_assets.s3.decoding.xml_decoder import (
     ErrorDocument,
     Page,
@@ -31,7 +31,7 @@ from inventory_assets.s3.decoding.xml_decoder import (
 )
 from inventory_assets.s3.error_classification import (
     Repetition,
-    brief,
+    one_line,
     classify,
     to_user_error,
     versions_unsupported,
@@ -44,7 +44,7 @@ from inventory_assets.s3.errors import (
 )
 from inventory_assets.s3.http.response import ErrorResponse, Response, decoded, lacks_versions
 from inventory_assets.s3.http.transport import Transport
-from inventory_assets.s3.outages import Outages
+from inventory_assets.s3.outages import OutageLog
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.response_echo import contradiction
 from inventory_assets.s3.store_profile import AWS, StoreProfile
@@ -52,7 +52,7 @@ from inventory_assets.s3.unreadable_log import UnreadableLog
 
 _T = TypeVar("_T", Page, RawPage)
 _Reader = Callable[[bytearray], _T | ErrorDocument]
-_TROUBLE = (BotoCoreError, ClientError, HTTPError, HTTPException, MalformedResponse, OSError)
+_RETRYABLE = (BotoCoreError, ClientError, HTTPError, HTTPException, MalformedResponse, OSError)
 _OUTCOMES: dict[TransientError | None, Outcome] = {
     TransientError.THROTTLED: Outcome.THROTTLED,
     TransientError.TIMED_OUT: Outcome.TIMED_OUT,
@@ -63,7 +63,7 @@ _MAX_DOUBLINGS = 60
 _SECONDS_BETWEEN_POLLS = {TransientError.REFUSED: 1.0, TransientError.UNREACHABLE: 2.0}
 """At most, where nobody is there to be overloaded: so its return is noticed soon."""
 
-_MAX_HEEDED = 4
+_MAX_ADAPTATIONS = 4
 """How often one request is sent again at once because a refusal said what to change."""
 
 
@@ -216,18 +216,18 @@ class ListClient:
         self.server: str | None = None
         """The `Server` header of the last response, which tells the store's make."""
         self.retry = retry or RetryPolicy()
-        self._gate = ConcurrencyLimiter(controller(connection.policy, connection.max_in_flight))
-        self._outages = Outages(connection.where)
+        self._limiter = ConcurrencyLimiter(open_policy(connection.policy, connection.max_in_flight))
+        self._outages = OutageLog(connection.display_name)
         self._transport = Transport(connection)
 
     @property
     def in_flight(self) -> tuple[int, int]:
         """How many requests are under way, and how many may be now."""
-        return self._gate.inside, self._gate.limit
+        return self._limiter.in_flight, self._limiter.limit
 
     def cancel(self) -> None:
         """End all requests and waits, those of other threads too, with `Cancelled`, for good."""
-        self._gate.close()
+        self._limiter.close()
         self._transport.abort()
 
     def reconnect(self) -> None:
@@ -238,11 +238,11 @@ class ListClient:
         """Close the connections kept alive."""
         self._transport.close()
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
+    def list_page_sync(self, request: PageRequest, tally: RequestStats) -> Page:
         """`fetch`, for those without an event loop."""
-        return asyncio.run(self.fetch(request, tally))
+        return asyncio.run(self.list_page(request, tally))
 
-    async def fetch(self, request: PageRequest, tally: RequestStats) -> Page:
+    async def list_page(self, request: PageRequest, tally: RequestStats) -> Page:
         """Fetch and decode one page.
 
         Raises:
@@ -250,14 +250,16 @@ class ListClient:
             Cancelled: `cancel` was called.
         """
         read = partial(decode_columns, encoding=request.encoding or self.profile.encoding)
-        return await self._insist(request, tally, read, bytearray())
+        return await self._with_retries(request, tally, read, bytearray())
 
-    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
+    async def fetch_raw_page(
+        self, request: PageRequest, tally: RequestStats, body: bytearray
+    ) -> RawPage:
         """Fetch one page into `body`, and leave it to the caller to decode; raises as `fetch`."""
-        read = partial(receive, encoding=self.profile.encoding)
-        return await self._insist(request, tally, read, body)
+        read = partial(peek_page, encoding=self.profile.encoding)
+        return await self._with_retries(request, tally, read, body)
 
-    async def _insist(
+    async def _with_retries(
         self, request: PageRequest, tally: RequestStats, read: _Reader[_T], body: bytearray
     ) -> _T:
         attempts: _Attempts | None = None
@@ -267,21 +269,21 @@ class ListClient:
         try:
             while True:
                 try:
-                    found = await self._attempt(request, tally, read, body)
+                    found = await self._send_once(request, tally, read, body)
                 except ErrorResponse as refusal:
-                    if heeded < _MAX_HEEDED and self._transport.heed(refusal):
+                    if heeded < _MAX_ADAPTATIONS and self._transport.adapt_to_error(refusal):
                         heeded += 1
                         continue
                     error: Exception = refusal
-                except _TROUBLE as trouble:
+                except _RETRYABLE as trouble:
                     error = trouble
                 else:
                     is_answered = True
                     return found
-                if self._gate.is_closed:
+                if self._limiter.is_closed:
                     raise Cancelled
                 fault = classify(error)
-                if fault is None or repetition.is_final(error):
+                if fault is None or repetition.is_repeated(error):
                     raise to_user_error(error, self.connection, request.action) from None
                 tally.failed(fault)
                 now = clock()
@@ -292,7 +294,7 @@ class ListClient:
                 longest = self.retry.outage_seconds
                 self._outages.failed(attempts, attempts.began, now, fault, longest)
                 asked = error.retry_after if isinstance(error, ErrorResponse) else 0.0
-                await self._gate.pause(attempts.wait(self.retry, fault, asked))
+                await self._limiter.sleep(attempts.wait(self.retry, fault, asked))
         finally:
             if attempts:
                 self._outages.over(attempts, clock(), is_answered=is_answered)
@@ -303,10 +305,10 @@ class ListClient:
         seconds = attempts.last - attempts.began
         return retries_exhausted(error, fault, attempts.failures, self.connection, seconds)
 
-    async def _attempt(
+    async def _send_once(
         self, request: PageRequest, tally: RequestStats, read: _Reader[_T], body: bytearray
     ) -> _T:
-        await self._gate.enter()
+        await self._limiter.acquire()
         clock = asyncio.get_running_loop().time
         sent_at, outcome = clock(), None
         try:
@@ -322,11 +324,11 @@ class ListClient:
             found = decoded(response, read)
             self._check_answer(request, response, found)
             outcome = Outcome.SUCCEEDED
-        except (ErrorResponse, *_TROUBLE) as error:
+        except (ErrorResponse, *_RETRYABLE) as error:
             outcome = _OUTCOMES.get(classify(error), Outcome.FAILED)
             raise
         finally:
-            self._gate.leave(outcome, sent_at, clock())
+            self._limiter.release(outcome, sent_at, clock())
         return found
 
     def _check_answer(
@@ -361,8 +363,8 @@ def retries_exhausted(
     often = f"{attempts} times in a row" if attempts > 1 else "once"
     within = "" if seconds is None else f" within {seconds:.0f} s"
     return RetriesExhausted(
-        f"{connection.where}: {fault} {often}{within}, last with: "
-        f"{brief(error)}; check that the endpoint can be reached and is not overloaded, then run "
+        f"{connection.display_name}: {fault} {often}{within}, last with: "
+        f"{one_line(error)}; check that the endpoint can be reached and is not overloaded, then run "
         "this again",
         fault,
     )

@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.error_classification import (
-    brief,
+    one_line,
     classify,
     code_of,
     status_of,
@@ -112,9 +112,9 @@ class ObjectClient:
         """The object's address, as readers of S3 write it."""
         return f"s3://{self.connection.bucket}/{key}"
 
-    def facts(self, key: str) -> ObjectMetadata | None:
+    def head(self, key: str) -> ObjectMetadata | None:
         """What S3 tells of an object, or None where there is none."""
-        with self._explained("read", key):
+        with self._translate_errors("read", key):
             try:
                 answer = self._client.head_object(Bucket=self.connection.bucket, Key=key)
             except boto.ClientError as error:
@@ -132,7 +132,7 @@ class ObjectClient:
 
     def read(self, key: str) -> bytes | None:
         """The bytes of an object, or None where there is none."""
-        with self._explained("read", key):
+        with self._translate_errors("read", key):
             try:
                 return self._body(key, {})[0]
             except boto.ClientError as error:
@@ -147,7 +147,7 @@ class ObjectClient:
             PreconditionFailed: The object has another ETag. It is compared here, since not every
                 store understands, or heeds, If-Match.
         """
-        with self._explained("read", key):
+        with self._translate_errors("read", key):
             data, found = self._body(key, {"Range": f"bytes={start}-{stop - 1}"})
             if found != etag:
                 raise PreconditionFailed(
@@ -161,9 +161,9 @@ class ObjectClient:
                 )
             return data
 
-    def names(self, folder: str) -> Iterator[str]:
+    def list_names(self, folder: str) -> Iterator[str]:
         """The names right under a folder (which ends in `/`, or is empty), in the store's order."""
-        with self._explained("list", folder):
+        with self._translate_errors("list", folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.connection.bucket, Prefix=folder, Delimiter="/"
             )
@@ -175,9 +175,9 @@ class ObjectClient:
                     if name:  # a folder may have an object of its own
                         yield name
 
-    def under(self, folder: str) -> Iterator[tuple[str, int]]:
+    def list_objects(self, folder: str) -> Iterator[tuple[str, int]]:
         """All objects in a folder (which ends in `/`), at any depth, by key: their bytes."""
-        with self._explained("list", folder):
+        with self._translate_errors("list", folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.connection.bucket, Prefix=folder
             )
@@ -188,7 +188,7 @@ class ObjectClient:
 
     def written_at(self, folder: str) -> dict[str, datetime]:
         """All objects in a folder (which ends in `/`), by key: when they were last written."""
-        with self._explained("list", folder):
+        with self._translate_errors("list", folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.connection.bucket, Prefix=folder
             )
@@ -200,7 +200,7 @@ class ObjectClient:
 
     def remove(self, key: str) -> None:
         """Remove an object, if it is there."""
-        with self._explained("remove", key):
+        with self._translate_errors("remove", key):
             self._client.delete_object(Bucket=self.connection.bucket, Key=key)
 
     def write(
@@ -224,7 +224,7 @@ class ObjectClient:
         Raises:
             PreconditionFailed: What is there is not what may be replaced; nothing was written.
         """
-        with self._explained("write", key):
+        with self._translate_errors("write", key):
             try:
                 answer = self._client.put_object(
                     Bucket=self.connection.bucket,
@@ -239,7 +239,7 @@ class ObjectClient:
                     raise self._changed(f"cannot write {self.url(key)}", error) from None
                 raise
             etag = _bare(answer.get("ETag"))
-        if not etag and (facts := self.facts(key)):
+        if not etag and (facts := self.head(key)):
             etag = facts.etag
         return etag
 
@@ -253,7 +253,7 @@ class ObjectClient:
         if size <= UPLOAD_BYTES:
             self.write(key, file.read_bytes(), digest=digest)
             return
-        with self._explained("write", key):
+        with self._translate_errors("write", key):
             self._upload(key, file, max(UPLOAD_BYTES, -(-size // UPLOADS)), digest)
 
     def _upload(self, key: str, file: Path, part_bytes: int, digest: str | None) -> None:
@@ -289,7 +289,7 @@ class ObjectClient:
         raise AssertionError("unreachable")
 
     @contextmanager
-    def _explained(self, action: str, key: str) -> Iterator[None]:
+    def _translate_errors(self, action: str, key: str) -> Iterator[None]:
         """Say what boto's errors mean for the object at hand."""
         try:
             yield
@@ -320,7 +320,7 @@ class ObjectClient:
         if fault is not None or isinstance(error, boto.IncompleteReadError):
             return ObjectRequestFailed(
                 f"{what}: {fault or 'the answer broke off'} at each of {ATTEMPTS} attempts "
-                f"({brief(error)}); try again when the endpoint is well",
+                f"({one_line(error)}); try again when the endpoint is well",
                 status_of(error) if isinstance(error, boto.ClientError) else None,
             )
         final = to_user_error(error, self.connection)

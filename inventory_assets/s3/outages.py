@@ -25,7 +25,7 @@ _WORDS = {
 }
 
 
-class Outages:
+class OutageLog:
     """What the requests to one bucket wait for, for any number of threads.
 
     Args:
@@ -33,7 +33,7 @@ class Outages:
     """
 
     def __init__(self, where: str) -> None:
-        self._where = where
+        self._display_name = where
         self._failing: dict[object, float] = {}
         self._lock = threading.Lock()
         self._said_at: float | None = None
@@ -63,7 +63,7 @@ class Outages:
         end = datetime.now(UTC) + timedelta(seconds=max(0.0, oldest + longest - now))
         LOG.warning(
             "%s: %s for %.0f s; trying until %s UTC (at most %g s)",
-            *(self._where, _WORDS[fault], now - oldest, f"{end:%H:%M:%S}", longest),
+            *(self._display_name, _WORDS[fault], now - oldest, f"{end:%H:%M:%S}", longest),
         )
 
     def over(self, request: object, now: float, *, is_answered: bool) -> None:
@@ -80,4 +80,4 @@ class Outages:
                 return
             began, self._began = self._began, None
         if is_answered:
-            LOG.warning("%s: it answers again, after %.0f s", self._where, now - began)
+            LOG.warning("%s: it answers again, after %.0f s", self._display_name, now - began)

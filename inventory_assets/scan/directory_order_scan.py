@@ -34,7 +34,7 @@ _LAST_CHARACTER = "\U0010fffd"
 """Sorts behind the keys of a folder, where it is appended to the folder's bare name."""
 
 
-class DirectoryOrderWalk:
+class DirectoryOrderScan:
     """The objects of some ranges, in key order, from a store that lists in directory order.
 
     Args:
@@ -76,9 +76,9 @@ class DirectoryOrderWalk:
         for objects in self._objects():
             keys = objects.column("key").to_pylist()
             if not keys_ascend(objects.column("key")):
-                raise KeysOutOfOrder(self._say(f"lists a key twice near {keys[0]!r}"))
+                raise KeysOutOfOrder(self._log(f"lists a key twice near {keys[0]!r}"))
             if keys[0] <= last_key:
-                raise KeysOutOfOrder(self._say(f"lists {keys[0]!r} after {last_key!r}"))
+                raise KeysOutOfOrder(self._log(f"lists {keys[0]!r} after {last_key!r}"))
             last_key = keys[-1]
             start = 0
             while start < len(keys):
@@ -89,7 +89,7 @@ class DirectoryOrderWalk:
                 while end < len(keys) and keys[end] in ranges[0]:
                     end += 1
                 if end == start:
-                    raise KeysOutOfOrder(self._say(f"lists {keys[start]!r} out of its place"))
+                    raise KeysOutOfOrder(self._log(f"lists {keys[start]!r} out of its place"))
                 part = objects.slice(start, end - start)
                 self._evidence.rows(part.column("key"))
                 yield part
@@ -185,16 +185,16 @@ class DirectoryOrderWalk:
             ]
             if outside:
                 raise KeyOutsideRequest(
-                    self._say(f"lists {outside[0]!r} when asked for prefix {prefix!r}")
+                    self._log(f"lists {outside[0]!r} when asked for prefix {prefix!r}")
                 )
             names = [_bare(name) for name in (*names, *page.common_prefixes)]
             empty_pages = 0 if names else empty_pages + 1
             if empty_pages > MAX_EMPTY_PAGES:
-                raise ListingStuck(self._say(f"sent {empty_pages} empty pages in a row"))
+                raise ListingStuck(self._log(f"sent {empty_pages} empty pages in a row"))
             if names:
                 if min(names) < last_name:
                     raise KeysOutOfOrder(
-                        self._say(
+                        self._log(
                             f"lists {min(names)!r} after {last_name!r} in one folder: neither in "
                             "byte order nor in directory order"
                         )
@@ -205,10 +205,10 @@ class DirectoryOrderWalk:
             if not page.is_truncated:
                 break
             if page.next_token is None or page.next_token == token:
-                raise ListingStuck(self._say(f"repeats the continuation token {token!r}"))
+                raise ListingStuck(self._log(f"repeats the continuation token {token!r}"))
             if self._lister.profile.continuation is not Continuation.TOKEN:
                 raise ListingStuck(
-                    self._say(
+                    self._log(
                         "lists by folders, and its continuation tokens skip keys, so a folder of "
                         f"more than a page, as {prefix!r}, cannot be listed"
                     )
@@ -221,7 +221,7 @@ class DirectoryOrderWalk:
         """What follows where the store said that a level ends; as a rule nothing."""
         while True:
             after = last_name + _LAST_CHARACTER
-            page = self._lister.page(
+            page = self._lister.list_page_sync(
                 PageRequest(prefix, start_after=after, delimiter=DELIMITER), self._tally
             )
             self._evidence.page()
@@ -236,8 +236,8 @@ class DirectoryOrderWalk:
             )
             last_name = max(_bare(name) for name in (*(keys[row] for row in rows), *folders))
 
-    def _say(self, what: str) -> str:
-        return f"{self._lister.connection.where}: the store {what}"
+    def _log(self, what: str) -> str:
+        return f"{self._lister.connection.display_name}: the store {what}"
 
 
 def _bare(name: str) -> str:

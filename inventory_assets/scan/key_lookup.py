@@ -58,7 +58,7 @@ def list_prefix(
     if versions:
         # The state at a moment is told of keys with their versions side by side.
         table = listed.objects.combine_chunks()
-        found = [versions.state(batch) for batch in table.to_batches()]
+        found = [versions.as_of_view(batch) for batch in table.to_batches()]
         return Listed(pa.Table.from_batches(found, VERSION_SCHEMA), listed.is_whole)
     return listed
 
@@ -118,7 +118,7 @@ def list_level(
     Raises:
         S3Error: A request failed for good.
     """
-    page = lister.page(PageRequest(prefix, delimiter=DELIMITER, max_keys=max_keys), tally)
+    page = lister.list_page_sync(PageRequest(prefix, delimiter=DELIMITER, max_keys=max_keys), tally)
     objects = page.objects.select(["key", "e_tag"]).to_pylist()
     keys = [
         row["key"]
@@ -131,13 +131,13 @@ def list_level(
 def _list(
     lister: ListClient, request: PageRequest, tally: RequestStats, pages: int = PAGES_WITH_KEYS
 ) -> Listed:
-    where, prefix = lister.connection.where, request.prefix
+    where, prefix = lister.connection.display_name, request.prefix
     schema = VERSION_SCHEMA if request.versions else OBJECT_SCHEMA
     found: list[pa.RecordBatch] = []
     token, empty_pages, is_whole = None, 0, False
     seen = set[tuple[str, str | None]]()
     while len(found) < pages:
-        page = lister.page(
+        page = lister.list_page_sync(
             PageRequest(prefix, token=token, max_keys=request.max_keys, versions=request.versions),
             tally,
         )

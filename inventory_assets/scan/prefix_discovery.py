@@ -138,7 +138,7 @@ class _Discoverer:
             shards += deeper or [child]
             if len(shards) > self._bounds.max_shards:
                 raise TooManyShards(
-                    f"{self._lister.connection.where}: more than {self._bounds.max_shards} "
+                    f"{self._lister.connection.display_name}: more than {self._bounds.max_shards} "
                     f"prefixes under {prefix!r} would be shards; lower shards.depth, raise "
                     "shards.max_shards, or set shards.min_objects so that small ones share one"
                 )
@@ -177,7 +177,7 @@ class _Discoverer:
                 after = prefix_upper_bound(last) if last in page.common_prefixes else last
             if (page.next_token, after) == before:
                 raise ListingStuck(
-                    f"{self._lister.connection.where}: the store repeats the continuation token "
+                    f"{self._lister.connection.display_name}: the store repeats the continuation token "
                     f"{token!r}"
                 )
             token = page.next_token
@@ -197,7 +197,7 @@ class _Discoverer:
                 return
             bare = folder.removesuffix(DELIMITER)
             # Two keys, as an object may bear the bare name itself.
-            page = self._lister.page(PageRequest(bare, max_keys=2), self._tally)
+            page = self._lister.list_page_sync(PageRequest(bare, max_keys=2), self._tally)
             listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
             if listed:
                 misplaced = listed[0].startswith(folder)
@@ -215,7 +215,9 @@ class _Discoverer:
             children: list[str] = []
             after = ""
             while len(children) <= self._bounds.max_shards:
-                page = self._lister.page(PageRequest(prefix, after, max_keys=1), self._tally)
+                page = self._lister.list_page_sync(
+                    PageRequest(prefix, after, max_keys=1), self._tally
+                )
                 if not page.objects.num_rows:
                     break
                 key: str = page.objects.column("key")[0].as_py()

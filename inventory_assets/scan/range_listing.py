@@ -30,7 +30,7 @@ PAGES_WITH_KEYS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Relisted:
+class ListedRows:
     """What a range holds now.
 
     Attributes:
@@ -50,7 +50,7 @@ class Relisted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Cursor:
     """Where a request begins: after a key, or where a token says.
 
     Attributes:
@@ -83,13 +83,13 @@ class _Place:
         return objects.slice(pc.index(repeated, value=True).as_py() + 1)
 
 
-def relist(
+def list_range(
     lister: ListClient,
     prefix: str,
     key_range: KeyRange,
     tally: RequestStats,
     versions: Versions | None = None,
-) -> Relisted:
+) -> ListedRows:
     """List a range again, one page after the other, on a store that lists in byte order.
 
     A store may show the key that a request begins after once more. Every StartAfter begins with
@@ -108,11 +108,11 @@ def relist(
         ListingStuck: A token is repeated, or empty pages do not end.
         S3Error: A request failed for good.
     """
-    where = lister.connection.where
+    where = lister.connection.display_name
     schema = VERSION_SCHEMA if versions else OBJECT_SCHEMA
     found: list[pa.RecordBatch] = []
     held = pa.RecordBatch.from_pylist([], schema)
-    place = _Place(_start_after(prefix, key_range))
+    place = _Cursor(_start_after(prefix, key_range))
     last_key, said_end, ended_early, empty_pages = place.key, False, None, 0
     while True:
         request = place.request(prefix, versions=versions is not None)
@@ -135,7 +135,7 @@ def relist(
         before, inside = (count_up_to(keys, bound) for bound in (key_range.after, key_range.until))
         if inside > before:
             objects = objects.slice(before, inside - before)
-            found.append(versions.state(objects) if versions else objects)
+            found.append(versions.as_of_view(objects) if versions else objects)
         if is_past or following is None:
             until = key_range.until
             break
@@ -148,7 +148,7 @@ def relist(
         said_end = not page.is_truncated
         place = following
     objects = pa.Table.from_batches(found, schema=schema)
-    return Relisted(KeyRange(key_range.after, until), objects, reached, ended_early)
+    return ListedRows(KeyRange(key_range.after, until), objects, reached, ended_early)
 
 
 def _start_after(prefix: str, key_range: KeyRange) -> str:
@@ -160,8 +160,8 @@ def _start_after(prefix: str, key_range: KeyRange) -> str:
 
 
 def _following(
-    place: _Place, page: Page, rows: pa.RecordBatch, versions: Versions | None
-) -> _Place | None:
+    place: _Cursor, page: Page, rows: pa.RecordBatch, versions: Versions | None
+) -> _Cursor | None:
     """Where the next request begins; None where the store has shown that nothing follows.
 
     That is shown by an answer without keys to a request behind a key.
@@ -169,10 +169,10 @@ def _following(
     if rows.num_rows:
         key = rows.column("key")[-1].as_py()
         if versions and page.is_truncated:
-            return _Place(key, rows.column("version_id")[-1].as_py())
-        return _Place(key)
+            return _Cursor(key, rows.column("version_id")[-1].as_py())
+        return _Cursor(key)
     if page.is_truncated:
         # Deleted keys still being skipped: here the store's own token is all there is.
-        return _Place(place.key, place.version_id, page.next_token)
+        return _Cursor(place.key, place.version_id, page.next_token)
     # Some stores know no marker of a version and then answer that nothing follows.
-    return None if place.version_id is None else _Place(place.key)
+    return None if place.version_id is None else _Cursor(place.key)

@@ -99,7 +99,7 @@ def page_with_names(lister: ListClient, request: PageRequest, tally: RequestStat
         NamesMisread: They mean something else.
         S3Error: A request failed for good.
     """
-    page = lister.page(request, tally)
+    page = lister.list_page_sync(request, tally)
     asyncio.run(check_names(lister, page, tally))
     return page
 
@@ -154,7 +154,7 @@ async def check_names(lister: ListClient, page: Page, tally: RequestStats) -> No
         if encoding is not lister.profile.encoding:
             lister.proven_names = frozenset()
             raise NamesMisread(
-                f"{lister.connection.where}: the store encodes keys otherwise than was thought "
+                f"{lister.connection.display_name}: the store encodes keys otherwise than was thought "
                 f"({encoding}, not {lister.profile.encoding}), as the key {raw!r} shows",
                 encoding,
             )
@@ -202,14 +202,14 @@ async def first_page(lister: ListClient, request: PageRequest, tally: RequestSta
 
 async def _answers(lister: ListClient, request: PageRequest, tally: RequestStats) -> list[_Asked]:
     """`first_page`, with the empty pages before it, and what each of them answers."""
-    found = [_Asked(request, await lister.fetch(request, tally))]
+    found = [_Asked(request, await lister.list_page(request, tally))]
     for _ in range(_MOST_EMPTY_PAGES):
         page = found[-1].page
         is_empty = not page.objects.num_rows and not page.common_prefixes
         if not is_empty or not page.is_truncated or page.next_token is None:
             break
         request = replace(request, start_after="", token=page.next_token)
-        found.append(_Asked(request, await lister.fetch(request, tally)))
+        found.append(_Asked(request, await lister.list_page(request, tally)))
     return found
 
 
@@ -308,7 +308,7 @@ def _without_tokens(lister: ListClient, prefix: str, keys: list[str], ask: Ask) 
         ]:
             return lister.profile
     raise ListingUnsupported(
-        f"{lister.connection.where}: the store answers with an old listing (ListObjects, version "
+        f"{lister.connection.display_name}: the store answers with an old listing (ListObjects, version "
         "1), and neither start-after nor marker leads behind its first page, so nothing but a "
         "page can be listed; ask its operator for ListObjectsV2 (list-type=2)"
     )

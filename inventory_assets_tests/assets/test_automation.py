@@ -81,10 +81,10 @@ def test_a_shard_that_shares_its_parts_with_the_day_before_asks_for_nothing_agai
     assert world.run("inventory_manifest", str(TODAY)).success
     assert daemon.tick() == {"change_log": {str(TODAY)}}
     assert world.run("change_log", str(TODAY)).success
-    files = world.store.names(world.layout.data_folder)
+    files = world.store.list_names(world.layout.data_folder)
     world.list_all()
     assert daemon.tick() == {}
-    assert world.store.names(world.layout.data_folder) == files
+    assert world.store.list_names(world.layout.data_folder) == files
 
 
 def test_a_changed_shard_asks_for_its_changes_and_the_manifest_once(

@@ -108,7 +108,10 @@ def test_a_day_without_changes_is_shown_as_unchanged_and_writes_no_part(
     world: World, buckets: Buckets
 ) -> None:
     world.pass_day(YESTERDAY)
-    before, files = data_versions(world.list_all()), world.store.names(world.layout.data_folder)
+    before, files = (
+        data_versions(world.list_all()),
+        world.store.list_names(world.layout.data_folder),
+    )
     world.set_day(TODAY)
     buckets.keys["memory"].add("b/2")
     outcome = world.list_all()
@@ -125,11 +128,11 @@ def test_a_day_without_changes_is_shown_as_unchanged_and_writes_no_part(
     assert metadata_of(changed, "unchanged") is False
     assert metadata_of(changed, "bytes_shared") == 0
     assert metadata_of(changed, "bytes_written") == metadata_of(changed, "parquet_bytes")
-    assert len(world.store.names(world.layout.data_folder)) == len(files) + 1
+    assert len(world.store.list_names(world.layout.data_folder)) == len(files) + 1
     assert world.run("inventory_manifest", str(TODAY)).success
     manifest = newest_manifest(world.store, world.layout, TODAY + timedelta(days=1))
     assert manifest is not None
-    assert [entry.shared.unchanged for entry in manifest.shards] == [True, True, False, True]
+    assert [entry.reuse.unchanged for entry in manifest.shards] == [True, True, False, True]
 
 
 @pytest.mark.parametrize("error", [DENIED, BROKEN])
@@ -276,7 +279,7 @@ def test_the_log_says_now_and_then_how_far_a_run_has_come(
 
 def test_as_much_is_expected_of_a_shard_as_the_baseline_holds(world: World) -> None:
     world.pass_day(YESTERDAY)
-    work = world.assets.at_work(SimpleNamespace(**world.resources()), world.instance)
+    work = world.assets.bind(SimpleNamespace(**world.resources()), world.instance)
     wanted = [ShardRequest(TODAY, Shard(prefix)) for prefix in ("", "a/", "new/")]
     assert listing.expected_rows(work, wanted) == {"": 1, "a/": 2, "new/": None}
     assert listing.expected_rows(work, [ShardRequest(YESTERDAY, Shard("a/"))]) == {"a/": None}

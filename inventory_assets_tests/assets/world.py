@@ -124,7 +124,7 @@ class World:
 
     def discover(self) -> None:
         """Find new prefixes and add their partitions, as `shards` does, without a run."""
-        work = self.assets.at_work(SimpleNamespace(**self.resources()), self.instance)
+        work = self.assets.bind(SimpleNamespace(**self.resources()), self.instance)
         add_shards(work, discover_shards(work), self.instance)
 
     def list_all(self) -> Outcome:
@@ -241,17 +241,17 @@ class _Watched(ListClient):
 
     async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
         self._watch(request)
-        received = await self._asked.receive(request, tally, body)
+        received = await self._asked.fetch_raw_page(request, tally, body)
         self.server = self._asked.server
         return received
 
     async def fetch(self, request: PageRequest, tally: RequestStats) -> Page:
         self._watch(request)
-        return await self._asked.fetch(request, tally)
+        return await self._asked.list_page(request, tally)
 
     def page(self, request: PageRequest, tally: RequestStats) -> Page:
         self._watch(request)
-        page = self._asked.page(request, tally)
+        page = self._asked.list_page_sync(request, tally)
         self.server = self._asked.server
         return page
 

@@ -31,7 +31,7 @@ ALLOWED = 8
 
 
 class SplitAllTheSame(UnsplitScan):
-    _victims = ParallelScan._victims
+    _victims = ParallelScan._steal_candidates
 
 
 def connection_to(source: LoadSource) -> BucketConfig:
@@ -128,7 +128,7 @@ def test_a_worker_is_a_place_that_one_task_after_the_other_takes() -> None:
         closing(ObservedLister(connection_to(source))) as lister,
     ):
         for _ in range(ALLOWED + 1):
-            lister.page(PageRequest(), RequestStats())
+            lister.list_page_sync(PageRequest(), RequestStats())
         assert lister.gate.sent_by == [2] + [1] * (ALLOWED - 1)
         assert lister.gate.skew == 2 * ALLOWED / (ALLOWED + 1)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.cli.progress_line import following
+from inventory_assets.cli.progress_line import show_progress
 from inventory_assets.scan.engine.progress import ProgressMeter
 from inventory_assets_tests.cli.conftest import on_a_terminal
 from inventory_assets_tests.external_servers import Account
@@ -34,7 +34,7 @@ def shown_for_a_while(columns: int) -> str:
     with pytest.MonkeyPatch.context() as patch:
         size = shutil.os.terminal_size((columns, 20))  # type: ignore[attr-defined]
         patch.setattr(shutil, "get_terminal_size", lambda: size)
-        with following(ProgressMeter(lambda: (3, 8)), screen, 0.001):
+        with show_progress(ProgressMeter(lambda: (3, 8)), screen, 0.001):
             assert screen.written.acquire(timeout=30)
             assert screen.written.acquire(timeout=30)
     return screen.getvalue()
@@ -76,15 +76,15 @@ def test_the_line_is_never_as_long_as_the_terminal_is_wide() -> None:
 
 def test_what_is_no_terminal_is_left_alone() -> None:
     screen = Screen(is_terminal=False)
-    with following(ProgressMeter(lambda: (0, 0)), screen, 0.001):
+    with show_progress(ProgressMeter(lambda: (0, 0)), screen, 0.001):
         pass
-    with following(ProgressMeter(lambda: (0, 0)), None, 0.001):
+    with show_progress(ProgressMeter(lambda: (0, 0)), None, 0.001):
         pass
     assert screen.getvalue() == ""
 
 
 def test_nothing_is_erased_where_nothing_was_shown() -> None:
     screen = Screen(is_terminal=True)
-    with following(ProgressMeter(lambda: (0, 0)), screen, 3600):
+    with show_progress(ProgressMeter(lambda: (0, 0)), screen, 3600):
         pass
     assert screen.getvalue() == ""

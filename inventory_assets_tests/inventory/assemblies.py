@@ -123,13 +123,13 @@ class Driver:
             ticked=self._ticked,
         )
         if journal:
-            journal.follow(self.assembly.unfinished)
+            journal.follow(self.assembly.open_runs)
         budget.assemblies.append(self.assembly)
 
     def _published(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
         self.told.append((key_range, tuple(parts)))
         if self._journal:
-            self._journal.note(key_range, parts, self._tally)
+            self._journal.record_completed(key_range, parts, self._tally)
 
     def _ticked(self) -> None:
         if self._journal:

@@ -21,7 +21,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
 )
 from inventory_assets.inventory.manifest.snapshot import Snapshot, publish_snapshot, read_snapshots
 from inventory_assets.inventory.parts.part import read_records
-from inventory_assets.inventory.retention.collector import GRACE, Plan, carry_out, plan_collection
+from inventory_assets.inventory.retention.collector import GRACE, Plan, execute, plan_collection
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -79,7 +79,7 @@ def keys_of(store: Store, day: date) -> list[str] | None:
 def collect(store: Store, retention: Retention, now: datetime) -> Plan:
     """One collection, planned and carried out in no time."""
     plan = plan_collection(store, LAYOUT, retention, now.date(), now)
-    carry_out(store, plan, lambda: now)
+    execute(store, plan, lambda: now)
     return plan
 
 
@@ -148,7 +148,7 @@ def killed_after(store: Store, operations: int) -> Store:
 
         return do
 
-    for name in ("remove_key", "publish_unless_changed"):
+    for name in ("remove_key", "put_if_match"):
         setattr(dying, name, counted(getattr(store, name)))
     return dying
 

@@ -44,8 +44,8 @@ def small_files() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (part_assembler, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 8)
-        patch.setattr(part_reuse, "LEAST_ROWS", 4)
-        patch.setattr(part_reuse, "ROWS_WORTH_CUTTING", 30)
+        patch.setattr(part_reuse, "MIN_PART_ROWS", 4)
+        patch.setattr(part_reuse, "MIN_ROWS_TO_SPLIT", 30)
         patch.setattr(part_writer, "PART_ROWS", 16)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
         patch.setattr(directory_order_events, "BETWEEN_CUTS", timedelta(0))
@@ -81,7 +81,7 @@ def take(
 ) -> tuple[Snapshot, list[str]]:
     said: list[str] = []
     taker = ShardLister(lister, store, MODEL, lister.key_order, now=lambda: now, say=said.append)
-    return taker.take(DAY, shard), said
+    return taker.list_shard(DAY, shard), said
 
 
 def records(store: LocalStore, snapshot: Snapshot) -> pa.Table:

@@ -55,12 +55,10 @@ def _publish(root: Path, number: int, rounds: int, start: Barrier, results: Any)
     store = LocalStore(root)
     won: set[int] = set()
     for number_of_round in range(rounds):
-        version = store.version(f"round-{number_of_round}")
+        version = store.etag(f"round-{number_of_round}")
         start.wait(60)
         try:
-            store.publish_unless_changed(
-                f"round-{number_of_round}", f"by {number}".encode(), version
-            )
+            store.put_if_match(f"round-{number_of_round}", f"by {number}".encode(), version)
         except ConflictError:
             continue
         won.add(number_of_round)
@@ -75,7 +73,7 @@ def _publish_and_die(root: Path, number: int) -> None:
     Turn.publish = die  # type: ignore[assignment, method-assign]
     store = LocalStore(root)
     key = f"round-{number}"
-    store.publish_unless_changed(key, b"by one that is killed", store.version(key))
+    store.put_if_match(key, b"by one that is killed", store.etag(key))
 
 
 def refuse_locks(patch: Callable[[Any, str, Any], None]) -> None:

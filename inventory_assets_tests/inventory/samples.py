@@ -41,7 +41,7 @@ def parts_of(store: Store, *groups: Sequence[Listed]) -> tuple[Part, ...]:
         for group in groups:
             for start in range(0, len(group), 2):
                 writer.write(records_of(group[start : start + 2]))
-            writer.cut()
+            writer.finish_part()
     return tuple(writer.parts)
 
 

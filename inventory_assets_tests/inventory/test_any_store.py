@@ -74,8 +74,8 @@ def test_what_was_not_published_is_nothing(any_store: Store) -> None:
     assert any_store.read("nothing") is None
     assert any_store.open("nothing") is None
     assert any_store.size("nothing") is None
-    assert any_store.version("nothing") == NO_ETAG
-    assert any_store.names("nothing") == []
+    assert any_store.etag("nothing") == NO_ETAG
+    assert any_store.list_names("nothing") == []
     any_store.remove_key("nothing")
 
 
@@ -83,8 +83,8 @@ def test_names_are_those_right_under_a_folder_in_order(any_store: Store) -> None
     keys = ["top", "f/b c+d%20", "f/a/x", "f/a/y", "f/a-b", "f/é", "fg/x"]
     for key in keys:
         any_store.publish(key, b"")
-    assert any_store.names("f") == ["a", "a-b", "b c+d%20", "é"]
-    assert set(any_store.names("")) - {".scratch"} == {"top", "f", "fg"}
+    assert any_store.list_names("f") == ["a", "a-b", "b c+d%20", "é"]
+    assert set(any_store.list_names("")) - {".scratch"} == {"top", "f", "fg"}
 
 
 def test_files_are_those_of_a_folder_and_of_all_within_it(any_store: Store) -> None:
@@ -100,7 +100,7 @@ def test_files_are_those_of_a_folder_and_of_all_within_it(any_store: Store) -> N
 def test_only_an_empty_folder_is_removed(any_store: Store) -> None:
     any_store.publish("f/a/x", b"")
     any_store.remove_folder("f/a")
-    assert any_store.names("f") == ["a"]
+    assert any_store.list_names("f") == ["a"]
     any_store.remove_key("f/a/x")
     any_store.remove_folder("f/a")
     any_store.remove_folder("f/a")
@@ -132,16 +132,16 @@ def test_a_damaged_file_is_healed_by_publishing_it_again(any_store: Store) -> No
 
 
 def test_a_record_changes_only_where_nobody_else_changed_it(any_store: Store) -> None:
-    first = any_store.publish_unless_changed("x", b"1", NO_ETAG)
-    assert any_store.version("x") == first != NO_ETAG
+    first = any_store.put_if_match("x", b"1", NO_ETAG)
+    assert any_store.etag("x") == first != NO_ETAG
     with pytest.raises(ConflictError, match=r"x was published by another run.*begins afresh"):
-        any_store.publish_unless_changed("x", b"2", NO_ETAG)
-    second = any_store.publish_unless_changed("x", b"2", first)
+        any_store.put_if_match("x", b"2", NO_ETAG)
+    second = any_store.put_if_match("x", b"2", first)
     with pytest.raises(ConflictError):
-        any_store.publish_unless_changed("x", b"3", first)
+        any_store.put_if_match("x", b"3", first)
     any_store.remove_key("x")
     with pytest.raises(ConflictError):
-        any_store.publish_unless_changed("x", b"3", second)
+        any_store.put_if_match("x", b"3", second)
     assert any_store.read("x") is None
 
 
@@ -149,7 +149,7 @@ def test_a_record_changes_only_where_nobody_else_changed_it(any_store: Store) ->
 def test_of_runs_that_publish_at_once_exactly_one_does(any_store: Store, is_new: bool) -> None:
     if not is_new:
         any_store.publish("x", b"old")
-    version = any_store.version("x")
+    version = any_store.etag("x")
     runs = 6
     start = Barrier(runs)
 
@@ -157,7 +157,7 @@ def test_of_runs_that_publish_at_once_exactly_one_does(any_store: Store, is_new:
         data = str(number).encode()
         start.wait()
         try:
-            any_store.publish_unless_changed("x", data, version)
+            any_store.put_if_match("x", data, version)
         except ConflictError:
             return None
         return data

@@ -15,7 +15,7 @@ from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.parts.fingerprint import joined as fingerprint_of
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.scan.keyspace.key_range import KeyRange, joined
+from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce
 from inventory_assets_tests.inventory.assemblies import (
     LAST,
     CheckedBudget,
@@ -35,7 +35,7 @@ def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
     """All keys in order, no gap within a part, and the fingerprint of one walk over all."""
     assert keys_of(store, *found) == driver.expected
     assert sum(part.rows for part in found) == len(driver.expected)
-    stretches = joined(driver.ranges)
+    stretches = coalesce(driver.ranges)
     for part in found:
         assert sum(part.first_key in each and part.last_key in each for each in stretches) == 1
     whole = Fingerprint()
@@ -43,7 +43,7 @@ def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
     assert fingerprint_of(driver.assembly.fingerprints()) == whole.hexdigest()
     check_told(store, driver)
     assert [part for _, parts in sorted(driver.told, key=first) for part in parts] == [*found]
-    assert joined(key_range for key_range, _ in sorted(driver.told, key=first)) == [
+    assert coalesce(key_range for key_range, _ in sorted(driver.told, key=first)) == [
         each for each in stretches if each.after < each.until
     ]
 

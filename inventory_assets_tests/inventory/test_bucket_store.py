@@ -14,7 +14,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     publish_manifest,
     read_manifest,
 )
-from inventory_assets.inventory.manifest.snapshot import Shared
+from inventory_assets.inventory.manifest.snapshot import Reuse
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.bucket_store import BucketStore
 from inventory_assets.inventory.storage.layout import Layout
@@ -171,18 +171,18 @@ def test_a_write_whose_answer_was_lost_is_known_for_ones_own(store: BucketStore)
             lost.append(request.url)
             store.publish("x", b"1")  # the write arrives, and is sent again
 
-    assert store.conditional_writes.are_heeded
+    assert store.conditional_writes.are_honoured
     on_the_way(store, lose)
-    version = store.publish_unless_changed("x", b"1", NO_ETAG)
-    assert version == store.version("x")
+    version = store.put_if_match("x", b"1", NO_ETAG)
+    assert version == store.etag("x")
 
 
 def test_a_conflict_that_changed_nothing_is_tried_again(store: BucketStore) -> None:
     handle, refused = failing(409, "ConditionalRequestConflict", times=1)
-    version = store.version("x")
-    assert store.conditional_writes.are_heeded
+    version = store.etag("x")
+    assert store.conditional_writes.are_honoured
     on_the_way(store, lambda request: handle(request) if is_conditional_write(request) else None)
-    store.publish_unless_changed("x", b"1", version)
+    store.put_if_match("x", b"1", version)
     assert refused == ["PUT"]
     assert store.read("x") == b"1"
 
@@ -236,7 +236,7 @@ def test_a_shard_that_is_as_it_was_uploads_no_part(store: BucketStore) -> None:
     """Only the snapshot is written."""
     layout = Layout("model", "source")
     keys = [f"{number:04}" for number in range(300)]
-    yesterday = ShardLister(ModelS3(keys, 100), store, layout).take(DAY, Shard(""))
+    yesterday = ShardLister(ModelS3(keys, 100), store, layout).list_shard(DAY, Shard(""))
     publish_manifest(store, layout, merge(store, layout, "", {"": yesterday}, NOW))
     written: list[str] = []
 
@@ -245,13 +245,17 @@ def test_a_shard_that_is_as_it_was_uploads_no_part(store: BucketStore) -> None:
             written.append(str(request.url).rpartition("/")[2])
 
     on_the_way(store, note)
-    today = ShardLister(ModelS3(keys, 100), store, layout).take(DAY + timedelta(days=1), Shard(""))
+    today = ShardLister(ModelS3(keys, 100), store, layout).list_shard(
+        DAY + timedelta(days=1), Shard("")
+    )
     assert (today.parts, today.fingerprint) == (yesterday.parts, yesterday.fingerprint)
-    assert today.shared == Shared(unchanged=True, parts=1, bytes=yesterday.file_bytes)
+    assert today.reuse == Reuse(unchanged=True, parts=1, bytes=yesterday.file_bytes)
     assert [name for name in written if name.endswith(".parquet")] == []
     assert len(written) == 1
 
-    ShardLister(ModelS3([*keys, "0"], 100), store, layout).take(DAY + timedelta(days=1), Shard(""))
+    ShardLister(ModelS3([*keys, "0"], 100), store, layout).list_shard(
+        DAY + timedelta(days=1), Shard("")
+    )
     assert len([name for name in written if name.endswith(".parquet")]) == 1
 
 

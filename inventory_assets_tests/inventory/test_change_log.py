@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.changes.change_log import (
     ChangeLog,
-    change_log_version,
+    change_log_etag,
     compare_shards,
-    faults_of,
+    violations_of,
     next_change_log,
     outdated_fault,
     publish_change_log,
@@ -130,12 +130,12 @@ def test_every_key_is_logged_once_however_prefixes_become_shards_during_the_day(
 
 def test_files_are_listed_as_they_are_where_no_shard_was_cut(store: LocalStore) -> None:
     pass_day(store, {"a/1", "b/1"}, YESTERDAY, {"a/", "b/"})
-    before = set(store.names(f"{LAYOUT.base}/changes/data"))
+    before = set(store.list_names(f"{LAYOUT.base}/changes/data"))
     snapshots = shard_snapshots(store, {"a/1", "a/2", "b/1"}, {"a/", "b/"}, DAY)
     compared(store, snapshots)
-    written = set(store.names(f"{LAYOUT.base}/changes/data")) - before
+    written = set(store.list_names(f"{LAYOUT.base}/changes/data")) - before
     publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
-    assert set(store.names(f"{LAYOUT.base}/changes/data")) - before == written
+    assert set(store.list_names(f"{LAYOUT.base}/changes/data")) - before == written
     assert [Path(file).name for file in listed_files(store, DAY)] == list(written)
 
 
@@ -387,7 +387,7 @@ def test_of_several_empty_files_a_log_lists_that_of_the_first_shard(store: Local
 
 def test_of_two_runs_that_log_a_date_at_once_the_first_publishes(store: LocalStore) -> None:
     pass_day(store, {"a"}, YESTERDAY, set())
-    begun = change_log_version(store, LAYOUT, DAY)
+    begun = change_log_etag(store, LAYOUT, DAY)
     late = shard_snapshots(store, {"a", "b"}, set(), DAY)
     compared(store, late)
     manifest = merged(store, late)
@@ -410,9 +410,9 @@ def test_a_log_is_read_as_it_was_published(store: LocalStore) -> None:
 def test_faults_of_a_log_are_told(store: LocalStore) -> None:
     pass_day(store, {"a", "b"}, YESTERDAY, set())
     log = pass_day(store, {"a", "c"}, DAY, set())
-    assert faults_of(store, log) == []
+    assert violations_of(store, log) == []
     store.path(log.files[0]).unlink()
-    assert faults_of(store, replace(log, rows=7)) == [
+    assert violations_of(store, replace(log, rows=7)) == [
         "2 + 1 created - 1 deleted = 2, but the inventory holds 7",
         f"{log.files[0]} is missing",
     ]

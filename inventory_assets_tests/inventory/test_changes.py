@@ -56,7 +56,7 @@ def log_of(store: LocalStore, changes: Changes) -> list[tuple[str, str]]:
 
 
 def stored_changes(store: LocalStore) -> list[str]:
-    return store.names(f"{LAYOUT.base}/changes/data")
+    return store.list_names(f"{LAYOUT.base}/changes/data")
 
 
 def whole(store: LocalStore, keys_then: str, keys_now: str) -> Changes:
@@ -165,10 +165,10 @@ def test_parts_that_both_days_share_are_not_read(store: LocalStore) -> None:
 
 def test_a_shard_that_is_as_it_was_has_no_changes_and_no_part_is_opened(store: LocalStore) -> None:
     layout = Layout("model", "source")
-    first = ShardLister(ModelS3("abc"), store, layout).take(YESTERDAY, Shard(""))
+    first = ShardLister(ModelS3("abc"), store, layout).list_shard(YESTERDAY, Shard(""))
     baseline = merge(store, layout, "", {"": first}, NOW)
     publish_manifest(store, layout, baseline)
-    second = ShardLister(ModelS3("abc"), store, layout).take(DAY, Shard(""))
+    second = ShardLister(ModelS3("abc"), store, layout).list_shard(DAY, Shard(""))
     for part in second.parts:
         store.remove_key(part.key)
     changes = publish_changes(store, layout, second, baseline, NOW)

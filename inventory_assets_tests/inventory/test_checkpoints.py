@@ -17,7 +17,7 @@ from inventory_assets.inventory.listing import checkpoints
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog, listing_fingerprint
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
-from inventory_assets.inventory.manifest.snapshot_validation import broken_rules, judge_files
+from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of, validate_files
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.errors import TransientError
@@ -72,9 +72,9 @@ def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
         found, _ = take(Bucket(keys, seed + 99, key_order), store, shard)
         assert records(store, found).equals(records(undisturbed, expected))
         assert found.fingerprint == expected.fingerprint
-        assert broken_rules(found) == []
-        assert all(verdict.fault is None for verdict in judge_files(store, found))
-        assert store.names(MODEL.unfinished(DAY)) == []
+        assert failed_rules_of(found) == []
+        assert all(verdict.fault is None for verdict in validate_files(store, found))
+        assert store.list_names(MODEL.checkpoints(DAY)) == []
 
 
 @given(
@@ -97,16 +97,16 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
                 Bucket(keys, seed + number), MortalStore(Path(folder), Life(left)), MODEL
             )
             with suppress(Killed):
-                taker.take(DAY + timedelta(days=1), shard)
-        found = ShardLister(Bucket(keys, seed + 99), store, MODEL).take(
+                taker.list_shard(DAY + timedelta(days=1), shard)
+        found = ShardLister(Bucket(keys, seed + 99), store, MODEL).list_shard(
             DAY + timedelta(days=1), shard
         )
         assert records(store, found).column("key").to_pylist() == sorted(keys)
-        assert broken_rules(found) == []
-        assert all(verdict.fault is None for verdict in judge_files(store, found))
-        assert found.shared.unchanged is (not changed)
+        assert failed_rules_of(found) == []
+        assert all(verdict.fault is None for verdict in validate_files(store, found))
+        assert found.reuse.unchanged is (not changed)
         assert changed or found.parts == yesterday.parts
-        assert store.names(MODEL.unfinished(DAY + timedelta(days=1))) == []
+        assert store.list_names(MODEL.checkpoints(DAY + timedelta(days=1))) == []
 
 
 @EITHER_ORDER
@@ -117,7 +117,7 @@ def test_what_is_safe_is_not_listed_again_and_the_user_is_told(
         killed_late(tmp_path, keys, key_order)
         lister = Bucket(keys, key_order=key_order)
         found, (said,) = take(lister, LocalStore(tmp_path), make_shard("", []))
-    kept = sum(row.rows for row in found.evidence if row.ending is Ending.KEPT)
+    kept = sum(row.rows for row in found.evidence if row.ending is Ending.RESUMED)
     assert kept > 200
     assert said == f"{DAY}, '': going on with an unfinished listing: {kept} objects of it are kept"
     if key_order is KeyOrder.BYTES:
@@ -153,7 +153,7 @@ def test_another_configuration_code_or_day_starts_afresh_and_says_so(
         now = NOW + timedelta(hours=hours)
         found, (said,) = take(lister, LocalStore(tmp_path), make_shard("", []), now)
     assert "listed afresh" in said
-    assert all(row.ending is not Ending.KEPT for row in found.evidence)
+    assert all(row.ending is not Ending.RESUMED for row in found.evidence)
     assert found.rows == len(KEYS)
 
 
@@ -161,7 +161,7 @@ def test_a_part_that_is_gone_is_listed_again(tmp_path: Path) -> None:
     with small_files():
         killed_late(tmp_path)
         store = LocalStore(tmp_path)
-        for name in store.names(MODEL.data_folder)[::3]:
+        for name in store.list_names(MODEL.data_folder)[::3]:
             store.remove_key(MODEL.data(name))
         found, _ = take(Bucket(KEYS), store, make_shard("", []))
         assert records(store, found).column("key").to_pylist() == sorted(KEYS)
@@ -173,14 +173,14 @@ def test_a_record_cut_off_or_garbled_is_no_record(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder, small_files():
         store = LocalStore(Path(folder))
         journal = opened(store)
-        journal.note(KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats())
-        (name,) = store.names("unfinished")
+        journal.record_completed(KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats())
+        (name,) = store.list_names("unfinished")
         whole = store.read(f"unfinished/{name}") or b""
         damaged = bytearray(whole[: data.draw(st.integers(0, len(whole) - 1))])
         if damaged and data.draw(st.booleans()):
             damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << 3
         store.publish(f"unfinished/{name}", bytes(damaged))
-        assert opened(store).kept.stretches == ()
+        assert opened(store).kept.completed == ()
 
 
 def opened(store: LocalStore, name: str = "listing", now: datetime = NOW) -> CheckpointLog:
@@ -192,11 +192,11 @@ def test_two_runs_at_once_leave_what_can_be_gone_on_with(store: LocalStore) -> N
     """Where they overlap, one of them is believed."""
     with small_files():
         one, other = opened(store), opened(store)
-        one.note(KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats())
-        other.note(KeyRange("", "f"), parts_of(store, listed("abc")), RequestStats())
-        other.note(KeyRange("m", "z"), parts_of(store, listed("nop")), RequestStats())
+        one.record_completed(KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats())
+        other.record_completed(KeyRange("", "f"), parts_of(store, listed("abc")), RequestStats())
+        other.record_completed(KeyRange("m", "z"), parts_of(store, listed("nop")), RequestStats())
         kept = opened(store).kept
-    assert [stretch.key_range for stretch in kept.stretches] == [
+    assert [stretch.key_range for stretch in kept.completed] == [
         KeyRange("", "f"),
         KeyRange("m", "z"),
     ]
@@ -221,8 +221,10 @@ def test_what_is_missing_and_what_is_kept_tile_the_whole(one: list[str], other: 
 
 def test_records_of_one_listing_are_not_taken_for_another_s(store: LocalStore) -> None:
     with small_files():
-        opened(store, "a").note(KeyRange("", "m"), parts_of(store, listed("a")), RequestStats())
-        assert opened(store, "a.b").kept.stretches == ()
+        opened(store, "a").record_completed(
+            KeyRange("", "m"), parts_of(store, listed("a")), RequestStats()
+        )
+        assert opened(store, "a.b").kept.completed == ()
         assert opened(store, "a").kept.rows == 1
 
 
@@ -233,16 +235,16 @@ def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: Local
     tally = RequestStats(requests=3)
     tally.failed(TransientError.RESET)
     part = parts_of(store, listed("a"))
-    journal.note(KeyRange("", "b"), part, tally)
-    journal.note(KeyRange("b", "c"), (), tally)
-    written = [len(store.names("f"))]
-    journal.note(KeyRange("c", "d"), (), tally)
-    written.append(len(store.names("f")))
+    journal.record_completed(KeyRange("", "b"), part, tally)
+    journal.record_completed(KeyRange("b", "c"), (), tally)
+    written = [len(store.list_names("f"))]
+    journal.record_completed(KeyRange("c", "d"), (), tally)
+    written.append(len(store.list_names("f")))
     journal.flush(tally)
-    written.append(len(store.names("f")))
+    written.append(len(store.list_names("f")))
     assert written == [0, 1, 1]
     kept = CheckpointLog(store, "f", "n", identity, lambda: NOW, lambda _said: None).kept
-    assert [stretch.key_range.until for stretch in kept.stretches] == ["b", "c", "d"]
+    assert [stretch.key_range.until for stretch in kept.completed] == ["b", "c", "d"]
     assert (kept.requests, kept.faults) == (3, {"reset": 1})
 
 
@@ -301,4 +303,4 @@ def keys_in(folder: Path) -> list[str]:
 
 
 def test_the_layout_of_a_journal_is_that_of_its_date() -> None:
-    assert LAYOUT.unfinished(DAY) == f"bucket/source/unfinished/dt={DAY}"
+    assert LAYOUT.checkpoints(DAY) == f"bucket/source/unfinished/dt={DAY}"

@@ -19,10 +19,10 @@ from inventory_assets.inventory.manifest.manifest_merge import merge, publish_ma
 from inventory_assets.inventory.manifest.snapshot import publish_snapshot, read_snapshots
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.retention import collector
-from inventory_assets.inventory.retention.collector import GRACE, carry_out, plan_collection
+from inventory_assets.inventory.retention.collector import GRACE, execute, plan_collection
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.store import LocalStore, Store
-from inventory_assets.inventory.storage.tombstones import mark_of
+from inventory_assets.inventory.storage.tombstones import tombstone_key
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
@@ -81,14 +81,16 @@ def publish_days(store: Store, count: int = 4) -> None:
         publish_day(store, day, keys)
 
 
-def journal_of(store: Store, day: date, now: Callable[[], object]) -> CheckpointLog:
-    return CheckpointLog(store, LAYOUT.unfinished(day), "stem", "identity", now, lambda _said: None)  # type: ignore[arg-type]
+def journal_of(store: Store, day: date, now: Callable[[], datetime]) -> CheckpointLog:
+    return CheckpointLog(
+        store, LAYOUT.checkpoints(day), "stem", "identity", now, lambda _said: None
+    )
 
 
 def note(store: Store, day: date, parts: tuple[Part, ...]) -> None:
     """Let a checkpoint of a listing say that parts of it are safe."""
     journal = journal_of(store, day, lambda: noon(day))
-    journal.note(KeyRange("", "zz"), parts, RequestStats())
+    journal.record_completed(KeyRange("", "zz"), parts, RequestStats())
     journal.flush(RequestStats())
 
 
@@ -111,7 +113,7 @@ def test_a_date_that_goes_leaves_no_empty_folder(store: LocalStore) -> None:
     publish_days(store)
     collect(store, LAST, NEXT_WEEK)
     for folder in (LAYOUT.base, LAYOUT.csv.base, f"{LAYOUT.base}/snapshots"):
-        assert not [name for name in store.names(folder) if str(DAYS[0]) in name]
+        assert not [name for name in store.list_names(folder) if str(DAYS[0]) in name]
 
 
 def test_where_no_retention_is_configured_every_date_stays(store: LocalStore) -> None:
@@ -147,8 +149,8 @@ def test_a_plan_changes_nothing_and_tells_what_then_goes(store: LocalStore) -> N
     before = {key: store.read(key) for key in all_keys(store)}
     plan = plan_collection(store, LAYOUT, LAST, NEXT_WEEK.date(), NEXT_WEEK)
     assert {key: store.read(key) for key in all_keys(store)} == before
-    assert [each.day for each in plan.going] == DAYS[:3]
-    carry_out(store, plan, lambda: NEXT_WEEK)
+    assert [each.day for each in plan.expired] == DAYS[:3]
+    execute(store, plan, lambda: NEXT_WEEK)
     gone = before.keys() - set(all_keys(store))
     assert gone == {file.key for file in plan.removed}
     assert plan.bytes == sum(len(before[key] or b"") for key in gone)
@@ -177,7 +179,7 @@ RECORDS = {
     "record of changes": LAYOUT.changes(DAYS[0], "a/"),
     "change log": LAYOUT.change_log(DAYS[0]),
     "list of data files": LAYOUT.symlink(DAYS[0]),
-    "checkpoint of an unfinished listing": f"{LAYOUT.unfinished(DAYS[0])}/x.y-0.json",
+    "checkpoint of an unfinished listing": f"{LAYOUT.checkpoints(DAYS[0])}/x.y-0.json",
 }
 
 
@@ -257,7 +259,7 @@ def test_parts_of_an_unfinished_listing_are_needed_until_nobody_goes_on_with_it(
         assert collect(store, EVER, noon(DAYS[1]) + timedelta(hours=hours)).waiting == ()
     collect_all(store, EVER, noon(DAYS[1]) + GRACE)
     assert store.size(parts[0].key) is None
-    assert store.names(LAYOUT.unfinished(DAYS[1])) == []
+    assert store.list_names(LAYOUT.checkpoints(DAYS[1])) == []
 
 
 def test_a_listing_that_still_notes_keeps_what_it_noted_long_ago(store: LocalStore) -> None:
@@ -265,7 +267,7 @@ def test_a_listing_that_still_notes_keeps_what_it_noted_long_ago(store: LocalSto
     parts = parts_of(store, listed(["a/safe"]))
     note(store, DAYS[0], parts)
     late = journal_of(store, DAYS[0], lambda: NEXT_WEEK)
-    late.note(KeyRange("zz", "zzz"), (), RequestStats())
+    late.record_completed(KeyRange("zz", "zzz"), (), RequestStats())
     late.flush(RequestStats())
     for hours in range(0, 46, 9):
         assert collect(store, EVER, NEXT_WEEK + timedelta(hours=hours)).abandoned == ()
@@ -279,7 +281,7 @@ def test_a_scan_that_publishes_between_plan_and_removal_loses_nothing(store: Loc
     publish_days(store, 2)
     plan = plan_collection(store, LAYOUT, LAST, NEXT_WEEK.date(), NEXT_WEEK)
     publish_day(store, DAYS[2], KEYS[0])  # the very parts of the date that goes
-    carry_out(store, plan, lambda: NEXT_WEEK)
+    execute(store, plan, lambda: NEXT_WEEK)
     collect_all(store, LAST, NEXT_WEEK + timedelta(hours=1))
     assert keys_of(store, DAYS[2]) == sorted(KEYS[0])
 
@@ -293,7 +295,7 @@ def test_a_part_that_is_about_to_be_removed_is_not_used_again(store: LocalStore)
     plan = plan_collection(store, LAYOUT, EVER, now.date(), now)
     assert [file.key for file in plan.removable] == [garbage.key]
     (part,) = parts_of(store, listed(["again"]))  # by a run that lists just now
-    carry_out(store, plan, lambda: now)
+    execute(store, plan, lambda: now)
     assert store.size(garbage.key) is None
     assert (part.md5, part.key) == (garbage.md5, garbage.key.replace(".parquet", ".2.parquet"))
     assert store.size(part.key) == part.file_bytes
@@ -303,7 +305,7 @@ def test_a_part_found_before_it_was_recorded_is_pardoned_when_it_is(store: Local
     publish_days(store, 1)
     running = snapshots_of(store, DAYS[1], {"new"})[0]
     collect(store, EVER, NEXT_WEEK)
-    assert marks(store) == [mark_of(running.parts[0].key)]
+    assert marks(store) == [tombstone_key(running.parts[0].key)]
     publish_snapshot(store, LAYOUT, running)
     assert marks(store) == []
 
@@ -314,7 +316,7 @@ class FindingStore(LocalStore):
     def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:
         super().publish_file(key, file, digest)
         if "/data/" in key and "/condemned/" not in key:
-            self.publish(mark_of(key), b"")
+            self.publish(tombstone_key(key), b"")
 
 
 def record_snapshot(store: Store, manifest: Manifest) -> Iterable[str]:
@@ -362,10 +364,10 @@ def test_whoever_records_a_file_removes_its_mark(
 ) -> None:
     manifest = publish_day(store, DAYS[0], KEYS[0])
     for key in data_files(store):
-        store.publish(mark_of(key), b"")
+        store.publish(tombstone_key(key), b"")
     keys = record(FindingStore(store.root), manifest)
     assert set(keys) <= data_files(store)
-    assert not {mark_of(key) for key in keys} & set(marks(store))
+    assert not {tombstone_key(key) for key in keys} & set(marks(store))
 
 
 def test_a_record_that_comes_while_a_collection_is_under_way_keeps_its_pardon(
@@ -377,7 +379,7 @@ def test_a_record_that_comes_while_a_collection_is_under_way_keeps_its_pardon(
     now = NEXT_WEEK + GRACE
     plan = plan_collection(store, LAYOUT, EVER, now.date(), now)
     publish_snapshot(store, LAYOUT, running)
-    carry_out(store, plan, lambda: now)
+    execute(store, plan, lambda: now)
     assert marks(store) == []
 
 
@@ -426,14 +428,14 @@ def test_of_two_collections_at_once_the_later_removes_no_file_that_is_new(
     for minutes in (1, 2):
         collect(store, EVER, now + timedelta(minutes=minutes))
     (part,) = parts_of(store, listed(["again"]))
-    carry_out(store, slow, lambda: now + timedelta(minutes=3))
+    execute(store, slow, lambda: now + timedelta(minutes=3))
     assert store.size(part.key) == part.file_bytes
 
 
 def test_a_mark_that_cannot_be_read_begins_anew(store: LocalStore) -> None:
     publish_days(store, 1)
     (part,) = parts_of(store, listed(["again"]))
-    store.publish(mark_of(part.key), b"?")
+    store.publish(tombstone_key(part.key), b"?")
     collect(store, EVER, NEXT_WEEK)
     collect(store, EVER, NEXT_WEEK + GRACE)
     assert store.size(part.key) is not None
@@ -484,7 +486,7 @@ def is_killed(store: Store, now: datetime) -> bool:
     """Whether a collection that is killed after its first operation has not done all."""
     plan = plan_collection(store, LAYOUT, LAST, now.date(), now)
     try:
-        carry_out(killed_after(store, 1), plan, lambda: now)
+        execute(killed_after(store, 1), plan, lambda: now)
     except Killed:
         return True
     return False

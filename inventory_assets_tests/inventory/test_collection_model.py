@@ -16,7 +16,7 @@ from inventory_assets.inventory.errors import ConflictError
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
-    manifest_version,
+    manifest_etag,
     merge,
     missing_prefixes,
     newest_manifest,
@@ -26,9 +26,9 @@ from inventory_assets.inventory.manifest.snapshot import (
     Snapshot,
     publish_snapshot,
     read_snapshots,
-    snapshot_version,
+    snapshot_etag,
 )
-from inventory_assets.inventory.retention.collector import GRACE, Plan, carry_out, plan_collection
+from inventory_assets.inventory.retention.collector import GRACE, Plan, execute, plan_collection
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage import store as store_module
 from inventory_assets.inventory.storage.store import LocalStore
@@ -89,7 +89,7 @@ class RunsAndCollections(RuleBasedStateMachine):
     def begin_listing(self, day: date, shard: object, keys: frozenset[str]) -> None:
         chosen = next(each for each in SHARDS if each is shard)
         inside = [key for key in keys if any(key in each for each in chosen.ranges)]
-        replacing = snapshot_version(self.store, LAYOUT, day, chosen.prefix)
+        replacing = snapshot_etag(self.store, LAYOUT, day, chosen.prefix)
         snapshot = snapshot_of(self.store, chosen, listed(inside), day)
         self._take(snapshot, replacing)
 
@@ -100,7 +100,7 @@ class RunsAndCollections(RuleBasedStateMachine):
         baseline = newest_manifest(self.store, LAYOUT, day)
         if baseline:
             parts = next(e.parts for e in baseline.shards if e.shard.prefix == chosen.prefix)
-            replacing = snapshot_version(self.store, LAYOUT, day, chosen.prefix)
+            replacing = snapshot_etag(self.store, LAYOUT, day, chosen.prefix)
             empty = snapshot_of(self.store, chosen, (), day)
             self._take(replace(empty, parts=parts), replacing)
 
@@ -113,7 +113,7 @@ class RunsAndCollections(RuleBasedStateMachine):
 
     @rule(day=st.sampled_from(DAYS))
     def begin_merge(self, day: date) -> None:
-        replacing = manifest_version(self.store, LAYOUT, day)
+        replacing = manifest_etag(self.store, LAYOUT, day)
         snapshots = read_snapshots(self.store, LAYOUT, day)
         if not missing_prefixes("", snapshots):
             manifest = merge(self.store, LAYOUT, "", snapshots, self.now)
@@ -129,7 +129,7 @@ class RunsAndCollections(RuleBasedStateMachine):
         run = data.draw(st.sampled_from(self.runs))
         snapshot = run.snapshot
         if snapshot:
-            folder = LAYOUT.unfinished(snapshot.day)
+            folder = LAYOUT.checkpoints(snapshot.day)
             run.journal = run.journal or CheckpointLog(
                 self.store,
                 folder,
@@ -137,9 +137,9 @@ class RunsAndCollections(RuleBasedStateMachine):
                 str(len(self.runs)),
                 lambda: self.now,
                 lambda _said: None,
-                self.store.names(folder),
+                self.store.list_names(folder),
             )
-            run.journal.note(KeyRange("", "zz"), snapshot.parts, RequestStats())
+            run.journal.record_completed(KeyRange("", "zz"), snapshot.parts, RequestStats())
             run.journal.flush(RequestStats())
 
     @precondition(lambda self: self.runs)
@@ -164,7 +164,7 @@ class RunsAndCollections(RuleBasedStateMachine):
         """A plan, carried out at once."""
         self.plan()
         _, plan = self.plans.pop()
-        carry_out(self.store, plan, lambda: self.now)
+        execute(self.store, plan, lambda: self.now)
 
     @rule()
     def collect_for_days(self) -> None:
@@ -194,7 +194,7 @@ class RunsAndCollections(RuleBasedStateMachine):
         planned = data.draw(st.sampled_from(self.plans))
         self.plans.remove(planned)
         with suppress(Killed):
-            carry_out(killed_after(self.store, operations), planned[1], lambda: self.now)
+            execute(killed_after(self.store, operations), planned[1], lambda: self.now)
 
     @invariant()
     def everything_named_is_there(self) -> None:

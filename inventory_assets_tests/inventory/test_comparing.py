@@ -19,7 +19,7 @@ from inventory_assets.inventory.changes.sorted_diff import (
     COMPARED_COLUMNS,
     DIFFERENCE_SCHEMA,
     Change,
-    compare,
+    diff_sorted,
 )
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets_tests.inventory.samples import listed, records_of
@@ -55,7 +55,7 @@ def compared(
     old_cuts: Sequence[int] = (),
     new_cuts: Sequence[int] = (),
 ) -> list[Row]:
-    tables = list(compare(batches(old, old_cuts), batches(new, new_cuts)))
+    tables = list(diff_sorted(batches(old, old_cuts), batches(new, new_cuts)))
     assert all(table.schema == DIFFERENCE_SCHEMA and table.num_rows for table in tables)
     return [row for table in tables for row in table.to_pylist()]
 
@@ -146,7 +146,7 @@ def test_a_number_that_is_missing_is_no_zero(name: str) -> None:
         numbers = pa.array(values, pa.int64()).cast(RECORD_SCHEMA.field(place).type)
         return records.set_column(place, RECORD_SCHEMA.field(place), numbers)
 
-    (table,) = compare([batch(None, None, 0)], [batch(None, 0, None)])
+    (table,) = diff_sorted([batch(None, None, 0)], [batch(None, 0, None)])
     assert table["key"].to_pylist() == ["b", "c"]
 
 
@@ -165,7 +165,7 @@ def test_no_more_is_read_than_what_is_at_hand_and_a_few_batches_ahead(
             ahead[name] += 1
             yield records_of(listed([f"{name}{number}"] if name == "new" else [f"new{number}x"]))
 
-    with closing(compare(stream("old"), stream("new"))) as changes:
+    with closing(diff_sorted(stream("old"), stream("new"))) as changes:
         assert next(changes).column("key").to_pylist() == ["new0"]
     assert ahead == dict.fromkeys(("old", "new"), 1 + sorted_diff.BATCHES_AHEAD)
 
@@ -175,7 +175,7 @@ def test_no_thread_outlives_a_comparison_that_is_left_early(
 ) -> None:
     monkeypatch.setattr(sorted_diff, "ROW_GROUP_ROWS", 1)
     before = threading.active_count()
-    changes = compare(batches([], []), batches(listed("abc"), [1, 2]))
+    changes = diff_sorted(batches([], []), batches(listed("abc"), [1, 2]))
     next(changes)
     assert threading.active_count() > before
     changes.close()
@@ -188,7 +188,7 @@ def test_what_fails_while_a_side_is_read_ahead_is_raised() -> None:
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        list(compare(batches(listed("a"), []), broken()))
+        list(diff_sorted(batches(listed("a"), []), broken()))
 
 
 def test_many_records_are_compared_as_a_full_join_compares_them() -> None:
@@ -215,7 +215,7 @@ def test_many_records_are_compared_as_a_full_join_compares_them() -> None:
         .then(pl.lit("transitioned"))
     )
     expected = joined.select("key", change=kind).drop_nulls().sort("key")
-    tables = list(compare(old.to_batches(7_001), new.to_batches(3_989)))
+    tables = list(diff_sorted(old.to_batches(7_001), new.to_batches(3_989)))
     found = pl.DataFrame(pa.concat_tables(tables)).select("key", "change")
     assert found.rows() == expected.rows()
     assert set(found["change"]) == {change.value for change in Change}
@@ -249,7 +249,7 @@ def test_columns_in_dictionaries_are_compared_by_what_they_say(others: str | Non
         return records.set_column(5, "storage_class", column)
 
     old, new = encoded("STANDARD", others, others), encoded(others, "STANDARD", others)
-    (table,) = compare([old], [new])
+    (table,) = diff_sorted([old], [new])
     assert table.select(["key", "previous_storage_class", "storage_class"]).to_pylist() == [
         {"key": "a", "previous_storage_class": "STANDARD", "storage_class": others},
         {"key": "b", "previous_storage_class": others, "storage_class": "STANDARD"},

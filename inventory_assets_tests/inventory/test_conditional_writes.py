@@ -18,7 +18,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     read_manifest,
 )
 from inventory_assets.inventory.storage import claims
-from inventory_assets.inventory.storage.bucket_store import BucketStore, _Habit
+from inventory_assets.inventory.storage.bucket_store import BucketStore, _ConditionalWriteHabit
 from inventory_assets.inventory.storage.store import NO_ETAG
 from inventory_assets.s3 import object_client
 from inventory_assets.s3.conditional_writes import ConditionalWrites
@@ -105,7 +105,7 @@ def serve(server: ResultsServer) -> Serve:
 def store(connected: BucketStore) -> BucketStore:
     """A store that has not tried yet how conditions are taken."""
     fresh = copy(connected)
-    fresh._habit = _Habit(connected._objects, connected._habit._folder)
+    fresh._habit = _ConditionalWriteHabit(connected._objects, connected._habit._folder)
     return fresh
 
 
@@ -142,16 +142,16 @@ def test_a_record_changes_only_where_nobody_else_changed_it(
 ) -> None:
     server = serve(condition=HABITS[name][0], etag=etag.format)
     other = copy(store)
-    first = store.publish_unless_changed("x", b"1", NO_ETAG)
-    assert store.version("x") == other.version("x") == first != NO_ETAG
+    first = store.put_if_match("x", b"1", NO_ETAG)
+    assert store.etag("x") == other.etag("x") == first != NO_ETAG
     with pytest.raises(ConflictError, match=r"x was published by another run.*begins afresh"):
-        other.publish_unless_changed("x", b"2", NO_ETAG)
-    second = store.publish_unless_changed("x", b"2", first)
+        other.put_if_match("x", b"2", NO_ETAG)
+    second = store.put_if_match("x", b"2", first)
     with pytest.raises(ConflictError):
-        other.publish_unless_changed("x", b"3", first)
+        other.put_if_match("x", b"3", first)
     store.remove_key("x")
     with pytest.raises(ConflictError):
-        other.publish_unless_changed("x", b"3", second)
+        other.put_if_match("x", b"3", second)
     assert server.objects == {}
 
 
@@ -165,14 +165,14 @@ def test_of_runs_that_publish_at_once_exactly_one_does(
     if not is_new:
         store.publish("x", b"old")
     assert store.conditional_writes is HABITS[name][1]
-    version = store.version("x")
+    version = store.etag("x")
     start = Barrier(runs)
 
     def publish(number: int) -> bytes | None:
         data = str(number).encode()
         start.wait()
         try:
-            store.publish_unless_changed("x", data, version)
+            store.put_if_match("x", data, version)
         except ConflictError:
             return None
         return data
@@ -201,11 +201,11 @@ def test_nothing_but_the_results_is_left_for_readers(
 ) -> None:
     serve(condition=HABITS[name][0], removes=False)
     try:
-        store.publish_unless_changed("a/x", b"1", NO_ETAG)
+        store.put_if_match("a/x", b"1", NO_ETAG)
     except StoreError as error:
         assert "s3:DeleteObject" in str(error)  # noqa: PT017 - a claim must be removed
-        assert not HABITS[name][1].are_heeded
-    assert set(store.names("")) - {".scratch"} == {"a"}
+        assert not HABITS[name][1].are_honoured
+    assert set(store.list_names("")) - {".scratch"} == {"a"}
     assert [file.key for file in store.files("a")] == ["a/x"]
 
 
@@ -234,7 +234,7 @@ def test_records_go_by_one_request_each(
     """A condition may be lost where an upload in several parts is completed."""
     monkeypatch.setattr(object_client, "UPLOAD_BYTES", 10)
     server = serve(condition=HABITS[name][0])
-    store.publish_unless_changed("x", bytes(1000), NO_ETAG)
+    store.put_if_match("x", bytes(1000), NO_ETAG)
     assert not any("upload" in seen for seen, _, _ in server.seen)
 
 
@@ -255,7 +255,7 @@ def test_the_same_file_uploaded_twice_is_read_on(
 def test_a_store_that_names_no_etags_is_refused(serve: Serve, store: BucketStore) -> None:
     serve(etag=lambda _etag: "")
     with pytest.raises(StoreError, match=r"does not send its ETag.*keep results on another store"):
-        store.publish_unless_changed("x", b"1", NO_ETAG)
+        store.put_if_match("x", b"1", NO_ETAG)
 
 
 def test_a_store_that_is_not_well_is_not_taken_for_one_without_conditions(
@@ -274,7 +274,7 @@ def test_a_store_that_is_not_well_is_not_taken_for_one_without_conditions(
 def test_a_store_that_may_not_be_written_says_so(serve: Serve, store: BucketStore) -> None:
     serve(condition=lambda *_: "403 AccessDenied")
     with pytest.raises(StoreError, match=r"it is not allowed .* s3:PutObject"):
-        store.publish_unless_changed("x", b"1", NO_ETAG)
+        store.put_if_match("x", b"1", NO_ETAG)
 
 
 def test_a_refusal_though_nothing_changed_is_no_other_run(serve: Serve, store: BucketStore) -> None:
@@ -282,7 +282,7 @@ def test_a_refusal_though_nothing_changed_is_no_other_run(serve: Serve, store: B
     assert store.conditional_writes is ConditionalWrites.QUOTED
     server.habits.condition = says("412 PreconditionFailed")
     with pytest.raises(StoreError, match=r"refused it 5 times \(status 412\), although") as caught:
-        store.publish_unless_changed("x", b"1", NO_ETAG)
+        store.put_if_match("x", b"1", NO_ETAG)
     assert not isinstance(caught.value, ConflictError)
 
 
@@ -295,11 +295,11 @@ def test_a_claim_that_a_killed_run_left_is_waited_for_and_then_counts_for_nothin
     store.conditional_writes  # noqa: B018 - tried now
     with monkeypatch.context() as patch:
         patch.setattr(claims.Claim, "__exit__", lambda *_: None)
-        store.publish_unless_changed("x", b"1", NO_ETAG)
+        store.put_if_match("x", b"1", NO_ETAG)
     with pytest.raises(StoreError, match=r"another run has been about to .* 15 minutes after"):
-        store.publish_unless_changed("x", b"2", store.version("x"))
+        store.put_if_match("x", b"2", store.etag("x"))
     now += claims.STALE_AFTER + timedelta(seconds=1)
-    store.publish_unless_changed("x", b"2", store.version("x"))
+    store.put_if_match("x", b"2", store.etag("x"))
     assert store.read("x") == b"2"
     assert set(server.objects) == {f"{PREFIX}/x"}
 
@@ -316,11 +316,11 @@ def test_a_run_that_was_held_up_for_longer_than_its_claim_counts_says_so(
             claims.Claim, "require_time", lambda claim: server.objects.pop(claim._key)
         )
     with pytest.raises(StoreError, match="held up for so long that another may have published"):
-        store.publish_unless_changed("x", b"1", NO_ETAG)
+        store.put_if_match("x", b"1", NO_ETAG)
 
 
 def test_claims_on_a_store_that_lists_late_are_refused(serve: Serve, store: BucketStore) -> None:
     serve(condition=ignored, lists=False)
     with pytest.raises(StoreError, match=r"does not list at once .* in a folder"):
-        store.publish_unless_changed("x", b"1", NO_ETAG)
+        store.put_if_match("x", b"1", NO_ETAG)
     assert store.read("x") is None

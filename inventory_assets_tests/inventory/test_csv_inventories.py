@@ -13,7 +13,7 @@ import pytest
 from inventory_assets.inventory.errors import ConflictError
 from inventory_assets.inventory.export import csv_inventory
 from inventory_assets.inventory.export.csv_inventory import (
-    csv_inventory_version,
+    csv_inventory_etag,
     publish_csv_inventory,
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
@@ -100,7 +100,7 @@ def test_a_damaged_manifest_is_no_help_and_no_harm(store: LocalStore, damage: by
 
 
 def test_of_two_runs_that_export_a_date_at_once_the_first_publishes(store: LocalStore) -> None:
-    before = csv_inventory_version(store, LAYOUT, DAY)
+    before = csv_inventory_etag(store, LAYOUT, DAY)
     first = publish_csv_inventory(store, LAYOUT, manifest_of(store, ["a/1", "b"]), before)
     second = manifest_of(store, ["a/1", "c"])
     with pytest.raises(ConflictError):

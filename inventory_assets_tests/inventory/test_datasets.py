@@ -17,7 +17,7 @@ from inventory_assets.inventory.errors import CorruptRecord, InventoryNotFound, 
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.query.dataset import Dataset, changes_between, connect
-from inventory_assets.inventory.query.sql_query import answering
+from inventory_assets.inventory.query.sql_query import query_reader
 from inventory_assets.inventory.storage.store import LocalStore, Store
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import make_shard
@@ -66,7 +66,7 @@ def by_arrow(dataset: Dataset) -> list[str]:
 
 
 def by_sql(dataset: Dataset) -> list[str]:
-    with answering(dataset, "inventory", "SELECT key FROM inventory") as answer:
+    with query_reader(dataset, "inventory", "SELECT key FROM inventory") as answer:
         keys: list[str] = answer.read_all()["key"].to_pylist()
         return keys
 
@@ -83,7 +83,7 @@ def test_every_door_opens_on_all_keys(any_store: Store, read: Read) -> None:
 @doors
 @pytest.mark.parametrize("prefix", ["b/", "b/03", "b", "\U0010ffff", "nothing", "a/1"])
 def test_every_door_opens_on_a_prefix(any_store: Store, read: Read, prefix: str) -> None:
-    found = read(dataset_of(any_store).starting_with(prefix))
+    found = read(dataset_of(any_store).with_prefix(prefix))
     assert sorted(found) == [key for key in KEYS if key.startswith(prefix)]
 
 
@@ -103,7 +103,7 @@ def test_an_inventory_of_nothing_has_its_columns(any_store: Store) -> None:
 def test_a_prefix_holds_exactly_the_keys_with_it(
     roomy_store: LocalStore, held: set[str], prefix: str
 ) -> None:
-    dataset = dataset_of(roomy_store, held).starting_with(prefix)
+    dataset = dataset_of(roomy_store, held).with_prefix(prefix)
     expected = sorted(key for key in held if key.startswith(prefix))
     assert by_polars(dataset) == by_arrow(dataset) == expected
 
@@ -149,13 +149,13 @@ def duckdb_filtered(dataset: Dataset, key: str) -> list[str]:
 
 def sql_filtered(dataset: Dataset, key: str) -> list[str]:
     sql = f"SELECT key FROM inventory WHERE key = '{key}'"  # noqa: S608
-    with answering(dataset, "inventory", sql) as answer:
+    with query_reader(dataset, "inventory", sql) as answer:
         found: list[str] = answer.read_all()["key"].to_pylist()
         return found
 
 
 def of_prefix(read: Read) -> Callable[[Dataset, str], list[str]]:
-    return lambda dataset, key: read(dataset.starting_with(key))
+    return lambda dataset, key: read(dataset.with_prefix(key))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_files_that_cannot_hold_a_prefix_are_not_opened(any_store: Store, read: 
     assert len(others) >= 2
     for part in others:
         any_store.remove_key(part.key)
-    assert read(dataset.starting_with("b/017")) == ["b/017"]
+    assert read(dataset.with_prefix("b/017")) == ["b/017"]
 
 
 # Finding an inventory
@@ -246,8 +246,8 @@ def test_a_folder_that_was_listed_is_opened_in_order(store: LocalStore, tmp_path
     folder = listing(store, tmp_path / "out", KEYS[:20], KEYS[20:30], KEYS[30:])
     dataset = Dataset.at(folder)
     assert by_arrow(dataset) == by_polars(dataset) == KEYS
-    assert by_arrow(dataset.starting_with("b/01")) == [k for k in KEYS if k.startswith("b/01")]
-    assert len(dataset.starting_with("b/01").parts) < 3
+    assert by_arrow(dataset.with_prefix("b/01")) == [k for k in KEYS if k.startswith("b/01")]
+    assert len(dataset.with_prefix("b/01").parts) < 3
 
 
 def test_files_of_two_listings_are_refused(store: LocalStore, tmp_path: Path) -> None:
@@ -306,5 +306,5 @@ def test_without_duckdb_it_is_said_how_to_get_it(
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(PackageMissing, match=r"pip install 'inventory-assets\[duckdb\]'"):
         connect()
-    with pytest.raises(PackageMissing), answering(dataset_of(store), "inventory", "SELECT 1"):
+    with pytest.raises(PackageMissing), query_reader(dataset_of(store), "inventory", "SELECT 1"):
         pass

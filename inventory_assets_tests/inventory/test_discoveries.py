@@ -2,7 +2,7 @@ import pytest
 
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.listing.shard_registry import (
-    keep_discovery,
+    record_discovery,
     known_key_order,
     prefix_of,
     shard_key,
@@ -32,7 +32,7 @@ def test_a_prefix_too_long_for_its_key_is_found_again_after_it_was_discovered(
     key = shard_key(LONG, "")
     with pytest.raises(UnknownShard):
         prefix_of(store, LAYOUT, key, "")
-    keep_discovery(store, LAYOUT, Discovery((LONG,), KeyOrder.BYTES, 1), NOW)
+    record_discovery(store, LAYOUT, Discovery((LONG,), KeyOrder.BYTES, 1), NOW)
     assert prefix_of(store, LAYOUT, key, "") == LONG
 
 
@@ -58,7 +58,7 @@ def test_a_key_that_stands_for_nothing_here_is_refused_with_advice(
 
 def test_the_key_order_found_is_remembered(store: LocalStore) -> None:
     assert known_key_order(store, LAYOUT) is None
-    keep_discovery(store, LAYOUT, Discovery((), KeyOrder.DIRECTORY, 1), NOW)
+    record_discovery(store, LAYOUT, Discovery((), KeyOrder.DIRECTORY, 1), NOW)
     assert known_key_order(store, LAYOUT) is KeyOrder.DIRECTORY
 
 

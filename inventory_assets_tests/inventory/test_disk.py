@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from inventory_assets.inventory.errors import DiskFull, StoreError
-from inventory_assets.inventory.export.exporter import whole_file
+from inventory_assets.inventory.export.exporter import atomic_file
 from inventory_assets.inventory.parts.hashing_file import HashingFile
 from inventory_assets.inventory.storage.disk import full_disk
 from inventory_assets.inventory.storage.store import LocalStore
@@ -32,7 +32,7 @@ def test_files_that_are_written_tell_of_a_full_disk(tmp_path: Path) -> None:
     file = HashingFile(Path("/dev/full"))
     with pytest.raises(DiskFull, match="/dev/full needs 2,000,000 bytes or more"):
         file.write(b"x" * 2_000_000)
-    with pytest.raises(DiskFull, match="/dev/full"), whole_file(Path("/dev/full")) as out:
+    with pytest.raises(DiskFull, match="/dev/full"), atomic_file(Path("/dev/full")) as out:
         out.write(b"x" * 2_000_000)
     with pytest.MonkeyPatch.context() as patch:
 

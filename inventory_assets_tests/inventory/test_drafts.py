@@ -57,7 +57,7 @@ def quick(group_rows: int, part_rows: int = 10**6) -> Iterator[LocalStore]:
 def kept_keys(store: LocalStore) -> list[str]:
     """All keys that another run need not list; they are exactly those of the stretches."""
     journal = journal_in(store)
-    for stretch in journal.kept.stretches:
+    for stretch in journal.kept.completed:
         for part in stretch.parts:
             whole = Fingerprint()
             whole.update(records_of(listed(keys_of(store, part))))
@@ -72,7 +72,7 @@ def covered(store: LocalStore, keys: list[str]) -> list[str]:
     """Which keys lie in what is kept."""
     journal = journal_in(store)
     journal.close()
-    ranges = [stretch.key_range for stretch in journal.kept.stretches]
+    ranges = [stretch.key_range for stretch in journal.kept.completed]
     return [key for key in keys if any(key in each for each in ranges)]
 
 
@@ -96,7 +96,7 @@ def test_all_that_was_received_is_kept_when_a_listing_is_stopped(
         for _ in range(steps):
             if not driver.is_done:
                 driver.step()
-        journal.keep(RequestStats())
+        journal.save_drafts(RequestStats())
         driver.assembly.close()
         journal.close()
         assert kept_keys(store) == sorted(driver.written)
@@ -155,11 +155,13 @@ def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
         LAYOUT,
         ranges,
         RowBuffer(),
-        published=lambda key_range, parts: journal.note(key_range, parts, RequestStats()),
+        published=lambda key_range, parts: journal.record_completed(
+            key_range, parts, RequestStats()
+        ),
         drafts=journal.drafts,
         ticked=lambda: journal.tick(RequestStats()),
     )
-    journal.follow(assembly.unfinished)
+    journal.follow(assembly.open_runs)
     for key in numbered(200):
         clock[0] += timedelta(seconds=10)
         assembly.write(key > "0100", objects_of([key]))
@@ -188,13 +190,11 @@ def test_what_was_written_before_the_disk_was_full_is_kept(seed: int, steps: int
         for _ in range(steps):
             if not driver.is_done:
                 driver.step()
-        in_files = [
-            draft.last_key for each in driver.assembly.unfinished() for draft in each.drafts
-        ]
+        in_files = [draft.last_key for each in driver.assembly.open_runs() for draft in each.drafts]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(hashing_file.HashingFile, "write", full)
             patch.setattr(drafts.Drafts, "spool", _no_room)
-            journal.keep(RequestStats())
+            journal.save_drafts(RequestStats())
         driver.assembly.close()
         journal.close()
         kept = kept_keys(store)
@@ -219,7 +219,7 @@ def test_drafts_that_a_power_cut_damaged_are_not_believed(seed: int, data: st.Da
         for _ in range(30):
             if not driver.is_done:
                 driver.step()
-        journal.keep(RequestStats())
+        journal.save_drafts(RequestStats())
         driver.assembly.close()
         journal.close()
         files = sorted(
@@ -245,7 +245,7 @@ def test_what_a_living_process_has_written_is_left_alone(store: LocalStore) -> N
         assembly = PartAssembler(
             store, LAYOUT, [KeyRange("", LAST)], RowBuffer(), drafts=journal.drafts
         )
-        journal.follow(assembly.unfinished)
+        journal.follow(assembly.open_runs)
         assembly.write(0, objects_of("abc"))
         journal.flush(RequestStats())
         assert journal_in(store).kept.rows == 0
@@ -261,6 +261,6 @@ def test_drafts_that_nobody_goes_on_with_are_removed_after_days(
     abandoned.mkdir(parents=True)
     journal_in(store)
     assert abandoned.exists()
-    monkeypatch.setattr(checkpoints, "KEPT_FOR", timedelta(seconds=-1))
+    monkeypatch.setattr(checkpoints, "MAX_AGE", timedelta(seconds=-1))
     journal_in(store)
     assert not abandoned.exists()

@@ -53,7 +53,7 @@ def plain(roomy_store: LocalStore) -> list[Path]:
     ):
         for group in FILES:
             writer.write(records_of(group))
-            writer.cut()
+            writer.finish_part()
     return [roomy_store.path(part.key) for part in writer.parts]
 
 
@@ -73,7 +73,9 @@ def test_a_reader_without_delta_encodings_reads_plain_parts_whole(
 
 def taken(store: LocalStore, days: int, encodings: Encodings, keys: list[str]) -> Snapshot:
     layout = replace(LAYOUT, bucket="model", encodings=encodings)
-    snapshot = ShardLister(ModelS3(keys, 100), store, layout).take(DAY + timedelta(days), Shard(""))
+    snapshot = ShardLister(ModelS3(keys, 100), store, layout).list_shard(
+        DAY + timedelta(days), Shard("")
+    )
     publish_manifest(store, layout, merge(store, layout, "", {"": snapshot}, NOW))
     return snapshot
 
@@ -83,7 +85,7 @@ def test_after_a_change_of_the_encodings_parts_are_written_again_once(store: Loc
     compact = taken(store, 0, Encodings.COMPACT, KEYS)
     plain, again = (taken(store, days, Encodings.PLAIN, KEYS) for days in (1, 2))
     assert plain.fingerprint == compact.fingerprint
-    assert (plain.shared.parts, again.shared.parts) == (0, len(plain.parts))
+    assert (plain.reuse.parts, again.reuse.parts) == (0, len(plain.parts))
     assert again.parts == plain.parts
     assert not {part.key for part in compact.parts} & {part.key for part in plain.parts}
     for part in plain.parts:

@@ -5,7 +5,11 @@ from typing import Any
 import pytest
 
 from inventory_assets.inventory.manifest.snapshot import Snapshot
-from inventory_assets.inventory.manifest.snapshot_validation import broken_rules, judge, judge_files
+from inventory_assets.inventory.manifest.snapshot_validation import (
+    failed_rules_of,
+    validate,
+    validate_files,
+)
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
@@ -21,7 +25,7 @@ def snapshot(store: LocalStore) -> Snapshot:
 
 
 def rules(snapshot: Snapshot) -> list[str]:
-    return [verdict.rule for verdict in judge(snapshot) if verdict.fault]
+    return [verdict.rule for verdict in validate(snapshot) if verdict.fault]
 
 
 def with_evidence(snapshot: Snapshot, at: int, **facts: Any) -> Snapshot:
@@ -37,14 +41,14 @@ def with_part(snapshot: Snapshot, at: int, **facts: Any) -> Snapshot:
 
 
 def test_an_honest_snapshot_breaks_no_rule(store: LocalStore, snapshot: Snapshot) -> None:
-    assert broken_rules(snapshot) == []
-    assert [verdict.fault for verdict in judge_files(store, snapshot)] == [None] * 3
+    assert failed_rules_of(snapshot) == []
+    assert [verdict.fault for verdict in validate_files(store, snapshot)] == [None] * 3
 
 
 def test_an_empty_shard_breaks_no_rule(store: LocalStore) -> None:
     snapshot = snapshot_of(store, SHARD, [])
-    assert broken_rules(snapshot) == []
-    assert [verdict.fault for verdict in judge_files(store, snapshot)] == [None] * 3
+    assert failed_rules_of(snapshot) == []
+    assert [verdict.fault for verdict in validate_files(store, snapshot)] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -76,11 +80,13 @@ def test_each_broken_rule_is_found(
 
 
 def test_a_broken_rule_says_where(snapshot: Snapshot) -> None:
-    assert broken_rules(with_evidence(snapshot, 0, rows=9)) == ["counts add up: 11 seen, 4 written"]
+    assert failed_rules_of(with_evidence(snapshot, 0, rows=9)) == [
+        "counts add up: 11 seen, 4 written"
+    ]
 
 
 def file_faults(store: LocalStore, snapshot: Snapshot) -> dict[str, str]:
-    verdicts = judge_files(store, snapshot)
+    verdicts = validate_files(store, snapshot)
     return {verdict.rule: verdict.fault for verdict in verdicts if verdict.fault}
 
 

@@ -20,7 +20,7 @@ from inventory_assets.inventory.export.export_format import (
     Dialect,
     ExportFormat,
 )
-from inventory_assets.inventory.export.exporter import publish_export, whole_file, write_export
+from inventory_assets.inventory.export.exporter import publish_export, atomic_file, write_export
 from inventory_assets.inventory.manifest.manifest_merge import merge
 from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
@@ -137,7 +137,7 @@ def test_a_dates_file_is_published_with_its_hash(store: LocalStore) -> None:
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         file.write(b"new")
         file.flush()
         assert path.read_text() == "old"
@@ -151,7 +151,7 @@ def test_a_file_left_by_an_error_is_as_it_was(tmp_path: Path, error: type[BaseEx
     path.write_text("old")
 
     def fail() -> None:
-        with whole_file(path) as file:
+        with atomic_file(path) as file:
             file.write(b"new")
             raise error
 
@@ -163,7 +163,7 @@ def test_a_file_left_by_an_error_is_as_it_was(tmp_path: Path, error: type[BaseEx
 
 def test_a_link_is_followed_and_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("real")
-    with whole_file(tmp_path / "link") as file:
+    with atomic_file(tmp_path / "link") as file:
         file.write(b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_bytes() == b"new"
@@ -175,13 +175,13 @@ def test_a_pipe_is_written_and_stays_a_pipe(tmp_path: Path) -> None:
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
     reader.start()
-    with whole_file(path) as file:
+    with atomic_file(path) as file:
         file.write(b"new")
     reader.join()
     assert (read, path.is_fifo()) == ([b"new"], True)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    missing = whole_file(tmp_path / "no" / "out.csv")
+    missing = atomic_file(tmp_path / "no" / "out.csv")
     with pytest.raises(StoreError, match=r"cannot write .*/no/out\.csv: No such file"), missing:
         pass

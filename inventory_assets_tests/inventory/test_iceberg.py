@@ -38,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Iceberg scan planning with the p
 
 def own_files(tables: IcebergTables) -> set[str]:
     """The names of what Iceberg wrote for the inventory, but for the table's metadata."""
-    names = tables.store.names(f"{LAYOUT.iceberg('inventory')}/metadata")
+    names = tables.store.list_names(f"{LAYOUT.iceberg('inventory')}/metadata")
     return {name for name in names if name.endswith(".avro")}
 
 

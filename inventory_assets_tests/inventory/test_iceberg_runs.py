@@ -10,7 +10,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 
 from inventory_assets.inventory.errors import IcebergError
-from inventory_assets.inventory.iceberg.sync import show_change_log, show_manifest, synchronise
+from inventory_assets.inventory.iceberg.sync import show_change_log, show_manifest, sync_date
 from inventory_assets.inventory.iceberg.tables import IcebergTables, tag_of
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets_tests.inventory.samples import DAY
@@ -65,7 +65,7 @@ def test_a_date_published_again_meanwhile_is_shown_as_it_is_last(
         return commit(*arguments)
 
     monkeypatch.setattr(SqlCatalog, "commit_table", overtaken)
-    assert synchronise(tables, DAY).manifest == manifest_of(tables, DAY)
+    assert sync_date(tables, DAY).manifest == manifest_of(tables, DAY)
     assert keys_by_reference(tables)[tag_of(DAY)] == ["a/1", "b/2"]
     assert changes_in_table(tables) == [(str(DAY), "b/2", "created")]
 

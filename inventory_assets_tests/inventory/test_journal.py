@@ -9,7 +9,7 @@ from inventory_assets.inventory.changes.journal_format import (
     CHANGE_SCHEMA,
     to_journal,
 )
-from inventory_assets.inventory.changes.sorted_diff import Change, compare
+from inventory_assets.inventory.changes.sorted_diff import Change, diff_sorted
 from inventory_assets_tests.inventory.samples import DAY, NOW, records_of
 from inventory_assets_tests.listings import Listed
 
@@ -20,7 +20,7 @@ def journal_of(old: list[Listed], new: list[Listed]) -> list[dict[str, object]]:
     """The rows that the difference of two days makes."""
     tables = [
         to_journal(table, "bucket", DAY, NOW)
-        for table in compare([records_of(old)], [records_of(new)])
+        for table in diff_sorted([records_of(old)], [records_of(new)])
     ]
     assert all(table.schema == CHANGE_SCHEMA for table in tables)
     return [row for table in tables for row in table.to_pylist()]
@@ -117,7 +117,7 @@ def test_evidence_stands_beside_its_own_row() -> None:
 
 
 def test_of_two_days_the_later_has_the_greater_sequence_number() -> None:
-    (differences,) = compare([], [records_of([Listed("k")])])
+    (differences,) = diff_sorted([], [records_of([Listed("k")])])
     days = [datetime(2026, 5, day, tzinfo=UTC).date() for day in (9, 10)]
     numbers = [
         to_journal(differences, "bucket", day, NOW)["sequence_number"][0].as_py() for day in days

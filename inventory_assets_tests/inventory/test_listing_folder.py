@@ -23,7 +23,7 @@ from inventory_assets.inventory.errors import (
 from inventory_assets.inventory.folder_listing import folder_listing
 from inventory_assets.inventory.folder_listing.folder_listing import FolderListing, list_into_folder
 from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER, locked
-from inventory_assets.inventory.folder_listing.folder_records import Listing, unfinished_listing
+from inventory_assets.inventory.folder_listing.folder_records import Listing, interrupted_listing
 from inventory_assets.inventory.folder_listing.range_listing import Work
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.s3.bucket_config import BucketConfig
@@ -126,7 +126,7 @@ def kill_finished(folder: Path, name: str = "one", moved: int = 0) -> None:
             link(self, target)
 
         patch.setattr(Path, "hardlink_to", linked)
-        patch.setattr(folder_listing, "_kept", lambda *_arguments: None)
+        patch.setattr(folder_listing, "_resumed", lambda *_arguments: None)
         with pytest.raises(Killed):
             fill(folder, name)
     assert (folder / WORK_FOLDER / "finished.json").exists()
@@ -181,7 +181,7 @@ def test_a_finished_listing_of_another_bucket_is_not_taken_for_this_one(tmp_path
         fill(tmp_path, "one")
     assert f"inventory resume {tmp_path}" in str(no.value)
     assert tree(tmp_path) == before
-    assert fill(tmp_path, *unfinished_listing(tmp_path), resume=True).rows == len(KEYS_OF["two"])
+    assert fill(tmp_path, *interrupted_listing(tmp_path), resume=True).rows == len(KEYS_OF["two"])
     assert keys_in(tmp_path) == sorted(KEYS_OF["two"])
     assert all(path.name.startswith("part-") for path in tmp_path.iterdir())
 
@@ -233,7 +233,7 @@ def test_what_another_listing_keeps_is_not_thrown_away(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("in_small_files")
 def test_where_another_listing_keeps_nothing_it_is_in_nobodys_way(tmp_path: Path) -> None:
     kill(tmp_path, 3)
-    assert unfinished_listing(tmp_path) == ("one",)
+    assert interrupted_listing(tmp_path) == ("one",)
     fill(tmp_path, "two")
     assert keys_in(tmp_path) == sorted(KEYS_OF["two"])
 
@@ -405,7 +405,7 @@ def _do(folder: Path, step: str, life: int | None, is_later: bool, begun: str | 
     resume = step == "resume"
     before = tree(folder)
     try:
-        name = unfinished_listing(folder)[0] if resume else step
+        name = interrupted_listing(folder)[0] if resume else step
     except StoreError:
         assert begun is None
         return None
@@ -417,7 +417,7 @@ def _do(folder: Path, step: str, life: int | None, is_later: bool, begun: str | 
             fill(folder, name, resume=resume, now=now)
     except Killed:
         left = folder / WORK_FOLDER / "asked-for.json"
-        return unfinished_listing(folder)[0] if left.exists() else None
+        return interrupted_listing(folder)[0] if left.exists() else None
     except OtherListing:
         assert tree(folder) == before
         assert not resume

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.manifest_merge import (
-    faults_of,
+    violations_of,
     merge,
     missing_prefixes,
     newest_manifest,
@@ -62,7 +62,7 @@ def test_shards_that_tile_are_merged_without_moving_data(store: LocalStore) -> N
     snapshots = tiles(store, "a/", "b/")
     manifest = merged(store, snapshots)
     assert keys_of(store, manifest) == sorted(KEYS)
-    assert faults_of(manifest) == []
+    assert violations_of(manifest) == []
     own = {part.key for snapshot in snapshots.values() for part in snapshot.parts}
     assert {part.key for part in manifest.parts} == own
     assert (manifest.rows, manifest.object_bytes) == (8, sum(map(len, KEYS)))
@@ -71,7 +71,7 @@ def test_shards_that_tile_are_merged_without_moving_data(store: LocalStore) -> N
 def test_shards_within_shards_are_merged(store: LocalStore) -> None:
     manifest = merged(store, tiles(store, "b/", "b/x/"))
     assert keys_of(store, manifest) == sorted(KEYS)
-    assert faults_of(manifest) == []
+    assert violations_of(manifest) == []
     assert [(entry.shard.prefix, entry.rows) for entry in manifest.shards] == [
         ("", 4),
         ("b/", 2),
@@ -81,7 +81,7 @@ def test_shards_within_shards_are_merged(store: LocalStore) -> None:
 
 def test_a_bucket_without_objects_has_a_manifest(store: LocalStore) -> None:
     manifest = merged(store, tiles(store, held=[]))
-    assert (manifest.rows, manifest.parts, faults_of(manifest)) == (0, (), [])
+    assert (manifest.rows, manifest.parts, violations_of(manifest)) == (0, (), [])
 
 
 def test_nothing_listed_is_said_plainly(store: LocalStore) -> None:
@@ -117,7 +117,7 @@ def test_a_prefix_that_became_a_shard_later_neither_doubles_nor_loses_a_key(
     shard = take(store, "b/", ["b/"], [*KEYS, "b/new"])
     manifest = merged(store, {"": remainder, "b/": shard})
     assert keys_of(store, manifest) == sorted([*KEYS, "b/new"])
-    assert faults_of(manifest) == []
+    assert violations_of(manifest) == []
 
 
 @given(
@@ -145,7 +145,7 @@ def test_however_prefixes_became_shards_every_key_is_there_once(
         snapshots[again] = take(roomy_store, again, known, held)
     manifest = merged(roomy_store, snapshots)
     assert keys_of(roomy_store, manifest) == sorted(held)
-    assert faults_of(manifest) == []
+    assert violations_of(manifest) == []
     assert manifest.rows == len(held)
 
 
@@ -168,7 +168,7 @@ def test_a_key_belongs_to_the_longest_prefix_that_has_a_snapshot(
 def test_shards_that_do_not_tile_are_found(store: LocalStore) -> None:
     manifest = merged(store, tiles(store, "a/", "b/"))
     broken = replace(manifest, shards=manifest.shards[:-1])
-    assert "the shards do not tile the source" in faults_of(broken)[0]
+    assert "the shards do not tile the source" in violations_of(broken)[0]
 
 
 def test_parts_that_overlap_are_found(store: LocalStore) -> None:
@@ -176,7 +176,7 @@ def test_parts_that_overlap_are_found(store: LocalStore) -> None:
     twice: tuple[ShardEntry, ...] = tuple(
         replace(entry, parts=entry.parts * 2) for entry in manifest.shards[:1]
     )
-    assert any("overlap" in fault for fault in faults_of(replace(manifest, shards=twice)))
+    assert any("overlap" in fault for fault in violations_of(replace(manifest, shards=twice)))
 
 
 def test_equal_content_has_equal_identity_whenever_it_was_merged(store: LocalStore) -> None:
@@ -255,11 +255,11 @@ def test_a_part_that_is_gone_stops_the_publication(store: LocalStore) -> None:
     with pytest.raises(StoreError, match=f"{path} is missing or was altered"):
         publish_manifest(store, LAYOUT, manifest)
     assert read_manifest(store, LAYOUT, DAY) is None
-    assert "hive" not in store.names(LAYOUT.base)
+    assert "hive" not in store.list_names(LAYOUT.base)
 
 
 def dying_after(published: int, store: LocalStore) -> Callable[[str, bytes, str], str]:
-    plain = store.publish_unless_changed
+    plain = store.put_if_match
     count = 0
 
     def publish(key: str, data: bytes, version: str) -> str:
@@ -277,7 +277,7 @@ def test_a_first_publication_cut_short_is_none(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, published: int
 ) -> None:
     manifest = merged(store, tiles(store, "a/"))
-    monkeypatch.setattr(store, "publish_unless_changed", dying_after(published, store))
+    monkeypatch.setattr(store, "put_if_match", dying_after(published, store))
     with pytest.raises(KeyboardInterrupt):
         publish_manifest(store, LAYOUT, manifest)
     assert read_manifest(store, LAYOUT, DAY) is None
@@ -291,7 +291,7 @@ def test_a_publication_cut_short_leaves_none_or_the_old_one_and_a_retry_heals_it
     publish_manifest(store, LAYOUT, old)
     new = merged(store, tiles(store, "a/"), LATER)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "publish_unless_changed", dying_after(published, store))
+        patch.setattr(store, "put_if_match", dying_after(published, store))
         with pytest.raises(KeyboardInterrupt):
             publish_manifest(store, LAYOUT, new)
     assert read_manifest(store, LAYOUT, DAY) == (None if published else old)
@@ -338,5 +338,5 @@ def test_a_store_of_nothing_has_no_baseline(store: LocalStore) -> None:
 def test_the_remainder_of_a_source_with_a_prefix_is_that_prefix(store: LocalStore) -> None:
     snapshot = snapshot_of(store, Shard("b/"), listed(k for k in KEYS if k.startswith("b/")))
     manifest = merge(store, LAYOUT, "b/", {"b/": snapshot}, NOW)
-    assert faults_of(manifest) == []
+    assert violations_of(manifest) == []
     assert keys_of(store, manifest) == ["b/1", "b/x/1", "b/x/2", "b/y"]

@@ -9,14 +9,14 @@ import pytest
 
 from inventory_assets.inventory.listing.part_assembler import ROWS_IN_MEMORY
 from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
-from inventory_assets.scan.engine.page_queue import PAGES_A_CALL, QUEUED_PAGES
+from inventory_assets.scan.engine.page_queue import BATCH_PAGES, QUEUED_PAGES
 
 POOL = "ARROW_DEFAULT_MEMORY_POOL"
 RECEIVERS = 64
 PAGE_BYTES = 400_000
 OBJECT_BYTES = 200
 
-BOUND = PAGE_BYTES * (RECEIVERS + QUEUED_PAGES + 2 * PAGES_A_CALL) + OBJECT_BYTES * (
+BOUND = PAGE_BYTES * (RECEIVERS + QUEUED_PAGES + 2 * BATCH_PAGES) + OBJECT_BYTES * (
     ROWS_IN_MEMORY + 3 * ROW_GROUP_ROWS
 )
 """Bytes beyond those of the imported modules; docs/decisions/0012-bounded-memory.md explains it."""

@@ -86,7 +86,7 @@ def test_a_part_is_named_for_its_content_and_knows_its_hashes(store: LocalStore)
 
 def test_the_same_records_make_the_same_file(store: LocalStore) -> None:
     assert parts_of(store, OBJECTS) == parts_of(store, OBJECTS)
-    assert len(store.names(LAYOUT.base + "/data")) == 1
+    assert len(store.list_names(LAYOUT.base + "/data")) == 1
 
 
 def test_a_cut_ends_a_part_and_nothing_is_written_for_nothing(store: LocalStore) -> None:

@@ -80,20 +80,20 @@ class StoreInTurns(LocalStore):
     def version(self, key: str) -> str:
         if not getattr(self._is_nested, "value", False):
             self._turns.wait()
-        return super().version(key)
+        return super().etag(key)
 
     def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
         self._turns.wait()
         self._is_nested.value = True
         try:
-            return super().publish_unless_changed(key, data, version)
+            return super().put_if_match(key, data, version)
         finally:
             self._is_nested.value = False
 
 
 def publish(store: LocalStore, name: str) -> None:
     """What a run does: look, work for a while, publish."""
-    version = store.version(HEAD)
+    version = store.etag(HEAD)
     publication = Commit.begin(store, HEAD, f"{HEAD} of {name}".encode(), version)
     for record in RECORDS:
         publication.publish(record, f"{record} of {name}".encode())
@@ -138,7 +138,7 @@ def test_of_runs_that_began_together_the_first_stands(store: LocalStore) -> None
 
 def test_a_run_whose_head_was_taken_over_writes_nothing_more(store: LocalStore) -> None:
     first = Commit.begin(store, HEAD, b"1", NO_ETAG)
-    Commit.begin(store, HEAD, b"2", store.version(HEAD)).publish("document", b"2")
+    Commit.begin(store, HEAD, b"2", store.etag(HEAD)).publish("document", b"2")
     with pytest.raises(ConflictError, match="head was published by another run"):
         first.publish("document", b"1")
     assert store.read("document") == b"2"

@@ -4,7 +4,7 @@ import pytest
 
 from inventory_assets.inventory.errors import QueryRefused
 from inventory_assets.inventory.query.dataset import Dataset
-from inventory_assets.inventory.query.sql_query import answering
+from inventory_assets.inventory.query.sql_query import query_reader
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets_tests.inventory.samples import HOSTILE_KEYS, listed, parts_of
 
@@ -16,7 +16,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def ask(dataset: Dataset, sql: str) -> list[dict[str, object]]:
-    with answering(dataset, "inventory", sql) as answer:
+    with query_reader(dataset, "inventory", sql) as answer:
         rows: list[dict[str, object]] = answer.read_all().to_pylist()
         return rows
 

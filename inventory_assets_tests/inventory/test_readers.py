@@ -110,7 +110,7 @@ def full_group(roomy_store: LocalStore) -> Written:
     with PartWriter(roomy_store, LAYOUT) as writer:
         for batch in table.to_batches(1000):
             writer.write(batch)
-        writer.cut()
+        writer.finish_part()
     return Written(tuple(roomy_store.path(part.key) for part in writer.parts), table, {})
 
 

@@ -178,7 +178,7 @@ def published(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return publish
 
-    for way in ("publish_file", "publish_unless_changed"):
+    for way in ("publish_file", "put_if_match"):
         monkeypatch.setattr(store, way, noting(getattr(store, way)))
     return names
 

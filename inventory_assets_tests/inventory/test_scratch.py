@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.inventory.export.exporter import whole_file
+from inventory_assets.inventory.export.exporter import atomic_file
 from inventory_assets.inventory.storage.scratch import ScratchSpace, is_abandoned
 from inventory_assets.inventory.storage.store import LocalStore
 
@@ -51,7 +51,7 @@ def open_scratch(folder: Path) -> None:
 
 
 def write_file(folder: Path) -> None:
-    with whole_file(folder / "out.csv") as file:
+    with atomic_file(folder / "out.csv") as file:
         file.write(b"whole")
 
 
@@ -74,7 +74,7 @@ def test_the_next_process_removes_what_one_that_was_killed_has_left(
 def test_it_leaves_what_is_locked_young_or_of_somebody_else(
     program: str, use: Callable[[Path], None], kept: list[str], tmp_path: Path
 ) -> None:
-    mine = [tmp_path / ".out.csv.unfinished", tmp_path / "inventory-mine.csv"]
+    mine = [tmp_path / ".out.csv.partial", tmp_path / "inventory-mine.csv"]
     for path in mine:
         path.touch()
     locked = left_by(program, tmp_path)

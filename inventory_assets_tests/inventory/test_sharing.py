@@ -14,16 +14,16 @@ from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.listing import part_reuse
 from inventory_assets.inventory.listing.part_reuse import (
     BaselineSegment,
-    intervals_of,
-    shared_with,
-    small_rows,
-    takes_in,
+    segments_of,
+    reuse_whole_shard,
+    min_part_rows,
+    should_merge,
 )
 from inventory_assets.inventory.manifest.manifest_merge import merge
-from inventory_assets.inventory.manifest.snapshot import Shared
+from inventory_assets.inventory.manifest.snapshot import Reuse
 from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.scan.engine.splitter import evenly
+from inventory_assets.scan.engine.splitter import pick_evenly
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.assemblies import CheckedBudget, Driver, small_files
@@ -41,9 +41,9 @@ END = "~"
 def small_parts(rows: int, share: int = 16, of_all: int = 10**9) -> Iterator[None]:
     """Which parts are small, in records and in their share of all, and what is taken in."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(part_reuse, "LEAST_ROWS", rows)
-        patch.setattr(part_reuse, "SMALL_SHARE", of_all)
-        patch.setattr(part_reuse, "TAKEN_IN_SHARE", share)
+        patch.setattr(part_reuse, "MIN_PART_ROWS", rows)
+        patch.setattr(part_reuse, "MIN_PART_FRACTION", of_all)
+        patch.setattr(part_reuse, "MERGE_RATIO", share)
         yield
 
 
@@ -75,7 +75,7 @@ def assembled(
         for number, (at, stop) in enumerate(pairwise(bounds))
         if number not in left_out and at < stop
     ]
-    intervals = intervals_of(baseline, ranges)
+    intervals = segments_of(baseline, ranges)
     driver = Driver(
         store,
         keys,
@@ -87,9 +87,9 @@ def assembled(
         sizes=bucket,
         intervals=intervals,
     )
-    driver.split_first(evenly(driver.marks[:-1], cuts))
+    driver.split_first(pick_evenly(driver.marks[:-1], cuts))
     driver.run()
-    return driver, driver.assembly.with_unchanged(driver.assembly.finish(), [])
+    return driver, driver.assembly.substitute_unchanged(driver.assembly.finish(), [])
 
 
 def content(store: LocalStore, parts: Sequence[Part]) -> list[tuple[str, int]]:
@@ -235,7 +235,7 @@ def test_intervals_tile_the_ranges(keys: list[str], bounds: list[str], are_small
     ends = [*zip(keys[::2], keys[1::2], strict=False)]
     parts = [part(first, last, 10 if are_small else 10**6) for first, last in ends]
     ranges = [KeyRange(*pair) for pair in zip(bounds[::2], bounds[1::2], strict=False)]
-    found = intervals_of(parts, ranges)
+    found = segments_of(parts, ranges)
     assert tiling_fault([KeyRange(each.after, each.until) for each in found], ranges) is None
     for each in found:
         met = [old for old in parts if old.meets(KeyRange(each.after, each.until))]
@@ -248,11 +248,11 @@ def part(first: str, last: str, rows: int, fingerprint: str = "known") -> Part:
 
 def test_what_is_appended_leaves_a_large_part_alone_and_goes_on_in_a_small_one() -> None:
     large, small = part("a", "m", 10**6), part("n", "p", 10)
-    assert intervals_of([large], [KeyRange("", "z")]) == [
+    assert segments_of([large], [KeyRange("", "z")]) == [
         BaselineSegment("", "m", 10**6, large),
         BaselineSegment("m", "z"),
     ]
-    assert intervals_of([large, small], [KeyRange("", "z")]) == [
+    assert segments_of([large, small], [KeyRange("", "z")]) == [
         BaselineSegment("", "m", 10**6, large),
         BaselineSegment("m", "z", 10, small),
     ]
@@ -260,13 +260,14 @@ def test_what_is_appended_leaves_a_large_part_alone_and_goes_on_in_a_small_one()
 
 def test_a_part_of_older_code_or_of_other_keys_is_not_shared() -> None:
     unknown, straddling = part("n", "p", 10**6, ""), part("a", "m", 10**6)
-    found = intervals_of([straddling, unknown], [KeyRange("c", "p")])
+    found = segments_of([straddling, unknown], [KeyRange("c", "p")])
     assert [(each.until, each.part) for each in found] == [("m", None), ("p", None)]
 
 
 def test_a_small_part_is_a_share_of_its_shard_within_bounds() -> None:
     found = [
-        small_rows(intervals_of([part("a", "b", rows)], EVERYTHING)) for rows in (10, 10**8, 10**10)
+        min_part_rows(segments_of([part("a", "b", rows)], EVERYTHING))
+        for rows in (10, 10**8, 10**10)
     ]
     assert found == [16_384, 10**8 // 256, 16 * 65_536]
 
@@ -282,7 +283,7 @@ def test_a_small_part_is_a_share_of_its_shard_within_bounds() -> None:
     ],
 )
 def test_small_neighbours_are_taken_in(rows: int, neighbour: int, is_taken_in: bool) -> None:
-    assert takes_in(rows, neighbour, 1000) is is_taken_in
+    assert should_merge(rows, neighbour, 1000) is is_taken_in
 
 
 def test_an_unchanged_shard_shares_even_parts_of_older_code(store: LocalStore) -> None:
@@ -291,15 +292,15 @@ def test_an_unchanged_shard_shares_even_parts_of_older_code(store: LocalStore) -
     baseline = merge(store, LAYOUT, "", {"": replace(snapshot, parts=old)}, NOW)
     new = parts_of(store, listed("a"), listed("bc"))
 
-    def share(fingerprint: str, shard: Shard, *, is_there: bool) -> tuple[list[Part], Shared]:
-        return shared_with(baseline, shard, fingerprint, new, lambda _part: is_there)
+    def share(fingerprint: str, shard: Shard, *, is_there: bool) -> tuple[list[Part], Reuse]:
+        return reuse_whole_shard(baseline, shard, fingerprint, new, lambda _part: is_there)
 
     same = snapshot.fingerprint
     assert share(same, Shard(""), is_there=True) == (
         [*old],
-        Shared(unchanged=True, parts=1, bytes=old[0].file_bytes),
+        Reuse(unchanged=True, parts=1, bytes=old[0].file_bytes),
     )
-    nothing = Shared(unchanged=False, parts=0, bytes=0)
+    nothing = Reuse(unchanged=False, parts=0, bytes=0)
     assert share("other", Shard(""), is_there=True) == ([*new], nothing)
     assert share(same, Shard("", ("x/",)), is_there=True) == ([*new], nothing)
     assert share(same, Shard(""), is_there=False) == ([*new], replace(nothing, unchanged=True))

@@ -21,7 +21,7 @@ from inventory_assets.inventory.listing import checkpoints, part_assembler
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
-from inventory_assets.inventory.manifest.snapshot_validation import broken_rules, judge_files
+from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of, validate_files
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.parts.part import read_records
@@ -29,7 +29,7 @@ from inventory_assets.inventory.storage import store as store_module
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.concurrency.policies import Policy
+from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.s3.errors import RetriesExhausted, UnusableAnswer
 from inventory_assets.scan.errors import KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_order import KeyOrder
@@ -67,7 +67,7 @@ def small_files() -> Iterator[None]:
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.1))
-        patch.setattr(checkpoints, "SECONDS_UNNOTED", timedelta(seconds=0.2))
+        patch.setattr(checkpoints, "SECONDS_UNRECORDED", timedelta(seconds=0.2))
         patch.setattr(store_module, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield
@@ -93,7 +93,7 @@ class Story:
     prefixes: list[str]
     page_size: int
     in_flight: int
-    policy: Policy
+    policy: PolicyName
     kills: list[int]
     troubles: Troubles
 
@@ -109,7 +109,7 @@ def stories(draw: st.DrawFn, most: int) -> Story:
         prefixes=draw(st.lists(heads, max_size=2)),
         page_size=draw(st.integers(1, 12)),
         in_flight=draw(st.integers(1, 12)),
-        policy=draw(st.sampled_from(Policy)),
+        policy=draw(st.sampled_from(PolicyName)),
         kills=draw(st.lists(st.integers(0, 80), max_size=4)),
         troubles=Troubles(
             throttled=draw(often),
@@ -169,7 +169,7 @@ def told(story: Story, root: Path) -> tuple[SimulatedBucket, dict[Shard, Snapsho
 
 def files_of(root: Path) -> set[Path]:
     """Parts, drafts and records of unfinished listings."""
-    folders = (MODEL.data_folder, MODEL.unfinished(DAY), ".drafts/*/*")
+    folders = (MODEL.data_folder, MODEL.checkpoints(DAY), ".drafts/*/*")
     return {path for folder in folders for path in root.glob(f"{folder}/*")}
 
 
@@ -183,8 +183,8 @@ def check(story: Story, root: Path) -> None:
     listed: list[str] = []
     set_aside: set[str | None] = set()
     for shard, snapshot in found.items():
-        assert broken_rules(snapshot) == []
-        assert [verdict for verdict in judge_files(store, snapshot) if verdict.fault] == []
+        assert failed_rules_of(snapshot) == []
+        assert [verdict for verdict in validate_files(store, snapshot) if verdict.fault] == []
         assert read_snapshot(store, MODEL, DAY, shard.prefix) == snapshot
         fingerprint, keys = Fingerprint(), list[str]()
         for records in read_records(store, snapshot.parts, [KeyRange.of_prefix("")]):
@@ -201,7 +201,7 @@ def check(story: Story, root: Path) -> None:
     assert bucket.throughout <= {*listed} | set_aside
     assert {*listed} | set_aside <= bucket.ever
     assert not set_aside or story.troubles.garbled
-    assert store.names(MODEL.unfinished(DAY)) == []
+    assert store.list_names(MODEL.checkpoints(DAY)) == []
 
 
 @given(stories(most=120))

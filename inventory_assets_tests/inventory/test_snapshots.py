@@ -14,7 +14,7 @@ from inventory_assets.inventory.manifest.snapshot import (
     publish_snapshot,
     read_snapshot,
     read_snapshots,
-    snapshot_version,
+    snapshot_etag,
 )
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.scan.keyspace.key_order import KeyOrder
@@ -149,7 +149,7 @@ def test_a_file_that_is_missing_or_of_another_size_differs(store: LocalStore) ->
 
 
 def test_of_two_runs_that_list_a_shard_at_once_the_first_publishes(store: LocalStore) -> None:
-    began = snapshot_version(store, LAYOUT, DAY, "a/")
+    began = snapshot_etag(store, LAYOUT, DAY, "a/")
     first = snapshot_of(store, SHARD, listed(["a/1"]))
     publish_snapshot(store, LAYOUT, first, began)
     with pytest.raises(ConflictError, match="was published by another run"):

@@ -143,13 +143,13 @@ def test_a_removed_key_is_gone_and_its_neighbours_stay(store: LocalStore) -> Non
         store.publish(key, b"")
     for _ in range(2):
         store.remove_key("a/x")
-    assert store.names("a") == ["y"]
+    assert store.list_names("a") == ["y"]
 
 
 def test_an_empty_folder_is_removed_and_no_other(store: LocalStore) -> None:
     store.publish("f/a/x", b"")
     store.remove_key("f/a/x")
     store.remove_folder("f")
-    assert store.names("f") == ["a"]
+    assert store.list_names("f") == ["a"]
     store.remove_folder("f/a")
-    assert store.names("f") == []
+    assert store.list_names("f") == []

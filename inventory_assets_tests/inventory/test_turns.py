@@ -110,7 +110,7 @@ def test_of_processes_that_publish_at_once_without_locks_exactly_one_does(
     assert [store.read(f"round-{number}") for number in range(rounds)] == [
         f"by {each[0]}".encode() for each in won
     ]
-    assert set(store.names("")) == {".scratch"} | {f"round-{n}" for n in range(rounds)}
+    assert set(store.list_names("")) == {".scratch"} | {f"round-{n}" for n in range(rounds)}
 
 
 @given(
@@ -127,7 +127,7 @@ def test_of_threads_that_publish_at_once_without_locks_exactly_one_does(
         store = LocalStore(Path(root))
         if not is_new:
             store.publish("a/x", b"old")
-        version = store.version("a/x")
+        version = store.etag("a/x")
         start = threading.Barrier(runs)
 
         def publish(number: int) -> bytes | None:
@@ -135,7 +135,7 @@ def test_of_threads_that_publish_at_once_without_locks_exactly_one_does(
             start.wait()
             threading.Event().wait(delays[number])
             try:
-                store.publish_unless_changed("a/x", data, version)
+                store.put_if_match("a/x", data, version)
             except ConflictError:
                 return None
             return data
@@ -143,7 +143,7 @@ def test_of_threads_that_publish_at_once_without_locks_exactly_one_does(
         with ThreadPoolExecutor(runs) as pool:
             published = [data for data in pool.map(publish, range(runs)) if data]
         assert [store.read("a/x")] == published
-        assert store.names(".scratch") == []
+        assert store.list_names(".scratch") == []
 
 
 def test_a_run_that_is_held_up_in_its_turn_cannot_publish_any_more(
@@ -162,20 +162,20 @@ def test_a_run_that_is_held_up_in_its_turn_cannot_publish_any_more(
 
     monkeypatch.setattr(Turn, "publish", late)
     store.publish("x", b"old")
-    version = store.version("x")
+    version = store.etag("x")
     told: list[Exception] = []
 
     def publish_late() -> None:
         try:
-            store.publish_unless_changed("x", b"late", version)
+            store.put_if_match("x", b"late", version)
         except ConflictError as error:
             told.append(error)
 
     slow = threading.Thread(target=publish_late)
     slow.start()
     assert held.wait(20)
-    second = store.publish_unless_changed("x", b"second", version)
-    store.publish_unless_changed("x", b"third", second)
+    second = store.put_if_match("x", b"second", version)
+    store.put_if_match("x", b"third", second)
     overtaken.set()
     slow.join()
     assert len(told) == 1
@@ -194,8 +194,8 @@ def test_a_slow_run_that_nobody_overtook_begins_its_turn_again(
         return publish(turn, target)
 
     monkeypatch.setattr(Turn, "publish", lose)
-    version = store.publish_unless_changed("x", b"1", store.version("x"))
-    assert (lost, store.version("x")) == ([], version)
+    version = store.put_if_match("x", b"1", store.etag("x"))
+    assert (lost, store.etag("x")) == ([], version)
 
 
 def test_a_renaming_whose_answer_was_lost_is_known_for_ones_own(
@@ -209,8 +209,8 @@ def test_a_renaming_whose_answer_was_lost_is_known_for_ones_own(
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", twice)
-    first = store.publish_unless_changed("x", b"1", store.version("x"))
-    store.publish_unless_changed("x", b"2", first)
+    first = store.put_if_match("x", b"1", store.etag("x"))
+    store.put_if_match("x", b"2", first)
     assert store.read("x") == b"2"
 
 
@@ -226,9 +226,9 @@ def test_a_file_system_that_renames_no_folder_over_an_empty_one_will_do(
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", strict)
-    store.publish_unless_changed("x", b"1", store.version("x"))
+    store.put_if_match("x", b"1", store.etag("x"))
     _place_of_the_turn(store).mkdir()
-    store.publish_unless_changed("x", b"2", store.version("x"))
+    store.put_if_match("x", b"2", store.etag("x"))
     assert store.read("x") == b"2"
 
 
@@ -242,7 +242,7 @@ def test_a_file_system_that_renames_no_folders_is_refused(
     monkeypatch.setattr(Path, "rename", refuse)
     monkeypatch.setattr("inventory_assets.inventory.storage.store.wait", lambda _attempt: None)
     with pytest.raises(StoreError, match=rf"cannot publish .*x: {os.strerror(code)}"):
-        store.publish_unless_changed("x", b"1", store.version("x"))
+        store.put_if_match("x", b"1", store.etag("x"))
 
 
 def test_a_turn_of_another_machine_ends_when_nothing_happens_in_it(
@@ -252,7 +252,7 @@ def test_a_turn_of_another_machine_ends_when_nothing_happens_in_it(
     place = _place_of_the_turn(store)
     place.mkdir(parents=True)
     (place / "another-machine:1:0").touch()
-    store.publish_unless_changed("x", b"1", store.version("x"))
+    store.put_if_match("x", b"1", store.etag("x"))
     assert store.read("x") == b"1"
 
 

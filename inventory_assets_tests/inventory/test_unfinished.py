@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from inventory_assets.inventory.errors import ConflictError, CorruptRecord
 from inventory_assets.inventory.folder_listing import folder_listing, process_pool, range_listing
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
-from inventory_assets.inventory.folder_listing.range_listing import Work, journal_of
+from inventory_assets.inventory.folder_listing.range_listing import Work, open_checkpoint_log
 from inventory_assets.inventory.listing import snapshot_builder
-from inventory_assets.inventory.listing.part_reuse import intervals_of, reread
+from inventory_assets.inventory.listing.part_reuse import segments_of, replay_hashes
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
@@ -63,7 +63,7 @@ def retaken(
     store: LocalStore, lister: Bucket, now: datetime = NOW, report: Report = to_nobody
 ) -> Snapshot:
     taker = ShardLister(lister, store, MODEL, lister.key_order, lambda: now, report=report)
-    return taker.take(DAY, SHARD)
+    return taker.list_shard(DAY, SHARD)
 
 
 def at_event(number: int, do: Callable[[], None]) -> Report:
@@ -78,7 +78,7 @@ def at_event(number: int, do: Callable[[], None]) -> Report:
 
 
 def is_afresh(snapshot: Snapshot) -> bool:
-    return all(row.ending is not Ending.KEPT for row in snapshot.evidence)
+    return all(row.ending is not Ending.RESUMED for row in snapshot.evidence)
 
 
 @EITHER_ORDER
@@ -90,7 +90,7 @@ def test_a_listing_that_another_run_overtook_leaves_nothing_to_go_on_with(
         overtake = at_event(20, lambda: publish_snapshot(store, MODEL, newer))
         with pytest.raises(ConflictError, match="materializing again begins afresh"):
             retaken(store, Bucket(keys, key_order=key_order), report=overtake)
-        assert store.names(MODEL.unfinished(DAY)) == []
+        assert store.list_names(MODEL.checkpoints(DAY)) == []
         assert read_snapshot(store, MODEL, DAY, "") == newer
 
 
@@ -148,7 +148,7 @@ def test_a_listing_killed_when_it_was_published_is_not_gone_on_with(
             patch.setattr(LocalStore, "remove_key", kill)
             with pytest.raises(Killed):
                 take(Bucket(KEYS), store, SHARD)
-        assert store.names(MODEL.unfinished(DAY)) != []
+        assert store.list_names(MODEL.checkpoints(DAY)) != []
         found, _ = take(Bucket(KEYS[1:]), store, SHARD, NOW + HOUR)
     assert found.rows == len(KEYS) - 1
 
@@ -183,7 +183,7 @@ def test_a_kept_part_that_is_damaged_is_listed_again_at_the_next_attempt(
                 take(Bucket(keys, key_order=key_order), LastBreath(tmp_path), SHARD)
         else:
             killed_late(tmp_path, keys, key_order)
-        name = store.names(MODEL.data_folder)[0]
+        name = store.list_names(MODEL.data_folder)[0]
         path = store.path(MODEL.data(name))
         path.write_bytes(bytes(path.stat().st_size))
         with pytest.raises(CorruptRecord, match="is missing or damaged"):
@@ -204,7 +204,9 @@ def test_a_listing_by_directories_is_gone_on_with_where_the_order_is_found_out_a
         killed_late(tmp_path, OUT_OF_ORDER, KeyOrder.DIRECTORY)
         said: list[str] = []
         lister = Bucket(OUT_OF_ORDER, key_order=KeyOrder.DIRECTORY)
-        found = ShardLister(lister, store, MODEL, None, lambda: NOW, said.append).take(DAY, SHARD)
+        found = ShardLister(lister, store, MODEL, None, lambda: NOW, said.append).list_shard(
+            DAY, SHARD
+        )
         assert records(store, found).column("key").to_pylist() == sorted(OUT_OF_ORDER)
     assert found.key_order is KeyOrder.DIRECTORY
     assert not is_afresh(found)
@@ -276,7 +278,7 @@ def test_what_is_kept_is_held_as_one_fingerprint_where_nothing_is_listed_between
         undisturbed, _ = take(lister, LocalStore(tmp_path / "undisturbed"), SHARD)
         with pytest.raises(Killed):
             take(lister, LastBreath(tmp_path), SHARD)
-        monkeypatch.setattr(snapshot_builder, "joined", counted)
+        monkeypatch.setattr(snapshot_builder, "coalesce", counted)
         found, _ = take(lister, store, SHARD)
     assert len(found.parts) > 100
     assert held == [1]
@@ -301,11 +303,11 @@ def test_what_is_reread_is_told_interval_by_interval(
         bounds = [0, *sorted(cuts), len(SOME)]
         groups = [listed(SOME[start:stop]) for start, stop in pairwise(bounds)]
         baseline = parts_of(store, *groups)
-        intervals = intervals_of(baseline, [KeyRange.of_prefix("")])
+        intervals = segments_of(baseline, [KeyRange.of_prefix("")])
         key_range = KeyRange(SOME[first], SOME[last])
         now = [key for key in SOME if key not in changed and key in key_range]
         batches = [records_of(listed(now[start : start + 3])) for start in range(0, len(now), 3)]
-        found = reread(batches, key_range, intervals)
+        found = replay_hashes(batches, key_range, intervals)
     within = [each for each in intervals if key_range.after <= each.after < each.until]
     within = [each for each in within if each.until <= key_range.until]
     assert [*found.unchanged] == [
@@ -318,8 +320,8 @@ def test_what_is_reread_is_told_interval_by_interval(
     whole = Fingerprint()
     whole.update(records_of(listed(now)))
     assert found.fingerprint.hexdigest() == whole.hexdigest()
-    assert len(found.pieces) <= 2
-    for first_key, _ in found.pieces:
+    assert len(found.partial_hashes) <= 2
+    for first_key, _ in found.partial_hashes:
         assert not any(each.after < first_key <= each.until for each in within)
 
 
@@ -329,13 +331,13 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
     """Even in a listing that takes longer than what is safe of another is kept."""
     store, lister = LocalStore(tmp_path), Bucket(KEYS)
     monkeypatch.setattr(process_pool, "_opened", lambda _connection, _retry: lister)
-    monkeypatch.setattr(process_pool, "_tell", lambda _progress: None)
+    monkeypatch.setattr(process_pool, "_send_progress", lambda _progress: None)
     began = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     with small_files():
-        noting = journal_of(Work(lister, "", 1, store), KeyOrder.BYTES, began)
-        noting.note(KeyRange("", "0"), parts_of(store, listed(["*"])), RequestStats())
+        noting = open_checkpoint_log(Work(lister, "", 1, store), KeyOrder.BYTES, began)
+        noting.record_completed(KeyRange("", "0"), parts_of(store, listed(["*"])), RequestStats())
         noting.flush(RequestStats())
-        before = store.names(range_listing.JOURNAL)
+        before = store.list_names(range_listing.CHECKPOINTS)
         found, _ = process_pool._list_range(
             lister.connection,
             AWS,
@@ -346,21 +348,23 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
             began,
             KeyRange("0", "zz"),
         )
-        after = store.names(range_listing.JOURNAL)
-        kept = journal_of(Work(lister, "", 1, store), KeyOrder.BYTES).kept
+        after = store.list_names(range_listing.CHECKPOINTS)
+        kept = open_checkpoint_log(Work(lister, "", 1, store), KeyOrder.BYTES).kept
     assert sum(part.rows for part in found.parts) == len(KEYS)
     assert len(before) == 1
     assert {*before} < {*after}
-    assert kept.stretches == (), "all of it began on another day"
+    assert kept.completed == (), "all of it began on another day"
 
 
 def test_what_processes_have_noted_is_cleared_by_the_one_that_began(tmp_path: Path) -> None:
     work = Work(Bucket(KEYS), "", 2, LocalStore(tmp_path))
     with small_files():
-        first = journal_of(work, KeyOrder.BYTES)
-        noting = journal_of(work, KeyOrder.BYTES, first.started_at)
-        noting.note(KeyRange("", "0"), parts_of(work.store, listed(["*"])), RequestStats())
+        first = open_checkpoint_log(work, KeyOrder.BYTES)
+        noting = open_checkpoint_log(work, KeyOrder.BYTES, first.started_at)
+        noting.record_completed(
+            KeyRange("", "0"), parts_of(work.store, listed(["*"])), RequestStats()
+        )
         noting.flush(RequestStats())
-        assert journal_of(work, KeyOrder.BYTES).kept.rows == 1
+        assert open_checkpoint_log(work, KeyOrder.BYTES).kept.rows == 1
         first.clear()
-    assert work.store.names(range_listing.JOURNAL) == []
+    assert work.store.list_names(range_listing.CHECKPOINTS) == []

@@ -19,7 +19,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     read_manifest,
 )
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
-from inventory_assets.inventory.manifest.snapshot_validation import broken_rules
+from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of
 from inventory_assets.inventory.manifest.unreadable_records import UnreadableRecords, unreadable_of
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.decoding.xml_decoder import Unreadable
@@ -69,21 +69,21 @@ def test_a_shard_of_which_most_cannot_be_read_is_refused_and_a_small_one_is_not(
     many = [f"k{number:03}".encode() for number in range(250)]
     shard = make_shard("", [])
     with pytest.raises(RecordsUnreadable, match="200 of 250 records"):
-        ShardLister(RawS3(many, many[50:], 50), store, LAYOUT).take(DAY, shard)
+        ShardLister(RawS3(many, many[50:], 50), store, LAYOUT).list_shard(DAY, shard)
     assert read_snapshot(store, LAYOUT, DAY, "") is None
-    snapshot = ShardLister(RawS3([b"a/"], [b"a"], 50), store, LAYOUT).take(DAY, shard)
+    snapshot = ShardLister(RawS3([b"a/"], [b"a"], 50), store, LAYOUT).list_shard(DAY, shard)
     assert snapshot.rows == 1
-    snapshot = ShardLister(RawS3([b"a"], [b"a"], 50), store, LAYOUT).take(DAY, shard)
+    snapshot = ShardLister(RawS3([b"a"], [b"a"], 50), store, LAYOUT).list_shard(DAY, shard)
     assert (snapshot.rows, snapshot.unreadable.count) == (0, 1)
 
 
 def test_a_snapshot_and_the_facts_of_its_date_tell_of_unreadable_records(
     store: LocalStore,
 ) -> None:
-    snapshot = ShardLister(RawS3([*KEYS, b"x\xff"], SIZELESS), store, LAYOUT).take(
+    snapshot = ShardLister(RawS3([*KEYS, b"x\xff"], SIZELESS), store, LAYOUT).list_shard(
         DAY, make_shard("", [])
     )
-    assert not broken_rules(snapshot)
+    assert not failed_rules_of(snapshot)
     assert read_snapshot(store, LAYOUT, DAY, "") == snapshot
     assert snapshot.unreadable.count == len(SIZELESS) + 1
     publish_manifest(store, LAYOUT, merge(store, LAYOUT, "", {"": snapshot}, NOW))
@@ -96,10 +96,12 @@ def test_a_snapshot_and_the_facts_of_its_date_tell_of_unreadable_records(
 
 def test_an_object_that_became_unreadable_is_not_reported_as_deleted(store: LocalStore) -> None:
     shard = make_shard("", [])
-    before = ShardLister(RawS3(KEYS), store, LAYOUT).take(DAY, shard)
+    before = ShardLister(RawS3(KEYS), store, LAYOUT).list_shard(DAY, shard)
     baseline = merge(store, LAYOUT, "", {"": before}, NOW)
     there = [key for key in KEYS if key != b"k05"]
-    today = ShardLister(RawS3(there, SIZELESS), store, LAYOUT).take(DAY + timedelta(days=1), shard)
+    today = ShardLister(RawS3(there, SIZELESS), store, LAYOUT).list_shard(
+        DAY + timedelta(days=1), shard
+    )
     changes = publish_changes(store, LAYOUT, today, baseline, NOW)
     tables = read_changed_records(store, changes.file, [KeyRange.of_prefix("")])
     found = [row for table in tables for row in table.to_pylist()]
@@ -118,10 +120,10 @@ def test_a_listing_that_goes_on_knows_what_the_run_before_could_not_read(
     first, tally = journal(), RequestStats()
     (part,) = parts_of(store, listed(["b", "c"]))
     tally.set_aside([unreadable("bb"), unreadable("x")])
-    first.note(KeyRange("a", "c"), [part], tally)
+    first.record_completed(KeyRange("a", "c"), [part], tally)
     first.flush(tally)
     tally.set_aside([unreadable("dd")])
-    first.note(KeyRange("c", "e"), [], tally)
+    first.record_completed(KeyRange("c", "e"), [], tally)
     first.flush(tally)
     kept = journal().kept.unreadable
     assert (kept.count, [record.key for record in kept.first]) == (2, ["bb", "dd"])

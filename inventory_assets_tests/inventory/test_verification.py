@@ -20,7 +20,7 @@ from inventory_assets.inventory.verification import targets, verification
 from inventory_assets.inventory.verification.findings import (
     CLOCK_SKEW,
     LONGEST_UPLOAD,
-    Facts,
+    ComparedFields,
     Finding,
     differences,
 )
@@ -82,13 +82,16 @@ MOMENTS = [
     NOW + timedelta(days=1),
 ]
 facts = st.builds(
-    Facts, st.integers(0, 1), st.sampled_from(MOMENTS), st.sampled_from([None, "e", "f", "e-2"])
+    ComparedFields,
+    st.integers(0, 1),
+    st.sampled_from(MOMENTS),
+    st.sampled_from([None, "e", "f", "e-2"]),
 )
 sides = st.dictionaries(st.sampled_from("abcde"), facts)
 
 
 def plain_differences(
-    held: Mapping[str, Facts], found: Mapping[str, Facts]
+    held: Mapping[str, ComparedFields], found: Mapping[str, ComparedFields]
 ) -> list[tuple[str, Finding]]:
     """The oracle: each key by itself, each case by itself."""
     told = []
@@ -96,7 +99,7 @@ def plain_differences(
         if key not in held and key not in found:
             continue
         if key not in found:
-            told.append((key, Finding.GONE))
+            told.append((key, Finding.MISSING_IN_BUCKET))
             continue
         now = found[key]
         age_at_listing = NOW - now.last_modified
@@ -122,13 +125,13 @@ def plain_differences(
 
 @given(held=sides, found=sides)
 def test_differences_are_those_of_a_plain_comparison(
-    held: dict[str, Facts], found: dict[str, Facts]
+    held: dict[str, ComparedFields], found: dict[str, ComparedFields]
 ) -> None:
     assert sorted(differences(held, found, NOW).items()) == plain_differences(held, found)
 
 
 def test_what_is_the_same_does_not_differ_however_young() -> None:
-    same = {"a": Facts(1, NOW + timedelta(days=1), "e")}
+    same = {"a": ComparedFields(1, NOW + timedelta(days=1), "e")}
     assert differences(same, same, NOW) == {}
 
 
@@ -195,7 +198,7 @@ def test_a_sample_of_all_ranges_finds_every_key_that_differs(
     found = verify(inventory_of(roomy_store, held), ModelS3(keys, page_size), chance(0), 99)
     reached = [key for key in keys | held if any(key in each for each in found.ranges)]
     expected = {
-        key: Finding.MISSING if key in keys else Finding.GONE
+        key: Finding.MISSING if key in keys else Finding.MISSING_IN_BUCKET
         for key in reached
         if (key in keys) is not (key in held)
     }
@@ -249,12 +252,12 @@ def test_no_parts_leave_nothing_between_them() -> None:
 
 def test_faults_name_the_first_and_count_the_rest() -> None:
     findings = {f"{number:02}\n": Finding.MISSING for number in range(12)}
-    findings["z"] = Finding.GONE
+    findings["z"] = Finding.MISSING_IN_BUCKET
     found = Verification((), 0, 0, findings, shown=12)
     assert found.faults[0] == r"missing: '00\n'"
     assert found.faults[-1] == "missing: 2 more"
     assert len(found.faults) == 11
-    assert found.counts[Finding.GONE] == 1
+    assert found.counts[Finding.MISSING_IN_BUCKET] == 1
 
 
 # Nothing is agreed to blindly
@@ -290,7 +293,7 @@ def test_whatever_the_store_s_habit_just_what_differs_is_told(
         if oddity in WITHOUT_RANGES:  # there all that starts alike is asked for at once
             patch.setattr(targets, "RECORDS_A_RANGE", 100)
         found = verify(inventory_of(roomy_store, held, prefix), bucket, chance(0), 99)
-    expected = dict.fromkeys(held - there, Finding.GONE)
+    expected = dict.fromkeys(held - there, Finding.MISSING_IN_BUCKET)
     expected |= dict.fromkeys(there - held, Finding.MISSING)
     expected |= dict.fromkeys(there & held & altered, Finding.ALTERED)
     assert found.findings == expected
@@ -308,7 +311,7 @@ def test_a_key_that_seems_gone_and_is_there_contradicts_the_store(
     hidden = {f"{number:03}" for number in range(0, 100, 10)}
     store = OddStore(KEYS - {"007"}, Oddity.HIDES, hidden=hidden)
     found = verify(inventory_of(roomy_store, KEYS), store, chance(0), 99)
-    expected = dict.fromkeys(hidden, Finding.CONTRADICTED) | {"007": Finding.GONE}
+    expected = dict.fromkeys(hidden, Finding.CONTRADICTED) | {"007": Finding.MISSING_IN_BUCKET}
     assert found.findings == expected
     assert found.asked_again == len(expected)
     assert "contradicted: '010'" in found.faults
@@ -331,7 +334,7 @@ def test_only_some_of_very_many_are_asked_for_again(
     store = OddStore(set())
     found = verify(inventory_of(roomy_store, KEYS), store, chance(0), 99)
     assert (found.asked_again, found.seemed_gone) == (7, 100)
-    assert found.counts[Finding.GONE] == 100
+    assert found.counts[Finding.MISSING_IN_BUCKET] == 100
     exact = [each.prefix for each in store.requests if each.prefix in KEYS]
     again = OddStore(set())
     verify(inventory_of(roomy_store, KEYS), again, chance(0), 99)
@@ -374,7 +377,7 @@ def test_a_bucket_that_lacks_most_of_a_sample_is_doubted(
 ) -> None:
     inventory = inventory_of(roomy_store, {f"{number:03}" for number in range(held)})
     found = verify(inventory, OddStore(there), chance(0), 99)
-    gone = found.counts[Finding.GONE]
+    gone = found.counts[Finding.MISSING_IN_BUCKET]
     sentence = f"{gone:,} of {held:,} sampled records are gone: is this the right bucket, "
     assert any(fault.startswith(sentence) for fault in found.faults) is is_doubted
 
@@ -432,7 +435,7 @@ def test_an_inventory_in_directory_order_needs_no_range(roomy_store: LocalStore)
     inventory = replace(inventory_of(roomy_store, FOLDERS), key_order=KeyOrder.DIRECTORY)
     store = OddStore(FOLDERS - {"a/3"}, Oddity.DIRECTORIES)
     found = verify(inventory, store, chance(0), 99)
-    assert (found.findings, found.notes) == ({"a/3": Finding.GONE}, ())
+    assert (found.findings, found.notes) == ({"a/3": Finding.MISSING_IN_BUCKET}, ())
     assert not any(each.start_after for each in store.requests)
 
 
@@ -550,7 +553,7 @@ def test_on_a_real_server_what_changed_is_told_from_what_was_lost(
     endpoint.delete(bucket, ["a/005"])
     endpoint.put(bucket, {"a/007": b"changed", "a/new": b"x"})
     expected = {
-        "a/005": Finding.GONE,
+        "a/005": Finding.MISSING_IN_BUCKET,
         "a/007": Finding.MODIFIED_SINCE,
         "a/new": Finding.CREATED_SINCE,
     }

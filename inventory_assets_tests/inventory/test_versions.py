@@ -27,14 +27,18 @@ from inventory_assets.inventory.listing.listable_dates import end_of, versions_o
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
-    faults_of,
+    violations_of,
     merge,
     publish_manifest,
     read_manifest,
 )
 from inventory_assets.inventory.manifest.s3_inventory_format import csv_file_schema
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
-from inventory_assets.inventory.manifest.snapshot_validation import broken, judge, judge_files
+from inventory_assets.inventory.manifest.snapshot_validation import (
+    failed_rules,
+    validate,
+    validate_files,
+)
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
@@ -92,7 +96,7 @@ def taken(
     shard: Shard | None = None,
 ) -> Snapshot:
     taker = ShardLister(VersionedS3(history), store, LAYOUT, now=lambda: NOW)
-    return taker.take(day, shard or Shard(""), versions)
+    return taker.list_shard(day, shard or Shard(""), versions)
 
 
 def merged(store: LocalStore, *snapshots: Snapshot, baseline: Manifest | None = None) -> Manifest:
@@ -129,7 +133,7 @@ def test_a_snapshot_holds_what_was_there_and_no_key_is_split(history: History) -
             records = records_of(store, found)
             columns = expected[0].keys() if expected else ()
             assert [{name: row[name] for name in columns} for row in records] == expected
-            assert broken((*judge(found), *judge_files(store, found))) == []
+            assert failed_rules((*validate(found), *validate_files(store, found))) == []
             assert found.objects == len(history.current(moment))
             assert read_snapshot(store, LAYOUT, DAY, "") == found
             for part in found.parts:
@@ -147,7 +151,7 @@ def test_the_fingerprint_knows_no_pages_and_ranges(history: History) -> None:
     with new_store() as store:
         whole = taken(store, history, Versions())
         other = ShardLister(VersionedS3(history, 7), store, LAYOUT, now=lambda: NOW)
-        assert other.take(DAY, Shard(""), Versions()).fingerprint == whole.fingerprint
+        assert other.list_shard(DAY, Shard(""), Versions()).fingerprint == whole.fingerprint
 
 
 @settings(max_examples=20)
@@ -215,22 +219,22 @@ def test_a_listing_that_was_stopped_is_gone_on_with_for_the_same_moment_alone(
         VersionedS3(history, 5, damaged=range(8, 99)), store, LAYOUT, now=lambda: NOW
     )
     with pytest.raises(RetriesExhausted):
-        stopped.take(DAY, Shard(""), Versions())
+        stopped.list_shard(DAY, Shard(""), Versions())
     said: list[str] = []
     lister = VersionedS3(history, 5)
     taker = ShardLister(lister, store, LAYOUT, now=lambda: NOW, say=said.append)
-    found = taker.take(DAY, Shard(""), Versions())
+    found = taker.list_shard(DAY, Shard(""), Versions())
     assert any("going on with" in sentence for sentence in said)
     assert found.fingerprint == taken(store, history, Versions()).fingerprint
-    assert broken(judge_files(store, found)) == []
+    assert failed_rules(validate_files(store, found)) == []
 
     stopped = ShardLister(
         VersionedS3(history, 5, damaged=range(8, 99)), store, LAYOUT, now=lambda: NOW
     )
     with pytest.raises(RetriesExhausted):
-        stopped.take(DAY, Shard(""), Versions())
+        stopped.list_shard(DAY, Shard(""), Versions())
     said.clear()
-    taker.take(DAY, Shard(""), at(30))
+    taker.list_shard(DAY, Shard(""), at(30))
     assert any("listed afresh" in sentence for sentence in said)
 
 
@@ -305,7 +309,7 @@ def test_shards_of_versions_and_of_objects_make_no_inventory(store: LocalStore) 
         for prefix, versions in zip(prefixes, (None, Versions()), strict=True)
     }
     manifest = merge(store, LAYOUT, "", snapshots, NOW)
-    assert any("some shards hold versions" in fault for fault in faults_of(manifest))
+    assert any("some shards hold versions" in fault for fault in violations_of(manifest))
 
 
 def test_a_sample_of_versions_agrees_until_one_is_lost(store: LocalStore) -> None:
@@ -352,14 +356,14 @@ def test_versions_that_seem_gone_are_asked_for_by_their_key(
         elsewhere = verify(inventory, VersionedS3(other, 100), Random(1))  # noqa: S311
     contradicted = [each for each in history.listed() if each.version_id in hidden]
     assert hiding.findings == dict.fromkeys(names_of(contradicted), Finding.CONTRADICTED)
-    gone = {name for name, kind in elsewhere.findings.items() if kind is Finding.GONE}
+    gone = {name for name, kind in elsewhere.findings.items() if kind is Finding.MISSING_IN_BUCKET}
     assert gone == names_of(history.listed()) - names_of(other.listed())
 
 
 def test_versions_of_a_store_in_directory_order_are_refused(store: LocalStore) -> None:
     taker = ShardLister(VersionedS3(History()), store, LAYOUT, KeyOrder.DIRECTORY, lambda: NOW)
     with pytest.raises(VersionsNotListed, match="set versions = false"):
-        taker.take(DAY, Shard(""), Versions())
+        taker.list_shard(DAY, Shard(""), Versions())
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from inventory_assets.s3.concurrency.policies import TARGET_P95_SECONDS, Controller, Fixed, Pid
+from inventory_assets.s3.concurrency.policies import TARGET_P95_SECONDS, LimitPolicy, Fixed, Pid
 from inventory_assets.s3.concurrency.request_outcome import Outcome, Sample
 from inventory_assets.s3.list_client import RetryPolicy
 
@@ -188,7 +188,7 @@ class _Store:
         return max(at, heapq.heappop(self._free_at))
 
 
-def simulate(scenario: Scenario, controller: Controller, seed: int) -> Trace:
+def simulate(scenario: Scenario, controller: LimitPolicy, seed: int) -> Trace:
     """Play a scenario from beginning to end."""
     random = Random(seed)  # noqa: S311 - chance to replay, not a secret
     store = _Store(scenario, random)
@@ -212,7 +212,7 @@ def simulate(scenario: Scenario, controller: Controller, seed: int) -> Trace:
         if ended is None:
             waiting.append(worker)
             continue
-        limit = controller.note(Sample(now, now - since, ended, in_flight))
+        limit = controller.on_sample(Sample(now, now - since, ended, in_flight))
         trace.ends.append((now, ended))
         in_flight -= 1
         before = trace.limits[-1][1]

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding import columnar_decoder
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns, decode_pages
-from inventory_assets.s3.decoding.tag_scanner import Block, Scratch
+from inventory_assets.s3.decoding.tag_scanner import PageBatch, DecodeBuffers
 from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, Page, decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets_tests.listings import Listed, contents, contents_fields, listing, render
 
-SCRATCH = Scratch()
+SCRATCH = DecodeBuffers()
 MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
 PIECES = (
     b"<",
@@ -173,10 +173,10 @@ def test_no_pages_are_no_pages() -> None:
 def test_objects_of_one_layout_are_never_grouped(
     quote: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spans(_block: Block) -> None:
+    def spans(_block: PageBatch) -> None:
         raise AssertionError("objects of one layout were grouped")
 
-    monkeypatch.setattr(Block, "_spans", spans)
+    monkeypatch.setattr(PageBatch, "_spans", spans)
     listed = [
         Listed(f"a b/{n}", size=10**n, e_tag=f"{n:032x}-{n}", owner="me", checksums=("CRC32",))
         for n in range(10)

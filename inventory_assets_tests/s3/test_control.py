@@ -10,15 +10,15 @@ from inventory_assets.s3.concurrency.policies import (
     PID_HIGHEST,
     PID_LOWEST,
     Adaptive,
-    Controller,
+    LimitPolicy,
     Pid,
-    Policy,
-    controller,
+    PolicyName,
+    open_policy,
 )
 from inventory_assets.s3.concurrency.request_outcome import (
-    CUT,
+    BACKOFF_RATIO,
     FORGIVEN_LOSSES,
-    SECONDS_BETWEEN_CUTS,
+    SECONDS_BETWEEN_BACKOFFS,
     Outcome,
     Sample,
 )
@@ -41,21 +41,21 @@ SETTLED = [
     for seed in SEEDS
 ]
 settled = pytest.mark.parametrize(("scenario", "seed", "start", "end", "conditions"), SETTLED)
-learning = pytest.mark.parametrize("policy", [Policy.ADAPTIVE, Policy.PID])
+learning = pytest.mark.parametrize("policy", [PolicyName.ADAPTIVE, PolicyName.PID])
 
 
 @cache
-def _played(name: str, policy: Policy, seed: int) -> Trace:
+def _played(name: str, policy: PolicyName, seed: int) -> Trace:
     scenario = BY_NAME[name]
-    return simulate(scenario, controller(policy, scenario.maximum), seed)
+    return simulate(scenario, open_policy(policy, scenario.maximum), seed)
 
 
 def _sample(at: float, outcome: Outcome, *, latency: float = 0.01, in_flight: int = 16) -> Sample:
     return Sample(at, latency, outcome, in_flight)
 
 
-def _limits(of: Controller, samples: list[Sample]) -> list[int]:
-    return [of.note(sample) for sample in samples]
+def _limits(of: LimitPolicy, samples: list[Sample]) -> list[int]:
+    return [of.on_sample(sample) for sample in samples]
 
 
 def _burst(outcome: Outcome, at: float = 10.0) -> list[Sample]:
@@ -69,7 +69,7 @@ def _burst(outcome: Outcome, at: float = 10.0) -> list[Sample]:
 def test_goodput_is_at_least_nine_tenths_of_the_optimum(
     scenario: Scenario, seed: int, start: float, end: float, conditions: Conditions
 ) -> None:
-    goodput = _played(scenario.name, Policy.ADAPTIVE, seed).goodput(start, end)
+    goodput = _played(scenario.name, PolicyName.ADAPTIVE, seed).goodput(start, end)
     assert goodput >= 0.9 * conditions.best_goodput(scenario.maximum)
 
 
@@ -78,14 +78,14 @@ def test_the_limit_does_not_oscillate(
     scenario: Scenario, seed: int, start: float, end: float, conditions: Conditions
 ) -> None:
     del conditions
-    assert _played(scenario.name, Policy.ADAPTIVE, seed).steadiness(start, end) >= 0.8
+    assert _played(scenario.name, PolicyName.ADAPTIVE, seed).steadiness(start, end) >= 0.8
 
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_cuts_are_at_least_a_second_apart(name: str) -> None:
     for seed in SEEDS:
-        cuts = _played(name, Policy.ADAPTIVE, seed).cuts
-        assert all(b - a >= SECONDS_BETWEEN_CUTS for a, b in itertools.pairwise(cuts))
+        cuts = _played(name, PolicyName.ADAPTIVE, seed).cuts
+        assert all(b - a >= SECONDS_BETWEEN_BACKOFFS for a, b in itertools.pairwise(cuts))
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_the_optimum_is_what_the_best_fixed_limit_reaches_with_hindsight(name: s
     assert best_fixed_goodput(scenario, seed=1) == pytest.approx(optimum, rel=0.02)
 
 
-@pytest.mark.parametrize("policy", Policy)
-def test_a_replay_is_identical_for_each_seed(policy: Policy) -> None:
+@pytest.mark.parametrize("policy", PolicyName)
+def test_a_replay_is_identical_for_each_seed(policy: PolicyName) -> None:
     scenario = BY_NAME["503 above 275 requests/s"]
-    again = simulate(scenario, controller(policy, scenario.maximum), seed=1)
+    again = simulate(scenario, open_policy(policy, scenario.maximum), seed=1)
     assert again == _played(scenario.name, policy, 1)
     assert again.ends != _played(scenario.name, policy, 2).ends
 
@@ -121,49 +121,53 @@ def test_a_throttled_store_is_asked_little_more_than_it_answers() -> None:
     for name, rate in [("503 above 175 requests/s", 175), ("503 above 275 requests/s", 275)]:
         scenario = BY_NAME[name]
         ((start, end, _),) = scenario.settled()
-        refused = _played(name, Policy.ADAPTIVE, 1).count(Outcome.THROTTLED, start, end)
+        refused = _played(name, PolicyName.ADAPTIVE, 1).count(Outcome.THROTTLED, start, end)
         assert refused < 0.01 * rate * (end - start)
-        assert _played(name, Policy.FIXED, 1).count(Outcome.THROTTLED, start, end) > 40 * refused
+        assert (
+            _played(name, PolicyName.FIXED, 1).count(Outcome.THROTTLED, start, end) > 40 * refused
+        )
 
 
 def test_beyond_a_knee_no_more_is_sent_than_helps() -> None:
     scenario = BY_NAME["knee at 20 workers"]
     ((start, end, _),) = scenario.settled()
     for seed in SEEDS:
-        assert 18 <= _played(scenario.name, Policy.ADAPTIVE, seed).mean_limit(start, end) <= 33
+        assert 18 <= _played(scenario.name, PolicyName.ADAPTIVE, seed).mean_limit(start, end) <= 33
 
 
 # What a controller does with its samples
 
 
 @learning
-def test_throttling_and_timeouts_cut_at_once(policy: Policy) -> None:
+def test_throttling_and_timeouts_cut_at_once(policy: PolicyName) -> None:
     for outcome in (Outcome.THROTTLED, Outcome.TIMED_OUT):
-        limits = _limits(controller(policy, 64), _burst(outcome))
-        assert limits == [*[INITIAL] * FORGIVEN_LOSSES, int(INITIAL * CUT)]
+        limits = _limits(open_policy(policy, 64), _burst(outcome))
+        assert limits == [*[INITIAL] * FORGIVEN_LOSSES, int(INITIAL * BACKOFF_RATIO)]
 
 
 @learning
-def test_what_was_sent_before_a_cut_does_not_cut_again(policy: Policy) -> None:
-    subject = controller(policy, 64)
+def test_what_was_sent_before_a_cut_does_not_cut_again(policy: PolicyName) -> None:
+    subject = open_policy(policy, 64)
     cut = _limits(subject, _burst(Outcome.TIMED_OUT))[-1]
     late = [_sample(13 + n / 1000, Outcome.TIMED_OUT, latency=5) for n in range(50)]
     assert _limits(subject, late)[-1] == cut
-    assert _limits(subject, _burst(Outcome.TIMED_OUT, at=19))[-1] == int(INITIAL * CUT * CUT)
+    assert _limits(subject, _burst(Outcome.TIMED_OUT, at=19))[-1] == int(
+        INITIAL * BACKOFF_RATIO * BACKOFF_RATIO
+    )
 
 
 @learning
-def test_resets_cut_nothing_and_raise_nothing(policy: Policy) -> None:
+def test_resets_cut_nothing_and_raise_nothing(policy: PolicyName) -> None:
     resets = [_sample(n / 100, Outcome.FAILED) for n in range(2_000)]
-    assert set(_limits(controller(policy, 64), resets)) == {INITIAL}
+    assert set(_limits(open_policy(policy, 64), resets)) == {INITIAL}
 
 
 @learning
-def test_a_limit_that_holds_nobody_back_does_not_grow(policy: Policy) -> None:
+def test_a_limit_that_holds_nobody_back_does_not_grow(policy: PolicyName) -> None:
     idle = [_sample(n / 100, Outcome.SUCCEEDED, in_flight=8) for n in range(5_000)]
     busy = [_sample(n / 100, Outcome.SUCCEEDED, in_flight=64) for n in range(5_000)]
-    assert set(_limits(controller(policy, 64), idle)) == {INITIAL}
-    assert max(_limits(controller(policy, 64), busy)) > INITIAL
+    assert set(_limits(open_policy(policy, 64), idle)) == {INITIAL}
+    assert max(_limits(open_policy(policy, 64), busy)) > INITIAL
 
 
 def test_after_a_cut_the_limit_rests_and_returns_to_just_below_where_it_was_cut() -> None:
@@ -174,7 +178,7 @@ def test_after_a_cut_the_limit_rests_and_returns_to_just_below_where_it_was_cut(
     calm = Scenario("then calm", [Conditions(10), Conditions(0.5, rate=1), Conditions(9)])
     after = simulate(calm, Adaptive(64), seed=1)
     assert len(after.cuts) == 1
-    assert after.extremes(after.cuts[0] + 0.001, 19) == (int(64 * CUT), 60)
+    assert after.extremes(after.cuts[0] + 0.001, 19) == (int(64 * BACKOFF_RATIO), 60)
 
 
 def test_growth_from_a_single_request_that_does_not_pay_is_taken_back_to_one_and_not_to_none() -> (
@@ -185,7 +189,7 @@ def test_growth_from_a_single_request_that_does_not_pay_is_taken_back_to_one_and
         _limits(subject, _burst(Outcome.THROTTLED, at=2 * second + 1))
     assert subject.limit == 1
     seen = {  # always 50 a second
-        subject.note(_sample(50 + n / 50, Outcome.SUCCEEDED, in_flight=subject.limit))
+        subject.on_sample(_sample(50 + n / 50, Outcome.SUCCEEDED, in_flight=subject.limit))
         for n in range(30_000)
     }
     assert seen == {1, 2}
@@ -206,27 +210,27 @@ SAMPLES = st.lists(
 @learning
 @given(samples=SAMPLES, repeat=st.integers(1, 5), maximum=st.integers(1, 300))
 def test_the_limit_stays_between_one_and_the_maximum_whatever_happens(
-    policy: Policy, samples: list[tuple[float, float, Outcome, int]], repeat: int, maximum: int
+    policy: PolicyName, samples: list[tuple[float, float, Outcome, int]], repeat: int, maximum: int
 ) -> None:
-    subject = controller(policy, maximum)
+    subject = open_policy(policy, maximum)
     assert 1 <= subject.limit <= maximum
     at = 0.0
     for gap, latency, outcome, in_flight in samples * repeat:
         at += gap
-        limit = subject.note(Sample(at, latency, outcome, in_flight))
+        limit = subject.on_sample(Sample(at, latency, outcome, in_flight))
         assert 1 <= limit <= maximum
         assert limit == subject.limit
 
 
 def test_a_fixed_limit_is_the_maximum() -> None:
-    assert set(_limits(controller("fixed", 48), _burst(Outcome.THROTTLED))) == {48}
+    assert set(_limits(open_policy("fixed", 48), _burst(Outcome.THROTTLED))) == {48}
 
 
 def test_an_unknown_policy_or_no_request_at_all_is_refused() -> None:
     with pytest.raises(ValueError, match="no policy 'fast'; choose one of adaptive, pid, fixed"):
-        controller("fast", 64)
+        open_policy("fast", 64)
     with pytest.raises(ValueError, match="at most 0 requests in flight"):
-        controller("adaptive", 0)
+        open_policy("adaptive", 0)
 
 
 # The PID: what it does, and its known weaknesses
@@ -255,14 +259,14 @@ def test_the_pid_does_not_wind_up_while_it_is_clamped() -> None:
 def test_the_pid_starves_a_healthy_bucket_that_is_far_away() -> None:
     scenario = BY_NAME["healthy, 400 ms (far away)"]
     ((start, end, conditions),) = scenario.settled()
-    pid = _played(scenario.name, Policy.PID, 1).goodput(start, end)
+    pid = _played(scenario.name, PolicyName.PID, 1).goodput(start, end)
     assert pid < 0.1 * conditions.best_goodput(scenario.maximum)
 
 
 def test_the_pid_starves_all_for_one_slow_prefix() -> None:
     scenario = BY_NAME["a slow prefix: 1 worker in 4, 10 times"]
     ((start, end, conditions),) = scenario.settled()
-    pid = _played(scenario.name, Policy.PID, 1).goodput(start, end)
+    pid = _played(scenario.name, PolicyName.PID, 1).goodput(start, end)
     assert pid < 0.1 * conditions.best_goodput(scenario.maximum)
 
 

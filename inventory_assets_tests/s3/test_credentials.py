@@ -82,7 +82,7 @@ def of(url: str, **changes: object) -> BucketConfig:
 
 def error_of(where: BucketConfig, tally: RequestStats | None = None) -> S3Error:
     with pytest.raises(S3Error) as caught:
-        ListClient(where, QUICK).page(PageRequest(), tally or RequestStats())
+        ListClient(where, QUICK).list_page_sync(PageRequest(), tally or RequestStats())
     message = str(caught.value)
     assert message.isprintable()
     assert "ours" in message
@@ -206,12 +206,12 @@ def test_a_role_s_source_is_read_again_when_it_has_rotated(
     sts.script(session("ASIAFIRST", 300))
     where = of(bucket.url, role_arn=None if is_of_profile else ROLE)
     lister = ListClient(where, QUICK)
-    lister.page(PageRequest(), RequestStats())
+    lister.list_page_sync(PageRequest(), RequestStats())
     assert key_of(sts) == "OLDKEY"
     configured(PROFILES.format(""), BASE.format("NEWKEY"))
     answers = [refused("InvalidClientTokenId")] if is_of_profile else []
     sts.script(*answers, session("ASIASECOND"))
-    lister.page(PageRequest(), RequestStats())
+    lister.list_page_sync(PageRequest(), RequestStats())
     assert key_of(sts) == "NEWKEY"
     assert key_of(bucket) == "ASIASECOND"
 
@@ -235,7 +235,7 @@ def test_trouble_of_sts_that_can_pass_is_tried_again(
     with ScriptedServer([refused("Throttling", 400), session()]) as sts:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
         tally = RequestStats()
-        ListClient(of(bucket.url, role_arn=ROLE), QUICK).page(PageRequest(), tally)
+        ListClient(of(bucket.url, role_arn=ROLE), QUICK).list_page_sync(PageRequest(), tally)
     assert tally.faults == {TransientError.THROTTLED: 1}
 
 
@@ -318,7 +318,7 @@ def test_an_anonymous_listing_looks_for_no_credentials(
     configured: Callable[..., None], bucket: ScriptedServer
 ) -> None:
     configured("[default]\ncredential_process = /no/such/program\n")
-    ListClient(of(bucket.url, anonymous=True), QUICK).page(PageRequest(), RequestStats())
+    ListClient(of(bucket.url, anonymous=True), QUICK).list_page_sync(PageRequest(), RequestStats())
     assert "authorization" not in bucket.seen[0].headers
 
 
@@ -344,7 +344,7 @@ def test_the_region_is_looked_for_as_the_aws_command_does(
     configured("[default]\nregion = eu-west-1\n", "[default]\n" + BASE.format("K").split("]\n")[1])
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    ListClient(of(bucket.url), QUICK).page(PageRequest(), RequestStats())
+    ListClient(of(bucket.url), QUICK).list_page_sync(PageRequest(), RequestStats())
     assert f"/{region}/s3/aws4_request" in bucket.seen[0].headers["authorization"]
 
 
@@ -358,7 +358,7 @@ def test_an_endpoint_with_a_password_is_refused_and_not_repeated(
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://user:hush@127.0.0.1:1")
         with pytest.raises(S3Error, match="user name or password") as caught:
             ListClient(where)
-        assert "hush" not in f"{caught.value!r} {where.where}"
+        assert "hush" not in f"{caught.value!r} {where.display_name}"
 
 
 def test_sts_is_asked_for_what_the_connection_names(
@@ -366,6 +366,6 @@ def test_sts_is_asked_for_what_the_connection_names(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
-    ListClient(of(bucket.url, role_arn=ROLE), QUICK).page(PageRequest(), RequestStats())
+    ListClient(of(bucket.url, role_arn=ROLE), QUICK).list_page_sync(PageRequest(), RequestStats())
     assert key_of(sts) == "KEY"
     assert key_of(bucket) == "ASIASESSION"

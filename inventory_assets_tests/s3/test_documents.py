@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
-from inventory_assets.s3.decoding.page_peek import RawPage, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
 from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
 from inventory_assets.s3.decoding.xml_tree import MAX_ELEMENTS, is_legal, parse, utf8
 from inventory_assets.s3.errors import MalformedResponse
@@ -69,7 +69,7 @@ def test_what_is_legal_is_told() -> None:
 
 def pages_of(body: bytes, encoding: KeyEncoding) -> Page:
     """The page, the same from all decoders."""
-    page, received = decode_page(body, encoding), receive(body, encoding)
+    page, received = decode_page(body, encoding), peek_page(body, encoding)
     assert isinstance(page, Page)
     assert isinstance(received, RawPage)
     assert decode_columns(body, encoding) == page

@@ -63,7 +63,7 @@ def lister(server: ScriptedServer) -> Iterator[ListClient]:
 
 
 def list_once(where: BucketConfig, tally: RequestStats | None = None) -> Page:
-    return ListClient(where, QUICK).page(PageRequest(), tally or RequestStats())
+    return ListClient(where, QUICK).list_page_sync(PageRequest(), tally or RequestStats())
 
 
 def refusal_of(lister: ListClient | BucketConfig, tally: RequestStats | None = None) -> S3Error:
@@ -71,7 +71,7 @@ def refusal_of(lister: ListClient | BucketConfig, tally: RequestStats | None = N
     if isinstance(lister, BucketConfig):
         lister = ListClient(lister, QUICK)
     with pytest.raises(S3Error) as caught:
-        lister.page(PageRequest(), tally or RequestStats())
+        lister.list_page_sync(PageRequest(), tally or RequestStats())
     message = str(caught.value)
     assert "ours" in message
     assert SECRET not in message + repr(caught.value)
@@ -119,7 +119,7 @@ def test_what_can_pass_is_retried_and_counted_by_its_kind(
     answer, fault = PASSING[trouble]
     tally = RequestStats()
     server.script(answer, answer, Answer(200, GOOD))
-    page = lister.page(PageRequest(), tally)
+    page = lister.list_page_sync(PageRequest(), tally)
     assert page.objects.column("key").to_pylist() == ["k"]
     assert tally.faults == {fault: 2}
     assert tally.requests == len(server.seen) == 3
@@ -151,7 +151,7 @@ def test_what_is_unexpected_is_tried_once_more_as_it_may_have_been_damaged(
     unexpected, fault, _ = UNEXPECTED[answer]
     tally = RequestStats()
     server.script(unexpected, Answer(503), unexpected, Answer(200, GOOD))
-    lister.page(PageRequest(), tally)
+    lister.list_page_sync(PageRequest(), tally)
     assert tally.faults == {fault: 2, TransientError.THROTTLED: 1}
 
 
@@ -395,7 +395,7 @@ def test_an_assumed_role_signs_with_its_temporary_credentials(
 
 def test_secrets_do_not_show_in_a_connection() -> None:
     where = to("http://127.0.0.1:1")
-    assert SECRET not in f"{where} {where!r} {where.where}"
+    assert SECRET not in f"{where} {where!r} {where.display_name}"
     assert "AKIATHEKEY" not in repr(where)
 
 

@@ -21,7 +21,7 @@ class Counted:
         self._lock = threading.Lock()
 
     async def visit(self) -> None:
-        await self._gate.enter()
+        await self._gate.acquire()
         with self._lock:
             self._inside += 1
             self.passed += 1
@@ -29,7 +29,7 @@ class Counted:
         await asyncio.sleep(0.0005)
         with self._lock:
             self._inside -= 1
-        self._gate.leave(Outcome.SUCCEEDED, 0, 1)
+        self._gate.release(Outcome.SUCCEEDED, 0, 1)
 
     async def visit_often(self, times: int) -> None:
         await asyncio.gather(*(self.visit() for _ in range(times)))
@@ -46,11 +46,11 @@ def test_no_more_than_the_limit_are_inside_and_all_come_in_from_any_thread() -> 
 def test_who_is_cancelled_while_waiting_leaves_the_place_to_the_next() -> None:
     async def scene() -> None:
         gate = ConcurrencyLimiter(Fixed(1))
-        await gate.enter()
-        impatient = asyncio.create_task(gate.enter())
-        patient = asyncio.create_task(gate.enter())
+        await gate.acquire()
+        impatient = asyncio.create_task(gate.acquire())
+        patient = asyncio.create_task(gate.acquire())
         await asyncio.sleep(0)
-        gate.leave(None, 0, 0)  # calls the first in,
+        gate.release(None, 0, 0)  # calls the first in,
         impatient.cancel()  # who goes at that very moment
         await asyncio.wait_for(patient, 5)
 
@@ -60,10 +60,10 @@ def test_who_is_cancelled_while_waiting_leaves_the_place_to_the_next() -> None:
 @pytest.mark.parametrize("wait", ["enter", "pause"])
 def test_closing_wakes_who_waits_in_another_thread(wait: str) -> None:
     gate = ConcurrencyLimiter(Fixed(1))
-    asyncio.run(gate.enter())
+    asyncio.run(gate.acquire())
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(asyncio.run, gate.pause(30) if wait == "pause" else gate.enter())
-        while not (gate._waiting or gate._pausing):
+        waiting = pool.submit(asyncio.run, gate.sleep(30) if wait == "pause" else gate.acquire())
+        while not (gate._waiting or gate._sleeping):
             time.sleep(0.001)
         since = time.monotonic()
         gate.close()
@@ -74,13 +74,13 @@ def test_closing_wakes_who_waits_in_another_thread(wait: str) -> None:
 def test_nobody_enters_or_pauses_once_it_is_closed() -> None:
     gate = ConcurrencyLimiter(Fixed(1))
     gate.close()
-    for attempt in (gate.enter(), gate.pause(0)):
+    for attempt in (gate.acquire(), gate.sleep(0)):
         with pytest.raises(Cancelled):
             asyncio.run(attempt)
 
 
 def test_a_pause_ends_by_itself() -> None:
-    asyncio.run(ConcurrencyLimiter(Fixed(1)).pause(0.001))
+    asyncio.run(ConcurrencyLimiter(Fixed(1)).sleep(0.001))
 
 
 class Remembering(Fixed):
@@ -103,13 +103,13 @@ def test_the_controller_is_told_how_requests_end_and_its_limit_holds_from_then_o
     async def scene() -> None:
         memory = Remembering()
         gate = ConcurrencyLimiter(memory)
-        await gate.enter()
-        waiting = [asyncio.create_task(gate.enter()) for _ in range(2)]
+        await gate.acquire()
+        waiting = [asyncio.create_task(gate.acquire()) for _ in range(2)]
         await asyncio.sleep(0)
-        gate.leave(Outcome.THROTTLED, 2.0, 5.0)
+        gate.release(Outcome.THROTTLED, 2.0, 5.0)
         await asyncio.wait_for(asyncio.gather(*waiting), 5)
         assert memory.samples == [Sample(5.0, 3.0, Outcome.THROTTLED, 1)]
-        gate.leave(None, 5.0, 6.0)  # given up: it says nothing
+        gate.release(None, 5.0, 6.0)  # given up: it says nothing
         assert len(memory.samples) == 1
 
     asyncio.run(scene())

@@ -42,7 +42,7 @@ def read(raw: bytes, cuts: Sequence[int] = (), body: bytearray | None = None) ->
     try:
         while True:
             try:
-                reader.advance()
+                reader.feed()
             except BlockingIOError:
                 continue
             return reader

@@ -61,13 +61,13 @@ def asked(server: ScriptedServer) -> dict[str, str]:
 
 
 def test_the_smallest_request_asks_for_a_whole_page_url_encoded(server: ScriptedServer) -> None:
-    lister_for(server.url).page(PageRequest(), RequestStats())
+    lister_for(server.url).list_page_sync(PageRequest(), RequestStats())
     assert asked(server) == {"list-type": "2", "encoding-type": "url", "max-keys": "1000"}
 
 
 def test_every_part_of_a_request_arrives_byte_for_byte(server: ScriptedServer) -> None:
     request = PageRequest("a +%2B&=\0/\U0010ffff", "a +\n#?é", None, "/", 7)
-    lister_for(server.url).page(request, RequestStats())
+    lister_for(server.url).list_page_sync(request, RequestStats())
     assert asked(server) == {
         "list-type": "2",
         "encoding-type": "url",
@@ -79,13 +79,13 @@ def test_every_part_of_a_request_arrives_byte_for_byte(server: ScriptedServer) -
 
 
 def test_a_token_takes_the_place_of_start_after(server: ScriptedServer) -> None:
-    lister_for(server.url).page(PageRequest("p/", "p/a", "1/t+o=="), RequestStats())
+    lister_for(server.url).list_page_sync(PageRequest("p/", "p/a", "1/t+o=="), RequestStats())
     assert asked(server)["continuation-token"] == "1/t+o=="
     assert "start-after" not in asked(server)
 
 
 def test_requests_are_signed(server: ScriptedServer) -> None:
-    lister_for(server.url).page(PageRequest(), RequestStats())
+    lister_for(server.url).list_page_sync(PageRequest(), RequestStats())
     assert "Credential=AKIATHEKEY/" in server.seen[0].headers["authorization"]
     assert "x-amz-request-payer" not in server.seen[0].headers
 
@@ -95,28 +95,28 @@ def test_an_anonymous_request_carries_no_signature(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATHEKEY")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s" * 40)
-    lister_for(server.url, anonymous=True).page(PageRequest(), RequestStats())
+    lister_for(server.url, anonymous=True).list_page_sync(PageRequest(), RequestStats())
     assert not {"authorization", "x-amz-security-token"} & set(server.seen[0].headers)
     assert "X-Amz" not in server.seen[0].path
 
 
 def test_requester_pays_is_said_in_a_header(server: ScriptedServer) -> None:
-    lister_for(server.url, requester_pays=True).page(PageRequest(), RequestStats())
+    lister_for(server.url, requester_pays=True).list_page_sync(PageRequest(), RequestStats())
     assert server.seen[0].headers["x-amz-request-payer"] == "requester"
 
 
 def test_the_make_of_the_store_is_remembered(server: ScriptedServer) -> None:
     lister = lister_for(server.url)
     assert lister.server is None
-    lister.page(PageRequest(), RequestStats())
+    lister.list_page_sync(PageRequest(), RequestStats())
     assert (lister.server or "").endswith("AmazonS3")
 
 
 def test_the_tally_counts_requests_and_bytes(server: ScriptedServer) -> None:
     lister, tally = lister_for(server.url, retry=RetryPolicy(base_seconds=0)), RequestStats()
     server.script(BUSY, GOOD)
-    lister.page(PageRequest(), tally)
-    lister.page(PageRequest(), tally)
+    lister.list_page_sync(PageRequest(), tally)
+    lister.list_page_sync(PageRequest(), tally)
     assert tally.requests == 3
     assert tally.response_bytes == len(BUSY.body) + 2 * len(GOOD.body)
     assert tally.faults == {TransientError.THROTTLED: 1}
@@ -126,7 +126,7 @@ def test_a_stop_set_before_sends_nothing(server: ScriptedServer) -> None:
     lister, tally = lister_for(server.url), RequestStats()
     lister.cancel()
     with pytest.raises(Cancelled):
-        lister.page(PageRequest(), tally)
+        lister.list_page_sync(PageRequest(), tally)
     assert not server.seen
     assert tally.requests == 0
 
@@ -142,7 +142,7 @@ def test_a_stop_ends_a_backoff_within_a_second(server: ScriptedServer) -> None:
     server.script(BUSY)
     lister, tally = lister_for(server.url, retry=PATIENT), RequestStats()
     with ThreadPoolExecutor(1) as pool:
-        page = pool.submit(lister.page, PageRequest(), tally)
+        page = pool.submit(lister.list_page_sync, PageRequest(), tally)
         until(lambda: bool(tally.faults))
         stopped = time.monotonic()
         lister.cancel()
@@ -158,7 +158,7 @@ def test_a_cancellation_ends_the_request_in_flight_and_keeps_those_that_wait_fro
     server.script(Answer(200, GOOD.body, delay=30))
     lister, tally = lister_for(server.url, max_in_flight=1), RequestStats()
     with ThreadPoolExecutor(4) as pool:
-        pages = [pool.submit(lister.page, PageRequest(), tally) for _ in range(4)]
+        pages = [pool.submit(lister.list_page_sync, PageRequest(), tally) for _ in range(4)]
         until(lambda: bool(server.seen))
         cancelled_at = time.monotonic()
         lister.cancel()
@@ -172,7 +172,9 @@ def test_no_more_requests_are_in_flight_than_allowed(server: ScriptedServer, lim
     server.script(*[Answer(200, GOOD.body, delay=0.01)] * 20, BUSY, GOOD)
     lister = lister_for(server.url, retry=RetryPolicy(base_seconds=0), max_in_flight=limit)
     with ThreadPoolExecutor(12) as pool:
-        for page in [pool.submit(lister.page, PageRequest(), RequestStats()) for _ in range(24)]:
+        for page in [
+            pool.submit(lister.list_page_sync, PageRequest(), RequestStats()) for _ in range(24)
+        ]:
             assert page.result(timeout=10).objects.num_rows == 1
     assert server.most_at_once == limit
 
@@ -182,7 +184,7 @@ def test_a_failed_request_gives_its_place_in_flight_back(server: ScriptedServer)
     lister = lister_for(
         server.url, retry=RetryPolicy(base_seconds=0, malformed_attempts=6), max_in_flight=1
     )
-    assert lister.page(PageRequest(), RequestStats()).objects.num_rows == 1
+    assert lister.list_page_sync(PageRequest(), RequestStats()).objects.num_rows == 1
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
@@ -204,9 +206,9 @@ def test_waits_before_retries_follow_the_policy(
     async def pause(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(lister._gate, "pause", pause)
+    monkeypatch.setattr(lister._limiter, "sleep", pause)
     monkeypatch.setattr("random.random", lambda: 0.5)
-    lister.page(PageRequest(), RequestStats())
+    lister.list_page_sync(PageRequest(), RequestStats())
     assert waited == [1.0, 1.5, 1.5]
 
 
@@ -246,7 +248,7 @@ def test_hostile_keys_of_a_real_server_arrive_byte_for_byte(
     found: list[dict[str, object]] = []
     token: str | None = None
     while True:
-        page = lister.page(PageRequest(token=token, max_keys=5), tally)
+        page = lister.list_page_sync(PageRequest(token=token, max_keys=5), tally)
         found += page.objects.to_pylist()
         token = page.next_token
         if not page.is_truncated:

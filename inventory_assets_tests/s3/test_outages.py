@@ -16,11 +16,11 @@ from urllib3.exceptions import NewConnectionError
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
-from inventory_assets.s3.concurrency.policies import controller
+from inventory_assets.s3.concurrency.policies import open_policy
 from inventory_assets.s3.errors import AccessDenied, RetriesExhausted, S3Error, TransientError
 from inventory_assets.s3.http.response import ErrorResponse, RequestContext, Response, seconds_of
 from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
-from inventory_assets.s3.outages import Outages
+from inventory_assets.s3.outages import OutageLog
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets_tests.listings import Listed, render
 from inventory_assets_tests.virtual_time import VirtualLoop
@@ -61,8 +61,8 @@ class Lister(ListClient):
         self.connection = BucketConfig("ours", "http://store", max_in_flight=in_flight)
         self.server = None
         self.retry = retry
-        self._gate = ConcurrencyLimiter(controller(self.connection.policy, in_flight))
-        self._outages = Outages(self.connection.where)
+        self._gate = ConcurrencyLimiter(open_policy(self.connection.policy, in_flight))
+        self._outages = OutageLog(self.connection.display_name)
         self.store = Store(answers)
         self._transport = self.store  # type: ignore[assignment]
 
@@ -72,7 +72,7 @@ def played(lister: Lister, prefixes: list[str]) -> tuple[list[object], float, Re
     tally = RequestStats()
 
     async def all_pages() -> list[object]:
-        pages = [lister.fetch(PageRequest(prefix), tally) for prefix in prefixes]
+        pages = [lister.list_page(PageRequest(prefix), tally) for prefix in prefixes]
         return [*await asyncio.gather(*pages, return_exceptions=True)]
 
     loop = VirtualLoop()
@@ -278,7 +278,7 @@ def test_a_store_that_stays_away_is_not_said_to_answer(caplog: pytest.LogCapture
 def test_no_two_lines_about_waiting_come_within_thirty_seconds(
     steps: list[tuple[int, float, bool]],
 ) -> None:
-    outages, now, said = Outages("here"), 0.0, Counter[int]()
+    outages, now, said = OutageLog("here"), 0.0, Counter[int]()
     began: dict[int, float] = {}
     lines: list[float] = []
 

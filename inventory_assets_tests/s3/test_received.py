@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding import page_peek
-from inventory_assets.s3.decoding.page_peek import RawPage, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
 from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, Page, decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets_tests.listings import (
@@ -84,7 +84,7 @@ def decoded(body: bytes) -> Told | ErrorDocument | None:
 def glanced(body: bytes) -> Told | ErrorDocument | None:
     """The searcher's word, or None where it refuses the body."""
     try:
-        found = receive(body)
+        found = peek_page(body)
     except MalformedResponse:
         return None
     if isinstance(found, ErrorDocument):
@@ -167,7 +167,7 @@ def test_an_unknown_element_that_holds_a_key_is_none_of_the_objects() -> None:
         tagged = body.replace(place, b"<Tag><Key>k</Key></Tag>" + place)
         assert tagged != body
         assert decoded(tagged) == Told(False, None, "b")
-        received = receive(tagged)
+        received = peek_page(tagged)
         assert isinstance(received, RawPage)
         assert received.last_key == "b"
 
@@ -176,14 +176,14 @@ def test_a_page_cut_off_anywhere_is_refused_at_once() -> None:
     body = render([Listed("a/b c"), Listed("é")], ["p/"], "token")
     for length in range(len(body)):
         with pytest.raises(MalformedResponse):
-            receive(body[:length])
+            peek_page(body[:length])
 
 
 @pytest.mark.usefixtures("no_plain_decoder")
 @pytest.mark.parametrize("token", [None, "1/t+o=="])
 def test_an_ordinary_page_is_not_decoded(token: str | None) -> None:
     body = render([Listed("a"), Listed("dt=1/é +%.gz", owner="me")], [], token)
-    found = receive(body)
+    found = peek_page(body)
     assert isinstance(found, RawPage)
     assert (found.is_truncated, found.next_token) == (token is not None, token)
     assert found.last_key == "dt=1/é +%.gz"
@@ -192,7 +192,7 @@ def test_an_ordinary_page_is_not_decoded(token: str | None) -> None:
 @pytest.mark.usefixtures("no_plain_decoder")
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b" \n\n"])
 def test_what_is_blank_at_the_end_does_no_harm(end: bytes) -> None:
-    found = receive(render([Listed("k")], [], "token") + end)
+    found = peek_page(render([Listed("k")], [], "token") + end)
     assert isinstance(found, RawPage)
     assert (found.next_token, found.last_key) == ("token", "k")
 
@@ -200,7 +200,7 @@ def test_what_is_blank_at_the_end_does_no_harm(end: bytes) -> None:
 @pytest.mark.usefixtures("no_plain_decoder")
 def test_a_body_in_memory_that_is_used_again_is_received_alike() -> None:
     body = bytearray(render([Listed("k")], [], "token"))
-    found = receive(body)
+    found = peek_page(body)
     assert isinstance(found, RawPage)
     assert found.body is body
     body[:] = bytes(len(body))
@@ -264,7 +264,7 @@ def test_unusual_spellings_are_received_as_they_are_decoded(old: str, new: str) 
 def test_a_page_that_says_twice_whether_it_goes_on_is_refused_at_once(odd: str) -> None:
     body = render([Listed("k +")], [], "token")
     with pytest.raises(MalformedResponse, match="two <IsTruncated>"):
-        receive(body.replace(b"<IsTruncated>true</IsTruncated>", odd.encode(), 1))
+        peek_page(body.replace(b"<IsTruncated>true</IsTruncated>", odd.encode(), 1))
 
 
 @pytest.mark.parametrize("odd", ["<?x <IsTruncated>false</IsTruncated>?>", "<a><b>c</b></a>"])
@@ -279,11 +279,11 @@ def test_a_token_keeps_its_carriage_return() -> None:
 
 
 def test_an_error_document_is_handed_over() -> None:
-    found = receive(error_document("SlowDown", "easy"))
+    found = peek_page(error_document("SlowDown", "easy"))
     assert found == ErrorDocument("SlowDown", "easy")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>hotel</html>", b"<html><br>hotel", b"\x00\xff"])
 def test_what_is_no_listing_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedResponse):
-        receive(body)
+        peek_page(body)

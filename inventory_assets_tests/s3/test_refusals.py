@@ -17,12 +17,12 @@ from inventory_assets.s3.errors import (
     UnusableAnswer,
     VersionsUnsupported,
 )
-from inventory_assets.s3.foreign_responses import foreign_answer
+from inventory_assets.s3.foreign_responses import foreign_response
 from inventory_assets.s3.http.response import (
     ErrorResponse,
     RequestContext,
     Response,
-    Unexpected,
+    UnexpectedResponse,
     decoded,
     lacks_versions,
 )
@@ -79,7 +79,7 @@ def response(status: int, body: bytes = b"", **headers: str) -> Response:
 def error_of(
     answer: Response, where: BucketConfig = WHERE, action: str = "s3:ListBucket"
 ) -> S3Error:
-    with pytest.raises((ErrorResponse, Unexpected)) as caught:
+    with pytest.raises((ErrorResponse, UnexpectedResponse)) as caught:
         decoded(answer, decode_columns)
     return to_user_error(caught.value, where, action)
 
@@ -99,7 +99,7 @@ def test_an_answer_that_is_not_s3_s_is_named(kind: str, status: int) -> None:
 
 @pytest.mark.parametrize("body", OF_S3)
 def test_an_answer_of_s3_s_is_none_of_anybody_else_s(body: bytes) -> None:
-    assert foreign_answer({"content-type": "application/xml"}, body) is None
+    assert foreign_response({"content-type": "application/xml"}, body) is None
 
 
 def test_what_is_damaged_twice_in_the_same_way_is_not_tried_a_third_time() -> None:
@@ -131,12 +131,16 @@ def test_a_page_of_the_old_listing_is_told_as_one() -> None:
 def test_only_the_same_twice_in_a_row_is_repetition() -> None:
     repetition = Repetition()
     one, two, page = (
-        Unexpected(response(200, body), MalformedResponse("damaged"))
+        UnexpectedResponse(response(200, body), MalformedResponse("damaged"))
         for body in (b"\0one", b"\0two", b"<html>1</html>")
     )
-    another_page = Unexpected(response(200, b"<html>2</html>"), MalformedResponse("damaged"))
+    another_page = UnexpectedResponse(
+        response(200, b"<html>2</html>"), MalformedResponse("damaged")
+    )
     busy = ErrorResponse(response(503))
-    told = [repetition.is_final(error) for error in (one, two, one, busy, one, page, another_page)]
+    told = [
+        repetition.is_repeated(error) for error in (one, two, one, busy, one, page, another_page)
+    ]
     assert told == [False, False, False, False, False, False, True]
 
 

@@ -75,7 +75,7 @@ def to(url: str | None, **changes: object) -> BucketConfig:
 def list_once(where: BucketConfig, tally: RequestStats | None = None) -> Page:
     lister = ListClient(where, QUICK)
     try:
-        return lister.page(PageRequest(), tally or RequestStats())
+        return lister.list_page_sync(PageRequest(), tally or RequestStats())
     finally:
         lister.close()
 
@@ -132,7 +132,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> list[HTTPConnection]:
     found: list[HTTPConnection] = []
     connect = Transport._connect
 
-    def counted(self: Transport, target: transport._Target) -> HTTPConnection:
+    def counted(self: Transport, target: transport._Endpoint) -> HTTPConnection:
         found.append(connect(self, target))
         return found[-1]
 
@@ -205,7 +205,7 @@ def test_requests_go_where_botocore_would_send_them(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     fields = {"region": "eu-west-1", "addressing_style": "auto", **changes}
-    target = Transport(to(None, **fields))._learn(None)
+    target = Transport(to(None, **fields))._resolve_endpoint(None)
     assert (target.host, target.path, target.scope) == (host, path, scope)
 
 
@@ -235,7 +235,7 @@ def test_a_bucket_that_botocore_signs_otherwise_is_refused(server: ScriptedServe
     another: Any = lambda **_: "s3"  # noqa: E731
     events.register_first("choose-signer.s3.ListObjectsV2", another)
     with pytest.raises(RequestRejected, match="only AWS4-HMAC-SHA256 is supported") as caught:
-        lister.page(PageRequest(), RequestStats())
+        lister.list_page_sync(PageRequest(), RequestStats())
     assert "signs its requests with AWS;" in str(caught.value)
     assert "AKIATHEKEY" not in str(caught.value)
     assert not server.seen
@@ -596,7 +596,7 @@ def test_secrets_do_not_show_in_a_transport(
     proxies.setenv("AWS_SESSION_TOKEN", "the-token")
     way = Transport(to("http://s3.example.com", access_key=None, secret_key=None))
     response = get(way, {"list-type": "2"}, bytearray())
-    shown = f"{way!r} {way} {way._target!r} {response!r} {ErrorResponse(response)!r}"
+    shown = f"{way!r} {way} {way._endpoint!r} {response!r} {ErrorResponse(response)!r}"
     for secret in (PASSWORD, "pass/word", BASIC.split()[1], "the-secret", "the-token"):
         assert secret not in shown
 
@@ -696,8 +696,8 @@ def test_a_request_refused_for_its_time_is_signed_again_with_the_server_s(
 def test_the_server_s_time_is_kept_for_later_requests(server: ScriptedServer) -> None:
     server.script(skewed(dt.timedelta(hours=1)), GOOD)
     lister = ListClient(to(server.url), QUICK)
-    lister.page(PageRequest(), RequestStats())
-    lister.page(PageRequest(), RequestStats())
+    lister.list_page_sync(PageRequest(), RequestStats())
+    lister.list_page_sync(PageRequest(), RequestStats())
     assert len(server.seen) == 3
 
 
@@ -752,8 +752,8 @@ def test_a_bucket_of_another_region_is_asked_again_in_its_own(
     server.script(refusal, GOOD)
     tally = RequestStats()
     lister = ListClient(to(server.url), QUICK)
-    lister.page(PageRequest(), tally)
-    lister.page(PageRequest(), tally)
+    lister.list_page_sync(PageRequest(), tally)
+    lister.list_page_sync(PageRequest(), tally)
     regions = [scope_of(seen)[0] for seen in server.seen]
     assert regions == ["us-east-1", "eu-west-3", "eu-west-3"]
     assert not tally.faults
@@ -814,10 +814,10 @@ def test_an_anonymous_listing_follows_the_bucket_to_its_region(server: ScriptedS
     nobody = to(server.url, access_key=None, secret_key=None, anonymous=True)
     refusal = ErrorResponse(get(Transport(nobody), {}, bytearray()))
     way = Transport(replace(nobody, endpoint_url=None, addressing_style="virtual"))
-    assert way._learn(None).region == "us-east-1"
-    assert way.heed(refusal)
-    assert way._learn(None).host == "ours.s3.eu-west-3.amazonaws.com"
-    assert way._learn(None).scope is None
+    assert way._resolve_endpoint(None).region == "us-east-1"
+    assert way.adapt_to_error(refusal)
+    assert way._resolve_endpoint(None).host == "ours.s3.eu-west-3.amazonaws.com"
+    assert way._resolve_endpoint(None).scope is None
 
 
 def test_an_anonymous_listing_that_is_sent_nowhere_else_ends(server: ScriptedServer) -> None:
@@ -834,8 +834,8 @@ def test_a_region_that_one_request_learns_is_news_to_those_sent_before(
     server.script(refusal)
     way = Transport(to(server.url))
     before = [ErrorResponse(get(way, {}, bytearray())) for _ in range(2)]
-    assert [way.heed(each) for each in before] == [True, True]
-    assert not way.heed(ErrorResponse(get(way, {}, bytearray())))
+    assert [way.adapt_to_error(each) for each in before] == [True, True]
+    assert not way.adapt_to_error(ErrorResponse(get(way, {}, bytearray())))
 
 
 def test_a_time_that_one_request_learns_is_news_to_those_sent_before(
@@ -844,8 +844,8 @@ def test_a_time_that_one_request_learns_is_news_to_those_sent_before(
     server.script(skewed(dt.timedelta(hours=1)))
     way = Transport(to(server.url))
     before = [ErrorResponse(get(way, {}, bytearray())) for _ in range(2)]
-    assert [way.heed(each) for each in before] == [True, True]
-    assert not way.heed(ErrorResponse(get(way, {}, bytearray())))
+    assert [way.adapt_to_error(each) for each in before] == [True, True]
+    assert not way.adapt_to_error(ErrorResponse(get(way, {}, bytearray())))
 
 
 # Credentials that expire
@@ -869,10 +869,10 @@ def test_expired_credentials_are_looked_up_anew_in_the_environment(
 ) -> None:
     in_environment(monkeypatch, "OLDKEY")
     lister, tally = ListClient(chained(server.url), QUICK), RequestStats()
-    lister.page(PageRequest(), tally)
+    lister.list_page_sync(PageRequest(), tally)
     in_environment(monkeypatch, "NEWKEY")
     server.script(EXPIRED, GOOD)
-    lister.page(PageRequest(), tally)
+    lister.list_page_sync(PageRequest(), tally)
     assert [key_of(seen) for seen in server.seen] == ["OLDKEY", "NEWKEY"]
     assert server.seen[1].headers["x-amz-security-token"] == "token of NEWKEY"
     assert not tally.faults
@@ -886,10 +886,10 @@ def test_expired_credentials_are_looked_up_anew_in_the_credentials_file(
     text = "[default]\naws_access_key_id = {}\naws_secret_access_key = s\naws_session_token = {}\n"
     file.write_text(text.format("OLDKEY", "old"))
     lister = ListClient(chained(server.url), QUICK)
-    lister.page(PageRequest(), RequestStats())
+    lister.list_page_sync(PageRequest(), RequestStats())
     file.write_text(text.format("NEWKEY", "new"))
     server.script(EXPIRED, GOOD)
-    lister.page(PageRequest(), RequestStats())
+    lister.list_page_sync(PageRequest(), RequestStats())
     assert [key_of(seen) for seen in server.seen] == ["OLDKEY", "NEWKEY"]
 
 
@@ -909,12 +909,12 @@ def test_expired_credentials_that_are_gone_end_the_listing_as_its_errors_do(
 ) -> None:
     in_environment(monkeypatch, "OLDKEY")
     lister = ListClient(chained(server.url), QUICK)
-    lister.page(PageRequest(), RequestStats())
+    lister.list_page_sync(PageRequest(), RequestStats())
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     server.script(EXPIRED)
     with pytest.raises((CredentialsRefused, CredentialsMissing)):
-        lister.page(PageRequest(), RequestStats())
+        lister.list_page_sync(PageRequest(), RequestStats())
 
 
 def test_credentials_that_one_request_renews_are_news_to_those_sent_before(
@@ -925,8 +925,8 @@ def test_credentials_that_one_request_renews_are_news_to_those_sent_before(
     way = Transport(chained(server.url))
     before = [ErrorResponse(get(way, {}, bytearray())) for _ in range(2)]
     in_environment(monkeypatch, "NEWKEY")
-    assert [way.heed(each) for each in before] == [True, True]
-    assert not way.heed(ErrorResponse(get(way, {}, bytearray())))
+    assert [way.adapt_to_error(each) for each in before] == [True, True]
+    assert not way.adapt_to_error(ErrorResponse(get(way, {}, bytearray())))
 
 
 def test_many_requests_on_their_way_take_up_the_renewed_credentials(
@@ -934,11 +934,11 @@ def test_many_requests_on_their_way_take_up_the_renewed_credentials(
 ) -> None:
     in_environment(monkeypatch, "OLDKEY")
     lister, tally = ListClient(chained(server.url), QUICK), RequestStats()
-    lister.page(PageRequest(), tally)
+    lister.list_page_sync(PageRequest(), tally)
     in_environment(monkeypatch, "NEWKEY")
     server.script(*[replace(EXPIRED, delay=0.1)] * 4, GOOD)
     with ThreadPoolExecutor(4) as pool:
-        pages = [pool.submit(lister.page, PageRequest(), tally) for _ in range(4)]
+        pages = [pool.submit(lister.list_page_sync, PageRequest(), tally) for _ in range(4)]
         assert all(page.result(timeout=10).objects.num_rows == 1 for page in pages)
     assert {key_of(seen) for seen in server.seen} == {"OLDKEY", "NEWKEY"}
 
@@ -963,7 +963,7 @@ def test_credentials_about_to_expire_are_refreshed_between_requests(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(process_credentials(tmp_path, soon)))
     lister = ListClient(chained(server.url), QUICK)
     for _ in range(3):
-        lister.page(PageRequest(), RequestStats())
+        lister.list_page_sync(PageRequest(), RequestStats())
     assert len({key_of(seen) for seen in server.seen}) == 3
 
 
@@ -974,7 +974,7 @@ def test_credentials_that_last_are_not_refreshed(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(process_credentials(tmp_path, late)))
     lister = ListClient(chained(server.url), QUICK)
     for _ in range(3):
-        lister.page(PageRequest(), RequestStats())
+        lister.list_page_sync(PageRequest(), RequestStats())
     assert {key_of(seen) for seen in server.seen} == {"KEY1"}
 
 
@@ -997,7 +997,7 @@ def test_pages_one_after_the_other_use_one_connection(
 ) -> None:
     lister = ListClient(to(server.url), QUICK)
     for _ in range(10):
-        lister.page(PageRequest(), RequestStats())
+        lister.list_page_sync(PageRequest(), RequestStats())
     assert len(server.seen) == 10
     assert len(connected) == 1
 
@@ -1008,7 +1008,7 @@ def test_pages_one_after_the_other_use_one_connection_over_tls(
 ) -> None:
     lister = ListClient(to(tls_server.url), QUICK)
     for _ in range(5):
-        lister.page(PageRequest(), RequestStats())
+        lister.list_page_sync(PageRequest(), RequestStats())
     assert len(connected) == 1
 
 
@@ -1026,7 +1026,7 @@ def test_a_connection_that_was_closed_while_idle_is_not_used_again(
     server.script(Answer(raw=_http(BODY)))
     lister, tally = ListClient(to(server.url), QUICK), RequestStats()
     for _ in range(3):
-        lister.page(PageRequest(), tally)
+        lister.list_page_sync(PageRequest(), tally)
         until(lambda: not connected[-1].is_connected)
     assert len(connected) == 3
     assert not tally.faults
@@ -1037,9 +1037,9 @@ def test_a_connection_closed_right_after_an_answer_costs_no_fault(
 ) -> None:
     server.script(Answer(raw=_http(BODY)), GOOD)
     lister, tally = ListClient(to(server.url), QUICK), RequestStats()
-    lister.page(PageRequest(), tally)
+    lister.list_page_sync(PageRequest(), tally)
     until(lambda: not connected[-1].is_connected)
-    lister.page(PageRequest(), tally)
+    lister.list_page_sync(PageRequest(), tally)
     assert not tally.faults
 
 
@@ -1049,7 +1049,7 @@ def test_a_server_that_closes_every_connection_is_listed_all_the_same(
     server.script(replace(GOOD, headers={"Connection": "close"}))
     lister, tally = ListClient(to(server.url), QUICK), RequestStats()
     for _ in range(3):
-        lister.page(PageRequest(), tally)
+        lister.list_page_sync(PageRequest(), tally)
     assert len(connected) == 3
     assert not tally.faults
 
@@ -1058,7 +1058,7 @@ def test_a_server_of_http_1_0_is_listed_all_the_same(server: ScriptedServer) -> 
     server.script(Answer(raw=b"HTTP/1.0 200 OK\r\n\r\n" + BODY))
     lister, tally = ListClient(to(server.url), QUICK), RequestStats()
     for _ in range(2):
-        assert lister.page(PageRequest(), tally).objects.num_rows == 1
+        assert lister.list_page_sync(PageRequest(), tally).objects.num_rows == 1
     assert not tally.faults
 
 
@@ -1066,7 +1066,7 @@ def test_a_connection_kept_alive_is_closed_with_the_listing(
     server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     lister = ListClient(to(server.url), QUICK)
-    lister.page(PageRequest(), RequestStats())
+    lister.list_page_sync(PageRequest(), RequestStats())
     assert not connected[0].is_closed
     lister.close()
     assert connected[0].is_closed
@@ -1122,7 +1122,7 @@ def test_a_connection_on_which_something_waits_is_never_used_again(
     with Talkative(behind, tls if is_tls else None) as talkative:
         lister, tally = ListClient(to(talkative.url), QUICK), RequestStats()
         for count in range(1, 4):
-            page = lister.page(PageRequest(), tally)
+            page = lister.list_page_sync(PageRequest(), tally)
             assert page.objects.column("key").to_pylist() == ["k"]
             assert len(connected) == count
             assert select.select([connected[-1].sock], [], [], 10)[0]
@@ -1138,7 +1138,7 @@ def test_an_answer_with_something_behind_it_ends_its_connection(
     server.script(Answer(raw=answer + STALE), GOOD)
     lister = ListClient(to(server.url), QUICK)
     for _ in range(2):
-        assert lister.page(PageRequest(), RequestStats()).last_key == "k"
+        assert lister.list_page_sync(PageRequest(), RequestStats()).last_key == "k"
     assert len(connected) == 2
 
 
@@ -1334,7 +1334,7 @@ def test_an_answer_whose_length_nobody_announced_is_asked_for_again_when_cut_sho
 def cancelled(lister: ListClient, is_ready: Callable[[], bool]) -> float:
     """Cancel a request once it is ready for that, and say how many seconds it lived on."""
     with ThreadPoolExecutor(1) as pool:
-        page = pool.submit(lister.page, PageRequest(), RequestStats())
+        page = pool.submit(lister.list_page_sync, PageRequest(), RequestStats())
         until(is_ready)
         since = time.monotonic()
         lister.cancel()
@@ -1406,7 +1406,7 @@ def test_a_cancellation_while_connecting_sends_nothing(
     monkeypatch.setattr(HTTPConnection, "connect", hesitant)
     lister = ListClient(to(server.url))
     with ThreadPoolExecutor(1) as pool:
-        page = pool.submit(lister.page, PageRequest(), RequestStats())
+        page = pool.submit(lister.list_page_sync, PageRequest(), RequestStats())
         assert connecting.wait(10)
         lister.cancel()
         go_on.set()

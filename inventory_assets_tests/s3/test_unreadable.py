@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
-from inventory_assets.s3.decoding.page_peek import RawPage, receive
+from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
 from inventory_assets.s3.decoding.record_fields import least_key_from
 from inventory_assets.s3.decoding.xml_decoder import (
     MAX_UNREADABLE_BYTES,
@@ -21,7 +21,7 @@ from inventory_assets_tests.versioned_s3 import Version, rendered
 
 def page_of(body: bytes) -> Page:
     """The page, the same from all three decoders."""
-    page, fast, received = decode_page(body), decode_columns(body), receive(body)
+    page, fast, received = decode_page(body), decode_columns(body), peek_page(body)
     assert isinstance(page, Page)
     assert isinstance(fast, Page)
     assert isinstance(received, RawPage)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding import columnar_decoder, page_peek
 from inventory_assets.s3.decoding.columnar_decoder import decode_pages
-from inventory_assets.s3.decoding.page_peek import RawPage, receive
-from inventory_assets.s3.decoding.tag_scanner import Scratch
+from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
+from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
 from inventory_assets.s3.decoding.xml_decoder import (
     VERSION_SCHEMA,
     ErrorDocument,
@@ -64,13 +64,13 @@ def test_what_was_rendered_is_decoded_exactly(listed: list[Version], goes_on: bo
     assert page.is_truncated is (marker is not None)
     if marker:
         assert versions_markers(page.next_token or "") == (marker.key, marker.version_id)
-    assert matches_header(page, taken(receive(body)))
+    assert matches_header(page, taken(peek_page(body)))
 
 
 @settings(max_examples=100)
 @given(st.lists(st.lists(versions, max_size=4), min_size=1, max_size=4))
 def test_pages_decoded_together_are_the_pages_decoded_alone(pages: list[list[Version]]) -> None:
-    found = decode_pages([rendered(page) for page in pages], Scratch())
+    found = decode_pages([rendered(page) for page in pages], DecodeBuffers())
     for page, listed in zip(found, pages, strict=True):
         assert isinstance(page, Page)
         assert page.objects.equals(batch_of(listed))
@@ -89,7 +89,9 @@ def test_versions_and_delete_markers_are_decoded_without_the_plain_decoder(
         Version(f"é {n // 3}+%", f"v{n}", n, None if n % every == every - 1 else n, n % 3 == 0)
         for n in range(60)
     ]
-    pages = decode_pages([rendered(listed[:30], listed[29]), rendered(listed[30:])], Scratch())
+    pages = decode_pages(
+        [rendered(listed[:30], listed[29]), rendered(listed[30:])], DecodeBuffers()
+    )
     assert [page.objects for page in pages if isinstance(page, Page)] == [
         batch_of(listed[:30]),
         batch_of(listed[30:]),
@@ -102,7 +104,7 @@ def test_thousands_of_shuffled_pages_are_decoded_or_refused_alike() -> None:
         Version(f"k{n // 2}", f"v{n}", n, None if n % 3 == 2 else n, n % 2 == 0) for n in range(5)
     ]
     page = rendered(listed, listed[-1])
-    scratch = Scratch()
+    scratch = DecodeBuffers()
     for _ in range(1000):
         body = bytearray(page)
         for _ in range(chance.randint(1, 2)):
@@ -122,11 +124,11 @@ def outcome(decode: Callable[[], Page | ErrorDocument]) -> Page | ErrorDocument 
 
 def test_a_delete_marker_with_a_size_has_none_and_a_version_must_have_one() -> None:
     body = rendered([Version("k", "v2", 1, None, True), Version("k", "v1", 0, 1)])
-    assert_alike(body.replace(b"<DeleteMarker>", b"<DeleteMarker><Size>5</Size>"), Scratch())
-    assert_alike(body.replace(b"<Size>1</Size>", b""), Scratch())
+    assert_alike(body.replace(b"<DeleteMarker>", b"<DeleteMarker><Size>5</Size>"), DecodeBuffers())
+    assert_alike(body.replace(b"<Size>1</Size>", b""), DecodeBuffers())
 
 
-def assert_alike(body: bytes, scratch: Scratch) -> None:
+def assert_alike(body: bytes, scratch: DecodeBuffers) -> None:
     """The columnar decoder does what the plain one does, in result and in error."""
     plain = outcome(lambda: decode_page(body))
     fast = outcome(lambda: decode_pages([body], scratch)[0])
@@ -135,7 +137,7 @@ def assert_alike(body: bytes, scratch: Scratch) -> None:
         assert plain.objects.equals(fast.objects)
         assert plain.objects.schema == fast.objects.schema
         assert replace(plain, objects=None) == replace(fast, objects=None)
-        assert matches_header(plain, taken(receive(body)))
+        assert matches_header(plain, taken(peek_page(body)))
     else:
         assert plain == fast
 
@@ -150,7 +152,7 @@ def test_what_is_received_of_a_regular_page_is_found_without_decoding_it(
 ) -> None:
     monkeypatch.setattr(page_peek, "decode_page", None)
     listed = [Version("k +", "v2", 1, None, True), Version("k +", "v1", 0, 1)]
-    found = taken(receive(rendered(listed, listed[-1])))
+    found = taken(peek_page(rendered(listed, listed[-1])))
     assert (found.last_key, found.next_token) == ("k +", versions_token("k +", "v1"))
 
 
@@ -171,7 +173,7 @@ def test_damaged_pages_are_refused_or_decoded_as_the_plain_decoder_does(
                 body[place:place] = data.draw(st.sampled_from(PIECES))
             case "cut":
                 del body[place:]
-    assert_alike(bytes(body), Scratch())
+    assert_alike(bytes(body), DecodeBuffers())
 
 
 @pytest.mark.parametrize("version_id", ["<VersionId></VersionId>", ""])
@@ -201,7 +203,7 @@ def test_a_listing_goes_on_after_its_own_last_version_whatever_the_markers_say(
     version = Version("k%2", "v1", 0, 1, True)
     body = rendered([Version("a", "v0", 0, 1, True), version], version)
     assert old in body
-    page, found = decode_page(body.replace(old, new)), receive(body.replace(old, new))
+    page, found = decode_page(body.replace(old, new)), peek_page(body.replace(old, new))
     assert isinstance(page, Page)
     assert versions_markers(page.next_token or "") == ("k%2", "v1")
     assert taken(found).next_token == page.next_token

@@ -11,7 +11,7 @@ import pytest
 from urllib3.connection import HTTPConnection
 
 from inventory_assets.s3.http.connection import AsyncHttpConnection
-from inventory_assets.s3.http.http1_parser import MAX_INTERIM_ANSWERS, Head
+from inventory_assets.s3.http.http1_parser import MAX_INTERIM_ANSWERS, ResponseHead
 
 LONGEST = 0.5
 PATIENCE = 10.0
@@ -43,9 +43,9 @@ def serving(pieces: Iterable[bytes], every: float) -> Iterator[AsyncHttpConnecti
 
 def exchanged(
     wire: AsyncHttpConnection, longest: float = LONGEST, patience: float = PATIENCE
-) -> Head:
+) -> ResponseHead:
     request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
-    return asyncio.run(wire.exchange(request, bytearray(), patience, longest))
+    return asyncio.run(wire.send_request(request, bytearray(), patience, longest))
 
 
 def bytewise(text: bytes) -> list[bytes]:
@@ -100,8 +100,8 @@ def test_time_in_which_this_process_did_something_else_is_not_the_servers() -> N
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
     request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
 
-    async def busy(wire: AsyncHttpConnection) -> Head:
-        reading = asyncio.create_task(wire.exchange(request, bytearray(), PATIENCE, 1.0))
+    async def busy(wire: AsyncHttpConnection) -> ResponseHead:
+        reading = asyncio.create_task(wire.send_request(request, bytearray(), PATIENCE, 1.0))
         await asyncio.sleep(0.01)
         time.sleep(1.5)  # noqa: ASYNC251 - as a reader does that decodes, or waits for its disk
         return await reading

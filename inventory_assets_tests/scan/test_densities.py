@@ -20,7 +20,7 @@ def piece_of(after: str, until: str, reached: Iterable[str]) -> RangeTask:
     """A range of which some pages were received, and the last key of each."""
     piece = RangeTask(ListingJob("", []), 0, KeyRange(after, until))
     for key in reached:
-        piece.reach(key)
+        piece.advance_cursor(key)
     return piece
 
 
@@ -28,9 +28,9 @@ def walked(densities: KeyDensityModel, keys: Sequence[str], until: str, pages: i
     """Of a range that begins with the first of some keys, so many pages were listed."""
     reached = [keys[PAGE * page - 1] for page in range(1, pages + 1)]
     for key in reached:
-        densities.saw(key)
+        densities.observe_key(key)
     for after, upto in pairwise(reached):
-        densities.listed(after, upto, until, 1)
+        densities.observe_pages(after, upto, until, 1)
     return densities.pages_left(piece_of("", until, reached), until)
 
 
@@ -42,9 +42,9 @@ def test_an_estimate_is_a_number_whatever_keys_hold(
     reached = keys[::size]
     until = data.draw(st.sampled_from([prefix_upper_bound(""), *map(prefix_upper_bound, reached)]))
     for after, upto in pairwise(reached):
-        densities.saw(upto)
-        densities.listed(after, upto, until, 1)
-    densities.saw_folders("", [key + "/" for key in reached], are_last=True)
+        densities.observe_key(upto)
+        densities.observe_pages(after, upto, until, 1)
+    densities.observe_folders("", [key + "/" for key in reached], are_last=True)
     for key in reached:
         assert not isnan(densities.pages_left(piece_of("", until, [key]), until))
         assert not isnan(densities.pages_left(piece_of("", until, reached), until))
@@ -99,6 +99,6 @@ def test_a_folder_far_larger_than_others_is_counted_by_itself() -> None:
 def test_pages_between_keys_at_one_place_are_no_measure() -> None:
     densities, until = KeyDensityModel(), prefix_upper_bound("")
     for key in ("a", "a//", "a//b", "a//c"):
-        densities.saw(key)
-    densities.listed("a", "a//", until, 1)
+        densities.observe_key(key)
+    densities.observe_pages("a", "a//", until, 1)
     assert densities.pages_left(piece_of("", until, ["a//b", "a//c"]), until) >= 0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan import directory_order_scan
-from inventory_assets.scan.directory_order_scan import DirectoryOrderWalk
+from inventory_assets.scan.directory_order_scan import DirectoryOrderScan
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
@@ -29,7 +29,7 @@ def walk(
 ) -> tuple[list[str], list[RangeEvidence]]:
     log = EvidenceBuilder(ranges)
     keys: list[str] = []
-    for objects in DirectoryOrderWalk(lister, prefix, ranges, RequestStats(), log):
+    for objects in DirectoryOrderScan(lister, prefix, ranges, RequestStats(), log):
         assert objects.num_rows
         keys += objects.column("key").to_pylist()
     return keys, log.closed

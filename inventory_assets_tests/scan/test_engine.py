@@ -25,7 +25,7 @@ from inventory_assets.scan.engine.events import (
     RangeCompleted,
     RangeSplit,
 )
-from inventory_assets.scan.engine.page_queue import PAGES_A_CALL, QUEUED_PAGES
+from inventory_assets.scan.engine.page_queue import BATCH_PAGES, QUEUED_PAGES
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
@@ -46,7 +46,7 @@ def walk_shard(
     found: dict[int, list[str]] = {index: [] for index in range(len(shard.ranges))}
     closed: dict[int, RangeEvidence] = {}
     for event in ParallelScan(lister, [walk]):
-        assert event.walk is walk
+        assert event.job is walk
         match event:
             case ObjectsListed(index=index, objects=objects):
                 assert objects.num_rows
@@ -157,7 +157,7 @@ def test_a_store_with_a_bad_habit_is_caught(
     lister = one_at_a_time(ModelS3(LETTERS, habit=habit))
     with pytest.raises(error, match="bucket 'model'"):
         walk_shard(lister, make_shard("", []))
-    assert len(lister.requests) <= 20 + QUEUED_PAGES + PAGES_A_CALL + 2
+    assert len(lister.requests) <= 20 + QUEUED_PAGES + BATCH_PAGES + 2
 
 
 def test_pages_that_go_back_are_asked_for_by_the_last_key() -> None:
@@ -215,7 +215,7 @@ def test_a_slow_reader_holds_the_receivers_up() -> None:
         if isinstance(event, ObjectsListed):
             pages += 1
             # Those at hand, those queued, and one for each receiver.
-            assert asked["pages"] <= pages + PAGES_A_CALL + QUEUED_PAGES + 8 + splits
+            assert asked["pages"] <= pages + BATCH_PAGES + QUEUED_PAGES + 8 + splits
         splits += isinstance(event, RangeSplit)
     # One more for each walk, to confirm its end.
     assert pages <= asked["pages"] <= pages + splits + len(walks)
@@ -250,12 +250,12 @@ def test_a_walk_that_fails_leaves_the_others_alone() -> None:
     failed: list[JobFailed] = []
     for event in ParallelScan(_Watched(keys, before), walks):
         match event:
-            case ObjectsListed(walk=walk, objects=objects):
+            case ObjectsListed(job=walk, objects=objects):
                 found[walk.prefix] += objects.num_rows
             case JobFailed():
                 failed.append(event)
     assert found == {"a": 50, "c": 50}
-    ((walk, error),) = [(failure.walk, failure.error) for failure in failed]
+    ((walk, error),) = [(failure.job, failure.error) for failure in failed]
     assert walk is walks[1]
     assert isinstance(error, AccessDenied)
 
@@ -265,7 +265,7 @@ def test_a_walk_that_is_given_up_ends_soon_and_tells_nothing_more() -> None:
     walk = ListingJob("", [KeyRange("", "4"), KeyRange("4", "5"), KeyRange("5", "9" * 9)])
     events = 0
     for _ in ParallelScan(lister, [walk]):
-        walk.over = True
+        walk.failed = True
         events += 1
     assert events == 1
     assert len(lister.requests) < 200

@@ -13,7 +13,7 @@ from benchmarks.in_flight import InFlight
 from benchmarks.load_source import SHAPES
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
-from inventory_assets.s3.concurrency.policies import Policy
+from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.s3.concurrency.request_outcome import Sample
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
@@ -41,7 +41,7 @@ from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 def virtual_time() -> Iterator[None]:
     """Waiting costs nothing, and a reader that does not wait for more pages, as there are few."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page_queue, "LINGER_SECONDS", 0.0005)
+        patch.setattr(page_queue, "BATCH_WAIT_SECONDS", 0.0005)
         scans_run_on_virtual_time(patch)
         yield
 
@@ -69,7 +69,7 @@ def scan(
     lister: ListClient, shard: Shard, tally: RequestStats | None = None, cuts: Sequence[str] = ()
 ) -> Told:
     """List a shard; what is told of a range stands between its beginning and its end."""
-    walk = ListingJob(shard.prefix, shard.ranges, tally or RequestStats(), cuts=cuts)
+    walk = ListingJob(shard.prefix, shard.ranges, tally or RequestStats(), initial_splits=cuts)
     told = Told({index: [] for index in range(len(shard.ranges))})
     for event in ParallelScan(lister, [walk]):
         match event:
@@ -77,7 +77,7 @@ def scan(
                 assert objects.num_rows
                 assert index not in told.evidence, "objects after the end of their range"
                 told.keys[index] += objects.column("key").to_pylist()
-            case RangeSplit(index=index, upper=upper, at=at):
+            case RangeSplit(index=index, upper=upper, boundary=at):
                 assert index in told.keys
                 assert all(key <= at for key in told.keys[index])
                 assert index not in told.evidence, "a range was split after its end"
@@ -260,7 +260,7 @@ def test_what_fits_into_a_page_costs_a_request_and_one_that_confirms_it(count: i
 
 def test_a_range_cut_beforehand_is_listed_by_many_from_the_first_request_on() -> None:
     keys = [f"data/{number:05}" for number in range(20_000)]
-    bucket = DistantBucket(keys, 16, page_size=PAGE_SIZE, policy=Policy.FIXED)
+    bucket = DistantBucket(keys, 16, page_size=PAGE_SIZE, policy=PolicyName.FIXED)
     shard = make_shard("", [])
     told = scan(bucket, shard, cuts=keys[1250::1250])
     check(told, shard, keys)
@@ -279,7 +279,7 @@ class _Stepped:
     def limit(self) -> int:
         return 16 if self._ended >= 100 else 4
 
-    def note(self, sample: Sample) -> int:  # noqa: ARG002
+    def on_sample(self, sample: Sample) -> int:  # noqa: ARG002
         self._ended += 1
         return self.limit
 

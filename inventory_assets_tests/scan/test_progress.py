@@ -18,7 +18,7 @@ from inventory_assets.scan.engine.events import (
     RangeSplit,
 )
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
-from inventory_assets.scan.engine.progress import Elsewhere, Progress, ProgressMeter, telling
+from inventory_assets.scan.engine.progress import Elsewhere, Progress, ProgressMeter, reported_every
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence
 from inventory_assets_tests.listings import objects_of
@@ -36,11 +36,11 @@ class Watched:
 
     def find(self, walk: ListingJob, count: int) -> None:
         objects = objects_of(f"{number:06}" for number in range(count))
-        self.meter.note(ObjectsListed(walk, 0, objects))
+        self.meter.on_event(ObjectsListed(walk, 0, objects))
 
     def end(self, walk: ListingJob) -> None:
         evidence = RangeEvidence(WHOLE, 0, None, None, 1, Ending.LISTED_TO_END)
-        self.meter.note(RangeCompleted(walk, 0, evidence))
+        self.meter.on_event(RangeCompleted(walk, 0, evidence))
 
     def after(self, seconds: float) -> Progress:
         self.now += seconds
@@ -48,7 +48,7 @@ class Watched:
 
 
 def walk(prefix: str = "", kept: int = 0) -> ListingJob:
-    return ListingJob(prefix, [KeyRange.of_prefix(prefix)], RequestStats(), kept=kept)
+    return ListingJob(prefix, [KeyRange.of_prefix(prefix)], RequestStats(), resumed_objects=kept)
 
 
 def test_before_anything_happens_it_is_nothing_and_nobody_can_tell_the_rest() -> None:
@@ -75,7 +75,7 @@ def test_the_rate_is_that_of_late() -> None:
 def test_ranges_are_counted_as_they_are_split_and_end() -> None:
     watched, one = Watched(), walk()
     watched.find(one, 1)
-    watched.meter.note(RangeSplit(one, 0, 1, "k"))
+    watched.meter.on_event(RangeSplit(one, 0, 1, "k"))
     assert (watched.after(1).ranges_done, watched.after(1).ranges_open) == (0, 2)
     watched.end(one)
     assert (watched.after(1).ranges_done, watched.after(1).ranges_open) == (1, 1)
@@ -85,8 +85,8 @@ def test_faults_are_counted_over_all_walks_by_kind() -> None:
     watched, one, other = Watched(), walk("a"), walk("b")
     for each in (one, other):
         watched.find(each, 1)
-        each.tally.failed(TransientError.THROTTLED)
-    other.tally.failed(TransientError.RESET)
+        each.stats.failed(TransientError.THROTTLED)
+    other.stats.failed(TransientError.RESET)
     assert watched.after(1).faults == {"throttled": 2, "reset": 1}
 
 
@@ -128,8 +128,8 @@ def test_a_shard_that_failed_counts_no_more_and_is_not_waited_for() -> None:
     watched, failed = Watched({"a": 1000, "b": 60}), walk("a")
     watched.find(failed, 500)
     watched.find(walk("b"), 20)
-    failed.over = True
-    watched.meter.note(JobFailed(failed, RuntimeError()))
+    failed.failed = True
+    watched.meter.on_event(JobFailed(failed, RuntimeError()))
     progress = watched.after(10)
     assert (progress.objects, progress.ranges_open) == (20, 1)
     assert progress.seconds_left == 20
@@ -155,7 +155,7 @@ def test_at_the_end_of_a_scan_all_is_counted_and_nothing_open(
 ) -> None:
     watched = Watched()
     for event in ParallelScan(ModelS3(keys, page_size), [walk()], lambda: datetime.now(UTC)):
-        watched.meter.note(event)
+        watched.meter.on_event(event)
     progress = watched.after(1)
     assert (progress.objects, progress.ranges_open) == (len(keys), 0)
     assert progress.ranges_done > 0
@@ -198,7 +198,7 @@ def test_it_is_told_again_and_again_though_nothing_happens_and_no_thread_is_left
     threads: Callable[[], set[threading.Thread]],
 ) -> None:
     told = threading.Semaphore(0)
-    with telling(Watched().meter, lambda _progress: told.release(), 0.001):
+    with reported_every(Watched().meter, lambda _progress: told.release(), 0.001):
         assert told.acquire(timeout=30)
         assert told.acquire(timeout=30)
     assert threads() == set()
@@ -208,7 +208,7 @@ def test_an_error_ends_it_without_waiting_for_the_next_time(
     threads: Callable[[], set[threading.Thread]],
 ) -> None:
     told: list[Progress] = []
-    with pytest.raises(KeyboardInterrupt), telling(Watched().meter, told.append, 3600):
+    with pytest.raises(KeyboardInterrupt), reported_every(Watched().meter, told.append, 3600):
         raise KeyboardInterrupt
     assert (told, threads()) == ([], set())
 
@@ -218,10 +218,10 @@ def test_what_other_processes_have_come_to_is_added_up() -> None:
     others = {1: Watched(), 2: Watched()}
     for process, other in others.items():
         going = walk()
-        going.tally.failed(TransientError.THROTTLED)
+        going.stats.failed(TransientError.THROTTLED)
         for count in (5, 7 * process):
             other.find(going, count)
-            watched.meter.note(Elsewhere(process, other.after(1)))
+            watched.meter.on_event(Elsewhere(process, other.after(1)))
 
     progress = watched.after(2)
 

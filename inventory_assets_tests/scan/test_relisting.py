@@ -11,7 +11,7 @@ from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.range_listing import PAGES_WITH_KEYS, relist
+from inventory_assets.scan.range_listing import PAGES_WITH_KEYS, list_range
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 from inventory_assets_tests.odd_store import IN_BYTE_ORDER, Oddity, OddStore
@@ -37,7 +37,7 @@ def test_it_holds_the_keys_that_lie_in_it_up_to_where_it_was_listed(
     key_range = KeyRange(max(after, whole.after), min(until or whole.until, whole.until))
     if key_range.after >= key_range.until:
         key_range = whole
-    found = relist(
+    found = list_range(
         ModelS3(keys, page_size, empty_pages=empty_pages),
         prefix,
         key_range,
@@ -55,13 +55,13 @@ def test_it_holds_the_keys_that_lie_in_it_up_to_where_it_was_listed(
 def test_a_page_of_keys_takes_one_request() -> None:
     keys = [f"{number:03}" for number in range(100)]
     tally = RequestStats()
-    found = relist(ModelS3(keys, 10), "", KeyRange("019", "029"), tally)
+    found = list_range(ModelS3(keys, 10), "", KeyRange("019", "029"), tally)
     assert (found.objects.num_rows, tally.requests) == (10, 1)
 
 
 def test_however_much_was_added_it_ends_after_some_pages() -> None:
     keys = [f"{number:03}" for number in range(100)]
-    found = relist(ModelS3(keys, 3), "", WHOLE, tally := RequestStats())
+    found = list_range(ModelS3(keys, 3), "", WHOLE, tally := RequestStats())
     assert found.key_range == KeyRange("", "011")
     assert tally.requests == PAGES_WITH_KEYS
 
@@ -78,7 +78,7 @@ def test_however_much_was_added_it_ends_after_some_pages() -> None:
 def test_a_store_with_a_bad_habit_is_caught(habit: Habit, error: type[Exception]) -> None:
     keys = [f"a{number}" for number in range(9)]
     with pytest.raises(error):
-        relist(
+        list_range(
             ModelS3(["B", *keys, "b"], 4, habit=habit), "a", KeyRange("a1", "a~"), RequestStats()
         )
 
@@ -86,7 +86,7 @@ def test_a_store_with_a_bad_habit_is_caught(habit: Habit, error: type[Exception]
 @pytest.mark.parametrize("habit", [Habit.GOES_BACKWARDS, Habit.STUCK_TOKEN])
 def test_tokens_are_not_needed(habit: Habit) -> None:
     keys = [f"a{number}" for number in range(9)]
-    found = relist(ModelS3(keys, 3, habit=habit), "", WHOLE, RequestStats())
+    found = list_range(ModelS3(keys, 3, habit=habit), "", WHOLE, RequestStats())
     assert found.objects.column("key").to_pylist() == keys
 
 
@@ -104,7 +104,7 @@ def test_whatever_the_habit_a_range_holds_what_is_in_it(
     after, until = sorted(prefix + bound for bound in bounds)
     key_range = KeyRange(after, until) if after < until else whole
     store = OddStore(keys, oddity, page_size)
-    found = relist(store, prefix, key_range, RequestStats())
+    found = list_range(store, prefix, key_range, RequestStats())
     held = found.objects.column("key").to_pylist()
     inside = sorted(key for key in keys if key in found.key_range and key.startswith(prefix))
     assert held == inside
@@ -117,7 +117,7 @@ def test_whatever_the_habit_a_range_holds_what_is_in_it(
 
 def test_an_end_that_comes_too_early_is_not_believed() -> None:
     keys = [f"{number:03}" for number in range(20)]
-    found = relist(OddStore(keys, Oddity.ENDS_EARLY, 6), "", WHOLE, RequestStats())
+    found = list_range(OddStore(keys, Oddity.ENDS_EARLY, 6), "", WHOLE, RequestStats())
     assert found.objects.column("key").to_pylist() == keys
     assert found.ended_early == "005"
 
@@ -125,7 +125,7 @@ def test_an_end_that_comes_too_early_is_not_believed() -> None:
 def test_a_true_end_takes_one_request_more() -> None:
     keys = [f"{number:03}" for number in range(20)]
     store = OddStore(keys, page_size=10)
-    found = relist(store, "", KeyRange("009", WHOLE.until), RequestStats())
+    found = list_range(store, "", KeyRange("009", WHOLE.until), RequestStats())
     assert [each.start_after for each in store.requests] == ["009", "019"]
     assert found.ended_early is None
 
@@ -158,7 +158,9 @@ def test_inclusive_markers_of_versions_double_nothing(
     history: History, page_size: int, after: str
 ) -> None:
     key_range = KeyRange(after, WHOLE.until)
-    found = relist(InclusiveVersions(history, page_size), "", key_range, RequestStats(), Versions())
+    found = list_range(
+        InclusiveVersions(history, page_size), "", key_range, RequestStats(), Versions()
+    )
     expected = [each.row() for each in history.listed() if each.key in found.key_range]
     assert found.objects.to_pylist() == expected
 
@@ -176,5 +178,5 @@ def test_a_marker_of_a_version_that_leads_nowhere_is_left_out() -> None:
     history = History()
     for number in range(9):
         history.put(f"{number}", number, number)
-    found = relist(NullMarkers(history), "", WHOLE, RequestStats(), Versions())
+    found = list_range(NullMarkers(history), "", WHOLE, RequestStats(), Versions())
     assert found.objects.column("key").to_pylist() == [f"{number}" for number in range(9)]

@@ -15,10 +15,10 @@ from inventory_assets.scan.engine.key_density import level_of
 from inventory_assets.scan.engine.range_task import RangeTask
 from inventory_assets.scan.engine.splitter import (
     Splitter,
-    between,
-    characters,
+    interpolate_keys,
+    observed_alphabet,
     cut_evenly,
-    evenly,
+    pick_evenly,
 )
 from inventory_assets.scan.keyspace.key_range import (
     MAX_KEY_BYTES,
@@ -51,7 +51,7 @@ def check_between(place: str, after: str, until: str, alphabet: str) -> None:
 
 
 def middle(after: str, until: str, alphabet: str) -> str | None:
-    return next(iter(between(after, until, alphabet, 1)), None)
+    return next(iter(interpolate_keys(after, until, alphabet, 1)), None)
 
 
 def piece_of(prefix: str, after: str, until: str, tally: RequestStats | None = None) -> RangeTask:
@@ -99,7 +99,7 @@ def test_places_between_two_bounds_ascend_strictly(
 ) -> None:
     assume(one != other)
     after, until = sorted((one, other))
-    places = between(after, until, alphabet, count)
+    places = interpolate_keys(after, until, alphabet, count)
     assert len(places) <= count
     for lower, place in pairwise([after, *places]):
         check_between(place, after, until, alphabet)
@@ -168,7 +168,7 @@ def test_names_are_halved_in_the_characters_that_they_use(
 
 @given(st.lists(st.text(st.characters(), max_size=6), max_size=20), st.text("ab", max_size=2))
 def test_characters_are_safe_in_a_request_and_ascend(keys: list[str], start: str) -> None:
-    found = characters(keys, start)
+    found = observed_alphabet(keys, start)
     assert len(found) >= 2
     assert all(left < right for left, right in pairwise(found))
     for letter in found:
@@ -182,12 +182,12 @@ def test_characters_are_safe_in_a_request_and_ascend(keys: list[str], start: str
 def test_characters_are_those_that_the_keys_were_seen_to_use(keys: list[str]) -> None:
     used = sorted(set("".join(keys)) & set("abcé漢"))
     expected = "".join(used) if len(used) > 1 else "0123456789" + LETTERS
-    assert characters(keys, "") == expected
+    assert observed_alphabet(keys, "") == expected
 
 
 def test_characters_are_looked_for_after_the_start_only() -> None:
-    assert characters(["data/17", "data/92", "logs/xyz"], "data/") == "1279"
-    assert characters(["data/17", "logs/xyz"], "elsewhere/") == characters([], "")
+    assert observed_alphabet(["data/17", "data/92", "logs/xyz"], "data/") == "1279"
+    assert observed_alphabet(["data/17", "logs/xyz"], "elsewhere/") == observed_alphabet([], "")
 
 
 # Some of many places.
@@ -196,7 +196,7 @@ def test_characters_are_looked_for_after_the_start_only() -> None:
 @given(st.integers(0, 300), st.integers(0, 40))
 def test_places_are_chosen_evenly(held: int, count: int) -> None:
     places = [f"{number:04}" for number in range(1, held + 1)]
-    chosen = evenly(places, count)
+    chosen = pick_evenly(places, count)
     assert len(chosen) == min(count, held)
     assert set(chosen) <= set(places)
     assert all(left < right for left, right in pairwise(chosen))
@@ -234,9 +234,9 @@ def places_of(
     lister = ModelS3(held, page_size=1000)
     splitter = Splitter(lister)
     for key in random.Random(0).sample(held, min(len(held), 40)):  # noqa: S311
-        splitter.saw(key)
+        splitter.observe_key(key)
     tally = RequestStats()
-    places = asyncio.run(splitter.places(piece_of(prefix, after, until, tally), wanted))
+    places = asyncio.run(splitter.split_points(piece_of(prefix, after, until, tally), wanted))
     assert tally.requests == len(lister.requests) <= REQUESTS_A_CALL
     return places, lister
 
@@ -244,9 +244,9 @@ def places_of(
 def test_marks_within_a_range_are_where_it_is_split_and_cost_no_request() -> None:
     lister = ModelS3("abcdefgh")
     piece = piece_of("", "c", "g", RequestStats())
-    piece.walk.marks = ["b", "c", "d", "dd", "e", "f", "g", "h"]
-    assert asyncio.run(Splitter(lister).places(piece, 2)) == ["dd", "e"]
-    assert asyncio.run(Splitter(lister).places(piece, 9)) == ["d", "dd", "e", "f"]
+    piece.job.split_hints = ["b", "c", "d", "dd", "e", "f", "g", "h"]
+    assert asyncio.run(Splitter(lister).split_points(piece, 2)) == ["dd", "e"]
+    assert asyncio.run(Splitter(lister).split_points(piece, 9)) == ["d", "dd", "e", "f"]
     assert lister.requests == []
 
 
@@ -361,13 +361,15 @@ def test_a_level_known_to_be_flat_costs_no_request() -> None:
     lister = ModelS3(keys, page_size=1000)
     splitter = Splitter(lister)
     for key in keys[::100]:
-        splitter.saw(key)
+        splitter.observe_key(key)
     assert asyncio.run(
-        splitter.places(piece_of("data/", keys[100], prefix_upper_bound("data/")), 5)
+        splitter.split_points(piece_of("data/", keys[100], prefix_upper_bound("data/")), 5)
     )
     assert len(lister.requests) == 1
-    assert asyncio.run(splitter.places(piece_of("data/", keys[200], "data/8"), 5))
-    assert asyncio.run(splitter.places(piece_of("data/", "data/8", prefix_upper_bound("data/")), 5))
+    assert asyncio.run(splitter.split_points(piece_of("data/", keys[200], "data/8"), 5))
+    assert asyncio.run(
+        splitter.split_points(piece_of("data/", "data/8", prefix_upper_bound("data/")), 5)
+    )
     assert len(lister.requests) == 1
 
 

@@ -8,7 +8,7 @@ from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.scan.directory_order_scan import DirectoryOrderWalk
+from inventory_assets.scan.directory_order_scan import DirectoryOrderScan
 from inventory_assets.scan.engine.events import JobFailed, ListingJob, ObjectsListed, RangeCompleted
 from inventory_assets.scan.engine.page_queue import QUEUED_PAGES
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
@@ -122,6 +122,6 @@ def test_the_walk_by_directories_sets_records_and_folders_aside() -> None:
             return page
 
     ranges, tally = [KeyRange.of_prefix("")], RequestStats()
-    walk = DirectoryOrderWalk(Folders([]), "", ranges, tally, EvidenceBuilder(ranges))
+    walk = DirectoryOrderScan(Folders([]), "", ranges, tally, EvidenceBuilder(ranges))
     assert [key for batch in walk for key in batch.column("key").to_pylist()] == ["a"]
     assert tally.unreadable.count == 2

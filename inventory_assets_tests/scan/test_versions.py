@@ -18,7 +18,7 @@ from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
 from inventory_assets.scan.keyspace.shard import Shard
-from inventory_assets.scan.range_listing import relist
+from inventory_assets.scan.range_listing import list_range
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.page_validation import check_keys
 from inventory_assets_tests.versioned_s3 import (
@@ -37,7 +37,7 @@ moments = st.none() | st.integers(0, 200)
 @pytest.fixture(scope="module", autouse=True)
 def virtual_time() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page_queue, "LINGER_SECONDS", 0.0005)
+        patch.setattr(page_queue, "BATCH_WAIT_SECONDS", 0.0005)
         scans_run_on_virtual_time(patch)
         yield
 
@@ -82,7 +82,7 @@ def rows_of(batches: Sequence[pa.RecordBatch]) -> list[dict[str, Any]]:
 def test_a_scan_finds_what_was_there_at_any_time_however_pages_and_ranges_fall(
     history: History, moment: int | None, page_size: int, cuts: set[str], damaged: set[int]
 ) -> None:
-    walk = ListingJob("", Shard("").ranges, cuts=sorted(cuts), versions=at(moment))
+    walk = ListingJob("", Shard("").ranges, initial_splits=sorted(cuts), versions=at(moment))
     lister = VersionedS3(history, page_size, sorted(damaged))
     expected = [each.row() for each in history.listed(moment)]
     assert rows_of(scanned(lister, walk)) == expected
@@ -112,7 +112,9 @@ def test_a_range_listed_again_holds_the_same(
     history: History, moment: int | None, page_size: int, after: str
 ) -> None:
     key_range = KeyRange(after, KeyRange.of_prefix("").until)
-    relisted = relist(VersionedS3(history, page_size), "", key_range, RequestStats(), at(moment))
+    relisted = list_range(
+        VersionedS3(history, page_size), "", key_range, RequestStats(), at(moment)
+    )
     expected = [each.row() for each in history.listed(moment) if each.key in relisted.key_range]
     assert relisted.objects.to_pylist() == expected
 
@@ -122,7 +124,7 @@ def test_the_last_key_of_a_range_listed_again_has_all_its_versions() -> None:
     for number in range(4):
         history.put("a", number, number)
         history.put("b", number, number)
-    relisted = relist(VersionedS3(history), "", KeyRange("", "a"), RequestStats(), Versions())
+    relisted = list_range(VersionedS3(history), "", KeyRange("", "a"), RequestStats(), Versions())
     assert relisted.objects.num_rows == 4
 
 
@@ -130,7 +132,7 @@ def test_what_was_put_at_the_very_moment_was_there() -> None:
     history = History()
     for moment in (9, 10, 11):
         history.put("k", moment, moment)
-    kept = at(10).state(batch_of(history.listed()))
+    kept = at(10).as_of_view(batch_of(history.listed()))
     assert kept.column("size").to_pylist() == [10, 9]
     assert kept.column("is_latest").to_pylist() == [True, False]
 

@@ -13,7 +13,7 @@ import zstandard
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
-    faults_of,
+    violations_of,
     merge,
     publish_manifest,
     read_manifest,
@@ -66,11 +66,11 @@ def take_inventory(
         prefixes = [prefix, *found.prefixes]
         known = found.key_order if found.key_order is KeyOrder.DIRECTORY else key_order
         taker = ShardLister(lister, store, layout, known, lambda: NOW)
-        snapshots = {each: taker.take(DAY, make_shard(each, prefixes)) for each in prefixes}
+        snapshots = {each: taker.list_shard(DAY, make_shard(each, prefixes)) for each in prefixes}
     finally:
         lister.close()
     manifest = merge(store, layout, prefix, snapshots, NOW)
-    assert faults_of(manifest) == []
+    assert violations_of(manifest) == []
     publish_manifest(store, layout, manifest)
     assert read_manifest(store, layout, DAY) == manifest
     return Taken(manifest, snapshots, facts_of(store, manifest))

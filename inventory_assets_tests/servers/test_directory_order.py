@@ -93,7 +93,7 @@ def test_the_remainder_leaves_out_exactly_the_other_shards(
         lister, LocalStore(tmp_path), Layout("directories", "test"), now=lambda: NOW
     )
 
-    snapshot = taker.take(DAY, shard)
+    snapshot = taker.list_shard(DAY, shard)
 
     expected = sorted(key for key in objects if shard.covers(key))
     assert snapshot.rows == len(expected)
@@ -108,7 +108,7 @@ def test_an_order_by_bytes_that_the_source_insists_on_is_refused(
     taker = ShardLister(lister, LocalStore(tmp_path), Layout("directories", "test"), KeyOrder.BYTES)
 
     with pytest.raises(KeysOutOfOrder, match='key_order = "bytes": remove that line'):
-        taker.take(DAY, Shard("deep/"))
+        taker.list_shard(DAY, Shard("deep/"))
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
@@ -138,7 +138,7 @@ def test_a_name_that_appears_before_a_shards_folder_after_discovery_is_not_lost(
     lister = ListClient(seaweedfs.connection(f"late{ord(name[1])}"))
     taker = ShardLister(lister, LocalStore(tmp_path), Layout("late", "test"), now=lambda: NOW)
 
-    snapshot = taker.take(DAY, make_shard("", ["a/", "b/"]))
+    snapshot = taker.list_shard(DAY, make_shard("", ["a/", "b/"]))
 
     assert [part.first_key for part in snapshot.parts] == [name, "z"]
 

@@ -3,7 +3,7 @@
 from urllib.parse import parse_qsl, urlsplit
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.concurrency.policies import Policy
+from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets_tests.scripted_server import Answer, ScriptedServer, Seen
 from inventory_assets_tests.stores.odd_pages import BUCKET
 from inventory_assets_tests.stores.odd_store import OddStore
@@ -30,7 +30,7 @@ class OddServer(ScriptedServer):
             secret_key="any",
             addressing_style="path",
             max_in_flight=max_in_flight,
-            policy=Policy.FIXED,
+            policy=PolicyName.FIXED,
         )
 
     def reply(self, seen: Seen) -> Answer:

@@ -16,7 +16,7 @@ from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.concurrency.policies import Policy
+from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
@@ -216,7 +216,7 @@ def play(story: Story, folder: Path) -> str:
     kills = [*story.kills]
     for _ in range(MOST_RUNS):
         life = Life(kills.pop(0) if kills else float("inf"))
-        connection = BucketConfig(BUCKET, max_in_flight=story.in_flight, policy=Policy.FIXED)
+        connection = BucketConfig(BUCKET, max_in_flight=story.in_flight, policy=PolicyName.FIXED)
         lister = OddLister(store, connection, life)
         try:
             keys, unread = (_by_shards if story.by_shards else _into_folder)(

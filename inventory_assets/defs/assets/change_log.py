@@ -6,21 +6,21 @@ from datetime import date
 import dagster as dg
 
 from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, change_log_metadata
-from inventory_assets.defs.source.automation import follow_any_shard, shards_of_the_date
+from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
     OWNERS,
     SourceAssets,
     SourceContext,
     StepResult,
-    do_each_partition,
+    for_each_partition,
     log_partition,
 )
 from inventory_assets.inventory.changes.change_log import (
     ChangeLog,
-    change_log_version,
+    change_log_etag,
     compare_shards,
-    faults_of,
+    violations_of,
     next_change_log,
     outdated_fault,
     publish_change_log,
@@ -61,7 +61,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
                     "journal table: one list of the shards' files. No data is moved."
                 ),
                 metadata={"dagster/column_schema": CHANGE_COLUMNS},
-                automation_condition=follow_any_shard(),
+                automation_condition=on_any_shard_change(),
                 freshness_policy=assets.freshness,
             )
         ],
@@ -73,33 +73,33 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         can_subset=True,
     )
     def change_log(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.at_work(context.resources, context.instance)
+        work = assets.bind(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
 
         def do(partition_key: str) -> list[str]:
             day = date.fromisoformat(partition_key)
             if is_check_only:
                 log = _read(work, day)
-                faults = [*faults_of(work.store, log), *_outdated(work, log)]
+                faults = [*violations_of(work.store, log), *_outdated(work, log)]
                 log_check(context, balance, partition_key, faults)
                 return faults
             log = _publish(work, day, context.log.warning)
             orphans = work.without_partition(entry.shard.prefix for entry in log.entries)
             metadata = change_log_metadata(work.store, work.layout, log, orphans)
             log_partition(context, key, partition_key, log.identity, metadata)
-            faults = faults_of(work.store, log)
+            faults = violations_of(work.store, log)
             log_check(context, balance, partition_key, faults)
             for fault in _outdated(work, next_change_log(work.store, work.layout, day)):
                 context.log.warning(fault)
             return faults
 
-        yield from do_each_partition(context, "change logs", do)
+        yield from for_each_partition(context, "change logs", do)
 
     return change_log
 
 
 def _publish(work: SourceContext, day: date, say: Callable[[str], None]) -> ChangeLog:
-    replacing = change_log_version(work.store, work.layout, day)
+    replacing = change_log_etag(work.store, work.layout, day)
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:
         raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")

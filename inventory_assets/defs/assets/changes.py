@@ -6,14 +6,14 @@ from hashlib import sha256
 import dagster as dg
 
 from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, changes_metadata
-from inventory_assets.defs.source.automation import follow_changed_listings
+from inventory_assets.defs.source.automation import on_listing_change
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
     OWNERS,
     SourceAssets,
     SourceContext,
     StepResult,
-    do_each_partition,
+    for_each_partition,
     log_partition,
 )
 from inventory_assets.errors import InventoryError
@@ -49,7 +49,7 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
                     "then size, LastModified and storage class; old and new side by side."
                 ),
                 metadata={"dagster/column_schema": CHANGE_COLUMNS},
-                automation_condition=follow_changed_listings(),
+                automation_condition=on_listing_change(),
                 freshness_policy=assets.freshness,
             )
         ],
@@ -60,7 +60,7 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
         can_subset=True,
     )
     def object_changes(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.at_work(context.resources, context.instance)
+        work = assets.bind(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
 
         def do(partition_key: str) -> list[str]:
@@ -74,7 +74,7 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
                 raise InventoryError(f"changes do not balance: {fault}")
             return []
 
-        yield from do_each_partition(context, "partitions", do)
+        yield from for_each_partition(context, "partitions", do)
 
     return object_changes
 

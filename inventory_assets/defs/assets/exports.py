@@ -7,18 +7,18 @@ from hashlib import sha256
 import dagster as dg
 
 from inventory_assets.defs.source.asset_metadata import exports_metadata
-from inventory_assets.defs.source.automation import follow_changed_listings
+from inventory_assets.defs.source.automation import on_listing_change
 from inventory_assets.defs.source.context import (
     OWNERS,
     SourceAssets,
     SourceContext,
     StepResult,
-    do_each_partition,
+    for_each_partition,
     log_partition,
 )
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.export.csv_inventory import (
-    csv_inventory_version,
+    csv_inventory_etag,
     publish_csv_inventory,
 )
 from inventory_assets.inventory.export.export_format import ExportFormat
@@ -45,7 +45,7 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
                     f"{', '.join(_what(assets))}."
                 ),
                 # A manifest's data version changes when a listing's does.
-                automation_condition=follow_changed_listings(),
+                automation_condition=on_listing_change(),
                 freshness_policy=assets.freshness,
             )
         ],
@@ -54,20 +54,20 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
         required_resource_keys=assets.resource_keys,
     )
     def inventory_exports(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.at_work(context.resources, context.instance)
+        work = assets.bind(context.resources, context.instance)
 
         def do(partition_key: str) -> list[str]:
             version, metadata = _export(work, date.fromisoformat(partition_key))
             log_partition(context, key, partition_key, version, metadata)
             return []
 
-        yield from do_each_partition(context, "exports", do)
+        yield from for_each_partition(context, "exports", do)
 
     return inventory_exports
 
 
 def _export(work: SourceContext, day: date) -> tuple[str, dict[str, object]]:
-    replacing = csv_inventory_version(work.store, work.layout, day)
+    replacing = csv_inventory_etag(work.store, work.layout, day)
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:
         raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from inventory_assets.defs.source.asset_metadata import iceberg_metadata
-from inventory_assets.defs.source.automation import follow_changed_listings
+from inventory_assets.defs.source.automation import on_listing_change
 from inventory_assets.defs.source.context import (
     OWNERS,
     SourceAssets,
     StepResult,
-    do_each_partition,
+    for_each_partition,
     log_partition,
 )
 
@@ -40,7 +40,7 @@ def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
                     "Two Iceberg tables over the files that are there anyway: the inventory, with "
                     "a tagged snapshot for each day, and the changes of all days."
                 ),
-                automation_condition=follow_changed_listings(),
+                automation_condition=on_listing_change(),
                 freshness_policy=assets.freshness,
             )
         ],
@@ -58,15 +58,15 @@ def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
             log_partition(context, key, partition_key, version, metadata)
             return []
 
-        yield from do_each_partition(context, "dates", do)
+        yield from for_each_partition(context, "dates", do)
 
     return iceberg_tables
 
 
 def _synchronise(tables: "IcebergTables", day: date) -> tuple[str, dict[str, Any]]:
     # pyiceberg is an extra, and slow to import.
-    from inventory_assets.inventory.iceberg.sync import synchronise
+    from inventory_assets.inventory.iceberg.sync import sync_date
 
-    shown = synchronise(tables, day)
+    shown = sync_date(tables, day)
     identities = f"{shown.manifest.identity} {shown.log.identity}"
     return sha256(identities.encode()).hexdigest()[:32], iceberg_metadata(shown)

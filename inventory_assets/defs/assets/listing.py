@@ -31,11 +31,11 @@ from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import (
     RuleResult,
-    broken,
-    judge,
-    judge_files,
+    failed_rules,
+    validate,
+    validate_files,
 )
-from inventory_assets.scan.engine.progress import ProgressMeter, telling
+from inventory_assets.scan.engine.progress import ProgressMeter, reported_every
 from inventory_assets.scan.validation.object_versions import Versions
 
 SAID_EVERY_SECONDS = 5.0
@@ -90,7 +90,7 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         can_subset=True,
     )
     def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.at_work(context.resources, context.instance)
+        work = assets.bind(context.resources, context.instance)
         if key in context.selected_asset_keys:
             _list(context, work, evidence, readable)
         else:
@@ -109,7 +109,7 @@ def _list(
     """List every partition of the run; those that succeed are kept whatever becomes of others."""
     failures: dict[str, Exception] = {}
     done = 0
-    for partition_key, result in _take_all(work, partitions_of(context), context.log.info):
+    for partition_key, result in _list_all(work, partitions_of(context), context.log.info):
         if isinstance(result, Exception):
             context.log.error(f"{partition_key}: {result}")
             failures[partition_key] = result
@@ -117,7 +117,7 @@ def _list(
         metadata = snapshot_metadata(work.store, work.layout, result)
         log_partition(context, evidence.asset_key, partition_key, result.fingerprint, metadata)
         _log_readable(context, readable, partition_key, result)
-        faults = _log_verdicts(context, evidence, partition_key, judge(result))
+        faults = _log_verdicts(context, evidence, partition_key, validate(result))
         if faults:
             failures[partition_key] = blocking_checks_failed(faults)
         else:
@@ -144,7 +144,7 @@ def _check_again(
             _log_readable(context, readable, partition_key, snapshot)
         if evidence.key not in context.selected_asset_check_keys:
             continue
-        verdicts = (*judge(snapshot), *judge_files(work.store, snapshot))
+        verdicts = (*validate(snapshot), *validate_files(work.store, snapshot))
         faults = _log_verdicts(context, evidence, partition_key, verdicts)
         if faults:
             raise dg.Failure(
@@ -175,12 +175,12 @@ def _log_verdicts(
     verdicts: Sequence[RuleResult],
 ) -> list[str]:
     """Record what the check says of one partition; return the rules that do not hold."""
-    faults = broken(verdicts)
+    faults = failed_rules(verdicts)
     log_check(context, evidence, partition_key, faults, {"rules": verdicts_table(verdicts)})
     return faults
 
 
-def _take_all(
+def _list_all(
     work: SourceContext, partition_keys: Sequence[str], say: Callable[[str], None]
 ) -> Iterator[tuple[str, Snapshot | Exception]]:
     """Take the partitions' snapshots, side by side under one limit of requests.
@@ -193,7 +193,7 @@ def _take_all(
     for partition_key in partition_keys:
         day, shard_key = work.assets.partitions.split(partition_key)
         try:
-            versions = observed(day, work)
+            versions = versions_for_date(day, work)
             wanted[ShardRequest(day, work.shard(shard_key, known), versions)] = partition_key
         except InventoryError as error:
             yield partition_key, error
@@ -202,17 +202,17 @@ def _take_all(
     meter = ProgressMeter(lambda: lister.in_flight, expected)
     lister.profile = work.profile(lister)
     taker = ShardLister(
-        lister, work.store, work.layout, work.key_order(), work.now, say, meter.note
+        lister, work.store, work.layout, work.key_order(), work.now, say, meter.on_event
     )
     try:
-        with telling(meter, lambda progress: say(progress.line), SAID_EVERY_SECONDS):
+        with reported_every(meter, lambda progress: say(progress.line), SAID_EVERY_SECONDS):
             for each, result in taker.list_shards(list(wanted)):
                 yield wanted[each], result
     finally:
         lister.close()
 
 
-def observed(day: date, work: SourceContext) -> Versions | None:
+def versions_for_date(day: date, work: SourceContext) -> Versions | None:
     """Which versions of the bucket stand for a day; None for its current objects.
 
     Raises:

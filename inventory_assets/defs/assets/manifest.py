@@ -12,14 +12,14 @@ from inventory_assets.defs.source.asset_metadata import (
     record_columns,
     verification_metadata,
 )
-from inventory_assets.defs.source.automation import follow_any_shard, shards_of_the_date
+from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
     OWNERS,
     SourceAssets,
     SourceContext,
     StepResult,
-    do_each_partition,
+    for_each_partition,
     log_partition,
 )
 from inventory_assets.errors import InventoryError
@@ -29,8 +29,8 @@ from inventory_assets.inventory.errors import (
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
-    faults_of,
-    manifest_version,
+    violations_of,
+    manifest_etag,
     merge,
     newest_manifest,
     publish_manifest,
@@ -97,7 +97,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
                     "No data is moved. It fails, and names them, while shards are missing."
                 ),
                 metadata={"dagster/column_schema": record_columns(assets.source.versions)},
-                automation_condition=follow_any_shard(),
+                automation_condition=on_any_shard_change(),
                 freshness_policy=assets.freshness,
             )
         ],
@@ -109,7 +109,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         can_subset=True,
     )
     def inventory_manifest(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-        work = assets.at_work(context.resources, context.instance)
+        work = assets.bind(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
 
         def do(partition_key: str) -> list[str]:
@@ -118,7 +118,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
             if not is_check_only:
                 metadata = manifest_metadata(work.store, work.layout, manifest)
                 log_partition(context, key, partition_key, manifest.identity, metadata)
-            faults = faults_of(manifest)
+            faults = violations_of(manifest)
             differing = files_that_differ(work.store, manifest.parts)
             log_check(context, tiling, partition_key, faults)
             log_check(context, files, partition_key, differing)
@@ -127,13 +127,13 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
                 _log_sample(context, sample, work, manifest)
             return [*faults, *(f"{file} is missing or was altered" for file in differing)]
 
-        yield from do_each_partition(context, "manifests", do)
+        yield from for_each_partition(context, "manifests", do)
 
     return inventory_manifest
 
 
 def _publish(work: SourceContext, day: date) -> Manifest:
-    replacing = manifest_version(work.store, work.layout, day)
+    replacing = manifest_etag(work.store, work.layout, day)
     snapshots = read_snapshots(work.store, work.layout, day)
     manifest = merge(
         work.store,
@@ -145,7 +145,7 @@ def _publish(work: SourceContext, day: date) -> Manifest:
         # The external ID is no secret to AWS, but is to many who hand it out.
         configuration=work.source.model_dump(mode="json", exclude={"external_id", "demo"}),
     )
-    faults = faults_of(manifest)
+    faults = violations_of(manifest)
     if faults:
         raise IncompleteListing(
             f"the shards of {day} do not make one inventory: {'; '.join(faults)}; materialize "

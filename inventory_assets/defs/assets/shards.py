@@ -8,7 +8,7 @@ import dagster as dg
 from inventory_assets.defs.source.asset_metadata import prefixes_table
 from inventory_assets.defs.source.context import OWNERS, SourceAssets, SourceContext
 from inventory_assets.inventory.errors import UnknownShard
-from inventory_assets.inventory.listing.shard_registry import keep_discovery, shard_key
+from inventory_assets.inventory.listing.shard_registry import record_discovery, shard_key
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.parts.counting import count_records
 from inventory_assets.scan.keyspace.key_order import KeyOrder
@@ -32,7 +32,7 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
         ),
     )
     def shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-        work = assets.at_work(context.resources, context.instance)
+        work = assets.bind(context.resources, context.instance)
         discovery = discover_shards(work)
         added = add_shards(work, discovery, context.instance)
         known = dict.fromkeys([*work.shard_keys, *added])
@@ -82,7 +82,7 @@ def discover_shards(work: SourceContext) -> Discovery:
 
 def keep_shards(work: SourceContext, discovery: Discovery) -> list[str]:
     """Record a discovery; return the shards that are new, the remainder always among the first."""
-    keep_discovery(work.store, work.layout, discovery, work.now())
+    record_discovery(work.store, work.layout, discovery, work.now())
     prefixes = [work.source.prefix, *discovery.prefixes]
     keys = [shard_key(prefix, work.source.prefix) for prefix in prefixes]
     return [key for key in keys if key not in work.shard_keys]

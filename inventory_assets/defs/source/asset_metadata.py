@@ -23,7 +23,7 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
 
 if TYPE_CHECKING:
-    from inventory_assets.inventory.iceberg.sync import ShownDate
+    from inventory_assets.inventory.iceberg.sync import DateSync
 
 PREVIEW_ROWS = 10
 _SHOWN_CHARACTERS = 300
@@ -71,10 +71,10 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
         "faults": dg.MetadataValue.json(dict(snapshot.faults)),
         "parts": len(snapshot.parts),
         "parquet_bytes": snapshot.file_bytes,
-        "unchanged": snapshot.shared.unchanged,
-        "parts_shared": snapshot.shared.parts,
-        "bytes_shared": snapshot.shared.bytes,
-        "bytes_written": snapshot.file_bytes - snapshot.shared.bytes,
+        "unchanged": snapshot.reuse.unchanged,
+        "parts_shared": snapshot.reuse.parts,
+        "bytes_shared": snapshot.reuse.bytes,
+        "bytes_written": snapshot.file_bytes - snapshot.reuse.bytes,
         "ranges": len(snapshot.evidence),
         "left_out": len(snapshot.shard.excluded),
         "unreadable": snapshot.unreadable.count,
@@ -250,7 +250,7 @@ def exports_metadata(
     return metadata
 
 
-def iceberg_metadata(shown: "ShownDate") -> dict[str, Any]:
+def iceberg_metadata(shown: "DateSync") -> dict[str, Any]:
     """Where a date is found in Iceberg tables."""
     manifest, log, inventory = shown.manifest, shown.log, shown.inventory
     tag = f"inventory-{manifest.day}"

@@ -20,7 +20,7 @@ def shards_of_the_date() -> dg.MultiToSingleDimensionPartitionMapping:
         return dg.MultiToSingleDimensionPartitionMapping(DATE)
 
 
-def follow_changed_listings() -> dg.AutomationCondition[Any]:
+def on_listing_change() -> dg.AutomationCondition[Any]:
     """Run when a listing's data version changes, and its blocking checks passed."""
     return (
         dg.AutomationCondition.in_latest_time_window(FOLLOWED_WINDOW)
@@ -44,7 +44,7 @@ def changed_since_last_request() -> dg.AutomationCondition[Any]:
     return changed.since(dg.AutomationCondition.newly_requested() & ~changed)
 
 
-def follow_any_shard() -> dg.AutomationCondition[Any]:
+def on_any_shard_change() -> dg.AutomationCondition[Any]:
     """Run when any shard of the date changed and none is being listed or compared.
 
     It must not wait for all shards to be materialized: a shard added today is missing on every

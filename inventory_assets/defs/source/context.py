@@ -87,7 +87,7 @@ class SourceAssets:
         """How long its inventories are kept."""
         return Retention(**self.source.retention.model_dump())
 
-    def at_work(self, resources: object, instance: dg.DagsterInstance) -> "SourceContext":
+    def bind(self, resources: object, instance: dg.DagsterInstance) -> "SourceContext":
         """The source with the resources and shards of a run or tick."""
         bucket: SourceBucket = getattr(resources, self.bucket_resource)
         store: InventoryStore = resources.inventory_store  # type: ignore[attr-defined]
@@ -226,8 +226,8 @@ def step_results(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
             yield dg.Output(None, output_name=check.get_python_identifier())
 
 
-def do_each_partition(
-    context: dg.AssetExecutionContext, what: str, do: Callable[[str], Sequence[str]]
+def for_each_partition(
+    context: dg.AssetExecutionContext, what: str, process: Callable[[str], Sequence[str]]
 ) -> Iterator[StepResult]:
     """Do something for each partition of a run; a partition that fails stops no other.
 
@@ -248,7 +248,7 @@ def do_each_partition(
     # In order of their dates: a manifest that is published here may be the baseline of the next.
     for partition_key in sorted(partition_keys):
         try:
-            faults = do(partition_key)
+            faults = process(partition_key)
         except (InventoryError, OSError) as error:
             context.log.error(f"{partition_key}: {error}")
             failures[partition_key] = error

@@ -13,7 +13,7 @@ from inventory_assets.demo.server import ACCESS_KEY, SECRET_KEY, demo_server
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
-from inventory_assets.s3.concurrency.policies import Policy
+from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.s3.list_client import ListClient, RetryPolicy
 from inventory_assets.wiring import open_catalog, open_results
 
@@ -35,8 +35,8 @@ class SourceBucket(ResourceWithS3Configuration):
         default="auto", description="Where the bucket's name goes in the URL."
     )
     concurrency: int = Field(default=32, description="Requests in flight at most.")
-    concurrency_policy: Policy = Field(
-        default=Policy.ADAPTIVE, description="How the number in flight follows the store."
+    concurrency_policy: PolicyName = Field(
+        default=PolicyName.ADAPTIVE, description="How the number in flight follows the store."
     )
     max_outage_seconds: int = Field(
         default=1_800, description="For how long a request that fails is tried again."
@@ -57,7 +57,7 @@ class SourceBucket(ResourceWithS3Configuration):
             requester_pays=source.requester_pays,
             addressing_style=source.addressing_style,
             concurrency=source.concurrency,
-            concurrency_policy=Policy(source.concurrency_policy),
+            concurrency_policy=PolicyName(source.concurrency_policy),
             max_outage_seconds=source.max_outage_seconds,
             demo=source.demo,
         )

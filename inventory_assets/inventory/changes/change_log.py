@@ -33,7 +33,7 @@ from inventory_assets.inventory.manifest.snapshot import read_snapshot
 from inventory_assets.inventory.storage.commit import Commit
 from inventory_assets.inventory.storage.layout import Layout, day_of_partition
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import pardon
+from inventory_assets.inventory.storage.tombstones import clear_tombstones
 from inventory_assets.scan.keyspace.shard import Shard
 
 
@@ -120,9 +120,9 @@ class ChangeLog:
         )
 
 
-def change_log_version(store: Store, layout: Layout, day: date) -> str:
+def change_log_etag(store: Store, layout: Layout, day: date) -> str:
     """What tells the change log of a date from one that another run publishes later."""
-    return store.version(layout.change_log(day))
+    return store.etag(layout.change_log(day))
 
 
 def publish_change_log(
@@ -145,7 +145,7 @@ def publish_change_log(
         CorruptRecord: A file that must be written again is damaged.
     """
     if replacing is None:
-        replacing = change_log_version(store, layout, manifest.day)
+        replacing = change_log_etag(store, layout, manifest.day)
     compared = _compared(store, layout, manifest)
     baseline = newest_manifest(store, layout, before=manifest.day)
     _require_baseline(manifest, baseline, compared)
@@ -164,7 +164,7 @@ def publish_change_log(
         baseline_identity=baseline.identity if baseline else None,
     )
     record = _adapter().dump_json(log, indent=1)
-    pardon(store, [entry.file for entry in log.entries])
+    clear_tombstones(store, [entry.file for entry in log.entries])
     publication = Commit.begin(store, layout.change_log(log.day), record, replacing)
     links = symlinks([store.uri(file) for file in log.files])
     publication.publish(layout.change_log_symlink(log.day), links)
@@ -209,7 +209,7 @@ def compare_shards(
         snapshot = read_snapshot(store, layout, manifest.day, prefix)
         if snapshot is None or snapshot.fingerprint != entry.fingerprint:
             raise ManifestIncomplete(
-                f"{_say(manifest, [prefix])} not the listing any more that the manifest of "
+                f"{_name_shards(manifest, [prefix])} not the listing any more that the manifest of "
                 f"{manifest.day} was made of; materialize inventory_manifest for it, then this"
             )
         publish_changes(store, layout, snapshot, baseline, now)
@@ -229,7 +229,7 @@ def read_change_log(store: Store, layout: Layout, day: date) -> ChangeLog | None
     return log if (log.format, log.day) == (FORMAT, day) else None
 
 
-def faults_of(store: Store, log: ChangeLog) -> list[str]:
+def violations_of(store: Store, log: ChangeLog) -> list[str]:
     """Where the log does not hold what it must; nothing, as a rule."""
     faults = [log.balance_fault] if log.balance_fault else []
     return faults + [f"{file} is missing" for file in log.files if store.size(file) is None]
@@ -257,7 +257,7 @@ def outdated_fault(store: Store, layout: Layout, log: ChangeLog) -> str | None:
 def next_change_log(store: Store, layout: Layout, day: date) -> ChangeLog | None:
     """The change log of the first date after another that has one."""
     folder = layout.change_log(day).rpartition("/dt=")[0]
-    days = filter(None, map(day_of_partition, store.names(folder)))
+    days = filter(None, map(day_of_partition, store.list_names(folder)))
     for later in sorted(each for each in days if each > day):
         log = read_change_log(store, layout, later)
         if log is not None:
@@ -278,7 +278,7 @@ def _compared(store: Store, layout: Layout, manifest: Manifest) -> Mapping[str, 
             found[prefix] = changes
     if missing:
         raise ManifestIncomplete(
-            f"{_say(manifest, missing)} not been compared since they were listed; materialize "
+            f"{_name_shards(manifest, missing)} not been compared since they were listed; materialize "
             f"object_changes for {manifest.day} and them"
         )
     return found
@@ -298,7 +298,7 @@ def _require_baseline(
     ]
     if other:
         raise ManifestIncomplete(
-            f"{_say(manifest, other)} not been compared with the newest complete inventory before "
+            f"{_name_shards(manifest, other)} not been compared with the newest complete inventory before "
             f"{manifest.day} as it is now ({baseline.day if baseline else 'there is none'}); "
             f"materialize object_changes for {manifest.day} and them"
         )
@@ -314,7 +314,7 @@ def _entry(store: Store, layout: Layout, entry: ShardEntry, changes: Changes) ->
     return ChangeLogEntry(entry.shard, file, counts, unreadable)
 
 
-def _say(manifest: Manifest, prefixes: list[str]) -> str:
+def _name_shards(manifest: Manifest, prefixes: list[str]) -> str:
     names = [
         "the remainder" if prefix == manifest.prefix else repr(prefix) for prefix in prefixes[:10]
     ]

@@ -18,7 +18,7 @@ from inventory_assets.inventory.changes.sorted_diff import (
     BASELINE_COLUMNS,
     SNAPSHOT_COLUMNS,
     Change,
-    compare,
+    diff_sorted,
 )
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.manifest.manifest import Manifest
@@ -28,7 +28,7 @@ from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import free_key, pardon
+from inventory_assets.inventory.storage.tombstones import unmarked_key, clear_tombstones
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
@@ -109,17 +109,17 @@ def publish_changes(
     """
     old, new = _differing(baseline, snapshot)
     ranges = snapshot.shard.ranges
-    differences = compare(
+    differences = diff_sorted(
         read_current(store, old, ranges, BASELINE_COLUMNS, _FEW_VALUES),
         read_current(store, new, ranges, SNAPSHOT_COLUMNS, _FEW_VALUES),
     )
-    unread = _Unread(snapshot)
+    unread = _UnreadableKeys(snapshot)
     file, counts = publish_changed_records(
         store,
         layout,
         (
             to_journal(table, layout.bucket, snapshot.day, snapshot.finished_at)
-            for table in unread.left_out(differences)
+            for table in unread.exclude(differences)
         ),
     )
     changes = Changes(
@@ -136,7 +136,7 @@ def publish_changes(
         unreadable=tuple(unread.found),
     )
     key = layout.changes(snapshot.day, snapshot.shard.prefix)
-    pardon(store, [file])
+    clear_tombstones(store, [file])
     store.publish(key, _adapter().dump_json(changes, indent=1))
     return changes
 
@@ -186,7 +186,7 @@ def publish_changed_records(
                 writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         with path.open("rb") as written:
             digest = hashlib.file_digest(written, "sha256").hexdigest()
-        key = free_key(store, layout.changed_records(digest), ".parquet")
+        key = unmarked_key(store, layout.changed_records(digest), ".parquet")
         store.publish_file(key, path, digest)
     return key, {change: counts[change] for change in Change}
 
@@ -221,7 +221,7 @@ def lost_to_reading(count: int) -> str:
     return f" - {count:,} unreadable" if count else ""
 
 
-class _Unread:
+class _UnreadableKeys:
     """Objects that a snapshot lacks because their records could not be decoded: not deleted.
 
     Attributes:
@@ -233,7 +233,7 @@ class _Unread:
         self._keys = pa.array(sorted(keys), pa.string())
         self.found: list[str] = []
 
-    def left_out(self, differences: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    def exclude(self, differences: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """The differences without those that only seem to be deletions."""
         for table in differences:
             if not len(self._keys):

@@ -77,7 +77,7 @@ _Rows = npt.NDArray[np.int64]
 _Flags = npt.NDArray[np.bool_]
 
 
-def compare(
+def diff_sorted(
     baseline: Iterable[pa.RecordBatch], snapshot: Iterable[pa.RecordBatch]
 ) -> Generator[pa.Table, None, None]:
     """The changes from `baseline` to `snapshot`, in key order.
@@ -95,10 +95,10 @@ def compare(
     waiting: list[pa.RecordBatch] = []
     rows = 0
     with ThreadPoolExecutor(1, "baseline") as reader, ThreadPoolExecutor(1, "snapshot") as another:
-        old = _Side(reader, baseline, BASELINE_COLUMNS)
-        new = _Side(another, snapshot, SNAPSHOT_COLUMNS)
+        old = _BufferedStream(reader, baseline, BASELINE_COLUMNS)
+        new = _BufferedStream(another, snapshot, SNAPSHOT_COLUMNS)
         while bounds := [side.last_key for side in (old, new) if side.has_records()]:
-            differing = _differences(old.take(min(bounds)), new.take(min(bounds)))
+            differing = _differences(old.read_up_to(min(bounds)), new.read_up_to(min(bounds)))
             if differing is None:
                 continue
             waiting.append(differing)
@@ -110,7 +110,7 @@ def compare(
         yield pa.Table.from_batches(waiting).combine_chunks()
 
 
-class _Side:
+class _BufferedStream:
     """The records of one stream that were read and not yet taken."""
 
     def __init__(
@@ -143,7 +143,7 @@ class _Side:
         """The last key at hand."""
         return str(self._records.column("key")[-1])
 
-    def take(self, bound: str) -> pa.RecordBatch:
+    def read_up_to(self, bound: str) -> pa.RecordBatch:
         """Remove and return the records up to a key."""
         count = count_up_to(self._records.column("key"), bound)
         taken = self._records.slice(0, count)
@@ -203,7 +203,7 @@ def _unchanged(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[_Flags, _Flags
         return is_same_old, is_same_new
     if any(side.column(name).null_count for side in (old, new) for name in _NUMBERS):
         return is_same_old, is_same_new
-    guesses = _guesses(_marks(old), _marks(new))
+    guesses = _guesses(_row_hashes(old), _row_hashes(new))
     is_same_old = guesses >= 0
     guesses = np.maximum(guesses, 0)
     is_same_old &= _times(old) == _times(new)[guesses]  # equal marks: so sizes are equal too
@@ -214,7 +214,7 @@ def _unchanged(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[_Flags, _Flags
     return is_same_old, is_same_new
 
 
-def _marks(records: pa.RecordBatch) -> _Rows:
+def _row_hashes(records: pa.RecordBatch) -> _Rows:
     """A number for each record; records of one time have one mark only if their sizes are equal."""
     marks: _Rows = _times(records) * _SPREADING ^ records.column("size").to_numpy()
     return marks

@@ -24,16 +24,16 @@ from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.storage.commit import Commit
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import free_key, pardon
+from inventory_assets.inventory.storage.tombstones import unmarked_key, clear_tombstones
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 SUFFIX = "csv.gz"
 """S3 Inventory's own CSV files are compressed so, and readers look for the suffix."""
 
 
-def csv_inventory_version(store: Store, layout: Layout, day: date) -> str:
+def csv_inventory_etag(store: Store, layout: Layout, day: date) -> str:
     """What tells a date's inventory in CSV from one that another run publishes later."""
-    return store.version(layout.csv.dated(day, "manifest.json"))
+    return store.etag(layout.csv.dated(day, "manifest.json"))
 
 
 def publish_csv_inventory(
@@ -57,7 +57,7 @@ def publish_csv_inventory(
         StoreError: A file could not be written.
     """
     if replacing is None:
-        replacing = csv_inventory_version(store, layout, manifest.day)
+        replacing = csv_inventory_etag(store, layout, manifest.day)
     known = _written_before(store, layout.csv)
     files = tuple(
         known.get(_stem(part)) or _write(store, layout.csv, part, manifest.schema)
@@ -68,7 +68,7 @@ def publish_csv_inventory(
     )
     links = symlinks([store.uri(file.key) for file in files])
     head = layout.csv.dated(manifest.day, "manifest.json")
-    pardon(store, [file.key for file in files])
+    clear_tombstones(store, [file.key for file in files])
     publication = Commit.begin(store, head, document, replacing)
     publication.publish(layout.csv.symlink(manifest.day), links)
     checksum = manifest_checksum(document)
@@ -87,7 +87,7 @@ def _write(store: Store, layout: Layout, part: Part, schema: pa.Schema) -> DataF
         # Another compressor may make another file of the same records, which must not replace one
         # that an older manifest lists.
         named = layout.data(f"{_stem(part)}-{digest}.{SUFFIX}")
-        key = free_key(store, named, f".{SUFFIX}")
+        key = unmarked_key(store, named, f".{SUFFIX}")
         written = DataFile(key, path.stat().st_size, digest)
         store.publish_file(key, path)
     return written
@@ -95,7 +95,9 @@ def _write(store: Store, layout: Layout, part: Part, schema: pa.Schema) -> DataF
 
 def _written_before(store: Store, layout: Layout) -> Mapping[str, DataFile]:
     """The files that the newest manifest lists, as far as they are there, by their parts."""
-    days: list[date] = [day for name in store.names(layout.base) if (day := day_of_folder(name))]
+    days: list[date] = [
+        day for name in store.list_names(layout.base) if (day := day_of_folder(name))
+    ]
     if not days:
         return {}
     try:
@@ -108,7 +110,7 @@ def _written_before(store: Store, layout: Layout) -> Mapping[str, DataFile]:
         ]
     except (ValueError, KeyError, TypeError):
         return {}
-    there = set(store.names(layout.data_folder))
+    there = set(store.list_names(layout.data_folder))
     return {
         name.partition("-")[0]: file
         for file in listed

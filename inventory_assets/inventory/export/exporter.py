@@ -34,7 +34,7 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 _GZIP_LEVEL = 4
 _ZSTD_LEVEL = 3
 _BUFFER_BYTES = 2**20
-_UNFINISHED = ".unfinished"
+_TEMPORARY = ".partial"
 
 
 def write_export(
@@ -106,7 +106,7 @@ def md5_of(path: Path) -> str:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """A file to write that appears under `path` when the block succeeds, and not at all if not.
 
     What is no ordinary file (a pipe, `/dev/stdout`) is written as it stands.
@@ -123,7 +123,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             return
         beginning = f".{target.name[:200]}."
         _sweep(target.parent, beginning)
-        unfinished = target.with_name(f"{beginning}{token_hex(4)}{_UNFINISHED}")
+        unfinished = target.with_name(f"{beginning}{token_hex(4)}{_TEMPORARY}")
         try:
             with unfinished.open("xb", buffering=_BUFFER_BYTES) as file:
                 claim(file.fileno())
@@ -148,8 +148,8 @@ def _sweep(folder: Path, beginning: str) -> None:
     """Remove what processes that were killed left of the same file."""
     with suppress(OSError):
         for path in folder.iterdir():
-            is_one = path.name.startswith(beginning) and path.suffix == _UNFINISHED
-            has_token = len(path.name) == len(beginning) + 8 + len(_UNFINISHED)
+            is_one = path.name.startswith(beginning) and path.suffix == _TEMPORARY
+            has_token = len(path.name) == len(beginning) + 8 + len(_TEMPORARY)
             if is_one and has_token and is_abandoned(path):
                 path.unlink(missing_ok=True)
 

@@ -18,13 +18,13 @@ from inventory_assets.inventory.folder_listing.folder_records import (
     FolderRecords,
     Listing,
     remove_gone,
-    wanted_by,
+    request_of,
 )
 from inventory_assets.inventory.folder_listing.process_pool import list_by_processes
 from inventory_assets.inventory.folder_listing.range_listing import (
-    JOURNAL,
+    CHECKPOINTS,
     Work,
-    journal_of,
+    open_checkpoint_log,
     list_by_directories,
     list_by_ranges,
 )
@@ -122,7 +122,7 @@ def list_into_folder(
         remove_gone(lock.folder)
         store = LocalStore(lock.folder / WORK_FOLDER)
         work = Work(lister, prefix, processes, store, say, report, versions, lock, encodings)
-        wanted, records = wanted_by(work), FolderRecords(folder, store)
+        wanted, records = request_of(work), FolderRecords(folder, store)
         finished = records.finished()
         if finished is not None:
             if not resume:
@@ -147,7 +147,7 @@ def _listed(
 ) -> FolderListing:
     """List what is missing; whatever ends it, the next call finds what it needs, or nothing."""
     store = work.store
-    before = records.asked_for() if any(store.names(JOURNAL)) else None
+    before = records.asked_for() if any(store.list_names(CHECKPOINTS)) else None
     if before:
         store.remove_scratch()
         asked_for = replace(asked_for, began_at=before.began_at)
@@ -158,7 +158,7 @@ def _listed(
         listing = _list(work)
         rows = sum(part.rows for part in listing.parts)
         most = MOST_TOLERATED if rows else 0
-        require_readable(work.lister.connection.where, rows, listing.unreadable, most)
+        require_readable(work.lister.connection.display_name, rows, listing.unreadable, most)
         lock.check()
         records.finish(Finished(asked_for.listing, now(), listing))
         return _moved(records, lock, listing)
@@ -168,7 +168,7 @@ def _listed(
         raise
     except BaseException as error:
         # Of a stop the user hears in any case; of a failure, where it cost less than all.
-        if lock.is_held() and (kept := _kept(records, work)):
+        if lock.is_held() and (kept := _resumed(records, work)):
             error.add_note(kept)
         elif isinstance(error, KeyboardInterrupt):
             error.add_note("nothing was kept")
@@ -186,7 +186,7 @@ def _moved(records: FolderRecords, lock: FolderLock, found: Listing) -> FolderLi
     )
 
 
-def _kept(records: FolderRecords, work: Work) -> str | None:
+def _resumed(records: FolderRecords, work: Work) -> str | None:
     """What is kept of a listing that has ended early, for the user; None where nothing is.
 
     What is left beside, if nothing is kept, is removed.
@@ -196,7 +196,7 @@ def _kept(records: FolderRecords, work: Work) -> str | None:
     if any(work.store.root.parent.glob("*.parquet")):
         return "the listing is whole, and so are its files"
     quiet = replace(work, say=say_nothing)
-    rows = max(journal_of(quiet, key_order).kept.rows for key_order in KeyOrder)
+    rows = max(open_checkpoint_log(quiet, key_order).kept.rows for key_order in KeyOrder)
     if not rows:
         work.store.remove()
         return None
@@ -229,7 +229,7 @@ def _list(work: Work) -> Listing:
 
 
 def _list_in_order(work: Work, key_order: KeyOrder, tally: RequestStats) -> Listing:
-    journal = journal_of(work, key_order)
+    journal = open_checkpoint_log(work, key_order)
     kept = journal.kept
     missing = kept.missing([KeyRange.of_prefix(work.prefix)])
     try:
@@ -242,7 +242,7 @@ def _list_in_order(work: Work, key_order: KeyOrder, tally: RequestStats) -> List
     except (KeysOutOfOrder, NamesMisread):
         journal.clear()  # what is wrong shall not be gone on with
         raise
-    parts += tuple(part for stretch in kept.stretches for part in stretch.parts)
+    parts += tuple(part for stretch in kept.completed for part in stretch.parts)
     faults = Counter({fault.value: count for fault, count in tally.faults.items()})
     faults.update(kept.faults)
     return Listing(

@@ -139,7 +139,7 @@ def locked(
         lock.release()
 
 
-def is_unfinished(folder: Path) -> bool:
+def is_interrupted(folder: Path) -> bool:
     """Whether a listing into a folder is under way, or was stopped or killed."""
     return (folder / WORK_FOLDER).is_dir()
 

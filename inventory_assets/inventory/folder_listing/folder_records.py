@@ -19,8 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.inventory.errors import CorruptRecord, OtherListing, StoreError
 from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER, FolderLock
-from inventory_assets.inventory.folder_listing.range_listing import JOURNAL, Work
-from inventory_assets.inventory.listing.checkpoints import KEPT_FOR, listing_fingerprint
+from inventory_assets.inventory.folder_listing.range_listing import CHECKPOINTS, Work
+from inventory_assets.inventory.listing.checkpoints import MAX_AGE, listing_fingerprint
 from inventory_assets.inventory.manifest.unreadable_records import (
     NOTHING_UNREADABLE,
     UnreadableRecords,
@@ -50,10 +50,10 @@ class ListingRequest:
     described: str
 
 
-def wanted_by(work: Work) -> ListingRequest:
+def request_of(work: Work) -> ListingRequest:
     """Which listing `work` is, in whatever order the store turns out to list."""
     connection, versions = work.lister.connection, work.versions
-    described = connection.where
+    described = connection.display_name
     if work.prefix:
         described += f", keys that start with {work.prefix!r}"
     if versions:
@@ -163,10 +163,10 @@ class FolderRecords:
         """
         found = finished.listing
         is_same = found.identity == wanted.identity
-        if is_same and now - finished.finished_at < KEPT_FOR:
+        if is_same and now - finished.finished_at < MAX_AGE:
             return
         raise OtherListing(
-            f"{self._folder} holds a finished listing of {_told(found, wanted)}, of "
+            f"{self._folder} holds a finished listing of {_describe(found, wanted)}, of "
             f"{finished.finished_at.isoformat(timespec='seconds')}, whose files have not all got "
             f"their names{'' if is_same else f', not of {wanted.described}'}; give them their "
             f"names with {self.resume}, or list into another folder"
@@ -180,7 +180,7 @@ class FolderRecords:
             OtherListing: Something is, and it would be lost.
             CorruptRecord: Something is kept, and nobody can tell of which listing.
         """
-        if not any(self._store.names(JOURNAL)):
+        if not any(self._store.list_names(CHECKPOINTS)):
             return
         asked_for = self.asked_for()
         if asked_for is None:
@@ -188,7 +188,7 @@ class FolderRecords:
         if asked_for.listing.identity != wanted.identity:
             raise OtherListing(
                 f"{self._folder} holds an unfinished listing of "
-                f"{_told(asked_for.listing, wanted)}, begun at "
+                f"{_describe(asked_for.listing, wanted)}, begun at "
                 f"{asked_for.began_at.isoformat(timespec='seconds')}, not of {wanted.described}; "
                 f"finish it with {self.resume}, list into another folder, or remove "
                 f"{self._store.root} to give up what it has"
@@ -292,7 +292,7 @@ def remove_gone(folder: Path) -> None:
     shutil.rmtree(folder / _GONE, ignore_errors=True)
 
 
-def unfinished_listing(folder: Path) -> Sequence[str]:
+def interrupted_listing(folder: Path) -> Sequence[str]:
     """The arguments that the unfinished listing in a folder was asked for with.
 
     Raises:
@@ -305,7 +305,7 @@ def unfinished_listing(folder: Path) -> Sequence[str]:
     return asked_for.arguments
 
 
-def _told(found: ListingRequest, wanted: ListingRequest) -> str:
+def _describe(found: ListingRequest, wanted: ListingRequest) -> str:
     if found.identity != wanted.identity and found.described == wanted.described:
         return f"{found.described} by another version of this program"
     return found.described

@@ -24,7 +24,7 @@ from inventory_assets.inventory.folder_listing.orphans import end_with_parent
 from inventory_assets.inventory.folder_listing.range_listing import (
     RangesListed,
     Work,
-    journal_of,
+    open_checkpoint_log,
     list_by_ranges,
 )
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
@@ -41,7 +41,7 @@ from inventory_assets.scan.engine.progress import (
     Progress,
     ProgressMeter,
     Report,
-    telling,
+    reported_every,
 )
 from inventory_assets.scan.engine.splitter import cut_evenly
 from inventory_assets.scan.errors import SeamDisagrees
@@ -75,13 +75,13 @@ def list_by_processes(
     lister, connection, processes = work.lister, work.lister.connection, work.processes
     share = replace(connection, max_in_flight=max(1, connection.max_in_flight // processes))
     cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_A_PROCESS, tally))
-    ranges = [both for cut in cuts for each in wanted if (both := cut.common(each))]
+    ranges = [both for cut in cuts for each in wanted if (both := cut.intersection(each))]
     parts: list[Part] = []
     evidence: list[RangeEvidence] = []
-    with _told_by_processes(work.report) as told:
+    with _progress_of_workers(work.report) as told:
         # The lock goes along, so that nobody else lists into the folder before all have ended.
         pool = ProcessPoolExecutor(
-            processes, _CONTEXT, initializer=_begin, initargs=(told, os.getpid(), work.lock)
+            processes, _CONTEXT, initializer=_start_worker, initargs=(told, os.getpid(), work.lock)
         )
         try:
             task = partial(
@@ -101,7 +101,7 @@ def list_by_processes(
                 tally.add(cost)
         except BrokenProcessPool:
             raise WorkerDied(
-                f"{connection.where}: a process of the listing ended unexpectedly, perhaps for "
+                f"{connection.display_name}: a process of the listing ended unexpectedly, perhaps for "
                 "want of memory; list it again, with fewer --processes"
             ) from None
         except BaseException:
@@ -110,11 +110,11 @@ def list_by_processes(
             raise
         finally:
             pool.shutdown(cancel_futures=True)
-    parts += _list_unseen(work, journal, wanted, evidence, tally)
+    parts += _list_missing(work, journal, wanted, evidence, tally)
     return tuple(parts)
 
 
-def _list_unseen(
+def _list_missing(
     work: Work,
     journal: CheckpointLog,
     wanted: Sequence[KeyRange],
@@ -132,16 +132,18 @@ def _list_unseen(
     if work.versions and work.versions.as_of:
         return parts  # what was not there at that moment is no evidence
     for unseen, first_key in unseen_between(sorted(evidence, key=lambda row: row.key_range)):
-        missing = [both for each in wanted if (both := unseen.common(each))]
+        missing = [both for each in wanted if (both := unseen.intersection(each))]
         listed = list_by_ranges(work, journal, missing, tally)
         parts += listed.parts
         shown = listed.evidence[-1].next_key if listed.evidence else first_key
         if first_key is not None and shown != first_key:
             # It has gone meanwhile, or the store lists it in one way and not in the other.
-            page = lister.page(PageRequest(first_key, max_keys=1, versions=versions), tally)
+            page = lister.list_page_sync(
+                PageRequest(first_key, max_keys=1, versions=versions), tally
+            )
             if page.objects.column("key").to_pylist() == [first_key]:
                 raise SeamDisagrees(
-                    f"{lister.connection.where}: the store does not list {first_key!r} after "
+                    f"{lister.connection.display_name}: the store does not list {first_key!r} after "
                     f"{unseen.after!r}, though it is there: it lists in another order than that "
                     "of bytes, ends listings too early, or loses keys"
                 )
@@ -149,7 +151,7 @@ def _list_unseen(
 
 
 @contextmanager
-def _told_by_processes(report: Report) -> Iterator[Pipe]:
+def _progress_of_workers(report: Report) -> Iterator[Pipe]:
     """Where processes may tell how far they have come; `report` hears of it.
 
     What they tell is short enough to be written at once, so they need no lock, which one that is
@@ -172,7 +174,7 @@ def _told_by_processes(report: Report) -> Iterator[Pipe]:
         heard.close()
 
 
-class _Process:
+class _Worker:
     """What a process of a listing is given when it begins, and whether it lists just now."""
 
     told: ClassVar[Pipe]
@@ -180,9 +182,9 @@ class _Process:
     is_listing: ClassVar[bool] = False
 
 
-def _begin(told: Pipe, first: int, lock: FolderLock | None) -> None:
+def _start_worker(told: Pipe, first: int, lock: FolderLock | None) -> None:
     end_with_parent(first)
-    _Process.told, _Process.lock = told, lock
+    _Worker.told, _Worker.lock = told, lock
     logging.basicConfig(format="inventory: %(message)s", level=logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is told, and ends the others
     signal.signal(signal.SIGTERM, _stop)
@@ -191,7 +193,7 @@ def _begin(told: Pipe, first: int, lock: FolderLock | None) -> None:
 def _stop(_signal: int, _frame: FrameType | None) -> None:
     """Leave the range at hand by an exception, so that what is listed of it is written down."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if _Process.is_listing:
+    if _Worker.is_listing:
         raise KeyboardInterrupt
     os._exit(STOPPED)
 
@@ -211,17 +213,19 @@ def _list_range(
     tally, meter = RequestStats(), _meter(connection, retry)
     lister, store = _opened(connection, retry), LocalStore(root)
     lister.profile = profile
-    work = Work(lister, prefix, 1, store, report=meter.note, versions=versions, encodings=encodings)
-    journal = journal_of(work, KeyOrder.BYTES, started_at)
+    work = Work(
+        lister, prefix, 1, store, report=meter.on_event, versions=versions, encodings=encodings
+    )
+    journal = open_checkpoint_log(work, KeyOrder.BYTES, started_at)
     try:
-        _Process.is_listing = True
-        with telling(meter, _tell, EVERY_SECONDS):
+        _Worker.is_listing = True
+        with reported_every(meter, _send_progress, EVERY_SECONDS):
             return list_by_ranges(work, journal, [key_range], tally), tally
     except KeyboardInterrupt:
         # A usual exit would wait for the requests under way, and begin with the next range.
         os._exit(STOPPED)
     finally:
-        _Process.is_listing = False
+        _Worker.is_listing = False
 
 
 @cache
@@ -236,6 +240,6 @@ def _meter(connection: BucketConfig, retry: RetryPolicy) -> ProgressMeter:
     return ProgressMeter(lambda: _opened(connection, retry).in_flight)
 
 
-def _tell(progress: Progress) -> None:
+def _send_progress(progress: Progress) -> None:
     with suppress(OSError):  # nobody is there to hear it
-        _Process.told.send(Elsewhere(os.getpid(), progress))
+        _Worker.told.send(Elsewhere(os.getpid(), progress))

@@ -10,7 +10,7 @@ from inventory_assets.inventory.folder_listing.folder_lock import FolderLock
 from inventory_assets.inventory.listing.checkpoints import (
     CheckpointLog,
     listing_fingerprint,
-    name_of,
+    checkpoint_name,
 )
 from inventory_assets.inventory.listing.directory_order_events import directory_events
 from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
@@ -31,12 +31,12 @@ from inventory_assets.scan.engine.events import (
 from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
 from inventory_assets.scan.engine.progress import Report, to_nobody
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.keyspace.key_range import KeyRange, joined, tiling_fault
+from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce, tiling_fault
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 from inventory_assets.scan.validation.seams import seam_faults
 
-JOURNAL = "unfinished"
+CHECKPOINTS = "unfinished"
 """The folder of the store that holds the checkpoints."""
 
 
@@ -71,7 +71,7 @@ class Work:
         return Layout(self.lister.connection.bucket, "list", self.encodings)
 
 
-def journal_of(
+def open_checkpoint_log(
     work: Work, key_order: KeyOrder, started_at: datetime | None = None
 ) -> CheckpointLog:
     """What is safe of a listing in some order.
@@ -84,8 +84,8 @@ def journal_of(
     """
     return CheckpointLog(
         work.store,
-        JOURNAL,
-        name_of("listing", key_order),
+        CHECKPOINTS,
+        checkpoint_name("listing", key_order),
         listing_fingerprint(
             work.lister.connection, work.prefix, (), key_order, work.versions, work.encodings
         ),
@@ -127,21 +127,21 @@ def list_by_ranges(
         work.prefix,
         wanted,
         tally,
-        kept=kept.rows,
-        known=kept.evidence,
+        resumed_objects=kept.rows,
+        resumed_evidence=kept.evidence,
         versions=work.versions,
     )
     failure: Exception | None = None
     evidence: dict[KeyRange, RangeEvidence] = {}
     expected = [*wanted]
-    assembly = _assembly(work, journal, wanted, tally)
-    with _kept(journal, assembly, tally):
+    assembly = _new_assembler(work, journal, wanted, tally)
+    with _resumed(journal, assembly, tally):
         for event in ParallelScan(work.lister, [walk]):
             work.report(event)
             match event:
                 case ObjectsListed(index=index, objects=objects):
                     assembly.write(index, objects)
-                case RangeSplit(index=index, upper=upper, at=at, touches=touches):
+                case RangeSplit(index=index, upper=upper, boundary=at, touches=touches):
                     assembly.split(index, upper, at, touches=touches)
                 case RangeNarrowed(was=was, after=after):
                     if found := evidence.pop(was, None):
@@ -159,12 +159,12 @@ def list_by_ranges(
         parts = assembly.finish()
     in_order = [evidence[key_range] for key_range in sorted(evidence)]
     faults = seam_faults(in_order)
-    fault = tiling_fault(sorted(evidence), joined(sorted(expected))) or next(iter(faults), None)
+    fault = tiling_fault(sorted(evidence), coalesce(sorted(expected))) or next(iter(faults), None)
     rows = sum(each.rows for each in in_order)
     written = sum(part.rows for part in parts)
     if fault or rows != written:
         raise IncompleteListing(
-            f"{work.lister.connection.where}: the listing of {work.prefix!r} does not prove that "
+            f"{work.lister.connection.display_name}: the listing of {work.prefix!r} does not prove that "
             f"it is complete: {fault or f'{rows:,} objects seen, {written:,} written'}; list it "
             "again"
         )
@@ -181,9 +181,11 @@ def list_by_directories(
         ScanError: The store keeps to no order, or versions are wanted.
         StoreError: A part cannot be written.
     """
-    walk = ListingJob(work.prefix, wanted, tally, kept=journal.kept.rows, versions=work.versions)
-    assembly = _assembly(work, journal, wanted, tally)
-    with _kept(journal, assembly, tally):
+    walk = ListingJob(
+        work.prefix, wanted, tally, resumed_objects=journal.kept.rows, versions=work.versions
+    )
+    assembly = _new_assembler(work, journal, wanted, tally)
+    with _resumed(journal, assembly, tally):
         for event in directory_events(work.lister, walk, assembly, utc_now):
             work.report(event)
             match event:
@@ -195,20 +197,22 @@ def list_by_directories(
 
 
 @contextmanager
-def _kept(journal: CheckpointLog, assembly: PartAssembler, tally: RequestStats) -> Iterator[None]:
+def _resumed(
+    journal: CheckpointLog, assembly: PartAssembler, tally: RequestStats
+) -> Iterator[None]:
     """However the listing ends, what was received up to then is kept for another run."""
     try:
         yield
         journal.flush(tally)
     except BaseException:
-        journal.keep(tally)
+        journal.save_drafts(tally)
         raise
     finally:
         assembly.close()
         journal.close()
 
 
-def _assembly(
+def _new_assembler(
     work: Work, journal: CheckpointLog, wanted: Sequence[KeyRange], tally: RequestStats
 ) -> PartAssembler:
     assembly = PartAssembler(
@@ -217,9 +221,9 @@ def _assembly(
         wanted,
         RowBuffer(),
         for_manifest=False,
-        published=lambda key_range, parts: journal.note(key_range, parts, tally),
+        published=lambda key_range, parts: journal.record_completed(key_range, parts, tally),
         drafts=journal.drafts,
         ticked=lambda: journal.tick(tally),
     )
-    journal.follow(assembly.unfinished)
+    journal.follow(assembly.open_runs)
     return assembly

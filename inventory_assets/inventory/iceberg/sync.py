@@ -21,7 +21,7 @@ from pyiceberg.table.update.snapshot import ManageSnapshots
 
 from inventory_assets.inventory.changes.change_log import (
     ChangeLog,
-    change_log_version,
+    change_log_etag,
     read_change_log,
 )
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
@@ -33,10 +33,10 @@ from inventory_assets.inventory.iceberg.tables import (
     schema_of,
     tag_of,
     tagged_snapshots,
-    until_committed,
+    commit_with_retry,
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
-from inventory_assets.inventory.manifest.manifest_merge import manifest_version, read_manifest
+from inventory_assets.inventory.manifest.manifest_merge import manifest_etag, read_manifest
 from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, RECORD_SCHEMA
 
 DATE_PROPERTY = "inventory.date"
@@ -64,7 +64,7 @@ class TableState:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownDate:
+class DateSync:
     """A date as both tables show it.
 
     Attributes:
@@ -80,7 +80,7 @@ class ShownDate:
     changes: TableState
 
 
-def synchronise(tables: IcebergTables, day: date) -> ShownDate:
+def sync_date(tables: IcebergTables, day: date) -> DateSync:
     """Let both tables show a date as it is published.
 
     Of two runs at once the one that commits last may have read what is older; so each looks again
@@ -93,7 +93,7 @@ def synchronise(tables: IcebergTables, day: date) -> ShownDate:
     """
     store, layout = tables.store, tables.layout
     while True:
-        published = manifest_version(store, layout, day), change_log_version(store, layout, day)
+        published = manifest_etag(store, layout, day), change_log_etag(store, layout, day)
         manifest = read_manifest(store, layout, day)
         if manifest is None:
             raise ManifestIncomplete(
@@ -102,10 +102,10 @@ def synchronise(tables: IcebergTables, day: date) -> ShownDate:
         log = read_change_log(store, layout, day)
         if log is None:
             raise ManifestIncomplete("no change log was published; materialize change_log first")
-        shown = ShownDate(
+        shown = DateSync(
             manifest, log, show_manifest(tables, manifest), show_change_log(tables, log)
         )
-        now = manifest_version(store, layout, day), change_log_version(store, layout, day)
+        now = manifest_etag(store, layout, day), change_log_etag(store, layout, day)
         if now == published:
             return shown
 
@@ -156,7 +156,7 @@ def show_manifest(tables: IcebergTables, manifest: Manifest) -> TableState:
 
     schema = schema_of(tables, files, RECORD_SCHEMA, COLUMN_DESCRIPTIONS)
     with as_iceberg_error(f"Iceberg table {tables.inventory}"):
-        table = until_committed(tables, tables.inventory, "inventory", schema, change)
+        table = commit_with_retry(tables, tables.inventory, "inventory", schema, change)
         return _state(table, tables.inventory, table.metadata.refs[tag_of(day)].snapshot_id)
 
 
@@ -194,7 +194,7 @@ def show_change_log(tables: IcebergTables, log: ChangeLog) -> TableState:
 
     schema = schema_of(tables, files, CHANGE_SCHEMA, CHANGE_DESCRIPTIONS)
     with as_iceberg_error(f"Iceberg table {tables.changes}"):
-        table = until_committed(tables, tables.changes, "changes", schema, change)
+        table = commit_with_retry(tables, tables.changes, "changes", schema, change)
         return _state(table, tables.changes, table.metadata.current_snapshot_id)
 
 

@@ -97,7 +97,7 @@ def expect_unchanged(transaction: Transaction) -> None:
         ManageSnapshots(transaction).set_current_snapshot(snapshot_id=current)
 
 
-def until_committed(
+def commit_with_retry(
     tables: IcebergTables,
     identifier: str,
     folder: str,
@@ -122,7 +122,7 @@ def until_committed(
     why = "a file is missing" if is_missing else "others change it all the time"
     raise IcebergError(
         f"the Iceberg table {identifier} could not be changed in {_ATTEMPTS} attempts, as {why} "
-        f"({_say(lost)}); {'materialize the date' if is_missing else 'run it'} again"
+        f"({_log(lost)}); {'materialize the date' if is_missing else 'run it'} again"
     )
 
 
@@ -253,10 +253,10 @@ def as_iceberg_error(what: str) -> Iterator[None]:
         raise
     # Catalogues of many kinds raise what their clients raise.
     except Exception as error:  # noqa: BLE001
-        raise IcebergError(f"the {what} cannot be used: {_say(error)}") from None
+        raise IcebergError(f"the {what} cannot be used: {_log(error)}") from None
 
 
-def _say(error: Exception) -> str:
+def _log(error: Exception) -> str:
     """An error in words; what may hold an address with a password, or a key, is left out."""
     name, text = type(error).__name__, str(error).partition("\n")[0][:300]
     return (

@@ -22,8 +22,8 @@ import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.errors import InventoryError
-from inventory_assets.inventory.listing.draft_recovery import Begun, salvaged
-from inventory_assets.inventory.listing.part_assembler import Unfinished
+from inventory_assets.inventory.listing.draft_recovery import RangeInProgress, recover_drafts
+from inventory_assets.inventory.listing.part_assembler import OpenRun
 from inventory_assets.inventory.manifest.snapshot import key_of_bound, written_bound
 from inventory_assets.inventory.manifest.unreadable_records import (
     NOTHING_UNREADABLE,
@@ -37,7 +37,7 @@ from inventory_assets.inventory.parts.schema import record_schema
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import pardon
+from inventory_assets.inventory.storage.tombstones import clear_tombstones
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_order import KeyOrder
@@ -48,11 +48,11 @@ from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidenc
 SECONDS_BETWEEN = timedelta(seconds=5)
 """How often what is published is noted at most."""
 
-SECONDS_UNNOTED = timedelta(seconds=8)
+SECONDS_UNRECORDED = timedelta(seconds=8)
 """For how long something may be listed that no record tells of: a kill costs so much, and the time
 that it takes to write the record."""
 
-KEPT_FOR = timedelta(hours=24)
+MAX_AGE = timedelta(hours=24)
 """An inventory shall not mix what was seen on different days."""
 
 _CODE = 1
@@ -80,7 +80,7 @@ class CompletedRange:
             self.parts[0].first_key if self.parts else None,
             self.parts[-1].last_key if self.parts else None,
             0,
-            Ending.KEPT,
+            Ending.RESUMED,
         )
 
 
@@ -106,12 +106,12 @@ class Checkpoint:
     identity: str
     started_at: datetime
     written_at: datetime
-    stretches: tuple[CompletedRange, ...]
+    completed: tuple[CompletedRange, ...]
     requests: int
     response_bytes: int
     faults: Mapping[str, int]
     unreadable: UnreadableRecords = NOTHING_UNREADABLE
-    begun: tuple[Begun, ...] = ()
+    in_progress: tuple[RangeInProgress, ...] = ()
     spool: str = ""
 
 
@@ -128,7 +128,7 @@ class ResumedWork:
         unreadable: Records within the stretches that could not be decoded.
     """
 
-    stretches: tuple[CompletedRange, ...] = ()
+    completed: tuple[CompletedRange, ...] = ()
     started_at: datetime | None = None
     requests: int = 0
     response_bytes: int = 0
@@ -138,12 +138,12 @@ class ResumedWork:
     @property
     def parts(self) -> list[Part]:
         """All their parts, in key order."""
-        return [part for stretch in self.stretches for part in stretch.parts]
+        return [part for stretch in self.completed for part in stretch.parts]
 
     @property
     def evidence(self) -> list[RangeEvidence]:
         """What they were found to hold, in key order."""
-        return [stretch.evidence for stretch in self.stretches]
+        return [stretch.evidence for stretch in self.completed]
 
     @property
     def rows(self) -> int:
@@ -152,8 +152,8 @@ class ResumedWork:
 
     def missing(self, ranges: Sequence[KeyRange]) -> tuple[KeyRange, ...]:
         """What is still to be listed of some ranges, in order."""
-        covered = [stretch.key_range for stretch in self.stretches]
-        return tuple(left for key_range in ranges for left in key_range.without(covered))
+        covered = [stretch.key_range for stretch in self.completed]
+        return tuple(left for key_range in ranges for left in key_range.difference(covered))
 
 
 def listing_fingerprint(
@@ -182,7 +182,7 @@ def listing_fingerprint(
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
-def name_of(listing: str, key_order: KeyOrder) -> str:
+def checkpoint_name(listing: str, key_order: KeyOrder) -> str:
     """What the names of a listing's records begin with.
 
     A store's order may turn out to be another than was thought, each time anew. What was listed in
@@ -236,52 +236,54 @@ class CheckpointLog:
         self._store = store
         self._layout = layout
         self._for_manifest = for_manifest
-        self._unfinished: Callable[[], Sequence[Unfinished]] = tuple
+        self._open_ranges: Callable[[], Sequence[OpenRun]] = tuple
         self._folder = folder
         self._name = name
         self._identity = identity
         self._now = now
         self._published_at = published_at
         self._has_folder = names is None
-        self._records = self._of_listing(store.names(folder) if names is None else names)
-        self._run = uuid4().hex
+        self._records = self._of_listing(store.list_names(folder) if names is None else names)
+        self._run_id = uuid4().hex
         self._is_first = names is None or started_at is None
         self._drafts_root = store.drafts(sha256(f"{folder}/{name}".encode()).hexdigest()[:16])
         self.drafts = (
-            Drafts(self._drafts_root / self._run) if layout and self._drafts_root else None
+            Drafts(self._drafts_root / self._run_id) if layout and self._drafts_root else None
         )
         self._written = 0
         self._waiting: list[CompletedRange] = []
-        self._noted = RequestStats()
+        self._recorded_at = RequestStats()
         self._last = now()
         if self._drafts_root and self._is_first:
-            remove_old(self._drafts_root.parent, 2 * KEPT_FOR.total_seconds())
+            remove_old(self._drafts_root.parent, 2 * MAX_AGE.total_seconds())
         self.kept = self._read(say)
         self.started_at = started_at or self.kept.started_at or self._last
 
-    def note(self, key_range: KeyRange, parts: Sequence[Part], tally: RequestStats) -> None:
+    def record_completed(
+        self, key_range: KeyRange, parts: Sequence[Part], tally: RequestStats
+    ) -> None:
         """Some keys are listed whole, and their parts are published."""
         self._waiting.append(CompletedRange(key_range, tuple(parts)))
         if self._now() - self._last >= SECONDS_BETWEEN:
             self.flush(tally)
 
-    def follow(self, unfinished: Callable[[], Sequence[Unfinished]]) -> None:
+    def follow(self, unfinished: Callable[[], Sequence[OpenRun]]) -> None:
         """From now on records tell of what is written, but not published, too."""
-        self._unfinished = unfinished
+        self._open_ranges = unfinished
 
     def tick(self, tally: RequestStats) -> None:
         """Something may have been written: note it, if the last record is old enough."""
         is_urgent = self.drafts is not None and self.drafts.is_urgent and self._waiting
-        if is_urgent or self._now() - self._last >= SECONDS_UNNOTED:
+        if is_urgent or self._now() - self._last >= SECONDS_UNRECORDED:
             self.flush(tally)
 
-    def keep(self, tally: RequestStats) -> None:
+    def save_drafts(self, tally: RequestStats) -> None:
         """The listing ends before its time: write down as much as can be, whatever ended it."""
         try:
             self.flush(tally)
         except (InventoryError, OSError, pa.ArrowException):
             if self.drafts is not None:  # perhaps the disk is full, and there is room for this
-                self.drafts.make_room()
+                self.drafts.free_reserved_space()
             with suppress(InventoryError, OSError):
                 self.flush(tally, is_brief=True)
 
@@ -292,9 +294,9 @@ class CheckpointLog:
             tally: What all has cost.
             is_brief: Leave out what is in memory, for which there is no room.
         """
-        begun: list[Begun] = []
+        begun: list[RangeInProgress] = []
         batches: list[pa.RecordBatch] = []
-        for each in self._unfinished() if self.drafts is not None else ():
+        for each in self._open_ranges() if self.drafts is not None else ():
             after, until = each.key_range.after, each.key_range.until
             if each.parts:
                 self._waiting.append(
@@ -303,9 +305,9 @@ class CheckpointLog:
                 after = each.parts[-1].last_key
             if is_brief:
                 until = each.drafts[-1].last_key if each.drafts else after
-            waiting = () if is_brief else each.waiting
+            waiting = () if is_brief else each.buffered
             if after < until:
-                begun.append(Begun(KeyRange(after, until), each.drafts, len(waiting)))
+                begun.append(RangeInProgress(KeyRange(after, until), each.drafts, len(waiting)))
                 batches += waiting
         if not self._waiting and not begun:
             return
@@ -316,30 +318,37 @@ class CheckpointLog:
             self.started_at,
             now,
             tuple(self._waiting),
-            tally.requests - self._noted.requests,
-            tally.response_bytes - self._noted.response_bytes,
-            {fault.value: count for fault, count in (tally.faults - self._noted.faults).items()},
+            tally.requests - self._recorded_at.requests,
+            tally.response_bytes - self._recorded_at.response_bytes,
+            {
+                fault.value: count
+                for fault, count in (tally.faults - self._recorded_at.faults).items()
+            },
             unreadable_of(tally.unreadable).within(_ranges_of([*self._waiting, *begun])),
             tuple(begun),
             spool,
         )
         self._write(record)
         self._last, self._waiting = now, []
-        self._noted = RequestStats(tally.requests, tally.response_bytes, Counter(tally.faults))
+        self._recorded_at = RequestStats(
+            tally.requests, tally.response_bytes, Counter(tally.faults)
+        )
         if self.drafts is not None:
-            self.drafts.noted()
+            self.drafts.take_recorded()
 
     def _write(self, record: Checkpoint) -> None:
-        name = f"{self._name}.{self._run}-{self._written:06}.json"
-        pardon(self._store, [part.key for each in record.stretches for part in each.parts])
-        self._store.publish(f"{self._folder}/{name}", _written_record(record))
+        name = f"{self._name}.{self._run_id}-{self._written:06}.json"
+        clear_tombstones(
+            self._store, [part.key for each in record.completed for part in each.parts]
+        )
+        self._store.publish(f"{self._folder}/{name}", _serialize(record))
         self._written += 1
         self._records.append(name)
 
     def close(self) -> None:
         """What is left is for another run."""
         if self.drafts is not None:
-            self.drafts.leave()
+            self.drafts.keep()
 
     @property
     def is_empty(self) -> bool:
@@ -349,10 +358,10 @@ class CheckpointLog:
     def clear(self) -> None:
         """The listing is published, or of no use: another run shall not go on with it."""
         if self._has_folder:  # other processes of the listing have noted as well
-            self._records = self._of_listing(self._store.names(self._folder))
+            self._records = self._of_listing(self._store.list_names(self._folder))
         for name in self._records:
             self._store.remove_key(f"{self._folder}/{name}")
-        self._records, self._waiting, self._unfinished = [], [], tuple
+        self._records, self._waiting, self._open_ranges = [], [], tuple
         self._remove_drafts()
 
     def _remove_drafts(self) -> None:
@@ -384,10 +393,10 @@ class CheckpointLog:
         faults: Counter[str] = Counter()
         for record in ours:
             faults.update(record.faults)
-        stretches = [stretch for record in ours for stretch in record.stretches]
-        rescued = [*self._salvage(found)]
+        stretches = [stretch for record in ours for stretch in record.completed]
+        rescued = [*self._recover_drafts(found)]
         disjoint = self._disjoint([*stretches, *rescued])
-        kept = ResumedWork(
+        resumed = ResumedWork(
             disjoint,
             min(record.started_at for record in ours),
             sum(record.requests for record in ours),
@@ -396,11 +405,11 @@ class CheckpointLog:
             _unreadable_of_runs(found).within(_ranges_of(disjoint)),
         )
         if rescued:
-            self._gather(kept, rescued)
-        say(f"going on with an unfinished listing: {kept.rows:,} objects of it are kept")
-        return kept
+            self._gather(resumed, rescued)
+        say(f"going on with an unfinished listing: {resumed.rows:,} objects of it are kept")
+        return resumed
 
-    def _salvage(self, found: Mapping[str, Checkpoint | None]) -> Iterator[CompletedRange]:
+    def _recover_drafts(self, found: Mapping[str, Checkpoint | None]) -> Iterator[CompletedRange]:
         """What the last record of each run that is no more says to be written, as parts."""
         last = {run_of(name): record for name, record in sorted(found.items())}
         for run, record in last.items():
@@ -409,11 +418,11 @@ class CheckpointLog:
             folder = self._drafts_root / run
             if is_in_use(folder):
                 continue
-            for key_range, parts in salvaged(
+            for key_range, parts in recover_drafts(
                 self._store,
                 self._layout,
                 folder,
-                record.begun,
+                record.in_progress,
                 record.spool,
                 for_manifest=self._for_manifest,
             ):
@@ -441,7 +450,7 @@ class CheckpointLog:
         except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
             return None
         is_ours = record.identity == self._identity
-        is_of_today = self._now() - record.started_at < KEPT_FOR
+        is_of_today = self._now() - record.started_at < MAX_AGE
         is_newest = self._published_at is None or record.started_at > self._published_at
         return record if is_ours and is_of_today and is_newest else None
 
@@ -456,7 +465,7 @@ class CheckpointLog:
         return tuple(found)
 
 
-def _ranges_of(stretches: Iterable[CompletedRange | Begun]) -> list[KeyRange]:
+def _ranges_of(stretches: Iterable[CompletedRange | RangeInProgress]) -> list[KeyRange]:
     return [stretch.key_range for stretch in stretches]
 
 
@@ -483,7 +492,7 @@ def run_of(name: str) -> str:
     return name.rsplit(".", 2)[1].rpartition("-")[0]
 
 
-def _written_record(record: Checkpoint) -> bytes:
+def _serialize(record: Checkpoint) -> bytes:
     document = _adapter().dump_python(record, mode="json")
     for stretch in (*document["stretches"], *document["begun"]):
         bounds = stretch["key_range"]

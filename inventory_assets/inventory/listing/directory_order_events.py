@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from inventory_assets.inventory.errors import versions_in_directories
 from inventory_assets.inventory.listing.part_assembler import PartAssembler
 from inventory_assets.s3.list_client import ListClient
-from inventory_assets.scan.directory_order_scan import DirectoryOrderWalk
+from inventory_assets.scan.directory_order_scan import DirectoryOrderScan
 from inventory_assets.scan.engine.events import ListingJob, ObjectsListed, RangeCompleted
 from inventory_assets.scan.validation.range_evidence import EvidenceBuilder
 
@@ -32,16 +32,16 @@ def directory_events(
         S3Error: A request failed for good.
     """
     if walk.versions:
-        raise versions_in_directories(lister.connection.where)
+        raise versions_in_directories(lister.connection.display_name)
     log = EvidenceBuilder(walk.ranges)
     ended, last_cut = 0, now()
-    for objects in DirectoryOrderWalk(lister, walk.prefix, walk.ranges, walk.tally, log):
+    for objects in DirectoryOrderScan(lister, walk.prefix, walk.ranges, walk.stats, log):
         for index in range(ended, len(log.closed)):
             yield RangeCompleted(walk, index, log.closed[index])
         ended = len(log.closed)
         yield ObjectsListed(walk, ended, objects)
         if now() - last_cut >= BETWEEN_CUTS:
-            assembly.cut(ended)
+            assembly.finish_part(ended)
             last_cut = now()
     for index in range(ended, len(log.closed)):
         yield RangeCompleted(walk, index, log.closed[index])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from inventory_assets.inventory.parts.drafts import Draft, spooled
+from inventory_assets.inventory.parts.drafts import Draft, read_spool
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.parts.part_writer import PartWriter
@@ -17,7 +17,7 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class RangeInProgress:
     """Keys whose records lie in drafts, and after them in a spool, in this order.
 
     Attributes:
@@ -31,11 +31,11 @@ class Begun:
     batches: int
 
 
-def salvaged(
+def recover_drafts(
     store: Store,
     layout: Layout,
     folder: Path,
-    begun: tuple[Begun, ...],
+    begun: tuple[RangeInProgress, ...],
     spool: str,
     *,
     for_manifest: bool,
@@ -56,13 +56,13 @@ def salvaged(
     Raises:
         StoreError, OSError: A part cannot be published.
     """
-    waiting = _spooled(folder / spool) if spool else iter(())
+    waiting = _read_spool(folder / spool) if spool else iter(())
     for each in begun:
         batches = [batch for _ in range(each.batches) if (batch := next(waiting, None))]
         with PartWriter(store, layout, with_fingerprint=False, with_md5=for_manifest) as writer:
             until = each.key_range.after
             for draft in each.drafts:
-                if not writer.go_on(folder, draft):
+                if not writer.resume_draft(folder, draft):
                     break
                 until = draft.last_key
             else:
@@ -70,7 +70,7 @@ def salvaged(
                     for batch in batches:
                         writer.write(to_records(batch, layout.bucket))
                     until = each.key_range.until
-            writer.cut()
+            writer.finish_part()
             parts = writer.parts
         if for_manifest:
             parts = [_with_fingerprint(store, part) for part in parts]
@@ -78,9 +78,9 @@ def salvaged(
             yield KeyRange(each.key_range.after, until), tuple(parts)
 
 
-def _spooled(path: Path) -> Iterator[pa.RecordBatch]:
+def _read_spool(path: Path) -> Iterator[pa.RecordBatch]:
     """What can be read of a spool."""
-    batches = spooled(path)
+    batches = read_spool(path)
     while True:
         try:
             yield next(batches)

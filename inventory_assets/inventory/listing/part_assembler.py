@@ -18,10 +18,10 @@ import pyarrow as pa
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.listing.part_reuse import (
     BaselineSegment,
-    Reread,
+    ReplayedHashes,
     SegmentHasher,
-    small_rows,
-    with_unchanged,
+    min_part_rows,
+    substitute_unchanged,
 )
 from inventory_assets.inventory.parts.drafts import Draft, Drafts
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
@@ -38,7 +38,7 @@ ROWS_IN_MEMORY = 8 * ROW_GROUP_ROWS
 
 _NO_RECORDS = pa.RecordBatch.from_pylist([], RECORD_SCHEMA)
 
-Published = Callable[[KeyRange, Sequence[Part]], None]
+OnPublished = Callable[[KeyRange, Sequence[Part]], None]
 
 
 def _nothing() -> None:
@@ -46,7 +46,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
+class OpenRun:
     """Keys whose records are written or wait to be, in this order.
 
     Attributes:
@@ -59,7 +59,7 @@ class Unfinished:
     key_range: KeyRange
     parts: tuple[Part, ...]
     drafts: tuple[Draft, ...]
-    waiting: tuple[pa.RecordBatch, ...]
+    buffered: tuple[pa.RecordBatch, ...]
 
 
 class RowBuffer:
@@ -72,18 +72,18 @@ class RowBuffer:
     def __init__(self, rows: int = ROWS_IN_MEMORY) -> None:
         self._rows = rows
         self._total = 0
-        self._runs: dict[_PartStream, int] = {}
+        self._streams: dict[_PartStream, int] = {}
 
-    def hold(self, run: "_PartStream", rows: int) -> None:
+    def reserve(self, run: "_PartStream", rows: int) -> None:
         """Note how many objects wait in `run`, and have the fullest run write them if need be."""
-        self._total += rows - self._runs.get(run, 0)
-        self._runs[run] = rows
+        self._total += rows - self._streams.get(run, 0)
+        self._streams[run] = rows
         if self._total > self._rows:
-            max(self._runs, key=self._runs.__getitem__).make_room()
+            max(self._streams, key=self._streams.__getitem__).spill()
 
-    def let_go(self, run: "_PartStream") -> None:
+    def release(self, run: "_PartStream") -> None:
         """Nothing waits in `run` any more."""
-        self._total -= self._runs.pop(run, 0)
+        self._total -= self._streams.pop(run, 0)
 
 
 class PartAssembler:
@@ -110,28 +110,28 @@ class PartAssembler:
         budget: RowBuffer,
         *,
         for_manifest: bool = True,
-        published: Published | None = None,
+        published: OnPublished | None = None,
         intervals: Sequence[BaselineSegment] = (),
         drafts: Drafts | None = None,
         ticked: Callable[[], None] = _nothing,
     ) -> None:
         self._store = store
-        self._ticked = ticked
-        self._intervals = intervals
-        new_reader = partial(SegmentHasher, intervals, small_rows(intervals))
-        self._new_run = partial(
+        self._on_tick = ticked
+        self._segments = intervals
+        new_reader = partial(SegmentHasher, intervals, min_part_rows(intervals))
+        self._new_stream = partial(
             _PartStream, store, layout, budget, for_manifest, published, new_reader, drafts
         )
-        self._runs = [self._new_run(key_range.after) for key_range in ranges]
-        self._first = self._runs[0] if self._runs else None
-        for number, (left, right) in enumerate(pairwise(self._runs)):
+        self._streams = [self._new_stream(key_range.after) for key_range in ranges]
+        self._first = self._streams[0] if self._streams else None
+        for number, (left, right) in enumerate(pairwise(self._streams)):
             left.right = right
             right.touches = ranges[number].until == ranges[number + 1].after
 
     def close(self) -> None:
         """Remove what is not published; after `finish`, nothing."""
         for run in self._in_order():
-            run.abandon()
+            run.discard()
 
     def split(self, index: int, upper: int, at: str, *, touches: bool = True) -> None:
         """What the range numbered `index` holds after `at` is now the range numbered `upper`.
@@ -142,42 +142,44 @@ class PartAssembler:
             at: What the new one begins after.
             touches: Whether the range ends there; else a gap is between them.
         """
-        run, new = self._run(index), self._new_run(at)
+        run, new = self._stream(index), self._new_stream(at)
         run.right, new.right, new.touches = new, run.right, touches
-        self._runs += [new] * (upper + 1 - len(self._runs))
-        self._runs[upper] = new
+        self._streams += [new] * (upper + 1 - len(self._streams))
+        self._streams[upper] = new
 
     def write(self, index: int, objects: pa.RecordBatch) -> None:
         """Append a batch with `OBJECT_SCHEMA` to the range `index`, after all written to it."""
-        self._run(index).write(objects)
-        self._ticked()
+        self._stream(index).write(objects)
+        self._on_tick()
 
-    def unfinished(self) -> list[Unfinished]:
+    def open_runs(self) -> list[OpenRun]:
         """What was written, and is not told to be published, of each run that has some."""
-        return [found for run in self._in_order() if (found := run.unfinished())]
+        return [found for run in self._in_order() if (found := run.open_run())]
 
     def end(self, index: int, until: str) -> None:
         """The range numbered `index` is whole, and ends at `until`."""
-        run = self._run(index)
-        run.is_whole, run.until = True, until
-        while run.is_whole and (right := run.right) and right.touches and not right.has_begun:
-            run.absorb(right)
+        run = self._stream(index)
+        run.is_complete, run.until = True, until
+        while run.is_complete and (right := run.right) and right.touches and not right.has_begun:
+            run.merge_right(right)
         # A small run waits for the range to its left, which may take it in.
-        if run.is_whole and (run.has_begun or not run.touches):
-            run.cut()
+        if run.is_complete and (run.has_begun or not run.touches):
+            run.finish_part()
 
-    def cut(self, index: int) -> None:
+    def finish_part(self, index: int) -> None:
         """Publish what was written to the range `index` so far, however little."""
-        self._run(index).cut()
+        self._stream(index).finish_part()
 
     def finish(self) -> tuple[Part, ...]:
         """All parts, in key order."""
         for run in self._in_order():
-            run.cut()
+            run.finish_part()
             run.reader.stop()
         return tuple(part for run in self._in_order() for part in run.parts)
 
-    def with_unchanged(self, parts: Sequence[Part], earlier: Sequence[Reread]) -> list[Part]:
+    def substitute_unchanged(
+        self, parts: Sequence[Part], earlier: Sequence[ReplayedHashes]
+    ) -> list[Part]:
         """Once they are finished, parts of the baseline in the place of those that hold the same.
 
         Args:
@@ -186,11 +188,11 @@ class PartAssembler:
         """
         runs = [*self._in_order()]
         pieces = [piece for run in runs for piece in run.reader.pieces]
-        pieces += [piece for each in earlier for piece in each.pieces]
+        pieces += [piece for each in earlier for piece in each.partial_hashes]
         unchanged = {part for run in runs for part in run.unchanged}
         unchanged.update(part for each in earlier for part in each.unchanged)
-        return with_unchanged(
-            parts, self._intervals, pieces, unchanged, partial(is_there, self._store)
+        return substitute_unchanged(
+            parts, self._segments, pieces, unchanged, partial(is_there, self._store)
         )
 
     def fingerprints(self) -> list[tuple[str, Fingerprint]]:
@@ -201,11 +203,11 @@ class PartAssembler:
             if run.fingerprint and run.parts
         ]
 
-    def _run(self, index: int) -> "_PartStream":
-        run = self._runs[index]
-        while run.absorber:
-            run = run.absorber
-        self._runs[index] = run
+    def _stream(self, index: int) -> "_PartStream":
+        run = self._streams[index]
+        while run.merged_into:
+            run = run.merged_into
+        self._streams[index] = run
         return run
 
     def _in_order(self) -> Iterator["_PartStream"]:
@@ -237,15 +239,15 @@ class _PartStream:
         layout: Layout,
         budget: RowBuffer,
         for_manifest: bool,
-        published: Published | None,
+        published: OnPublished | None,
         new_reader: Callable[[str], SegmentHasher],
         drafts: Drafts | None,
         after: str,
     ) -> None:
         self.right: _PartStream | None = None
-        self.absorber: _PartStream | None = None
+        self.merged_into: _PartStream | None = None
         self.touches = False
-        self.is_whole = False
+        self.is_complete = False
         self.until = ""
         self.fingerprint = Fingerprint() if for_manifest else None
         self.reader = new_reader(after)
@@ -256,13 +258,13 @@ class _PartStream:
             store, layout, with_fingerprint=False, with_md5=for_manifest, drafts=drafts
         )
         self._parts_before: int | None = 0
-        self._budget = budget
-        self._lost: Exception | None = None
+        self._buffer = budget
+        self._deferred_error: Exception | None = None
         self._published = published
-        self._told_parts = 0
-        self._told_until = after
+        self._reported_parts = 0
+        self._reported_until = after
         self.waiting: list[pa.RecordBatch] = []
-        self._in_hand: list[pa.RecordBatch] = []
+        self._row_group: list[pa.RecordBatch] = []
         """What is being written just now, which an interruption may find half done."""
         self.rows = 0
 
@@ -276,61 +278,61 @@ class _PartStream:
         return self._writer.parts
 
     def write(self, objects: pa.RecordBatch) -> None:
-        self._raise_lost()
+        self._raise_deferred()
         self.waiting.append(objects)
         self.rows += objects.num_rows
-        self._budget.hold(self, self.rows)
+        self._buffer.reserve(self, self.rows)
         if self.rows >= ROW_GROUP_ROWS:
             self.flush()
 
-    def absorb(self, right: "_PartStream") -> None:
+    def merge_right(self, right: "_PartStream") -> None:
         """Take over what waits in the neighbour, and its place."""
-        self.right, self.is_whole = right.right, False
-        right.absorber = self
-        waiting, right.waiting, right.rows = right.waiting, [], 0
-        self._budget.let_go(right)
-        for objects in waiting:
+        self.right, self.is_complete = right.right, False
+        right.merged_into = self
+        buffered, right.waiting, right.rows = right.waiting, [], 0
+        self._buffer.release(right)
+        for objects in buffered:
             self.write(objects)
-        self.is_whole, self.until = right.is_whole, right.until
+        self.is_complete, self.until = right.is_complete, right.until
 
     def flush(self) -> None:
         """Write what waits as a row group."""
         if not self.rows:
             return
-        waiting = self._in_hand = self.waiting
+        waiting = self._row_group = self.waiting
         self.waiting, self.rows = [], 0
-        self._budget.let_go(self)
+        self._buffer.release(self)
         records = to_records(pa.concat_batches(waiting), self._bucket)
-        for piece, ends in self.reader.cut(records, self.until):
-            self._take(piece, ends=ends)
+        for piece, ends in self.reader.split_at_segments(records, self.until):
+            self._append(piece, ends=ends)
         self._writer.end_row_group()
-        self._in_hand = []
-        if self.is_whole:
+        self._row_group = []
+        if self.is_complete:
             self._end()
         pa.default_memory_pool().release_unused()
-        self._tell()
+        self._report_durable()
 
-    def _take(self, records: pa.RecordBatch, *, ends: bool) -> None:
+    def _append(self, records: pa.RecordBatch, *, ends: bool) -> None:
         """Write records of one interval, or nothing if it ends with them and is as it was."""
         fingerprint = None
         if self.fingerprint is not None and records.num_rows:
             fingerprint = Fingerprint()
             fingerprint.update(records)
             self.fingerprint.join(fingerprint)
-            self.reader.take(records, fingerprint)
+            self.reader.update(records, fingerprint)
         unchanged = self.reader.unchanged_part if ends else None
         # What is written of it, if anything, is in the open file, and nothing else is.
         is_alone = self._parts_before == len(self.parts)
         if unchanged and is_alone and is_there(self._store, unchanged):
-            self._writer.share(unchanged)
+            self._writer.reuse(unchanged)
         elif records.num_rows:
             self._writer.write(records, fingerprint)
         if ends:
-            self._end_interval(unchanged)
-        elif self.reader.is_enough(self._writer.rows):
-            self._writer.set_aside()
+            self._end_segment(unchanged)
+        elif self.reader.should_split(self._writer.rows):
+            self._writer.stage_part()
 
-    def _end_interval(self, unchanged: Part | None) -> None:
+    def _end_segment(self, unchanged: Part | None) -> None:
         """End the file at hand, unless what follows shall be in it, too."""
         is_apart = self.reader.may_be_unchanged
         if unchanged and self._parts_before is not None:
@@ -338,65 +340,65 @@ class _PartStream:
             if self.parts[-1:] != [unchanged]:
                 self.unchanged.append(unchanged)
         rows = self._writer.rows
-        if is_apart or not rows or not self.reader.goes_on(rows):
-            self._writer.cut()
+        if is_apart or not rows or not self.reader.should_extend(rows):
+            self._writer.finish_part()
         self.reader.end()
         self._parts_before = None if self._writer.rows else len(self.parts)
 
     def _end(self) -> None:
         """Nothing more comes, as far as is known."""
         while self.reader.ends_by(self.until):
-            self._take(_NO_RECORDS, ends=True)
-        self._writer.cut()
+            self._append(_NO_RECORDS, ends=True)
+        self._writer.finish_part()
 
-    def _tell(self) -> None:
+    def _report_durable(self) -> None:
         """Say up to where all records are published."""
-        if self.is_whole and not self.rows:
+        if self.is_complete and not self.rows:
             upto = self.until
-        elif len(self.parts) > self._told_parts:
+        elif len(self.parts) > self._reported_parts:
             upto = self.parts[-1].last_key
         else:
             return
-        told = KeyRange(self._told_until, upto)
-        parts = self.parts[self._told_parts :]
-        self._told_parts, self._told_until = len(self.parts), upto
+        told = KeyRange(self._reported_until, upto)
+        parts = self.parts[self._reported_parts :]
+        self._reported_parts, self._reported_until = len(self.parts), upto
         if self._published and told.after < told.until:
             self._published(told, parts)
 
-    def unfinished(self) -> "Unfinished | None":
+    def open_run(self) -> "OpenRun | None":
         """What was written, and is not told to be published."""
-        parts, drafts = self.parts[self._told_parts :], self._writer.whole
+        parts, drafts = self.parts[self._reported_parts :], self._writer.finish
         last = [part.last_key for part in parts] + [draft.last_key for draft in drafts]
-        until = last[-1] if last else self._told_until
+        until = last[-1] if last else self._reported_until
         waiting = []
-        for objects in (*self._in_hand, *self.waiting):
+        for objects in (*self._row_group, *self.waiting):
             rest = objects.slice(count_up_to(objects.column("key"), until))
             if rest.num_rows:
                 waiting.append(rest)
         if waiting:
             until = waiting[-1].column("key")[-1].as_py()
-        if until <= self._told_until:
+        if until <= self._reported_until:
             return None
-        key_range = KeyRange(self._told_until, until)
-        return Unfinished(key_range, tuple(parts), tuple(drafts), tuple(waiting))
+        key_range = KeyRange(self._reported_until, until)
+        return OpenRun(key_range, tuple(parts), tuple(drafts), tuple(waiting))
 
-    def make_room(self) -> None:
+    def spill(self) -> None:
         """Write what waits, for the sake of another run, which a failure does not concern."""
         try:
             self.flush()
         except (InventoryError, OSError) as error:
-            self._lost = error
+            self._deferred_error = error
 
-    def cut(self) -> None:
-        self._raise_lost()
+    def finish_part(self) -> None:
+        self._raise_deferred()
         self.flush()
         self._end()
-        self._tell()
+        self._report_durable()
 
-    def _raise_lost(self) -> None:
-        if self._lost is not None:
-            raise self._lost
+    def _raise_deferred(self) -> None:
+        if self._deferred_error is not None:
+            raise self._deferred_error
 
-    def abandon(self) -> None:
-        self._budget.let_go(self)
-        self._writer.abandon()
+    def discard(self) -> None:
+        self._buffer.release(self)
+        self._writer.discard()

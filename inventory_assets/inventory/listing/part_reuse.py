@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from inventory_assets.inventory.manifest.manifest import Manifest
-from inventory_assets.inventory.manifest.snapshot import Shared
+from inventory_assets.inventory.manifest.snapshot import Reuse
 from inventory_assets.inventory.parts.fingerprint import Fingerprint, joined
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.parts.part_writer import PART_ROWS, ROW_GROUP_ROWS
@@ -22,26 +22,26 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 
-SMALL_SHARE = 256
+MIN_PART_FRACTION = 256
 """A part of less than this share of its shard is small: not worth keeping apart from its neighbour
 when something in it changes. So a shard has some hundreds of parts, however long its history."""
 
-LEAST_ROWS = ROW_GROUP_ROWS // 4
+MIN_PART_ROWS = ROW_GROUP_ROWS // 4
 """Records up to which a part is small however small its shard is: some 700 kB."""
 
-LARGE = 4
+SPLIT_FACTOR = 4
 """Times what is small, from which on a part that has changed is cut: so that the next change will
 concern less."""
 
-TAKEN_IN_SHARE = 16
+MERGE_RATIO = 16
 """A part that is written again takes in its right neighbour where that is at most this part of
 it: what is copied for nothing then costs a sixteenth at most, and fragments do not pile up."""
 
-ROWS_WORTH_CUTTING = 100 * MAX_KEYS
+MIN_ROWS_TO_SPLIT = 100 * MAX_KEYS
 """Objects of a shard from which on it is cut where yesterday's parts ended; a smaller one is listed
 before that would pay."""
 
-Pieces = list[tuple[str, Fingerprint]]
+PartialHashes = list[tuple[str, Fingerprint]]
 """Records of intervals that several runs have read, each stretch with its first key."""
 
 
@@ -63,7 +63,7 @@ class BaselineSegment:
     part: Part | None = None
 
 
-def intervals_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[BaselineSegment]:
+def segments_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[BaselineSegment]:
     """Cut ranges where parts of the baseline end; the intervals tile the ranges.
 
     What follows the last part of a range belongs to it where it is small, and is an interval of its
@@ -89,7 +89,7 @@ def intervals_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[Base
             found.append(BaselineSegment(after, key_range.until))
             if start < stop:
                 lasts.append(len(found) - 1)
-    small = small_rows(found)
+    small = min_part_rows(found)
     for place in reversed(lasts):
         last, rest = found[place - 1 : place + 1]
         if last.rows < small:
@@ -97,13 +97,13 @@ def intervals_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[Base
     return found
 
 
-def small_rows(intervals: Sequence[BaselineSegment]) -> int:
+def min_part_rows(intervals: Sequence[BaselineSegment]) -> int:
     """Records up to which a part of a shard is small."""
     rows = sum(interval.rows for interval in intervals)
-    return min(max(rows // SMALL_SHARE, LEAST_ROWS), PART_ROWS // 4)
+    return min(max(rows // MIN_PART_FRACTION, MIN_PART_ROWS), PART_ROWS // 4)
 
 
-def marks_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[str]:
+def split_hints(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[str]:
     """Where some ranges are best cut: where parts of the baseline ended, ready-made quantiles.
 
     A part whose keys are all listed in one range is shared without having been published again.
@@ -117,12 +117,12 @@ def marks_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[str]:
         start = bisect_right(parts, key_range.after, key=_last_key)
         stop = bisect_left(parts, key_range.until, key=_last_key)
         inside += parts[start:stop]
-    if sum(part.rows for part in inside) < ROWS_WORTH_CUTTING:
+    if sum(part.rows for part in inside) < MIN_ROWS_TO_SPLIT:
         return []
     return [part.last_key for part in inside]
 
 
-def takes_in(rows: int, neighbour_rows: int, small: int) -> bool:
+def should_merge(rows: int, neighbour_rows: int, small: int) -> bool:
     """Whether a part that is written anew goes on with the records of the part to its right.
 
     Args:
@@ -131,7 +131,7 @@ def takes_in(rows: int, neighbour_rows: int, small: int) -> bool:
         small: From `small_rows`.
     """
     together = rows + neighbour_rows
-    return together <= small or (neighbour_rows * TAKEN_IN_SHARE <= rows and together <= PART_ROWS)
+    return together <= small or (neighbour_rows * MERGE_RATIO <= rows and together <= PART_ROWS)
 
 
 class SegmentHasher:
@@ -147,10 +147,10 @@ class SegmentHasher:
     """
 
     def __init__(self, intervals: Sequence[BaselineSegment], small: int, after: str) -> None:
-        self.pieces: Pieces = []
-        self._intervals = intervals
-        self._small = small
-        self._place = bisect_right(intervals, after, key=_until)
+        self.pieces: PartialHashes = []
+        self._segments = intervals
+        self._min_part_rows = small
+        self._index = bisect_right(intervals, after, key=_until)
         self._after = after
         self._begin()
 
@@ -159,10 +159,12 @@ class SegmentHasher:
         self._first_key = ""
 
     @property
-    def _interval(self) -> BaselineSegment | None:
-        return self._intervals[self._place] if self._place < len(self._intervals) else None
+    def _segment(self) -> BaselineSegment | None:
+        return self._segments[self._index] if self._index < len(self._segments) else None
 
-    def cut(self, records: pa.RecordBatch, until: str) -> Iterator[tuple[pa.RecordBatch, bool]]:
+    def split_at_segments(
+        self, records: pa.RecordBatch, until: str
+    ) -> Iterator[tuple[pa.RecordBatch, bool]]:
         """The records of each interval, and whether it ends with them; they may be none.
 
         An interval must have been ended, by `end`, before the next is asked for.
@@ -171,9 +173,9 @@ class SegmentHasher:
             records: A batch, not empty, that goes on behind what was cut before.
             until: Up to where nothing else comes.
         """
-        if self._interval is not None:
+        if self._segment is not None:
             last_key = records.column("key")[-1].as_py()
-            while (interval := self._interval) and last_key > interval.until:
+            while (interval := self._segment) and last_key > interval.until:
                 inside = count_up_to(records.column("key"), interval.until)
                 yield records.slice(0, inside), True
                 records = records.slice(inside)
@@ -181,11 +183,11 @@ class SegmentHasher:
 
     def ends_by(self, until: str) -> bool:
         """Whether the interval at hand ends there or before."""
-        return self._interval is not None and self._interval.until <= until
+        return self._segment is not None and self._segment.until <= until
 
-    def take(self, records: pa.RecordBatch, fingerprint: Fingerprint) -> None:
+    def update(self, records: pa.RecordBatch, fingerprint: Fingerprint) -> None:
         """Take note of records of the interval at hand."""
-        if self._interval is None:
+        if self._segment is None:
             return
         if not self._fingerprint.rows:
             self._first_key = records.column("key")[0].as_py()
@@ -194,7 +196,7 @@ class SegmentHasher:
     @property
     def unchanged_part(self) -> Part | None:
         """The part that the interval at hand is, if it was read whole."""
-        interval = self._interval
+        interval = self._segment
         if interval is None or interval.part is None or interval.after < self._after:
             return None
         part = interval.part
@@ -204,7 +206,7 @@ class SegmentHasher:
     @property
     def may_be_unchanged(self) -> bool:
         """Whether the interval at hand may be, with what others read of it, as it was."""
-        interval = self._interval
+        interval = self._segment
         return (
             interval is not None
             and interval.part is not None
@@ -212,38 +214,38 @@ class SegmentHasher:
             and 0 < self._fingerprint.rows < interval.part.rows
         )
 
-    def is_enough(self, rows: int) -> bool:
+    def should_split(self, rows: int) -> bool:
         """Whether so many records make a part, if the interval at hand has changed."""
-        interval = self._interval
+        interval = self._segment
         if interval is None:
             return False
-        large = LARGE * self._small
-        pieces = round(interval.rows / large)
-        return rows >= (interval.rows / pieces if pieces else large)
+        large = SPLIT_FACTOR * self._min_part_rows
+        partial_hashes = round(interval.rows / large)
+        return rows >= (interval.rows / partial_hashes if partial_hashes else large)
 
-    def goes_on(self, rows: int) -> bool:
+    def should_extend(self, rows: int) -> bool:
         """Whether a part with so many records is to take in the next interval's."""
-        following = self._intervals[self._place + 1 : self._place + 2]
-        return takes_in(rows, following[0].rows if following else 0, self._small)
+        following = self._segments[self._index + 1 : self._index + 2]
+        return should_merge(rows, following[0].rows if following else 0, self._min_part_rows)
 
     def end(self) -> None:
         """Leave the interval at hand."""
         if self.may_be_unchanged:
             self.pieces.append((self._first_key, self._fingerprint))
-        self._place += 1
+        self._index += 1
         self._begin()
 
     def stop(self) -> None:
         """The run ends, perhaps within an interval."""
-        interval = self._interval
+        interval = self._segment
         if interval and interval.part and 0 < self._fingerprint.rows < interval.part.rows:
             self.pieces.append((self._first_key, self._fingerprint))
-        self._place = len(self._intervals)
+        self._index = len(self._segments)
         self._begin()
 
 
 @dataclass(frozen=True, slots=True)
-class Reread:
+class ReplayedHashes:
     """What a run would know of its records, had it not been killed.
 
     Attributes:
@@ -254,12 +256,12 @@ class Reread:
 
     fingerprint: Fingerprint
     unchanged: Sequence[Part]
-    pieces: Pieces
+    partial_hashes: PartialHashes
 
 
-def reread(
+def replay_hashes(
     batches: Iterable[pa.RecordBatch], key_range: KeyRange, intervals: Sequence[BaselineSegment]
-) -> Reread:
+) -> ReplayedHashes:
     """Follow records that lie in published parts through the intervals.
 
     A fingerprint holds the records at its ends, so none is kept of an interval that is whole.
@@ -279,24 +281,24 @@ def reread(
         reader.end()
 
     for records in batches:
-        for piece, ends in reader.cut(records, ""):
+        for piece, ends in reader.split_at_segments(records, ""):
             if piece.num_rows:
                 fingerprint = Fingerprint()
                 fingerprint.update(piece)
                 whole.join(fingerprint)
-                reader.take(piece, fingerprint)
+                reader.update(piece, fingerprint)
             if ends:
                 leave()
     while reader.ends_by(key_range.until):
         leave()
     reader.stop()
-    return Reread(whole, unchanged, reader.pieces)
+    return ReplayedHashes(whole, unchanged, reader.pieces)
 
 
-def with_unchanged(
+def substitute_unchanged(
     parts: Sequence[Part],
     intervals: Sequence[BaselineSegment],
-    pieces: Pieces,
+    pieces: PartialHashes,
     unchanged: Collection[Part],
     is_there: Callable[[Part], bool],
 ) -> list[Part]:
@@ -334,13 +336,13 @@ def with_unchanged(
     return found
 
 
-def shared_with(
+def reuse_whole_shard(
     baseline: Manifest | None,
     shard: Shard,
     fingerprint: str,
     parts: Sequence[Part],
     is_there: Callable[[Part], bool],
-) -> tuple[list[Part], Shared]:
+) -> tuple[list[Part], Reuse]:
     """The parts of a shard, all of them the baseline's where it held the very same.
 
     Args:
@@ -360,7 +362,7 @@ def shared_with(
     if unchanged and old != [*parts] and all(map(is_there, old)):
         parts = old
     shared = [part for part in parts if baseline and part.key in baseline.part_keys]
-    return [*parts], Shared(unchanged, len(shared), sum(part.file_bytes for part in shared))
+    return [*parts], Reuse(unchanged, len(shared), sum(part.file_bytes for part in shared))
 
 
 def _first_key(part: Part) -> str:

@@ -13,11 +13,11 @@ from inventory_assets.inventory.listing.checkpoints import (
     CheckpointLog,
     listing_fingerprint,
     listing_of,
-    name_of,
+    checkpoint_name,
 )
 from inventory_assets.inventory.listing.directory_order_events import directory_events
 from inventory_assets.inventory.listing.part_assembler import ROWS_IN_MEMORY, RowBuffer
-from inventory_assets.inventory.listing.part_reuse import marks_of
+from inventory_assets.inventory.listing.part_reuse import split_hints
 from inventory_assets.inventory.listing.snapshot_builder import (
     ResumeState,
     ShardRequest,
@@ -25,7 +25,7 @@ from inventory_assets.inventory.listing.snapshot_builder import (
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
-from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot, snapshot_version
+from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot, snapshot_etag
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.prefix_encoding import file_stem
 from inventory_assets.inventory.storage.store import Store
@@ -42,7 +42,7 @@ from inventory_assets.scan.engine.events import (
 )
 from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
 from inventory_assets.scan.engine.progress import Report, to_nobody
-from inventory_assets.scan.engine.splitter import evenly
+from inventory_assets.scan.engine.splitter import pick_evenly
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard
@@ -79,7 +79,7 @@ class ShardLister:
     say: Callable[[str], None] = say_nothing
     report: Report = to_nobody
 
-    def take(self, day: date, shard: Shard, versions: Versions | None = None) -> Snapshot:
+    def list_shard(self, day: date, shard: Shard, versions: Versions | None = None) -> Snapshot:
         """List `shard` and publish what it holds as its snapshot of `day`.
 
         Raises:
@@ -108,13 +108,13 @@ class ShardLister:
         """
         baselines = self._baselines(wanted)
         if self.key_order is KeyOrder.DIRECTORY:
-            yield from self._take_by_directories(wanted, baselines)
+            yield from self._list_by_directories(wanted, baselines)
             return
         by_folders: list[ShardRequest] = []
         again: dict[ShardRequest, Exception] = {}
         for _ in range(len(KeyEncoding) + 1):
             again = {}
-            for each, result in self._take_by_ranges(wanted, baselines):
+            for each, result in self._list_by_ranges(wanted, baselines):
                 if isinstance(result, (KeysOutOfOrder, NamesMisread)):
                     again[each] = result
                 else:
@@ -127,7 +127,7 @@ class ShardLister:
                 yield each, self._final_error(again[each])
             else:
                 by_folders.append(each)
-        yield from self._take_by_directories(by_folders, baselines)
+        yield from self._list_by_directories(by_folders, baselines)
 
     def _profile_again(self, failed: Mapping[ShardRequest, Exception]) -> bool:
         """Correct the store's profile, which listings have contradicted; whether it changed."""
@@ -152,42 +152,42 @@ class ShardLister:
         days = sorted({each.day for each in wanted})
         return {day: newest_manifest(self.store, self.layout, day, read) for day in days}
 
-    def _take_by_ranges(
+    def _list_by_ranges(
         self, wanted: Sequence[ShardRequest], baselines: Mapping[date, Manifest | None]
     ) -> Iterator[tuple[ShardRequest, Snapshot | Exception]]:
         budget = RowBuffer()
         walks: dict[ListingJob, ResumeState] = {}
         for start in self._starts(wanted, baselines, KeyOrder.BYTES):
-            each, kept = start.wanted, start.journal.kept
+            each, kept = start.request, start.checkpoints.kept
             ranges = kept.missing(each.shard.ranges)
-            marks = marks_of(start.baseline.parts if start.baseline else (), ranges)
+            marks = split_hints(start.baseline.parts if start.baseline else (), ranges)
             walk = ListingJob(
                 each.shard.prefix,
                 ranges,
-                cuts=evenly(marks, self.lister.connection.max_in_flight),
-                marks=marks,
-                kept=kept.rows,
-                known=kept.evidence,
+                initial_splits=pick_evenly(marks, self.lister.connection.max_in_flight),
+                split_hints=marks,
+                resumed_objects=kept.rows,
+                resumed_evidence=kept.evidence,
                 versions=each.versions,
             )
             if walk.ranges:
                 walks[walk] = start
                 continue
             # It was stopped right before the end.
-            with closing(self._taking(start, walk, budget)) as taking:
+            with closing(self._new_builder(start, walk, budget)) as taking:
                 yield each, self._published(taking)
         at_work: dict[ListingJob, SnapshotBuilder] = {}
         try:
             for event in ParallelScan(self.lister, list(walks), self.now):
                 self.report(event)
-                walk = event.walk
+                walk = event.job
                 if walk not in at_work:
-                    at_work[walk] = self._taking(walks[walk], walk, budget)
+                    at_work[walk] = self._new_builder(walks[walk], walk, budget)
                 taking = at_work[walk]
                 try:
-                    result = self._heed(event, taking)
+                    result = self._dispatch(event, taking)
                 except (InventoryError, OSError) as error:  # it concerns this shard only
-                    walk.over = True
+                    walk.failed = True
                     result = error
                 if result is not None:
                     if isinstance(result, Exception):
@@ -198,8 +198,10 @@ class ShardLister:
             for taking in at_work.values():
                 taking.close()
 
-    def _taking(self, start: ResumeState, walk: ListingJob, budget: RowBuffer) -> SnapshotBuilder:
-        where = self.lister.connection.where
+    def _new_builder(
+        self, start: ResumeState, walk: ListingJob, budget: RowBuffer
+    ) -> SnapshotBuilder:
+        where = self.lister.connection.display_name
         return SnapshotBuilder(start, walk, budget, self.store, self.layout, where, self.now)
 
     def _starts(
@@ -210,10 +212,10 @@ class ShardLister:
     ) -> Iterator[ResumeState]:
         names: dict[date, list[str]] = {}
         for each in wanted:
-            folder, shard = self.layout.unfinished(each.day), each.shard
-            name = name_of(file_stem(shard.prefix), key_order)
+            folder, shard = self.layout.checkpoints(each.day), each.shard
+            name = checkpoint_name(file_stem(shard.prefix), key_order)
             if each.day not in names:
-                names[each.day] = self.store.names(folder)
+                names[each.day] = self.store.list_names(folder)
             records = [record for record in names[each.day] if listing_of(record) == name]
             identity = listing_fingerprint(
                 self.lister.connection,
@@ -225,7 +227,7 @@ class ShardLister:
             )
             replacing, published_at = None, None
             if records:  # what is there now is what they may replace
-                replacing = snapshot_version(self.store, self.layout, each.day, shard.prefix)
+                replacing = snapshot_etag(self.store, self.layout, each.day, shard.prefix)
                 published_at = self._published_at(each)
             say = partial(self._say_of, each)
             journal = CheckpointLog(
@@ -259,10 +261,10 @@ class ShardLister:
             taking.fail(error)
             return error
 
-    def _heed(self, event: Event, taking: SnapshotBuilder) -> Snapshot | Exception | None:
+    def _dispatch(self, event: Event, taking: SnapshotBuilder) -> Snapshot | Exception | None:
         match event:
             case ObjectsListed(index=index, objects=objects):
-                taking.assembly.write(index, objects)
+                taking.assembler.write(index, objects)
             case RangeSplit():
                 taking.split(event)
             case RangeNarrowed():
@@ -277,12 +279,12 @@ class ShardLister:
                 raise error
         return None
 
-    def _take_by_directories(
+    def _list_by_directories(
         self, wanted: Sequence[ShardRequest], baselines: Mapping[date, Manifest | None]
     ) -> Iterator[tuple[ShardRequest, Snapshot | Exception]]:
         with ThreadPoolExecutor(DIRECTORY_SHARDS_AT_ONCE, thread_name_prefix="shard") as pool:
             pending = {
-                pool.submit(self._take_by_directory, start): start.wanted
+                pool.submit(self._list_by_directory, start): start.request
                 for start in self._starts(wanted, baselines, KeyOrder.DIRECTORY)
             }
             try:
@@ -296,23 +298,23 @@ class ShardLister:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
-    def _take_by_directory(self, start: ResumeState) -> Snapshot:
-        wanted, kept = start.wanted, start.journal.kept
+    def _list_by_directory(self, start: ResumeState) -> Snapshot:
+        wanted, kept = start.request, start.checkpoints.kept
         budget = RowBuffer(ROWS_IN_MEMORY // DIRECTORY_SHARDS_AT_ONCE)
         walk = ListingJob(
             wanted.shard.prefix,
             kept.missing(wanted.shard.ranges),
             began_at=self.now(),
-            kept=kept.rows,
+            resumed_objects=kept.rows,
             versions=wanted.versions,
         )
-        with closing(self._taking(start, walk, budget)) as taking:
+        with closing(self._new_builder(start, walk, budget)) as taking:
             try:
-                for event in directory_events(self.lister, walk, taking.assembly, self.now):
+                for event in directory_events(self.lister, walk, taking.assembler, self.now):
                     self.report(event)
                     match event:
                         case ObjectsListed(index=index, objects=objects):
-                            taking.assembly.write(index, objects)
+                            taking.assembler.write(index, objects)
                         case RangeCompleted(index=index, evidence=evidence):
                             taking.end(index, evidence)
                 return taking.publish(KeyOrder.DIRECTORY, self.lister.profile)

@@ -24,7 +24,7 @@ def shard_key(prefix: str, source_prefix: str) -> str:
     return REMAINDER if prefix == source_prefix else encode_prefix(prefix)
 
 
-def keep_discovery(store: Store, layout: Layout, discovery: Discovery, now: datetime) -> None:
+def record_discovery(store: Store, layout: Layout, discovery: Discovery, now: datetime) -> None:
     """Record the store's key order, and the prefixes too long for their partition keys."""
     for prefix in discovery.prefixes:
         key = encode_prefix(prefix)

@@ -14,14 +14,19 @@ from inventory_assets.inventory.errors import (
 )
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
-from inventory_assets.inventory.listing.part_reuse import Reread, intervals_of, reread, shared_with
+from inventory_assets.inventory.listing.part_reuse import (
+    ReplayedHashes,
+    segments_of,
+    replay_hashes,
+    reuse_whole_shard,
+)
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import (
     Snapshot,
     publish_snapshot,
-    snapshot_version,
+    snapshot_etag,
 )
-from inventory_assets.inventory.manifest.snapshot_validation import broken_rules
+from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of
 from inventory_assets.inventory.manifest.unreadable_records import MOST_TOLERATED, require_readable
 from inventory_assets.inventory.parts.fingerprint import joined
 from inventory_assets.inventory.parts.part import Part, is_there, read_records
@@ -32,12 +37,12 @@ from inventory_assets.scan.engine.events import ListingJob, RangeNarrowed, Range
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.key_range import joined as joined_ranges
+from inventory_assets.scan.keyspace.key_range import coalesce as joined_ranges
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
-_NOT_TO_GO_ON_WITH = (
+_NOT_RESUMABLE = (
     KeysOutOfOrder,
     NamesMisread,
     IncompleteListing,
@@ -69,10 +74,10 @@ class ResumeState:
             replace another; None for what it is when the listing begins.
     """
 
-    wanted: ShardRequest
-    journal: CheckpointLog
+    request: ShardRequest
+    checkpoints: CheckpointLog
     baseline: Manifest | None
-    replacing: str | None
+    expected_etag: str | None
 
 
 class SnapshotBuilder:
@@ -104,93 +109,93 @@ class SnapshotBuilder:
         where: str,
         now: Callable[[], datetime],
     ) -> None:
-        self.wanted = wanted = start.wanted
-        self.tally = walk.tally
+        self.wanted = request = start.request
+        self.stats = walk.stats
         baseline = start.baseline
-        intervals = intervals_of(baseline.parts, wanted.shard.ranges) if baseline else []
+        intervals = segments_of(baseline.parts, request.shard.ranges) if baseline else []
         # After a change of the encodings, parts are written again rather than shared.
-        self._intervals = [
+        self._segments = [
             each if each.part and layout.encodes_like(each.part.key) else replace(each, part=None)
             for each in intervals
         ]
-        self.assembly = PartAssembler(
+        self.assembler = PartAssembler(
             store,
             layout,
             walk.ranges,
             budget,
-            published=self._note,
-            intervals=self._intervals,
-            drafts=start.journal.drafts,
-            ticked=self._tick,
+            published=self._record_completed,
+            intervals=self._segments,
+            drafts=start.checkpoints.drafts,
+            ticked=self._on_tick,
         )
-        start.journal.follow(self.assembly.unfinished)
+        start.checkpoints.follow(self.assembler.open_runs)
         self._baseline = baseline
-        self._journal = start.journal
+        self._checkpoints = start.checkpoints
         self._store = store
         self._layout = layout
         self._where = where
         self._now = now
         self.evidence: dict[int, RangeEvidence] = {}
-        self._kept = start.journal.kept
-        self._kept_evidence = {each.key_range: each for each in self._kept.evidence}
+        self._resumed = start.checkpoints.kept
+        self._resumed_evidence = {each.key_range: each for each in self._resumed.evidence}
         self._ranges = len(walk.ranges)
-        self._started_at = self._kept.started_at or walk.began_at or now()
-        self._replacing = start.replacing
-        if self._replacing is None:
-            self._replacing = snapshot_version(store, layout, wanted.day, wanted.shard.prefix)
+        self._started_at = self._resumed.started_at or walk.began_at or now()
+        self._expected_etag = start.expected_etag
+        if self._expected_etag is None:
+            self._expected_etag = snapshot_etag(store, layout, request.day, request.shard.prefix)
 
     def is_whole(self) -> bool:
         return len(self.evidence) == self._ranges
 
     def split(self, split: RangeSplit) -> None:
         self._ranges += 1
-        self.assembly.split(split.index, split.upper, split.at, touches=split.touches)
+        self.assembler.split(split.index, split.upper, split.boundary, touches=split.touches)
 
     def narrow(self, narrowed: RangeNarrowed) -> None:
         """A range that was told as ended, or was kept, begins later than was said."""
-        evidence = [*self.evidence.items(), *self._kept_evidence.items()]
+        evidence = [*self.evidence.items(), *self._resumed_evidence.items()]
         for place, each in evidence:
             if each.key_range == narrowed.was:
                 later = replace(each, key_range=KeyRange(narrowed.after, narrowed.was.until))
-                rows = self.evidence if isinstance(place, int) else self._kept_evidence
+                rows = self.evidence if isinstance(place, int) else self._resumed_evidence
                 rows[place] = later  # type: ignore[index]
 
     def end(self, index: int, evidence: RangeEvidence) -> None:
         self.evidence[index] = evidence
-        self.assembly.end(index, evidence.key_range.until)
+        self.assembler.end(index, evidence.key_range.until)
 
     def close(self) -> None:
         """Leave what is not published, but write down what is, and what of it is written."""
         try:
-            self._journal.keep(self.tally)
+            self._checkpoints.save_drafts(self.stats)
         finally:
-            self.assembly.close()
-            self._journal.close()
+            self.assembler.close()
+            self._checkpoints.close()
 
     def fail(self, error: Exception) -> None:
         """Whoever takes the snapshot again goes on with what is safe, unless that is of no use."""
-        if isinstance(error, _NOT_TO_GO_ON_WITH):
-            self._journal.clear()
+        if isinstance(error, _NOT_RESUMABLE):
+            self._checkpoints.clear()
 
-    def _may_be_shared(self, part: Part) -> bool:
+    def _is_reusable(self, part: Part) -> bool:
         return self._layout.encodes_like(part.key) and is_there(self._store, part)
 
-    def _note(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
-        self._journal.note(key_range, parts, self.tally)
+    def _record_completed(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
+        self._checkpoints.record_completed(key_range, parts, self.stats)
 
-    def _tick(self) -> None:
-        self._journal.tick(self.tally)
+    def _on_tick(self) -> None:
+        self._checkpoints.tick(self.stats)
 
-    def _read_kept(self) -> list[tuple[str, Reread]]:
+    def _replay_resumed(self) -> list[tuple[str, ReplayedHashes]]:
         """What is kept, as far as nothing is to be listed between, each with its first key."""
         found = []
-        parts = self._kept.parts
-        for key_range in joined_ranges(stretch.key_range for stretch in self._kept.stretches):
+        parts = self._resumed.parts
+        for key_range in joined_ranges(stretch.key_range for stretch in self._resumed.completed):
             start = bisect_right(parts, key_range.after, key=_first_key)
             stop = bisect_right(parts, key_range.until, key=_first_key)
             if start < stop:
                 batches = read_records(self._store, parts[start:stop], [key_range])
-                each = reread(batches, key_range, self._intervals)
+                each = replay_hashes(batches, key_range, self._segments)
                 found.append((parts[start].first_key, each))
         return found
 
@@ -201,20 +206,20 @@ class SnapshotBuilder:
             key_order: In which the store lists.
             profile: How it lists besides.
         """
-        shard, kept = self.wanted.shard, self._kept
-        written = sorted([*self.assembly.finish(), *kept.parts], key=_first_key)
-        read = self._read_kept()
+        shard, kept = self.wanted.shard, self._resumed
+        written = sorted([*self.assembler.finish(), *kept.parts], key=_first_key)
+        read = self._replay_resumed()
         hashed = [(first_key, each.fingerprint) for first_key, each in read]
-        fingerprint = joined([*self.assembly.fingerprints(), *hashed])
-        parts, shared = shared_with(
+        fingerprint = joined([*self.assembler.fingerprints(), *hashed])
+        parts, shared = reuse_whole_shard(
             self._baseline,
             shard,
             fingerprint,
-            self.assembly.with_unchanged(written, [each for _, each in read]),
-            self._may_be_shared,
+            self.assembler.substitute_unchanged(written, [each for _, each in read]),
+            self._is_reusable,
         )
-        evidence = [*self.evidence.values(), *self._kept_evidence.values()]
-        faults = Counter({fault.value: count for fault, count in self.tally.faults.items()})
+        evidence = [*self.evidence.values(), *self._resumed_evidence.values()]
+        faults = Counter({fault.value: count for fault, count in self.stats.faults.items()})
         faults.update(kept.faults)
         snapshot = Snapshot(
             bucket=self._layout.bucket,
@@ -227,15 +232,15 @@ class SnapshotBuilder:
             parts=tuple(parts),
             evidence=tuple(sorted(evidence, key=lambda each: each.key_range)),
             fingerprint=fingerprint,
-            requests=self.tally.requests + kept.requests,
-            response_bytes=self.tally.response_bytes + kept.response_bytes,
+            requests=self.stats.requests + kept.requests,
+            response_bytes=self.stats.response_bytes + kept.response_bytes,
             faults=dict(sorted(faults.items())),
-            shared=shared,
+            reuse=shared,
             versions=self.wanted.versions,
             profile=profile,
-            unreadable=kept.unreadable.joined(self.tally.unreadable),
+            unreadable=kept.unreadable.joined(self.stats.unreadable),
         )
-        broken = broken_rules(snapshot)
+        broken = failed_rules_of(snapshot)
         if broken:
             raise IncompleteListing(
                 f"{self._where}: the listing of {shard.prefix!r} does not prove "
@@ -243,8 +248,8 @@ class SnapshotBuilder:
             )
         where = f"{self._where}, prefix {shard.prefix!r}"
         require_readable(where, snapshot.rows, snapshot.unreadable, MOST_TOLERATED)
-        publish_snapshot(self._store, self._layout, snapshot, self._replacing)
-        self._journal.clear()
+        publish_snapshot(self._store, self._layout, snapshot, self._expected_etag)
+        self._checkpoints.clear()
         return snapshot
 
 

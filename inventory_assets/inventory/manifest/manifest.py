@@ -15,8 +15,8 @@ from pydantic.json_schema import GenerateJsonSchema
 from inventory_assets.inventory.manifest.snapshot import (
     FORMAT,
     FORMAT_OF_VERSIONS,
-    NOTHING_SHARED,
-    Shared,
+    NO_REUSE,
+    Reuse,
 )
 from inventory_assets.inventory.parts.part import ClassTotal, Part, class_totals
 from inventory_assets.inventory.parts.schema import record_schema
@@ -119,7 +119,7 @@ class ShardEntry:
     requests: int
     faults: Mapping[str, int]
     evidence: EvidenceSummary
-    shared: Shared = NOTHING_SHARED
+    reuse: Reuse = NO_REUSE
     versions: Versions | None = None
     unreadable: int = 0
 
@@ -262,7 +262,7 @@ class Manifest:
         return hashlib.sha256(json.dumps([facts, files]).encode()).hexdigest()[:32]
 
 
-def facts_document(manifest: Manifest) -> bytes:
+def manifest_metadata_document(manifest: Manifest) -> bytes:
     """The bytes of `inventory.json`."""
     return _adapter().dump_json(manifest, indent=1)
 

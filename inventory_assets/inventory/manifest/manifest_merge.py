@@ -18,7 +18,7 @@ from inventory_assets.inventory.manifest.manifest import (
     EvidenceSummary,
     Manifest,
     ShardEntry,
-    facts_document,
+    manifest_metadata_document,
     read_facts,
 )
 from inventory_assets.inventory.manifest.s3_inventory_format import (
@@ -33,7 +33,7 @@ from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.storage.commit import Commit
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import pardon
+from inventory_assets.inventory.storage.tombstones import clear_tombstones
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 
@@ -64,7 +64,7 @@ def merge(
     """
     missing = missing_prefixes(prefix, snapshots)
     if missing:
-        raise ManifestIncomplete(_say_missing(prefix, missing, has_any=bool(snapshots)))
+        raise ManifestIncomplete(_describe_missing(prefix, missing, has_any=bool(snapshots)))
     entries = []
     for snapshot in snapshots.values():
         shard = make_shard(snapshot.shard.prefix, snapshots)
@@ -87,7 +87,7 @@ def merge(
                     snapshot.seams,
                     snapshot.profile.habits,
                 ),
-                snapshot.shared,
+                snapshot.reuse,
                 snapshot.versions,
                 snapshot.unreadable.count,
             )
@@ -115,7 +115,7 @@ def missing_prefixes(prefix: str, snapshots: Mapping[str, Snapshot]) -> list[str
     return sorted(needed - snapshots.keys())
 
 
-def faults_of(manifest: Manifest) -> list[str]:
+def violations_of(manifest: Manifest) -> list[str]:
     """Where the manifest does not hold what it must; nothing, as a rule."""
     faults = []
     ranges = sorted(key_range for entry in manifest.shards for key_range in entry.shard.ranges)
@@ -132,9 +132,9 @@ def faults_of(manifest: Manifest) -> list[str]:
     return faults
 
 
-def manifest_version(store: Store, layout: Layout, day: date) -> str:
+def manifest_etag(store: Store, layout: Layout, day: date) -> str:
     """What tells the manifest of a date from one that another run publishes later."""
-    return store.version(layout.dated(day, "inventory.json"))
+    return store.etag(layout.dated(day, "inventory.json"))
 
 
 def publish_manifest(
@@ -154,8 +154,8 @@ def publish_manifest(
         StoreError: A part is missing or altered, or a file could not be written.
     """
     if replacing is None:
-        replacing = manifest_version(store, layout, manifest.day)
-    pardon(store, [part.key for part in manifest.parts])
+        replacing = manifest_etag(store, layout, manifest.day)
+    clear_tombstones(store, [part.key for part in manifest.parts])
     differing = files_that_differ(store, manifest.parts)
     if differing:
         raise StoreError(
@@ -165,7 +165,7 @@ def publish_manifest(
     document = _document(manifest)
     links = symlinks([store.uri(part.key) for part in manifest.parts])
     head = layout.dated(manifest.day, "inventory.json")
-    publication = Commit.begin(store, head, facts_document(manifest), replacing)
+    publication = Commit.begin(store, head, manifest_metadata_document(manifest), replacing)
     publication.publish(layout.symlink(manifest.day), links)
     publication.publish(layout.dated(manifest.day, "manifest.json"), document)
     checksum = manifest_checksum(document)
@@ -200,7 +200,7 @@ def newest_manifest(
         read: In the place of `read_manifest`, for one who remembers what was read.
     """
     read = read or partial(read_manifest, store, layout)
-    for name in reversed(store.names(layout.base)):
+    for name in reversed(store.list_names(layout.base)):
         day = day_of_folder(name)
         if day is not None and day < before:
             manifest = read(day)
@@ -221,12 +221,12 @@ def _trimmed(store: Store, layout: Layout, parts: Sequence[Part], shard: Shard) 
             for key_range in shard.ranges:
                 for records in read_records(store, [part], [key_range]):
                     writer.write(records)
-                writer.cut()
+                writer.finish_part()
             kept += writer.parts
     return kept
 
 
-def _say_missing(prefix: str, missing: Sequence[str], *, has_any: bool) -> str:
+def _describe_missing(prefix: str, missing: Sequence[str], *, has_any: bool) -> str:
     if not has_any:
         return "no shard of this date has been listed yet; materialize object_listing for it first"
     names = ", ".join("the remainder" if name == prefix else repr(name) for name in missing[:10])

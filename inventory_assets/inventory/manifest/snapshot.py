@@ -18,7 +18,7 @@ from inventory_assets.inventory.manifest.unreadable_records import (
 from inventory_assets.inventory.parts.part import ClassTotal, Part, class_totals, is_there
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import pardon
+from inventory_assets.inventory.storage.tombstones import clear_tombstones
 from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import ceiling_of, prefix_upper_bound
@@ -34,7 +34,7 @@ FORMAT_OF_VERSIONS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class Reuse:
     """What a snapshot has in common with the baseline, and did not write again.
 
     Attributes:
@@ -48,7 +48,7 @@ class Shared:
     bytes: int = 0
 
 
-NOTHING_SHARED = Shared()
+NO_REUSE = Reuse()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Snapshot:
     requests: int
     response_bytes: int
     faults: Mapping[str, int]
-    shared: Shared = NOTHING_SHARED
+    reuse: Reuse = NO_REUSE
     versions: Versions | None = None
     profile: StoreProfile = AWS
     unreadable: UnreadableRecords = NOTHING_UNREADABLE
@@ -135,9 +135,9 @@ class Snapshot:
         return class_totals(self.parts)
 
 
-def snapshot_version(store: Store, layout: Layout, day: date, prefix: str) -> str:
+def snapshot_etag(store: Store, layout: Layout, day: date, prefix: str) -> str:
     """What tells a shard's snapshot of a date from one that another run publishes later."""
-    return store.version(layout.snapshot(day, prefix))
+    return store.etag(layout.snapshot(day, prefix))
 
 
 def publish_snapshot(
@@ -159,9 +159,9 @@ def publish_snapshot(
         row["key_range"] = {name: written_bound(key) for name, key in row["key_range"].items()}
     key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
     if replacing is None:
-        replacing = store.version(key)
-    pardon(store, [part.key for part in snapshot.parts])
-    store.publish_unless_changed(key, json.dumps(document, indent=1).encode(), replacing)
+        replacing = store.etag(key)
+    clear_tombstones(store, [part.key for part in snapshot.parts])
+    store.put_if_match(key, json.dumps(document, indent=1).encode(), replacing)
 
 
 def read_snapshot(store: Store, layout: Layout, day: date, prefix: str) -> Snapshot | None:
@@ -196,7 +196,7 @@ def read_snapshots(store: Store, layout: Layout, day: date) -> dict[str, Snapsho
     """All snapshots of a date, by prefix, in order."""
     found: list[Snapshot] = []
     folder = layout.snapshot(day, "").rpartition("/")[0]
-    for name in store.names(folder):
+    for name in store.list_names(folder):
         key = f"{folder}/{name}"
         data = store.read(key)
         try:

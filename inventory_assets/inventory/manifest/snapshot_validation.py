@@ -30,7 +30,7 @@ class RuleResult:
     fault: str | None
 
 
-def judge(snapshot: Snapshot) -> tuple[RuleResult, ...]:
+def validate(snapshot: Snapshot) -> tuple[RuleResult, ...]:
     """What the evidence alone says: tiling, counts, order and bounds. Pure, and cheap."""
     return (
         RuleResult("ranges tile the shard", _tiling(snapshot)),
@@ -41,17 +41,17 @@ def judge(snapshot: Snapshot) -> tuple[RuleResult, ...]:
     )
 
 
-def broken_rules(snapshot: Snapshot) -> list[str]:
+def failed_rules_of(snapshot: Snapshot) -> list[str]:
     """The rules that the evidence breaks, each with where."""
-    return broken(judge(snapshot))
+    return failed_rules(validate(snapshot))
 
 
-def broken(verdicts: Iterable[RuleResult]) -> list[str]:
+def failed_rules(verdicts: Iterable[RuleResult]) -> list[str]:
     """The rules that do not hold, each with where."""
     return [f"{verdict.rule}: {verdict.fault}" for verdict in verdicts if verdict.fault]
 
 
-def judge_files(store: Store, snapshot: Snapshot) -> tuple[RuleResult, ...]:
+def validate_files(store: Store, snapshot: Snapshot) -> tuple[RuleResult, ...]:
     """What the Parquet files say: they are hashed, and every key is read again."""
     differing = files_that_differ(store, snapshot.parts) or [
         part.key for part in snapshot.parts if _md5(store, part.key) != part.md5

@@ -118,7 +118,7 @@ class Drafts:
         self._spool = path
         return path.name
 
-    def noted(self) -> None:
+    def take_recorded(self) -> None:
         """A record was written that names no draft that was dropped, but the last spool."""
         self.is_urgent = False
         for path in self._dropped:
@@ -127,7 +127,7 @@ class Drafts:
         self._dropped = [path for path in self._dropped if path == self._spool]
         self._spool = None
 
-    def make_room(self) -> None:
+    def free_reserved_space(self) -> None:
         """The disk is full: give back what was reserved."""
         with suppress(OSError):
             (self.folder / _RESERVE).unlink(missing_ok=True)
@@ -135,16 +135,16 @@ class Drafts:
     def remove(self) -> None:
         """Remove them all, and the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        self.leave()
+        self.keep()
 
-    def leave(self) -> None:
+    def keep(self) -> None:
         """Leave them to whoever goes on with the listing."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
 
-def spooled(path: Path) -> Iterator[pa.RecordBatch]:
+def read_spool(path: Path) -> Iterator[pa.RecordBatch]:
     """What was spooled into a file.
 
     Raises:

@@ -36,13 +36,13 @@ _Words = npt.NDArray[np.uint64]
 
 
 @dataclass(slots=True)
-class _Stretch:
+class _Run:
     """Records in a row, as the bytes that are hashed: for each column its shape and its values."""
 
     rows: int = 0
     pieces: list[tuple[bytes, ...]] = field(default_factory=list)
 
-    def extend(self, other: "_Stretch") -> None:
+    def extend(self, other: "_Run") -> None:
         self.rows += other.rows
         self.pieces += other.pieces
 
@@ -67,10 +67,10 @@ class Fingerprint:
 
     def __init__(self) -> None:
         self.rows = 0
-        self.head = _Stretch()
+        self.head = _Run()
         self.has_end = False
         self.digests = bytearray()
-        self.tail = _Stretch()
+        self.tail = _Run()
 
     def update(self, records: pa.RecordBatch) -> None:
         """Take in a batch of records, all with one schema."""
@@ -90,7 +90,7 @@ class Fingerprint:
         if other.has_end:
             self.digests += other.digests
             # A copy: the other one may be joined to more than this.
-            self.tail = _Stretch(other.tail.rows, [*other.tail.pieces])
+            self.tail = _Run(other.tail.rows, [*other.tail.pieces])
 
     def hexdigest(self) -> str:
         """The digest of all records so far: 32 hexadecimal digits."""
@@ -100,7 +100,7 @@ class Fingerprint:
         whole.update(self.tail.digest())
         return whole.hexdigest()
 
-    def _append(self, stretch: _Stretch, *, ends: bool) -> None:
+    def _append(self, stretch: _Run, *, ends: bool) -> None:
         held = self.tail if self.has_end else self.head
         held.extend(stretch)
         ends = ends or held.rows >= MAX_CHUNK_RECORDS
@@ -108,7 +108,7 @@ class Fingerprint:
             self.has_end = ends
         elif ends:
             self.digests += self.tail.digest()
-            self.tail = _Stretch()
+            self.tail = _Run()
 
 
 def joined(fingerprints: Iterable[tuple[str, Fingerprint]]) -> str:
@@ -128,7 +128,7 @@ class _ColumnBytes:
     values: memoryview
     bounds: npt.NDArray[np.int64] | int
 
-    def cut(self, start: int, stop: int) -> tuple[bytes, bytes]:
+    def slice(self, start: int, stop: int) -> tuple[bytes, bytes]:
         """Copies, so that a short stretch does not keep a long batch in memory."""
         shape = bytes(self.shape[start * self.shape_width : stop * self.shape_width])
         if isinstance(self.bounds, int):
@@ -161,9 +161,9 @@ def _text(column: pa.StringArray) -> tuple[memoryview, npt.NDArray[np.int64]]:
     return text[bounds[0] : bounds[-1]], bounds - bounds[0]
 
 
-def _stretch(columns: list[_ColumnBytes], start: int, stop: int) -> _Stretch:
-    piece = tuple(part for column in columns for part in column.cut(start, stop))
-    return _Stretch(stop - start, [piece])
+def _stretch(columns: list[_ColumnBytes], start: int, stop: int) -> _Run:
+    piece = tuple(part for column in columns for part in column.slice(start, stop))
+    return _Run(stop - start, [piece])
 
 
 def _chunk_ends(records: pa.RecordBatch) -> Iterator[int]:

@@ -23,7 +23,7 @@ from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, are_current, 
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import free_key
+from inventory_assets.inventory.storage.tombstones import unmarked_key
 
 ROW_GROUP_ROWS = 65_536
 """Records in a row group; a writer holds one row group in memory."""
@@ -168,10 +168,10 @@ class PartWriter:
         self._fingerprint = Fingerprint()
         self._store = store
         self._layout = layout
-        self._waiting: list[pa.RecordBatch] = []
-        self._waiting_rows = 0
+        self._buffered: list[pa.RecordBatch] = []
+        self._buffered_rows = 0
         self._open: _OpenPart | None = None
-        self._aside: list[tuple[_OpenPart, str]] = []
+        self._staged: list[tuple[_OpenPart, str]] = []
         self._scratch = ExitStack()
 
     def __enter__(self) -> Self:
@@ -183,17 +183,17 @@ class PartWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.abandon()
+        self.discard()
 
     @property
     def has_begun(self) -> bool:
         """Whether a file was begun."""
-        return bool(self.parts or self._aside) or self._open is not None
+        return bool(self.parts or self._staged) or self._open is not None
 
     @property
     def rows(self) -> int:
         """Records of the part at hand."""
-        return self._waiting_rows + (self._open.rows if self._open else 0)
+        return self._buffered_rows + (self._open.rows if self._open else 0)
 
     def write(self, records: pa.RecordBatch, fingerprint: Fingerprint | None = None) -> None:
         """Append a batch of records; its keys come after all keys written before.
@@ -204,23 +204,23 @@ class PartWriter:
             self._fingerprint.join(fingerprint)
         elif self._with_fingerprint:
             self._fingerprint.update(records)
-        self._waiting.append(records)
-        self._waiting_rows += records.num_rows
-        if self._waiting_rows >= ROW_GROUP_ROWS:
+        self._buffered.append(records)
+        self._buffered_rows += records.num_rows
+        if self._buffered_rows >= ROW_GROUP_ROWS:
             self.end_row_group()
 
     def end_row_group(self) -> None:
         """Write what waits as a row group."""
-        if not self._waiting_rows:
+        if not self._buffered_rows:
             return
-        waiting, self._waiting, self._waiting_rows = self._waiting, [], 0
+        waiting, self._buffered, self._buffered_rows = self._buffered, [], 0
         records = waiting[0] if len(waiting) == 1 else pa.concat_batches(waiting)
         records = _with_dictionaries(records)
         if self._open is None:
             self._open = self._new()
         self._open.append(records)
         if self._open.rows >= PART_ROWS or self._open.row_groups >= PART_ROW_GROUPS:
-            self.cut()
+            self.finish_part()
 
     def _new(self) -> "_OpenPart":
         if self._drafts is not None:
@@ -230,62 +230,62 @@ class PartWriter:
         folder = self._scratch.enter_context(self._store.scratch())
         return _OpenPart(folder / "part.parquet", self._with_md5, self._layout.encodings)
 
-    def go_on(self, folder: Path, draft: Draft) -> bool:
+    def resume_draft(self, folder: Path, draft: Draft) -> bool:
         """Begin a part with what another process has written; whether it is what it was.
 
         Args:
             folder: Where the draft lies; it is left alone.
             draft: What of it is whole.
         """
-        self.cut()
+        self.finish_part()
         part = self._new()
         try:
-            is_whole = part.take_over(folder, draft)
+            is_whole = part.resume(folder, draft)
         except OSError:  # it is gone, or cannot be read
             is_whole = False
         if is_whole:
             self._open = part
         else:
-            part.abandon()
+            part.discard()
         return is_whole
 
     @property
-    def whole(self) -> list[Draft]:
+    def finish(self) -> list[Draft]:
         """What of the parts that are not published is whole, in key order."""
-        found = [part.whole for part, _ in self._aside]
-        found += [self._open.whole] if self._open else []
+        found = [part.finish for part, _ in self._staged]
+        found += [self._open.finish] if self._open else []
         return [draft for draft in found if draft]
 
-    def cut(self) -> None:
+    def finish_part(self) -> None:
         """End the part at hand, so that what follows goes to another, and publish it."""
-        self.set_aside()
-        for part, fingerprint in self._aside:
+        self.stage_part()
+        for part, fingerprint in self._staged:
             self.parts.append(part.publish(self._store, self._layout, fingerprint))
-        self._aside = []
+        self._staged = []
         self._scratch.close()
 
-    def set_aside(self) -> None:
+    def stage_part(self) -> None:
         """End the part at hand, but leave it open whether it will be published."""
         self.end_row_group()
         if self._open is not None:
             self._open.close()
             fingerprint = self._fingerprint.hexdigest() if self._fingerprint.rows else ""
-            self._aside.append((self._open, fingerprint))
+            self._staged.append((self._open, fingerprint))
             self._fingerprint, self._open = Fingerprint(), None
 
-    def share(self, part: Part) -> None:
+    def reuse(self, part: Part) -> None:
         """Take a part that is published already in the place of all that is not."""
-        self.abandon()
+        self.discard()
         self.parts.append(part)
 
-    def abandon(self) -> None:
+    def discard(self) -> None:
         """Remove what is not published."""
-        self._waiting, self._waiting_rows, self._fingerprint = [], 0, Fingerprint()
-        for part, _ in self._aside:
-            part.abandon()
-        self._aside = []
+        self._buffered, self._buffered_rows, self._fingerprint = [], 0, Fingerprint()
+        for part, _ in self._staged:
+            part.discard()
+        self._staged = []
         if self._open is not None:
-            self._open.abandon()
+            self._open.discard()
             self._open = None
         self._scratch.close()
 
@@ -335,7 +335,7 @@ class _OpenPart:
         self._first_key = self._last_key = ""
         self._objects: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
-        self._whole: _Whole | None = None
+        self._whole: _FinishedFile | None = None
         self.rows = 0
         self.row_groups = 0
         self._file.write(MAGIC)
@@ -355,7 +355,7 @@ class _OpenPart:
         for total in _totals_of(records.column("storage_class"), records.column("size")):
             self._objects[total.storage_class] += total.objects
             self._bytes[total.storage_class] += total.bytes
-        self._keep()
+        self._save_draft()
 
     def _add_footer(self, footer: bytes, at: int) -> None:
         self._footers.add(footer, at)
@@ -366,12 +366,12 @@ class _OpenPart:
             self._footers_sha256.update(footer)
             self._groups += ((len(footer), at),)
 
-    def _keep(self) -> None:
+    def _save_draft(self) -> None:
         """All that was written is whole, and outlives this process."""
         if self._drafts is None:
             return
         self._file.flush()
-        self._whole = _Whole(
+        self._whole = _FinishedFile(
             self._file.size,
             self._file.sha256.copy(),
             self._groups,
@@ -382,7 +382,7 @@ class _OpenPart:
         )
 
     @property
-    def whole(self) -> Draft | None:
+    def finish(self) -> Draft | None:
         """What of it is whole, however this process ends."""
         whole = self._whole
         if whole is None:
@@ -399,7 +399,7 @@ class _OpenPart:
             whole.current,
         )
 
-    def take_over(self, folder: Path, draft: Draft) -> bool:
+    def resume(self, folder: Path, draft: Draft) -> bool:
         """Begin with what another process has written; whether it is what it was."""
         path = folder / draft.name
         with path.open("rb") as file:
@@ -423,7 +423,7 @@ class _OpenPart:
         for total in draft.classes:
             self._objects[total.storage_class] = total.objects
             self._bytes[total.storage_class] = total.bytes
-        self._keep()
+        self._save_draft()
         return True
 
     def close(self) -> None:
@@ -439,7 +439,7 @@ class _OpenPart:
 
     def publish(self, store: Store, layout: Layout, fingerprint: str) -> Part:
         digest = self._file.sha256.hexdigest()
-        key = free_key(store, layout.part(digest), ".parquet")
+        key = unmarked_key(store, layout.part(digest), ".parquet")
         path = self._drafts.copy_to_publish(self._path) if self._drafts else self._path
         store.publish_file(key, path, digest)
         if path != self._path:
@@ -458,7 +458,7 @@ class _OpenPart:
             current=self._current,
         )
 
-    def abandon(self) -> None:
+    def discard(self) -> None:
         # Closing writes what is left; on a full disk it fails once more, and nobody wants it.
         with suppress(OSError):
             self._file.close()
@@ -470,7 +470,7 @@ class _OpenPart:
 
 
 @dataclass(frozen=True, slots=True)
-class _Whole:
+class _FinishedFile:
     """What of an open part is whole: the hashes so far, which cost more to tell than to copy."""
 
     size: int

@@ -22,10 +22,10 @@ from inventory_assets.inventory.changes.sorted_diff import (
     BASELINE_COLUMNS,
     DIFFERENCE_SCHEMA,
     SNAPSHOT_COLUMNS,
-    compare,
+    diff_sorted,
 )
 from inventory_assets.inventory.errors import CorruptRecord, InventoryNotFound, PackageMissing
-from inventory_assets.inventory.folder_listing.folder_lock import is_unfinished
+from inventory_assets.inventory.folder_listing.folder_lock import is_interrupted
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
 from inventory_assets.inventory.parts.current import read_current
@@ -92,9 +92,9 @@ class Dataset:
 
         store = LocalStore(folder)
         # Asked before and after, as its files may be getting their names just now.
-        was_unfinished = is_unfinished(folder)
+        was_unfinished = is_interrupted(folder)
         names = [path.name for path in sorted(folder.glob("*.parquet"))]
-        if was_unfinished or is_unfinished(folder):
+        if was_unfinished or is_interrupted(folder):
             raise InventoryNotFound(
                 f"{folder} holds a listing that is not finished; wait for the process that is at "
                 f"work on it, or finish it with `inventory resume {quote(str(folder))}`"
@@ -135,7 +135,7 @@ class Dataset:
         store = LocalStore(base.parent.parent)
         return cls.of_date(store, Layout(base.parent.name, base.name), day)
 
-    def starting_with(self, prefix: str) -> "Dataset":
+    def with_prefix(self, prefix: str) -> "Dataset":
         """The records whose keys start with a prefix; other files are left out at once."""
         key_range = KeyRange.of_prefix(prefix)
         parts = tuple(part for part in self.parts if part.meets(key_range))
@@ -253,7 +253,7 @@ def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:
         read_current(side.store, side.parts, [KeyRange.of_prefix(side.prefix)], columns)
         for side, columns in ((before, BASELINE_COLUMNS), (after, SNAPSHOT_COLUMNS))
     )
-    for table in compare(*sides):
+    for table in diff_sorted(*sides):
         told = table.drop_columns(["version_id"]).columns
         columns = [pa.repeat(bucket, table.num_rows), *told]
         yield from pa.Table.from_arrays(columns, schema=BUCKET_DIFFERENCE_SCHEMA).to_batches()

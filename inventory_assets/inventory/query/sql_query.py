@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def answering(dataset: Dataset, view: str, sql: str) -> Iterator[pa.RecordBatchReader]:
+def query_reader(dataset: Dataset, view: str, sql: str) -> Iterator[pa.RecordBatchReader]:
     """The answer to a query, streamed; it is to be read within the block.
 
     Args:

@@ -22,12 +22,12 @@ from inventory_assets.inventory.retention.references import (
     Kind,
     Names,
     References,
-    place_of,
+    classify_path,
     read_references,
 )
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
-from inventory_assets.inventory.storage.tombstones import mark_of
+from inventory_assets.inventory.storage.tombstones import tombstone_key
 
 GRACE = timedelta(hours=47)
 """For so long a run may have taken a file that no record names yet; two days, less what daily runs
@@ -58,7 +58,7 @@ _ORDER = (
 
 
 @dataclass(frozen=True, slots=True)
-class GoingDate:
+class ExpiredDate:
     """A date that goes.
 
     Attributes:
@@ -71,7 +71,7 @@ class GoingDate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
+class _Tombstone:
     """What a mark says of its file.
 
     Attributes:
@@ -82,10 +82,10 @@ class _Mark:
 
     state: str
     since: datetime
-    version: str
+    etag: str
 
 
-_NO_MARK = _Mark("", datetime.fromtimestamp(0, UTC), NO_ETAG)
+_NO_TOMBSTONE = _Tombstone("", datetime.fromtimestamp(0, UTC), NO_ETAG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +105,18 @@ class Plan:
     """
 
     kept: tuple[date, ...]
-    going: tuple[GoingDate, ...]
+    expired: tuple[ExpiredDate, ...]
     abandoned: tuple[StoredFile, ...]
     removable: tuple[StoredFile, ...]
     waiting: tuple[StoredFile, ...]
     needed: int
-    becoming: Mapping[str, tuple[str, str]]
-    pardoned: tuple[str, ...]
+    tombstone_updates: Mapping[str, tuple[str, str]]
+    tombstones_to_clear: tuple[str, ...]
 
     @property
     def removed(self) -> tuple[StoredFile, ...]:
         """All files that are removed, in that order."""
-        of_dates = [file for each in self.going for file in each.files]
+        of_dates = [file for each in self.expired for file in each.files]
         return (*of_dates, *self.abandoned, *self.removable)
 
     @property
@@ -144,22 +144,22 @@ def plan_collection(
         CorruptRecord: A record cannot be read, so what it needs is not known.
         StoreError: The store cannot be used.
     """
-    survey = _Survey(store, layout, now)
+    survey = _StoreScan(store, layout, now)
     kept = dates_kept(retention, today, survey.states(with_manifests=bool(retention)))
     going = tuple(
-        GoingDate(day, tuple(sorted(files, key=survey.rank)))
+        ExpiredDate(day, tuple(sorted(files, key=survey.rank)))
         for day, files in sorted(survey.dated.items())
         if day not in kept
     )
     abandoned = tuple(survey.abandoned(kept))
     gone = {file.key for each in going for file in each.files} | {file.key for file in abandoned}
     names = {
-        name for key, reach in survey.reaches.items() if key not in gone for name in reach.names
+        name for key, reach in survey.references.items() if key not in gone for name in reach.names
     }
     return _with_data(survey, names, tuple(sorted(kept)), going, abandoned)
 
 
-def carry_out(
+def execute(
     store: Store,
     plan: Plan,
     now: Callable[[], datetime],
@@ -176,9 +176,9 @@ def carry_out(
     Raises:
         StoreError: Something could not be removed; the next collection goes on.
     """
-    for mark in plan.pardoned:
+    for mark in plan.tombstones_to_clear:
         store.remove_key(mark)
-    for each in plan.going:
+    for each in plan.expired:
         say(f"removing {each.day}: {len(each.files):,} files")
         for file in each.files:
             _remove(store, file)
@@ -188,14 +188,14 @@ def carry_out(
     for file in plan.removable:
         say(f"removing {file.key}, which nothing needs")
         store.remove_key(file.key)
-    for key, (state, version) in plan.becoming.items():
+    for key, (state, version) in plan.tombstone_updates.items():
         says = {"state": state, "since": now().isoformat(), "run": uuid4().hex}
         # A mark that was removed in the meantime shall not come back.
         with suppress(ConflictError):
-            store.publish_unless_changed(mark_of(key), json.dumps(says).encode(), version)
+            store.put_if_match(tombstone_key(key), json.dumps(says).encode(), version)
 
 
-class _Survey:
+class _StoreScan:
     """All that a source has in the store.
 
     Attributes:
@@ -211,26 +211,26 @@ class _Survey:
         self.data: dict[str, StoredFile] = {}
         self._kinds: dict[str, tuple[Kind, bool]] = {}
         self._names = Names()
-        marks: list[str] = []
+        tombstones: list[str] = []
         for base in (layout.base, layout.csv.base):
             for file in store.files(base):
-                kind, day = place_of(file.key.removeprefix(f"{base}/")) or (None, None)
+                kind, day = classify_path(file.key.removeprefix(f"{base}/")) or (None, None)
                 if kind is Kind.DATA:
                     self.data[file.key] = file
                 elif kind is Kind.MARK:
-                    marks.append(_marked(file.key))
+                    tombstones.append(_is_marked(file.key))
                 elif kind is not None and day is not None:
                     rank = kind, base != layout.base
                     if rank in _ORDER:
                         self.dated[day].append(file)
                         self._kinds[file.key] = rank
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="record") as pool:
-            reach = pool.map(self._reach, self._kinds)
-            self.reaches: dict[str, References] = dict(zip(self._kinds, reach, strict=True))
-            found = pool.map(partial(_read_mark, store), marks)
-            self.marks = {key: mark for key, mark in zip(marks, found, strict=True) if mark}
+            reach = pool.map(self._references_of, self._kinds)
+            self.references: dict[str, References] = dict(zip(self._kinds, reach, strict=True))
+            found = pool.map(partial(_read_tombstone, store), tombstones)
+            self.marks = {key: mark for key, mark in zip(tombstones, found, strict=True) if mark}
 
-    def _reach(self, key: str) -> References:
+    def _references_of(self, key: str) -> References:
         return read_references(self.store, key, self._kinds[key][0], self._names)
 
     def rank(self, file: StoredFile) -> tuple[int, str]:
@@ -251,7 +251,7 @@ class _Survey:
         return any(self._is_recent(file) for file in self.dated[day])
 
     def _is_recent(self, file: StoredFile) -> bool:
-        written_at = self.reaches[file.key].written_at
+        written_at = self.references[file.key].written_at
         return written_at is not None and written_at > self.now - GRACE
 
     def abandoned(self, days: Iterable[date]) -> list[StoredFile]:
@@ -267,16 +267,16 @@ class _Survey:
             for file in files
         ]
 
-    def is_old(self, mark: _Mark) -> bool:
+    def is_old(self, mark: _Tombstone) -> bool:
         """Whether whoever took the file before the mark came to be so has said so."""
         return self.now - mark.since >= GRACE
 
 
 def _with_data(
-    survey: _Survey,
+    survey: _StoreScan,
     names: set[str],
     kept: tuple[date, ...],
-    going: tuple[GoingDate, ...],
+    going: tuple[ExpiredDate, ...],
     abandoned: tuple[StoredFile, ...],
 ) -> Plan:
     """The plan, once it is known which names of data files are needed."""
@@ -284,28 +284,28 @@ def _with_data(
     becoming: dict[str, tuple[str, str]] = {}
     needed = 0
     for key, file in sorted(survey.data.items()):
-        mark = survey.marks.get(key, _NO_MARK)
+        mark = survey.marks.get(key, _NO_TOMBSTONE)
         is_old = survey.is_old(mark)
         if key.rpartition("/")[2] in names:
             needed += 1
-            pardoned += [mark_of(key)] if key in survey.marks else []
+            pardoned += [tombstone_key(key)] if key in survey.marks else []
         elif mark.state == _CONFIRMED and is_old:
             removable.append(file)
-            becoming[key] = _REMOVED, mark.version
+            becoming[key] = _REMOVED, mark.etag
         else:
             waiting.append(file)
             if mark.state not in (_FOUND, _CONFIRMED):
-                becoming[key] = _FOUND, mark.version
+                becoming[key] = _FOUND, mark.etag
             elif mark.state == _FOUND and is_old:
-                becoming[key] = _CONFIRMED, mark.version
+                becoming[key] = _CONFIRMED, mark.etag
     # The mark of a file that was removed stays for a while: another collection, planned before,
     # may still be about to remove whatever has this name.
     for key in sorted(survey.marks.keys() - survey.data.keys()):
         mark = survey.marks[key]
         if mark.state != _REMOVED:
-            becoming[key] = _REMOVED, mark.version
+            becoming[key] = _REMOVED, mark.etag
         elif survey.is_old(mark):
-            pardoned.append(mark_of(key))
+            pardoned.append(tombstone_key(key))
     return Plan(
         kept, going, abandoned, tuple(removable), tuple(waiting), needed, becoming, tuple(pardoned)
     )
@@ -316,20 +316,20 @@ def _remove(store: Store, file: StoredFile) -> None:
     store.remove_folder(file.key.rpartition("/")[0])
 
 
-def _marked(mark: str) -> str:
+def _is_marked(mark: str) -> str:
     """The key of the file that a mark is of."""
     bucket, source, _, rest = mark.split("/", 3)
     return f"{bucket}/{source}/{rest}"
 
 
-def _read_mark(store: Store, key: str) -> _Mark | None:
-    version = store.version(mark_of(key))
-    data = store.read(mark_of(key))
+def _read_tombstone(store: Store, key: str) -> _Tombstone | None:
+    version = store.etag(tombstone_key(key))
+    data = store.read(tombstone_key(key))
     if data is None:
         return None
     try:
         document = json.loads(data)
         since = datetime.fromisoformat(document["since"]).astimezone(UTC)
-        return _Mark(document["state"], since, version)
+        return _Tombstone(document["state"], since, version)
     except (ValueError, KeyError, TypeError):
-        return _Mark("damaged", _NO_MARK.since, version)  # to begin anew
+        return _Tombstone("damaged", _NO_TOMBSTONE.since, version)  # to begin anew

@@ -34,7 +34,7 @@ class Kind(StrEnum):
 
 
 _DAY = r"(?P<day>\d{4}-\d\d-\d\d)"
-_PLACES = {
+_PATHS = {
     Kind.FACTS: rf"{_DAY}T00-00Z/inventory\.json",
     Kind.MANIFEST: rf"{_DAY}T00-00Z/manifest\.json",
     Kind.CHECKSUM: rf"{_DAY}T00-00Z/manifest\.checksum",
@@ -51,7 +51,7 @@ _PLACES = {
 """Where in the folder of a source each kind lies (`Layout`); the first that fits."""
 
 
-def place_of(path: str) -> tuple[Kind, date | None] | None:
+def classify_path(path: str) -> tuple[Kind, date | None] | None:
     """What a file is, and of which date.
 
     Args:
@@ -60,7 +60,7 @@ def place_of(path: str) -> tuple[Kind, date | None] | None:
     Returns:
         None for what is none of these: it belongs to no date, and names nothing.
     """
-    for kind, pattern in _PLACES.items():
+    for kind, pattern in _PATHS.items():
         found = re.fullmatch(pattern, path, re.DOTALL)
         if found:
             try:

@@ -26,7 +26,7 @@ from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.conditional_writes import (
     CONFLICT_ATTEMPTS,
     ConditionalWrites,
-    pause,
+    wait_before_retry,
     probe_conditional_writes,
 )
 from inventory_assets.s3.errors import S3Error
@@ -57,7 +57,7 @@ class BucketStore(Store):
             self._objects = ObjectClient(connection)
         arn = f"arn:{self._objects.partition}:s3:::{connection.bucket}"
         self._destination = Destination(arn, prefix.strip("/"))
-        self._habit = _Habit(self._objects, self._key(f"{_SCRATCH}/conditions"))
+        self._habit = _ConditionalWriteHabit(self._objects, self._key(f"{_SCRATCH}/conditions"))
         self._space = ScratchSpace(lambda: Path(tempfile.gettempdir()), "inventory-")
 
     @property
@@ -77,7 +77,7 @@ class BucketStore(Store):
     def open(self, key: str) -> pa.NativeFile | None:
         object_key = self._key(key)
         with _as_store_error():
-            facts = self._objects.facts(object_key)
+            facts = self._objects.head(object_key)
         if facts is None:
             return None
 
@@ -87,38 +87,38 @@ class BucketStore(Store):
 
     def size(self, key: str) -> int | None:
         with _as_store_error():
-            facts = self._objects.facts(self._key(key))
+            facts = self._objects.head(self._key(key))
         return facts.size if facts else None
 
-    def version(self, key: str) -> str:
+    def etag(self, key: str) -> str:
         with _as_store_error():
-            facts = self._objects.facts(self._key(key))
+            facts = self._objects.head(self._key(key))
         return facts.etag if facts else NO_ETAG
 
-    def names(self, folder: str) -> list[str]:
+    def list_names(self, folder: str) -> list[str]:
         object_key = self._key(folder)
         with _as_store_error():
-            return sorted(set(self._objects.names(f"{object_key}/" if object_key else "")))
+            return sorted(set(self._objects.list_names(f"{object_key}/" if object_key else "")))
 
     def files(self, folder: str) -> Iterator[StoredFile]:
         prefix = self._key("")
         start = len(prefix) + 1 if prefix else 0
         with _as_store_error():
-            for key, size in self._objects.under(f"{self._key(folder)}/"):
+            for key, size in self._objects.list_objects(f"{self._key(folder)}/"):
                 yield StoredFile(key[start:], size)
 
     def publish(self, key: str, data: bytes) -> None:
         with _as_store_error():
             self._objects.write(self._key(key), data)
 
-    def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
+    def put_if_match(self, key: str, data: bytes, etag: str) -> str:
         """As `Store` has it: by If-Match and If-None-Match, or by a claim where they are of no use.
 
         How the store takes them is tried once, before the first such write.
         """
-        if self.conditional_writes.are_heeded:
-            return self._write_on_condition(key, data, version)
-        return self._write_with_a_claim(key, data, version)
+        if self.conditional_writes.are_honoured:
+            return self._write_on_condition(key, data, etag)
+        return self._write_with_a_claim(key, data, etag)
 
     @property
     def conditional_writes(self) -> ConditionalWrites:
@@ -133,7 +133,7 @@ class BucketStore(Store):
     def _write_on_condition(self, key: str, data: bytes, version: str) -> str:
         object_key, habit = self._key(key), self.conditional_writes
         for attempt in range(CONFLICT_ATTEMPTS):
-            if self.version(key) != version:
+            if self.etag(key) != version:
                 raise superseded(self.where(key))
             try:
                 return self._objects.write(object_key, data, habit.replacing(version))
@@ -141,13 +141,13 @@ class BucketStore(Store):
                 refusal = error
             # It may have been this very write, sent again after its answer was lost.
             if refusal.status is not None and self.read(key) == data:
-                return self.version(key)
+                return self.etag(key)
             if not isinstance(refusal, PreconditionFailed):
-                if refusal.status is not None and self.version(key) != version:
+                if refusal.status is not None and self.etag(key) != version:
                     raise superseded(self.where(key))
                 raise StoreError(str(refusal))
-            pause(attempt)
-        if self.version(key) != version:
+            wait_before_retry(attempt)
+        if self.etag(key) != version:
             raise superseded(self.where(key))
         raise StoreError(
             f"cannot write {self.where(key)}: the store refused it {CONFLICT_ATTEMPTS} times "
@@ -160,10 +160,10 @@ class BucketStore(Store):
         claim = Claim(self._objects, folder, self.where(key))
         with _as_store_error():
             while not claim.take():
-                if self.version(key) != version:
+                if self.etag(key) != version:
                     raise superseded(self.where(key))
             with claim:
-                if self.version(key) != version:
+                if self.etag(key) != version:
                     raise superseded(self.where(key))
                 claim.require_time()
                 etag = self._objects.write(self._key(key), data)
@@ -177,7 +177,7 @@ class BucketStore(Store):
         """
         object_key = self._key(key)
         with _as_store_error():
-            facts = self._objects.facts(object_key) if digest else None
+            facts = self._objects.head(object_key) if digest else None
             if facts is None or (facts.size, facts.digest) != (file.stat().st_size, digest):
                 self._objects.write_file(object_key, file, digest)
 
@@ -215,7 +215,7 @@ class BucketStore(Store):
         return self._destination.key(key.strip("/"))
 
 
-class _Habit:
+class _ConditionalWriteHabit:
     """How a bucket takes conditions; tried by the first thread that wants to know."""
 
     def __init__(self, objects: ObjectClient, folder: str) -> None:
@@ -257,7 +257,7 @@ class _Ranges:
             try:
                 return self._objects.read_range(self._key, self._facts.etag, start, stop)
             except PreconditionFailed:
-                found = self._objects.facts(self._key)
+                found = self._objects.head(self._key)
                 if found is None or not found.digest or found.digest != self._facts.digest:
                     raise
                 self._facts = found

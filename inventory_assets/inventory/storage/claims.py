@@ -19,7 +19,7 @@ from typing import Self
 from uuid import uuid4
 
 from inventory_assets.inventory.errors import StoreError
-from inventory_assets.s3.conditional_writes import pause
+from inventory_assets.s3.conditional_writes import wait_before_retry
 from inventory_assets.s3.errors import S3Error
 from inventory_assets.s3.object_client import ObjectClient, ObjectRequestFailed
 
@@ -84,7 +84,7 @@ class Claim:
                 f"seconds; if it was killed, its claim in {self._folder} counts for nothing "
                 f"{STALE_AFTER.seconds // 60} minutes after it was written; run it again then"
             )
-        pause(min(self._attempts, 4))
+        wait_before_retry(min(self._attempts, 4))
 
     def require_time(self) -> None:
         """Before the write: that the claim is fresh.
@@ -101,7 +101,7 @@ class Claim:
         Raises:
             StoreError: It is not, so that another run may have published meanwhile.
         """
-        if self._objects.facts(self._key) is None:
+        if self._objects.head(self._key) is None:
             raise self._held_up()
 
     def __enter__(self) -> Self:

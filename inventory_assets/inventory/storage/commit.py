@@ -26,16 +26,16 @@ class Commit:
 
     store: Store
     head: str
-    version: str
+    etag: str
 
     @classmethod
-    def begin(cls, store: Store, head: str, data: bytes, version: str) -> Self:
+    def begin(cls, store: Store, head: str, data: bytes, etag: str) -> Self:
         """Publish the head, if it is still of `version`.
 
         Raises:
             ConflictError: It is not; nothing was written.
         """
-        return cls(store, head, store.publish_unless_changed(head, data, version))
+        return cls(store, head, store.put_if_match(head, data, etag))
 
     def publish(self, key: str, data: bytes) -> None:
         """Publish a record that depends on the head.
@@ -44,11 +44,11 @@ class Commit:
             ConflictError: Another run has the head; what it publishes stands.
         """
         while True:
-            found = self.store.version(key)
-            if self.store.version(self.head) != self.version:
+            found = self.store.etag(key)
+            if self.store.etag(self.head) != self.etag:
                 raise superseded(self.store.where(self.head))
             try:
-                self.store.publish_unless_changed(key, data, found)
+                self.store.put_if_match(key, data, found)
             except ConflictError:  # by a run that had the head before
                 continue
             return

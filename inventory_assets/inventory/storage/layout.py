@@ -65,7 +65,7 @@ class Layout:
         """What a shard held on a date."""
         return f"{self.base}/snapshots/dt={day}/{file_stem(prefix)}.json"
 
-    def unfinished(self, day: date) -> str:
+    def checkpoints(self, day: date) -> str:
         """The folder of what unfinished listings of a date have safe."""
         return f"{self.base}/unfinished/dt={day}"
 

@@ -75,11 +75,11 @@ class Store(ABC):
         """How many bytes `key` has, or None where nothing was published."""
 
     @abstractmethod
-    def version(self, key: str) -> str:
+    def etag(self, key: str) -> str:
         """What tells the content of `key` from any other; `NO_ETAG` where nothing was published."""
 
     @abstractmethod
-    def names(self, folder: str) -> list[str]:
+    def list_names(self, folder: str) -> list[str]:
         """The names right under a folder, in order; none where nothing was published there."""
 
     @abstractmethod
@@ -94,7 +94,7 @@ class Store(ABC):
         """Make `data` the content of `key`, replacing what was there."""
 
     @abstractmethod
-    def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
+    def put_if_match(self, key: str, data: bytes, etag: str) -> str:
         """Make `data` the content of `key`, if what is there is still of `version`.
 
         Returns:
@@ -190,11 +190,11 @@ class LocalStore(Store):
         except OSError as error:
             raise _unreadable(path, error) from error
 
-    def version(self, key: str) -> str:
+    def etag(self, key: str) -> str:
         data = self.read(key)
         return NO_ETAG if data is None else sha256(data).hexdigest()
 
-    def names(self, folder: str) -> list[str]:
+    def list_names(self, folder: str) -> list[str]:
         try:
             return sorted(entry.name for entry in self.path(folder).iterdir())
         except (FileNotFoundError, NotADirectoryError):
@@ -217,7 +217,7 @@ class LocalStore(Store):
                 raise full_disk(error, path, len(data)) from error
             self.publish_file(key, path)
 
-    def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
+    def put_if_match(self, key: str, data: bytes, etag: str) -> str:
         """As `Store` has it; runs that publish the same record take turns (`turns.py`)."""
         target = self.path(key)
         with self.scratch() as folder, _as_store_error(target):
@@ -225,27 +225,27 @@ class LocalStore(Store):
             turn.record.write_bytes(data)
             _flush(turn.record)
             for attempt in count():
-                if self.version(key) != version:
+                if self.etag(key) != etag:
                     raise superseded(target)
                 if turn.take():
                     break
                 wait(attempt)
             try:
-                is_published = self._publish_in(turn, target, key, version)
+                is_published = self._publish_in(turn, target, key, etag)
             finally:
                 turn.leave()
             if is_published or self.read(key) == data:
                 _flush(target.parent)
                 return sha256(data).hexdigest()
         # This run was so slow that another has ended its turn.
-        return self.publish_unless_changed(key, data, version)
+        return self.put_if_match(key, data, etag)
 
     def _publish_in(self, turn: Turn, target: Path, key: str, version: str) -> bool:
         for _ in range(2):
             target.parent.mkdir(parents=True, exist_ok=True)
             # Opening a folder has NFS ask the server whether the names in it are what they were.
             os.close(os.open(target.parent, os.O_RDONLY))
-            if self.version(key) != version:
+            if self.etag(key) != version:
                 raise superseded(target)
             if turn.publish(target):
                 return True

@@ -15,17 +15,17 @@ from itertools import count
 
 from inventory_assets.inventory.storage.store import Store
 
-CONDEMNED = "condemned"
+TOMBSTONES = "condemned"
 """The folder of a source that holds the marks."""
 
 
-def mark_of(key: str) -> str:
+def tombstone_key(key: str) -> str:
     """Where the mark of a file lies: in the folder of its source, under the rest of its key."""
     bucket, source, rest = key.split("/", 2)
-    return f"{bucket}/{source}/{CONDEMNED}/{rest}"
+    return f"{bucket}/{source}/{TOMBSTONES}/{rest}"
 
 
-def free_key(store: Store, key: str, suffix: str) -> str:
+def unmarked_key(store: Store, key: str, suffix: str) -> str:
     """A key to publish a file under: `key`, or one like it where that is marked.
 
     Args:
@@ -35,13 +35,13 @@ def free_key(store: Store, key: str, suffix: str) -> str:
     """
     stem = key.removesuffix(suffix)
     names = (key if number == 1 else f"{stem}.{number}{suffix}" for number in count(1))
-    return next(name for name in names if store.size(mark_of(name)) is None)
+    return next(name for name in names if store.size(tombstone_key(name)) is None)
 
 
-def pardon(store: Store, keys: Iterable[str]) -> None:
+def clear_tombstones(store: Store, keys: Iterable[str]) -> None:
     """Remove the marks of files that a record is about to name."""
     wanted = set(keys)
     for folder in sorted({key.rpartition("/")[0] for key in wanted}):
-        for name in store.names(mark_of(folder)):
+        for name in store.list_names(tombstone_key(folder)):
             if f"{folder}/{name}" in wanted:
-                store.remove_key(mark_of(f"{folder}/{name}"))
+                store.remove_key(tombstone_key(f"{folder}/{name}"))

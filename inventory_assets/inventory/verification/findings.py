@@ -32,7 +32,7 @@ class Finding(StrEnum):
     """It is in the bucket alone, and may be younger than the listing."""
     MODIFIED_SINCE = "modified since"
     """Size, ETag or LastModified differ, and the object may be younger than the listing."""
-    GONE = "gone"
+    MISSING_IN_BUCKET = "gone"
     """It is in the inventory alone: deleted since, or never there."""
     CONTRADICTED = "contradicted"
     """The store shows it when asked for it by name, and not where it lists what lies around it."""
@@ -43,7 +43,7 @@ FAULTS = (Finding.MISSING, Finding.ALTERED, Finding.CONTRADICTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ComparedFields:
     """What is compared of an object."""
 
     size: int | None
@@ -57,7 +57,7 @@ class Facts:
 
 
 def differences(
-    held: Mapping[str, Facts], found: Mapping[str, Facts], began_at: datetime
+    held: Mapping[str, ComparedFields], found: Mapping[str, ComparedFields], began_at: datetime
 ) -> dict[str, Finding]:
     """Tell how what is found differs from what an inventory holds of the same keys.
 
@@ -70,7 +70,7 @@ def differences(
     for key in held.keys() | found.keys():
         before, now = held.get(key), found.get(key)
         if now is None:
-            findings[key] = Finding.GONE
+            findings[key] = Finding.MISSING_IN_BUCKET
         elif before != now:
             margin = LONGEST_UPLOAD if now.is_multipart else CLOCK_SKEW
             if now.last_modified >= began_at - margin:
@@ -80,7 +80,7 @@ def differences(
     return findings
 
 
-def facts_of(batches: Iterable[pa.RecordBatch]) -> dict[str, Facts]:
+def compared_fields(batches: Iterable[pa.RecordBatch]) -> dict[str, ComparedFields]:
     """By key, with its version if there is one, what is compared of the rows of batches."""
     return dict(_facts(batches))
 
@@ -90,10 +90,10 @@ def key_of(name: str, *, has_version: bool) -> str:
     return name.rpartition(_VERSION)[0] if has_version else name
 
 
-def _facts(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, Facts]]:
+def _facts(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, ComparedFields]]:
     for batch in batches:
         keys, *columns = (batch.column(name).to_pylist() for name in COLUMNS)
         if "version_id" in batch.schema.names:
             ids = batch.column("version_id").to_pylist()
             keys = [f"{key}{_VERSION}{name})" for key, name in zip(keys, ids, strict=True)]
-        yield from zip(keys, map(Facts, *columns), strict=True)
+        yield from zip(keys, map(ComparedFields, *columns), strict=True)

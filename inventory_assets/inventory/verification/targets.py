@@ -12,7 +12,11 @@ from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.parts.schema import has_versions
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.verification.findings import COLUMNS, Facts, facts_of
+from inventory_assets.inventory.verification.findings import (
+    COLUMNS,
+    ComparedFields,
+    compared_fields,
+)
 from inventory_assets.inventory.verification.sampling import SampledRecords
 from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS
 from inventory_assets.scan.keyspace.key_order import KeyOrder
@@ -107,10 +111,10 @@ class VerificationTarget:
         least = len(self.prefix) + longer
         return self.records.prefixes(chance, count, RECORDS_A_RANGE, least)
 
-    def holds(self, key_range: KeyRange) -> dict[str, Facts]:
+    def holds(self, key_range: KeyRange) -> dict[str, ComparedFields]:
         """The records in a range."""
         columns = [*COLUMNS, "version_id"]
-        return facts_of(read_records(self.store, self.parts, [key_range], columns))
+        return compared_fields(read_records(self.store, self.parts, [key_range], columns))
 
 
 def empty_between(parts: Sequence[Part], prefix: str) -> list[KeyRange]:

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 from inventory_assets.inventory.verification.findings import (
     FAULTS,
-    Facts,
+    ComparedFields,
     Finding,
     differences,
-    facts_of,
+    compared_fields,
     key_of,
 )
 from inventory_assets.inventory.verification.targets import VerificationTarget
@@ -28,7 +28,7 @@ from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.key_lookup import comes_first, list_level, list_prefix, look_up
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.range_listing import relist
+from inventory_assets.scan.range_listing import list_range
 from inventory_assets.scan.store_probe import corrected
 
 RANGES = 8
@@ -97,7 +97,7 @@ class Verification:
         More than half of at least `FEW_RECORDS` records are gone; or all are, however few, and the
         bucket shows nothing in their place.
         """
-        gone = self.counts[Finding.GONE]
+        gone = self.counts[Finding.MISSING_IN_BUCKET]
         if not gone or self.counts[Finding.CONTRADICTED]:
             return None
         is_empty = gone == self.records and not self.shown
@@ -205,7 +205,7 @@ class _Comparison:
     ended_early: list[str] = field(default_factory=list)
     _whole: list[str] = field(default_factory=list)
     """Prefixes of which all was listed."""
-    _gone: dict[str, Facts] = field(default_factory=dict)
+    _missing: dict[str, ComparedFields] = field(default_factory=dict)
     _behind: dict[str, str] = field(default_factory=dict)
     """Of what seems gone, the next key that the store showed."""
 
@@ -237,18 +237,20 @@ class _Comparison:
 
     def ask_again(self, chance: random.Random) -> tuple[int, int]:
         """Ask for what seems gone by name; how much seems so, and how much of it was asked for."""
-        gone = sorted(name for name in self._gone if self.findings.get(name) is Finding.GONE)
+        gone = sorted(
+            name for name in self._missing if self.findings.get(name) is Finding.MISSING_IN_BUCKET
+        )
         names = chance.sample(gone, min(ASKED_AGAIN, len(gone)))
         by_key: dict[str, list[str]] = {}
         for name in names:
             by_key.setdefault(self._key(name), []).append(name)
         for key, of_key in sorted(by_key.items()):
             objects = look_up(self.lister, key, self.tally, self.inventory.versions)
-            found = facts_of(objects.to_batches())
+            found = compared_fields(objects.to_batches())
             for name in of_key:
                 if name in found:
                     told = differences(
-                        {name: self._gone[name]}, {name: found[name]}, self.inventory.began_at
+                        {name: self._missing[name]}, {name: found[name]}, self.inventory.began_at
                     )
                     # What was put since may have been put since it was listed again.
                     is_new = told.get(name) is Finding.MODIFIED_SINCE
@@ -267,7 +269,7 @@ class _Comparison:
             first = comes_first(self.lister, key, self._behind[name], self.tally, versions)
             if first is not None:
                 raise KeysOutOfOrder(
-                    f"{self.lister.connection.where}: the store lists {first!r} before {key!r}, "
+                    f"{self.lister.connection.display_name}: the store lists {first!r} before {key!r}, "
                     "which is not byte order"
                 )
 
@@ -280,9 +282,9 @@ class _Comparison:
             reached: Records up to here were counted before; None for those of `ranges`.
         """
         versions = self.inventory.versions
-        listed = relist(self.lister, prefix, key_range, self.tally, versions)
+        listed = list_range(self.lister, prefix, key_range, self.tally, versions)
         held = self.inventory.holds(listed.key_range)
-        found = facts_of(listed.objects.to_batches())
+        found = compared_fields(listed.objects.to_batches())
         # Not again those of two ranges.
         if reached is None:
             self.records += sum(not self._was_listed(name) for name in held)
@@ -304,7 +306,7 @@ class _Comparison:
         versions = self.inventory.versions
         listed = list_prefix(self.lister, prefix, self.tally, versions)
         held = self.inventory.holds(KeyRange.of_prefix(prefix))
-        found = facts_of(listed.objects.to_batches())
+        found = compared_fields(listed.objects.to_batches())
         if not listed.is_whole:
             held = {name: facts for name, facts in held.items() if name in found}
         else:
@@ -331,7 +333,7 @@ class _Comparison:
                 self._list_prefix(name)
             else:
                 objects = look_up(self.lister, name, self.tally)
-                self._compare({}, facts_of(objects.to_batches()))
+                self._compare({}, compared_fields(objects.to_batches()))
 
     def _look_into_emptiness(self) -> None:
         """Ask in another way whether there is nothing, where the inventory holds nothing either."""
@@ -339,14 +341,18 @@ class _Comparison:
             keys, folders = list_level(self.lister, self.inventory.prefix, self.tally, 1)
             self.findings |= dict.fromkeys([*keys, *folders], Finding.CONTRADICTED)
 
-    def _compare(self, held: Mapping[str, Facts], found: Mapping[str, Facts]) -> None:
+    def _compare(
+        self, held: Mapping[str, ComparedFields], found: Mapping[str, ComparedFields]
+    ) -> None:
         self.shown += len(found)
         told = differences(held, found, self.inventory.began_at)
-        for name in self._gone.keys() & found.keys():
-            if found[name] == self._gone[name]:
+        for name in self._missing.keys() & found.keys():
+            if found[name] == self._missing[name]:
                 told[name] = Finding.CONTRADICTED
         self.findings |= told
-        self._gone |= {name: held[name] for name, kind in told.items() if kind is Finding.GONE}
+        self._missing |= {
+            name: held[name] for name, kind in told.items() if kind is Finding.MISSING_IN_BUCKET
+        }
 
     def _key(self, name: str) -> str:
         return key_of(name, has_version=self.inventory.versions is not None)

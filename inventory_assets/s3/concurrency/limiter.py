@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections import deque
 
-from inventory_assets.s3.concurrency.policies import Controller
+from inventory_assets.s3.concurrency.policies import LimitPolicy
 from inventory_assets.s3.concurrency.request_outcome import Outcome, Sample
 
 
@@ -23,20 +23,20 @@ class ConcurrencyLimiter:
         inside: How many are.
     """
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: LimitPolicy) -> None:
         self.is_closed = False
-        self.inside = 0
-        self._controller = controller
+        self.in_flight = 0
+        self._policy = controller
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._pausing: set[asyncio.Future[None]] = set()
+        self._sleeping: set[asyncio.Future[None]] = set()
         self._lock = threading.Lock()
 
     @property
     def limit(self) -> int:
         """How many may be inside."""
-        return self._controller.limit
+        return self._policy.limit
 
-    async def enter(self) -> None:
+    async def acquire(self) -> None:
         """Wait for a place, and take it.
 
         Raises:
@@ -44,8 +44,8 @@ class ConcurrencyLimiter:
         """
         with self._lock:
             self._check()
-            if self.inside < self.limit:
-                self.inside += 1
+            if self.in_flight < self.limit:
+                self.in_flight += 1
                 return
             bell = asyncio.get_running_loop().create_future()
             self._waiting.append(bell)
@@ -57,11 +57,11 @@ class ConcurrencyLimiter:
                 if bell in self._waiting:
                     self._waiting.remove(bell)
                 else:  # it was called in at that very moment
-                    self.inside -= 1
+                    self.in_flight -= 1
                     self._call()
             raise
 
-    def leave(self, outcome: Outcome | None, sent_at: float, ended_at: float) -> None:
+    def release(self, outcome: Outcome | None, sent_at: float, ended_at: float) -> None:
         """Give the place back.
 
         Args:
@@ -71,12 +71,12 @@ class ConcurrencyLimiter:
         """
         with self._lock:
             if outcome:
-                sample = Sample(ended_at, ended_at - sent_at, outcome, self.inside)
-                self._controller.note(sample)
-            self.inside -= 1
+                sample = Sample(ended_at, ended_at - sent_at, outcome, self.in_flight)
+                self._policy.on_sample(sample)
+            self.in_flight -= 1
             self._call()
 
-    async def pause(self, seconds: float) -> None:
+    async def sleep(self, seconds: float) -> None:
         """Wait.
 
         Raises:
@@ -85,22 +85,22 @@ class ConcurrencyLimiter:
         with self._lock:
             self._check()
             end = asyncio.get_running_loop().create_future()
-            self._pausing.add(end)
+            self._sleeping.add(end)
         try:
             async with asyncio.timeout(seconds):
                 await end
         except TimeoutError:
             return
         finally:
-            self._pausing.discard(end)
+            self._sleeping.discard(end)
         raise Cancelled
 
     def close(self) -> None:
         """Let nobody in any more, and wake whoever waits."""
         with self._lock:
             self.is_closed = True
-            for bell in (*self._waiting, *self._pausing):
-                _ring(bell)
+            for bell in (*self._waiting, *self._sleeping):
+                _wake(bell)
 
     def _check(self) -> None:
         if self.is_closed:
@@ -108,18 +108,18 @@ class ConcurrencyLimiter:
 
     def _call(self) -> None:
         """Give the places that are free to those who wait; the lock is held."""
-        while self._waiting and self.inside < self.limit:
-            self.inside += _ring(self._waiting.popleft())
+        while self._waiting and self.in_flight < self.limit:
+            self.in_flight += _wake(self._waiting.popleft())
 
 
-def _ring(bell: asyncio.Future[None]) -> bool:
+def _wake(waiter: asyncio.Future[None]) -> bool:
     """Wake who waits for it, in whatever thread its event loop runs; whether anybody does."""
 
     def ring() -> None:
-        if not bell.done():
-            bell.set_result(None)
+        if not waiter.done():
+            waiter.set_result(None)
 
-    loop = bell.get_loop()
+    loop = waiter.get_loop()
     try:
         # Another thread's loop has to be woken up first, which costs a system call or two.
         wake = loop.call_soon if loop is _running_loop() else loop.call_soon_threadsafe

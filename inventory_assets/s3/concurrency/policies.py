@@ -16,26 +16,26 @@ from enum import StrEnum
 from typing import Protocol
 
 from inventory_assets.s3.concurrency.request_outcome import (
-    CUT,
-    SECONDS_BETWEEN_CUTS,
+    BACKOFF_RATIO,
+    SECONDS_BETWEEN_BACKOFFS,
     BackoffTrigger,
     Outcome,
     Sample,
 )
 
-LOWEST = 1
+MIN_LIMIT = 1
 """A limit of no request at all could never learn that the store is well again."""
 
 INITIAL = 16
 """Two doublings from 64, and little enough for a store that allows only a few."""
 
-USED = 0.9
+MIN_UTILIZATION = 0.9
 """A limit of which less is in flight on the average holds nobody back, and teaches nothing."""
 
 SAMPLES = 32
 """In a window at least: latencies that vary by half leave goodput uncertain by 0.5/√32 = 9 %."""
 
-TURNS = 2
+SAMPLES_PER_SLOT = 2
 """In a window, ends of requests for each one in flight, at least."""
 
 START_SECONDS = 0.2
@@ -51,25 +51,25 @@ GROWTH = 0.05
 SMALLEST_GROWTH = 0.5
 """In requests, as a twentieth of a few would take long to become one."""
 
-STRIDE = 1.25
+MIN_COMPARE_RATIO = 1.25
 """How far the limit must have grown before goodput is compared: less drowns in the noise."""
 
-LONG_STRIDE = 1.5
+LONG_COMPARE_RATIO = 1.5
 """How far it must have grown before the comparison starts anew from there: one lucky window alone
 does not raise the limit for good."""
 
-PAYS = 0.35
+MIN_MARGINAL_GAIN = 0.35
 """The share of a growth of the limit that goodput must follow. Behind 100 ms it follows by all of
 it, beyond a knee by nothing."""
 
-LEAN = 0.98
+SETTLE_RATIO = 0.98
 """Of what was enough. What is too little, the next attempt gives back; what is too much, nothing
 else would take away."""
 
 SMOOTHING = 0.25
 """The weight of the newest window in the goodput that growth is measured against."""
 
-NEAR = 0.95
+CEILING_MARGIN = 0.95
 """Where to wait below a limit that was too much: one step (`GROWTH`) back."""
 
 SHORTEST_REST, LONGEST_REST = 5.0, 20.0
@@ -78,18 +78,18 @@ SHORTEST_REST, LONGEST_REST = 5.0, 20.0
 itself that keeps more than 0.9."""
 
 
-class Controller(Protocol):
+class LimitPolicy(Protocol):
     """A policy for the limit of requests in flight."""
 
     @property
     def limit(self) -> int:
         """Requests that may be in flight now; at least one, at most the maximum."""
 
-    def note(self, sample: Sample) -> int:
+    def on_sample(self, sample: Sample) -> int:
         """Take a sample, in the order of their ends; the limit from now on."""
 
 
-class Policy(StrEnum):
+class PolicyName(StrEnum):
     """The names of the policies."""
 
     ADAPTIVE = "adaptive"
@@ -97,7 +97,7 @@ class Policy(StrEnum):
     FIXED = "fixed"
 
 
-def controller(policy: str, maximum: int) -> Controller:
+def open_policy(policy: str, maximum: int) -> LimitPolicy:
     """The controller of a policy.
 
     Args:
@@ -107,16 +107,16 @@ def controller(policy: str, maximum: int) -> Controller:
     Raises:
         ValueError: There is no such policy, or the maximum is less than one.
     """
-    if policy not in list(Policy):
-        raise ValueError(f"there is no policy {policy!r}; choose one of {', '.join(Policy)}")
-    if maximum < LOWEST:
-        raise ValueError(f"at most {maximum} requests in flight: allow at least {LOWEST}")
-    match Policy(policy):
-        case Policy.ADAPTIVE:
+    if policy not in list(PolicyName):
+        raise ValueError(f"there is no policy {policy!r}; choose one of {', '.join(PolicyName)}")
+    if maximum < MIN_LIMIT:
+        raise ValueError(f"at most {maximum} requests in flight: allow at least {MIN_LIMIT}")
+    match PolicyName(policy):
+        case PolicyName.ADAPTIVE:
             return Adaptive(maximum)
-        case Policy.PID:
+        case PolicyName.PID:
             return Pid(maximum)
-        case Policy.FIXED:
+        case PolicyName.FIXED:
             return Fixed(maximum)
 
 
@@ -130,7 +130,7 @@ class Fixed:
     def limit(self) -> int:
         return self._maximum
 
-    def note(self, sample: Sample) -> int:  # noqa: ARG002
+    def on_sample(self, sample: Sample) -> int:  # noqa: ARG002
         return self._maximum
 
 
@@ -159,7 +159,7 @@ class _Window:
         return (
             self._opened is not None
             and at - self._opened >= shortest
-            and self._samples >= max(SAMPLES, TURNS * limit)
+            and self._samples >= max(SAMPLES, SAMPLES_PER_SLOT * limit)
         )
 
     def goodput(self, at: float) -> float:
@@ -167,7 +167,7 @@ class _Window:
         return self._successes / (at - self._opened) if self._opened is not None else 0.0
 
     def used(self, limit: int) -> bool:
-        return self._in_flight >= USED * limit * self._samples
+        return self._in_flight >= MIN_UTILIZATION * limit * self._samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,20 +192,20 @@ class Adaptive:
         self._limit = float(min(INITIAL, maximum))
         self._starting = True
         self._ceiling = float(maximum)
-        self._rest = SHORTEST_REST
-        self._resting_until = -math.inf
+        self._probe_interval = SHORTEST_REST
+        self._next_probe_at = -math.inf
         self._level: _Level | None = None
         self._doubted = False
-        self._brake = BackoffTrigger()
+        self._backoff = BackoffTrigger()
         self._window = _Window(self.limit)
 
     @property
     def limit(self) -> int:
         return int(self._limit)
 
-    def note(self, sample: Sample) -> int:
-        if self._brake.pulls(sample):
-            self._cut(sample.at)
+    def on_sample(self, sample: Sample) -> int:
+        if self._backoff.should_back_off(sample):
+            self._back_off(sample.at)
             return self.limit
         self._window.add(sample)
         shortest = START_SECONDS if self._starting else GROWTH_SECONDS
@@ -216,30 +216,35 @@ class Adaptive:
                 self._learn(sample.at, goodput)
         return self.limit
 
-    def _cut(self, at: float) -> None:
+    def _back_off(self, at: float) -> None:
         too_much = self._limit
         self._starting = False
-        self._ceiling = max(LOWEST, min(too_much * NEAR, self.limit - 1))
-        self._resting_until = at + SECONDS_BETWEEN_CUTS
-        self._move(max(LOWEST, too_much * CUT))
+        self._ceiling = max(MIN_LIMIT, min(too_much * CEILING_MARGIN, self.limit - 1))
+        self._next_probe_at = at + SECONDS_BETWEEN_BACKOFFS
+        self._move(max(MIN_LIMIT, too_much * BACKOFF_RATIO))
         self._level = None
 
     def _learn(self, at: float, goodput: float) -> None:
         here = _Level(self._limit, goodput)
         level = self._level or here
         stride, gain = here.limit / level.limit, goodput / level.goodput
-        doubtful = stride >= STRIDE and gain < 1 + PAYS * (stride - 1)
+        doubtful = stride >= MIN_COMPARE_RATIO and gain < 1 + MIN_MARGINAL_GAIN * (stride - 1)
         if doubtful:
             if self._doubted:
                 self._settle(at, level.limit * max(1.0, gain))
-        elif at < self._resting_until:
+        elif at < self._next_probe_at:
             smoothed = level.goodput + SMOOTHING * (goodput - level.goodput)
             self._level = _Level(here.limit, smoothed if stride == 1 else goodput)
         else:
-            if stride >= LONG_STRIDE and self._ceiling == self._maximum:
-                self._rest = SHORTEST_REST
+            if stride >= LONG_COMPARE_RATIO and self._ceiling == self._maximum:
+                self._probe_interval = SHORTEST_REST
             known = self._limit < self._ceiling < self._maximum
-            anew = self._starting or known or stride >= LONG_STRIDE or here.limit == self._maximum
+            anew = (
+                self._starting
+                or known
+                or stride >= LONG_COMPARE_RATIO
+                or here.limit == self._maximum
+            )
             self._level = here if anew else level
             self._grow(at)
         self._doubted = doubtful
@@ -247,8 +252,8 @@ class Adaptive:
     def _settle(self, at: float, enough: float) -> None:
         """Growth did not pay; the limit before, and its share of what was gained, is enough."""
         self._starting = False
-        self._ceiling = max(LOWEST, min(enough * LEAN, self._limit))
-        self._rest_from(at)
+        self._ceiling = max(MIN_LIMIT, min(enough * SETTLE_RATIO, self._limit))
+        self._schedule_probe(at)
         self._move(self._ceiling)
         self._level = None
 
@@ -259,12 +264,12 @@ class Adaptive:
             self._ceiling = float(self._maximum)  # passed, until told otherwise
         elif grown >= self._ceiling < self._maximum:
             grown = self._ceiling
-            self._rest_from(at)
+            self._schedule_probe(at)
         self._move(min(grown, self._maximum))
 
-    def _rest_from(self, at: float) -> None:
-        self._resting_until = at + self._rest
-        self._rest = min(2 * self._rest, LONGEST_REST)
+    def _schedule_probe(self, at: float) -> None:
+        self._next_probe_at = at + self._probe_interval
+        self._probe_interval = min(2 * self._probe_interval, LONGEST_REST)
 
     def _move(self, limit: float) -> None:
         before = self.limit
@@ -307,16 +312,16 @@ class Pid:
         self._limit = float(min(INITIAL, self._highest))
         self._integral = 0.0
         self._last_error: float | None = None
-        self._brake = BackoffTrigger()
+        self._backoff = BackoffTrigger()
         self._second: _Second | None = None
 
     @property
     def limit(self) -> int:
         return int(self._limit)
 
-    def note(self, sample: Sample) -> int:
-        if self._brake.pulls(sample):
-            self._limit = max(self._lowest, self._limit * CUT)
+    def on_sample(self, sample: Sample) -> int:
+        if self._backoff.should_back_off(sample):
+            self._limit = max(self._lowest, self._limit * BACKOFF_RATIO)
             self._integral, self._last_error = 0.0, None
             self._second = _Second(sample.at)
             return self.limit
@@ -338,7 +343,7 @@ class Pid:
         self._last_error = error
         integral = self._integral + error * elapsed
         moved = self._moved(KP * error + KI * integral + KD * slope)
-        if moved > self._limit and second.in_flight < USED * self.limit * len(latencies):
+        if moved > self._limit and second.in_flight < MIN_UTILIZATION * self.limit * len(latencies):
             return
         self._limit = min(float(self._highest), max(float(self._lowest), moved))
         if self._limit == moved:  # at a clamp the integral would only wind up

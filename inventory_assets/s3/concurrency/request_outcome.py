@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-CUT = 0.7
+BACKOFF_RATIO = 0.7
 """What is left of the limit after a cut; RFC 9438 §4.6 has it for the same reason, less to regain
 than with TCP's half."""
 
-SECONDS_BETWEEN_CUTS = 1.0
+SECONDS_BETWEEN_BACKOFFS = 1.0
 """A cut shows only when the requests sent before it have ended."""
 
 SUCCESSES_PER_FORGIVEN_LOSS = 100
@@ -55,20 +55,20 @@ class BackoffTrigger:
     """Decides which throttling or timeout calls for a cut."""
 
     _forgiven: float = FORGIVEN_LOSSES
-    _last_cut: float = -math.inf
+    _last_backoff: float = -math.inf
 
-    def pulls(self, sample: Sample) -> bool:
+    def should_back_off(self, sample: Sample) -> bool:
         if sample.outcome is Outcome.SUCCEEDED:
             earned = self._forgiven + 1 / SUCCESSES_PER_FORGIVEN_LOSS
             self._forgiven = min(FORGIVEN_LOSSES, earned)
         if sample.outcome not in (Outcome.THROTTLED, Outcome.TIMED_OUT):
             return False
         sent = sample.at - sample.latency
-        if sent < self._last_cut or sample.at < self._last_cut + SECONDS_BETWEEN_CUTS:
+        if sent < self._last_backoff or sample.at < self._last_backoff + SECONDS_BETWEEN_BACKOFFS:
             return False  # what it tells is known, and may be cured
         if self._forgiven >= 1:
             self._forgiven -= 1
             return False
-        self._last_cut = sample.at
+        self._last_backoff = sample.at
         self._forgiven = FORGIVEN_LOSSES
         return True

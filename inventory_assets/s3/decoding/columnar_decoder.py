@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from inventory_assets.s3.decoding.record_fields import NULL_VERSION
 from inventory_assets.s3.decoding.swar_parsing import NotVectorizable
-from inventory_assets.s3.decoding.tag_scanner import CLOSE, OPEN, Block, Scratch
+from inventory_assets.s3.decoding.tag_scanner import CLOSE, OPEN, PageBatch, DecodeBuffers
 from inventory_assets.s3.decoding.xml_decoder import (
     MAX_RESPONSE_BYTES,
     OBJECT_SCHEMA,
@@ -62,14 +62,14 @@ def decode_columns(
 ) -> Page | ErrorDocument:
     """Decode a response body: `decode_page` in result and in error, only faster."""
     try:
-        (page,) = _decode([body], Scratch(), encoding)
+        (page,) = _decode([body], DecodeBuffers(), encoding)
     except NotVectorizable:
         return decode_page(body, encoding)
     return page
 
 
 def decode_pages(
-    bodies: Sequence[Body], scratch: Scratch, encoding: KeyEncoding = KeyEncoding.DECLARED
+    bodies: Sequence[Body], buffers: DecodeBuffers, encoding: KeyEncoding = KeyEncoding.DECLARED
 ) -> list[Page | ErrorDocument]:
     """Decode several bodies at once, which costs less than one after the other.
 
@@ -82,12 +82,12 @@ def decode_pages(
         MalformedResponse: One of them is no complete listing; which, decoding each alone tells.
     """
     try:
-        return list(_decode(bodies, scratch, encoding)) if bodies else []
+        return list(_decode(bodies, buffers, encoding)) if bodies else []
     except NotVectorizable:
         return [decode_columns(body, encoding) for body in bodies]
 
 
-def _decode(bodies: Sequence[Body], scratch: Scratch, encoding: KeyEncoding) -> list[Page]:
+def _decode(bodies: Sequence[Body], buffers: DecodeBuffers, encoding: KeyEncoding) -> list[Page]:
     envelopes: list[Envelope] = []
     blocks: list[memoryview] = []
     for body in bodies:
@@ -109,11 +109,11 @@ def _decode(bodies: Sequence[Body], scratch: Scratch, encoding: KeyEncoding) -> 
         # Most pages have no delete markers; then all objects have one layout, as a rule.
         has_markers = any(_MARKER in bytes(block) for block in blocks)
         names = (_VERSION, _MARKER) if has_markers else (_VERSION,)
-        block = Block(blocks, scratch, names, _REQUIRED_OF_VERSIONS)
+        block = PageBatch(blocks, buffers, names, _REQUIRED_OF_VERSIONS)
         values = block.values()
         known = _known_of_versions(values, block.begin_with(_MARKER))
     else:
-        block = Block(blocks, scratch)
+        block = PageBatch(blocks, buffers)
         values, known = block.values(), _NONE_KNOWN
     raw = _RawKeys(values["key"])
     if url_encoded:
@@ -142,7 +142,7 @@ def _page(envelope: Envelope, objects: pa.RecordBatch, raw: "_RawKeys", start: i
         for row in raw.ambiguous(start, start + len(objects))
     )
     return Page(
-        _alone(objects),
+        _copied(objects),
         envelope.common_prefixes,
         envelope.is_truncated,
         token,
@@ -175,7 +175,7 @@ def _envelope(text: bytes, encoding: KeyEncoding) -> Envelope | ErrorDocument:
 _decoded_envelope = lru_cache(maxsize=8)(decode_envelope)
 
 
-def _alone(objects: pa.RecordBatch) -> pa.RecordBatch:
+def _copied(objects: pa.RecordBatch) -> pa.RecordBatch:
     """A copy, so that who keeps one page does not keep in memory all that came with it."""
     return pa.ipc.read_record_batch(objects.serialize(), objects.schema)
 

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Mapping
 
 from inventory_assets.s3.decoding.xml_decoder import MAX_RESPONSE_BYTES
-from inventory_assets.s3.error_wording import brief_text
+from inventory_assets.s3.error_wording import one_line_text
 from inventory_assets.s3.errors import MalformedResponse, RequestRejected
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -34,7 +34,7 @@ def unpack(headers: Mapping[str, str], body: bytearray, where: str) -> None:
         window = _WINDOWS.get(coding)
         if window is None:
             raise RequestRejected(
-                f"{where}: the answer has the Content-Encoding {brief_text(coding)!r}, though "
+                f"{where}: the answer has the Content-Encoding {one_line_text(coding)!r}, though "
                 "none was asked for; switch compression off at the endpoint, or at the proxy in "
                 "between"
             )

@@ -25,7 +25,7 @@ _END_BYTES = 64
 _OBJECTS, _VERSIONS = (b"Contents",), (b"Version", b"DeleteMarker")
 """The elements that stand for what is listed."""
 
-_LEAVES = re.compile(rb"<([A-Za-z]+)(?:/>|>([^<]*)</\1>)")
+_TEXT_ELEMENTS = re.compile(rb"<([A-Za-z]+)(?:/>|>([^<]*)</\1>)")
 _PREFIXES = re.compile(rb"<CommonPrefixes>.*?</CommonPrefixes>", re.DOTALL)
 _REFERENCE = re.compile("&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9a-fA-F]{1,6}));")
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
@@ -54,7 +54,7 @@ class RawPage:
     echo: Echo = NO_ECHO
 
 
-def receive(body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED) -> RawPage | ErrorDocument:
+def peek_page(body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED) -> RawPage | ErrorDocument:
     """Take a response body.
 
     Args:
@@ -65,12 +65,12 @@ def receive(body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED) -> RawPage
         MalformedResponse: It is no listing, or is cut off.
     """
     try:
-        return _glance(body, encoding)
+        return _scan_header(body, encoding)
     except _Unsure:
         return _decode(body, encoding)
 
 
-def _glance(body: Body, encoding: KeyEncoding) -> RawPage:
+def _scan_header(body: Body, encoding: KeyEncoding) -> RawPage:
     """What byte search finds.
 
     Raises:
@@ -94,12 +94,14 @@ def _glance(body: Body, encoding: KeyEncoding) -> RawPage:
     start = max(body.rfind(b"<" + name + b">", first, last) for name in names)
     record = bytes(body[start:last])
     url_encoded = is_url_encoded(encoding, _text(texts.get(b"EncodingType")))
-    last_key = _key(_only(record, b"Key"), url_encoded, encoding)
+    last_key = _key(_unique_element_text(record, b"Key"), url_encoded, encoding)
     token = _text(texts.get(b"NextContinuationToken"))
     if of_versions and truncated == b"true":
         if b"<CommonPrefixes>" in around:
             raise _Unsure
-        token = versions_token(last_key, _text(_only(record, b"VersionId")) or NULL_VERSION)
+        token = versions_token(
+            last_key, _text(_unique_element_text(record, b"VersionId")) or NULL_VERSION
+        )
     elif token and (truncated == b"false" or not is_legal(token)):
         raise _Unsure
     return RawPage(body, truncated == b"true", token, last_key, _echo(texts))
@@ -113,7 +115,7 @@ def _texts(around: bytes) -> dict[bytes, bytes]:
     """
     if b"<CommonPrefixes>" in around:
         around = _PREFIXES.sub(b"", around)
-    leaves = _LEAVES.findall(around)
+    leaves = _TEXT_ELEMENTS.findall(around)
     texts = dict(leaves)
     # The outermost element, the last tag of the last record, and a declaration.
     others = 3 + around.startswith(b"<?xml")
@@ -137,7 +139,7 @@ def _echo(texts: dict[bytes, bytes]) -> Echo:
     return Echo(*[_text(text) if text else None for text in found])
 
 
-def _only(record: bytes, name: bytes) -> bytes | None:
+def _unique_element_text(record: bytes, name: bytes) -> bytes | None:
     """The text of the only element of a name, or None where there is none.
 
     Raises:

@@ -28,7 +28,7 @@ _COLUMNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
+class RecordLayout:
     """The layout of objects that all have the same tags, one after the other.
 
     Attributes:
@@ -40,20 +40,20 @@ class Repeated:
         entities: How many entities that is.
     """
 
-    leaves: tuple[tuple[int, int, int], ...]
-    wanted: Mapping[str, int]
-    between: tuple[bytes, ...]
+    value_fields: tuple[tuple[int, int, int], ...]
+    selected_columns: Mapping[str, int]
+    separators: tuple[bytes, ...]
     entities: int
 
     def tokens(self, count: int) -> pa.StringArray:
         """The texts between values of so many objects, with an empty one before each."""
         # A power of two, so that blocks of any size share a few arrays.
-        tiled = _tiled_tokens(self.between, 1 << (count - 1).bit_length())
-        return tiled.slice(0, 2 * len(self.between) * count)
+        tiled = _tiled_tokens(self.separators, 1 << (count - 1).bit_length())
+        return tiled.slice(0, 2 * len(self.separators) * count)
 
 
 @lru_cache(maxsize=8)
-def repeated(tags: tuple[bytes, ...], quote: bytes) -> Repeated:
+def layout_of(tags: tuple[bytes, ...], quote: bytes) -> RecordLayout:
     """The layout of objects with these tags.
 
     Args:
@@ -75,13 +75,13 @@ def repeated(tags: tuple[bytes, ...], quote: bytes) -> Repeated:
             leaves, quotes, leaves[1:] + leaves[:1], quotes[1:] + quotes[:1], strict=True
         )
     ]
-    return Repeated(
-        leaves=tuple(
+    return RecordLayout(
+        value_fields=tuple(
             (at, len(tags[at]) + len(lead), len(lead))
             for at, lead in zip(leaves, quotes, strict=True)
         ),
-        wanted={columns[at]: place for place, at in enumerate(leaves) if at in columns},
-        between=tuple(between),
+        selected_columns={columns[at]: place for place, at in enumerate(leaves) if at in columns},
+        separators=tuple(between),
         entities=sum(text.count(b"&") for text in between),
     )
 

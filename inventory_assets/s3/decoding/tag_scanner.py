@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.s3.decoding.record_layout import E_TAG, columns_of, repeated
+from inventory_assets.s3.decoding.record_layout import E_TAG, columns_of, layout_of
 from inventory_assets.s3.decoding.swar_parsing import NotVectorizable, read_sizes, read_times
 
 Positions = npt.NDArray[np.int64]
@@ -30,7 +30,7 @@ _MAX_TAG_BYTES = 64
 _MAX_HEAD_BYTES = 1024
 
 
-class Scratch:
+class DecodeBuffers:
     """Memory for one block after the other; fresh memory would cost more than what is done in it.
 
     Nothing that outlives the next block may lie in it.
@@ -44,17 +44,17 @@ class Scratch:
 
     def __init__(self) -> None:
         self.text = bytearray()
-        self.marks = np.empty(0, np.bool_)
+        self.masks = np.empty(0, np.bool_)
         self.tags = np.empty(0, np.int64)
         self.bounds = np.empty(0, np.int32)
 
-    def make_room(self, text: int, response: int) -> None:
+    def reserve(self, text: int, response: int) -> None:
         """Have room for so many bytes of text, the longest response of so many among them."""
         if len(self.text) < text:
             # A new one, as arrays may still look into the old one.
             self.text = bytearray(text + text // 4)
-        if len(self.marks) < response:
-            self.marks = np.empty(response + response // 4, np.bool_)
+        if len(self.masks) < response:
+            self.masks = np.empty(response + response // 4, np.bool_)
 
     def tags_for(self, count: int) -> Positions:
         """Room for so many tags, those there already kept."""
@@ -69,7 +69,7 @@ class Scratch:
         return self.bounds[:count]
 
 
-class Block:
+class PageBatch:
     """The objects of some responses, one after the other.
 
     Args:
@@ -84,24 +84,24 @@ class Block:
 
     def __init__(
         self,
-        blocks: Sequence[memoryview],
-        scratch: Scratch,
+        bodies: Sequence[memoryview],
+        buffers: DecodeBuffers,
         names: Sequence[bytes] = (OPEN,),
         required: frozenset[str] = _REQUIRED,
     ) -> None:
         self._names, self._required = names, required
-        self._length = sum(map(len, blocks))
-        self._scratch = scratch
+        self._length = sum(map(len, bodies))
+        self._buffers = buffers
         # Padded, so that a tag may be looked for at any position, with the beginning, so that the
         # last object is followed by what follows each.
-        padding = bytes(blocks[0][:_MAX_HEAD_BYTES]) + b" " * (_MAX_TAG_BYTES + 8)
-        scratch.make_room(self._length + len(padding), max(map(len, blocks)))
-        self._body = scratch.text
+        padding = bytes(bodies[0][:_MAX_HEAD_BYTES]) + b" " * (_MAX_TAG_BYTES + 8)
+        buffers.reserve(self._length + len(padding), max(map(len, bodies)))
+        self._body = buffers.text
         self._body[self._length : self._length + len(padding)] = padding
         self._bytes: npt.NDArray[np.uint8] = np.frombuffer(self._body, np.uint8, self._length)
         # Eight bytes from every position on, as one number: tags are compared by these.
         self._words = np.ndarray((len(self._body) - 7,), np.dtype("<u8"), self._body, strides=(1,))
-        self._tags = self._find_tags(blocks)
+        self._tags = self._find_tags(bodies)
         # No text may hold that; to look for one character first is a hundred times faster.
         if all(self._body.find(text, 0, self._length) >= 0 for text in (b"]", b"]]>")):
             raise NotVectorizable
@@ -110,16 +110,16 @@ class Block:
     def _find_tags(self, blocks: Sequence[memoryview]) -> Positions:
         """Copy the responses one at a time, so that each stays in the cache, and find every `<`."""
         start = count = 0
-        tags = self._scratch.tags
+        tags = self._buffers.tags
         for block in blocks:
             data = self._bytes[start : start + len(block)]
             data[:] = block
             # As signed numbers, control characters and all that is not ASCII lie below the space.
             if data.view(np.int8).min() < ord(" "):
                 raise NotVectorizable
-            marks = self._scratch.marks[: len(data)]
+            marks = self._buffers.masks[: len(data)]
             found = np.flatnonzero(np.equal(data, ord("<"), out=marks))
-            tags = self._scratch.tags_for(count + len(found))
+            tags = self._buffers.tags_for(count + len(found))
             np.add(found, start, out=tags[count : count + len(found)])
             start += len(block)
             count += len(found)
@@ -150,11 +150,11 @@ class Block:
         if len(self._tags) % count:
             return None
         tags = tuple(self._tag_texts(0, count))
-        layout = repeated(tags, self._quote(tags))
+        layout = layout_of(tags, self._quote(tags))
         positions = self._tags.reshape(-1, count)
-        bounds = self._scratch.bounds_for(2 * len(layout.leaves) * len(positions) + 1)
-        table = bounds[:-1].reshape(len(positions), 2 * len(layout.leaves))
-        for place, (at, lead, trail) in enumerate(layout.leaves):
+        bounds = self._buffers.bounds_for(2 * len(layout.value_fields) * len(positions) + 1)
+        table = bounds[:-1].reshape(len(positions), 2 * len(layout.value_fields))
+        for place, (at, lead, trail) in enumerate(layout.value_fields):
             np.add(positions[:, at], lead, out=table[:, 2 * place], casting="unsafe")
             np.subtract(positions[:, at + 1], trail, out=table[:, 2 * place + 1], casting="unsafe")
         bounds[-1] = self._length + bounds[0]
@@ -165,14 +165,16 @@ class Block:
             len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(self._body)
         )
         alike = pc.sum(pc.equal(tokens, layout.tokens(len(positions)))).as_py()
-        if alike - np.count_nonzero(widths == 0) != len(layout.leaves) * len(positions):
+        if alike - np.count_nonzero(widths == 0) != len(layout.value_fields) * len(positions):
             return None
-        wanted = layout.wanted
+        wanted = layout.selected_columns
         empty = any(widths[:, place].min() == 0 for place in wanted.values())
         if empty or not wanted.keys() >= self._required:
             return None
         texts = {
-            name: tokens.take(pa.array(np.arange(2 * place, len(tokens), 2 * len(layout.leaves))))
+            name: tokens.take(
+                pa.array(np.arange(2 * place, len(tokens), 2 * len(layout.value_fields)))
+            )
             for name, place in wanted.items()
             if name not in _NUMBERS
         }
@@ -180,7 +182,7 @@ class Block:
             return None
         if "e_tag" in texts and _holds(texts["e_tag"], b'"'):
             return None
-        is_all_wanted = len(wanted) == len(layout.leaves)
+        is_all_wanted = len(wanted) == len(layout.value_fields)
         # What nobody wants may hold no entity either.
         if not is_all_wanted and self._entities() != layout.entities * len(positions):
             return None
@@ -225,19 +227,19 @@ class Block:
         for name in self._names:
             alike = np.flatnonzero(words == _word(name[:8]))
             is_open[alike[self._stands(name, self._tags[alike])]] = True
-        opens = np.flatnonzero(is_open)
-        if not len(opens) or opens[0]:
+        record_starts = np.flatnonzero(is_open)
+        if not len(record_starts) or record_starts[0]:
             raise NotVectorizable
-        self.opens = self._tags[opens]
-        counts = np.diff(opens, append=len(self._tags))
+        self.opens = self._tags[record_starts]
+        counts = np.diff(record_starts, append=len(self._tags))
         spans: dict[str, tuple[Positions, Positions]] = {}
-        for rows, layout in self._layouts(opens, counts):
+        for rows, layout in self._layouts(record_starts, counts):
             for column, (tag, offset) in layout.items():
                 if column not in spans:
-                    nowhere = np.full(len(opens), -1, np.int64)
+                    nowhere = np.full(len(record_starts), -1, np.int64)
                     spans[column] = (nowhere, nowhere.copy())
                 starts, stops = spans[column]
-                first = opens[rows] + tag
+                first = record_starts[rows] + tag
                 starts[rows] = self._tags[first] + offset
                 stops[rows] = self._tags[first + 1]
         return spans

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from urllib3.connection import HTTPConnection
 from urllib3.util.ssltransport import SSLTransport
 
-from inventory_assets.s3.http.http1_parser import Head, ResponseParser
+from inventory_assets.s3.http.http1_parser import ResponseHead, ResponseParser
 
 _T = TypeVar("_T")
 
@@ -55,7 +55,7 @@ class AsyncHttpConnection:
             return False
         return False  # a byte, or the end of the connection
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """Break the connection off, also under another thread that is using it now."""
         self.is_reusable = False
         plain = self._socket.socket if isinstance(self._socket, SSLTransport) else self._socket
@@ -66,9 +66,9 @@ class AsyncHttpConnection:
         """Close the connection."""
         self._connection.close()
 
-    async def exchange(
-        self, request: bytes, body: bytearray, patience: float, longest: float
-    ) -> Head:
+    async def send_request(
+        self, request: bytes, body: bytearray, idle_timeout: float, longest: float
+    ) -> ResponseHead:
         """Send a request and read its answer.
 
         Args:
@@ -84,9 +84,9 @@ class AsyncHttpConnection:
         """
         loop = asyncio.get_running_loop()
         self.is_reusable = False
-        await self._send(loop, request, patience)
+        await self._send(loop, request, idle_timeout)
         reader = ResponseParser(self._socket.recv_into, body)
-        reading = _Reading(loop, self._socket.fileno(), reader, patience, longest)
+        reading = _Reading(loop, self._socket.fileno(), reader, idle_timeout, longest)
         try:
             await reading.done
         finally:
@@ -97,7 +97,9 @@ class AsyncHttpConnection:
         self.is_reusable = reader.is_reusable
         return reader.head
 
-    async def _send(self, loop: asyncio.AbstractEventLoop, request: bytes, patience: float) -> None:
+    async def _send(
+        self, loop: asyncio.AbstractEventLoop, request: bytes, idle_timeout: float
+    ) -> None:
         left = memoryview(request)
         while left:
             try:
@@ -106,7 +108,7 @@ class AsyncHttpConnection:
                 writable = loop.create_future()
                 loop.add_writer(self._socket.fileno(), _set, writable)
                 try:
-                    async with asyncio.timeout(patience):
+                    async with asyncio.timeout(idle_timeout):
                         await writable
                 finally:
                     loop.remove_writer(self._socket.fileno())
@@ -124,34 +126,34 @@ class _Reading:
         loop: asyncio.AbstractEventLoop,
         descriptor: int,
         reader: ResponseParser,
-        patience: float,
+        idle_timeout: float,
         longest: float,
     ) -> None:
         self.done: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._descriptor = descriptor
         self._reader = reader
-        self._patience = patience
+        self._idle_timeout = idle_timeout
         self._longest = longest
         self._heard_at = loop.time()
         self._end = self._heard_at + longest
-        self._wait(min(patience, longest))
-        loop.add_reader(descriptor, self._advance)
+        self._wait(min(idle_timeout, longest))
+        loop.add_reader(descriptor, self._on_readable)
 
     def _wait(self, seconds: float) -> None:
-        self._due = self._loop.time() + seconds
-        self._timer = self._loop.call_at(self._due, self._look_at_the_clock)
+        self._deadline = self._loop.time() + seconds
+        self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
     def stop(self) -> None:
         """Listen no more."""
         self._timer.cancel()
         self._loop.remove_reader(self._descriptor)
 
-    def _advance(self) -> None:
+    def _on_readable(self) -> None:
         if self.done.done():
             return
         try:
-            self._reader.advance()
+            self._reader.feed()
         except _NOT_YET:
             self._heard_at = self._loop.time()
         except Exception as error:  # noqa: BLE001 - it is raised where the answer is awaited
@@ -159,12 +161,12 @@ class _Reading:
         else:
             self.done.set_result(None)
 
-    def _look_at_the_clock(self) -> None:
+    def _on_timer(self) -> None:
         now = self._loop.time()
         # While this process did something else, the other side had nobody to send to.
-        late = now - self._due
+        late = now - self._deadline
         self._end += late
-        left = min(self._heard_at + self._patience, self._end) - now
+        left = min(self._heard_at + self._idle_timeout, self._end) - now
         if late > _LATE_SECONDS:
             left = max(left, late)
         if left > 0:
@@ -173,7 +175,7 @@ class _Reading:
             trouble = (
                 f"the answer was not whole after {self._longest:g} seconds"
                 if now >= self._end
-                else f"nothing was heard for {self._patience:g} seconds"
+                else f"nothing was heard for {self._idle_timeout:g} seconds"
             )
             self.done.set_exception(TimeoutError(trouble))
 

@@ -36,7 +36,7 @@ _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
 """Alert and handshake, as a server sends them that was not spoken to in TLS."""
 
 
-class ProtocolViolated(BadStatusLine):
+class ProtocolError(BadStatusLine):
     """What came is no HTTP/1.1; bytes that were lost on the way are another matter.
 
     Attributes:
@@ -49,7 +49,7 @@ class ProtocolViolated(BadStatusLine):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ResponseHead:
     """What stands before the body.
 
     Attributes:
@@ -77,7 +77,7 @@ class ResponseParser:
     """
 
     def __init__(self, receive: Receive, body: bytearray) -> None:
-        self.head: Head | None = None
+        self.head: ResponseHead | None = None
         self.is_begun = False
         self.is_reusable = False
         self._receive = receive
@@ -88,7 +88,7 @@ class ResponseParser:
         self._view: memoryview | None = None
         self._filled = 0
 
-    def advance(self) -> bool:
+    def feed(self) -> bool:
         """Read what has come; whether the answer is whole.
 
         Raises:
@@ -111,12 +111,12 @@ class ResponseParser:
             # Told at once: a peer that speaks another protocol may wait for ours.
             is_tls = self._raw.startswith(_TLS_RECORDS)
             said = "TLS" if is_tls else repr(bytes(self._raw[:40]))
-            raise ProtocolViolated(f"the answer begins with {said}", is_tls=is_tls)
+            raise ProtocolError(f"the answer begins with {said}", is_tls=is_tls)
         end = self._raw.find(b"\r\n\r\n")
         if end < 0:
             if len(self._raw) > MAX_HEAD_BYTES:
-                raise ProtocolViolated(f"the head of the answer is over {MAX_HEAD_BYTES:,} bytes")
-            if not self._more(_FIRST_BYTES):
+                raise ProtocolError(f"the head of the answer is over {MAX_HEAD_BYTES:,} bytes")
+            if not self._recv(_FIRST_BYTES):
                 if self.is_begun:
                     raise IncompleteRead(bytes(self._raw[:100]))
                 raise RemoteDisconnected("the connection was closed without an answer")
@@ -127,14 +127,14 @@ class ResponseParser:
         if 100 <= head.status < 200:
             self._interim += 1
             if self._interim > MAX_INTERIM_ANSWERS:
-                raise ProtocolViolated(
+                raise ProtocolError(
                     f"{self._interim} answers of status {head.status} came, and not the answer"
                 )
             return False  # a word on the way; the answer follows
         self.head = head
         return self._choose_framing(head)
 
-    def _choose_framing(self, head: Head) -> bool:
+    def _choose_framing(self, head: ResponseHead) -> bool:
         self.is_reusable = head.keeps_alive
         coding = head.headers.get("transfer-encoding", "").lower()
         if head.status in (204, 304):
@@ -144,7 +144,7 @@ class ResponseParser:
             if "content-length" in head.headers:
                 self.is_reusable = False  # RFC 9112, section 6.3: it may be an attack
         elif coding:
-            raise ProtocolViolated(f"the answer has the transfer coding {coding!r}")
+            raise ProtocolError(f"the answer has the transfer coding {coding!r}")
         elif "content-length" in head.headers:
             # A proxy may repeat it; where all say the same, that is the length.
             lengths = {each.strip() for each in head.headers["content-length"].split(",")}
@@ -157,7 +157,7 @@ class ResponseParser:
 
     def _expect(self, length: str) -> bool:
         if not _DECIMAL.fullmatch(length):
-            raise ProtocolViolated(f"the answer has the length {length[:40]!r}")
+            raise ProtocolError(f"the answer has the length {length[:40]!r}")
         size = int(length)
         _check_size(size)
         del self._body[size:]
@@ -185,7 +185,7 @@ class ResponseParser:
         self._body += self._raw
         self._raw.clear()
         _check_size(len(self._body))
-        return not self._more(_MORE_BYTES)
+        return not self._recv(_MORE_BYTES)
 
     def _read_chunks(self) -> bool:
         """Take the next chunk out of what has come."""
@@ -200,21 +200,21 @@ class ResponseParser:
                 return False
             if len(self._raw) >= stop + 2:
                 if self._raw[stop : stop + 2] != b"\r\n":
-                    raise ProtocolViolated("a chunk of the answer is not as long as it says")
+                    raise ProtocolError("a chunk of the answer is not as long as it says")
                 self._body += self._raw[line_end + 2 : stop]
                 del self._raw[: stop + 2]
                 return False
         elif len(self._raw) > MAX_HEAD_BYTES:
-            raise ProtocolViolated("a chunk of the answer says no length")
-        self._more_or_fail()
+            raise ProtocolError("a chunk of the answer says no length")
+        self._recv_or_fail()
         return False
 
     def _read_trailers(self) -> bool:
         line_end = self._raw.find(b"\r\n")
         if line_end < 0:
             if len(self._raw) > MAX_HEAD_BYTES:
-                raise ProtocolViolated("what follows the chunks of the answer does not end")
-            self._more_or_fail()
+                raise ProtocolError("what follows the chunks of the answer does not end")
+            self._recv_or_fail()
             return False
         del self._raw[: line_end + 2]
         if line_end:
@@ -223,19 +223,19 @@ class ResponseParser:
             self.is_reusable = False  # nobody asked for what follows
         return True
 
-    def _more(self, size: int) -> int:
+    def _recv(self, size: int) -> int:
         """Receive some more, behind what was received before."""
         memory = bytearray(size)
         count = self._receive(memoryview(memory))
         self._raw += memory[:count]
         return count
 
-    def _more_or_fail(self) -> None:
-        if not self._more(_MORE_BYTES):
+    def _recv_or_fail(self) -> None:
+        if not self._recv(_MORE_BYTES):
             raise IncompleteRead(b"")
 
 
-def parse_head(text: bytes) -> Head:
+def parse_head(text: bytes) -> ResponseHead:
     """The head of an answer, without the empty line that ends it.
 
     Raises:
@@ -245,24 +245,24 @@ def parse_head(text: bytes) -> Head:
     version, _, rest = status_line.partition(" ")
     code = rest[:3]
     if version not in ("HTTP/1.1", "HTTP/1.0") or not (code.isascii() and code.isdigit()):
-        raise ProtocolViolated(f"the answer begins with {status_line[:40]!r}")
+        raise ProtocolError(f"the answer begins with {status_line[:40]!r}")
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         # A line folded from the one before, or a space before the colon, may smuggle a header.
         if not colon or not name or name != name.strip():
-            raise ProtocolViolated(f"the answer has the header line {line[:100]!r}")
+            raise ProtocolError(f"the answer has the header line {line[:100]!r}")
         name, value = name.lower(), value.strip(" \t")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     options = headers.get("connection", "").lower()
     keeps_alive = "close" not in options if version == "HTTP/1.1" else "keep-alive" in options
-    return Head(int(code), headers, keeps_alive)
+    return ResponseHead(int(code), headers, keeps_alive)
 
 
 def _chunk_size(line: bytes) -> int:
     digits = line.partition(b";")[0].strip(b" \t")
     if not _HEXADECIMAL.fullmatch(digits):
-        raise ProtocolViolated(f"a chunk of the answer has the length {line[:40]!r}")
+        raise ProtocolError(f"a chunk of the answer has the length {line[:40]!r}")
     return int(digits, 16)
 
 

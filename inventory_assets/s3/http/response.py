@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, decode_page
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.foreign_responses import Foreign, foreign_answer
+from inventory_assets.s3.foreign_responses import Foreign, foreign_response
 from inventory_assets.s3.http.connection import AsyncHttpConnection
 from inventory_assets.s3.http.sigv4 import Credentials
 
@@ -25,7 +25,7 @@ UNKNOWN_CREDENTIALS = frozenset(
         "UnrecognizedClientException",
     }
 )
-SKEWED = "RequestTimeTooSkewed"
+CLOCK_SKEW_CODE = "RequestTimeTooSkewed"
 ANOTHER_REGION = "IllegalLocationConstraintException"
 """How S3 refuses a bucket of another region, which it does not name."""
 
@@ -66,8 +66,8 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytearray
-    sent: RequestContext
-    wire: AsyncHttpConnection | None = field(default=None, repr=False, compare=False)
+    context: RequestContext
+    connection: AsyncHttpConnection | None = field(default=None, repr=False, compare=False)
 
 
 class ErrorResponse(Exception):
@@ -90,7 +90,7 @@ class ErrorResponse(Exception):
         self.status = response.status
         self.foreign: Foreign | None = None
         if document is None and response.body:
-            self.foreign = foreign_answer(response.headers, response.body)
+            self.foreign = foreign_response(response.headers, response.body)
         if document is None and not self.foreign:
             with suppress(MalformedResponse):
                 found = decode_page(bytes(response.body))
@@ -105,12 +105,12 @@ class ErrorResponse(Exception):
         self.location = response.headers.get("location")
         self.date = _date(response.headers.get("date"))
         self.retry_after = seconds_of(response.headers.get("retry-after"), self.date)
-        self.sent = response.sent
+        self.context = response.context
         said = self.message or (f"with {self.foreign.what}" if self.foreign else "")
         super().__init__(f"{self.code}: {said}" if said else self.code)
 
 
-class Unexpected(MalformedResponse):
+class UnexpectedResponse(MalformedResponse):
     """An answer of status 200 that is no listing.
 
     It is tried once more: something on the way may have damaged it. What comes the same way twice
@@ -122,7 +122,7 @@ class Unexpected(MalformedResponse):
     """
 
     def __init__(self, response: Response, error: MalformedResponse) -> None:
-        self.foreign = foreign_answer(response.headers, response.body)
+        self.foreign = foreign_response(response.headers, response.body)
         self.mark: object = self.foreign or (len(response.body), zlib.crc32(response.body))
         words = f"found {self.foreign.what}" if self.foreign else str(error)
         if not self.foreign and _OF_VERSION_1.search(response.body[:_HEAD_BYTES]):
@@ -142,7 +142,7 @@ def decoded(response: Response, read: Callable[[bytearray], _T | ErrorDocument])
     try:
         found = read(response.body)
     except MalformedResponse as error:
-        raise Unexpected(response, error) from None
+        raise UnexpectedResponse(response, error) from None
     if isinstance(found, ErrorDocument):
         raise ErrorResponse(response, found)
     return found

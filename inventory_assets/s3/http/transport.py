@@ -34,7 +34,7 @@ from inventory_assets.s3.http.connection import AsyncHttpConnection, in_thread
 from inventory_assets.s3.http.response import (
     ANOTHER_REGION,
     EXPIRED_CREDENTIALS,
-    SKEWED,
+    CLOCK_SKEW_CODE,
     ErrorResponse,
     RequestContext,
     Response,
@@ -43,7 +43,7 @@ from inventory_assets.s3.http.routes import trusted, way_to
 from inventory_assets.s3.http.sigv4 import ALGORITHM, Credentials, encoded_query, signed_headers
 from inventory_assets.s3.session import BotoSession, open_boto_session
 
-_ALWAYS = {"user-agent": "inventory-assets", "accept-encoding": "identity"}
+_DEFAULT_HEADERS = {"user-agent": "inventory-assets", "accept-encoding": "identity"}
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _RENEWABLE = EXPIRED_CREDENTIALS | {"InvalidAccessKeyId", "InvalidToken"}
@@ -58,7 +58,7 @@ _TOLERATED_SKEW = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class _Endpoint:
     """Where page requests go, as botocore prepared one.
 
     Attributes:
@@ -96,7 +96,7 @@ class Transport:
 
     connection: BucketConfig
     _boto: BotoSession = field(init=False)
-    _target: _Target | None = field(default=None, init=False)
+    _endpoint: _Endpoint | None = field(default=None, init=False)
     _skew: timedelta = field(default=timedelta(0), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _idle: list[AsyncHttpConnection] = field(default_factory=list, init=False)
@@ -121,7 +121,7 @@ class Transport:
             RequestRejected: The bucket needs a signature that is not made here.
         """
         credentials = None if self.connection.anonymous else await self._current_credentials()
-        target = self._target or self._learn(None)
+        target = self._endpoint or self._resolve_endpoint(None)
         sent = RequestContext(target.region, self._skew, credentials)
         query = encoded_query(parameters)
         headers = {**target.headers, "host": target.host}
@@ -133,16 +133,16 @@ class Transport:
         url = f"{target.path}?{query}"
         wire = await self._connected(target)
         try:
-            head = await wire.exchange(
+            head = await wire.send_request(
                 _request(
                     target.origin + url if target.absolute else url,
-                    {**headers, **target.to_proxy, **_ALWAYS},
+                    {**headers, **target.to_proxy, **_DEFAULT_HEADERS},
                 ),
                 body,
                 settings.READ_TIMEOUT_SECONDS,
                 settings.ANSWER_TIMEOUT_SECONDS,
             )
-            unpack(head.headers, body, self.connection.where)
+            unpack(head.headers, body, self.connection.display_name)
             return Response(head.status, head.headers, body, sent, wire)
         finally:
             if wire.is_reusable:
@@ -156,34 +156,34 @@ class Transport:
         For an answer that belongs to another request: the next answer on that connection would too.
         A request that has been sent over it in the meantime ends with an error, and can be retried.
         """
-        wire = response.wire
+        wire = response.connection
         if wire is None:
             return
-        wire.cut()
+        wire.abort()
         with suppress(ValueError):  # it is in use, or closed
             self._idle.remove(wire)
             wire.close()
 
-    def heed(self, refusal: ErrorResponse) -> bool:
+    def adapt_to_error(self, refusal: ErrorResponse) -> bool:
         """Learn from a refusal what the next request must do otherwise.
 
         Returns:
             Whether there is something: another region, the server's clock, renewed credentials;
             learnt now, or by another thread since the request was sent.
         """
-        sent = refusal.sent
-        if refusal.code == SKEWED and refusal.date:
+        sent = refusal.context
+        if refusal.code == CLOCK_SKEW_CODE and refusal.date:
             self._skew = refusal.date - datetime.now(UTC)
             return abs(self._skew - sent.skew) > _TOLERATED_SKEW
         # Trouble with learning is none of its own: the refusal tells more.
         with suppress(BotoCoreError, ClientError):
             if refusal.code in _RENEWABLE and sent.credentials:
-                return self._renewed(sent.credentials) != sent.credentials
+                return self._refreshed_credentials(sent.credentials) != sent.credentials
             if refusal.status in (301, 307, 400, 403):
                 region = refusal.region
                 if not region and refusal.code in _NAMELESS:
                     region = self._region_of_bucket()
-                return bool(region and region != sent.region and self._learn(region))
+                return bool(region and region != sent.region and self._resolve_endpoint(region))
         return False
 
     def _region_of_bucket(self) -> str | None:
@@ -217,7 +217,7 @@ class Transport:
         self._boto.client.close()
         self.drop_idle()
 
-    async def _connected(self, target: _Target) -> AsyncHttpConnection:
+    async def _connected(self, target: _Endpoint) -> AsyncHttpConnection:
         """A connection, one kept alive if there is one that still is."""
         while True:
             try:
@@ -230,7 +230,7 @@ class Transport:
                 return wire
             wire.close()
 
-    def _connect(self, target: _Target) -> HTTPConnection:
+    def _connect(self, target: _Endpoint) -> HTTPConnection:
         pool = target.pool
         way = pool.proxy or pool
         options: dict[str, Any] = {**pool.conn_kw, **target.tls}
@@ -251,18 +251,18 @@ class Transport:
         except BaseException as error:
             connection.close()
             if isinstance(error, NameResolutionError) and not pool.proxy:
-                raise self._nameless(connection, host) from error
+                raise self._without_host_name(connection, host) from error
             if pool.proxy and isinstance(error, OSError | NewConnectionError):
                 raise ProxyError("no way through the proxy", error) from error
             raise
-        self._remember(connection.sock)
+        self._track_socket(connection.sock)
         if self._aborted.is_set():
             connection.close()
             raise ConnectionAbortedError("the listing was told to stop")
         opened: HTTPConnection = connection
         return opened
 
-    def _nameless(self, connection: Any, host: str) -> NewConnectionError:
+    def _without_host_name(self, connection: Any, host: str) -> NewConnectionError:
         """What to raise for a host without an address."""
         hint = ""
         if host.startswith(f"{self.connection.bucket}."):
@@ -272,12 +272,12 @@ class Transport:
             )
         return NewConnectionError(connection, f"{host} has no address{hint}")
 
-    def _remember(self, opened: Any) -> None:
+    def _track_socket(self, opened: Any) -> None:
         """Have `abort` find a socket; of TLS in TLS, that below both."""
         with self._sockets_lock:
             self._sockets.add(opened.socket if isinstance(opened, SSLTransport) else opened)
 
-    def _renewed(self, refused: Credentials) -> Credentials:
+    def _refreshed_credentials(self, refused: Credentials) -> Credentials:
         """The credentials that a new look finds, unless another thread has renewed them."""
         with self._lock:
             if self._credentials() == refused:
@@ -301,32 +301,32 @@ class Transport:
             raise NoCredentialsError
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
-    def _learn(self, region: str | None) -> _Target:
+    def _resolve_endpoint(self, region: str | None) -> _Endpoint:
         """Have botocore prepare a request, and keep what is the same for all."""
         with self._lock:
-            known = self._target
+            known = self._endpoint
             if known and region in (None, known.region):
                 return known  # another thread was first
             if region:
                 self._boto.client.close()
                 self._boto = open_boto_session(self.connection, region)
             prepared = self._prepared()
-            self._target = self._read(prepared)
-            return self._target
+            self._endpoint = self._read(prepared)
+            return self._endpoint
 
     def _prepared(self) -> AWSPreparedRequest:
         client = self._boto.client
-        client.meta.events.register("before-send.s3.ListObjectsV2", _catch)
+        client.meta.events.register("before-send.s3.ListObjectsV2", _capture_request)
         parameters: dict[str, Any] = {"Bucket": self.connection.bucket}
         if self.connection.requester_pays:
             parameters["RequestPayer"] = "requester"
         try:
             client.list_objects_v2(**parameters)
-        except _Prepared as caught:
+        except _CapturedRequest as caught:
             return caught.request
         raise RuntimeError("botocore sent a request that it was to hand over")
 
-    def _read(self, prepared: AWSPreparedRequest) -> _Target:
+    def _read(self, prepared: AWSPreparedRequest) -> _Endpoint:
         url = urlsplit(prepared.url)
         headers = {name.lower(): _text(value) for name, value in prepared.headers.items()}
         scope: tuple[str, str] | None = None
@@ -335,7 +335,7 @@ class Transport:
             found = _SCOPE.search(authorization)
             if not authorization.startswith(ALGORITHM) or not found:
                 raise RequestRejected(
-                    f"{self.connection.where}: botocore signs its requests with "
+                    f"{self.connection.display_name}: botocore signs its requests with "
                     f"{authorization.partition(' ')[0] or 'nothing'}; only {ALGORITHM} is "
                     "supported, so remove signature_version from the AWS configuration, and name "
                     "a bucket instead of a multi-region access point"
@@ -344,9 +344,9 @@ class Transport:
         default = {"http": 80, "https": 443}.get(url.scheme)
         named = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
         kept = ("x-amz-request-payer",)
-        proxy_url, to_proxy, pool = way_to(prepared.url, self.connection.where)
+        proxy_url, to_proxy, pool = way_to(prepared.url, self.connection.display_name)
         absolute = proxy_url is not None and url.scheme == "http"
-        return _Target(
+        return _Endpoint(
             origin=f"{url.scheme}://{url.netloc}",
             host=named if url.port in (None, default) else f"{named}:{url.port}",
             path=url.path or "/",
@@ -357,14 +357,14 @@ class Transport:
             pool=pool,
             absolute=absolute,
             tls=(
-                trusted(self._boto.ca_bundle, self.connection.where)
+                trusted(self._boto.ca_bundle, self.connection.display_name)
                 if "https:" in (prepared.url[:6], (proxy_url or "")[:6])
                 else {}
             ),
         )
 
 
-class _Prepared(Exception):
+class _CapturedRequest(Exception):
     """Carries a request out of botocore instead of into the network."""
 
     def __init__(self, request: AWSPreparedRequest) -> None:
@@ -372,8 +372,8 @@ class _Prepared(Exception):
         self.request = request
 
 
-def _catch(request: AWSPreparedRequest, **_: object) -> None:
-    raise _Prepared(request)
+def _capture_request(request: AWSPreparedRequest, **_: object) -> None:
+    raise _CapturedRequest(request)
 
 
 def _request(url: str, headers: Mapping[str, str]) -> bytes:

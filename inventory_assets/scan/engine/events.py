@@ -31,13 +31,13 @@ class ListingJob:
 
     prefix: str
     ranges: Sequence[KeyRange]
-    tally: RequestStats = field(default_factory=RequestStats)
+    stats: RequestStats = field(default_factory=RequestStats)
     began_at: datetime | None = None
-    over: bool = False
-    cuts: Sequence[str] = ()
-    marks: Sequence[str] = ()
-    kept: int = 0
-    known: Sequence[RangeEvidence] = ()
+    failed: bool = False
+    initial_splits: Sequence[str] = ()
+    split_hints: Sequence[str] = ()
+    resumed_objects: int = 0
+    resumed_evidence: Sequence[RangeEvidence] = ()
     versions: Versions | None = None
 
 
@@ -52,7 +52,7 @@ class ObjectsListed:
             all its versions.
     """
 
-    walk: ListingJob
+    job: ListingJob
     index: int
     objects: pa.RecordBatch
 
@@ -69,10 +69,10 @@ class RangeSplit:
         touches: Whether the new range begins there; else it begins beyond a gap.
     """
 
-    walk: ListingJob
+    job: ListingJob
     index: int
     upper: int
-    at: str
+    boundary: str
     touches: bool = True
 
 
@@ -86,7 +86,7 @@ class RangeNarrowed:
         after: What it begins after instead.
     """
 
-    walk: ListingJob
+    job: ListingJob
     was: KeyRange
     after: str
 
@@ -95,7 +95,7 @@ class RangeNarrowed:
 class RangeCompleted:
     """The range numbered `index` is listed whole."""
 
-    walk: ListingJob
+    job: ListingJob
     index: int
     evidence: RangeEvidence
 
@@ -104,7 +104,7 @@ class RangeCompleted:
 class JobFailed:
     """A walk cannot go on; the other walks do."""
 
-    walk: ListingJob
+    job: ListingJob
     error: Exception
 
 

@@ -44,22 +44,22 @@ class KeyDensityModel:
         self._last: dict[str, str] = {}
         """The last folder of a level, where it is known."""
 
-    def saw(self, key: str) -> None:
+    def observe_key(self, key: str) -> None:
         """Remember what the names of a key are made of."""
         start = 0
         for depth, name in enumerate(key.split(DELIMITER, _DEPTHS)[:_DEPTHS]):
             end = start + len(name)
-            self._names[depth].saw(name, key[:start], is_folder=end < len(key))
+            self._names[depth].observe(name, key[:start], is_folder=end < len(key))
             start = end + 1
 
-    def saw_folders(self, level: str, folders: Sequence[str], *, are_last: bool) -> None:
+    def observe_folders(self, level: str, folders: Sequence[str], *, are_last: bool) -> None:
         """Remember folders of a level, ascending; perhaps all that it has from the first on."""
         for folder in folders:
-            self.saw(folder)
+            self.observe_key(folder)
         if folders and are_last:
             self._last[level] = folders[-1]
 
-    def listed(self, after: str, upto: str, until: str, pages: int) -> None:
+    def observe_pages(self, after: str, upto: str, until: str, pages: int) -> None:
         """Remember that there were so many pages between two keys, both of pages of a range.
 
         Args:
@@ -128,7 +128,7 @@ class KeyDensityModel:
             depth += 1
 
     def _distance(self, after: str, until: str, level: str) -> float:
-        return self._place(until, len(level)) - self._place(after, len(level))
+        return self._position(until, len(level)) - self._position(after, len(level))
 
     def _ratio(self, since: str, here: str, end: str) -> float:
         """How far it is from `here` to the end, by how far it was from `since`."""
@@ -136,7 +136,7 @@ class KeyDensityModel:
         come = self._distance(since, here, start)
         return self._distance(here, end, start) / come if come > 0 else inf
 
-    def _place(self, key: str, start: int) -> float:
+    def _position(self, key: str, start: int) -> float:
         """Where in [0, 1] a key stands among those with its first `start` characters."""
         place, width = 0.0, 1.0
         depth, at = key.count(DELIMITER, 0, start), start - key.rfind(DELIMITER, 0, start) - 1
@@ -177,7 +177,7 @@ class _Names:
         self._digits: dict[tuple[str, int], tuple[int, int]] = {}
         """What `digit` has found; forgotten when what it depends on changes."""
 
-    def saw(self, name: str, folder: str, *, is_folder: bool) -> None:
+    def observe(self, name: str, folder: str, *, is_folder: bool) -> None:
         before = (self.is_typical, self.greatest[:1], self._longest, len(self._ends))
         self._folder = folder if self._folder is None else self._folder
         self.is_typical |= folder != self._folder

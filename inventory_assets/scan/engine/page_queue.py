@@ -10,13 +10,13 @@ from inventory_assets.scan.engine.range_task import RangeTask
 from inventory_assets.scan.validation.range_evidence import Ending
 from inventory_assets.scan.validation.seams import Beyond, ListedRange
 
-PAGES_A_CALL = 8
+BATCH_PAGES = 8
 """Pages decoded in one call, which costs less than one after the other."""
 
-QUEUED_PAGES = PAGES_A_CALL
+QUEUED_PAGES = BATCH_PAGES
 """Pages that wait for the reader at most."""
 
-LINGER_SECONDS = 0.02
+BATCH_WAIT_SECONDS = 0.02
 """How long the reader waits for more pages to decode with those at hand."""
 
 
@@ -32,9 +32,9 @@ class QueueItem:
         probe: Of a probe: the range whose seam is probed, and what the store has shown.
     """
 
-    piece: RangeTask
-    generation: int
-    received: RawPage | None = None
+    task: RangeTask
+    attempt: int
+    raw_page: RawPage | None = None
     upper: RangeTask | None = None
     ending: Ending | None = None
     error: BaseException | None = None
@@ -44,7 +44,7 @@ class QueueItem:
     @property
     def is_last(self) -> bool:
         """Whether the receiver has let go of the range; without a page or error, as told to."""
-        others = (self.received, self.upper, self.probe)
+        others = (self.raw_page, self.upper, self.probe)
         return self.ending is not None or all(other is None for other in others)
 
     @property
@@ -88,12 +88,12 @@ class PageQueue:
         """What has come, once there is a page; so many pages that they are cheap to decode."""
         if not self._pages:
             await self._arrival(1, None)
-        if self._pages < PAGES_A_CALL and not self._queue[-1].is_urgent:
+        if self._pages < BATCH_PAGES and not self._queue[-1].is_urgent:
             # Pages decoded together cost less, and nobody waits for these.
-            await self._arrival(PAGES_A_CALL, LINGER_SECONDS)
+            await self._arrival(BATCH_PAGES, BATCH_WAIT_SECONDS)
         taken: list[QueueItem] = []
         pages = 0
-        while self._queue and pages < PAGES_A_CALL:
+        while self._queue and pages < BATCH_PAGES:
             taken.append(self._queue.popleft())
             pages += taken[-1].upper is None
         self._pages -= pages

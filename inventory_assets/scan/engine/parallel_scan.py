@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from inventory_assets.s3.concurrency.limiter import Cancelled
 from inventory_assets.s3.decoding.page_peek import RawPage
-from inventory_assets.s3.decoding.tag_scanner import Scratch
+from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
 from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, Page
 from inventory_assets.s3.errors import MalformedResponse, TransientError
 from inventory_assets.s3.list_client import ListClient, retries_exhausted
@@ -113,7 +113,7 @@ class ParallelScan:
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._lister = lister
-        self._where = lister.connection.where
+        self._display_name = lister.connection.display_name
         self._now = now
         self._waiting = deque(
             RangeTask(walk, index, key_range)
@@ -123,20 +123,20 @@ class ParallelScan:
         self._unsettled = {walk: len(walk.ranges) for walk in walks if walk.ranges}
         """By walk, ranges that are not told as ended."""
         self._ranges = Counter({walk: len(walk.ranges) for walk in walks})
-        self._seams = SeamKeeper(self, self._where)
+        self._seams = SeamKeeper(self, self._display_name)
         neighbours: dict[ListingJob, list[ListedRange]] = {
-            walk: [KnownRange(evidence) for evidence in walk.known] for walk in walks
+            walk: [KnownRange(evidence) for evidence in walk.resumed_evidence] for walk in walks
         }
         for piece in self._waiting:
             # Where another run has stopped, nothing is known of either.
             is_edge = ceiling_of(piece.key_range.after) is not None or not piece.start_after
-            piece.is_made_up = bool(piece.walk.known) or not is_edge
-            neighbours[piece.walk].append(piece)
+            piece.is_made_up = bool(piece.job.resumed_evidence) or not is_edge
+            neighbours[piece.job].append(piece)
         for ranges in neighbours.values():
             link(sorted(ranges, key=lambda each: each.key_range))
-        self._at_work: set[RangeTask] = set()
+        self._active: set[RangeTask] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._promised = 0
+        self._pending_splits = 0
         """Ranges that splits under way were asked for."""
         self._splitter = Splitter(lister)
         self._order = OrderProof(lister)
@@ -144,17 +144,17 @@ class ParallelScan:
         """Whether the store was seen to list the key that was asked after."""
         self._probes: deque[tuple[RangeTask, ListedRange]] = deque()
         """Seams to be probed: a range, and the one on its right."""
-        self._scratch = Scratch()
+        self._decode_buffers = DecodeBuffers()
         self._buffers: list[bytearray] = []
-        self._deliveries = PageQueue()
+        self._queue = PageQueue()
         self._misread: NamesMisread | None = None
         self._met: set[ListingJob] = set()
         """Walks in which anything was found."""
         self._closed = False
         if lister.profile.start_after is not StartAfter.IGNORED:
             for piece in [*self._waiting]:
-                cuts = [cut for cut in piece.walk.cuts if cut in piece.key_range]
-                self._waiting.extend(reversed(self._cut(piece, cuts)))
+                cuts = [cut for cut in piece.job.initial_splits if cut in piece.key_range]
+                self._waiting.extend(reversed(self._split_off(piece, cuts)))
 
     def __iter__(self) -> Iterator[Event]:
         """Tell what is found, as it is found.
@@ -173,7 +173,7 @@ class ParallelScan:
             self._run = runner.get_loop().run_until_complete
             try:
                 while self._unsettled:
-                    yield from self._read(self._run(self._take()))
+                    yield from self._read(self._run(self._take_batch()))
             except BaseException:
                 self._lister.cancel()
                 raise
@@ -183,71 +183,71 @@ class ParallelScan:
     # The receivers' side.
 
     @property
-    def _allowed(self) -> int:
+    def _max_tasks(self) -> int:
         """How many ranges may be listed at once: as many as requests may be in flight now.
 
         More would wait for each other, and each has a file open and rows in memory.
         """
         return self._lister.in_flight[1]
 
-    def _employ(self) -> None:
+    def _schedule(self) -> None:
         """Begin what can be begun, while fewer are at work than may be."""
-        while not self._closed and (free := self._allowed - len(self._tasks)) > 0:
+        while not self._closed and (free := self._max_tasks - len(self._tasks)) > 0:
             work: Coroutine[None, None, None]
             if self._probes:
                 work = self._probe(*self._probes.popleft())
             elif self._waiting:
                 piece = self._waiting.popleft()
-                piece.walk.began_at = piece.walk.began_at or self._now()
+                piece.job.began_at = piece.job.began_at or self._now()
                 work = self._receive(piece)
-            elif victims := self._victims(free - self._promised):
+            elif victims := self._steal_candidates(free - self._pending_splits):
                 victim = victims[0]
-                victim.goes_on = False  # nobody else splits it meanwhile
-                wanted = -(-(free - self._promised) // len(victims))
+                victim.is_splittable = False  # nobody else splits it meanwhile
+                wanted = -(-(free - self._pending_splits) // len(victims))
                 worth = self._splitter.pages_left(victim) / PAGES_WORTH_A_SPLIT - 1
                 wanted = max(1, int(min(wanted, worth)))
-                self._promised += wanted
+                self._pending_splits += wanted
                 work = self._split(victim, wanted)
             else:
                 return
             task = asyncio.create_task(work)
             self._tasks.add(task)
-            task.add_done_callback(self._let_go)
+            task.add_done_callback(self._on_task_done)
 
-    def _let_go(self, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._employ()
+        self._schedule()
 
     async def _receive(self, piece: RangeTask) -> None:
-        generation = piece.generation
+        generation = piece.attempt
         ending: Ending | None = None
         try:
             async for received, ending, request in self._pages(piece, generation):
-                await self._deliveries.put(
+                await self._queue.put(
                     QueueItem(piece, generation, received, ending=ending, request=request)
                 )
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
-            await self._deliveries.put(QueueItem(piece, generation, error=error))
+            await self._queue.put(QueueItem(piece, generation, error=error))
         else:
             if ending is None:
-                await self._deliveries.put(QueueItem(piece, generation))
-        if piece.generation == generation:
-            self._at_work.discard(piece)
+                await self._queue.put(QueueItem(piece, generation))
+        if piece.attempt == generation:
+            self._active.discard(piece)
 
-    def _victims(self, count: int) -> list[RangeTask]:
+    def _steal_candidates(self, count: int) -> list[RangeTask]:
         """Up to `count` ranges that are worth splitting, those with most left first."""
         if count <= 0 or self._lister.profile.start_after is StartAfter.IGNORED:
             return []
         # No estimate is good enough to leave nearly all idle.
-        few = len(self._tasks) * IDLE_BY_ONE <= self._allowed
+        few = len(self._tasks) * IDLE_BY_ONE <= self._max_tasks
         left = {
             piece: self._splitter.pages_left(piece)
-            for piece in self._at_work
-            if piece.pages >= (PAGES_BEFORE_SPLIT if few else piece.patience)
-            and piece.goes_on
-            and not piece.walk.over
+            for piece in self._active
+            if piece.pages >= (PAGES_BEFORE_SPLIT if few else piece.pages_before_next_split)
+            and piece.is_splittable
+            and not piece.job.failed
         }
         worthwhile = [piece for piece in left if few or left[piece] >= PAGES_WORTH_A_SPLIT]
         return sorted(worthwhile, key=left.__getitem__, reverse=True)[:count]
@@ -255,24 +255,24 @@ class ParallelScan:
     async def _split(self, victim: RangeTask, wanted: int) -> None:
         """Take away up to `wanted` upper parts of a range, and leave them to whoever is free."""
         try:
-            places = await self._splitter.places(victim, wanted)
+            places = await self._splitter.split_points(victim, wanted)
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the range itself will meet it
             places = []
-        self._promised -= wanted
+        self._pending_splits -= wanted
         victim.pages = 0
-        if victim not in self._at_work:
+        if victim not in self._active:
             return
-        victim.goes_on = True
+        victim.is_splittable = True
         until = victim.key_range.until
         places = [place for place in places if victim.cursor < place < until]
         if places:
-            self._waiting.extendleft(self._cut(victim, places, is_trial=True))
+            self._waiting.extendleft(self._split_off(victim, places, is_trial=True))
         else:
-            victim.vain += 1
+            victim.failed_splits += 1
 
-    def _cut(
+    def _split_off(
         self, victim: RangeTask, places: Sequence[str], *, is_trial: bool = False
     ) -> list[RangeTask]:
         """Make ranges of their own of what lies after some places; the uppermost comes first.
@@ -282,7 +282,7 @@ class ParallelScan:
             places: Within it, ascending.
             is_trial: Whether how they turn out says if the victim is worth splitting again.
         """
-        walk, until = victim.walk, victim.key_range.until
+        walk, until = victim.job, victim.key_range.until
         parts: list[RangeTask] = []
         if walk not in self._unsettled:
             return parts  # it is over
@@ -295,7 +295,7 @@ class ParallelScan:
             self._ranges[walk] += 1
             self._unsettled[walk] += 1
             victim.insert_right(piece)
-            self._deliveries.add(QueueItem(victim, victim.generation, upper=piece))
+            self._queue.add(QueueItem(victim, victim.attempt, upper=piece))
             parts.append(piece)
         if parts:
             victim.key_range = KeyRange(victim.key_range.after, places[0])
@@ -306,9 +306,9 @@ class ParallelScan:
         self, piece: RangeTask, generation: int
     ) -> AsyncIterator[tuple[RawPage, Ending | None, PageRequest]]:
         """The pages of a range, each with how it ends the range and what it answers."""
-        walk = piece.walk
+        walk = piece.job
         token, after = piece.resume_token, self._resume_after(piece)
-        while not (self._closed or walk.over or piece.generation != generation):
+        while not (self._closed or walk.failed or piece.attempt != generation):
             request = PageRequest(
                 walk.prefix,
                 start_after=after or "",
@@ -316,14 +316,14 @@ class ParallelScan:
                 max_keys=GAP_PROBE_KEYS if piece.is_gap and token is None else MAX_KEYS,
                 versions=walk.versions is not None,
             )
-            received = await self._lister.receive(request, walk.tally, self._buffer())
-            if self._leaps(piece, request) and received.last_key is not None:
-                await self._order.prove(walk.prefix, request.start_after, walk.tally)
-            ending = self._note(piece, generation, received)
+            received = await self._lister.fetch_raw_page(request, walk.stats, self._buffer())
+            if self._skips_keys(piece, request) and received.last_key is not None:
+                await self._order.prove(walk.prefix, request.start_after, walk.stats)
+            ending = self._on_raw_page(piece, generation, received)
             yield received, ending, request
             if ending:
                 return
-            token, after = next_place(request, received, self._lister.profile, self._where)
+            token, after = next_place(request, received, self._lister.profile, self._display_name)
 
     def _resume_after(self, piece: RangeTask) -> str:
         """Where a range begins, or goes on when its end is to be confirmed.
@@ -331,13 +331,13 @@ class ParallelScan:
         A store that lists the key asked after first, and would show nothing else, confirms no end.
         """
         is_asked = bool(piece.rows) and piece.asked_rows == piece.rows
-        if self._is_inclusive and is_asked and not piece.walk.versions:
+        if self._is_inclusive and is_asked and not piece.job.versions:
             behind = piece.after + LEAST_CHARACTER
             return behind if len(behind.encode()) <= MAX_KEY_BYTES else piece.after
         return piece.after
 
     @staticmethod
-    def _leaps(piece: RangeTask, request: PageRequest) -> bool:
+    def _skips_keys(piece: RangeTask, request: PageRequest) -> bool:
         """Whether a page begins where only the store's order says what comes before it.
 
         Where a shard begins, discovery has found out.
@@ -352,16 +352,16 @@ class ParallelScan:
         except IndexError:
             return bytearray()
 
-    def _note(self, piece: RangeTask, generation: int, received: RawPage) -> Ending | None:
+    def _on_raw_page(self, piece: RangeTask, generation: int, received: RawPage) -> Ending | None:
         """Take note of a page just received; whether and how the range ends with it."""
-        if piece.generation != generation:
+        if piece.attempt != generation:
             return None  # the page is void
         last_key = received.last_key
         if last_key is not None:
             piece.pages += 1
             # Never back, whatever a damaged page says: what was told of is not split off.
-            piece.reach(max(piece.cursor, last_key))
-            self._splitter.received(piece)
+            piece.advance_cursor(max(piece.cursor, last_key))
+            self._splitter.observe_page(piece)
         ending: Ending | None = None
         if last_key is not None and last_key > piece.key_range.until:
             ending = Ending.BOUND_REACHED
@@ -369,74 +369,78 @@ class ParallelScan:
             ending = Ending.LISTED_TO_END
         if piece.parent and (ending or last_key is not None):
             # Where little was to be had, the next attempt waits twice as long.
-            piece.parent.vain = piece.price + 1 if ending else 0
+            piece.parent.failed_splits = piece.parent_failed_splits + 1 if ending else 0
             piece.parent = None
         if ending:
-            self._at_work.discard(piece)
-        elif piece not in self._at_work:
-            self._at_work.add(piece)
-            piece.goes_on = True
-        elif piece.goes_on and piece.pages >= PAGES_BEFORE_SPLIT:
-            self._employ()
+            self._active.discard(piece)
+        elif piece not in self._active:
+            self._active.add(piece)
+            piece.is_splittable = True
+        elif piece.is_splittable and piece.pages >= PAGES_BEFORE_SPLIT:
+            self._schedule()
         return ending
 
     # The reader's side.
 
-    async def _take(self) -> list[QueueItem]:
-        self._employ()
-        if not self._tasks and self._deliveries.is_empty:
+    async def _take_batch(self) -> list[QueueItem]:
+        self._schedule()
+        if not self._tasks and self._queue.is_empty:
             raise RuntimeError("the ranges of a scan wait for each other")
-        return await self._deliveries.take()
+        return await self._queue.take()
 
     def _read(self, deliveries: Sequence[QueueItem]) -> Iterator[Event]:
-        bodies = [delivery.received.body for delivery in deliveries if delivery.received]
-        decoded = decoded_pages(bodies, self._scratch, self._lister.profile.encoding)
+        bodies = [delivery.raw_page.body for delivery in deliveries if delivery.raw_page]
+        decoded = decoded_pages(bodies, self._decode_buffers, self._lister.profile.encoding)
         if all(isinstance(page, Page) for page in decoded):
             # Not where one was damaged: its error may still look into them.
             self._buffers += [body for body in bodies if isinstance(body, bytearray)]
         pages = iter(decoded)
         for delivery in deliveries:
-            page = next(pages) if delivery.received else None
+            page = next(pages) if delivery.raw_page else None
             if delivery.upper is not None:
-                if not delivery.piece.walk.over:
-                    yield _told_of(delivery.piece, delivery.upper)
-            elif delivery.generation == delivery.piece.generation:
-                yield from self._heed(delivery, page)
+                if not delivery.task.job.failed:
+                    yield _split_event(delivery.task, delivery.upper)
+            elif delivery.attempt == delivery.task.attempt:
+                yield from self._process(delivery, page)
 
-    def _heed(self, delivery: QueueItem, page: Page | MalformedResponse | None) -> Iterator[Event]:
-        walk = delivery.piece.walk
-        if not walk.over:
+    def _process(
+        self, delivery: QueueItem, page: Page | MalformedResponse | None
+    ) -> Iterator[Event]:
+        walk = delivery.task.job
+        if not walk.failed:
             try:
                 if delivery.probe:
-                    yield from self._settled(self._seams.probed(delivery.piece, *delivery.probe))
+                    yield from self._settled(self._seams.probed(delivery.task, *delivery.probe))
                 else:
-                    yield from self._page(delivery, page)
+                    yield from self._accept_page(delivery, page)
             except Cancelled:
                 raise
             except Exception as error:  # noqa: BLE001 - the caller is told, whatever it is
-                walk.over = True
+                walk.failed = True
                 yield JobFailed(walk, error)
-        if walk.over:
+        if walk.failed:
             self._unsettled.pop(walk, None)
 
-    def _page(self, delivery: QueueItem, page: Page | MalformedResponse | None) -> Iterator[Event]:
-        piece = delivery.piece
+    def _accept_page(
+        self, delivery: QueueItem, page: Page | MalformedResponse | None
+    ) -> Iterator[Event]:
+        piece = delivery.task
         if delivery.error is not None:
             raise delivery.error
-        if page is None or delivery.received is None:
+        if page is None or delivery.raw_page is None:
             raise RuntimeError("a range was let go of that nobody gave up")
         if self._misread:
             raise self._misread
         if isinstance(page, MalformedResponse):
-            self._start_over(piece, page)
+            self._retry_range(piece, page)
             return
         try:
-            objects = self._checked(delivery, page)
+            objects = self._validate_page(delivery, page)
         except (MalformedResponse, KeysOutOfOrder, KeyOutsideRequest) as error:
             is_elsewhere = belongs_elsewhere(page, piece.key_range, piece.after, piece.page_starts)
             if isinstance(error, ScanError) and not is_elsewhere:
                 raise
-            self._start_over(piece, error)
+            self._retry_range(piece, error)
             return
         if page.ambiguous:
             self._check_names(piece, page)
@@ -449,7 +453,7 @@ class ParallelScan:
         self, piece: RangeTask, page: Page, objects: pa.RecordBatch, ending: Ending | None
     ) -> Iterator[Event]:
         """Go on with a page of which all is proved."""
-        piece.damaged = 0
+        piece.corrupt_pages = 0
         piece.evidence.page()
         if page.objects.num_rows:
             piece.page_starts.append(page.objects.column("key")[0].as_py())
@@ -463,13 +467,13 @@ class ParallelScan:
         piece.empty_pages = piece.empty_pages + 1 if is_empty else 0
         if piece.empty_pages > MAX_EMPTY_PAGES:
             raise ListingStuck(
-                f"{self._where}: the store sent {piece.empty_pages} empty pages in a row"
+                f"{self._display_name}: the store sent {piece.empty_pages} empty pages in a row"
             )
 
-    def _checked(self, delivery: QueueItem, page: Page) -> pa.RecordBatch:
+    def _validate_page(self, delivery: QueueItem, page: Page) -> pa.RecordBatch:
         """The objects of a page, with those held back before it, once all is proved of them."""
-        piece = delivery.piece
-        if delivery.received and not matches_header(page, delivery.received):
+        piece = delivery.task
+        if delivery.raw_page and not matches_header(page, delivery.raw_page):
             raise MalformedResponse("the ends of the response contradict it")
         if page.common_prefixes:
             raise MalformedResponse("the page holds common prefixes, which were not asked for")
@@ -480,9 +484,9 @@ class ParallelScan:
             # What is asked again begins before it, where nothing can be asked behind a key.
             objects = objects.slice(count_up_to(objects.column("key"), piece.after))
             piece.resume_token = delivery.request.token if delivery.request else None
-        if piece.held is not None:
-            objects = pa.concat_batches([piece.held, objects])
-        check_keys(objects, piece.walk.prefix, piece.after, self._where)
+        if piece.pending_versions is not None:
+            objects = pa.concat_batches([piece.pending_versions, objects])
+        check_keys(objects, piece.job.prefix, piece.after, self._display_name)
         return objects
 
     @staticmethod
@@ -491,16 +495,16 @@ class ParallelScan:
 
         A kind that was not met before is believed once the page came twice: it may be damage.
         """
-        tally = piece.walk.tally
+        tally = piece.job.stats
         inside = [
             each
             for each in page.unreadable
             if not each.sort_key or each.sort_key in piece.key_range
         ]
         texts = {each.text for each in inside}
-        if not tally.unreadable.has_met(inside) and not texts <= piece.doubted:
-            piece.doubted |= texts
-            piece.held = None
+        if not tally.unreadable.has_met(inside) and not texts <= piece.unreadable_keys:
+            piece.unreadable_keys |= texts
+            piece.pending_versions = None
             return False
         tally.set_aside(inside)
         return True
@@ -508,7 +512,7 @@ class ParallelScan:
     def _check_names(self, piece: RangeTask, page: Page) -> None:
         """Ask, while others go on listing, whether names are read as they are meant."""
         try:
-            self._run(check_names(self._lister, page, piece.walk.tally))
+            self._run(check_names(self._lister, page, piece.job.stats))
         except NamesMisread as error:
             self._misread = error  # by all walks
             raise
@@ -517,10 +521,10 @@ class ParallelScan:
         self, piece: RangeTask, objects: pa.RecordBatch, ending: Ending | None
     ) -> Iterator[Event]:
         """Tell what a page holds of its range, and note what it shows beyond."""
-        versions = piece.walk.versions
+        versions = piece.job.versions
         if versions:
             # A key is handed on whole, so that nothing after this need know that it has versions.
-            objects, piece.held = split_last_key(objects, goes_on=not ending)
+            objects, piece.pending_versions = split_last_key(objects, goes_on=not ending)
         keys = objects.column("key")
         inside = count_up_to(keys, piece.key_range.until)
         # A shortened StartAfter may let keys of the range on the left through.
@@ -529,15 +533,15 @@ class ParallelScan:
         beyond = Beyond(keys[inside].as_py() if inside < len(keys) else None)
         has_begun = piece.first_key is not None
         if inside > before:
-            self._met.add(piece.walk)
+            self._met.add(piece.job)
             found = objects.slice(before, inside - before)
             piece.first_key = piece.first_key or found.column("key")[0].as_py()
             piece.last_key = found.column("key")[-1].as_py()
             piece.rows += found.num_rows
-            found = versions.state(found) if versions else found
+            found = versions.as_of_view(found) if versions else found
             if found.num_rows:
                 piece.evidence.rows(found.column("key"))
-                yield ObjectsListed(piece.walk, piece.index, found)
+                yield ObjectsListed(piece.job, piece.index, found)
         if ending:
             piece.ending, piece.beyond = ending, beyond
         if ending or (piece.first_key is not None and not has_begun):
@@ -547,34 +551,34 @@ class ParallelScan:
         """Count the ranges that are told as ended."""
         for event in events:
             if isinstance(event, RangeCompleted):
-                walk = event.walk
+                walk = event.job
                 self._unsettled[walk] -= 1
                 if not self._unsettled[walk]:
                     if walk.versions and walk not in self._met:
-                        self._run(require_versions(self._lister, walk.prefix, walk.tally))
+                        self._run(require_versions(self._lister, walk.prefix, walk.stats))
                     del self._unsettled[walk]
             yield event
 
-    def _start_over(self, piece: RangeTask, error: ScanError | MalformedResponse) -> None:
+    def _retry_range(self, piece: RangeTask, error: ScanError | MalformedResponse) -> None:
         """List a range again from after the last page that was good."""
         if isinstance(error, ScanError):
-            if piece.damaged >= MISPLACED_PAGES:
+            if piece.corrupt_pages >= MISPLACED_PAGES:
                 raise error
             # If it is the answer to another request, the next one on its connection is, too.
             self._lister.reconnect()
-        piece.walk.tally.failed(TransientError.MALFORMED)
-        piece.damaged += 1
+        piece.job.stats.failed(TransientError.MALFORMED)
+        piece.corrupt_pages += 1
         is_damaged = isinstance(error, MalformedResponse)
-        if is_damaged and piece.damaged >= self._lister.retry.malformed_attempts:
+        if is_damaged and piece.corrupt_pages >= self._lister.retry.malformed_attempts:
             raise retries_exhausted(
-                error, TransientError.MALFORMED, piece.damaged, self._lister.connection
+                error, TransientError.MALFORMED, piece.corrupt_pages, self._lister.connection
             )
-        piece.held = None
+        piece.pending_versions = None
         self._requeue(piece)
 
     def _requeue(self, piece: RangeTask) -> None:
-        piece.generation += 1
-        self._at_work.discard(piece)
+        piece.attempt += 1
+        self._active.discard(piece)
         self._waiting.appendleft(piece)
 
     # What `SeamKeeper` has done.
@@ -586,7 +590,7 @@ class ParallelScan:
 
     def add_range(self, left: RangeTask, key_range: KeyRange, start_after: str) -> RangeTask:
         """List another range, right of one; it is told of by the caller."""
-        walk = left.walk
+        walk = left.job
         piece = RangeTask(walk, self._ranges[walk], key_range, is_gap=False)
         piece.start_after = piece.after = start_after
         self._ranges[walk] += 1
@@ -600,7 +604,7 @@ class ParallelScan:
         self._probes.append((left, right))
 
     async def _probe(self, left: RangeTask, right: ListedRange) -> None:
-        walk, generation = left.walk, left.generation
+        walk, generation = left.job, left.attempt
         after = right.key_range.after
         try:
             request = PageRequest(
@@ -608,7 +612,7 @@ class ParallelScan:
                 start_after=right.key_range.start_after if after >= walk.prefix else "",
                 versions=walk.versions is not None,
             )
-            page = await first_page(self._lister, request, walk.tally)
+            page = await first_page(self._lister, request, walk.stats)
             keys = page.objects.column("key")
             following = count_up_to(keys, after)
             now = Beyond(keys[following].as_py() if following < len(keys) else None)
@@ -617,7 +621,7 @@ class ParallelScan:
             raise
         except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
             delivery = QueueItem(left, generation, error=error)
-        await self._deliveries.put(delivery)
+        await self._queue.put(delivery)
 
 
 def _reaches(objects: pa.RecordBatch, bound: str) -> bool:
@@ -625,6 +629,6 @@ def _reaches(objects: pa.RecordBatch, bound: str) -> bool:
     return bool(objects.num_rows) and objects.column("key")[-1].as_py() > bound
 
 
-def _told_of(piece: RangeTask, upper: RangeTask) -> RangeSplit:
+def _split_event(piece: RangeTask, upper: RangeTask) -> RangeSplit:
     # Where it was split off at; it may have been narrowed from above since, not from below.
-    return RangeSplit(piece.walk, piece.index, upper.index, upper.key_range.after)
+    return RangeSplit(piece.job, piece.index, upper.index, upper.key_range.after)

@@ -120,12 +120,12 @@ class ProgressMeter:
         self._elsewhere: dict[int, Progress] = {}
         self._lock = threading.Lock()
 
-    def note(self, event: Event | Elsewhere) -> None:
+    def on_event(self, event: Event | Elsewhere) -> None:
         """Take note of an event."""
         if isinstance(event, Elsewhere):
             self._elsewhere[event.process] = event.progress
             return
-        walk = event.walk
+        walk = event.job
         with self._lock:
             account = self._accounts.get(walk)
             if account is None:
@@ -144,11 +144,11 @@ class ProgressMeter:
     def progress(self) -> Progress:
         """How far the scan has come. What a walk found that has failed since is not counted."""
         with self._lock:
-            going = {walk: found for walk, found in self._accounts.items() if not walk.over}
+            going = {walk: found for walk, found in self._accounts.items() if not walk.failed}
             elsewhere = [*self._elsewhere.values()]
             faults = Counter[str]()
             for walk in self._accounts:
-                faults.update({fault.value: count for fault, count in walk.tally.faults.items()})
+                faults.update({fault.value: count for fault, count in walk.stats.faults.items()})
             for progress in elsewhere:
                 faults.update(progress.faults)
             objects = sum(found.objects for found in going.values())
@@ -180,8 +180,8 @@ class ProgressMeter:
         found: Counter[str] = Counter()
         settled: set[str] = set()
         for walk, account in self._accounts.items():
-            found[walk.prefix] += 0 if walk.over else walk.kept + account.objects
-            if walk.over or not account.ranges_open:
+            found[walk.prefix] += 0 if walk.failed else walk.resumed_objects + account.objects
+            if walk.failed or not account.ranges_open:
                 settled.add(walk.prefix)
         left, is_at_least = 0, False
         for prefix, expected in self._expected.items():
@@ -195,7 +195,7 @@ class ProgressMeter:
 
 
 @contextmanager
-def telling(
+def reported_every(
     meter: ProgressMeter, tell: Callable[[Progress], None], every_seconds: float
 ) -> Iterator[None]:
     """Tell the progress again and again while the context lasts, also when nothing arrives.

@@ -15,7 +15,7 @@ PAGES_BEFORE_SPLIT = 2
 
 A range that ends after a page or two is not worth the request that splitting costs."""
 
-MOST_PATIENCE = 8
+MAX_PAGES_BEFORE_SPLIT = 8
 """Pages that a range must receive at most, however often splitting it was in vain."""
 
 PAGES_WORTH_A_SPLIT = 6
@@ -66,7 +66,7 @@ class RangeTask(OpenRange):
     ) -> None:
         # Before the prefix there is nothing to start after.
         super().__init__(key_range, key_range.start_after if key_range.after >= walk.prefix else "")
-        self.walk = walk
+        self.job = walk
         self.index = index
         self.parent = parent
         self.is_gap = (
@@ -74,27 +74,27 @@ class RangeTask(OpenRange):
         )
         self.after = self.start_after
         self.cursor = self.after
-        self.goes_on = False
+        self.is_splittable = False
         self.pages = 0
         self.milestones = ((self.cursor, 0), (self.cursor, 0))
-        self.vain = 0
-        self.price = parent.vain if parent else 0
-        self.generation = 0
-        self.damaged = 0
-        self.doubted: set[bytes] = set()
+        self.failed_splits = 0
+        self.parent_failed_splits = parent.failed_splits if parent else 0
+        self.attempt = 0
+        self.corrupt_pages = 0
+        self.unreadable_keys: set[bytes] = set()
         self.ending: Ending | None = None
         self.resume_token: str | None = None
         self.is_made_up = False
         self.page_starts: deque[str] = deque(maxlen=PAGES_REMEMBERED)
         self.empty_pages = 0
-        self.held: pa.RecordBatch | None = None
+        self.pending_versions: pa.RecordBatch | None = None
         self.estimate, self.estimated_at = inf, ("", "")
         self.evidence = EvidenceBuilder([key_range])
         self._received = 0
         self._first = ""
         self._measured = ("", 0)
 
-    def reach(self, key: str) -> None:
+    def advance_cursor(self, key: str) -> None:
         """A page has brought the cursor to a key."""
         self._received += 1
         self._first = self._first or key
@@ -103,7 +103,7 @@ class RangeTask(OpenRange):
         if self._received <= 2 or self._received >= 2 * pages:
             self.milestones = self.milestones[1], (key, self._received)
 
-    def unmeasured(self) -> tuple[str, int] | None:
+    def take_measurement(self) -> tuple[str, int] | None:
         """A key reached before and the pages since, once there are enough; then never again."""
         since, pages = self._measured
         count = self._received - pages
@@ -113,9 +113,9 @@ class RangeTask(OpenRange):
         return (since, count) if pages else None
 
     @property
-    def patience(self) -> int:
+    def pages_before_next_split(self) -> int:
         """Pages it must receive before it is split (again)."""
-        return min(PAGES_BEFORE_SPLIT << self.vain, MOST_PATIENCE)
+        return min(PAGES_BEFORE_SPLIT << self.failed_splits, MAX_PAGES_BEFORE_SPLIT)
 
     @property
     def history(self) -> tuple[tuple[str, int], tuple[str, int]]:

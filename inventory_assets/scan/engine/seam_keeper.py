@@ -42,7 +42,7 @@ class SeamKeeper:
 
     def __init__(self, lister: RangeLister, where: str) -> None:
         self._lister = lister
-        self._where = where
+        self._display_name = where
 
     def moved(self, piece: RangeTask) -> Iterator[SeamEvent]:
         """A range has shown its first key, or was listed to its end.
@@ -103,11 +103,11 @@ class SeamKeeper:
             raise RuntimeError("a range is settled before it was listed")
         piece.is_settled = True
         # Of a past moment, keys are listed that were not there then; they are no evidence.
-        is_past = piece.walk.versions is not None and piece.walk.versions.as_of is not None
+        is_past = piece.job.versions is not None and piece.job.versions.as_of is not None
         next_key = None if is_past else piece.beyond.key
         piece.evidence.close(piece.ending, next_key, seam_of(piece))
         evidence = replace(piece.evidence.closed[0], key_range=piece.key_range)
-        return RangeCompleted(piece.walk, piece.index, evidence)
+        return RangeCompleted(piece.job, piece.index, evidence)
 
     def _list_head(self, left: RangeTask, right: ListedRange) -> Iterator[SeamEvent]:
         """Take what lies before the first key of a range away from it, and have it listed."""
@@ -119,8 +119,8 @@ class SeamKeeper:
         right.key_range = KeyRange(bound, was.until)
         head = self._lister.add_range(left, KeyRange(was.after, bound), left.resume_after)
         if right.is_settled:
-            yield RangeNarrowed(left.walk, was, bound)
-        yield RangeSplit(left.walk, left.index, head.index, was.after, touches)
+            yield RangeNarrowed(left.job, was, bound)
+        yield RangeSplit(left.job, left.index, head.index, was.after, touches)
 
     def _disagreement(self, left: RangeTask) -> SeamDisagrees:
         beyond, right = left.beyond, left.right
@@ -128,7 +128,7 @@ class SeamKeeper:
         shown = f"{beyond.key!r}" if beyond and beyond.key is not None else "nothing"
         listed = f"{head.key!r}" if head and head.key is not None else "nothing"
         return SeamDisagrees(
-            f"{self._where}: the store lists {shown} next after {left.resume_after!r}, but "
+            f"{self._display_name}: the store lists {shown} next after {left.resume_after!r}, but "
             f"{listed} when asked for the keys after {left.key_range.until!r}, again and again: "
             "it lists in another order than that of bytes, ends listings too early, or loses keys"
         )

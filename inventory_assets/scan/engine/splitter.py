@@ -37,7 +37,7 @@ _SAMPLE = 64
 _KNOWN_LEVELS = 32
 """Levels whose folders are remembered; each has at most a page of them."""
 
-_MOST_PLACES = 14
+_MAX_SPLIT_POINTS = 14
 """Divided by the range's patience: places at which keys are cut at once where only their characters
 say where, and each part that turns out to be empty costs a request."""
 
@@ -59,29 +59,29 @@ class Splitter:
         """Levels without folders, or with too many to list them."""
         self._folders: dict[str, tuple[str, str, list[str]]] = {}
         """Of levels with folders: those that hold keys from one on to another."""
-        self._densities = KeyDensityModel()
+        self._density = KeyDensityModel()
 
-    def saw(self, key: str) -> None:
+    def observe_key(self, key: str) -> None:
         """Remember a key."""
         self._sample.append(key)
-        self._densities.saw(key)
+        self._density.observe_key(key)
 
-    def received(self, piece: RangeTask) -> None:
+    def observe_page(self, piece: RangeTask) -> None:
         """Remember the last page of a range, which brought its cursor on."""
-        self.saw(piece.cursor)
-        if stretch := piece.unmeasured():
+        self.observe_key(piece.cursor)
+        if stretch := piece.take_measurement():
             since, pages = stretch
-            self._densities.listed(since, piece.cursor, piece.key_range.until, pages)
+            self._density.observe_pages(since, piece.cursor, piece.key_range.until, pages)
 
     def pages_left(self, piece: RangeTask) -> float:
         """About how many pages a range has left; infinite where nobody can tell yet."""
         place = (piece.cursor, piece.key_range.until)
         if place != piece.estimated_at or piece.estimate == inf:
             piece.estimated_at = place
-            piece.estimate = self._densities.pages_left(piece, piece.key_range.until)
+            piece.estimate = self._density.pages_left(piece, piece.key_range.until)
         return piece.estimate
 
-    async def places(self, piece: RangeTask, wanted: int) -> list[str]:
+    async def split_points(self, piece: RangeTask, wanted: int) -> list[str]:
         """Keys at which to split what a range has left; at most `wanted`, ascending.
 
         It costs a request where the level may have folders, and one more for each level that has
@@ -92,13 +92,13 @@ class Splitter:
         """
         # The cursor of a range without a page yet may lie before it.
         after, until = max(piece.cursor, piece.key_range.after), piece.key_range.until
-        marks = piece.walk.marks
+        marks = piece.job.split_hints
         marked = marks[bisect_right(marks, after) : bisect_left(marks, until)]
         if marked:
-            return evenly(marked, wanted)
-        level = level_of(after, until, piece.walk.prefix)
+            return pick_evenly(marked, wanted)
+        level = level_of(after, until, piece.job.prefix)
         since, _ = piece.history[0]
-        for _ in range(piece.vain):
+        for _ in range(piece.failed_splits):
             # Little was found there; what is left may be in the folder that is being listed.
             deeper = after[: after.find(DELIMITER, len(level)) + 1]
             level = deeper if since.startswith(deeper or after) else level
@@ -110,13 +110,18 @@ class Splitter:
             if not inside:
                 break
             if len(inside) > 1:
-                return evenly([prefix_upper_bound(name) for name in inside[:-1]], wanted)
+                return pick_evenly([prefix_upper_bound(name) for name in inside[:-1]], wanted)
             level = inside[0]
         upper = min(until, prefix_upper_bound(level))
         if not after < upper:
             return []
-        alphabet = characters(list(self._sample), common_start(after, upper))
-        return between(after, upper, alphabet, min(wanted, max(1, _MOST_PLACES // piece.patience)))
+        alphabet = observed_alphabet(list(self._sample), common_start(after, upper))
+        return interpolate_keys(
+            after,
+            upper,
+            alphabet,
+            min(wanted, max(1, _MAX_SPLIT_POINTS // piece.pages_before_next_split)),
+        )
 
     async def _folders_after(self, level: str, after: str, piece: RangeTask) -> list[str] | None:
         """The folders of a level that a range still meets; None where keys are the better guide.
@@ -129,9 +134,9 @@ class Splitter:
         known = self._folders.get(level)
         if known is None or not known[0] <= after <= known[1]:
             request = PageRequest(level, start_after=piece.cursor, delimiter=DELIMITER)
-            page = await self._lister.fetch(request, piece.walk.tally)
+            page = await self._lister.list_page(request, piece.job.stats)
             names = [name for name in page.common_prefixes if len(name) > len(level)]
-            self._densities.saw_folders(level, names, are_last=not page.is_truncated)
+            self._density.observe_folders(level, names, are_last=not page.is_truncated)
             if not names or (page.is_truncated and not self._are_large(piece, names)):
                 self._flat.add(level)
                 return None
@@ -142,7 +147,7 @@ class Splitter:
         return [name for name in known[2] if after < prefix_upper_bound(name)]
 
     def _are_large(self, piece: RangeTask, folders: Sequence[str]) -> bool:
-        pages = self._densities.pages_left(piece, folders[-1])
+        pages = self._density.pages_left(piece, folders[-1])
         return _PAGES_WORTH_FOLDERS <= pages < inf
 
 
@@ -155,10 +160,10 @@ async def cut_evenly(
         S3Error: A request failed for good.
     """
     splitter = Splitter(lister)
-    page = await lister.fetch(PageRequest(prefix), tally)
+    page = await lister.list_page(PageRequest(prefix), tally)
     keys = page.objects.column("key").to_pylist()
     for key in keys:
-        splitter.saw(key)
+        splitter.observe_key(key)
     whole = KeyRange.of_prefix(prefix)
     bounds = [whole.after, whole.until]
     while keys and len(bounds) <= count:
@@ -169,14 +174,14 @@ async def cut_evenly(
                 piece = RangeTask(
                     ListingJob(prefix, [], tally), 0, KeyRange(max(after, keys[0]), until)
                 )
-                cuts += await splitter.places(piece, wanted)
+                cuts += await splitter.split_points(piece, wanted)
         if not cuts:
             break
         bounds = sorted({*bounds, *cuts})
     return [KeyRange(after, until) for after, until in pairwise(bounds)]
 
 
-def characters(keys: Iterable[str], start: str) -> str:
+def observed_alphabet(keys: Iterable[str], start: str) -> str:
     """The safe characters of names that go on after `start`, in order; common ones if unknown.
 
     Left out is what makes trouble in a request or an XML document: control characters, `%`,
@@ -188,7 +193,7 @@ def characters(keys: Iterable[str], start: str) -> str:
     return "".join(safe) if len(safe) > 1 else _FALLBACK
 
 
-def between(after: str, until: str, alphabet: str, count: int) -> list[str]:
+def interpolate_keys(after: str, until: str, alphabet: str, count: int) -> list[str]:
     """At most `count` keys strictly between two bounds, about evenly in strings over `alphabet`.
 
     Args:
@@ -234,7 +239,7 @@ def _short_key(
     return found
 
 
-def evenly(places: Sequence[str], count: int) -> list[str]:
+def pick_evenly(places: Sequence[str], count: int) -> list[str]:
     """At most `count` of some places, so that they cut what lies between them evenly."""
     count = min(count, len(places))
     step = (len(places) + 1) / (count + 1)

@@ -74,16 +74,16 @@ class KeyRange:
         short = prefix + _SAFE_LARGE_CHARACTER
         return short if len(short.encode()) <= MAX_KEY_BYTES else prefix
 
-    def common(self, other: "KeyRange") -> "KeyRange | None":
+    def intersection(self, other: "KeyRange") -> "KeyRange | None":
         """The keys of both; None where there are none."""
         after, until = max(self.after, other.after), min(self.until, other.until)
         return KeyRange(after, until) if after < until else None
 
     def minus(self, prefixes: Iterable[str]) -> tuple["KeyRange", ...]:
         """What is left of this range, in order, without the keys that start with a prefix."""
-        return self.without(KeyRange.of_prefix(prefix) for prefix in sorted(prefixes))
+        return self.difference(KeyRange.of_prefix(prefix) for prefix in sorted(prefixes))
 
-    def without(self, ranges: Iterable["KeyRange"]) -> tuple["KeyRange", ...]:
+    def difference(self, ranges: Iterable["KeyRange"]) -> tuple["KeyRange", ...]:
         """What is left of this range, in order, without the keys of some ranges in key order."""
         left: list[KeyRange] = []
         after = self.after
@@ -109,7 +109,7 @@ def tiling_fault(ranges: Sequence[KeyRange], whole: Sequence[KeyRange]) -> str |
     for key_range in ranges:
         if key_range.after >= key_range.until:
             return f"a range holds no key: {key_range}"
-    stretches = joined(ranges)
+    stretches = coalesce(ranges)
     for found, expected in zip(stretches, whole, strict=False):
         if found != expected:
             return f"expected {expected}, found {found}"
@@ -118,7 +118,7 @@ def tiling_fault(ranges: Sequence[KeyRange], whole: Sequence[KeyRange]) -> str |
     return None
 
 
-def joined(ranges: Iterable[KeyRange]) -> list[KeyRange]:
+def coalesce(ranges: Iterable[KeyRange]) -> list[KeyRange]:
     """Ranges in key order, those that touch made one."""
     found: list[KeyRange] = []
     for key_range in ranges:

@@ -29,7 +29,7 @@ class Versions:
 
     as_of: datetime | None = None
 
-    def state(self, objects: pa.RecordBatch) -> pa.RecordBatch:
+    def as_of_view(self, objects: pa.RecordBatch) -> pa.RecordBatch:
         """What of some whole keys was there at the moment, and which was the latest then.
 
         Args:

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_pages
 from inventory_assets.s3.decoding.page_peek import RawPage
-from inventory_assets.s3.decoding.tag_scanner import Scratch
+from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
 from inventory_assets.s3.decoding.xml_decoder import VERSION_SCHEMA, Page, versions_markers
 from inventory_assets.s3.decoding.xml_tree import Body
 from inventory_assets.s3.errors import MalformedResponse
@@ -22,15 +22,15 @@ MAX_EMPTY_PAGES = 1000
 
 
 def decoded_pages(
-    bodies: Sequence[Body], scratch: Scratch, encoding: KeyEncoding
+    bodies: Sequence[Body], buffers: DecodeBuffers, encoding: KeyEncoding
 ) -> list[Page | MalformedResponse]:
     """The pages, and errors in the place of those that are damaged."""
     try:
-        found = decode_pages(bodies, scratch, encoding)
+        found = decode_pages(bodies, buffers, encoding)
     except MalformedResponse as error:
         if len(bodies) == 1:
             return [error]
-        return [page for body in bodies for page in decoded_pages([body], scratch, encoding)]
+        return [page for body in bodies for page in decoded_pages([body], buffers, encoding)]
     return [
         page if isinstance(page, Page) else MalformedResponse(f"expected a page, found {page.code}")
         for page in found

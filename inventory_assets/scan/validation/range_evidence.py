@@ -14,7 +14,7 @@ class Ending(StrEnum):
 
     LISTED_TO_END = "IsTruncated=false"
     BOUND_REACHED = "bound reached"
-    KEPT = "kept from a run that did not finish"
+    RESUMED = "kept from a run that did not finish"
 
 
 class Seam(StrEnum):
