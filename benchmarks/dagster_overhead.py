@@ -35,8 +35,8 @@ class OneObjectEach:
     connection = BucketConfig("stub")
     server = None
 
-    def receive(self, request: PageRequest, tally: RequestStats, _body: bytearray) -> RawPage:
-        tally.sent()
+    def receive(self, request: PageRequest, stats: RequestStats, _body: bytearray) -> RawPage:
+        stats.sent()
         key = f"{request.prefix}x"
         body = (
             "<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"

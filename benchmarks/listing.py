@@ -109,7 +109,7 @@ class Course:
         out = BUILD / "out" / contender.name
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
-        requests, spent = source.tally()[0], source.cpu_seconds()
+        requests, spent = source.stats()[0], source.cpu_seconds()
         try:
             command = contender.command(source, out)
             usage = run(command, environment(source), contender.folder)
@@ -125,7 +125,7 @@ class Course:
             objects=objects,
             usage=usage,
             source_seconds=source.cpu_seconds() - spent,
-            requests=source.tally()[0] - requests,
+            requests=source.stats()[0] - requests,
             written_bytes=written,
         )
 

@@ -124,7 +124,7 @@ class LoadSource:
         fields = Path(f"/proc/{self._server.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def tally(self) -> tuple[int, int]:
+    def stats(self) -> tuple[int, int]:
         """How many requests have been answered so far, and how many objects were told in them."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
         with contextlib.closing(connection):

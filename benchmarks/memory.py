@@ -137,7 +137,7 @@ def draw_curves(shape: str, counts: Sequence[int], latency: float, image: Path |
                 write: Callable[[Sequence[object]], object] = rows.writerow,
             ) -> None:
                 seconds = f"{time.monotonic() - started:.2f}"
-                write([seconds, source.tally()[1], resident_bytes(pids)])
+                write([seconds, source.stats()[1], resident_bytes(pids)])
 
             list_and_check(this_project(HERE.parent), source, count, watch)
         files.append(file)

@@ -183,8 +183,8 @@ def characters_and_the_rest(lister: ListClient) -> list[ListingJob]:
 def by_prefixes(prefixes: Sequence[str]) -> list[ListingJob]:
     """A walk for each prefix, and one for the gaps between them."""
     gaps = WHOLE.minus(prefixes)
-    walks = [ListingJob(prefix, [KeyRange.of_prefix(prefix)]) for prefix in prefixes]
-    return [*walks, ListingJob("", gaps)] if gaps else walks
+    jobs = [ListingJob(prefix, [KeyRange.of_prefix(prefix)]) for prefix in prefixes]
+    return [*jobs, ListingJob("", gaps)] if gaps else jobs
 
 
 def folders(lister: ListClient, level: str) -> Iterator[str]:
@@ -231,11 +231,11 @@ def measured(
             max_in_flight=allowed,
         )
         with contextlib.closing(ListClient(connection)) as scout:
-            walks = strategy.plan(scout)
+            jobs = strategy.plan(scout)
         with contextlib.closing(ObservedLister(connection)) as lister:
             cpu, begun = time.process_time(), time.monotonic()
             try:
-                list_all(strategy.scan(lister, walks), keys)
+                list_all(strategy.scan(lister, jobs), keys)
             except ValueError as error:
                 raise ProcessFailed(f"{strategy.name} on {shape!r} keys: {error}") from None
             ended, cpu = time.monotonic(), time.process_time() - cpu

@@ -137,7 +137,7 @@ def listed(
     ranges = [KeyRange(after, until) for after, until in pairwise(ends)]
     places = [0, *(bucket.place_after(cut) for cut in cuts), count]
     assembly = PartAssembler(
-        store, LAYOUT, ranges, RowBuffer(), intervals=segments_of(baseline, [whole])
+        store, LAYOUT, ranges, RowBuffer(), segments=segments_of(baseline, [whole])
     )
     waiting = [*enumerate(bucket.pages(*pair) for pair in pairwise(places))]
     open_ranges, waiting = waiting[:connections], waiting[connections:]

@@ -72,8 +72,8 @@ class DistantBucket(ListClient):
         """The number of requests in flight, from the beginning until the last one ended."""
         return InFlight(0.0, self._changes[-1][0], self._changes)
 
-    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
-        async with self._under_way(request, tally):
+    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
+        async with self._under_way(request, stats):
             start, stop = self._bounds(request)
         start = int(request.token or start)
         end = min(start + min(self._page_size, request.max_keys), stop)
@@ -87,8 +87,8 @@ class DistantBucket(ListClient):
         last_key = self._keys[end - 1] if end > start else None
         return RawPage(body, token is not None, token, last_key)
 
-    async def fetch(self, request: PageRequest, tally: RequestStats) -> Page:
-        async with self._under_way(request, tally):
+    async def fetch(self, request: PageRequest, stats: RequestStats) -> Page:
+        async with self._under_way(request, stats):
             at, stop = self._bounds(request)
         names: list[str] = []
         folders: list[str] = []
@@ -111,11 +111,11 @@ class DistantBucket(ListClient):
         return start, bisect_right(self._keys, prefix_upper_bound(request.prefix))
 
     @asynccontextmanager
-    async def _under_way(self, request: PageRequest, tally: RequestStats) -> AsyncIterator[None]:
+    async def _under_way(self, request: PageRequest, stats: RequestStats) -> AsyncIterator[None]:
         await self._gate.acquire()
         clock = asyncio.get_running_loop().time
         sent_at = clock()
-        tally.sent()
+        stats.sent()
         self.requests.append(request)
         self._changes.append((sent_at, self._gate.in_flight))
         try:

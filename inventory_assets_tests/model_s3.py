@@ -75,21 +75,21 @@ class ModelS3(ListClient):
         """How long an answer takes."""
         return 0
 
-    async def fetch(self, request: PageRequest, tally: RequestStats) -> Page:
+    async def fetch(self, request: PageRequest, stats: RequestStats) -> Page:
         await asyncio.sleep(self.seconds(request))
-        return self.page(request, tally)
+        return self.page(request, stats)
 
-    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
-        page = await self.fetch(request, tally)
+    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
+        page = await self.fetch(request, stats)
         token = element("NextContinuationToken", page.next_token)
         truncated = "true" if page.is_truncated else "false"
         body[:] = listing(*rendered_objects(page.objects), truncated=truncated, extra=token)
         return RawPage(body, page.is_truncated, page.next_token, page.last_key)
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
         if self._is_cancelled:
             raise Cancelled
-        tally.sent()
+        stats.sent()
         self.requests.append(request)
         size = min(self._page_size, request.max_keys)
         # Like a real one, a token remembers where the listing began.

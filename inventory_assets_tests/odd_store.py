@@ -65,8 +65,8 @@ class OddStore(ModelS3):
         self._sizes = sizes
         self._chance = Random(1)  # noqa: S311 - it guards no secret
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
-        tally.sent()
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+        stats.sent()
         self.requests.append(request)
         after = request.start_after
         entries = self._entries(PageRequest(request.prefix, delimiter=request.delimiter), "")

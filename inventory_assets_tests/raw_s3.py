@@ -33,19 +33,19 @@ class RawS3(ModelS3):
         self._sizeless = set(sizeless)
         self._garbled = set(garbled)
 
-    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
-        body[:] = self._body(request, tally)
+    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
+        body[:] = self._body(request, stats)
         received = peek_page(body)
         assert isinstance(received, RawPage)
         return received
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
-        page = decode_page(self._body(request, tally))
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+        page = decode_page(self._body(request, stats))
         assert isinstance(page, Page)
         return page
 
-    def _body(self, request: PageRequest, tally: RequestStats) -> bytes:
-        tally.sent()
+    def _body(self, request: PageRequest, stats: RequestStats) -> bytes:
+        stats.sent()
         self.requests.append(request)
         after = bytes.fromhex(request.token) if request.token else request.start_after.encode()
         keys = [key for key in self._raw if key > after]

@@ -386,12 +386,12 @@ def refused(
 ) -> Iterator[dict[str, tuple[subprocess.Popen[str], Path]]]:
     """A process for each mistake; side by side, as a closed port is tried for two seconds."""
     started = {}
-    for name, refusal in REFUSALS.items():
+    for name, error_response in REFUSALS.items():
         out = tmp_path_factory.mktemp("refused") / "out"
-        url = urls[refusal.endpoint]
-        arguments = ["list", f"s3://{refusal.bucket}", "--out", out, "--endpoint-url", url]
+        url = urls[error_response.endpoint]
+        arguments = ["list", f"s3://{error_response.bucket}", "--out", out, "--endpoint-url", url]
         arguments += ["--max-outage", "2"]
-        started[name] = (start(arguments, accounts[refusal.account]), out)
+        started[name] = (start(arguments, accounts[error_response.account]), out)
     yield started
     for process, _ in started.values():
         process.kill()
@@ -412,15 +412,15 @@ def test_a_mistake_is_one_line_and_exit_code_1_and_leaves_nothing(
 def test_a_mistake_has_an_error_of_its_own(
     name: str, accounts: dict[str, Account | None], urls: dict[str, str], tmp_path: Path
 ) -> None:
-    refusal = REFUSALS[name]
-    account = accounts[refusal.account]
+    error_response = REFUSALS[name]
+    account = accounts[error_response.account]
     connection = BucketConfig(
-        refusal.bucket,
-        urls[refusal.endpoint],
+        error_response.bucket,
+        urls[error_response.endpoint],
         access_key=account.access_key if account else None,
         secret_key=account.secret_key if account else None,
     )
-    with pytest.raises(refusal.error, match=refusal.words):
+    with pytest.raises(error_response.error, match=error_response.words):
         list_into_folder(ListClient(connection, RetryPolicy(outage_seconds=0.3)), "", tmp_path)
     assert files_in(tmp_path) == []
 

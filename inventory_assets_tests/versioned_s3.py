@@ -164,10 +164,10 @@ class VersionedS3(ModelS3):
         self._damaged = damaged
         self._answered = 0
 
-    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
+    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
         if not request.versions:
-            return await super().receive(request, tally, body)
-        body[:] = self._body(request, tally)
+            return await super().receive(request, stats, body)
+        body[:] = self._body(request, stats)
         received = peek_page(body)
         assert isinstance(received, RawPage)
         self._answered += 1
@@ -175,15 +175,15 @@ class VersionedS3(ModelS3):
             body[:] = body.replace(b"<IsLatest>", b"<IsLatest>&")
         return received
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
         if not request.versions:
-            return super().page(request, tally)
-        page = decode_page(self._body(request, tally))
+            return super().page(request, stats)
+        page = decode_page(self._body(request, stats))
         assert not isinstance(page, ErrorDocument)
         return page
 
-    def _body(self, request: PageRequest, tally: RequestStats) -> bytes:
-        tally.sent()
+    def _body(self, request: PageRequest, stats: RequestStats) -> bytes:
+        stats.sent()
         self.requests.append(request)
         there = [each for each in self._listed if each.key.startswith(request.prefix)]
         if request.token:

@@ -43,7 +43,7 @@ class ConditionalWrites(StrEnum):
         """Whether a write can be made on a condition."""
         return self in (ConditionalWrites.QUOTED, ConditionalWrites.UNQUOTED)
 
-    def replacing(self, etag: str) -> Mapping[str, str]:
+    def if_match(self, etag: str) -> Mapping[str, str]:
         """The condition that an object still has this ETag, or is not there if that is empty."""
         if not etag:
             return _IF_NEW
@@ -93,9 +93,9 @@ class _Probe:
         if self._is_made(b"created again", _IF_NEW):
             return ConditionalWrites.IGNORED
         for habit in (ConditionalWrites.QUOTED, ConditionalWrites.UNQUOTED):
-            if self._is_made(b"wrong", habit.replacing(_WRONG_ETAG)):
+            if self._is_made(b"wrong", habit.if_match(_WRONG_ETAG)):
                 return ConditionalWrites.IGNORED
-            if self._put(habit.encode(), habit.replacing(etag)):
+            if self._put(habit.encode(), habit.if_match(etag)):
                 return habit
         self._objects.write(self._keys[-1], b"plain")  # were the credentials at fault, it is told
         return ConditionalWrites.UNSUPPORTED

@@ -11,7 +11,7 @@ import botocore.session
 from botocore import exceptions as boto
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.error_wording import one_line, one_line_text, code_of, said, words_of
+from inventory_assets.s3.error_wording import code_of, one_line, one_line_text, said, words_of
 from inventory_assets.s3.errors import (
     CredentialsMissing,
     CredentialsRefused,
@@ -39,7 +39,7 @@ class Identity:
     """Whose credentials are looked for; messages name it.
 
     Attributes:
-        where: The bucket and endpoint.
+        display_name: The bucket and endpoint.
         profile: The profile in use, or None.
         roles: The roles that are assumed, as the connection or the profile names them.
         token_file: The file of a web identity token, or None.

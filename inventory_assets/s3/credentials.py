@@ -55,15 +55,15 @@ class CredentialsTrouble(BotoCoreError):
 
     Attributes:
         error: What botocore, STS or SSO raised.
-        refusal: What to tell the user where a retry cannot help.
+        error_response: What to tell the user where a retry cannot help.
     """
 
     fmt = "{words}"
 
-    def __init__(self, error: Exception, refusal: S3Error, words: str) -> None:
+    def __init__(self, error: Exception, error_response: S3Error, words: str) -> None:
         super().__init__(words=words)
         self.error = error
-        self.refusal = refusal
+        self.error_response = error_response
 
 
 def open_session(connection: BucketConfig) -> botocore.session.Session:

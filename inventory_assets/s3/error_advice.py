@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from botocore import exceptions as boto
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.error_wording import one_line_text, code_of, said, status_of, words_of
+from inventory_assets.s3.error_wording import code_of, one_line_text, said, status_of, words_of
 from inventory_assets.s3.errors import (
     AccessDenied,
     BucketNotFound,
@@ -17,8 +17,8 @@ from inventory_assets.s3.errors import (
 from inventory_assets.s3.foreign_responses import OTHER_PORT, Foreign, redirect_words
 from inventory_assets.s3.http.response import (
     ANOTHER_REGION,
-    EXPIRED_CREDENTIALS,
     CLOCK_SKEW_CODE,
+    EXPIRED_CREDENTIALS,
     UNKNOWN_CREDENTIALS,
     ErrorResponse,
 )
@@ -90,17 +90,17 @@ class ErrorDetails:
     foreign: Foreign | None = None
 
     @classmethod
-    def of_refusal(cls, refusal: ErrorResponse) -> "ErrorDetails":
+    def of_error_response(cls, error_response: ErrorResponse) -> "ErrorDetails":
         """What a refused page request was told."""
         return cls(
-            refusal.status,
-            refusal.code,
-            refusal.message,
-            refusal.region,
-            refusal.context.region,
-            refusal.endpoint,
-            refusal.location,
-            refusal.foreign,
+            error_response.status,
+            error_response.code,
+            error_response.message,
+            error_response.region,
+            error_response.context.region,
+            error_response.endpoint,
+            error_response.location,
+            error_response.foreign,
         )
 
     @classmethod

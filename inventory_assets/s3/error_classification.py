@@ -12,7 +12,7 @@ from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.credential_errors import Identity, no_credentials
 from inventory_assets.s3.credentials import CredentialsTrouble, open_session
 from inventory_assets.s3.error_advice import ErrorDetails, refused, versions_unsupported
-from inventory_assets.s3.error_wording import one_line, code_of, status_of
+from inventory_assets.s3.error_wording import code_of, one_line, status_of
 from inventory_assets.s3.errors import (
     CredentialsMissing,
     MachineExhausted,
@@ -29,9 +29,9 @@ from inventory_assets.s3.http.response import ErrorResponse, UnexpectedResponse
 
 __all__ = [
     "Repetition",
-    "one_line",
     "classify",
     "code_of",
+    "one_line",
     "status_of",
     "to_user_error",
     "versions_unsupported",
@@ -167,9 +167,9 @@ def to_user_error(
     kind: type[S3Error]
     match error:
         case CredentialsTrouble():
-            return error.refusal
+            return error.error_response
         case ErrorResponse():
-            return refused(ErrorDetails.of_refusal(error), connection, action)
+            return refused(ErrorDetails.of_error_response(error), connection, action)
         case boto.ClientError():
             return refused(ErrorDetails.of_client_error(error), connection, action)
         case boto.ProfileNotFound():

@@ -31,8 +31,8 @@ from inventory_assets.s3.decoding.xml_decoder import (
 )
 from inventory_assets.s3.error_classification import (
     Repetition,
-    one_line,
     classify,
+    one_line,
     to_user_error,
     versions_unsupported,
 )
@@ -238,11 +238,11 @@ class ListClient:
         """Close the connections kept alive."""
         self._transport.close()
 
-    def list_page_sync(self, request: PageRequest, tally: RequestStats) -> Page:
-        """`fetch`, for those without an event loop."""
-        return asyncio.run(self.list_page(request, tally))
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+        """`list_page`, for those without an event loop."""
+        return asyncio.run(self.list_page(request, stats))
 
-    async def list_page(self, request: PageRequest, tally: RequestStats) -> Page:
+    async def list_page(self, request: PageRequest, stats: RequestStats) -> Page:
         """Fetch and decode one page.
 
         Raises:
@@ -250,17 +250,17 @@ class ListClient:
             Cancelled: `cancel` was called.
         """
         read = partial(decode_columns, encoding=request.encoding or self.profile.encoding)
-        return await self._with_retries(request, tally, read, bytearray())
+        return await self._with_retries(request, stats, read, bytearray())
 
     async def fetch_raw_page(
-        self, request: PageRequest, tally: RequestStats, body: bytearray
+        self, request: PageRequest, stats: RequestStats, body: bytearray
     ) -> RawPage:
-        """Fetch one page into `body`, and leave it to the caller to decode; raises as `fetch`."""
+        """Fetch one page into `body`, and leave it to the caller to decode; raises as `list_page`."""
         read = partial(peek_page, encoding=self.profile.encoding)
-        return await self._with_retries(request, tally, read, body)
+        return await self._with_retries(request, stats, read, body)
 
     async def _with_retries(
-        self, request: PageRequest, tally: RequestStats, read: _Reader[_T], body: bytearray
+        self, request: PageRequest, stats: RequestStats, read: _Reader[_T], body: bytearray
     ) -> _T:
         attempts: _Attempts | None = None
         clock = asyncio.get_running_loop().time
@@ -269,12 +269,12 @@ class ListClient:
         try:
             while True:
                 try:
-                    found = await self._send_once(request, tally, read, body)
-                except ErrorResponse as refusal:
-                    if heeded < _MAX_ADAPTATIONS and self._transport.adapt_to_error(refusal):
+                    found = await self._send_once(request, stats, read, body)
+                except ErrorResponse as error_response:
+                    if heeded < _MAX_ADAPTATIONS and self._transport.adapt_to_error(error_response):
                         heeded += 1
                         continue
-                    error: Exception = refusal
+                    error: Exception = error_response
                 except _RETRYABLE as trouble:
                     error = trouble
                 else:
@@ -285,7 +285,7 @@ class ListClient:
                 fault = classify(error)
                 if fault is None or repetition.is_repeated(error):
                     raise to_user_error(error, self.connection, request.action) from None
-                tally.failed(fault)
+                stats.failed(fault)
                 now = clock()
                 attempts = attempts or _Attempts(now, now)
                 attempts.failed(now, fault)
@@ -306,17 +306,17 @@ class ListClient:
         return retries_exhausted(error, fault, attempts.failures, self.connection, seconds)
 
     async def _send_once(
-        self, request: PageRequest, tally: RequestStats, read: _Reader[_T], body: bytearray
+        self, request: PageRequest, stats: RequestStats, read: _Reader[_T], body: bytearray
     ) -> _T:
         await self._limiter.acquire()
         clock = asyncio.get_running_loop().time
         sent_at, outcome = clock(), None
         try:
-            tally.sent()
+            stats.sent()
             response = await self._transport.get(
                 request.parameters(self.profile.continuation), body
             )
-            tally.received(len(response.body))
+            stats.received(len(response.body))
             self.server = response.headers.get("server")
             lack = lacks_versions(response.body) if request.versions else None
             if lack and response.status == 200:

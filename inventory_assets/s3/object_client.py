@@ -19,9 +19,9 @@ from urllib3.exceptions import HTTPError
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.error_classification import (
-    one_line,
     classify,
     code_of,
+    one_line,
     status_of,
     to_user_error,
 )

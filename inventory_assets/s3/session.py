@@ -90,7 +90,7 @@ def open_boto_session(
         refuse_user_information(client.meta.endpoint_url, connection)
         return BotoSession(boto_session, client, session.get_config_variable("ca_bundle"))
     except CredentialsTrouble as trouble:
-        raise trouble.refusal from None
+        raise trouble.error_response from None
     except ConfigParseError as error:
         raise RequestRejected(f"{connection.display_name}: {config_words(error)}") from None
     except (ProfileNotFound, PartialCredentialsError, CredentialRetrievalError) as error:

@@ -42,7 +42,7 @@ class DirectoryOrderScan:
         prefix: What all keys of the ranges start with.
         ranges: What to list of it, disjoint and in key order; a folder that holds nothing of them
             is not entered.
-        tally: Where requests and faults are counted.
+        stats: Where requests and faults are counted.
         evidence: Where the proof is written, for the ranges.
     """
 
@@ -51,14 +51,14 @@ class DirectoryOrderScan:
         lister: ListClient,
         prefix: str,
         ranges: Sequence[KeyRange],
-        tally: RequestStats,
+        stats: RequestStats,
         evidence: EvidenceBuilder,
     ) -> None:
         self._lister = lister
         self._prefix = prefix
         self._ranges = ranges
         self._ends = [key_range.until for key_range in ranges]
-        self._tally = tally
+        self._tally = stats
         self._evidence = evidence
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:

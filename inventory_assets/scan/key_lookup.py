@@ -38,14 +38,14 @@ class Listed:
 
 
 def list_prefix(
-    lister: ListClient, prefix: str, tally: RequestStats, versions: Versions | None = None
+    lister: ListClient, prefix: str, stats: RequestStats, versions: Versions | None = None
 ) -> Listed:
     """List the keys that start with a prefix, up to `PAGES_WITH_KEYS` pages of them.
 
     Args:
         lister: The bucket.
         prefix: What the keys start with.
-        tally: Where requests and faults are counted.
+        stats: Where requests and faults are counted.
         versions: Which versions are wanted; None for the current objects.
 
     Raises:
@@ -54,7 +54,7 @@ def list_prefix(
         ListingStuck: A token is repeated, or empty pages do not end.
         S3Error: A request failed for good.
     """
-    listed = _list(lister, PageRequest(prefix, versions=versions is not None), tally)
+    listed = _list(lister, PageRequest(prefix, versions=versions is not None), stats)
     if versions:
         # The state at a moment is told of keys with their versions side by side.
         table = listed.objects.combine_chunks()
@@ -64,7 +64,7 @@ def list_prefix(
 
 
 def look_up(
-    lister: ListClient, key: str, tally: RequestStats, versions: Versions | None = None
+    lister: ListClient, key: str, stats: RequestStats, versions: Versions | None = None
 ) -> pa.Table:
     """The object with just this key, or its versions; none where the store shows none.
 
@@ -74,12 +74,12 @@ def look_up(
     size = MAX_KEYS if versions else KEYS_BEFORE_AN_EXACT_ONE
     pages = PAGES_WITH_KEYS if versions else 1
     request = PageRequest(key, max_keys=size, versions=versions is not None)
-    objects = _list(lister, request, tally, pages).objects
+    objects = _list(lister, request, stats, pages).objects
     return objects.filter(pc.equal(objects.column("key"), key))
 
 
 def comes_first(
-    lister: ListClient, key: str, other: str, tally: RequestStats, versions: Versions | None = None
+    lister: ListClient, key: str, other: str, stats: RequestStats, versions: Versions | None = None
 ) -> str | None:
     """A key that the store lists before `key` though it is greater; None where it shows none.
 
@@ -90,11 +90,11 @@ def comes_first(
         lister: The bucket.
         key: A key that is there.
         other: A greater one; what is asked for is what both start with.
-        tally: Where requests and faults are counted.
+        stats: Where requests and faults are counted.
         versions: Which versions are wanted; None for the current objects.
     """
     request = PageRequest(common_start(key, other), versions=versions is not None)
-    listed = _list(lister, request, tally)
+    listed = _list(lister, request, stats)
     keys: list[str] = listed.objects.column("key").to_pylist()
     if key in keys:
         before = keys[: keys.index(key)]
@@ -108,7 +108,7 @@ def comes_first(
 
 
 def list_level(
-    lister: ListClient, prefix: str, tally: RequestStats, max_keys: int = MAX_KEYS
+    lister: ListClient, prefix: str, stats: RequestStats, max_keys: int = MAX_KEYS
 ) -> tuple[list[str], list[str]]:
     """The keys and folders right under a prefix: those of the first page.
 
@@ -118,7 +118,7 @@ def list_level(
     Raises:
         S3Error: A request failed for good.
     """
-    page = lister.list_page_sync(PageRequest(prefix, delimiter=DELIMITER, max_keys=max_keys), tally)
+    page = lister.list_page_sync(PageRequest(prefix, delimiter=DELIMITER, max_keys=max_keys), stats)
     objects = page.objects.select(["key", "e_tag"]).to_pylist()
     keys = [
         row["key"]
@@ -129,7 +129,7 @@ def list_level(
 
 
 def _list(
-    lister: ListClient, request: PageRequest, tally: RequestStats, pages: int = PAGES_WITH_KEYS
+    lister: ListClient, request: PageRequest, stats: RequestStats, pages: int = PAGES_WITH_KEYS
 ) -> Listed:
     where, prefix = lister.connection.display_name, request.prefix
     schema = VERSION_SCHEMA if request.versions else OBJECT_SCHEMA
@@ -139,7 +139,7 @@ def _list(
     while len(found) < pages:
         page = lister.list_page_sync(
             PageRequest(prefix, token=token, max_keys=request.max_keys, versions=request.versions),
-            tally,
+            stats,
         )
         keys = page.objects.column("key").to_pylist()
         for key in keys:

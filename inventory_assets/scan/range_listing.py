@@ -87,7 +87,7 @@ def list_range(
     lister: ListClient,
     prefix: str,
     key_range: KeyRange,
-    tally: RequestStats,
+    stats: RequestStats,
     versions: Versions | None = None,
 ) -> ListedRows:
     """List a range again, one page after the other, on a store that lists in byte order.
@@ -99,7 +99,7 @@ def list_range(
         lister: The bucket.
         prefix: What all keys of the range start with.
         key_range: The range.
-        tally: Where requests and faults are counted.
+        stats: Where requests and faults are counted.
         versions: Which versions are wanted; None for the current objects.
 
     Raises:
@@ -116,7 +116,7 @@ def list_range(
     last_key, said_end, ended_early, empty_pages = place.key, False, None, 0
     while True:
         request = place.request(prefix, versions=versions is not None)
-        page = page_with_names(lister, request, tally)
+        page = page_with_names(lister, request, stats)
         rows = place.new_rows(page.objects)
         objects = pa.concat_batches([held, rows])
         check_keys(objects, prefix, last_key, where)

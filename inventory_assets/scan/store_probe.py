@@ -63,7 +63,7 @@ class _Asked:
         return keys
 
 
-def profile_store(lister: ListClient, prefix: str, tally: RequestStats) -> StoreProfile:
+def profile_store(lister: ListClient, prefix: str, stats: RequestStats) -> StoreProfile:
     """Find out how a store lists the keys under a prefix.
 
     `lister.profile` is left as it was.
@@ -71,7 +71,7 @@ def profile_store(lister: ListClient, prefix: str, tally: RequestStats) -> Store
     Args:
         lister: The bucket.
         prefix: What is to be listed.
-        tally: Where the requests are counted.
+        stats: Where the requests are counted.
 
     Raises:
         ListingUnsupported: There is no way to list more than a page.
@@ -79,12 +79,12 @@ def profile_store(lister: ListClient, prefix: str, tally: RequestStats) -> Store
     """
     before = lister.profile
     try:
-        found = _probe_names(lister, prefix, tally)
+        found = _probe_names(lister, prefix, stats)
         usual = replace(AWS, encoding=found.encoding)
         if _habits(found) != usual:
             # A key may have come or gone between two requests: a habit is believed when seen twice.
             lister.profile = replace(before, encoding=found.encoding)
-            again = _probe_names(lister, prefix, tally)
+            again = _probe_names(lister, prefix, stats)
             is_habit = _habits(again) == _habits(found)
             found = again if is_habit else replace(usual, echoes=again.echoes)
     finally:
@@ -92,19 +92,19 @@ def profile_store(lister: ListClient, prefix: str, tally: RequestStats) -> Store
     return found
 
 
-def page_with_names(lister: ListClient, request: PageRequest, tally: RequestStats) -> Page:
+def page_with_names(lister: ListClient, request: PageRequest, stats: RequestStats) -> Page:
     """Fetch a page whose names are read as the store means them.
 
     Raises:
         NamesMisread: They mean something else.
         S3Error: A request failed for good.
     """
-    page = lister.list_page_sync(request, tally)
-    asyncio.run(check_names(lister, page, tally))
+    page = lister.list_page_sync(request, stats)
+    asyncio.run(check_names(lister, page, stats))
     return page
 
 
-def contradicted(lister: ListClient, prefix: str, tally: RequestStats) -> bool:
+def contradicted(lister: ListClient, prefix: str, stats: RequestStats) -> bool:
     """Probe a store again whose listing contradicted its profile.
 
     Returns:
@@ -117,7 +117,7 @@ def contradicted(lister: ListClient, prefix: str, tally: RequestStats) -> bool:
     """
     before = lister.profile
     lister.profile = replace(AWS, encoding=before.encoding)
-    lister.profile = profile_store(lister, prefix, tally)
+    lister.profile = profile_store(lister, prefix, stats)
     return _habits(lister.profile) != _habits(before)
 
 
@@ -126,7 +126,7 @@ def corrected(profile: StoreProfile, error: NamesMisread) -> StoreProfile:
     return replace(profile, encoding=error.encoding)
 
 
-async def check_names(lister: ListClient, page: Page, tally: RequestStats) -> None:
+async def check_names(lister: ListClient, page: Page, stats: RequestStats) -> None:
     """Make sure that the names of a page are read as the store means them, once for each doubt.
 
     The first key whose name holds `%`, `+` or a space is asked back by its exact name.
@@ -134,7 +134,7 @@ async def check_names(lister: ListClient, page: Page, tally: RequestStats) -> No
     Args:
         lister: The bucket; it remembers what is proven, for all who use it.
         page: Any page.
-        tally: Where the requests are counted.
+        stats: Where the requests are counted.
 
     Raises:
         NamesMisread: They mean something else.
@@ -144,7 +144,7 @@ async def check_names(lister: ListClient, page: Page, tally: RequestStats) -> No
         doubtful = _DOUBTFUL.intersection(raw) - lister.proven_names
         if not doubtful:
             continue
-        encoding = await _encoding_of(lister, key, raw, tally)
+        encoding = await _encoding_of(lister, key, raw, stats)
         if encoding is None:
             # The key has gone meanwhile: another one will tell, but not for ever.
             lister.names_gone += 1
@@ -162,7 +162,7 @@ async def check_names(lister: ListClient, page: Page, tally: RequestStats) -> No
 
 
 async def _encoding_of(
-    lister: ListClient, key: str, raw: str, tally: RequestStats
+    lister: ListClient, key: str, raw: str, stats: RequestStats
 ) -> KeyEncoding | None:
     """How a name is encoded that was read as a key; None where no reading is a key (any more)."""
     readings = {key: lister.profile.encoding}
@@ -171,45 +171,45 @@ async def _encoding_of(
     readings.setdefault(raw, KeyEncoding.PLAIN)
     for reading, encoding in readings.items():
         request = PageRequest(reading, max_keys=1, encoding=encoding)
-        found = await first_page(lister, request, tally)
+        found = await first_page(lister, request, stats)
         if (reading, raw) in found.ambiguous:
             return encoding
     return None
 
 
-async def require_versions(lister: ListClient, prefix: str, tally: RequestStats) -> None:
+async def require_versions(lister: ListClient, prefix: str, stats: RequestStats) -> None:
     """Make sure that a listing of versions that found none is one of a prefix without objects.
 
     Raises:
         VersionsUnsupported: There are objects, so the store lists no versions.
         S3Error: A request failed for good.
     """
-    page = await first_page(lister, PageRequest(prefix, max_keys=1), tally)
+    page = await first_page(lister, PageRequest(prefix, max_keys=1), stats)
     if page.objects.num_rows:
         raise versions_unsupported(
             lister.connection, "answers a request for versions with none, though there are objects"
         )
 
 
-async def first_page(lister: ListClient, request: PageRequest, tally: RequestStats) -> Page:
+async def first_page(lister: ListClient, request: PageRequest, stats: RequestStats) -> Page:
     """The first page that holds anything, as some stores send empty ones before; else the last.
 
     Raises:
         S3Error: A request failed for good.
     """
-    return (await _answers(lister, request, tally))[-1].page
+    return (await _answers(lister, request, stats))[-1].page
 
 
-async def _answers(lister: ListClient, request: PageRequest, tally: RequestStats) -> list[_Asked]:
+async def _answers(lister: ListClient, request: PageRequest, stats: RequestStats) -> list[_Asked]:
     """`first_page`, with the empty pages before it, and what each of them answers."""
-    found = [_Asked(request, await lister.list_page(request, tally))]
+    found = [_Asked(request, await lister.list_page(request, stats))]
     for _ in range(_MOST_EMPTY_PAGES):
         page = found[-1].page
         is_empty = not page.objects.num_rows and not page.common_prefixes
         if not is_empty or not page.is_truncated or page.next_token is None:
             break
         request = replace(request, start_after="", token=page.next_token)
-        found.append(_Asked(request, await lister.list_page(request, tally)))
+        found.append(_Asked(request, await lister.list_page(request, stats)))
     return found
 
 
@@ -217,11 +217,11 @@ def _habits(profile: StoreProfile) -> StoreProfile:
     return replace(profile, echoes=frozenset())
 
 
-def _probe_names(lister: ListClient, prefix: str, tally: RequestStats) -> StoreProfile:
+def _probe_names(lister: ListClient, prefix: str, stats: RequestStats) -> StoreProfile:
     """As `_probe`, once names are read as the store means them, and all answers are its own."""
     for _ in range(_MOST_PROBES):
         asked: list[_Asked] = []
-        profile = _probe_in_some_encoding(lister, prefix, tally, asked)
+        profile = _probe_in_some_encoding(lister, prefix, stats, asked)
         seen = _echoes(asked, lister.connection.bucket)
         if not any(any(found) and not all(found) for found in seen.values()):
             break
@@ -230,25 +230,25 @@ def _probe_names(lister: ListClient, prefix: str, tally: RequestStats) -> StoreP
 
 
 def _probe_in_some_encoding(
-    lister: ListClient, prefix: str, tally: RequestStats, asked: list[_Asked]
+    lister: ListClient, prefix: str, stats: RequestStats, asked: list[_Asked]
 ) -> StoreProfile:
     for _ in KeyEncoding:
         try:
-            return _probe(lister, prefix, tally, asked)
+            return _probe(lister, prefix, stats, asked)
         except NamesMisread as error:
             lister.profile = corrected(lister.profile, error)
             asked.clear()
-    return _probe(lister, prefix, tally, asked)
+    return _probe(lister, prefix, stats, asked)
 
 
 def _probe(
-    lister: ListClient, prefix: str, tally: RequestStats, asked: list[_Asked]
+    lister: ListClient, prefix: str, stats: RequestStats, asked: list[_Asked]
 ) -> StoreProfile:
     """Ask how a store lists; whatever is asked is appended to `asked`, echoes are left out."""
 
     def ask(request: PageRequest) -> _Asked:
-        found = asyncio.run(_answers(lister, request, tally))
-        asyncio.run(check_names(lister, found[-1].page, tally))
+        found = asyncio.run(_answers(lister, request, stats))
+        asyncio.run(check_names(lister, found[-1].page, stats))
         asked.extend(found)
         return found[-1]
 

@@ -239,19 +239,19 @@ class _Watched(ListClient):
     def close(self) -> None:
         self._asked.close()
 
-    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
+    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
         self._watch(request)
-        received = await self._asked.fetch_raw_page(request, tally, body)
+        received = await self._asked.fetch_raw_page(request, stats, body)
         self.server = self._asked.server
         return received
 
-    async def fetch(self, request: PageRequest, tally: RequestStats) -> Page:
+    async def fetch(self, request: PageRequest, stats: RequestStats) -> Page:
         self._watch(request)
-        return await self._asked.list_page(request, tally)
+        return await self._asked.list_page(request, stats)
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
         self._watch(request)
-        page = self._asked.list_page_sync(request, tally)
+        page = self._asked.list_page_sync(request, stats)
         self.server = self._asked.server
         return page
 

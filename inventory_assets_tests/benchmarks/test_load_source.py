@@ -260,10 +260,10 @@ def test_clients_find_the_bucket_and_no_other(load_source: Callable[..., LoadSou
 
 def test_requests_and_objects_told_are_counted() -> None:
     with LoadSource("skewed", COUNT) as source:
-        assert source.tally() == (0, 0)
+        assert source.stats() == (0, 0)
         pages_of(source)
         pages_of(source, delimiter="/")
-        assert source.tally() == (COUNT // 1000 + 2, COUNT)
+        assert source.stats() == (COUNT // 1000 + 2, COUNT)
 
 
 def test_errors_come_as_often_as_asked_for() -> None:

@@ -113,7 +113,7 @@ def test_folders_are_as_many_as_there_are_workers_or_the_first_level_of_several(
             LoadSource(shape, KEYS) as source,
             closing(ListClient(connection_to(source))) as lister,
         ):
-            *prefixes, _rest = [walk.prefix for walk in folders_and_the_rest(lister)]
+            *prefixes, _rest = [job.prefix for job in folders_and_the_rest(lister)]
             planned[shape] = prefixes
     assert planned["flat"] == ["data/"]
     assert planned["deep"] == ["logs/2024/", "logs/2025/"]

@@ -51,8 +51,8 @@ class CheckedBudget(RowBuffer):
     def check(self) -> None:
         waiting = sum(
             objects.num_rows
-            for assembly in self.assemblies
-            for run in assembly._in_order()
+            for assembler in self.assemblies
+            for run in assembler._in_order()
             for objects in run.waiting
         )
         assert waiting == self._total
@@ -74,7 +74,7 @@ class Driver:
 
     Attributes:
         ranges: What is listed: the tiling at `bounds`, without the stretches `left_out`.
-        intervals: What there is to share.
+        segments: What there is to share.
         marks: Keys at which ranges may be split.
         expected: The keys in them.
         written: Those that were written, in the order in which they were.
@@ -91,13 +91,13 @@ class Driver:
         *,
         most: int = 4,
         sizes: Mapping[str, int] | None = None,
-        intervals: Sequence[BaselineSegment] = (),
+        segments: Sequence[BaselineSegment] = (),
         journal: CheckpointLog | None = None,
     ) -> None:
         self.written: list[str] = []
         self._journal, self._tally = journal, RequestStats()
-        self.intervals = intervals
-        self.marks = [interval.until for interval in intervals]
+        self.segments = segments
+        self.marks = [segment.until for segment in segments]
         self._sizes = sizes or {}
         self._most = most
         self._keys = keys
@@ -112,19 +112,19 @@ class Driver:
         ]
         self._begun = len(self._live)
         self.told: list[tuple[KeyRange, Sequence[Part]]] = []
-        self.assembly = PartAssembler(
+        self.assembler = PartAssembler(
             store,
             LAYOUT,
             self.ranges,
             budget,
             published=self._published,
-            intervals=intervals,
+            segments=segments,
             drafts=journal.drafts if journal else None,
             ticked=self._ticked,
         )
         if journal:
-            journal.follow(self.assembly.open_runs)
-        budget.assemblies.append(self.assembly)
+            journal.follow(self.assembler.open_runs)
+        budget.assemblies.append(self.assembler)
 
     def _published(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
         self.told.append((key_range, tuple(parts)))
@@ -158,14 +158,14 @@ class Driver:
             self._write(listing)
         elif action == "end":
             self._live.remove(listing)
-            self.assembly.end(listing.number, listing.until)
+            self.assembler.end(listing.number, listing.until)
         self._budget.check()
 
     def _write(self, listing: Listing) -> None:
         start = listing.at
         listing.at = min(listing.stop, start + self._chances.randint(1, self._most))
         keys = self._keys[start : listing.at]
-        self.assembly.write(listing.number, objects_of(keys, self._sizes))
+        self.assembler.write(listing.number, objects_of(keys, self._sizes))
         self.written += keys
 
     def _split(self, listing: Listing) -> None:
@@ -185,7 +185,7 @@ class Driver:
         for number in reversed(range(len(keys))):
             at, stop = stops[number : number + 2]
             self._live.append(Listing(self._begun, at, stop, ends[number + 1]))
-            self.assembly.split(listing.number, self._begun, keys[number])
+            self.assembler.split(listing.number, self._begun, keys[number])
             self._begun += 1
         listing.stop, listing.until = stops[0], keys[0]
 

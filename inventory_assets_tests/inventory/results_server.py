@@ -203,11 +203,11 @@ class ResultsServer:
 
     def _put(self, key: str, headers: Mapping[str, str], body: bytes) -> Answered:
         there = self.objects.get(key)
-        refusal = self.habits.condition(
+        error_response = self.habits.condition(
             headers.get("if-none-match"), headers.get("if-match"), there.etag if there else None
         )
-        if refusal:
-            return self._refused(refusal)
+        if error_response:
+            return self._refused(error_response)
         kept = self._keep(key, body, headers)
         return 200, {"ETag": self.habits.etag(kept.etag)}, b""
 

@@ -57,7 +57,7 @@ def on_the_way(
     store._objects._client.meta.events.register_first("before-send.s3", before_send)
 
 
-def refusal(request: AWSPreparedRequest, status: int, code: str) -> AWSResponse:
+def error_response(request: AWSPreparedRequest, status: int, code: str) -> AWSResponse:
     """An error document in answer to a request."""
     return AWSResponse(request.url, status, HTTPHeaders(), _Raw(error_document(code)))
 

@@ -40,7 +40,7 @@ def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
         assert sum(part.first_key in each and part.last_key in each for each in stretches) == 1
     whole = Fingerprint()
     whole.update(records_of(listed(driver.expected)))
-    assert fingerprint_of(driver.assembly.fingerprints()) == whole.hexdigest()
+    assert fingerprint_of(driver.assembler.fingerprints()) == whole.hexdigest()
     check_told(store, driver)
     assert [part for _, parts in sorted(driver.told, key=first) for part in parts] == [*found]
     assert coalesce(key_range for key_range, _ in sorted(driver.told, key=first)) == [
@@ -74,7 +74,7 @@ def test_ranges_listed_in_any_order_become_parts_in_key_order(
         chances = random.Random(seed)  # noqa: S311 - a repeatable test
         driver = Driver(roomy_store, numbered(count), bounds, sorted(left_out), budget, chances)
         driver.run()
-        found = driver.assembly.finish()
+        found = driver.assembler.finish()
         check(roomy_store, driver, found)
         assert all(part.rows < part_rows + 4 + group_rows for part in found)
     assert scratch_of(roomy_store) == []
@@ -96,7 +96,7 @@ def test_assemblies_that_share_a_budget_do_not_mix(
         while any(not driver.is_done for driver in drivers):
             chances.choice([driver for driver in drivers if not driver.is_done]).step()
         for driver in drivers:
-            check(roomy_store, driver, driver.assembly.finish())
+            check(roomy_store, driver, driver.assembler.finish())
 
 
 def assembled(
@@ -106,12 +106,12 @@ def assembled(
     keys = numbered(bounds[-1])
     ends = ["", *(keys[stop - 1] for stop in bounds[1:])]
     ranges = [KeyRange(after, until) for after, until in pairwise(ends)]
-    assembly = PartAssembler(store, LAYOUT, ranges, RowBuffer(budget_rows))
+    assembler = PartAssembler(store, LAYOUT, ranges, RowBuffer(budget_rows))
     for number in order:
         for key in keys[bounds[number] : bounds[number + 1]]:
-            assembly.write(number, objects_of([key]))
-        assembly.end(number, ends[number + 1])
-    found = assembly.finish()
+            assembler.write(number, objects_of([key]))
+        assembler.end(number, ends[number + 1])
+    found = assembler.finish()
     assert keys_of(store, *found) == keys
     return found
 
@@ -153,11 +153,11 @@ def test_a_neighbour_that_has_begun_a_file_keeps_it(store: LocalStore) -> None:
 
 def test_ranges_on_both_sides_of_a_gap_are_never_in_one_file(store: LocalStore) -> None:
     ranges = [KeyRange("", "b"), KeyRange("b", "d"), KeyRange("e", "g"), KeyRange("g", LAST)]
-    assembly = PartAssembler(store, LAYOUT, ranges, RowBuffer())
+    assembler = PartAssembler(store, LAYOUT, ranges, RowBuffer())
     for number, key in reversed([*enumerate("acfx")]):
-        assembly.write(number, objects_of([key]))
-        assembly.end(number, ranges[number].until)
-    found = assembly.finish()
+        assembler.write(number, objects_of([key]))
+        assembler.end(number, ranges[number].until)
+    found = assembler.finish()
     assert [(part.first_key, part.last_key) for part in found] == [("a", "c"), ("f", "x")]
 
 
@@ -165,30 +165,30 @@ def test_a_full_budget_has_the_fullest_run_written(store: LocalStore) -> None:
     with small_files(group_rows=100):
         budget = CheckedBudget(10)
         ranges = [KeyRange("", "2"), KeyRange("2", "4"), KeyRange("4", "6")]
-        assembly = PartAssembler(store, LAYOUT, ranges, budget)
-        budget.assemblies.append(assembly)
+        assembler = PartAssembler(store, LAYOUT, ranges, budget)
+        budget.assemblies.append(assembler)
         for number, keys in [(0, ["00", "01"]), (1, numbered(6)), (2, ["50", "51", "52"])]:
-            assembly.write(number, objects_of(f"{2 * number}{key}" for key in keys))
+            assembler.write(number, objects_of(f"{2 * number}{key}" for key in keys))
             budget.check()
-        assert [run.rows for run in assembly._in_order()] == [2, 0, 3]
-        assembly.close()
+        assert [run.rows for run in assembler._in_order()] == [2, 0, 3]
+        assembler.close()
 
 
 def test_nothing_listed_is_no_part(store: LocalStore) -> None:
-    assembly = PartAssembler(store, LAYOUT, [KeyRange("", "m"), KeyRange("n", LAST)], RowBuffer())
-    assembly.split(0, 2, "f")
+    assembler = PartAssembler(store, LAYOUT, [KeyRange("", "m"), KeyRange("n", LAST)], RowBuffer())
+    assembler.split(0, 2, "f")
     for number, until in ((2, "m"), (0, "f"), (1, LAST)):
-        assembly.end(number, until)
-    assert assembly.finish() == ()
-    assert fingerprint_of(assembly.fingerprints()) == Fingerprint().hexdigest()
-    assembly.close()
+        assembler.end(number, until)
+    assert assembler.finish() == ()
+    assert fingerprint_of(assembler.fingerprints()) == Fingerprint().hexdigest()
+    assembler.close()
     assert scratch_of(store) == []
 
 
 def test_no_range_is_no_part(store: LocalStore) -> None:
-    assembly = PartAssembler(store, LAYOUT, [], RowBuffer())
-    assert assembly.finish() == ()
-    assembly.close()
+    assembler = PartAssembler(store, LAYOUT, [], RowBuffer())
+    assert assembler.finish() == ()
+    assembler.close()
 
 
 # Left unfinished.
@@ -206,19 +206,19 @@ def test_an_assembly_that_is_given_up_leaves_no_scratch_file_and_no_claim_on_the
         for _ in range(steps):
             if not driver.is_done:
                 driver.step()
-        driver.assembly.close()
+        driver.assembler.close()
     check_told(roomy_store, driver)
     assert scratch_of(roomy_store) == []
     assert budget._total == 0
 
 
 def test_closing_what_is_finished_changes_nothing(store: LocalStore) -> None:
-    assembly = PartAssembler(store, LAYOUT, [KeyRange("", LAST)], RowBuffer())
-    assembly.write(0, objects_of("abc"))
-    assembly.end(0, LAST)
-    found = assembly.finish()
-    assembly.close()
-    assembly.close()
+    assembler = PartAssembler(store, LAYOUT, [KeyRange("", LAST)], RowBuffer())
+    assembler.write(0, objects_of("abc"))
+    assembler.end(0, LAST)
+    found = assembler.finish()
+    assembler.close()
+    assembler.close()
     assert keys_of(store, *found) == ["a", "b", "c"]
 
 
@@ -241,19 +241,21 @@ def test_a_disk_that_fails_is_told_and_nothing_is_left_behind(
         driver = Driver(store, numbered(40), [0, 9, 20, 40], [1], budget, chances)
         with pytest.raises(StoreError, match="cannot publish"):
             driver.run()
-        driver.assembly.close()
+        driver.assembler.close()
     assert scratch_of(store) == []
     assert budget._total == 0
 
 
 def test_a_disk_that_fails_at_last_is_told_by_finish(store: LocalStore) -> None:
     failing = FailingStore(store.root)
-    assembly = PartAssembler(failing, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBuffer())
-    assembly.write(0, objects_of("a"))
-    assembly.write(1, objects_of("c"))
+    assembler = PartAssembler(
+        failing, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBuffer()
+    )
+    assembler.write(0, objects_of("a"))
+    assembler.write(1, objects_of("c"))
     with pytest.raises(StoreError):
-        assembly.finish()
-    assembly.close()
+        assembler.finish()
+    assembler.close()
     assert scratch_of(store) == []
 
 
@@ -264,13 +266,13 @@ def test_a_full_disk_is_told_and_nothing_is_left_behind(
         raise OSError(28, "No space left on device")
 
     with small_files(group_rows=2):
-        assembly = PartAssembler(
+        assembler = PartAssembler(
             store, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBuffer()
         )
-        assembly.write(1, objects_of(["c", "d"]))
-        assembly.write(0, objects_of(["a", "aa"]))
+        assembler.write(1, objects_of(["c", "d"]))
+        assembler.write(0, objects_of(["a", "aa"]))
         monkeypatch.setattr(hashing_file.HashingFile, "write", full)
         with pytest.raises(OSError, match="No space left"):
-            assembly.write(0, objects_of(["ab", "ac"]))
-        assembly.close()
+            assembler.write(0, objects_of(["ab", "ac"]))
+        assembler.close()
     assert scratch_of(store) == []

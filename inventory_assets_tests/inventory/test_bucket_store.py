@@ -34,10 +34,10 @@ from inventory_assets_tests.inventory.samples import (
 )
 from inventory_assets_tests.inventory.stores import (
     BUCKET,
+    error_response,
     ignore_conditions,
     new_bucket_store,
     on_the_way,
-    refusal,
     unfinished_uploads,
 )
 from inventory_assets_tests.model_s3 import ModelS3
@@ -65,7 +65,7 @@ def is_conditional_write(request: AWSPreparedRequest) -> bool:
 
 
 def without_conditions(request: AWSPreparedRequest) -> AWSResponse | None:
-    return refusal(request, 501, "NotImplemented") if is_conditional_write(request) else None
+    return error_response(request, 501, "NotImplemented") if is_conditional_write(request) else None
 
 
 def failing(status: int, code: str, times: int) -> tuple[Handler, list[str]]:
@@ -76,7 +76,7 @@ def failing(status: int, code: str, times: int) -> tuple[Handler, list[str]]:
         if len(refused) == times:
             return None
         refused.append(str(request.method))
-        return refusal(request, status, code)
+        return error_response(request, status, code)
 
     return handle, refused
 
@@ -115,7 +115,9 @@ def test_an_upload_that_is_refused_midway_is_aborted_and_named(
     store: BucketStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(request: AWSPreparedRequest) -> AWSResponse | None:
-        return refusal(request, 500, "InternalError") if "partNumber=3" in request.url else None
+        return (
+            error_response(request, 500, "InternalError") if "partNumber=3" in request.url else None
+        )
 
     on_the_way(store, refuse)
     with pytest.raises(StoreError, match=r"cannot write s3://results/.*/large: server error at"):

@@ -17,11 +17,11 @@ from inventory_assets.inventory.changes.change_log import (
     ChangeLog,
     change_log_etag,
     compare_shards,
-    violations_of,
     next_change_log,
     outdated_fault,
     publish_change_log,
     read_change_log,
+    violations_of,
 )
 from inventory_assets.inventory.changes.shard_changes import publish_changes
 from inventory_assets.inventory.changes.sorted_diff import Change

@@ -73,7 +73,7 @@ def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
         assert records(store, found).equals(records(undisturbed, expected))
         assert found.fingerprint == expected.fingerprint
         assert failed_rules_of(found) == []
-        assert all(verdict.fault is None for verdict in validate_files(store, found))
+        assert all(result.fault is None for result in validate_files(store, found))
         assert store.list_names(MODEL.checkpoints(DAY)) == []
 
 
@@ -103,7 +103,7 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
         )
         assert records(store, found).column("key").to_pylist() == sorted(keys)
         assert failed_rules_of(found) == []
-        assert all(verdict.fault is None for verdict in validate_files(store, found))
+        assert all(result.fault is None for result in validate_files(store, found))
         assert found.reuse.unchanged is (not changed)
         assert changed or found.parts == yesterday.parts
         assert store.list_names(MODEL.checkpoints(DAY + timedelta(days=1))) == []
@@ -180,7 +180,7 @@ def test_a_record_cut_off_or_garbled_is_no_record(data: st.DataObject) -> None:
         if damaged and data.draw(st.booleans()):
             damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << 3
         store.publish(f"unfinished/{name}", bytes(damaged))
-        assert opened(store).kept.completed == ()
+        assert opened(store).resumed.completed == ()
 
 
 def opened(store: LocalStore, name: str = "listing", now: datetime = NOW) -> CheckpointLog:
@@ -195,7 +195,7 @@ def test_two_runs_at_once_leave_what_can_be_gone_on_with(store: LocalStore) -> N
         one.record_completed(KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats())
         other.record_completed(KeyRange("", "f"), parts_of(store, listed("abc")), RequestStats())
         other.record_completed(KeyRange("m", "z"), parts_of(store, listed("nop")), RequestStats())
-        kept = opened(store).kept
+        kept = opened(store).resumed
     assert [stretch.key_range for stretch in kept.completed] == [
         KeyRange("", "f"),
         KeyRange("m", "z"),
@@ -224,26 +224,26 @@ def test_records_of_one_listing_are_not_taken_for_another_s(store: LocalStore) -
         opened(store, "a").record_completed(
             KeyRange("", "m"), parts_of(store, listed("a")), RequestStats()
         )
-        assert opened(store, "a.b").kept.completed == ()
-        assert opened(store, "a").kept.rows == 1
+        assert opened(store, "a.b").resumed.completed == ()
+        assert opened(store, "a").resumed.rows == 1
 
 
 def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: LocalStore) -> None:
     moments = iter([NOW, NOW, NOW, NOW + timedelta(seconds=6), NOW + timedelta(seconds=6), NOW])
     identity = listing_fingerprint(BucketConfig("bucket"), "", ())
     journal = CheckpointLog(store, "f", "n", identity, lambda: next(moments), lambda _said: None)
-    tally = RequestStats(requests=3)
-    tally.failed(TransientError.RESET)
+    stats = RequestStats(requests=3)
+    stats.failed(TransientError.RESET)
     part = parts_of(store, listed("a"))
-    journal.record_completed(KeyRange("", "b"), part, tally)
-    journal.record_completed(KeyRange("b", "c"), (), tally)
+    journal.record_completed(KeyRange("", "b"), part, stats)
+    journal.record_completed(KeyRange("b", "c"), (), stats)
     written = [len(store.list_names("f"))]
-    journal.record_completed(KeyRange("c", "d"), (), tally)
+    journal.record_completed(KeyRange("c", "d"), (), stats)
     written.append(len(store.list_names("f")))
-    journal.flush(tally)
+    journal.flush(stats)
     written.append(len(store.list_names("f")))
     assert written == [0, 1, 1]
-    kept = CheckpointLog(store, "f", "n", identity, lambda: NOW, lambda _said: None).kept
+    kept = CheckpointLog(store, "f", "n", identity, lambda: NOW, lambda _said: None).resumed
     assert [stretch.key_range.until for stretch in kept.completed] == ["b", "c", "d"]
     assert (kept.requests, kept.faults) == (3, {"reset": 1})
 

@@ -89,9 +89,9 @@ class RunsAndCollections(RuleBasedStateMachine):
     def begin_listing(self, day: date, shard: object, keys: frozenset[str]) -> None:
         chosen = next(each for each in SHARDS if each is shard)
         inside = [key for key in keys if any(key in each for each in chosen.ranges)]
-        replacing = snapshot_etag(self.store, LAYOUT, day, chosen.prefix)
+        expected_etag = snapshot_etag(self.store, LAYOUT, day, chosen.prefix)
         snapshot = snapshot_of(self.store, chosen, listed(inside), day)
-        self._take(snapshot, replacing)
+        self._take(snapshot, expected_etag)
 
     @rule(day=st.sampled_from(DAYS), shard=st.sampled_from(SHARDS))
     def begin_sharing(self, day: date, shard: object) -> None:
@@ -100,27 +100,27 @@ class RunsAndCollections(RuleBasedStateMachine):
         baseline = newest_manifest(self.store, LAYOUT, day)
         if baseline:
             parts = next(e.parts for e in baseline.shards if e.shard.prefix == chosen.prefix)
-            replacing = snapshot_etag(self.store, LAYOUT, day, chosen.prefix)
+            expected_etag = snapshot_etag(self.store, LAYOUT, day, chosen.prefix)
             empty = snapshot_of(self.store, chosen, (), day)
-            self._take(replace(empty, parts=parts), replacing)
+            self._take(replace(empty, parts=parts), expected_etag)
 
-    def _take(self, snapshot: Snapshot, replacing: str) -> None:
+    def _take(self, snapshot: Snapshot, expected_etag: str) -> None:
         def publish() -> None:
             finished = replace(snapshot, finished_at=self.now)
-            publish_snapshot(self.store, LAYOUT, finished, replacing)
+            publish_snapshot(self.store, LAYOUT, finished, expected_etag)
 
         self.runs.append(Run(self.now, publish, snapshot))
 
     @rule(day=st.sampled_from(DAYS))
     def begin_merge(self, day: date) -> None:
-        replacing = manifest_etag(self.store, LAYOUT, day)
+        expected_etag = manifest_etag(self.store, LAYOUT, day)
         snapshots = read_snapshots(self.store, LAYOUT, day)
         if not missing_prefixes("", snapshots):
             manifest = merge(self.store, LAYOUT, "", snapshots, self.now)
-            self.runs.append(Run(self.now, lambda: self._publish(manifest, replacing)))
+            self.runs.append(Run(self.now, lambda: self._publish(manifest, expected_etag)))
 
-    def _publish(self, manifest: Manifest, replacing: str) -> None:
-        publish_manifest(self.store, LAYOUT, manifest, replacing)
+    def _publish(self, manifest: Manifest, expected_etag: str) -> None:
+        publish_manifest(self.store, LAYOUT, manifest, expected_etag)
 
     @precondition(lambda self: self.runs)
     @rule(data=st.data())

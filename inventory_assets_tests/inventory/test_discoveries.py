@@ -2,9 +2,9 @@ import pytest
 
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.listing.shard_registry import (
-    record_discovery,
     known_key_order,
     prefix_of,
+    record_discovery,
     shard_key,
 )
 from inventory_assets.inventory.storage.prefix_encoding import REMAINDER

@@ -57,7 +57,7 @@ def quick(group_rows: int, part_rows: int = 10**6) -> Iterator[LocalStore]:
 def kept_keys(store: LocalStore) -> list[str]:
     """All keys that another run need not list; they are exactly those of the stretches."""
     journal = journal_in(store)
-    for stretch in journal.kept.completed:
+    for stretch in journal.resumed.completed:
         for part in stretch.parts:
             whole = Fingerprint()
             whole.update(records_of(listed(keys_of(store, part))))
@@ -65,14 +65,14 @@ def kept_keys(store: LocalStore) -> list[str]:
             assert part.rows == len(keys_of(store, part))
             assert part.file_bytes == store.size(part.key)
     journal.close()
-    return keys_of(store, *journal.kept.parts)
+    return keys_of(store, *journal.resumed.parts)
 
 
 def covered(store: LocalStore, keys: list[str]) -> list[str]:
     """Which keys lie in what is kept."""
     journal = journal_in(store)
     journal.close()
-    ranges = [stretch.key_range for stretch in journal.kept.completed]
+    ranges = [stretch.key_range for stretch in journal.resumed.completed]
     return [key for key in keys if any(key in each for each in ranges)]
 
 
@@ -97,7 +97,7 @@ def test_all_that_was_received_is_kept_when_a_listing_is_stopped(
             if not driver.is_done:
                 driver.step()
         journal.save_drafts(RequestStats())
-        driver.assembly.close()
+        driver.assembler.close()
         journal.close()
         assert kept_keys(store) == sorted(driver.written)
         # And once more: nothing is lost by being gone on with, or by a kill while it is.
@@ -139,8 +139,8 @@ def test_a_kill_at_any_moment_costs_fifteen_seconds_of_listing_at_most(
         assert len(kept) == len({*kept})
         assert {*kept} <= {*driver.written}
         ranges = len(driver.ranges) + driver._begun
-        assert len(journal_in(store).kept.parts) <= ranges + len(kept) // 40 * 2
-        driver.assembly.close()
+        assert len(journal_in(store).resumed.parts) <= ranges + len(kept) // 40 * 2
+        driver.assembler.close()
 
 
 def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
@@ -150,7 +150,7 @@ def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
     clock = [NOW]
     journal = journal_in(store, lambda: clock[0])
     ranges = [KeyRange("", "0100"), KeyRange("0100", LAST)]
-    assembly = PartAssembler(
+    assembler = PartAssembler(
         store,
         LAYOUT,
         ranges,
@@ -161,13 +161,13 @@ def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
         drafts=journal.drafts,
         ticked=lambda: journal.tick(RequestStats()),
     )
-    journal.follow(assembly.open_runs)
+    journal.follow(assembler.open_runs)
     for key in numbered(200):
         clock[0] += timedelta(seconds=10)
-        assembly.write(key > "0100", objects_of([key]))
+        assembler.write(key > "0100", objects_of([key]))
     for number, each in enumerate(ranges):
-        assembly.end(number, each.until)
-    assert [part.rows for part in assembly.finish()] == [200]
+        assembler.end(number, each.until)
+    assert [part.rows for part in assembler.finish()] == [200]
     journal.flush(RequestStats())
     left = [path for path in (store.root / ".drafts").rglob("*") if path.is_file()]
     assert {path.name for path in left} <= {"lock", "reserve"}
@@ -190,12 +190,14 @@ def test_what_was_written_before_the_disk_was_full_is_kept(seed: int, steps: int
         for _ in range(steps):
             if not driver.is_done:
                 driver.step()
-        in_files = [draft.last_key for each in driver.assembly.open_runs() for draft in each.drafts]
+        in_files = [
+            draft.last_key for each in driver.assembler.open_runs() for draft in each.drafts
+        ]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(hashing_file.HashingFile, "write", full)
             patch.setattr(drafts.Drafts, "spool", _no_room)
             journal.save_drafts(RequestStats())
-        driver.assembly.close()
+        driver.assembler.close()
         journal.close()
         kept = kept_keys(store)
         assert {*in_files} <= {*kept} <= {*driver.written}
@@ -220,7 +222,7 @@ def test_drafts_that_a_power_cut_damaged_are_not_believed(seed: int, data: st.Da
             if not driver.is_done:
                 driver.step()
         journal.save_drafts(RequestStats())
-        driver.assembly.close()
+        driver.assembler.close()
         journal.close()
         files = sorted(
             path
@@ -242,16 +244,16 @@ def test_drafts_that_a_power_cut_damaged_are_not_believed(seed: int, data: st.Da
 def test_what_a_living_process_has_written_is_left_alone(store: LocalStore) -> None:
     with small_files(2):
         journal = journal_in(store)
-        assembly = PartAssembler(
+        assembler = PartAssembler(
             store, LAYOUT, [KeyRange("", LAST)], RowBuffer(), drafts=journal.drafts
         )
-        journal.follow(assembly.open_runs)
-        assembly.write(0, objects_of("abc"))
+        journal.follow(assembler.open_runs)
+        assembler.write(0, objects_of("abc"))
         journal.flush(RequestStats())
-        assert journal_in(store).kept.rows == 0
-        assembly.write(0, objects_of("def"))
-        assembly.end(0, LAST)
-        assert keys_of(store, *assembly.finish()) == [*"abcdef"]
+        assert journal_in(store).resumed.rows == 0
+        assembler.write(0, objects_of("def"))
+        assembler.end(0, LAST)
+        assert keys_of(store, *assembler.finish()) == [*"abcdef"]
 
 
 def test_drafts_that_nobody_goes_on_with_are_removed_after_days(

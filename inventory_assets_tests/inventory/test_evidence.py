@@ -25,7 +25,7 @@ def snapshot(store: LocalStore) -> Snapshot:
 
 
 def rules(snapshot: Snapshot) -> list[str]:
-    return [verdict.rule for verdict in validate(snapshot) if verdict.fault]
+    return [result.rule for result in validate(snapshot) if result.fault]
 
 
 def with_evidence(snapshot: Snapshot, at: int, **facts: Any) -> Snapshot:
@@ -42,13 +42,13 @@ def with_part(snapshot: Snapshot, at: int, **facts: Any) -> Snapshot:
 
 def test_an_honest_snapshot_breaks_no_rule(store: LocalStore, snapshot: Snapshot) -> None:
     assert failed_rules_of(snapshot) == []
-    assert [verdict.fault for verdict in validate_files(store, snapshot)] == [None] * 3
+    assert [result.fault for result in validate_files(store, snapshot)] == [None] * 3
 
 
 def test_an_empty_shard_breaks_no_rule(store: LocalStore) -> None:
     snapshot = snapshot_of(store, SHARD, [])
     assert failed_rules_of(snapshot) == []
-    assert [verdict.fault for verdict in validate_files(store, snapshot)] == [None] * 3
+    assert [result.fault for result in validate_files(store, snapshot)] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_a_broken_rule_says_where(snapshot: Snapshot) -> None:
 
 
 def file_faults(store: LocalStore, snapshot: Snapshot) -> dict[str, str]:
-    verdicts = validate_files(store, snapshot)
-    return {verdict.rule: verdict.fault for verdict in verdicts if verdict.fault}
+    results = validate_files(store, snapshot)
+    return {result.rule: result.fault for result in results if result.fault}
 
 
 @pytest.mark.parametrize("damage", ["removed", "truncated", "one byte", "replaced"])

@@ -20,7 +20,7 @@ from inventory_assets.inventory.export.export_format import (
     Dialect,
     ExportFormat,
 )
-from inventory_assets.inventory.export.exporter import publish_export, atomic_file, write_export
+from inventory_assets.inventory.export.exporter import atomic_file, publish_export, write_export
 from inventory_assets.inventory.manifest.manifest_merge import merge
 from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA

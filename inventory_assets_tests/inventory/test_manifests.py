@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.manifest_merge import (
-    violations_of,
     merge,
     missing_prefixes,
     newest_manifest,
     publish_manifest,
     read_manifest,
+    violations_of,
 )
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.part import read_records

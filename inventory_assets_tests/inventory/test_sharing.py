@@ -14,9 +14,9 @@ from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.listing import part_reuse
 from inventory_assets.inventory.listing.part_reuse import (
     BaselineSegment,
-    segments_of,
-    reuse_whole_shard,
     min_part_rows,
+    reuse_whole_shard,
+    segments_of,
     should_merge,
 )
 from inventory_assets.inventory.manifest.manifest_merge import merge
@@ -75,7 +75,7 @@ def assembled(
         for number, (at, stop) in enumerate(pairwise(bounds))
         if number not in left_out and at < stop
     ]
-    intervals = segments_of(baseline, ranges)
+    segments = segments_of(baseline, ranges)
     driver = Driver(
         store,
         keys,
@@ -85,11 +85,11 @@ def assembled(
         chances,
         most=most,
         sizes=bucket,
-        intervals=intervals,
+        segments=segments,
     )
     driver.split_first(pick_evenly(driver.marks[:-1], cuts))
     driver.run()
-    return driver, driver.assembly.substitute_unchanged(driver.assembly.finish(), [])
+    return driver, driver.assembler.substitute_unchanged(driver.assembler.finish(), [])
 
 
 def content(store: LocalStore, parts: Sequence[Part]) -> list[tuple[str, int]]:
@@ -162,17 +162,15 @@ def test_a_part_is_shared_if_its_interval_holds_the_same_and_not_otherwise(
         with small_files(rows[1], part_rows[1]):
             driver, new = assembled(roomy_store, today, old, seed + 1, cuts, left_out)
     check(roomy_store, driver, today, new)
-    for interval in driver.intervals:
-        if interval.part is not None:
-            held = content(roomy_store, [interval.part])
+    for segment in driver.segments:
+        if segment.part is not None:
+            held = content(roomy_store, [segment.part])
             holds = [
-                (key, today[key])
-                for key in driver.expected
-                if interval.after < key <= interval.until
+                (key, today[key]) for key in driver.expected if segment.after < key <= segment.until
             ]
             if held == holds:
-                assert interval.part in new
-            elif interval.part in new:  # a new part may happen to hold what the old one did
+                assert segment.part in new
+            elif segment.part in new:  # a new part may happen to hold what the old one did
                 assert held in (holds[at : at + len(held)] for at in range(len(holds)))
 
 

@@ -46,12 +46,12 @@ def test_a_small_shard_is_not_cut() -> None:
 def test_a_listing_begins_where_the_parts_of_the_day_before_ended(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    walks: list[ListingJob] = []
+    jobs: list[ListingJob] = []
 
     def noted(
         lister: ModelS3, wanted: Sequence[ListingJob], now: Callable[[], datetime]
     ) -> ParallelScan:
-        walks.extend(wanted)
+        jobs.extend(wanted)
         return ParallelScan(lister, wanted, now)
 
     monkeypatch.setattr(shard_lister, "ParallelScan", noted)
@@ -62,14 +62,14 @@ def test_a_listing_begins_where_the_parts_of_the_day_before_ended(
     shards = [make_shard("", prefixes), *(make_shard(prefix, []) for prefix in prefixes)]
     snapshots = {shard.prefix: first.list_shard(DAY, shard) for shard in shards}
     publish_manifest(store, LAYOUT, merge(store, LAYOUT, "", snapshots, NOW))
-    assert all(not walk.initial_splits for walk in walks)
+    assert all(not job.initial_splits for job in jobs)
 
     lister = ModelS3([*keys, "0451", "1"], 10)
     lister.connection = BucketConfig("model", max_in_flight=4)
     later = ShardLister(lister, store, LAYOUT, now=lambda: NOW)
     found = later.list_shard(DAY + timedelta(days=1), make_shard("", []))
     ends = sorted(part.last_key for each in snapshots.values() for part in each.parts)
-    assert [*walks[-1].split_hints] == ends
-    assert len(walks[-1].initial_splits) == 4
-    assert {*walks[-1].initial_splits} < {*ends}
+    assert [*jobs[-1].split_hints] == ends
+    assert len(jobs[-1].initial_splits) == 4
+    assert {*jobs[-1].initial_splits} < {*ends}
     assert found.rows == 92

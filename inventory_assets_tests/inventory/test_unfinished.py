@@ -15,7 +15,7 @@ from inventory_assets.inventory.folder_listing import folder_listing, process_po
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
 from inventory_assets.inventory.folder_listing.range_listing import Work, open_checkpoint_log
 from inventory_assets.inventory.listing import snapshot_builder
-from inventory_assets.inventory.listing.part_reuse import segments_of, replay_hashes
+from inventory_assets.inventory.listing.part_reuse import replay_hashes, segments_of
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
@@ -303,12 +303,12 @@ def test_what_is_reread_is_told_interval_by_interval(
         bounds = [0, *sorted(cuts), len(SOME)]
         groups = [listed(SOME[start:stop]) for start, stop in pairwise(bounds)]
         baseline = parts_of(store, *groups)
-        intervals = segments_of(baseline, [KeyRange.of_prefix("")])
+        segments = segments_of(baseline, [KeyRange.of_prefix("")])
         key_range = KeyRange(SOME[first], SOME[last])
         now = [key for key in SOME if key not in changed and key in key_range]
         batches = [records_of(listed(now[start : start + 3])) for start in range(0, len(now), 3)]
-        found = replay_hashes(batches, key_range, intervals)
-    within = [each for each in intervals if key_range.after <= each.after < each.until]
+        found = replay_hashes(batches, key_range, segments)
+    within = [each for each in segments if key_range.after <= each.after < each.until]
     within = [each for each in within if each.until <= key_range.until]
     assert [*found.unchanged] == [
         each.part
@@ -349,7 +349,7 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
             KeyRange("0", "zz"),
         )
         after = store.list_names(range_listing.CHECKPOINTS)
-        kept = open_checkpoint_log(Work(lister, "", 1, store), KeyOrder.BYTES).kept
+        kept = open_checkpoint_log(Work(lister, "", 1, store), KeyOrder.BYTES).resumed
     assert sum(part.rows for part in found.parts) == len(KEYS)
     assert len(before) == 1
     assert {*before} < {*after}
@@ -365,6 +365,6 @@ def test_what_processes_have_noted_is_cleared_by_the_one_that_began(tmp_path: Pa
             KeyRange("", "0"), parts_of(work.store, listed(["*"])), RequestStats()
         )
         noting.flush(RequestStats())
-        assert open_checkpoint_log(work, KeyOrder.BYTES).kept.rows == 1
+        assert open_checkpoint_log(work, KeyOrder.BYTES).resumed.rows == 1
         first.clear()
     assert work.store.list_names(range_listing.CHECKPOINTS) == []

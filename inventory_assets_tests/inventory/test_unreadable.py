@@ -117,15 +117,15 @@ def test_a_listing_that_goes_on_knows_what_the_run_before_could_not_read(
     def journal() -> CheckpointLog:
         return CheckpointLog(store, "work", "listing", "same", lambda: NOW, lambda _: None)
 
-    first, tally = journal(), RequestStats()
+    first, stats = journal(), RequestStats()
     (part,) = parts_of(store, listed(["b", "c"]))
-    tally.set_aside([unreadable("bb"), unreadable("x")])
-    first.record_completed(KeyRange("a", "c"), [part], tally)
-    first.flush(tally)
-    tally.set_aside([unreadable("dd")])
-    first.record_completed(KeyRange("c", "e"), [], tally)
-    first.flush(tally)
-    kept = journal().kept.unreadable
+    stats.set_aside([unreadable("bb"), unreadable("x")])
+    first.record_completed(KeyRange("a", "c"), [part], stats)
+    first.flush(stats)
+    stats.set_aside([unreadable("dd")])
+    first.record_completed(KeyRange("c", "e"), [], stats)
+    first.flush(stats)
+    kept = journal().resumed.unreadable
     assert (kept.count, [record.key for record in kept.first]) == (2, ["bb", "dd"])
     again = RequestStats()
     again.set_aside([unreadable("bb"), unreadable("x")])

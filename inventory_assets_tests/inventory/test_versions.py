@@ -27,10 +27,10 @@ from inventory_assets.inventory.listing.listable_dates import end_of, versions_o
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
-    violations_of,
     merge,
     publish_manifest,
     read_manifest,
+    violations_of,
 )
 from inventory_assets.inventory.manifest.s3_inventory_format import csv_file_schema
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
@@ -330,8 +330,8 @@ class HidesVersions(VersionedS3):
         super().__init__(history, 100)
         self._hidden = hidden
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
-        page = super().page(request, tally)
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+        page = super().page(request, stats)
         if not request.versions or request.prefix in {each.key for each in self._listed}:
             return page
         ids = page.objects.column("version_id").to_pylist()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from inventory_assets.s3.concurrency.policies import TARGET_P95_SECONDS, LimitPolicy, Fixed, Pid
+from inventory_assets.s3.concurrency.policies import TARGET_P95_SECONDS, Fixed, LimitPolicy, Pid
 from inventory_assets.s3.concurrency.request_outcome import Outcome, Sample
 from inventory_assets.s3.list_client import RetryPolicy
 

@@ -80,9 +80,9 @@ def of(url: str, **changes: object) -> BucketConfig:
     return BucketConfig(**fields)  # type: ignore[arg-type]
 
 
-def error_of(where: BucketConfig, tally: RequestStats | None = None) -> S3Error:
+def error_of(where: BucketConfig, stats: RequestStats | None = None) -> S3Error:
     with pytest.raises(S3Error) as caught:
-        ListClient(where, QUICK).list_page_sync(PageRequest(), tally or RequestStats())
+        ListClient(where, QUICK).list_page_sync(PageRequest(), stats or RequestStats())
     message = str(caught.value)
     assert message.isprintable()
     assert "ours" in message
@@ -234,9 +234,9 @@ def test_trouble_of_sts_that_can_pass_is_tried_again(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with ScriptedServer([refused("Throttling", 400), session()]) as sts:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
-        tally = RequestStats()
-        ListClient(of(bucket.url, role_arn=ROLE), QUICK).list_page_sync(PageRequest(), tally)
-    assert tally.faults == {TransientError.THROTTLED: 1}
+        stats = RequestStats()
+        ListClient(of(bucket.url, role_arn=ROLE), QUICK).list_page_sync(PageRequest(), stats)
+    assert stats.faults == {TransientError.THROTTLED: 1}
 
 
 def test_results_are_not_blamed_for_what_sts_refuses(

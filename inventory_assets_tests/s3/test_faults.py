@@ -62,16 +62,16 @@ def lister(server: ScriptedServer) -> Iterator[ListClient]:
     opened.close()
 
 
-def list_once(where: BucketConfig, tally: RequestStats | None = None) -> Page:
-    return ListClient(where, QUICK).list_page_sync(PageRequest(), tally or RequestStats())
+def list_once(where: BucketConfig, stats: RequestStats | None = None) -> Page:
+    return ListClient(where, QUICK).list_page_sync(PageRequest(), stats or RequestStats())
 
 
-def refusal_of(lister: ListClient | BucketConfig, tally: RequestStats | None = None) -> S3Error:
+def refusal_of(lister: ListClient | BucketConfig, stats: RequestStats | None = None) -> S3Error:
     """The error that listing ends with; it tells where, holds no secret, and is one line."""
     if isinstance(lister, BucketConfig):
         lister = ListClient(lister, QUICK)
     with pytest.raises(S3Error) as caught:
-        lister.list_page_sync(PageRequest(), tally or RequestStats())
+        lister.list_page_sync(PageRequest(), stats or RequestStats())
     message = str(caught.value)
     assert "ours" in message
     assert SECRET not in message + repr(caught.value)
@@ -117,12 +117,12 @@ def test_what_can_pass_is_retried_and_counted_by_its_kind(
     trouble: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     answer, fault = PASSING[trouble]
-    tally = RequestStats()
+    stats = RequestStats()
     server.script(answer, answer, Answer(200, GOOD))
-    page = lister.list_page_sync(PageRequest(), tally)
+    page = lister.list_page_sync(PageRequest(), stats)
     assert page.objects.column("key").to_pylist() == ["k"]
-    assert tally.faults == {fault: 2}
-    assert tally.requests == len(server.seen) == 3
+    assert stats.faults == {fault: 2}
+    assert stats.requests == len(server.seen) == 3
 
 
 @pytest.mark.parametrize("trouble", PASSING)
@@ -130,18 +130,18 @@ def test_what_does_not_pass_ends_after_the_allowed_time(
     trouble: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     answer, fault = PASSING[trouble]
-    tally, began = RequestStats(), time.monotonic()
+    stats, began = RequestStats(), time.monotonic()
     server.script(answer)
-    error = refusal_of(lister, tally)
+    error = refusal_of(lister, stats)
     lasted = time.monotonic() - began
     assert fault is TransientError.MALFORMED or lasted >= QUICK.outage_seconds
     assert isinstance(error, RetriesExhausted)
     assert error.fault is fault
-    assert f"{fault} {tally.requests} times in a row within" in str(error)
-    assert tally.faults == {fault: tally.requests}
-    assert tally.requests == len(server.seen) > 2
+    assert f"{fault} {stats.requests} times in a row within" in str(error)
+    assert stats.faults == {fault: stats.requests}
+    assert stats.requests == len(server.seen) > 2
     if fault is TransientError.MALFORMED:
-        assert tally.requests == QUICK.malformed_attempts
+        assert stats.requests == QUICK.malformed_attempts
 
 
 @pytest.mark.parametrize("answer", UNEXPECTED)
@@ -149,10 +149,10 @@ def test_what_is_unexpected_is_tried_once_more_as_it_may_have_been_damaged(
     answer: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     unexpected, fault, _ = UNEXPECTED[answer]
-    tally = RequestStats()
+    stats = RequestStats()
     server.script(unexpected, Answer(503), unexpected, Answer(200, GOOD))
-    lister.list_page_sync(PageRequest(), tally)
-    assert tally.faults == {fault: 2, TransientError.THROTTLED: 1}
+    lister.list_page_sync(PageRequest(), stats)
+    assert stats.faults == {fault: 2, TransientError.THROTTLED: 1}
 
 
 @pytest.mark.parametrize("answer", UNEXPECTED)
@@ -160,13 +160,13 @@ def test_what_is_unexpected_in_the_same_way_twice_is_final_and_says_what_it_is(
     answer: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     unexpected, fault, words = UNEXPECTED[answer]
-    tally = RequestStats()
+    stats = RequestStats()
     server.script(unexpected)
-    error = refusal_of(lister, tally)
+    error = refusal_of(lister, stats)
     assert not isinstance(error, RetriesExhausted)
     assert words in str(error)
-    assert tally.faults == {fault: 1}
-    assert tally.requests == len(server.seen) == 2
+    assert stats.faults == {fault: 1}
+    assert stats.requests == len(server.seen) == 2
 
 
 LASTING = {
@@ -203,13 +203,13 @@ def test_what_cannot_pass_is_refused_at_once_and_says_what_to_do(
     trouble: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     answer, kind, advice = LASTING[trouble]
-    tally = RequestStats()
+    stats = RequestStats()
     server.script(answer)
-    error = refusal_of(lister, tally)
+    error = refusal_of(lister, stats)
     assert type(error) is kind
     assert advice in str(error)
-    assert not tally.faults
-    assert tally.requests == len(server.seen) == 1
+    assert not stats.faults
+    assert stats.requests == len(server.seen) == 1
 
 
 def test_what_a_server_echoes_of_a_signature_is_not_repeated(
@@ -234,36 +234,36 @@ def test_a_servers_words_become_one_harmless_line(
 
 def test_a_slow_answer_is_timed_out_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bucket_config, "READ_TIMEOUT_SECONDS", 0.2)
-    tally = RequestStats()
+    stats = RequestStats()
     with ScriptedServer([Answer(200, GOOD, delay=1.0), Answer(200, GOOD)]) as server:
-        list_once(to(server.url), tally)
-    assert tally.faults == {TransientError.TIMED_OUT: 1}
+        list_once(to(server.url), stats)
+    assert stats.faults == {TransientError.TIMED_OUT: 1}
 
 
 def test_a_refused_port_is_told_apart() -> None:
     with ScriptedServer([Answer()]) as server:
         closed = server.url
-    tally = RequestStats()
-    error = refusal_of(to(closed), tally)
+    stats = RequestStats()
+    error = refusal_of(to(closed), stats)
     assert isinstance(error, RetriesExhausted)
-    assert set(tally.faults) == {TransientError.REFUSED}
-    assert tally.faults.total() > 2
+    assert set(stats.faults) == {TransientError.REFUSED}
+    assert stats.faults.total() > 2
 
 
 def test_a_host_without_an_address_is_unreachable() -> None:
-    tally = RequestStats()
-    error = refusal_of(to("http://nonexistent.invalid:80"), tally)
+    stats = RequestStats()
+    error = refusal_of(to("http://nonexistent.invalid:80"), stats)
     assert isinstance(error, RetriesExhausted)
-    assert set(tally.faults) == {TransientError.UNREACHABLE}
-    assert tally.faults.total() > 1
+    assert set(stats.faults) == {TransientError.UNREACHABLE}
+    assert stats.faults.total() > 1
 
 
 def test_tls_to_a_port_that_speaks_plain_http_fails_at_once() -> None:
-    tally = RequestStats()
+    stats = RequestStats()
     with ScriptedServer([Answer(200, GOOD)]) as server:
-        error = refusal_of(to(server.url.replace("http:", "https:")), tally)
+        error = refusal_of(to(server.url.replace("http:", "https:")), stats)
     assert isinstance(error, TlsFailure)
-    assert not tally.faults
+    assert not stats.faults
 
 
 @pytest.fixture
@@ -297,11 +297,11 @@ def self_signed(tmp_path: Path) -> Iterator[tuple[ScriptedServer, Path]]:
 def test_a_self_signed_certificate_is_not_trusted(
     self_signed: tuple[ScriptedServer, Path],
 ) -> None:
-    tally = RequestStats()
-    error = refusal_of(to(self_signed[0].url), tally)
+    stats = RequestStats()
+    error = refusal_of(to(self_signed[0].url), stats)
     assert isinstance(error, TlsFailure)
     assert "AWS_CA_BUNDLE" in str(error)
-    assert not tally.faults
+    assert not stats.faults
     assert not self_signed[0].seen
 
 

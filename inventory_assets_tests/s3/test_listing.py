@@ -113,22 +113,22 @@ def test_the_make_of_the_store_is_remembered(server: ScriptedServer) -> None:
 
 
 def test_the_tally_counts_requests_and_bytes(server: ScriptedServer) -> None:
-    lister, tally = lister_for(server.url, retry=RetryPolicy(base_seconds=0)), RequestStats()
+    lister, stats = lister_for(server.url, retry=RetryPolicy(base_seconds=0)), RequestStats()
     server.script(BUSY, GOOD)
-    lister.list_page_sync(PageRequest(), tally)
-    lister.list_page_sync(PageRequest(), tally)
-    assert tally.requests == 3
-    assert tally.response_bytes == len(BUSY.body) + 2 * len(GOOD.body)
-    assert tally.faults == {TransientError.THROTTLED: 1}
+    lister.list_page_sync(PageRequest(), stats)
+    lister.list_page_sync(PageRequest(), stats)
+    assert stats.requests == 3
+    assert stats.response_bytes == len(BUSY.body) + 2 * len(GOOD.body)
+    assert stats.faults == {TransientError.THROTTLED: 1}
 
 
 def test_a_stop_set_before_sends_nothing(server: ScriptedServer) -> None:
-    lister, tally = lister_for(server.url), RequestStats()
+    lister, stats = lister_for(server.url), RequestStats()
     lister.cancel()
     with pytest.raises(Cancelled):
-        lister.list_page_sync(PageRequest(), tally)
+        lister.list_page_sync(PageRequest(), stats)
     assert not server.seen
-    assert tally.requests == 0
+    assert stats.requests == 0
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -140,10 +140,10 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_a_stop_ends_a_backoff_within_a_second(server: ScriptedServer) -> None:
     server.script(BUSY)
-    lister, tally = lister_for(server.url, retry=PATIENT), RequestStats()
+    lister, stats = lister_for(server.url, retry=PATIENT), RequestStats()
     with ThreadPoolExecutor(1) as pool:
-        page = pool.submit(lister.list_page_sync, PageRequest(), tally)
-        until(lambda: bool(tally.faults))
+        page = pool.submit(lister.list_page_sync, PageRequest(), stats)
+        until(lambda: bool(stats.faults))
         stopped = time.monotonic()
         lister.cancel()
         with pytest.raises(Cancelled):
@@ -156,9 +156,9 @@ def test_a_cancellation_ends_the_request_in_flight_and_keeps_those_that_wait_fro
     server: ScriptedServer,
 ) -> None:
     server.script(Answer(200, GOOD.body, delay=30))
-    lister, tally = lister_for(server.url, max_in_flight=1), RequestStats()
+    lister, stats = lister_for(server.url, max_in_flight=1), RequestStats()
     with ThreadPoolExecutor(4) as pool:
-        pages = [pool.submit(lister.list_page_sync, PageRequest(), tally) for _ in range(4)]
+        pages = [pool.submit(lister.list_page_sync, PageRequest(), stats) for _ in range(4)]
         until(lambda: bool(server.seen))
         cancelled_at = time.monotonic()
         lister.cancel()
@@ -244,31 +244,31 @@ HOSTILE_KEYS = [
 def test_hostile_keys_of_a_real_server_arrive_byte_for_byte(
     moto_bucket: Callable[[Iterable[str]], BucketConfig],
 ) -> None:
-    lister, tally = ListClient(moto_bucket(HOSTILE_KEYS)), RequestStats()
+    lister, stats = ListClient(moto_bucket(HOSTILE_KEYS)), RequestStats()
     found: list[dict[str, object]] = []
     token: str | None = None
     while True:
-        page = lister.list_page_sync(PageRequest(token=token, max_keys=5), tally)
+        page = lister.list_page_sync(PageRequest(token=token, max_keys=5), stats)
         found += page.objects.to_pylist()
         token = page.next_token
         if not page.is_truncated:
             break
     assert [row["key"] for row in found] == sorted(HOSTILE_KEYS)
     assert {row["e_tag"] for row in found} == {"d41d8cd98f00b204e9800998ecf8427e"}
-    assert tally.requests == -(-len(HOSTILE_KEYS) // 5)
-    assert not tally.faults
+    assert stats.requests == -(-len(HOSTILE_KEYS) // 5)
+    assert not stats.faults
 
 
 def test_a_tally_is_safe_to_share() -> None:
-    tally, together = RequestStats(), threading.Barrier(4)
+    stats, together = RequestStats(), threading.Barrier(4)
 
     def count() -> None:
         together.wait()
         for _ in range(300):
-            tally.sent()
-            tally.failed(TransientError.RESET)
+            stats.sent()
+            stats.failed(TransientError.RESET)
 
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(count) for _ in range(4)]:
             done.result()
-    assert (tally.requests, tally.faults) == (1200, {TransientError.RESET: 1200})
+    assert (stats.requests, stats.faults) == (1200, {TransientError.RESET: 1200})

@@ -69,15 +69,15 @@ class Lister(ListClient):
 
 def played(lister: Lister, prefixes: list[str]) -> tuple[list[object], float, RequestStats]:
     """How requests end that are sent at once, after how many virtual seconds, at which cost."""
-    tally = RequestStats()
+    stats = RequestStats()
 
     async def all_pages() -> list[object]:
-        pages = [lister.list_page(PageRequest(prefix), tally) for prefix in prefixes]
+        pages = [lister.list_page(PageRequest(prefix), stats) for prefix in prefixes]
         return [*await asyncio.gather(*pages, return_exceptions=True)]
 
     loop = VirtualLoop()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        return runner.run(all_pages()), loop.now, tally
+        return runner.run(all_pages()), loop.now, stats
 
 
 def away(until: float, trouble: Exception) -> Answers:
@@ -111,7 +111,7 @@ def test_an_outage_of_less_than_the_budget_is_survived(
 @settings(max_examples=30)
 def test_the_budget_is_time_and_a_last_try_comes_at_its_end(seconds: float, outage: int) -> None:
     lister = Lister(away(seconds, ConnectionResetError()), RetryPolicy(outage_seconds=outage))
-    (end,), lasted, tally = played(lister, [""])
+    (end,), lasted, stats = played(lister, [""])
     if isinstance(end, BaseException):
         assert isinstance(end, RetriesExhausted)
         assert seconds > outage
@@ -120,7 +120,7 @@ def test_the_budget_is_time_and_a_last_try_comes_at_its_end(seconds: float, outa
     else:
         assert seconds <= outage + 2 * LATENCY + 1e-6
     # No storm either: as often as the backoff says, which soon reaches its cap.
-    assert tally.requests <= 20 + outage
+    assert stats.requests <= 20 + outage
 
 
 def test_a_request_that_fails_for_ever_ends_though_all_others_are_answered() -> None:
@@ -146,9 +146,9 @@ def test_what_cannot_pass_ends_at_once_in_the_middle_of_an_outage() -> None:
 
 def test_answers_that_are_malformed_are_few_however_much_time_is_left() -> None:
     lister = Lister(refused_by(1e9, 200, b"junk", {}), RetryPolicy(malformed_attempts=3))
-    (end,), _, tally = played(lister, [""])
+    (end,), _, stats = played(lister, [""])
     assert isinstance(end, S3Error)
-    assert tally.requests <= 3
+    assert stats.requests <= 3
 
 
 @given(seconds=st.floats(5, 290), requests=st.integers(1, 8))
@@ -194,9 +194,9 @@ def test_retry_after_is_the_least_wait(asked: int) -> None:
 
 def test_an_absurd_retry_after_is_cut_to_the_rest_of_the_budget() -> None:
     answers = refused_by(250, 503, _BUSY, {"retry-after": "999999999999"})
-    (end,), lasted, tally = played(Lister(answers, RetryPolicy()), [""])
+    (end,), lasted, stats = played(Lister(answers, RetryPolicy()), [""])
     assert not isinstance(end, BaseException)
-    assert tally.requests == 2
+    assert stats.requests == 2
     assert lasted <= 301
 
 

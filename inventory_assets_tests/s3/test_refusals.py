@@ -176,12 +176,12 @@ def test_a_store_that_forbids_paths_has_the_addressing_style_named(code: str) ->
     ],
 )
 def test_a_store_that_refuses_a_request_for_versions_lists_none(status: int, code: str) -> None:
-    refusal = response(status, error_document(code))
-    error = error_of(refusal, action=VERSIONS)
+    error_response = response(status, error_document(code))
+    error = error_of(error_response, action=VERSIONS)
     assert type(error) is VersionsUnsupported
     assert "lists no versions" in str(error)
-    assert type(error_of(refusal)) is RequestRejected
-    assert classify(ErrorResponse(refusal)) is None
+    assert type(error_of(error_response)) is RequestRejected
+    assert classify(ErrorResponse(error_response)) is None
 
 
 def test_an_empty_document_of_versions_tells_of_none() -> None:

@@ -72,10 +72,10 @@ def to(url: str | None, **changes: object) -> BucketConfig:
     return BucketConfig(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def list_once(where: BucketConfig, tally: RequestStats | None = None) -> Page:
+def list_once(where: BucketConfig, stats: RequestStats | None = None) -> Page:
     lister = ListClient(where, QUICK)
     try:
-        return lister.list_page_sync(PageRequest(), tally or RequestStats())
+        return lister.list_page_sync(PageRequest(), stats or RequestStats())
     finally:
         lister.close()
 
@@ -84,9 +84,9 @@ def get(way: Transport, parameters: dict[str, str], body: bytearray) -> Response
     return asyncio.run(way.get(parameters, body))
 
 
-def error_of(where: BucketConfig, tally: RequestStats | None = None) -> S3Error:
+def error_of(where: BucketConfig, stats: RequestStats | None = None) -> S3Error:
     with pytest.raises(S3Error) as caught:
-        list_once(where, tally)
+        list_once(where, stats)
     return caught.value
 
 
@@ -314,7 +314,9 @@ class ConnectProxy:
         heads: What it was asked, as it arrived.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None, refusal: bytes | None = None) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, error_response: bytes | None = None
+    ) -> None:
         self.heads: list[str] = []
         proxy = self
 
@@ -323,8 +325,8 @@ class ConnectProxy:
                 client = tls.wrap_socket(self.request, server_side=True) if tls else self.request
                 head = _head(client).decode()
                 proxy.heads.append(head)
-                if refusal:
-                    client.sendall(refusal)
+                if error_response:
+                    client.sendall(error_response)
                     return
                 port = int(head.split()[1].rpartition(":")[2])
                 with socket.create_connection(("127.0.0.1", port)) as onward:
@@ -514,7 +516,7 @@ REFUSALS = {
 def test_a_proxy_that_refuses_a_tunnel_is_told_plainly(
     status: int, proxies: pytest.MonkeyPatch
 ) -> None:
-    with ConnectProxy(refusal=REFUSALS[status]) as proxy:
+    with ConnectProxy(error_response=REFUSALS[status]) as proxy:
         proxies.setenv("HTTPS_PROXY", proxy.url)
         error = error_of(to("https://s3.example.com"))
     assert "proxy" in str(error)
@@ -559,11 +561,11 @@ def test_a_proxy_that_is_not_there_is_trouble_that_may_pass(proxies: pytest.Monk
     with ScriptedServer([GOOD]) as gone:
         closed = gone.url
     proxies.setenv("HTTP_PROXY", with_password(closed))
-    tally = RequestStats()
-    error = error_of(to("http://s3.example.com"), tally)
+    stats = RequestStats()
+    error = error_of(to("http://s3.example.com"), stats)
     assert isinstance(error, RetriesExhausted)
-    assert set(tally.faults) == {TransientError.REFUSED}
-    assert tally.faults.total() > 1
+    assert set(stats.faults) == {TransientError.REFUSED}
+    assert stats.faults.total() > 1
     assert "no way through the proxy: " in str(error)
     assert PASSWORD not in f"{error} {error!r}"
 
@@ -684,13 +686,13 @@ def test_a_request_refused_for_its_time_is_signed_again_with_the_server_s(
     hours: int, server: ScriptedServer
 ) -> None:
     server.script(skewed(dt.timedelta(hours=hours)), GOOD)
-    tally = RequestStats()
-    list_once(to(server.url), tally)
+    stats = RequestStats()
+    list_once(to(server.url), stats)
     first, second = (
         dt.datetime.strptime(seen.headers["x-amz-date"], "%Y%m%dT%H%M%S%z") for seen in server.seen
     )
     assert abs(second - first - dt.timedelta(hours=hours)) < dt.timedelta(minutes=5)
-    assert not tally.faults
+    assert not stats.faults
 
 
 def test_the_server_s_time_is_kept_for_later_requests(server: ScriptedServer) -> None:
@@ -747,16 +749,16 @@ def malformed_for(region: str) -> Answer:
 
 @pytest.mark.parametrize("refusal", [elsewhere("eu-west-3"), malformed_for("eu-west-3")])
 def test_a_bucket_of_another_region_is_asked_again_in_its_own(
-    refusal: Answer, server: ScriptedServer
+    error_response: Answer, server: ScriptedServer
 ) -> None:
-    server.script(refusal, GOOD)
-    tally = RequestStats()
+    server.script(error_response, GOOD)
+    stats = RequestStats()
     lister = ListClient(to(server.url), QUICK)
-    lister.list_page_sync(PageRequest(), tally)
-    lister.list_page_sync(PageRequest(), tally)
+    lister.list_page_sync(PageRequest(), stats)
+    lister.list_page_sync(PageRequest(), stats)
     regions = [scope_of(seen)[0] for seen in server.seen]
     assert regions == ["us-east-1", "eu-west-3", "eu-west-3"]
-    assert not tally.faults
+    assert not stats.faults
 
 
 @pytest.mark.parametrize(
@@ -767,13 +769,13 @@ def test_a_bucket_of_another_region_is_asked_again_in_its_own(
     ],
 )
 def test_a_region_that_a_refusal_does_not_name_is_asked_for(
-    refusal: Answer, server: ScriptedServer
+    error_response: Answer, server: ScriptedServer
 ) -> None:
-    server.script(refusal, Answer(200, headers={"x-amz-bucket-region": "af-south-1"}), GOOD)
-    tally = RequestStats()
-    list_once(to(server.url), tally)
+    server.script(error_response, Answer(200, headers={"x-amz-bucket-region": "af-south-1"}), GOOD)
+    stats = RequestStats()
+    list_once(to(server.url), stats)
     assert scope_of(server.seen[-1])[0] == "af-south-1"
-    assert not tally.faults
+    assert not stats.faults
     assert len(server.seen) == 3
 
 
@@ -812,10 +814,10 @@ def test_a_region_that_cannot_be_is_not_followed(server: ScriptedServer) -> None
 def test_an_anonymous_listing_follows_the_bucket_to_its_region(server: ScriptedServer) -> None:
     server.script(elsewhere("eu-west-3"))
     nobody = to(server.url, access_key=None, secret_key=None, anonymous=True)
-    refusal = ErrorResponse(get(Transport(nobody), {}, bytearray()))
+    error_response = ErrorResponse(get(Transport(nobody), {}, bytearray()))
     way = Transport(replace(nobody, endpoint_url=None, addressing_style="virtual"))
     assert way._resolve_endpoint(None).region == "us-east-1"
-    assert way.adapt_to_error(refusal)
+    assert way.adapt_to_error(error_response)
     assert way._resolve_endpoint(None).host == "ours.s3.eu-west-3.amazonaws.com"
     assert way._resolve_endpoint(None).scope is None
 
@@ -829,9 +831,9 @@ def test_an_anonymous_listing_that_is_sent_nowhere_else_ends(server: ScriptedSer
 
 @pytest.mark.parametrize("refusal", [elsewhere("eu-west-3"), malformed_for("eu-west-3")])
 def test_a_region_that_one_request_learns_is_news_to_those_sent_before(
-    refusal: Answer, server: ScriptedServer
+    error_response: Answer, server: ScriptedServer
 ) -> None:
-    server.script(refusal)
+    server.script(error_response)
     way = Transport(to(server.url))
     before = [ErrorResponse(get(way, {}, bytearray())) for _ in range(2)]
     assert [way.adapt_to_error(each) for each in before] == [True, True]
@@ -868,14 +870,14 @@ def test_expired_credentials_are_looked_up_anew_in_the_environment(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_environment(monkeypatch, "OLDKEY")
-    lister, tally = ListClient(chained(server.url), QUICK), RequestStats()
-    lister.list_page_sync(PageRequest(), tally)
+    lister, stats = ListClient(chained(server.url), QUICK), RequestStats()
+    lister.list_page_sync(PageRequest(), stats)
     in_environment(monkeypatch, "NEWKEY")
     server.script(EXPIRED, GOOD)
-    lister.list_page_sync(PageRequest(), tally)
+    lister.list_page_sync(PageRequest(), stats)
     assert [key_of(seen) for seen in server.seen] == ["OLDKEY", "NEWKEY"]
     assert server.seen[1].headers["x-amz-security-token"] == "token of NEWKEY"
-    assert not tally.faults
+    assert not stats.faults
 
 
 def test_expired_credentials_are_looked_up_anew_in_the_credentials_file(
@@ -933,12 +935,12 @@ def test_many_requests_on_their_way_take_up_the_renewed_credentials(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_environment(monkeypatch, "OLDKEY")
-    lister, tally = ListClient(chained(server.url), QUICK), RequestStats()
-    lister.list_page_sync(PageRequest(), tally)
+    lister, stats = ListClient(chained(server.url), QUICK), RequestStats()
+    lister.list_page_sync(PageRequest(), stats)
     in_environment(monkeypatch, "NEWKEY")
     server.script(*[replace(EXPIRED, delay=0.1)] * 4, GOOD)
     with ThreadPoolExecutor(4) as pool:
-        pages = [pool.submit(lister.list_page_sync, PageRequest(), tally) for _ in range(4)]
+        pages = [pool.submit(lister.list_page_sync, PageRequest(), stats) for _ in range(4)]
         assert all(page.result(timeout=10).objects.num_rows == 1 for page in pages)
     assert {key_of(seen) for seen in server.seen} == {"OLDKEY", "NEWKEY"}
 
@@ -1024,42 +1026,42 @@ def test_a_connection_that_was_closed_while_idle_is_not_used_again(
     server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     server.script(Answer(raw=_http(BODY)))
-    lister, tally = ListClient(to(server.url), QUICK), RequestStats()
+    lister, stats = ListClient(to(server.url), QUICK), RequestStats()
     for _ in range(3):
-        lister.list_page_sync(PageRequest(), tally)
+        lister.list_page_sync(PageRequest(), stats)
         until(lambda: not connected[-1].is_connected)
     assert len(connected) == 3
-    assert not tally.faults
+    assert not stats.faults
 
 
 def test_a_connection_closed_right_after_an_answer_costs_no_fault(
     server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     server.script(Answer(raw=_http(BODY)), GOOD)
-    lister, tally = ListClient(to(server.url), QUICK), RequestStats()
-    lister.list_page_sync(PageRequest(), tally)
+    lister, stats = ListClient(to(server.url), QUICK), RequestStats()
+    lister.list_page_sync(PageRequest(), stats)
     until(lambda: not connected[-1].is_connected)
-    lister.list_page_sync(PageRequest(), tally)
-    assert not tally.faults
+    lister.list_page_sync(PageRequest(), stats)
+    assert not stats.faults
 
 
 def test_a_server_that_closes_every_connection_is_listed_all_the_same(
     server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     server.script(replace(GOOD, headers={"Connection": "close"}))
-    lister, tally = ListClient(to(server.url), QUICK), RequestStats()
+    lister, stats = ListClient(to(server.url), QUICK), RequestStats()
     for _ in range(3):
-        lister.list_page_sync(PageRequest(), tally)
+        lister.list_page_sync(PageRequest(), stats)
     assert len(connected) == 3
-    assert not tally.faults
+    assert not stats.faults
 
 
 def test_a_server_of_http_1_0_is_listed_all_the_same(server: ScriptedServer) -> None:
     server.script(Answer(raw=b"HTTP/1.0 200 OK\r\n\r\n" + BODY))
-    lister, tally = ListClient(to(server.url), QUICK), RequestStats()
+    lister, stats = ListClient(to(server.url), QUICK), RequestStats()
     for _ in range(2):
-        assert lister.list_page_sync(PageRequest(), tally).objects.num_rows == 1
-    assert not tally.faults
+        assert lister.list_page_sync(PageRequest(), stats).objects.num_rows == 1
+    assert not stats.faults
 
 
 def test_a_connection_kept_alive_is_closed_with_the_listing(
@@ -1120,14 +1122,14 @@ def test_a_connection_on_which_something_waits_is_never_used_again(
     behind: bytes, is_tls: bool, tls: ssl.SSLContext, connected: list[HTTPConnection]
 ) -> None:
     with Talkative(behind, tls if is_tls else None) as talkative:
-        lister, tally = ListClient(to(talkative.url), QUICK), RequestStats()
+        lister, stats = ListClient(to(talkative.url), QUICK), RequestStats()
         for count in range(1, 4):
-            page = lister.list_page_sync(PageRequest(), tally)
+            page = lister.list_page_sync(PageRequest(), stats)
             assert page.objects.column("key").to_pylist() == ["k"]
             assert len(connected) == count
             assert select.select([connected[-1].sock], [], [], 10)[0]
         lister.close()
-    assert not tally.faults
+    assert not stats.faults
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
@@ -1235,9 +1237,9 @@ def test_a_compressed_body_that_is_damaged_or_a_bomb_is_malformed(
     body: bytes, server: ScriptedServer
 ) -> None:
     server.script(encoded("gzip", body))
-    tally = RequestStats()
-    error_of(to(server.url), tally)
-    assert tally.faults == {TransientError.MALFORMED: 1}
+    stats = RequestStats()
+    error_of(to(server.url), stats)
+    assert stats.faults == {TransientError.MALFORMED: 1}
 
 
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "1e3", "0x10", "5, 6", "٣"])
@@ -1308,9 +1310,9 @@ def test_a_body_cut_short_is_a_reset_and_its_connection_is_not_used_again(
     cut: Answer, server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     server.script(cut, GOOD)
-    tally = RequestStats()
-    assert list_once(to(server.url), tally).objects.num_rows == 1
-    assert tally.faults == {TransientError.RESET: 1}
+    stats = RequestStats()
+    assert list_once(to(server.url), stats).objects.num_rows == 1
+    assert stats.faults == {TransientError.RESET: 1}
     assert len(connected) == 2
     assert connected[0].is_closed
 
@@ -1323,9 +1325,9 @@ def test_an_answer_whose_length_nobody_announced_is_asked_for_again_when_cut_sho
     rest: bytes, fault: TransientError, server: ScriptedServer
 ) -> None:
     server.script(Answer(raw=b"HTTP/1.1 200 OK\r\n" + rest), GOOD)
-    tally = RequestStats()
-    assert list_once(to(server.url), tally).objects.num_rows == 1
-    assert tally.faults == {fault: 1}
+    stats = RequestStats()
+    assert list_once(to(server.url), stats).objects.num_rows == 1
+    assert stats.faults == {fault: 1}
 
 
 # Cancellation

@@ -18,10 +18,10 @@ PAGE = 10
 
 def piece_of(after: str, until: str, reached: Iterable[str]) -> RangeTask:
     """A range of which some pages were received, and the last key of each."""
-    piece = RangeTask(ListingJob("", []), 0, KeyRange(after, until))
+    task = RangeTask(ListingJob("", []), 0, KeyRange(after, until))
     for key in reached:
-        piece.advance_cursor(key)
-    return piece
+        task.advance_cursor(key)
+    return task
 
 
 def walked(densities: KeyDensityModel, keys: Sequence[str], until: str, pages: int) -> float:

@@ -24,7 +24,7 @@ def directory_store(keys: set[str] | list[str], page_size: int = 3, **more: Habi
     return ModelS3(keys, page_size, in_directory_order=True, habit=more.get("habit"))
 
 
-def walk(
+def job(
     lister: ModelS3, prefix: str, ranges: Sequence[KeyRange]
 ) -> tuple[list[str], list[RangeEvidence]]:
     log = EvidenceBuilder(ranges)
@@ -36,7 +36,7 @@ def walk(
 
 
 def walk_shard(lister: ModelS3, shard: Shard) -> tuple[list[str], list[RangeEvidence]]:
-    return walk(lister, shard.prefix, shard.ranges)
+    return job(lister, shard.prefix, shard.ranges)
 
 
 @given(keys_strategy, prefixes_strategy, st.integers(1, 6))
@@ -84,7 +84,7 @@ def test_any_ranges_may_be_listed_alone(keys: set[str], bounds: set[str]) -> Non
     ranges = [*starmap(KeyRange, pairwise(ordered))][::2]
     lister = directory_store(keys)
 
-    listed, closed = walk(lister, "", ranges)
+    listed, closed = job(lister, "", ranges)
 
     assert listed == sorted(key for key in keys if any(key in each for each in ranges))
     assert [evidence.key_range for evidence in closed] == ranges
@@ -92,14 +92,14 @@ def test_any_ranges_may_be_listed_alone(keys: set[str], bounds: set[str]) -> Non
 
 def test_a_folder_that_holds_nothing_of_the_ranges_is_not_entered() -> None:
     lister = directory_store([f"{letter}/{n}" for letter in "abc" for n in range(20)], 5)
-    keys, _ = walk(lister, "", [KeyRange("b/5", "b/7")])
+    keys, _ = job(lister, "", [KeyRange("b/5", "b/7")])
     assert keys == ["b/6", "b/7"]
     assert {request.prefix for request in lister.requests} == {"", "b/"}
 
 
 def test_where_nothing_is_to_be_listed_nothing_is_asked() -> None:
     lister = directory_store(["a/1"])
-    assert walk(lister, "", []) == ([], [])
+    assert job(lister, "", []) == ([], [])
     assert not lister.requests
 
 

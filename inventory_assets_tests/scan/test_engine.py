@@ -40,13 +40,13 @@ prefixes_strategy = st.lists(st.text(ALPHABET, max_size=2), max_size=5)
 
 
 def walk_shard(
-    lister: ListClient, shard: Shard, tally: RequestStats | None = None
+    lister: ListClient, shard: Shard, stats: RequestStats | None = None
 ) -> tuple[list[str], list[RangeEvidence]]:
-    walk = ListingJob(shard.prefix, shard.ranges, tally or RequestStats())
+    job = ListingJob(shard.prefix, shard.ranges, stats or RequestStats())
     found: dict[int, list[str]] = {index: [] for index in range(len(shard.ranges))}
     closed: dict[int, RangeEvidence] = {}
-    for event in ParallelScan(lister, [walk]):
-        assert event.job is walk
+    for event in ParallelScan(lister, [job]):
+        assert event.job is job
         match event:
             case ObjectsListed(index=index, objects=objects):
                 assert objects.num_rows
@@ -92,12 +92,12 @@ def test_every_key_is_listed_once_in_order_by_the_shards_of_a_tiling(
     proven: list[KeyRange] = []
     found: list[str] = []
     for prefix in {"", *some}:
-        shard, tally = make_shard(prefix, some), RequestStats()
-        listed, closed = walk_shard(lister, shard, tally)
+        shard, stats = make_shard(prefix, some), RequestStats()
+        listed, closed = walk_shard(lister, shard, stats)
         assert listed == sorted(key for key in keys if shard.covers(key))
         check_evidence(shard, listed, closed)
         # A request may have run ahead of an open range in vain, but none is counted twice.
-        assert sum(evidence.pages for evidence in closed) <= tally.requests
+        assert sum(evidence.pages for evidence in closed) <= stats.requests
         proven += [evidence.key_range for evidence in closed]
         found += listed
     assert sorted(found) == sorted(keys)
@@ -197,9 +197,9 @@ class _Watched(ModelS3):
         super().__init__(keys)
         self._before = before
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
         self._before(request)
-        return super().page(request, tally)
+        return super().page(request, stats)
 
 
 def test_a_slow_reader_holds_the_receivers_up() -> None:
@@ -209,16 +209,16 @@ def test_a_slow_reader_holds_the_receivers_up() -> None:
         keys, lambda request: asked.update(["probes" if request.delimiter else "pages"])
     )
     lister.connection = BucketConfig("model", max_in_flight=8)
-    walks = [ListingJob(letter, [KeyRange.of_prefix(letter)]) for letter in "abcdefgh"]
+    jobs = [ListingJob(letter, [KeyRange.of_prefix(letter)]) for letter in "abcdefgh"]
     pages = splits = 0
-    for event in ParallelScan(lister, walks):
+    for event in ParallelScan(lister, jobs):
         if isinstance(event, ObjectsListed):
             pages += 1
             # Those at hand, those queued, and one for each receiver.
             assert asked["pages"] <= pages + BATCH_PAGES + QUEUED_PAGES + 8 + splits
         splits += isinstance(event, RangeSplit)
     # One more for each walk, to confirm its end.
-    assert pages <= asked["pages"] <= pages + splits + len(walks)
+    assert pages <= asked["pages"] <= pages + splits + len(jobs)
 
 
 def test_a_reader_that_leaves_early_leaves_no_task_behind() -> None:
@@ -245,27 +245,27 @@ def test_a_walk_that_fails_leaves_the_others_alone() -> None:
             raise AccessDenied("not b")
 
     keys = [f"{letter}{n:03}" for letter in "abc" for n in range(50)]
-    walks = [ListingJob(letter, [KeyRange.of_prefix(letter)]) for letter in "abc"]
+    jobs = [ListingJob(letter, [KeyRange.of_prefix(letter)]) for letter in "abc"]
     found: Counter[str] = Counter()
     failed: list[JobFailed] = []
-    for event in ParallelScan(_Watched(keys, before), walks):
+    for event in ParallelScan(_Watched(keys, before), jobs):
         match event:
-            case ObjectsListed(job=walk, objects=objects):
-                found[walk.prefix] += objects.num_rows
+            case ObjectsListed(job=job, objects=objects):
+                found[job.prefix] += objects.num_rows
             case JobFailed():
                 failed.append(event)
     assert found == {"a": 50, "c": 50}
-    ((walk, error),) = [(failure.job, failure.error) for failure in failed]
-    assert walk is walks[1]
+    ((job, error),) = [(failure.job, failure.error) for failure in failed]
+    assert job is jobs[1]
     assert isinstance(error, AccessDenied)
 
 
 def test_a_walk_that_is_given_up_ends_soon_and_tells_nothing_more() -> None:
     lister = ModelS3([f"{n:05}" for n in range(9000)])
-    walk = ListingJob("", [KeyRange("", "4"), KeyRange("4", "5"), KeyRange("5", "9" * 9)])
+    job = ListingJob("", [KeyRange("", "4"), KeyRange("4", "5"), KeyRange("5", "9" * 9)])
     events = 0
-    for _ in ParallelScan(lister, [walk]):
-        walk.failed = True
+    for _ in ParallelScan(lister, [job]):
+        job.failed = True
         events += 1
     assert events == 1
     assert len(lister.requests) < 200
@@ -279,8 +279,8 @@ class _Damaging(ModelS3):
         self._chance = chance
         self._damage = damage
 
-    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
-        received = await super().receive(request, tally, body)
+    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
+        received = await super().receive(request, stats, body)
         return self._damage(received) if self._chance() else received
 
 
@@ -315,31 +315,31 @@ def test_a_damaged_page_is_listed_again_and_nothing_is_lost_or_doubled(
 
     lister = _Damaging(keys, chance, damage)
     lister.retry = RetryPolicy(malformed_attempts=1000)
-    shard, tally = make_shard("", prefixes), RequestStats()
-    listed, closed = walk_shard(lister, shard, tally)
+    shard, stats = make_shard("", prefixes), RequestStats()
+    listed, closed = walk_shard(lister, shard, stats)
     assert listed == sorted(key for key in keys if shard.covers(key))
     check_evidence(shard, listed, closed)
-    assert tally.faults.total() <= damaged
-    assert set(tally.faults) <= {TransientError.MALFORMED}
+    assert stats.faults.total() <= damaged
+    assert set(stats.faults) <= {TransientError.MALFORMED}
 
 
 def test_a_page_that_stays_damaged_ends_the_walk() -> None:
     lister = one_at_a_time(_Damaging(LETTERS, lambda: True, _garble))
-    tally = RequestStats()
+    stats = RequestStats()
     with pytest.raises(RetriesExhausted, match="malformed 3 times"):
-        walk_shard(lister, make_shard("", []), tally)
-    assert tally.faults == {TransientError.MALFORMED: 3}
+        walk_shard(lister, make_shard("", []), stats)
+    assert stats.faults == {TransientError.MALFORMED: 3}
 
 
 def test_a_walk_knows_when_it_began() -> None:
     moments = iter(range(100))
     clock = lambda: datetime(2026, 1, 1, 0, 0, next(moments), tzinfo=UTC)  # noqa: E731
-    walks = [ListingJob(letter, [KeyRange.of_prefix(letter)]) for letter in "ab"]
+    jobs = [ListingJob(letter, [KeyRange.of_prefix(letter)]) for letter in "ab"]
     lister = ModelS3(["a", "b"])
     lister.connection = BucketConfig("model", max_in_flight=1)
-    assert all(walk.began_at is None for walk in walks)
-    list(ParallelScan(lister, walks, clock))
-    began = [walk.began_at for walk in walks if walk.began_at]
+    assert all(job.began_at is None for job in jobs)
+    list(ParallelScan(lister, jobs, clock))
+    began = [job.began_at for job in jobs if job.began_at]
     assert len(began) == 2
     assert began[0] < began[1]
 

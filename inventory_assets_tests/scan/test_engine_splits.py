@@ -66,12 +66,12 @@ class Told:
 
 
 def scan(
-    lister: ListClient, shard: Shard, tally: RequestStats | None = None, cuts: Sequence[str] = ()
+    lister: ListClient, shard: Shard, stats: RequestStats | None = None, cuts: Sequence[str] = ()
 ) -> Told:
     """List a shard; what is told of a range stands between its beginning and its end."""
-    walk = ListingJob(shard.prefix, shard.ranges, tally or RequestStats(), initial_splits=cuts)
+    job = ListingJob(shard.prefix, shard.ranges, stats or RequestStats(), initial_splits=cuts)
     told = Told({index: [] for index in range(len(shard.ranges))})
-    for event in ParallelScan(lister, [walk]):
+    for event in ParallelScan(lister, [job]):
         match event:
             case ObjectsListed(index=index, objects=objects):
                 assert objects.num_rows
@@ -128,8 +128,8 @@ class Unsteady(ModelS3):
     def seconds(self, request: PageRequest) -> float:  # noqa: ARG002
         return self._chances.choice((0, 0, 0, 0.0002, 0.001))
 
-    async def receive(self, request: PageRequest, tally: RequestStats, body: bytearray) -> RawPage:
-        received = await super().receive(request, tally, body)
+    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
+        received = await super().receive(request, stats, body)
         if self._chances.random() >= self._damaged:
             return received
         damage = self._chances.choice((_garble, _lose_an_object))
@@ -165,11 +165,11 @@ def test_every_key_is_found_once_and_in_order_however_ranges_are_split(
     heads = st.sampled_from(sorted({key[:size] for key in keys for size in (1, 2, 4)} | {"a"}))
     shard = make_shard(data.draw(st.just("") | heads), data.draw(st.lists(heads, max_size=3)))
     lister = Unsteady(keys, page_size, in_flight, seed, damaged)
-    tally = RequestStats()
+    stats = RequestStats()
     cuts = sorted(set(data.draw(st.lists(heads | st.sampled_from(keys or ["a"]), max_size=4))))
-    told = scan(lister, shard, tally, cuts)
+    told = scan(lister, shard, stats, cuts)
     check(told, shard, keys)
-    assert sum(evidence.pages for evidence in told.evidence.values()) <= tally.requests
+    assert sum(evidence.pages for evidence in told.evidence.values()) <= stats.requests
     if in_flight == 1:
         assert len(told.splits) <= len(cuts)
 

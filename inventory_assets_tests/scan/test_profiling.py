@@ -23,8 +23,8 @@ class Inclusive(ModelS3):
 class Skipping(ModelS3):
     """Leaves out a key after a token, where the listing began after a key that does not exist."""
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
-        page = super().page(request, tally)
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+        page = super().page(request, stats)
         after = (request.token or "").rpartition(":")[2]
         return page_without_first(page) if after and after not in self._keys else page
 
@@ -32,8 +32,8 @@ class Skipping(ModelS3):
 class Old(ModelS3):
     """Knows no continuation tokens."""
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
-        page = super().page(request, tally)
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+        page = super().page(request, stats)
         return Page(page.objects, page.common_prefixes, page.is_truncated, None)
 
 
@@ -49,15 +49,15 @@ def page_without_first(page: Page) -> Page:
 
 
 def test_a_store_like_aws_costs_four_requests() -> None:
-    tally = RequestStats()
-    assert profile_store(ModelS3(KEYS), "", tally) == AWS
-    assert tally.requests == 4
+    stats = RequestStats()
+    assert profile_store(ModelS3(KEYS), "", stats) == AWS
+    assert stats.requests == 4
 
 
 def test_few_keys_cost_one_request() -> None:
-    tally = RequestStats()
-    assert profile_store(ModelS3(["a", "b"]), "", tally) == AWS
-    assert tally.requests == 1
+    stats = RequestStats()
+    assert profile_store(ModelS3(["a", "b"]), "", stats) == AWS
+    assert stats.requests == 1
 
 
 @pytest.mark.parametrize(

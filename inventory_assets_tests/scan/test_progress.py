@@ -34,20 +34,20 @@ class Watched:
         self.now = 100.0
         self.meter = ProgressMeter(lambda: (3, 8), expected, lambda: self.now)
 
-    def find(self, walk: ListingJob, count: int) -> None:
+    def find(self, job: ListingJob, count: int) -> None:
         objects = objects_of(f"{number:06}" for number in range(count))
-        self.meter.on_event(ObjectsListed(walk, 0, objects))
+        self.meter.on_event(ObjectsListed(job, 0, objects))
 
-    def end(self, walk: ListingJob) -> None:
+    def end(self, job: ListingJob) -> None:
         evidence = RangeEvidence(WHOLE, 0, None, None, 1, Ending.LISTED_TO_END)
-        self.meter.on_event(RangeCompleted(walk, 0, evidence))
+        self.meter.on_event(RangeCompleted(job, 0, evidence))
 
     def after(self, seconds: float) -> Progress:
         self.now += seconds
         return self.meter.progress()
 
 
-def walk(prefix: str = "", kept: int = 0) -> ListingJob:
+def job(prefix: str = "", kept: int = 0) -> ListingJob:
     return ListingJob(prefix, [KeyRange.of_prefix(prefix)], RequestStats(), resumed_objects=kept)
 
 
@@ -58,14 +58,14 @@ def test_before_anything_happens_it_is_nothing_and_nobody_can_tell_the_rest() ->
 
 def test_objects_and_their_rate_are_counted() -> None:
     watched = Watched()
-    watched.find(walk(), 20)
+    watched.find(job(), 20)
     progress = watched.after(4)
     assert (progress.objects, progress.rate, progress.seconds) == (20, 5, 4)
     assert (progress.in_flight, progress.limit) == (3, 8)
 
 
 def test_the_rate_is_that_of_late() -> None:
-    watched, one = Watched(), walk()
+    watched, one = Watched(), job()
     for count in (1000, 1000, 10, 10, 10, 10, 10, 10):
         watched.find(one, count)
         progress = watched.after(5)
@@ -73,7 +73,7 @@ def test_the_rate_is_that_of_late() -> None:
 
 
 def test_ranges_are_counted_as_they_are_split_and_end() -> None:
-    watched, one = Watched(), walk()
+    watched, one = Watched(), job()
     watched.find(one, 1)
     watched.meter.on_event(RangeSplit(one, 0, 1, "k"))
     assert (watched.after(1).ranges_done, watched.after(1).ranges_open) == (0, 2)
@@ -82,7 +82,7 @@ def test_ranges_are_counted_as_they_are_split_and_end() -> None:
 
 
 def test_faults_are_counted_over_all_walks_by_kind() -> None:
-    watched, one, other = Watched(), walk("a"), walk("b")
+    watched, one, other = Watched(), job("a"), job("b")
     for each in (one, other):
         watched.find(each, 1)
         each.stats.failed(TransientError.THROTTLED)
@@ -92,42 +92,42 @@ def test_faults_are_counted_over_all_walks_by_kind() -> None:
 
 def test_the_rest_is_what_is_expected_at_the_rate_of_late() -> None:
     watched = Watched({"a": 30, "b": 60})
-    watched.find(walk("a"), 20)
+    watched.find(job("a"), 20)
     progress = watched.after(10)
     assert (progress.seconds_left, progress.is_at_least) == (35, False)
 
 
 def test_without_anything_expected_nothing_is_said_of_the_rest() -> None:
     watched = Watched()
-    watched.find(walk(), 20)
+    watched.find(job(), 20)
     assert watched.after(10).seconds_left is None
 
 
 def test_a_shard_of_which_nothing_is_known_makes_it_at_least() -> None:
     watched = Watched({"a": 30, "new": None})
-    watched.find(walk("a"), 20)
+    watched.find(job("a"), 20)
     progress = watched.after(10)
     assert (progress.seconds_left, progress.is_at_least) == (5, True)
 
 
 def test_a_shard_that_holds_more_than_expected_makes_it_at_least() -> None:
     watched = Watched({"a": 30, "b": 60})
-    watched.find(walk("a"), 40)
+    watched.find(job("a"), 40)
     progress = watched.after(10)
     assert (progress.seconds_left, progress.is_at_least) == (15, True)
 
 
 def test_nothing_more_is_expected_of_a_shard_that_ended() -> None:
-    watched, one = Watched({"a": 1000, "b": 60}), walk("a")
+    watched, one = Watched({"a": 1000, "b": 60}), job("a")
     watched.find(one, 20)
     watched.end(one)
     assert watched.after(10).seconds_left == 30
 
 
 def test_a_shard_that_failed_counts_no_more_and_is_not_waited_for() -> None:
-    watched, failed = Watched({"a": 1000, "b": 60}), walk("a")
+    watched, failed = Watched({"a": 1000, "b": 60}), job("a")
     watched.find(failed, 500)
-    watched.find(walk("b"), 20)
+    watched.find(job("b"), 20)
     failed.failed = True
     watched.meter.on_event(JobFailed(failed, RuntimeError()))
     progress = watched.after(10)
@@ -137,12 +137,12 @@ def test_a_shard_that_failed_counts_no_more_and_is_not_waited_for() -> None:
 
 def test_what_an_earlier_run_found_is_not_expected_again() -> None:
     watched = Watched({"": 100})
-    watched.find(walk(kept=70), 10)
+    watched.find(job(kept=70), 10)
     assert watched.after(10).seconds_left == 20
 
 
 def test_nothing_found_for_long_is_no_estimate() -> None:
-    watched, one = Watched({"": 100}), walk()
+    watched, one = Watched({"": 100}), job()
     watched.find(one, 10)
     for _ in range(7):
         progress = watched.after(5)
@@ -154,7 +154,7 @@ def test_at_the_end_of_a_scan_all_is_counted_and_nothing_open(
     keys: set[str], page_size: int
 ) -> None:
     watched = Watched()
-    for event in ParallelScan(ModelS3(keys, page_size), [walk()], lambda: datetime.now(UTC)):
+    for event in ParallelScan(ModelS3(keys, page_size), [job()], lambda: datetime.now(UTC)):
         watched.meter.on_event(event)
     progress = watched.after(1)
     assert (progress.objects, progress.ranges_open) == (len(keys), 0)
@@ -217,7 +217,7 @@ def test_what_other_processes_have_come_to_is_added_up() -> None:
     watched = Watched()
     others = {1: Watched(), 2: Watched()}
     for process, other in others.items():
-        going = walk()
+        going = job()
         going.stats.failed(TransientError.THROTTLED)
         for count in (5, 7 * process):
             other.find(going, count)

@@ -171,7 +171,7 @@ def test_what_is_left_agrees_with_brute_force(prefix: str, taken: list[str]) -> 
     left = KeyRange.of_prefix(prefix).minus(taken)
     for key in SMALL_KEYS:
         expected = key.startswith(prefix) and not key.startswith(tuple(taken))
-        assert sum(key in piece for piece in left) == int(expected)
+        assert sum(key in task for task in left) == int(expected)
 
 
 @given(prefixes, st.lists(prefixes, max_size=4), st.lists(keys, max_size=8))
@@ -180,7 +180,7 @@ def test_taking_prefixes_out_takes_exactly_their_keys(
 ) -> None:
     left = KeyRange.of_prefix(prefix).minus(taken)
     assert list(left) == sorted(left)
-    assert all(piece.after < piece.until for piece in left)
+    assert all(task.after < task.until for task in left)
     edges = [
         *taken,
         *map(prefix_upper_bound, taken),
@@ -190,7 +190,7 @@ def test_taking_prefixes_out_takes_exactly_their_keys(
     ]
     for key in filter(None, sample + edges):
         expected = key.startswith(prefix) and not key.startswith(tuple(taken))
-        assert sum(key in piece for piece in left) == int(expected)
+        assert sum(key in task for task in left) == int(expected)
 
 
 def tiling(cuts: Iterable[str], whole: KeyRange) -> list[KeyRange]:

@@ -41,7 +41,7 @@ def test_it_holds_the_keys_that_lie_in_it_up_to_where_it_was_listed(
         ModelS3(keys, page_size, empty_pages=empty_pages),
         prefix,
         key_range,
-        tally := RequestStats(),
+        stats := RequestStats(),
     )
     held = found.objects.column("key").to_pylist()
     assert held == sorted(key for key in keys if key in found.key_range)
@@ -49,21 +49,21 @@ def test_it_holds_the_keys_that_lie_in_it_up_to_where_it_was_listed(
     if found.key_range != key_range:
         assert page_size * PAGES_WITH_KEYS >= len(held) >= PAGES_WITH_KEYS
         assert found.key_range.until == held[-1]
-    assert tally.requests > 0
+    assert stats.requests > 0
 
 
 def test_a_page_of_keys_takes_one_request() -> None:
     keys = [f"{number:03}" for number in range(100)]
-    tally = RequestStats()
-    found = list_range(ModelS3(keys, 10), "", KeyRange("019", "029"), tally)
-    assert (found.objects.num_rows, tally.requests) == (10, 1)
+    stats = RequestStats()
+    found = list_range(ModelS3(keys, 10), "", KeyRange("019", "029"), stats)
+    assert (found.objects.num_rows, stats.requests) == (10, 1)
 
 
 def test_however_much_was_added_it_ends_after_some_pages() -> None:
     keys = [f"{number:03}" for number in range(100)]
-    found = list_range(ModelS3(keys, 3), "", WHOLE, tally := RequestStats())
+    found = list_range(ModelS3(keys, 3), "", WHOLE, stats := RequestStats())
     assert found.key_range == KeyRange("", "011")
-    assert tally.requests == PAGES_WITH_KEYS
+    assert stats.requests == PAGES_WITH_KEYS
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_true_end_takes_one_request_more() -> None:
 class InclusiveVersions(VersionedS3):
     """Shows the version, or all of the key, that a request begins after once more."""
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
         before: str | None = None
         keys = sorted(self._history_keys)
         if request.token:
@@ -142,11 +142,11 @@ class InclusiveVersions(VersionedS3):
             at = ids.index((key, version_id))
             before = None if at == 0 else " ".join(reversed(ids[at - 1]))
             again = replace(request, token=before) if before else replace(request, token=None)
-            return super().page(again, tally)
+            return super().page(again, stats)
         if request.start_after in keys:
             at = keys.index(request.start_after)
-            return super().page(replace(request, start_after=keys[at - 1] if at else ""), tally)
-        return super().page(request, tally)
+            return super().page(replace(request, start_after=keys[at - 1] if at else ""), stats)
+        return super().page(request, stats)
 
     @property
     def _history_keys(self) -> set[str]:
@@ -168,10 +168,10 @@ def test_inclusive_markers_of_versions_double_nothing(
 class NullMarkers(VersionedS3):
     """Answers a request that names a version with an empty last page, as OpenStack Swift may."""
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
         if request.token:
-            return super().page(PageRequest("none", versions=True), tally)
-        return super().page(request, tally)
+            return super().page(PageRequest("none", versions=True), stats)
+        return super().page(request, stats)
 
 
 def test_a_marker_of_a_version_that_leads_nowhere_is_left_out() -> None:

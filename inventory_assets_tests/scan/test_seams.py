@@ -71,10 +71,10 @@ class ContraryS3(ModelS3):
         self._early_end, self._stale = early_end, stale
         self._answers: list[Page] = []
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
         if self._is_cancelled:
             raise Cancelled
-        tally.sent()
+        stats.sent()
         self.requests.append(request)
         page = self._answer(request)
         self._answers.append(page)
@@ -102,10 +102,10 @@ class ContraryS3(ModelS3):
 def listed(lister: ModelS3, cuts: Sequence[str], prefix: str = "") -> list[str]:
     """The keys that a scan finds, in the order of its ranges; its evidence must agree."""
     lister.connection = BucketConfig("model", max_in_flight=8)
-    walk = ListingJob(prefix, [KeyRange.of_prefix(prefix)], initial_splits=sorted(set(cuts)))
+    job = ListingJob(prefix, [KeyRange.of_prefix(prefix)], initial_splits=sorted(set(cuts)))
     found: dict[int, list[str]] = {0: []}
     evidence: dict[int, RangeEvidence] = {}
-    for event in ParallelScan(lister, [walk]):
+    for event in ParallelScan(lister, [job]):
         match event:
             case ObjectsListed(index=index, objects=objects):
                 assert index not in evidence
@@ -194,11 +194,11 @@ class _Changing(ContraryS3):
         super().__init__(keys, chances=chances)
         self._others = others
 
-    def page(self, request: PageRequest, tally: RequestStats) -> Page:
+    def page(self, request: PageRequest, stats: RequestStats) -> Page:
         if self._chances.random() < 0.3:
             key = self._chances.choice(self._others)
             self._keys = sorted({*self._keys} ^ {key})
-        return super().page(request, tally)
+        return super().page(request, stats)
 
 
 def row(

@@ -35,11 +35,11 @@ def test_the_ranges_of_a_shard_hold_exactly_the_keys_it_covers(
 ) -> None:
     shard = make_shard(prefix, others)
     for key in KEYS:
-        assert sum(key in piece for piece in shard.ranges) == int(shard.covers(key))
+        assert sum(key in task for task in shard.ranges) == int(shard.covers(key))
 
 
 @given(prefixes, st.lists(prefixes, max_size=6))
 def test_the_shards_of_a_source_tile_it(source: str, some: list[str]) -> None:
     registered = {source, *(prefix for prefix in some if prefix.startswith(source))}
-    ranges = [piece for prefix in registered for piece in make_shard(prefix, registered).ranges]
+    ranges = [task for prefix in registered for task in make_shard(prefix, registered).ranges]
     assert tiling_fault(sorted(ranges), [KeyRange.of_prefix(source)]) is None

@@ -15,9 +15,9 @@ from inventory_assets.scan.engine.key_density import level_of
 from inventory_assets.scan.engine.range_task import RangeTask
 from inventory_assets.scan.engine.splitter import (
     Splitter,
+    cut_evenly,
     interpolate_keys,
     observed_alphabet,
-    cut_evenly,
     pick_evenly,
 )
 from inventory_assets.scan.keyspace.key_range import (
@@ -54,11 +54,11 @@ def middle(after: str, until: str, alphabet: str) -> str | None:
     return next(iter(interpolate_keys(after, until, alphabet, 1)), None)
 
 
-def piece_of(prefix: str, after: str, until: str, tally: RequestStats | None = None) -> RangeTask:
+def piece_of(prefix: str, after: str, until: str, stats: RequestStats | None = None) -> RangeTask:
     """A range that has been listed up to `after`."""
-    piece = RangeTask(ListingJob(prefix, [], tally or RequestStats()), 0, KeyRange(after, until))
-    piece.cursor = after
-    return piece
+    task = RangeTask(ListingJob(prefix, [], stats or RequestStats()), 0, KeyRange(after, until))
+    task.cursor = after
+    return task
 
 
 # Between two keys.
@@ -235,18 +235,18 @@ def places_of(
     splitter = Splitter(lister)
     for key in random.Random(0).sample(held, min(len(held), 40)):  # noqa: S311
         splitter.observe_key(key)
-    tally = RequestStats()
-    places = asyncio.run(splitter.split_points(piece_of(prefix, after, until, tally), wanted))
-    assert tally.requests == len(lister.requests) <= REQUESTS_A_CALL
+    stats = RequestStats()
+    places = asyncio.run(splitter.split_points(piece_of(prefix, after, until, stats), wanted))
+    assert stats.requests == len(lister.requests) <= REQUESTS_A_CALL
     return places, lister
 
 
 def test_marks_within_a_range_are_where_it_is_split_and_cost_no_request() -> None:
     lister = ModelS3("abcdefgh")
-    piece = piece_of("", "c", "g", RequestStats())
-    piece.job.split_hints = ["b", "c", "d", "dd", "e", "f", "g", "h"]
-    assert asyncio.run(Splitter(lister).split_points(piece, 2)) == ["dd", "e"]
-    assert asyncio.run(Splitter(lister).split_points(piece, 9)) == ["d", "dd", "e", "f"]
+    task = piece_of("", "c", "g", RequestStats())
+    task.job.split_hints = ["b", "c", "d", "dd", "e", "f", "g", "h"]
+    assert asyncio.run(Splitter(lister).split_points(task, 2)) == ["dd", "e"]
+    assert asyncio.run(Splitter(lister).split_points(task, 9)) == ["d", "dd", "e", "f"]
     assert lister.requests == []
 
 

@@ -29,11 +29,11 @@ def is_text(key: bytes) -> bool:
     return True
 
 
-def listed_by(lister: RawS3, shard: Shard, tally: RequestStats) -> list[str]:
-    walk = ListingJob(shard.prefix, shard.ranges, tally)
+def listed_by(lister: RawS3, shard: Shard, stats: RequestStats) -> list[str]:
+    job = ListingJob(shard.prefix, shard.ranges, stats)
     found: list[str] = []
     evidence = []
-    for event in ParallelScan(lister, [walk]):
+    for event in ParallelScan(lister, [job]):
         match event:
             case ObjectsListed(objects=objects):
                 found += objects.column("key").to_pylist()
@@ -67,16 +67,16 @@ def test_each_key_is_listed_or_counted_just_once(
     sizeless = data.draw(st.sets(st.sampled_from(sorted(keys)))) if data and keys else set()
     readable = [key.decode() for key in sorted(keys - sizeless) if is_text(key)]
     found: list[str] = []
-    tally = RequestStats()
+    stats = RequestStats()
     for prefix in {"", *prefixes}:
         shard, of_shard = make_shard(prefix, prefixes), RequestStats()
         listed = listed_by(RawS3(keys, sizeless, page_size), shard, of_shard)
         assert listed == [key for key in readable if shard.covers(key)]
         found += listed
-        tally.add(of_shard)
+        stats.add(of_shard)
     assert sorted(found) == sorted(readable)
-    assert tally.unreadable.count == len(keys) - len(readable)
-    assert {record.key for record in tally.unreadable.first} == {
+    assert stats.unreadable.count == len(keys) - len(readable)
+    assert {record.key for record in stats.unreadable.first} == {
         key.decode() if is_text(key) else None
         for key in keys
         if key.decode("utf-8", "replace") not in readable
@@ -85,21 +85,21 @@ def test_each_key_is_listed_or_counted_just_once(
 
 def test_a_size_that_is_garbled_once_is_asked_for_again() -> None:
     keys = [f"k{number:02}".encode() for number in range(20)]
-    lister, tally = RawS3(keys, garbled=[1, 4, 6]), RequestStats()
+    lister, stats = RawS3(keys, garbled=[1, 4, 6]), RequestStats()
     lister.connection = BucketConfig("model", max_in_flight=1)
-    listed = listed_by(lister, make_shard("", []), tally)
+    listed = listed_by(lister, make_shard("", []), stats)
     assert listed == [key.decode() for key in keys]
-    assert tally.unreadable.count == 0
+    assert stats.unreadable.count == 0
 
 
 def test_a_kind_of_record_is_asked_for_again_once_a_walk() -> None:
     keys = [f"k{number:03}".encode() for number in range(300)]
-    lister, tally = RawS3(keys, keys[::5]), RequestStats()
+    lister, stats = RawS3(keys, keys[::5]), RequestStats()
     lister.connection = BucketConfig("model", max_in_flight=1)
-    assert len(listed_by(lister, make_shard("", []), tally)) == 240
-    assert tally.unreadable.count == 60
-    assert tally.requests <= 100 + 3 * QUEUED_PAGES  # those that had run ahead
-    assert not tally.faults
+    assert len(listed_by(lister, make_shard("", []), stats)) == 240
+    assert stats.unreadable.count == 60
+    assert stats.requests <= 100 + 3 * QUEUED_PAGES  # those that had run ahead
+    assert not stats.faults
 
 
 def test_a_page_of_nothing_that_can_be_read_is_no_empty_page(
@@ -107,21 +107,21 @@ def test_a_page_of_nothing_that_can_be_read_is_no_empty_page(
 ) -> None:
     monkeypatch.setattr("inventory_assets.scan.engine.parallel_scan.MAX_EMPTY_PAGES", 3)
     keys = [b"k%02d\xff" % number for number in range(30)]
-    tally = RequestStats()
-    assert listed_by(RawS3([*keys, b"z"]), make_shard("", []), tally) == ["z"]
-    assert tally.unreadable.count == 30
+    stats = RequestStats()
+    assert listed_by(RawS3([*keys, b"z"]), make_shard("", []), stats) == ["z"]
+    assert stats.unreadable.count == 30
 
 
 def test_the_walk_by_directories_sets_records_and_folders_aside() -> None:
     class Folders(ModelS3):
-        def page(self, request: PageRequest, tally: RequestStats) -> Page:  # noqa: ARG002
+        def page(self, request: PageRequest, stats: RequestStats) -> Page:  # noqa: ARG002
             good, bad = Listed("a"), contents("<Key>b</Key>")
             folder = "<CommonPrefixes><Prefix>c%FF/</Prefix></CommonPrefixes>"
             page = decode_page(listing(contents(*contents_fields(good)), bad, folder))
             assert isinstance(page, Page)
             return page
 
-    ranges, tally = [KeyRange.of_prefix("")], RequestStats()
-    walk = DirectoryOrderScan(Folders([]), "", ranges, tally, EvidenceBuilder(ranges))
-    assert [key for batch in walk for key in batch.column("key").to_pylist()] == ["a"]
-    assert tally.unreadable.count == 2
+    ranges, stats = [KeyRange.of_prefix("")], RequestStats()
+    job = DirectoryOrderScan(Folders([]), "", ranges, stats, EvidenceBuilder(ranges))
+    assert [key for batch in job for key in batch.column("key").to_pylist()] == ["a"]
+    assert stats.unreadable.count == 2

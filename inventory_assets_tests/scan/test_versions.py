@@ -46,11 +46,11 @@ def at(moment: int | None) -> Versions:
     return Versions(None if moment is None else EPOCH + timedelta(milliseconds=moment))
 
 
-def scanned(lister: VersionedS3, walk: ListingJob) -> list[pa.RecordBatch]:
+def scanned(lister: VersionedS3, job: ListingJob) -> list[pa.RecordBatch]:
     """What a scan finds, in key order; every key in one batch, and evidence that counts it."""
     found: dict[int, list[pa.RecordBatch]] = {}
     evidence = []
-    for event in ParallelScan(lister, [walk]):
+    for event in ParallelScan(lister, [job]):
         match event:
             case ObjectsListed(index=index, objects=objects):
                 found.setdefault(index, []).append(objects)
@@ -60,7 +60,7 @@ def scanned(lister: VersionedS3, walk: ListingJob) -> list[pa.RecordBatch]:
             case JobFailed(error=error):
                 raise error
     evidence.sort(key=lambda pair: pair[0].key_range)
-    assert tiling_fault([row.key_range for row, _ in evidence], walk.ranges) is None
+    assert tiling_fault([row.key_range for row, _ in evidence], job.ranges) is None
     batches = [batch for _, index in evidence for batch in found.get(index, [])]
     keys = [batch.column("key").to_pylist() for batch in batches]
     assert all(left[-1] < right[0] for left, right in pairwise(keys)), "a key is in two batches"
@@ -82,18 +82,18 @@ def rows_of(batches: Sequence[pa.RecordBatch]) -> list[dict[str, Any]]:
 def test_a_scan_finds_what_was_there_at_any_time_however_pages_and_ranges_fall(
     history: History, moment: int | None, page_size: int, cuts: set[str], damaged: set[int]
 ) -> None:
-    walk = ListingJob("", Shard("").ranges, initial_splits=sorted(cuts), versions=at(moment))
+    job = ListingJob("", Shard("").ranges, initial_splits=sorted(cuts), versions=at(moment))
     lister = VersionedS3(history, page_size, sorted(damaged))
     expected = [each.row() for each in history.listed(moment)]
-    assert rows_of(scanned(lister, walk)) == expected
+    assert rows_of(scanned(lister, job)) == expected
 
 
 def test_a_range_is_listed_after_all_versions_of_the_key_before_it() -> None:
     history = History()
     for number in range(12):
         history.put("abc"[number % 3], number, number)
-    walk = ListingJob("", [KeyRange("a", "b")], versions=Versions())
-    keys = [row["key"] for row in rows_of(scanned(VersionedS3(history), walk))]
+    job = ListingJob("", [KeyRange("a", "b")], versions=Versions())
+    keys = [row["key"] for row in rows_of(scanned(VersionedS3(history), job))]
     assert keys == ["b"] * 4
 
 
@@ -102,8 +102,8 @@ def test_a_key_of_many_pages_is_handed_on_at_once() -> None:
     for number in range(100):
         history.put("many", number, number)
     history.put("z", 0, 0)
-    walk = ListingJob("", Shard("").ranges, versions=Versions())
-    batches = scanned(VersionedS3(history, 7), walk)
+    job = ListingJob("", Shard("").ranges, versions=Versions())
+    batches = scanned(VersionedS3(history, 7), job)
     assert batches[0].column("key").to_pylist()[:101] == ["many"] * 100 + ["z"]
 
 
@@ -163,7 +163,7 @@ def test_the_order_of_storing_counts_and_not_last_modified() -> None:
     history = History()
     history.put("k", 20, 1)
     history.put("k", 10, 2)  # an upload in parts, begun before and completed after
-    walk = ListingJob("", Shard("").ranges, versions=at(30))
-    found = rows_of(scanned(VersionedS3(history), walk))
+    job = ListingJob("", Shard("").ranges, versions=at(30))
+    found = rows_of(scanned(VersionedS3(history), job))
     assert [(row["size"], row["is_latest"]) for row in found] == [(2, True), (1, False)]
     assert len([*groupby(found, key=lambda row: row["key"])]) == 1

@@ -13,10 +13,10 @@ import zstandard
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
-    violations_of,
     merge,
     publish_manifest,
     read_manifest,
+    violations_of,
 )
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.part import read_records

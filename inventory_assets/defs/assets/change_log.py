@@ -20,11 +20,11 @@ from inventory_assets.inventory.changes.change_log import (
     ChangeLog,
     change_log_etag,
     compare_shards,
-    violations_of,
     next_change_log,
     outdated_fault,
     publish_change_log,
     read_change_log,
+    violations_of,
 )
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
@@ -99,7 +99,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
 
 
 def _publish(work: SourceContext, day: date, say: Callable[[str], None]) -> ChangeLog:
-    replacing = change_log_etag(work.store, work.layout, day)
+    expected_etag = change_log_etag(work.store, work.layout, day)
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:
         raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
@@ -107,7 +107,7 @@ def _publish(work: SourceContext, day: date, say: Callable[[str], None]) -> Chan
     orphans = work.without_partition(entry.shard.prefix for entry in manifest.shards)
     for prefix in compare_shards(work.store, work.layout, manifest, orphans, work.now()):
         say(f"the shard {prefix!r} of {day} has no partition any more: it was compared here")
-    return publish_change_log(work.store, work.layout, manifest, work.now(), replacing)
+    return publish_change_log(work.store, work.layout, manifest, work.now(), expected_etag)
 
 
 def _outdated(work: SourceContext, log: ChangeLog | None) -> list[str]:

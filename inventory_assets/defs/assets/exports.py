@@ -67,7 +67,7 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
 
 
 def _export(work: SourceContext, day: date) -> tuple[str, dict[str, object]]:
-    replacing = csv_inventory_etag(work.store, work.layout, day)
+    expected_etag = csv_inventory_etag(work.store, work.layout, day)
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:
         raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
@@ -77,7 +77,7 @@ def _export(work: SourceContext, day: date) -> tuple[str, dict[str, object]]:
         for name in exports.files
     }
     csv_files = (
-        publish_csv_inventory(work.store, work.layout, manifest, replacing)
+        publish_csv_inventory(work.store, work.layout, manifest, expected_etag)
         if exports.csv_inventory
         else None
     )

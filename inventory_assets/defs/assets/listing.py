@@ -7,9 +7,9 @@ import dagster as dg
 
 from inventory_assets.defs.source.asset_metadata import (
     record_columns,
+    rule_results_table,
     snapshot_metadata,
     unreadable_table,
-    verdicts_table,
 )
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
@@ -144,8 +144,8 @@ def _check_again(
             _log_readable(context, readable, partition_key, snapshot)
         if evidence.key not in context.selected_asset_check_keys:
             continue
-        verdicts = (*validate(snapshot), *validate_files(work.store, snapshot))
-        faults = _log_verdicts(context, evidence, partition_key, verdicts)
+        results = (*validate(snapshot), *validate_files(work.store, snapshot))
+        faults = _log_verdicts(context, evidence, partition_key, results)
         if faults:
             raise dg.Failure(
                 f"{partition_key}: {'; '.join(faults)}; remove what was altered, so that no date "
@@ -172,11 +172,11 @@ def _log_verdicts(
     context: dg.AssetExecutionContext,
     evidence: dg.AssetCheckSpec,
     partition_key: str,
-    verdicts: Sequence[RuleResult],
+    results: Sequence[RuleResult],
 ) -> list[str]:
     """Record what the check says of one partition; return the rules that do not hold."""
-    faults = failed_rules(verdicts)
-    log_check(context, evidence, partition_key, faults, {"rules": verdicts_table(verdicts)})
+    faults = failed_rules(results)
+    log_check(context, evidence, partition_key, faults, {"rules": rule_results_table(results)})
     return faults
 
 

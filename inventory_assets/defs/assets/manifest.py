@@ -29,12 +29,12 @@ from inventory_assets.inventory.errors import (
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
-    violations_of,
     manifest_etag,
     merge,
     newest_manifest,
     publish_manifest,
     read_manifest,
+    violations_of,
 )
 from inventory_assets.inventory.manifest.snapshot import files_that_differ, read_snapshots
 from inventory_assets.inventory.verification.targets import EMPTY_RANGES, VerificationTarget
@@ -133,7 +133,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
 
 
 def _publish(work: SourceContext, day: date) -> Manifest:
-    replacing = manifest_etag(work.store, work.layout, day)
+    expected_etag = manifest_etag(work.store, work.layout, day)
     snapshots = read_snapshots(work.store, work.layout, day)
     manifest = merge(
         work.store,
@@ -151,7 +151,7 @@ def _publish(work: SourceContext, day: date) -> Manifest:
             f"the shards of {day} do not make one inventory: {'; '.join(faults)}; materialize "
             "object_listing for the shards concerned again"
         )
-    publish_manifest(work.store, work.layout, manifest, replacing)
+    publish_manifest(work.store, work.layout, manifest, expected_etag)
     return manifest
 
 

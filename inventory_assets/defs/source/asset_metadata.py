@@ -273,13 +273,10 @@ def iceberg_metadata(shown: "DateSync") -> dict[str, Any]:
     }
 
 
-def verdicts_table(verdicts: Sequence[RuleResult]) -> dg.TableMetadataValue:
+def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
     """What each rule of a check says."""
     return _records(
-        [
-            {"rule": verdict.rule, "fault": printable(verdict.fault or "none")}
-            for verdict in verdicts
-        ]
+        [{"rule": result.rule, "fault": printable(result.fault or "none")} for result in results]
     )
 
 

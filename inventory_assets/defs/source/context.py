@@ -234,7 +234,7 @@ def for_each_partition(
     Args:
         context: Of the run.
         what: What the partitions are called, for the message.
-        do: What is done for a partition key. It returns what blocking checks found: nothing, as a
+        process: What is done for a partition key. It returns what blocking checks found: nothing, as a
             rule.
 
     Yields:

@@ -126,7 +126,11 @@ def change_log_etag(store: Store, layout: Layout, day: date) -> str:
 
 
 def publish_change_log(
-    store: Store, layout: Layout, manifest: Manifest, now: datetime, replacing: str | None = None
+    store: Store,
+    layout: Layout,
+    manifest: Manifest,
+    now: datetime,
+    expected_etag: str | None = None,
 ) -> ChangeLog:
     """Publish the change log of a manifest; its list of files comes last.
 
@@ -135,7 +139,7 @@ def publish_change_log(
         layout: Under which keys.
         manifest: Of the date.
         now: The time.
-        replacing: Its `change_log_version` when this run began to read the date's manifest; None
+        expected_etag: Its `change_log_etag` when this run began to read the date's manifest; None
             for what it is now.
 
     Raises:
@@ -144,8 +148,8 @@ def publish_change_log(
             complete inventory before the date, as it is now.
         CorruptRecord: A file that must be written again is damaged.
     """
-    if replacing is None:
-        replacing = change_log_etag(store, layout, manifest.day)
+    if expected_etag is None:
+        expected_etag = change_log_etag(store, layout, manifest.day)
     compared = _compared(store, layout, manifest)
     baseline = newest_manifest(store, layout, before=manifest.day)
     _require_baseline(manifest, baseline, compared)
@@ -165,7 +169,7 @@ def publish_change_log(
     )
     record = _adapter().dump_json(log, indent=1)
     clear_tombstones(store, [entry.file for entry in log.entries])
-    publication = Commit.begin(store, layout.change_log(log.day), record, replacing)
+    publication = Commit.begin(store, layout.change_log(log.day), record, expected_etag)
     links = symlinks([store.uri(file) for file in log.files])
     publication.publish(layout.change_log_symlink(log.day), links)
     return log

@@ -28,7 +28,7 @@ from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import unmarked_key, clear_tombstones
+from inventory_assets.inventory.storage.tombstones import clear_tombstones, unmarked_key
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to

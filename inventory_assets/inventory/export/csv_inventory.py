@@ -24,7 +24,7 @@ from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.storage.commit import Commit
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import unmarked_key, clear_tombstones
+from inventory_assets.inventory.storage.tombstones import clear_tombstones, unmarked_key
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 SUFFIX = "csv.gz"
@@ -37,7 +37,7 @@ def csv_inventory_etag(store: Store, layout: Layout, day: date) -> str:
 
 
 def publish_csv_inventory(
-    store: Store, layout: Layout, manifest: Manifest, replacing: str | None = None
+    store: Store, layout: Layout, manifest: Manifest, expected_etag: str | None = None
 ) -> tuple[DataFile, ...]:
     """Publish the files of `layout.csv` for a manifest's date; `manifest.checksum` comes last.
 
@@ -45,7 +45,7 @@ def publish_csv_inventory(
         store: Where the manifest's parts lie.
         layout: The source's.
         manifest: What is published.
-        replacing: The date's `csv_inventory_version` when this run began to read the manifest; None
+        expected_etag: The date's `csv_inventory_etag` when this run began to read the manifest; None
             for what it is now.
 
     Returns:
@@ -56,8 +56,8 @@ def publish_csv_inventory(
         ConflictError: Another run published the date's inventory in CSV in the meantime.
         StoreError: A file could not be written.
     """
-    if replacing is None:
-        replacing = csv_inventory_etag(store, layout, manifest.day)
+    if expected_etag is None:
+        expected_etag = csv_inventory_etag(store, layout, manifest.day)
     known = _written_before(store, layout.csv)
     files = tuple(
         known.get(_stem(part)) or _write(store, layout.csv, part, manifest.schema)
@@ -69,7 +69,7 @@ def publish_csv_inventory(
     links = symlinks([store.uri(file.key) for file in files])
     head = layout.csv.dated(manifest.day, "manifest.json")
     clear_tombstones(store, [file.key for file in files])
-    publication = Commit.begin(store, head, document, replacing)
+    publication = Commit.begin(store, head, document, expected_etag)
     publication.publish(layout.csv.symlink(manifest.day), links)
     checksum = manifest_checksum(document)
     publication.publish(layout.csv.dated(manifest.day, "manifest.checksum"), checksum)

@@ -24,9 +24,9 @@ from inventory_assets.inventory.folder_listing.process_pool import list_by_proce
 from inventory_assets.inventory.folder_listing.range_listing import (
     CHECKPOINTS,
     Work,
-    open_checkpoint_log,
     list_by_directories,
     list_by_ranges,
+    open_checkpoint_log,
 )
 from inventory_assets.inventory.listing.shard_lister import say_nothing
 from inventory_assets.inventory.manifest.unreadable_records import (
@@ -100,7 +100,7 @@ def list_into_folder(
         processes: How many share the work, and the requests in flight.
         say: Told, in a sentence, what a user may want to know.
         report: Told every event; of other processes, now and then how far they have come.
-        asked_for: The arguments of the command, which `unfinished_listing` remembers.
+        asked_for: The arguments of the command, which `interrupted_listing` remembers.
         versions: Which versions to list; None for the current objects.
         encodings: How the files are encoded.
         resume: Whether the user asked to finish what the folder holds, however old it is.
@@ -168,8 +168,8 @@ def _listed(
         raise
     except BaseException as error:
         # Of a stop the user hears in any case; of a failure, where it cost less than all.
-        if lock.is_held() and (kept := _resumed(records, work)):
-            error.add_note(kept)
+        if lock.is_held() and (resumed := _resumed(records, work)):
+            error.add_note(resumed)
         elif isinstance(error, KeyboardInterrupt):
             error.add_note("nothing was kept")
         raise
@@ -196,7 +196,7 @@ def _resumed(records: FolderRecords, work: Work) -> str | None:
     if any(work.store.root.parent.glob("*.parquet")):
         return "the listing is whole, and so are its files"
     quiet = replace(work, say=say_nothing)
-    rows = max(open_checkpoint_log(quiet, key_order).kept.rows for key_order in KeyOrder)
+    rows = max(open_checkpoint_log(quiet, key_order).resumed.rows for key_order in KeyOrder)
     if not rows:
         work.store.remove()
         return None
@@ -205,14 +205,14 @@ def _resumed(records: FolderRecords, work: Work) -> str | None:
 
 
 def _list(work: Work) -> Listing:
-    tally = RequestStats()
+    stats = RequestStats()
     discovery = discover(work.lister, work.prefix, _BOUNDS)
-    tally.requests += discovery.requests
+    stats.requests += discovery.requests
     order = discovery.key_order
     misread = 0
     while True:
         try:
-            return _list_in_order(work, order, tally)
+            return _list_in_order(work, order, stats)
         except NamesMisread as error:
             misread += 1
             if misread == len(KeyEncoding):
@@ -221,33 +221,33 @@ def _list(work: Work) -> Listing:
         except KeysOutOfOrder as error:
             if order is KeyOrder.DIRECTORY:
                 raise
-            if not contradicted(work.lister, work.prefix, tally):
+            if not contradicted(work.lister, work.prefix, stats):
                 if work.versions:
                     raise
                 order = KeyOrder.DIRECTORY
             work.say(f"{error}; listing it again in another way")
 
 
-def _list_in_order(work: Work, key_order: KeyOrder, tally: RequestStats) -> Listing:
-    journal = open_checkpoint_log(work, key_order)
-    kept = journal.kept
-    missing = kept.missing([KeyRange.of_prefix(work.prefix)])
+def _list_in_order(work: Work, key_order: KeyOrder, stats: RequestStats) -> Listing:
+    checkpoints = open_checkpoint_log(work, key_order)
+    resumed = checkpoints.resumed
+    missing = resumed.missing([KeyRange.of_prefix(work.prefix)])
     try:
         if key_order is KeyOrder.DIRECTORY:
-            parts = list_by_directories(work, journal, missing, tally)
+            parts = list_by_directories(work, checkpoints, missing, stats)
         elif work.processes > 1:
-            parts = list_by_processes(work, journal, missing, tally)
+            parts = list_by_processes(work, checkpoints, missing, stats)
         else:
-            parts = list_by_ranges(work, journal, missing, tally).parts
+            parts = list_by_ranges(work, checkpoints, missing, stats).parts
     except (KeysOutOfOrder, NamesMisread):
-        journal.clear()  # what is wrong shall not be gone on with
+        checkpoints.clear()  # what is wrong shall not be gone on with
         raise
-    parts += tuple(part for stretch in kept.completed for part in stretch.parts)
-    faults = Counter({fault.value: count for fault, count in tally.faults.items()})
-    faults.update(kept.faults)
+    parts += tuple(part for completed in resumed.completed for part in completed.parts)
+    faults = Counter({fault.value: count for fault, count in stats.faults.items()})
+    faults.update(resumed.faults)
     return Listing(
         tuple(sorted(parts, key=lambda part: part.first_key)),
-        tally.requests + kept.requests,
+        stats.requests + resumed.requests,
         dict(sorted(faults.items())),
-        kept.unreadable.joined(tally.unreadable),
+        resumed.unreadable.joined(stats.unreadable),
     )

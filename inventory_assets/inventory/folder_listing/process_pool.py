@@ -24,8 +24,8 @@ from inventory_assets.inventory.folder_listing.orphans import end_with_parent
 from inventory_assets.inventory.folder_listing.range_listing import (
     RangesListed,
     Work,
-    open_checkpoint_log,
     list_by_ranges,
+    open_checkpoint_log,
 )
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.parts.part import Part
@@ -62,7 +62,7 @@ _CONTEXT = get_context("spawn")
 
 
 def list_by_processes(
-    work: Work, journal: CheckpointLog, wanted: Sequence[KeyRange], tally: RequestStats
+    work: Work, checkpoints: CheckpointLog, wanted: Sequence[KeyRange], stats: RequestStats
 ) -> tuple[Part, ...]:
     """Share the key space among processes, each with its part of the requests in flight.
 
@@ -74,7 +74,7 @@ def list_by_processes(
     """
     lister, connection, processes = work.lister, work.lister.connection, work.processes
     share = replace(connection, max_in_flight=max(1, connection.max_in_flight // processes))
-    cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_A_PROCESS, tally))
+    cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_A_PROCESS, stats))
     ranges = [both for cut in cuts for each in wanted if (both := cut.intersection(each))]
     parts: list[Part] = []
     evidence: list[RangeEvidence] = []
@@ -92,13 +92,13 @@ def list_by_processes(
                 work.prefix,
                 work.versions,
                 work.store.root,
-                journal.started_at,
+                checkpoints.started_at,
                 encodings=work.encodings,
             )
             for found, cost in pool.map(task, ranges):
                 parts += found.parts
                 evidence += found.evidence
-                tally.add(cost)
+                stats.add(cost)
         except BrokenProcessPool:
             raise WorkerDied(
                 f"{connection.display_name}: a process of the listing ended unexpectedly, perhaps for "
@@ -110,16 +110,16 @@ def list_by_processes(
             raise
         finally:
             pool.shutdown(cancel_futures=True)
-    parts += _list_missing(work, journal, wanted, evidence, tally)
+    parts += _list_missing(work, checkpoints, wanted, evidence, stats)
     return tuple(parts)
 
 
 def _list_missing(
     work: Work,
-    journal: CheckpointLog,
+    checkpoints: CheckpointLog,
     wanted: Sequence[KeyRange],
     evidence: Sequence[RangeEvidence],
-    tally: RequestStats,
+    stats: RequestStats,
 ) -> list[Part]:
     """List again what lies where ranges of two processes meet and they disagree about it.
 
@@ -133,13 +133,13 @@ def _list_missing(
         return parts  # what was not there at that moment is no evidence
     for unseen, first_key in unseen_between(sorted(evidence, key=lambda row: row.key_range)):
         missing = [both for each in wanted if (both := unseen.intersection(each))]
-        listed = list_by_ranges(work, journal, missing, tally)
+        listed = list_by_ranges(work, checkpoints, missing, stats)
         parts += listed.parts
         shown = listed.evidence[-1].next_key if listed.evidence else first_key
         if first_key is not None and shown != first_key:
             # It has gone meanwhile, or the store lists it in one way and not in the other.
             page = lister.list_page_sync(
-                PageRequest(first_key, max_keys=1, versions=versions), tally
+                PageRequest(first_key, max_keys=1, versions=versions), stats
             )
             if page.objects.column("key").to_pylist() == [first_key]:
                 raise SeamDisagrees(
@@ -210,17 +210,17 @@ def _list_range(
     encodings: Encodings = Encodings.COMPACT,
 ) -> tuple[RangesListed, RequestStats]:
     """What each process does."""
-    tally, meter = RequestStats(), _meter(connection, retry)
+    stats, meter = RequestStats(), _meter(connection, retry)
     lister, store = _opened(connection, retry), LocalStore(root)
     lister.profile = profile
     work = Work(
         lister, prefix, 1, store, report=meter.on_event, versions=versions, encodings=encodings
     )
-    journal = open_checkpoint_log(work, KeyOrder.BYTES, started_at)
+    checkpoints = open_checkpoint_log(work, KeyOrder.BYTES, started_at)
     try:
         _Worker.is_listing = True
         with reported_every(meter, _send_progress, EVERY_SECONDS):
-            return list_by_ranges(work, journal, [key_range], tally), tally
+            return list_by_ranges(work, checkpoints, [key_range], stats), stats
     except KeyboardInterrupt:
         # A usual exit would wait for the requests under way, and begin with the next range.
         os._exit(STOPPED)

@@ -9,8 +9,8 @@ from inventory_assets.inventory.errors import IncompleteListing
 from inventory_assets.inventory.folder_listing.folder_lock import FolderLock
 from inventory_assets.inventory.listing.checkpoints import (
     CheckpointLog,
-    listing_fingerprint,
     checkpoint_name,
+    listing_fingerprint,
 )
 from inventory_assets.inventory.listing.directory_order_events import directory_events
 from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
@@ -112,7 +112,7 @@ class RangesListed:
 
 
 def list_by_ranges(
-    work: Work, journal: CheckpointLog, wanted: Sequence[KeyRange], tally: RequestStats
+    work: Work, checkpoints: CheckpointLog, wanted: Sequence[KeyRange], stats: RequestStats
 ) -> RangesListed:
     """List some ranges side by side.
 
@@ -122,27 +122,27 @@ def list_by_ranges(
         ScanError: The store does not list in byte order.
         StoreError: A part cannot be written.
     """
-    kept = journal.kept
-    walk = ListingJob(
+    resumed = checkpoints.resumed
+    job = ListingJob(
         work.prefix,
         wanted,
-        tally,
-        resumed_objects=kept.rows,
-        resumed_evidence=kept.evidence,
+        stats,
+        resumed_objects=resumed.rows,
+        resumed_evidence=resumed.evidence,
         versions=work.versions,
     )
     failure: Exception | None = None
     evidence: dict[KeyRange, RangeEvidence] = {}
     expected = [*wanted]
-    assembly = _new_assembler(work, journal, wanted, tally)
-    with _resumed(journal, assembly, tally):
-        for event in ParallelScan(work.lister, [walk]):
+    assembler = _new_assembler(work, checkpoints, wanted, stats)
+    with _resumed(checkpoints, assembler, stats):
+        for event in ParallelScan(work.lister, [job]):
             work.report(event)
             match event:
                 case ObjectsListed(index=index, objects=objects):
-                    assembly.write(index, objects)
+                    assembler.write(index, objects)
                 case RangeSplit(index=index, upper=upper, boundary=at, touches=touches):
-                    assembly.split(index, upper, at, touches=touches)
+                    assembler.split(index, upper, at, touches=touches)
                 case RangeNarrowed(was=was, after=after):
                     if found := evidence.pop(was, None):
                         narrowed = KeyRange(after, was.until)
@@ -151,12 +151,12 @@ def list_by_ranges(
                         expected.append(KeyRange(was.after, after))
                 case RangeCompleted(index=index, evidence=found):
                     evidence[found.key_range] = found
-                    assembly.end(index, found.key_range.until)
+                    assembler.end(index, found.key_range.until)
                 case JobFailed(error=error):
                     failure = error
         if failure:
             raise failure
-        parts = assembly.finish()
+        parts = assembler.finish()
     in_order = [evidence[key_range] for key_range in sorted(evidence)]
     faults = seam_faults(in_order)
     fault = tiling_fault(sorted(evidence), coalesce(sorted(expected))) or next(iter(faults), None)
@@ -172,7 +172,7 @@ def list_by_ranges(
 
 
 def list_by_directories(
-    work: Work, journal: CheckpointLog, wanted: Sequence[KeyRange], tally: RequestStats
+    work: Work, checkpoints: CheckpointLog, wanted: Sequence[KeyRange], stats: RequestStats
 ) -> tuple[Part, ...]:
     """The parts of some ranges of a store that lists in directory order.
 
@@ -181,49 +181,49 @@ def list_by_directories(
         ScanError: The store keeps to no order, or versions are wanted.
         StoreError: A part cannot be written.
     """
-    walk = ListingJob(
-        work.prefix, wanted, tally, resumed_objects=journal.kept.rows, versions=work.versions
+    job = ListingJob(
+        work.prefix, wanted, stats, resumed_objects=checkpoints.resumed.rows, versions=work.versions
     )
-    assembly = _new_assembler(work, journal, wanted, tally)
-    with _resumed(journal, assembly, tally):
-        for event in directory_events(work.lister, walk, assembly, utc_now):
+    assembler = _new_assembler(work, checkpoints, wanted, stats)
+    with _resumed(checkpoints, assembler, stats):
+        for event in directory_events(work.lister, job, assembler, utc_now):
             work.report(event)
             match event:
                 case ObjectsListed(index=index, objects=objects):
-                    assembly.write(index, objects)
+                    assembler.write(index, objects)
                 case RangeCompleted(index=index, evidence=evidence):
-                    assembly.end(index, evidence.key_range.until)
-        return assembly.finish()
+                    assembler.end(index, evidence.key_range.until)
+        return assembler.finish()
 
 
 @contextmanager
 def _resumed(
-    journal: CheckpointLog, assembly: PartAssembler, tally: RequestStats
+    checkpoints: CheckpointLog, assembler: PartAssembler, stats: RequestStats
 ) -> Iterator[None]:
     """However the listing ends, what was received up to then is kept for another run."""
     try:
         yield
-        journal.flush(tally)
+        checkpoints.flush(stats)
     except BaseException:
-        journal.save_drafts(tally)
+        checkpoints.save_drafts(stats)
         raise
     finally:
-        assembly.close()
-        journal.close()
+        assembler.close()
+        checkpoints.close()
 
 
 def _new_assembler(
-    work: Work, journal: CheckpointLog, wanted: Sequence[KeyRange], tally: RequestStats
+    work: Work, checkpoints: CheckpointLog, wanted: Sequence[KeyRange], stats: RequestStats
 ) -> PartAssembler:
-    assembly = PartAssembler(
+    assembler = PartAssembler(
         work.store,
         work.layout,
         wanted,
         RowBuffer(),
         for_manifest=False,
-        published=lambda key_range, parts: journal.record_completed(key_range, parts, tally),
-        drafts=journal.drafts,
-        ticked=lambda: journal.tick(tally),
+        published=lambda key_range, parts: checkpoints.record_completed(key_range, parts, stats),
+        drafts=checkpoints.drafts,
+        ticked=lambda: checkpoints.tick(stats),
     )
-    journal.follow(assembly.open_runs)
-    return assembly
+    checkpoints.follow(assembler.open_runs)
+    return assembler

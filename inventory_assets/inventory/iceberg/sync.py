@@ -29,11 +29,11 @@ from inventory_assets.inventory.errors import CorruptRecord, ManifestIncomplete
 from inventory_assets.inventory.iceberg.tables import (
     IcebergTables,
     as_iceberg_error,
+    commit_with_retry,
     expect_unchanged,
     schema_of,
     tag_of,
     tagged_snapshots,
-    commit_with_retry,
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import manifest_etag, read_manifest

@@ -92,13 +92,13 @@ class Checkpoint:
         identity: What was listed, and how; another identity is another listing.
         started_at: When the listing began, over all runs.
         written_at: When this was written.
-        stretches: What is safe, beside what other records say.
+        completed: What is safe, beside what other records say.
         requests: Requests sent since the record before.
         response_bytes: Bytes of their bodies.
         faults: Passing trouble they met, by kind.
         unreadable: Records of these keys that could not be decoded; beside them are counted all of
             this run that are too many to be kept one by one.
-        begun: What is written, but not published, as of this record: the next one of the same
+        in_progress: What is written, but not published, as of this record: the next one of the same
             process says it anew.
         spool: The file that holds what is not even written.
     """
@@ -120,7 +120,7 @@ class ResumedWork:
     """What is left of runs that did not finish.
 
     Attributes:
-        stretches: Disjoint and in key order; their parts are there.
+        completed: Disjoint and in key order; their parts are there.
         started_at: When the first of the runs began; None where nothing is kept.
         requests: Requests that they sent.
         response_bytes: Bytes of the bodies they received.
@@ -138,12 +138,12 @@ class ResumedWork:
     @property
     def parts(self) -> list[Part]:
         """All their parts, in key order."""
-        return [part for stretch in self.completed for part in stretch.parts]
+        return [part for completed in self.completed for part in completed.parts]
 
     @property
     def evidence(self) -> list[RangeEvidence]:
         """What they were found to hold, in key order."""
-        return [stretch.evidence for stretch in self.completed]
+        return [completed.evidence for completed in self.completed]
 
     @property
     def rows(self) -> int:
@@ -152,7 +152,7 @@ class ResumedWork:
 
     def missing(self, ranges: Sequence[KeyRange]) -> tuple[KeyRange, ...]:
         """What is still to be listed of some ranges, in order."""
-        covered = [stretch.key_range for stretch in self.completed]
+        covered = [completed.key_range for completed in self.completed]
         return tuple(left for key_range in ranges for left in key_range.difference(covered))
 
 
@@ -213,7 +213,7 @@ class CheckpointLog:
         for_manifest: Whether a manifest will state fingerprints and MD5s of the parts.
 
     Attributes:
-        kept: What earlier runs left.
+        resumed: What earlier runs left.
         drafts: Where files are written that another run can go on with; None where nowhere.
         started_at: When the listing began, over all runs.
     """
@@ -256,42 +256,42 @@ class CheckpointLog:
         self._last = now()
         if self._drafts_root and self._is_first:
             remove_old(self._drafts_root.parent, 2 * MAX_AGE.total_seconds())
-        self.kept = self._read(say)
-        self.started_at = started_at or self.kept.started_at or self._last
+        self.resumed = self._read(say)
+        self.started_at = started_at or self.resumed.started_at or self._last
 
     def record_completed(
-        self, key_range: KeyRange, parts: Sequence[Part], tally: RequestStats
+        self, key_range: KeyRange, parts: Sequence[Part], stats: RequestStats
     ) -> None:
         """Some keys are listed whole, and their parts are published."""
         self._waiting.append(CompletedRange(key_range, tuple(parts)))
         if self._now() - self._last >= SECONDS_BETWEEN:
-            self.flush(tally)
+            self.flush(stats)
 
     def follow(self, unfinished: Callable[[], Sequence[OpenRun]]) -> None:
         """From now on records tell of what is written, but not published, too."""
         self._open_ranges = unfinished
 
-    def tick(self, tally: RequestStats) -> None:
+    def tick(self, stats: RequestStats) -> None:
         """Something may have been written: note it, if the last record is old enough."""
         is_urgent = self.drafts is not None and self.drafts.is_urgent and self._waiting
         if is_urgent or self._now() - self._last >= SECONDS_UNRECORDED:
-            self.flush(tally)
+            self.flush(stats)
 
-    def save_drafts(self, tally: RequestStats) -> None:
+    def save_drafts(self, stats: RequestStats) -> None:
         """The listing ends before its time: write down as much as can be, whatever ended it."""
         try:
-            self.flush(tally)
+            self.flush(stats)
         except (InventoryError, OSError, pa.ArrowException):
             if self.drafts is not None:  # perhaps the disk is full, and there is room for this
                 self.drafts.free_reserved_space()
             with suppress(InventoryError, OSError):
-                self.flush(tally, is_brief=True)
+                self.flush(stats, is_brief=True)
 
-    def flush(self, tally: RequestStats, *, is_brief: bool = False) -> None:
+    def flush(self, stats: RequestStats, *, is_brief: bool = False) -> None:
         """Write down what was noted, and what is written.
 
         Args:
-            tally: What all has cost.
+            stats: What all has cost.
             is_brief: Leave out what is in memory, for which there is no room.
         """
         begun: list[RangeInProgress] = []
@@ -318,20 +318,20 @@ class CheckpointLog:
             self.started_at,
             now,
             tuple(self._waiting),
-            tally.requests - self._recorded_at.requests,
-            tally.response_bytes - self._recorded_at.response_bytes,
+            stats.requests - self._recorded_at.requests,
+            stats.response_bytes - self._recorded_at.response_bytes,
             {
                 fault.value: count
-                for fault, count in (tally.faults - self._recorded_at.faults).items()
+                for fault, count in (stats.faults - self._recorded_at.faults).items()
             },
-            unreadable_of(tally.unreadable).within(_ranges_of([*self._waiting, *begun])),
+            unreadable_of(stats.unreadable).within(_ranges_of([*self._waiting, *begun])),
             tuple(begun),
             spool,
         )
         self._write(record)
         self._last, self._waiting = now, []
         self._recorded_at = RequestStats(
-            tally.requests, tally.response_bytes, Counter(tally.faults)
+            stats.requests, stats.response_bytes, Counter(stats.faults)
         )
         if self.drafts is not None:
             self.drafts.take_recorded()
@@ -393,9 +393,9 @@ class CheckpointLog:
         faults: Counter[str] = Counter()
         for record in ours:
             faults.update(record.faults)
-        stretches = [stretch for record in ours for stretch in record.completed]
+        completed_ranges = [completed for record in ours for completed in record.completed]
         rescued = [*self._recover_drafts(found)]
-        disjoint = self._disjoint([*stretches, *rescued])
+        disjoint = self._disjoint([*completed_ranges, *rescued])
         resumed = ResumedWork(
             disjoint,
             min(record.started_at for record in ours),
@@ -428,13 +428,15 @@ class CheckpointLog:
             ):
                 yield CompletedRange(key_range, parts)
 
-    def _gather(self, kept: ResumedWork, rescued: Sequence[CompletedRange]) -> None:
+    def _gather(self, resumed: ResumedWork, rescued: Sequence[CompletedRange]) -> None:
         """Note what was rescued, after which what it was rescued from is of no use."""
-        started_at = kept.started_at or self._last
-        stretches = tuple(rescued)
-        unreadable = kept.unreadable.within(_ranges_of(rescued), with_others=False)
+        started_at = resumed.started_at or self._last
+        completed_ranges = tuple(rescued)
+        unreadable = resumed.unreadable.within(_ranges_of(rescued), with_others=False)
         self._write(
-            Checkpoint(self._identity, started_at, self._last, stretches, 0, 0, {}, unreadable)
+            Checkpoint(
+                self._identity, started_at, self._last, completed_ranges, 0, 0, {}, unreadable
+            )
         )
         self._remove_drafts()
 
@@ -443,9 +445,9 @@ class CheckpointLog:
         data = self._store.read(f"{self._folder}/{name}")
         try:
             document = json.loads(data or b"")
-            for stretch in (*document["stretches"], *document.get("begun", ())):
-                bounds = stretch["key_range"]
-                stretch["key_range"] = {side: key_of_bound(bounds[side]) for side in bounds}
+            for completed in (*document["stretches"], *document.get("begun", ())):
+                bounds = completed["key_range"]
+                completed["key_range"] = {side: key_of_bound(bounds[side]) for side in bounds}
             record = _adapter().validate_python(document, strict=False)
         except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
             return None
@@ -454,19 +456,19 @@ class CheckpointLog:
         is_newest = self._published_at is None or record.started_at > self._published_at
         return record if is_ours and is_of_today and is_newest else None
 
-    def _disjoint(self, stretches: Iterable[CompletedRange]) -> tuple[CompletedRange, ...]:
+    def _disjoint(self, completed_ranges: Iterable[CompletedRange]) -> tuple[CompletedRange, ...]:
         """Those whose parts are there; of two that overlap, as of two runs at once, one."""
         found: list[CompletedRange] = []
-        for stretch in sorted(stretches, key=lambda each: each.key_range):
-            if found and stretch.key_range.after < found[-1].key_range.until:
+        for completed in sorted(completed_ranges, key=lambda each: each.key_range):
+            if found and completed.key_range.after < found[-1].key_range.until:
                 continue
-            if all(is_there(self._store, part) for part in stretch.parts):
-                found.append(stretch)
+            if all(is_there(self._store, part) for part in completed.parts):
+                found.append(completed)
         return tuple(found)
 
 
-def _ranges_of(stretches: Iterable[CompletedRange | RangeInProgress]) -> list[KeyRange]:
-    return [stretch.key_range for stretch in stretches]
+def _ranges_of(completed_ranges: Iterable[CompletedRange | RangeInProgress]) -> list[KeyRange]:
+    return [completed.key_range for completed in completed_ranges]
 
 
 def _unreadable_of_runs(found: Mapping[str, Checkpoint | None]) -> UnreadableRecords:
@@ -494,9 +496,9 @@ def run_of(name: str) -> str:
 
 def _serialize(record: Checkpoint) -> bytes:
     document = _adapter().dump_python(record, mode="json")
-    for stretch in (*document["stretches"], *document["begun"]):
-        bounds = stretch["key_range"]
-        stretch["key_range"] = {side: written_bound(bounds[side]) for side in bounds}
+    for completed in (*document["stretches"], *document["begun"]):
+        bounds = completed["key_range"]
+        completed["key_range"] = {side: written_bound(bounds[side]) for side in bounds}
     return json.dumps(document).encode()
 
 

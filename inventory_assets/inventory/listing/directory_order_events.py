@@ -15,14 +15,14 @@ BETWEEN_CUTS = timedelta(minutes=1)
 
 
 def directory_events(
-    lister: ListClient, walk: ListingJob, assembly: PartAssembler, now: Callable[[], datetime]
+    lister: ListClient, job: ListingJob, assembler: PartAssembler, now: Callable[[], datetime]
 ) -> Iterator[ObjectsListed | RangeCompleted]:
     """What is found of the ranges of a walk, in order, as a scan would tell it.
 
     Args:
         lister: A bucket that lists in directory order.
-        walk: What to list.
-        assembly: Where the caller writes what is found, before it asks for the next event; files
+        job: What to list.
+        assembler: Where the caller writes what is found, before it asks for the next event; files
             are ended here.
         now: The clock.
 
@@ -31,17 +31,17 @@ def directory_events(
         ScanError: The store keeps to no order.
         S3Error: A request failed for good.
     """
-    if walk.versions:
+    if job.versions:
         raise versions_in_directories(lister.connection.display_name)
-    log = EvidenceBuilder(walk.ranges)
+    log = EvidenceBuilder(job.ranges)
     ended, last_cut = 0, now()
-    for objects in DirectoryOrderScan(lister, walk.prefix, walk.ranges, walk.stats, log):
+    for objects in DirectoryOrderScan(lister, job.prefix, job.ranges, job.stats, log):
         for index in range(ended, len(log.closed)):
-            yield RangeCompleted(walk, index, log.closed[index])
+            yield RangeCompleted(job, index, log.closed[index])
         ended = len(log.closed)
-        yield ObjectsListed(walk, ended, objects)
+        yield ObjectsListed(job, ended, objects)
         if now() - last_cut >= BETWEEN_CUTS:
-            assembly.finish_part(ended)
+            assembler.finish_part(ended)
             last_cut = now()
     for index in range(ended, len(log.closed)):
-        yield RangeCompleted(walk, index, log.closed[index])
+        yield RangeCompleted(job, index, log.closed[index])

@@ -53,7 +53,7 @@ class OpenRun:
         key_range: Which.
         parts: Published ones.
         drafts: Files that are not.
-        waiting: Objects that are in no file yet.
+        buffered: Objects that are in no file yet.
     """
 
     key_range: KeyRange
@@ -97,7 +97,7 @@ class PartAssembler:
         for_manifest: Whether a manifest will state fingerprints and MD5s of the parts, which
             cost an eighth of the CPU.
         published: Told of keys whose records are all published, and of the parts that hold them.
-        intervals: Between the ends of the baseline's parts; none where nothing can be shared.
+        segments: Between the ends of the baseline's parts; none where nothing can be shared.
         drafts: Where files are written that another process can go on with, if this one is killed.
         ticked: Called again and again, whenever something was written.
     """
@@ -111,14 +111,14 @@ class PartAssembler:
         *,
         for_manifest: bool = True,
         published: OnPublished | None = None,
-        intervals: Sequence[BaselineSegment] = (),
+        segments: Sequence[BaselineSegment] = (),
         drafts: Drafts | None = None,
         ticked: Callable[[], None] = _nothing,
     ) -> None:
         self._store = store
         self._on_tick = ticked
-        self._segments = intervals
-        new_reader = partial(SegmentHasher, intervals, min_part_rows(intervals))
+        self._segments = segments
+        new_reader = partial(SegmentHasher, segments, min_part_rows(segments))
         self._new_stream = partial(
             _PartStream, store, layout, budget, for_manifest, published, new_reader, drafts
         )
@@ -222,9 +222,9 @@ class _PartStream:
 
     Attributes:
         right: The run after it, or None.
-        absorber: The run before it, where that has taken it in.
+        merged_into: The run before it, where that has taken it in.
         touches: Whether it begins where the run before it ends.
-        is_whole: Whether the last of them is listed to its end.
+        is_complete: Whether the last of them is listed to its end.
         until: Where that was, once it is.
         fingerprint: Of the records written, where it is wanted.
         reader: Where it stands among the intervals of the baseline.

@@ -97,9 +97,9 @@ def segments_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[Basel
     return found
 
 
-def min_part_rows(intervals: Sequence[BaselineSegment]) -> int:
+def min_part_rows(segments: Sequence[BaselineSegment]) -> int:
     """Records up to which a part of a shard is small."""
-    rows = sum(interval.rows for interval in intervals)
+    rows = sum(segment.rows for segment in segments)
     return min(max(rows // MIN_PART_FRACTION, MIN_PART_ROWS), PART_ROWS // 4)
 
 
@@ -128,7 +128,7 @@ def should_merge(rows: int, neighbour_rows: int, small: int) -> bool:
     Args:
         rows: Its records.
         neighbour_rows: Those of the neighbour, as the baseline has it.
-        small: From `small_rows`.
+        small: From `min_part_rows`.
     """
     together = rows + neighbour_rows
     return together <= small or (neighbour_rows * MERGE_RATIO <= rows and together <= PART_ROWS)
@@ -138,19 +138,19 @@ class SegmentHasher:
     """Follows a run through the intervals, and tells of each whether it is as it was.
 
     Args:
-        intervals: In key order.
-        small: From `small_rows`.
+        segments: In key order.
+        small: From `min_part_rows`.
         after: Where the run begins; it goes on without a gap.
 
     Attributes:
         pieces: Hashes of what it read of intervals that it did not read whole.
     """
 
-    def __init__(self, intervals: Sequence[BaselineSegment], small: int, after: str) -> None:
+    def __init__(self, segments: Sequence[BaselineSegment], small: int, after: str) -> None:
         self.pieces: PartialHashes = []
-        self._segments = intervals
+        self._segments = segments
         self._min_part_rows = small
-        self._index = bisect_right(intervals, after, key=_until)
+        self._index = bisect_right(segments, after, key=_until)
         self._after = after
         self._begin()
 
@@ -175,8 +175,8 @@ class SegmentHasher:
         """
         if self._segment is not None:
             last_key = records.column("key")[-1].as_py()
-            while (interval := self._segment) and last_key > interval.until:
-                inside = count_up_to(records.column("key"), interval.until)
+            while (segment := self._segment) and last_key > segment.until:
+                inside = count_up_to(records.column("key"), segment.until)
                 yield records.slice(0, inside), True
                 records = records.slice(inside)
         yield records, self.ends_by(until)
@@ -196,32 +196,32 @@ class SegmentHasher:
     @property
     def unchanged_part(self) -> Part | None:
         """The part that the interval at hand is, if it was read whole."""
-        interval = self._segment
-        if interval is None or interval.part is None or interval.after < self._after:
+        segment = self._segment
+        if segment is None or segment.part is None or segment.after < self._after:
             return None
-        part = interval.part
+        part = segment.part
         is_same = self._fingerprint.rows == part.rows
         return part if is_same and self._fingerprint.hexdigest() == part.fingerprint else None
 
     @property
     def may_be_unchanged(self) -> bool:
         """Whether the interval at hand may be, with what others read of it, as it was."""
-        interval = self._segment
+        segment = self._segment
         return (
-            interval is not None
-            and interval.part is not None
-            and interval.after < self._after
-            and 0 < self._fingerprint.rows < interval.part.rows
+            segment is not None
+            and segment.part is not None
+            and segment.after < self._after
+            and 0 < self._fingerprint.rows < segment.part.rows
         )
 
     def should_split(self, rows: int) -> bool:
         """Whether so many records make a part, if the interval at hand has changed."""
-        interval = self._segment
-        if interval is None:
+        segment = self._segment
+        if segment is None:
             return False
         large = SPLIT_FACTOR * self._min_part_rows
-        partial_hashes = round(interval.rows / large)
-        return rows >= (interval.rows / partial_hashes if partial_hashes else large)
+        partial_hashes = round(segment.rows / large)
+        return rows >= (segment.rows / partial_hashes if partial_hashes else large)
 
     def should_extend(self, rows: int) -> bool:
         """Whether a part with so many records is to take in the next interval's."""
@@ -237,8 +237,8 @@ class SegmentHasher:
 
     def stop(self) -> None:
         """The run ends, perhaps within an interval."""
-        interval = self._segment
-        if interval and interval.part and 0 < self._fingerprint.rows < interval.part.rows:
+        segment = self._segment
+        if segment and segment.part and 0 < self._fingerprint.rows < segment.part.rows:
             self.pieces.append((self._first_key, self._fingerprint))
         self._index = len(self._segments)
         self._begin()
@@ -251,7 +251,7 @@ class ReplayedHashes:
     Attributes:
         fingerprint: Of all of them.
         unchanged: Parts of the baseline that whole intervals are.
-        pieces: What was read of the intervals at either end.
+        partial_hashes: What was read of the intervals at either end.
     """
 
     fingerprint: Fingerprint
@@ -260,7 +260,7 @@ class ReplayedHashes:
 
 
 def replay_hashes(
-    batches: Iterable[pa.RecordBatch], key_range: KeyRange, intervals: Sequence[BaselineSegment]
+    batches: Iterable[pa.RecordBatch], key_range: KeyRange, segments: Sequence[BaselineSegment]
 ) -> ReplayedHashes:
     """Follow records that lie in published parts through the intervals.
 
@@ -269,11 +269,11 @@ def replay_hashes(
     Args:
         batches: All records of the keys, in key order.
         key_range: The keys.
-        intervals: From `intervals_of`.
+        segments: From `segments_of`.
     """
     whole = Fingerprint()
     unchanged: list[Part] = []
-    reader = SegmentHasher(intervals, 0, key_range.after)  # nothing is written, however small
+    reader = SegmentHasher(segments, 0, key_range.after)  # nothing is written, however small
 
     def leave() -> None:
         if reader.unchanged_part:
@@ -297,7 +297,7 @@ def replay_hashes(
 
 def substitute_unchanged(
     parts: Sequence[Part],
-    intervals: Sequence[BaselineSegment],
+    segments: Sequence[BaselineSegment],
     pieces: PartialHashes,
     unchanged: Collection[Part],
     is_there: Callable[[Part], bool],
@@ -306,17 +306,17 @@ def substitute_unchanged(
 
     Args:
         parts: What was written, in key order.
-        intervals: From `intervals_of`.
+        segments: From `segments_of`.
         pieces: What was read of intervals by several runs.
         unchanged: Parts of the baseline that some interval is known to be, though it was written.
         is_there: Whether a part of the baseline can still be read.
     """
     found = [*parts]
     pieces = sorted(pieces, key=_first)
-    for interval in reversed(intervals):
-        part = interval.part
-        start = bisect_right(found, interval.after, key=_last_key)
-        stop = bisect_right(found, interval.until, key=_first_key)
+    for segment in reversed(segments):
+        part = segment.part
+        start = bisect_right(found, segment.after, key=_last_key)
+        stop = bisect_right(found, segment.until, key=_first_key)
         inside = found[start:stop]
         if (
             part is None
@@ -327,8 +327,8 @@ def substitute_unchanged(
         ):
             continue
         read = pieces[
-            bisect_right(pieces, interval.after, key=_first) : bisect_right(
-                pieces, interval.until, key=_first
+            bisect_right(pieces, segment.after, key=_first) : bisect_right(
+                pieces, segment.until, key=_first
             )
         ]
         if (part in unchanged or joined(read) == part.fingerprint) and is_there(part):
@@ -373,8 +373,8 @@ def _last_key(part: Part) -> str:
     return part.last_key
 
 
-def _until(interval: BaselineSegment) -> str:
-    return interval.until
+def _until(segment: BaselineSegment) -> str:
+    return segment.until
 
 
 def _first(piece: tuple[str, Fingerprint]) -> str:

@@ -11,9 +11,9 @@ from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.listing.checkpoints import (
     CheckpointLog,
+    checkpoint_name,
     listing_fingerprint,
     listing_of,
-    checkpoint_name,
 )
 from inventory_assets.inventory.listing.directory_order_events import directory_events
 from inventory_assets.inventory.listing.part_assembler import ROWS_IN_MEMORY, RowBuffer
@@ -156,53 +156,53 @@ class ShardLister:
         self, wanted: Sequence[ShardRequest], baselines: Mapping[date, Manifest | None]
     ) -> Iterator[tuple[ShardRequest, Snapshot | Exception]]:
         budget = RowBuffer()
-        walks: dict[ListingJob, ResumeState] = {}
+        jobs: dict[ListingJob, ResumeState] = {}
         for start in self._starts(wanted, baselines, KeyOrder.BYTES):
-            each, kept = start.request, start.checkpoints.kept
-            ranges = kept.missing(each.shard.ranges)
+            each, resumed = start.request, start.checkpoints.resumed
+            ranges = resumed.missing(each.shard.ranges)
             marks = split_hints(start.baseline.parts if start.baseline else (), ranges)
-            walk = ListingJob(
+            job = ListingJob(
                 each.shard.prefix,
                 ranges,
                 initial_splits=pick_evenly(marks, self.lister.connection.max_in_flight),
                 split_hints=marks,
-                resumed_objects=kept.rows,
-                resumed_evidence=kept.evidence,
+                resumed_objects=resumed.rows,
+                resumed_evidence=resumed.evidence,
                 versions=each.versions,
             )
-            if walk.ranges:
-                walks[walk] = start
+            if job.ranges:
+                jobs[job] = start
                 continue
             # It was stopped right before the end.
-            with closing(self._new_builder(start, walk, budget)) as taking:
-                yield each, self._published(taking)
+            with closing(self._new_builder(start, job, budget)) as builder:
+                yield each, self._published(builder)
         at_work: dict[ListingJob, SnapshotBuilder] = {}
         try:
-            for event in ParallelScan(self.lister, list(walks), self.now):
+            for event in ParallelScan(self.lister, list(jobs), self.now):
                 self.report(event)
-                walk = event.job
-                if walk not in at_work:
-                    at_work[walk] = self._new_builder(walks[walk], walk, budget)
-                taking = at_work[walk]
+                job = event.job
+                if job not in at_work:
+                    at_work[job] = self._new_builder(jobs[job], job, budget)
+                builder = at_work[job]
                 try:
-                    result = self._dispatch(event, taking)
+                    result = self._dispatch(event, builder)
                 except (InventoryError, OSError) as error:  # it concerns this shard only
-                    walk.failed = True
+                    job.failed = True
                     result = error
                 if result is not None:
                     if isinstance(result, Exception):
-                        taking.fail(result)
-                    at_work.pop(walk).close()
-                    yield taking.wanted, result
+                        builder.fail(result)
+                    at_work.pop(job).close()
+                    yield builder.wanted, result
         finally:
-            for taking in at_work.values():
-                taking.close()
+            for builder in at_work.values():
+                builder.close()
 
     def _new_builder(
-        self, start: ResumeState, walk: ListingJob, budget: RowBuffer
+        self, start: ResumeState, job: ListingJob, budget: RowBuffer
     ) -> SnapshotBuilder:
         where = self.lister.connection.display_name
-        return SnapshotBuilder(start, walk, budget, self.store, self.layout, where, self.now)
+        return SnapshotBuilder(start, job, budget, self.store, self.layout, where, self.now)
 
     def _starts(
         self,
@@ -225,12 +225,12 @@ class ShardLister:
                 each.versions,
                 self.layout.encodings,
             )
-            replacing, published_at = None, None
+            expected_etag, published_at = None, None
             if records:  # what is there now is what they may replace
-                replacing = snapshot_etag(self.store, self.layout, each.day, shard.prefix)
+                expected_etag = snapshot_etag(self.store, self.layout, each.day, shard.prefix)
                 published_at = self._published_at(each)
             say = partial(self._say_of, each)
-            journal = CheckpointLog(
+            checkpoints = CheckpointLog(
                 self.store,
                 folder,
                 name,
@@ -241,7 +241,7 @@ class ShardLister:
                 published_at,
                 layout=self.layout,
             )
-            yield ResumeState(each, journal, baselines[each.day], replacing)
+            yield ResumeState(each, checkpoints, baselines[each.day], expected_etag)
 
     def _published_at(self, wanted: ShardRequest) -> datetime | None:
         """When the snapshot was finished that is there; no earlier state may replace it."""
@@ -254,25 +254,25 @@ class ShardLister:
     def _say_of(self, wanted: ShardRequest, sentence: str) -> None:
         self.say(f"{wanted.day}, {wanted.shard.prefix!r}: {sentence}")
 
-    def _published(self, taking: SnapshotBuilder) -> Snapshot | Exception:
+    def _published(self, builder: SnapshotBuilder) -> Snapshot | Exception:
         try:
-            return taking.publish(KeyOrder.BYTES, self.lister.profile)
+            return builder.publish(KeyOrder.BYTES, self.lister.profile)
         except (InventoryError, OSError) as error:
-            taking.fail(error)
+            builder.fail(error)
             return error
 
-    def _dispatch(self, event: Event, taking: SnapshotBuilder) -> Snapshot | Exception | None:
+    def _dispatch(self, event: Event, builder: SnapshotBuilder) -> Snapshot | Exception | None:
         match event:
             case ObjectsListed(index=index, objects=objects):
-                taking.assembler.write(index, objects)
+                builder.assembler.write(index, objects)
             case RangeSplit():
-                taking.split(event)
+                builder.split(event)
             case RangeNarrowed():
-                taking.narrow(event)
+                builder.narrow(event)
             case RangeCompleted(index=index, evidence=evidence):
-                taking.end(index, evidence)
-                if taking.is_whole():
-                    return taking.publish(KeyOrder.BYTES, self.lister.profile)
+                builder.end(index, evidence)
+                if builder.is_whole():
+                    return builder.publish(KeyOrder.BYTES, self.lister.profile)
             case JobFailed(error=InventoryError() | OSError() as error):
                 return error
             case JobFailed(error=error):
@@ -299,25 +299,25 @@ class ShardLister:
                 raise
 
     def _list_by_directory(self, start: ResumeState) -> Snapshot:
-        wanted, kept = start.request, start.checkpoints.kept
+        wanted, resumed = start.request, start.checkpoints.resumed
         budget = RowBuffer(ROWS_IN_MEMORY // DIRECTORY_SHARDS_AT_ONCE)
-        walk = ListingJob(
+        job = ListingJob(
             wanted.shard.prefix,
-            kept.missing(wanted.shard.ranges),
+            resumed.missing(wanted.shard.ranges),
             began_at=self.now(),
-            resumed_objects=kept.rows,
+            resumed_objects=resumed.rows,
             versions=wanted.versions,
         )
-        with closing(self._new_builder(start, walk, budget)) as taking:
+        with closing(self._new_builder(start, job, budget)) as builder:
             try:
-                for event in directory_events(self.lister, walk, taking.assembler, self.now):
+                for event in directory_events(self.lister, job, builder.assembler, self.now):
                     self.report(event)
                     match event:
                         case ObjectsListed(index=index, objects=objects):
-                            taking.assembler.write(index, objects)
+                            builder.assembler.write(index, objects)
                         case RangeCompleted(index=index, evidence=evidence):
-                            taking.end(index, evidence)
-                return taking.publish(KeyOrder.DIRECTORY, self.lister.profile)
+                            builder.end(index, evidence)
+                return builder.publish(KeyOrder.DIRECTORY, self.lister.profile)
             except Exception as error:
-                taking.fail(error)
+                builder.fail(error)
                 raise

@@ -16,9 +16,9 @@ from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
 from inventory_assets.inventory.listing.part_reuse import (
     ReplayedHashes,
-    segments_of,
     replay_hashes,
     reuse_whole_shard,
+    segments_of,
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import (
@@ -67,10 +67,10 @@ class ResumeState:
     """What is there of a snapshot before anything is listed.
 
     Attributes:
-        wanted: Of what.
-        journal: What of it is safe already.
+        request: Of what.
+        checkpoints: What of it is safe already.
         baseline: What it may share parts with.
-        replacing: The version of the snapshot that is there, where something is safe that must not
+        expected_etag: The version of the snapshot that is there, where something is safe that must not
             replace another; None for what it is when the listing begins.
     """
 
@@ -85,7 +85,7 @@ class SnapshotBuilder:
 
     Args:
         start: Of what, and what is there of it.
-        walk: What is still to be listed of it.
+        job: What is still to be listed of it.
         budget: Of all that is listed at the same time.
         store: Where it is published.
         layout: Under which keys.
@@ -94,15 +94,15 @@ class SnapshotBuilder:
 
     Attributes:
         wanted: Of what.
-        assembly: Where its objects go.
-        tally: What it has cost.
+        assembler: Where its objects go.
+        stats: What it has cost.
         evidence: By number of the range, of those listed whole.
     """
 
     def __init__(
         self,
         start: ResumeState,
-        walk: ListingJob,
+        job: ListingJob,
         budget: RowBuffer,
         store: Store,
         layout: Layout,
@@ -110,21 +110,21 @@ class SnapshotBuilder:
         now: Callable[[], datetime],
     ) -> None:
         self.wanted = request = start.request
-        self.stats = walk.stats
+        self.stats = job.stats
         baseline = start.baseline
-        intervals = segments_of(baseline.parts, request.shard.ranges) if baseline else []
+        segments = segments_of(baseline.parts, request.shard.ranges) if baseline else []
         # After a change of the encodings, parts are written again rather than shared.
         self._segments = [
             each if each.part and layout.encodes_like(each.part.key) else replace(each, part=None)
-            for each in intervals
+            for each in segments
         ]
         self.assembler = PartAssembler(
             store,
             layout,
-            walk.ranges,
+            job.ranges,
             budget,
             published=self._record_completed,
-            intervals=self._segments,
+            segments=self._segments,
             drafts=start.checkpoints.drafts,
             ticked=self._on_tick,
         )
@@ -136,10 +136,10 @@ class SnapshotBuilder:
         self._where = where
         self._now = now
         self.evidence: dict[int, RangeEvidence] = {}
-        self._resumed = start.checkpoints.kept
+        self._resumed = start.checkpoints.resumed
         self._resumed_evidence = {each.key_range: each for each in self._resumed.evidence}
-        self._ranges = len(walk.ranges)
-        self._started_at = self._resumed.started_at or walk.began_at or now()
+        self._ranges = len(job.ranges)
+        self._started_at = self._resumed.started_at or job.began_at or now()
         self._expected_etag = start.expected_etag
         if self._expected_etag is None:
             self._expected_etag = snapshot_etag(store, layout, request.day, request.shard.prefix)
@@ -190,7 +190,9 @@ class SnapshotBuilder:
         """What is kept, as far as nothing is to be listed between, each with its first key."""
         found = []
         parts = self._resumed.parts
-        for key_range in joined_ranges(stretch.key_range for stretch in self._resumed.completed):
+        for key_range in joined_ranges(
+            completed.key_range for completed in self._resumed.completed
+        ):
             start = bisect_right(parts, key_range.after, key=_first_key)
             stop = bisect_right(parts, key_range.until, key=_first_key)
             if start < stop:
@@ -206,8 +208,8 @@ class SnapshotBuilder:
             key_order: In which the store lists.
             profile: How it lists besides.
         """
-        shard, kept = self.wanted.shard, self._resumed
-        written = sorted([*self.assembler.finish(), *kept.parts], key=_first_key)
+        shard, resumed = self.wanted.shard, self._resumed
+        written = sorted([*self.assembler.finish(), *resumed.parts], key=_first_key)
         read = self._replay_resumed()
         hashed = [(first_key, each.fingerprint) for first_key, each in read]
         fingerprint = joined([*self.assembler.fingerprints(), *hashed])
@@ -220,7 +222,7 @@ class SnapshotBuilder:
         )
         evidence = [*self.evidence.values(), *self._resumed_evidence.values()]
         faults = Counter({fault.value: count for fault, count in self.stats.faults.items()})
-        faults.update(kept.faults)
+        faults.update(resumed.faults)
         snapshot = Snapshot(
             bucket=self._layout.bucket,
             source=self._layout.source,
@@ -232,13 +234,13 @@ class SnapshotBuilder:
             parts=tuple(parts),
             evidence=tuple(sorted(evidence, key=lambda each: each.key_range)),
             fingerprint=fingerprint,
-            requests=self.stats.requests + kept.requests,
-            response_bytes=self.stats.response_bytes + kept.response_bytes,
+            requests=self.stats.requests + resumed.requests,
+            response_bytes=self.stats.response_bytes + resumed.response_bytes,
             faults=dict(sorted(faults.items())),
             reuse=shared,
             versions=self.wanted.versions,
             profile=profile,
-            unreadable=kept.unreadable.joined(self.stats.unreadable),
+            unreadable=resumed.unreadable.joined(self.stats.unreadable),
         )
         broken = failed_rules_of(snapshot)
         if broken:

@@ -106,7 +106,7 @@ class ShardEntry:
         requests: Requests that its listing took.
         faults: Passing trouble it met, by kind.
         evidence: What its snapshot proves.
-        shared: What its snapshot has in common with the baseline.
+        reuse: What its snapshot has in common with the baseline.
         versions: Which versions it holds; None for current objects.
         unreadable: Records of its listing that could not be decoded; its snapshot has the first.
     """

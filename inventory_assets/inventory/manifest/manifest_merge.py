@@ -138,7 +138,7 @@ def manifest_etag(store: Store, layout: Layout, day: date) -> str:
 
 
 def publish_manifest(
-    store: Store, layout: Layout, manifest: Manifest, replacing: str | None = None
+    store: Store, layout: Layout, manifest: Manifest, expected_etag: str | None = None
 ) -> None:
     """Publish the date's inventory; `manifest.checksum` comes last and makes it count.
 
@@ -146,15 +146,15 @@ def publish_manifest(
         store: Where.
         layout: Under which keys.
         manifest: What.
-        replacing: Its `manifest_version` when this run began to read the date's snapshots; None for
+        expected_etag: Its `manifest_etag` when this run began to read the date's snapshots; None for
             what it is now.
 
     Raises:
         ConflictError: Another run published the date's inventory in the meantime.
         StoreError: A part is missing or altered, or a file could not be written.
     """
-    if replacing is None:
-        replacing = manifest_etag(store, layout, manifest.day)
+    if expected_etag is None:
+        expected_etag = manifest_etag(store, layout, manifest.day)
     clear_tombstones(store, [part.key for part in manifest.parts])
     differing = files_that_differ(store, manifest.parts)
     if differing:
@@ -165,7 +165,7 @@ def publish_manifest(
     document = _document(manifest)
     links = symlinks([store.uri(part.key) for part in manifest.parts])
     head = layout.dated(manifest.day, "inventory.json")
-    publication = Commit.begin(store, head, manifest_metadata_document(manifest), replacing)
+    publication = Commit.begin(store, head, manifest_metadata_document(manifest), expected_etag)
     publication.publish(layout.symlink(manifest.day), links)
     publication.publish(layout.dated(manifest.day, "manifest.json"), document)
     checksum = manifest_checksum(document)

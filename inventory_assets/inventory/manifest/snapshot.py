@@ -69,7 +69,7 @@ class Snapshot:
         requests: Requests sent, failed attempts included.
         response_bytes: Bytes of the bodies received.
         faults: Passing trouble met, by kind.
-        shared: What it has in common with the baseline.
+        reuse: What it has in common with the baseline.
         versions: Which versions it holds; None for current objects.
         profile: How the store lists besides.
         unreadable: Records of the listing that could not be decoded, and are in no part.
@@ -141,7 +141,7 @@ def snapshot_etag(store: Store, layout: Layout, day: date, prefix: str) -> str:
 
 
 def publish_snapshot(
-    store: Store, layout: Layout, snapshot: Snapshot, replacing: str | None = None
+    store: Store, layout: Layout, snapshot: Snapshot, expected_etag: str | None = None
 ) -> None:
     """Make `snapshot` the shard's snapshot of its date; its parts must be published already.
 
@@ -149,7 +149,7 @@ def publish_snapshot(
         store: Where.
         layout: Under which keys.
         snapshot: What.
-        replacing: Its `snapshot_version` when its listing began; None for what it is now.
+        expected_etag: Its `snapshot_etag` when its listing began; None for what it is now.
 
     Raises:
         ConflictError: Another run published the shard's snapshot in the meantime.
@@ -158,10 +158,10 @@ def publish_snapshot(
     for row in document["evidence"]:
         row["key_range"] = {name: written_bound(key) for name, key in row["key_range"].items()}
     key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
-    if replacing is None:
-        replacing = store.etag(key)
+    if expected_etag is None:
+        expected_etag = store.etag(key)
     clear_tombstones(store, [part.key for part in snapshot.parts])
-    store.put_if_match(key, json.dumps(document, indent=1).encode(), replacing)
+    store.put_if_match(key, json.dumps(document, indent=1).encode(), expected_etag)
 
 
 def read_snapshot(store: Store, layout: Layout, day: date, prefix: str) -> Snapshot | None:

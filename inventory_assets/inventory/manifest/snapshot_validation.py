@@ -46,9 +46,9 @@ def failed_rules_of(snapshot: Snapshot) -> list[str]:
     return failed_rules(validate(snapshot))
 
 
-def failed_rules(verdicts: Iterable[RuleResult]) -> list[str]:
+def failed_rules(results: Iterable[RuleResult]) -> list[str]:
     """The rules that do not hold, each with where."""
-    return [f"{verdict.rule}: {verdict.fault}" for verdict in verdicts if verdict.fault]
+    return [f"{result.rule}: {result.fault}" for result in results if result.fault]
 
 
 def validate_files(store: Store, snapshot: Snapshot) -> tuple[RuleResult, ...]:

@@ -77,7 +77,7 @@ class _Tombstone:
     Attributes:
         state: `found` not to be named; `confirmed` by a later look; `removed`.
         since: When it came to be so.
-        version: The mark's own, in the store.
+        etag: The mark's own, in the store.
     """
 
     state: str
@@ -94,14 +94,14 @@ class Plan:
 
     Attributes:
         kept: The dates that stay.
-        going: The dates that go, oldest first.
+        expired: The dates that go, oldest first.
         abandoned: Checkpoints of listings that nobody goes on with.
         removable: Data files that nothing names, and that nobody can have taken.
         waiting: Data files that nothing names, of which that is not certain yet.
         needed: How many data files are named by what stays.
-        becoming: The marks to be written: by the key of the file, the state, and the version of the
+        tombstone_updates: The marks to be written: by the key of the file, the state, and the version of the
             mark that it takes the place of.
-        pardoned: The marks to be removed.
+        tombstones_to_clear: The marks to be removed.
     """
 
     kept: tuple[date, ...]
@@ -202,7 +202,7 @@ class _StoreScan:
         dated: The files of each date, data files left out.
         data: The data files, by key.
         marks: The marks, by the keys of their files.
-        reaches: What each record names, by its key.
+        references: What each record names, by its key.
     """
 
     def __init__(self, store: Store, layout: Layout, now: datetime) -> None:

@@ -26,8 +26,8 @@ from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.conditional_writes import (
     CONFLICT_ATTEMPTS,
     ConditionalWrites,
-    wait_before_retry,
     probe_conditional_writes,
+    wait_before_retry,
 )
 from inventory_assets.s3.errors import S3Error
 from inventory_assets.s3.object_client import (
@@ -130,40 +130,40 @@ class BucketStore(Store):
         with _as_store_error():
             return self._habit.found
 
-    def _write_on_condition(self, key: str, data: bytes, version: str) -> str:
+    def _write_on_condition(self, key: str, data: bytes, expected_etag: str) -> str:
         object_key, habit = self._key(key), self.conditional_writes
         for attempt in range(CONFLICT_ATTEMPTS):
-            if self.etag(key) != version:
+            if self.etag(key) != expected_etag:
                 raise superseded(self.where(key))
             try:
-                return self._objects.write(object_key, data, habit.replacing(version))
+                return self._objects.write(object_key, data, habit.if_match(expected_etag))
             except ObjectRequestFailed as error:
-                refusal = error
+                failure = error
             # It may have been this very write, sent again after its answer was lost.
-            if refusal.status is not None and self.read(key) == data:
+            if failure.status is not None and self.read(key) == data:
                 return self.etag(key)
-            if not isinstance(refusal, PreconditionFailed):
-                if refusal.status is not None and self.etag(key) != version:
+            if not isinstance(failure, PreconditionFailed):
+                if failure.status is not None and self.etag(key) != expected_etag:
                     raise superseded(self.where(key))
-                raise StoreError(str(refusal))
+                raise StoreError(str(failure))
             wait_before_retry(attempt)
-        if self.etag(key) != version:
+        if self.etag(key) != expected_etag:
             raise superseded(self.where(key))
         raise StoreError(
             f"cannot write {self.where(key)}: the store refused it {CONFLICT_ATTEMPTS} times "
-            f"(status {refusal.status}), although nothing there has changed; run it again, and if "
+            f"(status {failure.status}), although nothing there has changed; run it again, and if "
             "it stays so, keep results on another store, or in a folder"
         )
 
-    def _write_with_a_claim(self, key: str, data: bytes, version: str) -> str:
+    def _write_with_a_claim(self, key: str, data: bytes, expected_etag: str) -> str:
         folder = self._key(f"{_SCRATCH}/claims/{sha256(key.encode()).hexdigest()}")
         claim = Claim(self._objects, folder, self.where(key))
         with _as_store_error():
             while not claim.take():
-                if self.etag(key) != version:
+                if self.etag(key) != expected_etag:
                     raise superseded(self.where(key))
             with claim:
-                if self.etag(key) != version:
+                if self.etag(key) != expected_etag:
                     raise superseded(self.where(key))
                 claim.require_time()
                 etag = self._objects.write(self._key(key), data)

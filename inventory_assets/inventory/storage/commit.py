@@ -21,7 +21,7 @@ class Commit:
     Attributes:
         store: Where.
         head: The key of the head.
-        version: What the head was when this run published it.
+        etag: What the head was when this run published it.
     """
 
     store: Store
@@ -30,7 +30,7 @@ class Commit:
 
     @classmethod
     def begin(cls, store: Store, head: str, data: bytes, etag: str) -> Self:
-        """Publish the head, if it is still of `version`.
+        """Publish the head, if it is still at `etag`.
 
         Raises:
             ConflictError: It is not; nothing was written.

@@ -95,7 +95,7 @@ class Store(ABC):
 
     @abstractmethod
     def put_if_match(self, key: str, data: bytes, etag: str) -> str:
-        """Make `data` the content of `key`, if what is there is still of `version`.
+        """Make `data` the content of `key`, if what is there is still at `etag`.
 
         Returns:
             The version of `data`.

@@ -4,8 +4,8 @@ A file is *taken* when a run publishes it, or reads a record that names it; then
 later, a record that names it is published. In between no record tells that it is needed. So a file
 that nothing names gets a mark beside it first, and whoever publishes heeds two rules:
 
-- A file is not published under a marked name, but under another (`free_key`).
-- Before a record is published, the marks of all files that it names are removed (`pardon`).
+- A file is not published under a marked name, but under another (`unmarked_key`).
+- Before a record is published, the marks of all files that it names are removed (`clear_tombstones`).
 
 A mark that is still there after a day or two thus tells that nobody can have taken the file since.
 """

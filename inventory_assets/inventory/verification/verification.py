@@ -17,8 +17,8 @@ from inventory_assets.inventory.verification.findings import (
     FAULTS,
     ComparedFields,
     Finding,
-    differences,
     compared_fields,
+    differences,
     key_of,
 )
 from inventory_assets.inventory.verification.targets import VerificationTarget
@@ -165,7 +165,7 @@ def _verify(
             compared.check_order()
         except KeysOutOfOrder as error:
             # Whatever its ranges showed, they show nothing for certain.
-            compared, asked = _Comparison(inventory, lister, compared.tally), None
+            compared, asked = _Comparison(inventory, lister, compared.stats), None
             if inventory.key_order is KeyOrder.BYTES:
                 faults.append(f"the inventory was listed in byte order, and now {error}")
             else:
@@ -180,7 +180,7 @@ def _verify(
     return Verification(
         tuple(compared.ranges),
         compared.records,
-        compared.tally.requests,
+        compared.stats.requests,
         dict(sorted(compared.findings.items())),
         tuple(compared.prefixes),
         compared.shown,
@@ -196,7 +196,7 @@ class _Comparison:
 
     inventory: VerificationTarget
     lister: ListClient
-    tally: RequestStats = field(default_factory=RequestStats)
+    stats: RequestStats = field(default_factory=RequestStats)
     ranges: list[KeyRange] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)
     findings: dict[str, Finding] = field(default_factory=dict)
@@ -245,7 +245,7 @@ class _Comparison:
         for name in names:
             by_key.setdefault(self._key(name), []).append(name)
         for key, of_key in sorted(by_key.items()):
-            objects = look_up(self.lister, key, self.tally, self.inventory.versions)
+            objects = look_up(self.lister, key, self.stats, self.inventory.versions)
             found = compared_fields(objects.to_batches())
             for name in of_key:
                 if name in found:
@@ -266,7 +266,7 @@ class _Comparison:
         names = [name for name in self._behind if self.findings.get(name) is Finding.CONTRADICTED]
         for name in names[:WITNESSES]:
             key, versions = self._key(name), self.inventory.versions
-            first = comes_first(self.lister, key, self._behind[name], self.tally, versions)
+            first = comes_first(self.lister, key, self._behind[name], self.stats, versions)
             if first is not None:
                 raise KeysOutOfOrder(
                     f"{self.lister.connection.display_name}: the store lists {first!r} before {key!r}, "
@@ -282,7 +282,7 @@ class _Comparison:
             reached: Records up to here were counted before; None for those of `ranges`.
         """
         versions = self.inventory.versions
-        listed = list_range(self.lister, prefix, key_range, self.tally, versions)
+        listed = list_range(self.lister, prefix, key_range, self.stats, versions)
         held = self.inventory.holds(listed.key_range)
         found = compared_fields(listed.objects.to_batches())
         # Not again those of two ranges.
@@ -304,7 +304,7 @@ class _Comparison:
 
     def _list_prefix(self, prefix: str) -> None:
         versions = self.inventory.versions
-        listed = list_prefix(self.lister, prefix, self.tally, versions)
+        listed = list_prefix(self.lister, prefix, self.stats, versions)
         held = self.inventory.holds(KeyRange.of_prefix(prefix))
         found = compared_fields(listed.objects.to_batches())
         if not listed.is_whole:
@@ -319,7 +319,7 @@ class _Comparison:
         """List what lies right in a folder, and all of what the inventory lacks of that."""
         if folder.startswith(tuple(self._whole)):
             return
-        keys, folders = list_level(self.lister, folder, self.tally)
+        keys, folders = list_level(self.lister, folder, self.stats)
         names = sorted({*keys, *folders})
         drawn = chance.sample(names, min(NAMES_A_FOLDER, len(names)))
         is_folder = set(folders)
@@ -332,13 +332,13 @@ class _Comparison:
             if name in is_folder:
                 self._list_prefix(name)
             else:
-                objects = look_up(self.lister, name, self.tally)
+                objects = look_up(self.lister, name, self.stats)
                 self._compare({}, compared_fields(objects.to_batches()))
 
     def _look_into_emptiness(self) -> None:
         """Ask in another way whether there is nothing, where the inventory holds nothing either."""
         if self.inventory.versions is None:
-            keys, folders = list_level(self.lister, self.inventory.prefix, self.tally, 1)
+            keys, folders = list_level(self.lister, self.inventory.prefix, self.stats, 1)
             self.findings |= dict.fromkeys([*keys, *folders], Finding.CONTRADICTED)
 
     def _compare(

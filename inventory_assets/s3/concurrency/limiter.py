@@ -16,17 +16,17 @@ class ConcurrencyLimiter:
     """Lets so many in at once; shared by any number of threads, each with an event loop.
 
     Args:
-        controller: Says how many, from how the requests end.
+        policy: Says how many, from how the requests end.
 
     Attributes:
         is_closed: Whether nobody is let in any more.
-        inside: How many are.
+        in_flight: How many are.
     """
 
-    def __init__(self, controller: LimitPolicy) -> None:
+    def __init__(self, policy: LimitPolicy) -> None:
         self.is_closed = False
         self.in_flight = 0
-        self._policy = controller
+        self._policy = policy
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._sleeping: set[asyncio.Future[None]] = set()
         self._lock = threading.Lock()

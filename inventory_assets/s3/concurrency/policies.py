@@ -101,7 +101,7 @@ def open_policy(policy: str, maximum: int) -> LimitPolicy:
     """The controller of a policy.
 
     Args:
-        policy: A name from `Policy`.
+        policy: A name from `PolicyName`.
         maximum: Requests in flight at most; the limit never exceeds it.
 
     Raises:

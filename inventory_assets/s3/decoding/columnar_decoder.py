@@ -1,7 +1,7 @@
 """Decode responses of listings in columns, without a Python object per key.
 
 The response of a well-behaved store is regular: every `<Contents>` holds the same few elements, in
-plain ASCII, its key percent-encoded. `blocks.Block` finds the values of a few responses at once,
+plain ASCII, its key percent-encoded. `PageBatch` finds the values of a few responses at once,
 and *proves* every tag around them; here they become numbers, times and decoded keys. What cannot be
 proved of a response (an entity in a key, a comment, control or
 non-ASCII characters, attributes, repeated elements, too many layouts) it leaves to
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from inventory_assets.s3.decoding.record_fields import NULL_VERSION
 from inventory_assets.s3.decoding.swar_parsing import NotVectorizable
-from inventory_assets.s3.decoding.tag_scanner import CLOSE, OPEN, PageBatch, DecodeBuffers
+from inventory_assets.s3.decoding.tag_scanner import CLOSE, OPEN, DecodeBuffers, PageBatch
 from inventory_assets.s3.decoding.xml_decoder import (
     MAX_RESPONSE_BYTES,
     OBJECT_SCHEMA,
@@ -75,7 +75,7 @@ def decode_pages(
 
     Args:
         bodies: Of responses.
-        scratch: Memory to work in; one for each thread.
+        buffers: Memory to work in; one for each thread.
         encoding: How keys stand in them.
 
     Raises:

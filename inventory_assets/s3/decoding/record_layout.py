@@ -32,10 +32,10 @@ class RecordLayout:
     """The layout of objects that all have the same tags, one after the other.
 
     Attributes:
-        leaves: Of each element without others inside: the number of its tag, how many bytes after
+        value_fields: Of each element without others inside: the number of its tag, how many bytes after
             the beginning of that its value begins, and how many before the next tag it ends.
-        wanted: By column, the number of its leaf.
-        between: What stands between the values of the leaves; after the last one, what stands
+        selected_columns: By column, the number of its leaf.
+        separators: What stands between the values of the leaves; after the last one, what stands
             before the first value of the next object.
         entities: How many entities that is.
     """
@@ -119,7 +119,7 @@ def columns_of(tags: Sequence[bytes]) -> dict[str, tuple[int, int]]:
 
 @lru_cache(maxsize=4)
 def _tiled_tokens(between: tuple[bytes, ...], count: int) -> pa.StringArray:
-    """`count` times the texts of `between`, with an empty text before each."""
+    """`count` times the texts of `separators`, with an empty text before each."""
     lengths = np.zeros((count, 2 * len(between)), np.int32)
     lengths[:, 1::2] = [len(text) for text in between]
     offsets = np.concatenate(([0], np.cumsum(lengths.ravel()))).astype(np.int32)

@@ -37,7 +37,7 @@ class DecodeBuffers:
 
     Attributes:
         text: The bytes of a block, padded.
-        marks: A flag for each byte of a response.
+        masks: A flag for each byte of a response.
         tags: Where the tags of a block begin.
         bounds: Where its values begin and end.
     """
@@ -74,7 +74,7 @@ class PageBatch:
 
     Args:
         blocks: Of each response.
-        scratch: Where to work; the block is of no use any more once it is used for another.
+        buffers: Where to work; the block is of no use any more once it is used for another.
         names: With which tags objects begin: `<Contents>`, or those of versions.
         required: The columns in which every object has a value.
 

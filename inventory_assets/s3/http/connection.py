@@ -74,11 +74,11 @@ class AsyncHttpConnection:
         Args:
             request: Head and body.
             body: What the body of the answer replaces.
-            patience: Seconds without a byte after which the other side is given up.
+            idle_timeout: Seconds without a byte after which the other side is given up.
             longest: Seconds after which it is given up though bytes come.
 
         Raises:
-            HTTPException, OSError: Trouble with the network; a TimeoutError after `patience`, and
+            HTTPException, OSError: Trouble with the network; a TimeoutError after `idle_timeout`, and
                 after `longest`.
             MalformedResponse: The answer is too large.
         """

@@ -59,8 +59,8 @@ class Response:
         status: The HTTP status.
         headers: By their names in lower case.
         body: At most `MAX_RESPONSE_BYTES`.
-        sent: What it answers.
-        wire: The connection that it came over; None where there is none.
+        context: What it answers.
+        connection: The connection that it came over; None where there is none.
     """
 
     status: int
@@ -83,7 +83,7 @@ class ErrorResponse(Exception):
         date: The server's time, or None.
         foreign: What the answer is, where it is none of S3's; None where it is, or has no body.
         retry_after: Seconds after which the server wants to be asked again; 0 where it names none.
-        sent: What was refused.
+        context: What was refused.
     """
 
     def __init__(self, response: Response, document: ErrorDocument | None = None) -> None:

@@ -33,8 +33,8 @@ from inventory_assets.s3.errors import RequestRejected
 from inventory_assets.s3.http.connection import AsyncHttpConnection, in_thread
 from inventory_assets.s3.http.response import (
     ANOTHER_REGION,
-    EXPIRED_CREDENTIALS,
     CLOCK_SKEW_CODE,
+    EXPIRED_CREDENTIALS,
     ErrorResponse,
     RequestContext,
     Response,
@@ -164,24 +164,24 @@ class Transport:
             self._idle.remove(wire)
             wire.close()
 
-    def adapt_to_error(self, refusal: ErrorResponse) -> bool:
+    def adapt_to_error(self, error_response: ErrorResponse) -> bool:
         """Learn from a refusal what the next request must do otherwise.
 
         Returns:
             Whether there is something: another region, the server's clock, renewed credentials;
             learnt now, or by another thread since the request was sent.
         """
-        sent = refusal.context
-        if refusal.code == CLOCK_SKEW_CODE and refusal.date:
-            self._skew = refusal.date - datetime.now(UTC)
+        sent = error_response.context
+        if error_response.code == CLOCK_SKEW_CODE and error_response.date:
+            self._skew = error_response.date - datetime.now(UTC)
             return abs(self._skew - sent.skew) > _TOLERATED_SKEW
         # Trouble with learning is none of its own: the refusal tells more.
         with suppress(BotoCoreError, ClientError):
-            if refusal.code in _RENEWABLE and sent.credentials:
+            if error_response.code in _RENEWABLE and sent.credentials:
                 return self._refreshed_credentials(sent.credentials) != sent.credentials
-            if refusal.status in (301, 307, 400, 403):
-                region = refusal.region
-                if not region and refusal.code in _NAMELESS:
+            if error_response.status in (301, 307, 400, 403):
+                region = error_response.region
+                if not region and error_response.code in _NAMELESS:
                     region = self._region_of_bucket()
                 return bool(region and region != sent.region and self._resolve_endpoint(region))
         return False

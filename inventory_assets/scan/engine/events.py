@@ -19,13 +19,13 @@ class ListingJob:
     Attributes:
         prefix: What all keys of the ranges start with.
         ranges: Disjoint and in key order.
-        tally: Where requests and faults are counted.
+        stats: Where requests and faults are counted.
         began_at: When its first request was about to be sent.
-        over: Whether it has failed or was given up; nothing more is told of it.
-        cuts: Ascending keys at which the ranges are split before they begin.
-        marks: Ascending keys at which they are split rather than elsewhere, once they have begun.
-        kept: Objects that were found in an earlier run, outside the ranges.
-        known: What earlier runs found in stretches of keys outside the ranges.
+        failed: Whether it has failed or was given up; nothing more is told of it.
+        initial_splits: Ascending keys at which the ranges are split before they begin.
+        split_hints: Ascending keys at which they are split rather than elsewhere, once they have begun.
+        resumed_objects: Objects that were found in an earlier run, outside the ranges.
+        resumed_evidence: What earlier runs found in stretches of keys outside the ranges.
         versions: Which versions are wanted; None for the current objects.
     """
 
@@ -46,7 +46,7 @@ class ObjectsListed:
     """Objects of a range, after all found in it before.
 
     Attributes:
-        walk: The range's walk.
+        job: The range's walk.
         index: The range's number in its walk.
         objects: A batch with `OBJECT_SCHEMA`, not empty; or with `VERSION_SCHEMA`, each key with
             all its versions.
@@ -62,10 +62,10 @@ class RangeSplit:
     """The upper part of a range is listed as a range of its own, between it and its neighbour.
 
     Attributes:
-        walk: The range's walk.
+        job: The range's walk.
         index: The range's number in its walk.
         upper: The number of the new range; nothing of it was told before.
-        at: The greatest key that stays with the range.
+        boundary: The greatest key that stays with the range.
         touches: Whether the new range begins there; else it begins beyond a gap.
     """
 
@@ -81,7 +81,7 @@ class RangeNarrowed:
     """A range that was told as ended, or was kept, begins later; another lists what is before.
 
     Attributes:
-        walk: The range's walk.
+        job: The range's walk.
         was: The range as it was told.
         after: What it begins after instead.
     """

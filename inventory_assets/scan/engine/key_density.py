@@ -76,17 +76,17 @@ class KeyDensityModel:
             names.distance += self._distance(after, upto, level)
             names.are_measured |= level_of(after, upto, "") == level
 
-    def pages_left(self, piece: RangeTask, until: str) -> float:
+    def pages_left(self, task: RangeTask, until: str) -> float:
         """About how many pages a range has left up to a key; infinite where nobody can tell yet.
 
         A range that went from one folder of a level into another goes on as densely as it did.
         One that stayed in one folder has none to compare it with, but those that other ranges met
         at that depth, unless it is far larger than they were.
         """
-        here, end = piece.cursor, self._end(piece.cursor, until)
+        here, end = task.cursor, self._end(task.cursor, until)
         if not here < end:
             return 0.0
-        measures = [(since, pages) for since, pages in piece.history if since < here]
+        measures = [(since, pages) for since, pages in task.history if since < here]
         for since, pages in measures:
             level = level_of(since, end, "")
             if level_of(since, here, "") == level:

@@ -69,19 +69,19 @@ class PageQueue:
         """Whether nothing waits for the reader."""
         return not self._queue
 
-    def add(self, delivery: QueueItem) -> None:
+    def add(self, item: QueueItem) -> None:
         """Tell of a range that was taken from another; nobody waits for that."""
-        self._queue.append(delivery)
+        self._queue.append(item)
 
-    async def put(self, delivery: QueueItem) -> None:
+    async def put(self, item: QueueItem) -> None:
         """Hand over a page, or the end of a range, as soon as there is room."""
         while self._pages >= QUEUED_PAGES:
             room = asyncio.get_running_loop().create_future()
             self._full.append(room)
             await room
-        self._queue.append(delivery)
+        self._queue.append(item)
         self._pages += 1
-        if self._hungry and (self._pages >= self._hungry[0] or delivery.is_urgent):
+        if self._hungry and (self._pages >= self._hungry[0] or item.is_urgent):
             _set(self._hungry[1])
 
     async def take(self) -> list[QueueItem]:

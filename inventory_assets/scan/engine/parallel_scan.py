@@ -102,40 +102,40 @@ class ParallelScan:
 
     Args:
         lister: The bucket.
-        walks: Begun in this order, as many ranges at a time as requests may be in flight just then.
+        jobs: Begun in this order, as many ranges at a time as requests may be in flight just then.
         now: The clock.
     """
 
     def __init__(
         self,
         lister: ListClient,
-        walks: Sequence[ListingJob],
+        jobs: Sequence[ListingJob],
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._lister = lister
         self._display_name = lister.connection.display_name
         self._now = now
         self._waiting = deque(
-            RangeTask(walk, index, key_range)
-            for walk in walks
-            for index, key_range in enumerate(walk.ranges)
+            RangeTask(job, index, key_range)
+            for job in jobs
+            for index, key_range in enumerate(job.ranges)
         )
-        self._unsettled = {walk: len(walk.ranges) for walk in walks if walk.ranges}
+        self._unsettled = {job: len(job.ranges) for job in jobs if job.ranges}
         """By walk, ranges that are not told as ended."""
-        self._ranges = Counter({walk: len(walk.ranges) for walk in walks})
+        self._ranges = Counter({job: len(job.ranges) for job in jobs})
         self._seams = SeamKeeper(self, self._display_name)
         neighbours: dict[ListingJob, list[ListedRange]] = {
-            walk: [KnownRange(evidence) for evidence in walk.resumed_evidence] for walk in walks
+            job: [KnownRange(evidence) for evidence in job.resumed_evidence] for job in jobs
         }
-        for piece in self._waiting:
+        for task in self._waiting:
             # Where another run has stopped, nothing is known of either.
-            is_edge = ceiling_of(piece.key_range.after) is not None or not piece.start_after
-            piece.is_made_up = bool(piece.job.resumed_evidence) or not is_edge
-            neighbours[piece.job].append(piece)
+            is_edge = ceiling_of(task.key_range.after) is not None or not task.start_after
+            task.is_made_up = bool(task.job.resumed_evidence) or not is_edge
+            neighbours[task.job].append(task)
         for ranges in neighbours.values():
             link(sorted(ranges, key=lambda each: each.key_range))
         self._active: set[RangeTask] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._workers: set[asyncio.Task[None]] = set()
         self._pending_splits = 0
         """Ranges that splits under way were asked for."""
         self._splitter = Splitter(lister)
@@ -152,9 +152,9 @@ class ParallelScan:
         """Walks in which anything was found."""
         self._closed = False
         if lister.profile.start_after is not StartAfter.IGNORED:
-            for piece in [*self._waiting]:
-                cuts = [cut for cut in piece.job.initial_splits if cut in piece.key_range]
-                self._waiting.extend(reversed(self._split_off(piece, cuts)))
+            for task in [*self._waiting]:
+                cuts = [cut for cut in task.job.initial_splits if cut in task.key_range]
+                self._waiting.extend(reversed(self._split_off(task, cuts)))
 
     def __iter__(self) -> Iterator[Event]:
         """Tell what is found, as it is found.
@@ -192,14 +192,14 @@ class ParallelScan:
 
     def _schedule(self) -> None:
         """Begin what can be begun, while fewer are at work than may be."""
-        while not self._closed and (free := self._max_tasks - len(self._tasks)) > 0:
+        while not self._closed and (free := self._max_tasks - len(self._workers)) > 0:
             work: Coroutine[None, None, None]
             if self._probes:
                 work = self._probe(*self._probes.popleft())
             elif self._waiting:
-                piece = self._waiting.popleft()
-                piece.job.began_at = piece.job.began_at or self._now()
-                work = self._receive(piece)
+                task = self._waiting.popleft()
+                task.job.began_at = task.job.began_at or self._now()
+                work = self._receive(task)
             elif victims := self._steal_candidates(free - self._pending_splits):
                 victim = victims[0]
                 victim.is_splittable = False  # nobody else splits it meanwhile
@@ -210,46 +210,46 @@ class ParallelScan:
                 work = self._split(victim, wanted)
             else:
                 return
-            task = asyncio.create_task(work)
-            self._tasks.add(task)
-            task.add_done_callback(self._on_task_done)
+            worker = asyncio.create_task(work)
+            self._workers.add(worker)
+            worker.add_done_callback(self._on_task_done)
 
-    def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    def _on_task_done(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
         self._schedule()
 
-    async def _receive(self, piece: RangeTask) -> None:
-        generation = piece.attempt
+    async def _receive(self, task: RangeTask) -> None:
+        generation = task.attempt
         ending: Ending | None = None
         try:
-            async for received, ending, request in self._pages(piece, generation):
+            async for received, ending, request in self._pages(task, generation):
                 await self._queue.put(
-                    QueueItem(piece, generation, received, ending=ending, request=request)
+                    QueueItem(task, generation, received, ending=ending, request=request)
                 )
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
-            await self._queue.put(QueueItem(piece, generation, error=error))
+            await self._queue.put(QueueItem(task, generation, error=error))
         else:
             if ending is None:
-                await self._queue.put(QueueItem(piece, generation))
-        if piece.attempt == generation:
-            self._active.discard(piece)
+                await self._queue.put(QueueItem(task, generation))
+        if task.attempt == generation:
+            self._active.discard(task)
 
     def _steal_candidates(self, count: int) -> list[RangeTask]:
         """Up to `count` ranges that are worth splitting, those with most left first."""
         if count <= 0 or self._lister.profile.start_after is StartAfter.IGNORED:
             return []
         # No estimate is good enough to leave nearly all idle.
-        few = len(self._tasks) * IDLE_BY_ONE <= self._max_tasks
+        few = len(self._workers) * IDLE_BY_ONE <= self._max_tasks
         left = {
-            piece: self._splitter.pages_left(piece)
-            for piece in self._active
-            if piece.pages >= (PAGES_BEFORE_SPLIT if few else piece.pages_before_next_split)
-            and piece.is_splittable
-            and not piece.job.failed
+            task: self._splitter.pages_left(task)
+            for task in self._active
+            if task.pages >= (PAGES_BEFORE_SPLIT if few else task.pages_before_next_split)
+            and task.is_splittable
+            and not task.job.failed
         }
-        worthwhile = [piece for piece in left if few or left[piece] >= PAGES_WORTH_A_SPLIT]
+        worthwhile = [task for task in left if few or left[task] >= PAGES_WORTH_A_SPLIT]
         return sorted(worthwhile, key=left.__getitem__, reverse=True)[:count]
 
     async def _split(self, victim: RangeTask, wanted: int) -> None:
@@ -282,67 +282,67 @@ class ParallelScan:
             places: Within it, ascending.
             is_trial: Whether how they turn out says if the victim is worth splitting again.
         """
-        walk, until = victim.job, victim.key_range.until
+        job, until = victim.job, victim.key_range.until
         parts: list[RangeTask] = []
-        if walk not in self._unsettled:
+        if job not in self._unsettled:
             return parts  # it is over
         for after, upto in reversed([*pairwise([*places, until])]):
             if after == until:
                 continue
             parent = victim if is_trial else None
-            piece = RangeTask(walk, self._ranges[walk], KeyRange(after, upto), parent, is_gap=False)
-            piece.is_made_up = True
-            self._ranges[walk] += 1
-            self._unsettled[walk] += 1
-            victim.insert_right(piece)
-            self._queue.add(QueueItem(victim, victim.attempt, upper=piece))
-            parts.append(piece)
+            task = RangeTask(job, self._ranges[job], KeyRange(after, upto), parent, is_gap=False)
+            task.is_made_up = True
+            self._ranges[job] += 1
+            self._unsettled[job] += 1
+            victim.insert_right(task)
+            self._queue.add(QueueItem(victim, victim.attempt, upper=task))
+            parts.append(task)
         if parts:
             victim.key_range = KeyRange(victim.key_range.after, places[0])
             victim.is_gap = False
         return parts
 
     async def _pages(
-        self, piece: RangeTask, generation: int
+        self, task: RangeTask, generation: int
     ) -> AsyncIterator[tuple[RawPage, Ending | None, PageRequest]]:
         """The pages of a range, each with how it ends the range and what it answers."""
-        walk = piece.job
-        token, after = piece.resume_token, self._resume_after(piece)
-        while not (self._closed or walk.failed or piece.attempt != generation):
+        job = task.job
+        token, after = task.resume_token, self._resume_after(task)
+        while not (self._closed or job.failed or task.attempt != generation):
             request = PageRequest(
-                walk.prefix,
+                job.prefix,
                 start_after=after or "",
                 token=token,
-                max_keys=GAP_PROBE_KEYS if piece.is_gap and token is None else MAX_KEYS,
-                versions=walk.versions is not None,
+                max_keys=GAP_PROBE_KEYS if task.is_gap and token is None else MAX_KEYS,
+                versions=job.versions is not None,
             )
-            received = await self._lister.fetch_raw_page(request, walk.stats, self._buffer())
-            if self._skips_keys(piece, request) and received.last_key is not None:
-                await self._order.prove(walk.prefix, request.start_after, walk.stats)
-            ending = self._on_raw_page(piece, generation, received)
+            received = await self._lister.fetch_raw_page(request, job.stats, self._buffer())
+            if self._skips_keys(task, request) and received.last_key is not None:
+                await self._order.prove(job.prefix, request.start_after, job.stats)
+            ending = self._on_raw_page(task, generation, received)
             yield received, ending, request
             if ending:
                 return
             token, after = next_place(request, received, self._lister.profile, self._display_name)
 
-    def _resume_after(self, piece: RangeTask) -> str:
+    def _resume_after(self, task: RangeTask) -> str:
         """Where a range begins, or goes on when its end is to be confirmed.
 
         A store that lists the key asked after first, and would show nothing else, confirms no end.
         """
-        is_asked = bool(piece.rows) and piece.asked_rows == piece.rows
-        if self._is_inclusive and is_asked and not piece.job.versions:
-            behind = piece.after + LEAST_CHARACTER
-            return behind if len(behind.encode()) <= MAX_KEY_BYTES else piece.after
-        return piece.after
+        is_asked = bool(task.rows) and task.asked_rows == task.rows
+        if self._is_inclusive and is_asked and not task.job.versions:
+            behind = task.after + LEAST_CHARACTER
+            return behind if len(behind.encode()) <= MAX_KEY_BYTES else task.after
+        return task.after
 
     @staticmethod
-    def _skips_keys(piece: RangeTask, request: PageRequest) -> bool:
+    def _skips_keys(task: RangeTask, request: PageRequest) -> bool:
         """Whether a page begins where only the store's order says what comes before it.
 
         Where a shard begins, discovery has found out.
         """
-        is_start = request.start_after == piece.start_after and not piece.is_made_up
+        is_start = request.start_after == task.start_after and not task.is_made_up
         return not request.token and bool(request.start_after) and not is_start
 
     def _buffer(self) -> bytearray:
@@ -352,31 +352,31 @@ class ParallelScan:
         except IndexError:
             return bytearray()
 
-    def _on_raw_page(self, piece: RangeTask, generation: int, received: RawPage) -> Ending | None:
+    def _on_raw_page(self, task: RangeTask, generation: int, received: RawPage) -> Ending | None:
         """Take note of a page just received; whether and how the range ends with it."""
-        if piece.attempt != generation:
+        if task.attempt != generation:
             return None  # the page is void
         last_key = received.last_key
         if last_key is not None:
-            piece.pages += 1
+            task.pages += 1
             # Never back, whatever a damaged page says: what was told of is not split off.
-            piece.advance_cursor(max(piece.cursor, last_key))
-            self._splitter.observe_page(piece)
+            task.advance_cursor(max(task.cursor, last_key))
+            self._splitter.observe_page(task)
         ending: Ending | None = None
-        if last_key is not None and last_key > piece.key_range.until:
+        if last_key is not None and last_key > task.key_range.until:
             ending = Ending.BOUND_REACHED
         elif not received.is_truncated:
             ending = Ending.LISTED_TO_END
-        if piece.parent and (ending or last_key is not None):
+        if task.parent and (ending or last_key is not None):
             # Where little was to be had, the next attempt waits twice as long.
-            piece.parent.failed_splits = piece.parent_failed_splits + 1 if ending else 0
-            piece.parent = None
+            task.parent.failed_splits = task.parent_failed_splits + 1 if ending else 0
+            task.parent = None
         if ending:
-            self._active.discard(piece)
-        elif piece not in self._active:
-            self._active.add(piece)
-            piece.is_splittable = True
-        elif piece.is_splittable and piece.pages >= PAGES_BEFORE_SPLIT:
+            self._active.discard(task)
+        elif task not in self._active:
+            self._active.add(task)
+            task.is_splittable = True
+        elif task.is_splittable and task.pages >= PAGES_BEFORE_SPLIT:
             self._schedule()
         return ending
 
@@ -384,244 +384,240 @@ class ParallelScan:
 
     async def _take_batch(self) -> list[QueueItem]:
         self._schedule()
-        if not self._tasks and self._queue.is_empty:
+        if not self._workers and self._queue.is_empty:
             raise RuntimeError("the ranges of a scan wait for each other")
         return await self._queue.take()
 
-    def _read(self, deliveries: Sequence[QueueItem]) -> Iterator[Event]:
-        bodies = [delivery.raw_page.body for delivery in deliveries if delivery.raw_page]
+    def _read(self, items: Sequence[QueueItem]) -> Iterator[Event]:
+        bodies = [item.raw_page.body for item in items if item.raw_page]
         decoded = decoded_pages(bodies, self._decode_buffers, self._lister.profile.encoding)
         if all(isinstance(page, Page) for page in decoded):
             # Not where one was damaged: its error may still look into them.
             self._buffers += [body for body in bodies if isinstance(body, bytearray)]
         pages = iter(decoded)
-        for delivery in deliveries:
-            page = next(pages) if delivery.raw_page else None
-            if delivery.upper is not None:
-                if not delivery.task.job.failed:
-                    yield _split_event(delivery.task, delivery.upper)
-            elif delivery.attempt == delivery.task.attempt:
-                yield from self._process(delivery, page)
+        for item in items:
+            page = next(pages) if item.raw_page else None
+            if item.upper is not None:
+                if not item.task.job.failed:
+                    yield _split_event(item.task, item.upper)
+            elif item.attempt == item.task.attempt:
+                yield from self._process(item, page)
 
-    def _process(
-        self, delivery: QueueItem, page: Page | MalformedResponse | None
-    ) -> Iterator[Event]:
-        walk = delivery.task.job
-        if not walk.failed:
+    def _process(self, item: QueueItem, page: Page | MalformedResponse | None) -> Iterator[Event]:
+        job = item.task.job
+        if not job.failed:
             try:
-                if delivery.probe:
-                    yield from self._settled(self._seams.probed(delivery.task, *delivery.probe))
+                if item.probe:
+                    yield from self._settled(self._seams.probed(item.task, *item.probe))
                 else:
-                    yield from self._accept_page(delivery, page)
+                    yield from self._accept_page(item, page)
             except Cancelled:
                 raise
             except Exception as error:  # noqa: BLE001 - the caller is told, whatever it is
-                walk.failed = True
-                yield JobFailed(walk, error)
-        if walk.failed:
-            self._unsettled.pop(walk, None)
+                job.failed = True
+                yield JobFailed(job, error)
+        if job.failed:
+            self._unsettled.pop(job, None)
 
     def _accept_page(
-        self, delivery: QueueItem, page: Page | MalformedResponse | None
+        self, item: QueueItem, page: Page | MalformedResponse | None
     ) -> Iterator[Event]:
-        piece = delivery.task
-        if delivery.error is not None:
-            raise delivery.error
-        if page is None or delivery.raw_page is None:
+        task = item.task
+        if item.error is not None:
+            raise item.error
+        if page is None or item.raw_page is None:
             raise RuntimeError("a range was let go of that nobody gave up")
         if self._misread:
             raise self._misread
         if isinstance(page, MalformedResponse):
-            self._retry_range(piece, page)
+            self._retry_range(task, page)
             return
         try:
-            objects = self._validate_page(delivery, page)
+            objects = self._validate_page(item, page)
         except (MalformedResponse, KeysOutOfOrder, KeyOutsideRequest) as error:
-            is_elsewhere = belongs_elsewhere(page, piece.key_range, piece.after, piece.page_starts)
+            is_elsewhere = belongs_elsewhere(page, task.key_range, task.after, task.page_starts)
             if isinstance(error, ScanError) and not is_elsewhere:
                 raise
-            self._retry_range(piece, error)
+            self._retry_range(task, error)
             return
         if page.ambiguous:
-            self._check_names(piece, page)
-        if page.unreadable and not self._set_aside(piece, page):
-            self._requeue(piece)
+            self._check_names(task, page)
+        if page.unreadable and not self._set_aside(task, page):
+            self._requeue(task)
             return
-        yield from self._believed(piece, page, objects, delivery.ending)
+        yield from self._believed(task, page, objects, item.ending)
 
     def _believed(
-        self, piece: RangeTask, page: Page, objects: pa.RecordBatch, ending: Ending | None
+        self, task: RangeTask, page: Page, objects: pa.RecordBatch, ending: Ending | None
     ) -> Iterator[Event]:
         """Go on with a page of which all is proved."""
-        piece.corrupt_pages = 0
-        piece.evidence.page()
+        task.corrupt_pages = 0
+        task.evidence.page()
         if page.objects.num_rows:
-            piece.page_starts.append(page.objects.column("key")[0].as_py())
-        if ending is Ending.BOUND_REACHED and not _reaches(objects, piece.key_range.until):
+            task.page_starts.append(page.objects.column("key")[0].as_py())
+        if ending is Ending.BOUND_REACHED and not _reaches(objects, task.key_range.until):
             # Only a record that cannot be read lies beyond; a seam takes one that can.
-            yield from self._found(piece, objects, None)
-            self.list_again(piece, page.last_key or piece.after)
+            yield from self._found(task, objects, None)
+            self.list_again(task, page.last_key or task.after)
             return
-        yield from self._found(piece, objects, ending)
+        yield from self._found(task, objects, ending)
         is_empty = not (page.objects.num_rows or page.unreadable or ending)
-        piece.empty_pages = piece.empty_pages + 1 if is_empty else 0
-        if piece.empty_pages > MAX_EMPTY_PAGES:
+        task.empty_pages = task.empty_pages + 1 if is_empty else 0
+        if task.empty_pages > MAX_EMPTY_PAGES:
             raise ListingStuck(
-                f"{self._display_name}: the store sent {piece.empty_pages} empty pages in a row"
+                f"{self._display_name}: the store sent {task.empty_pages} empty pages in a row"
             )
 
-    def _validate_page(self, delivery: QueueItem, page: Page) -> pa.RecordBatch:
+    def _validate_page(self, item: QueueItem, page: Page) -> pa.RecordBatch:
         """The objects of a page, with those held back before it, once all is proved of them."""
-        piece = delivery.task
-        if delivery.raw_page and not matches_header(page, delivery.raw_page):
+        task = item.task
+        if item.raw_page and not matches_header(page, item.raw_page):
             raise MalformedResponse("the ends of the response contradict it")
         if page.common_prefixes:
             raise MalformedResponse("the page holds common prefixes, which were not asked for")
-        objects = without_repeated(page.objects, delivery.request, piece.after)
+        objects = without_repeated(page.objects, item.request, task.after)
         if objects.num_rows < page.objects.num_rows and not self._is_inclusive:
-            self._is_inclusive, piece.asked_rows = True, -1  # which confirms no end
+            self._is_inclusive, task.asked_rows = True, -1  # which confirms no end
         if self._lister.profile.start_after is StartAfter.IGNORED:
             # What is asked again begins before it, where nothing can be asked behind a key.
-            objects = objects.slice(count_up_to(objects.column("key"), piece.after))
-            piece.resume_token = delivery.request.token if delivery.request else None
-        if piece.pending_versions is not None:
-            objects = pa.concat_batches([piece.pending_versions, objects])
-        check_keys(objects, piece.job.prefix, piece.after, self._display_name)
+            objects = objects.slice(count_up_to(objects.column("key"), task.after))
+            task.resume_token = item.request.token if item.request else None
+        if task.pending_versions is not None:
+            objects = pa.concat_batches([task.pending_versions, objects])
+        check_keys(objects, task.job.prefix, task.after, self._display_name)
         return objects
 
     @staticmethod
-    def _set_aside(piece: RangeTask, page: Page) -> bool:
+    def _set_aside(task: RangeTask, page: Page) -> bool:
         """Take note of a page's unreadable records; return whether they are believed.
 
         A kind that was not met before is believed once the page came twice: it may be damage.
         """
-        tally = piece.job.stats
+        stats = task.job.stats
         inside = [
-            each
-            for each in page.unreadable
-            if not each.sort_key or each.sort_key in piece.key_range
+            each for each in page.unreadable if not each.sort_key or each.sort_key in task.key_range
         ]
         texts = {each.text for each in inside}
-        if not tally.unreadable.has_met(inside) and not texts <= piece.unreadable_keys:
-            piece.unreadable_keys |= texts
-            piece.pending_versions = None
+        if not stats.unreadable.has_met(inside) and not texts <= task.unreadable_keys:
+            task.unreadable_keys |= texts
+            task.pending_versions = None
             return False
-        tally.set_aside(inside)
+        stats.set_aside(inside)
         return True
 
-    def _check_names(self, piece: RangeTask, page: Page) -> None:
+    def _check_names(self, task: RangeTask, page: Page) -> None:
         """Ask, while others go on listing, whether names are read as they are meant."""
         try:
-            self._run(check_names(self._lister, page, piece.job.stats))
+            self._run(check_names(self._lister, page, task.job.stats))
         except NamesMisread as error:
             self._misread = error  # by all walks
             raise
 
     def _found(
-        self, piece: RangeTask, objects: pa.RecordBatch, ending: Ending | None
+        self, task: RangeTask, objects: pa.RecordBatch, ending: Ending | None
     ) -> Iterator[Event]:
         """Tell what a page holds of its range, and note what it shows beyond."""
-        versions = piece.job.versions
+        versions = task.job.versions
         if versions:
             # A key is handed on whole, so that nothing after this need know that it has versions.
-            objects, piece.pending_versions = split_last_key(objects, goes_on=not ending)
+            objects, task.pending_versions = split_last_key(objects, goes_on=not ending)
         keys = objects.column("key")
-        inside = count_up_to(keys, piece.key_range.until)
+        inside = count_up_to(keys, task.key_range.until)
         # A shortened StartAfter may let keys of the range on the left through.
-        before = count_up_to(keys, piece.key_range.after)
-        piece.after = keys[-1].as_py() if len(keys) else piece.after
+        before = count_up_to(keys, task.key_range.after)
+        task.after = keys[-1].as_py() if len(keys) else task.after
         beyond = Beyond(keys[inside].as_py() if inside < len(keys) else None)
-        has_begun = piece.first_key is not None
+        has_begun = task.first_key is not None
         if inside > before:
-            self._met.add(piece.job)
+            self._met.add(task.job)
             found = objects.slice(before, inside - before)
-            piece.first_key = piece.first_key or found.column("key")[0].as_py()
-            piece.last_key = found.column("key")[-1].as_py()
-            piece.rows += found.num_rows
+            task.first_key = task.first_key or found.column("key")[0].as_py()
+            task.last_key = found.column("key")[-1].as_py()
+            task.rows += found.num_rows
             found = versions.as_of_view(found) if versions else found
             if found.num_rows:
-                piece.evidence.rows(found.column("key"))
-                yield ObjectsListed(piece.job, piece.index, found)
+                task.evidence.rows(found.column("key"))
+                yield ObjectsListed(task.job, task.index, found)
         if ending:
-            piece.ending, piece.beyond = ending, beyond
-        if ending or (piece.first_key is not None and not has_begun):
-            yield from self._settled(self._seams.moved(piece))
+            task.ending, task.beyond = ending, beyond
+        if ending or (task.first_key is not None and not has_begun):
+            yield from self._settled(self._seams.moved(task))
 
     def _settled(self, events: Iterator[SeamEvent]) -> Iterator[Event]:
         """Count the ranges that are told as ended."""
         for event in events:
             if isinstance(event, RangeCompleted):
-                walk = event.job
-                self._unsettled[walk] -= 1
-                if not self._unsettled[walk]:
-                    if walk.versions and walk not in self._met:
-                        self._run(require_versions(self._lister, walk.prefix, walk.stats))
-                    del self._unsettled[walk]
+                job = event.job
+                self._unsettled[job] -= 1
+                if not self._unsettled[job]:
+                    if job.versions and job not in self._met:
+                        self._run(require_versions(self._lister, job.prefix, job.stats))
+                    del self._unsettled[job]
             yield event
 
-    def _retry_range(self, piece: RangeTask, error: ScanError | MalformedResponse) -> None:
+    def _retry_range(self, task: RangeTask, error: ScanError | MalformedResponse) -> None:
         """List a range again from after the last page that was good."""
         if isinstance(error, ScanError):
-            if piece.corrupt_pages >= MISPLACED_PAGES:
+            if task.corrupt_pages >= MISPLACED_PAGES:
                 raise error
             # If it is the answer to another request, the next one on its connection is, too.
             self._lister.reconnect()
-        piece.job.stats.failed(TransientError.MALFORMED)
-        piece.corrupt_pages += 1
+        task.job.stats.failed(TransientError.MALFORMED)
+        task.corrupt_pages += 1
         is_damaged = isinstance(error, MalformedResponse)
-        if is_damaged and piece.corrupt_pages >= self._lister.retry.malformed_attempts:
+        if is_damaged and task.corrupt_pages >= self._lister.retry.malformed_attempts:
             raise retries_exhausted(
-                error, TransientError.MALFORMED, piece.corrupt_pages, self._lister.connection
+                error, TransientError.MALFORMED, task.corrupt_pages, self._lister.connection
             )
-        piece.pending_versions = None
-        self._requeue(piece)
+        task.pending_versions = None
+        self._requeue(task)
 
-    def _requeue(self, piece: RangeTask) -> None:
-        piece.attempt += 1
-        self._active.discard(piece)
-        self._waiting.appendleft(piece)
+    def _requeue(self, task: RangeTask) -> None:
+        task.attempt += 1
+        self._active.discard(task)
+        self._waiting.appendleft(task)
 
     # What `SeamKeeper` has done.
 
-    def list_again(self, piece: RangeTask, after: str) -> None:
+    def list_again(self, task: RangeTask, after: str) -> None:
         """Go on with a range that was listed to its end, behind a key."""
-        piece.after, piece.ending, piece.beyond, piece.is_gap = after, None, None, False
-        self._requeue(piece)
+        task.after, task.ending, task.beyond, task.is_gap = after, None, None, False
+        self._requeue(task)
 
     def add_range(self, left: RangeTask, key_range: KeyRange, start_after: str) -> RangeTask:
         """List another range, right of one; it is told of by the caller."""
-        walk = left.job
-        piece = RangeTask(walk, self._ranges[walk], key_range, is_gap=False)
-        piece.start_after = piece.after = start_after
-        self._ranges[walk] += 1
-        self._unsettled[walk] += 1
-        left.insert_right(piece)
-        self._waiting.appendleft(piece)
-        return piece
+        job = left.job
+        task = RangeTask(job, self._ranges[job], key_range, is_gap=False)
+        task.start_after = task.after = start_after
+        self._ranges[job] += 1
+        self._unsettled[job] += 1
+        left.insert_right(task)
+        self._waiting.appendleft(task)
+        return task
 
     def probe(self, left: RangeTask, right: ListedRange) -> None:
         """Ask what the range on the right begins with now, and call `SeamKeeper.probed`."""
         self._probes.append((left, right))
 
     async def _probe(self, left: RangeTask, right: ListedRange) -> None:
-        walk, generation = left.job, left.attempt
+        job, generation = left.job, left.attempt
         after = right.key_range.after
         try:
             request = PageRequest(
-                walk.prefix,
-                start_after=right.key_range.start_after if after >= walk.prefix else "",
-                versions=walk.versions is not None,
+                job.prefix,
+                start_after=right.key_range.start_after if after >= job.prefix else "",
+                versions=job.versions is not None,
             )
-            page = await first_page(self._lister, request, walk.stats)
+            page = await first_page(self._lister, request, job.stats)
             keys = page.objects.column("key")
             following = count_up_to(keys, after)
             now = Beyond(keys[following].as_py() if following < len(keys) else None)
-            delivery = QueueItem(left, generation, probe=(right, now))
+            item = QueueItem(left, generation, probe=(right, now))
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - the reader raises or tells it
-            delivery = QueueItem(left, generation, error=error)
-        await self._queue.put(delivery)
+            item = QueueItem(left, generation, error=error)
+        await self._queue.put(item)
 
 
 def _reaches(objects: pa.RecordBatch, bound: str) -> bool:
@@ -629,6 +625,6 @@ def _reaches(objects: pa.RecordBatch, bound: str) -> bool:
     return bool(objects.num_rows) and objects.column("key")[-1].as_py() > bound
 
 
-def _split_event(piece: RangeTask, upper: RangeTask) -> RangeSplit:
+def _split_event(task: RangeTask, upper: RangeTask) -> RangeSplit:
     # Where it was split off at; it may have been narrowed from above since, not from below.
-    return RangeSplit(piece.job, piece.index, upper.index, upper.key_range.after)
+    return RangeSplit(task.job, task.index, upper.index, upper.key_range.after)

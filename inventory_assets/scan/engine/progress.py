@@ -125,11 +125,11 @@ class ProgressMeter:
         if isinstance(event, Elsewhere):
             self._elsewhere[event.process] = event.progress
             return
-        walk = event.job
+        job = event.job
         with self._lock:
-            account = self._accounts.get(walk)
+            account = self._accounts.get(job)
             if account is None:
-                account = self._accounts[walk] = _Account(len(walk.ranges))
+                account = self._accounts[job] = _Account(len(job.ranges))
             match event:
                 case ObjectsListed(objects=objects):
                     account.objects += objects.num_rows
@@ -144,11 +144,11 @@ class ProgressMeter:
     def progress(self) -> Progress:
         """How far the scan has come. What a walk found that has failed since is not counted."""
         with self._lock:
-            going = {walk: found for walk, found in self._accounts.items() if not walk.failed}
+            going = {job: found for job, found in self._accounts.items() if not job.failed}
             elsewhere = [*self._elsewhere.values()]
             faults = Counter[str]()
-            for walk in self._accounts:
-                faults.update({fault.value: count for fault, count in walk.stats.faults.items()})
+            for job in self._accounts:
+                faults.update({fault.value: count for fault, count in job.stats.faults.items()})
             for progress in elsewhere:
                 faults.update(progress.faults)
             objects = sum(found.objects for found in going.values())
@@ -179,10 +179,10 @@ class ProgressMeter:
         """How many objects are still expected, and whether there is more that nobody expected."""
         found: Counter[str] = Counter()
         settled: set[str] = set()
-        for walk, account in self._accounts.items():
-            found[walk.prefix] += 0 if walk.failed else walk.resumed_objects + account.objects
-            if walk.failed or not account.ranges_open:
-                settled.add(walk.prefix)
+        for job, account in self._accounts.items():
+            found[job.prefix] += 0 if job.failed else job.resumed_objects + account.objects
+            if job.failed or not account.ranges_open:
+                settled.add(job.prefix)
         left, is_at_least = 0, False
         for prefix, expected in self._expected.items():
             if prefix in settled:

@@ -37,27 +37,27 @@ class RangeTask(OpenRange):
         parent: What it was taken from, until it is clear whether that was worth it; or None.
         is_gap: Whether it may well be empty.
         cursor: The greatest key received.
-        goes_on: Whether more is to be received, so that it can be split.
+        is_splittable: Whether more is to be received, so that it can be split.
         pages: Pages received since it began or was split.
         milestones: Two keys reached lately, and after how many pages: how densely keys lie is
             counted from the earlier one.
-        vain: How often in a row it was split in vain.
-        price: How often its parent had been when it was taken away.
+        failed_splits: How often in a row it was split in vain.
+        parent_failed_splits: How often its parent had been when it was taken away.
         after: Up to where the reader has read; listing starts over from here after a damaged page.
-        generation: How often it has been started over; pages of earlier generations are void.
-        damaged: Damaged pages in a row.
+        attempt: How often it has been started over; pages of earlier generations are void.
+        corrupt_pages: Damaged pages in a row.
         resume_token: The token to ask again with, where a store ignores StartAfter.
         is_made_up: Whether it begins where no shard does.
         page_starts: The first keys of the pages read lately.
         ending: How its last page ended it; None while it is being listed.
-        doubted: Records that could not be read, in a page that was asked for again.
-        held: Versions of the last key read, which may have more.
+        unreadable_keys: Records that could not be read, in a page that was asked for again.
+        pending_versions: Versions of the last key read, which may have more.
         estimate: Pages left, when its cursor and its end were `estimated_at`.
     """
 
     def __init__(
         self,
-        walk: ListingJob,
+        job: ListingJob,
         index: int,
         key_range: KeyRange,
         parent: "RangeTask | None" = None,
@@ -65,12 +65,12 @@ class RangeTask(OpenRange):
         is_gap: bool | None = None,
     ) -> None:
         # Before the prefix there is nothing to start after.
-        super().__init__(key_range, key_range.start_after if key_range.after >= walk.prefix else "")
-        self.job = walk
+        super().__init__(key_range, key_range.start_after if key_range.after >= job.prefix else "")
+        self.job = job
         self.index = index
         self.parent = parent
         self.is_gap = (
-            key_range.until != prefix_upper_bound(walk.prefix) if is_gap is None else is_gap
+            key_range.until != prefix_upper_bound(job.prefix) if is_gap is None else is_gap
         )
         self.after = self.start_after
         self.cursor = self.after

@@ -22,7 +22,7 @@ SeamEvent = RangeSplit | RangeNarrowed | RangeCompleted
 class RangeLister(Protocol):
     """Lists ranges, as `parallel_scan.ParallelScan` does."""
 
-    def list_again(self, piece: RangeTask, after: str) -> None:
+    def list_again(self, task: RangeTask, after: str) -> None:
         """Go on with a range that was listed to its end, behind a key."""
 
     def add_range(self, left: RangeTask, key_range: KeyRange, start_after: str) -> RangeTask:
@@ -44,16 +44,16 @@ class SeamKeeper:
         self._lister = lister
         self._display_name = where
 
-    def moved(self, piece: RangeTask) -> Iterator[SeamEvent]:
+    def moved(self, task: RangeTask) -> Iterator[SeamEvent]:
         """A range has shown its first key, or was listed to its end.
 
         Raises:
             SeamDisagrees: The store contradicts itself about what lies around the range's ends.
         """
-        if isinstance(piece.left, RangeTask) and not piece.left.is_settled:
-            yield from self._settle(piece.left)
-        if not piece.is_settled:
-            yield from self._settle(piece)
+        if isinstance(task.left, RangeTask) and not task.left.is_settled:
+            yield from self._settle(task.left)
+        if not task.is_settled:
+            yield from self._settle(task)
 
     def probed(self, left: RangeTask, right: ListedRange, now: Beyond) -> Iterator[SeamEvent]:
         """The store has shown what the range on the right begins with now; raises as `moved`."""
@@ -61,53 +61,53 @@ class SeamKeeper:
             left.accepted = (left.beyond, right.head)
         yield from self._settle(left)
 
-    def _settle(self, piece: RangeTask) -> Iterator[SeamEvent]:
-        following: ListedRange | None = piece
+    def _settle(self, task: RangeTask) -> Iterator[SeamEvent]:
+        following: ListedRange | None = task
         while isinstance(following, RangeTask) and not following.is_settled:
-            piece = following
-            match next_action(piece):
-                case Action.SETTLE if piece.rows or piece.left is None or piece.left.is_settled:
-                    yield self._ended(piece)
-                    following = piece.right  # it may have waited for this, if it is empty
+            task = following
+            match next_action(task):
+                case Action.SETTLE if task.rows or task.left is None or task.left.is_settled:
+                    yield self._ended(task)
+                    following = task.right  # it may have waited for this, if it is empty
                     continue
                 case Action.SETTLE:
-                    following = piece.left  # it is empty, and the one on its left may say otherwise
+                    following = task.left  # it is empty, and the one on its left may say otherwise
                     continue
                 case Action.ASK_LEFT:
-                    piece.asked_rows = piece.rows
-                    self._lister.list_again(piece, piece.resume_after)
-                case Action.ASK_RIGHT if isinstance(piece.right, RangeTask):
-                    self._begin_round(piece)
-                    piece.right.start_after = piece.resume_after
-                    self._lister.list_again(piece.right, piece.resume_after)
-                case Action.LIST_HEAD if piece.right:
-                    self._begin_round(piece)
-                    yield from self._list_head(piece, piece.right)
-                case Action.PROBE if piece.right:
-                    self._begin_round(piece)
-                    self._lister.probe(piece, piece.right)
+                    task.asked_rows = task.rows
+                    self._lister.list_again(task, task.resume_after)
+                case Action.ASK_RIGHT if isinstance(task.right, RangeTask):
+                    self._begin_round(task)
+                    task.right.start_after = task.resume_after
+                    self._lister.list_again(task.right, task.resume_after)
+                case Action.LIST_HEAD if task.right:
+                    self._begin_round(task)
+                    yield from self._list_head(task, task.right)
+                case Action.PROBE if task.right:
+                    self._begin_round(task)
+                    self._lister.probe(task, task.right)
                 case Action.FAIL:
-                    raise self._disagreement(piece)
+                    raise self._disagreement(task)
                 case _:
                     pass  # it waits for its neighbour
             return
 
     @staticmethod
-    def _begin_round(piece: RangeTask) -> None:
-        piece.rounds += 1
-        piece.asked_rows = -1  # what is beyond it is asked again, if the seam disagrees still
+    def _begin_round(task: RangeTask) -> None:
+        task.rounds += 1
+        task.asked_rows = -1  # what is beyond it is asked again, if the seam disagrees still
 
     @staticmethod
-    def _ended(piece: RangeTask) -> RangeCompleted:
-        if piece.ending is None or piece.beyond is None:
+    def _ended(task: RangeTask) -> RangeCompleted:
+        if task.ending is None or task.beyond is None:
             raise RuntimeError("a range is settled before it was listed")
-        piece.is_settled = True
+        task.is_settled = True
         # Of a past moment, keys are listed that were not there then; they are no evidence.
-        is_past = piece.job.versions is not None and piece.job.versions.as_of is not None
-        next_key = None if is_past else piece.beyond.key
-        piece.evidence.close(piece.ending, next_key, seam_of(piece))
-        evidence = replace(piece.evidence.closed[0], key_range=piece.key_range)
-        return RangeCompleted(piece.job, piece.index, evidence)
+        is_past = task.job.versions is not None and task.job.versions.as_of is not None
+        next_key = None if is_past else task.beyond.key
+        task.evidence.close(task.ending, next_key, seam_of(task))
+        evidence = replace(task.evidence.closed[0], key_range=task.key_range)
+        return RangeCompleted(task.job, task.index, evidence)
 
     def _list_head(self, left: RangeTask, right: ListedRange) -> Iterator[SeamEvent]:
         """Take what lies before the first key of a range away from it, and have it listed."""

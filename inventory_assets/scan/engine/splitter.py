@@ -66,22 +66,22 @@ class Splitter:
         self._sample.append(key)
         self._density.observe_key(key)
 
-    def observe_page(self, piece: RangeTask) -> None:
+    def observe_page(self, task: RangeTask) -> None:
         """Remember the last page of a range, which brought its cursor on."""
-        self.observe_key(piece.cursor)
-        if stretch := piece.take_measurement():
+        self.observe_key(task.cursor)
+        if stretch := task.take_measurement():
             since, pages = stretch
-            self._density.observe_pages(since, piece.cursor, piece.key_range.until, pages)
+            self._density.observe_pages(since, task.cursor, task.key_range.until, pages)
 
-    def pages_left(self, piece: RangeTask) -> float:
+    def pages_left(self, task: RangeTask) -> float:
         """About how many pages a range has left; infinite where nobody can tell yet."""
-        place = (piece.cursor, piece.key_range.until)
-        if place != piece.estimated_at or piece.estimate == inf:
-            piece.estimated_at = place
-            piece.estimate = self._density.pages_left(piece, piece.key_range.until)
-        return piece.estimate
+        place = (task.cursor, task.key_range.until)
+        if place != task.estimated_at or task.estimate == inf:
+            task.estimated_at = place
+            task.estimate = self._density.pages_left(task, task.key_range.until)
+        return task.estimate
 
-    async def split_points(self, piece: RangeTask, wanted: int) -> list[str]:
+    async def split_points(self, task: RangeTask, wanted: int) -> list[str]:
         """Keys at which to split what a range has left; at most `wanted`, ascending.
 
         It costs a request where the level may have folders, and one more for each level that has
@@ -91,19 +91,19 @@ class Splitter:
             S3Error: A request failed for good.
         """
         # The cursor of a range without a page yet may lie before it.
-        after, until = max(piece.cursor, piece.key_range.after), piece.key_range.until
-        marks = piece.job.split_hints
+        after, until = max(task.cursor, task.key_range.after), task.key_range.until
+        marks = task.job.split_hints
         marked = marks[bisect_right(marks, after) : bisect_left(marks, until)]
         if marked:
             return pick_evenly(marked, wanted)
-        level = level_of(after, until, piece.job.prefix)
-        since, _ = piece.history[0]
-        for _ in range(piece.failed_splits):
+        level = level_of(after, until, task.job.prefix)
+        since, _ = task.history[0]
+        for _ in range(task.failed_splits):
             # Little was found there; what is left may be in the folder that is being listed.
             deeper = after[: after.find(DELIMITER, len(level)) + 1]
             level = deeper if since.startswith(deeper or after) else level
         for _ in range(_LEVELS):
-            folders = await self._folders_after(level, after, piece)
+            folders = await self._folders_after(level, after, task)
             if folders is None:
                 break
             inside = [name for name in folders if name < until]
@@ -120,10 +120,10 @@ class Splitter:
             after,
             upper,
             alphabet,
-            min(wanted, max(1, _MAX_SPLIT_POINTS // piece.pages_before_next_split)),
+            min(wanted, max(1, _MAX_SPLIT_POINTS // task.pages_before_next_split)),
         )
 
-    async def _folders_after(self, level: str, after: str, piece: RangeTask) -> list[str] | None:
+    async def _folders_after(self, level: str, after: str, task: RangeTask) -> list[str] | None:
         """The folders of a level that a range still meets; None where keys are the better guide.
 
         All of them, or those of a page where there are more and they seem to be large. What was
@@ -133,11 +133,11 @@ class Splitter:
             return None
         known = self._folders.get(level)
         if known is None or not known[0] <= after <= known[1]:
-            request = PageRequest(level, start_after=piece.cursor, delimiter=DELIMITER)
-            page = await self._lister.list_page(request, piece.job.stats)
+            request = PageRequest(level, start_after=task.cursor, delimiter=DELIMITER)
+            page = await self._lister.list_page(request, task.job.stats)
             names = [name for name in page.common_prefixes if len(name) > len(level)]
             self._density.observe_folders(level, names, are_last=not page.is_truncated)
-            if not names or (page.is_truncated and not self._are_large(piece, names)):
+            if not names or (page.is_truncated and not self._are_large(task, names)):
                 self._flat.add(level)
                 return None
             end = names[-1] if page.is_truncated else prefix_upper_bound(level)
@@ -146,13 +146,13 @@ class Splitter:
                 del self._folders[next(iter(self._folders))]
         return [name for name in known[2] if after < prefix_upper_bound(name)]
 
-    def _are_large(self, piece: RangeTask, folders: Sequence[str]) -> bool:
-        pages = self._density.pages_left(piece, folders[-1])
+    def _are_large(self, task: RangeTask, folders: Sequence[str]) -> bool:
+        pages = self._density.pages_left(task, folders[-1])
         return _PAGES_WORTH_FOLDERS <= pages < inf
 
 
 async def cut_evenly(
-    lister: ListClient, prefix: str, count: int, tally: RequestStats
+    lister: ListClient, prefix: str, count: int, stats: RequestStats
 ) -> list[KeyRange]:
     """Cut the keys under a prefix into at most `count` ranges, about even as far as anyone can see.
 
@@ -160,7 +160,7 @@ async def cut_evenly(
         S3Error: A request failed for good.
     """
     splitter = Splitter(lister)
-    page = await lister.list_page(PageRequest(prefix), tally)
+    page = await lister.list_page(PageRequest(prefix), stats)
     keys = page.objects.column("key").to_pylist()
     for key in keys:
         splitter.observe_key(key)
@@ -171,10 +171,10 @@ async def cut_evenly(
         for after, until in pairwise(bounds):
             wanted = (count + 1 - len(bounds) - len(cuts)) // (len(bounds) - 1) or 1
             if len(bounds) + len(cuts) <= count:
-                piece = RangeTask(
-                    ListingJob(prefix, [], tally), 0, KeyRange(max(after, keys[0]), until)
+                task = RangeTask(
+                    ListingJob(prefix, [], stats), 0, KeyRange(max(after, keys[0]), until)
                 )
-                cuts += await splitter.split_points(piece, wanted)
+                cuts += await splitter.split_points(task, wanted)
         if not cuts:
             break
         bounds = sorted({*bounds, *cuts})

@@ -35,13 +35,13 @@ class OrderProof:
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._asked: dict[str, bool] = {}
 
-    async def prove(self, prefix: str, boundary: str, tally: RequestStats) -> None:
+    async def prove(self, prefix: str, boundary: str, stats: RequestStats) -> None:
         """Make sure that nothing is lost where two ranges meet.
 
         Args:
             prefix: What all keys of the ranges start with.
             boundary: The last key of the range on the left.
-            tally: Where the requests are counted.
+            stats: Where the requests are counted.
 
         Raises:
             KeysOutOfOrder: The store lists in directory order.
@@ -51,19 +51,19 @@ class OrderProof:
             if self._is_proven or (self._lister.server or "").startswith(_BYTE_ORDER_SERVERS):
                 return
             level = name[: name.rfind(DELIMITER) + 1]
-            is_known = len(level) >= len(prefix) and await self._ask_once(level, tally)
+            is_known = len(level) >= len(prefix) and await self._ask_once(level, stats)
             if not is_known and name not in (level, boundary):
-                await self._ask_once(name, tally)
+                await self._ask_once(name, stats)
 
-    async def _ask_once(self, start: str, tally: RequestStats) -> bool:
+    async def _ask_once(self, start: str, stats: RequestStats) -> bool:
         async with self._asking[start]:
             if start not in self._asked:
-                self._asked[start] = await self._ask(start, tally)
+                self._asked[start] = await self._ask(start, stats)
         return self._asked[start]
 
-    async def _ask(self, start: str, tally: RequestStats) -> bool:
+    async def _ask(self, start: str, stats: RequestStats) -> bool:
         """Look at the names of a level that begin with a text; whether these are all."""
-        page = await first_page(self._lister, PageRequest(start, delimiter=DELIMITER), tally)
+        page = await first_page(self._lister, PageRequest(start, delimiter=DELIMITER), stats)
         keys: list[str] = page.objects.column("key").to_pylist()
         for names in (keys, list(page.common_prefixes)):
             if names != sorted(names):
@@ -73,14 +73,14 @@ class OrderProof:
                 )
         for name, folder in telling_pairs([*keys, *page.common_prefixes], page.common_prefixes):
             if not self._is_proven:
-                await self._compare(name, folder, tally)
+                await self._compare(name, folder, stats)
         return not page.is_truncated
 
-    async def _compare(self, name: str, folder: str, tally: RequestStats) -> None:
+    async def _compare(self, name: str, folder: str, stats: RequestStats) -> None:
         """Ask which of two siblings the store lists first."""
         bare = folder.removesuffix(DELIMITER)
         # Two keys, as an object may bear the bare name itself.
-        page = await first_page(self._lister, PageRequest(bare, max_keys=2), tally)
+        page = await first_page(self._lister, PageRequest(bare, max_keys=2), stats)
         listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
         if listed and listed[0].startswith(folder):
             raise KeysOutOfOrder(
