@@ -16,9 +16,10 @@ STORES := $(addprefix inventory_assets_tests/,stores inventory/test_any_store.py
 # `make test-fast` runs the tests of scan and s3 that need little time, and of what reads no bucket.
 # The modules of SLOWER took more than two thirds of the time of scan and s3 together.
 SLOWER := $(patsubst %,inventory_assets_tests/scan/test_%.py, \
-    directories discovery engine engine_splits seams versions) \
+    directory_order_scan prefix_discovery parallel_scan parallel_scan_splits seams versions) \
   $(patsubst %,inventory_assets_tests/s3/test_%.py, \
-    columns control faults outages pages received signing transport versions wires)
+    columnar_decoder policies error_classification outages xml_decoder page_peek sigv4 transport \
+    versions connection)
 FAST := $(filter-out $(SLOWER),$(wildcard $(addprefix inventory_assets_tests/, \
   scan/test_*.py s3/test_*.py test_config.py test_docs.py test_partitions.py cli/test_version.py)))
 

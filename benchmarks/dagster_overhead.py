@@ -35,7 +35,9 @@ class OneObjectEach:
     connection = BucketConfig("stub")
     server = None
 
-    def receive(self, request: PageRequest, stats: RequestStats, _body: bytearray) -> RawPage:
+    def fetch_raw_page(
+        self, request: PageRequest, stats: RequestStats, _body: bytearray
+    ) -> RawPage:
         stats.sent()
         key = f"{request.prefix}x"
         body = (

@@ -54,7 +54,7 @@ class InFlight:
         return ((until - since, number) for (since, number), (until, _) in pairwise(changes))
 
 
-class ObservedGate(ConcurrencyLimiter):
+class ObservedLimiter(ConcurrencyLimiter):
     """A gate that takes note of who is inside: of the requests in flight.
 
     A request is in flight from when it is sent until its answer is taken from the socket; so an
@@ -82,12 +82,12 @@ class ObservedGate(ConcurrencyLimiter):
         """Requests of the busiest worker by those of the average one, idle ones included."""
         return max(self.sent_by) * len(self.sent_by) / sum(self.sent_by)
 
-    async def enter(self) -> None:
+    async def acquire(self) -> None:
         await super().acquire()
         self.sent_by[self._worker()] += 1
         self._changed()
 
-    def leave(self, outcome: Outcome | None, sent_at: float, ended_at: float) -> None:
+    def release(self, outcome: Outcome | None, sent_at: float, ended_at: float) -> None:
         super().release(outcome, sent_at, ended_at)
         self.longest = max(self.longest, ended_at - sent_at)
         self._changed()
@@ -112,12 +112,12 @@ class ObservedGate(ConcurrencyLimiter):
 
 
 class ObservedLister(ListClient):
-    """A lister with a gate that takes note.
+    """A client whose limiter records what it does.
 
     Attributes:
-        gate: What was noted.
+        observed: The limiter.
     """
 
     def __init__(self, connection: BucketConfig) -> None:
         super().__init__(connection)
-        self._gate = self.gate = ObservedGate(connection)
+        self._limiter = self.observed = ObservedLimiter(connection)

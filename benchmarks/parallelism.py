@@ -59,7 +59,7 @@ Plan = Callable[[ListClient], list[ListingJob]]
 class UnsplitScan(ParallelScan):
     """A scan that leaves every range as it was given."""
 
-    def _victims(self, count: int) -> list[RangeTask]:  # noqa: ARG002 - the scan's own signature
+    def _steal_candidates(self, count: int) -> list[RangeTask]:  # noqa: ARG002 - the scan's own signature
         """None; so nobody splits anything."""
         return []
 
@@ -245,10 +245,10 @@ def measured(
                 strategy.label,
                 keys,
                 allowed,
-                requests=sum(lister.gate.sent_by),
-                in_flight=InFlight(begun, ended, lister.gate.changes),
-                skew=lister.gate.skew,
-                longest=lister.gate.longest,
+                requests=sum(lister.observed.sent_by),
+                in_flight=InFlight(begun, ended, lister.observed.changes),
+                skew=lister.observed.skew,
+                longest=lister.observed.longest,
                 cpu=cpu / (ended - begun),
             )
 

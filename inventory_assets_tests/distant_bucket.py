@@ -55,14 +55,14 @@ class DistantBucket(ListClient):
         self.connection = BucketConfig("distant", max_in_flight=in_flight, policy=policy)
         self.server = "AmazonS3"
         self.requests: list[PageRequest] = []
-        self._gate = ConcurrencyLimiter(open_policy(self.connection.policy, in_flight))
+        self._limiter = ConcurrencyLimiter(open_policy(self.connection.policy, in_flight))
         self._keys = keys
         self._page_size = page_size
         self._chances = Random(0)  # noqa: S311 - a repeatable test
         self._changes: list[tuple[float, int]] = []
 
     def cancel(self) -> None:
-        self._gate.close()
+        self._limiter.close()
 
     def close(self) -> None:
         """Nothing is open."""
@@ -72,7 +72,9 @@ class DistantBucket(ListClient):
         """The number of requests in flight, from the beginning until the last one ended."""
         return InFlight(0.0, self._changes[-1][0], self._changes)
 
-    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
+    async def fetch_raw_page(
+        self, request: PageRequest, stats: RequestStats, body: bytearray
+    ) -> RawPage:
         async with self._under_way(request, stats):
             start, stop = self._bounds(request)
         start = int(request.token or start)
@@ -87,7 +89,7 @@ class DistantBucket(ListClient):
         last_key = self._keys[end - 1] if end > start else None
         return RawPage(body, token is not None, token, last_key)
 
-    async def fetch(self, request: PageRequest, stats: RequestStats) -> Page:
+    async def list_page(self, request: PageRequest, stats: RequestStats) -> Page:
         async with self._under_way(request, stats):
             at, stop = self._bounds(request)
         names: list[str] = []
@@ -112,15 +114,15 @@ class DistantBucket(ListClient):
 
     @asynccontextmanager
     async def _under_way(self, request: PageRequest, stats: RequestStats) -> AsyncIterator[None]:
-        await self._gate.acquire()
+        await self._limiter.acquire()
         clock = asyncio.get_running_loop().time
         sent_at = clock()
         stats.sent()
         self.requests.append(request)
-        self._changes.append((sent_at, self._gate.in_flight))
+        self._changes.append((sent_at, self._limiter.in_flight))
         try:
             await asyncio.sleep(LATENCY * self._chances.uniform(0.8, 1.2))
         finally:
-            self._gate.release(Outcome.SUCCEEDED, sent_at, clock())
-            self._changes.append((clock(), self._gate.in_flight))
+            self._limiter.release(Outcome.SUCCEEDED, sent_at, clock())
+            self._changes.append((clock(), self._limiter.in_flight))
         yield

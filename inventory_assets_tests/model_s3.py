@@ -75,18 +75,20 @@ class ModelS3(ListClient):
         """How long an answer takes."""
         return 0
 
-    async def fetch(self, request: PageRequest, stats: RequestStats) -> Page:
+    async def list_page(self, request: PageRequest, stats: RequestStats) -> Page:
         await asyncio.sleep(self.seconds(request))
-        return self.page(request, stats)
+        return self.list_page_sync(request, stats)
 
-    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
-        page = await self.fetch(request, stats)
+    async def fetch_raw_page(
+        self, request: PageRequest, stats: RequestStats, body: bytearray
+    ) -> RawPage:
+        page = await self.list_page(request, stats)
         token = element("NextContinuationToken", page.next_token)
         truncated = "true" if page.is_truncated else "false"
         body[:] = listing(*rendered_objects(page.objects), truncated=truncated, extra=token)
         return RawPage(body, page.is_truncated, page.next_token, page.last_key)
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         if self._is_cancelled:
             raise Cancelled
         stats.sent()

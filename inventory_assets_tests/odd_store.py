@@ -65,7 +65,7 @@ class OddStore(ModelS3):
         self._sizes = sizes
         self._chance = Random(1)  # noqa: S311 - it guards no secret
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         stats.sent()
         self.requests.append(request)
         after = request.start_after

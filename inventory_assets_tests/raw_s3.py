@@ -33,13 +33,15 @@ class RawS3(ModelS3):
         self._sizeless = set(sizeless)
         self._garbled = set(garbled)
 
-    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
+    async def fetch_raw_page(
+        self, request: PageRequest, stats: RequestStats, body: bytearray
+    ) -> RawPage:
         body[:] = self._body(request, stats)
         received = peek_page(body)
         assert isinstance(received, RawPage)
         return received
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         page = decode_page(self._body(request, stats))
         assert isinstance(page, Page)
         return page

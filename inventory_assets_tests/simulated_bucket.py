@@ -180,7 +180,7 @@ class SimulatedNetwork:
             page = page.replace(b"<Size>", b"<Size>x", 1)
         return _response(200, page, body)
 
-    def heed(self, _refusal: ErrorResponse) -> bool:
+    def adapt_to_error(self, _refusal: ErrorResponse) -> bool:
         return False
 
     def abort(self) -> None:
@@ -244,7 +244,7 @@ class SimulatedLister(ListClient):
         self.server = None
         self.retry = RetryPolicy()
         self._outages = OutageLog(connection.display_name)
-        self._gate = ConcurrencyLimiter(open_policy(connection.policy, connection.max_in_flight))
+        self._limiter = ConcurrencyLimiter(open_policy(connection.policy, connection.max_in_flight))
         self.network = SimulatedNetwork(bucket, life, troubles)
         self._transport = self.network  # type: ignore[assignment]
 
@@ -260,7 +260,7 @@ class MortalStore(LocalStore):
         self._life.spend()
         super().publish(key, data)
 
-    def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
+    def put_if_match(self, key: str, data: bytes, version: str) -> str:
         self._life.spend()
         return super().put_if_match(key, data, version)
 

@@ -164,9 +164,11 @@ class VersionedS3(ModelS3):
         self._damaged = damaged
         self._answered = 0
 
-    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
+    async def fetch_raw_page(
+        self, request: PageRequest, stats: RequestStats, body: bytearray
+    ) -> RawPage:
         if not request.versions:
-            return await super().receive(request, stats, body)
+            return await super().fetch_raw_page(request, stats, body)
         body[:] = self._body(request, stats)
         received = peek_page(body)
         assert isinstance(received, RawPage)
@@ -175,9 +177,9 @@ class VersionedS3(ModelS3):
             body[:] = body.replace(b"<IsLatest>", b"<IsLatest>&")
         return received
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         if not request.versions:
-            return super().page(request, stats)
+            return super().list_page_sync(request, stats)
         page = decode_page(self._body(request, stats))
         assert not isinstance(page, ErrorDocument)
         return page

@@ -72,9 +72,9 @@ class _Terminal:
     """A terminal, on which a key must not move the cursor or ring the bell."""
 
     def __init__(self, terminal: IO[bytes]) -> None:
-        self._terminal = terminal
+        self._stream = terminal
 
     def write(self, data: bytes) -> int:
-        self._terminal.write("\n".join(map(printable, data.decode().split("\n"))).encode())
-        self._terminal.flush()
+        self._stream.write("\n".join(map(printable, data.decode().split("\n"))).encode())
+        self._stream.flush()
         return len(data)

@@ -51,7 +51,8 @@ def format_error(error: ErrorDetails) -> str:
         return f"{where}: found no table, expected one; write [{where}] and its fields below it"
     if field == "[key]":
         return (
-            f"{where}: found {describe_value(value)}, expected a name of 1 to 40 lower-case letters, digits"
+            f"{where}: found {describe_value(value)}, expected a name of 1 to 40 lower-case "
+            "letters, digits"
             " and '_' that starts with a letter, as assets are named for it; rename the source"
         )
     if field == "sources":

@@ -154,7 +154,8 @@ class Schedule(_Table):
 
         if len(cron.split()) != 5 or not is_valid_cron_string(cron):
             raise ValueError(
-                f"found {describe_value(cron)}, expected the five fields of cron: minute, hour, day of"
+                f"found {describe_value(cron)}, expected the five fields of cron: minute, hour, "
+                "day of"
                 f' month, month, day of week; write for example cron = "{DEFAULT_CRON}"'
             )
         return cron
@@ -165,7 +166,8 @@ class Schedule(_Table):
         if timezone != "UTC" and timezone not in (known := zoneinfo.available_timezones()):
             remedy = suggestion(timezone, known) or 'write for example timezone = "UTC"'
             raise ValueError(
-                f"found {describe_value(timezone)}, expected the name of an IANA time zone; {remedy}"
+                f"found {describe_value(timezone)}, expected the name of an IANA time zone; "
+                f"{remedy}"
             )
         return timezone
 

@@ -126,8 +126,8 @@ class _Probe:
                     break
             wait_before_retry(attempt)
         # It may have been written, and sent again after its answer was lost.
-        facts = self._objects.head(key) if self._objects.read(key) == data else None
-        return facts.etag if facts else None
+        metadata = self._objects.head(key) if self._objects.read(key) == data else None
+        return metadata.etag if metadata else None
 
     def _is_made(self, data: bytes, condition: Mapping[str, str]) -> bool:
         """Whether a write is made although its condition does not hold."""

@@ -50,7 +50,7 @@ _OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQ
 """Errors of the machine's own, which meet whoever opens a file just then."""
 
 
-class CredentialsTrouble(BotoCoreError):
+class CredentialsFailed(BotoCoreError):
     """Credentials could not be loaded, fetched or renewed.
 
     Attributes:
@@ -131,13 +131,13 @@ class _Guarded:
 def _explaining(identity: Identity, work: Callable[[], Any]) -> Any:
     try:
         return work()
-    except (CredentialsTrouble, MemoryError):
+    except (CredentialsFailed, MemoryError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
             raise
         kind, words = credential_error(error, identity)
-        raise CredentialsTrouble(error, kind(f"{identity.display_name}: {words}"), words) from None
+        raise CredentialsFailed(error, kind(f"{identity.display_name}: {words}"), words) from None
 
 
 def _load(connection: BucketConfig, session: botocore.session.Session | None = None) -> Any:

@@ -14,7 +14,7 @@ from inventory_assets.s3.errors import (
     S3Error,
     VersionsUnsupported,
 )
-from inventory_assets.s3.foreign_responses import OTHER_PORT, Foreign, redirect_words
+from inventory_assets.s3.foreign_responses import OTHER_PORT, ForeignResponse, redirect_words
 from inventory_assets.s3.http.response import (
     ANOTHER_REGION,
     CLOCK_SKEW_CODE,
@@ -87,7 +87,7 @@ class ErrorDetails:
     asked: str | None = None
     endpoint: str | None = None
     location: str | None = None
-    foreign: Foreign | None = None
+    foreign: ForeignResponse | None = None
 
     @classmethod
     def of_error_response(cls, error_response: ErrorResponse) -> "ErrorDetails":
@@ -137,7 +137,8 @@ def versions_unsupported(connection: BucketConfig, reason: str) -> VersionsUnsup
         reason: How the store shows it, after "the store".
     """
     return VersionsUnsupported(
-        f"{connection.display_name}: the store {reason}, so it lists no versions; set versions = false, "
+        f"{connection.display_name}: the store {reason}, so it lists no versions; set versions "
+        "= false, "
         "or leave out --versions"
     )
 

@@ -10,7 +10,7 @@ from urllib3 import exceptions as http
 from inventory_assets.errors import machine_words
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.credential_errors import Identity, no_credentials
-from inventory_assets.s3.credentials import CredentialsTrouble, open_session
+from inventory_assets.s3.credentials import CredentialsFailed, open_session
 from inventory_assets.s3.error_advice import ErrorDetails, refused, versions_unsupported
 from inventory_assets.s3.error_wording import code_of, one_line, status_of
 from inventory_assets.s3.errors import (
@@ -98,7 +98,7 @@ class Repetition:
 def classify(error: BaseException) -> TransientError | None:
     """The kind of passing trouble that `error` is, or None where a retry cannot help."""
     match error:
-        case CredentialsTrouble():
+        case CredentialsFailed():
             return classify(error.error)
         case MalformedResponse():
             return TransientError.MALFORMED
@@ -166,7 +166,7 @@ def to_user_error(
     """
     kind: type[S3Error]
     match error:
-        case CredentialsTrouble():
+        case CredentialsFailed():
             return error.error_response
         case ErrorResponse():
             return refused(ErrorDetails.of_error_response(error), connection, action)
@@ -195,7 +195,8 @@ def _of_answer(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error],
         case MalformedResponse():
             return UnusableAnswer, (
                 "the endpoint answers the same request twice with the same unusable bytes: "
-                f"{one_line(error)}; what stands between here and the store may damage them, or the "
+                f"{one_line(error)}; what stands between here and the store may damage them, or "
+                "the "
                 "store does not list as S3 does"
             )
         case ProtocolError() if error.is_tls:

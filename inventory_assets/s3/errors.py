@@ -1,7 +1,7 @@
 """What can go wrong between this project and an S3 endpoint, named for what the user can do.
 
-`TransientError` is the vocabulary of *passing* trouble: it is retried, counted by kind and shown in the
-asset's metadata. `S3Error` and its children are what remains when a retry cannot help.
+`TransientError` is the vocabulary of *passing* trouble: it is retried, counted by kind and shown in
+the asset's metadata. `S3Error` and its children are what remains when a retry cannot help.
 """
 
 from enum import StrEnum

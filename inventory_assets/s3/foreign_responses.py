@@ -36,7 +36,7 @@ PROXY = "or correct the proxy (HTTP_PROXY, HTTPS_PROXY, NO_PROXY) that answers i
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
+class ForeignResponse:
     """What an answer is that is none of S3's.
 
     Attributes:
@@ -48,7 +48,7 @@ class Foreign:
     remedy: str = f"{OTHER_PORT}, {PROXY}"
 
 
-def foreign_response(headers: Mapping[str, str], body: bytes | bytearray) -> Foreign | None:
+def foreign_response(headers: Mapping[str, str], body: bytes | bytearray) -> ForeignResponse | None:
     """What an answer is, if it is none of S3's; None where it is, or could be, damaged or not.
 
     Args:
@@ -57,19 +57,21 @@ def foreign_response(headers: Mapping[str, str], body: bytes | bytearray) -> For
     """
     start = bytes(body[:_LOOKED_AT]).removeprefix(_BYTE_ORDER_MARK).lstrip()
     if not start:
-        return Foreign("an empty body")
+        return ForeignResponse("an empty body")
     if start.startswith(_GZIP):
-        return Foreign(
+        return ForeignResponse(
             "compressed, though no Content-Encoding says so",
             "switch compression off at the endpoint, or at the proxy in between",
         )
     if _WANTS_TLS.search(start):
-        return Foreign("that it was asked without TLS", "use https:// in the endpoint's URL")
+        return ForeignResponse(
+            "that it was asked without TLS", "use https:// in the endpoint's URL"
+        )
     if start.startswith((b"{", b"[")):
-        return Foreign("JSON" + _quoted(_said_in_json(body) or ""))
+        return ForeignResponse("JSON" + _quoted(_said_in_json(body) or ""))
     if _WEB_PAGE.search(start):
         title = _TITLE.search(start)
-        return Foreign("a web page" + _quoted(_text(title[1]) if title else ""))
+        return ForeignResponse("a web page" + _quoted(_text(title[1]) if title else ""))
     return _of_xml(start) if start.startswith(b"<") else _of_text(headers, start)
 
 
@@ -89,13 +91,14 @@ def redirect_words(location: str, endpoint: str | None) -> str:
     if host == asked.hostname:
         return f"the endpoint redirects to {scheme}://; give it with {scheme}://"
     return (
-        f"the endpoint redirects to another host, {one_line_text(host)}, to which no credentials are "
+        f"the endpoint redirects to another host, {one_line_text(host)}, to which no "
+        "credentials are "
         "sent; if that is the store, give it as the endpoint (--endpoint-url), and if it is a "
         "sign-in page, sign in or correct the proxy"
     )
 
 
-def _of_xml(start: bytes) -> Foreign | None:
+def _of_xml(start: bytes) -> ForeignResponse | None:
     before = _BEFORE_ROOT.match(start)
     found = _ROOT.match(start, before.end() if before else 0)
     if found is None:
@@ -106,15 +109,15 @@ def _of_xml(start: bytes) -> Foreign | None:
     code, message = _CODE.search(start), _MESSAGE.search(start)
     told = ": ".join(_text(each[1]) for each in (code, message) if each)
     kind = "a document type and " if _DOCTYPE.search(start) else ""
-    return Foreign(f"{kind}XML of another service or request, <{root}>{_quoted(told)}")
+    return ForeignResponse(f"{kind}XML of another service or request, <{root}>{_quoted(told)}")
 
 
-def _of_text(headers: Mapping[str, str], start: bytes) -> Foreign | None:
+def _of_text(headers: Mapping[str, str], start: bytes) -> ForeignResponse | None:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "text/html":
-        return Foreign("a web page")
+        return ForeignResponse("a web page")
     if kind.startswith("text/") and kind != "text/xml" and start[:1].isascii():
-        return Foreign("text" + _quoted(_text(start[:80])))
+        return ForeignResponse("text" + _quoted(_text(start[:80])))
     return None
 
 

@@ -255,7 +255,7 @@ class ListClient:
     async def fetch_raw_page(
         self, request: PageRequest, stats: RequestStats, body: bytearray
     ) -> RawPage:
-        """Fetch one page into `body`, and leave it to the caller to decode; raises as `list_page`."""
+        """Fetch one page into `body`, for the caller to decode; raises as `list_page`."""
         read = partial(peek_page, encoding=self.profile.encoding)
         return await self._with_retries(request, stats, read, body)
 
@@ -364,7 +364,8 @@ def retries_exhausted(
     within = "" if seconds is None else f" within {seconds:.0f} s"
     return RetriesExhausted(
         f"{connection.display_name}: {fault} {often}{within}, last with: "
-        f"{one_line(error)}; check that the endpoint can be reached and is not overloaded, then run "
+        f"{one_line(error)}; check that the endpoint can be reached and is not overloaded, then "
+        "run "
         "this again",
         fault,
     )

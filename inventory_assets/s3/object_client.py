@@ -239,8 +239,8 @@ class ObjectClient:
                     raise self._changed(f"cannot write {self.url(key)}", error) from None
                 raise
             etag = _bare(answer.get("ETag"))
-        if not etag and (facts := self.head(key)):
-            etag = facts.etag
+        if not etag and (metadata := self.head(key)):
+            etag = metadata.etag
         return etag
 
     def write_file(self, key: str, file: Path, digest: str | None = None) -> None:

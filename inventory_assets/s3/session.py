@@ -21,7 +21,7 @@ from botocore.exceptions import (
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.credential_errors import config_words
-from inventory_assets.s3.credentials import CredentialsTrouble, open_session, session_region
+from inventory_assets.s3.credentials import CredentialsFailed, open_session, session_region
 from inventory_assets.s3.error_wording import one_line
 from inventory_assets.s3.errors import CredentialsMissing, RequestRejected, UnsupportedBucket
 
@@ -62,7 +62,8 @@ def open_boto_session(
     refuse_user_information(connection.endpoint_url, connection)
     if connection.bucket.endswith("--x-s3"):
         raise UnsupportedBucket(
-            f"{connection.display_name}: directory buckets (names ending in --x-s3) do not list in key "
+            f"{connection.display_name}: directory buckets (names ending in --x-s3) do not list "
+            "in key "
             "order and are not supported; inventory a general purpose bucket instead"
         )
     try:
@@ -89,7 +90,7 @@ def open_boto_session(
         )
         refuse_user_information(client.meta.endpoint_url, connection)
         return BotoSession(boto_session, client, session.get_config_variable("ca_bundle"))
-    except CredentialsTrouble as trouble:
+    except CredentialsFailed as trouble:
         raise trouble.error_response from None
     except ConfigParseError as error:
         raise RequestRejected(f"{connection.display_name}: {config_words(error)}") from None
@@ -99,7 +100,8 @@ def open_boto_session(
         ) from None
     except (BotoCoreError, ValueError) as error:
         raise RequestRejected(
-            f"{connection.display_name}: cannot open a session: {one_line(error)}; check the endpoint, the "
+            f"{connection.display_name}: cannot open a session: {one_line(error)}; check the "
+            "endpoint, the "
             "region and the AWS configuration"
         ) from None
 
@@ -112,6 +114,7 @@ def refuse_user_information(url: str | None, connection: BucketConfig) -> None:
     """
     if url and "@" in url:
         raise RequestRejected(
-            f"{connection.display_name}: the endpoint holds a user name or password, expected none; "
+            f"{connection.display_name}: the endpoint holds a user name or password, expected "
+            "none; "
             "credentials come from boto3's chain: the environment, profiles, roles"
         )

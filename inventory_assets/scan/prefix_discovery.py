@@ -177,7 +177,8 @@ class _Discoverer:
                 after = prefix_upper_bound(last) if last in page.common_prefixes else last
             if (page.next_token, after) == before:
                 raise ListingStuck(
-                    f"{self._lister.connection.display_name}: the store repeats the continuation token "
+                    f"{self._lister.connection.display_name}: the store repeats the "
+                    "continuation token "
                     f"{token!r}"
                 )
             token = page.next_token

@@ -154,7 +154,8 @@ async def check_names(lister: ListClient, page: Page, stats: RequestStats) -> No
         if encoding is not lister.profile.encoding:
             lister.proven_names = frozenset()
             raise NamesMisread(
-                f"{lister.connection.display_name}: the store encodes keys otherwise than was thought "
+                f"{lister.connection.display_name}: the store encodes keys otherwise than was "
+                "thought "
                 f"({encoding}, not {lister.profile.encoding}), as the key {raw!r} shows",
                 encoding,
             )
@@ -308,7 +309,8 @@ def _without_tokens(lister: ListClient, prefix: str, keys: list[str], ask: Ask) 
         ]:
             return lister.profile
     raise ListingUnsupported(
-        f"{lister.connection.display_name}: the store answers with an old listing (ListObjects, version "
+        f"{lister.connection.display_name}: the store answers with an old listing (ListObjects, "
+        "version "
         "1), and neither start-after nor marker leads behind its first page, so nothing but a "
         "page can be listed; ask its operator for ListObjectsV2 (list-type=2)"
     )

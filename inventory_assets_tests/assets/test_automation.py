@@ -158,11 +158,11 @@ def test_a_failed_blocking_check_holds_the_changes_back_until_it_passes(
     path = world.store.path(snapshot.parts[0].key)
     content = path.read_bytes()
     path.write_bytes(b"damaged")
-    assert not world.run_check("object_listing", "evidence_holds", world.key("b/")).success
+    assert not world.run_check("object_listing", "listing_complete", world.key("b/")).success
     assert daemon.tick()["object_changes"] == {world.key("a/")}
     assert daemon.tick() == {}
     path.write_bytes(content)
-    assert world.run_check("object_listing", "evidence_holds", world.key("b/")).success
+    assert world.run_check("object_listing", "listing_complete", world.key("b/")).success
     assert daemon.tick() == {"object_changes": {world.key("b/")}}
 
 

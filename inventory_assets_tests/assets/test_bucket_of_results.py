@@ -220,7 +220,7 @@ def test_metadata_says_where_on_the_bucket_things_lie(world: World) -> None:
 
 
 def test_checks_read_the_files_on_the_bucket(world: World) -> None:
-    outcome = world.run_check("object_listing", "evidence_holds", world.key("a/", TODAY))
+    outcome = world.run_check("object_listing", "listing_complete", world.key("a/", TODAY))
     assert outcome.success, failure_text(outcome)
 
 

@@ -33,7 +33,7 @@ def test_a_log_is_published_with_its_facts_and_check(world: World, buckets: Buck
     assert metadata_of(event, "symlink") == str(symlink)
     assert sum(row["created"] for row in table_of(event, "shards")) == 1
     assert data_versions(outcome) == {DAY: log.identity}
-    assert check_results(outcome)["change_log_balances", DAY].passed
+    assert check_results(outcome)["change_log_reconciles", DAY].passed
 
 
 def test_without_a_manifest_the_log_says_what_to_do(world: World) -> None:
@@ -49,8 +49,8 @@ def test_the_check_on_its_own_finds_a_file_that_vanished(world: World) -> None:
     log = read_change_log(world.store, world.layout, TODAY)
     assert log is not None
     world.store.path(log.files[0]).unlink()
-    outcome = world.run_check("change_log", "change_log_balances", DAY)
-    assert not check_results(outcome)["change_log_balances", DAY].passed
+    outcome = world.run_check("change_log", "change_log_reconciles", DAY)
+    assert not check_results(outcome)["change_log_reconciles", DAY].passed
 
 
 def test_a_log_whose_baseline_comes_later_is_found_to_be_outdated(
@@ -97,7 +97,7 @@ def test_a_shard_whose_partition_was_deleted_is_compared_by_the_log(
     assert metadata_of(event, "compared_here") == ["a/"]
     said = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
     assert sum("'a/' of" in sentence and "compared here" in sentence for sentence in said) == 1
-    assert check_results(outcome)["change_log_balances", DAY].passed
+    assert check_results(outcome)["change_log_reconciles", DAY].passed
     assert data_versions(world.run("change_log", DAY)) == data_versions(outcome)
 
 
@@ -142,5 +142,5 @@ def test_a_source_whose_shards_were_all_forgotten_is_logged_all_the_same(
 
 def check_of(world: World, day: date) -> bool:
     """What the check finds on its own."""
-    outcome = world.run_check("change_log", "change_log_balances", str(day))
-    return bool(check_results(outcome)["change_log_balances", str(day)].passed)
+    outcome = world.run_check("change_log", "change_log_reconciles", str(day))
+    return bool(check_results(outcome)["change_log_reconciles", str(day)].passed)

@@ -54,7 +54,7 @@ def test_each_shard_has_its_own_facts_and_check(world: World, buckets: Buckets) 
     assert metadata_of(found[world.key("b/")], "baseline") == str(YESTERDAY)
     assert len(set(data_versions(outcome).values())) == 4
     checks = check_results(outcome)
-    assert checks.keys() == {("changes_balance", key) for key in created}
+    assert checks.keys() == {("change_counts_reconcile", key) for key in created}
     assert all(check.passed for check in checks.values())
     again = world.run("object_changes", world.key("b/"))
     assert data_versions(again).items() <= data_versions(outcome).items()
@@ -89,10 +89,10 @@ def test_a_damaged_baseline_fails_only_the_shards_that_need_it(
 
 def test_the_check_on_its_own_judges_what_was_published(world: World) -> None:
     world.discover()
-    outcome = world.run_check("object_changes", "changes_balance", world.key("a/"))
+    outcome = world.run_check("object_changes", "change_counts_reconcile", world.key("a/"))
     assert "nothing was compared; materialize object_changes for it first" in failure_text(outcome)
     world.pass_day(TODAY)
-    outcome = world.run_check("object_changes", "changes_balance", world.key("a/"))
+    outcome = world.run_check("object_changes", "change_counts_reconcile", world.key("a/"))
     assert outcome.success
     assert materializations(outcome) == {}
-    assert check_results(outcome)["changes_balance", world.key("a/")].passed
+    assert check_results(outcome)["change_counts_reconcile", world.key("a/")].passed

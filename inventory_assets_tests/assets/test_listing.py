@@ -78,10 +78,10 @@ def test_a_range_run_gives_each_shard_its_own_facts(make_world: Callable[..., Wo
         world.key(key): snapshot_of(world, prefix).fingerprint for key, prefix in prefixes.items()
     }
     checks = check_results(result)
-    names = ("evidence_holds", "records_readable")
+    names = ("listing_complete", "records_readable")
     assert checks.keys() == {(name, world.key(key)) for name in names for key in prefixes}
     assert all(check.passed for check in checks.values())
-    assert {name for (name, _), check in checks.items() if check.blocking} == {"evidence_holds"}
+    assert {name for (name, _), check in checks.items() if check.blocking} == {"listing_complete"}
 
 
 def test_a_single_shard_is_listed_by_its_partition_key(make_world: Callable[..., World]) -> None:
@@ -345,10 +345,10 @@ def test_a_defect_is_no_failed_shard(world: World, buckets: Buckets) -> None:
 def test_the_check_on_its_own_reads_the_files_again(world: World) -> None:
     world.discover()
     world.list_all()
-    result = world.run_check("object_listing", "evidence_holds", world.key("a/"))
+    result = world.run_check("object_listing", "listing_complete", world.key("a/"))
     assert result.success
     assert materializations(result) == {}
-    check = check_results(result)["evidence_holds", world.key("a/")]
+    check = check_results(result)["listing_complete", world.key("a/")]
     assert check.passed
     rules = [row["rule"] for row in table_of(check, "rules")]
     assert "records ascend and are unique" in rules
@@ -364,24 +364,24 @@ def test_the_check_on_its_own_finds_a_damaged_file(world: World, damage: str) ->
     path.unlink()
     if damage == "one byte":
         path.write_bytes(data)
-    result = world.run_check("object_listing", "evidence_holds", world.key("a/"))
+    result = world.run_check("object_listing", "listing_complete", world.key("a/"))
     assert not result.success
     assert "is missing or was altered; remove what was altered" in failure_text(result)
-    assert not check_results(result)["evidence_holds", world.key("a/")].passed
+    assert not check_results(result)["listing_complete", world.key("a/")].passed
 
 
 @pytest.mark.parametrize("versions", [False, True])
 def test_the_check_says_how_keys_ascend(make_world: Callable[..., World], versions: bool) -> None:
     world = make_world([], versions=versions)
     specs = build_object_listing(world.assets).check_specs
-    (said,) = (str(check.description) for check in specs if check.name == "evidence_holds")
+    (said,) = (str(check.description) for check in specs if check.name == "listing_complete")
     assert ("strictly" in said) is not versions
     assert "Seams agree" in said
 
 
 def test_the_check_on_its_own_needs_a_listing(world: World) -> None:
     world.discover()
-    result = world.run_check("object_listing", "evidence_holds", world.key("a/"))
+    result = world.run_check("object_listing", "listing_complete", world.key("a/"))
     assert "nothing was listed yet; materialize it first" in failure_text(result)
 
 
@@ -389,7 +389,7 @@ def test_the_check_on_its_own_says_what_to_do_about_a_damaged_snapshot(world: Wo
     world.discover()
     world.list_all()
     world.store.publish(world.layout.snapshot(TODAY, "a/"), b"{")
-    result = world.run_check("object_listing", "evidence_holds", world.key("a/"))
+    result = world.run_check("object_listing", "listing_complete", world.key("a/"))
     assert "is no snapshot of 'a/' that this version can read" in failure_text(result)
 
 

@@ -46,10 +46,10 @@ def test_a_manifest_is_published_with_its_facts_and_checks(
     )
     assert len(document["files"]) == 3
     names = {
-        "shards_tile_the_source",
-        "files_are_published",
-        "shards_are_of_one_age",
-        "sample_agrees",
+        "shards_cover_source",
+        "data_files_exist",
+        "shards_equally_fresh",
+        "sample_matches_bucket",
     }
     checks = check_results(outcome)
     assert checks.keys() == {(name, DAY) for name in names}
@@ -116,12 +116,12 @@ def test_a_file_that_vanished_later_is_found_by_the_check_on_its_own(world: Worl
     manifest = read_manifest(world.store, world.layout, TODAY)
     assert manifest is not None
     world.store.path(manifest.parts[0].key).unlink()
-    outcome = world.run_check("inventory_manifest", "files_are_published", DAY)
-    assert not check_results(outcome)["files_are_published", DAY].passed
+    outcome = world.run_check("inventory_manifest", "data_files_exist", DAY)
+    assert not check_results(outcome)["data_files_exist", DAY].passed
 
 
 def sample_of(outcome: Outcome) -> AssetCheckEvaluation:
-    return check_results(outcome)["sample_agrees", DAY]
+    return check_results(outcome)["sample_matches_bucket", DAY]
 
 
 def test_a_sample_is_listed_again_and_agrees(world: World) -> None:
@@ -142,7 +142,7 @@ def test_a_key_older_than_the_listing_that_is_not_in_it_is_found(
     world.pass_day(TODAY)
     buckets.keys["memory"] |= {"b/lost\n"}
     buckets.keys["memory"] -= {"c/1"}
-    outcome = world.run_check("inventory_manifest", "sample_agrees", DAY)
+    outcome = world.run_check("inventory_manifest", "sample_matches_bucket", DAY)
     assert outcome.success
     check = sample_of(outcome)
     assert (check.passed, check.description) == (False, r"missing: 'b/lost\n'")
@@ -167,7 +167,7 @@ def test_a_bucket_that_cannot_be_asked_again_holds_no_manifest_back(
 def test_another_check_on_its_own_asks_the_bucket_nothing(world: World, buckets: Buckets) -> None:
     world.pass_day(TODAY)
     buckets.listed.clear()
-    world.run_check("inventory_manifest", "files_are_published", DAY)
+    world.run_check("inventory_manifest", "data_files_exist", DAY)
     assert buckets.listed == []
 
 
@@ -176,7 +176,7 @@ def test_an_emptied_bucket_fails_the_check_and_holds_no_manifest_back(
 ) -> None:
     world.pass_day(TODAY)
     buckets.keys["memory"] -= buckets.keys["memory"]
-    outcome = world.run_check("inventory_manifest", "sample_agrees", DAY)
+    outcome = world.run_check("inventory_manifest", "sample_matches_bucket", DAY)
     assert outcome.success
     check = sample_of(outcome)
     assert (check.passed, check.blocking) == (False, False)
@@ -191,7 +191,7 @@ def test_a_store_in_directory_order_is_sampled_by_prefixes(
     folders = World(tmp_path / "folders", world.instance, source)
     folders.pass_day(TODAY)
     buckets.keys["folders"] |= {"c/lost"}
-    check = sample_of(folders.run_check("inventory_manifest", "sample_agrees", DAY))
+    check = sample_of(folders.run_check("inventory_manifest", "sample_matches_bucket", DAY))
     assert (check.passed, check.description) == (False, "missing: 'c/lost'")
     values: dict[str, Any] = {name: value.value for name, value in check.metadata.items()}
     assert (values["ranges"], values["prefixes"], values["records"]) == (0, 1, 2)

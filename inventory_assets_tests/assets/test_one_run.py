@@ -142,7 +142,7 @@ def test_a_blocking_check_that_fails_stops_what_depends_on_it(
     monkeypatch.setattr(manifest_assets, "files_that_differ", differ)
     outcome = everything.run(("inventory_manifest", "inventory_exports"), DAY)
     assert not outcome.success
-    assert not check_results(outcome)["files_are_published", DAY].passed
+    assert not check_results(outcome)["data_files_exist", DAY].passed
     assert materialized(outcome) == {("inventory_manifest", DAY): 1}
     said = failure_text(outcome)
     assert "a blocking check failed: data/lost.parquet is missing or was altered" in said
@@ -154,5 +154,5 @@ def test_a_check_that_does_not_block_stops_nothing(everything: World, buckets: B
     chosen = ("inventory_manifest", "inventory_exports")
     outcome = everything.run(chosen, DAY)
     assert outcome.success
-    assert not check_results(outcome)["sample_agrees", DAY].passed
+    assert not check_results(outcome)["sample_matches_bucket", DAY].passed
     assert materialized(outcome) == {(name, DAY): 1 for name in chosen}

@@ -109,7 +109,7 @@ def test_a_manifest_of_the_past_says_so_and_agrees_with_the_bucket(versioned: Wo
     event = materializations(outcome)[str(THEN)]
     assert metadata_of(event, "as_of") == f"{THEN}T23:59:59.999000+00:00"
     assert str(TODAY) in metadata_of(event, "observed")
-    assert "deleted for good" in metadata_of(event, "cannot_be_seen")
+    assert "deleted for good" in metadata_of(event, "unrecoverable")
     assert (metadata_of(event, "dagster/row_count"), metadata_of(event, "objects")) == (6, 3)
     checks = check_results(outcome)
     assert len(checks) == 4
@@ -126,8 +126,8 @@ def test_a_manifest_of_today_says_nothing_of_the_past(versioned: World) -> None:
 def test_every_rule_holds_where_the_files_are_read_again(versioned: World) -> None:
     versioned.list_all()
     key = versioned.key("a/")
-    outcome = versioned.run_check("object_listing", "evidence_holds", key)
-    assert check_results(outcome)["evidence_holds", key].passed
+    outcome = versioned.run_check("object_listing", "listing_complete", key)
+    assert check_results(outcome)["listing_complete", key].passed
 
 
 def test_a_store_that_lists_no_versions_is_told_from_one_that_does(

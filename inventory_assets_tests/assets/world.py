@@ -239,17 +239,19 @@ class _Watched(ListClient):
     def close(self) -> None:
         self._asked.close()
 
-    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
+    async def fetch_raw_page(
+        self, request: PageRequest, stats: RequestStats, body: bytearray
+    ) -> RawPage:
         self._watch(request)
         received = await self._asked.fetch_raw_page(request, stats, body)
         self.server = self._asked.server
         return received
 
-    async def fetch(self, request: PageRequest, stats: RequestStats) -> Page:
+    async def list_page(self, request: PageRequest, stats: RequestStats) -> Page:
         self._watch(request)
         return await self._asked.list_page(request, stats)
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         self._watch(request)
         page = self._asked.list_page_sync(request, stats)
         self.server = self._asked.server

@@ -129,8 +129,8 @@ def test_a_worker_is_a_place_that_one_task_after_the_other_takes() -> None:
     ):
         for _ in range(ALLOWED + 1):
             lister.list_page_sync(PageRequest(), RequestStats())
-        assert lister.gate.sent_by == [2] + [1] * (ALLOWED - 1)
-        assert lister.gate.skew == 2 * ALLOWED / (ALLOWED + 1)
+        assert lister.observed.sent_by == [2] + [1] * (ALLOWED - 1)
+        assert lister.observed.skew == 2 * ALLOWED / (ALLOWED + 1)
 
 
 @needs_compiler

@@ -46,12 +46,14 @@ class GeneratedBucket(ListClient):
     def close(self) -> None:
         """Nothing is open."""
 
-    async def fetch(self, request: PageRequest, stats: RequestStats) -> Page:  # noqa: ARG002
+    async def list_page(self, request: PageRequest, stats: RequestStats) -> Page:  # noqa: ARG002
         """No folders: the level is flat as far as anyone can see."""
         stats.sent()
         return Page(NO_OBJECTS, (), False, None)
 
-    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
+    async def fetch_raw_page(
+        self, request: PageRequest, stats: RequestStats, body: bytearray
+    ) -> RawPage:
         stats.sent()
         start = int(request.token) if request.token else self._first_after(request.start_after)
         number, place = divmod(start, PAGE_KEYS)

@@ -98,19 +98,19 @@ def all_keys(store: Store) -> list[str]:
 
 def data_files(store: Store) -> set[str]:
     """The keys of all data files."""
-    return {key for key in all_keys(store) if "/data/" in key and "/condemned/" not in key}
+    return {key for key in all_keys(store) if "/data/" in key and "/tombstones/" not in key}
 
 
 def marks(store: Store) -> list[str]:
     """The keys of all marks."""
-    return [key for key in all_keys(store) if "/condemned/" in key]
+    return [key for key in all_keys(store) if "/tombstones/" in key]
 
 
 def named(store: Store) -> set[str]:
     """All data files that stand anywhere in a record, however it is made: a plain look."""
     found: set[str] = set()
     for key in all_keys(store):
-        if "/condemned/" not in key and key.endswith((".json", "symlink.txt")):
+        if "/tombstones/" not in key and key.endswith((".json", "symlink.txt")):
             text = (store.read(key) or b"").decode()
             lines = text.split() if key.endswith(".txt") else texts(json.loads(text))
             found |= {line[line.index(LAYOUT.bucket + "/") :] for line in lines if "/data/" in line}

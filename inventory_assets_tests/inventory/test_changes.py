@@ -198,7 +198,7 @@ def test_a_damaged_record_of_changes_is_named(store: LocalStore, damage: bytes) 
 def test_a_record_of_changes_of_another_format_is_named(store: LocalStore) -> None:
     whole(store, "abc", "bcd")
     text = store.read(LAYOUT.changes(DAY, "")) or b""
-    store.publish(LAYOUT.changes(DAY, ""), text.replace(b'"format": 2', b'"format": 1'))
+    store.publish(LAYOUT.changes(DAY, ""), text.replace(b'"format": 3', b'"format": 1'))
     with pytest.raises(CorruptRecord):
         read_changes(store, LAYOUT, DAY, "")
 

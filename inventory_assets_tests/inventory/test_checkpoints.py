@@ -174,18 +174,18 @@ def test_a_record_cut_off_or_garbled_is_no_record(data: st.DataObject) -> None:
         store = LocalStore(Path(folder))
         journal = opened(store)
         journal.record_completed(KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats())
-        (name,) = store.list_names("unfinished")
-        whole = store.read(f"unfinished/{name}") or b""
+        (name,) = store.list_names("checkpoints")
+        whole = store.read(f"checkpoints/{name}") or b""
         damaged = bytearray(whole[: data.draw(st.integers(0, len(whole) - 1))])
         if damaged and data.draw(st.booleans()):
             damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << 3
-        store.publish(f"unfinished/{name}", bytes(damaged))
+        store.publish(f"checkpoints/{name}", bytes(damaged))
         assert opened(store).resumed.completed == ()
 
 
 def opened(store: LocalStore, name: str = "listing", now: datetime = NOW) -> CheckpointLog:
     identity = listing_fingerprint(BucketConfig("bucket"), "", ())
-    return CheckpointLog(store, "unfinished", name, identity, lambda: now, lambda _said: None)
+    return CheckpointLog(store, "checkpoints", name, identity, lambda: now, lambda _said: None)
 
 
 def test_two_runs_at_once_leave_what_can_be_gone_on_with(store: LocalStore) -> None:
@@ -303,4 +303,4 @@ def keys_in(folder: Path) -> list[str]:
 
 
 def test_the_layout_of_a_journal_is_that_of_its_date() -> None:
-    assert LAYOUT.checkpoints(DAY) == f"bucket/source/unfinished/dt={DAY}"
+    assert LAYOUT.checkpoints(DAY) == f"bucket/source/checkpoints/dt={DAY}"

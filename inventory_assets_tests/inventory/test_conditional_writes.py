@@ -75,7 +75,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long between two attempts."""
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
     for module in ("s3.conditional_writes", "inventory.storage.bucket_store"):
-        monkeypatch.setattr(f"inventory_assets.{module}.pause", lambda _attempt: None)
+        monkeypatch.setattr(f"inventory_assets.{module}.wait_before_retry", lambda _attempt: None)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts import part_writer
-from inventory_assets.inventory.parts.part import is_there
+from inventory_assets.inventory.parts.part import part_exists
 from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.storage.encodings import Encodings, encodings_of
@@ -93,7 +93,7 @@ def test_after_a_change_of_the_encodings_parts_are_written_again_once(store: Loc
         assert encodings_in(store.path(part.key)) <= READ_BY_ALL
     back = taken(store, 3, Encodings.COMPACT, [*KEYS, "5"])
     assert all(encodings_of(part.key) is Encodings.COMPACT for part in back.parts)
-    assert all(is_there(store, part) for part in (*compact.parts, *plain.parts, *back.parts))
+    assert all(part_exists(store, part) for part in (*compact.parts, *plain.parts, *back.parts))
 
 
 def test_changes_and_exports_are_encoded_like_the_parts(store: LocalStore) -> None:

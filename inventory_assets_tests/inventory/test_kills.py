@@ -106,7 +106,7 @@ def test_a_process_killed_once_something_is_safe_is_gone_on_with(
     for safe in (1, 2):
         process = start(source, out)
         end = time.monotonic() + 60
-        while len(list(out.glob(".inventory-unfinished/unfinished/*.json"))) < safe:
+        while len(list(out.glob(".inventory-unfinished/checkpoints/*.json"))) < safe:
             assert time.monotonic() < end
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)

@@ -71,7 +71,7 @@ class Command:
 
 def begin(source: LoadSource, out: Path, kept: int, processes: int = 2) -> Command:
     """List until so many records more say what is safe."""
-    records = out / ".inventory-unfinished" / "unfinished"
+    records = out / ".inventory-unfinished" / "checkpoints"
     before = len(list(records.glob("*.json")))
     command = Command(
         "list",

@@ -346,8 +346,8 @@ def test_what_came_back_since_it_was_listed_again_is_no_contradiction(
     roomy_store: LocalStore,
 ) -> None:
     class ComesBack(OddStore):
-        def page(self, request: PageRequest, stats: RequestStats) -> Page:
-            page = super().page(request, stats)
+        def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+            page = super().list_page_sync(request, stats)
             if request.prefix != "007":
                 return page
             row = Listed("007", modified=int((NOW.timestamp() + 60) * 1000)).row()
@@ -397,8 +397,8 @@ def test_a_stretch_without_records_is_listed_with_the_records_around_it(
 
 def test_an_empty_inventory_is_not_agreed_to_by_an_empty_answer(roomy_store: LocalStore) -> None:
     class EmptyWithoutDelimiter(OddStore):
-        def page(self, request: PageRequest, stats: RequestStats) -> Page:
-            page = super().page(request, stats)
+        def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+            page = super().list_page_sync(request, stats)
             return page if request.delimiter else replace(page, objects=NO_OBJECTS)
 
     inventory = inventory_of(roomy_store, set())

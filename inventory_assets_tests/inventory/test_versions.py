@@ -178,9 +178,9 @@ def test_changes_are_those_of_the_current_objects_with_their_versions(history: H
 
 
 def test_records_with_versions_are_refused_by_code_that_knows_none(store: LocalStore) -> None:
-    """Such code reads format 1 alone."""
+    """Such code reads format 3 alone."""
     records = (LAYOUT.snapshot(DAY, ""), LAYOUT.dated(DAY, "inventory.json"))
-    for versions, expected in ((None, 1), (Versions(), 2)):
+    for versions, expected in ((None, 3), (Versions(), 4)):
         merged(store, taken(store, sample_history(), versions))
         found = [json.loads(store.read(key) or b"")["format"] for key in records]
         assert found == [expected, expected]
@@ -190,7 +190,7 @@ def test_records_with_versions_that_say_format_1_are_read(store: LocalStore) -> 
     snapshot = taken(store, sample_history(), Versions())
     manifest = merged(store, snapshot)
     for key in (LAYOUT.snapshot(DAY, ""), LAYOUT.dated(DAY, "inventory.json")):
-        store.publish(key, (store.read(key) or b"").replace(b'"format": 2', b'"format": 1'))
+        store.publish(key, (store.read(key) or b"").replace(b'"format": 4', b'"format": 1'))
     assert read_snapshot(store, LAYOUT, DAY, "") == snapshot
     assert read_manifest(store, LAYOUT, DAY) == manifest
 
@@ -330,8 +330,8 @@ class HidesVersions(VersionedS3):
         super().__init__(history, 100)
         self._hidden = hidden
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
-        page = super().page(request, stats)
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+        page = super().list_page_sync(request, stats)
         if not request.versions or request.prefix in {each.key for each in self._listed}:
             return page
         ids = page.objects.column("version_id").to_pylist()

@@ -50,7 +50,7 @@ class Store:
         status, body[:], headers = self._answers(clock(), prefix)
         return Response(status, headers, body, _SENT)
 
-    def heed(self, _refusal: ErrorResponse) -> bool:
+    def adapt_to_error(self, _refusal: ErrorResponse) -> bool:
         return False
 
 
@@ -61,7 +61,7 @@ class Lister(ListClient):
         self.connection = BucketConfig("ours", "http://store", max_in_flight=in_flight)
         self.server = None
         self.retry = retry
-        self._gate = ConcurrencyLimiter(open_policy(self.connection.policy, in_flight))
+        self._limiter = ConcurrencyLimiter(open_policy(self.connection.policy, in_flight))
         self._outages = OutageLog(self.connection.display_name)
         self.store = Store(answers)
         self._transport = self.store  # type: ignore[assignment]

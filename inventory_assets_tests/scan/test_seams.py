@@ -71,7 +71,7 @@ class ContraryS3(ModelS3):
         self._early_end, self._stale = early_end, stale
         self._answers: list[Page] = []
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         if self._is_cancelled:
             raise Cancelled
         stats.sent()
@@ -194,11 +194,11 @@ class _Changing(ContraryS3):
         super().__init__(keys, chances=chances)
         self._others = others
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         if self._chances.random() < 0.3:
             key = self._chances.choice(self._others)
             self._keys = sorted({*self._keys} ^ {key})
-        return super().page(request, stats)
+        return super().list_page_sync(request, stats)
 
 
 def row(

@@ -114,7 +114,7 @@ def test_a_page_of_nothing_that_can_be_read_is_no_empty_page(
 
 def test_the_walk_by_directories_sets_records_and_folders_aside() -> None:
     class Folders(ModelS3):
-        def page(self, request: PageRequest, stats: RequestStats) -> Page:  # noqa: ARG002
+        def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:  # noqa: ARG002
             good, bad = Listed("a"), contents("<Key>b</Key>")
             folder = "<CommonPrefixes><Prefix>c%FF/</Prefix></CommonPrefixes>"
             page = decode_page(listing(contents(*contents_fields(good)), bad, folder))

@@ -34,7 +34,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset that lists a date's changed records, after its manifest."""
     key = assets.key("change_log")
     balance = partitioned_check(
-        "change_log_balances",
+        "change_log_reconciles",
         key,
         assets.partitions.dates,
         "Baseline + created - deleted = inventory, over all shards; every file is there. "

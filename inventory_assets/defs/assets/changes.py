@@ -27,7 +27,7 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset that compares; it finds its baseline in the store, so no date waits for another."""
     key = assets.key("object_changes")
     balance = partitioned_check(
-        "changes_balance",
+        "change_counts_reconcile",
         key,
         assets.partitions.listing,
         "Baseline + created - deleted = snapshot.",

@@ -50,7 +50,7 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
     else:
         what, order = "Every object", "keys ascend strictly over all parts"
     evidence = partitioned_check(
-        "evidence_holds",
+        "listing_complete",
         key,
         assets.partitions.listing,
         f"Ranges tile the shard, counts add up, {order}, and none lies outside the shard. Seams "

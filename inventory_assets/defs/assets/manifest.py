@@ -48,19 +48,19 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset that merges. It takes its shards from the date's own snapshots."""
     key = assets.key("inventory_manifest")
     tiling = partitioned_check(
-        "shards_tile_the_source",
+        "shards_cover_source",
         key,
         assets.partitions.dates,
         "Every key of the source belongs to one shard; parts ascend without overlap.",
     )
     files = partitioned_check(
-        "files_are_published",
+        "data_files_exist",
         key,
         assets.partitions.dates,
         "Every file that the manifest lists is there, with its size.",
     )
     age = partitioned_check(
-        "shards_are_of_one_age",
+        "shards_equally_fresh",
         key,
         assets.partitions.dates,
         f"No shard was listed more than {STALE_AFTER} before the newest.",
@@ -68,7 +68,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
     )
 
     sample = partitioned_check(
-        "sample_agrees",
+        "sample_matches_bucket",
         key,
         assets.partitions.dates,
         f"{RANGES} random ranges of a page each, and {EMPTY_RANGES} in which nothing was found, "

@@ -76,7 +76,7 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
         "bytes_shared": snapshot.reuse.bytes,
         "bytes_written": snapshot.file_bytes - snapshot.reuse.bytes,
         "ranges": len(snapshot.evidence),
-        "left_out": len(snapshot.shard.excluded),
+        "excluded_prefixes": len(snapshot.shard.excluded),
         "unreadable": snapshot.unreadable.count,
         "key_order": snapshot.key_order.value,
         "store": snapshot.profile.habits,
@@ -117,7 +117,7 @@ def _reconstruction_metadata(manifest: Manifest) -> dict[str, Any]:
         "as_of": found.as_of.isoformat(),
         "observed": f"{found.observed_from:%Y-%m-%d %H:%M:%S} to "
         f"{found.observed_until:%Y-%m-%d %H:%M:%S} UTC, in {found.shards} shard(s)",
-        "cannot_be_seen": found.missing,
+        "unrecoverable": found.missing,
     }
 
 

@@ -234,8 +234,8 @@ def for_each_partition(
     Args:
         context: Of the run.
         what: What the partitions are called, for the message.
-        process: What is done for a partition key. It returns what blocking checks found: nothing, as a
-            rule.
+        process: What is done for a partition key. It returns what blocking checks found: nothing,
+            as a rule.
 
     Yields:
         What lets the steps run that depend on this one.

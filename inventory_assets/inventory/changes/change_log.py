@@ -102,8 +102,8 @@ class ChangeLog:
     @property
     def identity(self) -> str:
         """A hash of what was compared: equal days, equal identity."""
-        facts = [self.manifest_identity, str(self.baseline_day), *self.files]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+        identifying = [self.manifest_identity, str(self.baseline_day), *self.files]
+        return hashlib.sha256(json.dumps(identifying).encode()).hexdigest()[:32]
 
     @property
     def balance_fault(self) -> str | None:
@@ -282,7 +282,8 @@ def _compared(store: Store, layout: Layout, manifest: Manifest) -> Mapping[str, 
             found[prefix] = changes
     if missing:
         raise ManifestIncomplete(
-            f"{_name_shards(manifest, missing)} not been compared since they were listed; materialize "
+            f"{_name_shards(manifest, missing)} not been compared since they were listed; "
+            "materialize "
             f"object_changes for {manifest.day} and them"
         )
     return found
@@ -302,7 +303,8 @@ def _require_baseline(
     ]
     if other:
         raise ManifestIncomplete(
-            f"{_name_shards(manifest, other)} not been compared with the newest complete inventory before "
+            f"{_name_shards(manifest, other)} not been compared with the newest complete "
+            "inventory before "
             f"{manifest.day} as it is now ({baseline.day if baseline else 'there is none'}); "
             f"materialize object_changes for {manifest.day} and them"
         )

@@ -33,7 +33,7 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 
-FORMAT = 2
+FORMAT = 3
 """Raised when older code could misread what newer code wrote, or the other way round."""
 
 _FEW_VALUES = ["storage_class", "checksum_algorithm"]

@@ -45,8 +45,8 @@ def publish_csv_inventory(
         store: Where the manifest's parts lie.
         layout: The source's.
         manifest: What is published.
-        expected_etag: The date's `csv_inventory_etag` when this run began to read the manifest; None
-            for what it is now.
+        expected_etag: The date's `csv_inventory_etag` when this run began to read the manifest;
+            None for what it is now.
 
     Returns:
         The data files, in key order.

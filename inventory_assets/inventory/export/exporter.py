@@ -115,7 +115,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         StoreError: It cannot be written.
     """
     target = path.resolve()
-    unfinished_bytes = 0
+    partial_bytes = 0
     try:
         if target.exists() and not stat.S_ISREG(target.stat().st_mode):
             with target.open("wb", buffering=_BUFFER_BYTES) as file:
@@ -123,23 +123,23 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             return
         beginning = f".{target.name[:200]}."
         _sweep(target.parent, beginning)
-        unfinished = target.with_name(f"{beginning}{token_hex(4)}{_TEMPORARY}")
+        partial = target.with_name(f"{beginning}{token_hex(4)}{_TEMPORARY}")
         try:
-            with unfinished.open("xb", buffering=_BUFFER_BYTES) as file:
+            with partial.open("xb", buffering=_BUFFER_BYTES) as file:
                 claim(file.fileno())
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            unfinished.replace(target)
+            partial.replace(target)
         except BaseException:
             with suppress(OSError):
-                unfinished_bytes = unfinished.stat().st_size
-                unfinished.unlink(missing_ok=True)
+                partial_bytes = partial.stat().st_size
+                partial.unlink(missing_ok=True)
             raise
     except BrokenPipeError:
         raise
     except OSError as error:
-        if isinstance(full := full_disk(error, path, unfinished_bytes), DiskFull):
+        if isinstance(full := full_disk(error, path, partial_bytes), DiskFull):
             raise full from error
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from error
 

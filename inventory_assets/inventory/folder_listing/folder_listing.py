@@ -30,7 +30,7 @@ from inventory_assets.inventory.folder_listing.range_listing import (
 )
 from inventory_assets.inventory.listing.shard_lister import say_nothing
 from inventory_assets.inventory.manifest.unreadable_records import (
-    MOST_TOLERATED,
+    MAX_TOLERATED,
     NOTHING_UNREADABLE,
     UnreadableRecords,
     require_readable,
@@ -40,7 +40,7 @@ from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.engine.parallel_scan import utc_now
-from inventory_assets.scan.engine.progress import Report, to_nobody
+from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -79,7 +79,7 @@ def list_into_folder(
     folder: Path,
     processes: int = 1,
     say: Callable[[str], None] = say_nothing,
-    report: Report = to_nobody,
+    report: Report = ignore_events,
     asked_for: Sequence[str] = (),
     versions: Versions | None = None,
     *,
@@ -157,7 +157,7 @@ def _listed(
         records.begin(asked_for)
         listing = _list(work)
         rows = sum(part.rows for part in listing.parts)
-        most = MOST_TOLERATED if rows else 0
+        most = MAX_TOLERATED if rows else 0
         require_readable(work.lister.connection.display_name, rows, listing.unreadable, most)
         lock.check()
         records.finish(Finished(asked_for.listing, now(), listing))

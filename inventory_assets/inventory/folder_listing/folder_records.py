@@ -25,7 +25,7 @@ from inventory_assets.inventory.manifest.unreadable_records import (
     NOTHING_UNREADABLE,
     UnreadableRecords,
 )
-from inventory_assets.inventory.parts.part import Part, is_there
+from inventory_assets.inventory.parts.part import Part, part_exists
 from inventory_assets.inventory.storage.store import LocalStore
 
 _GONE = ".inventory-finished"
@@ -151,7 +151,7 @@ class FolderRecords:
             CorruptRecord: A part is missing.
         """
         for part in finished.found.parts:
-            if not is_there(self._store, part):
+            if not part_exists(self._store, part):
                 raise self._missing(self._store.where(part.key))
         self._store.publish(_FINISHED, _finished().dump_json(finished))
 
@@ -254,7 +254,7 @@ class FolderRecords:
     def _has_its_name(self, part: Part, file: Path) -> bool:
         """Whether a part was moved already; if not, it can be moved."""
         path = self._store.path(part.key)
-        if is_there(self._store, part):
+        if part_exists(self._store, part):
             if not os.path.lexists(file):
                 return False
             if not _is_same(path, file):

@@ -101,7 +101,8 @@ def list_by_processes(
                 stats.add(cost)
         except BrokenProcessPool:
             raise WorkerDied(
-                f"{connection.display_name}: a process of the listing ended unexpectedly, perhaps for "
+                f"{connection.display_name}: a process of the listing ended unexpectedly, "
+                "perhaps for "
                 "want of memory; list it again, with fewer --processes"
             ) from None
         except BaseException:
@@ -143,7 +144,8 @@ def _list_missing(
             )
             if page.objects.column("key").to_pylist() == [first_key]:
                 raise SeamDisagrees(
-                    f"{lister.connection.display_name}: the store does not list {first_key!r} after "
+                    f"{lister.connection.display_name}: the store does not list {first_key!r} "
+                    "after "
                     f"{unseen.after!r}, though it is there: it lists in another order than that "
                     "of bytes, ends listings too early, or loses keys"
                 )

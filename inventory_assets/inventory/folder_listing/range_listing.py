@@ -29,14 +29,14 @@ from inventory_assets.scan.engine.events import (
     RangeSplit,
 )
 from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
-from inventory_assets.scan.engine.progress import Report, to_nobody
+from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce, tiling_fault
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 from inventory_assets.scan.validation.seams import seam_faults
 
-CHECKPOINTS = "unfinished"
+CHECKPOINTS = "checkpoints"
 """The folder of the store that holds the checkpoints."""
 
 
@@ -61,7 +61,7 @@ class Work:
     processes: int
     store: LocalStore
     say: Callable[[str], None] = say_nothing
-    report: Report = to_nobody
+    report: Report = ignore_events
     versions: Versions | None = None
     lock: FolderLock | None = None
     encodings: Encodings = Encodings.COMPACT
@@ -164,7 +164,8 @@ def list_by_ranges(
     written = sum(part.rows for part in parts)
     if fault or rows != written:
         raise IncompleteListing(
-            f"{work.lister.connection.display_name}: the listing of {work.prefix!r} does not prove that "
+            f"{work.lister.connection.display_name}: the listing of {work.prefix!r} does not "
+            "prove that "
             f"it is complete: {fault or f'{rows:,} objects seen, {written:,} written'}; list it "
             "again"
         )

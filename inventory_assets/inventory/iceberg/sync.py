@@ -214,7 +214,8 @@ def _add_dated_snapshot(
     if rows != manifest.rows:
         raise CorruptRecord(
             f"the files of {manifest.day} hold {rows:,} records, but its manifest says "
-            f"{manifest.rows:,}; run the check evidence_holds, remove the files it finds altered, "
+            f"{manifest.rows:,}; run the check listing_complete, remove the files it finds "
+            "altered, "
             "then materialize object_listing and inventory_manifest again"
         )
     with ManageSnapshots(transaction) as references:

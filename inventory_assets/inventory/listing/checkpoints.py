@@ -32,7 +32,7 @@ from inventory_assets.inventory.manifest.unreadable_records import (
     unreadable_of,
 )
 from inventory_assets.inventory.parts.drafts import Drafts, is_in_use, remove_old
-from inventory_assets.inventory.parts.part import Part, is_there
+from inventory_assets.inventory.parts.part import Part, part_exists
 from inventory_assets.inventory.parts.schema import record_schema
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
@@ -55,7 +55,7 @@ that it takes to write the record."""
 MAX_AGE = timedelta(hours=24)
 """An inventory shall not mix what was seen on different days."""
 
-_CODE = 1
+_CODE = 2
 """Raised when the same configuration would be listed otherwise than before."""
 
 
@@ -168,7 +168,7 @@ def listing_fingerprint(
 
     That is the bucket, the keys and their order, how parts are encoded, and this code.
     """
-    facts = [
+    identifying = [
         _CODE,
         connection.bucket,
         connection.endpoint_url,
@@ -179,7 +179,7 @@ def listing_fingerprint(
         *([str(versions.as_of)] if versions else []),
         *([encodings] if encodings is not Encodings.COMPACT else []),
     ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(identifying).encode()).hexdigest()[:32]
 
 
 def checkpoint_name(listing: str, key_order: KeyOrder) -> str:
@@ -445,7 +445,7 @@ class CheckpointLog:
         data = self._store.read(f"{self._folder}/{name}")
         try:
             document = json.loads(data or b"")
-            for completed in (*document["stretches"], *document.get("begun", ())):
+            for completed in (*document["completed"], *document.get("in_progress", ())):
                 bounds = completed["key_range"]
                 completed["key_range"] = {side: key_of_bound(bounds[side]) for side in bounds}
             record = _adapter().validate_python(document, strict=False)
@@ -462,7 +462,7 @@ class CheckpointLog:
         for completed in sorted(completed_ranges, key=lambda each: each.key_range):
             if found and completed.key_range.after < found[-1].key_range.until:
                 continue
-            if all(is_there(self._store, part) for part in completed.parts):
+            if all(part_exists(self._store, part) for part in completed.parts):
                 found.append(completed)
         return tuple(found)
 
@@ -496,7 +496,7 @@ def run_of(name: str) -> str:
 
 def _serialize(record: Checkpoint) -> bytes:
     document = _adapter().dump_python(record, mode="json")
-    for completed in (*document["stretches"], *document["begun"]):
+    for completed in (*document["completed"], *document["in_progress"]):
         bounds = completed["key_range"]
         completed["key_range"] = {side: written_bound(bounds[side]) for side in bounds}
     return json.dumps(document).encode()

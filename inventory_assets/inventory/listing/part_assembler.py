@@ -25,7 +25,7 @@ from inventory_assets.inventory.listing.part_reuse import (
 )
 from inventory_assets.inventory.parts.drafts import Draft, Drafts
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
-from inventory_assets.inventory.parts.part import Part, is_there
+from inventory_assets.inventory.parts.part import Part, part_exists
 from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS, PartWriter
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, to_records
 from inventory_assets.inventory.storage.layout import Layout
@@ -192,7 +192,7 @@ class PartAssembler:
         unchanged = {part for run in runs for part in run.unchanged}
         unchanged.update(part for each in earlier for part in each.unchanged)
         return substitute_unchanged(
-            parts, self._segments, pieces, unchanged, partial(is_there, self._store)
+            parts, self._segments, pieces, unchanged, partial(part_exists, self._store)
         )
 
     def fingerprints(self) -> list[tuple[str, Fingerprint]]:
@@ -323,7 +323,7 @@ class _PartStream:
         unchanged = self.reader.unchanged_part if ends else None
         # What is written of it, if anything, is in the open file, and nothing else is.
         is_alone = self._parts_before == len(self.parts)
-        if unchanged and is_alone and is_there(self._store, unchanged):
+        if unchanged and is_alone and part_exists(self._store, unchanged):
             self._writer.reuse(unchanged)
         elif records.num_rows:
             self._writer.write(records, fingerprint)

@@ -41,7 +41,7 @@ from inventory_assets.scan.engine.events import (
     RangeSplit,
 )
 from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
-from inventory_assets.scan.engine.progress import Report, to_nobody
+from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.engine.splitter import pick_evenly
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
@@ -77,7 +77,7 @@ class ShardLister:
     key_order: KeyOrder | None = None
     now: Callable[[], datetime] = utc_now
     say: Callable[[str], None] = say_nothing
-    report: Report = to_nobody
+    report: Report = ignore_events
 
     def list_shard(self, day: date, shard: Shard, versions: Versions | None = None) -> Snapshot:
         """List `shard` and publish what it holds as its snapshot of `day`.

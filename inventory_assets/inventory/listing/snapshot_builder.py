@@ -27,9 +27,9 @@ from inventory_assets.inventory.manifest.snapshot import (
     snapshot_etag,
 )
 from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of
-from inventory_assets.inventory.manifest.unreadable_records import MOST_TOLERATED, require_readable
+from inventory_assets.inventory.manifest.unreadable_records import MAX_TOLERATED, require_readable
 from inventory_assets.inventory.parts.fingerprint import joined
-from inventory_assets.inventory.parts.part import Part, is_there, read_records
+from inventory_assets.inventory.parts.part import Part, part_exists, read_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.store_profile import StoreProfile
@@ -70,8 +70,8 @@ class ResumeState:
         request: Of what.
         checkpoints: What of it is safe already.
         baseline: What it may share parts with.
-        expected_etag: The version of the snapshot that is there, where something is safe that must not
-            replace another; None for what it is when the listing begins.
+        expected_etag: The version of the snapshot that is there, where something is safe that must
+            not replace another; None for what it is when the listing begins.
     """
 
     request: ShardRequest
@@ -178,7 +178,7 @@ class SnapshotBuilder:
             self._checkpoints.clear()
 
     def _is_reusable(self, part: Part) -> bool:
-        return self._layout.encodes_like(part.key) and is_there(self._store, part)
+        return self._layout.encodes_like(part.key) and part_exists(self._store, part)
 
     def _record_completed(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
         self._checkpoints.record_completed(key_range, parts, self.stats)
@@ -249,7 +249,7 @@ class SnapshotBuilder:
                 f"that it is complete and was not published: {'; '.join(broken)}; list it again"
             )
         where = f"{self._where}, prefix {shard.prefix!r}"
-        require_readable(where, snapshot.rows, snapshot.unreadable, MOST_TOLERATED)
+        require_readable(where, snapshot.rows, snapshot.unreadable, MAX_TOLERATED)
         publish_snapshot(self._store, self._layout, snapshot, self._expected_etag)
         self._checkpoints.clear()
         return snapshot

@@ -137,9 +137,10 @@ class ShardEntry:
 
 @dataclass(frozen=True)  # without slots, so that what is asked for each shard is found once
 class Manifest:
-    """The inventory of one date: this project's own facts, beside S3 Inventory's `manifest.json`.
+    """The inventory of one date, as this project describes it.
 
-    Published as `inventory.json`, with what follows from the facts (docs/facts.schema.json).
+    Published as `inventory.json`, with its totals (docs/manifest.schema.json), beside S3
+    Inventory's `manifest.json`.
 
     Attributes:
         bucket: The bucket inventoried.
@@ -257,17 +258,17 @@ class Manifest:
     @property
     def identity(self) -> str:
         """A hash of what the manifest says of the bucket: equal content, equal identity."""
-        facts = [(entry.shard.prefix, entry.fingerprint) for entry in self.shards]
+        shards = [(entry.shard.prefix, entry.fingerprint) for entry in self.shards]
         files = [part.key for part in self.parts]
-        return hashlib.sha256(json.dumps([facts, files]).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps([shards, files]).encode()).hexdigest()[:32]
 
 
-def manifest_metadata_document(manifest: Manifest) -> bytes:
+def manifest_to_json(manifest: Manifest) -> bytes:
     """The bytes of `inventory.json`."""
     return _adapter().dump_json(manifest, indent=1)
 
 
-def read_facts(document: bytes) -> Manifest | None:
+def manifest_from_json(document: bytes) -> Manifest | None:
     """The manifest of an `inventory.json`; None where it is damaged or of another format."""
     try:
         if _formats().validate_json(document).format not in (FORMAT, FORMAT_OF_VERSIONS):
@@ -277,7 +278,7 @@ def read_facts(document: bytes) -> Manifest | None:
         return None
 
 
-def facts_schema() -> dict[str, object]:
+def manifest_json_schema() -> dict[str, object]:
     """The JSON Schema of `inventory.json`."""
     schema = _adapter().json_schema(mode="serialization")
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema}

@@ -18,8 +18,8 @@ from inventory_assets.inventory.manifest.manifest import (
     EvidenceSummary,
     Manifest,
     ShardEntry,
-    manifest_metadata_document,
-    read_facts,
+    manifest_from_json,
+    manifest_to_json,
 )
 from inventory_assets.inventory.manifest.s3_inventory_format import (
     DataFile,
@@ -146,8 +146,8 @@ def publish_manifest(
         store: Where.
         layout: Under which keys.
         manifest: What.
-        expected_etag: Its `manifest_etag` when this run began to read the date's snapshots; None for
-            what it is now.
+        expected_etag: Its `manifest_etag` when this run began to read the date's snapshots; None
+            for what it is now.
 
     Raises:
         ConflictError: Another run published the date's inventory in the meantime.
@@ -165,7 +165,7 @@ def publish_manifest(
     document = _document(manifest)
     links = symlinks([store.uri(part.key) for part in manifest.parts])
     head = layout.dated(manifest.day, "inventory.json")
-    publication = Commit.begin(store, head, manifest_metadata_document(manifest), expected_etag)
+    publication = Commit.begin(store, head, manifest_to_json(manifest), expected_etag)
     publication.publish(layout.symlink(manifest.day), links)
     publication.publish(layout.dated(manifest.day, "manifest.json"), document)
     checksum = manifest_checksum(document)
@@ -174,7 +174,7 @@ def publish_manifest(
 
 def read_manifest(store: Store, layout: Layout, day: date) -> Manifest | None:
     """The published manifest of a date, or None where none was published whole."""
-    manifest = read_facts(store.read(layout.dated(day, "inventory.json")) or b"")
+    manifest = manifest_from_json(store.read(layout.dated(day, "inventory.json")) or b"")
     if manifest is None:
         return None
     # A publish that was cut short leaves three files that do not agree.

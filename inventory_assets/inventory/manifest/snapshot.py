@@ -15,7 +15,7 @@ from inventory_assets.inventory.manifest.unreadable_records import (
     NOTHING_UNREADABLE,
     UnreadableRecords,
 )
-from inventory_assets.inventory.parts.part import ClassTotal, Part, class_totals, is_there
+from inventory_assets.inventory.parts.part import ClassTotal, Part, class_totals, part_exists
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import clear_tombstones
@@ -26,10 +26,10 @@ from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
-FORMAT = 1
+FORMAT = 3
 """Of records of current objects. Raised when older code could misread what newer code wrote."""
 
-FORMAT_OF_VERSIONS = 2
+FORMAT_OF_VERSIONS = 4
 """Of records that hold versions: code that does not know them would take them for objects."""
 
 
@@ -181,7 +181,7 @@ def read_snapshot(store: Store, layout: Layout, day: date, prefix: str) -> Snaps
                 name: key_of_bound(bound) for name, bound in row["key_range"].items()
             }
         snapshot = _adapter().validate_python(document, strict=False)
-        is_known = document.get("format", FORMAT) in (FORMAT, FORMAT_OF_VERSIONS)
+        is_known = document.get("format") in (FORMAT, FORMAT_OF_VERSIONS)
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
         snapshot, is_known = None, False
     if not is_known or snapshot is None or (snapshot.day, snapshot.shard.prefix) != (day, prefix):
@@ -214,7 +214,7 @@ def read_snapshots(store: Store, layout: Layout, day: date) -> dict[str, Snapsho
 
 def files_that_differ(store: Store, parts: Sequence[Part]) -> list[str]:
     """Which parts are missing, or have not the size that was published."""
-    return [part.key for part in parts if not is_there(store, part)]
+    return [part.key for part in parts if not part_exists(store, part)]
 
 
 def _prefix(snapshot: Snapshot) -> str:

@@ -9,7 +9,7 @@ from inventory_assets.s3.decoding.xml_decoder import Unreadable
 from inventory_assets.s3.unreadable_log import MAX_KEPT, UnreadableLog
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
-MOST_TOLERATED = 100
+MAX_TOLERATED = 100
 """Records that may be unreadable however few the others are."""
 
 _SHOWN_CHARACTERS = 300

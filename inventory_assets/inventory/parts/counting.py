@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from inventory_assets.inventory.parts.part import Part, opened, read_records
+from inventory_assets.inventory.parts.part import Part, open_files, read_records
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -30,7 +30,7 @@ def keys_at(store: Store, parts: Sequence[Part], places: Collection[int]) -> dic
     for part in parts:
         stop = start + part.rows
         if any(start <= place < stop for place in places):
-            with opened(store, part) as file:
+            with open_files(store, part) as file:
                 for group in range(file.num_row_groups):
                     stop = start + file.metadata.row_group(group).num_rows
                     if here := [place for place in places if start <= place < stop]:
@@ -62,7 +62,7 @@ def places_of(
             break
         stop = start + part.rows
         if waiting[-1] <= part.last_key:
-            with opened(store, part) as file:
+            with open_files(store, part) as file:
                 for group in range(file.num_row_groups):
                     if waiting and waiting[-1] <= _last_key(file, group, part):
                         column = file.read_row_group(group, ["key"]).column("key")

@@ -99,7 +99,7 @@ def read_records(
         wanted = [key_range for key_range in ranges if part.meets(key_range)]
         if not wanted:
             continue
-        with opened(store, part, dictionaries) as file:
+        with open_files(store, part, dictionaries) as file:
             for group in range(file.num_row_groups):
                 if not _may_hold(file, group, wanted):
                     continue
@@ -114,7 +114,7 @@ def read_records(
                             yield batch.slice(start, stop - start)
 
 
-def is_there(store: Store, part: Part) -> bool:
+def part_exists(store: Store, part: Part) -> bool:
     """Whether the file of a part has the size that was published, as far as that can be told."""
     return store.size(part.key) == part.file_bytes
 
@@ -132,7 +132,9 @@ def open_part(store: Store, part: Part) -> pa.NativeFile:
 
 
 @contextmanager
-def opened(store: Store, part: Part, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+def open_files(
+    store: Store, part: Part, dictionaries: Sequence[str] = ()
+) -> Iterator[pq.ParquetFile]:
     """A part to be read by row groups; `CorruptRecord` is raised where it is missing or damaged."""
     try:
         with (

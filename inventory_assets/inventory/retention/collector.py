@@ -43,13 +43,13 @@ _ORDER = (
     (Kind.EXPORT, False),
     (Kind.CHECKSUM, True),
     (Kind.SYMLINK, True),
-    (Kind.MANIFEST, True),
+    (Kind.S3_MANIFEST, True),
     (Kind.CHANGE_LOG_SYMLINK, False),
     (Kind.CHANGE_LOG, False),
     (Kind.CHECKSUM, False),
-    (Kind.MANIFEST, False),
+    (Kind.S3_MANIFEST, False),
     (Kind.SYMLINK, False),
-    (Kind.FACTS, False),
+    (Kind.MANIFEST, False),
     (Kind.CHANGES, False),
     (Kind.SNAPSHOT, False),
     (Kind.CHECKPOINT, False),
@@ -99,8 +99,8 @@ class Plan:
         removable: Data files that nothing names, and that nobody can have taken.
         waiting: Data files that nothing names, of which that is not certain yet.
         needed: How many data files are named by what stays.
-        tombstone_updates: The marks to be written: by the key of the file, the state, and the version of the
-            mark that it takes the place of.
+        tombstone_updates: The marks to be written: by the key of the file, the state, and the
+            version of the mark that it takes the place of.
         tombstones_to_clear: The marks to be removed.
     """
 

@@ -19,8 +19,8 @@ from inventory_assets.inventory.storage.store import Store
 class Kind(StrEnum):
     """What a file in the folder of a source is; the values say it to users."""
 
-    FACTS = "inventory.json"
-    MANIFEST = "manifest of S3 Inventory"
+    MANIFEST = "inventory.json"
+    S3_MANIFEST = "manifest of S3 Inventory"
     CHECKSUM = "manifest.checksum"
     SYMLINK = "list of data files"
     SNAPSHOT = "snapshot"
@@ -35,18 +35,18 @@ class Kind(StrEnum):
 
 _DAY = r"(?P<day>\d{4}-\d\d-\d\d)"
 _PATHS = {
-    Kind.FACTS: rf"{_DAY}T00-00Z/inventory\.json",
-    Kind.MANIFEST: rf"{_DAY}T00-00Z/manifest\.json",
+    Kind.MANIFEST: rf"{_DAY}T00-00Z/inventory\.json",
+    Kind.S3_MANIFEST: rf"{_DAY}T00-00Z/manifest\.json",
     Kind.CHECKSUM: rf"{_DAY}T00-00Z/manifest\.checksum",
     Kind.SYMLINK: rf"hive/dt={_DAY}-00-00/symlink\.txt",
     Kind.SNAPSHOT: rf"snapshots/dt={_DAY}/[^/]+\.json",
     Kind.CHANGE_LOG: rf"changes/dt={_DAY}/change_log\.json",
     Kind.CHANGES: rf"changes/dt={_DAY}/[^/]+\.json",
     Kind.CHANGE_LOG_SYMLINK: rf"changes/hive/dt={_DAY}-00-00/symlink\.txt",
-    Kind.CHECKPOINT: rf"unfinished/dt={_DAY}/[^/]+\.json",
+    Kind.CHECKPOINT: rf"checkpoints/dt={_DAY}/[^/]+\.json",
     Kind.EXPORT: rf"exports/dt={_DAY}/[^/]+",
     Kind.DATA: r"(changes/)?data/[^/]+",
-    Kind.MARK: r"condemned/(changes/)?data/[^/]+",
+    Kind.MARK: r"tombstones/(changes/)?data/[^/]+",
 }
 """Where in the folder of a source each kind lies (`Layout`); the first that fits."""
 
@@ -142,7 +142,7 @@ class _Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class _Manifest:
     format: int
     created_at: AwareDatetime
     shards: tuple[_Parts, ...]
@@ -183,16 +183,16 @@ class _ChangeLog:
 @dataclass(frozen=True, slots=True)
 class _Checkpoint:
     written_at: AwareDatetime
-    stretches: tuple[_Parts, ...]
+    completed: tuple[_Parts, ...]
 
 
 _Record = TypeVar("_Record", bound=Hashable)
 _Read = tuple[list[str], datetime | None]
 
 
-def _facts(data: bytes) -> _Read:
-    facts = _validated(_Facts, data, snapshot.FORMAT_OF_VERSIONS)
-    return [part.key for shard in facts.shards for part in shard.parts], facts.created_at
+def _manifest(data: bytes) -> _Read:
+    manifest = _validated(_Manifest, data, snapshot.FORMAT_OF_VERSIONS)
+    return [part.key for shard in manifest.shards for part in shard.parts], manifest.created_at
 
 
 def _s3_manifest(data: bytes) -> _Read:
@@ -222,13 +222,13 @@ def _change_log(data: bytes) -> _Read:
 
 def _checkpoint(data: bytes) -> _Read:
     checkpoint = _validated(_Checkpoint, data)
-    keys = [part.key for stretch in checkpoint.stretches for part in stretch.parts]
+    keys = [part.key for each in checkpoint.completed for part in each.parts]
     return keys, checkpoint.written_at
 
 
 _READERS: dict[Kind, Callable[[bytes], _Read]] = {
-    Kind.FACTS: _facts,
-    Kind.MANIFEST: _s3_manifest,
+    Kind.MANIFEST: _manifest,
+    Kind.S3_MANIFEST: _s3_manifest,
     Kind.SYMLINK: _symlink,
     Kind.SNAPSHOT: _snapshot,
     Kind.CHANGES: _changes,
@@ -238,8 +238,8 @@ _READERS: dict[Kind, Callable[[bytes], _Read]] = {
 }
 
 _REMEDIES = {
-    Kind.FACTS: "materialize inventory_manifest for its date again",
-    Kind.MANIFEST: "materialize inventory_manifest, or inventory_exports, for its date again",
+    Kind.MANIFEST: "materialize inventory_manifest for its date again",
+    Kind.S3_MANIFEST: "materialize inventory_manifest, or inventory_exports, for its date again",
     Kind.SYMLINK: "materialize inventory_manifest, or inventory_exports, for its date again",
     Kind.SNAPSHOT: "materialize object_listing for its date and shard again",
     Kind.CHANGES: "materialize object_changes for its date and shard again",

@@ -77,23 +77,23 @@ class BucketStore(Store):
     def open(self, key: str) -> pa.NativeFile | None:
         object_key = self._key(key)
         with _as_store_error():
-            facts = self._objects.head(object_key)
-        if facts is None:
+            metadata = self._objects.head(object_key)
+        if metadata is None:
             return None
 
         return pa.PythonFile(
-            _RangedFile(_Ranges(self._objects, object_key, facts), facts.size), "r"
+            _RangedFile(_Ranges(self._objects, object_key, metadata), metadata.size), "r"
         )
 
     def size(self, key: str) -> int | None:
         with _as_store_error():
-            facts = self._objects.head(self._key(key))
-        return facts.size if facts else None
+            metadata = self._objects.head(self._key(key))
+        return metadata.size if metadata else None
 
     def etag(self, key: str) -> str:
         with _as_store_error():
-            facts = self._objects.head(self._key(key))
-        return facts.etag if facts else NO_ETAG
+            metadata = self._objects.head(self._key(key))
+        return metadata.etag if metadata else NO_ETAG
 
     def list_names(self, folder: str) -> list[str]:
         object_key = self._key(folder)
@@ -177,8 +177,11 @@ class BucketStore(Store):
         """
         object_key = self._key(key)
         with _as_store_error():
-            facts = self._objects.head(object_key) if digest else None
-            if facts is None or (facts.size, facts.digest) != (file.stat().st_size, digest):
+            metadata = self._objects.head(object_key) if digest else None
+            if metadata is None or (metadata.size, metadata.digest) != (
+                file.stat().st_size,
+                digest,
+            ):
                 self._objects.write_file(object_key, file, digest)
 
     def remove_key(self, key: str) -> None:
@@ -247,20 +250,20 @@ class _Ranges:
     first; some stores give it another ETag then.
     """
 
-    def __init__(self, objects: ObjectClient, key: str, facts: ObjectMetadata) -> None:
+    def __init__(self, objects: ObjectClient, key: str, metadata: ObjectMetadata) -> None:
         self._objects = objects
         self._key = key
-        self._facts = facts
+        self._metadata = metadata
 
     def __call__(self, start: int, stop: int) -> bytes:
         with _as_store_error():
             try:
-                return self._objects.read_range(self._key, self._facts.etag, start, stop)
+                return self._objects.read_range(self._key, self._metadata.etag, start, stop)
             except PreconditionFailed:
                 found = self._objects.head(self._key)
-                if found is None or not found.digest or found.digest != self._facts.digest:
+                if found is None or not found.digest or found.digest != self._metadata.digest:
                     raise
-                self._facts = found
+                self._metadata = found
                 return self._objects.read_range(self._key, found.etag, start, stop)
 
 

@@ -67,7 +67,7 @@ class Layout:
 
     def checkpoints(self, day: date) -> str:
         """The folder of what unfinished listings of a date have safe."""
-        return f"{self.base}/unfinished/dt={day}"
+        return f"{self.base}/checkpoints/dt={day}"
 
     def changes(self, day: date, prefix: str) -> str:
         """How a shard differs from the baseline; the record names its Parquet file."""

@@ -231,7 +231,7 @@ class LocalStore(Store):
                     break
                 wait(attempt)
             try:
-                is_published = self._publish_in(turn, target, key, etag)
+                is_published = self._put_in_turn(turn, target, key, etag)
             finally:
                 turn.leave()
             if is_published or self.read(key) == data:
@@ -240,7 +240,7 @@ class LocalStore(Store):
         # This run was so slow that another has ended its turn.
         return self.put_if_match(key, data, etag)
 
-    def _publish_in(self, turn: Turn, target: Path, key: str, version: str) -> bool:
+    def _put_in_turn(self, turn: Turn, target: Path, key: str, version: str) -> bool:
         for _ in range(2):
             target.parent.mkdir(parents=True, exist_ok=True)
             # Opening a folder has NFS ask the server whether the names in it are what they were.

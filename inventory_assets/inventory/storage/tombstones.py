@@ -5,7 +5,8 @@ later, a record that names it is published. In between no record tells that it i
 that nothing names gets a mark beside it first, and whoever publishes heeds two rules:
 
 - A file is not published under a marked name, but under another (`unmarked_key`).
-- Before a record is published, the marks of all files that it names are removed (`clear_tombstones`).
+- Before a record is published, the marks of all files that it names are removed
+(`clear_tombstones`).
 
 A mark that is still there after a day or two thus tells that nobody can have taken the file since.
 """
@@ -15,7 +16,7 @@ from itertools import count
 
 from inventory_assets.inventory.storage.store import Store
 
-TOMBSTONES = "condemned"
+TOMBSTONES = "tombstones"
 """The folder of a source that holds the marks."""
 
 

@@ -82,7 +82,7 @@ def differences(
 
 def compared_fields(batches: Iterable[pa.RecordBatch]) -> dict[str, ComparedFields]:
     """By key, with its version if there is one, what is compared of the rows of batches."""
-    return dict(_facts(batches))
+    return dict(_named_fields(batches))
 
 
 def key_of(name: str, *, has_version: bool) -> str:
@@ -90,7 +90,7 @@ def key_of(name: str, *, has_version: bool) -> str:
     return name.rpartition(_VERSION)[0] if has_version else name
 
 
-def _facts(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, ComparedFields]]:
+def _named_fields(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, ComparedFields]]:
     for batch in batches:
         keys, *columns = (batch.column(name).to_pylist() for name in COLUMNS)
         if "version_id" in batch.schema.names:

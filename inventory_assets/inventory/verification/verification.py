@@ -269,7 +269,8 @@ class _Comparison:
             first = comes_first(self.lister, key, self._behind[name], self.stats, versions)
             if first is not None:
                 raise KeysOutOfOrder(
-                    f"{self.lister.connection.display_name}: the store lists {first!r} before {key!r}, "
+                    f"{self.lister.connection.display_name}: the store lists {first!r} before "
+                    f"{key!r}, "
                     "which is not byte order"
                 )
 
@@ -308,7 +309,7 @@ class _Comparison:
         held = self.inventory.holds(KeyRange.of_prefix(prefix))
         found = compared_fields(listed.objects.to_batches())
         if not listed.is_whole:
-            held = {name: facts for name, facts in held.items() if name in found}
+            held = {name: fields for name, fields in held.items() if name in found}
         else:
             self._whole.append(prefix)
         self.records += len(held)

@@ -32,8 +32,8 @@ class RecordLayout:
     """The layout of objects that all have the same tags, one after the other.
 
     Attributes:
-        value_fields: Of each element without others inside: the number of its tag, how many bytes after
-            the beginning of that its value begins, and how many before the next tag it ends.
+        value_fields: Of each element without others inside: the number of its tag, how many bytes
+            after the beginning of that its value begins, and how many before the next tag it ends.
         selected_columns: By column, the number of its leaf.
         separators: What stands between the values of the leaves; after the last one, what stands
             before the first value of the next object.

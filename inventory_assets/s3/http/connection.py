@@ -78,8 +78,8 @@ class AsyncHttpConnection:
             longest: Seconds after which it is given up though bytes come.
 
         Raises:
-            HTTPException, OSError: Trouble with the network; a TimeoutError after `idle_timeout`, and
-                after `longest`.
+            HTTPException, OSError: Trouble with the network; a TimeoutError after `idle_timeout`,
+                and after `longest`.
             MalformedResponse: The answer is too large.
         """
         loop = asyncio.get_running_loop()

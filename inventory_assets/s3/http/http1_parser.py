@@ -151,7 +151,7 @@ class ResponseParser:
             return self._expect(lengths.pop() if len(lengths) == 1 else str(sorted(lengths)))
         else:
             self.is_reusable = False
-            self._rest = self._read_to_the_end
+            self._rest = self._read_to_close
         self._body.clear()
         return False
 
@@ -181,7 +181,7 @@ class ResponseParser:
         self._filled += count
         return False
 
-    def _read_to_the_end(self) -> bool:
+    def _read_to_close(self) -> bool:
         self._body += self._raw
         self._raw.clear()
         _check_size(len(self._body))

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, decode_page
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets.s3.foreign_responses import Foreign, foreign_response
+from inventory_assets.s3.foreign_responses import ForeignResponse, foreign_response
 from inventory_assets.s3.http.connection import AsyncHttpConnection
 from inventory_assets.s3.http.sigv4 import Credentials
 
@@ -88,7 +88,7 @@ class ErrorResponse(Exception):
 
     def __init__(self, response: Response, document: ErrorDocument | None = None) -> None:
         self.status = response.status
-        self.foreign: Foreign | None = None
+        self.foreign: ForeignResponse | None = None
         if document is None and response.body:
             self.foreign = foreign_response(response.headers, response.body)
         if document is None and not self.foreign:

@@ -23,7 +23,8 @@ class ListingJob:
         began_at: When its first request was about to be sent.
         failed: Whether it has failed or was given up; nothing more is told of it.
         initial_splits: Ascending keys at which the ranges are split before they begin.
-        split_hints: Ascending keys at which they are split rather than elsewhere, once they have begun.
+        split_hints: Ascending keys at which they are split rather than elsewhere, once they have
+            begun.
         resumed_objects: Objects that were found in an earlier run, outside the ranges.
         resumed_evidence: What earlier runs found in stretches of keys outside the ranges.
         versions: Which versions are wanted; None for the current objects.

@@ -159,11 +159,11 @@ class ParallelScan:
     def __iter__(self) -> Iterator[Event]:
         """Tell what is found, as it is found.
 
-        A walk ends with a `JobFailed`, or with an `RangeCompleted` for each of its ranges, those split off
-        included. `JobFailed` tells of `KeysOutOfOrder` (a page does not ascend, or goes back behind
-        the page before it), `SeamDisagrees` (ranges contradict each other where they meet),
-        `KeyOutsideRequest`, `ListingStuck` (a token is repeated, or empty pages do not end) and
-        `S3Error`.
+        A walk ends with a `JobFailed`, or with an `RangeCompleted` for each of its ranges, those
+        split off included. `JobFailed` tells of `KeysOutOfOrder` (a page does not ascend, or goes
+        back behind the page before it), `SeamDisagrees` (ranges contradict each other where they
+        meet), `KeyOutsideRequest`, `ListingStuck` (a token is repeated, or empty pages do not end)
+        and `S3Error`.
 
         Raises:
             Cancelled: `lister.cancel` was called.

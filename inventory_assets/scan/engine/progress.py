@@ -81,7 +81,7 @@ Report = Callable[[Event | Elsewhere], None]
 """Who is told every event of a scan, from whatever thread meets it."""
 
 
-def to_nobody(_event: Event | Elsewhere) -> None:
+def ignore_events(_event: Event | Elsewhere) -> None:
     """A `Report` where nobody watches."""
 
 

@@ -68,7 +68,8 @@ class OrderProof:
         for names in (keys, list(page.common_prefixes)):
             if names != sorted(names):
                 raise KeysOutOfOrder(
-                    f"{self._lister.connection.display_name}: the store lists the names after {start!r} "
+                    f"{self._lister.connection.display_name}: the store lists the names after "
+                    f"{start!r} "
                     "in another order than that of bytes"
                 )
         for name, folder in telling_pairs([*keys, *page.common_prefixes], page.common_prefixes):
@@ -84,7 +85,8 @@ class OrderProof:
         listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
         if listed and listed[0].startswith(folder):
             raise KeysOutOfOrder(
-                f"{self._lister.connection.display_name}: the store lists {listed[0]!r} before {name!r}, "
+                f"{self._lister.connection.display_name}: the store lists {listed[0]!r} before "
+                f"{name!r}, "
                 "so not in byte order"
             )
         self._is_proven = self._is_proven or bool(listed)

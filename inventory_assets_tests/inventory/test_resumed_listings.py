@@ -28,7 +28,7 @@ from inventory_assets.inventory.parts.fingerprint import Fingerprint, joined
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.store_profile import AWS
-from inventory_assets.scan.engine.progress import Report, to_nobody
+from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import make_shard
@@ -60,7 +60,7 @@ def finished(store: LocalStore, lister: Bucket, now: datetime) -> Snapshot:
 
 
 def retaken(
-    store: LocalStore, lister: Bucket, now: datetime = NOW, report: Report = to_nobody
+    store: LocalStore, lister: Bucket, now: datetime = NOW, report: Report = ignore_events
 ) -> Snapshot:
     taker = ShardLister(lister, store, MODEL, lister.key_order, lambda: now, report=report)
     return taker.list_shard(DAY, SHARD)
@@ -167,7 +167,7 @@ def test_where_the_present_snapshot_cannot_be_read_everything_is_listed_again(
 class LastBreath(LocalStore):
     """Of a process that is killed when all is listed, and nothing published."""
 
-    def publish_unless_changed(self, *_record: object) -> str:
+    def put_if_match(self, *_record: object) -> str:
         raise Killed
 
 

@@ -23,8 +23,8 @@ class Inclusive(ModelS3):
 class Skipping(ModelS3):
     """Leaves out a key after a token, where the listing began after a key that does not exist."""
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
-        page = super().page(request, stats)
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+        page = super().list_page_sync(request, stats)
         after = (request.token or "").rpartition(":")[2]
         return page_without_first(page) if after and after not in self._keys else page
 
@@ -32,8 +32,8 @@ class Skipping(ModelS3):
 class Old(ModelS3):
     """Knows no continuation tokens."""
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
-        page = super().page(request, stats)
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+        page = super().list_page_sync(request, stats)
         return Page(page.objects, page.common_prefixes, page.is_truncated, None)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from inventory_assets.inventory.manifest.manifest import LIST_USD_PER_1000, facts_schema
+from inventory_assets.inventory.manifest.manifest import LIST_USD_PER_1000, manifest_json_schema
 from inventory_assets.inventory.manifest.manifest_merge import (
     merge,
     publish_manifest,
@@ -19,7 +19,7 @@ from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
-SCHEMA = Path(__file__).parents[2] / "docs" / "facts.schema.json"
+SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
 NEXT_DAY = DAY + timedelta(days=1)
 FAULTS = {"": {"throttled": 2, "reset": 1}, "a/": {"throttled": 3}}
 
@@ -55,7 +55,7 @@ def facts(store: LocalStore) -> dict[str, Any]:
 
 
 def test_the_published_schema_is_up_to_date() -> None:
-    assert SCHEMA.read_text("utf-8") == json.dumps(facts_schema(), indent=2) + "\n"
+    assert SCHEMA.read_text("utf-8") == json.dumps(manifest_json_schema(), indent=2) + "\n"
 
 
 @pytest.mark.parametrize("keys", [("a/1", "a/2", "b"), ()], ids=["some objects", "none"])

@@ -99,8 +99,8 @@ def test_an_object_that_bears_a_folders_name_does_not_hide_directory_order(page_
 class _Grouped(ModelS3):
     """Sorts each page's folders, so that only a probe tells its order."""
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
-        page = super().page(request, stats)
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+        page = super().list_page_sync(request, stats)
         order = sorted(page.common_prefixes)
         return Page(page.objects, tuple(order), page.is_truncated, page.next_token)
 
@@ -123,8 +123,8 @@ def test_a_page_that_shows_directory_order_needs_no_question() -> None:
 
 def test_a_pair_that_is_gone_when_asked_about_tells_nothing() -> None:
     class Vanishing(_Grouped):
-        def page(self, request: PageRequest, stats: RequestStats) -> Page:
-            page = super().page(request, stats)
+        def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+            page = super().list_page_sync(request, stats)
             if request.delimiter:
                 self._keys = [key for key in self._keys if not key.startswith("a")]
             return page
@@ -294,8 +294,8 @@ def test_discovery_ends_and_covers_every_key_whatever_the_store_does(
 
 def test_a_folder_that_a_byte_ordered_store_names_twice_is_one_shard() -> None:
     class Repeating(ModelS3):
-        def page(self, request: PageRequest, stats: RequestStats) -> Page:
-            page = super().page(request, stats)
+        def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+            page = super().list_page_sync(request, stats)
             folders = tuple(folder for folder in page.common_prefixes for _ in range(2))
             return Page(page.objects, folders, page.is_truncated, page.next_token)
 

@@ -128,8 +128,10 @@ class Unsteady(ModelS3):
     def seconds(self, request: PageRequest) -> float:  # noqa: ARG002
         return self._chances.choice((0, 0, 0, 0.0002, 0.001))
 
-    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
-        received = await super().receive(request, stats, body)
+    async def fetch_raw_page(
+        self, request: PageRequest, stats: RequestStats, body: bytearray
+    ) -> RawPage:
+        received = await super().fetch_raw_page(request, stats, body)
         if self._chances.random() >= self._damaged:
             return received
         damage = self._chances.choice((_garble, _lose_an_object))
@@ -288,7 +290,7 @@ def test_no_more_ranges_are_open_than_requests_may_be_in_flight_just_then() -> N
     """More would only wait for each other, each with a file open and rows in memory."""
     keys = [sha256(str(number).encode()).hexdigest() for number in range(30_000)]
     bucket = DistantBucket(sorted(keys), 64, page_size=PAGE_SIZE)
-    bucket._gate = ConcurrencyLimiter(_Stepped())
+    bucket._limiter = ConcurrencyLimiter(_Stepped())
     ranges = 1
     most = Counter[bool]()
     for event in ParallelScan(bucket, [ListingJob("", [KeyRange.of_prefix("")])]):

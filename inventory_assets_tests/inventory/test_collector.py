@@ -207,7 +207,7 @@ def test_a_record_of_newer_code_is_not_guessed_at(store: LocalStore) -> None:
     publish_days(store, 1)
     key = RECORDS["snapshot"]
     data = store.read(key) or b""
-    store.publish(key, data.replace(b'"format": 1', b'"format": 99'))
+    store.publish(key, data.replace(b'"format": 3', b'"format": 99'))
     with pytest.raises(CorruptRecord, match="is no snapshot that this version can read"):
         collect(store, EVER, NEXT_WEEK)
 
@@ -315,7 +315,7 @@ class FindingStore(LocalStore):
 
     def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:
         super().publish_file(key, file, digest)
-        if "/data/" in key and "/condemned/" not in key:
+        if "/data/" in key and "/tombstones/" not in key:
             self.publish(tombstone_key(key), b"")
 
 

@@ -77,12 +77,12 @@ class StoreInTurns(LocalStore):
         self._turns = turns
         self._is_nested = threading.local()
 
-    def version(self, key: str) -> str:
+    def etag(self, key: str) -> str:
         if not getattr(self._is_nested, "value", False):
             self._turns.wait()
         return super().etag(key)
 
-    def publish_unless_changed(self, key: str, data: bytes, version: str) -> str:
+    def put_if_match(self, key: str, data: bytes, version: str) -> str:
         self._turns.wait()
         self._is_nested.value = True
         try:

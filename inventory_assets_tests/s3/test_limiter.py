@@ -13,15 +13,15 @@ from inventory_assets.s3.concurrency.request_outcome import Outcome, Sample
 class Counted:
     """Counts who is inside at the same time, in any thread."""
 
-    def __init__(self, gate: ConcurrencyLimiter) -> None:
+    def __init__(self, limiter: ConcurrencyLimiter) -> None:
         self.most = 0
         self.passed = 0
-        self._gate = gate
+        self._limiter = limiter
         self._inside = 0
         self._lock = threading.Lock()
 
     async def visit(self) -> None:
-        await self._gate.acquire()
+        await self._limiter.acquire()
         with self._lock:
             self._inside += 1
             self.passed += 1
@@ -29,7 +29,7 @@ class Counted:
         await asyncio.sleep(0.0005)
         with self._lock:
             self._inside -= 1
-        self._gate.release(Outcome.SUCCEEDED, 0, 1)
+        self._limiter.release(Outcome.SUCCEEDED, 0, 1)
 
     async def visit_often(self, times: int) -> None:
         await asyncio.gather(*(self.visit() for _ in range(times)))
@@ -45,36 +45,38 @@ def test_no_more_than_the_limit_are_inside_and_all_come_in_from_any_thread() -> 
 
 def test_who_is_cancelled_while_waiting_leaves_the_place_to_the_next() -> None:
     async def scene() -> None:
-        gate = ConcurrencyLimiter(Fixed(1))
-        await gate.acquire()
-        impatient = asyncio.create_task(gate.acquire())
-        patient = asyncio.create_task(gate.acquire())
+        limiter = ConcurrencyLimiter(Fixed(1))
+        await limiter.acquire()
+        impatient = asyncio.create_task(limiter.acquire())
+        patient = asyncio.create_task(limiter.acquire())
         await asyncio.sleep(0)
-        gate.release(None, 0, 0)  # calls the first in,
+        limiter.release(None, 0, 0)  # calls the first in,
         impatient.cancel()  # who goes at that very moment
         await asyncio.wait_for(patient, 5)
 
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("wait", ["enter", "pause"])
+@pytest.mark.parametrize("wait", ["acquire", "sleep"])
 def test_closing_wakes_who_waits_in_another_thread(wait: str) -> None:
-    gate = ConcurrencyLimiter(Fixed(1))
-    asyncio.run(gate.acquire())
+    limiter = ConcurrencyLimiter(Fixed(1))
+    asyncio.run(limiter.acquire())
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(asyncio.run, gate.sleep(30) if wait == "pause" else gate.acquire())
-        while not (gate._waiting or gate._sleeping):
+        waiting = pool.submit(
+            asyncio.run, limiter.sleep(30) if wait == "sleep" else limiter.acquire()
+        )
+        while not (limiter._waiting or limiter._sleeping):
             time.sleep(0.001)
         since = time.monotonic()
-        gate.close()
+        limiter.close()
         assert isinstance(waiting.exception(timeout=10), Cancelled)
     assert time.monotonic() - since < 1
 
 
 def test_nobody_enters_or_pauses_once_it_is_closed() -> None:
-    gate = ConcurrencyLimiter(Fixed(1))
-    gate.close()
-    for attempt in (gate.acquire(), gate.sleep(0)):
+    limiter = ConcurrencyLimiter(Fixed(1))
+    limiter.close()
+    for attempt in (limiter.acquire(), limiter.sleep(0)):
         with pytest.raises(Cancelled):
             asyncio.run(attempt)
 
@@ -94,7 +96,7 @@ class Remembering(Fixed):
     def limit(self) -> int:
         return 1 + len(self.samples)
 
-    def note(self, sample: Sample) -> int:
+    def on_sample(self, sample: Sample) -> int:
         self.samples.append(sample)
         return self.limit
 
@@ -102,14 +104,14 @@ class Remembering(Fixed):
 def test_the_controller_is_told_how_requests_end_and_its_limit_holds_from_then_on() -> None:
     async def scene() -> None:
         memory = Remembering()
-        gate = ConcurrencyLimiter(memory)
-        await gate.acquire()
-        waiting = [asyncio.create_task(gate.acquire()) for _ in range(2)]
+        limiter = ConcurrencyLimiter(memory)
+        await limiter.acquire()
+        waiting = [asyncio.create_task(limiter.acquire()) for _ in range(2)]
         await asyncio.sleep(0)
-        gate.release(Outcome.THROTTLED, 2.0, 5.0)
+        limiter.release(Outcome.THROTTLED, 2.0, 5.0)
         await asyncio.wait_for(asyncio.gather(*waiting), 5)
         assert memory.samples == [Sample(5.0, 3.0, Outcome.THROTTLED, 1)]
-        gate.release(None, 5.0, 6.0)  # given up: it says nothing
+        limiter.release(None, 5.0, 6.0)  # given up: it says nothing
         assert len(memory.samples) == 1
 
     asyncio.run(scene())

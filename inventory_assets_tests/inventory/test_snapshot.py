@@ -53,7 +53,7 @@ def test_a_snapshot_is_read_as_it_was_published(store: LocalStore) -> None:
 def test_a_snapshot_of_code_that_shared_nothing_is_read(store: LocalStore) -> None:
     snapshot = published(store)
     found = document(store)
-    del found["shared"]
+    del found["reuse"]
     for part in found["parts"]:
         del part["fingerprint"]
     store.publish(LAYOUT.snapshot(DAY, "a/"), json.dumps(found).encode())

@@ -197,9 +197,9 @@ class _Watched(ModelS3):
         super().__init__(keys)
         self._before = before
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         self._before(request)
-        return super().page(request, stats)
+        return super().list_page_sync(request, stats)
 
 
 def test_a_slow_reader_holds_the_receivers_up() -> None:
@@ -279,8 +279,10 @@ class _Damaging(ModelS3):
         self._chance = chance
         self._damage = damage
 
-    async def receive(self, request: PageRequest, stats: RequestStats, body: bytearray) -> RawPage:
-        received = await super().receive(request, stats, body)
+    async def fetch_raw_page(
+        self, request: PageRequest, stats: RequestStats, body: bytearray
+    ) -> RawPage:
+        received = await super().fetch_raw_page(request, stats, body)
         return self._damage(received) if self._chance() else received
 
 

@@ -133,7 +133,7 @@ def test_a_true_end_takes_one_request_more() -> None:
 class InclusiveVersions(VersionedS3):
     """Shows the version, or all of the key, that a request begins after once more."""
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         before: str | None = None
         keys = sorted(self._history_keys)
         if request.token:
@@ -142,11 +142,13 @@ class InclusiveVersions(VersionedS3):
             at = ids.index((key, version_id))
             before = None if at == 0 else " ".join(reversed(ids[at - 1]))
             again = replace(request, token=before) if before else replace(request, token=None)
-            return super().page(again, stats)
+            return super().list_page_sync(again, stats)
         if request.start_after in keys:
             at = keys.index(request.start_after)
-            return super().page(replace(request, start_after=keys[at - 1] if at else ""), stats)
-        return super().page(request, stats)
+            return super().list_page_sync(
+                replace(request, start_after=keys[at - 1] if at else ""), stats
+            )
+        return super().list_page_sync(request, stats)
 
     @property
     def _history_keys(self) -> set[str]:
@@ -168,10 +170,10 @@ def test_inclusive_markers_of_versions_double_nothing(
 class NullMarkers(VersionedS3):
     """Answers a request that names a version with an empty last page, as OpenStack Swift may."""
 
-    def page(self, request: PageRequest, stats: RequestStats) -> Page:
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         if request.token:
-            return super().page(PageRequest("none", versions=True), stats)
-        return super().page(request, stats)
+            return super().list_page_sync(PageRequest("none", versions=True), stats)
+        return super().list_page_sync(request, stats)
 
 
 def test_a_marker_of_a_version_that_leads_nowhere_is_left_out() -> None:

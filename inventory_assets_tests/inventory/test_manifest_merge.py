@@ -310,7 +310,7 @@ def test_a_damaged_manifest_is_none(store: LocalStore, name: str, damage: bytes)
 def test_a_manifest_of_another_format_is_none(store: LocalStore) -> None:
     publish_manifest(store, LAYOUT, merged(store, tiles(store)))
     key = LAYOUT.dated(DAY, "inventory.json")
-    store.publish(key, (store.read(key) or b"").replace(b'"format": 1', b'"format": 3'))
+    store.publish(key, (store.read(key) or b"").replace(b'"format": 3', b'"format": 9'))
     assert read_manifest(store, LAYOUT, DAY) is None
 
 
