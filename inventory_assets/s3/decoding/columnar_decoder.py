@@ -52,6 +52,8 @@ _END_OF_VERSIONS, _END_BYTES = b"</ListVersionsResult>", 64
 _REQUIRED_OF_VERSIONS = frozenset({"key", "is_latest", "last_modified_date"})
 _NONE_KNOWN: Mapping[str, pa.Array] = {}
 
+_NOWHERE: npt.NDArray[np.intp] = np.empty(0, np.intp)
+
 _HEX = np.full(256, 255, np.uint8)
 for _digits, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
     _HEX[np.frombuffer(_digits, np.uint8)] = np.arange(_first, _first + len(_digits))
@@ -253,12 +255,17 @@ class _RawKeys:
         _validity, offsets, data = text.buffers()
         self._bounds = np.frombuffer(offsets, np.int32, len(text) + 1)
         self._data: _Bytes = np.frombuffer(data, np.uint8, int(self._bounds[-1]))
+        # Most keys hold none of these, all of which come before a comma: one look at all bytes.
+        self._is_plain = not len(self._data) or int(self._data.min()) >= ord(",")
         self._escapes, self._pluses, self._spaces = (
-            np.flatnonzero(self._data == ord(character)) for character in "%+ "
+            _NOWHERE if self._is_plain else np.flatnonzero(self._data == ord(character))
+            for character in "%+ "
         )
 
     def ambiguous(self, start: int, stop: int) -> list[int]:
         """Of the keys between two, the first that holds "%", that holds "+" and that a space."""
+        if self._is_plain:
+            return []
         first, end = self._bounds[start], self._bounds[stop]
         found = set()
         for places in (self._escapes, self._pluses, self._spaces):
