@@ -522,8 +522,8 @@ class Scan:
         if inside > before:
             self._met.add(piece.walk)
             found = objects.slice(before, inside - before)
-            piece.first_key = piece.first_key or found.column("key")[0].as_py()
-            piece.last_key = found.column("key")[-1].as_py()
+            piece.first_key = piece.first_key or keys[before].as_py()
+            piece.last_key = piece.after if inside == len(keys) else keys[inside - 1].as_py()
             piece.rows += found.num_rows
             found = versions.state(found) if versions else found
             if found.num_rows:
