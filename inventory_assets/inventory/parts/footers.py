@@ -21,6 +21,8 @@ _COLUMNS, _GROUP_OFFSET, _ORDINAL = 1, 5, 7
 _CHUNK_OFFSETS, _META_DATA = (2, 4, 6), 3
 _PAGE_OFFSETS = (9, 10, 11, 14)
 
+_NUMBERS = (_I32, _I64, _I16)
+
 _SIZES = {_TRUE: 0, _FALSE: 0, _BYTE: 1, _DOUBLE: 8}
 """Of values that are all alike; as a field, a boolean is its type."""
 
@@ -176,7 +178,7 @@ def _read_list_head(text: bytes, at: int) -> tuple[int, int]:
 
 def _after(kind: int, text: bytes, at: int) -> int:
     """Where the next thing stands."""
-    if kind in (_I32, _I64, _I16):
+    if kind in _NUMBERS:
         while text[at] > 0x7F:
             at += 1
         return at + 1
@@ -186,10 +188,9 @@ def _after(kind: int, text: bytes, at: int) -> int:
         size, at = _read_varint(text, at)
         return at + size
     if kind == _STRUCT:
-        number = 0
-        while text[at]:
-            number, of, at = _read_head(text, at, number)
-            at = _after(of, text, at)
+        while head := text[at]:
+            # Without a number in its head, the number of the field comes by itself.
+            at = _after(head & 15, text, at + 1 if head > 15 else _after(_I16, text, at + 1))
         return at + 1
     if kind in (_LIST, _SET):
         of = text[at] & 15
