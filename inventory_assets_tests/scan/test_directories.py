@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.list_client import Tally
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan import directory_order_scan
 from inventory_assets.scan.directory_order_scan import DirectoryOrderWalk
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
@@ -24,6 +26,21 @@ def directory_store(keys: set[str] | list[str], page_size: int = 3, **more: Habi
     return ModelS3(keys, page_size, in_directory_order=True, habit=more.get("habit"))
 
 
+class Ending(ModelS3):
+    """Says of each page that it is the last."""
+
+    def page(self, request: PageRequest, tally: Tally) -> Page:
+        page = super().page(request, tally)
+        return Page(page.objects, page.common_prefixes, is_truncated=False, next_token=None)
+
+
+class Skipping(ModelS3):
+    """Leaves out a name behind each token."""
+
+    def _entries(self, request: PageRequest, after: str) -> list[tuple[str, bool]]:
+        return super()._entries(request, after)[1 if request.token else 0 :]
+
+
 def walk(
     lister: ModelS3, prefix: str, ranges: Sequence[KeyRange]
 ) -> tuple[list[str], list[RangeEvidence]]:
@@ -39,7 +56,8 @@ def walk_shard(lister: ModelS3, shard: Shard) -> tuple[list[str], list[RangeEvid
     return walk(lister, shard.prefix, shard.ranges)
 
 
-@given(keys_strategy, prefixes_strategy, st.integers(1, 6))
+# Behind a page of one folder with such keys nothing can be asked, so it may be refused.
+@given(keys_strategy, prefixes_strategy, st.integers(2, 6))
 @settings(max_examples=150)
 def test_a_store_in_directory_order_is_listed_in_byte_order(
     keys: set[str], some: list[str], page_size: int
@@ -58,9 +76,40 @@ def test_a_store_in_directory_order_is_listed_in_byte_order(
                 (inside[0], inside[-1]) if inside else (None, None)
             )
         assert sum(evidence.pages for evidence in closed) <= len(lister.requests)
-        assert not any(request.start_after for request in lister.requests)
         found += listed
     assert sorted(found) == sorted(keys)
+
+
+def test_a_store_that_fills_its_pages_is_asked_for_no_more_than_its_levels() -> None:
+    keys = [f"{letter}/{n}" for letter in "abc" for n in range(20)]
+    lister = directory_store(keys, page_size=1000)
+    assert walk_shard(lister, cut_out("", []))[0] == sorted(keys)
+    (flat, *levels) = lister.requests
+    assert not flat.delimiter, "how much a page holds"
+    assert [request.prefix for request in levels] == ["", "a/", "b/", "c/"]
+    assert not any(request.start_after for request in lister.requests)
+
+
+def test_a_store_of_a_known_make_is_asked_for_its_levels_alone() -> None:
+    lister = directory_store(["a/1", "a/2", "b/1"], page_size=1000)
+    lister.server = "SeaweedFS S3"
+    assert walk_shard(lister, cut_out("", []))[0] == ["a/1", "a/2", "b/1"]
+    assert [request.prefix for request in lister.requests] == ["", "a/", "b/"]
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 3])
+def test_a_level_that_a_small_page_ends_too_early_is_gone_on_with(page_size: int) -> None:
+    keys = ["a", "a/1", "a/2", "a-b", "b/", "b/1", "c"]
+    assert walk_shard(Ending(keys, page_size, in_directory_order=True), cut_out("", []))[0] == (
+        sorted(keys)
+    )
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 3])
+def test_tokens_that_skip_a_name_are_refused(page_size: int) -> None:
+    lister = Skipping(["a/1", "a-b", "b", "c/1", "d"], page_size, in_directory_order=True)
+    with pytest.raises(ListingStuck, match="names may be missing"):
+        walk_shard(lister, cut_out("", []))
 
 
 def test_the_orders_differ_where_the_test_above_says_so() -> None:
