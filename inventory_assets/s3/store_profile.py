@@ -38,6 +38,8 @@ class Continuation(StrEnum):
     TOKEN = "continuation token"  # noqa: S105 - not a password
     LAST_KEY = "start-after of the last key"
     MARKER = "marker of the last key (ListObjects, version 1)"
+    NONE = "nothing that can be relied on"
+    """Such a store is refused."""
 
 
 class Echoed(StrEnum):

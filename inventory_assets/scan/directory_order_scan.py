@@ -28,10 +28,14 @@ from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuil
 
 _NAMES_WORTH_CONFIRMING = 100
 """Names in a level from which on its end is confirmed by a request behind the last of them: such a
-level may be a page that the store says is the last, though it is not."""
+level may be a page that the store says is the last, though it is not. Where pages hold fewer names,
+as many as a page holds are enough."""
 
 _LAST_CHARACTER = "\U0010fffd"
-"""Sorts behind the keys of a folder, where it is appended to the folder's bare name."""
+"""Sorts behind the keys of a folder, where it is appended to the folder's name."""
+
+_MOST_PROOFS = 3
+"""How often the tokens are put to the proof, as names come and go meanwhile."""
 
 
 class DirectoryOrderScan:
@@ -58,8 +62,11 @@ class DirectoryOrderScan:
         self._prefix = prefix
         self._ranges = ranges
         self._ends = [key_range.until for key_range in ranges]
-        self._tally = stats
+        self._stats = stats
         self._evidence = evidence
+        # Known makes fill their pages, and their tokens skip nothing.
+        self._is_proven = (lister.server or "").startswith(DIRECTORY_SERVERS)
+        self._worth_confirming = _NAMES_WORTH_CONFIRMING
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Yield batches with `OBJECT_SCHEMA`, none empty.
@@ -76,9 +83,9 @@ class DirectoryOrderScan:
         for objects in self._objects():
             keys = objects.column("key").to_pylist()
             if not keys_ascend(objects.column("key")):
-                raise KeysOutOfOrder(self._log(f"lists a key twice near {keys[0]!r}"))
+                raise KeysOutOfOrder(self._message(f"lists a key twice near {keys[0]!r}"))
             if keys[0] <= last_key:
-                raise KeysOutOfOrder(self._log(f"lists {keys[0]!r} after {last_key!r}"))
+                raise KeysOutOfOrder(self._message(f"lists {keys[0]!r} after {last_key!r}"))
             last_key = keys[-1]
             start = 0
             while start < len(keys):
@@ -89,7 +96,7 @@ class DirectoryOrderScan:
                 while end < len(keys) and keys[end] in ranges[0]:
                     end += 1
                 if end == start:
-                    raise KeysOutOfOrder(self._log(f"lists {keys[start]!r} out of its place"))
+                    raise KeysOutOfOrder(self._message(f"lists {keys[start]!r} out of its place"))
                 part = objects.slice(start, end - start)
                 self._evidence.rows(part.column("key"))
                 yield part
@@ -98,6 +105,9 @@ class DirectoryOrderScan:
             self._evidence.close(Ending.LISTED_TO_END)
 
     def _objects(self) -> Iterator[pa.RecordBatch]:
+        if self._ranges and not self._is_proven:
+            page = self._lister.list_page_sync(PageRequest(self._prefix), self._stats)
+            self._note_page_size(page.objects.num_rows)
         # A stack of its own: keys may be nested deeper than Python's calls.
         open_levels = [self._level(self._prefix)] if self._ranges else []
         while open_levels:
@@ -152,7 +162,7 @@ class DirectoryOrderScan:
         if (self._lister.server or "").startswith(DIRECTORY_SERVERS):
             return False
         request = PageRequest(key, max_keys=1)
-        page = asyncio.run(first_page(self._lister, request, self._tally))
+        page = asyncio.run(first_page(self._lister, request, self._stats))
         return bool(page.objects.column("key").to_pylist() == [key])
 
     def _covers(self, key: str) -> bool:
@@ -167,13 +177,13 @@ class DirectoryOrderScan:
 
     def _pages(self, prefix: str) -> Iterator[Page]:
         token: str | None = None
-        last_name = ""
+        last_name = last = ""
         empty_pages = count = 0
         while True:
             request = PageRequest(prefix, token=token, delimiter=DELIMITER)
-            page = page_with_names(self._lister, request, self._tally)
+            page = page_with_names(self._lister, request, self._stats)
             self._evidence.page()
-            self._tally.set_aside(
+            self._stats.set_aside(
                 each for each in page.unreadable if not each.sort_key or self._covers(each.sort_key)
             )
             names = page.objects.column("key").to_pylist()
@@ -185,16 +195,17 @@ class DirectoryOrderScan:
             ]
             if outside:
                 raise KeyOutsideRequest(
-                    self._log(f"lists {outside[0]!r} when asked for prefix {prefix!r}")
+                    self._message(f"lists {outside[0]!r} when asked for prefix {prefix!r}")
                 )
-            names = [_bare(name) for name in (*names, *page.common_prefixes)]
+            last = max((last, *_names(page)), key=_place)
+            names = [_bare(name) for name in _names(page)]
             empty_pages = 0 if names else empty_pages + 1
             if empty_pages > MAX_EMPTY_PAGES:
-                raise ListingStuck(self._log(f"sent {empty_pages} empty pages in a row"))
+                raise ListingStuck(self._message(f"sent {empty_pages} empty pages in a row"))
             if names:
                 if min(names) < last_name:
                     raise KeysOutOfOrder(
-                        self._log(
+                        self._message(
                             f"lists {min(names)!r} after {last_name!r} in one folder: neither in "
                             "byte order nor in directory order"
                         )
@@ -205,38 +216,112 @@ class DirectoryOrderScan:
             if not page.is_truncated:
                 break
             if page.next_token is None or page.next_token == token:
-                raise ListingStuck(self._log(f"repeats the continuation token {token!r}"))
+                raise ListingStuck(self._message(f"repeats the continuation token {token!r}"))
             if self._lister.profile.continuation is not Continuation.TOKEN:
                 raise ListingStuck(
-                    self._log(
+                    self._message(
                         "lists by folders, and its continuation tokens skip keys, so a folder of "
                         f"more than a page, as {prefix!r}, cannot be listed"
                     )
                 )
+            self._note_page_size(len(names))
+            self._prove_tokens(prefix, page, is_first=count == len(names))
             token = page.next_token
-        if count >= _NAMES_WORTH_CONFIRMING:
-            yield from self._after_the_end(prefix, last_name)
+        if count >= self._worth_confirming:
+            yield from self._after_the_end(prefix, last)
 
-    def _after_the_end(self, prefix: str, last_name: str) -> Iterator[Page]:
-        """What follows where the store said that a level ends; as a rule nothing."""
-        while True:
-            after = last_name + _LAST_CHARACTER
-            page = self._lister.list_page_sync(
-                PageRequest(prefix, start_after=after, delimiter=DELIMITER), self._tally
-            )
-            self._evidence.page()
-            # Its StartAfter may mean anything: only what was not listed before tells something.
-            keys: list[str] = page.objects.column("key").to_pylist()
-            rows = [row for row, key in enumerate(keys) if _follows(key, prefix, last_name)]
-            folders = [name for name in page.common_prefixes if _follows(name, prefix, last_name)]
-            if not rows and not folders:
+    def _note_page_size(self, names: int) -> None:
+        """Take note of how many names a page holds that may not be the last."""
+        if names:
+            self._worth_confirming = min(self._worth_confirming, names)
+
+    def _prove_tokens(self, prefix: str, page: Page, *, is_first: bool) -> None:
+        """Make sure that a token leads to the next name, once for the job.
+
+        A level that begins with a smaller page must go on with the same names. A page of one name
+        cannot be smaller: behind it, the token and StartAfter must lead to the same name.
+
+        Args:
+            prefix: The level.
+            page: A page of it that is not its last.
+            is_first: Whether no name was listed before it; only such a page can be asked for again.
+
+        Raises:
+            ListingStuck: The token leads elsewhere, or nothing shows display_name it should lead.
+        """
+        names = _names(page)
+        if self._is_proven or not names or not is_first:
+            return
+        for _ in range(_MOST_PROOFS):
+            if len(names) > 1:
+                request = PageRequest(prefix, delimiter=DELIMITER, max_keys=1)
+                begin = asyncio.run(first_page(self._lister, request, self._stats))
+                last = max(("", *_names(begin)), key=_place)
+                expected = [name for name in names if _follows(name, prefix, last)]
+            else:
+                begin, last = page, names[0]
+                after = last + _LAST_CHARACTER if _is_folder(last, prefix) else last
+                request = PageRequest(prefix, after, delimiter=DELIMITER)
+                behind = asyncio.run(first_page(self._lister, request, self._stats))
+                expected = [name for name in _names(behind) if _follows(name, prefix, last)]
+            if begin.next_token is None:
+                continue
+            request = PageRequest(prefix, token=begin.next_token, delimiter=DELIMITER)
+            found = self._next_page(request, last)
+            if (_names(found) if found else [])[:1] == expected[:1]:
+                self._is_proven = bool(expected)
                 return
-            yield replace(
-                page, objects=page.objects.take(pa.array(rows)), common_prefixes=tuple(folders)
+        raise ListingStuck(
+            self._message(
+                f"lists by folders, and a continuation token in {prefix!r} does not lead where "
+                "a smaller page or a start-after leads, so names may be missing behind it; ask its "
+                "operator for tokens that lead to the next name"
             )
-            last_name = max(_bare(name) for name in (*(keys[row] for row in rows), *folders))
+        )
 
-    def _log(self, what: str) -> str:
+    def _after_the_end(self, prefix: str, last: str) -> Iterator[Page]:
+        """What follows where the store said that a level ends; as a rule nothing."""
+        while page := self._page_behind(prefix, last):
+            yield page
+            last = max(_names(page), key=_place)
+
+    def _page_behind(self, prefix: str, last: str) -> Page | None:
+        """The names of a level that a StartAfter of its last name shows; None where it shows none.
+
+        That of a folder's bare name shows the folder again, and what follows it in either order.
+        """
+        is_folder = _is_folder(last, prefix)
+        after = _bare(last) if is_folder else last
+        page = self._next_page(PageRequest(prefix, after, delimiter=DELIMITER), last)
+        if page is None and is_folder and self._worth_confirming == 1:
+            after = last + _LAST_CHARACTER
+            page = self._next_page(PageRequest(prefix, after, delimiter=DELIMITER), last)
+        return page
+
+    def _next_page(self, request: PageRequest, last: str) -> Page | None:
+        """The first page of a chain that shows names behind one, with these alone; None without.
+
+        Raises:
+            ListingStuck: The chain does not end.
+        """
+        for _ in range(MAX_EMPTY_PAGES):
+            page = self._lister.list_page_sync(request, self._stats)
+            self._evidence.page()
+            # StartAfter may mean anything: only what was not listed before tells something.
+            keys: list[str] = page.objects.column("key").to_pylist()
+            rows = [row for row, key in enumerate(keys) if _follows(key, request.prefix, last)]
+            folders = [
+                name for name in page.common_prefixes if _follows(name, request.prefix, last)
+            ]
+            if rows or folders:
+                objects = page.objects.take(pa.array(rows, pa.int64()))
+                return replace(page, objects=objects, common_prefixes=tuple(folders))
+            if not page.is_truncated or page.next_token in (None, request.token):
+                return None
+            request = replace(request, start_after="", token=page.next_token)
+        raise ListingStuck(self._message(f"does not come to what follows {last!r}"))
+
+    def _message(self, what: str) -> str:
         return f"{self._lister.connection.display_name}: the store {what}"
 
 
@@ -244,9 +329,25 @@ def _bare(name: str) -> str:
     return name.removesuffix(DELIMITER)
 
 
-def _follows(name: str, prefix: str, last_name: str) -> bool:
+def _place(name: str) -> tuple[str, bool]:
+    """What a level is sorted by; a folder follows the object of the same name."""
+    return _bare(name), name.endswith(DELIMITER)
+
+
+def _names(page: Page) -> list[str]:
+    """The page's objects and folders in the order of their level."""
+    keys: list[str] = page.objects.column("key").to_pylist()
+    return sorted((*keys, *page.common_prefixes), key=_place)
+
+
+def _is_folder(name: str, prefix: str) -> bool:
+    """Whether a name of a level is a folder, and not the object that bears the level's own name."""
+    return name.endswith(DELIMITER) and name != prefix
+
+
+def _follows(name: str, prefix: str, last: str) -> bool:
     """Whether a name lies within a level, and comes after another."""
-    return _bare(name) > last_name and name.startswith(prefix) and name != prefix
+    return _place(name) > _place(last) and name.startswith(prefix) and name != prefix
 
 
 def _taken(objects: pa.RecordBatch, rows: list[int]) -> Iterator[pa.RecordBatch]:

@@ -87,6 +87,13 @@ def profile_store(lister: ListClient, prefix: str, stats: RequestStats) -> Store
             again = _probe_names(lister, prefix, stats)
             is_habit = _habits(again) == _habits(found)
             found = again if is_habit else replace(usual, echoes=again.echoes)
+        if found.continuation is Continuation.NONE:
+            raise ListingUnsupported(
+                f"{lister.connection.display_name}: start-after does not lead behind a key, and "
+                "nothing "
+                "shows that continuation tokens lead to the next one, so keys may be missing "
+                "between two pages; ask the store's operator for one of the two"
+            )
     finally:
         lister.profile = before
     return found
@@ -262,7 +269,10 @@ def _probe(
         profile = _without_tokens(lister, prefix, keys, ask)
         lister.profile = profile
     if first.page.is_truncated and 0 < len(keys) < _KEYS:
-        keys = _gathered(prefix, first, ask)
+        behind = ask(PageRequest(prefix, keys[-1])).keys
+        if behind and not {*behind} - {*keys}:
+            return _by_tokens_alone(profile, prefix, first, ask)
+        keys = _gathered(prefix, first, behind, ask)
     if len(keys) < _KEYS:
         return profile
     made_up = _between(keys[0], keys[1])  # None where nothing fits between
@@ -271,31 +281,63 @@ def _probe(
     shown = after_made_up.keys if after_made_up else []
     start_after = _start_after(keys, made_up, shown, after_last.keys)
     profile = replace(profile, start_after=start_after)
+    if start_after is StartAfter.IGNORED and first.page.is_truncated:
+        return _by_tokens_alone(profile, prefix, first, ask)
     chain, rest = first, keys[len(first.keys) :]
     if after_made_up and shown == keys[1 : 1 + len(shown)]:  # in another order it is elsewhere
         chain, rest = after_made_up, keys[1 + len(shown) :]
+    rest += [key for key in after_last.keys if key != keys[-1]]
+    return _compared(profile, prefix, chain, rest, ask)
+
+
+def _compared(
+    profile: StoreProfile, prefix: str, chain: _Asked, rest: list[str], ask: Ask
+) -> StoreProfile:
+    """How a store goes on whose token of a page must lead to the first of some keys."""
     token = chain.page.next_token if chain.keys else None
-    is_usable = start_after is not StartAfter.IGNORED
-    if token and is_usable and profile.continuation is Continuation.TOKEN:
+    if token and profile.continuation is Continuation.TOKEN:
         by_token = ask(PageRequest(prefix, token=token, max_keys=_KEYS - 1))
-        rest += [key for key in after_last.keys if key != keys[-1]]
         if by_token.keys[:1] != rest[:1]:
             profile = replace(profile, continuation=Continuation.LAST_KEY)
     return profile
 
 
-def _gathered(prefix: str, first: _Asked, ask: Ask) -> list[str]:
-    """The first keys, from a store whose pages hold fewer than are asked for."""
+def _by_tokens_alone(profile: StoreProfile, prefix: str, first: _Asked, ask: Ask) -> StoreProfile:
+    """How a store goes on whose StartAfter leads nowhere, so that its tokens cannot be compared.
+
+    A listing that begins with a smaller page must go on with the keys of a larger one.
+    """
+    profile = replace(profile, start_after=StartAfter.IGNORED)
+    if profile.continuation is not Continuation.TOKEN:
+        return profile
+    begin = ask(PageRequest(prefix, max_keys=1))
+    if begin.page.next_token and begin.keys == first.keys[:1] != first.keys:
+        request = PageRequest(prefix, token=begin.page.next_token, max_keys=_KEYS - 1)
+        if ask(request).keys[:1] == first.keys[1:2]:
+            return profile
+    return replace(profile, continuation=Continuation.NONE)
+
+
+def _gathered(prefix: str, first: _Asked, behind: list[str], ask: Ask) -> list[str]:
+    """The first keys, from a store whose pages hold fewer than are asked for.
+
+    Args:
+        prefix: What is probed.
+        first: The first page.
+        behind: What StartAfter of its last key leads to.
+        ask: How to ask for more.
+    """
     keys = [*first.keys]
     token = first.page.next_token
     while len(keys) < _KEYS:
-        found = [key for key in ask(PageRequest(prefix, keys[-1])).keys if key not in keys]
+        found = [key for key in behind if key not in keys]
         if not found and token:  # StartAfter leads nowhere, or to that key alone
             page = ask(PageRequest(prefix, token=token))
             found, token = [key for key in page.keys if key not in keys], page.page.next_token
         if not found:
             break
         keys += found
+        behind = ask(PageRequest(prefix, keys[-1])).keys if len(keys) < _KEYS else []
     return keys[:_KEYS]
 
 
@@ -320,7 +362,8 @@ def _start_after(
     keys: list[str], made_up: str | None, after_made_up: list[str], after_last: list[str]
 ) -> StartAfter:
     """What StartAfter leads to, by what is listed after a made-up key and after the last one."""
-    begins_anew = bool(after_last) and after_last[0] <= keys[0]
+    # By name, not by comparing: what comes behind the last key may sort before the first one.
+    begins_anew = any(key in keys[:-1] for key in after_last)
     if begins_anew and (made_up is None or any(key <= made_up for key in after_made_up)):
         return StartAfter.IGNORED
     if after_last[:1] == keys[-1:]:

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan import directory_order_scan
 from inventory_assets.scan.directory_order_scan import DirectoryOrderScan
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
@@ -24,7 +26,22 @@ def directory_store(keys: set[str] | list[str], page_size: int = 3, **more: Habi
     return ModelS3(keys, page_size, in_directory_order=True, habit=more.get("habit"))
 
 
-def job(
+class Ending(ModelS3):
+    """Says of each page that it is the last."""
+
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+        page = super().list_page_sync(request, stats)
+        return Page(page.objects, page.common_prefixes, is_truncated=False, next_token=None)
+
+
+class Skipping(ModelS3):
+    """Leaves out a name behind each token."""
+
+    def _entries(self, request: PageRequest, after: str) -> list[tuple[str, bool]]:
+        return super()._entries(request, after)[1 if request.token else 0 :]
+
+
+def list_in_order(
     lister: ModelS3, prefix: str, ranges: Sequence[KeyRange]
 ) -> tuple[list[str], list[RangeEvidence]]:
     log = EvidenceBuilder(ranges)
@@ -35,11 +52,12 @@ def job(
     return keys, log.closed
 
 
-def walk_shard(lister: ModelS3, shard: Shard) -> tuple[list[str], list[RangeEvidence]]:
-    return job(lister, shard.prefix, shard.ranges)
+def list_shard(lister: ModelS3, shard: Shard) -> tuple[list[str], list[RangeEvidence]]:
+    return list_in_order(lister, shard.prefix, shard.ranges)
 
 
-@given(keys_strategy, prefixes_strategy, st.integers(1, 6))
+# Behind a page of one folder with such keys nothing can be asked, so it may be refused.
+@given(keys_strategy, prefixes_strategy, st.integers(2, 6))
 @settings(max_examples=150)
 def test_a_store_in_directory_order_is_listed_in_byte_order(
     keys: set[str], some: list[str], page_size: int
@@ -48,7 +66,7 @@ def test_a_store_in_directory_order_is_listed_in_byte_order(
     for prefix in {"", *some}:
         shard = make_shard(prefix, some)
         lister = directory_store(keys, page_size)
-        listed, closed = walk_shard(lister, shard)
+        listed, closed = list_shard(lister, shard)
         assert listed == sorted(key for key in keys if shard.covers(key))
         assert tuple(evidence.key_range for evidence in closed) == shard.ranges
         for evidence in closed:
@@ -58,21 +76,52 @@ def test_a_store_in_directory_order_is_listed_in_byte_order(
                 (inside[0], inside[-1]) if inside else (None, None)
             )
         assert sum(evidence.pages for evidence in closed) <= len(lister.requests)
-        assert not any(request.start_after for request in lister.requests)
         found += listed
     assert sorted(found) == sorted(keys)
+
+
+def test_a_store_that_fills_its_pages_is_asked_for_no_more_than_its_levels() -> None:
+    keys = [f"{letter}/{n}" for letter in "abc" for n in range(20)]
+    lister = directory_store(keys, page_size=1000)
+    assert list_shard(lister, make_shard("", []))[0] == sorted(keys)
+    (flat, *levels) = lister.requests
+    assert not flat.delimiter, "how much a page holds"
+    assert [request.prefix for request in levels] == ["", "a/", "b/", "c/"]
+    assert not any(request.start_after for request in lister.requests)
+
+
+def test_a_store_of_a_known_make_is_asked_for_its_levels_alone() -> None:
+    lister = directory_store(["a/1", "a/2", "b/1"], page_size=1000)
+    lister.server = "SeaweedFS S3"
+    assert list_shard(lister, make_shard("", []))[0] == ["a/1", "a/2", "b/1"]
+    assert [request.prefix for request in lister.requests] == ["", "a/", "b/"]
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 3])
+def test_a_level_that_a_small_page_ends_too_early_is_gone_on_with(page_size: int) -> None:
+    keys = ["a", "a/1", "a/2", "a-b", "b/", "b/1", "c"]
+    assert list_shard(Ending(keys, page_size, in_directory_order=True), make_shard("", []))[0] == (
+        sorted(keys)
+    )
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 3])
+def test_tokens_that_skip_a_name_are_refused(page_size: int) -> None:
+    lister = Skipping(["a/1", "a-b", "b", "c/1", "d"], page_size, in_directory_order=True)
+    with pytest.raises(ListingStuck, match="names may be missing"):
+        list_shard(lister, make_shard("", []))
 
 
 def test_the_orders_differ_where_the_test_above_says_so() -> None:
     keys = ["a-b", "a.c", "a/x", "a0"]
     store = directory_store(keys)
     assert store._keys == ["a/x", "a-b", "a.c", "a0"]
-    assert walk_shard(store, make_shard("", []))[0] == keys
+    assert list_shard(store, make_shard("", []))[0] == keys
 
 
 def test_a_folder_that_is_a_shard_of_its_own_is_not_entered() -> None:
     lister = directory_store([f"{letter}/{n}" for letter in "abc" for n in range(20)], 5)
-    keys, _ = walk_shard(lister, make_shard("", ["b/"]))
+    keys, _ = list_shard(lister, make_shard("", ["b/"]))
     assert len(keys) == 40
     assert "b/" not in [request.prefix for request in lister.requests]
 
@@ -84,7 +133,7 @@ def test_any_ranges_may_be_listed_alone(keys: set[str], bounds: set[str]) -> Non
     ranges = [*starmap(KeyRange, pairwise(ordered))][::2]
     lister = directory_store(keys)
 
-    listed, closed = job(lister, "", ranges)
+    listed, closed = list_in_order(lister, "", ranges)
 
     assert listed == sorted(key for key in keys if any(key in each for each in ranges))
     assert [evidence.key_range for evidence in closed] == ranges
@@ -92,21 +141,21 @@ def test_any_ranges_may_be_listed_alone(keys: set[str], bounds: set[str]) -> Non
 
 def test_a_folder_that_holds_nothing_of_the_ranges_is_not_entered() -> None:
     lister = directory_store([f"{letter}/{n}" for letter in "abc" for n in range(20)], 5)
-    keys, _ = job(lister, "", [KeyRange("b/5", "b/7")])
+    keys, _ = list_in_order(lister, "", [KeyRange("b/5", "b/7")])
     assert keys == ["b/6", "b/7"]
     assert {request.prefix for request in lister.requests} == {"", "b/"}
 
 
 def test_where_nothing_is_to_be_listed_nothing_is_asked() -> None:
     lister = directory_store(["a/1"])
-    assert job(lister, "", []) == ([], [])
+    assert list_in_order(lister, "", []) == ([], [])
     assert not lister.requests
 
 
 def test_folders_may_be_nested_deeper_than_python_calls() -> None:
     depth = min(1023, sys.getrecursionlimit() + 20)
     keys = ["/" * depth + "k", "/" * (depth - 5), "/a"]
-    assert walk_shard(directory_store(keys), make_shard("", []))[0] == sorted(keys)
+    assert list_shard(directory_store(keys), make_shard("", []))[0] == sorted(keys)
 
 
 LETTERS = [f"p{letter}" for letter in "abcdefghijklm"]
@@ -127,16 +176,16 @@ def test_a_store_with_a_bad_habit_is_caught(
     monkeypatch.setattr(directory_order_scan, "MAX_EMPTY_PAGES", 20)
     lister = directory_store(LETTERS, habit=habit)
     with pytest.raises(error, match="bucket 'model'"):
-        walk_shard(lister, make_shard("", []))
+        list_shard(lister, make_shard("", []))
     assert len(lister.requests) <= 20 + 2
 
 
 @pytest.mark.parametrize("keys", [["a/x", "b"], ["a/"], ["b", "p/a"]])
 def test_a_store_that_ignores_the_prefix_is_caught(keys: list[str]) -> None:
     with pytest.raises(KeyOutsideRequest):
-        walk_shard(directory_store(keys, habit=Habit.IGNORES_PREFIX), make_shard("", ["b"]))
+        list_shard(directory_store(keys, habit=Habit.IGNORES_PREFIX), make_shard("", ["b"]))
 
 
 def test_a_store_in_byte_order_is_caught_where_a_page_ends_between_the_orders() -> None:
     with pytest.raises(KeysOutOfOrder, match="neither"):
-        walk_shard(ModelS3(["a-b", "a/x"], page_size=1), make_shard("", []))
+        list_shard(ModelS3(["a-b", "a/x"], page_size=1), make_shard("", []))

@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from inventory_assets.inventory.listing import checkpoints, part_assembler
+from inventory_assets.inventory.listing import checkpoints, part_assembler, shard_lister
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.storage import store as store_module
+from inventory_assets_tests.stores.habits import EarlyEnd, Habits, Order, StartAfter, Tokens
 from inventory_assets_tests.stores.report import Noted
 from inventory_assets_tests.stores.stories import Story, play, stories
 from inventory_assets_tests.virtual_time import VirtualLoop, scans_run_on_virtual_time
@@ -28,6 +29,83 @@ from inventory_assets_tests.virtual_time import VirtualLoop, scans_run_on_virtua
 _T = TypeVar("_T")
 
 FEW, MANY = 60, 3000
+
+_ONE = Habits(page_keys=1)
+_SKIPPING = Habits(tokens=Tokens.SKIP_ALWAYS)
+_BY_DIRECTORY = Habits(order=Order.DIRECTORY)
+_NESTED = ["-", "-//0/", "-0/b", "/-", "0ba//", "b0", "b0aa0"]
+
+ONCE_WRONG = {
+    "pages of one key, some of which end a folder": (
+        _ONE | _BY_DIRECTORY | Habits(early_end=EarlyEnd(chance=0.05)),
+        [
+            "-/",
+            "-/0",
+            "-0./.",
+            ".",
+            ".-",
+            ".--.",
+            ".-.0",
+            ".-/0-",
+            ".0..",
+            ".0../",
+            "/-0",
+            "/.",
+            "/.-",
+            "/0",
+            "0",
+            "0-",
+            "0---/",
+            "0--.",
+            "0-.0.",
+            "0-0",
+            "0.",
+            "0..",
+            "0.0",
+            "0/",
+            "0/.",
+            "00",
+            "000-",
+        ],
+        "exact",
+    ),
+    "an end between a folder and a name that begins like it": (
+        _ONE | _BY_DIRECTORY | Habits(early_end=EarlyEnd()),
+        ["a-b", "a/1", "a/2", "b"],
+        "exact",
+    ),
+    "ends that make StartAfter look ignored": (
+        _ONE | _BY_DIRECTORY | Habits(early_end=EarlyEnd(times=3)),
+        ["-/", "-0", "-a", "/baa", "0/-0", "a", "a/", "a/--b0", "a000", "ab", "b0a", "bb-a0b"],
+        "exact",
+    ),
+    "tokens skip keys, by folders": (
+        Habits(page_keys=5) | _BY_DIRECTORY | _SKIPPING,
+        _NESTED,
+        "ListingStuck",
+    ),
+    "tokens skip keys, by folders, one key a page": (
+        _ONE | _BY_DIRECTORY | _SKIPPING,
+        _NESTED,
+        "ListingStuck",
+    ),
+    "tokens skip keys, and StartAfter is ignored": (
+        Habits(page_keys=2, start_after=StartAfter.IGNORED) | _SKIPPING,
+        ["a", "b", "c"],
+        "ListingUnsupported",
+    ),
+    "one key a page, and StartAfter leads to the key itself": (
+        _ONE | Habits(start_after=StartAfter.INCLUSIVE) | _SKIPPING,
+        ["a", "b", "c"],
+        "ListingUnsupported",
+    ),
+    "a listing that never ended": (
+        _ONE | Habits(start_after=StartAfter.INCLUSIVE, tokens=Tokens.SKIP_AFTER_MADE_UP),
+        ["a", "b", "c"],
+        "ListingUnsupported",
+    ),
+}
+"""Stories that once ended with names lost, or not at all."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,6 +117,8 @@ def small_files() -> Iterator[None]:
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.1))
         patch.setattr(store_module, "_flush", lambda _path: None)
+        # A thread on virtual time waits for no other, and chance shall not depend on threads.
+        patch.setattr(shard_lister, "DIRECTORY_SHARDS_AT_ONCE", 1)
         real = asyncio.Runner
         scans_run_on_virtual_time(patch)
         patch.setattr(asyncio, "run", partial(_run, real))
@@ -81,6 +161,14 @@ def check(number: int, start: int | None, noted: Noted) -> None:
 
 def test_a_listing_ends_with_the_truth_or_by_name(noted: Noted) -> None:
     check(FEW, None, noted)
+
+
+@pytest.mark.parametrize("by_shards", [False, True], ids=["a folder", "shards"])
+@pytest.mark.parametrize("name", ONCE_WRONG)
+def test_a_story_that_went_wrong_once(name: str, by_shards: bool, tmp_path: Path) -> None:
+    habits, keys, expected = ONCE_WRONG[name]
+    story = Story(habits, keys, 0, "", 1, kills=[], churn=0.0, by_shards=by_shards, heads=[])
+    assert play(story, tmp_path) == expected
 
 
 @pytest.mark.stores
