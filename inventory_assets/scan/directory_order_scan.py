@@ -1,10 +1,10 @@
-"""Walk a store that lists in directory order, and give its objects back in key order.
+"""List a store that uses directory order, and yield its objects in key order.
 
-Such a store compares names level by level: everything under `a/` comes where `a` stands among its
-siblings, before `a-b`, although `-` is less than `/`. Its StartAfter cannot be relied on. So each
-level is listed by delimiter and continuation token alone, one request at a time, and a folder is
-entered only when no sibling can come before its keys. The folders that wait at a moment are all
-prefixes of one name, so memory stays bounded by the depth and one page a level.
+Such a store sorts names level by level: the keys under `a/` are listed where `a` belongs among its
+siblings, before `a-b`, although `-` is less than `/`. StartAfter is not reliable there. The scan
+lists each level with a delimiter and continuation tokens, one request at a time, and descends into
+a folder only when no sibling can precede its keys. All folders that wait at the same time are
+prefixes of one name, so memory is bounded by the depth and one page per level.
 """
 
 import asyncio
@@ -26,24 +26,23 @@ from inventory_assets.scan.store_probe import first_page, page_with_names
 from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES
 from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuilder
 
-_NAMES_WORTH_CONFIRMING = 100
-"""Names in a level from which on its end is confirmed by a request behind the last of them: such a
-level may be a page that the store says is the last, though it is not."""
+_MIN_NAMES_TO_CONFIRM = 100
+"""Minimum names in a level for a request after the last one, which confirms the level's end: a full
+page may be truncated although the store says that it is not."""
 
 _LAST_CHARACTER = "\U0010fffd"
-"""Sorts behind the keys of a folder, where it is appended to the folder's bare name."""
+"""Appended to a folder's bare name, it sorts after the folder's keys."""
 
 
 class DirectoryOrderScan:
-    """The objects of some ranges, in key order, from a store that lists in directory order.
+    """Iterates over the objects of ranges, in key order, on a store that uses directory order.
 
     Args:
         lister: The bucket.
-        prefix: What all keys of the ranges start with.
-        ranges: What to list of it, disjoint and in key order; a folder that holds nothing of them
-            is not entered.
-        stats: Where requests and faults are counted.
-        evidence: Where the proof is written, for the ranges.
+        prefix: The common prefix of all keys of the ranges.
+        ranges: The ranges to list, disjoint and in key order; folders outside them are skipped.
+        stats: Counts requests and transient errors.
+        evidence: Receives the evidence of the ranges.
     """
 
     def __init__(
@@ -58,27 +57,27 @@ class DirectoryOrderScan:
         self._prefix = prefix
         self._ranges = ranges
         self._ends = [key_range.until for key_range in ranges]
-        self._tally = stats
+        self._stats = stats
         self._evidence = evidence
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        """Yield batches with `OBJECT_SCHEMA`, none empty.
+        """Yield non-empty batches with `OBJECT_SCHEMA`.
 
         Raises:
-            KeysOutOfOrder: A level is not in the order of its names either.
-            NamesMisread: Keys are encoded otherwise than was thought.
-            KeyOutsideRequest: A key or folder lies outside the folder asked for.
+            KeysOutOfOrder: A level is not in the order of its names.
+            NamesMisread: Keys have another encoding than the profile says.
+            KeyOutsideRequest: A key or folder is outside the requested folder.
             ListingStuck: A continuation token is repeated, or empty pages do not end.
-            S3Error: A request failed for good.
+            S3Error: A request failed permanently.
         """
         ranges = list(self._ranges)
         last_key = ""
         for objects in self._objects():
             keys = objects.column("key").to_pylist()
             if not keys_ascend(objects.column("key")):
-                raise KeysOutOfOrder(self._log(f"lists a key twice near {keys[0]!r}"))
+                raise KeysOutOfOrder(self._message(f"lists a key twice near {keys[0]!r}"))
             if keys[0] <= last_key:
-                raise KeysOutOfOrder(self._log(f"lists {keys[0]!r} after {last_key!r}"))
+                raise KeysOutOfOrder(self._message(f"lists {keys[0]!r} after {last_key!r}"))
             last_key = keys[-1]
             start = 0
             while start < len(keys):
@@ -89,7 +88,7 @@ class DirectoryOrderScan:
                 while end < len(keys) and keys[end] in ranges[0]:
                     end += 1
                 if end == start:
-                    raise KeysOutOfOrder(self._log(f"lists {keys[start]!r} out of its place"))
+                    raise KeysOutOfOrder(self._message(f"lists {keys[start]!r} out of its place"))
                 part = objects.slice(start, end - start)
                 self._evidence.rows(part.column("key"))
                 yield part
@@ -98,7 +97,7 @@ class DirectoryOrderScan:
             self._evidence.close(Ending.LISTED_TO_END)
 
     def _objects(self) -> Iterator[pa.RecordBatch]:
-        # A stack of its own: keys may be nested deeper than Python's calls.
+        # An explicit stack: keys may be nested deeper than Python's recursion limit.
         open_levels = [self._level(self._prefix)] if self._ranges else []
         while open_levels:
             found = next(open_levels[-1], None)
@@ -110,27 +109,27 @@ class DirectoryOrderScan:
                 yield found
 
     def _level(self, prefix: str) -> Iterator[pa.RecordBatch | str]:
-        """The level's objects, and its folders where each is to be entered."""
+        """Yield the level's objects, and each folder at the position of its keys."""
         folders: list[str] = []
         last_folder = ""
         for page in self._pages(prefix):
             rows: list[int] = []
             for name, row in self._entries(page):
                 if row is None and name == last_folder:
-                    continue  # some stores repeat one at the beginning of the next page
+                    continue  # some stores repeat a folder at the start of the next page
                 last_folder = name if row is None else last_folder
                 while folders and folders[0] < name:
-                    yield from _taken(page.objects, rows)
+                    yield from _take(page.objects, rows)
                     yield folders.pop(0)
                 if row is None:
                     insort(folders, name)
                 else:
                     rows.append(row)
-            yield from _taken(page.objects, rows)
+            yield from _take(page.objects, rows)
         yield from folders
 
     def _entries(self, page: Page) -> list[tuple[str, int | None]]:
-        """The page's objects (with their row) and folders, in the order of their bare names."""
+        """The page's objects (with their row) and folders, sorted by bare name."""
         keys = page.objects.column("key").to_pylist()
         e_tags = page.objects.column("e_tag").to_pylist()
         entries: list[tuple[str, int | None]] = [
@@ -138,29 +137,29 @@ class DirectoryOrderScan:
             for row, (key, e_tag) in enumerate(zip(keys, e_tags, strict=True))
             if self._covers(key) and (e_tag is not None or self._is_object(key))
         ]
-        entries += [(name, None) for name in page.common_prefixes if self._meets(name)]
+        entries += [(name, None) for name in page.common_prefixes if self._may_overlap(name)]
         return sorted(entries, key=lambda entry: _bare(entry[0]))
 
     def _is_object(self, key: str) -> bool:
         """Whether a key without an ETag is an object.
 
-        SeaweedFS shows a folder that lost its last object as such a key, though only with a
-        delimiter; an object `a/` has an ETag there. Other stores may leave it out.
+        SeaweedFS lists an empty folder as such a key, but only with a delimiter; an object `a/`
+        has an ETag there. Other stores may omit the ETag of an object.
         """
         if not key.endswith(DELIMITER):
             return True
         if (self._lister.server or "").startswith(DIRECTORY_SERVERS):
             return False
         request = PageRequest(key, max_keys=1)
-        page = asyncio.run(first_page(self._lister, request, self._tally))
+        page = asyncio.run(first_page(self._lister, request, self._stats))
         return bool(page.objects.column("key").to_pylist() == [key])
 
     def _covers(self, key: str) -> bool:
         at = bisect_left(self._ends, key)
         return at < len(self._ends) and key in self._ranges[at]
 
-    def _meets(self, folder: str) -> bool:
-        """Whether a key of the folder may lie in one of the ranges."""
+    def _may_overlap(self, folder: str) -> bool:
+        """Whether a key of the folder may be in one of the ranges."""
         keys = KeyRange.of_prefix(folder)
         at = bisect_right(self._ends, keys.after)
         return at < len(self._ends) and self._ranges[at].after < keys.until
@@ -171,9 +170,9 @@ class DirectoryOrderScan:
         empty_pages = count = 0
         while True:
             request = PageRequest(prefix, token=token, delimiter=DELIMITER)
-            page = page_with_names(self._lister, request, self._tally)
+            page = page_with_names(self._lister, request, self._stats)
             self._evidence.page()
-            self._tally.set_aside(
+            self._stats.set_aside(
                 each for each in page.unreadable if not each.sort_key or self._covers(each.sort_key)
             )
             names = page.objects.column("key").to_pylist()
@@ -185,16 +184,16 @@ class DirectoryOrderScan:
             ]
             if outside:
                 raise KeyOutsideRequest(
-                    self._log(f"lists {outside[0]!r} when asked for prefix {prefix!r}")
+                    self._message(f"lists {outside[0]!r} when asked for prefix {prefix!r}")
                 )
             names = [_bare(name) for name in (*names, *page.common_prefixes)]
             empty_pages = 0 if names else empty_pages + 1
             if empty_pages > MAX_EMPTY_PAGES:
-                raise ListingStuck(self._log(f"sent {empty_pages} empty pages in a row"))
+                raise ListingStuck(self._message(f"sent {empty_pages} empty pages in a row"))
             if names:
                 if min(names) < last_name:
                     raise KeysOutOfOrder(
-                        self._log(
+                        self._message(
                             f"lists {min(names)!r} after {last_name!r} in one folder: neither in "
                             "byte order nor in directory order"
                         )
@@ -205,27 +204,27 @@ class DirectoryOrderScan:
             if not page.is_truncated:
                 break
             if page.next_token is None or page.next_token == token:
-                raise ListingStuck(self._log(f"repeats the continuation token {token!r}"))
+                raise ListingStuck(self._message(f"repeats the continuation token {token!r}"))
             if self._lister.profile.continuation is not Continuation.TOKEN:
                 raise ListingStuck(
-                    self._log(
+                    self._message(
                         "lists by folders, and its continuation tokens skip keys, so a folder of "
                         f"more than a page, as {prefix!r}, cannot be listed"
                     )
                 )
             token = page.next_token
-        if count >= _NAMES_WORTH_CONFIRMING:
+        if count >= _MIN_NAMES_TO_CONFIRM:
             yield from self._after_the_end(prefix, last_name)
 
     def _after_the_end(self, prefix: str, last_name: str) -> Iterator[Page]:
-        """What follows where the store said that a level ends; as a rule nothing."""
+        """Pages after the end of a level according to the store; usually none."""
         while True:
             after = last_name + _LAST_CHARACTER
             page = self._lister.list_page_sync(
-                PageRequest(prefix, start_after=after, delimiter=DELIMITER), self._tally
+                PageRequest(prefix, start_after=after, delimiter=DELIMITER), self._stats
             )
             self._evidence.page()
-            # Its StartAfter may mean anything: only what was not listed before tells something.
+            # StartAfter is not reliable here: only names that were not listed before count.
             keys: list[str] = page.objects.column("key").to_pylist()
             rows = [row for row, key in enumerate(keys) if _follows(key, prefix, last_name)]
             folders = [name for name in page.common_prefixes if _follows(name, prefix, last_name)]
@@ -236,7 +235,7 @@ class DirectoryOrderScan:
             )
             last_name = max(_bare(name) for name in (*(keys[row] for row in rows), *folders))
 
-    def _log(self, what: str) -> str:
+    def _message(self, what: str) -> str:
         return f"{self._lister.connection.display_name}: the store {what}"
 
 
@@ -245,11 +244,11 @@ def _bare(name: str) -> str:
 
 
 def _follows(name: str, prefix: str, last_name: str) -> bool:
-    """Whether a name lies within a level, and comes after another."""
+    """Whether a name is in a level and after another name."""
     return _bare(name) > last_name and name.startswith(prefix) and name != prefix
 
 
-def _taken(objects: pa.RecordBatch, rows: list[int]) -> Iterator[pa.RecordBatch]:
+def _take(objects: pa.RecordBatch, rows: list[int]) -> Iterator[pa.RecordBatch]:
     if rows:
         yield objects.take(pa.array(rows))
         rows.clear()

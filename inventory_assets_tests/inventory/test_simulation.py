@@ -30,7 +30,7 @@ from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.policies import PolicyName
-from inventory_assets.s3.errors import RetriesExhausted, UnusableAnswer
+from inventory_assets.s3.errors import RetriesExhausted, UnusableResponse
 from inventory_assets.scan.errors import KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -53,7 +53,7 @@ THOUSANDS = 3000
 CALM_AFTER = 12
 """Runs after which nothing fails any more; so a listing ends, or never will."""
 
-EXPECTED = (RetriesExhausted, UnusableAnswer, ListingStuck, KeysOutOfOrder)
+EXPECTED = (RetriesExhausted, UnusableResponse, ListingStuck, KeysOutOfOrder)
 """How a listing may end that meets such troubles."""
 
 MODEL = Layout("model", "source")

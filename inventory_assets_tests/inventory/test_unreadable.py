@@ -24,7 +24,7 @@ from inventory_assets.inventory.manifest.unreadable_records import UnreadableRec
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.decoding.xml_decoder import Unreadable
 from inventory_assets.s3.list_client import RequestStats
-from inventory_assets.s3.unreadable_log import MAX_KEPT, UnreadableLog
+from inventory_assets.s3.unreadable_log import MAX_STORED, UnreadableLog
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, parts_of
@@ -135,12 +135,12 @@ def test_a_listing_that_goes_on_knows_what_the_run_before_could_not_read(
 
 def test_all_are_counted_and_the_first_are_kept() -> None:
     log, other = UnreadableLog(), UnreadableLog()
-    log.add(unreadable(f"k{number:05}") for number in range(MAX_KEPT + 5))
-    log.add(unreadable(f"k{number:05}") for number in range(MAX_KEPT + 5))
-    assert (log.count, len(log.first)) == (MAX_KEPT + 5, MAX_KEPT)
+    log.add(unreadable(f"k{number:05}") for number in range(MAX_STORED + 5))
+    log.add(unreadable(f"k{number:05}") for number in range(MAX_STORED + 5))
+    assert (log.count, len(log.first)) == (MAX_STORED + 5, MAX_STORED)
     other.add([unreadable("a")])
     other.merge(log)
-    assert (other.count, len(other.first)) == (MAX_KEPT + 6, MAX_KEPT)
+    assert (other.count, len(other.first)) == (MAX_STORED + 6, MAX_STORED)
 
 
 def test_the_bytes_of_a_record_can_be_told_from_what_is_kept() -> None:

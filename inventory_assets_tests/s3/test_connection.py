@@ -11,7 +11,7 @@ import pytest
 from urllib3.connection import HTTPConnection
 
 from inventory_assets.s3.http.connection import AsyncHttpConnection
-from inventory_assets.s3.http.http1_parser import MAX_INTERIM_ANSWERS, ResponseHead
+from inventory_assets.s3.http.http1_parser import MAX_INTERIM_RESPONSES, ResponseHead
 
 LONGEST = 0.5
 PATIENCE = 10.0
@@ -88,7 +88,7 @@ def test_interim_answers_without_end_are_none() -> None:
 
 
 def test_a_few_interim_answers_are_passed_over() -> None:
-    early = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * MAX_INTERIM_ANSWERS
+    early = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * MAX_INTERIM_RESPONSES
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     with serving([early + answer], every=0) as wire:
         assert exchanged(wire, longest=10).status == 200

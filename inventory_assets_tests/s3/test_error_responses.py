@@ -14,7 +14,7 @@ from inventory_assets.s3.errors import (
     MalformedResponse,
     RequestRejected,
     S3Error,
-    UnusableAnswer,
+    UnusableResponse,
     VersionsUnsupported,
 )
 from inventory_assets.s3.foreign_responses import foreign_response
@@ -104,7 +104,7 @@ def test_an_answer_of_s3_s_is_none_of_anybody_else_s(body: bytes) -> None:
 
 def test_what_is_damaged_twice_in_the_same_way_is_not_tried_a_third_time() -> None:
     error = error_of(response(200, render([Listed("k")])[:90]))
-    assert type(error) is UnusableAnswer
+    assert type(error) is UnusableResponse
     assert "twice" in str(error)
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from inventory_assets.scan.keyspace.key_range import (
     MAX_KEY_BYTES,
     KeyRange,
-    ceiling_of,
     outermost,
     prefix_lower_bound,
+    prefix_of_upper_bound,
     prefix_upper_bound,
     tiling_fault,
 )
@@ -120,7 +120,7 @@ def test_prefixes_that_nearly_fill_a_key_have_legal_adjacent_bounds(size: int, e
 @example("a\uffff\x7f")
 @example("")
 def test_a_ceiling_is_recognised(prefix: str) -> None:
-    found = ceiling_of(prefix_upper_bound(prefix))
+    found = prefix_of_upper_bound(prefix_upper_bound(prefix))
     if len(prefix.encode()) <= MAX_KEY_BYTES - 4:
         assert found is not None
     if found is not None:
@@ -130,7 +130,7 @@ def test_a_ceiling_is_recognised(prefix: str) -> None:
 
 @given(keys)
 def test_what_is_no_ceiling_is_not_taken_for_one(key: str) -> None:
-    found = ceiling_of(key)
+    found = prefix_of_upper_bound(key)
     assert found is None or prefix_upper_bound(found) == key
 
 

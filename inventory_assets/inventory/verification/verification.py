@@ -25,7 +25,7 @@ from inventory_assets.inventory.verification.targets import VerificationTarget
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.store_profile import KeyEncoding, StartAfter
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
-from inventory_assets.scan.key_lookup import comes_first, list_level, list_prefix, look_up
+from inventory_assets.scan.key_lookup import find_misplaced_key, list_level, list_prefix, look_up
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.range_listing import list_range
@@ -266,7 +266,7 @@ class _Comparison:
         names = [name for name in self._behind if self.findings.get(name) is Finding.CONTRADICTED]
         for name in names[:WITNESSES]:
             key, versions = self._key(name), self.inventory.versions
-            first = comes_first(self.lister, key, self._behind[name], self.stats, versions)
+            first = find_misplaced_key(self.lister, key, self._behind[name], self.stats, versions)
             if first is not None:
                 raise KeysOutOfOrder(
                     f"{self.lister.connection.display_name}: the store lists {first!r} before "
