@@ -8,7 +8,7 @@ import pytest
 
 from inventory_assets.config import Iceberg, StoreBucket
 from inventory_assets.inventory.errors import IcebergError, PackageMissing
-from inventory_assets.inventory.iceberg.sync import TableState, show_manifest
+from inventory_assets.inventory.iceberg.sync import TableState, sync_manifest
 from inventory_assets.inventory.iceberg.tables import IcebergTables
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.scan.keyspace.shard import Shard
@@ -47,7 +47,7 @@ def show(tables: IcebergTables, keys: list[str]) -> TableState:
     snapshot = snapshot_of(tables.store, Shard(""), listed(keys))
     manifest = merge(tables.store, LAYOUT, "", {"": snapshot}, NOW)
     publish_manifest(tables.store, LAYOUT, manifest)
-    return show_manifest(tables, manifest)
+    return sync_manifest(tables, manifest)
 
 
 def test_tables_on_a_bucket_are_reached_as_the_store_is(

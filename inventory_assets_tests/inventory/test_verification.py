@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.manifest.manifest_merge import merge
 from inventory_assets.inventory.manifest.snapshot import publish_snapshot
-from inventory_assets.inventory.parts.counting import keys_at, places_of
+from inventory_assets.inventory.parts.counting import keys_at, positions_of
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.inventory.verification import targets, verification
@@ -65,7 +65,7 @@ keys_strategy = st.sets(st.text("-/a\0\U0010ffff", min_size=1, max_size=3), max_
 @pytest.fixture(autouse=True, scope="module")
 def small_ranges() -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(targets, "RECORDS_A_RANGE", RECORDS)
+        patch.setattr(targets, "RECORDS_PER_RANGE", RECORDS)
         yield
 
 
@@ -154,7 +154,7 @@ def test_all_ranges_with_records_tile_the_key_space_a_page_each(
     inventory = inventory_of(roomy_store, keys)
     ranges = inventory.sample(chance(0), 100)
     assert tiling_fault(ranges, [WHOLE]) is None
-    counts = [len(inventory.holds(each)) for each in ranges]
+    counts = [len(inventory.records_in(each)) for each in ranges]
     assert counts == [sum(key in each for key in keys) for each in ranges]
     assert all(count == RECORDS for count in counts[:-1])
     assert counts[-1] <= RECORDS
@@ -215,7 +215,7 @@ def test_an_inventory_that_holds_what_the_bucket_holds_has_no_fault(
     found = verify(inventory_of(roomy_store, keys), ModelS3(keys, RECORDS), chance(0), 8)
     # Besides the eight: one asked for by what its keys start with, and each of two ends confirmed.
     assert (len(found.ranges), found.records, found.requests) == (9, 8 * RECORDS, 11)
-    assert (found.faults, set(found.counts.values())) == ([], {0})
+    assert (found.problems, set(found.counts.values())) == ([], {0})
 
 
 def test_a_record_of_two_ranges_is_counted_once(roomy_store: LocalStore) -> None:
@@ -254,9 +254,9 @@ def test_faults_name_the_first_and_count_the_rest() -> None:
     findings = {f"{number:02}\n": Finding.MISSING for number in range(12)}
     findings["z"] = Finding.MISSING_IN_BUCKET
     found = Verification((), 0, 0, findings, shown=12)
-    assert found.faults[0] == r"missing: '00\n'"
-    assert found.faults[-1] == "missing: 2 more"
-    assert len(found.faults) == 11
+    assert found.problems[0] == r"missing: '00\n'"
+    assert found.problems[-1] == "missing: 2 more"
+    assert len(found.problems) == 11
     assert found.counts[Finding.MISSING_IN_BUCKET] == 1
 
 
@@ -291,7 +291,7 @@ def test_whatever_the_store_s_habit_just_what_differs_is_told(
     bucket = OddStore(there, oddity, 40, sizes=altered_sizes(altered))
     with pytest.MonkeyPatch.context() as patch:
         if oddity in WITHOUT_RANGES:  # there all that starts alike is asked for at once
-            patch.setattr(targets, "RECORDS_A_RANGE", 100)
+            patch.setattr(targets, "RECORDS_PER_RANGE", 100)
         found = verify(inventory_of(roomy_store, held, prefix), bucket, chance(0), 99)
     expected = dict.fromkeys(held - there, Finding.MISSING_IN_BUCKET)
     expected |= dict.fromkeys(there - held, Finding.MISSING)
@@ -314,8 +314,8 @@ def test_a_key_that_seems_gone_and_is_there_contradicts_the_store(
     expected = dict.fromkeys(hidden, Finding.CONTRADICTED) | {"007": Finding.MISSING_IN_BUCKET}
     assert found.findings == expected
     assert found.asked_again == len(expected)
-    assert "contradicted: '010'" in found.faults
-    assert any("contradicts itself: 10 of the keys" in fault for fault in found.faults)
+    assert "contradicted: '010'" in found.problems
+    assert any("contradicts itself: 10 of the keys" in fault for fault in found.problems)
 
 
 def test_a_store_that_answers_with_nothing_now_and_then_contradicts_itself(
@@ -330,7 +330,7 @@ def test_a_store_that_answers_with_nothing_now_and_then_contradicts_itself(
 def test_only_some_of_very_many_are_asked_for_again(
     roomy_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verification, "ASKED_AGAIN", 7)
+    monkeypatch.setattr(verification, "MAX_LOOKUPS", 7)
     store = OddStore(set())
     found = verify(inventory_of(roomy_store, KEYS), store, chance(0), 99)
     assert (found.asked_again, found.seemed_gone) == (7, 100)
@@ -356,7 +356,7 @@ def test_what_came_back_since_it_was_listed_again_is_no_contradiction(
 
     found = verify(inventory_of(roomy_store, KEYS), ComesBack(KEYS - {"007"}), chance(0), 99)
     assert found.findings == {"007": Finding.MODIFIED_SINCE}
-    assert found.faults == []
+    assert found.problems == []
 
 
 @pytest.mark.parametrize(
@@ -379,7 +379,7 @@ def test_a_bucket_that_lacks_most_of_a_sample_is_doubted(
     found = verify(inventory, OddStore(there), chance(0), 99)
     gone = found.counts[Finding.MISSING_IN_BUCKET]
     sentence = f"{gone:,} of {held:,} sampled records are gone: is this the right bucket, "
-    assert any(fault.startswith(sentence) for fault in found.faults) is is_doubted
+    assert any(fault.startswith(sentence) for fault in found.problems) is is_doubted
 
 
 def test_a_stretch_without_records_is_listed_with_the_records_around_it(
@@ -402,14 +402,14 @@ def test_an_empty_inventory_is_not_agreed_to_by_an_empty_answer(roomy_store: Loc
             return page if request.delimiter else replace(page, objects=NO_OBJECTS)
 
     inventory = inventory_of(roomy_store, set())
-    assert verify(inventory, OddStore(set()), chance(0)).faults == []
+    assert verify(inventory, OddStore(set()), chance(0)).problems == []
     found = verify(inventory, EmptyWithoutDelimiter({"a"}), chance(0))
     assert found.findings == {"a": Finding.CONTRADICTED}
 
 
 def test_an_end_that_came_too_early_is_noted(roomy_store: LocalStore) -> None:
     found = verify(inventory_of(roomy_store, KEYS), OddStore(KEYS, Oddity.ENDS_EARLY, 3), chance(0))
-    assert found.faults == []
+    assert found.problems == []
     assert found.notes
     assert all("said that its listing ends behind" in note for note in found.notes)
 
@@ -424,7 +424,7 @@ def test_a_store_without_ranges_is_asked_by_what_keys_start_with(
     roomy_store: LocalStore, oddity: Oddity
 ) -> None:
     found = verify(inventory_of(roomy_store, FOLDERS), OddStore(FOLDERS, oddity), chance(0), 99)
-    assert (found.findings, found.faults) == ({}, [])
+    assert (found.findings, found.problems) == ({}, [])
     assert found.records == len(FOLDERS)
     assert found.prefixes
     assert found.ranges == ()
@@ -445,7 +445,7 @@ def test_an_inventory_of_ranges_is_in_doubt_where_the_store_lists_none(
     inventory = replace(inventory_of(roomy_store, FOLDERS), key_order=KeyOrder.BYTES)
     for oddity in WITHOUT_RANGES:
         found = verify(inventory, OddStore(FOLDERS, oddity), chance(0), 99)
-        (fault,) = found.faults
+        (fault,) = found.problems
         assert fault.startswith("the inventory was listed in byte order, and now")
 
 
@@ -477,7 +477,7 @@ def test_a_prefix_drawn_is_the_shortest_that_starts_no_more_records_than_asked_f
         assert count(prefix) <= size or prefix in keys
         if len(prefix) > least_length:
             assert count(prefix[:-1]) > size
-        lacking = records.lacks([prefix, prefix + "x"])
+        lacking = records.without_records([prefix, prefix + "x"])
         assert lacking == [prefix + "x"]
 
 
@@ -487,7 +487,7 @@ def test_the_places_of_keys_are_those_of_the_whole(
 ) -> None:
     parts = inventory_of(roomy_store, keys).parts
     expected = {key: sum(each < key or (through and each == key) for each in keys) for key in asked}
-    assert places_of(roomy_store, parts, asked, through=through) == expected
+    assert positions_of(roomy_store, parts, asked, through=through) == expected
 
 
 # What a manifest says of where nothing is
@@ -506,7 +506,7 @@ def manifest_with(store: LocalStore, keys: list[str], prefixes: list[str]) -> Ve
 def test_the_evidence_says_in_which_stretches_nothing_was_found(store: LocalStore) -> None:
     inventory = manifest_with(store, ["a/1", "a/2", "c"], ["", "a/", "b/"])
     assert inventory.began_at == NOW
-    assert all(inventory.holds(each) == {} for each in inventory.empty)
+    assert all(inventory.records_in(each) == {} for each in inventory.empty)
     for key in ("A", "a/3", "b/1", "d"):
         assert any(key in each for each in inventory.empty)
 

@@ -762,7 +762,7 @@ def test_a_bucket_of_another_region_is_asked_again_in_its_own(
 
 
 @pytest.mark.parametrize(
-    "refusal",
+    "error_response",
     [
         Answer(400, error_document("IllegalLocationConstraintException")),
         Answer(301, error_document("PermanentRedirect")),

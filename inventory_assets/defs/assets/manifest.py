@@ -177,7 +177,7 @@ def _log_sample(
     except (InventoryError, OSError) as error:
         log_check(context, check, day, [str(error)])
     else:
-        log_check(context, check, day, found.faults, verification_metadata(found, seed))
+        log_check(context, check, day, found.problems, verification_metadata(found, seed))
 
 
 def _stale_shards(manifest: Manifest) -> list[str]:

@@ -1,8 +1,8 @@
-"""Make one Parquet footer of those of its row groups, each written as if it were a file of its own.
+"""Combine the Parquet footers of row groups, each written as a separate file, into one footer.
 
-Arrow tells what it knows of a row group only when it ends a file. So each row group is written by a
-writer of its own, whose footer is moved to where the row group really lies; a file can then be
-ended at any time, by any process, from what is known of its row groups.
+Arrow returns the metadata of a row group only when a file is finished. So a separate writer writes
+each row group, and the offsets in its footer are moved to the row group's actual position. Any
+process can then finish the file at any time from the footers.
 
 Sources: the compact protocol of Thrift (https://github.com/apache/thrift/blob/master/doc/specs/
 thrift-compact-protocol.md) and Parquet's footer (https://github.com/apache/parquet-format/blob/
@@ -32,22 +32,22 @@ class Footers:
     """The footer of a file to which row groups are appended.
 
     Attributes:
-        rows: In all row groups.
+        rows: The number of rows in all row groups.
     """
 
     def __init__(self) -> None:
         self.rows = 0
         self._file: list[Field] = []
         self._before, self._start = b"", 0
-        """What stands before the number of rows, which is the same for all row groups."""
+        """The bytes before the number of rows, equal for all row groups, and their length."""
         self._groups: list[bytes] = []
 
     def add(self, footer: bytes, at: int) -> None:
         """Append a row group.
 
         Args:
-            footer: Of a file that holds it alone, without length and magic.
-            at: Where it begins, rather than right after the magic.
+            footer: The footer of a file with this row group alone, without length and magic.
+            at: The actual offset of the row group.
         """
         start = self._start if self._start and footer.startswith(self._before) else 0
         if not start:
@@ -56,14 +56,14 @@ class Footers:
             self._before, self._start = footer[:start], start
         rows, start = _read_value(_I64, footer, start)
         self.rows += rows
-        # What follows is the head of a list of one structure, and the structure.
+        # The head of a list with one structure follows, then the structure.
         if footer[start : start + 2] != _ONE_GROUP:
             raise ValueError("the footer is not that of one row group")
-        moving = _Moving(footer, at - len(MAGIC))
-        self._groups.append(moving.group(start + 2, len(self._groups)))
+        relocated = _RelocatedGroup(footer, at - len(MAGIC))
+        self._groups.append(relocated.group(start + 2, len(self._groups)))
 
     def whole(self) -> bytes:
-        """What ends the file: footer, length and magic."""
+        """The end of the file: footer, length and magic."""
         text, last = bytearray(), 0
         for number, kind, value in self._file:
             if number == _ROW_GROUPS:
@@ -77,13 +77,13 @@ class Footers:
 
 
 def footer_of(end: bytes) -> bytes:
-    """The footer of a file, out of what it ends with, from wherever in it."""
+    """The footer in the last bytes of a file."""
     (size,) = struct.unpack("<I", end[-8:-4])
     return end[-8 - size : -8]
 
 
 def _start_of_rows(footer: bytes) -> int:
-    """Where the number of rows stands in a footer."""
+    """The offset of the number of rows in a footer."""
     at = number = 0
     while True:
         number, kind, at = _read_head(footer, at, number)
@@ -92,10 +92,10 @@ def _start_of_rows(footer: bytes) -> int:
         at = _after(kind, footer, at)
 
 
-class _Moving:
-    """Copies what stands in a footer, but for the offsets in it.
+class _RelocatedGroup:
+    """Copies a row group's metadata and adjusts the offsets in it.
 
-    To read it all and write it again costs several times as much.
+    Decoding and encoding everything would cost several times as much.
     """
 
     def __init__(self, text: bytes, by: int) -> None:
@@ -105,7 +105,7 @@ class _Moving:
         self._copied = 0
 
     def group(self, at: int, ordinal: int) -> bytes:
-        """A row group that begins there, with another number."""
+        """The row group at offset `at`, with a new ordinal."""
         text, number = self._text, 0
         self._copied = at
         while text[at]:
@@ -125,7 +125,7 @@ class _Moving:
         return bytes(self._found + text[self._copied : at + 1])
 
     def _fields(self, at: int, offsets: tuple[int, ...]) -> int:
-        """Go through a structure, which may hold the metadata of a column; where it ends."""
+        """Adjust offsets in a structure and in its column metadata; return where it ends."""
         text, number = self._text, 0
         while text[at]:
             number, kind, at = _read_head(text, at, number)
@@ -163,7 +163,7 @@ def _read_varint(text: bytes, at: int) -> tuple[int, int]:
 
 
 def _read_head(text: bytes, at: int, last: int) -> tuple[int, int, int]:
-    """Number and type of a field, and where its value stands."""
+    """Number and type of a field, and the offset of its value."""
     head = text[at]
     if head > 15:
         return last + (head >> 4), head & 15, at + 1
@@ -177,7 +177,7 @@ def _read_list_head(text: bytes, at: int) -> tuple[int, int]:
 
 
 def _after(kind: int, text: bytes, at: int) -> int:
-    """Where the next thing stands."""
+    """The offset after a value."""
     if kind in (_I32, _I64, _I16):
         while text[at] > 0x7F:
             at += 1
