@@ -269,7 +269,7 @@ def test_the_log_says_now_and_then_how_far_a_run_has_come(
 
     monkeypatch.setattr(ProgressMeter, "progress", watched)
     monkeypatch.setattr(ModelS3, "seconds", seconds)
-    monkeypatch.setattr(listing, "SAID_EVERY_SECONDS", 0.001)
+    monkeypatch.setattr(listing, "PROGRESS_INTERVAL_SECONDS", 0.001)
     world.set_day(TODAY)
     outcome = world.list_all()
     said = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
