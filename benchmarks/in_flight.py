@@ -1,4 +1,4 @@
-"""How many requests are in flight at every moment of a listing, and who sends them."""
+"""The number of requests in flight during a listing, and their distribution over workers."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ class InFlight:
 
     @property
     def seconds(self) -> float:
-        """How long the listing took."""
+        """The duration of the listing."""
         return self.ended - self.begun
 
     @property
@@ -49,7 +49,7 @@ class InFlight:
         return sum(seconds for seconds, in_flight in self._stretches() if in_flight < number)
 
     def _stretches(self) -> Iterator[tuple[float, int]]:
-        """How long how many were in flight."""
+        """Seconds for each number of requests in flight."""
         changes = [(self.begun, 0), *self.changes, (self.ended, 0)]
         return ((until - since, number) for (since, number), (until, _) in pairwise(changes))
 

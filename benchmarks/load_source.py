@@ -125,7 +125,7 @@ class LoadSource:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stats(self) -> tuple[int, int]:
-        """How many requests have been answered so far, and how many objects were told in them."""
+        """The requests answered so far, and the objects in their responses."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
         with contextlib.closing(connection):
             connection.request("GET", "/.tally")

@@ -57,10 +57,10 @@ Plan = Callable[[ListClient], list[ListingJob]]
 
 
 class UnsplitScan(ParallelScan):
-    """A scan that leaves every range as it was given."""
+    """A scan that never splits a range."""
 
     def _steal_candidates(self, count: int) -> list[RangeTask]:  # noqa: ARG002 - the scan's own signature
-        """None; so nobody splits anything."""
+        """No split points."""
         return []
 
 
@@ -181,7 +181,7 @@ def characters_and_the_rest(lister: ListClient) -> list[ListingJob]:
 
 
 def by_prefixes(prefixes: Sequence[str]) -> list[ListingJob]:
-    """A walk for each prefix, and one for the gaps between them."""
+    """A job for each prefix, and one for the gaps between them."""
     gaps = WHOLE.minus(prefixes)
     jobs = [ListingJob(prefix, [KeyRange.of_prefix(prefix)]) for prefix in prefixes]
     return [*jobs, ListingJob("", gaps)] if gaps else jobs

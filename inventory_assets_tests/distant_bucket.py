@@ -1,4 +1,4 @@
-"""A large bucket far away: answers take time and hardly any CPU, on virtual time none of either."""
+"""A large bucket with latency and little CPU time; with virtual time it takes neither."""
 
 import asyncio
 from bisect import bisect_left, bisect_right

@@ -1,4 +1,4 @@
-"""A bucket in memory, behind the door of `ListClient`, in any order and with any bad habit."""
+"""An in-memory bucket with the interface of `ListClient`, any key order and faulty behaviour."""
 
 import asyncio
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from inventory_assets_tests.listings import element, listing, objects_of, render
 
 
 class Habit(Enum):
-    """What a bad store does."""
+    """Faulty behaviour of a store."""
 
     STUCK_TOKEN = auto()
     ENDLESS_EMPTY_PAGES = auto()
@@ -72,7 +72,7 @@ class ModelS3(ListClient):
         self._is_cancelled = True
 
     def seconds(self, request: PageRequest) -> float:  # noqa: ARG002
-        """How long an answer takes."""
+        """The duration of a response."""
         return 0
 
     async def list_page(self, request: PageRequest, stats: RequestStats) -> Page:

@@ -1,4 +1,4 @@
-"""A bucket in memory that lists as no honest store would, one habit at a time."""
+"""An in-memory bucket with one kind of non-standard listing."""
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
@@ -12,7 +12,7 @@ from inventory_assets_tests.model_s3 import ModelS3
 
 
 class Oddity(StrEnum):
-    """How the store lists."""
+    """The kind of listing."""
 
     NONE = "as it should"
     INCLUSIVE = "shows the key itself that a request begins after"
@@ -102,5 +102,5 @@ class OddStore(ModelS3):
         )
 
     def _is_a_range(self, request: PageRequest) -> bool:
-        """Whether it is not asked for one key by its name."""
+        """Whether a request is not the lookup of a single key."""
         return request.prefix not in self._keys

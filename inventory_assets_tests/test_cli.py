@@ -1,4 +1,4 @@
-"""`inventory list`, run as its user runs it: a process, a folder, an exit code, a line."""
+"""`inventory list` as a user runs it: a process, a folder, an exit code, a line."""
 
 import os
 import resource
@@ -78,7 +78,7 @@ def start(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the command ended."""
+    """The result of the command."""
 
     code: int
     output: str
@@ -113,7 +113,7 @@ def assert_refused(outcome: Outcome, words: str) -> None:
 
 
 def has_delta_encodings(folder: Path) -> bool:
-    """Whether the key of any file is encoded as not every reader reads it."""
+    """Whether a file's keys have an encoding that not all readers support."""
     return any(
         "DELTA_BYTE_ARRAY" in pq.ParquetFile(file).metadata.row_group(0).column(1).encodings
         for file in folder.glob("*.parquet")
@@ -145,7 +145,7 @@ Listing = tuple[Outcome, Path]
 
 @pytest.fixture(scope="session")
 def listings() -> dict[str, Listing]:
-    """The listing of each server's bucket, kept for several tests."""
+    """The listing of each server's bucket, shared by several tests."""
     return {}
 
 
@@ -261,7 +261,7 @@ def test_a_command_told_to_stop_takes_its_processes_with_it(
 
 
 def children_at_work(pid: int, server: ScriptedServer) -> list[psutil.Process]:
-    """The processes of a command, once two of their requests wait for an answer."""
+    """The processes of a command, once two of their requests wait for a response."""
     end = time.monotonic() + TIMEOUT_SECONDS
     while server.most_at_once < 2:
         assert time.monotonic() < end

@@ -1,4 +1,4 @@
-"""What follows a listing by itself: evaluated as Dagster's daemon evaluates it."""
+"""Automation after a listing, evaluated like Dagster's daemon does."""
 
 from datetime import timedelta
 
@@ -30,7 +30,7 @@ class Daemon:
         self.tick()
 
     def tick(self) -> Requests:
-        """What one tick requests, by asset; assets that are not requested are left out."""
+        """The partitions that one tick requests, by asset."""
         world = self._world
         self._last = dg.evaluate_automation_conditions(
             world.definitions,

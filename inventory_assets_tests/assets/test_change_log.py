@@ -141,6 +141,6 @@ def test_a_source_whose_shards_were_all_forgotten_is_logged_all_the_same(
 
 
 def check_of(world: World, day: date) -> bool:
-    """What the check finds on its own."""
+    """The violations that the check finds when run alone."""
     outcome = world.run_check("change_log", "change_log_reconciles", str(day))
     return bool(check_results(outcome)["change_log_reconciles", str(day)].passed)

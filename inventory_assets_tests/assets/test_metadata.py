@@ -1,4 +1,4 @@
-"""What is shown of a bucket whose keys mean harm."""
+"""Metadata of a bucket with malicious keys."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Assets that are selected together: each does its work in the one run, or the run fails."""
+"""Assets that are selected together work in one run, or the run fails."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def everything(tmp_path: Path, buckets: Buckets) -> Iterator[World]:
 
 
 def materialized(outcome: Outcome) -> Counter[tuple[str, str]]:
-    """How often each partition of each asset was materialized."""
+    """The number of materializations by asset and partition."""
     events = [event for event in outcome.events if event.is_step_materialization]
     found = [event.step_materialization_data.materialization for event in events]
     return Counter((event.asset_key.path[-1], str(event.partition)) for event in found)

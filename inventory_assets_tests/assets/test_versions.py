@@ -1,4 +1,4 @@
-"""A source with versions: dates that are over are materialized as they were."""
+"""A source with versions: past dates are materialized from versions."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta

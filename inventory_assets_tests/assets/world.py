@@ -1,4 +1,4 @@
-"""A source with its assets, its store and its Dagster instance, as its runs and ticks meet them."""
+"""A source with its assets, store and Dagster instance, for runs and ticks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -38,7 +38,7 @@ def noon(day: date) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended, and all the events it left in the instance."""
+    """The result of a run, and all its events."""
 
     success: bool
     run_id: str
@@ -150,14 +150,14 @@ class World:
 
 
 def materializations(outcome: Outcome) -> dict[str, dg.AssetMaterialization]:
-    """What was materialized, by partition key."""
+    """Materializations by partition key."""
     events = [event for event in outcome.events if event.is_step_materialization]
     found = [event.step_materialization_data.materialization for event in events]
     return {str(event.partition): event for event in found}
 
 
 def check_results(outcome: Outcome) -> dict[tuple[str, str], AssetCheckEvaluation]:
-    """What checks found, by name and partition key."""
+    """Check evaluations by name and partition key."""
     kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
     events = [event for event in outcome.events if event.event_type is kind]
     found = [event.asset_check_evaluation_data for event in events]

@@ -1,4 +1,4 @@
-"""Assemblies driven as a scan might drive them: ranges that are split, and end, in any order."""
+"""A `PartAssembler` driven like by a scan: ranges are split and completed in any order."""
 
 import random
 from bisect import bisect_right
@@ -214,7 +214,7 @@ def first(told: tuple[KeyRange, Sequence[Part]]) -> KeyRange:
 
 
 def check_told(store: LocalStore, driver: Driver) -> None:
-    """What was said to be published is there, whole, and said once."""
+    """Each reported part is published, complete, and reported once."""
     for key_range, published in driver.told:
         inside = [key for key in driver.expected if key in key_range]
         assert keys_of(store, *published) == inside

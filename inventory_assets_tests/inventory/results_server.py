@@ -1,4 +1,4 @@
-"""A bucket of results on 127.0.0.1 that takes conditions on writes as it is told to."""
+"""A bucket of results on 127.0.0.1 with configurable conditional writes."""
 
 import hashlib
 import threading
@@ -36,7 +36,7 @@ def like_aws(if_none_match: str | None, if_match: str | None, etag: str | None) 
 
 
 def like_rgw(if_none_match: str | None, if_match: str | None, etag: str | None) -> str | None:
-    """As Ceph RGW: the ETag is compared as it is kept, without quotes."""
+    """As Ceph RGW: the ETag is compared without quotes."""
     if if_none_match:
         return FAILED if etag else None
     return FAILED if if_match and if_match != etag else None
@@ -54,7 +54,7 @@ def new_only(if_none_match: str | None, if_match: str | None, etag: str | None) 
 def unquoted_is_ignored(
     if_none_match: str | None, if_match: str | None, etag: str | None
 ) -> str | None:
-    """A quoted If-Match never matches, and one without quotes is not heeded."""
+    """A quoted If-Match never matches, and an unquoted one is ignored."""
     if if_match and not if_match.startswith('"'):
         return None
     return FAILED if if_match else like_aws(if_none_match, None, etag)
@@ -174,7 +174,7 @@ class ResultsServer:
 
     @property
     def connection(self) -> BucketConfig:
-        """How the bucket is reached."""
+        """The configuration to access the bucket."""
         url = f"http://127.0.0.1:{self._server.server_port}"
         return BucketConfig(
             BUCKET, url, access_key="any", secret_key="any", addressing_style="path"

@@ -1,4 +1,4 @@
-"""Published dates in Iceberg tables, and what Polars reads of them."""
+"""Published dates in Iceberg tables, and reading them with Polars."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -59,7 +59,7 @@ def inventory_table(tables: IcebergTables) -> Table:
 
 
 def keys_by_reference(tables: IcebergTables) -> dict[str, list[str]]:
-    """What each dated snapshot holds, as Polars reads it; `main` is the current one."""
+    """The content of each dated snapshot, read by Polars; `main` is the current one."""
     table = inventory_table(tables)
     found = {}
     for name, reference in table.refs().items():

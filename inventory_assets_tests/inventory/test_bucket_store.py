@@ -1,4 +1,4 @@
-"""Trouble on the way to a bucket of results."""
+"""Errors of requests to a bucket of results."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -69,7 +69,7 @@ def without_conditions(request: AWSPreparedRequest) -> AWSResponse | None:
 
 
 def failing(status: int, code: str, times: int) -> tuple[Handler, list[str]]:
-    """Refuses some requests, then lets the others through; the methods of those refused."""
+    """Rejects some requests, then passes the others; records the methods of the rejected ones."""
     refused: list[str] = []
 
     def handle(request: AWSPreparedRequest) -> AWSResponse | None:

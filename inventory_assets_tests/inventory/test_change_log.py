@@ -310,7 +310,7 @@ def test_in_whatever_order_dates_are_made_a_log_has_the_changes_since_the_date_b
     side_by_side: list[tuple[str, int, frozenset[str]]],
     more: list[tuple[str, int, frozenset[str]]],
 ) -> None:
-    """A log that has not, is refused, or found to be outdated."""
+    """A log without this is rejected, or found to be outdated."""
     steps = [*side_by_side, *more]
     store = roomy_store
     store.remove()

@@ -1,4 +1,4 @@
-"""Listings that are killed, whenever, and gone on with."""
+"""Listings that are killed at any time and resumed."""
 
 import tempfile
 from contextlib import suppress
@@ -189,7 +189,7 @@ def opened(store: LocalStore, name: str = "listing", now: datetime = NOW) -> Che
 
 
 def test_two_runs_at_once_leave_what_can_be_gone_on_with(store: LocalStore) -> None:
-    """Where they overlap, one of them is believed."""
+    """If they overlap, only one of them is used."""
     with small_files():
         one, other = opened(store), opened(store)
         one.record_completed(KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats())

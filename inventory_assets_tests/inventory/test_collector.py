@@ -483,7 +483,7 @@ def killed_everywhere(make: Callable[[], Store], days: int, stages: Iterable[int
 
 
 def is_killed(store: Store, now: datetime) -> bool:
-    """Whether a collection that is killed after its first operation has not done all."""
+    """Whether a collection that is killed after its first operation is incomplete."""
     plan = plan_collection(store, LAYOUT, LAST, now.date(), now)
     try:
         execute(killed_after(store, 1), plan, lambda: now)

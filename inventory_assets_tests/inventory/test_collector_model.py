@@ -1,4 +1,4 @@
-"""Runs and collections in any order: a plain look at all records is the oracle."""
+"""Runs and collections in any order, compared with a simple model."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -95,7 +95,7 @@ class RunsAndCollections(RuleBasedStateMachine):
 
     @rule(day=st.sampled_from(DAYS), shard=st.sampled_from(SHARDS))
     def begin_sharing(self, day: date, shard: object) -> None:
-        """A listing that finds its shard as it was, and names the parts of the baseline."""
+        """A listing whose shard is unchanged, and which names the parts of the baseline."""
         chosen = next(each for each in SHARDS if each is shard)
         baseline = newest_manifest(self.store, LAYOUT, day)
         if baseline:
@@ -175,7 +175,7 @@ class RunsAndCollections(RuleBasedStateMachine):
 
     @rule(hours=st.sampled_from([1, 20, 44, 47]))
     def pass_time(self, hours: int) -> None:
-        """Whatever would be at work for too long ends before."""
+        """End all runs that would take too long."""
         then = self.now + timedelta(hours=hours)
         for run in [run for run in self.runs if then - run.began > LONGEST]:
             self._end(run)

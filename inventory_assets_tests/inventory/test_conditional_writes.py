@@ -1,4 +1,4 @@
-"""Results on stores that take conditions on writes otherwise than AWS, or not at all."""
+"""Results on stores with other conditional writes than AWS, or none."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -212,7 +212,7 @@ def test_nothing_but_the_results_is_left_for_readers(
 def test_files_go_without_a_condition_however_large(
     serve: Serve, store: BucketStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those in one request and those in several; what is there already is not sent again."""
+    """Uploads in one request and in several; existing objects are not sent again."""
     monkeypatch.setattr(object_client, "UPLOAD_BYTES", 1000)
     server = serve(condition=says("501 NotImplemented"))
     for size in (1000, 1001, 5000):

@@ -1,4 +1,4 @@
-"""What is kept of a listing that is killed, stopped, or has no room any more."""
+"""What remains of a listing that is killed or stopped, or whose disk is full."""
 
 import random
 import tempfile
@@ -55,7 +55,7 @@ def quick(group_rows: int, part_rows: int = 10**6) -> Iterator[LocalStore]:
 
 
 def kept_keys(store: LocalStore) -> list[str]:
-    """All keys that another run need not list; they are exactly those of the stretches."""
+    """The keys that a resumed run need not list: exactly those of the completed ranges."""
     journal = journal_in(store)
     for stretch in journal.resumed.completed:
         for part in stretch.parts:
@@ -69,7 +69,7 @@ def kept_keys(store: LocalStore) -> list[str]:
 
 
 def covered(store: LocalStore, keys: list[str]) -> list[str]:
-    """Which keys lie in what is kept."""
+    """The keys in the resumed work."""
     journal = journal_in(store)
     journal.close()
     ranges = [stretch.key_range for stretch in journal.resumed.completed]
@@ -115,7 +115,7 @@ def test_all_that_was_received_is_kept_when_a_listing_is_stopped(
 def test_a_kill_at_any_moment_costs_fifteen_seconds_of_listing_at_most(
     seed: int, gap: float, events: int, group_rows: int
 ) -> None:
-    """Whatever the rate: where much comes in a second, and where little does."""
+    """At any rate of records."""
     chances = random.Random(seed)  # noqa: S311
     keys = numbered(1000)
     with quick(group_rows, 40) as store:

@@ -1,4 +1,4 @@
-"""Parts for readers that lack delta encodings: the same records, encoded otherwise."""
+"""Parts for readers without delta encodings: the same records in plain encodings."""
 
 from dataclasses import replace
 from datetime import timedelta

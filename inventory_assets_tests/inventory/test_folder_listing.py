@@ -1,4 +1,4 @@
-"""A folder holds one whole listing, of what was asked for, or an error says why it does not."""
+"""A folder contains one complete listing of what was requested, or an error explains why not."""
 
 import json
 import shutil
@@ -436,7 +436,7 @@ def _do(folder: Path, step: str, life: int | None, is_later: bool, begun: str | 
 
 
 def _holds_nothing_mixed(folder: Path) -> None:
-    """Whoever reads the folder now reads a whole listing, or is told that there is none."""
+    """A reader of the folder reads a complete listing, or gets an error that there is none."""
     try:
         dataset = Dataset.at(folder)
     except InventoryNotFound:

@@ -1,4 +1,4 @@
-"""One process at a time holds the lock of a folder, and whatever ends it releases the lock."""
+"""One process at a time holds the lock of a folder, and its end releases the lock."""
 
 import errno
 import fcntl
@@ -42,7 +42,7 @@ def lock_now(folder: Path, orphans_seconds: float = 0) -> None:
 
 @contextmanager
 def holding(folder: Path, orphan_seconds: float = 0) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock; killed with the block."""
+    """Another process that holds the lock, killed at the end of the block."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(folder), str(orphan_seconds)],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A real process, killed at random moments, and started again until it is done."""
+"""A real process, killed at random times and started again until it completes."""
 
 import os
 import random
@@ -48,7 +48,7 @@ def rows(folder: Path) -> pa.Table:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether the files are there, and nothing is left to be done."""
+    """Whether the files exist and nothing is left to do."""
     return any(folder.glob("*.parquet")) and not (folder / ".inventory-unfinished").exists()
 
 

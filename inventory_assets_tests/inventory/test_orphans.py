@@ -1,4 +1,4 @@
-"""No process outlives the one that started it, and none of them leaves anything for ever."""
+"""No process outlives its parent, and none leaves files for ever."""
 
 import ctypes
 import os

@@ -32,7 +32,7 @@ from inventory_assets_tests.listings import objects_of
 
 
 def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
-    """All keys in order, no gap within a part, and the fingerprint of one walk over all."""
+    """All keys are in order, without gaps within a part, and have the fingerprint of the whole."""
     assert keys_of(store, *found) == driver.expected
     assert sum(part.rows for part in found) == len(driver.expected)
     stretches = coalesce(driver.ranges)

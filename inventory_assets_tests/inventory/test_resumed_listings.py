@@ -1,4 +1,4 @@
-"""What is left of a listing, and when another must not go on with it."""
+"""Resuming a listing, and the cases in which it must not be resumed."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -165,7 +165,7 @@ def test_where_the_present_snapshot_cannot_be_read_everything_is_listed_again(
 
 
 class LastBreath(LocalStore):
-    """Of a process that is killed when all is listed, and nothing published."""
+    """The state after a process was killed between listing and publishing."""
 
     def put_if_match(self, *_record: object) -> str:
         raise Killed
@@ -265,7 +265,7 @@ def test_a_baseline_is_read_once_however_many_dates_and_shards_have_it(
 def test_what_is_kept_is_held_as_one_fingerprint_where_nothing_is_listed_between(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each fingerprint holds the records at its ends, and the parts of a long listing are many."""
+    """Fingerprints contain records at their ends, and long listings have many parts."""
     store = LocalStore(tmp_path)
     lister = Bucket(FOLDERS, key_order=KeyOrder.DIRECTORY)
     held: list[int] = []
@@ -328,7 +328,7 @@ def test_what_is_reread_is_told_interval_by_interval(
 def test_processes_leave_alone_what_others_of_their_listing_have_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even in a listing that takes longer than what is safe of another is kept."""
+    """Even if a listing takes longer than the lifetime of another's drafts."""
     store, lister = LocalStore(tmp_path), Bucket(KEYS)
     monkeypatch.setattr(process_pool, "_opened", lambda _connection, _retry: lister)
     monkeypatch.setattr(process_pool, "_send_progress", lambda _progress: None)

@@ -35,7 +35,7 @@ def multipart(objects: pa.RecordBatch) -> list[bool | None]:
 
 
 def expected(e_tags: list[str | None]) -> list[bool | None]:
-    """What the expression says, where `$` is the very end."""
+    """The result of the regular expression, with `$` as the end of the text."""
     expression = re.compile(PARTS_COUNT.replace("$", r"\Z"))
     return [None if e_tag is None else bool(expression.search(e_tag)) for e_tag in e_tags]
 

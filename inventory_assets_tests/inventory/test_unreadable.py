@@ -1,4 +1,4 @@
-"""What cannot be decoded of a listing is kept as it came, counted, and no reason for changes."""
+"""Unreadable records are stored as received, counted, and do not count as changes."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Inventories verified against their buckets: in memory for many, on real servers for some."""
+"""Verification of inventories against buckets in memory and on real servers."""
 
 import random
 from collections.abc import Mapping

@@ -178,7 +178,7 @@ def test_changes_are_those_of_the_current_objects_with_their_versions(history: H
 
 
 def test_records_with_versions_are_refused_by_code_that_knows_none(store: LocalStore) -> None:
-    """Such code reads format 3 alone."""
+    """Old code supports format 3 only."""
     records = (LAYOUT.snapshot(DAY, ""), LAYOUT.dated(DAY, "inventory.json"))
     for versions, expected in ((None, 3), (Versions(), 4)):
         merged(store, taken(store, sample_history(), versions))

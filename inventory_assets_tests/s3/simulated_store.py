@@ -64,7 +64,7 @@ SLOWER = 10
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What a policy has to cope with; `timeout` is that of the client."""
+    """The conditions that a policy must handle; `timeout` is the client's."""
 
     name: str
     conditions: Sequence[Conditions]

@@ -1,4 +1,4 @@
-"""The columnar decoder does what the plain one does, in result and in error."""
+"""The columnar decoder has the same results and errors as the XML decoder."""
 
 import random
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ def regular(count: int) -> Sequence[Listed]:
 
 @pytest.fixture
 def no_plain_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is handed to the plain decoder, but the frame around the objects, is refused."""
+    """Fails if the XML decoder decodes more than the envelope."""
 
     def frame_only(body: bytes) -> Page | ErrorDocument:
         assert b"<Contents>" not in body

@@ -1,4 +1,4 @@
-"""Answers that come too slowly, over a real socket."""
+"""Slow responses, over a real socket."""
 
 import asyncio
 import contextlib
@@ -95,7 +95,7 @@ def test_a_few_interim_answers_are_passed_over() -> None:
 
 
 def test_time_in_which_this_process_did_something_else_is_not_the_servers() -> None:
-    """The answer is larger than what the kernel holds for a process that does not read."""
+    """The response is larger than the kernel's receive buffer."""
     size = 15 * 2**20
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
     request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Trouble with credentials is theirs, and never the bucket's."""
+"""Errors of credentials are not reported as errors of the bucket."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator

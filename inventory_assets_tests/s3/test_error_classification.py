@@ -67,7 +67,7 @@ def list_once(where: BucketConfig, stats: RequestStats | None = None) -> Page:
 
 
 def refusal_of(lister: ListClient | BucketConfig, stats: RequestStats | None = None) -> S3Error:
-    """The error that listing ends with; it tells where, holds no secret, and is one line."""
+    """The error of the listing: it names the bucket, has no secret, and is one line."""
     if isinstance(lister, BucketConfig):
         lister = ListClient(lister, QUICK)
     with pytest.raises(S3Error) as caught:

@@ -1,4 +1,4 @@
-"""What an answer is, is told before it is asked for again, and in words that help."""
+"""Responses that are not from S3 are recognised and described."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The reader of answers, against `http.client` and whatever pieces the bytes come in."""
+"""The response parser, compared with `http.client` for bytes in any chunks."""
 
 import http.client
 import io
@@ -15,7 +15,7 @@ from inventory_assets.s3.http.http1_parser import ResponseParser, parse_head
 
 
 class Arriving:
-    """Bytes that come in pieces, with moments in between at which none is there."""
+    """Bytes that arrive in chunks, with moments without any."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self._pieces = [piece for piece in pieces if piece]
@@ -75,7 +75,7 @@ FRAMING = {"content-length", "transfer-encoding", "connection"}
 
 @st.composite
 def answers(draw: st.DrawFn) -> tuple[bytes, bytes]:
-    """An answer, and its body."""
+    """A response, and its body."""
     version = draw(st.sampled_from(["HTTP/1.1", "HTTP/1.0"]))
     headers = draw(st.dictionaries(names, values, max_size=6))
     lines = [f"{name}: {value}" for name, value in headers.items() if name.lower() not in FRAMING]

@@ -86,7 +86,7 @@ def test_a_pause_ends_by_itself() -> None:
 
 
 class Remembering(Fixed):
-    """Lets one more in with every sample it is told of."""
+    """Raises the limit by one with each sample."""
 
     def __init__(self) -> None:
         super().__init__(1)

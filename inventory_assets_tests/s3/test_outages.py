@@ -1,4 +1,4 @@
-"""Outages on a virtual clock: how long a request is tried, and what is said meanwhile."""
+"""Outages on a virtual clock: the duration of retries, and the log lines."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ Answers = Callable[[float, str], tuple[int, bytes, dict[str, str]]]
 
 
 class Store:
-    """Takes the place of `Transport`, and answers by the clock."""
+    """Replaces `Transport`, with responses that depend on the time."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -55,7 +55,7 @@ class Store:
 
 
 class Lister(ListClient):
-    """Lists what a `Store` holds."""
+    """Lists the keys of a `Store`."""
 
     def __init__(self, answers: Answers, retry: RetryPolicy, in_flight: int = 8) -> None:
         self.connection = BucketConfig("ours", "http://store", max_in_flight=in_flight)
@@ -68,7 +68,7 @@ class Lister(ListClient):
 
 
 def played(lister: Lister, prefixes: list[str]) -> tuple[list[object], float, RequestStats]:
-    """How requests end that are sent at once, after how many virtual seconds, at which cost."""
+    """The results of concurrent requests, their virtual duration and cost."""
     stats = RequestStats()
 
     async def all_pages() -> list[object]:
@@ -81,7 +81,7 @@ def played(lister: Lister, prefixes: list[str]) -> tuple[list[object], float, Re
 
 
 def away(until: float, trouble: Exception) -> Answers:
-    """Nobody answers until some time."""
+    """No response until a time."""
 
     def answers(now: float, _prefix: str) -> tuple[int, bytes, dict[str, str]]:
         if now < until:
@@ -165,7 +165,7 @@ def test_the_return_of_a_store_that_refused_connections_is_noticed_within_two_se
 
 
 def _patch_refused(lister: Lister) -> None:
-    """A refused connection reaches the lister as urllib3 tells it."""
+    """A refused connection, as the exception of urllib3."""
     get = lister.store.get
 
     async def told(parameters: Mapping[str, str], body: bytearray) -> Response:

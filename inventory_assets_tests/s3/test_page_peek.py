@@ -1,4 +1,4 @@
-"""What byte search finds of a page is what the plain decoder finds."""
+"""The byte search of a page finds the same as the XML decoder."""
 
 from dataclasses import dataclass
 
@@ -63,7 +63,7 @@ objects = st.builds(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What asking for the next page takes."""
+    """The values that the next request needs."""
 
     is_truncated: bool
     next_token: str | None
@@ -71,7 +71,7 @@ class Told:
 
 
 def decoded(body: bytes) -> Told | ErrorDocument | None:
-    """The plain decoder's word, or None where it refuses the body."""
+    """The result of the XML decoder, or None if it rejects the body."""
     try:
         page = decode_page(body)
     except MalformedResponse:
@@ -82,7 +82,7 @@ def decoded(body: bytes) -> Told | ErrorDocument | None:
 
 
 def glanced(body: bytes) -> Told | ErrorDocument | None:
-    """The searcher's word, or None where it refuses the body."""
+    """The result of the byte search, or None if it rejects the body."""
     try:
         found = peek_page(body)
     except MalformedResponse:
@@ -106,7 +106,7 @@ def in_plain(listed: list[Listed], token: str | None) -> bytes:
 
 @pytest.fixture
 def no_plain_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever search is not sure of is refused."""
+    """Fails if the byte search is not conclusive."""
 
     def refuse(_body: bytes) -> Page | ErrorDocument:
         raise AssertionError("a page was left to the plain decoder")

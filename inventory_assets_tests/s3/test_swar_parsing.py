@@ -1,4 +1,4 @@
-"""Numbers and times are read as Python reads them, or not at all."""
+"""Numbers and times are parsed as by Python, or not at all."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

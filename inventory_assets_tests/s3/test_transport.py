@@ -1,4 +1,4 @@
-"""The way to the bucket: its address, proxies, trust, clocks, regions, credentials and bodies."""
+"""Transport: endpoints, proxies, certificates, clocks, regions, credentials and bodies."""
 
 import asyncio
 import datetime as dt
@@ -271,7 +271,7 @@ def _head(stream: socket.socket) -> bytes:
 
 
 class OneAnswer:
-    """A server that gives every connection one answer, and closes it."""
+    """A server that sends one response per connection and closes it."""
 
     def __init__(self, family: int, host: str, answer: bytes) -> None:
         heads: list[bytes] = []

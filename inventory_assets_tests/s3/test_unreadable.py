@@ -1,4 +1,4 @@
-"""A record that cannot be decoded is set aside as it came; the others of its page are not."""
+"""Unreadable records are kept as received, without loss of the page's other records."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def page_of(body: bytes) -> Page:
 
 
 def among_others(*fields: str) -> Unreadable:
-    """What is set aside of a record that stands between two good ones, which are read."""
+    """The `Unreadable` of a record between two readable ones."""
     record = contents(*fields)
     good = [contents(*contents_fields(Listed(key))) for key in ("a", "z")]
     page = page_of(listing(good[0], record, good[1]))

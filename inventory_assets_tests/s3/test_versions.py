@@ -1,4 +1,4 @@
-"""Pages of versions are decoded exactly, in the order of the document."""
+"""Pages of versions are decoded exactly, in the order of the response."""
 
 import random
 from collections.abc import Callable

@@ -38,7 +38,7 @@ FULL = Listed(
 
 
 def fill(piece: bytes, head: bytes = b"<IsTruncated>false</IsTruncated>") -> bytes:
-    """A response of 16 MiB that is one piece over and over."""
+    """A response of 16 MiB that repeats one text."""
     body = b"<ListBucketResult>" + head
     tail = b"</ListBucketResult>"
     return body + piece * ((MAX_RESPONSE_BYTES - len(body + tail)) // len(piece)) + tail

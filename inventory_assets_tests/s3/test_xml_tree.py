@@ -1,4 +1,4 @@
-"""XML is read as it is meant, and what it forbids as what it says."""
+"""XML is parsed with its meaning, and forbidden characters are preserved."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Keys asked for by what they start with, in any order of the store."""
+"""Lookups of keys by prefix, in any key order."""
 
 import pytest
 from hypothesis import given

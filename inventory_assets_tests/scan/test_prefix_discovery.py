@@ -45,7 +45,7 @@ def level(keys: Iterable[str], prefix: str) -> tuple[set[str], set[str]]:
 
 
 def tells_the_orders_apart(keys: Iterable[str], prefix: str) -> bool:
-    """Whether some name right under the prefix sorts between a folder's name and the folder."""
+    """Whether a name directly under the prefix sorts between a folder and its bare name."""
     plain, folders = level(keys, prefix)
     return any(
         folder.removesuffix("/") < name < folder for folder in folders for name in plain | folders
@@ -97,7 +97,7 @@ def test_an_object_that_bears_a_folders_name_does_not_hide_directory_order(page_
 
 
 class _Grouped(ModelS3):
-    """Sorts each page's folders, so that only a probe tells its order."""
+    """Sorts the folders of each page, so that only a probe reveals its order."""
 
     def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         page = super().list_page_sync(request, stats)

@@ -1,4 +1,4 @@
-"""What is said of a scan under way, by events and a clock that are made up."""
+"""Progress of a scan, from synthetic events and a synthetic clock."""
 
 import threading
 from collections.abc import Callable, Mapping

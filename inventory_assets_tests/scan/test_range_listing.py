@@ -1,4 +1,4 @@
-"""A range listed again holds what a plain look at all keys finds in it."""
+"""Listing a range again finds the keys that a simple filter finds."""
 
 from dataclasses import replace
 

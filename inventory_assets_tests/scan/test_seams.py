@@ -1,4 +1,4 @@
-"""Whatever a store does, a scan finds every key, or says that it cannot."""
+"""On any store, a scan finds all keys, or fails."""
 
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -188,7 +188,7 @@ def test_objects_that_come_and_go_at_a_seam_are_no_contradiction(empty: bool) ->
 
 
 class _Changing(ContraryS3):
-    """Creates or deletes an object before an answer, now and then."""
+    """Sometimes creates or deletes an object before a response."""
 
     def __init__(self, keys: list[str], others: list[str], chances: random.Random) -> None:
         super().__init__(keys, chances=chances)

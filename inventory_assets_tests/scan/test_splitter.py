@@ -229,7 +229,7 @@ def test_the_level_of_a_bound_that_ends_with_a_folder_is_that_folder() -> None:
 def places_of(
     keys: Iterable[str], after: str, until: str, wanted: int = 3, prefix: str = ""
 ) -> tuple[list[str], ModelS3]:
-    """Where a splitter that has seen some of the keys splits."""
+    """The split points of a splitter that has observed some keys."""
     held = sorted(keys)
     lister = ModelS3(held, page_size=1000)
     splitter = Splitter(lister)
@@ -345,7 +345,7 @@ def test_a_range_within_a_folder_is_split_at_the_folders_below_it() -> None:
 
 
 def test_the_only_folder_between_the_bounds_is_looked_into() -> None:
-    """What lies after the upper bound is nobody's business."""
+    """Keys after the upper bound have no effect."""
     keys = [f"{letter}/{number}/{name}" for letter in "abc" for number in range(9) for name in "xy"]
     places, lister = places_of(keys, prefix_upper_bound("a/"), prefix_upper_bound("b/"))
     assert [prefix_of_upper_bound(place) for place in places] == ["b/1/", "b/3/", "b/6/"]

@@ -1,4 +1,4 @@
-"""Records that cannot be decoded are counted once, whatever ranges show them; others are listed."""
+"""Unreadable records are counted once, in whatever ranges they appear."""
 
 import pytest
 from hypothesis import example, given, settings

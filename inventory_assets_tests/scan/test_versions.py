@@ -1,4 +1,4 @@
-"""All versions of a bucket, and what it held at any time, are what a plain walk finds."""
+"""A scan finds all versions of a bucket, and its content at any time, as a simple model does."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -47,7 +47,7 @@ def at(moment: int | None) -> Versions:
 
 
 def scanned(lister: VersionedS3, job: ListingJob) -> list[pa.RecordBatch]:
-    """What a scan finds, in key order; every key in one batch, and evidence that counts it."""
+    """The rows of a scan, in key order; each key is in one batch, and evidence counts it."""
     found: dict[int, list[pa.RecordBatch]] = {}
     evidence = []
     for event in ParallelScan(lister, [job]):

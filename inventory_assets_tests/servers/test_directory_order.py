@@ -1,4 +1,4 @@
-"""SeaweedFS lists `a/1` before `a-b`: it is noticed, and the inventory is in byte order still."""
+"""SeaweedFS lists `a/1` before `a-b`: this is detected, and the inventory is in byte order."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +53,7 @@ def lister(seaweedfs: Endpoint, bucket: str) -> Iterator[ListClient]:
 
 @pytest.fixture
 def store_of_unknown_make(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SeaweedFS is not told by its `Server` header, as behind a proxy."""
+    """SeaweedFS without its `Server` header, as behind a proxy."""
     for module in (prefix_discovery, directory_order_scan, store_probe):
         monkeypatch.setattr(module, "DIRECTORY_SERVERS", ("no such make",))
 

@@ -1,4 +1,4 @@
-"""Versions on real servers: what a bucket held at an earlier time is what rclone says it was."""
+"""Versions on real servers: past contents of a bucket are those that rclone reports."""
 
 import os
 import subprocess
@@ -58,7 +58,7 @@ def objects(
 
 
 def rclone(endpoint: Endpoint, bucket: str, as_of: datetime) -> dict[str, int]:
-    """What rclone says that the bucket held."""
+    """The bucket's content according to rclone."""
     command = [
         *(str(RCLONE), "lsf", "--recursive", "--files-only", "--format", "sp", "--separator", " "),
         *("--s3-provider", "Other", "--s3-endpoint", endpoint.url, "--s3-env-auth"),

@@ -1,4 +1,4 @@
-"""Stories of odd stores: habits, keys, kills, requests at once, and objects that come and go."""
+"""Random stories of odd stores: habits, keys, kills, concurrency, and changing objects."""
 
 import json
 from dataclasses import dataclass, field, replace
