@@ -86,6 +86,6 @@ def test_results_on_a_bucket_have_no_catalogue_by_default() -> None:
         open_catalog(BUCKET, Iceberg())
 
 
-def test_a_catalogue_that_is_not_configured_is_told(tmp_path: Path) -> None:
+def test_a_catalogue_that_is_not_configured_is_reported(tmp_path: Path) -> None:
     with pytest.raises(IcebergError, match="the catalogue nowhere cannot be used"):
         open_catalog(tmp_path, Iceberg(catalog="nowhere"))

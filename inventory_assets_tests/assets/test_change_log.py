@@ -19,7 +19,7 @@ from inventory_assets_tests.assets.world import (
 DAY = str(TODAY)
 
 
-def test_a_log_is_published_with_its_facts_and_check(world: World, buckets: Buckets) -> None:
+def test_a_log_is_published_with_its_metadata_and_check(world: World, buckets: Buckets) -> None:
     world.pass_day(YESTERDAY)
     buckets.keys["memory"] ^= {"a/1", "root2"}
     world.pass_day(TODAY)

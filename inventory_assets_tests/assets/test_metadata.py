@@ -106,7 +106,7 @@ def strings(value: object) -> list[str]:
         ("\ufeff", "\\ufeff"),
     ],
 )
-def test_what_cannot_be_printed_is_escaped(text: str, shown: str) -> None:
+def test_unprintable_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 

@@ -407,7 +407,7 @@ def test_a_log_is_read_as_it_was_published(store: LocalStore) -> None:
     assert read_change_log(store, LAYOUT, DAY) is None
 
 
-def test_faults_of_a_log_are_told(store: LocalStore) -> None:
+def test_faults_of_a_log_are_reported(store: LocalStore) -> None:
     pass_day(store, {"a", "b"}, YESTERDAY, set())
     log = pass_day(store, {"a", "c"}, DAY, set())
     assert violations_of(store, log) == []

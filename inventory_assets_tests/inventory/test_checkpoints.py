@@ -110,7 +110,7 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
 
 
 @EITHER_ORDER
-def test_what_is_safe_is_not_listed_again_and_the_user_is_told(
+def test_what_is_safe_is_not_listed_again_and_the_user_is_reported(
     keys: list[str], key_order: KeyOrder, tmp_path: Path
 ) -> None:
     with small_files():
@@ -169,7 +169,7 @@ def test_a_part_that_is_gone_is_listed_again(tmp_path: Path) -> None:
 
 @given(st.data())
 @settings(max_examples=60)
-def test_a_record_cut_off_or_garbled_is_no_record(data: st.DataObject) -> None:
+def test_a_record_truncated_or_garbled_is_no_record(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder, small_files():
         store = LocalStore(Path(folder))
         journal = opened(store)

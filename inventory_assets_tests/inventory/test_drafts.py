@@ -84,7 +84,7 @@ def covered(store: LocalStore, keys: list[str]) -> list[str]:
     budget_rows=st.integers(4, 40),
 )
 @settings(max_examples=25)
-def test_all_that_was_received_is_kept_when_a_listing_is_stopped(
+def test_all_received_objects_survive_when_a_listing_is_stopped(
     seed: int, steps: int, group_rows: int, part_rows: int, budget_rows: int
 ) -> None:
     chances = random.Random(seed)  # noqa: S311 - a repeatable test
@@ -181,7 +181,7 @@ def full(_file: object, _data: bytes) -> int:
 
 @given(seed=st.integers(0, 9999), steps=st.integers(1, 40))
 @settings(max_examples=15)
-def test_what_was_written_before_the_disk_was_full_is_kept(seed: int, steps: int) -> None:
+def test_records_written_before_the_disk_was_full_survive(seed: int, steps: int) -> None:
     chances = random.Random(seed)  # noqa: S311
     with quick(3) as store:
         journal = journal_in(store)
@@ -211,7 +211,7 @@ def _no_room(_drafts: object, batches: list[pa.RecordBatch]) -> str:
 
 @given(seed=st.integers(0, 9999), data=st.data())
 @settings(max_examples=25)
-def test_drafts_that_a_power_cut_damaged_are_not_believed(seed: int, data: st.DataObject) -> None:
+def test_drafts_damaged_by_a_power_failure_are_not_used(seed: int, data: st.DataObject) -> None:
     chances = random.Random(seed)  # noqa: S311
     with quick(3) as store:
         journal = journal_in(store)
@@ -241,7 +241,7 @@ def test_drafts_that_a_power_cut_damaged_are_not_believed(seed: int, data: st.Da
         assert covered(store, driver.expected) == kept
 
 
-def test_what_a_living_process_has_written_is_left_alone(store: LocalStore) -> None:
+def test_files_of_a_living_process_are_not_removed(store: LocalStore) -> None:
     with small_files(2):
         journal = journal_in(store)
         assembler = PartAssembler(
@@ -256,7 +256,7 @@ def test_what_a_living_process_has_written_is_left_alone(store: LocalStore) -> N
         assert keys_of(store, *assembler.finish()) == [*"abcdef"]
 
 
-def test_drafts_that_nobody_goes_on_with_are_removed_after_days(
+def test_abandoned_drafts_are_removed_after_days(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     abandoned = store.root / ".drafts" / "another" / "run"

@@ -351,7 +351,9 @@ def test_where_files_cannot_be_linked_they_are_renamed(
     assert keys_in(tmp_path) == sorted(KEYS_OF["one"])
 
 
-def test_who_reads_a_folder_whose_files_have_not_all_their_names_is_told(tmp_path: Path) -> None:
+def test_who_reads_a_folder_whose_files_have_not_all_their_names_is_reported(
+    tmp_path: Path,
+) -> None:
     kill_finished(tmp_path, moved=2)
     with pytest.raises(InventoryNotFound, match=r"is not finished; .* resume"):
         Dataset.at(tmp_path)

@@ -130,7 +130,7 @@ def test_an_empty_inventory_is_an_empty_snapshot(tables: IcebergTables) -> None:
     }
 
 
-def test_what_a_date_let_go_is_there_until_the_next_run_and_then_gone(
+def test_a_replaced_snapshot_remains_until_the_next_run(
     tables: IcebergTables,
 ) -> None:
     first, _ = show(tables, DAY, {"a/1"})
@@ -184,7 +184,7 @@ held = st.sets(st.sampled_from(["a/1", "a/2", "b/1", "c"]))
 
 @settings(max_examples=6)
 @given(st.lists(st.tuples(days, held | st.none()), min_size=1, max_size=5))
-def test_in_whatever_order_dates_come_and_go_the_tables_show_what_is_published(
+def test_the_tables_match_the_published_dates_after_any_order_of_changes(
     roomy_store: LocalStore, steps: list[tuple[date, set[str] | None]]
 ) -> None:
     """None stands for a date that is published no more."""
@@ -263,7 +263,7 @@ def test_a_table_of_other_results_is_not_changed(tables: IcebergTables, tmp_path
     assert keys_by_reference(tables)[tag_of(DAY)] == ["a/1"]
 
 
-def test_a_folder_that_readers_cannot_address_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_readers_cannot_address_is_rejected(tmp_path: Path) -> None:
     tables = tables_in(LocalStore(tmp_path / "50% #1"))
     manifest, _ = publish(tables, DAY, {"a/1"})
     with pytest.raises(IcebergError, match="has # % in it"):

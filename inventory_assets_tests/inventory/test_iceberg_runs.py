@@ -116,7 +116,7 @@ def test_a_run_killed_at_any_commit_is_made_up_for_by_the_next(
 
 
 @pytest.mark.parametrize("error", [CommitFailedException, CommitStateUnknownException])
-def test_a_lost_commit_is_tried_again_and_told_at_last(
+def test_a_conflicting_commit_is_retried_and_finally_reported(
     tables: IcebergTables, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     manifest, _ = publish(tables, DAY, {"a/1"})
@@ -142,7 +142,7 @@ def test_a_lost_commit_is_tried_again_and_told_at_last(
 @pytest.mark.parametrize(
     "secret", ["postgresql://me:hunter2@db/catalog", "of key AKIAABCDEFGHIJKLMNOP"]
 )
-def test_what_a_catalogue_says_is_told_without_secrets(
+def test_errors_of_a_catalogue_are_reported_without_secrets(
     tables: IcebergTables, monkeypatch: pytest.MonkeyPatch, secret: str
 ) -> None:
     def failing(*_arguments: Any) -> Any:

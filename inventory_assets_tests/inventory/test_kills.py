@@ -98,7 +98,7 @@ def kill_often(source: LoadSource, tmp_path: Path, kills: int, seed: int) -> Non
     print(f"{done} kills, {resumed} results of runs that went on with another's")
 
 
-def test_a_process_killed_once_something_is_safe_is_gone_on_with(
+def test_a_process_killed_once_something_is_safe_is_resumed(
     source: LoadSource, tmp_path: Path
 ) -> None:
     listed(source, tmp_path / "undisturbed")

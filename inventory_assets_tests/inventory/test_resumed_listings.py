@@ -95,7 +95,7 @@ def test_a_listing_that_another_run_overtook_leaves_nothing_to_go_on_with(
 
 
 @EITHER_ORDER
-def test_what_began_before_the_present_snapshot_was_finished_is_not_gone_on_with(
+def test_what_began_before_the_present_snapshot_was_finished_is_not_resumed(
     keys: list[str], key_order: KeyOrder, tmp_path: Path
 ) -> None:
     store = LocalStore(tmp_path)
@@ -109,7 +109,7 @@ def test_what_began_before_the_present_snapshot_was_finished_is_not_gone_on_with
     assert records(store, found).column("key").to_pylist() == sorted(keys[2:])
 
 
-def test_what_began_after_the_present_snapshot_was_finished_is_gone_on_with(
+def test_what_began_after_the_present_snapshot_was_finished_is_resumed(
     tmp_path: Path,
 ) -> None:
     store = LocalStore(tmp_path)
@@ -135,7 +135,7 @@ def test_a_listing_gone_on_with_does_not_replace_what_is_published_before_it_goe
         assert read_snapshot(store, MODEL, DAY, "") == newer
 
 
-def test_a_listing_killed_when_it_was_published_is_not_gone_on_with(
+def test_a_listing_killed_when_it_was_published_is_not_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = LocalStore(tmp_path)
@@ -196,7 +196,7 @@ OUT_OF_ORDER = [*FOLDERS, *(f"{name}-x" for name in "0123456789abcdef")]
 """Where directories are folders, `0-x` comes after all of `0/`."""
 
 
-def test_a_listing_by_directories_is_gone_on_with_where_the_order_is_found_out_again(
+def test_a_listing_by_directories_is_resumed_where_the_order_is_found_out_again(
     tmp_path: Path,
 ) -> None:
     store = LocalStore(tmp_path)
@@ -213,7 +213,7 @@ def test_a_listing_by_directories_is_gone_on_with_where_the_order_is_found_out_a
     assert all("afresh" not in sentence for sentence in said)
 
 
-def test_a_folder_of_a_store_taken_for_another_is_gone_on_with(
+def test_a_folder_of_a_store_taken_for_another_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken_for = Discovery((), KeyOrder.BYTES, 0)
@@ -295,7 +295,7 @@ SOME = sorted(KEYS[:40])
     st.integers(29, 39),
 )
 @settings(max_examples=40)
-def test_what_is_reread_is_told_interval_by_interval(
+def test_what_is_reread_is_reported_interval_by_interval(
     changed: set[str], cuts: set[int], first: int, last: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, small_files():

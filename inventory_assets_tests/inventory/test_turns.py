@@ -233,7 +233,7 @@ def test_a_file_system_that_renames_no_folder_over_an_empty_one_will_do(
 
 
 @pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EACCES, errno.ENOSYS])
-def test_a_file_system_that_renames_no_folders_is_refused(
+def test_a_file_system_that_renames_no_folders_is_rejected(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def refuse(_path: Path, _target: Path) -> Path:

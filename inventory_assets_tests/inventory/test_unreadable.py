@@ -57,13 +57,13 @@ def test_a_folder_without_them_has_no_such_file(tmp_path: Path) -> None:
     assert not (tmp_path / "unreadable.jsonl").exists()
 
 
-def test_a_listing_of_which_nothing_can_be_read_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_listing_of_which_nothing_can_be_read_is_rejected_by_name(tmp_path: Path) -> None:
     with pytest.raises(RecordsUnreadable, match=r"2 of 2 records .* it has no <Size>: .*<Key>k03"):
         list_into_folder(RawS3(SIZELESS[:2], SIZELESS), "", tmp_path)
     assert not [*tmp_path.iterdir()] or not [*tmp_path.rglob("*.parquet")]
 
 
-def test_a_shard_of_which_most_cannot_be_read_is_refused_and_a_small_one_is_not(
+def test_a_shard_of_which_most_cannot_be_read_is_rejected_and_a_small_one_is_not(
     store: LocalStore,
 ) -> None:
     many = [f"k{number:03}".encode() for number in range(250)]

@@ -130,7 +130,7 @@ def test_differences_are_those_of_a_plain_comparison(
     assert sorted(differences(held, found, NOW).items()) == plain_differences(held, found)
 
 
-def test_what_is_the_same_does_not_differ_however_young() -> None:
+def test_an_equal_object_does_not_differ_however_new() -> None:
     same = {"a": ComparedFields(1, NOW + timedelta(days=1), "e")}
     assert differences(same, same, NOW) == {}
 
@@ -208,7 +208,7 @@ def test_a_sample_of_all_ranges_finds_every_key_that_differs(
         assert len(reached) == len(keys | held)
 
 
-def test_an_inventory_that_holds_what_the_bucket_holds_has_no_fault(
+def test_an_inventory_equal_to_its_bucket_has_no_problems(
     roomy_store: LocalStore,
 ) -> None:
     keys = {f"{number:03}" for number in range(100)}
@@ -275,7 +275,7 @@ def altered_sizes(keys: set[str]) -> dict[str, int]:
     oddity=st.sampled_from([*IN_BYTE_ORDER, *WITHOUT_RANGES]),
     prefix=st.sampled_from(["", "a", "-"]),
 )
-def test_whatever_the_store_s_habit_just_what_differs_is_told(
+def test_with_any_habit_exactly_the_differences_are_found(
     roomy_store: LocalStore,
     keys: set[str],
     lost: set[str],
@@ -318,7 +318,7 @@ def test_a_key_that_seems_gone_and_is_there_contradicts_the_store(
     assert any("contradicts itself: 10 of the keys" in fault for fault in found.problems)
 
 
-def test_a_store_that_answers_with_nothing_now_and_then_contradicts_itself(
+def test_a_store_that_sometimes_lists_nothing_contradicts_itself(
     roomy_store: LocalStore,
 ) -> None:
     store = OddStore(KEYS, Oddity.SOMETIMES_EMPTY)
@@ -327,7 +327,7 @@ def test_a_store_that_answers_with_nothing_now_and_then_contradicts_itself(
     assert set(found.findings.values()) == {Finding.CONTRADICTED}
 
 
-def test_only_some_of_very_many_are_asked_for_again(
+def test_only_some_of_very_many_are_requested_again(
     roomy_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verification, "MAX_LOOKUPS", 7)
@@ -342,7 +342,7 @@ def test_only_some_of_very_many_are_asked_for_again(
     assert [each.prefix for each in again.requests if each.prefix in KEYS] == exact
 
 
-def test_what_came_back_since_it_was_listed_again_is_no_contradiction(
+def test_an_object_created_again_since_is_no_contradiction(
     roomy_store: LocalStore,
 ) -> None:
     class ComesBack(OddStore):
@@ -382,7 +382,7 @@ def test_a_bucket_that_lacks_most_of_a_sample_is_doubted(
     assert any(fault.startswith(sentence) for fault in found.problems) is is_doubted
 
 
-def test_a_stretch_without_records_is_listed_with_the_records_around_it(
+def test_an_empty_range_is_listed_with_the_records_around_it(
     roomy_store: LocalStore,
 ) -> None:
     empty = [KeyRange("", "000"), KeyRange("049", "049~"), KeyRange("099", WHOLE.until)]
@@ -395,7 +395,7 @@ def test_a_stretch_without_records_is_listed_with_the_records_around_it(
     assert {"049", "050", "099"} <= found.findings.keys()
 
 
-def test_an_empty_inventory_is_not_agreed_to_by_an_empty_answer(roomy_store: LocalStore) -> None:
+def test_an_empty_response_does_not_confirm_an_empty_inventory(roomy_store: LocalStore) -> None:
     class EmptyWithoutDelimiter(OddStore):
         def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
             page = super().list_page_sync(request, stats)
@@ -420,7 +420,7 @@ FOLDERS = {f"{folder}/{number}" for folder in ("a", "a-b", "a0") for number in r
 
 
 @pytest.mark.parametrize("oddity", WITHOUT_RANGES)
-def test_a_store_without_ranges_is_asked_by_what_keys_start_with(
+def test_a_store_without_start_after_is_verified_by_prefixes(
     roomy_store: LocalStore, oddity: Oddity
 ) -> None:
     found = verify(inventory_of(roomy_store, FOLDERS), OddStore(FOLDERS, oddity), chance(0), 99)
@@ -463,7 +463,7 @@ def test_a_folder_that_the_inventory_lacks_is_missed(roomy_store: LocalStore) ->
     size=st.integers(1, 10),
     least_length=st.integers(0, 2),
 )
-def test_a_prefix_drawn_is_the_shortest_that_starts_no_more_records_than_asked_for(
+def test_a_sampled_prefix_is_the_shortest_with_at_most_so_many_records(
     roomy_store: LocalStore, keys: set[str], size: int, least_length: int
 ) -> None:
     records = inventory_of(roomy_store, keys).records
@@ -503,7 +503,7 @@ def manifest_with(store: LocalStore, keys: list[str], prefixes: list[str]) -> Ve
     return VerificationTarget.of_manifest(store, LAYOUT, merge(store, LAYOUT, "", snapshots, NOW))
 
 
-def test_the_evidence_says_in_which_stretches_nothing_was_found(store: LocalStore) -> None:
+def test_the_evidence_has_the_empty_ranges(store: LocalStore) -> None:
     inventory = manifest_with(store, ["a/1", "a/2", "c"], ["", "a/", "b/"])
     assert inventory.began_at == NOW
     assert all(inventory.records_in(each) == {} for each in inventory.empty)
@@ -519,7 +519,7 @@ def test_a_key_lost_where_nothing_was_found_is_missing(store: LocalStore) -> Non
     assert {Finding.MISSING} == {seed.findings.get("b/1") for seed in seeds}
 
 
-def test_a_shard_listed_again_since_says_nothing_of_this_manifest(store: LocalStore) -> None:
+def test_the_evidence_of_a_later_listing_is_not_used_for_a_manifest(store: LocalStore) -> None:
     shard = make_shard("", [""])
     snapshot = snapshot_of(store, shard, listed(["a"]))
     publish_snapshot(store, LAYOUT, replace(snapshot, fingerprint="another"))
@@ -531,7 +531,7 @@ def test_a_shard_listed_again_since_says_nothing_of_this_manifest(store: LocalSt
 
 
 @pytest.mark.parametrize("server", ["moto", "ministack"])
-def test_on_a_real_server_what_changed_is_told_from_what_was_lost(
+def test_on_a_real_server_what_changed_is_reported_from_what_was_lost(
     server: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     endpoint: Endpoint = request.getfixturevalue(server)

@@ -177,7 +177,7 @@ def test_changes_are_those_of_the_current_objects_with_their_versions(history: H
         assert (changes.baseline_rows, changes.snapshot_rows) == (len(old), len(new))
 
 
-def test_records_with_versions_are_refused_by_code_that_knows_none(store: LocalStore) -> None:
+def test_records_with_versions_are_rejected_by_code_that_knows_none(store: LocalStore) -> None:
     """Old code supports format 3 only."""
     records = (LAYOUT.snapshot(DAY, ""), LAYOUT.dated(DAY, "inventory.json"))
     for versions, expected in ((None, 3), (Versions(), 4)):
@@ -209,7 +209,7 @@ def test_a_day_of_versions_is_compared_with_one_of_current_objects(store: LocalS
     ]
 
 
-def test_a_listing_that_was_stopped_is_gone_on_with_for_the_same_moment_alone(
+def test_a_listing_that_was_stopped_is_resumed_for_the_same_moment_alone(
     store: LocalStore,
 ) -> None:
     history = History()
@@ -360,7 +360,7 @@ def test_versions_that_seem_gone_are_asked_for_by_their_key(
     assert gone == names_of(history.listed()) - names_of(other.listed())
 
 
-def test_versions_of_a_store_in_directory_order_are_refused(store: LocalStore) -> None:
+def test_versions_of_a_store_in_directory_order_are_rejected(store: LocalStore) -> None:
     taker = ShardLister(VersionedS3(History()), store, LAYOUT, KeyOrder.DIRECTORY, lambda: NOW)
     with pytest.raises(VersionsNotListed, match="set versions = false"):
         taker.list_shard(DAY, Shard(""), Versions())
@@ -378,7 +378,7 @@ def test_a_past_date_is_seen_as_of_its_last_millisecond(zone: str, moment: str) 
     assert versions_of(DAY, NOW, zone) == Versions(datetime.fromisoformat(moment))
 
 
-def test_a_date_that_lasts_is_seen_as_it_is_and_one_to_come_is_refused() -> None:
+def test_a_date_that_lasts_is_seen_as_it_is_and_one_to_come_is_rejected() -> None:
     assert versions_of(NOW.date(), NOW, "UTC") == Versions()
     with pytest.raises(DateNotObservable, match="has not come yet"):
         versions_of(NOW.date() + timedelta(days=1), NOW, "UTC")

@@ -63,7 +63,7 @@ TRICKLES = {
 
 
 @pytest.mark.parametrize("trickle", TRICKLES)
-def test_an_answer_that_trickles_is_given_up_at_its_deadline(trickle: str) -> None:
+def test_a_trickling_response_times_out(trickle: str) -> None:
     began = time.monotonic()
     with serving(TRICKLES[trickle], every=0.05) as wire:
         with pytest.raises(TimeoutError, match=r"not whole after 0\.5 seconds"):
@@ -81,13 +81,13 @@ def test_a_server_that_falls_silent_is_given_up_before_the_deadline() -> None:
         exchanged(wire, longest=10, patience=0.2)
 
 
-def test_interim_answers_without_end_are_none() -> None:
+def test_endless_interim_responses_are_rejected() -> None:
     flood = b"HTTP/1.1 100 Continue\r\n\r\n" * 50_000
     with serving([flood], every=0) as wire, pytest.raises(Exception, match="answers of status 100"):
         exchanged(wire, longest=30)
 
 
-def test_a_few_interim_answers_are_passed_over() -> None:
+def test_a_few_interim_responses_are_passed_over() -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * MAX_INTERIM_RESPONSES
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     with serving([early + answer], every=0) as wire:

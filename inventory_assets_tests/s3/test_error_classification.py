@@ -113,7 +113,7 @@ UNEXPECTED = {
 
 
 @pytest.mark.parametrize("trouble", PASSING)
-def test_what_can_pass_is_retried_and_counted_by_its_kind(
+def test_transient_errors_are_retried_and_counted_by_kind(
     trouble: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     answer, fault = PASSING[trouble]
@@ -126,7 +126,7 @@ def test_what_can_pass_is_retried_and_counted_by_its_kind(
 
 
 @pytest.mark.parametrize("trouble", PASSING)
-def test_what_does_not_pass_ends_after_the_allowed_time(
+def test_a_persistent_transient_error_ends_after_the_allowed_time(
     trouble: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     answer, fault = PASSING[trouble]
@@ -145,7 +145,7 @@ def test_what_does_not_pass_ends_after_the_allowed_time(
 
 
 @pytest.mark.parametrize("answer", UNEXPECTED)
-def test_what_is_unexpected_is_tried_once_more_as_it_may_have_been_damaged(
+def test_an_unexpected_response_is_retried_once(
     answer: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     unexpected, fault, _ = UNEXPECTED[answer]
@@ -156,7 +156,7 @@ def test_what_is_unexpected_is_tried_once_more_as_it_may_have_been_damaged(
 
 
 @pytest.mark.parametrize("answer", UNEXPECTED)
-def test_what_is_unexpected_in_the_same_way_twice_is_final_and_says_what_it_is(
+def test_a_response_unexpected_twice_in_the_same_way_is_a_permanent_error(
     answer: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     unexpected, fault, words = UNEXPECTED[answer]
@@ -199,7 +199,7 @@ LASTING = {
 
 
 @pytest.mark.parametrize("trouble", LASTING)
-def test_what_cannot_pass_is_refused_at_once_and_says_what_to_do(
+def test_a_permanent_error_fails_at_once_and_says_what_to_do(
     trouble: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     answer, kind, advice = LASTING[trouble]
@@ -212,7 +212,7 @@ def test_what_cannot_pass_is_refused_at_once_and_says_what_to_do(
     assert stats.requests == len(server.seen) == 1
 
 
-def test_what_a_server_echoes_of_a_signature_is_not_repeated(
+def test_a_signature_that_a_server_echoes_is_not_shown(
     server: ScriptedServer, lister: ListClient
 ) -> None:
     body = (
@@ -240,7 +240,7 @@ def test_a_slow_answer_is_timed_out_and_tried_again(monkeypatch: pytest.MonkeyPa
     assert stats.faults == {TransientError.TIMED_OUT: 1}
 
 
-def test_a_refused_port_is_told_apart() -> None:
+def test_a_refused_port_is_distinguished() -> None:
     with ScriptedServer([Answer()]) as server:
         closed = server.url
     stats = RequestStats()
@@ -314,12 +314,12 @@ def test_a_certificate_named_in_aws_ca_bundle_is_trusted(
     assert page.objects.num_rows == 1
 
 
-def test_a_directory_bucket_is_refused() -> None:
+def test_a_directory_bucket_is_rejected() -> None:
     with pytest.raises(UnsupportedBucket, match="directory buckets"):
         ListClient(BucketConfig("ours--use1-az4--x-s3"))
 
 
-def test_without_credentials_a_listing_says_how_to_give_them() -> None:
+def test_without_credentials_the_message_says_how_to_provide_them() -> None:
     with ScriptedServer([Answer(200, GOOD)]) as server:
         error = refusal_of(to(server.url, access_key=None, secret_key=None))
     assert isinstance(error, CredentialsMissing)
@@ -350,7 +350,7 @@ def test_half_a_key_pair_is_a_missing_credential(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("changes", [{"region": "no such region"}, {"endpoint_url": "ftp//x"}])
-def test_what_botocore_will_not_open_is_named_as_a_setting(changes: dict[str, object]) -> None:
+def test_settings_that_botocore_rejects_are_named(changes: dict[str, object]) -> None:
     with pytest.raises(RequestRejected, match="ours"):
         ListClient(to("http://127.0.0.1:1", **changes))
 
@@ -399,6 +399,6 @@ def test_secrets_do_not_show_in_a_connection() -> None:
     assert "AKIATHEKEY" not in repr(where)
 
 
-def test_an_unknown_error_without_a_message_is_still_told() -> None:
+def test_an_unknown_error_without_a_message_is_reported() -> None:
     error = to_user_error(ClientError({"Error": {}}, "ListObjectsV2"), BucketConfig("ours"))
     assert type(error) is RequestRejected

@@ -129,7 +129,7 @@ def test_a_ceiling_is_recognised(prefix: str) -> None:
 
 
 @given(keys)
-def test_what_is_no_ceiling_is_not_taken_for_one(key: str) -> None:
+def test_a_key_that_is_no_upper_bound_has_no_prefix(key: str) -> None:
     found = prefix_of_upper_bound(key)
     assert found is None or prefix_upper_bound(found) == key
 
@@ -158,7 +158,7 @@ def test_start_after_an_ordinary_key_is_that_key() -> None:
 
 
 @given(st.text(SMALL, max_size=2), small_prefixes)
-def test_what_is_left_and_what_was_taken_out_tile_the_whole(prefix: str, ends: list[str]) -> None:
+def test_a_difference_and_the_excluded_ranges_tile_the_whole(prefix: str, ends: list[str]) -> None:
     whole = KeyRange.of_prefix(prefix)
     taken = [prefix + end for end in ends]
     left = whole.minus(taken)
@@ -167,7 +167,7 @@ def test_what_is_left_and_what_was_taken_out_tile_the_whole(prefix: str, ends: l
 
 
 @given(st.text(SMALL, max_size=2), small_prefixes)
-def test_what_is_left_agrees_with_brute_force(prefix: str, taken: list[str]) -> None:
+def test_the_difference_of_ranges_agrees_with_brute_force(prefix: str, taken: list[str]) -> None:
     left = KeyRange.of_prefix(prefix).minus(taken)
     for key in SMALL_KEYS:
         expected = key.startswith(prefix) and not key.startswith(tuple(taken))

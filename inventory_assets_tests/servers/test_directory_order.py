@@ -102,7 +102,7 @@ def test_the_remainder_leaves_out_exactly_the_other_shards(
     ]
 
 
-def test_an_order_by_bytes_that_the_source_insists_on_is_refused(
+def test_an_order_by_bytes_that_the_source_insists_on_is_rejected(
     lister: ListClient, tmp_path: Path
 ) -> None:
     taker = ShardLister(lister, LocalStore(tmp_path), Layout("directories", "test"), KeyOrder.BYTES)

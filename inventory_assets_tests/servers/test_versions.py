@@ -157,7 +157,7 @@ def test_on_ministack_all_versions_are_listed_newest_first(
     assert rows == [(key, version) for key in sorted(put) for version in put[key]]
 
 
-def test_seaweedfs_is_refused_with_what_to_do(seaweedfs: Endpoint, tmp_path: Path) -> None:
+def test_seaweedfs_is_rejected_with_what_to_do(seaweedfs: Endpoint, tmp_path: Path) -> None:
     name = seaweedfs.make_bucket(f"versions-{next(numbers)}", {"a/1": b"", "a-b": b""})
     lister = ListClient(seaweedfs.connection(name))
     with pytest.raises(VersionsNotListed, match="set versions = false"):
