@@ -55,18 +55,18 @@ class InFlight:
 
 
 class ObservedLimiter(ConcurrencyLimiter):
-    """A gate that takes note of who is inside: of the requests in flight.
+    """A limiter that records the requests in flight.
 
-    A request is in flight from when it is sent until its answer is taken from the socket; so an
-    answer that waits there for a busy process still counts.
+    A request is in flight until its response is read from the socket, so a response that waits for
+    a busy process still counts.
 
-    A worker is one of as many places as requests may be in flight: a task has one from its first
-    request to its end, and the place that was idle for longest is taken next.
+    There are as many workers as requests may be in flight. A task has a worker from its first
+    request to its end; the worker that was idle for longest is assigned next.
 
     Attributes:
         changes: As in `InFlight`.
         sent_by: Requests that each worker sent.
-        longest: Seconds that the slowest request took.
+        longest: Seconds of the slowest request.
     """
 
     def __init__(self, connection: BucketConfig) -> None:

@@ -30,12 +30,12 @@ class ModelS3(ListClient):
     """Lists `keys` page by page.
 
     Args:
-        keys: What the bucket holds.
-        page_size: Keys and common prefixes in a page at most, whatever is asked for.
-        in_directory_order: List as a file system would: `a/` with all its content stands where the
-            name `a` stands among its siblings, and StartAfter compares in that order as well.
+        keys: The keys of the bucket.
+        page_size: Maximum keys and common prefixes in a page, whatever is requested.
+        in_directory_order: List in directory order: the content of `a/` is at the position of `a`
+            among its siblings, and StartAfter compares in that order, too.
         habit: A bad habit, or None.
-        empty_pages: Empty pages before each page that holds something.
+        empty_pages: Empty pages before each non-empty page.
     """
 
     def __init__(

@@ -42,11 +42,11 @@ class OddStore(ModelS3):
     """Lists `keys` page by page.
 
     Args:
-        keys: What the bucket holds.
-        oddity: How it lists.
+        keys: The keys of the bucket.
+        oddity: The kind of listing.
         page_size: Keys and common prefixes in a page at most.
-        hidden: What `HIDES` leaves out.
-        sizes: Of objects, where it is not the length of the key.
+        hidden: The keys that `HIDES` leaves out.
+        sizes: Sizes of objects; by default, the length of the key.
     """
 
     def __init__(

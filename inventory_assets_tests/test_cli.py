@@ -126,7 +126,7 @@ def keys_in(folder: Path) -> list[str]:
     return [key for file in files for key in pl.read_parquet(file)["key"]]
 
 
-# What comes out
+# Results
 
 KEYS = [
     *(f"small/{number:03}/{name}" for number in range(30) for name in ("a", "b-c", "b/c")),
@@ -307,7 +307,7 @@ def test_a_store_that_turns_out_to_list_by_directory_is_listed_again(
     assert keys_in(tmp_path) == sorted(keys)
 
 
-# What is refused
+# Rejected arguments
 
 
 @dataclass(frozen=True, slots=True)

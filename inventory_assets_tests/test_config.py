@@ -139,7 +139,7 @@ def test_importing_the_module_reads_no_file_and_imports_no_dagster(tmp_path: Pat
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={"PYTHONPATH": root})
 
 
-# What a right file means
+# Valid files
 
 
 def test_the_example_in_the_documentation_loads() -> None:
@@ -278,7 +278,7 @@ def test_exports_are_suffixes_with_a_dialect_before_a_csv() -> None:
     ]
 
 
-# How mistakes are told
+# Messages about mistakes
 
 
 def test_a_mistake_names_file_field_finding_expectation_and_remedy() -> None:

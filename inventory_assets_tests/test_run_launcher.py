@@ -53,7 +53,7 @@ def test_a_process_is_running_until_it_is_killed(sleeper: "subprocess.Popen[byte
     now = time.time()
     assert is_running(sleeper.pid, now)
     sleeper.kill()
-    wait_until_dead(sleeper.pid)  # nobody has asked yet how it ended: it is a zombie
+    wait_until_dead(sleeper.pid)  # its exit status was not read yet: it is a zombie
     assert not is_running(sleeper.pid, now)
     sleeper.wait()
     assert not is_running(sleeper.pid, now)

@@ -286,7 +286,7 @@ def test_as_much_is_expected_of_a_shard_as_the_baseline_holds(world: World) -> N
     assert listing.expected_rows(work, []) == {}
 
 
-# What cannot work
+# Errors
 
 
 def every_word(result: Outcome, world: World) -> str:

@@ -200,12 +200,12 @@ def failure_text(outcome: Outcome) -> str:
 
 
 class Buckets:
-    """Stands between every `SourceBucket` and its bucket.
+    """Intercepts the requests of every `SourceBucket`.
 
     Attributes:
-        keys: Buckets that are held in memory, by name; all others are really asked.
-        failing: Prefixes whose listing raises, with what.
-        listed: The prefixes of the listing requests that came through, in order.
+        keys: In-memory buckets, by name; requests to others are sent.
+        failing: Prefixes whose listing raises, with the exception.
+        listed: The prefixes of successful listing requests, in order.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,7 @@ def test_names_that_need_escapes_arrive_whole(tmp_path: Path) -> None:
         assert keys_in(pages_of(source, **{"max-keys": 5})) == keys
         pages = pages_of(source, prefix="000001/", delimiter="/", **{"max-keys": 3})
         assert folders_in(pages) == [f"000001/{name.partition('/')[0]}/" for name in names]
-        # XML 1.0 knows no control characters: without url-encoding nobody can read those keys.
+        # XML 1.0 forbids control characters: without url-encoding such keys cannot be read.
         plain = page_of(source, **{"start-after": "000002/ "})
         assert plain.objects["key"].to_pylist() == [key for key in keys if key > "000002/ "][:1000]
 

@@ -93,14 +93,14 @@ class Kept:
 
 @dataclass(slots=True)
 class Habits:
-    """What the server does otherwise than AWS.
+    """The differences of the server from AWS.
 
     Attributes:
-        condition: How PutObject takes conditions.
-        etag: How ETags stand in answers.
+        condition: How PutObject handles conditions.
+        etag: How ETags are written in responses.
         removes: Whether objects may be removed.
-        lists: Whether a listing shows what is there.
-        now: The clock by which objects are written.
+        lists: Whether listings contain the objects.
+        now: The clock for modification times.
     """
 
     condition: Condition = like_aws
@@ -111,11 +111,11 @@ class Habits:
 
 
 class ResultsServer:
-    """Serves one bucket; CompleteMultipartUpload heeds no condition, as that of Ceph RGW.
+    """Serves one bucket; CompleteMultipartUpload ignores conditions, as that of Ceph RGW does.
 
     Attributes:
-        habits: How.
-        objects: What is there, by key.
+        habits: The differences from AWS.
+        objects: The objects, by key.
         seen: Method, key and conditions of the requests, in order.
     """
 

@@ -93,11 +93,11 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
         yesterday, _ = take(Bucket(KEYS), store, shard)
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         for number, left in enumerate(kills):
-            taker = ShardLister(
+            shard_lister = ShardLister(
                 Bucket(keys, seed + number), MortalStore(Path(folder), Life(left)), MODEL
             )
             with suppress(Killed):
-                taker.list_shard(DAY + timedelta(days=1), shard)
+                shard_lister.list_shard(DAY + timedelta(days=1), shard)
         found = ShardLister(Bucket(keys, seed + 99), store, MODEL).list_shard(
             DAY + timedelta(days=1), shard
         )
@@ -172,8 +172,10 @@ def test_a_part_that_is_gone_is_listed_again(tmp_path: Path) -> None:
 def test_a_record_truncated_or_garbled_is_no_record(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder, small_files():
         store = LocalStore(Path(folder))
-        journal = opened(store)
-        journal.record_completed(KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats())
+        checkpoint_log = opened(store)
+        checkpoint_log.record_completed(
+            KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats()
+        )
         (name,) = store.list_names("checkpoints")
         whole = store.read(f"checkpoints/{name}") or b""
         damaged = bytearray(whole[: data.draw(st.integers(0, len(whole) - 1))])
@@ -231,16 +233,18 @@ def test_records_of_one_listing_are_not_taken_for_another_s(store: LocalStore) -
 def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: LocalStore) -> None:
     moments = iter([NOW, NOW, NOW, NOW + timedelta(seconds=6), NOW + timedelta(seconds=6), NOW])
     identity = listing_fingerprint(BucketConfig("bucket"), "", ())
-    journal = CheckpointLog(store, "f", "n", identity, lambda: next(moments), lambda _said: None)
+    checkpoint_log = CheckpointLog(
+        store, "f", "n", identity, lambda: next(moments), lambda _said: None
+    )
     stats = RequestStats(requests=3)
     stats.failed(TransientError.RESET)
     part = parts_of(store, listed("a"))
-    journal.record_completed(KeyRange("", "b"), part, stats)
-    journal.record_completed(KeyRange("b", "c"), (), stats)
+    checkpoint_log.record_completed(KeyRange("", "b"), part, stats)
+    checkpoint_log.record_completed(KeyRange("b", "c"), (), stats)
     written = [len(store.list_names("f"))]
-    journal.record_completed(KeyRange("c", "d"), (), stats)
+    checkpoint_log.record_completed(KeyRange("c", "d"), (), stats)
     written.append(len(store.list_names("f")))
-    journal.flush(stats)
+    checkpoint_log.flush(stats)
     written.append(len(store.list_names("f")))
     assert written == [0, 1, 1]
     kept = CheckpointLog(store, "f", "n", identity, lambda: NOW, lambda _said: None).resumed

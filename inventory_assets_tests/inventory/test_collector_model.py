@@ -64,7 +64,7 @@ class Run:
     began: datetime
     publish: Callable[[], None]
     snapshot: Snapshot | None = None
-    journal: CheckpointLog | None = None
+    checkpoint_log: CheckpointLog | None = None
 
 
 class RunsAndCollections(RuleBasedStateMachine):
@@ -130,7 +130,7 @@ class RunsAndCollections(RuleBasedStateMachine):
         snapshot = run.snapshot
         if snapshot:
             folder = LAYOUT.checkpoints(snapshot.day)
-            run.journal = run.journal or CheckpointLog(
+            run.checkpoint_log = run.checkpoint_log or CheckpointLog(
                 self.store,
                 folder,
                 "x",
@@ -139,8 +139,8 @@ class RunsAndCollections(RuleBasedStateMachine):
                 lambda _said: None,
                 self.store.list_names(folder),
             )
-            run.journal.record_completed(KeyRange("", "zz"), snapshot.parts, RequestStats())
-            run.journal.flush(RequestStats())
+            run.checkpoint_log.record_completed(KeyRange("", "zz"), snapshot.parts, RequestStats())
+            run.checkpoint_log.flush(RequestStats())
 
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), is_killed=st.booleans())
@@ -156,8 +156,8 @@ class RunsAndCollections(RuleBasedStateMachine):
             run.publish()
         except ConflictError:
             return
-        if run.journal:
-            run.journal.clear()
+        if run.checkpoint_log:
+            run.checkpoint_log.clear()
 
     @rule()
     def collect(self) -> None:

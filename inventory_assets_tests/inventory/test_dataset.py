@@ -115,7 +115,7 @@ def test_a_path_is_no_pattern_and_no_column(tmp_path: Path) -> None:
     assert "dt" not in dataset.scan().collect_schema()
 
 
-# What need not be read is not read
+# Skipping files and row groups
 
 
 def damage_row_groups_without(dataset: Dataset, key: str) -> None:
@@ -295,7 +295,7 @@ def test_files_that_both_share_are_not_opened(store: LocalStore) -> None:
     for part in old.parts:
         if store.uri(part.key) in shared:
             store.path(part.key).write_bytes(b"damaged")
-    # The last part is not shared, and tells the bucket.
+    # The last part is not shared, and is read for the bucket's name.
     changed = [row["key"] for batch in changes_between(old, new) for row in batch.to_pylist()]
     assert changed == ["d", "e"]
 

@@ -56,23 +56,23 @@ def quick(group_rows: int, part_rows: int = 10**6) -> Iterator[LocalStore]:
 
 def kept_keys(store: LocalStore) -> list[str]:
     """The keys that a resumed run need not list: exactly those of the completed ranges."""
-    journal = journal_in(store)
-    for stretch in journal.resumed.completed:
+    checkpoint_log = journal_in(store)
+    for stretch in checkpoint_log.resumed.completed:
         for part in stretch.parts:
             whole = Fingerprint()
             whole.update(records_of(listed(keys_of(store, part))))
             assert part.fingerprint == whole.hexdigest()
             assert part.rows == len(keys_of(store, part))
             assert part.file_bytes == store.size(part.key)
-    journal.close()
-    return keys_of(store, *journal.resumed.parts)
+    checkpoint_log.close()
+    return keys_of(store, *checkpoint_log.resumed.parts)
 
 
 def covered(store: LocalStore, keys: list[str]) -> list[str]:
     """The keys in the resumed work."""
-    journal = journal_in(store)
-    journal.close()
-    ranges = [stretch.key_range for stretch in journal.resumed.completed]
+    checkpoint_log = journal_in(store)
+    checkpoint_log.close()
+    ranges = [stretch.key_range for stretch in checkpoint_log.resumed.completed]
     return [key for key in keys if any(key in each for each in ranges)]
 
 
@@ -89,16 +89,16 @@ def test_all_received_objects_survive_when_a_listing_is_stopped(
 ) -> None:
     chances = random.Random(seed)  # noqa: S311 - a repeatable test
     with quick(group_rows, part_rows) as store:
-        journal = journal_in(store)
+        checkpoint_log = journal_in(store)
         budget = CheckedBudget(budget_rows)
         keys, bounds = numbered(60), [0, 9, 20, 60]
-        driver = Driver(store, keys, bounds, [1], budget, chances, journal=journal)
+        driver = Driver(store, keys, bounds, [1], budget, chances, checkpoint_log=checkpoint_log)
         for _ in range(steps):
             if not driver.is_done:
                 driver.step()
-        journal.save_drafts(RequestStats())
+        checkpoint_log.save_drafts(RequestStats())
         driver.assembler.close()
-        journal.close()
+        checkpoint_log.close()
         assert kept_keys(store) == sorted(driver.written)
         # And once more: nothing is lost by being gone on with, or by a kill while it is.
         assert kept_keys(store) == sorted(driver.written)
@@ -120,10 +120,12 @@ def test_a_kill_at_any_moment_costs_fifteen_seconds_of_listing_at_most(
     keys = numbered(1000)
     with quick(group_rows, 40) as store:
         clock = [NOW]
-        journal = journal_in(store, lambda: clock[0])
+        checkpoint_log = journal_in(store, lambda: clock[0])
         bounds = [0, 100, 300, 500, 1000]
         budget = CheckedBudget(200)
-        driver = Driver(store, keys, bounds, [], budget, chances, most=9, journal=journal)
+        driver = Driver(
+            store, keys, bounds, [], budget, chances, most=9, checkpoint_log=checkpoint_log
+        )
         written_at: dict[str, datetime] = {}
         for _ in range(events):
             if driver.is_done:
@@ -132,7 +134,7 @@ def test_a_kill_at_any_moment_costs_fifteen_seconds_of_listing_at_most(
             driver.step()
             for key in driver.written[len(written_at) :]:
                 written_at[key] = clock[0]
-        journal.close()  # nothing else that a process does which is killed
+        checkpoint_log.close()  # nothing else that a process does which is killed
         kept = kept_keys(store)
         lost = {*driver.written} - {*kept}
         assert all(clock[0] - written_at[key] <= AT_MOST_AGAIN for key in lost)
@@ -148,30 +150,30 @@ def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
 ) -> None:
     monkeypatch.setattr(store_module, "_flush", lambda _path: None)
     clock = [NOW]
-    journal = journal_in(store, lambda: clock[0])
+    checkpoint_log = journal_in(store, lambda: clock[0])
     ranges = [KeyRange("", "0100"), KeyRange("0100", LAST)]
     assembler = PartAssembler(
         store,
         LAYOUT,
         ranges,
         RowBuffer(),
-        published=lambda key_range, parts: journal.record_completed(
+        published=lambda key_range, parts: checkpoint_log.record_completed(
             key_range, parts, RequestStats()
         ),
-        drafts=journal.drafts,
-        ticked=lambda: journal.tick(RequestStats()),
+        drafts=checkpoint_log.drafts,
+        ticked=lambda: checkpoint_log.tick(RequestStats()),
     )
-    journal.follow(assembler.open_runs)
+    checkpoint_log.follow(assembler.open_runs)
     for key in numbered(200):
         clock[0] += timedelta(seconds=10)
         assembler.write(key > "0100", objects_of([key]))
     for number, each in enumerate(ranges):
         assembler.end(number, each.until)
     assert [part.rows for part in assembler.finish()] == [200]
-    journal.flush(RequestStats())
+    checkpoint_log.flush(RequestStats())
     left = [path for path in (store.root / ".drafts").rglob("*") if path.is_file()]
     assert {path.name for path in left} <= {"lock", "reserve"}
-    journal.clear()
+    checkpoint_log.clear()
     assert not list((store.root / ".drafts").iterdir())
 
 
@@ -184,9 +186,11 @@ def full(_file: object, _data: bytes) -> int:
 def test_records_written_before_the_disk_was_full_survive(seed: int, steps: int) -> None:
     chances = random.Random(seed)  # noqa: S311
     with quick(3) as store:
-        journal = journal_in(store)
+        checkpoint_log = journal_in(store)
         budget = CheckedBudget(12)
-        driver = Driver(store, numbered(60), [0, 20, 60], [], budget, chances, journal=journal)
+        driver = Driver(
+            store, numbered(60), [0, 20, 60], [], budget, chances, checkpoint_log=checkpoint_log
+        )
         for _ in range(steps):
             if not driver.is_done:
                 driver.step()
@@ -196,9 +200,9 @@ def test_records_written_before_the_disk_was_full_survive(seed: int, steps: int)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(hashing_file.HashingFile, "write", full)
             patch.setattr(drafts.Drafts, "spool", _no_room)
-            journal.save_drafts(RequestStats())
+            checkpoint_log.save_drafts(RequestStats())
         driver.assembler.close()
-        journal.close()
+        checkpoint_log.close()
         kept = kept_keys(store)
         assert {*in_files} <= {*kept} <= {*driver.written}
 
@@ -214,16 +218,22 @@ def _no_room(_drafts: object, batches: list[pa.RecordBatch]) -> str:
 def test_drafts_damaged_by_a_power_failure_are_not_used(seed: int, data: st.DataObject) -> None:
     chances = random.Random(seed)  # noqa: S311
     with quick(3) as store:
-        journal = journal_in(store)
+        checkpoint_log = journal_in(store)
         driver = Driver(
-            store, numbered(60), [0, 20, 60], [], CheckedBudget(12), chances, journal=journal
+            store,
+            numbered(60),
+            [0, 20, 60],
+            [],
+            CheckedBudget(12),
+            chances,
+            checkpoint_log=checkpoint_log,
         )
         for _ in range(30):
             if not driver.is_done:
                 driver.step()
-        journal.save_drafts(RequestStats())
+        checkpoint_log.save_drafts(RequestStats())
         driver.assembler.close()
-        journal.close()
+        checkpoint_log.close()
         files = sorted(
             path
             for path in (store.root / ".drafts").rglob("*")
@@ -243,13 +253,13 @@ def test_drafts_damaged_by_a_power_failure_are_not_used(seed: int, data: st.Data
 
 def test_files_of_a_living_process_are_not_removed(store: LocalStore) -> None:
     with small_files(2):
-        journal = journal_in(store)
+        checkpoint_log = journal_in(store)
         assembler = PartAssembler(
-            store, LAYOUT, [KeyRange("", LAST)], RowBuffer(), drafts=journal.drafts
+            store, LAYOUT, [KeyRange("", LAST)], RowBuffer(), drafts=checkpoint_log.drafts
         )
-        journal.follow(assembler.open_runs)
+        checkpoint_log.follow(assembler.open_runs)
         assembler.write(0, objects_of("abc"))
-        journal.flush(RequestStats())
+        checkpoint_log.flush(RequestStats())
         assert journal_in(store).resumed.rows == 0
         assembler.write(0, objects_of("def"))
         assembler.end(0, LAST)

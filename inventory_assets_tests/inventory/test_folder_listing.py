@@ -171,7 +171,7 @@ def test_where_a_folder_is_renamed_meanwhile_nothing_is_done_to_what_is_in_its_p
     assert fill(elsewhere).rows == len(KEYS_OF["one"])
 
 
-# What another listing left
+# Files of another listing
 
 
 def test_a_finished_listing_of_another_bucket_is_not_taken_for_this_one(tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_what_a_killed_run_left_beside_is_removed(tmp_path: Path) -> None:
     assert all(path.name.startswith("part-") for path in tmp_path.iterdir())
 
 
-# Whatever happens
+# Kills and errors
 
 STEPS = st.one_of(
     st.tuples(
@@ -427,7 +427,7 @@ def _do(folder: Path, step: str, life: int | None, is_later: bool, begun: str | 
         assert begun != name or is_later
         return begun
     except StoreError:
-        # It holds a whole listing, which was told of before.
+        # It has a complete listing, which was reported before.
         assert tree(folder) == before
         assert begun is None
         shutil.rmtree(folder)

@@ -154,7 +154,7 @@ def test_of_many_at_once_one_holds_it_however_often_the_file_is_removed(tmp_path
     assert contents(tmp_path) == {}
 
 
-# What may happen to the folder
+# Changes of the folder
 
 
 def rename(folder: Path, _link: Path) -> None:

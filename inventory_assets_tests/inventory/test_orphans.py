@@ -116,7 +116,7 @@ def all_end(processes: list[psutil.Process]) -> bool:
 def test_whatever_is_killed_all_processes_end_and_what_is_done_is_kept(
     source: LoadSource, tmp_path: Path
 ) -> None:
-    # The first process: nobody is left to tell the others.
+    # The first process, without which the others get no message.
     command = begin(source, tmp_path, kept=1)
     processes = command.started()
     assert len(command.workers()) == 2

@@ -62,8 +62,8 @@ def finished(store: LocalStore, lister: Bucket, now: datetime) -> Snapshot:
 def retaken(
     store: LocalStore, lister: Bucket, now: datetime = NOW, report: Report = ignore_events
 ) -> Snapshot:
-    taker = ShardLister(lister, store, MODEL, lister.key_order, lambda: now, report=report)
-    return taker.list_shard(DAY, SHARD)
+    shard_lister = ShardLister(lister, store, MODEL, lister.key_order, lambda: now, report=report)
+    return shard_lister.list_shard(DAY, SHARD)
 
 
 def at_event(number: int, do: Callable[[], None]) -> Report:
@@ -254,9 +254,11 @@ def test_a_baseline_is_read_once_however_many_dates_and_shards_have_it(
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         days = [DAY + timedelta(days=number) for number in (1, 2)]
         store.facts_read = 0
-        taker = ShardLister(lister, store, MODEL, key_order, lambda: NOW)
+        shard_lister = ShardLister(lister, store, MODEL, key_order, lambda: NOW)
         results = [
-            *taker.list_shards([ShardRequest(day, shard) for day in days for shard in shards])
+            *shard_lister.list_shards(
+                [ShardRequest(day, shard) for day in days for shard in shards]
+            )
         ]
     assert all(isinstance(result, Snapshot) for _, result in results)
     assert store.facts_read == 1

@@ -114,10 +114,10 @@ def test_an_object_that_became_unreadable_is_not_reported_as_deleted(store: Loca
 def test_a_listing_that_goes_on_knows_what_the_run_before_could_not_read(
     store: LocalStore,
 ) -> None:
-    def journal() -> CheckpointLog:
+    def checkpoint_log() -> CheckpointLog:
         return CheckpointLog(store, "work", "listing", "same", lambda: NOW, lambda _: None)
 
-    first, stats = journal(), RequestStats()
+    first, stats = checkpoint_log(), RequestStats()
     (part,) = parts_of(store, listed(["b", "c"]))
     stats.set_aside([unreadable("bb"), unreadable("x")])
     first.record_completed(KeyRange("a", "c"), [part], stats)
@@ -125,7 +125,7 @@ def test_a_listing_that_goes_on_knows_what_the_run_before_could_not_read(
     stats.set_aside([unreadable("dd")])
     first.record_completed(KeyRange("c", "e"), [], stats)
     first.flush(stats)
-    kept = journal().resumed.unreadable
+    kept = checkpoint_log().resumed.unreadable
     assert (kept.count, [record.key for record in kept.first]) == (2, ["bb", "dd"])
     again = RequestStats()
     again.set_aside([unreadable("bb"), unreadable("x")])

@@ -213,7 +213,7 @@ def test_an_inventory_equal_to_its_bucket_has_no_problems(
 ) -> None:
     keys = {f"{number:03}" for number in range(100)}
     found = verify(inventory_of(roomy_store, keys), ModelS3(keys, RECORDS), chance(0), 8)
-    # Besides the eight: one asked for by what its keys start with, and each of two ends confirmed.
+    # In addition to eight ranges: one prefix, and confirmations of two ends.
     assert (len(found.ranges), found.records, found.requests) == (9, 8 * RECORDS, 11)
     assert (found.problems, set(found.counts.values())) == ([], {0})
 
@@ -290,7 +290,7 @@ def test_with_any_habit_exactly_the_differences_are_found(
     altered = {prefix + key for key in altered}
     bucket = OddStore(there, oddity, 40, sizes=altered_sizes(altered))
     with pytest.MonkeyPatch.context() as patch:
-        if oddity in WITHOUT_RANGES:  # there all that starts alike is asked for at once
+        if oddity in WITHOUT_RANGES:  # a prefix has all its records in one request there
             patch.setattr(targets, "RECORDS_PER_RANGE", 100)
         found = verify(inventory_of(roomy_store, held, prefix), bucket, chance(0), 99)
     expected = dict.fromkeys(held - there, Finding.MISSING_IN_BUCKET)
@@ -490,7 +490,7 @@ def test_the_places_of_keys_are_those_of_the_whole(
     assert positions_of(roomy_store, parts, asked, through=through) == expected
 
 
-# What a manifest says of where nothing is
+# The empty ranges of a manifest
 
 
 def manifest_with(store: LocalStore, keys: list[str], prefixes: list[str]) -> VerificationTarget:

@@ -95,8 +95,8 @@ def taken(
     day: date = DAY,
     shard: Shard | None = None,
 ) -> Snapshot:
-    taker = ShardLister(VersionedS3(history), store, LAYOUT, now=lambda: NOW)
-    return taker.list_shard(day, shard or Shard(""), versions)
+    shard_lister = ShardLister(VersionedS3(history), store, LAYOUT, now=lambda: NOW)
+    return shard_lister.list_shard(day, shard or Shard(""), versions)
 
 
 def merged(store: LocalStore, *snapshots: Snapshot, baseline: Manifest | None = None) -> Manifest:
@@ -222,8 +222,8 @@ def test_a_listing_that_was_stopped_is_resumed_for_the_same_moment_alone(
         stopped.list_shard(DAY, Shard(""), Versions())
     said: list[str] = []
     lister = VersionedS3(history, 5)
-    taker = ShardLister(lister, store, LAYOUT, now=lambda: NOW, say=said.append)
-    found = taker.list_shard(DAY, Shard(""), Versions())
+    shard_lister = ShardLister(lister, store, LAYOUT, now=lambda: NOW, say=said.append)
+    found = shard_lister.list_shard(DAY, Shard(""), Versions())
     assert any("going on with" in sentence for sentence in said)
     assert found.fingerprint == taken(store, history, Versions()).fingerprint
     assert failed_rules(validate_files(store, found)) == []
@@ -234,7 +234,7 @@ def test_a_listing_that_was_stopped_is_resumed_for_the_same_moment_alone(
     with pytest.raises(RetriesExhausted):
         stopped.list_shard(DAY, Shard(""), Versions())
     said.clear()
-    taker.list_shard(DAY, Shard(""), at(30))
+    shard_lister.list_shard(DAY, Shard(""), at(30))
     assert any("listed afresh" in sentence for sentence in said)
 
 
@@ -361,9 +361,11 @@ def test_versions_that_seem_gone_are_asked_for_by_their_key(
 
 
 def test_versions_of_a_store_in_directory_order_are_rejected(store: LocalStore) -> None:
-    taker = ShardLister(VersionedS3(History()), store, LAYOUT, KeyOrder.DIRECTORY, lambda: NOW)
+    shard_lister = ShardLister(
+        VersionedS3(History()), store, LAYOUT, KeyOrder.DIRECTORY, lambda: NOW
+    )
     with pytest.raises(VersionsNotListed, match="set versions = false"):
-        taker.list_shard(DAY, Shard(""), Versions())
+        shard_lister.list_shard(DAY, Shard(""), Versions())
 
 
 @pytest.mark.parametrize(

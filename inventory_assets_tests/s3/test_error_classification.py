@@ -66,7 +66,7 @@ def list_once(where: BucketConfig, stats: RequestStats | None = None) -> Page:
     return ListClient(where, QUICK).list_page_sync(PageRequest(), stats or RequestStats())
 
 
-def refusal_of(lister: ListClient | BucketConfig, stats: RequestStats | None = None) -> S3Error:
+def error_of(lister: ListClient | BucketConfig, stats: RequestStats | None = None) -> S3Error:
     """The error of the listing: it names the bucket, has no secret, and is one line."""
     if isinstance(lister, BucketConfig):
         lister = ListClient(lister, QUICK)
@@ -132,7 +132,7 @@ def test_a_persistent_transient_error_ends_after_the_allowed_time(
     answer, fault = PASSING[trouble]
     stats, began = RequestStats(), time.monotonic()
     server.script(answer)
-    error = refusal_of(lister, stats)
+    error = error_of(lister, stats)
     lasted = time.monotonic() - began
     assert fault is TransientError.MALFORMED or lasted >= QUICK.outage_seconds
     assert isinstance(error, RetriesExhausted)
@@ -162,7 +162,7 @@ def test_a_response_unexpected_twice_in_the_same_way_is_a_permanent_error(
     unexpected, fault, words = UNEXPECTED[answer]
     stats = RequestStats()
     server.script(unexpected)
-    error = refusal_of(lister, stats)
+    error = error_of(lister, stats)
     assert not isinstance(error, RetriesExhausted)
     assert words in str(error)
     assert stats.faults == {fault: 1}
@@ -205,7 +205,7 @@ def test_a_permanent_error_fails_at_once_and_says_what_to_do(
     answer, kind, advice = LASTING[trouble]
     stats = RequestStats()
     server.script(answer)
-    error = refusal_of(lister, stats)
+    error = error_of(lister, stats)
     assert type(error) is kind
     assert advice in str(error)
     assert not stats.faults
@@ -220,7 +220,7 @@ def test_a_signature_that_a_server_echoes_is_not_shown(
         f"<StringToSign>{SECRET}</StringToSign></Error>"
     )
     server.script(Answer(403, body.encode()))
-    assert isinstance(refusal_of(lister), CredentialsRefused)
+    assert isinstance(error_of(lister), CredentialsRefused)
 
 
 @pytest.mark.parametrize(("code", "status"), [("Odd", 400), ("SlowDown", 503)])
@@ -229,7 +229,7 @@ def test_a_servers_words_become_one_harmless_line(
 ) -> None:
     words = "line\n\x1b[31m" + "\u202e" + "long " * 1000
     server.script(Answer(status, error_document(code, words.replace("\x1b", "\x85"))))
-    assert len(str(refusal_of(lister))) < 800
+    assert len(str(error_of(lister))) < 800
 
 
 def test_a_slow_answer_is_timed_out_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ def test_a_refused_port_is_distinguished() -> None:
     with ScriptedServer([Answer()]) as server:
         closed = server.url
     stats = RequestStats()
-    error = refusal_of(to(closed), stats)
+    error = error_of(to(closed), stats)
     assert isinstance(error, RetriesExhausted)
     assert set(stats.faults) == {TransientError.REFUSED}
     assert stats.faults.total() > 2
@@ -252,7 +252,7 @@ def test_a_refused_port_is_distinguished() -> None:
 
 def test_a_host_without_an_address_is_unreachable() -> None:
     stats = RequestStats()
-    error = refusal_of(to("http://nonexistent.invalid:80"), stats)
+    error = error_of(to("http://nonexistent.invalid:80"), stats)
     assert isinstance(error, RetriesExhausted)
     assert set(stats.faults) == {TransientError.UNREACHABLE}
     assert stats.faults.total() > 1
@@ -261,7 +261,7 @@ def test_a_host_without_an_address_is_unreachable() -> None:
 def test_tls_to_a_port_that_speaks_plain_http_fails_at_once() -> None:
     stats = RequestStats()
     with ScriptedServer([Answer(200, GOOD)]) as server:
-        error = refusal_of(to(server.url.replace("http:", "https:")), stats)
+        error = error_of(to(server.url.replace("http:", "https:")), stats)
     assert isinstance(error, TlsFailure)
     assert not stats.faults
 
@@ -298,7 +298,7 @@ def test_a_self_signed_certificate_is_not_trusted(
     self_signed: tuple[ScriptedServer, Path],
 ) -> None:
     stats = RequestStats()
-    error = refusal_of(to(self_signed[0].url), stats)
+    error = error_of(to(self_signed[0].url), stats)
     assert isinstance(error, TlsFailure)
     assert "AWS_CA_BUNDLE" in str(error)
     assert not stats.faults
@@ -321,7 +321,7 @@ def test_a_directory_bucket_is_rejected() -> None:
 
 def test_without_credentials_the_message_says_how_to_provide_them() -> None:
     with ScriptedServer([Answer(200, GOOD)]) as server:
-        error = refusal_of(to(server.url, access_key=None, secret_key=None))
+        error = error_of(to(server.url, access_key=None, secret_key=None))
     assert isinstance(error, CredentialsMissing)
     assert "anonymous" in str(error)
     assert not server.seen
@@ -373,7 +373,7 @@ def test_a_role_that_may_not_be_assumed_is_not_mistaken_for_a_forbidden_listing(
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
         role = "arn:aws:iam::123456789012:role/reader"
         where = to("http://127.0.0.1:1", access_key=None, secret_key=None, role_arn=role)
-        error = refusal_of(where)
+        error = error_of(where)
     assert type(error) is CredentialsRefused
     assert role in str(error)
     assert "s3:ListBucket" not in str(error)

@@ -50,7 +50,7 @@ class Store:
         status, body[:], headers = self._answers(clock(), prefix)
         return Response(status, headers, body, _SENT)
 
-    def adapt_to_error(self, _refusal: ErrorResponse) -> bool:
+    def adapt_to_error(self, _error_response: ErrorResponse) -> bool:
         return False
 
 
@@ -233,7 +233,7 @@ def test_no_retry_after_is_an_error(value: str) -> None:
     assert seconds_of(value, NOW) >= 0
 
 
-# What is said
+# Log lines
 
 
 def said_while(lister: Lister, prefixes: list[str], caplog: pytest.LogCaptureFixture) -> list[str]:

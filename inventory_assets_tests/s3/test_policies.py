@@ -135,7 +135,7 @@ def test_beyond_a_knee_no_more_is_sent_than_helps() -> None:
         assert 18 <= _played(scenario.name, PolicyName.ADAPTIVE, seed).mean_limit(start, end) <= 33
 
 
-# What a controller does with its samples
+# The response of a policy to samples
 
 
 @learning

@@ -110,7 +110,7 @@ def check(told: Told, shard: Shard, keys: Iterable[str]) -> None:
         assert evidence.pages >= 1
 
 
-# Any key space, any trouble.
+# Any key space, any errors.
 
 
 class Unsteady(ModelS3):

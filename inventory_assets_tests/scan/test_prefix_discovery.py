@@ -85,7 +85,7 @@ def test_directory_order_is_never_missed_where_a_listed_level_can_tell(
     if any(tells_the_orders_apart(keys, prefix) for prefix in listed):
         assert found.key_order is KeyOrder.DIRECTORY
     elif found.key_order is KeyOrder.DIRECTORY:
-        # A store may be told by more than that, but never without reason.
+        # A store may be recognised in other ways, too, but never without reason.
         assert [*lister._keys] != sorted(keys)
 
 

@@ -80,7 +80,7 @@ class ContraryS3(ModelS3):
         self._answers.append(page)
         if len(self._answers) - 1 == self._stale and self._answers[-2].objects.num_rows:
             before = self.requests[-2]
-            # What a response repeats of its request tells all others apart.
+            # The echoed parameters distinguish all other responses.
             if before.token and request.token:
                 return self._answers[-2]
         if page.is_truncated and page.objects.num_rows and self._chances.random() < self._early_end:

@@ -65,8 +65,10 @@ def take_inventory(
         found = discover(lister, prefix, bounds, key_order)
         prefixes = [prefix, *found.prefixes]
         known = found.key_order if found.key_order is KeyOrder.DIRECTORY else key_order
-        taker = ShardLister(lister, store, layout, known, lambda: NOW)
-        snapshots = {each: taker.list_shard(DAY, make_shard(each, prefixes)) for each in prefixes}
+        shard_lister = ShardLister(lister, store, layout, known, lambda: NOW)
+        snapshots = {
+            each: shard_lister.list_shard(DAY, make_shard(each, prefixes)) for each in prefixes
+        }
     finally:
         lister.close()
     manifest = merge(store, layout, prefix, snapshots, NOW)

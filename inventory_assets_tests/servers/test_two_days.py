@@ -253,6 +253,6 @@ def test_two_days_of_100000_real_names_are_accounted_for_key_by_key(
             connections=16,
             open_instance=dg.DagsterInstance.local_temp,
         )
-    # So that `pytest -s` tells what it took.
+    # For `pytest -s`.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{server.__name__}: {len(names):,} names, peak RSS {peak / 1024:,.0f} MiB")

@@ -87,7 +87,7 @@ def list_and_compare(
         inside = [each for each in holdings if each.key.startswith(prefix)]
         expected = truth(inside, with_versions=with_versions)
         found = listed(folder, with_versions=with_versions)
-        if unread:  # all that is there is true, and what is missing is told of
+        if unread:  # all rows are correct, and missing ones are reported
             there = set(found)
             missing = [row for row in expected if row not in there]
             told_of = set(missing[:unread])
