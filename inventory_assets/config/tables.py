@@ -211,7 +211,7 @@ class SourceTable(_Table):
     schedule: Schedule = Schedule()
     """When the source is inventoried."""
     exports: Exports = Exports()
-    """The formats in which each date is published in addition to Parquet."""
+    """Further formats in which each date is published."""
     encodings: Literal["compact", "plain"] = "compact"
     """How Parquet files are encoded: compactly, or for readers that support little."""
     iceberg: bool = False
