@@ -27,7 +27,7 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one comparison cost."""
+    """The cost of one comparison."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -77,7 +77,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def ratios(costs: Sequence[Cost], ours: Sequence[Cost], field: str) -> str:
-    """How many times as much as this project took in the same round."""
+    """The cost relative to this project's in the same round."""
     pairs = zip(costs, ours, strict=True)
     return f"{statistics.median(getattr(c, field) / getattr(o, field) for c, o in pairs):.2f}"
 

@@ -47,7 +47,7 @@ class Contender:
     folder: Path | None = None
 
     def counted(self, usage: Usage) -> int:
-        """How many objects it saw, by its own output."""
+        """The number of objects according to its own output."""
         if not self.prints_count:
             return usage.lines
         number = re.match(r"[\d,]+", usage.tail)
@@ -57,7 +57,7 @@ class Contender:
 
 
 def environment(source: LoadSource) -> dict[str, str]:
-    """What every contender finds in its environment, and nothing else."""
+    """The complete environment of each contender."""
     home = BUILD / "home"
     home.mkdir(parents=True, exist_ok=True)
     variables = {

@@ -43,7 +43,7 @@ WITH_AND_WITHOUT = Scenario("knee at 64 workers", [Conditions(120, slots=64)], m
 def row(
     name: str, traces: Sequence[Trace], maximum: int, start: float, end: float, now: Conditions
 ) -> str:
-    """What one policy made of one store, once settled; averages over the seeds."""
+    """The settled results of one policy on one store, averaged over the seeds."""
     best = now.best_goodput(maximum)
     goodput = fmean(trace.goodput(start, end) for trace in traces) / best
     sent = sum(trace.count(outcome, start, end) for trace in traces for outcome in Outcome)

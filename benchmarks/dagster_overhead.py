@@ -10,6 +10,7 @@ import time
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -77,10 +78,11 @@ def main() -> None:
             assets=definitions.assets, resources=resources, executor=dg.in_process_executor
         )
         instance.add_dynamic_partitions(assets.partitions.shards_name, prefixes)
-        taker = ShardLister(OneObjectEach(), LocalStore(root / "alone"), Layout("stub", "stub"))  # type: ignore[arg-type]
+        stub: Any = OneObjectEach()
+        shard_lister = ShardLister(stub, LocalStore(root / "alone"), Layout("stub", "stub"))
         started = time.perf_counter()
         for prefix in prefixes:
-            taker.list_shard(today, Shard(prefix))
+            shard_lister.list_shard(today, Shard(prefix))
         alone = time.perf_counter() - started
         for _ in range(3):
             started, busy = time.perf_counter(), time.process_time()

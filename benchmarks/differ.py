@@ -110,7 +110,7 @@ def _files(folder: Path) -> list[list[str]]:
 
 
 def _bytes_read() -> int:
-    """What this process has asked the kernel to read so far; mapped files are not in it."""
+    """The bytes that this process has read so far, without mapped files."""
     fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
     return int(fields["rchar"])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from inventory_assets.config import Iceberg
-from inventory_assets.inventory.iceberg.sync import show_manifest
+from inventory_assets.inventory.iceberg.sync import sync_manifest
 from inventory_assets.inventory.iceberg.tables import IcebergTables
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
@@ -41,13 +41,13 @@ def main() -> None:
         tables = IcebergTables(open_catalog(store.root, Iceberg()), store, LAYOUT, "inventory")
         large = _manifest(store, arguments.parts)
         for what in ("registered", "found there already"):
-            seconds = _seconds(show_manifest, tables, large)
+            seconds = _seconds(sync_manifest, tables, large)
             print(f"a date of {arguments.parts:,} parts, {what}: {seconds:.2f} s")
         small = _manifest(store, 1)
         for number in range(1, arguments.dates + 1):
             manifest = replace(small, day=DAY + timedelta(days=number))
             publish_manifest(store, LAYOUT, manifest)
-            seconds = _seconds(show_manifest, tables, manifest)
+            seconds = _seconds(sync_manifest, tables, manifest)
             if number in {1, arguments.dates}:
                 print(f"a date of 1 part, beside {number} others: {seconds:.2f} s")
         metadata = tables.catalog.load_table(tables.inventory).metadata_location

@@ -1,4 +1,4 @@
-"""How many requests are in flight at every moment of a listing, and who sends them."""
+"""The number of requests in flight during a listing, and their distribution over workers."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ class InFlight:
 
     @property
     def seconds(self) -> float:
-        """How long the listing took."""
+        """The duration of the listing."""
         return self.ended - self.begun
 
     @property
@@ -49,24 +49,24 @@ class InFlight:
         return sum(seconds for seconds, in_flight in self._stretches() if in_flight < number)
 
     def _stretches(self) -> Iterator[tuple[float, int]]:
-        """How long how many were in flight."""
+        """Seconds for each number of requests in flight."""
         changes = [(self.begun, 0), *self.changes, (self.ended, 0)]
         return ((until - since, number) for (since, number), (until, _) in pairwise(changes))
 
 
 class ObservedLimiter(ConcurrencyLimiter):
-    """A gate that takes note of who is inside: of the requests in flight.
+    """A limiter that records the requests in flight.
 
-    A request is in flight from when it is sent until its answer is taken from the socket; so an
-    answer that waits there for a busy process still counts.
+    A request is in flight until its response is read from the socket, so a response that waits for
+    a busy process still counts.
 
-    A worker is one of as many places as requests may be in flight: a task has one from its first
-    request to its end, and the place that was idle for longest is taken next.
+    There are as many workers as requests may be in flight. A task has a worker from its first
+    request to its end; the worker that was idle for longest is assigned next.
 
     Attributes:
         changes: As in `InFlight`.
         sent_by: Requests that each worker sent.
-        longest: Seconds that the slowest request took.
+        longest: Seconds of the slowest request.
     """
 
     def __init__(self, connection: BucketConfig) -> None:

@@ -1,10 +1,9 @@
 """Compare this project with other listers, side by side: `python -m benchmarks.listing`.
 
-In each round every contender lists a bucket of its size and a tiny one. The headline is the
-marginal cost: the CPU that the large one took beyond the tiny one, by the objects it had beyond
-it; that is what a large bucket costs. The whole process is told beside it, start-up and all. All
-list from the same load source, whose own CPU is told, and is not in the figures. A contender that
-loses or invents an object fails the run.
+In each round, every contender lists a large bucket and a tiny one. The headline is the marginal
+cost: the difference in CPU time by the difference in objects. The cost of the whole process,
+including its start, is shown as well. All list from the same load source, whose CPU time is
+reported separately. A contender that loses or invents an object fails the run.
 """
 
 import argparse

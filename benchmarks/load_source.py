@@ -37,24 +37,24 @@ class NoCompiler(Exception):
 
 
 class LoadSource:
-    """A running load source; used as a context, it ends with it, and in any case with this process.
+    """A running load source; a context manager. It ends with this process at the latest.
 
     Args:
         shape: How keys look, one of `SHAPES`: uniform hashes; folders by date and host; 70 % of the
             keys under one of 20 top-level prefixes; real file names, repeated.
-        count: How many keys there are.
-        latency: Milliseconds before an answer begins.
-        errors: The fraction of requests that are answered with 503 SlowDown.
-        resets: The fraction of answers that end in a reset of the connection halfway.
-        seed: Another one makes other keys, attributes and troubles.
-        checksums: Tell checksum algorithms.
-        owners: Tell owners.
-        tls: Serve HTTPS, by a process of its own whose CPU is not counted.
+        count: The number of keys.
+        latency: Milliseconds before a response begins.
+        errors: The fraction of requests with a response of 503 SlowDown.
+        resets: The fraction of responses that end in a connection reset halfway.
+        seed: Determines keys, attributes and errors.
+        checksums: Whether to list checksum algorithms.
+        owners: Whether to list owners.
+        tls: Whether to serve HTTPS, by a separate process whose CPU is not counted.
         names: Names for the shape `real`, one a line, sorted by bytes; plain or as `.zst`.
         port: The port to listen on; 0 for any free one. With `tls`, that process has a free one.
 
     Attributes:
-        url: Where it listens.
+        url: Its URL.
         bucket: The one bucket it has.
         ca_file: With `tls`, the certificate to trust.
     """
@@ -125,7 +125,7 @@ class LoadSource:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def stats(self) -> tuple[int, int]:
-        """How many requests have been answered so far, and how many objects were told in them."""
+        """The requests answered so far, and the objects in their responses."""
         connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
         with contextlib.closing(connection):
             connection.request("GET", "/.tally")

@@ -1,8 +1,8 @@
 """Compare ways to list one bucket with many requests at once: `python -m benchmarks.parallelism`.
 
-Each strategy lists the same kinds of key space behind the same latencies, with the same engine, so
-that only how the key space is divided differs; only ours divides it further on the way. What is
-found is dropped. Every listing is checked: its ranges tile the key space, and hold every key.
+Each strategy lists the same key spaces with the same latencies and the same engine; they differ in
+the initial division of the key space, and only ours splits ranges during the scan. Objects are
+dropped. Every listing is checked: its ranges tile the key space and contain every key.
 """
 
 import argparse
@@ -57,10 +57,10 @@ Plan = Callable[[ListClient], list[ListingJob]]
 
 
 class UnsplitScan(ParallelScan):
-    """A scan that leaves every range as it was given."""
+    """A scan that never splits a range."""
 
     def _steal_candidates(self, count: int) -> list[RangeTask]:  # noqa: ARG002 - the scan's own signature
-        """None; so nobody splits anything."""
+        """No split points."""
         return []
 
 
@@ -72,8 +72,8 @@ class Strategy:
         name: Its name on the command line.
         label: Its name in the table.
         divisor: Lists so many times fewer keys than ours: what is slow has a smaller bucket.
-        plan: The walks to begin with, made from a look at the bucket.
-        scan: What lists them.
+        plan: Makes the initial jobs from a look at the bucket.
+        scan: The scan to list them with.
     """
 
     name: str
@@ -92,11 +92,11 @@ HEADS = (
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one listing was like.
+    """The measurements of one listing.
 
     Attributes:
         shape: The shape of the key space.
-        latency: Milliseconds before an answer began.
+        latency: Milliseconds before a response begins.
         label: The strategy's.
         keys: How many keys were listed.
         allowed: Requests in flight at most.
@@ -155,10 +155,10 @@ def the_whole(_lister: ListClient) -> list[ListingJob]:
 
 
 def folders_and_the_rest(lister: ListClient) -> list[ListingJob]:
-    """A range for each folder of a level, and what lies outside them.
+    """A range for each folder of a level, and for the keys outside them.
 
-    The level is the shallowest that has several, or a deeper one as long as each of its folders can
-    have a worker of its own; so whoever knows the bucket would divide it by hand.
+    The level is the shallowest with several folders, or a deeper one if there is a worker for each
+    folder: the division that an administrator would choose.
     """
     level = [""]
     while True:
@@ -170,9 +170,9 @@ def folders_and_the_rest(lister: ListClient) -> list[ListingJob]:
 
 
 def characters_and_the_rest(lister: ListClient) -> list[ListingJob]:
-    """A range for each letter and digit that may follow what all keys start with, and the rest.
+    """A range for each letter and digit after the common folder of all keys, and for the rest.
 
-    What all keys start with is the folder, if any, that holds all others.
+    The common folder is the deepest one that contains all keys, if any.
     """
     start = ""
     while len(found := list(islice(folders(lister, start), 2))) == 1:
@@ -181,7 +181,7 @@ def characters_and_the_rest(lister: ListClient) -> list[ListingJob]:
 
 
 def by_prefixes(prefixes: Sequence[str]) -> list[ListingJob]:
-    """A walk for each prefix, and one for the gaps between them."""
+    """A job for each prefix, and one for the gaps between them."""
     gaps = WHOLE.minus(prefixes)
     jobs = [ListingJob(prefix, [KeyRange.of_prefix(prefix)]) for prefix in prefixes]
     return [*jobs, ListingJob("", gaps)] if gaps else jobs

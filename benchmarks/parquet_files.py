@@ -56,7 +56,7 @@ def _batches(file: Path) -> Iterator[Run]:
 
 
 def _row_groups(file: Path) -> Iterator[Run]:
-    """A file row group by row group, as its footer tells."""
+    """The row groups of a file."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file) as parquet:

@@ -99,7 +99,7 @@ class Settings:
         return Settings(label, rows, {**self.options, **changes})
 
     def encoding(self, column: str) -> str:
-        """How a column is encoded."""
+        """The encoding of a column."""
         if column in self.options.get("use_dictionary", ()):
             return DICTIONARY
         encodings: Mapping[str, str] = self.options.get("column_encoding") or {}
@@ -135,7 +135,7 @@ def of_each_column(option: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one run cost: bytes of the file, CPU seconds to write and to read it."""
+    """The cost of one run: bytes of the file, CPU seconds to write and to read it."""
 
     bytes: int
     write: float
@@ -143,7 +143,7 @@ class Cost:
 
 
 def present_settings() -> Settings:
-    """What parts are written with, seen where they are written."""
+    """The settings of parts, captured where they are written."""
     seen: dict[str, Any] = {}
 
     class Witness(pq.ParquetWriter):  # type: ignore[misc]
@@ -312,7 +312,7 @@ def write_parts(table: pa.Table, folder: Path) -> int:
 
 
 def cost(table: pa.Table, settings: Settings) -> Cost:
-    """What it costs to write and to read a table once."""
+    """The cost of writing and reading a table once."""
     started = time.process_time()
     file = written(table, settings)
     between = time.process_time()
@@ -321,7 +321,7 @@ def cost(table: pa.Table, settings: Settings) -> Cost:
 
 
 def cost_of_parts(table: pa.Table) -> Cost:
-    """What `PartWriter` costs with all it does: batches joined, totals, hashes, the disk."""
+    """The cost of `PartWriter` as a whole: batches, totals, hashes, disk."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.process_time()
         size = write_parts(table, Path(folder))

@@ -84,7 +84,7 @@ class TwoDays:
         return part(chunk * CHUNK_ROWS) != part((chunk + 1) * CHUNK_ROWS)
 
     def _chunk(self, chunk: int) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-        """The records of a stretch of keys, on both days."""
+        """The records of a key range on both days."""
         random = np.random.default_rng(chunk)
         rows = min(CHUNK_ROWS, self.count - chunk * CHUNK_ROWS)
         first = chunk * CHUNK_ROWS

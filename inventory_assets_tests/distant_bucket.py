@@ -1,4 +1,4 @@
-"""A large bucket far away: answers take time and hardly any CPU, on virtual time none of either."""
+"""A large bucket with latency and little CPU time; with virtual time it takes neither."""
 
 import asyncio
 from bisect import bisect_left, bisect_right
@@ -33,16 +33,16 @@ _BEFORE, _AFTER = contents(*contents_fields(Listed("KEY"), url_encoded=True)).sp
 
 
 class DistantBucket(ListClient):
-    """Answers after a while, as many requests at once as the policy of the connection allows.
+    """Responds with latency, to as many requests at once as the policy allows.
 
     Args:
-        keys: Ascending; none holds a newline.
+        keys: Ascending keys without newlines.
         in_flight: Requests in flight at most.
         page_size: Keys and common prefixes in a page at most.
-        policy: How many requests are in flight.
+        policy: The policy for requests in flight.
 
     Attributes:
-        requests: What was asked for.
+        requests: The requests received.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Key spaces for properties: small, of few or all characters, and as hostile as keys may be."""
+"""Key spaces for property tests: small, with few or all characters, and hostile."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""A bucket in memory, behind the door of `ListClient`, in any order and with any bad habit."""
+"""An in-memory bucket with the interface of `ListClient`, any key order and faulty behaviour."""
 
 import asyncio
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from inventory_assets_tests.listings import element, listing, objects_of, render
 
 
 class Habit(Enum):
-    """What a bad store does."""
+    """Faulty behaviour of a store."""
 
     STUCK_TOKEN = auto()
     ENDLESS_EMPTY_PAGES = auto()
@@ -30,12 +30,12 @@ class ModelS3(ListClient):
     """Lists `keys` page by page.
 
     Args:
-        keys: What the bucket holds.
-        page_size: Keys and common prefixes in a page at most, whatever is asked for.
-        in_directory_order: List as a file system would: `a/` with all its content stands where the
-            name `a` stands among its siblings, and StartAfter compares in that order as well.
+        keys: The keys of the bucket.
+        page_size: Maximum keys and common prefixes in a page, whatever is requested.
+        in_directory_order: List in directory order: the content of `a/` is at the position of `a`
+            among its siblings, and StartAfter compares in that order, too.
         habit: A bad habit, or None.
-        empty_pages: Empty pages before each page that holds something.
+        empty_pages: Empty pages before each non-empty page.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class ModelS3(ListClient):
         self._is_cancelled = True
 
     def seconds(self, request: PageRequest) -> float:  # noqa: ARG002
-        """How long an answer takes."""
+        """The duration of a response."""
         return 0
 
     async def list_page(self, request: PageRequest, stats: RequestStats) -> Page:

@@ -1,4 +1,4 @@
-"""A bucket in memory that lists as no honest store would, one habit at a time."""
+"""An in-memory bucket with one kind of non-standard listing."""
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
@@ -12,7 +12,7 @@ from inventory_assets_tests.model_s3 import ModelS3
 
 
 class Oddity(StrEnum):
-    """How the store lists."""
+    """The kind of listing."""
 
     NONE = "as it should"
     INCLUSIVE = "shows the key itself that a request begins after"
@@ -42,11 +42,11 @@ class OddStore(ModelS3):
     """Lists `keys` page by page.
 
     Args:
-        keys: What the bucket holds.
-        oddity: How it lists.
+        keys: The keys of the bucket.
+        oddity: The kind of listing.
         page_size: Keys and common prefixes in a page at most.
-        hidden: What `HIDES` leaves out.
-        sizes: Of objects, where it is not the length of the key.
+        hidden: The keys that `HIDES` leaves out.
+        sizes: Sizes of objects; by default, the length of the key.
     """
 
     def __init__(
@@ -102,5 +102,5 @@ class OddStore(ModelS3):
         )
 
     def _is_a_range(self, request: PageRequest) -> bool:
-        """Whether it is not asked for one key by its name."""
+        """Whether a request is not the lookup of a single key."""
         return request.prefix not in self._keys

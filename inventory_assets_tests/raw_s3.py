@@ -1,4 +1,4 @@
-"""A bucket whose keys are any bytes, and some of whose records cannot be decoded."""
+"""A bucket with keys of arbitrary bytes and with unreadable records."""
 
 from collections.abc import Iterable
 from urllib.parse import quote_from_bytes

@@ -1,4 +1,4 @@
-"""An HTTP server on 127.0.0.1 that answers from a script, misbehaving as told."""
+"""An HTTP server on 127.0.0.1 with scripted responses, including protocol violations."""
 
 import socket
 import ssl
@@ -16,7 +16,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One scripted answer.
+    """One scripted response.
 
     Attributes:
         status: The HTTP status.
@@ -113,7 +113,7 @@ class ScriptedServer:
             self._answers = list(answers)
 
     def reply(self, seen: Seen) -> Answer:  # noqa: ARG002 - a script does not listen
-        """The answer to a request."""
+        """The response to a request."""
         with self._lock:
             return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 

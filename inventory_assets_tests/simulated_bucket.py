@@ -1,7 +1,7 @@
-"""A bucket that changes while it is listed, behind a network with every trouble, and a process that
-may be no more at any moment. All of it follows from a seed, and runs on virtual time.
+"""A simulated bucket that changes while it is listed, a faulty network, and a process that may be
+killed at any time. Everything follows from a seed and runs on virtual time.
 
-It stands where the network does: under the retries, the gate and the controller of `ListClient`.
+It replaces the network: the retries, limiter and policy of `ListClient` are real.
 """
 
 import asyncio
@@ -34,10 +34,10 @@ class Killed(BaseException):
 
 @dataclass(slots=True)
 class Life:
-    """How much a process does before it is killed; then it does nothing any more.
+    """The operations of a process before it is killed.
 
     Attributes:
-        left: Requests, and writes to the store.
+        left: The remaining requests and writes to the store.
     """
 
     left: float
@@ -50,19 +50,19 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Troubles:
-    """How likely each is to befall a request.
+    """The probabilities of errors of a request.
 
     Attributes:
         throttled: 503 SlowDown.
         failed: 500 InternalError.
         reset: The connection ends.
-        timed_out: No answer for half a minute.
+        timed_out: No response for half a minute.
         cut_off: The body ends early.
-        garbled: The ends of the body are whole, and something between is not.
+        garbled: The body is damaged in the middle.
         empty: A page is empty, and more are to come.
-        stuck: A page has the token that it was asked with.
-        repeated: A page has the token that leads to it again.
-        changed: An object is created or deleted before the answer.
+        stuck: A page has the token of its request.
+        repeated: A page has the token of its own position.
+        changed: An object is created or deleted before the response.
     """
 
     throttled: float = 0
@@ -79,16 +79,16 @@ class Troubles:
 
 @dataclass(slots=True)
 class SimulatedBucket:
-    """What is in the bucket, over all the runs that list it.
+    """The content of the bucket, over all runs that list it.
 
     Attributes:
-        keys: Those of the objects, ascending.
-        others: Those of objects that may be created.
+        keys: The keys of the objects, ascending.
+        others: The keys of objects that may be created.
         page_size: Keys and common prefixes in a page at most.
-        chances: Decides everything.
+        chances: The random generator of all events.
         ever: Keys that existed at any time.
         throughout: Keys that existed all the time.
-        seconds: What the clock shows.
+        seconds: The time.
     """
 
     keys: list[str]
@@ -128,16 +128,16 @@ class SimulatedBucket:
 
 
 class SimulatedNetwork:
-    """Takes the place of `Transport`.
+    """Replaces `Transport`.
 
     Args:
-        bucket: What answers.
-        life: Of the process that asks.
-        troubles: What befalls its requests.
+        bucket: The bucket.
+        life: The life of the requesting process.
+        troubles: The probabilities of errors.
 
     Attributes:
-        under_way: Requests that are.
-        most_under_way: The most that ever were.
+        under_way: Requests in flight.
+        most_under_way: The maximum of requests in flight.
     """
 
     def __init__(self, bucket: SimulatedBucket, life: Life, troubles: Troubles) -> None:

@@ -1,4 +1,4 @@
-"""`inventory list`, run as its user runs it: a process, a folder, an exit code, a line."""
+"""`inventory list` as a user runs it: a process, a folder, an exit code, a line."""
 
 import os
 import resource
@@ -78,7 +78,7 @@ def start(
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the command ended."""
+    """The result of the command."""
 
     code: int
     output: str
@@ -113,7 +113,7 @@ def assert_refused(outcome: Outcome, words: str) -> None:
 
 
 def has_delta_encodings(folder: Path) -> bool:
-    """Whether the key of any file is encoded as not every reader reads it."""
+    """Whether a file's keys have an encoding that not all readers support."""
     return any(
         "DELTA_BYTE_ARRAY" in pq.ParquetFile(file).metadata.row_group(0).column(1).encodings
         for file in folder.glob("*.parquet")
@@ -126,7 +126,7 @@ def keys_in(folder: Path) -> list[str]:
     return [key for file in files for key in pl.read_parquet(file)["key"]]
 
 
-# What comes out
+# Results
 
 KEYS = [
     *(f"small/{number:03}/{name}" for number in range(30) for name in ("a", "b-c", "b/c")),
@@ -145,7 +145,7 @@ Listing = tuple[Outcome, Path]
 
 @pytest.fixture(scope="session")
 def listings() -> dict[str, Listing]:
-    """The listing of each server's bucket, kept for several tests."""
+    """The listing of each server's bucket, shared by several tests."""
     return {}
 
 
@@ -220,7 +220,7 @@ def test_plain_encodings_hold_the_same(
     assert [has_delta_encodings(folder) for folder in folders.values()] == [True, False]
 
 
-def test_what_a_process_meets_is_told_as_if_there_were_one(tmp_path: Path) -> None:
+def test_what_a_process_meets_is_reported_as_if_there_were_one(tmp_path: Path) -> None:
     answers = [LEVEL, LEVEL, LEVEL, Answer(403, error_document("AccessDenied"))]
     with ScriptedServer(answers) as server:
         command = ["list", "s3://b", "--out", tmp_path, "--endpoint-url", server.url]
@@ -261,7 +261,7 @@ def test_a_command_told_to_stop_takes_its_processes_with_it(
 
 
 def children_at_work(pid: int, server: ScriptedServer) -> list[psutil.Process]:
-    """The processes of a command, once two of their requests wait for an answer."""
+    """The processes of a command, once two of their requests wait for a response."""
     end = time.monotonic() + TIMEOUT_SECONDS
     while server.most_at_once < 2:
         assert time.monotonic() < end
@@ -307,7 +307,7 @@ def test_a_store_that_turns_out_to_list_by_directory_is_listed_again(
     assert keys_in(tmp_path) == sorted(keys)
 
 
-# What is refused
+# Rejected arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,12 +443,12 @@ def test_a_command_line_that_makes_no_sense_is_exit_code_2(arguments: list[str])
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://host:port"])
-def test_an_endpoint_that_is_no_url_is_refused(url: str, moto: Endpoint, tmp_path: Path) -> None:
+def test_an_endpoint_that_is_no_url_is_rejected(url: str, moto: Endpoint, tmp_path: Path) -> None:
     arguments = ["list", "s3://bucket", "--out", tmp_path, "--endpoint-url", url]
     assert_refused(finish(start(arguments, moto.account)), "bucket 'bucket' at ")
 
 
-def test_a_bucket_name_that_no_bucket_can_have_is_refused(moto: Endpoint, tmp_path: Path) -> None:
+def test_a_bucket_name_that_no_bucket_can_have_is_rejected(moto: Endpoint, tmp_path: Path) -> None:
     assert_refused(list_bucket(moto, "s3://no bucket!", tmp_path), "bucket")
 
 
@@ -478,7 +478,7 @@ def test_other_files_in_the_folder_are_left_as_they_are(
     assert files_in(tmp_path) == ["notes.txt", "part-00000.parquet"]
 
 
-def test_a_file_in_place_of_the_folder_is_refused(
+def test_a_file_in_place_of_the_folder_is_rejected(
     moto: Endpoint, some_bucket: str, tmp_path: Path
 ) -> None:
     (tmp_path / "out").write_bytes(b"mine")
@@ -497,7 +497,7 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(
 
 @pytest.mark.parametrize("command", ["list", "verify"])
 @pytest.mark.parametrize("url", ["http://user:hush@127.0.0.1:9", "https://hush@s3.example"])
-def test_an_endpoint_with_a_password_is_refused_and_not_repeated(
+def test_an_endpoint_with_a_password_is_rejected_and_not_repeated(
     command: str, url: str, tmp_path: Path
 ) -> None:
     out = ["--out", tmp_path / "out", "s3://b"] if command == "list" else [f"{tmp_path}/", "s3://b"]

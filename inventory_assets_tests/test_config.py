@@ -139,7 +139,7 @@ def test_importing_the_module_reads_no_file_and_imports_no_dagster(tmp_path: Pat
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={"PYTHONPATH": root})
 
 
-# What a right file means
+# Valid files
 
 
 def test_the_example_in_the_documentation_loads() -> None:
@@ -278,7 +278,7 @@ def test_exports_are_suffixes_with_a_dialect_before_a_csv() -> None:
     ]
 
 
-# How mistakes are told
+# Messages about mistakes
 
 
 def test_a_mistake_names_file_field_finding_expectation_and_remedy() -> None:
@@ -338,7 +338,7 @@ def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ['["objects.xml"]', '["spreadsheet.jsonl"]', "[3]", '"csv"'])
-def test_a_format_that_is_none_is_told_with_an_example(value: str) -> None:
+def test_an_unknown_format_is_reported_with_an_example(value: str) -> None:
     line = mistake(f"[sources.logs.exports]\nfiles = {value}")
 
     assert line.startswith("sources.logs.exports.files: found the ")
@@ -346,9 +346,7 @@ def test_a_format_that_is_none_is_told_with_an_example(value: str) -> None:
 
 
 @pytest.mark.parametrize(("value", "what"), [("0", "number 0"), ('"30"', "text '30'")])
-def test_a_retention_that_is_no_number_of_days_is_told_with_an_example(
-    value: str, what: str
-) -> None:
+def test_an_invalid_retention_is_reported_with_an_example(value: str, what: str) -> None:
     line = mistake(f"[sources.logs.retention]\nkeep_days = {value}")
 
     assert line == (
@@ -357,7 +355,7 @@ def test_a_retention_that_is_no_number_of_days_is_told_with_an_example(
     )
 
 
-def test_a_field_of_the_retention_that_stands_elsewhere_is_told_where_it_belongs() -> None:
+def test_the_message_says_where_a_misplaced_retention_field_belongs() -> None:
     assert "it belongs in [sources.<name>.retention]" in mistake("keep_last = 3")
 
 
@@ -419,7 +417,7 @@ def test_an_unknown_field_gets_advice(text: str, advice: str) -> None:
         ("shards = 3", "found no table, expected one; write [sources.logs.shards]"),
     ],
 )
-def test_a_value_of_the_wrong_type_is_told_in_plain_words(text: str, told: str) -> None:
+def test_a_value_of_the_wrong_type_is_described(text: str, told: str) -> None:
     assert told in mistake(text)
 
 
@@ -435,7 +433,7 @@ def test_a_value_of_the_wrong_type_is_told_in_plain_words(text: str, told: str) 
         ("[sources.logs.schedule]\nsensor_interval_seconds = 29", "a whole number from 30 up"),
     ],
 )
-def test_a_number_out_of_bounds_is_told_the_bounds(text: str, told: str) -> None:
+def test_the_message_for_a_number_out_of_bounds_has_the_bounds(text: str, told: str) -> None:
     assert f"expected {told}; write for example" in mistake(text)
 
 
@@ -449,7 +447,7 @@ def test_a_number_out_of_bounds_is_told_the_bounds(text: str, told: str) -> None
         ('addressing_style = "dns"', "found the text 'dns', expected 'auto', 'path' or 'virtual'"),
     ],
 )
-def test_a_word_that_is_no_choice_is_told_the_choices(text: str, told: str) -> None:
+def test_the_message_for_an_unknown_choice_lists_the_choices(text: str, told: str) -> None:
     assert told in mistake(text)
 
 
@@ -468,7 +466,7 @@ def test_a_bucket_name_that_s3_does_not_have_is_an_error(bucket: str) -> None:
         ("192.168.1.1", "not an IP address"),
     ],
 )
-def test_a_bucket_that_cannot_be_inventoried_is_told_why(bucket: str, told: str) -> None:
+def test_the_message_says_why_a_bucket_cannot_be_inventoried(bucket: str, told: str) -> None:
     assert told in bucket_mistake(bucket)
 
 
@@ -586,7 +584,7 @@ def test_a_store_may_be_a_bucket(store: str, prefix: str) -> None:
     assert config.store == StoreBucket(bucket="results", prefix=prefix)
 
 
-def test_a_store_bucket_says_how_it_is_reached() -> None:
+def test_a_store_bucket_has_access_settings() -> None:
     config = load(
         """
         store = "s3://results/daily"
@@ -659,7 +657,7 @@ def test_a_store_bucket_without_a_bucket_is_an_error() -> None:
         "[sources.logs]\nbucket = 'acme-logs'\n[sources.logs.{}]\nvalue = '{}'",
     ],
 )
-def test_a_secret_in_the_file_is_refused_and_never_repeated(name: str, place: str) -> None:
+def test_a_secret_in_the_file_is_rejected_and_never_repeated(name: str, place: str) -> None:
     lines = mistakes(place.format(name, SECRET))
 
     assert any(f"{name}: secrets do not belong in the file" in line for line in lines)
@@ -785,7 +783,7 @@ def test_iceberg_tables_on_a_bucket_need_a_catalogue() -> None:
         ("uri", "postgresql://me:hunter2@db/catalog"),
     ],
 )
-def test_a_secret_of_a_catalogue_is_refused_and_not_repeated(name: str, value: str) -> None:
+def test_a_secret_of_a_catalogue_is_rejected_and_not_repeated(name: str, value: str) -> None:
     table = f'[iceberg]\ncatalog = "prod"\nproperties = {{ "{name}" = "{value}" }}\n'
     (line,) = mistakes(f'{table}[sources.logs]\nbucket = "acme-logs"')
 
@@ -808,7 +806,7 @@ def test_a_secret_of_a_catalogue_is_refused_and_not_repeated(name: str, value: s
         ('catalogue = "prod"', "iceberg.catalogue: found an unknown field; did you mean 'catalog'"),
     ],
 )
-def test_a_mistake_in_the_catalogue_is_told_with_its_remedy(text: str, expected: str) -> None:
+def test_a_mistake_in_the_catalogue_is_reported_with_its_remedy(text: str, expected: str) -> None:
     (line,) = mistakes(f'[iceberg]\n{text}\n[sources.logs]\nbucket = "acme-logs"')
 
     assert line.startswith(expected)

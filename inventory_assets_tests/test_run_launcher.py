@@ -1,4 +1,4 @@
-"""Whether the process of a run is still there."""
+"""Whether the process of a run exists."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
 
 @pytest.fixture(params=["/proc", "ps"])
 def by_any_means(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Linux says, and as macOS does."""
+    """With `/proc`, as on Linux, and with ps, as on macOS."""
     if request.param == "ps":
         if not shutil.which("ps"):
             pytest.skip("there is no ps")
@@ -53,7 +53,7 @@ def test_a_process_is_running_until_it_is_killed(sleeper: "subprocess.Popen[byte
     now = time.time()
     assert is_running(sleeper.pid, now)
     sleeper.kill()
-    wait_until_dead(sleeper.pid)  # nobody has asked yet how it ended: it is a zombie
+    wait_until_dead(sleeper.pid)  # its exit status was not read yet: it is a zombie
     assert not is_running(sleeper.pid, now)
     sleeper.wait()
     assert not is_running(sleeper.pid, now)
@@ -130,7 +130,7 @@ def test_a_run_of_which_nothing_can_be_known_is_left_alone(
 def test_a_command_elsewhere_is_left_alone(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Runs are kept in a database that other machines use too."""
+    """The runs are in a database that other machines use, too."""
 
     class Elsewhere:
         pass

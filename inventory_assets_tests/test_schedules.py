@@ -49,7 +49,7 @@ def bounds(request: dg.RunRequest) -> tuple[str, str]:
     return start, end
 
 
-def test_one_run_is_asked_for_all_shards_of_the_day(world: World) -> None:
+def test_one_run_is_requested_for_all_shards_of_the_day(world: World) -> None:
     (request,) = tick(world)
     assert request.run_key == str(TODAY)
     assert bounds(request) == (f"{TODAY}|{REMAINDER}", f"{TODAY}|b/")

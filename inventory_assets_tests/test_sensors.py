@@ -26,7 +26,7 @@ def buckets(monkeypatch: pytest.MonkeyPatch) -> Buckets:
 
 @pytest.fixture
 def world(tmp_path: Path, instance: dg.DagsterInstance, buckets: Buckets) -> Iterator[World]:
-    """A world whose shards are known and that then holds one prefix more."""
+    """A world with known shards and one new prefix."""
     world = World(tmp_path, instance, {"bucket": "memory"})
     world.discover()
     buckets.keys["memory"].add("new/1")
@@ -48,7 +48,7 @@ def tick(world: World, cursor: str | None = None) -> SensorExecutionData:
 
 
 def keep(world: World, data: SensorExecutionData) -> str | None:
-    """What the daemon does with a tick: add the partitions, and keep the cursor."""
+    """Apply a tick's result like the daemon: add the partitions, and store the cursor."""
     for request in data.dynamic_partitions_requests or []:
         world.instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
     return data.cursor

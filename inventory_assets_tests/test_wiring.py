@@ -8,7 +8,7 @@ import pytest
 
 from inventory_assets.config import Iceberg, StoreBucket
 from inventory_assets.inventory.errors import IcebergError, PackageMissing
-from inventory_assets.inventory.iceberg.sync import TableState, show_manifest
+from inventory_assets.inventory.iceberg.sync import TableState, sync_manifest
 from inventory_assets.inventory.iceberg.tables import IcebergTables
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.scan.keyspace.shard import Shard
@@ -47,7 +47,7 @@ def show(tables: IcebergTables, keys: list[str]) -> TableState:
     snapshot = snapshot_of(tables.store, Shard(""), listed(keys))
     manifest = merge(tables.store, LAYOUT, "", {"": snapshot}, NOW)
     publish_manifest(tables.store, LAYOUT, manifest)
-    return show_manifest(tables, manifest)
+    return sync_manifest(tables, manifest)
 
 
 def test_tables_on_a_bucket_are_reached_as_the_store_is(
@@ -86,6 +86,6 @@ def test_results_on_a_bucket_have_no_catalogue_by_default() -> None:
         open_catalog(BUCKET, Iceberg())
 
 
-def test_a_catalogue_that_is_not_configured_is_told(tmp_path: Path) -> None:
+def test_a_catalogue_that_is_not_configured_is_reported(tmp_path: Path) -> None:
     with pytest.raises(IcebergError, match="the catalogue nowhere cannot be used"):
         open_catalog(tmp_path, Iceberg(catalog="nowhere"))

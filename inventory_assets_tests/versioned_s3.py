@@ -1,4 +1,4 @@
-"""A model of a bucket that keeps versions, and what it held at any time: the oracle of versions."""
+"""A model of a bucket with versions and its past contents: the oracle of versions."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -57,7 +57,7 @@ class Version:
         }
 
     def rendered(self, *, url_encoded: bool = True) -> str:
-        """As S3 renders it."""
+        """In S3's format."""
         name = "DeleteMarker" if self.size is None else "Version"
         fields = [
             element("Key", quote_plus(self.key, safe="/") if url_encoded else self.key),
@@ -121,7 +121,7 @@ class History:
         self.versions[key] = [Version(key, "null", modified, size), *there]
 
     def listed(self, as_of: int | None = None) -> list[Version]:
-        """All versions of that time in the order of a listing, by a plain walk."""
+        """All versions at a time, in the order of a listing, by a simple loop."""
         found = []
         for key in sorted(self.versions, key=str.encode):
             there = [each for each in self.versions[key] if as_of is None or each.modified <= as_of]

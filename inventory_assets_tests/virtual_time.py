@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps: what waits for hours is over at once, and in the same order."""
+"""An event loop whose clock jumps: long waits end at once, in the same order."""
 
 import asyncio
 import selectors

@@ -92,9 +92,9 @@ def _verify(options: argparse.Namespace) -> int:
         )
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
-    for fault in found.faults:
-        print(printable(fault), file=sys.stderr)
-    return DIFFERS if found.faults else AGREES
+    for problem in found.problems:
+        print(printable(problem), file=sys.stderr)
+    return DIFFERS if found.problems else AGREES
 
 
 def _ending(name: str, count: int) -> str:

@@ -1,8 +1,8 @@
 """The configuration file: which buckets to inventory, how and when, and where the results go.
 
-One TOML file, `inventory.toml`, is read at the edge of the program by `load_config` and handed
-down as frozen, typed values. All its mistakes are reported at once, each with its place and its
-remedy. Secrets have no place in the file, and no message repeats one.
+`load_config` reads one TOML file, `inventory.toml`, into frozen, typed values. It reports all
+mistakes at once, each with its location and a remedy. The file contains no secrets, and no message
+repeats a value that may be one.
 """
 
 from inventory_assets.config.iceberg import Iceberg

@@ -1,4 +1,4 @@
-"""Say in plain words what pydantic found wrong with the file."""
+"""Translate pydantic's errors into messages about the file."""
 
 import datetime as dt
 import json
@@ -30,7 +30,7 @@ _TYPES = {
 
 
 def format_error(error: ErrorDetails) -> str:
-    """Say in one line where a mistake is, what was found, what is expected and what to do."""
+    """Format an error as one line: location, value found, what is expected, remedy."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     path = [str(part) for part in error["loc"] if not isinstance(part, int)]
     where = ".".join(
@@ -47,13 +47,13 @@ def format_error(error: ErrorDetails) -> str:
     if kind == "value_error":
         return f"{where}: {context['error']}"
     if kind in {"dict_type", "model_type"}:
-        # What stands in a table's place may be anything, a secret too, so it is not shown.
+        # The value may be a secret, so it is not shown.
         return f"{where}: found no table, expected one; write [{where}] and its fields below it"
     if field == "[key]":
         return (
             f"{where}: found {describe_value(value)}, expected a name of 1 to 40 lower-case "
-            "letters, digits"
-            " and '_' that starts with a letter, as assets are named for it; rename the source"
+            "letters, digits and '_' that starts with a letter, as assets are named for it; "
+            "rename the source"
         )
     if field == "sources":
         return f"{where}: found no source, expected one or more; add a table [sources.<name>]"
@@ -78,7 +78,7 @@ def format_error(error: ErrorDetails) -> str:
     return f"{where}: found {what}, expected {expected}; write for example {field} = {sample}"
 
 
-# By the length of a field's path, and what stands in it between the second name and the field.
+# Length of a field's path, and the names in it between the source's name and the field, to table.
 _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
     (3,): SourceTable,
     (4, "shards"): Shards,
@@ -90,7 +90,7 @@ _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
 
 
 def _advice(field: str, known: Iterable[str]) -> str:
-    """Say what to do about a field that its table does not know."""
+    """The remedy for an unknown field."""
     if field in ConfigFile.model_fields:
         return "it belongs at the top of the file, above the first table"
     for (_, *inner), table in _TABLES.items():

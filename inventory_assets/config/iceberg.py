@@ -19,7 +19,7 @@ ICEBERG_FORMS = {
         "1 to 40 lower-case letters, digits and '_', with a letter first",
     ),
 }
-"""By field: the pattern its text has to match, an example, and the pattern in words."""
+"""For each field: the pattern of its text, an example, and a description of the pattern."""
 
 
 def _form(field: str) -> Any:
@@ -34,7 +34,7 @@ def _are_texts_without_secrets(properties: object) -> object:
         if may_be_secret(name, value):
             raise ValueError(f"found a secret in one of them, {name!r}; {NO_CATALOG_SECRETS}")
         if not isinstance(value, str):
-            raise ValueError(  # noqa: TRY004 - which pydantic would not gather
+            raise ValueError(  # noqa: TRY004 - pydantic does not collect TypeErrors
                 f"found {describe_value(value)} as {name!r}, expected a text; write it in quotes"
             )
     return properties

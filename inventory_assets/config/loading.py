@@ -1,4 +1,4 @@
-"""Find the file, read it, and report every mistake in it at once."""
+"""Find and read the configuration file, and report all its mistakes at once."""
 
 import datetime as dt
 import os
@@ -27,15 +27,17 @@ from inventory_assets.errors import InventoryError
 
 
 class ConfigError(InventoryError):
-    """The configuration cannot be used; the message lists each mistake on a line of its own."""
+    """The configuration is invalid; the message has one line for each mistake."""
 
 
 def load_config(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
-    """Read the configuration file; raise ConfigError with all its mistakes.
+    """Read the configuration file.
 
-    The file is `path`; without it, the one that INVENTORY_CONFIG names in `environ`; without that,
-    `inventory.toml` in the working directory. Where that does not exist, the embedded demo is
-    returned.
+    The file is `path`, else that of INVENTORY_CONFIG in `environ`, else `inventory.toml` in the
+    working directory. If the latter does not exist, returns the configuration of the embedded demo.
+
+    Raises:
+        ConfigError: The file is invalid; the message lists all mistakes.
     """
     if path is None and (named := environ.get(CONFIG_VARIABLE)):
         path = Path(named)
@@ -56,7 +58,7 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
         file = ConfigFile.model_validate(document)
     except ValidationError as error:
         mistakes = [f"{path}: {format_error(detail)}" for detail in error.errors(include_url=False)]
-    if mistakes:  # raised out here, where no cause is attached that holds the file's values
+    if mistakes:  # raised here, so that it has no cause with the file's values
         raise ConfigError("\n".join(mistakes))
     sources = {name: Source(name=name, **dict(table)) for name, table in file.sources.items()}
     store = file.resolved_store(path.absolute().parent)
@@ -64,13 +66,13 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of the configuration file, for editors."""
+    """The JSON Schema of the configuration file, for editors."""
     schema = ConfigFile.model_json_schema(schema_generator=_EditorSchema)
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
 
 
 class _EditorSchema(GenerateJsonSchema):
-    """JSON Schema without null, which TOML does not have: an absent field is left out."""
+    """JSON Schema without null, which TOML does not have."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
@@ -92,7 +94,7 @@ def _parse(path: Path) -> dict[str, Any]:
         problem = f"cannot be read ({error.strerror}), expected a file that this user may read"
     except UnicodeDecodeError as error:
         problem = f"found byte {error.start} not to be UTF-8, expected UTF-8 text; save it as UTF-8"
-    except ValueError as error:  # TOMLDecodeError, or what int() says of an endless number
+    except ValueError as error:  # TOMLDecodeError, or int() on too many digits
         last_line, last_column = text.count("\n") + 1, len(text) - text.rfind("\n")
         end = f"line {last_line}, column {last_column}, the end)"
         place = str(error).replace("end of document)", end)

@@ -1,12 +1,12 @@
-"""What all tables of the file have in common."""
+"""The base class of the file's tables."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class StrictTable(BaseModel):
-    """A frozen table that knows all its fields."""
+    """A frozen table without unknown fields."""
 
-    # Strict, because a "2" or a 1 where a number or a true belongs is a mistake worth showing.
+    # Strict: "2" for a number or 1 for true is a mistake to report.
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",

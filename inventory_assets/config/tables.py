@@ -1,4 +1,4 @@
-"""The tables and fields of the file, with their bounds, as frozen and strict models."""
+"""Frozen and strict models of the file's tables and fields."""
 
 import datetime as dt
 import re
@@ -34,7 +34,7 @@ STORE_PREFIX = r"[A-Za-z0-9!_.=/-]{0,300}"
 DEFAULT_CRON = "0 1 * * *"
 MAX_PREFIX_BYTES = 1024  # longest key: docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys
 
-# By field: the pattern its text has to match, an example, and the pattern in words.
+# For each field: the pattern of its text, an example, and a description of the pattern.
 FORMS = {
     "bucket": (
         r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$",
@@ -96,12 +96,12 @@ AddressingStyle = Literal["auto", "path", "virtual"]
 
 
 class Shards(_Table):
-    """How a source is cut into shards, each a partition that is listed on its own."""
+    """How a source is divided into shards, each of which is a partition."""
 
     depth: Annotated[int, Field(ge=0, le=10)] = 1
     """Levels of the delimiter '/' to discover prefixes on; 0 lists the source as one shard."""
     max_shards: Annotated[int, Field(ge=1, le=10_000)] = 256
-    """The most shards a source may have; discovery stops with an error above it."""
+    """Maximum number of shards; discovery fails if there are more."""
     min_objects: Annotated[int, Field(ge=0)] = 0
     """A prefix with fewer objects in the last manifest gets no shard of its own."""
     split_objects: Annotated[int, Field(ge=1)] = 5_000_000
@@ -109,14 +109,14 @@ class Shards(_Table):
 
 
 class Exports(_Table):
-    """In which other formats each date is published, besides Parquet and its manifest."""
+    """The formats in which each date is published in addition to Parquet."""
 
     csv_inventory: bool = False
-    """Whether each date is also published as an S3 Inventory whose data files are CSV."""
+    """Whether to publish each date as an S3 Inventory with CSV files, too."""
     files: Annotated[
         tuple[Annotated[str, _form("files")], ...], Field(strict=False, examples=[["csv.gz"]])
     ] = ()
-    """One sorted file a date in each of these formats, by suffix; a dialect may stand before it."""
+    """Formats for one sorted file per date, by suffix; a CSV dialect may precede it."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to export."""
@@ -124,12 +124,12 @@ class Exports(_Table):
 
 
 class Retention(_Table):
-    """How long the inventories of a source are kept; without either bound, for ever."""
+    """How long the inventories of a source are kept; without both fields, for ever."""
 
     keep_days: Annotated[int | None, Field(ge=1, le=36_500, examples=[400])] = None
-    """Days, today among them, whose inventories are kept."""
+    """Number of days, including today, whose inventories are kept."""
     keep_last: Annotated[int | None, Field(ge=1, le=36_500, examples=[30])] = None
-    """How many of the newest complete inventories are kept, and all dates since."""
+    """Number of newest complete inventories that are kept, with all dates since."""
 
 
 class Schedule(_Table):
@@ -142,7 +142,7 @@ class Schedule(_Table):
     start_date: dt.date = dt.date(2026, 1, 1)
     """The first date partition."""
     sensor_interval_seconds: Annotated[int, Field(ge=30)] = 300
-    """Seconds between two looks for new prefixes."""
+    """Seconds between two searches for new prefixes."""
 
     @field_validator("cron")
     @classmethod
@@ -155,8 +155,7 @@ class Schedule(_Table):
         if len(cron.split()) != 5 or not is_valid_cron_string(cron):
             raise ValueError(
                 f"found {describe_value(cron)}, expected the five fields of cron: minute, hour, "
-                "day of"
-                f' month, month, day of week; write for example cron = "{DEFAULT_CRON}"'
+                f'day of month, month, day of week; write for example cron = "{DEFAULT_CRON}"'
             )
         return cron
 
@@ -173,7 +172,7 @@ class Schedule(_Table):
 
 
 class SourceTable(_Table):
-    """What the file may say of a source: one bucket, or the keys with one prefix in it."""
+    """One bucket, or the keys with one prefix in it, and how it is inventoried."""
 
     model_config = ConfigDict(title="Source")
 
@@ -182,46 +181,46 @@ class SourceTable(_Table):
     prefix: str = ""
     """Only keys that start with this prefix are inventoried."""
     endpoint_url: EndpointUrl = None
-    """The address of an S3-compatible store; AWS is asked where there is none."""
+    """The URL of an S3-compatible store; without it, AWS."""
     region: Annotated[str | None, _form("region")] = None
-    """The bucket's region; the AWS configuration chain gives it where there is none."""
+    """The bucket's region; without it, that of the AWS configuration."""
     profile: Annotated[str | None, _form("profile")] = None
     """The AWS profile to take credentials from."""
     role_arn: Annotated[str | None, _form("role_arn")] = None
     """The role to assume before listing."""
     external_id: Annotated[str | None, _form("external_id")] = None
-    """The external ID that the role's trust policy asks for; only with `role_arn`."""
+    """The external ID that the role's trust policy requires; only with `role_arn`."""
     anonymous: bool = False
     """Whether to send unsigned requests, as public buckets allow; excludes all credentials."""
     requester_pays: bool = False
     """Whether to accept that the requester pays for the requests."""
     addressing_style: AddressingStyle = "auto"
-    """Where requests name the bucket: in the path or in the host name; 'auto' chooses."""
+    """Whether the bucket's name is in the path or the host name of the URL; 'auto' chooses."""
     key_order: Literal["auto", "bytes", "directory"] = "auto"
     """The order the store lists keys in: UTF-8 byte order, or folder by folder; 'auto' detects."""
     versions: bool = False
     """Whether to list all versions and delete markers, so that past dates can be reconstructed."""
     concurrency: Annotated[int, Field(ge=1, le=1024)] = 32
-    """The most requests in flight for this source in one process."""
+    """Maximum requests in flight for this source in one process."""
     concurrency_policy: Literal["adaptive", "pid", "fixed"] = "adaptive"
-    """How the number in flight follows what the store takes; see docs/concurrency.md."""
+    """How the limit of requests in flight is adjusted; see docs/concurrency.md."""
     max_outage_seconds: Annotated[int, Field(ge=0, le=86_400)] = 1_800
-    """For how long a request that fails is tried again before the listing ends with an error."""
+    """How long a failing request is retried before the listing fails."""
     shards: Shards = Shards()
-    """How the source is cut into shards."""
+    """How the source is divided into shards."""
     schedule: Schedule = Schedule()
     """When the source is inventoried."""
     exports: Exports = Exports()
-    """In which other formats each date is published."""
+    """Further formats in which each date is published."""
     encodings: Literal["compact", "plain"] = "compact"
-    """How Parquet files are encoded: small, or so that every reader reads them."""
+    """How Parquet files are encoded: compactly, or for readers that support little."""
     iceberg: bool = False
-    """Whether each date is also a snapshot of an Iceberg table, over the same files."""
-    retention: Retention = Field(default_factory=Retention)  # whose defaults TOML cannot say
+    """Whether to maintain Iceberg tables over the same files."""
+    retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults
     """How long its inventories are kept."""
 
-    # Checks across fields read the fields declared above theirs, rather than the finished model,
-    # which exists only when nothing else is wrong: all mistakes are to be listed at once.
+    # Checks across fields are field validators that read earlier fields. Model validators would run
+    # only if all fields are valid, and so not all mistakes would be reported at once.
 
     @field_validator("bucket", mode="before")
     @classmethod
@@ -285,20 +284,20 @@ class Source(SourceTable):
     name: SourceName
     """The source's name: the key of its table in the file."""
     demo: bool = False
-    """Whether this is the embedded demo, which no file can say of a source."""
+    """Whether this is the embedded demo; not a field of the file."""
 
 
 class StoreAccess(_Table):
-    """How the bucket that `store` names is reached."""
+    """How to access the bucket of `store`."""
 
     endpoint_url: EndpointUrl = None
-    """The address of an S3-compatible store; AWS is asked where there is none."""
+    """The URL of an S3-compatible store; without it, AWS."""
     region: Annotated[str | None, _form("region")] = None
-    """The bucket's region; the AWS configuration chain gives it where there is none."""
+    """The bucket's region; without it, that of the AWS configuration."""
     profile: Annotated[str | None, _form("profile")] = None
     """The AWS profile to take credentials from."""
     addressing_style: AddressingStyle = "auto"
-    """Where requests name the bucket: in the path or in the host name; 'auto' chooses."""
+    """Whether the bucket's name is in the path or the host name of the URL; 'auto' chooses."""
 
 
 class StoreBucket(StoreAccess):
@@ -307,7 +306,7 @@ class StoreBucket(StoreAccess):
     bucket: str
     """The bucket's name."""
     prefix: str
-    """What all keys of results start with; without a slash at either end."""
+    """The prefix of all keys of results, without a slash at either end."""
 
 
 class ConfigFile(_Table):
@@ -318,7 +317,7 @@ class ConfigFile(_Table):
     store: str = DEFAULT_STORE
     """The folder for results, relative to the folder of this file; or s3://bucket/prefix."""
     store_bucket: StoreAccess | None = None
-    """How the bucket of the store is reached; only with store = "s3://..."."""
+    """How to access the bucket of the store; only with store = "s3://..."."""
     iceberg: Iceberg | None = None
     """Where Iceberg tables are registered."""
     sources: Annotated[
@@ -331,7 +330,7 @@ class ConfigFile(_Table):
     @classmethod
     def _store_is_a_folder_or_a_bucket(cls, store: str) -> str:
         if store.startswith(S3_SCHEME):
-            what, why = _fault_of_bucket(store)
+            what, why = _invalid_bucket(store)
         elif "://" in store:
             what, why = f"the address {store.partition('://')[0]}://...", "only S3 is known"
         elif not store.strip() or store.startswith("~") or "\0" in store:
@@ -374,7 +373,7 @@ class ConfigFile(_Table):
         return sources
 
     def resolved_store(self, folder: Path) -> Path | StoreBucket:
-        """The store, relative paths starting at `folder`."""
+        """The store; a relative path is resolved against `folder`."""
         if not self.store.startswith(S3_SCHEME):
             return folder / self.store
         bucket, _, prefix = self.store.removeprefix(S3_SCHEME).partition("/")
@@ -382,12 +381,12 @@ class ConfigFile(_Table):
         return StoreBucket(bucket=bucket, prefix=prefix.strip("/"), **dict(access))
 
 
-def _fault_of_bucket(store: str) -> tuple[str, str]:
-    """What of an s3:// address is shown, and what is wrong with it; nothing, as a rule."""
+def _invalid_bucket(store: str) -> tuple[str, str]:
+    """The printable part of an s3:// URL, and what is wrong with it; two "" if it is valid."""
     bucket, _, prefix = store.removeprefix(S3_SCHEME).partition("/")
     pattern, _, words = FORMS["bucket"]
     if not re.fullmatch(pattern, bucket) or ".." in bucket:
-        # What stands here may be a user name and a password, so it is not shown.
+        # The text may contain a user name and password, so it is not shown.
         return f"the address {S3_SCHEME}...", f"a bucket's name has {words}"
     if bucket.endswith(("--x-s3", "--xa-s3")):
         return describe_value(store), "directory buckets are not supported; name another bucket"

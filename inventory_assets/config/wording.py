@@ -1,4 +1,4 @@
-"""The words in which mistakes are told, and what is never repeated in them."""
+"""Texts of messages about mistakes, and the protection of secrets in them."""
 
 import datetime as dt
 import difflib
@@ -24,23 +24,23 @@ _SECRET_TEXT = re.compile(r"(?s)://.*[@?]|A[KS]IA[A-Z0-9]{12}")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Ask whether the closest of the known names was meant; empty where none is close."""
+    """A question for the closest known name, or "" if none is close."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean '{close[0]}'?" if close else ""
 
 
 def is_named_secret(name: str) -> bool:
-    """Whether what has this name is a secret, most likely."""
+    """Whether a field with this name is probably a secret."""
     return bool(_SECRET_NAME.search(name))
 
 
 def may_be_secret(name: str, value: object) -> bool:
-    """Whether a value is a secret or holds one, by its name or by how it reads."""
+    """Whether a value may contain a secret, according to its name or text."""
     return is_named_secret(name) or bool(_SECRET_TEXT.search(str(value)))
 
 
 def describe_value(value: object) -> str:
-    """Name a value of the file, with its type; what may be a secret is not shown."""
+    """Describe a value with its type, without showing possible secrets."""
     match value:
         case bool():
             return str(value).lower()

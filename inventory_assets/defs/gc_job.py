@@ -1,4 +1,4 @@
-"""The job of a source that removes what is not to be kept; by default it only tells."""
+"""The garbage collection job of a source; by default a dry run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,22 +14,22 @@ from inventory_assets.inventory.retention.collector import Plan, execute, plan_c
 from inventory_assets.inventory.storage.store import Store, StoredFile
 
 FILES_SHOWN = 1_000
-"""Files named in a table of the metadata at most."""
+"""Maximum files in a table of the metadata."""
 
 
 class CollectionConfig(dg.Config):  # type: ignore[misc, unused-ignore]
-    """How a collection is run."""
+    """The configuration of a collection."""
 
-    dry_run: bool = Field(default=True, description="Only tell what would be removed.")
+    dry_run: bool = Field(default=True, description="Only report what would be removed.")
 
 
 def collection_op_name(assets: SourceAssets) -> str:
-    """The name of the job's one op, under which its configuration stands."""
+    """The name of the job's op, which is its key in the run configuration."""
     return f"{assets.source.name}__collect_garbage"
 
 
 def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
-    """The job that removes dates that are not to be kept, and files that nothing needs."""
+    """The job that removes expired dates and unreferenced files."""
 
     @dg.op(
         name=collection_op_name(assets),

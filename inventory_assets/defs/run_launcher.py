@@ -1,9 +1,9 @@
-"""Dagster's own run launcher, which can also tell whether a run's process is still there.
+"""Dagster's default run launcher with support for run monitoring.
 
-After a power cut, or when all of Dagster is killed, runs stay STARTED in its storage though nothing
-works at them any more, and they count against `max_concurrent_runs` for ever. Dagster's run
-monitoring ends such runs, but only where the launcher can say that a run's process is gone;
-Dagster's default launcher cannot (`dagster.yaml` names this one instead).
+After a power failure, or if Dagster is killed, runs stay STARTED in its storage without a process,
+and count against `max_concurrent_runs` for ever. Dagster's run monitoring ends such runs if the
+launcher can tell that a run's process does not exist. The default launcher cannot; `dagster.yaml`
+therefore names this one.
 """
 
 import json
@@ -24,22 +24,21 @@ from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionRes
 from dagster._serdes import ConfigurableClassData
 from dagster_shared.serdes import deserialize_value
 
-ANSWER_SECONDS = 10
-"""How long a code server may take to say whether it executes a run."""
+RESPONSE_TIMEOUT_SECONDS = 10
+"""Timeout of the request to a code server whether it executes a run."""
 
 _CLOCK_SECONDS = 5.0
-"""By how much the start of a process and the times of events may differ: they are rounded."""
+"""The tolerance between the start of a process and the time of its first event, both rounded."""
 
 _PROC = Path("/proc")
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 class MonitoredRunLauncher(DefaultRunLauncher):
-    """Launches runs as `DefaultRunLauncher` does, and supports run monitoring.
+    """Launches runs like `DefaultRunLauncher`, and reports runs whose process does not exist.
 
-    A run is only said to be gone where that is certain: its code server does not answer that it
-    executes it, it was executed on this machine, and its process is not there any more. A run of
-    another machine is never said to be gone.
+    A run is reported only if its code server does not confirm that it executes the run, the run was
+    executed on this machine, and its process does not exist.
     """
 
     @classmethod
@@ -55,10 +54,10 @@ class MonitoredRunLauncher(DefaultRunLauncher):
         return True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Whether a run's process is there.
+        """Check whether a run's process exists.
 
         Args:
-            run: A run that has started, and has not ended as far as Dagster's storage knows.
+            run: A run that is STARTED in Dagster's storage.
         """
         started = self._started(run.run_id) if self._is_of_this_machine(run) else None
         if started is None or self._is_executed_by_its_server(run):
@@ -76,11 +75,11 @@ class MonitoredRunLauncher(DefaultRunLauncher):
         server = json.loads(run.tags.get(GRPC_INFO_TAG, "null"))
         if server is not None:
             return bool(server.get("socket")) or server.get("host") in _LOCAL_HOSTS
-        # It was started by a command, without a server: here, where runs are kept in a folder.
+        # Started by a command without a server: on this machine, if the storage is a folder.
         return isinstance(self._instance.run_storage, SqliteRunStorage)
 
     def _started(self, run_id: str) -> tuple[int, float] | None:
-        """The number of the run's process, and when it was at work for the first time."""
+        """The process id of the run, and the time of its first event."""
         for entry in self._instance.all_logs(run_id, of_type=DagsterEventType.ENGINE_EVENT):
             event = entry.dagster_event
             pid = event.engine_event_data.metadata.get("pid") if event else None
@@ -94,33 +93,33 @@ class MonitoredRunLauncher(DefaultRunLauncher):
             return False
         request = CanCancelExecutionRequest(run_id=run.run_id)
         try:
-            said = client.can_cancel_execution(request, timeout=ANSWER_SECONDS)
+            said = client.can_cancel_execution(request, timeout=RESPONSE_TIMEOUT_SECONDS)
         except DagsterUserCodeUnreachableError:
             return False
         return deserialize_value(said, CanCancelExecutionResult).can_cancel
 
 
 def is_running(pid: int, at: float) -> bool:
-    """Whether the process that had a number at some time is still there.
+    """Whether the process that had an id at a time still exists.
 
     Args:
-        pid: The number, which another process may have by now.
+        pid: The process id, which another process may have by now.
         at: The time, in seconds since the epoch.
     """
     if _PROC.joinpath("stat").is_file():
-        started = _started_as_linux_says(pid)
+        started = _start_time_from_proc(pid)
     else:
-        started = _started_as_ps_says(pid)
+        started = _start_time_from_ps(pid)
     return started is not None and started <= at + _CLOCK_SECONDS
 
 
-def _started_as_linux_says(pid: int) -> float | None:
-    """When a process started; None where it is not there, or has ended."""
+def _start_time_from_proc(pid: int) -> float | None:
+    """The start time of a process; None if it does not exist or has ended."""
     try:
         stat = _PROC.joinpath(str(pid), "stat").read_text(errors="replace")
     except OSError:
         return None
-    # The name of the program, in brackets, may hold anything.
+    # The program's name, in brackets, may contain anything.
     fields = stat.rpartition(")")[2].split()
     state, ticks = fields[0], int(fields[19])
     if state in "ZX":
@@ -130,9 +129,9 @@ def _started_as_linux_says(pid: int) -> float | None:
     return booted + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _started_as_ps_says(pid: int) -> float | None:
-    """The same, where there is no `/proc`: on macOS."""
-    said = subprocess.run(  # noqa: S603 - a number is all that varies
+def _start_time_from_ps(pid: int) -> float | None:
+    """The start time of a process without `/proc`, as on macOS."""
+    said = subprocess.run(  # noqa: S603 - only the process id varies
         ["ps", "-p", str(pid), "-o", "stat=", "-o", "lstart="],  # noqa: S607
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""The schedules of a source: list all its shards in one run, and remove what is not kept."""
+"""The schedules of a source: the daily listing of all shards, and garbage collection."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 COLLECTION_CRON = "0 13 * * *"
-"""When what is not to be kept is removed: the other half of the day than the default listing."""
+"""The time of garbage collection, twelve hours from the default listing."""
 
 
 def build_listing_job(assets: SourceAssets) -> "UnresolvedAssetJobDefinition":
-    """The job that lists; the schedule and the sensor start it, each for its own partitions."""
+    """The job of the listing, for the schedule and the sensor."""
     return dg.define_asset_job(
         f"{assets.source.name}_listing",
         selection=dg.AssetSelection.assets(assets.key("object_listing")),
@@ -32,7 +32,7 @@ def build_listing_job(assets: SourceAssets) -> "UnresolvedAssetJobDefinition":
 def build_daily_schedule(
     assets: SourceAssets, job: "UnresolvedAssetJobDefinition"
 ) -> dg.ScheduleDefinition:
-    """The schedule that looks for new prefixes, then lists all shards of today in one run."""
+    """The schedule that searches for new prefixes, then lists all shards in one run."""
 
     @dg.schedule(
         name=f"{assets.source.name}_daily",
@@ -49,7 +49,7 @@ def build_daily_schedule(
         except TooManyShards as error:
             if not work.shard_keys:
                 raise
-            # The remainder covers what has no shard: nothing is lost, only less parallel.
+            # The remainder covers prefixes without a shard, with less parallelism.
             context.log.warning(f"no shards were added: {error}")
             added = []
         shard_keys = [*work.shard_keys, *added]
@@ -62,7 +62,7 @@ def build_daily_schedule(
 
 
 def build_collection_schedule(assets: SourceAssets, job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """The schedule that removes what the source's configuration does not keep, once a day."""
+    """The daily schedule of garbage collection."""
     return dg.ScheduleDefinition(
         name=f"{assets.source.name}_collect_garbage_daily",
         job=job,

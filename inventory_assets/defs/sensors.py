@@ -1,4 +1,4 @@
-"""The sensors: one per source that finds new prefixes, and one that follows listings."""
+"""The sensors: one per source for new prefixes, and one for automation conditions."""
 
 import json
 from datetime import date, timedelta
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from inventory_assets.defs.assets.shards import discover_shards, keep_shards
+from inventory_assets.defs.assets.shards import discover_shards, store_discovery
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.inventory.listing.shard_registry import shard_key
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     )
 
 NEW_SHARDS_PER_TICK = 20
-"""Runs that one tick may start; further prefixes wait for the next."""
+"""Maximum runs per tick; further prefixes wait for the next tick."""
 
 
 def build_new_prefix_sensor(
     assets: SourceAssets, job: "UnresolvedAssetJobDefinition"
 ) -> dg.SensorDefinition:
-    """The sensor that gives new prefixes a shard, and lists just these.
+    """The sensor that adds a shard for each new prefix, and lists only these.
 
-    Its cursor holds the shards that need no further attention. A tick that is repeated, or dies
-    half-way, asks for the same runs under the same run keys, and Dagster starts each once.
+    Its cursor has the shards that were handled. A repeated or interrupted tick requests the same
+    run keys, and Dagster starts each run once.
     """
 
     @dg.sensor(
@@ -41,18 +41,18 @@ def build_new_prefix_sensor(
     def new_prefixes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         work = assets.bind(context.resources, context.instance)
         if not work.shard_keys:
-            # All prefixes would be new, each with a run of its own: that is the schedule's work.
+            # All prefixes would be new, each with its own run; the schedule lists them in one run.
             return dg.SkipReason(
                 "no shards are known yet; materialize `shards`, or let the daily schedule begin"
             )
-        settled = _known_shards(context.cursor, work)
+        handled = _known_shards(context.cursor, work)
         discovery = discover_shards(work)
         today = work.now().astimezone(ZoneInfo(work.source.schedule.timezone)).date()
-        new = _new_prefixes(work, discovery, settled, today)
+        new = _new_prefixes(work, discovery, handled, today)
         chosen = dict(list(new.items())[:NEW_SHARDS_PER_TICK])
         if not chosen:
             return dg.SkipReason(f"no new prefix among {len(discovery.prefixes)}")
-        added = [key for key in keep_shards(work, discovery) if key in chosen]
+        added = [key for key in store_discovery(work, discovery) if key in chosen]
         return dg.SensorResult(
             dynamic_partitions_requests=(
                 [assets.partitions.shards.build_add_request(added)] if added else []
@@ -64,26 +64,26 @@ def build_new_prefix_sensor(
                 )
                 for shard_key in chosen
             ],
-            cursor=json.dumps(sorted({*settled, *chosen})),
+            cursor=json.dumps(sorted({*handled, *chosen})),
         )
 
     return new_prefixes
 
 
 def build_following_sensor() -> dg.AutomationConditionSensorDefinition:
-    """The sensor that runs changes and manifests after the listings they follow; on by default."""
+    """The sensor that evaluates automation conditions; running by default."""
     return dg.AutomationConditionSensorDefinition(
         "follow_listings",
         target=dg.AssetSelection.all(),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        # Runs at once, over ranges too; a backfill would wait for a loop of its own.
+        # Runs start at once, also for ranges; a backfill would wait for the backfill daemon.
         emit_backfills=False,
         minimum_interval_seconds=30,
     )
 
 
 def _known_shards(cursor: str | None, work: SourceContext) -> set[str]:
-    """The shards of the cursor; without one that can be read, all that are known."""
+    """The shards of the cursor, or all known shards if it cannot be read."""
     try:
         return set(json.loads(cursor or ""))
     except (ValueError, TypeError):
@@ -93,9 +93,9 @@ def _known_shards(cursor: str | None, work: SourceContext) -> set[str]:
 def _new_prefixes(
     work: SourceContext, discovery: Discovery, known_shards: set[str], today: date
 ) -> dict[str, str]:
-    """The prefixes not settled yet, by partition key, in order.
+    """The prefixes not handled yet, by partition key, in order.
 
-    A prefix that was listed today or yesterday became a shard in another way.
+    A prefix that was listed today or yesterday is not new: another way made it a shard.
     """
     new: dict[str, str] = {}
     for prefix in discovery.prefixes:

@@ -1,8 +1,7 @@
-"""A store to try the product with: a bucket of real key names that changes from day to day.
+"""An embedded demo store: a bucket with realistic keys that changes from day to day.
 
-What the bucket holds on a day (`content`) is a pure function of the date; the server that shows it
-(`server`) runs inside the process, on the loopback address. Nothing else of the product may depend
-on this room.
+`content` computes the objects of a date, as a pure function; `server` serves them within the
+process, on the loopback address.
 """
 
 from inventory_assets.demo.content import DemoObject, demo_objects

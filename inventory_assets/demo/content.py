@@ -1,18 +1,17 @@
-"""What the demo bucket holds on a day: a pure function of the date, with no clock and no state.
+"""The objects of the demo bucket on a date: a pure function of the date, without clock or state.
 
 The keys are real: `key_names.txt.zst` is a sample of file paths from the contents indices of the
-Debian distribution, with their skew (half lie under `usr/share/`), their depth, their spaces, plus
-signs and non-ASCII names. Sizes, dates, storage classes and changes are invented.
+Debian distribution, with their skew (half are under `usr/share/`), depth, spaces, plus signs and
+non-ASCII names. Sizes, dates, storage classes and changes are invented.
 
-Nothing is remembered from one day to the next, and yet an object that no event befell is the same
-in every field on both. That is so because time, for each key, is cut into cycles of `CYCLE_DAYS`
-days, at a phase of its own. On a cycle's first day the object is created; on each later day a pair
-of bytes of a stream drawn from the key and the cycle says what happens to it; some days before the
-cycle's end it is deleted. So all that an object is follows from the events of its cycle so far, and
-no walk back is ever longer than a cycle.
+Without any state, an object without events is equal on two consecutive days, as time is divided
+into cycles of `CYCLE_DAYS` days, with a different phase for each key. On the first day of a cycle
+the object is created; on each later day, two bytes of a stream derived from key and cycle determine
+its event; some days before the end of the cycle it is deleted. So an object follows from the events
+of its current cycle.
 
-A day's events happened before `SETTLED_AT` of that day, and after the same hour of the day before:
-a listing that starts any later sees only the past.
+The events of a day are before `SETTLED_AT` of that day and after that time of the day before, so a
+listing that starts later sees only the past.
 """
 
 import datetime as dt
@@ -29,19 +28,19 @@ from typing import Literal
 import zstandard
 
 CYCLE_DAYS = 100
-"""From one creation of a key to the next: with every key in a phase of its own, 1 % a day."""
+"""The days between two creations of a key; as phases differ, 1 % of keys are created each day."""
 SHORTEST_LIFE_DAYS = 86
 LONGEST_LIFE_DAYS = 98
 SETTLED_AT = dt.time(1, tzinfo=dt.UTC)
 EVENT_SECONDS = 23 * 3600
-"""How long before `SETTLED_AT` the first event of a day may have happened."""
+"""Maximum seconds between an event of a day and `SETTLED_AT`."""
 
 MODIFIED_PER_DAY = 0.010
 TOUCHED_PER_DAY = 0.005
 TRANSITIONED_PER_DAY = 0.006
 
 INCOMING_DAYS = 5
-"""How many days the objects of an `incoming/<date>/` prefix are kept."""
+"""The days for which an `incoming/<date>/` prefix exists."""
 INCOMING_AT_LEAST = 20
 INCOMING_AT_MOST = 40
 
@@ -49,7 +48,7 @@ PART_BYTES = 8 * 1024 * 1024
 """Objects larger than this were uploaded in parts of this size, as boto3 and the AWS CLI do."""
 MEDIAN_BYTES = 8 * 1024
 SIZE_SPREAD = 4.2
-"""Sigma of the log-normal sizes: of 3,000 objects some are empty, and one has tens of GB."""
+"""Sigma of the log-normal sizes: of 3,000 objects, some are empty and one has tens of GB."""
 REVISION_SPREAD = 0.2
 LARGEST_BYTES = 48 * 1024**3
 EMPTY_MD5 = hashlib.md5(b"", usedforsecurity=False).hexdigest()
@@ -60,7 +59,7 @@ STORAGE_CLASSES = (
     (0.97, "STANDARD_IA"),
     (1.00, "GLACIER_IR"),
 )
-"""The storage class that an object is uploaded to, with cumulative shares."""
+"""The storage classes of new objects, with cumulative shares."""
 COLDER = {
     "STANDARD": "STANDARD_IA",
     "STANDARD_IA": "GLACIER_IR",
@@ -104,7 +103,7 @@ LASTING_KEYS = (
     "hostile/keys/\U0001f4a9\U0001f469\u200d\U0001f680",
     "hostile/keys/\U00020000\U0002a6d6",
 )
-"""Handmade keys at the root, at the first level and to stumble over; they are never deleted."""
+"""Handmade keys at the root and first level, and hostile ones; they are never deleted."""
 
 _PAIR = 1 << 16
 _LIFE_BYTES = 2
@@ -120,7 +119,7 @@ class DemoObject:
     Attributes:
         key: Its key.
         size: Its size in bytes; the demo store holds no bytes of it.
-        last_modified: When it was last written, in UTC, to the second.
+        last_modified: When it was last written, UTC, in whole seconds.
         e_tag: Its entity tag, without quotes; `<md5>-<parts>` of a multipart upload.
         storage_class: Its storage class, as a listing names it.
         metadata: Its user metadata, names without `x-amz-meta-`.
@@ -137,11 +136,11 @@ class DemoObject:
 
 
 def demo_objects(day: dt.date) -> tuple[DemoObject, ...]:
-    """All that the bucket holds from `SETTLED_AT` of `day` on, sorted by key.
+    """The objects from `SETTLED_AT` of `day` on, sorted by key.
 
-    From any day to the next about 1 % of the keys are created, 1 % deleted and 1 % modified; some
-    are touched (written again with the same content), some only move to a colder storage class; and
-    a new prefix `incoming/<date>/` appears while the oldest one goes.
+    Each day about 1 % of the keys are created, 1 % deleted and 1 % modified. Some are touched
+    (written again with the same content), and some move to a colder storage class. A new prefix
+    `incoming/<date>/` appears, and the oldest one is removed.
     """
     return tuple(sorted(_objects(day.toordinal()), key=lambda found: found.key))
 
@@ -156,14 +155,14 @@ def _objects(day: int) -> Iterator[DemoObject]:
 
 @dataclass(frozen=True, slots=True)
 class _Traits:
-    """What a key keeps through all its lives.
+    """The constant properties of a key over all cycles.
 
     Attributes:
         key: The key.
         lasting: Whether it is never deleted.
-        phase: How many days its cycles are ahead of the calendar's.
-        deviation: How far its sizes are from the median, in standard deviations.
-        storage_class: The class that it is uploaded to.
+        phase: The phase of its cycles, in days.
+        deviation: The deviation of its sizes from the median, in standard deviations.
+        storage_class: The storage class of new objects.
         metadata: Its user metadata.
         checksum_algorithm: The algorithm of its checksum, if any.
     """
@@ -195,7 +194,7 @@ class _Traits:
         )
 
     def on(self, day: int) -> DemoObject | None:
-        """The object as it is on a day; None while it is deleted."""
+        """The object on a day; None while it is deleted."""
         cycle, age = divmod(day + self.phase, CYCLE_DAYS)
         stream = hashlib.shake_128(f"life\0{self.key}\0{cycle}".encode()).digest(
             _LIFE_BYTES + _EVENTS.size
@@ -220,14 +219,14 @@ class _Traits:
             birth + written,
             at=_moment(self.key, birth + touched),
             storage_class=storage_class,
-            # What is never empty again cannot be overwritten by the same content.
+            # Two empty versions would have the same content.
             at_least=1 if written or self.lasting else 0,
         )
 
     def written(
         self, day: int, *, at: dt.datetime, storage_class: str, at_least: int = 0
     ) -> DemoObject:
-        """The object with the content that was written on a day."""
+        """The object with the content written on a day."""
         digest = _digest("content", self.key, day)
         revision = NormalDist().inv_cdf((int.from_bytes(digest[16:20]) + 0.5) / (1 << 32))
         exponent = SIZE_SPREAD * self.deviation + REVISION_SPREAD * revision
@@ -260,7 +259,7 @@ def _event(pair: int) -> _Event | None:
 
 
 def _moment(key: str, day: int) -> dt.datetime:
-    """When in the day that ended at `SETTLED_AT` of `day` the key's event happened."""
+    """The time of a key's event in the 24 hours before `SETTLED_AT` of `day`."""
     settled = dt.datetime.combine(dt.date.fromordinal(day), SETTLED_AT)
     seconds = int.from_bytes(_digest("moment", key, day)[:4]) % EVENT_SECONDS
     return settled - dt.timedelta(seconds=seconds)
@@ -275,7 +274,7 @@ def _e_tag(size: int, md5: str) -> str:
 
 
 def _incoming(day: int) -> Iterator[DemoObject]:
-    """What arrived on a day: all in the last hour before `SETTLED_AT`, and never changed since."""
+    """The objects of `incoming/<date>/`, all written in the hour before `SETTLED_AT`."""
     date = dt.date.fromordinal(day)
     midnight = dt.datetime.combine(date, dt.time(tzinfo=dt.UTC))
     drawn = struct.unpack(">8I", _digest("incoming", day))
@@ -309,5 +308,5 @@ def _key_names() -> tuple[str, ...]:
 
 
 def _digest(*drawn_from: str | int) -> bytes:
-    """32 bytes that are the same in every process, unlike those of `hash`."""
+    """A hash of 32 bytes that is equal in all processes, unlike `hash`."""
     return hashlib.blake2b("\0".join(map(str, drawn_from)).encode(), digest_size=32).digest()

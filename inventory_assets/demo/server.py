@@ -1,10 +1,9 @@
-"""The demo bucket behind a real HTTP endpoint: moto's server, in a thread of this process.
+"""Serve the demo bucket over HTTP by moto's server, in a thread of this process.
 
-moto answers in the words of S3, so that the demo takes the very path a real bucket takes. Objects
-have a size but no bytes: they can be listed and HEADed; a GET returns nothing.
+The demo thus uses the same code as a real bucket. Objects have a size but no content: they can be
+listed and HEADed; a GET returns nothing.
 
-moto is imported when the server starts and no earlier, because that takes a second which a process
-that never shows the demo should not pay.
+moto is imported when the server starts, as the import takes a second.
 """
 
 import datetime as dt
@@ -26,13 +25,13 @@ SECRET_KEY = "demo"  # noqa: S105 - moto checks no credentials
 HOST = "127.0.0.1"
 PARTITION = "aws"
 _HELD_BYTES = 1
-"""What moto may keep of a value in memory; the values are empty, and moto's default 16 MB."""
+"""moto's buffer per value, by default 16 MB; the values are empty."""
 
 
 class DemoServer:
-    """An S3 endpoint on a free port of the loopback address; it starts when it is first needed.
+    """An S3 endpoint on a free port of the loopback address, started on first use.
 
-    Its methods may be called from any thread.
+    It is thread-safe.
     """
 
     def __init__(self) -> None:
@@ -44,28 +43,28 @@ class DemoServer:
 
     @property
     def endpoint_url(self) -> str:
-        """Where the server listens; asking starts it."""
+        """The URL of the server; starts it."""
         with self._lock:
             self._start()
             return self._endpoint_url
 
     def show(self, day: dt.date) -> None:
-        """Make the bucket hold exactly `demo_objects(day)`; nothing is done if it does already.
+        """Set the bucket's content to `demo_objects(day)`, if it differs.
 
-        A request sees the bucket before or after the change, never between. A listing of many
-        pages that runs meanwhile may see some pages of each.
+        The change is atomic for a request. A listing that runs meanwhile may see pages of both
+        contents.
         """
         with self._lock:
             self._start()
             bucket = _bucket()
-            # Whoever else replaced the bucket or its keys, moto being shared, is found out here.
+            # moto is shared: something else may have replaced the bucket or its keys.
             if self._day == day and bucket.keys is self._shown:
                 return
             self._shown = bucket.keys = _key_store(bucket, demo_objects(day))
             self._day = day
 
     def stop(self) -> None:
-        """Close the endpoint and forget what was shown; another use starts it on another port."""
+        """Stop the server and empty the bucket; the next use starts it on another port."""
         with self._lock:
             if self._server is None:
                 return
@@ -79,7 +78,7 @@ class DemoServer:
             return
         from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no line for each request
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no log line per request
         _bucket()
         server = ThreadedMotoServer(HOST, 0, verbose=False)
         server.start()
@@ -92,8 +91,7 @@ class DemoServer:
 def demo_server() -> DemoServer:
     """The demo server of this process, started on first use.
 
-    One is enough and two would not be two: moto's backends are global to a process, so all servers
-    in it show the same bucket.
+    There is one per process, as moto's backends are global.
     """
     return DemoServer()
 
@@ -114,8 +112,8 @@ def _key_store(bucket: "FakeBucket", objects: tuple[DemoObject, ...]) -> Any:
     store = type(bucket.keys)()
     for shown in objects:
         store.setlist(shown.key, [_fake_key(bucket, shown)])
-    # moto tracks every key it ever made, to close the files of their values; these have none, and
-    # a run over many days would keep them all.
+    # moto tracks all keys to close the files of their values. These have no files, and would
+    # accumulate over many days.
     made = {id(key) for key in store.values()}
     tracked = FakeKey.instances_tracked  # type: ignore[attr-defined]
     tracked[:] = [key for key in tracked if id(key) not in made]
@@ -140,5 +138,5 @@ def _fake_key(bucket: "FakeBucket", shown: DemoObject) -> "FakeKey":
     key.last_modified = shown.last_modified
     key.set_metadata({f"x-amz-meta-{name}": value for name, value in shown.metadata.items()})
     key.checksum_algorithm = shown.checksum_algorithm
-    key.disposed = True  # there is no file to close, which moto would else warn about
+    key.disposed = True  # there is no file to close; else moto warns
     return key

@@ -1,5 +1,5 @@
-"""How S3 speaks: connections, requests, pages, errors and throttling.
+"""Access to one bucket over HTTP: requests, pages, errors and concurrency.
 
-This room knows one bucket and the bytes of its listing. It must not know of shards, dates, Parquet
+This package knows one bucket and the bytes of its listing, and no shards, dates, Parquet
 files or Dagster.
 """

@@ -1,4 +1,4 @@
-"""What is configured of a bucket: how it is reached, and as whom."""
+"""Configuration of one bucket: endpoint, region, credentials, concurrency."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,9 +12,9 @@ CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 60
 
 
-ANSWER_TIMEOUT_SECONDS = 120
-"""Within which an answer must be whole, however steadily it trickles: a page of some 300 kB takes
-as long at 2.5 kB a second, at which a listing of any size would never end."""
+RESPONSE_TIMEOUT_SECONDS = 120
+"""Total time for one response, even if bytes keep arriving. A page of 300 kB takes this long at
+2.5 kB/s, too slow to finish a listing of any size."""
 
 
 AddressingStyle = Literal["auto", "path", "virtual"]
@@ -27,17 +27,17 @@ class BucketConfig:
     Attributes:
         bucket: The bucket's name.
         endpoint_url: The endpoint of an S3-compatible store; None for AWS.
-        region: The bucket's region; None for the credential chain's, else `DEFAULT_REGION`.
+        region: The bucket's region; None for the configured one, or `DEFAULT_REGION`.
         profile: A profile of the shared AWS configuration.
         role_arn: A role to assume with the credentials found; refreshed before it expires.
         external_id: The external id that the role's trust policy asks for.
         anonymous: Send unsigned requests.
-        requester_pays: Agree to pay for the requests.
-        addressing_style: Where the bucket's name goes in the URL.
+        requester_pays: Send `x-amz-request-payer: requester`.
+        addressing_style: Whether the bucket's name is in the path or the host of the URL.
         access_key: A fixed access key, for an embedded store only.
         secret_key: Its secret, for an embedded store only.
-        max_in_flight: Requests in flight at most, and connections kept alive.
-        policy: How the number in flight follows what the store takes.
+        max_in_flight: Maximum number of requests in flight, and of connections kept alive.
+        policy: How the limit of requests in flight is adjusted.
     """
 
     bucket: str
@@ -56,5 +56,5 @@ class BucketConfig:
 
     @property
     def display_name(self) -> str:
-        """The bucket and endpoint as messages name them."""
+        """The bucket and endpoint, as shown in messages."""
         return f"bucket {self.bucket!r} at {one_line_text(self.endpoint_url or 'AWS')}"

@@ -1,4 +1,4 @@
-"""Say what is wrong with credentials, and whose fault that is: a file, a token, a role or STS."""
+"""Messages for credential errors: which file, token, role or service failed, and what to do."""
 
 import os
 import ssl
@@ -27,23 +27,23 @@ HOW_TO_GIVE = (
     "attached, or add --anonymous (in the configuration: anonymous = true) for a public bucket"
 )
 _MAX_ROLES = 9
-"""Of a chain of profiles; it may be a circle."""
+"""Maximum length of a chain of profiles, which may be circular."""
 
 
 class NoTerminal(Exception):
-    """A code of a second factor is needed, and nobody is there to give one."""
+    """An MFA code is needed, and there is no terminal to ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose credentials are looked for; messages name it.
+    """What the configuration says about the credentials, for messages.
 
     Attributes:
         display_name: The bucket and endpoint.
         profile: The profile in use, or None.
-        roles: The roles that are assumed, as the connection or the profile names them.
+        roles: The roles to assume: of the bucket's configuration, the environment, the profile.
         token_file: The file of a web identity token, or None.
-        files: The files that credentials may stand in.
+        files: The files that may contain credentials.
     """
 
     display_name: str
@@ -54,7 +54,7 @@ class Identity:
 
     @classmethod
     def of(cls, session: botocore.session.Session, connection: BucketConfig) -> "Identity":
-        """What the configuration says of it."""
+        """Read it from the session and the bucket's configuration."""
         profile = session.get_config_variable("profile")
         try:
             profiles = session.full_config.get("profiles", {})
@@ -78,17 +78,17 @@ class Identity:
 
     @property
     def role(self) -> str:
-        """The role or roles, as messages name them."""
+        """The role or roles, for messages."""
         named = " or ".join(one_line_text(role) for role in self.roles) or "of the configuration"
         return f"the role {named}" + (f" (of the profile {self.profile!r})" if self.profile else "")
 
 
 def credential_error(error: Exception, identity: Identity) -> Explanation:
-    """What to tell the user of trouble with credentials, without the bucket.
+    """The error class and message for a credential error, without the bucket's name.
 
     Args:
-        error: What loading, fetching or renewing them raised.
-        identity: Whose they are.
+        error: The exception from loading, fetching or renewing credentials.
+        identity: The configuration of the credentials.
     """
     match error:
         case boto.ClientError():
@@ -132,7 +132,7 @@ def credential_error(error: Exception, identity: Identity) -> Explanation:
 
 
 def no_credentials(identity: Identity) -> str:
-    """What to tell the user where none were found, without the bucket."""
+    """The message if no credentials were found, without the bucket's name."""
     return f"no usable AWS credentials were found{_unread(identity)}; {HOW_TO_GIVE}"
 
 
@@ -205,7 +205,7 @@ def _of_files(error: Exception, identity: Identity) -> str:
         case boto.CredentialRetrievalError() if "process" in text:
             return f"the credential_process of the profile failed: {text}; run it alone to see why"
         case JSONDecodeError() | UnicodeDecodeError() | KeyError() | TypeError() | AttributeError():
-            # What was printed is not repeated: it may hold a secret.
+            # The output is not repeated: it may contain a secret.
             return (
                 "what a credential_process printed, or a credential service answered, is no "
                 "credentials (JSON with Version, AccessKeyId and SecretAccessKey); run the command "
@@ -222,7 +222,7 @@ def _of_files(error: Exception, identity: Identity) -> str:
 
 
 def config_words(error: boto.ConfigParseError) -> str:
-    """What is wrong with a file of the AWS configuration; none of its lines are repeated."""
+    """Describe an invalid AWS configuration file, without repeating its lines."""
     path, cause = error.kwargs.get("path"), error.kwargs.get("error")
     line = getattr(cause, "lineno", None)
     where = f" (line {line})" if isinstance(line, int) else ""
@@ -234,7 +234,7 @@ def _option(identity: Identity) -> str:
 
 
 def _unread(identity: Identity) -> str:
-    """The files that credentials may stand in and that cannot be read, for a message."""
+    """The credential files that exist and cannot be read, for a message."""
     unread = [
         str(path)
         for path in identity.files

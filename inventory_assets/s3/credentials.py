@@ -1,7 +1,7 @@
-"""Load credentials through botocore's chain, and keep trouble with them apart from the bucket's.
+"""Load credentials through botocore's chain, and separate their errors from the bucket's.
 
-Whatever the chain, STS or SSO raises comes out as `CredentialsTrouble`, which knows what to tell
-the user (`credential_errors.py`). No later code can mistake an AccessDenied of STS for one of S3.
+Errors of the chain, STS or SSO are raised as `CredentialsFailed`, with a message for the user
+(`credential_errors.py`), so that an AccessDenied from STS is not mistaken for one from S3.
 """
 
 import errno
@@ -28,9 +28,9 @@ from inventory_assets.s3.error_wording import code_of
 from inventory_assets.s3.errors import S3Error
 
 DEFAULT_REGION = "us-east-1"
-"""For endpoints that have no regions; AWS redirects from here to the bucket's own region."""
+"""For endpoints without regions; AWS redirects from here to the bucket's region."""
 
-# AWS_REGION comes first, as in the AWS CLI; botocore alone does not read it
+# AWS_REGION takes precedence, as in the AWS CLI; botocore does not read it
 # (https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-envvars.html).
 _SESSION_VARIABLES = {"region": ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)}
 
@@ -44,10 +44,10 @@ _STALE = frozenset(
         "UnrecognizedClientException",
     }
 )
-"""With these codes STS refuses the credentials it was asked with; the files may have newer ones."""
+"""Codes with which STS rejects the source credentials; the files may have newer ones."""
 
-_OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM})
-"""Errors of the machine's own, which meet whoever opens a file just then."""
+_MACHINE_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM})
+"""Errors of this machine, unrelated to credentials."""
 
 
 class CredentialsFailed(BotoCoreError):
@@ -55,19 +55,19 @@ class CredentialsFailed(BotoCoreError):
 
     Attributes:
         error: What botocore, STS or SSO raised.
-        error_response: What to tell the user where a retry cannot help.
+        user_error: The error for the user, if a retry cannot help.
     """
 
     fmt = "{words}"
 
-    def __init__(self, error: Exception, error_response: S3Error, words: str) -> None:
+    def __init__(self, error: Exception, user_error: S3Error, words: str) -> None:
         super().__init__(words=words)
         self.error = error
-        self.error_response = error_response
+        self.user_error = user_error
 
 
 def open_session(connection: BucketConfig) -> botocore.session.Session:
-    """A session for `connection`; its credentials are looked for when they are needed.
+    """Open a session for `connection`; credentials are loaded on first use.
 
     Raises:
         ProfileNotFound: The profile does not exist.
@@ -78,29 +78,28 @@ def open_session(connection: BucketConfig) -> botocore.session.Session:
 
 
 def session_region(session: botocore.session.Session, connection: BucketConfig) -> str:
-    """The region that is configured, or the default."""
+    """The configured region, or the default."""
     return str(connection.region or session.get_config_variable("region") or DEFAULT_REGION)
 
 
 class _Chain:
-    """botocore's chain of providers, in front of the role that the connection names."""
+    """botocore's chain of providers, followed by the role of the bucket's configuration."""
 
     def __init__(self, session: botocore.session.Session, connection: BucketConfig) -> None:
         self._session = session
         self._connection = connection
 
-    def load_credentials(self) -> "_Guarded | None":
+    def load_credentials(self) -> "_TranslatedCredentials | None":
         identity = Identity.of(self._session, self._connection)
         load = partial(_load, self._connection)
-        found = _explaining(identity, lambda: _load(self._connection, self._session))
-        return None if found is None else _Guarded(found, identity, load)
+        found = _translating_errors(identity, lambda: _load(self._connection, self._session))
+        return None if found is None else _TranslatedCredentials(found, identity, load)
 
 
-class _Guarded:
-    """Credentials that say of every trouble that it is theirs, and read their source again.
+class _TranslatedCredentials:
+    """Wraps credentials: translates their errors, and reloads stale source credentials once.
 
-    Everything but `get_frozen_credentials`, through which botocore and this project ask for them,
-    is the original's.
+    botocore and this project call `get_frozen_credentials`; other attributes are delegated.
     """
 
     def __init__(self, found: Any, identity: Identity, load: Callable[[], Any]) -> None:
@@ -112,7 +111,7 @@ class _Guarded:
         return getattr(self._found, name)
 
     def get_frozen_credentials(self) -> Any:
-        return _explaining(self._identity, self._freeze)
+        return _translating_errors(self._identity, self._freeze)
 
     def _freeze(self) -> Any:
         try:
@@ -120,7 +119,7 @@ class _Guarded:
         except ClientError as error:
             if error.operation_name != "AssumeRole" or code_of(error) not in _STALE:
                 raise
-            # A file may have been rewritten since it was read: the source is looked up anew, once.
+            # The file may have been rewritten since it was read: load the source again, once.
             found = self._load()
             if found is None:
                 raise
@@ -128,20 +127,20 @@ class _Guarded:
         return self._found.get_frozen_credentials()
 
 
-def _explaining(identity: Identity, work: Callable[[], Any]) -> Any:
+def _translating_errors(identity: Identity, work: Callable[[], Any]) -> Any:
     try:
         return work()
     except (CredentialsFailed, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
             raise
         kind, words = credential_error(error, identity)
         raise CredentialsFailed(error, kind(f"{identity.display_name}: {words}"), words) from None
 
 
 def _load(connection: BucketConfig, session: botocore.session.Session | None = None) -> Any:
-    """Look for credentials; None where there are none."""
+    """Load credentials; None if there are none."""
     if session is None:
         session = botocore.session.Session(_SESSION_VARIABLES, profile=connection.profile)
     region = session_region(session, connection)
@@ -158,7 +157,7 @@ def _load(connection: BucketConfig, session: botocore.session.Session | None = N
 
 
 def _resolved(session: botocore.session.Session, region: str) -> Any:
-    """What botocore's own chain finds."""
+    """The credentials found by botocore's chain, or None."""
     resolver = create_credential_resolver(session, region_name=region)
     for provider in resolver.providers:
         if "_prompter" in vars(provider):
@@ -167,7 +166,7 @@ def _resolved(session: botocore.session.Session, region: str) -> Any:
 
 
 class _Source:
-    """The credentials that a role is assumed with, looked up anew each time: they may rotate."""
+    """The credentials to assume a role with, loaded again each time, as they may rotate."""
 
     def __init__(self, connection: BucketConfig, found: Any) -> None:
         if found is None:
@@ -196,7 +195,7 @@ class _AssumedRole(CredentialProvider):
 
 
 def _ask(prompt: str) -> str:
-    """Ask for a code of a second factor, where somebody is there to give one."""
+    """Ask for an MFA code, if there is a terminal."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         raise NoTerminal
     return getpass.getpass(prompt)

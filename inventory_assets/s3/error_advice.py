@@ -1,4 +1,4 @@
-"""Say what a refusal of S3 means, and what to do about it."""
+"""Translate error responses of S3 into errors that tell the user what to do."""
 
 from dataclasses import dataclass
 
@@ -67,17 +67,17 @@ _NO_VERSIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetails:
-    """What a refusal says.
+    """The relevant content of an error response.
 
     Attributes:
         status: The HTTP status.
-        code: S3's code, or the status.
-        message: S3's words.
-        region: The bucket's region, as the answer names it.
-        asked: The region that was asked, where that is known.
-        endpoint: The bucket's endpoint, as the answer names it.
-        location: Where the answer redirects to.
-        foreign: What the answer is, where it is none of S3's.
+        code: The S3 error code, or the status.
+        message: The S3 error message.
+        region: The bucket's region according to the response.
+        asked: The region of the request, or None.
+        endpoint: The bucket's endpoint according to the response.
+        location: The target of a redirect.
+        foreign: Set if the response is not from S3.
     """
 
     status: int
@@ -91,7 +91,7 @@ class ErrorDetails:
 
     @classmethod
     def of_error_response(cls, error_response: ErrorResponse) -> "ErrorDetails":
-        """What a refused page request was told."""
+        """From the response to a page request."""
         return cls(
             error_response.status,
             error_response.code,
@@ -105,7 +105,7 @@ class ErrorDetails:
 
     @classmethod
     def of_client_error(cls, error: boto.ClientError) -> "ErrorDetails":
-        """What a refused request of boto was told."""
+        """From an error of boto."""
         headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         code = code_of(error) or str(status_of(error))
         region = headers.get("x-amz-bucket-region")
@@ -113,99 +113,103 @@ class ErrorDetails:
 
     @property
     def words(self) -> str:
-        """What was said, for the end of a sentence in parentheses."""
+        """Code and message, to end a sentence in parentheses."""
         return said(self.code, self.message)
 
 
-def refused(what: ErrorDetails, connection: BucketConfig, action: str) -> S3Error:
-    """What to tell the user about a refusal.
+def rejected(details: ErrorDetails, connection: BucketConfig, action: str) -> S3Error:
+    """The error for the user.
 
     Args:
-        what: The refusal.
+        details: The error response.
         connection: The bucket.
-        action: What must be allowed.
+        action: The IAM action that the request needs.
     """
-    kind, words = _explained(what, connection, action)
+    kind, words = _advice(details, connection, action)
     return kind(f"{connection.display_name}: {words}")
 
 
 def versions_unsupported(connection: BucketConfig, reason: str) -> VersionsUnsupported:
-    """The error for a store that lists no versions.
+    """The error for a store that does not list versions.
 
     Args:
         connection: The bucket.
-        reason: How the store shows it, after "the store".
+        reason: The evidence, to follow "the store".
     """
     return VersionsUnsupported(
         f"{connection.display_name}: the store {reason}, so it lists no versions; set versions "
-        "= false, "
-        "or leave out --versions"
+        "= false, or leave out --versions"
     )
 
 
-def _explained(
-    what: ErrorDetails, connection: BucketConfig, action: str
+def _advice(
+    details: ErrorDetails, connection: BucketConfig, action: str
 ) -> tuple[type[S3Error], str]:
-    words = what.words
-    if what.status == 407:
+    words = details.words
+    if details.status == 407:
         return RequestRejected, (
             f"the proxy refuses the request; check the user and password in HTTP_PROXY ({words})"
         )
-    if what.code in _BY_CODE:
-        kind, text = _BY_CODE[what.code]
+    if details.code in _BY_CODE:
+        kind, text = _BY_CODE[details.code]
         return kind, f"{text} ({words})"
-    if what.location and 300 <= what.status < 400 and not what.region and not what.endpoint:
-        redirected = redirect_words(what.location, connection.endpoint_url)
-        return RequestRejected, f"{redirected} (status {what.status})"
-    if what.code in _ELSEWHERE:
-        return RequestRejected, _elsewhere(what, connection)
-    if action == _OF_VERSIONS and (what.status in (405, 501) or what.code in _NO_VERSIONS):
+    if (
+        details.location
+        and 300 <= details.status < 400
+        and not details.region
+        and not details.endpoint
+    ):
+        redirected = redirect_words(details.location, connection.endpoint_url)
+        return RequestRejected, f"{redirected} (status {details.status})"
+    if details.code in _ELSEWHERE:
+        return RequestRejected, _elsewhere(details, connection)
+    if action == _OF_VERSIONS and (details.status in (405, 501) or details.code in _NO_VERSIONS):
         return VersionsUnsupported, (
             f"the store refuses a request for versions, so it lists no versions ({words}); set "
             "versions = false, or leave out --versions"
         )
-    if what.foreign:
+    if details.foreign:
         return RequestRejected, (
-            f"what answers is not S3: it sends {what.foreign.what} with the status {what.status}; "
-            f"{what.foreign.remedy}"
+            f"what answers is not S3: it sends {details.foreign.what} with the status "
+            f"{details.status}; {details.foreign.remedy}"
         )
-    if what.status == 403 or what.code in _DENIED:
+    if details.status == 403 or details.code in _DENIED:
         return AccessDenied, _denied(connection, action, words)
-    if 200 < what.status < 300:
+    if 200 < details.status < 300:
         return RequestRejected, (
-            f"what answers is not S3: it sends the status {what.status} where a listing was asked "
-            f"for; {OTHER_PORT}"
+            f"what answers is not S3: it sends the status {details.status} where a listing was "
+            f"asked for; {OTHER_PORT}"
         )
     return RequestRejected, f"the request was rejected; {words}"
 
 
-def _elsewhere(what: ErrorDetails, connection: BucketConfig) -> str:
-    asked = what.asked or connection.region or "the default"
-    if what.region and what.region != asked:
+def _elsewhere(details: ErrorDetails, connection: BucketConfig) -> str:
+    asked = details.asked or connection.region or "the default"
+    if details.region and details.region != asked:
         return (
-            f"the bucket is in the region {one_line_text(what.region)}, and {asked} was asked; set "
-            f"--region (in the configuration: region) ({what.words})"
+            f"the bucket is in the region {one_line_text(details.region)}, and {asked} was asked; "
+            f"set --region (in the configuration: region) ({details.words})"
         )
-    if what.code == ANOTHER_REGION:
+    if details.code == ANOTHER_REGION:
         return (
             f"the bucket is in another region than {asked}, which the endpoint does not name; set "
-            f"--region (in the configuration: region) ({what.words})"
+            f"--region (in the configuration: region) ({details.words})"
         )
-    if what.code == "AuthorizationHeaderMalformed":
+    if details.code == "AuthorizationHeaderMalformed":
         return (
             f"the endpoint does not accept the signature's region ({asked}) or access key, and "
-            f"names no other region; check both ({what.words})"
+            f"names no other region; check both ({details.words})"
         )
-    named = f", {one_line_text(what.endpoint)}" if what.endpoint else ""
+    named = f", {one_line_text(details.endpoint)}" if details.endpoint else ""
     if connection.endpoint_url:
         return (
             f"the bucket is to be asked at another endpoint{named}, though {asked} is its region; "
             "leave out --endpoint-url, or correct the endpoint (in the configuration: "
-            f"endpoint_url) ({what.words})"
+            f"endpoint_url) ({details.words})"
         )
     return (
         f"the bucket is to be asked at another endpoint{named} than that of {asked}, its region; "
-        f"give that endpoint with --endpoint-url, or another region ({what.words})"
+        f"give that endpoint with --endpoint-url, or another region ({details.words})"
     )
 
 

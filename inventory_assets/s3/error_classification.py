@@ -1,4 +1,4 @@
-"""Tell passing trouble from lasting trouble, whatever shape urllib3 or botocore give it."""
+"""Classify errors of urllib3, botocore and S3: transient, or permanent with a message."""
 
 import re
 import ssl
@@ -11,18 +11,18 @@ from inventory_assets.errors import machine_words
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.credential_errors import Identity, no_credentials
 from inventory_assets.s3.credentials import CredentialsFailed, open_session
-from inventory_assets.s3.error_advice import ErrorDetails, refused, versions_unsupported
+from inventory_assets.s3.error_advice import ErrorDetails, rejected, versions_unsupported
 from inventory_assets.s3.error_wording import code_of, one_line, status_of
 from inventory_assets.s3.errors import (
     CredentialsMissing,
     MachineExhausted,
     MalformedResponse,
-    MisplacedAnswer,
+    MisplacedResponse,
     RequestRejected,
     S3Error,
     TlsFailure,
     TransientError,
-    UnusableAnswer,
+    UnusableResponse,
 )
 from inventory_assets.s3.http.http1_parser import ProtocolError
 from inventory_assets.s3.http.response import ErrorResponse, UnexpectedResponse
@@ -41,8 +41,8 @@ _THROTTLED = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
 )
 _SERVER = frozenset({"InternalError", "InternalFailure", "ServiceUnavailable", "OperationAborted"})
-_LASTING_STATUSES = frozenset({501, 505, 506, 508, 510, 511})
-"""Server errors that say that the server will not: not implemented, sign in first, and the like."""
+_PERMANENT_STATUSES = frozenset({501, 505, 506, 508, 510, 511})
+"""Permanent server errors, such as "not implemented" and "authentication required"."""
 
 _NO_CREDENTIALS = (
     boto.NoCredentialsError,
@@ -54,7 +54,7 @@ _NO_CREDENTIALS = (
 )
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 
-# Why a handshake fails for good and what to do, by what OpenSSL calls it.
+# Permanent handshake failures: message and remedy to OpenSSL's names of the error.
 _TLS_REMEDIES = {
     "the other side does not speak TLS; use http:// if the endpoint is meant to be plain, or "
     "correct its port": (
@@ -82,21 +82,21 @@ _AUTHORITY = "if the endpoint has a private certificate authority, name its file
 
 
 class Repetition:
-    """Notices that a request is answered twice in a row with the same unexpected bytes."""
+    """Detects two consecutive attempts with the same unexpected response bytes."""
 
     def __init__(self) -> None:
         self._last: object = None
 
     def is_repeated(self, error: Exception) -> bool:
-        """Take note of how an attempt ended; whether another one would end in the same way."""
-        mark = _mark_of(error)
-        is_repeated = mark is not None and mark == self._last
-        self._last = mark
+        """Record the error of an attempt; return whether the one before failed in the same way."""
+        signature = _signature_of(error)
+        is_repeated = signature is not None and signature == self._last
+        self._last = signature
         return is_repeated
 
 
 def classify(error: BaseException) -> TransientError | None:
-    """The kind of passing trouble that `error` is, or None where a retry cannot help."""
+    """The kind of transient error, or None if a retry cannot help."""
     match error:
         case CredentialsFailed():
             return classify(error.error)
@@ -125,7 +125,7 @@ def _classify_network(error: BaseException) -> TransientError | None:
             return None
         case boto.SSLError() | ssl.SSLError() | http.ProxyError() if _is_distrust(error):
             return None
-        # urllib3 derives "no connection" from "timed out while connecting": it comes first.
+        # NewConnectionError is a subclass of urllib3's ConnectTimeoutError: match it first.
         case (
             boto.EndpointConnectionError()
             | boto.ProxyConnectionError()
@@ -149,7 +149,7 @@ def _classify_response(code: str, status: int) -> TransientError | None:
         return TransientError.THROTTLED
     if code in ("RequestTimeout", "408"):
         return TransientError.TIMED_OUT
-    if code in _SERVER or (status >= 500 and status not in _LASTING_STATUSES):
+    if code in _SERVER or (status >= 500 and status not in _PERMANENT_STATUSES):
         return TransientError.SERVER_ERROR
     return None
 
@@ -157,35 +157,35 @@ def _classify_response(code: str, status: int) -> TransientError | None:
 def to_user_error(
     error: BaseException, connection: BucketConfig, action: str = "s3:ListBucket"
 ) -> S3Error:
-    """What to tell the user about trouble that a retry cannot help.
+    """The error for the user, if a retry cannot help.
 
     Args:
-        error: The trouble.
+        error: The permanent error, or a response that was unexpected twice.
         connection: The bucket.
-        action: What must be allowed.
+        action: The IAM action that the request needs.
     """
     kind: type[S3Error]
     match error:
         case CredentialsFailed():
-            return error.error_response
+            return error.user_error
         case ErrorResponse():
-            return refused(ErrorDetails.of_error_response(error), connection, action)
+            return rejected(ErrorDetails.of_error_response(error), connection, action)
         case boto.ClientError():
-            return refused(ErrorDetails.of_client_error(error), connection, action)
+            return rejected(ErrorDetails.of_client_error(error), connection, action)
         case boto.ProfileNotFound():
             kind, words = CredentialsMissing, f"{one_line(error)}; name a profile that exists"
         case _ if isinstance(error, _NO_CREDENTIALS):
             identity = Identity.of(open_session(connection), connection)
             kind, words = CredentialsMissing, no_credentials(identity)
         case MalformedResponse() | BadStatusLine():
-            kind, words = _of_answer(error)
+            kind, words = _of_response(error)
         case _:
-            kind, words = _of_way(error)
+            kind, words = _of_connection(error)
     return kind(f"{connection.display_name}: {words}")
 
 
-def _of_answer(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error], str]:
-    """What to say of an answer that came the same way twice."""
+def _of_response(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error], str]:
+    """The error for a response that was unexpected in the same way twice."""
     match error:
         case UnexpectedResponse() if error.foreign:
             return RequestRejected, (
@@ -193,11 +193,10 @@ def _of_answer(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error],
                 f"for; {error.foreign.remedy}"
             )
         case MalformedResponse():
-            return UnusableAnswer, (
+            return UnusableResponse, (
                 "the endpoint answers the same request twice with the same unusable bytes: "
-                f"{one_line(error)}; what stands between here and the store may damage them, or "
-                "the "
-                "store does not list as S3 does"
+                f"{one_line(error)}; a proxy in between may damage them, or the store does not "
+                "list as S3 does"
             )
         case ProtocolError() if error.is_tls:
             return RequestRejected, (
@@ -210,10 +209,10 @@ def _of_answer(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error],
             )
 
 
-def _of_way(error: BaseException) -> tuple[type[S3Error], str]:
-    """What to say of a request that did not reach the endpoint."""
-    if retries_exhausted := next(filter(None, map(machine_words, _causes(error))), None):
-        return MachineExhausted, retries_exhausted
+def _of_connection(error: BaseException) -> tuple[type[S3Error], str]:
+    """The error for a request that did not reach the endpoint."""
+    if exhausted := next(filter(None, map(machine_words, _causes(error))), None):
+        return MachineExhausted, exhausted
     tunnel = _tunnel_status(error)
     if tunnel == 407:
         return RequestRejected, (
@@ -232,12 +231,12 @@ def _of_way(error: BaseException) -> tuple[type[S3Error], str]:
     return RequestRejected, f"the request could not be made: {one_line(error)}"
 
 
-def _mark_of(error: Exception) -> object:
-    """Equal for errors that stand for the same bytes, None where there are none to compare."""
+def _signature_of(error: Exception) -> object:
+    """Equal for errors from the same bytes; None if there are no bytes to compare."""
     match error:
         case UnexpectedResponse():
-            return error.mark
-        case RemoteDisconnected() | MisplacedAnswer():
+            return error.signature
+        case RemoteDisconnected() | MisplacedResponse():
             return None
         case MalformedResponse() | BadStatusLine():
             return type(error), str(error)
@@ -254,7 +253,7 @@ def _tls_remedy(error: BaseException) -> str:
 
 
 def _tunnel_status(error: BaseException) -> int | None:
-    """The status with which a proxy refused a tunnel, or None."""
+    """The status of a proxy that rejected CONNECT, or None."""
     for cause in _causes(error):
         if isinstance(cause, OSError) and (found := _TUNNEL.search(str(cause))):
             return int(found[1])
@@ -262,13 +261,13 @@ def _tunnel_status(error: BaseException) -> int | None:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The cause that tells most: the one a proxy's refusal stands in."""
-    refusals = (each for each in _causes(error) if type(each) is OSError)
-    return next(refusals, error)
+    """The most informative cause: the OSError with the proxy's status."""
+    rejections = (each for each in _causes(error) if type(each) is OSError)
+    return next(rejections, error)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """The error, what botocore wrapped in it, and their causes."""
+    """The error, the one that botocore wrapped in it, and their causes."""
     found: list[BaseException] = []
     pending: list[object] = [error, getattr(error, "kwargs", {}).get("error")]
     while pending:
@@ -281,8 +280,8 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 
 def _is_distrust(error: BaseException) -> bool:
-    """Whether TLS failed for good: an untrusted certificate, or a peer that speaks no TLS."""
+    """Whether TLS failed permanently: an untrusted certificate, or a peer without TLS."""
     text = str(error)
-    lasting = [*_UNTRUSTED, *(name for names in _TLS_REMEDIES.values() for name in names)]
+    permanent = [*_UNTRUSTED, *(name for names in _TLS_REMEDIES.values() for name in names)]
     distrusted = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
-    return distrusted or any(word in text for word in lasting)
+    return distrusted or any(word in text for word in permanent)

@@ -1,4 +1,4 @@
-"""What servers, proxies and libraries say, as one harmless line of an error message."""
+"""Quote servers, proxies and libraries in an error message: bounded, printable, no passwords."""
 
 import re
 
@@ -9,30 +9,30 @@ _USER_INFORMATION = re.compile(r"(?<=://)[^/\s?#]*@")
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, as one harmless line."""
+    """The message of an error, as one safe line."""
     match error.args:
-        case (str(words), Exception() as cause):  # as urllib3 has it: what, and why
+        case (str(words), Exception() as cause):  # urllib3's errors: message and cause
             return one_line_text(f"{words}: {cause}")
         case _:
             return one_line_text(str(error) or type(error).__name__)
 
 
 def one_line_text(text: str) -> str:
-    """Someone else's words as one bounded line, without control characters or passwords of URLs."""
-    cut = text[: 4 * _MESSAGE_LIMIT]
-    line = "".join(character if character.isprintable() else " " for character in cut)
+    """A text as one bounded line, without control characters and passwords in URLs."""
+    start = text[: 4 * _MESSAGE_LIMIT]
+    line = "".join(character if character.isprintable() else " " for character in start)
     line = _USER_INFORMATION.sub("…@", line)
     return line if len(line) <= _MESSAGE_LIMIT else line[:_MESSAGE_LIMIT] + "…"
 
 
 def said(code: str, message: str, who: str = "the endpoint") -> str:
-    """What a server said, for the end of a sentence in parentheses."""
+    """A server's code and message, to end a sentence in parentheses."""
     words = one_line_text(message)
     return f"{who} said {one_line_text(code)}" + (f": {words}" if words else "")
 
 
 def code_of(error: boto.ClientError) -> str:
-    """S3's code."""
+    """The S3 error code."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -42,5 +42,5 @@ def status_of(error: boto.ClientError) -> int:
 
 
 def words_of(error: boto.ClientError) -> str:
-    """S3's message."""
+    """The S3 error message."""
     return str(error.response.get("Error", {}).get("Message", ""))

@@ -1,7 +1,7 @@
-"""What can go wrong between this project and an S3 endpoint, named for what the user can do.
+"""Errors of requests to S3.
 
-`TransientError` is the vocabulary of *passing* trouble: it is retried, counted by kind and shown in
-the asset's metadata. `S3Error` and its children are what remains when a retry cannot help.
+`TransientError` lists the kinds of errors that are retried; they are counted and shown in the
+asset's metadata. `S3Error` and its subclasses are raised when a retry cannot help.
 """
 
 from enum import StrEnum
@@ -10,7 +10,7 @@ from inventory_assets.errors import InventoryError
 
 
 class TransientError(StrEnum):
-    """The kinds of passing trouble that are retried and counted."""
+    """The kinds of errors that are retried and counted."""
 
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
@@ -22,7 +22,7 @@ class TransientError(StrEnum):
 
 
 class S3Error(InventoryError):
-    """A request to S3 failed for good."""
+    """A request to S3 failed permanently."""
 
 
 class BucketNotFound(S3Error):
@@ -34,11 +34,11 @@ class AccessDenied(S3Error):
 
 
 class CredentialsRefused(S3Error):
-    """The endpoint knows neither the access key nor the signature, or they have expired."""
+    """The endpoint rejects the access key or signature, or the credentials have expired."""
 
 
 class CredentialsMissing(S3Error):
-    """boto3's credential chain found nothing to sign with."""
+    """boto3's credential chain found no credentials."""
 
 
 class TlsFailure(S3Error):
@@ -46,7 +46,7 @@ class TlsFailure(S3Error):
 
 
 class UnsupportedBucket(S3Error):
-    """A kind of bucket whose listing cannot carry a sorted inventory."""
+    """The kind of bucket does not list in key order."""
 
 
 class VersionsUnsupported(S3Error):
@@ -54,30 +54,30 @@ class VersionsUnsupported(S3Error):
 
 
 class RequestRejected(S3Error):
-    """What was asked for cannot be had so; no other class describes why."""
+    """The request cannot succeed as it is configured; no other class is more specific."""
 
 
 class MalformedResponse(S3Error):
-    """A response is not a well-formed, complete ListObjectsV2 result."""
+    """A response is not a complete, well-formed listing."""
 
 
-class MisplacedAnswer(MalformedResponse):
-    """A response repeats another request than the one it came for."""
+class MisplacedResponse(MalformedResponse):
+    """A response belongs to another request."""
 
 
-class UnusableAnswer(S3Error):
-    """The same request is answered with the same unusable bytes again."""
+class UnusableResponse(S3Error):
+    """A request received the same unusable response bytes twice."""
 
 
 class MachineExhausted(S3Error):
-    """Nothing is left of what this machine allows a process to make requests with."""
+    """The machine's limit of open files, memory or disk space is reached."""
 
 
 class RetriesExhausted(S3Error):
-    """Passing trouble did not pass within the allowed attempts.
+    """A transient error persisted until the retry budget ended.
 
     Attributes:
-        fault: The kind of the last trouble met.
+        fault: The kind of the last error.
     """
 
     def __init__(self, message: str, fault: TransientError) -> None:
@@ -85,4 +85,4 @@ class RetriesExhausted(S3Error):
         self.fault = fault
 
     def __reduce__(self) -> tuple[type["RetriesExhausted"], tuple[str, TransientError]]:
-        return type(self), (str(self), self.fault)  # it may come from another process
+        return type(self), (str(self), self.fault)  # pickled between processes

@@ -1,7 +1,7 @@
-"""Recognise answers that are none of S3's: web pages, JSON, nothing, other services' XML.
+"""Recognise responses that are not from S3: web pages, JSON, other services' XML, empty bodies.
 
-A proxy, a captive portal or a console on the next port answers as politely as S3 does. What such an
-answer is follows from its first bytes, its headers and its outermost element; nothing is parsed.
+They come from a proxy, a captive portal or a console on another port. The first bytes, the headers
+and the root element suffice to recognise them; the body is not parsed.
 """
 
 import json
@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from inventory_assets.s3.error_wording import one_line_text
 
-_LOOKED_AT = 4096
-"""Bytes in which a document says what it is."""
+_INSPECTED_BYTES = 4096
+"""The number of bytes to inspect."""
 
 _OF_S3 = frozenset({"ListBucketResult", "ListVersionsResult", "Error"})
 _WEB_PAGE = re.compile(rb"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
@@ -37,11 +37,11 @@ PROXY = "or correct the proxy (HTTP_PROXY, HTTPS_PROXY, NO_PROXY) that answers i
 
 @dataclass(frozen=True, slots=True)
 class ForeignResponse:
-    """What an answer is that is none of S3's.
+    """A description of a response that is not from S3.
 
     Attributes:
-        what: In words, for the middle of a sentence.
-        remedy: What to do.
+        what: What it is, for the middle of a sentence.
+        remedy: What the user can do.
     """
 
     what: str
@@ -49,13 +49,13 @@ class ForeignResponse:
 
 
 def foreign_response(headers: Mapping[str, str], body: bytes | bytearray) -> ForeignResponse | None:
-    """What an answer is, if it is none of S3's; None where it is, or could be, damaged or not.
+    """Describe a response that is not from S3; None if it may be from S3, even a damaged one.
 
     Args:
-        headers: By their names in lower case.
+        headers: The headers, with lower-case names.
         body: The body.
     """
-    start = bytes(body[:_LOOKED_AT]).removeprefix(_BYTE_ORDER_MARK).lstrip()
+    start = bytes(body[:_INSPECTED_BYTES]).removeprefix(_BYTE_ORDER_MARK).lstrip()
     if not start:
         return ForeignResponse("an empty body")
     if start.startswith(_GZIP):
@@ -76,7 +76,7 @@ def foreign_response(headers: Mapping[str, str], body: bytes | bytearray) -> For
 
 
 def redirect_words(location: str, endpoint: str | None) -> str:
-    """What to say of a redirect, which is never followed: credentials are for one host alone."""
+    """The message for a redirect, which is never followed: credentials are for one host only."""
     try:
         target = urlsplit(location)
         host, scheme = target.hostname, target.scheme
@@ -92,9 +92,8 @@ def redirect_words(location: str, endpoint: str | None) -> str:
         return f"the endpoint redirects to {scheme}://; give it with {scheme}://"
     return (
         f"the endpoint redirects to another host, {one_line_text(host)}, to which no "
-        "credentials are "
-        "sent; if that is the store, give it as the endpoint (--endpoint-url), and if it is a "
-        "sign-in page, sign in or correct the proxy"
+        "credentials are sent; if that is the store, give it as the endpoint (--endpoint-url), "
+        "and if it is a sign-in page, sign in or correct the proxy"
     )
 
 
@@ -123,7 +122,7 @@ def _of_text(headers: Mapping[str, str], start: bytes) -> ForeignResponse | None
 
 def _said_in_json(body: bytes | bytearray) -> str | None:
     with suppress(ValueError, RecursionError):
-        found = json.loads(bytes(body[:_LOOKED_AT]))
+        found = json.loads(bytes(body[:_INSPECTED_BYTES]))
         if isinstance(found, dict):
             return next(
                 (

@@ -1,8 +1,8 @@
-"""Ask a bucket for one page of its keys, through every passing trouble.
+"""Request pages of a bucket's listing, with retries.
 
-What can pass (throttling, server errors, timeouts, resets, damaged bodies) is retried with full
-jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/); what cannot
-fails at once, with a message that says what to do.
+Transient errors (throttling, server errors, timeouts, resets, damaged bodies) are retried with full
+jitter (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). Other errors
+fail at once, with a message that says what to do.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from inventory_assets.s3.error_classification import (
 )
 from inventory_assets.s3.errors import (
     MalformedResponse,
-    MisplacedAnswer,
+    MisplacedResponse,
     RetriesExhausted,
     TransientError,
 )
@@ -58,32 +58,31 @@ _OUTCOMES: dict[TransientError | None, Outcome] = {
     TransientError.TIMED_OUT: Outcome.TIMED_OUT,
 }
 _MAX_DOUBLINGS = 60
-"""Later delays are far beyond any cap, and would overflow."""
+"""Prevents overflow; such delays are capped anyway."""
 
 _SECONDS_BETWEEN_POLLS = {TransientError.REFUSED: 1.0, TransientError.UNREACHABLE: 2.0}
-"""At most, where nobody is there to be overloaded: so its return is noticed soon."""
+"""Maximum delays while an endpoint is unreachable: polling does not load it."""
 
 _MAX_ADAPTATIONS = 4
-"""How often one request is sent again at once because a refusal said what to change."""
+"""Maximum immediate repetitions of a request after adapting to an error response."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long, and how often, a request is tried that meets passing trouble.
+    """How long a request with transient errors is retried.
 
-    The budget is time, as an outage lasts for minutes however often somebody asks: each request may
-    fail for `outage_seconds`, counted from its first failure, and is then sent a last time. So an
-    outage of that length is survived, and one request that fails for ever ends the listing even
-    where all others are answered.
+    The budget is a time, not a number of attempts, as outages last for minutes: a request may fail
+    for `outage_seconds` from its first failure, and is then sent a last time. A listing therefore
+    survives an outage of that length, and a single request that always fails ends the listing.
 
-    Waits are full jitter, `uniform(0, min(cap, base * 2**n))` seconds, and at least what the store
-    asks for by `Retry-After`.
+    Delays have full jitter, `uniform(0, min(cap, base * 2**n))` seconds, and last at least as long
+    as `Retry-After` asks for.
 
     Attributes:
-        outage_seconds: How long a request may fail; 0 for not at all.
-        base_seconds: What the bound of the first wait is half of.
-        cap_seconds: The bound of every wait.
-        malformed_attempts: How often one answer may be malformed besides, as that is seldom an
+        outage_seconds: How long a request may fail; 0 disables retries.
+        base_seconds: Half of the maximum first delay.
+        cap_seconds: The maximum delay.
+        malformed_attempts: Maximum malformed responses to one request, as these are rarely an
             outage.
     """
 
@@ -93,7 +92,7 @@ class RetryPolicy:
     malformed_attempts: int = 8
 
     def delay(self, failures: int, chance: float, fault: TransientError | None = None) -> float:
-        """Seconds to wait after `failures` failed attempts, for a `chance` in [0, 1)."""
+        """Seconds to wait after `failures` failed attempts, for a random `chance` in [0, 1)."""
         polls = _SECONDS_BETWEEN_POLLS.get(fault, self.cap_seconds) if fault else self.cap_seconds
         cap = min(self.cap_seconds, polls)
         return chance * min(cap, self.base_seconds * 2.0 ** min(failures, _MAX_DOUBLINGS))
@@ -104,10 +103,10 @@ class _Attempts:
     """The failures of one request.
 
     Attributes:
-        began: When it failed first.
-        last: When it failed last.
-        failures: How often it has failed.
-        malformed: How often of these the answer was malformed.
+        began: Time of the first failure.
+        last: Time of the last failure.
+        failures: Number of failures.
+        malformed: Number of malformed responses among them.
     """
 
     began: float
@@ -116,41 +115,41 @@ class _Attempts:
     malformed: int = 0
 
     def failed(self, now: float, fault: TransientError) -> None:
-        """It has failed once more."""
+        """Record a failure."""
         self.last = now
         self.failures += 1
         self.malformed += fault is TransientError.MALFORMED
 
-    def are_enough(self, policy: RetryPolicy) -> bool:
-        """Whether it is not to be sent again."""
+    def are_exhausted(self, policy: RetryPolicy) -> bool:
+        """Whether the retry budget is used up."""
         is_late = self.last - self.began >= policy.outage_seconds
         return is_late or self.malformed >= policy.malformed_attempts
 
     def wait(self, policy: RetryPolicy, fault: TransientError, asked: float) -> float:
-        """Seconds until it is sent again, the last time when the budget ends.
+        """Seconds until the next attempt; the last one is at the end of the budget.
 
         Args:
-            policy: How it is tried.
-            fault: How it failed last.
-            asked: Seconds that the store asked for; 0 for none.
+            policy: The retry policy.
+            fault: The kind of the last failure.
+            asked: Seconds of `Retry-After`; 0 if absent.
         """
         # Jitter spreads the retries of many workers; it guards no secret.
         chance = random.random()  # noqa: S311
         delay = policy.delay(self.failures, chance, fault)
-        if asked:  # all that were told the same shall not come back at the same moment
+        if asked:  # jitter on top, as many requests may have received the same Retry-After
             delay = max(delay, asked + chance * policy.base_seconds)
         return min(delay, self.began + policy.outage_seconds - self.last)
 
 
 @dataclass(slots=True)
 class RequestStats:
-    """What a piece of work has cost and met so far; safe to share between threads.
+    """Counters of requests and errors; thread-safe.
 
     Attributes:
         requests: Requests sent, failed attempts included.
         response_bytes: Bytes of the bodies received.
-        faults: Passing trouble met, by kind.
-        unreadable: Records met that cannot be decoded.
+        faults: Transient errors, by kind.
+        unreadable: Records that cannot be decoded.
     """
 
     requests: int = 0
@@ -172,7 +171,7 @@ class RequestStats:
             self.faults[fault] += 1
 
     def add(self, other: "RequestStats") -> None:
-        """Count what another piece of work has cost as well."""
+        """Add the counters of `other`."""
         with self._lock:
             self.requests += other.requests
             self.response_bytes += other.response_bytes
@@ -192,29 +191,29 @@ class RequestStats:
 
 
 class ListClient:
-    """The pages of one bucket, for any number of threads.
+    """Lists pages of one bucket; shared by any number of threads.
 
-    At most `connection.max_in_flight` requests are under way at once, whoever asks, and fewer where
-    `connection.policy` finds that the store takes no more.
+    At most `connection.max_in_flight` requests are in flight over all threads; `connection.policy`
+    may set a lower limit.
 
     Args:
         connection: The bucket and how to reach it.
-        retry: How long passing trouble is met.
+        retry: How transient errors are retried.
     """
 
     profile: StoreProfile = AWS
-    """How the store lists, as far as that is known."""
+    """How the store lists; set after a probe."""
 
     proven_names: frozenset[str] = frozenset()
-    """Characters whose reading in names was asked back (`scan.store_probe.check_names`)."""
+    """Characters whose decoding in keys was verified (`scan.store_probe.check_names`)."""
 
     names_gone: int = 0
-    """How often a key that was asked back so was not there any more."""
+    """How many keys no longer existed when they were verified."""
 
     def __init__(self, connection: BucketConfig, retry: RetryPolicy | None = None) -> None:
         self.connection = connection
         self.server: str | None = None
-        """The `Server` header of the last response, which tells the store's make."""
+        """The `Server` header of the last response, which identifies the store's software."""
         self.retry = retry or RetryPolicy()
         self._limiter = ConcurrencyLimiter(open_policy(connection.policy, connection.max_in_flight))
         self._outages = OutageLog(connection.display_name)
@@ -222,31 +221,31 @@ class ListClient:
 
     @property
     def in_flight(self) -> tuple[int, int]:
-        """How many requests are under way, and how many may be now."""
+        """The number of requests in flight, and the current limit."""
         return self._limiter.in_flight, self._limiter.limit
 
     def cancel(self) -> None:
-        """End all requests and waits, those of other threads too, with `Cancelled`, for good."""
+        """End all requests and waits, of all threads, with `Cancelled`; later ones, too."""
         self._limiter.close()
         self._transport.abort()
 
     def reconnect(self) -> None:
-        """Use none of the connections kept alive again."""
+        """Close the idle connections; new ones are opened when needed."""
         self._transport.drop_idle()
 
     def close(self) -> None:
-        """Close the connections kept alive."""
+        """Close the idle connections."""
         self._transport.close()
 
     def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
-        """`list_page`, for those without an event loop."""
+        """`list_page`, for callers without an event loop."""
         return asyncio.run(self.list_page(request, stats))
 
     async def list_page(self, request: PageRequest, stats: RequestStats) -> Page:
         """Fetch and decode one page.
 
         Raises:
-            S3Error: One of its children, when a retry cannot help or did not.
+            S3Error: A permanent error, or a transient one that persisted.
             Cancelled: `cancel` was called.
         """
         read = partial(decode_columns, encoding=request.encoding or self.profile.encoding)
@@ -255,7 +254,7 @@ class ListClient:
     async def fetch_raw_page(
         self, request: PageRequest, stats: RequestStats, body: bytearray
     ) -> RawPage:
-        """Fetch one page into `body`, for the caller to decode; raises as `list_page`."""
+        """Fetch one page into `body` without decoding it; raises the errors of `list_page`."""
         read = partial(peek_page, encoding=self.profile.encoding)
         return await self._with_retries(request, stats, read, body)
 
@@ -264,19 +263,20 @@ class ListClient:
     ) -> _T:
         attempts: _Attempts | None = None
         clock = asyncio.get_running_loop().time
-        heeded, is_answered = 0, False
+        adaptations, is_answered = 0, False
         repetition = Repetition()
         try:
             while True:
                 try:
                     found = await self._send_once(request, stats, read, body)
                 except ErrorResponse as error_response:
-                    if heeded < _MAX_ADAPTATIONS and self._transport.adapt_to_error(error_response):
-                        heeded += 1
+                    may_adapt = adaptations < _MAX_ADAPTATIONS
+                    if may_adapt and self._transport.adapt_to_error(error_response):
+                        adaptations += 1
                         continue
                     error: Exception = error_response
-                except _RETRYABLE as trouble:
-                    error = trouble
+                except _RETRYABLE as retryable:
+                    error = retryable
                 else:
                     is_answered = True
                     return found
@@ -289,7 +289,7 @@ class ListClient:
                 now = clock()
                 attempts = attempts or _Attempts(now, now)
                 attempts.failed(now, fault)
-                if attempts.are_enough(self.retry):
+                if attempts.are_exhausted(self.retry):
                     raise self._exhausted(error, fault, attempts) from None
                 longest = self.retry.outage_seconds
                 self._outages.failed(attempts, attempts.began, now, fault, longest)
@@ -322,7 +322,7 @@ class ListClient:
             if lack and response.status == 200:
                 raise versions_unsupported(self.connection, lack)
             found = decoded(response, read)
-            self._check_answer(request, response, found)
+            self._check_echo(request, response, found)
             outcome = Outcome.SUCCEEDED
         except (ErrorResponse, *_RETRYABLE) as error:
             outcome = _OUTCOMES.get(classify(error), Outcome.FAILED)
@@ -331,15 +331,13 @@ class ListClient:
             self._limiter.release(outcome, sent_at, clock())
         return found
 
-    def _check_answer(
-        self, request: PageRequest, response: Response, found: Page | RawPage
-    ) -> None:
-        """Check that an answer is that to its request, as far as it repeats it."""
+    def _check_echo(self, request: PageRequest, response: Response, found: Page | RawPage) -> None:
+        """Check that the response repeats the parameters of this request."""
         name = contradiction(request, found.echo, self.connection.bucket, self.profile.echoes)
         if name:
-            # What comes on the same connection next is the answer to the request before, too.
+            # The next response on this connection would be misplaced, too.
             self._transport.discard(response)
-            raise MisplacedAnswer(
+            raise MisplacedResponse(
                 f"the answer to another request came: its <{name}> is not what was asked for"
             )
 
@@ -351,21 +349,20 @@ def retries_exhausted(
     connection: BucketConfig,
     seconds: float | None = None,
 ) -> RetriesExhausted:
-    """What to tell the user about passing trouble that did not pass.
+    """The error for the user if a transient error persisted.
 
     Args:
-        error: What it was like in the end.
-        fault: Of what kind that is.
-        attempts: How often something was tried.
+        error: The last error.
+        fault: Its kind.
+        attempts: The number of attempts.
         connection: The bucket.
-        seconds: For how long, where time was what ended it.
+        seconds: The time spent, if the budget was a time.
     """
     often = f"{attempts} times in a row" if attempts > 1 else "once"
     within = "" if seconds is None else f" within {seconds:.0f} s"
     return RetriesExhausted(
         f"{connection.display_name}: {fault} {often}{within}, last with: "
         f"{one_line(error)}; check that the endpoint can be reached and is not overloaded, then "
-        "run "
-        "this again",
+        "run this again",
         fault,
     )

@@ -1,8 +1,8 @@
-"""Read and write the objects of one bucket: the path of results, not that of listings.
+"""Read and write the objects of one bucket, for results; listings use `list_client.py`.
 
-boto3 sends the requests, so that credentials, endpoints, proxies and certificate authorities are
-those of the listing. botocore's standard mode retries what can pass; bodies that break off while
-they are received, which it does not see, are asked for again here.
+boto3 sends the requests, with the same credentials, endpoints, proxies and certificate authorities
+as a listing. botocore's standard mode retries transient errors; this module retries bodies that
+break off, which botocore does not notice.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ from inventory_assets.s3.errors import S3Error
 from inventory_assets.s3.session import open_boto_session
 
 ATTEMPTS = 6
-"""Times that a request is sent at most."""
+"""Maximum attempts per request."""
 
 UPLOAD_BYTES = 16 * 2**20
-"""Bytes of a file held in memory, and sent by one request; larger files go in several."""
+"""Maximum bytes of one upload request, held in memory; larger files take a multipart upload."""
 
 UPLOADS = 10_000
-"""Parts of a multipart upload at most
+"""Maximum parts of a multipart upload
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html)."""
 
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
@@ -50,16 +50,16 @@ _DIGEST = "sha256"
 
 
 _CONDITION_STATUSES = (304, 404, 409, 412)
-"""With which stores say that a condition does not hold
-(https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html); 304 is what HTTP
-has for reads."""
+"""The statuses of stores for a condition that does not hold
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html); 304 is HTTP's
+status for reads."""
 
 
 class ObjectRequestFailed(S3Error):
     """An object could not be read or written; the message says which, why, and what to do.
 
     Attributes:
-        status: The HTTP status of the answer; None where there was none.
+        status: The HTTP status; None without a response.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:
@@ -68,17 +68,17 @@ class ObjectRequestFailed(S3Error):
 
 
 class PreconditionFailed(ObjectRequestFailed):
-    """The object is not, or no longer, what the request made a condition."""
+    """The object does not match the condition of the request."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectMetadata:
-    """What S3 tells of an object.
+    """The metadata of an object from HeadObject.
 
     Attributes:
-        size: Its bytes.
+        size: Its size in bytes.
         etag: Its ETag, without quotes.
-        digest: The SHA-256 that it was uploaded with, hexadecimal, or None.
+        digest: The SHA-256 stored with it, hexadecimal, or None.
     """
 
     size: int
@@ -87,9 +87,9 @@ class ObjectMetadata:
 
 
 class ObjectClient:
-    """The objects of a bucket, by key. Every method raises `ObjectRequestFailed`.
+    """Reads and writes objects of a bucket by key. Every method raises `ObjectRequestFailed`.
 
-    ETags are passed without their quotes, as stores differ in where they put them.
+    ETags are passed without quotes, as stores differ in quoting them.
 
     Args:
         connection: The bucket and how to reach it.
@@ -105,15 +105,15 @@ class ObjectClient:
 
     @property
     def partition(self) -> str:
-        """AWS's partition of the region, as ARNs name it: `aws`, `aws-cn` and so on."""
+        """The AWS partition for ARNs: `aws`, `aws-cn` and so on."""
         return str(self._client.meta.partition)
 
     def url(self, key: str) -> str:
-        """The object's address, as readers of S3 write it."""
+        """The object's `s3://` URL."""
         return f"s3://{self.connection.bucket}/{key}"
 
     def head(self, key: str) -> ObjectMetadata | None:
-        """What S3 tells of an object, or None where there is none."""
+        """The metadata of an object, or None if it does not exist."""
         with self._translate_errors("read", key):
             try:
                 answer = self._client.head_object(Bucket=self.connection.bucket, Key=key)
@@ -121,7 +121,7 @@ class ObjectClient:
                 if code_of(error) in _MISSING:
                     return None
                 raise
-        etag = _bare(answer.get("ETag"))
+        etag = _unquoted(answer.get("ETag"))
         if not etag:
             raise ObjectRequestFailed(
                 f"cannot read {self.url(key)}: the endpoint does not send its ETag, without which "
@@ -131,7 +131,7 @@ class ObjectClient:
         return ObjectMetadata(answer["ContentLength"], etag, metadata.get(_DIGEST))
 
     def read(self, key: str) -> bytes | None:
-        """The bytes of an object, or None where there is none."""
+        """The bytes of an object, or None if it does not exist."""
         with self._translate_errors("read", key):
             try:
                 return self._body(key, {})[0]
@@ -141,11 +141,11 @@ class ObjectClient:
                 raise
 
     def read_range(self, key: str, etag: str, start: int, stop: int) -> bytes:
-        """The bytes from `start` up to `stop` of the object with this ETag.
+        """The bytes [start, stop) of the object with this ETag.
 
         Raises:
-            PreconditionFailed: The object has another ETag. It is compared here, since not every
-                store understands, or heeds, If-Match.
+            PreconditionFailed: The object has another ETag. It is compared here, as not all stores
+                support If-Match.
         """
         with self._translate_errors("read", key):
             data, found = self._body(key, {"Range": f"bytes={start}-{stop - 1}"})
@@ -162,7 +162,7 @@ class ObjectClient:
             return data
 
     def list_names(self, folder: str) -> Iterator[str]:
-        """The names right under a folder (which ends in `/`, or is empty), in the store's order."""
+        """The names directly in a folder ("" or ending in `/`), in the store's order."""
         with self._translate_errors("list", folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.connection.bucket, Prefix=folder, Delimiter="/"
@@ -172,22 +172,22 @@ class ObjectClient:
                 keys += [each["Prefix"] for each in page.get("CommonPrefixes", ())]
                 for key in keys:
                     name = key.removeprefix(folder).removesuffix("/")
-                    if name:  # a folder may have an object of its own
+                    if name:  # an object for the folder itself
                         yield name
 
     def list_objects(self, folder: str) -> Iterator[tuple[str, int]]:
-        """All objects in a folder (which ends in `/`), at any depth, by key: their bytes."""
+        """Key and size in bytes of all objects in a folder (ending in `/`), at any depth."""
         with self._translate_errors("list", folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.connection.bucket, Prefix=folder
             )
             for page in pages:
                 for each in page.get("Contents", ()):
-                    if not each["Key"].endswith("/"):  # a folder may have an object of its own
+                    if not each["Key"].endswith("/"):  # an object for the folder itself
                         yield each["Key"], each["Size"]
 
     def written_at(self, folder: str) -> dict[str, datetime]:
-        """All objects in a folder (which ends in `/`), by key: when they were last written."""
+        """Key to last modification time of all objects in a folder (ending in `/`)."""
         with self._translate_errors("list", folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.connection.bucket, Prefix=folder
@@ -199,7 +199,7 @@ class ObjectClient:
             }
 
     def remove(self, key: str) -> None:
-        """Remove an object, if it is there."""
+        """Remove an object, if it exists."""
         with self._translate_errors("remove", key):
             self._client.delete_object(Bucket=self.connection.bucket, Key=key)
 
@@ -210,19 +210,19 @@ class ObjectClient:
         condition: Mapping[str, str] | None = None,
         digest: str | None = None,
     ) -> str:
-        """Make `data` an object by one request, whole or not at all.
+        """Write an object atomically, by one request.
 
         Args:
-            key: Which object.
+            key: The key.
             data: Its content.
-            condition: From `ConditionalWrites`; None to replace whatever is there.
-            digest: The SHA-256 of `data`, to be kept with it.
+            condition: From `ConditionalWrites`; None to write unconditionally.
+            digest: The SHA-256 of `data`, to be stored in the object's metadata.
 
         Returns:
             Its ETag.
 
         Raises:
-            PreconditionFailed: What is there is not what may be replaced; nothing was written.
+            PreconditionFailed: The condition does not hold; nothing was written.
         """
         with self._translate_errors("write", key):
             try:
@@ -235,19 +235,19 @@ class ObjectClient:
                     **(condition or {}),
                 )
             except boto.ClientError as error:
-                if condition and _may_be_a_condition(error):
+                if condition and _is_failed_condition(error):
                     raise self._changed(f"cannot write {self.url(key)}", error) from None
                 raise
-            etag = _bare(answer.get("ETag"))
+            etag = _unquoted(answer.get("ETag"))
         if not etag and (metadata := self.head(key)):
             etag = metadata.etag
         return etag
 
     def write_file(self, key: str, file: Path, digest: str | None = None) -> None:
-        """Make a file an object, whole or not at all, with at most `UPLOAD_BYTES` in memory.
+        """Upload a file atomically, with at most `UPLOAD_BYTES` in memory.
 
-        A larger file takes a multipart upload, which is aborted if it cannot be completed. There is
-        no condition on it: some stores do not heed one when an upload is completed.
+        A larger file takes a multipart upload, which is aborted on failure. There is no `condition`
+        parameter, as some stores ignore conditions when an upload is completed.
         """
         size = file.stat().st_size
         if size <= UPLOAD_BYTES:
@@ -257,32 +257,32 @@ class ObjectClient:
             self._upload(key, file, max(UPLOAD_BYTES, -(-size // UPLOADS)), digest)
 
     def _upload(self, key: str, file: Path, part_bytes: int, digest: str | None) -> None:
-        place = {"Bucket": self.connection.bucket, "Key": key}
-        answer = self._client.create_multipart_upload(**place, **_metadata(digest))
-        place["UploadId"] = answer["UploadId"]
+        upload = {"Bucket": self.connection.bucket, "Key": key}
+        answer = self._client.create_multipart_upload(**upload, **_metadata(digest))
+        upload["UploadId"] = answer["UploadId"]
         parts: list[dict[str, object]] = []
         try:
             with file.open("rb") as source:
                 while data := source.read(part_bytes):
                     number = len(parts) + 1
                     answer = self._client.upload_part(
-                        **place, PartNumber=number, Body=data, ContentMD5=_md5(data)
+                        **upload, PartNumber=number, Body=data, ContentMD5=_md5(data)
                     )
                     parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-            self._client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
+            self._client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
         except BaseException:
-            # What an abort leaves undone the bucket's lifecycle removes; the first error is told.
+            # If the abort fails, the bucket's lifecycle removes the upload; raise the first error.
             with suppress(boto.ClientError, boto.BotoCoreError):
-                self._client.abort_multipart_upload(**place)
+                self._client.abort_multipart_upload(**upload)
             raise
 
-    def _body(self, key: str, wanted: Mapping[str, str]) -> tuple[bytes, str]:
-        """What GetObject sends, and its ETag."""
+    def _body(self, key: str, options: Mapping[str, str]) -> tuple[bytes, str]:
+        """The body and ETag of GetObject."""
         for attempt in range(1, ATTEMPTS + 1):
-            answer = self._client.get_object(Bucket=self.connection.bucket, Key=key, **wanted)
+            answer = self._client.get_object(Bucket=self.connection.bucket, Key=key, **options)
             try:
                 with answer["Body"] as body:
-                    return bytes(body.read()), _bare(answer.get("ETag"))
+                    return bytes(body.read()), _unquoted(answer.get("ETag"))
             except _BROKEN_OFF:
                 if attempt == ATTEMPTS:
                     raise
@@ -290,14 +290,14 @@ class ObjectClient:
 
     @contextmanager
     def _translate_errors(self, action: str, key: str) -> Iterator[None]:
-        """Say what boto's errors mean for the object at hand."""
+        """Raise boto's errors as `ObjectRequestFailed` for this object."""
         try:
             yield
         except (boto.ClientError, boto.BotoCoreError, *_BROKEN_OFF) as error:
             failure = self._failure(action, key, error)
         else:
             return
-        raise failure  # without a cause: boto's errors may hold what was sent
+        raise failure  # without a cause: boto's errors may contain request data
 
     def _failure(self, action: str, key: str, error: Exception) -> S3Error:
         what = f"cannot {action} {self.url(key)}"
@@ -335,12 +335,12 @@ class ObjectClient:
         )
 
 
-def _may_be_a_condition(error: boto.ClientError) -> bool:
+def _is_failed_condition(error: boto.ClientError) -> bool:
     return status_of(error) in _CONDITION_STATUSES and code_of(error) != "NoSuchBucket"
 
 
-def _bare(etag: str | None) -> str:
-    """An ETag without its quotes, and without the mark of a weak one, which proxies add."""
+def _unquoted(etag: str | None) -> str:
+    """An ETag without quotes and without the `W/` of weak ETags, which proxies add."""
     return (etag or "").removeprefix("W/").strip('"')
 
 

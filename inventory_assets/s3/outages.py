@@ -1,4 +1,4 @@
-"""Say what a listing waits for: one line for a bucket, however many of its requests wait."""
+"""Log outages of a bucket: one line for all its failing requests."""
 
 import logging
 import threading
@@ -8,13 +8,13 @@ from inventory_assets.s3.errors import TransientError
 
 LOG = logging.getLogger("inventory_assets.s3")
 
-SECONDS_BEFORE_WORDS = 3.0
-"""How long a request fails before anything is said: what passes at once interests nobody."""
+SECONDS_BEFORE_LOG = 3.0
+"""How long a request must fail before the first line."""
 
-SECONDS_BETWEEN_WORDS = 30.0
-"""How often the line is repeated."""
+SECONDS_BETWEEN_LOGS = 30.0
+"""Interval at which the line is repeated."""
 
-_WORDS = {
+_DESCRIPTIONS = {
     TransientError.REFUSED: "connection refused",
     TransientError.UNREACHABLE: "it cannot be reached",
     TransientError.TIMED_OUT: "no answer in time",
@@ -26,53 +26,53 @@ _WORDS = {
 
 
 class OutageLog:
-    """What the requests to one bucket wait for, for any number of threads.
+    """Logs when requests to one bucket keep failing, and when they succeed again; thread-safe.
 
     Args:
-        where: The bucket, for messages.
+        display_name: The bucket and endpoint, for messages.
     """
 
-    def __init__(self, where: str) -> None:
-        self._display_name = where
+    def __init__(self, display_name: str) -> None:
+        self._display_name = display_name
         self._failing: dict[object, float] = {}
         self._lock = threading.Lock()
-        self._said_at: float | None = None
+        self._logged_at: float | None = None
         self._began: float | None = None
-        """When the trouble began of which something was said; None where nothing was."""
+        """When the logged outage began; None if none was logged."""
 
     def failed(
-        self, request: object, since: float, now: float, fault: TransientError, longest: float
+        self, request: object, since: float, now: float, fault: TransientError, budget: float
     ) -> None:
-        """A request has failed, and will be sent again.
+        """Record that a request failed and will be retried.
 
         Args:
-            request: The same object at each failure of a request.
-            since: When it failed first, in seconds of a clock that never goes back.
-            now: When it failed now.
-            fault: How.
-            longest: Seconds after the first failure for which it is tried.
+            request: Identifies the request over its failures.
+            since: Time of its first failure, in seconds of a monotonic clock.
+            now: Time of this failure.
+            fault: The kind of error.
+            budget: Seconds from the first failure until retries end.
         """
         with self._lock:
             self._failing.setdefault(request, since)
             oldest = min(self._failing.values())
-            is_new = self._said_at is None or now - self._said_at >= SECONDS_BETWEEN_WORDS
-            if now - oldest < SECONDS_BEFORE_WORDS or not is_new:
+            is_new = self._logged_at is None or now - self._logged_at >= SECONDS_BETWEEN_LOGS
+            if now - oldest < SECONDS_BEFORE_LOG or not is_new:
                 return
-            self._said_at = now
+            self._logged_at = now
             self._began = oldest if self._began is None else self._began
-        end = datetime.now(UTC) + timedelta(seconds=max(0.0, oldest + longest - now))
+        end = datetime.now(UTC) + timedelta(seconds=max(0.0, oldest + budget - now))
         LOG.warning(
             "%s: %s for %.0f s; trying until %s UTC (at most %g s)",
-            *(self._display_name, _WORDS[fault], now - oldest, f"{end:%H:%M:%S}", longest),
+            *(self._display_name, _DESCRIPTIONS[fault], now - oldest, f"{end:%H:%M:%S}", budget),
         )
 
     def over(self, request: object, now: float, *, is_answered: bool) -> None:
-        """A request that had failed is tried no more.
+        """Record that a failing request ended.
 
         Args:
-            request: As it was named when it failed.
-            now: When it ended.
-            is_answered: Whether it was answered well.
+            request: As passed to `failed`.
+            now: Time of the end.
+            is_answered: Whether it succeeded.
         """
         with self._lock:
             self._failing.pop(request, None)

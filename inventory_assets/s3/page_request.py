@@ -11,16 +11,16 @@ from inventory_assets.s3.store_profile import Continuation, KeyEncoding
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One ListObjectsV2 request, or ListObjectVersions.
+    """A ListObjectsV2, ListObjects or ListObjectVersions request.
 
     Attributes:
         prefix: Only keys that start with it.
-        start_after: Only keys after it, with all their versions; not sent along with a token.
-        token: The continuation token of the page before.
-        delimiter: Roll keys up into common prefixes at its first occurrence after the prefix.
-        max_keys: Keys and common prefixes in the page at most.
-        versions: Whether all versions and delete markers are asked for.
-        encoding: How keys stand in the answer; None for what the store's profile says.
+        start_after: Only keys after it; not sent together with a token.
+        token: The `next_token` of the previous page.
+        delimiter: Group keys into common prefixes at its first occurrence after the prefix.
+        max_keys: Maximum keys and common prefixes in the page.
+        versions: Whether to list all versions and delete markers.
+        encoding: How keys are encoded in the response; None for the store profile's value.
     """
 
     prefix: str = ""
@@ -33,14 +33,14 @@ class PageRequest:
 
     @property
     def action(self) -> str:
-        """What must be allowed for it."""
+        """The IAM action that the request needs."""
         return "s3:ListBucketVersions" if self.versions else "s3:ListBucket"
 
     def parameters(self, continuation: Continuation = Continuation.TOKEN) -> dict[str, str]:
-        """The query of the request, to a store whose listings go on in some way."""
-        is_old = continuation is Continuation.MARKER and not self.versions
+        """The query parameters of the request, for the store's way of continuation."""
+        is_version_1 = continuation is Continuation.MARKER and not self.versions
         kind = {"versions": ""} if self.versions else {"list-type": "2"}
-        if is_old:
+        if is_version_1:
             kind = {}
         parameters = {**kind, "encoding-type": "url", "max-keys": str(self.max_keys)}
         if self.prefix:
@@ -52,6 +52,6 @@ class PageRequest:
         elif self.token:
             parameters["continuation-token"] = self.token
         elif self.start_after:
-            name = "key-marker" if self.versions else "marker" if is_old else "start-after"
+            name = "key-marker" if self.versions else "marker" if is_version_1 else "start-after"
             parameters[name] = self.start_after
         return parameters

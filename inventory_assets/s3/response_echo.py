@@ -1,7 +1,7 @@
-"""Compare what a response repeats of its request with the request.
+"""Compare the request parameters that a response repeats with the request.
 
-A proxy that sends an answer twice, or a connection that is out of step, brings the answer to
-another request. Most of what stands in it is plausible; what it repeats of its request is not.
+A faulty proxy or connection may deliver the response to another request. Its content looks
+plausible; only the repeated parameters reveal it.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from inventory_assets.s3.store_profile import Echoed
 
 
 def compare(request: PageRequest, echo: Echo, bucket: str) -> Iterator[tuple[Echoed, bool]]:
-    """Tell for each parameter that is in the request or the response whether both agree.
+    """Yield each parameter of the request or the response, and whether both agree.
 
     Args:
         request: The request.
-        echo: What the response repeats.
-        bucket: What was asked.
+        echo: The parameters that the response repeats.
+        bucket: The requested bucket.
     """
     pairs = [(Echoed.NAME, bucket, echo.name), (Echoed.PREFIX, request.prefix, echo.prefix)]
     if not request.versions:
@@ -27,10 +27,10 @@ def compare(request: PageRequest, echo: Echo, bucket: str) -> Iterator[tuple[Ech
         pairs.append((Echoed.TOKEN, request.token or "", echo.token))
     for name, sent, repeated in pairs:
         if sent or repeated:
-            # Stores differ in how they encode these; a token is never encoded.
+            # Stores differ in whether they encode these; a token is never encoded.
             yield name, sent == repeated or _reads_as(repeated or "", sent)
     if echo.max_keys:
-        # A store that sends fewer than it is asked for may say so.
+        # A store may report a smaller limit of its own.
         is_number = echo.max_keys.isascii() and echo.max_keys.isdigit()
         yield Echoed.MAX_KEYS, is_number and int(echo.max_keys[:9]) <= request.max_keys
     if echo.delimiter and not request.delimiter:
@@ -44,13 +44,13 @@ def _reads_as(repeated: str, sent: str) -> bool:
 def contradiction(
     request: PageRequest, echo: Echo, bucket: str, echoes: frozenset[Echoed]
 ) -> str | None:
-    """What of a request its response repeats otherwise, by name; None where nothing.
+    """The name of a repeated parameter that differs from the request, or None.
 
     Args:
         request: The request.
-        echo: What the response repeats.
-        bucket: What was asked.
-        echoes: What the store is known to repeat truly.
+        echo: The parameters that the response repeats.
+        bucket: The requested bucket.
+        echoes: The parameters that the store is known to repeat correctly.
     """
     for name, is_same in compare(request, echo, bucket):
         if not is_same and (name in echoes or name is Echoed.DELIMITER):

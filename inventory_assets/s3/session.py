@@ -1,8 +1,8 @@
-"""Open boto3 for one bucket: credentials, endpoint rules, region and TLS settings are botocore's.
+"""Open boto3 for one bucket: botocore provides credentials, endpoints, regions and TLS settings.
 
-For listings botocore's own retries are off: one loop decides what is tried again
-(`list_client.ListClient`), so that every fault is counted once and no second controller reacts to
-throttling. For single objects (`object_client.py`) they are on.
+For listings, botocore's retries are off: `list_client.ListClient` retries, so that each transient
+error is counted once and only one component reacts to throttling. For single objects
+(`object_client.py`) they are on.
 """
 
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BotoSession:
-    """boto3, opened for one connection.
+    """boto3, opened for one bucket.
 
     Attributes:
-        session: Knows the credentials, and refreshes them.
-        client: Knows the endpoint rules.
-        ca_bundle: The file of certificate authorities that the AWS configuration names, or None.
+        session: Provides and refreshes the credentials.
+        client: Resolves endpoints.
+        ca_bundle: The `ca_bundle` of the AWS configuration, or None.
     """
 
     session: boto3.session.Session
@@ -47,24 +47,23 @@ class BotoSession:
 def open_boto_session(
     connection: BucketConfig, region: str | None = None, attempts: int = 1
 ) -> BotoSession:
-    """Open boto3 for `connection`; no request is sent, but a profile or role is looked up.
+    """Open boto3 for `connection`. No request is sent; the profile or role is looked up.
 
     Args:
         connection: The bucket and how to reach it.
-        region: The bucket's region where that has turned out to be another than configured.
-        attempts: How often the client sends a request at most.
+        region: The bucket's region, if it differs from the configured one.
+        attempts: Maximum attempts per request.
 
     Raises:
         UnsupportedBucket: The bucket is a directory bucket, which does not list in key order.
-        CredentialsMissing: The profile does not exist, or nothing is there to assume a role with.
+        CredentialsMissing: There is no such profile, or no credentials to assume the role with.
         RequestRejected: The endpoint, the region or the AWS configuration is unusable.
     """
     refuse_user_information(connection.endpoint_url, connection)
     if connection.bucket.endswith("--x-s3"):
         raise UnsupportedBucket(
             f"{connection.display_name}: directory buckets (names ending in --x-s3) do not list "
-            "in key "
-            "order and are not supported; inventory a general purpose bucket instead"
+            "in key order and are not supported; inventory a general purpose bucket instead"
         )
     try:
         session = open_session(connection)
@@ -73,7 +72,7 @@ def open_boto_session(
             aws_access_key_id=connection.access_key,
             aws_secret_access_key=connection.secret_key,
         )
-        # What ~/.aws/config says of the style stands, unless the connection says otherwise.
+        # "auto" leaves the addressing style to ~/.aws/config.
         style = connection.addressing_style
         client = boto_session.client(
             "s3",
@@ -82,7 +81,7 @@ def open_boto_session(
             config=Config(
                 signature_version=UNSIGNED if connection.anonymous else None,
                 retries={"total_max_attempts": attempts, "mode": "standard"},
-                # Uploads carry Content-MD5, which every store knows; newer checksums not all do.
+                # Uploads carry Content-MD5, which all stores support, unlike newer checksums.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
                 s3=None if style == "auto" else {"addressing_style": style},
@@ -90,8 +89,8 @@ def open_boto_session(
         )
         refuse_user_information(client.meta.endpoint_url, connection)
         return BotoSession(boto_session, client, session.get_config_variable("ca_bundle"))
-    except CredentialsFailed as trouble:
-        raise trouble.error_response from None
+    except CredentialsFailed as error:
+        raise error.user_error from None
     except ConfigParseError as error:
         raise RequestRejected(f"{connection.display_name}: {config_words(error)}") from None
     except (ProfileNotFound, PartialCredentialsError, CredentialRetrievalError) as error:
@@ -101,20 +100,18 @@ def open_boto_session(
     except (BotoCoreError, ValueError) as error:
         raise RequestRejected(
             f"{connection.display_name}: cannot open a session: {one_line(error)}; check the "
-            "endpoint, the "
-            "region and the AWS configuration"
+            "endpoint, the region and the AWS configuration"
         ) from None
 
 
 def refuse_user_information(url: str | None, connection: BucketConfig) -> None:
-    """Refuse an endpoint with a user name or password, which messages and files would repeat.
+    """Reject an endpoint URL with a user name or password, which messages and files would show.
 
     Raises:
-        RequestRejected: It has one.
+        RequestRejected: The URL has one.
     """
     if url and "@" in url:
         raise RequestRejected(
             f"{connection.display_name}: the endpoint holds a user name or password, expected "
-            "none; "
-            "credentials come from boto3's chain: the environment, profiles, roles"
+            "none; credentials come from boto3's chain: the environment, profiles, roles"
         )

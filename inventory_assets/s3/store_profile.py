@@ -1,8 +1,8 @@
-"""How a store lists, where stores differ: what a listing may rely on, and what it must do instead.
+"""Differences between stores in how they list.
 
-S3-compatible stores differ in what StartAfter means, whether a continuation token can be trusted,
-and how keys are encoded in a response. A profile says how one store does; the defaults are those of
-AWS. `scan/store_probe.py` finds it out.
+S3-compatible stores differ in the meaning of StartAfter, in whether continuation tokens work, and
+in how keys are encoded in a response. A profile describes one store; the defaults are those of AWS.
+`scan/store_probe.py` determines it.
 """
 
 from dataclasses import dataclass
@@ -10,30 +10,30 @@ from enum import StrEnum
 
 
 class KeyEncoding(StrEnum):
-    """How keys stand in a response."""
+    """How keys are encoded in a response."""
 
     DECLARED = "as declared"
-    """Url-encoded where <EncodingType>url</EncodingType> says so; a space is a plus then."""
+    """Url-encoded if <EncodingType> is url; "+" is then a space."""
     URL = "url"
-    """Url-encoded, whatever the response declares; a plus is a space."""
+    """Url-encoded, whatever the response declares; "+" is a space."""
     URL_PLUS_LITERAL = "url, plus stands for itself"
-    """Url-encoded, whatever the response declares; a plus is a plus."""
+    """Url-encoded, whatever the response declares; "+" is a plus."""
     PLAIN = "plain"
     """Not encoded, whatever the response declares."""
 
 
 class StartAfter(StrEnum):
-    """With which key a listing begins that was asked for the keys after one."""
+    """The first key of a listing with StartAfter."""
 
     EXCLUSIVE = "exclusive"
     INCLUSIVE = "inclusive"
-    """With that key itself, if it exists."""
+    """The given key itself, if it exists."""
     IGNORED = "ignored"
-    """With the first key of all."""
+    """The first key of all."""
 
 
 class Continuation(StrEnum):
-    """How a listing goes on from one page to the next."""
+    """How the next page is requested."""
 
     TOKEN = "continuation token"  # noqa: S105 - not a password
     LAST_KEY = "start-after of the last key"
@@ -43,7 +43,7 @@ class Continuation(StrEnum):
 
 
 class Echoed(StrEnum):
-    """An element of a response that repeats a parameter of its request."""
+    """An element of a response that repeats a request parameter."""
 
     NAME = "Name"
     PREFIX = "Prefix"
@@ -58,10 +58,10 @@ class StoreProfile:
     """How one store lists.
 
     Attributes:
-        start_after: What StartAfter means.
-        continuation: How a listing goes on.
+        start_after: The meaning of StartAfter.
+        continuation: How the next page is requested.
         encoding: How keys are encoded.
-        echoes: What of a request its response repeats, as was seen.
+        echoes: The request parameters that responses were seen to repeat.
     """
 
     start_after: StartAfter = StartAfter.EXCLUSIVE
@@ -71,7 +71,7 @@ class StoreProfile:
 
     @property
     def habits(self) -> str:
-        """How the store differs from AWS, for people; "as AWS" where it does not."""
+        """The differences from AWS, for messages; "as AWS" without any."""
         odd = {
             "start-after is": (self.start_after, StartAfter.EXCLUSIVE),
             "pages go on by": (self.continuation, Continuation.TOKEN),

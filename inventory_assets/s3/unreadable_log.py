@@ -1,24 +1,24 @@
-"""Records of a listing that cannot be decoded: each is counted once, the first are kept whole."""
+"""Count the records of a listing that cannot be decoded, and store the first ones."""
 
 from collections.abc import Iterable, Sequence
 
 from inventory_assets.s3.decoding.xml_decoder import Unreadable
 
-MAX_KEPT = 1000
-"""Records that are kept verbatim; of others it is only known how many there are."""
+MAX_STORED = 1000
+"""Maximum records to store; further ones are only counted."""
 
-_MAX_KNOWN = 100_000
-"""Records that are told apart; what is listed again after that many is counted again."""
+_MAX_REMEMBERED = 100_000
+"""Maximum records to remember; beyond it, a record that is listed twice is counted twice."""
 
 
 class UnreadableLog:
-    """The unreadable records of a piece of work.
+    """The unreadable records of a listing.
 
-    A page may be listed again, and two ranges may show the same record; it is counted once.
+    A page may be listed twice, and two ranges may contain the same record; it is counted once.
 
     Attributes:
-        count: How many there are.
-        first: The first `MAX_KEPT` of them.
+        count: The number of unreadable records.
+        first: The first ones, at most `MAX_STORED`.
     """
 
     def __init__(self) -> None:
@@ -28,26 +28,26 @@ class UnreadableLog:
         self._kinds: set[str] = set()
 
     def add(self, records: Iterable[Unreadable]) -> None:
-        """Take note of records."""
+        """Add records, ignoring known ones."""
         for record in records:
             known = hash((record.key, record.text))
             if known in self._known:
                 continue
-            if len(self._known) < _MAX_KNOWN:
+            if len(self._known) < _MAX_REMEMBERED:
                 self._known.add(known)
             self._kinds.add(_kind(record))
             self.count += 1
-            if len(self.first) < MAX_KEPT:
+            if len(self.first) < MAX_STORED:
                 self.first.append(record)
 
     def merge(self, other: "UnreadableLog") -> None:
-        """Take note of what another piece of work met."""
+        """Add the records of another log."""
         more = other.count - len(other.first)
         self.add(other.first)
         self.count += more
 
-    def has_met(self, records: Iterable[Unreadable]) -> bool:
-        """Whether there was a record of each one's kind before."""
+    def knows_kinds_of(self, records: Iterable[Unreadable]) -> bool:
+        """Whether each record's kind occurred before."""
         return all(_kind(record) in self._kinds for record in records)
 
     def __getstate__(self) -> tuple[int, Sequence[Unreadable]]:
@@ -61,5 +61,5 @@ class UnreadableLog:
 
 
 def _kind(record: Unreadable) -> str:
-    """What is wrong with a record, whatever its values are."""
+    """The reason without the values in it."""
     return record.reason.partition(" is ")[0].partition(" b'")[0]

@@ -1,10 +1,10 @@
-"""Walk a store that lists in directory order, and give its objects back in key order.
+"""List a store that uses directory order, and yield its objects in key order.
 
-Such a store compares names level by level: everything under `a/` comes where `a` stands among its
-siblings, before `a-b`, although `-` is less than `/`. Its StartAfter cannot be relied on. So each
-level is listed by delimiter and continuation token alone, one request at a time, and a folder is
-entered only when no sibling can come before its keys. The folders that wait at a moment are all
-prefixes of one name, so memory stays bounded by the depth and one page a level.
+Such a store sorts names level by level: the keys under `a/` are listed where `a` belongs among its
+siblings, before `a-b`, although `-` is less than `/`. StartAfter is not reliable there. The scan
+lists each level with a delimiter and continuation tokens, one request at a time, and descends into
+a folder only when no sibling can precede its keys. All folders that wait at the same time are
+prefixes of one name, so memory is bounded by the depth and one page per level.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from inventory_assets.scan.store_probe import first_page, page_with_names
 from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES
 from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuilder
 
-_NAMES_WORTH_CONFIRMING = 100
+_MIN_NAMES_TO_CONFIRM = 100
 """Names in a level from which on its end is confirmed by a request behind the last of them: such a
 level may be a page that the store says is the last, though it is not. Where pages hold fewer names,
 as many as a page holds are enough."""
@@ -39,15 +39,14 @@ _MOST_PROOFS = 3
 
 
 class DirectoryOrderScan:
-    """The objects of some ranges, in key order, from a store that lists in directory order.
+    """Iterates over the objects of ranges, in key order, on a store that uses directory order.
 
     Args:
         lister: The bucket.
-        prefix: What all keys of the ranges start with.
-        ranges: What to list of it, disjoint and in key order; a folder that holds nothing of them
-            is not entered.
-        stats: Where requests and faults are counted.
-        evidence: Where the proof is written, for the ranges.
+        prefix: The common prefix of all keys of the ranges.
+        ranges: The ranges to list, disjoint and in key order; folders outside them are skipped.
+        stats: Counts requests and transient errors.
+        evidence: Receives the evidence of the ranges.
     """
 
     def __init__(
@@ -66,17 +65,17 @@ class DirectoryOrderScan:
         self._evidence = evidence
         # Known makes fill their pages, and their tokens skip nothing.
         self._is_proven = (lister.server or "").startswith(DIRECTORY_SERVERS)
-        self._worth_confirming = _NAMES_WORTH_CONFIRMING
+        self._worth_confirming = _MIN_NAMES_TO_CONFIRM
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        """Yield batches with `OBJECT_SCHEMA`, none empty.
+        """Yield non-empty batches with `OBJECT_SCHEMA`.
 
         Raises:
-            KeysOutOfOrder: A level is not in the order of its names either.
-            NamesMisread: Keys are encoded otherwise than was thought.
-            KeyOutsideRequest: A key or folder lies outside the folder asked for.
+            KeysOutOfOrder: A level is not in the order of its names.
+            NamesMisread: Keys have another encoding than the profile says.
+            KeyOutsideRequest: A key or folder is outside the requested folder.
             ListingStuck: A continuation token is repeated, or empty pages do not end.
-            S3Error: A request failed for good.
+            S3Error: A request failed permanently.
         """
         ranges = list(self._ranges)
         last_key = ""
@@ -120,27 +119,27 @@ class DirectoryOrderScan:
                 yield found
 
     def _level(self, prefix: str) -> Iterator[pa.RecordBatch | str]:
-        """The level's objects, and its folders where each is to be entered."""
+        """Yield the level's objects, and each folder at the position of its keys."""
         folders: list[str] = []
         last_folder = ""
         for page in self._pages(prefix):
             rows: list[int] = []
             for name, row in self._entries(page):
                 if row is None and name == last_folder:
-                    continue  # some stores repeat one at the beginning of the next page
+                    continue  # some stores repeat a folder at the start of the next page
                 last_folder = name if row is None else last_folder
                 while folders and folders[0] < name:
-                    yield from _taken(page.objects, rows)
+                    yield from _take(page.objects, rows)
                     yield folders.pop(0)
                 if row is None:
                     insort(folders, name)
                 else:
                     rows.append(row)
-            yield from _taken(page.objects, rows)
+            yield from _take(page.objects, rows)
         yield from folders
 
     def _entries(self, page: Page) -> list[tuple[str, int | None]]:
-        """The page's objects (with their row) and folders, in the order of their bare names."""
+        """The page's objects (with their row) and folders, sorted by bare name."""
         keys = page.objects.column("key").to_pylist()
         e_tags = page.objects.column("e_tag").to_pylist()
         entries: list[tuple[str, int | None]] = [
@@ -148,14 +147,14 @@ class DirectoryOrderScan:
             for row, (key, e_tag) in enumerate(zip(keys, e_tags, strict=True))
             if self._covers(key) and (e_tag is not None or self._is_object(key))
         ]
-        entries += [(name, None) for name in page.common_prefixes if self._meets(name)]
+        entries += [(name, None) for name in page.common_prefixes if self._may_overlap(name)]
         return sorted(entries, key=lambda entry: _bare(entry[0]))
 
     def _is_object(self, key: str) -> bool:
         """Whether a key without an ETag is an object.
 
-        SeaweedFS shows a folder that lost its last object as such a key, though only with a
-        delimiter; an object `a/` has an ETag there. Other stores may leave it out.
+        SeaweedFS lists an empty folder as such a key, but only with a delimiter; an object `a/`
+        has an ETag there. Other stores may omit the ETag of an object.
         """
         if not key.endswith(DELIMITER):
             return True
@@ -169,8 +168,8 @@ class DirectoryOrderScan:
         at = bisect_left(self._ends, key)
         return at < len(self._ends) and key in self._ranges[at]
 
-    def _meets(self, folder: str) -> bool:
-        """Whether a key of the folder may lie in one of the ranges."""
+    def _may_overlap(self, folder: str) -> bool:
+        """Whether a key of the folder may be in one of the ranges."""
         keys = KeyRange.of_prefix(folder)
         at = bisect_right(self._ends, keys.after)
         return at < len(self._ends) and self._ranges[at].after < keys.until
@@ -236,7 +235,7 @@ class DirectoryOrderScan:
             self._worth_confirming = min(self._worth_confirming, names)
 
     def _prove_tokens(self, prefix: str, page: Page, *, is_first: bool) -> None:
-        """Make sure that a token leads to the next name, once for the job.
+        """Make sure that a token leads to the next name, once in the scan.
 
         A level that begins with a smaller page must go on with the same names. A page of one name
         cannot be smaller: behind it, the token and StartAfter must lead to the same name.
@@ -247,7 +246,7 @@ class DirectoryOrderScan:
             is_first: Whether no name was listed before it; only such a page can be asked for again.
 
         Raises:
-            ListingStuck: The token leads elsewhere, or nothing shows display_name it should lead.
+            ListingStuck: The token leads elsewhere, or nothing shows where it should lead.
         """
         names = _names(page)
         if self._is_proven or not names or not is_first:
@@ -350,7 +349,7 @@ def _follows(name: str, prefix: str, last: str) -> bool:
     return _place(name) > _place(last) and name.startswith(prefix) and name != prefix
 
 
-def _taken(objects: pa.RecordBatch, rows: list[int]) -> Iterator[pa.RecordBatch]:
+def _take(objects: pa.RecordBatch, rows: list[int]) -> Iterator[pa.RecordBatch]:
     if rows:
         yield objects.take(pa.array(rows))
         rows.clear()

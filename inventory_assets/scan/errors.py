@@ -1,11 +1,11 @@
-"""What a walk over a key space can meet beyond a failing request."""
+"""Errors of a listing other than failed requests."""
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.s3.store_profile import KeyEncoding
 
 
 class ScanError(InventoryError):
-    """A listing that cannot become an inventory."""
+    """A listing cannot become an inventory."""
 
 
 class KeysOutOfOrder(ScanError):
@@ -13,18 +13,18 @@ class KeysOutOfOrder(ScanError):
 
 
 class SeamDisagrees(KeysOutOfOrder):
-    """The store contradicts itself about what lies where two ranges meet."""
+    """The store's responses contradict each other at the boundary of two ranges."""
 
 
 class ListingUnsupported(ScanError):
-    """The store offers no way to list more than a page."""
+    """The store has no way to list more than one page."""
 
 
 class NamesMisread(ScanError):
-    """Keys are encoded otherwise than was thought.
+    """Keys have another encoding than the store's profile says.
 
     Attributes:
-        encoding: How they are.
+        encoding: The actual encoding.
     """
 
     def __init__(self, message: str, encoding: KeyEncoding) -> None:
@@ -32,11 +32,11 @@ class NamesMisread(ScanError):
         self.encoding = encoding
 
     def __reduce__(self) -> tuple[type["NamesMisread"], tuple[str, KeyEncoding]]:
-        return type(self), (str(self), self.encoding)  # it may come from another process
+        return type(self), (str(self), self.encoding)  # pickled between processes
 
 
 class ListingStuck(ScanError):
-    """The store repeats a continuation token, or sends one empty page after another."""
+    """The store repeats a continuation token, or sends too many empty pages."""
 
 
 class KeyOutsideRequest(ScanError):
@@ -44,4 +44,4 @@ class KeyOutsideRequest(ScanError):
 
 
 class TooManyShards(ScanError):
-    """Discovery found more prefixes than the source allows shards."""
+    """Discovery found more prefixes than the source's maximum number of shards."""

@@ -1,7 +1,7 @@
-"""Ask for keys by what they start with, in whatever order the store lists.
+"""Look up keys by prefix.
 
-That is another way to ask than by range: it needs no StartAfter and no order, so it works on every
-store, and it shows where a store's listing of a range leaves keys out.
+Unlike a range, a prefix needs neither StartAfter nor a key order, so this works on every store, and
+it reveals keys that are missing in a store's listing of a range.
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,16 @@ from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES
 
 KEYS_BEFORE_AN_EXACT_ONE = 10
-"""Keys asked for where one is wanted: it comes first in every order that was met, all but surely.
-"""
+"""Keys to request when looking up a single one, which all known orders list first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What a store shows under a prefix.
+    """The objects under a prefix.
 
     Attributes:
-        objects: In the order of the store, with `OBJECT_SCHEMA`; or with `VERSION_SCHEMA`.
-        is_whole: Whether the listing came to its end, and not only to the last page asked for.
+        objects: The objects in the store's order, with `OBJECT_SCHEMA` or `VERSION_SCHEMA`.
+        is_whole: Whether the listing reached its end, not only the maximum number of pages.
     """
 
     objects: pa.Table
@@ -40,23 +39,23 @@ class Listed:
 def list_prefix(
     lister: ListClient, prefix: str, stats: RequestStats, versions: Versions | None = None
 ) -> Listed:
-    """List the keys that start with a prefix, up to `PAGES_WITH_KEYS` pages of them.
+    """List the keys under a prefix, up to `PAGES_WITH_KEYS` non-empty pages.
 
     Args:
         lister: The bucket.
-        prefix: What the keys start with.
-        stats: Where requests and faults are counted.
-        versions: Which versions are wanted; None for the current objects.
+        prefix: The prefix.
+        stats: Counts requests and transient errors.
+        versions: Which versions to list; None for current objects.
 
     Raises:
         KeyOutsideRequest: The store lists keys that do not start with the prefix.
         KeysOutOfOrder: The store lists a key twice.
         ListingStuck: A token is repeated, or empty pages do not end.
-        S3Error: A request failed for good.
+        S3Error: A request failed permanently.
     """
     listed = _list(lister, PageRequest(prefix, versions=versions is not None), stats)
     if versions:
-        # The state at a moment is told of keys with their versions side by side.
+        # `as_of_view` needs all versions of a key in one batch.
         table = listed.objects.combine_chunks()
         found = [versions.as_of_view(batch) for batch in table.to_batches()]
         return Listed(pa.Table.from_batches(found, VERSION_SCHEMA), listed.is_whole)
@@ -66,11 +65,11 @@ def list_prefix(
 def look_up(
     lister: ListClient, key: str, stats: RequestStats, versions: Versions | None = None
 ) -> pa.Table:
-    """The object with just this key, or its versions; none where the store shows none.
+    """The object with exactly this key, or its versions; an empty table if there is none.
 
-    Arguments and errors are those of `list_prefix`.
+    Arguments and errors are as for `list_prefix`.
     """
-    # Of a key there may be many versions, of an object there is one.
+    # A key may have many versions, but only one current object.
     size = MAX_KEYS if versions else KEYS_BEFORE_AN_EXACT_ONE
     pages = PAGES_WITH_KEYS if versions else 1
     request = PageRequest(key, max_keys=size, versions=versions is not None)
@@ -78,20 +77,20 @@ def look_up(
     return objects.filter(pc.equal(objects.column("key"), key))
 
 
-def comes_first(
+def find_misplaced_key(
     lister: ListClient, key: str, other: str, stats: RequestStats, versions: Versions | None = None
 ) -> str | None:
-    """A key that the store lists before `key` though it is greater; None where it shows none.
+    """A greater key that the store lists before `key`, or None.
 
-    Where there is one, the store does not list in byte order. A store that leaves `key` out of its
-    listing shows none.
+    Such a key shows that the store does not list in byte order. The result is None as well if the
+    store's listing lacks `key`.
 
     Args:
         lister: The bucket.
-        key: A key that is there.
-        other: A greater one; what is asked for is what both start with.
-        stats: Where requests and faults are counted.
-        versions: Which versions are wanted; None for the current objects.
+        key: A key that exists.
+        other: A greater key; the common prefix of both is listed.
+        stats: Counts requests and transient errors.
+        versions: Which versions to list; None for current objects.
     """
     request = PageRequest(common_start(key, other), versions=versions is not None)
     listed = _list(lister, request, stats)
@@ -101,7 +100,7 @@ def comes_first(
     elif listed.is_whole:
         return None
     else:
-        # It may come later: where names are compared level by level, a folder before it holds much.
+        # `key` may be on a later page: in directory order, a large folder may precede it.
         names = key.split(DELIMITER)
         before = [each for each in keys if each.split(DELIMITER) < names]
     return next((each for each in before if each > key), None)
@@ -110,13 +109,12 @@ def comes_first(
 def list_level(
     lister: ListClient, prefix: str, stats: RequestStats, max_keys: int = MAX_KEYS
 ) -> tuple[list[str], list[str]]:
-    """The keys and folders right under a prefix: those of the first page.
+    """The keys and folders directly under a prefix, from the first page.
 
-    A key with neither content nor ETag that ends like a folder is left out: some stores show
-    folders so.
+    Keys that end in "/" and have no ETag are left out: some stores list folders as such keys.
 
     Raises:
-        S3Error: A request failed for good.
+        S3Error: A request failed permanently.
     """
     page = lister.list_page_sync(PageRequest(prefix, delimiter=DELIMITER, max_keys=max_keys), stats)
     objects = page.objects.select(["key", "e_tag"]).to_pylist()

@@ -1,7 +1,7 @@
-"""Find the prefixes that are worth a shard of their own, and the order in which the store lists.
+"""Find prefixes that should be shards, and the store's key order and profile.
 
-Levels are listed with the delimiter to a depth. A level that is too large for that (flat keys, or a
-great many folders) is split by next character instead, so that hashed key spaces shard too.
+Levels are listed with a delimiter down to a depth. A level that is too large (flat keys, or very
+many folders) is split by next character instead, so that hashed key spaces get shards, too.
 """
 
 from collections.abc import Callable
@@ -22,21 +22,21 @@ from inventory_assets.scan.store_probe import corrected, page_with_names, profil
 from inventory_assets.scan.validation.order_proof import telling_pairs
 
 LEVEL_PAGES = 20
-"""Pages (of 1,000 keys and folders) that a level may have before it is split by next character."""
+"""Maximum pages of a level; a larger one is split by next character."""
 
 RowsUnder = Callable[[str], int | None]
-"""How many objects a prefix held when it was last counted; None where nobody knows."""
+"""The number of objects under a prefix in an earlier inventory, or None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What discovery found.
+    """The result of discovery.
 
     Attributes:
-        prefixes: The prefixes to be shards, in order, none within another.
-        key_order: How the store lists.
-        requests: Requests spent.
-        profile: How the store lists besides.
+        prefixes: The prefixes that should be shards, in order, none within another.
+        key_order: The order in which the store lists.
+        requests: The number of requests sent.
+        profile: The store's profile.
     """
 
     prefixes: tuple[str, ...]
@@ -47,7 +47,7 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class ShardBounds:
-    """What bounds the sharding of a source; see docs/configuration.md."""
+    """The limits of sharding a source; see docs/configuration.md."""
 
     depth: int = 1
     max_shards: int = 256
@@ -62,22 +62,22 @@ def discover(
     key_order: KeyOrder | None = None,
     rows_under: RowsUnder = lambda _prefix: None,
 ) -> Discovery:
-    """Find the shards of the keys under `prefix`, and how the store lists.
+    """Find the shards under `prefix`, and how the store lists.
 
-    The profile found is the lister's from then on.
+    Sets `lister.profile`.
 
     Args:
         lister: The bucket.
         prefix: The source's prefix.
-        bounds: How deep and how many.
-        key_order: The order if it is known; None to find out.
-        rows_under: Row counts of an earlier inventory, which move the depth: a prefix with more
-            than `bounds.split_objects` is split further, one with fewer than
-            `bounds.min_objects` stays in the remainder.
+        bounds: The limits of sharding.
+        key_order: The order, if known; None to determine it.
+        rows_under: Row counts of an earlier inventory. A prefix with more than
+            `bounds.split_objects` is split further; one with fewer than `bounds.min_objects` stays
+            in the remainder.
 
     Raises:
         TooManyShards: More than `bounds.max_shards` prefixes were found.
-        S3Error: A request failed for good.
+        S3Error: A request failed permanently.
     """
     return _Discoverer(lister, bounds, rows_under, key_order).run(prefix)
 
@@ -99,7 +99,7 @@ class _Discoverer:
         self._lister = lister
         self._bounds = bounds
         self._rows_under = rows_under
-        self._tally = RequestStats()
+        self._stats = RequestStats()
         self._key_order = key_order
 
     def run(self, prefix: str) -> Discovery:
@@ -113,19 +113,19 @@ class _Discoverer:
     def _run(self, prefix: str) -> Discovery:
         profile = self._lister.profile
         if self._key_order is not KeyOrder.DIRECTORY:
-            profile = profile_store(self._lister, prefix, self._tally)
+            profile = profile_store(self._lister, prefix, self._stats)
             self._lister.profile = profile
         depth = self._bounds.depth
         if profile.start_after is StartAfter.IGNORED:
-            depth = 0  # what is left beside shards could not be asked for
+            depth = 0  # the remainder could not be listed without StartAfter
         found = self._within(prefix, depth)
         if self._key_order is None and depth <= 0:
             self._level(prefix)  # no level was listed yet
         order = self._key_order or KeyOrder.BYTES
-        return Discovery(tuple(found), order, self._tally.requests, profile)
+        return Discovery(tuple(found), order, self._stats.requests, profile)
 
     def _within(self, prefix: str, depth: int) -> list[str]:
-        """The shards within `prefix`, `depth` levels down; empty where it has no levels."""
+        """The shards within `prefix`, down to `depth` levels; empty if there are no folders."""
         if depth <= 0:
             return []
         shards: list[str] = []
@@ -148,29 +148,29 @@ class _Discoverer:
         level = self._level(prefix)
         if level.is_whole:
             return sorted(set(level.folders))
-        # In directory order StartAfter misleads: such a level stays in one piece.
+        # In directory order StartAfter is not reliable: the level is not split.
         return [] if self._key_order is KeyOrder.DIRECTORY else self._split_flat(prefix)
 
     def _level(self, prefix: str) -> "_Level":
-        """The keys and folders right under `prefix`, up to `LEVEL_PAGES` pages of them."""
+        """The folders directly under `prefix`, from up to `LEVEL_PAGES` pages."""
         keys: list[str] = []
         folders: list[str] = []
         token: str | None = None
         last = after = ""
         for _ in range(LEVEL_PAGES):
             request = PageRequest(prefix, after, token, delimiter=DELIMITER)
-            page = page_with_names(self._lister, request, self._tally)
+            page = page_with_names(self._lister, request, self._stats)
             groups = [page.objects.column("key").to_pylist(), list(page.common_prefixes)]
             names = groups[0] + groups[1]
             if any(group != sorted(group) for group in groups) or min(names, default=last) < last:
-                self._settle(KeyOrder.DIRECTORY)
+                self._set_order(KeyOrder.DIRECTORY)
             last = max(names, default=last)
             keys += groups[0]
             folders += groups[1]
             if not page.is_truncated:
                 self._probe_order(keys, folders)
                 return _Level(folders, is_whole=True)
-            # Where no token can be sent back, it goes on behind the last name.
+            # Without a usable token, continue after the last name.
             before = token, after
             after = ""
             if page.next_token is None:
@@ -178,62 +178,60 @@ class _Discoverer:
             if (page.next_token, after) == before:
                 raise ListingStuck(
                     f"{self._lister.connection.display_name}: the store repeats the "
-                    "continuation token "
-                    f"{token!r}"
+                    f"continuation token {token!r}"
                 )
             token = page.next_token
         self._probe_order(keys, folders)
         return _Level(folders, is_whole=False)
 
     def _probe_order(self, keys: list[str], folders: list[str]) -> None:
-        """Ask which of two siblings the store lists first, if some two tell the orders apart.
+        """Determine the key order from two siblings that both orders sort differently.
 
-        `a-b` and a folder `a/` do: in byte order `a-b` comes first. Where no such pair exists,
-        both orders are the same.
+        Such a pair is `a-b` and a folder `a/`: in byte order `a-b` comes first. If there is no such
+        pair, both orders are equal.
         """
         if self._key_order is None and (self._lister.server or "").startswith(DIRECTORY_SERVERS):
-            self._settle(KeyOrder.DIRECTORY)
+            self._set_order(KeyOrder.DIRECTORY)
         for _name, folder in telling_pairs([*keys, *folders], folders):
             if self._key_order is not None:
                 return
             bare = folder.removesuffix(DELIMITER)
-            # Two keys, as an object may bear the bare name itself.
-            page = self._lister.list_page_sync(PageRequest(bare, max_keys=2), self._tally)
+            # Two keys, as the bare name itself may be an object.
+            page = self._lister.list_page_sync(PageRequest(bare, max_keys=2), self._stats)
             listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
             if listed:
                 misplaced = listed[0].startswith(folder)
-                self._settle(KeyOrder.DIRECTORY if misplaced else KeyOrder.BYTES)
+                self._set_order(KeyOrder.DIRECTORY if misplaced else KeyOrder.BYTES)
 
-    def _settle(self, order: KeyOrder) -> None:
+    def _set_order(self, order: KeyOrder) -> None:
         self._key_order = self._key_order or order
 
     def _split_flat(self, prefix: str) -> list[str]:
-        """Split by next character, below the keys' common start.
+        """Split by the next character after the common prefix of all keys.
 
-        A character costs one request for one key; `bounds.max_shards` bounds them.
+        Each character takes one request for one key; `bounds.max_shards` limits the number.
         """
         while True:
             children: list[str] = []
             after = ""
             while len(children) <= self._bounds.max_shards:
                 page = self._lister.list_page_sync(
-                    PageRequest(prefix, after, max_keys=1), self._tally
+                    PageRequest(prefix, after, max_keys=1), self._stats
                 )
                 if not page.objects.num_rows:
                     break
                 key: str = page.objects.column("key")[0].as_py()
                 if key <= after or not key.startswith(prefix):
-                    # StartAfter misleads here too; a walk in key order would notice.
-                    self._settle(KeyOrder.DIRECTORY)
+                    # The store does not list in byte order; a parallel scan would fail.
+                    self._set_order(KeyOrder.DIRECTORY)
                     return []
                 if key == prefix:
                     after = key
                     continue
                 child = key[: len(prefix) + 1]
                 if children and child <= children[-1]:
-                    after = prefix_upper_bound(
-                        children[-1]
-                    )  # the short StartAfter let rare keys through
+                    # The short StartAfter is less than the upper bound: use the bound itself.
+                    after = prefix_upper_bound(children[-1])
                     continue
                 children.append(child)
                 after = KeyRange(prefix_upper_bound(child), prefix_upper_bound(child)).start_after

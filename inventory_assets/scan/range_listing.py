@@ -1,8 +1,8 @@
-"""List one key range again, in order, to compare it with what was listed before.
+"""List one key range again, sequentially, to compare it with an earlier listing.
 
-No continuation token is needed: each request begins after the last key that was seen, so that a
-store whose tokens skip keys, or end too early, is seen to do so. Nothing that a store says about
-the end is believed unasked: behind the last key it is asked once more.
+Each request starts after the last key seen and uses no continuation token, which reveals stores
+whose tokens skip keys or whose listings end too early. The end is confirmed by a request after the
+last key.
 """
 
 from dataclasses import dataclass
@@ -26,21 +26,20 @@ from inventory_assets.scan.validation.object_versions import Versions, split_las
 from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES, check_keys
 
 PAGES_WITH_KEYS = 4
-"""Pages with keys of the range at most, however many were added to it since."""
+"""Maximum non-empty pages, however many keys were added since."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRows:
-    """What a range holds now.
+    """The current content of a range.
 
     Attributes:
-        key_range: The part of the range that was listed: from its start, as a rule to its end.
-        objects: All objects in it, with `OBJECT_SCHEMA`; or with `VERSION_SCHEMA`, as a listing of
-            the same versions has them.
-        reached: The last key that the store showed, which as a rule lies beyond the range; where
-            it showed none, where the listing began.
-        ended_early: The key behind which the store said that the listing ends, though more keys
-            followed when it was asked again; None as a rule.
+        key_range: The part of the range that was listed: from its start, usually to its end.
+        objects: All objects in `key_range`, with `OBJECT_SCHEMA` or `VERSION_SCHEMA`.
+        reached: The last key that the store listed, usually beyond the range; without any, the
+            first StartAfter.
+        ended_early: The key after which the store ended the listing although more keys follow;
+            usually None.
     """
 
     key_range: KeyRange
@@ -51,12 +50,12 @@ class ListedRows:
 
 @dataclass(frozen=True, slots=True)
 class _Cursor:
-    """Where a request begins: after a key, or where a token says.
+    """The position after which a request starts: a key, a version or a token.
 
     Attributes:
-        key: After this key; "" for the first.
-        version_id: After this version of it; None for after all of them.
-        token: A token of the store's own, after a page that shows no key.
+        key: Start after this key; "" for the first request.
+        version_id: Start after this version of the key; None for after all its versions.
+        token: The store's token, used after a page without keys.
     """
 
     key: str
@@ -70,7 +69,7 @@ class _Cursor:
         return PageRequest(prefix, "" if token else self.key, token, versions=versions)
 
     def new_rows(self, objects: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows that come after this place; some stores show the place itself once more."""
+        """The rows after this position; some stores list the position itself again."""
         keys = objects.column("key")
         if self.token is not None or not self.key or not len(keys) or keys[0].as_py() != self.key:
             return objects
@@ -90,48 +89,48 @@ def list_range(
     stats: RequestStats,
     versions: Versions | None = None,
 ) -> ListedRows:
-    """List a range again, one page after the other, on a store that lists in byte order.
+    """List a range again, page by page, on a store that lists in byte order.
 
-    A store may show the key that a request begins after once more. Every StartAfter begins with
-    the prefix: a range that begins before the prefix is asked for without one.
+    The store may list the key of StartAfter again. Every StartAfter starts with the prefix; a range
+    that starts before the prefix is requested without StartAfter.
 
     Args:
         lister: The bucket.
-        prefix: What all keys of the range start with.
+        prefix: The common prefix of all keys of the range.
         key_range: The range.
-        stats: Where requests and faults are counted.
-        versions: Which versions are wanted; None for the current objects.
+        stats: Counts requests and transient errors.
+        versions: Which versions to list; None for current objects.
 
     Raises:
-        KeysOutOfOrder: The store lists in no order, or not in byte order.
+        KeysOutOfOrder: The store does not list in byte order.
         KeyOutsideRequest: The store lists keys that do not start with the prefix.
         ListingStuck: A token is repeated, or empty pages do not end.
-        S3Error: A request failed for good.
+        S3Error: A request failed permanently.
     """
-    where = lister.connection.display_name
+    display_name = lister.connection.display_name
     schema = VERSION_SCHEMA if versions else OBJECT_SCHEMA
     found: list[pa.RecordBatch] = []
-    held = pa.RecordBatch.from_pylist([], schema)
-    place = _Cursor(_start_after(prefix, key_range))
-    last_key, said_end, ended_early, empty_pages = place.key, False, None, 0
+    pending = pa.RecordBatch.from_pylist([], schema)
+    cursor = _Cursor(_start_after(prefix, key_range))
+    last_key, said_end, ended_early, empty_pages = cursor.key, False, None, 0
     while True:
-        request = place.request(prefix, versions=versions is not None)
+        request = cursor.request(prefix, versions=versions is not None)
         page = page_with_names(lister, request, stats)
-        rows = place.new_rows(page.objects)
-        objects = pa.concat_batches([held, rows])
-        check_keys(objects, prefix, last_key, where)
+        rows = cursor.new_rows(page.objects)
+        objects = pa.concat_batches([pending, rows])
+        check_keys(objects, prefix, last_key, display_name)
         if said_end and rows.num_rows:
-            ended_early = ended_early or place.key
+            ended_early = ended_early or cursor.key
         reached = objects.column("key")[-1].as_py() if objects.num_rows else last_key
-        # The last key of a range may have more versions on the next page.
+        # More versions of the last key may follow on the next page.
         is_past = reached > key_range.until if versions else reached >= key_range.until
-        following = _following(place, page, rows, versions)
+        following = _following(cursor, page, rows, versions)
         is_end = is_past or following is None
         if versions:
-            objects, held = split_last_key(objects, goes_on=not is_end)
+            objects, pending = split_last_key(objects, goes_on=not is_end)
         keys = objects.column("key")
         last_key = keys[-1].as_py() if len(keys) else last_key
-        # A shortened StartAfter may let keys of the range on the left through.
+        # A shortened StartAfter may include keys before the range.
         before, inside = (count_up_to(keys, bound) for bound in (key_range.after, key_range.until))
         if inside > before:
             objects = objects.slice(before, inside - before)
@@ -143,16 +142,16 @@ def list_range(
             until = last_key
             break
         empty_pages = 0 if rows.num_rows else empty_pages + 1
-        if following == place or empty_pages > MAX_EMPTY_PAGES:
-            raise ListingStuck(f"{where}: the listing after {last_key!r} does not go on")
+        if following == cursor or empty_pages > MAX_EMPTY_PAGES:
+            raise ListingStuck(f"{display_name}: the listing after {last_key!r} does not go on")
         said_end = not page.is_truncated
-        place = following
+        cursor = following
     objects = pa.Table.from_batches(found, schema=schema)
     return ListedRows(KeyRange(key_range.after, until), objects, reached, ended_early)
 
 
 def _start_after(prefix: str, key_range: KeyRange) -> str:
-    """Where the first request begins; some stores take no StartAfter that lacks the prefix."""
+    """The first StartAfter; some stores reject one that does not start with the prefix."""
     for start_after in (key_range.start_after, key_range.after):
         if start_after.startswith(prefix):
             return start_after
@@ -160,11 +159,11 @@ def _start_after(prefix: str, key_range: KeyRange) -> str:
 
 
 def _following(
-    place: _Cursor, page: Page, rows: pa.RecordBatch, versions: Versions | None
+    cursor: _Cursor, page: Page, rows: pa.RecordBatch, versions: Versions | None
 ) -> _Cursor | None:
-    """Where the next request begins; None where the store has shown that nothing follows.
+    """The position of the next request; None after the end.
 
-    That is shown by an answer without keys to a request behind a key.
+    An empty response to a request after the last key confirms the end.
     """
     if rows.num_rows:
         key = rows.column("key")[-1].as_py()
@@ -172,7 +171,7 @@ def _following(
             return _Cursor(key, rows.column("version_id")[-1].as_py())
         return _Cursor(key)
     if page.is_truncated:
-        # Deleted keys still being skipped: here the store's own token is all there is.
-        return _Cursor(place.key, place.version_id, page.next_token)
-    # Some stores know no marker of a version and then answer that nothing follows.
-    return None if place.version_id is None else _Cursor(place.key)
+        # The store still skips deleted keys: continue with its token.
+        return _Cursor(cursor.key, cursor.version_id, page.next_token)
+    # Some stores ignore version markers and then send an empty page: start after the key.
+    return None if cursor.version_id is None else _Cursor(cursor.key)

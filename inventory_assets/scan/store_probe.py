@@ -1,9 +1,9 @@
-"""Find out how a store lists, with a few cheap requests.
+"""Determine a store's profile with a few cheap requests.
 
-Four requests for two or three keys each tell what StartAfter means, whether a continuation token
-leads where a StartAfter of the last key leads (also after a StartAfter that is no existing key,
-where some stores have skipped one), and what of a request a response repeats. A key that holds `%`,
-`+` or a space, once there is one, is asked back by its exact name.
+Four requests for two or three keys each show what StartAfter means, whether a continuation token
+continues at the same key as StartAfter (also after a StartAfter that is no existing key, where some
+stores skip a key), and which parameters a response repeats. The first key with `%`, `+` or a space
+is looked up by its exact name, which shows how keys are encoded.
 """
 
 import asyncio
@@ -29,30 +29,30 @@ from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS
 from inventory_assets.scan.keyspace.key_range import MAX_KEY_BYTES
 
 _KEYS = 3
-"""Keys asked for at the beginning; the probes ask for the same ones in other ways."""
+"""The number of keys in the first request; the other requests list the same keys."""
 
-_MADE_UP = ("\U0010fffd", "~", "!")
-"""What is appended to a key to make one that does not exist, the first that fits below the next."""
+_SUFFIXES = ("\U0010fffd", "~", "!")
+"""Suffixes that make a non-existing key between two keys; the first one that fits is used."""
 
-_DOUBTFUL = frozenset("%+ ")
-"""Characters that stand for themselves or for others, as a store encodes keys."""
+_AMBIGUOUS = frozenset("%+ ")
+"""Characters whose meaning depends on the store's key encoding."""
 
-_MOST_GONE = 3
-"""Keys that are asked back in vain, until names are taken for what they were read as."""
+_MAX_GONE = 3
+"""After this many lookups of keys that no longer exist, the encoding is accepted unproven."""
 
-_MOST_PROBES = 4
-"""How often a store is probed whose answers repeat their requests now truly and now not: among them
-are answers to other requests, which tell nothing."""
+_MAX_PROBES = 4
+"""Maximum probes of a store whose responses sometimes repeat parameters of other requests: some
+responses then belong to other requests, and the probe is not valid."""
 
-_MOST_EMPTY_PAGES = 20
-"""Empty pages that are passed over by a probe; a listing passes over more."""
+_MAX_EMPTY_PAGES = 20
+"""Maximum empty pages that a probe skips; a listing skips more."""
 
-Ask = Callable[[PageRequest], "_Asked"]
+Ask = Callable[[PageRequest], "_Probed"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request, and the page that answered it."""
+class _Probed:
+    """A request and its page."""
 
     request: PageRequest
     page: Page
@@ -64,25 +64,25 @@ class _Asked:
 
 
 def profile_store(lister: ListClient, prefix: str, stats: RequestStats) -> StoreProfile:
-    """Find out how a store lists the keys under a prefix.
+    """Determine the profile of a store from the keys under a prefix.
 
-    `lister.profile` is left as it was.
+    Does not change `lister.profile`.
 
     Args:
         lister: The bucket.
-        prefix: What is to be listed.
-        stats: Where the requests are counted.
+        prefix: The prefix to list.
+        stats: Counts requests and transient errors.
 
     Raises:
-        ListingUnsupported: There is no way to list more than a page.
-        S3Error: A request failed for good.
+        ListingUnsupported: There is no way to list more than one page.
+        S3Error: A request failed permanently.
     """
     before = lister.profile
     try:
         found = _probe_names(lister, prefix, stats)
         usual = replace(AWS, encoding=found.encoding)
         if _habits(found) != usual:
-            # A key may have come or gone between two requests: a habit is believed when seen twice.
+            # Keys may change between two requests: accept a deviation only if seen twice.
             lister.profile = replace(before, encoding=found.encoding)
             again = _probe_names(lister, prefix, stats)
             is_habit = _habits(again) == _habits(found)
@@ -100,11 +100,11 @@ def profile_store(lister: ListClient, prefix: str, stats: RequestStats) -> Store
 
 
 def page_with_names(lister: ListClient, request: PageRequest, stats: RequestStats) -> Page:
-    """Fetch a page whose names are read as the store means them.
+    """Fetch a page and verify the decoding of its names.
 
     Raises:
-        NamesMisread: They mean something else.
-        S3Error: A request failed for good.
+        NamesMisread: The names have another encoding than the profile says.
+        S3Error: A request failed permanently.
     """
     page = lister.list_page_sync(request, stats)
     asyncio.run(check_names(lister, page, stats))
@@ -112,15 +112,14 @@ def page_with_names(lister: ListClient, request: PageRequest, stats: RequestStat
 
 
 def contradicted(lister: ListClient, prefix: str, stats: RequestStats) -> bool:
-    """Probe a store again whose listing contradicted its profile.
+    """Probe a store again after its listing contradicted its profile; sets `lister.profile`.
 
     Returns:
-        Whether the profile has changed, so that listing again may go better; it is the lister's
-        from then on.
+        Whether the profile has changed, so that another listing may succeed.
 
     Raises:
-        ListingUnsupported: There is no way to list more than a page.
-        S3Error: A request failed for good.
+        ListingUnsupported: There is no way to list more than one page.
+        S3Error: A request failed permanently.
     """
     before = lister.profile
     lister.profile = replace(AWS, encoding=before.encoding)
@@ -129,68 +128,67 @@ def contradicted(lister: ListClient, prefix: str, stats: RequestStats) -> bool:
 
 
 def corrected(profile: StoreProfile, error: NamesMisread) -> StoreProfile:
-    """The profile of a store whose names were misread."""
+    """The profile with the encoding that the error names."""
     return replace(profile, encoding=error.encoding)
 
 
 async def check_names(lister: ListClient, page: Page, stats: RequestStats) -> None:
-    """Make sure that the names of a page are read as the store means them, once for each doubt.
+    """Verify the decoding of a page's names, once per ambiguous character.
 
-    The first key whose name holds `%`, `+` or a space is asked back by its exact name.
+    Looks up the first key with `%`, `+` or a space by its exact name.
 
     Args:
-        lister: The bucket; it remembers what is proven, for all who use it.
-        page: Any page.
-        stats: Where the requests are counted.
+        lister: The bucket; `proven_names` stores the verified characters.
+        page: A page.
+        stats: Counts requests and transient errors.
 
     Raises:
-        NamesMisread: They mean something else.
-        S3Error: A request failed for good.
+        NamesMisread: The names have another encoding than the profile says.
+        S3Error: A request failed permanently.
     """
     for key, raw in page.ambiguous:
-        doubtful = _DOUBTFUL.intersection(raw) - lister.proven_names
-        if not doubtful:
+        unproven = _AMBIGUOUS.intersection(raw) - lister.proven_names
+        if not unproven:
             continue
         encoding = await _encoding_of(lister, key, raw, stats)
         if encoding is None:
-            # The key has gone meanwhile: another one will tell, but not for ever.
+            # The key no longer exists: try others, up to a limit.
             lister.names_gone += 1
-            if lister.names_gone >= _MOST_GONE:
-                lister.proven_names |= doubtful
+            if lister.names_gone >= _MAX_GONE:
+                lister.proven_names |= unproven
             continue
         if encoding is not lister.profile.encoding:
             lister.proven_names = frozenset()
             raise NamesMisread(
                 f"{lister.connection.display_name}: the store encodes keys otherwise than was "
-                "thought "
-                f"({encoding}, not {lister.profile.encoding}), as the key {raw!r} shows",
+                f"thought ({encoding}, not {lister.profile.encoding}), as the key {raw!r} shows",
                 encoding,
             )
-        lister.proven_names |= doubtful
+        lister.proven_names |= unproven
 
 
 async def _encoding_of(
     lister: ListClient, key: str, raw: str, stats: RequestStats
 ) -> KeyEncoding | None:
-    """How a name is encoded that was read as a key; None where no reading is a key (any more)."""
-    readings = {key: lister.profile.encoding}
-    readings.setdefault(unquote_plus(raw), KeyEncoding.URL)
-    readings.setdefault(unquote(raw), KeyEncoding.URL_PLUS_LITERAL)
-    readings.setdefault(raw, KeyEncoding.PLAIN)
-    for reading, encoding in readings.items():
-        request = PageRequest(reading, max_keys=1, encoding=encoding)
+    """The encoding with which the name is an existing key, or None if there is none (any more)."""
+    candidates = {key: lister.profile.encoding}
+    candidates.setdefault(unquote_plus(raw), KeyEncoding.URL)
+    candidates.setdefault(unquote(raw), KeyEncoding.URL_PLUS_LITERAL)
+    candidates.setdefault(raw, KeyEncoding.PLAIN)
+    for candidate, encoding in candidates.items():
+        request = PageRequest(candidate, max_keys=1, encoding=encoding)
         found = await first_page(lister, request, stats)
-        if (reading, raw) in found.ambiguous:
+        if (candidate, raw) in found.ambiguous:
             return encoding
     return None
 
 
 async def require_versions(lister: ListClient, prefix: str, stats: RequestStats) -> None:
-    """Make sure that a listing of versions that found none is one of a prefix without objects.
+    """Check, after a versions listing found nothing, that the prefix has no objects.
 
     Raises:
-        VersionsUnsupported: There are objects, so the store lists no versions.
-        S3Error: A request failed for good.
+        VersionsUnsupported: There are objects, so the store does not list versions.
+        S3Error: A request failed permanently.
     """
     page = await first_page(lister, PageRequest(prefix, max_keys=1), stats)
     if page.objects.num_rows:
@@ -200,24 +198,26 @@ async def require_versions(lister: ListClient, prefix: str, stats: RequestStats)
 
 
 async def first_page(lister: ListClient, request: PageRequest, stats: RequestStats) -> Page:
-    """The first page that holds anything, as some stores send empty ones before; else the last.
+    """The first non-empty page, as some stores send empty pages before it; else the last page.
 
     Raises:
-        S3Error: A request failed for good.
+        S3Error: A request failed permanently.
     """
-    return (await _answers(lister, request, stats))[-1].page
+    return (await _pages_until_names(lister, request, stats))[-1].page
 
 
-async def _answers(lister: ListClient, request: PageRequest, stats: RequestStats) -> list[_Asked]:
-    """`first_page`, with the empty pages before it, and what each of them answers."""
-    found = [_Asked(request, await lister.list_page(request, stats))]
-    for _ in range(_MOST_EMPTY_PAGES):
+async def _pages_until_names(
+    lister: ListClient, request: PageRequest, stats: RequestStats
+) -> list[_Probed]:
+    """`first_page` and the empty pages before it, each with its request."""
+    found = [_Probed(request, await lister.list_page(request, stats))]
+    for _ in range(_MAX_EMPTY_PAGES):
         page = found[-1].page
         is_empty = not page.objects.num_rows and not page.common_prefixes
         if not is_empty or not page.is_truncated or page.next_token is None:
             break
         request = replace(request, start_after="", token=page.next_token)
-        found.append(_Asked(request, await lister.list_page(request, stats)))
+        found.append(_Probed(request, await lister.list_page(request, stats)))
     return found
 
 
@@ -226,45 +226,45 @@ def _habits(profile: StoreProfile) -> StoreProfile:
 
 
 def _probe_names(lister: ListClient, prefix: str, stats: RequestStats) -> StoreProfile:
-    """As `_probe`, once names are read as the store means them, and all answers are its own."""
-    for _ in range(_MOST_PROBES):
-        asked: list[_Asked] = []
-        profile = _probe_in_some_encoding(lister, prefix, stats, asked)
-        seen = _echoes(asked, lister.connection.bucket)
+    """`_probe` with the right encoding, repeated until no response belongs to another request."""
+    for _ in range(_MAX_PROBES):
+        probed: list[_Probed] = []
+        profile = _probe_in_some_encoding(lister, prefix, stats, probed)
+        seen = _echoes(probed, lister.connection.bucket)
         if not any(any(found) and not all(found) for found in seen.values()):
             break
-    truly = frozenset(echoed for echoed, found in seen.items() if found and all(found))
-    return replace(profile, echoes=truly)
+    reliable = frozenset(echoed for echoed, found in seen.items() if found and all(found))
+    return replace(profile, echoes=reliable)
 
 
 def _probe_in_some_encoding(
-    lister: ListClient, prefix: str, stats: RequestStats, asked: list[_Asked]
+    lister: ListClient, prefix: str, stats: RequestStats, probed: list[_Probed]
 ) -> StoreProfile:
     for _ in KeyEncoding:
         try:
-            return _probe(lister, prefix, stats, asked)
+            return _probe(lister, prefix, stats, probed)
         except NamesMisread as error:
             lister.profile = corrected(lister.profile, error)
-            asked.clear()
-    return _probe(lister, prefix, stats, asked)
+            probed.clear()
+    return _probe(lister, prefix, stats, probed)
 
 
 def _probe(
-    lister: ListClient, prefix: str, stats: RequestStats, asked: list[_Asked]
+    lister: ListClient, prefix: str, stats: RequestStats, probed: list[_Probed]
 ) -> StoreProfile:
-    """Ask how a store lists; whatever is asked is appended to `asked`, echoes are left out."""
+    """Determine the profile without echoes; appends all requests to `probed`."""
 
-    def ask(request: PageRequest) -> _Asked:
-        found = asyncio.run(_answers(lister, request, stats))
+    def ask(request: PageRequest) -> _Probed:
+        found = asyncio.run(_pages_until_names(lister, request, stats))
         asyncio.run(check_names(lister, found[-1].page, stats))
-        asked.extend(found)
+        probed.extend(found)
         return found[-1]
 
     first = ask(PageRequest(prefix, max_keys=_KEYS))
     keys = first.keys
     profile = lister.profile
     if (lister.server or "").startswith(DIRECTORY_SERVERS):
-        return profile  # it is walked by folders, which asks for none of this
+        return profile  # it is listed by folders, which needs no StartAfter
     if first.page.is_truncated and first.page.next_token is None and keys:
         profile = _without_tokens(lister, prefix, keys, ask)
         lister.profile = profile
@@ -272,26 +272,28 @@ def _probe(
         behind = ask(PageRequest(prefix, keys[-1])).keys
         if behind and not {*behind} - {*keys}:
             return _by_tokens_alone(profile, prefix, first, ask)
-        keys = _gathered(prefix, first, behind, ask)
+        keys = _collect_keys(prefix, first, behind, ask)
     if len(keys) < _KEYS:
         return profile
-    made_up = _between(keys[0], keys[1])  # None where nothing fits between
-    after_made_up = ask(PageRequest(prefix, made_up, max_keys=_KEYS - 1)) if made_up else None
+    absent_key = _between(keys[0], keys[1])  # None if no key fits between
+    after_absent_key = None
+    if absent_key:
+        after_absent_key = ask(PageRequest(prefix, absent_key, max_keys=_KEYS - 1))
     after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS - 1))
-    shown = after_made_up.keys if after_made_up else []
-    start_after = _start_after(keys, made_up, shown, after_last.keys)
+    shown = after_absent_key.keys if after_absent_key else []
+    start_after = _start_after(keys, absent_key, shown, after_last.keys)
     profile = replace(profile, start_after=start_after)
     if start_after is StartAfter.IGNORED and first.page.is_truncated:
         return _by_tokens_alone(profile, prefix, first, ask)
     chain, rest = first, keys[len(first.keys) :]
-    if after_made_up and shown == keys[1 : 1 + len(shown)]:  # in another order it is elsewhere
-        chain, rest = after_made_up, keys[1 + len(shown) :]
+    if after_absent_key and shown == keys[1 : 1 + len(shown)]:  # in another order it is elsewhere
+        chain, rest = after_absent_key, keys[1 + len(shown) :]
     rest += [key for key in after_last.keys if key != keys[-1]]
     return _compared(profile, prefix, chain, rest, ask)
 
 
 def _compared(
-    profile: StoreProfile, prefix: str, chain: _Asked, rest: list[str], ask: Ask
+    profile: StoreProfile, prefix: str, chain: _Probed, rest: list[str], ask: Ask
 ) -> StoreProfile:
     """How a store goes on whose token of a page must lead to the first of some keys."""
     token = chain.page.next_token if chain.keys else None
@@ -302,7 +304,7 @@ def _compared(
     return profile
 
 
-def _by_tokens_alone(profile: StoreProfile, prefix: str, first: _Asked, ask: Ask) -> StoreProfile:
+def _by_tokens_alone(profile: StoreProfile, prefix: str, first: _Probed, ask: Ask) -> StoreProfile:
     """How a store goes on whose StartAfter leads nowhere, so that its tokens cannot be compared.
 
     A listing that begins with a smaller page must go on with the keys of a larger one.
@@ -318,7 +320,7 @@ def _by_tokens_alone(profile: StoreProfile, prefix: str, first: _Asked, ask: Ask
     return replace(profile, continuation=Continuation.NONE)
 
 
-def _gathered(prefix: str, first: _Asked, behind: list[str], ask: Ask) -> list[str]:
+def _collect_keys(prefix: str, first: _Probed, behind: list[str], ask: Ask) -> list[str]:
     """The first keys, from a store whose pages hold fewer than are asked for.
 
     Args:
@@ -342,7 +344,7 @@ def _gathered(prefix: str, first: _Asked, behind: list[str], ask: Ask) -> list[s
 
 
 def _without_tokens(lister: ListClient, prefix: str, keys: list[str], ask: Ask) -> StoreProfile:
-    """How a store goes on that names no continuation token."""
+    """The profile of a store that sends no continuation token."""
     for continuation in (Continuation.LAST_KEY, Continuation.MARKER):
         lister.profile = replace(lister.profile, continuation=continuation)
         found = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS)).keys
@@ -352,19 +354,18 @@ def _without_tokens(lister: ListClient, prefix: str, keys: list[str], ask: Ask) 
             return lister.profile
     raise ListingUnsupported(
         f"{lister.connection.display_name}: the store answers with an old listing (ListObjects, "
-        "version "
-        "1), and neither start-after nor marker leads behind its first page, so nothing but a "
-        "page can be listed; ask its operator for ListObjectsV2 (list-type=2)"
+        "version 1), and neither start-after nor marker leads behind its first page, so nothing "
+        "but a page can be listed; ask its operator for ListObjectsV2 (list-type=2)"
     )
 
 
 def _start_after(
-    keys: list[str], made_up: str | None, after_made_up: list[str], after_last: list[str]
+    keys: list[str], absent_key: str | None, after_absent_key: list[str], after_last: list[str]
 ) -> StartAfter:
     """What StartAfter leads to, by what is listed after a made-up key and after the last one."""
     # By name, not by comparing: what comes behind the last key may sort before the first one.
-    begins_anew = any(key in keys[:-1] for key in after_last)
-    if begins_anew and (made_up is None or any(key <= made_up for key in after_made_up)):
+    starts_over = any(key in keys[:-1] for key in after_last)
+    if starts_over and (absent_key is None or any(key <= absent_key for key in after_absent_key)):
         return StartAfter.IGNORED
     if after_last[:1] == keys[-1:]:
         return StartAfter.INCLUSIVE
@@ -372,18 +373,18 @@ def _start_after(
 
 
 def _between(left: str, right: str) -> str | None:
-    """A key between two that exist, so that it does not exist itself."""
-    for character in _MADE_UP:
-        made_up = left + character
-        if made_up < right and len(made_up.encode()) <= MAX_KEY_BYTES:
-            return made_up
+    """A non-existing key between two consecutive keys, or None."""
+    for character in _SUFFIXES:
+        absent_key = left + character
+        if absent_key < right and len(absent_key.encode()) <= MAX_KEY_BYTES:
+            return absent_key
     return None
 
 
-def _echoes(asked: list[_Asked], bucket: str) -> dict[Echoed, list[bool]]:
-    """Whether each response repeats its request truly, wherever there is something to repeat."""
+def _echoes(probed: list[_Probed], bucket: str) -> dict[Echoed, list[bool]]:
+    """For each parameter, whether each response repeats it correctly, if at all."""
     seen: dict[Echoed, list[bool]] = {each: [] for each in Echoed}
-    for each in asked:
+    for each in probed:
         for echoed, is_right in compare(each.request, each.page.echo, bucket):
             seen[echoed].append(is_right)
     return seen

@@ -1,4 +1,4 @@
-"""What follows a listing by itself: evaluated as Dagster's daemon evaluates it."""
+"""Automation after a listing, evaluated like Dagster's daemon does."""
 
 from datetime import timedelta
 
@@ -30,7 +30,7 @@ class Daemon:
         self.tick()
 
     def tick(self) -> Requests:
-        """What one tick requests, by asset; assets that are not requested are left out."""
+        """The partitions that one tick requests, by asset."""
         world = self._world
         self._last = dg.evaluate_automation_conditions(
             world.definitions,
@@ -55,7 +55,7 @@ def daemon(world: World) -> Daemon:
     return daemon
 
 
-def test_what_was_requested_is_not_requested_again(daemon: Daemon) -> None:
+def test_a_requested_partition_is_not_requested_again(daemon: Daemon) -> None:
     assert daemon.tick() == {}
     assert daemon.tick() == {}
 
@@ -65,7 +65,7 @@ def test_an_unchanged_listing_asks_for_nothing(daemon: Daemon, world: World) -> 
     assert daemon.tick() == {}
 
 
-def test_a_shard_that_shares_its_parts_with_the_day_before_asks_for_nothing_again(
+def test_a_shard_with_reused_parts_triggers_no_further_runs(
     world: World,
 ) -> None:
     world.pass_day(YESTERDAY)
@@ -166,7 +166,7 @@ def test_a_failed_blocking_check_holds_the_changes_back_until_it_passes(
     assert daemon.tick() == {"object_changes": {world.key("b/")}}
 
 
-def test_a_log_refused_for_its_baseline_is_asked_for_once_its_date_is_compared_again(
+def test_a_log_with_an_outdated_baseline_is_requested_after_the_next_comparison(
     world: World, buckets: Buckets
 ) -> None:
     first, gap = TODAY - timedelta(days=3), TODAY - timedelta(days=2)

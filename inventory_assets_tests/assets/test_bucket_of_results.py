@@ -210,7 +210,7 @@ def test_the_change_log_lists_files_on_the_bucket(
     assert sorted(changes) == ["created", "deleted"]
 
 
-def test_metadata_says_where_on_the_bucket_things_lie(world: World) -> None:
+def test_metadata_has_the_locations_on_the_bucket(world: World) -> None:
     world.set_day(TODAY)
     outcome = world.run("inventory_manifest", str(TODAY))
     (event,) = materializations(outcome).values()

@@ -19,7 +19,7 @@ from inventory_assets_tests.assets.world import (
 DAY = str(TODAY)
 
 
-def test_a_log_is_published_with_its_facts_and_check(world: World, buckets: Buckets) -> None:
+def test_a_log_is_published_with_its_metadata_and_check(world: World, buckets: Buckets) -> None:
     world.pass_day(YESTERDAY)
     buckets.keys["memory"] ^= {"a/1", "root2"}
     world.pass_day(TODAY)
@@ -141,6 +141,6 @@ def test_a_source_whose_shards_were_all_forgotten_is_logged_all_the_same(
 
 
 def check_of(world: World, day: date) -> bool:
-    """What the check finds on its own."""
+    """The violations that the check finds when run alone."""
     outcome = world.run_check("change_log", "change_log_reconciles", str(day))
     return bool(check_results(outcome)["change_log_reconciles", str(day)].passed)

@@ -42,7 +42,7 @@ def test_a_bucket_that_becomes_empty_has_all_keys_deleted(world: World, buckets:
     assert counts(world) == {"deleted": 5}
 
 
-def test_each_shard_has_its_own_facts_and_check(world: World, buckets: Buckets) -> None:
+def test_each_shard_has_its_own_metadata_and_check(world: World, buckets: Buckets) -> None:
     world.pass_day(YESTERDAY)
     buckets.keys["memory"].add("b/2")
     world.set_day(TODAY)

@@ -82,7 +82,7 @@ def contents(world: World) -> dict[str, bytes | None]:
     return {file.key: store.read(file.key) for file in store.files(base)}
 
 
-def test_launched_as_it_is_it_only_tells(world: World) -> None:
+def test_by_default_it_is_a_dry_run(world: World) -> None:
     before = contents(world)
     told = collected(world)
     assert contents(world) == before
@@ -95,7 +95,7 @@ def is_of_a_date_that_goes(key: str) -> bool:
     return any(str(day) in key for day in DAYS[:2])
 
 
-def test_it_removes_what_a_dry_run_tells_and_in_the_end_all_that_nothing_needs(
+def test_it_removes_the_files_of_the_dry_run_and_finally_all_unreferenced_files(
     world: World,
 ) -> None:
     told = collected(world, dry_run=True)
@@ -114,7 +114,7 @@ def test_it_removes_what_a_dry_run_tells_and_in_the_end_all_that_nothing_needs(
 
 
 @pytest.mark.parametrize("iceberg", [False, True])
-def test_it_warns_where_iceberg_tables_still_show_what_went(
+def test_it_warns_if_iceberg_tables_still_have_removed_dates(
     tmp_path: Path, three_days: World, iceberg: bool
 ) -> None:
     world = keeping(Retention(keep_last=1), tmp_path, three_days, iceberg=iceberg)
@@ -128,7 +128,7 @@ def test_it_warns_where_iceberg_tables_still_show_what_went(
     assert warned == [False, iceberg, False], "once, when dates go"
 
 
-def test_the_next_day_is_compared_with_the_one_that_was_kept(world: World) -> None:
+def test_the_next_day_is_compared_with_the_retained_one(world: World) -> None:
     for later in (0, 2, 4):
         collected(world, dry_run=False, later=later)
     world.pass_day(TODAY)

@@ -36,7 +36,7 @@ def tabular(tmp_path: Path, buckets: Buckets) -> Iterator[World]:
         yield World(tmp_path, instance, source)
 
 
-def test_its_metadata_say_how_a_date_is_read(tabular: World, buckets: Buckets) -> None:
+def test_its_metadata_has_a_query_for_the_date(tabular: World, buckets: Buckets) -> None:
     tabular.pass_day(YESTERDAY)
     buckets.keys["memory"] = {"a/1", "b/1"}
     tabular.pass_day(TODAY)
@@ -62,7 +62,7 @@ def test_an_equal_inventory_makes_an_equal_version(tabular: World) -> None:
     assert first == data_versions(tabular.run("iceberg_tables", DAY)) != {}
 
 
-def test_what_is_missing_is_told(tabular: World) -> None:
+def test_the_message_names_what_is_missing(tabular: World) -> None:
     said = failure_text(tabular.run("iceberg_tables", DAY))
     assert f"{DAY}: no manifest was published; materialize inventory_manifest first" in said
     tabular.pass_day(TODAY)
@@ -80,7 +80,7 @@ def test_without_pyiceberg_the_run_says_what_to_install(
     assert "pip install 'inventory-assets[iceberg]'" in said
 
 
-def test_dates_that_changed_are_asked_for_once(tabular: World, buckets: Buckets) -> None:
+def test_changed_dates_are_requested_once(tabular: World, buckets: Buckets) -> None:
     def requested(cursor: object) -> tuple[list[str], object]:
         key = tabular.assets.key("iceberg_tables")
         result = dg.evaluate_automation_conditions(

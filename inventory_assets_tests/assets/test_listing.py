@@ -62,7 +62,7 @@ def keys_of(world: World) -> list[str]:
     )
 
 
-def test_a_range_run_gives_each_shard_its_own_facts(make_world: Callable[..., World]) -> None:
+def test_a_range_run_gives_each_shard_its_own_metadata(make_world: Callable[..., World]) -> None:
     world = make_world(KEYS)
     world.discover()
     result = world.list_all()
@@ -163,7 +163,7 @@ def test_a_shard_that_failed_is_tried_again_alone(world: World, buckets: Buckets
     assert metadata_of(materializations(merging)[str(TODAY)], "dagster/row_count") == 5
 
 
-def test_partition_keys_that_stand_for_nothing_fail_and_harm_no_other(world: World) -> None:
+def test_unknown_partition_keys_fail_without_affecting_others(world: World) -> None:
     world.discover()
     unknown = ["%ZZ", "a%2F", "~0123", "x~0123456789abcdef01234567"]
     world.instance.add_dynamic_partitions(world.assets.partitions.shards_name, unknown)
@@ -200,7 +200,7 @@ def test_a_date_that_is_over_cannot_be_listed_and_nothing_is_written(
     assert "a/" not in buckets.listed
 
 
-def test_a_date_that_the_clock_has_not_reached_is_refused(world: World) -> None:
+def test_a_date_that_the_clock_has_not_reached_is_rejected(world: World) -> None:
     world.discover()
     world.set_day(YESTERDAY)
     result = world.run("object_listing", world.key("a/", TODAY))
@@ -238,7 +238,7 @@ def test_shards_added_later_are_left_out_of_the_shards_around_them(world: World)
     assert keys_of(world) == ["a/1", "a/2", "b/1", "c/1", "root"]
 
 
-def test_what_a_listing_cost_is_shown(make_world: Callable[..., World]) -> None:
+def test_the_cost_of_a_listing_is_shown(make_world: Callable[..., World]) -> None:
     world = make_world(KEYS)
     world.discover()
     event = materializations(world.run("object_listing", world.key("a/")))[world.key("a/")]
@@ -252,7 +252,7 @@ def test_what_a_listing_cost_is_shown(make_world: Callable[..., World]) -> None:
     assert [row["key"] for row in table_of(event, "preview")] == ["a/1", "a/2"]
 
 
-def test_the_log_says_now_and_then_how_far_a_run_has_come(
+def test_the_log_reports_the_progress_of_a_run(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.pass_day(YESTERDAY)
@@ -269,7 +269,7 @@ def test_the_log_says_now_and_then_how_far_a_run_has_come(
 
     monkeypatch.setattr(ProgressMeter, "progress", watched)
     monkeypatch.setattr(ModelS3, "seconds", seconds)
-    monkeypatch.setattr(listing, "SAID_EVERY_SECONDS", 0.001)
+    monkeypatch.setattr(listing, "PROGRESS_INTERVAL_SECONDS", 0.001)
     world.set_day(TODAY)
     outcome = world.list_all()
     said = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
@@ -286,7 +286,7 @@ def test_as_much_is_expected_of_a_shard_as_the_baseline_holds(world: World) -> N
     assert listing.expected_rows(work, []) == {}
 
 
-# What cannot work
+# Errors
 
 
 def every_word(result: Outcome, world: World) -> str:
@@ -295,13 +295,13 @@ def every_word(result: Outcome, world: World) -> str:
     return "".join(map(repr, records)) + failure_text(result)
 
 
-def test_a_wrong_bucket_is_said_plainly(make_world: Callable[..., World]) -> None:
+def test_a_wrong_bucket_is_reported(make_world: Callable[..., World]) -> None:
     world = make_world(KEYS, bucket="no-such-bucket-here")
     result = world.run("shards")
     assert "there is no such bucket; check its name, region and endpoint" in failure_text(result)
 
 
-def test_missing_credentials_are_said_plainly(
+def test_missing_credentials_are_reported(
     make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = make_world(KEYS)
@@ -371,7 +371,9 @@ def test_the_check_on_its_own_finds_a_damaged_file(world: World, damage: str) ->
 
 
 @pytest.mark.parametrize("versions", [False, True])
-def test_the_check_says_how_keys_ascend(make_world: Callable[..., World], versions: bool) -> None:
+def test_the_check_describes_the_order_of_keys(
+    make_world: Callable[..., World], versions: bool
+) -> None:
     world = make_world([], versions=versions)
     specs = build_object_listing(world.assets).check_specs
     (said,) = (str(check.description) for check in specs if check.name == "listing_complete")

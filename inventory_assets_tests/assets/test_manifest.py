@@ -27,7 +27,7 @@ from inventory_assets_tests.assets.world import (
 DAY = str(TODAY)
 
 
-def test_a_manifest_is_published_with_its_facts_and_checks(
+def test_a_manifest_is_published_with_its_metadata_and_checks(
     make_world: Callable[..., World],
 ) -> None:
     world = make_world(["a/1", "a/2", "b/1", "root"])
@@ -152,9 +152,7 @@ def test_a_key_older_than_the_listing_that_is_not_in_it_is_found(
     ]
 
 
-def test_a_bucket_that_cannot_be_asked_again_holds_no_manifest_back(
-    world: World, buckets: Buckets
-) -> None:
+def test_a_failed_verification_does_not_block_the_manifest(world: World, buckets: Buckets) -> None:
     world.discover()
     world.list_all()
     buckets.failing[""] = AccessDenied("bucket 'x' at y: listing is not allowed")

@@ -1,4 +1,4 @@
-"""What is shown of a bucket whose keys mean harm."""
+"""Metadata of a bucket with malicious keys."""
 
 import json
 from collections.abc import Iterator
@@ -106,7 +106,7 @@ def strings(value: object) -> list[str]:
         ("\ufeff", "\\ufeff"),
     ],
 )
-def test_what_cannot_be_printed_is_escaped(text: str, shown: str) -> None:
+def test_unprintable_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 

@@ -1,4 +1,4 @@
-"""Assets that are selected together: each does its work in the one run, or the run fails."""
+"""Assets that are selected together work in one run, or the run fails."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def everything(tmp_path: Path, buckets: Buckets) -> Iterator[World]:
 
 
 def materialized(outcome: Outcome) -> Counter[tuple[str, str]]:
-    """How often each partition of each asset was materialized."""
+    """The number of materializations by asset and partition."""
     events = [event for event in outcome.events if event.is_step_materialization]
     found = [event.step_materialization_data.materialization for event in events]
     return Counter((event.asset_key.path[-1], str(event.partition)) for event in found)
@@ -75,7 +75,7 @@ def test_a_listing_and_its_changes_are_made_in_one_run(
 
 
 @pytest.mark.parametrize("chosen", TOGETHER, ids=" ".join)
-def test_whatever_is_made_of_a_date_is_made_in_one_run(
+def test_all_assets_of_a_date_are_made_in_one_run(
     everything: World, chosen: tuple[str, ...]
 ) -> None:
     everything.pass_day(TODAY)
@@ -119,7 +119,7 @@ def versions(outcome: Outcome, key: dg.AssetKey) -> dict[str, str]:
     }
 
 
-def test_where_a_shard_fails_nothing_is_made_of_the_others_and_the_run_says_why(
+def test_a_failed_shard_prevents_the_manifest_and_the_run_says_why(
     everything: World, buckets: Buckets
 ) -> None:
     everything.discover()

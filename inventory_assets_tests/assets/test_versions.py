@@ -1,4 +1,4 @@
-"""A source with versions: dates that are over are materialized as they were."""
+"""A source with versions: past dates are materialized from versions."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -130,7 +130,7 @@ def test_every_rule_holds_where_the_files_are_read_again(versioned: World) -> No
     assert check_results(outcome)["listing_complete", key].passed
 
 
-def test_a_store_that_lists_no_versions_is_told_from_one_that_does(
+def test_a_store_that_lists_no_versions_is_detected(
     versioned: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from moto.s3.responses import S3Response

@@ -1,4 +1,4 @@
-"""A source with its assets, its store and its Dagster instance, as its runs and ticks meet them."""
+"""A source with its assets, store and Dagster instance, for runs and ticks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -38,7 +38,7 @@ def noon(day: date) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended, and all the events it left in the instance."""
+    """The result of a run, and all its events."""
 
     success: bool
     run_id: str
@@ -150,14 +150,14 @@ class World:
 
 
 def materializations(outcome: Outcome) -> dict[str, dg.AssetMaterialization]:
-    """What was materialized, by partition key."""
+    """Materializations by partition key."""
     events = [event for event in outcome.events if event.is_step_materialization]
     found = [event.step_materialization_data.materialization for event in events]
     return {str(event.partition): event for event in found}
 
 
 def check_results(outcome: Outcome) -> dict[tuple[str, str], AssetCheckEvaluation]:
-    """What checks found, by name and partition key."""
+    """Check evaluations by name and partition key."""
     kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
     events = [event for event in outcome.events if event.event_type is kind]
     found = [event.asset_check_evaluation_data for event in events]
@@ -200,12 +200,12 @@ def failure_text(outcome: Outcome) -> str:
 
 
 class Buckets:
-    """Stands between every `SourceBucket` and its bucket.
+    """Intercepts the requests of every `SourceBucket`.
 
     Attributes:
-        keys: Buckets that are held in memory, by name; all others are really asked.
-        failing: Prefixes whose listing raises, with what.
-        listed: The prefixes of the listing requests that came through, in order.
+        keys: In-memory buckets, by name; requests to others are sent.
+        failing: Prefixes whose listing raises, with the exception.
+        listed: The prefixes of successful listing requests, in order.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:

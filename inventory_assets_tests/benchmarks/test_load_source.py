@@ -149,7 +149,7 @@ def test_names_that_need_escapes_arrive_whole(tmp_path: Path) -> None:
         assert keys_in(pages_of(source, **{"max-keys": 5})) == keys
         pages = pages_of(source, prefix="000001/", delimiter="/", **{"max-keys": 3})
         assert folders_in(pages) == [f"000001/{name.partition('/')[0]}/" for name in names]
-        # XML 1.0 knows no control characters: without url-encoding nobody can read those keys.
+        # XML 1.0 forbids control characters: without url-encoding such keys cannot be read.
         plain = page_of(source, **{"start-after": "000002/ "})
         assert plain.objects["key"].to_pylist() == [key for key in keys if key > "000002/ "][:1000]
 
@@ -225,7 +225,7 @@ def test_attributes_vary_as_those_of_a_bucket_do(load_source: Callable[..., Load
     assert classes["STANDARD"] > 0.9 * COUNT
 
 
-def test_checksums_and_owners_are_told_when_asked_for(
+def test_checksums_and_owners_are_reported_when_asked_for(
     load_source: Callable[..., LoadSource],
 ) -> None:
     with_all = page_of(load_source(checksums=True, owners=True)).objects
@@ -276,7 +276,7 @@ def test_errors_come_as_often_as_asked_for() -> None:
     assert {page.code for page in refused if isinstance(page, ErrorDocument)} == {"SlowDown"}
 
 
-def test_connections_are_reset_in_the_middle_of_an_answer() -> None:
+def test_connections_are_reset_in_the_middle_of_a_response() -> None:
     with LoadSource(resets=0.3, seed=3) as source:
         failures = 0
         for _ in range(100):
@@ -287,7 +287,7 @@ def test_connections_are_reset_in_the_middle_of_an_answer() -> None:
     assert 10 < failures < 60
 
 
-def test_an_answer_waits_for_the_latency_and_costs_nothing_meanwhile() -> None:
+def test_a_response_waits_for_the_latency_and_costs_nothing_meanwhile() -> None:
     with LoadSource(latency=200) as source, ExitStack() as stack:
         netloc = urlsplit(source.url).netloc
         connections = [
@@ -328,7 +328,7 @@ def test_https_serves_the_same(load_source: Callable[..., LoadSource]) -> None:
         http.client.HTTPSConnection(urlsplit(source.url).netloc).request("GET", "/")
 
 
-def test_names_out_of_order_are_refused(tmp_path: Path) -> None:
+def test_names_out_of_order_are_rejected(tmp_path: Path) -> None:
     file = tmp_path / "names.txt"
     for text in ("b\na\n", "a\na\n", "ab\na\n", "\na\n", ""):
         file.write_text(text)

@@ -46,7 +46,7 @@ def connection_to(source: LoadSource) -> BucketConfig:
     )
 
 
-def test_the_time_in_flight_is_told_by_hand_made_changes() -> None:
+def test_the_time_in_flight_is_reported_by_hand_made_changes() -> None:
     changes = [(11.0, 1), (12.0, 2), (15.0, 1), (15.0, 2), (16.0, 1), (18.0, 0)]
     in_flight = InFlight(10.0, 20.0, changes)
     assert in_flight.seconds == 10

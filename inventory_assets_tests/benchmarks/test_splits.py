@@ -3,7 +3,7 @@ import pytest
 from benchmarks.splits import HEADS, main
 
 
-def test_a_row_is_told_for_each_shape(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_is_reported_for_each_shape(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--count", "20000", "--in-flight", "2", "--shapes", "flat", "deep"])
     head, _, *rows = (
         line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()

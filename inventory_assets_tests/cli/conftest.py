@@ -25,7 +25,7 @@ LATER = sorted([*KEYS[1:], "d"])
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     output: bytes

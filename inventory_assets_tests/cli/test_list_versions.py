@@ -83,6 +83,6 @@ def test_a_listing_of_versions_is_exported_queried_and_compared(
     assert [line.split(",")[1:3] for line in lines] == [["d", "deleted"], ["k", "modified"]]
 
 
-def test_a_time_that_is_none_is_refused(run: Run, url: list[str], tmp_path: Path) -> None:
+def test_a_time_that_is_none_is_rejected(run: Run, url: list[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         run("list", *url, "--as-of", "yesterday", "--out", tmp_path)

@@ -11,13 +11,13 @@ from inventory_assets_tests.cli.conftest import LATER, Outcome
 Run = Callable[..., Outcome]
 
 
-def test_an_answer_is_csv_with_a_header(run: Run) -> None:
+def test_a_response_is_csv_with_a_header(run: Run) -> None:
     outcome = run("query", "source", "SELECT key, size FROM inventory WHERE key < 'b' ORDER BY key")
     assert (outcome.code, outcome.error) == (0, "")
     assert outcome.output == b'"key","size"\na/2,3\n'
 
 
-def test_an_answer_without_rows_has_its_header(run: Run) -> None:
+def test_a_response_without_rows_has_its_header(run: Run) -> None:
     assert run("query", "source", "SELECT key FROM inventory LIMIT 0").output == b'"key"\n'
 
 
@@ -30,7 +30,7 @@ def test_lists_need_a_format_that_has_room_for_them(run: Run) -> None:
     assert answer == {"keys": LATER, "bytes": sum(map(len, LATER))}
 
 
-def test_an_answer_may_be_a_file(run: Run, tmp_path: Path) -> None:
+def test_a_response_may_be_a_file(run: Run, tmp_path: Path) -> None:
     run("query", "source@2026-05-05", "FROM inventory", "-o", tmp_path / "out.parquet")
     assert pl.read_parquet(tmp_path / "out.parquet").height == 8
 

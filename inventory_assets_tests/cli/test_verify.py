@@ -127,7 +127,7 @@ def test_a_mistake_is_one_line_that_says_what_to_do(
     assert words in line
 
 
-def test_a_listing_of_another_bucket_is_refused(run: Run, listed: list[object]) -> None:
+def test_a_listing_of_another_bucket_is_rejected(run: Run, listed: list[object]) -> None:
     folder, url, *endpoint = listed
     outcome = run("verify", folder, "s3://another", *endpoint)
     assert outcome.code == TROUBLE

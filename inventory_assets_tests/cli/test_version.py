@@ -1,4 +1,4 @@
-"""`inventory --version`, and what it must not cost the other commands."""
+"""`inventory --version`, and the import time of the other commands."""
 
 import subprocess
 import sys

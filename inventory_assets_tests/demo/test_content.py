@@ -72,7 +72,7 @@ def test_a_day_is_the_same_in_every_process() -> None:
         assert other.stdout == printed(SUNDAY) + "\n"
 
 
-def test_a_day_does_not_depend_on_the_days_asked_for_before() -> None:
+def test_a_day_does_not_depend_on_earlier_calls() -> None:
     first = demo_objects(SUNDAY)
     demo_objects(SUNDAY + 40 * DAY)
     demo_objects(SUNDAY - 40 * DAY)

@@ -114,7 +114,7 @@ def test_two_servers_of_a_process_do_not_mislead_each_other(
     other.stop()
 
 
-def test_a_head_of_every_handmade_key_tells_the_same(
+def test_head_object_agrees_with_the_listing_for_every_handmade_key(
     server: DemoServer, client: "S3Client"
 ) -> None:
     server.show(SUNDAY)

@@ -1,4 +1,4 @@
-"""Assemblies driven as a scan might drive them: ranges that are split, and end, in any order."""
+"""A `PartAssembler` driven like by a scan: ranges are split and completed in any order."""
 
 import random
 from bisect import bisect_right
@@ -92,10 +92,10 @@ class Driver:
         most: int = 4,
         sizes: Mapping[str, int] | None = None,
         segments: Sequence[BaselineSegment] = (),
-        journal: CheckpointLog | None = None,
+        checkpoint_log: CheckpointLog | None = None,
     ) -> None:
         self.written: list[str] = []
-        self._journal, self._tally = journal, RequestStats()
+        self._checkpoint_log, self._stats = checkpoint_log, RequestStats()
         self.segments = segments
         self.marks = [segment.until for segment in segments]
         self._sizes = sizes or {}
@@ -119,21 +119,21 @@ class Driver:
             budget,
             published=self._published,
             segments=segments,
-            drafts=journal.drafts if journal else None,
+            drafts=checkpoint_log.drafts if checkpoint_log else None,
             ticked=self._ticked,
         )
-        if journal:
-            journal.follow(self.assembler.open_runs)
+        if checkpoint_log:
+            checkpoint_log.follow(self.assembler.open_runs)
         budget.assemblies.append(self.assembler)
 
     def _published(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
         self.told.append((key_range, tuple(parts)))
-        if self._journal:
-            self._journal.record_completed(key_range, parts, self._tally)
+        if self._checkpoint_log:
+            self._checkpoint_log.record_completed(key_range, parts, self._stats)
 
     def _ticked(self) -> None:
-        if self._journal:
-            self._journal.tick(self._tally)
+        if self._checkpoint_log:
+            self._checkpoint_log.tick(self._stats)
 
     def _key(self, at: int) -> str:
         """The last key before a place."""
@@ -214,7 +214,7 @@ def first(told: tuple[KeyRange, Sequence[Part]]) -> KeyRange:
 
 
 def check_told(store: LocalStore, driver: Driver) -> None:
-    """What was said to be published is there, whole, and said once."""
+    """Each reported part is published, complete, and reported once."""
     for key_range, published in driver.told:
         inside = [key for key in driver.expected if key in key_range]
         assert keys_of(store, *published) == inside

@@ -1,4 +1,4 @@
-"""A source with a history, for tests of what is removed of it."""
+"""A source with published dates, for tests of retention."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -166,7 +166,7 @@ def dangling(store: Store, days: Sequence[date]) -> list[str]:
 
 
 def out_of_order(store: Store, day: date) -> bool:
-    """Whether something of a date is there without something that was published before it."""
+    """Whether a date lacks a file that was published before another of its files."""
     published = [
         LAYOUT.snapshot(day, "a/"),
         LAYOUT.changes(day, "a/"),

@@ -80,8 +80,10 @@ def take(
     lister: Bucket, store: LocalStore, shard: Shard, now: datetime = NOW
 ) -> tuple[Snapshot, list[str]]:
     said: list[str] = []
-    taker = ShardLister(lister, store, MODEL, lister.key_order, now=lambda: now, say=said.append)
-    return taker.list_shard(DAY, shard), said
+    shard_lister = ShardLister(
+        lister, store, MODEL, lister.key_order, now=lambda: now, say=said.append
+    )
+    return shard_lister.list_shard(DAY, shard), said
 
 
 def records(store: LocalStore, snapshot: Snapshot) -> pa.Table:

@@ -1,4 +1,4 @@
-"""`inventory list` with small files, noted often: a process of its own, for tests that kill it.
+"""`inventory list` with small files and frequent checkpoints, for tests that kill its process.
 
 A kill costs little of what is done, as files end early.
 """

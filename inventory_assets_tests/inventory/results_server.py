@@ -1,4 +1,4 @@
-"""A bucket of results on 127.0.0.1 that takes conditions on writes as it is told to."""
+"""A bucket of results on 127.0.0.1 with configurable conditional writes."""
 
 import hashlib
 import threading
@@ -36,7 +36,7 @@ def like_aws(if_none_match: str | None, if_match: str | None, etag: str | None) 
 
 
 def like_rgw(if_none_match: str | None, if_match: str | None, etag: str | None) -> str | None:
-    """As Ceph RGW: the ETag is compared as it is kept, without quotes."""
+    """As Ceph RGW: the ETag is compared without quotes."""
     if if_none_match:
         return FAILED if etag else None
     return FAILED if if_match and if_match != etag else None
@@ -54,7 +54,7 @@ def new_only(if_none_match: str | None, if_match: str | None, etag: str | None) 
 def unquoted_is_ignored(
     if_none_match: str | None, if_match: str | None, etag: str | None
 ) -> str | None:
-    """A quoted If-Match never matches, and one without quotes is not heeded."""
+    """A quoted If-Match never matches, and an unquoted one is ignored."""
     if if_match and not if_match.startswith('"'):
         return None
     return FAILED if if_match else like_aws(if_none_match, None, etag)
@@ -93,14 +93,14 @@ class Kept:
 
 @dataclass(slots=True)
 class Habits:
-    """What the server does otherwise than AWS.
+    """The differences of the server from AWS.
 
     Attributes:
-        condition: How PutObject takes conditions.
-        etag: How ETags stand in answers.
+        condition: How PutObject handles conditions.
+        etag: How ETags are written in responses.
         removes: Whether objects may be removed.
-        lists: Whether a listing shows what is there.
-        now: The clock by which objects are written.
+        lists: Whether listings contain the objects.
+        now: The clock for modification times.
     """
 
     condition: Condition = like_aws
@@ -111,11 +111,11 @@ class Habits:
 
 
 class ResultsServer:
-    """Serves one bucket; CompleteMultipartUpload heeds no condition, as that of Ceph RGW.
+    """Serves one bucket; CompleteMultipartUpload ignores conditions, as that of Ceph RGW does.
 
     Attributes:
-        habits: How.
-        objects: What is there, by key.
+        habits: The differences from AWS.
+        objects: The objects, by key.
         seen: Method, key and conditions of the requests, in order.
     """
 
@@ -174,7 +174,7 @@ class ResultsServer:
 
     @property
     def connection(self) -> BucketConfig:
-        """How the bucket is reached."""
+        """The configuration to access the bucket."""
         url = f"http://127.0.0.1:{self._server.server_port}"
         return BucketConfig(
             BUCKET, url, access_key="any", secret_key="any", addressing_style="path"

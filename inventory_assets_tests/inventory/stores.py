@@ -1,4 +1,4 @@
-"""Stores on real servers, and trouble on the way to them."""
+"""Stores on real servers, and injected errors."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def unfinished_uploads(store: BucketStore) -> list[str]:
 def on_the_way(
     store: BucketStore, handle: Callable[[AWSPreparedRequest], AWSResponse | None]
 ) -> None:
-    """Let `handle` see each request of a store; what it answers is not sent on."""
+    """Let `handle` intercept the requests of a store; a response from it is returned instead."""
 
     def before_send(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
         return handle(request)
@@ -58,7 +58,7 @@ def on_the_way(
 
 
 def error_response(request: AWSPreparedRequest, status: int, code: str) -> AWSResponse:
-    """An error document in answer to a request."""
+    """A response with an error document."""
     return AWSResponse(request.url, status, HTTPHeaders(), _Raw(error_document(code)))
 
 

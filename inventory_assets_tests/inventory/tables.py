@@ -1,4 +1,4 @@
-"""Published dates in Iceberg tables, and what Polars reads of them."""
+"""Published dates in Iceberg tables, and reading them with Polars."""
 
 from collections.abc import Iterable
 from datetime import date, timedelta
@@ -8,7 +8,7 @@ from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.table import Table
 
 from inventory_assets.inventory.changes.change_log import ChangeLog
-from inventory_assets.inventory.iceberg.sync import TableState, show_change_log, show_manifest
+from inventory_assets.inventory.iceberg.sync import TableState, sync_change_log, sync_manifest
 from inventory_assets.inventory.iceberg.tables import IcebergTables
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
@@ -45,7 +45,7 @@ def manifest_of(tables: IcebergTables, day: date) -> Manifest:
 def show(tables: IcebergTables, day: date, keys: Iterable[str]) -> tuple[TableState, TableState]:
     """Publish a date, and let both tables show it."""
     manifest, log = publish(tables, day, keys)
-    return show_manifest(tables, manifest), show_change_log(tables, log)
+    return sync_manifest(tables, manifest), sync_change_log(tables, log)
 
 
 def unpublish(tables: IcebergTables, day: date) -> None:
@@ -59,7 +59,7 @@ def inventory_table(tables: IcebergTables) -> Table:
 
 
 def keys_by_reference(tables: IcebergTables) -> dict[str, list[str]]:
-    """What each dated snapshot holds, as Polars reads it; `main` is the current one."""
+    """The content of each dated snapshot, read by Polars; `main` is the current one."""
     table = inventory_table(tables)
     found = {}
     for name, reference in table.refs().items():

@@ -1,4 +1,4 @@
-"""What every store does alike: a folder, and buckets on moto, ministack and SeaweedFS."""
+"""Behaviour of all stores: a folder, and buckets on moto, ministack and SeaweedFS."""
 
 import io
 import random

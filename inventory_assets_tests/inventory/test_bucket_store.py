@@ -1,4 +1,4 @@
-"""Trouble on the way to a bucket of results."""
+"""Errors of requests to a bucket of results."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -69,7 +69,7 @@ def without_conditions(request: AWSPreparedRequest) -> AWSResponse | None:
 
 
 def failing(status: int, code: str, times: int) -> tuple[Handler, list[str]]:
-    """Refuses some requests, then lets the others through; the methods of those refused."""
+    """Rejects some requests, then passes the others; records the methods of the rejected ones."""
     refused: list[str] = []
 
     def handle(request: AWSPreparedRequest) -> AWSResponse | None:
@@ -111,7 +111,7 @@ def test_an_upload_that_dies_midway_is_aborted_and_nothing_is_visible(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_an_upload_that_is_refused_midway_is_aborted_and_named(
+def test_an_upload_that_is_rejected_midway_is_aborted_and_named(
     store: BucketStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(request: AWSPreparedRequest) -> AWSResponse | None:
@@ -155,7 +155,7 @@ def test_a_refusal_that_lasts_names_the_object_and_the_remedy(
             use("x")
 
 
-def test_a_body_that_breaks_off_is_asked_for_again() -> None:
+def test_a_body_that_breaks_off_is_requested_again() -> None:
     answers = [Answer(body=b"whole", sent=2), Answer(body=b"whole")]
     with ScriptedServer(answers) as server:
         connection = BucketConfig(

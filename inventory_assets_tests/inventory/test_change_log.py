@@ -310,7 +310,7 @@ def test_in_whatever_order_dates_are_made_a_log_has_the_changes_since_the_date_b
     side_by_side: list[tuple[str, int, frozenset[str]]],
     more: list[tuple[str, int, frozenset[str]]],
 ) -> None:
-    """A log that has not, is refused, or found to be outdated."""
+    """A log without this is rejected, or found to be outdated."""
     steps = [*side_by_side, *more]
     store = roomy_store
     store.remove()
@@ -407,7 +407,7 @@ def test_a_log_is_read_as_it_was_published(store: LocalStore) -> None:
     assert read_change_log(store, LAYOUT, DAY) is None
 
 
-def test_faults_of_a_log_are_told(store: LocalStore) -> None:
+def test_faults_of_a_log_are_reported(store: LocalStore) -> None:
     pass_day(store, {"a", "b"}, YESTERDAY, set())
     log = pass_day(store, {"a", "c"}, DAY, set())
     assert violations_of(store, log) == []

@@ -176,7 +176,7 @@ def test_a_shard_that_is_as_it_was_has_no_changes_and_no_part_is_opened(store: L
     assert pq.read_table(store.path(changes.file)).num_rows == 0
 
 
-def test_an_imbalance_is_told(store: LocalStore) -> None:
+def test_an_imbalance_is_reported(store: LocalStore) -> None:
     changes = replace(whole(store, "abc", "bcde"), snapshot_rows=5)
     assert changes.balance_fault == ("3 + 2 created - 1 deleted = 4, but the snapshot holds 5")
 

@@ -1,4 +1,4 @@
-"""Listings that are killed, whenever, and gone on with."""
+"""Listings that are killed at any time and resumed."""
 
 import tempfile
 from contextlib import suppress
@@ -93,11 +93,11 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
         yesterday, _ = take(Bucket(KEYS), store, shard)
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         for number, left in enumerate(kills):
-            taker = ShardLister(
+            shard_lister = ShardLister(
                 Bucket(keys, seed + number), MortalStore(Path(folder), Life(left)), MODEL
             )
             with suppress(Killed):
-                taker.list_shard(DAY + timedelta(days=1), shard)
+                shard_lister.list_shard(DAY + timedelta(days=1), shard)
         found = ShardLister(Bucket(keys, seed + 99), store, MODEL).list_shard(
             DAY + timedelta(days=1), shard
         )
@@ -110,7 +110,7 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
 
 
 @EITHER_ORDER
-def test_what_is_safe_is_not_listed_again_and_the_user_is_told(
+def test_what_is_safe_is_not_listed_again_and_the_user_is_reported(
     keys: list[str], key_order: KeyOrder, tmp_path: Path
 ) -> None:
     with small_files():
@@ -169,11 +169,13 @@ def test_a_part_that_is_gone_is_listed_again(tmp_path: Path) -> None:
 
 @given(st.data())
 @settings(max_examples=60)
-def test_a_record_cut_off_or_garbled_is_no_record(data: st.DataObject) -> None:
+def test_a_record_truncated_or_garbled_is_no_record(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder, small_files():
         store = LocalStore(Path(folder))
-        journal = opened(store)
-        journal.record_completed(KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats())
+        checkpoint_log = opened(store)
+        checkpoint_log.record_completed(
+            KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats()
+        )
         (name,) = store.list_names("checkpoints")
         whole = store.read(f"checkpoints/{name}") or b""
         damaged = bytearray(whole[: data.draw(st.integers(0, len(whole) - 1))])
@@ -189,7 +191,7 @@ def opened(store: LocalStore, name: str = "listing", now: datetime = NOW) -> Che
 
 
 def test_two_runs_at_once_leave_what_can_be_gone_on_with(store: LocalStore) -> None:
-    """Where they overlap, one of them is believed."""
+    """If they overlap, only one of them is used."""
     with small_files():
         one, other = opened(store), opened(store)
         one.record_completed(KeyRange("", "m"), parts_of(store, listed("abc")), RequestStats())
@@ -231,16 +233,18 @@ def test_records_of_one_listing_are_not_taken_for_another_s(store: LocalStore) -
 def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: LocalStore) -> None:
     moments = iter([NOW, NOW, NOW, NOW + timedelta(seconds=6), NOW + timedelta(seconds=6), NOW])
     identity = listing_fingerprint(BucketConfig("bucket"), "", ())
-    journal = CheckpointLog(store, "f", "n", identity, lambda: next(moments), lambda _said: None)
+    checkpoint_log = CheckpointLog(
+        store, "f", "n", identity, lambda: next(moments), lambda _said: None
+    )
     stats = RequestStats(requests=3)
     stats.failed(TransientError.RESET)
     part = parts_of(store, listed("a"))
-    journal.record_completed(KeyRange("", "b"), part, stats)
-    journal.record_completed(KeyRange("b", "c"), (), stats)
+    checkpoint_log.record_completed(KeyRange("", "b"), part, stats)
+    checkpoint_log.record_completed(KeyRange("b", "c"), (), stats)
     written = [len(store.list_names("f"))]
-    journal.record_completed(KeyRange("c", "d"), (), stats)
+    checkpoint_log.record_completed(KeyRange("c", "d"), (), stats)
     written.append(len(store.list_names("f")))
-    journal.flush(stats)
+    checkpoint_log.flush(stats)
     written.append(len(store.list_names("f")))
     assert written == [0, 1, 1]
     kept = CheckpointLog(store, "f", "n", identity, lambda: NOW, lambda _said: None).resumed

@@ -81,7 +81,7 @@ def publish_days(store: Store, count: int = 4) -> None:
         publish_day(store, day, keys)
 
 
-def journal_of(store: Store, day: date, now: Callable[[], datetime]) -> CheckpointLog:
+def checkpoint_log_of(store: Store, day: date, now: Callable[[], datetime]) -> CheckpointLog:
     return CheckpointLog(
         store, LAYOUT.checkpoints(day), "stem", "identity", now, lambda _said: None
     )
@@ -89,9 +89,9 @@ def journal_of(store: Store, day: date, now: Callable[[], datetime]) -> Checkpoi
 
 def note(store: Store, day: date, parts: tuple[Part, ...]) -> None:
     """Let a checkpoint of a listing say that parts of it are safe."""
-    journal = journal_of(store, day, lambda: noon(day))
-    journal.record_completed(KeyRange("", "zz"), parts, RequestStats())
-    journal.flush(RequestStats())
+    checkpoint_log = checkpoint_log_of(store, day, lambda: noon(day))
+    checkpoint_log.record_completed(KeyRange("", "zz"), parts, RequestStats())
+    checkpoint_log.flush(RequestStats())
 
 
 # Which dates go, and what with them
@@ -141,7 +141,7 @@ def test_a_date_that_is_listed_again_stays_with_its_baseline(store: LocalStore) 
     assert plan.kept == (DAYS[0], DAYS[1], DAYS[3])
 
 
-# What is told
+# Reports
 
 
 def test_a_plan_changes_nothing_and_tells_what_then_goes(store: LocalStore) -> None:
@@ -170,7 +170,7 @@ def test_what_nothing_needs_is_removed_after_it_was_found_and_found_again(
     assert store.size(part.key) is None
 
 
-# What cannot be read
+# Unreadable records
 
 RECORDS = {
     "inventory.json": LAYOUT.dated(DAYS[0], "inventory.json"),
@@ -227,7 +227,7 @@ def test_names_are_held_once_however_many_dates_name_them(
     assert peak < 40 * 2000 * 50, "it is 100 bytes and more, where each record has its own names"
 
 
-# What is needed although no inventory names it
+# Files that are needed although no inventory names them
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "symlink.txt"])
@@ -266,7 +266,7 @@ def test_a_listing_that_still_notes_keeps_what_it_noted_long_ago(store: LocalSto
     publish_days(store, 1)
     parts = parts_of(store, listed(["a/safe"]))
     note(store, DAYS[0], parts)
-    late = journal_of(store, DAYS[0], lambda: NEXT_WEEK)
+    late = checkpoint_log_of(store, DAYS[0], lambda: NEXT_WEEK)
     late.record_completed(KeyRange("zz", "zzz"), (), RequestStats())
     late.flush(RequestStats())
     for hours in range(0, 46, 9):
@@ -483,7 +483,7 @@ def killed_everywhere(make: Callable[[], Store], days: int, stages: Iterable[int
 
 
 def is_killed(store: Store, now: datetime) -> bool:
-    """Whether a collection that is killed after its first operation has not done all."""
+    """Whether a collection that is killed after its first operation is incomplete."""
     plan = plan_collection(store, LAYOUT, LAST, now.date(), now)
     try:
         execute(killed_after(store, 1), plan, lambda: now)

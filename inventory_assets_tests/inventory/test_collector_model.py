@@ -1,4 +1,4 @@
-"""Runs and collections in any order: a plain look at all records is the oracle."""
+"""Runs and collections in any order, compared with a simple model."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -64,7 +64,7 @@ class Run:
     began: datetime
     publish: Callable[[], None]
     snapshot: Snapshot | None = None
-    journal: CheckpointLog | None = None
+    checkpoint_log: CheckpointLog | None = None
 
 
 class RunsAndCollections(RuleBasedStateMachine):
@@ -95,7 +95,7 @@ class RunsAndCollections(RuleBasedStateMachine):
 
     @rule(day=st.sampled_from(DAYS), shard=st.sampled_from(SHARDS))
     def begin_sharing(self, day: date, shard: object) -> None:
-        """A listing that finds its shard as it was, and names the parts of the baseline."""
+        """A listing whose shard is unchanged, and which names the parts of the baseline."""
         chosen = next(each for each in SHARDS if each is shard)
         baseline = newest_manifest(self.store, LAYOUT, day)
         if baseline:
@@ -130,7 +130,7 @@ class RunsAndCollections(RuleBasedStateMachine):
         snapshot = run.snapshot
         if snapshot:
             folder = LAYOUT.checkpoints(snapshot.day)
-            run.journal = run.journal or CheckpointLog(
+            run.checkpoint_log = run.checkpoint_log or CheckpointLog(
                 self.store,
                 folder,
                 "x",
@@ -139,8 +139,8 @@ class RunsAndCollections(RuleBasedStateMachine):
                 lambda _said: None,
                 self.store.list_names(folder),
             )
-            run.journal.record_completed(KeyRange("", "zz"), snapshot.parts, RequestStats())
-            run.journal.flush(RequestStats())
+            run.checkpoint_log.record_completed(KeyRange("", "zz"), snapshot.parts, RequestStats())
+            run.checkpoint_log.flush(RequestStats())
 
     @precondition(lambda self: self.runs)
     @rule(data=st.data(), is_killed=st.booleans())
@@ -156,8 +156,8 @@ class RunsAndCollections(RuleBasedStateMachine):
             run.publish()
         except ConflictError:
             return
-        if run.journal:
-            run.journal.clear()
+        if run.checkpoint_log:
+            run.checkpoint_log.clear()
 
     @rule()
     def collect(self) -> None:
@@ -175,7 +175,7 @@ class RunsAndCollections(RuleBasedStateMachine):
 
     @rule(hours=st.sampled_from([1, 20, 44, 47]))
     def pass_time(self, hours: int) -> None:
-        """Whatever would be at work for too long ends before."""
+        """End all runs that would take too long."""
         then = self.now + timedelta(hours=hours)
         for run in [run for run in self.runs if then - run.began > LONGEST]:
             self._end(run)

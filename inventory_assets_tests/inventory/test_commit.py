@@ -1,4 +1,4 @@
-"""Several runs publish the same records, in every order that chance can think of."""
+"""Several runs publish the same records, in many orders."""
 
 import random
 import threading
@@ -92,7 +92,7 @@ class StoreInTurns(LocalStore):
 
 
 def publish(store: LocalStore, name: str) -> None:
-    """What a run does: look, work for a while, publish."""
+    """The steps of a run: read, work, publish."""
     version = store.etag(HEAD)
     publication = Commit.begin(store, HEAD, f"{HEAD} of {name}".encode(), version)
     for record in RECORDS:

@@ -1,4 +1,4 @@
-"""Results on stores that take conditions on writes otherwise than AWS, or not at all."""
+"""Results on stores with other conditional writes than AWS, or none."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -212,7 +212,7 @@ def test_nothing_but_the_results_is_left_for_readers(
 def test_files_go_without_a_condition_however_large(
     serve: Serve, store: BucketStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those in one request and those in several; what is there already is not sent again."""
+    """Uploads in one request and in several; existing objects are not sent again."""
     monkeypatch.setattr(object_client, "UPLOAD_BYTES", 1000)
     server = serve(condition=says("501 NotImplemented"))
     for size in (1000, 1001, 5000):
@@ -252,7 +252,7 @@ def test_the_same_file_uploaded_twice_is_read_on(
     assert opened.read() == data
 
 
-def test_a_store_that_names_no_etags_is_refused(serve: Serve, store: BucketStore) -> None:
+def test_a_store_that_names_no_etags_is_rejected(serve: Serve, store: BucketStore) -> None:
     serve(etag=lambda _etag: "")
     with pytest.raises(StoreError, match=r"does not send its ETag.*keep results on another store"):
         store.put_if_match("x", b"1", NO_ETAG)
@@ -319,7 +319,7 @@ def test_a_run_that_was_held_up_for_longer_than_its_claim_counts_says_so(
         store.put_if_match("x", b"1", NO_ETAG)
 
 
-def test_claims_on_a_store_that_lists_late_are_refused(serve: Serve, store: BucketStore) -> None:
+def test_claims_on_a_store_that_lists_late_are_rejected(serve: Serve, store: BucketStore) -> None:
     serve(condition=ignored, lists=False)
     with pytest.raises(StoreError, match=r"does not list at once .* in a folder"):
         store.put_if_match("x", b"1", NO_ETAG)

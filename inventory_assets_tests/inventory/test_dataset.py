@@ -115,7 +115,7 @@ def test_a_path_is_no_pattern_and_no_column(tmp_path: Path) -> None:
     assert "dt" not in dataset.scan().collect_schema()
 
 
-# What need not be read is not read
+# Skipping files and row groups
 
 
 def damage_row_groups_without(dataset: Dataset, key: str) -> None:
@@ -178,7 +178,7 @@ def test_row_groups_that_cannot_hold_the_keys_are_not_read(
 
 
 @doors
-def test_the_damage_is_met_by_whoever_reads_all(any_store: Store, read: Read) -> None:
+def test_the_damage_is_found_when_all_records_are_read(any_store: Store, read: Read) -> None:
     dataset = dataset_of(any_store)
     damage_row_groups_without(dataset, "b/017")
     errors = (InventoryError, duckdb.Error, pl.exceptions.PolarsError, OSError)
@@ -250,7 +250,7 @@ def test_a_folder_that_was_listed_is_opened_in_order(store: LocalStore, tmp_path
     assert len(dataset.with_prefix("b/01").parts) < 3
 
 
-def test_files_of_two_listings_are_refused(store: LocalStore, tmp_path: Path) -> None:
+def test_files_of_two_listings_are_rejected(store: LocalStore, tmp_path: Path) -> None:
     folder = listing(store, tmp_path / "out", ["a", "c"], ["x"])
     (folder / "part-00001.parquet").rename(folder / "part-00002.parquet")
     (folder / "part-00001.parquet").write_bytes((folder / "part-00000.parquet").read_bytes())
@@ -277,7 +277,7 @@ def test_a_file_that_is_none_of_ours_is_named(tmp_path: Path, content: bytes | N
 # Two of them
 
 
-def test_what_changed_is_told_in_key_order(any_store: Store) -> None:
+def test_changes_are_in_key_order(any_store: Store) -> None:
     old = dataset_of(any_store, ["a", "b", "d"], files=3)
     new = dataset_of(any_store, ["a", "c", "d"], files=3)
     batches = list(changes_between(old, new))
@@ -295,12 +295,12 @@ def test_files_that_both_share_are_not_opened(store: LocalStore) -> None:
     for part in old.parts:
         if store.uri(part.key) in shared:
             store.path(part.key).write_bytes(b"damaged")
-    # The last part is not shared, and tells the bucket.
+    # The last part is not shared, and is read for the bucket's name.
     changed = [row["key"] for batch in changes_between(old, new) for row in batch.to_pylist()]
     assert changed == ["d", "e"]
 
 
-def test_without_duckdb_it_is_said_how_to_get_it(
+def test_without_duckdb_the_message_says_how_to_install_it(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)

@@ -12,7 +12,9 @@ from inventory_assets.inventory.storage.store import LocalStore
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_told_with_its_path_and_what_was_needed(number: int, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_with_its_path_and_what_was_needed(
+    number: int, tmp_path: Path
+) -> None:
     path = tmp_path / "not" / "there" / "part.parquet"
     error = full_disk(OSError(number, os.strerror(number)), path, 12_345)
     assert isinstance(error, DiskFull)

@@ -1,4 +1,4 @@
-"""What is kept of a listing that is killed, stopped, or has no room any more."""
+"""What remains of a listing that is killed or stopped, or whose disk is full."""
 
 import random
 import tempfile
@@ -55,24 +55,24 @@ def quick(group_rows: int, part_rows: int = 10**6) -> Iterator[LocalStore]:
 
 
 def kept_keys(store: LocalStore) -> list[str]:
-    """All keys that another run need not list; they are exactly those of the stretches."""
-    journal = journal_in(store)
-    for stretch in journal.resumed.completed:
+    """The keys that a resumed run need not list: exactly those of the completed ranges."""
+    checkpoint_log = journal_in(store)
+    for stretch in checkpoint_log.resumed.completed:
         for part in stretch.parts:
             whole = Fingerprint()
             whole.update(records_of(listed(keys_of(store, part))))
             assert part.fingerprint == whole.hexdigest()
             assert part.rows == len(keys_of(store, part))
             assert part.file_bytes == store.size(part.key)
-    journal.close()
-    return keys_of(store, *journal.resumed.parts)
+    checkpoint_log.close()
+    return keys_of(store, *checkpoint_log.resumed.parts)
 
 
 def covered(store: LocalStore, keys: list[str]) -> list[str]:
-    """Which keys lie in what is kept."""
-    journal = journal_in(store)
-    journal.close()
-    ranges = [stretch.key_range for stretch in journal.resumed.completed]
+    """The keys in the resumed work."""
+    checkpoint_log = journal_in(store)
+    checkpoint_log.close()
+    ranges = [stretch.key_range for stretch in checkpoint_log.resumed.completed]
     return [key for key in keys if any(key in each for each in ranges)]
 
 
@@ -84,21 +84,21 @@ def covered(store: LocalStore, keys: list[str]) -> list[str]:
     budget_rows=st.integers(4, 40),
 )
 @settings(max_examples=25)
-def test_all_that_was_received_is_kept_when_a_listing_is_stopped(
+def test_all_received_objects_survive_when_a_listing_is_stopped(
     seed: int, steps: int, group_rows: int, part_rows: int, budget_rows: int
 ) -> None:
     chances = random.Random(seed)  # noqa: S311 - a repeatable test
     with quick(group_rows, part_rows) as store:
-        journal = journal_in(store)
+        checkpoint_log = journal_in(store)
         budget = CheckedBudget(budget_rows)
         keys, bounds = numbered(60), [0, 9, 20, 60]
-        driver = Driver(store, keys, bounds, [1], budget, chances, journal=journal)
+        driver = Driver(store, keys, bounds, [1], budget, chances, checkpoint_log=checkpoint_log)
         for _ in range(steps):
             if not driver.is_done:
                 driver.step()
-        journal.save_drafts(RequestStats())
+        checkpoint_log.save_drafts(RequestStats())
         driver.assembler.close()
-        journal.close()
+        checkpoint_log.close()
         assert kept_keys(store) == sorted(driver.written)
         # And once more: nothing is lost by being gone on with, or by a kill while it is.
         assert kept_keys(store) == sorted(driver.written)
@@ -115,15 +115,17 @@ def test_all_that_was_received_is_kept_when_a_listing_is_stopped(
 def test_a_kill_at_any_moment_costs_fifteen_seconds_of_listing_at_most(
     seed: int, gap: float, events: int, group_rows: int
 ) -> None:
-    """Whatever the rate: where much comes in a second, and where little does."""
+    """At any rate of records."""
     chances = random.Random(seed)  # noqa: S311
     keys = numbered(1000)
     with quick(group_rows, 40) as store:
         clock = [NOW]
-        journal = journal_in(store, lambda: clock[0])
+        checkpoint_log = journal_in(store, lambda: clock[0])
         bounds = [0, 100, 300, 500, 1000]
         budget = CheckedBudget(200)
-        driver = Driver(store, keys, bounds, [], budget, chances, most=9, journal=journal)
+        driver = Driver(
+            store, keys, bounds, [], budget, chances, most=9, checkpoint_log=checkpoint_log
+        )
         written_at: dict[str, datetime] = {}
         for _ in range(events):
             if driver.is_done:
@@ -132,7 +134,7 @@ def test_a_kill_at_any_moment_costs_fifteen_seconds_of_listing_at_most(
             driver.step()
             for key in driver.written[len(written_at) :]:
                 written_at[key] = clock[0]
-        journal.close()  # nothing else that a process does which is killed
+        checkpoint_log.close()  # nothing else that a process does which is killed
         kept = kept_keys(store)
         lost = {*driver.written} - {*kept}
         assert all(clock[0] - written_at[key] <= AT_MOST_AGAIN for key in lost)
@@ -148,30 +150,30 @@ def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
 ) -> None:
     monkeypatch.setattr(store_module, "_flush", lambda _path: None)
     clock = [NOW]
-    journal = journal_in(store, lambda: clock[0])
+    checkpoint_log = journal_in(store, lambda: clock[0])
     ranges = [KeyRange("", "0100"), KeyRange("0100", LAST)]
     assembler = PartAssembler(
         store,
         LAYOUT,
         ranges,
         RowBuffer(),
-        published=lambda key_range, parts: journal.record_completed(
+        published=lambda key_range, parts: checkpoint_log.record_completed(
             key_range, parts, RequestStats()
         ),
-        drafts=journal.drafts,
-        ticked=lambda: journal.tick(RequestStats()),
+        drafts=checkpoint_log.drafts,
+        ticked=lambda: checkpoint_log.tick(RequestStats()),
     )
-    journal.follow(assembler.open_runs)
+    checkpoint_log.follow(assembler.open_runs)
     for key in numbered(200):
         clock[0] += timedelta(seconds=10)
         assembler.write(key > "0100", objects_of([key]))
     for number, each in enumerate(ranges):
         assembler.end(number, each.until)
     assert [part.rows for part in assembler.finish()] == [200]
-    journal.flush(RequestStats())
+    checkpoint_log.flush(RequestStats())
     left = [path for path in (store.root / ".drafts").rglob("*") if path.is_file()]
     assert {path.name for path in left} <= {"lock", "reserve"}
-    journal.clear()
+    checkpoint_log.clear()
     assert not list((store.root / ".drafts").iterdir())
 
 
@@ -181,12 +183,14 @@ def full(_file: object, _data: bytes) -> int:
 
 @given(seed=st.integers(0, 9999), steps=st.integers(1, 40))
 @settings(max_examples=15)
-def test_what_was_written_before_the_disk_was_full_is_kept(seed: int, steps: int) -> None:
+def test_records_written_before_the_disk_was_full_survive(seed: int, steps: int) -> None:
     chances = random.Random(seed)  # noqa: S311
     with quick(3) as store:
-        journal = journal_in(store)
+        checkpoint_log = journal_in(store)
         budget = CheckedBudget(12)
-        driver = Driver(store, numbered(60), [0, 20, 60], [], budget, chances, journal=journal)
+        driver = Driver(
+            store, numbered(60), [0, 20, 60], [], budget, chances, checkpoint_log=checkpoint_log
+        )
         for _ in range(steps):
             if not driver.is_done:
                 driver.step()
@@ -196,9 +200,9 @@ def test_what_was_written_before_the_disk_was_full_is_kept(seed: int, steps: int
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(hashing_file.HashingFile, "write", full)
             patch.setattr(drafts.Drafts, "spool", _no_room)
-            journal.save_drafts(RequestStats())
+            checkpoint_log.save_drafts(RequestStats())
         driver.assembler.close()
-        journal.close()
+        checkpoint_log.close()
         kept = kept_keys(store)
         assert {*in_files} <= {*kept} <= {*driver.written}
 
@@ -211,19 +215,25 @@ def _no_room(_drafts: object, batches: list[pa.RecordBatch]) -> str:
 
 @given(seed=st.integers(0, 9999), data=st.data())
 @settings(max_examples=25)
-def test_drafts_that_a_power_cut_damaged_are_not_believed(seed: int, data: st.DataObject) -> None:
+def test_drafts_damaged_by_a_power_failure_are_not_used(seed: int, data: st.DataObject) -> None:
     chances = random.Random(seed)  # noqa: S311
     with quick(3) as store:
-        journal = journal_in(store)
+        checkpoint_log = journal_in(store)
         driver = Driver(
-            store, numbered(60), [0, 20, 60], [], CheckedBudget(12), chances, journal=journal
+            store,
+            numbered(60),
+            [0, 20, 60],
+            [],
+            CheckedBudget(12),
+            chances,
+            checkpoint_log=checkpoint_log,
         )
         for _ in range(30):
             if not driver.is_done:
                 driver.step()
-        journal.save_drafts(RequestStats())
+        checkpoint_log.save_drafts(RequestStats())
         driver.assembler.close()
-        journal.close()
+        checkpoint_log.close()
         files = sorted(
             path
             for path in (store.root / ".drafts").rglob("*")
@@ -241,22 +251,22 @@ def test_drafts_that_a_power_cut_damaged_are_not_believed(seed: int, data: st.Da
         assert covered(store, driver.expected) == kept
 
 
-def test_what_a_living_process_has_written_is_left_alone(store: LocalStore) -> None:
+def test_files_of_a_living_process_are_not_removed(store: LocalStore) -> None:
     with small_files(2):
-        journal = journal_in(store)
+        checkpoint_log = journal_in(store)
         assembler = PartAssembler(
-            store, LAYOUT, [KeyRange("", LAST)], RowBuffer(), drafts=journal.drafts
+            store, LAYOUT, [KeyRange("", LAST)], RowBuffer(), drafts=checkpoint_log.drafts
         )
-        journal.follow(assembler.open_runs)
+        checkpoint_log.follow(assembler.open_runs)
         assembler.write(0, objects_of("abc"))
-        journal.flush(RequestStats())
+        checkpoint_log.flush(RequestStats())
         assert journal_in(store).resumed.rows == 0
         assembler.write(0, objects_of("def"))
         assembler.end(0, LAST)
         assert keys_of(store, *assembler.finish()) == [*"abcdef"]
 
 
-def test_drafts_that_nobody_goes_on_with_are_removed_after_days(
+def test_abandoned_drafts_are_removed_after_days(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     abandoned = store.root / ".drafts" / "another" / "run"

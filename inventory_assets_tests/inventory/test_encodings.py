@@ -1,4 +1,4 @@
-"""Parts for readers that lack delta encodings: the same records, encoded otherwise."""
+"""Parts for readers without delta encodings: the same records in plain encodings."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -111,7 +111,7 @@ def test_changes_and_exports_are_encoded_like_the_parts(store: LocalStore) -> No
     }
 
 
-def test_a_listing_in_other_encodings_is_not_gone_on_with() -> None:
+def test_a_listing_in_other_encodings_is_not_resumed() -> None:
     connection = BucketConfig("bucket")
     identities = {
         listing_fingerprint(connection, "", encodings=encodings) for encodings in Encodings

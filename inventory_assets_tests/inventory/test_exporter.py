@@ -71,7 +71,7 @@ def keys_in(suffix: str, data: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_suffix_tells_how_a_file_is_written(suffix: str) -> None:
+def test_a_suffix_determines_the_format(suffix: str) -> None:
     assert keys_in(suffix, exported(suffix)) == [found.key for found in OBJECTS]
 
 
@@ -81,7 +81,7 @@ def test_nothing_to_export_is_a_file_without_records(suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_equal_records_make_equal_files_however_they_were_cut(suffix: str) -> None:
+def test_equal_records_make_equal_files_in_any_batches(suffix: str) -> None:
     assert exported(suffix, batches(1)) == exported(suffix, batches(7))
 
 
@@ -95,7 +95,7 @@ def test_a_parquet_file_has_the_schema_and_statistics_of_a_part() -> None:
 @pytest.mark.parametrize(
     "name", ["objects", "objects.xml", "csv.bz2", "objects.gz", ".zst", "objects.csv.gz.gz"]
 )
-def test_another_suffix_is_refused_with_those_that_are_known(name: str) -> None:
+def test_another_suffix_is_rejected_with_those_that_are_known(name: str) -> None:
     with pytest.raises(UnknownFormat, match=r"let it end in \.parquet, \.csv or \.jsonl"):
         ExportFormat.of(name)
 
@@ -146,7 +146,9 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_a_file_left_by_an_error_is_as_it_was(tmp_path: Path, error: type[BaseException]) -> None:
+def test_an_error_leaves_an_existing_file_unchanged(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
 

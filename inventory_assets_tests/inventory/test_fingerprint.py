@@ -59,7 +59,7 @@ def test_the_strategies_know_every_field() -> None:
 
 
 @given(rows_strategy, st.lists(st.integers(0, 8), max_size=4))
-def test_the_cuts_between_batches_leave_no_trace(rows: list[Row], cuts: list[int]) -> None:
+def test_the_fingerprint_does_not_depend_on_batches(rows: list[Row], cuts: list[int]) -> None:
     whole = records(rows)
     bounds = [0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]
     pairs = list(pairwise(bounds))
@@ -116,12 +116,12 @@ def test_text_that_moves_between_neighbours_shows() -> None:
     )
 
 
-def test_nothing_is_the_same_however_it_is_said() -> None:
+def test_absent_and_empty_values_are_equal() -> None:
     filtered = records([ROW]).filter(pc.equal(records([ROW]).column("key"), "other"))
     assert digest() == digest(records([])) == digest(filtered) == digest(records([]), filtered)
 
 
-def test_a_digest_is_32_hexadecimal_digits_and_may_be_asked_for_early() -> None:
+def test_a_digest_has_32_hexadecimal_digits_and_can_be_computed_early() -> None:
     fingerprint = Fingerprint()
     early = fingerprint.hexdigest()
     fingerprint.update(records([ROW]))
@@ -196,7 +196,7 @@ def test_where_ranges_met_leaves_no_trace(
 
 @settings(max_examples=30)
 @given(rows_strategy, st.integers(0, 8), st.integers(0, 8))
-def test_records_may_follow_what_was_joined(rows: list[Row], one: int, other: int) -> None:
+def test_records_can_be_added_after_a_join(rows: list[Row], one: int, other: int) -> None:
     first, second = sorted((one, other))
     with chunks(2):
         fingerprint = of_stretch([rows[:first]])
@@ -242,7 +242,7 @@ def numbered(start: int, stop: int) -> list[Row]:
     return [{**ROW, "key": f"{number:06}"} for number in range(start, stop)]
 
 
-def test_chunks_are_of_about_the_size_asked_for_and_end_where_they_did() -> None:
+def test_chunks_have_about_the_intended_size_and_stable_ends() -> None:
     """Records put in front change the chunks around them only."""
     with chunks(8):
         whole, more = of_stretch([numbered(0, 4000)]), of_stretch([numbered(-40, 4000)])
@@ -253,7 +253,7 @@ def test_chunks_are_of_about_the_size_asked_for_and_end_where_they_did() -> None
 
 @settings(max_examples=30)
 @given(divisions, divisions, st.integers(1, 5))
-def test_chunks_that_never_end_are_cut_and_equal_cuts_are_equal(
+def test_chunks_have_a_maximum_size_and_equal_splits_are_equal(
     one: list[list[list[Row]]], other: list[list[list[Row]]], at_most: int
 ) -> None:
     """Only joined in the same order: where a chunk is cut depends on what came before."""

@@ -1,4 +1,4 @@
-"""A folder holds one whole listing, of what was asked for, or an error says why it does not."""
+"""A folder contains one complete listing of what was requested, or an error explains why not."""
 
 import json
 import shutil
@@ -171,7 +171,7 @@ def test_where_a_folder_is_renamed_meanwhile_nothing_is_done_to_what_is_in_its_p
     assert fill(elsewhere).rows == len(KEYS_OF["one"])
 
 
-# What another listing left
+# Files of another listing
 
 
 def test_a_finished_listing_of_another_bucket_is_not_taken_for_this_one(tmp_path: Path) -> None:
@@ -351,7 +351,9 @@ def test_where_files_cannot_be_linked_they_are_renamed(
     assert keys_in(tmp_path) == sorted(KEYS_OF["one"])
 
 
-def test_who_reads_a_folder_whose_files_have_not_all_their_names_is_told(tmp_path: Path) -> None:
+def test_who_reads_a_folder_whose_files_have_not_all_their_names_is_reported(
+    tmp_path: Path,
+) -> None:
     kill_finished(tmp_path, moved=2)
     with pytest.raises(InventoryNotFound, match=r"is not finished; .* resume"):
         Dataset.at(tmp_path)
@@ -370,7 +372,7 @@ def test_what_a_killed_run_left_beside_is_removed(tmp_path: Path) -> None:
     assert all(path.name.startswith("part-") for path in tmp_path.iterdir())
 
 
-# Whatever happens
+# Kills and errors
 
 STEPS = st.one_of(
     st.tuples(
@@ -425,7 +427,7 @@ def _do(folder: Path, step: str, life: int | None, is_later: bool, begun: str | 
         assert begun != name or is_later
         return begun
     except StoreError:
-        # It holds a whole listing, which was told of before.
+        # It has a complete listing, which was reported before.
         assert tree(folder) == before
         assert begun is None
         shutil.rmtree(folder)
@@ -436,7 +438,7 @@ def _do(folder: Path, step: str, life: int | None, is_later: bool, begun: str | 
 
 
 def _holds_nothing_mixed(folder: Path) -> None:
-    """Whoever reads the folder now reads a whole listing, or is told that there is none."""
+    """A reader of the folder reads a complete listing, or gets an error that there is none."""
     try:
         dataset = Dataset.at(folder)
     except InventoryNotFound:

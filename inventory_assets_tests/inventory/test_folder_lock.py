@@ -1,4 +1,4 @@
-"""One process at a time holds the lock of a folder, and whatever ends it releases the lock."""
+"""One process at a time holds the lock of a folder, and its end releases the lock."""
 
 import errno
 import fcntl
@@ -42,7 +42,7 @@ def lock_now(folder: Path, orphans_seconds: float = 0) -> None:
 
 @contextmanager
 def holding(folder: Path, orphan_seconds: float = 0) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock; killed with the block."""
+    """Another process that holds the lock, killed at the end of the block."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(folder), str(orphan_seconds)],
         stdin=subprocess.PIPE,
@@ -65,7 +65,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_who_comes_second_is_told_who_holds_the_lock_and_changes_nothing(tmp_path: Path) -> None:
+def test_who_comes_second_is_reported_who_holds_the_lock_and_changes_nothing(
+    tmp_path: Path,
+) -> None:
     with holding(tmp_path) as holder:
         before = contents(tmp_path)
         words = rf"process {holder.pid} on {socket.gethostname()}, since 20"
@@ -152,7 +154,7 @@ def test_of_many_at_once_one_holds_it_however_often_the_file_is_removed(tmp_path
     assert contents(tmp_path) == {}
 
 
-# What may happen to the folder
+# Changes of the folder
 
 
 def rename(folder: Path, _link: Path) -> None:
@@ -230,7 +232,7 @@ def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EBADF, errno.EOPNOTSUPP])
-def test_a_file_system_without_locks_is_refused_by_name(
+def test_a_file_system_without_locks_is_rejected_by_name(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def flock(_descriptor: int, _how: int) -> None:
@@ -242,12 +244,12 @@ def test_a_file_system_without_locks_is_refused_by_name(
     assert contents(tmp_path) == {}
 
 
-def test_a_folder_that_cannot_be_written_is_refused_by_name() -> None:
+def test_a_folder_that_cannot_be_written_is_rejected_by_name() -> None:
     with pytest.raises(StoreError, match="cannot write to /proc: "):
         lock_now(Path("/proc"))
 
 
-def test_a_file_in_the_folders_place_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_in_the_folders_place_is_rejected_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(StoreError, match=f"cannot use {folder} as a folder"):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import CorruptRecord, IcebergError, StoreError
-from inventory_assets.inventory.iceberg.sync import show_change_log, show_manifest
+from inventory_assets.inventory.iceberg.sync import sync_change_log, sync_manifest
 from inventory_assets.inventory.iceberg.tables import IcebergTables, tag_of
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.query.dataset import Dataset
@@ -68,7 +68,7 @@ def test_every_value_is_read_as_it_was_published(tables: IcebergTables) -> None:
     snapshot = snapshot_of(tables.store, Shard(""), objects)
     manifest = merge(tables.store, LAYOUT, "", {"": snapshot}, NOW)
     publish_manifest(tables.store, LAYOUT, manifest)
-    state = show_manifest(tables, manifest)
+    state = sync_manifest(tables, manifest)
     expected = Dataset.of_manifest(tables.store, manifest).scan().collect()
     in_microseconds = pl.col("last_modified_date").dt.cast_time_unit("us")
     expected = expected.with_columns(in_microseconds)
@@ -91,8 +91,8 @@ def test_no_data_file_is_written_or_touched(tables: IcebergTables, store: LocalS
         return {path: path.stat().st_mtime_ns for path in store.root.rglob("*.parquet")}
 
     before = files()
-    show_manifest(tables, manifest)
-    show_change_log(tables, log)
+    sync_manifest(tables, manifest)
+    sync_change_log(tables, log)
     assert files() == before != {}
     suffixes = {path.suffix for path in store.path(f"{LAYOUT.base}/iceberg").rglob("*.*")}
     assert suffixes == {".avro", ".json"}
@@ -130,7 +130,7 @@ def test_an_empty_inventory_is_an_empty_snapshot(tables: IcebergTables) -> None:
     }
 
 
-def test_what_a_date_let_go_is_there_until_the_next_run_and_then_gone(
+def test_a_replaced_snapshot_remains_until_the_next_run(
     tables: IcebergTables,
 ) -> None:
     first, _ = show(tables, DAY, {"a/1"})
@@ -168,11 +168,11 @@ def test_columns_that_come_later_are_null_before(tables: IcebergTables) -> None:
         pq.write_table(wider, folder / "file")
         tables.store.publish_file(key, folder / "file")
     entry = replace(entry, parts=(replace(part, key=key),))
-    show_manifest(tables, replace(manifest, shards=(entry,)))
+    sync_manifest(tables, replace(manifest, shards=(entry,)))
     table = inventory_table(tables)
     frame = pl.scan_iceberg(table.metadata_location)
     assert frame.select("key", "version_id").collect().rows() == [("a/1", "v1")]
-    show_manifest(tables, publish(tables, AFTER, {"a/2"})[0])
+    sync_manifest(tables, publish(tables, AFTER, {"a/2"})[0])
     frame = pl.scan_iceberg(inventory_table(tables).metadata_location)
     assert frame.select("key", "version_id").collect().rows() == [("a/2", None)]
     assert keys_by_reference(tables)[tag_of(BEFORE)] == ["a/1"]
@@ -184,7 +184,7 @@ held = st.sets(st.sampled_from(["a/1", "a/2", "b/1", "c"]))
 
 @settings(max_examples=6)
 @given(st.lists(st.tuples(days, held | st.none()), min_size=1, max_size=5))
-def test_in_whatever_order_dates_come_and_go_the_tables_show_what_is_published(
+def test_the_tables_match_the_published_dates_after_any_order_of_changes(
     roomy_store: LocalStore, steps: list[tuple[date, set[str] | None]]
 ) -> None:
     """None stands for a date that is published no more."""
@@ -240,7 +240,7 @@ def test_a_file_that_is_gone_is_named(tables: IcebergTables, number: int, said: 
     gone = manifest.parts[number].key
     tables.store.remove_key(gone)
     with pytest.raises(StoreError, match=said.format(gone)):
-        show_manifest(tables, manifest)
+        sync_manifest(tables, manifest)
 
 
 def test_files_with_other_records_than_the_manifest_says_are_not_shown(
@@ -250,7 +250,7 @@ def test_files_with_other_records_than_the_manifest_says_are_not_shown(
     (entry,) = (entry for entry in manifest.shards if entry.parts)
     entry = replace(entry, parts=(replace(entry.parts[0], rows=7),))
     with pytest.raises(CorruptRecord, match="hold 1 records, but its manifest says 7"):
-        show_manifest(tables, replace(manifest, shards=(entry,)))
+        sync_manifest(tables, replace(manifest, shards=(entry,)))
     assert inventory_table(tables).refs() == {}
 
 
@@ -259,12 +259,12 @@ def test_a_table_of_other_results_is_not_changed(tables: IcebergTables, tmp_path
     other = replace(tables, store=LocalStore(tmp_path / "other"))
     manifest, _ = publish(other, DAY, {"b/1"})
     with pytest.raises(IcebergError, match="configure another namespace"):
-        show_manifest(other, manifest)
+        sync_manifest(other, manifest)
     assert keys_by_reference(tables)[tag_of(DAY)] == ["a/1"]
 
 
-def test_a_folder_that_readers_cannot_address_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_readers_cannot_address_is_rejected(tmp_path: Path) -> None:
     tables = tables_in(LocalStore(tmp_path / "50% #1"))
     manifest, _ = publish(tables, DAY, {"a/1"})
     with pytest.raises(IcebergError, match="has # % in it"):
-        show_manifest(tables, manifest)
+        sync_manifest(tables, manifest)

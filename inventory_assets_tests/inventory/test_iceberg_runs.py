@@ -10,7 +10,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
 
 from inventory_assets.inventory.errors import IcebergError
-from inventory_assets.inventory.iceberg.sync import show_change_log, show_manifest, sync_date
+from inventory_assets.inventory.iceberg.sync import sync_change_log, sync_date, sync_manifest
 from inventory_assets.inventory.iceberg.tables import IcebergTables, tag_of
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets_tests.inventory.samples import DAY
@@ -39,8 +39,8 @@ def test_dates_that_are_shown_at_once_are_all_shown(tables: IcebergTables) -> No
     def run(number: int) -> None:
         barrier.wait()
         manifest, log = published[number]
-        show_manifest(runs[number], manifest)
-        show_change_log(runs[number], log)
+        sync_manifest(runs[number], manifest)
+        sync_change_log(runs[number], log)
 
     with ThreadPoolExecutor(len(every)) as pool:
         list(pool.map(run, range(len(every))))
@@ -116,7 +116,7 @@ def test_a_run_killed_at_any_commit_is_made_up_for_by_the_next(
 
 
 @pytest.mark.parametrize("error", [CommitFailedException, CommitStateUnknownException])
-def test_a_lost_commit_is_tried_again_and_told_at_last(
+def test_a_conflicting_commit_is_retried_and_finally_reported(
     tables: IcebergTables, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     manifest, _ = publish(tables, DAY, {"a/1"})
@@ -131,18 +131,18 @@ def test_a_lost_commit_is_tried_again_and_told_at_last(
         return commit(*arguments)
 
     monkeypatch.setattr(SqlCatalog, "commit_table", failing)
-    show_manifest(tables, manifest)
+    sync_manifest(tables, manifest)
     assert keys_by_reference(tables)[tag_of(DAY)] == ["a/1"]
     failures = 1_000
     manifest, _ = publish(tables, AFTER, {"a/2"})
     with pytest.raises(IcebergError, match="could not be changed in 10 attempts"):
-        show_manifest(tables, manifest)
+        sync_manifest(tables, manifest)
 
 
 @pytest.mark.parametrize(
     "secret", ["postgresql://me:hunter2@db/catalog", "of key AKIAABCDEFGHIJKLMNOP"]
 )
-def test_what_a_catalogue_says_is_told_without_secrets(
+def test_errors_of_a_catalogue_are_reported_without_secrets(
     tables: IcebergTables, monkeypatch: pytest.MonkeyPatch, secret: str
 ) -> None:
     def failing(*_arguments: Any) -> Any:
@@ -151,6 +151,6 @@ def test_what_a_catalogue_says_is_told_without_secrets(
     manifest, _ = publish(tables, DAY, {"a/1"})
     monkeypatch.setattr(SqlCatalog, "load_table", failing)
     with pytest.raises(IcebergError, match="RuntimeError") as caught:
-        show_manifest(tables, manifest)
+        sync_manifest(tables, manifest)
     assert secret not in str(caught.value)
     assert caught.value.__suppress_context__

@@ -54,8 +54,8 @@ is_delete_marker size last_modified_date e_tag storage_class is_multipart checks
 
 
 def test_a_row_has_the_journals_columns_in_its_order() -> None:
-    journal = JOURNAL_COLUMNS.split()
-    assert CHANGE_SCHEMA.names[: len(journal)] == journal
+    checkpoint_log = JOURNAL_COLUMNS.split()
+    assert CHANGE_SCHEMA.names[: len(checkpoint_log)] == checkpoint_log
     (row,) = journal_of([], [Listed("k", size=5, e_tag="e-2", checksums=("CRC32",))])
     expected = {
         "bucket": "bucket",

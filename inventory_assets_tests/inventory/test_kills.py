@@ -1,4 +1,4 @@
-"""A real process, killed at random moments, and started again until it is done."""
+"""A real process, killed at random times and started again until it completes."""
 
 import os
 import random
@@ -48,7 +48,7 @@ def rows(folder: Path) -> pa.Table:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether the files are there, and nothing is left to be done."""
+    """Whether the files exist and nothing is left to do."""
     return any(folder.glob("*.parquet")) and not (folder / ".inventory-unfinished").exists()
 
 
@@ -98,7 +98,7 @@ def kill_often(source: LoadSource, tmp_path: Path, kills: int, seed: int) -> Non
     print(f"{done} kills, {resumed} results of runs that went on with another's")
 
 
-def test_a_process_killed_once_something_is_safe_is_gone_on_with(
+def test_a_process_killed_once_something_is_safe_is_resumed(
     source: LoadSource, tmp_path: Path
 ) -> None:
     listed(source, tmp_path / "undisturbed")

@@ -1,4 +1,4 @@
-"""`inventory.json`: what a date's inventory is, cost and proves, under a published schema."""
+"""`inventory.json`: content, cost and evidence of a date, under a published schema."""
 
 import json
 from dataclasses import replace

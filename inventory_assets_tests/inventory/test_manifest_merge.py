@@ -273,7 +273,7 @@ def dying_after(published: int, store: LocalStore) -> Callable[[str, bytes, str]
 
 
 @pytest.mark.parametrize("published", range(4))
-def test_a_first_publication_cut_short_is_none(
+def test_a_first_publication_truncated_is_none(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, published: int
 ) -> None:
     manifest = merged(store, tiles(store, "a/"))
@@ -284,7 +284,7 @@ def test_a_first_publication_cut_short_is_none(
 
 
 @pytest.mark.parametrize("published", range(4))
-def test_a_publication_cut_short_leaves_none_or_the_old_one_and_a_retry_heals_it(
+def test_a_publication_truncated_leaves_none_or_the_old_one_and_a_retry_heals_it(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, published: int
 ) -> None:
     old = merged(store, tiles(store, "a/", held=KEYS[:4]))

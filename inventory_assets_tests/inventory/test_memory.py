@@ -1,4 +1,4 @@
-"""The memory of a listing is bounded by a formula that knows nothing of the bucket's size."""
+"""The memory of a listing is bounded, independently of the size of the bucket."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""No process outlives the one that started it, and none of them leaves anything for ever."""
+"""No process outlives its parent, and none leaves files for ever."""
 
 import ctypes
 import os
@@ -116,7 +116,7 @@ def all_end(processes: list[psutil.Process]) -> bool:
 def test_whatever_is_killed_all_processes_end_and_what_is_done_is_kept(
     source: LoadSource, tmp_path: Path
 ) -> None:
-    # The first process: nobody is left to tell the others.
+    # The first process, without which the others get no message.
     command = begin(source, tmp_path, kept=1)
     processes = command.started()
     assert len(command.workers()) == 2

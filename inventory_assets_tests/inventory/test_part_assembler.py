@@ -32,7 +32,7 @@ from inventory_assets_tests.listings import objects_of
 
 
 def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
-    """All keys in order, no gap within a part, and the fingerprint of one walk over all."""
+    """All keys are in order, without gaps within a part, and have the fingerprint of the whole."""
     assert keys_of(store, *found) == driver.expected
     assert sum(part.rows for part in found) == len(driver.expected)
     stretches = coalesce(driver.ranges)
@@ -231,7 +231,7 @@ class FailingStore(LocalStore):
 
 @given(seed=st.integers(0, 9999))
 @settings(max_examples=30)
-def test_a_disk_that_fails_is_told_and_nothing_is_left_behind(
+def test_a_disk_that_fails_is_reported_and_nothing_is_left_behind(
     roomy_store: LocalStore, seed: int
 ) -> None:
     chances = random.Random(seed)  # noqa: S311
@@ -246,7 +246,7 @@ def test_a_disk_that_fails_is_told_and_nothing_is_left_behind(
     assert budget._total == 0
 
 
-def test_a_disk_that_fails_at_last_is_told_by_finish(store: LocalStore) -> None:
+def test_a_disk_that_fails_at_last_is_reported_by_finish(store: LocalStore) -> None:
     failing = FailingStore(store.root)
     assembler = PartAssembler(
         failing, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBuffer()
@@ -259,7 +259,7 @@ def test_a_disk_that_fails_at_last_is_told_by_finish(store: LocalStore) -> None:
     assert scratch_of(store) == []
 
 
-def test_a_full_disk_is_told_and_nothing_is_left_behind(
+def test_a_full_disk_is_reported_and_nothing_is_left_behind(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_file: object, _data: bytes) -> int:

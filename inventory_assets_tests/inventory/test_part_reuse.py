@@ -1,4 +1,4 @@
-"""Days share the parts that did not change, however either day was listed."""
+"""Days share unchanged parts, in whatever order they were listed."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence

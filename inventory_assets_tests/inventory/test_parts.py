@@ -89,7 +89,7 @@ def test_the_same_records_make_the_same_file(store: LocalStore) -> None:
     assert len(store.list_names(LAYOUT.base + "/data")) == 1
 
 
-def test_a_cut_ends_a_part_and_nothing_is_written_for_nothing(store: LocalStore) -> None:
+def test_finish_part_ends_a_part_and_writes_no_empty_part(store: LocalStore) -> None:
     first, second = parts_of(store, [], OBJECTS[:1], [], OBJECTS[1:])
     assert (first.rows, second.rows) == (1, 3)
     assert parts_of(store) == parts_of(store, [], []) == ()
@@ -182,7 +182,7 @@ def test_reading_ranges_is_filtering_records(
     assert counts == [sum(key in key_range for key in held) for key_range in ranges]
 
 
-def test_columns_are_read_as_asked(store: LocalStore) -> None:
+def test_only_the_requested_columns_are_read(store: LocalStore) -> None:
     (part,) = parts_of(store, OBJECTS)
     back = read(store, part, columns=["key", "size"])
     assert back.to_pylist() == records_of(OBJECTS).select(["key", "size"]).to_pylist()

@@ -1,4 +1,4 @@
-"""What is left of a listing, and when another must not go on with it."""
+"""Resuming a listing, and the cases in which it must not be resumed."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -62,8 +62,8 @@ def finished(store: LocalStore, lister: Bucket, now: datetime) -> Snapshot:
 def retaken(
     store: LocalStore, lister: Bucket, now: datetime = NOW, report: Report = ignore_events
 ) -> Snapshot:
-    taker = ShardLister(lister, store, MODEL, lister.key_order, lambda: now, report=report)
-    return taker.list_shard(DAY, SHARD)
+    shard_lister = ShardLister(lister, store, MODEL, lister.key_order, lambda: now, report=report)
+    return shard_lister.list_shard(DAY, SHARD)
 
 
 def at_event(number: int, do: Callable[[], None]) -> Report:
@@ -95,7 +95,7 @@ def test_a_listing_that_another_run_overtook_leaves_nothing_to_go_on_with(
 
 
 @EITHER_ORDER
-def test_what_began_before_the_present_snapshot_was_finished_is_not_gone_on_with(
+def test_what_began_before_the_present_snapshot_was_finished_is_not_resumed(
     keys: list[str], key_order: KeyOrder, tmp_path: Path
 ) -> None:
     store = LocalStore(tmp_path)
@@ -109,7 +109,7 @@ def test_what_began_before_the_present_snapshot_was_finished_is_not_gone_on_with
     assert records(store, found).column("key").to_pylist() == sorted(keys[2:])
 
 
-def test_what_began_after_the_present_snapshot_was_finished_is_gone_on_with(
+def test_what_began_after_the_present_snapshot_was_finished_is_resumed(
     tmp_path: Path,
 ) -> None:
     store = LocalStore(tmp_path)
@@ -135,7 +135,7 @@ def test_a_listing_gone_on_with_does_not_replace_what_is_published_before_it_goe
         assert read_snapshot(store, MODEL, DAY, "") == newer
 
 
-def test_a_listing_killed_when_it_was_published_is_not_gone_on_with(
+def test_a_listing_killed_when_it_was_published_is_not_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = LocalStore(tmp_path)
@@ -165,7 +165,7 @@ def test_where_the_present_snapshot_cannot_be_read_everything_is_listed_again(
 
 
 class LastBreath(LocalStore):
-    """Of a process that is killed when all is listed, and nothing published."""
+    """The state after a process was killed between listing and publishing."""
 
     def put_if_match(self, *_record: object) -> str:
         raise Killed
@@ -196,7 +196,7 @@ OUT_OF_ORDER = [*FOLDERS, *(f"{name}-x" for name in "0123456789abcdef")]
 """Where directories are folders, `0-x` comes after all of `0/`."""
 
 
-def test_a_listing_by_directories_is_gone_on_with_where_the_order_is_found_out_again(
+def test_a_listing_by_directories_is_resumed_where_the_order_is_found_out_again(
     tmp_path: Path,
 ) -> None:
     store = LocalStore(tmp_path)
@@ -213,7 +213,7 @@ def test_a_listing_by_directories_is_gone_on_with_where_the_order_is_found_out_a
     assert all("afresh" not in sentence for sentence in said)
 
 
-def test_a_folder_of_a_store_taken_for_another_is_gone_on_with(
+def test_a_folder_of_a_store_taken_for_another_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken_for = Discovery((), KeyOrder.BYTES, 0)
@@ -254,9 +254,11 @@ def test_a_baseline_is_read_once_however_many_dates_and_shards_have_it(
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         days = [DAY + timedelta(days=number) for number in (1, 2)]
         store.facts_read = 0
-        taker = ShardLister(lister, store, MODEL, key_order, lambda: NOW)
+        shard_lister = ShardLister(lister, store, MODEL, key_order, lambda: NOW)
         results = [
-            *taker.list_shards([ShardRequest(day, shard) for day in days for shard in shards])
+            *shard_lister.list_shards(
+                [ShardRequest(day, shard) for day in days for shard in shards]
+            )
         ]
     assert all(isinstance(result, Snapshot) for _, result in results)
     assert store.facts_read == 1
@@ -265,7 +267,7 @@ def test_a_baseline_is_read_once_however_many_dates_and_shards_have_it(
 def test_what_is_kept_is_held_as_one_fingerprint_where_nothing_is_listed_between(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each fingerprint holds the records at its ends, and the parts of a long listing are many."""
+    """Fingerprints contain records at their ends, and long listings have many parts."""
     store = LocalStore(tmp_path)
     lister = Bucket(FOLDERS, key_order=KeyOrder.DIRECTORY)
     held: list[int] = []
@@ -295,7 +297,7 @@ SOME = sorted(KEYS[:40])
     st.integers(29, 39),
 )
 @settings(max_examples=40)
-def test_what_is_reread_is_told_interval_by_interval(
+def test_what_is_reread_is_reported_interval_by_interval(
     changed: set[str], cuts: set[int], first: int, last: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, small_files():
@@ -328,7 +330,7 @@ def test_what_is_reread_is_told_interval_by_interval(
 def test_processes_leave_alone_what_others_of_their_listing_have_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Even in a listing that takes longer than what is safe of another is kept."""
+    """Even if a listing takes longer than the lifetime of another's drafts."""
     store, lister = LocalStore(tmp_path), Bucket(KEYS)
     monkeypatch.setattr(process_pool, "_opened", lambda _connection, _retry: lister)
     monkeypatch.setattr(process_pool, "_send_progress", lambda _progress: None)

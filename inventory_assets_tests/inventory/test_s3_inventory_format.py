@@ -1,4 +1,4 @@
-"""What is published is S3 Inventory to the letter: the checks of the strictest readers."""
+"""Published files conform to S3 Inventory, according to the strictest readers."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Software that no one here wrote opens what is published as Amazon S3 Inventory, unchanged."""
+"""Third-party readers open published files as S3 Inventory, without changes."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ OBJECTS = [
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """An inventory in Parquet and in CSV, and what it holds."""
+    """An inventory in Parquet and in CSV, and its records."""
 
     store: LocalStore
     objects: Sequence[Listed]

@@ -35,7 +35,7 @@ def multipart(objects: pa.RecordBatch) -> list[bool | None]:
 
 
 def expected(e_tags: list[str | None]) -> list[bool | None]:
-    """What the expression says, where `$` is the very end."""
+    """The result of the regular expression, with `$` as the end of the text."""
     expression = re.compile(PARTS_COUNT.replace("$", r"\Z"))
     return [None if e_tag is None else bool(expression.search(e_tag)) for e_tag in e_tags]
 
@@ -50,13 +50,13 @@ def test_an_object_was_uploaded_in_parts_if_its_e_tag_ends_in_a_count(
     assert multipart(objects) == column.to_pylist()
 
 
-def test_every_short_e_tag_is_told_by_the_expression() -> None:
+def test_every_short_e_tag_is_reported_by_the_expression() -> None:
     short = [None, *("".join(text) for size in range(6) for text in product("-0a", repeat=size))]
     assert multipart(objects_with(short)) == expected(short)
 
 
 @given(e_tags_strategy, st.integers(0, 20), st.integers(0, 20))
-def test_a_slice_is_told_as_if_it_stood_alone(
+def test_a_slice_is_reported_as_if_it_stood_alone(
     e_tags: list[str | None], start: int, size: int
 ) -> None:
     objects = objects_with(e_tags).slice(start, size)
@@ -64,7 +64,7 @@ def test_a_slice_is_told_as_if_it_stood_alone(
 
 
 @given(e_tags_strategy, st.data())
-def test_what_a_filter_leaves_is_told_as_if_it_stood_alone(
+def test_what_a_filter_leaves_is_reported_as_if_it_stood_alone(
     e_tags: list[str | None], data: st.DataObject
 ) -> None:
     kept = data.draw(st.lists(st.booleans(), min_size=len(e_tags), max_size=len(e_tags)))
@@ -74,7 +74,7 @@ def test_what_a_filter_leaves_is_told_as_if_it_stood_alone(
 
 
 @given(e_tags_strategy, e_tags_strategy)
-def test_batches_put_together_are_told_like_each(
+def test_batches_put_together_are_reported_like_each(
     one: list[str | None], other: list[str | None]
 ) -> None:
     objects = pa.concat_batches([objects_with(one)[1:], objects_with(other)])

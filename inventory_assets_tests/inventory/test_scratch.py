@@ -1,4 +1,4 @@
-"""Files that are not published yet do not outlive their process for ever."""
+"""Unpublished files of a dead process are removed."""
 
 import fcntl
 import os
@@ -36,7 +36,7 @@ with atomic_file(Path(sys.argv[1]) / "out.csv") as file:
 
 
 def left_by(program: str, folder: Path) -> list[Path]:
-    """What a process leaves that kills itself; an hour ago, as far as its files tell."""
+    """The files of a process that was killed an hour ago, according to their times."""
     before = {*folder.iterdir()}
     assert subprocess.run([sys.executable, "-c", program, str(folder)], check=False).returncode < 0
     left = sorted({*folder.iterdir()} - before)

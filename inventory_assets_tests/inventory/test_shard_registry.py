@@ -49,7 +49,7 @@ def test_a_damaged_record_of_a_long_prefix_makes_its_key_unknown(
 @pytest.mark.parametrize(
     "key", ["", "%ZZ", "%FF", "a b", "a%2F", "%61", "~", "x~0123456789abcdef01234567", "other/"]
 )
-def test_a_key_that_stands_for_nothing_here_is_refused_with_advice(
+def test_a_key_that_stands_for_nothing_here_is_rejected_with_advice(
     store: LocalStore, key: str
 ) -> None:
     with pytest.raises(UnknownShard, match=r"stands for no prefix under 'logs/'.* `shards`"):

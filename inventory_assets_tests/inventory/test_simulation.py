@@ -1,7 +1,7 @@
 """Listings of buckets that change, over networks that fail, by processes that are killed.
 
-Whatever happens, what a listing in the end publishes is true. A few examples run with the other
-tests; thousands, and larger ones, with `make test-slow`, or on their own with
+Whatever happens, a listing publishes correct results in the end. A few examples run with the other
+tests; thousands, and larger ones, run with `make test-slow`, or alone with
 `pytest -m slow inventory_assets_tests/inventory/test_simulation.py`.
 """
 
@@ -30,7 +30,7 @@ from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.policies import PolicyName
-from inventory_assets.s3.errors import RetriesExhausted, UnusableAnswer
+from inventory_assets.s3.errors import RetriesExhausted, UnusableResponse
 from inventory_assets.scan.errors import KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -53,7 +53,7 @@ THOUSANDS = 3000
 CALM_AFTER = 12
 """Runs after which nothing fails any more; so a listing ends, or never will."""
 
-EXPECTED = (RetriesExhausted, UnusableAnswer, ListingStuck, KeysOutOfOrder)
+EXPECTED = (RetriesExhausted, UnusableResponse, ListingStuck, KeysOutOfOrder)
 """How a listing may end that meets such troubles."""
 
 MODEL = Layout("model", "source")
@@ -75,17 +75,17 @@ def small_files() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What happens to a bucket while it is listed.
+    """The events of a simulated listing.
 
     Attributes:
-        keys: Of all objects that will ever be.
-        seed: Decides which of them are there, and what happens when.
-        prefixes: What the shards are cut out by.
+        keys: The keys of all objects that may exist at any time.
+        seed: Determines which of them exist, and all events.
+        prefixes: The prefixes of the shards.
         page_size: Keys in a page at most.
         in_flight: Requests in flight at most.
-        policy: How many are.
-        kills: How much each process does before it is killed.
-        troubles: What befalls requests.
+        policy: The policy for requests in flight.
+        kills: The operations of each process before it is killed.
+        troubles: The probabilities of errors.
     """
 
     keys: list[str]
@@ -144,7 +144,7 @@ def told(story: Story, root: Path) -> tuple[SimulatedBucket, dict[Shard, Snapsho
         life = Life(lives.pop(0) if lives else float("inf"))
         connection = BucketConfig("model", max_in_flight=story.in_flight, policy=story.policy)
         lister = SimulatedLister(bucket, connection, life, troubles)
-        taker = ShardLister(
+        shard_lister = ShardLister(
             lister,
             MortalStore(root, life),
             MODEL,
@@ -153,7 +153,7 @@ def told(story: Story, root: Path) -> tuple[SimulatedBucket, dict[Shard, Snapsho
         )
         wanted = [ShardRequest(DAY, shard) for shard in shards if shard not in found]
         try:
-            for each, result in taker.list_shards(wanted):
+            for each, result in shard_lister.list_shards(wanted):
                 if isinstance(result, Snapshot):
                     found[each.shard] = result
                 else:
@@ -176,7 +176,7 @@ def files_of(root: Path) -> set[Path]:
 def check(story: Story, root: Path) -> None:
     """Every key that was there all the time is listed once, and none that never was.
 
-    One whose record came garbled each time that it was asked for is told of as unreadable.
+    A key whose record was garbled in every response is reported as unreadable.
     """
     bucket, found = told(story, root)
     store = LocalStore(root)

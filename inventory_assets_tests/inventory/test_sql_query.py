@@ -29,7 +29,7 @@ def ask(dataset: Dataset, sql: str) -> list[dict[str, object]]:
         "-- how many\nSELECT count(*) AS n FROM inventory",
     ],
 )
-def test_a_select_is_answered(dataset: Dataset, sql: str) -> None:
+def test_a_select_returns_its_rows(dataset: Dataset, sql: str) -> None:
     assert ask(dataset, sql) == [{"n": len(HOSTILE_KEYS) + 1}]
 
 
@@ -38,7 +38,7 @@ def test_hostile_keys_are_nothing_but_text(dataset: Dataset) -> None:
     assert keys == sorted([*HOSTILE_KEYS, "x'; DROP VIEW inventory; --"])
 
 
-def test_times_are_in_utc_wherever_the_machine_stands(
+def test_times_are_in_utc_in_any_time_zone_of_the_machine(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
@@ -56,7 +56,7 @@ def test_times_are_in_utc_wherever_the_machine_stands(
         "EXPLAIN SELECT 1",
     ],
 )
-def test_what_is_no_single_select_is_refused(dataset: Dataset, sql: str) -> None:
+def test_anything_but_a_single_select_is_rejected(dataset: Dataset, sql: str) -> None:
     with pytest.raises(QueryRefused, match="a query is one SELECT"):
         ask(dataset, sql)
 
@@ -91,7 +91,7 @@ def test_nothing_else_is_read(dataset: Dataset, tmp_path: Path, sql: str) -> Non
         ask(dataset, sql.format(other=other))
 
 
-def test_a_failure_is_told_in_one_line(dataset: Dataset) -> None:
+def test_a_failure_is_reported_in_one_line(dataset: Dataset) -> None:
     for sql in ("SELEC", "SELECT nothing FROM inventory", "SELECT key::INT FROM inventory"):
         with pytest.raises(QueryRefused) as caught:
             ask(dataset, sql)

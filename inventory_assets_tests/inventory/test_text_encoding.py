@@ -94,7 +94,7 @@ def test_no_cell_of_a_spreadsheet_is_a_formula_wherever_it_is_split(found: list[
 @given(
     keys.filter(lambda key: key and not re.search("[=+\\-@\uff1d\uff0b\uff0d\uff20\t\r\n]", key))
 )
-def test_a_key_that_is_no_formula_stands_in_a_spreadsheet_as_it_is(key: str) -> None:
+def test_a_key_that_is_no_formula_is_unchanged_in_a_spreadsheet(key: str) -> None:
     line = csv_lines(table_of(Listed(key)), Dialect.SPREADSHEET).decode()
     assert next(csv.reader(io.StringIO(line, newline="")))[1] == key
 
@@ -121,7 +121,7 @@ def test_json_lines_are_the_records(found: list[str]) -> None:
 
 
 @given(st.lists(keys.filter(bool), min_size=1))
-def test_a_plain_csv_is_read_back_as_it_was(found: list[str]) -> None:
+def test_a_plain_csv_round_trips(found: list[str]) -> None:
     table = table_of(*map(Listed, found))
     text = csv_header(table.schema, Dialect.PLAIN) + csv_lines(table, Dialect.PLAIN)
     rows = list(csv.DictReader(io.StringIO(text.decode(), newline="")))

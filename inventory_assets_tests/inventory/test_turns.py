@@ -76,7 +76,7 @@ class Runs:
         return self._turns.pop(number, Turn(self._scratch / "no", self._scratch / "none"))
 
     def end(self, _number: int) -> None:
-        """Another ends the turn of whoever has it."""
+        """Another process ends the current turn."""
         for record in self._scratch.glob("turn/*"):
             record.unlink()
 
@@ -149,7 +149,7 @@ def test_of_threads_that_publish_at_once_without_locks_exactly_one_does(
 def test_a_run_that_is_held_up_in_its_turn_cannot_publish_any_more(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one that is suspended, and goes on after another has given it up."""
+    """A process that is suspended, and continues after another has ended its turn."""
     monkeypatch.setattr(turns, "LEASE_SECONDS", 0.05)
     held, overtaken = threading.Event(), threading.Event()
     publish = Turn.publish
@@ -201,7 +201,7 @@ def test_a_slow_run_that_nobody_overtook_begins_its_turn_again(
 def test_a_renaming_whose_answer_was_lost_is_known_for_ones_own(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """NFS sends a request again, and is told that there is nothing to rename any more."""
+    """NFS repeats a request, and its response says that there is nothing to rename."""
     rename = Path.rename
 
     def twice(path: Path, target: Path) -> Path:
@@ -233,7 +233,7 @@ def test_a_file_system_that_renames_no_folder_over_an_empty_one_will_do(
 
 
 @pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.EACCES, errno.ENOSYS])
-def test_a_file_system_that_renames_no_folders_is_refused(
+def test_a_file_system_that_renames_no_folders_is_rejected(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def refuse(_path: Path, _target: Path) -> Path:

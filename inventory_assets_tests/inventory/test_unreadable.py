@@ -1,4 +1,4 @@
-"""What cannot be decoded of a listing is kept as it came, counted, and no reason for changes."""
+"""Unreadable records are stored as received, counted, and do not count as changes."""
 
 import json
 from dataclasses import replace
@@ -24,7 +24,7 @@ from inventory_assets.inventory.manifest.unreadable_records import UnreadableRec
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.decoding.xml_decoder import Unreadable
 from inventory_assets.s3.list_client import RequestStats
-from inventory_assets.s3.unreadable_log import MAX_KEPT, UnreadableLog
+from inventory_assets.s3.unreadable_log import MAX_STORED, UnreadableLog
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, parts_of
@@ -57,13 +57,13 @@ def test_a_folder_without_them_has_no_such_file(tmp_path: Path) -> None:
     assert not (tmp_path / "unreadable.jsonl").exists()
 
 
-def test_a_listing_of_which_nothing_can_be_read_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_listing_of_which_nothing_can_be_read_is_rejected_by_name(tmp_path: Path) -> None:
     with pytest.raises(RecordsUnreadable, match=r"2 of 2 records .* it has no <Size>: .*<Key>k03"):
         list_into_folder(RawS3(SIZELESS[:2], SIZELESS), "", tmp_path)
     assert not [*tmp_path.iterdir()] or not [*tmp_path.rglob("*.parquet")]
 
 
-def test_a_shard_of_which_most_cannot_be_read_is_refused_and_a_small_one_is_not(
+def test_a_shard_of_which_most_cannot_be_read_is_rejected_and_a_small_one_is_not(
     store: LocalStore,
 ) -> None:
     many = [f"k{number:03}".encode() for number in range(250)]
@@ -114,10 +114,10 @@ def test_an_object_that_became_unreadable_is_not_reported_as_deleted(store: Loca
 def test_a_listing_that_goes_on_knows_what_the_run_before_could_not_read(
     store: LocalStore,
 ) -> None:
-    def journal() -> CheckpointLog:
+    def checkpoint_log() -> CheckpointLog:
         return CheckpointLog(store, "work", "listing", "same", lambda: NOW, lambda _: None)
 
-    first, stats = journal(), RequestStats()
+    first, stats = checkpoint_log(), RequestStats()
     (part,) = parts_of(store, listed(["b", "c"]))
     stats.set_aside([unreadable("bb"), unreadable("x")])
     first.record_completed(KeyRange("a", "c"), [part], stats)
@@ -125,7 +125,7 @@ def test_a_listing_that_goes_on_knows_what_the_run_before_could_not_read(
     stats.set_aside([unreadable("dd")])
     first.record_completed(KeyRange("c", "e"), [], stats)
     first.flush(stats)
-    kept = journal().resumed.unreadable
+    kept = checkpoint_log().resumed.unreadable
     assert (kept.count, [record.key for record in kept.first]) == (2, ["bb", "dd"])
     again = RequestStats()
     again.set_aside([unreadable("bb"), unreadable("x")])
@@ -135,12 +135,12 @@ def test_a_listing_that_goes_on_knows_what_the_run_before_could_not_read(
 
 def test_all_are_counted_and_the_first_are_kept() -> None:
     log, other = UnreadableLog(), UnreadableLog()
-    log.add(unreadable(f"k{number:05}") for number in range(MAX_KEPT + 5))
-    log.add(unreadable(f"k{number:05}") for number in range(MAX_KEPT + 5))
-    assert (log.count, len(log.first)) == (MAX_KEPT + 5, MAX_KEPT)
+    log.add(unreadable(f"k{number:05}") for number in range(MAX_STORED + 5))
+    log.add(unreadable(f"k{number:05}") for number in range(MAX_STORED + 5))
+    assert (log.count, len(log.first)) == (MAX_STORED + 5, MAX_STORED)
     other.add([unreadable("a")])
     other.merge(log)
-    assert (other.count, len(other.first)) == (MAX_KEPT + 6, MAX_KEPT)
+    assert (other.count, len(other.first)) == (MAX_STORED + 6, MAX_STORED)
 
 
 def test_the_bytes_of_a_record_can_be_told_from_what_is_kept() -> None:

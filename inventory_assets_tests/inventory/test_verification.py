@@ -1,4 +1,4 @@
-"""Inventories verified against their buckets: in memory for many, on real servers for some."""
+"""Verification of inventories against buckets in memory and on real servers."""
 
 import random
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.manifest.manifest_merge import merge
 from inventory_assets.inventory.manifest.snapshot import publish_snapshot
-from inventory_assets.inventory.parts.counting import keys_at, places_of
+from inventory_assets.inventory.parts.counting import keys_at, positions_of
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.inventory.verification import targets, verification
@@ -65,7 +65,7 @@ keys_strategy = st.sets(st.text("-/a\0\U0010ffff", min_size=1, max_size=3), max_
 @pytest.fixture(autouse=True, scope="module")
 def small_ranges() -> object:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(targets, "RECORDS_A_RANGE", RECORDS)
+        patch.setattr(targets, "RECORDS_PER_RANGE", RECORDS)
         yield
 
 
@@ -130,7 +130,7 @@ def test_differences_are_those_of_a_plain_comparison(
     assert sorted(differences(held, found, NOW).items()) == plain_differences(held, found)
 
 
-def test_what_is_the_same_does_not_differ_however_young() -> None:
+def test_an_equal_object_does_not_differ_however_new() -> None:
     same = {"a": ComparedFields(1, NOW + timedelta(days=1), "e")}
     assert differences(same, same, NOW) == {}
 
@@ -154,7 +154,7 @@ def test_all_ranges_with_records_tile_the_key_space_a_page_each(
     inventory = inventory_of(roomy_store, keys)
     ranges = inventory.sample(chance(0), 100)
     assert tiling_fault(ranges, [WHOLE]) is None
-    counts = [len(inventory.holds(each)) for each in ranges]
+    counts = [len(inventory.records_in(each)) for each in ranges]
     assert counts == [sum(key in each for key in keys) for each in ranges]
     assert all(count == RECORDS for count in counts[:-1])
     assert counts[-1] <= RECORDS
@@ -208,14 +208,14 @@ def test_a_sample_of_all_ranges_finds_every_key_that_differs(
         assert len(reached) == len(keys | held)
 
 
-def test_an_inventory_that_holds_what_the_bucket_holds_has_no_fault(
+def test_an_inventory_equal_to_its_bucket_has_no_problems(
     roomy_store: LocalStore,
 ) -> None:
     keys = {f"{number:03}" for number in range(100)}
     found = verify(inventory_of(roomy_store, keys), ModelS3(keys, RECORDS), chance(0), 8)
-    # Besides the eight: one asked for by what its keys start with, and each of two ends confirmed.
+    # In addition to eight ranges: one prefix, and confirmations of two ends.
     assert (len(found.ranges), found.records, found.requests) == (9, 8 * RECORDS, 11)
-    assert (found.faults, set(found.counts.values())) == ([], {0})
+    assert (found.problems, set(found.counts.values())) == ([], {0})
 
 
 def test_a_record_of_two_ranges_is_counted_once(roomy_store: LocalStore) -> None:
@@ -254,9 +254,9 @@ def test_faults_name_the_first_and_count_the_rest() -> None:
     findings = {f"{number:02}\n": Finding.MISSING for number in range(12)}
     findings["z"] = Finding.MISSING_IN_BUCKET
     found = Verification((), 0, 0, findings, shown=12)
-    assert found.faults[0] == r"missing: '00\n'"
-    assert found.faults[-1] == "missing: 2 more"
-    assert len(found.faults) == 11
+    assert found.problems[0] == r"missing: '00\n'"
+    assert found.problems[-1] == "missing: 2 more"
+    assert len(found.problems) == 11
     assert found.counts[Finding.MISSING_IN_BUCKET] == 1
 
 
@@ -275,7 +275,7 @@ def altered_sizes(keys: set[str]) -> dict[str, int]:
     oddity=st.sampled_from([*IN_BYTE_ORDER, *WITHOUT_RANGES]),
     prefix=st.sampled_from(["", "a", "-"]),
 )
-def test_whatever_the_store_s_habit_just_what_differs_is_told(
+def test_with_any_habit_exactly_the_differences_are_found(
     roomy_store: LocalStore,
     keys: set[str],
     lost: set[str],
@@ -290,8 +290,8 @@ def test_whatever_the_store_s_habit_just_what_differs_is_told(
     altered = {prefix + key for key in altered}
     bucket = OddStore(there, oddity, 40, sizes=altered_sizes(altered))
     with pytest.MonkeyPatch.context() as patch:
-        if oddity in WITHOUT_RANGES:  # there all that starts alike is asked for at once
-            patch.setattr(targets, "RECORDS_A_RANGE", 100)
+        if oddity in WITHOUT_RANGES:  # a prefix has all its records in one request there
+            patch.setattr(targets, "RECORDS_PER_RANGE", 100)
         found = verify(inventory_of(roomy_store, held, prefix), bucket, chance(0), 99)
     expected = dict.fromkeys(held - there, Finding.MISSING_IN_BUCKET)
     expected |= dict.fromkeys(there - held, Finding.MISSING)
@@ -314,11 +314,11 @@ def test_a_key_that_seems_gone_and_is_there_contradicts_the_store(
     expected = dict.fromkeys(hidden, Finding.CONTRADICTED) | {"007": Finding.MISSING_IN_BUCKET}
     assert found.findings == expected
     assert found.asked_again == len(expected)
-    assert "contradicted: '010'" in found.faults
-    assert any("contradicts itself: 10 of the keys" in fault for fault in found.faults)
+    assert "contradicted: '010'" in found.problems
+    assert any("contradicts itself: 10 of the keys" in fault for fault in found.problems)
 
 
-def test_a_store_that_answers_with_nothing_now_and_then_contradicts_itself(
+def test_a_store_that_sometimes_lists_nothing_contradicts_itself(
     roomy_store: LocalStore,
 ) -> None:
     store = OddStore(KEYS, Oddity.SOMETIMES_EMPTY)
@@ -327,10 +327,10 @@ def test_a_store_that_answers_with_nothing_now_and_then_contradicts_itself(
     assert set(found.findings.values()) == {Finding.CONTRADICTED}
 
 
-def test_only_some_of_very_many_are_asked_for_again(
+def test_only_some_of_very_many_are_requested_again(
     roomy_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verification, "ASKED_AGAIN", 7)
+    monkeypatch.setattr(verification, "MAX_LOOKUPS", 7)
     store = OddStore(set())
     found = verify(inventory_of(roomy_store, KEYS), store, chance(0), 99)
     assert (found.asked_again, found.seemed_gone) == (7, 100)
@@ -342,7 +342,7 @@ def test_only_some_of_very_many_are_asked_for_again(
     assert [each.prefix for each in again.requests if each.prefix in KEYS] == exact
 
 
-def test_what_came_back_since_it_was_listed_again_is_no_contradiction(
+def test_an_object_created_again_since_is_no_contradiction(
     roomy_store: LocalStore,
 ) -> None:
     class ComesBack(OddStore):
@@ -356,7 +356,7 @@ def test_what_came_back_since_it_was_listed_again_is_no_contradiction(
 
     found = verify(inventory_of(roomy_store, KEYS), ComesBack(KEYS - {"007"}), chance(0), 99)
     assert found.findings == {"007": Finding.MODIFIED_SINCE}
-    assert found.faults == []
+    assert found.problems == []
 
 
 @pytest.mark.parametrize(
@@ -379,10 +379,10 @@ def test_a_bucket_that_lacks_most_of_a_sample_is_doubted(
     found = verify(inventory, OddStore(there), chance(0), 99)
     gone = found.counts[Finding.MISSING_IN_BUCKET]
     sentence = f"{gone:,} of {held:,} sampled records are gone: is this the right bucket, "
-    assert any(fault.startswith(sentence) for fault in found.faults) is is_doubted
+    assert any(fault.startswith(sentence) for fault in found.problems) is is_doubted
 
 
-def test_a_stretch_without_records_is_listed_with_the_records_around_it(
+def test_an_empty_range_is_listed_with_the_records_around_it(
     roomy_store: LocalStore,
 ) -> None:
     empty = [KeyRange("", "000"), KeyRange("049", "049~"), KeyRange("099", WHOLE.until)]
@@ -395,21 +395,21 @@ def test_a_stretch_without_records_is_listed_with_the_records_around_it(
     assert {"049", "050", "099"} <= found.findings.keys()
 
 
-def test_an_empty_inventory_is_not_agreed_to_by_an_empty_answer(roomy_store: LocalStore) -> None:
+def test_an_empty_response_does_not_confirm_an_empty_inventory(roomy_store: LocalStore) -> None:
     class EmptyWithoutDelimiter(OddStore):
         def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
             page = super().list_page_sync(request, stats)
             return page if request.delimiter else replace(page, objects=NO_OBJECTS)
 
     inventory = inventory_of(roomy_store, set())
-    assert verify(inventory, OddStore(set()), chance(0)).faults == []
+    assert verify(inventory, OddStore(set()), chance(0)).problems == []
     found = verify(inventory, EmptyWithoutDelimiter({"a"}), chance(0))
     assert found.findings == {"a": Finding.CONTRADICTED}
 
 
 def test_an_end_that_came_too_early_is_noted(roomy_store: LocalStore) -> None:
     found = verify(inventory_of(roomy_store, KEYS), OddStore(KEYS, Oddity.ENDS_EARLY, 3), chance(0))
-    assert found.faults == []
+    assert found.problems == []
     assert found.notes
     assert all("said that its listing ends behind" in note for note in found.notes)
 
@@ -420,11 +420,11 @@ FOLDERS = {f"{folder}/{number}" for folder in ("a", "a-b", "a0") for number in r
 
 
 @pytest.mark.parametrize("oddity", WITHOUT_RANGES)
-def test_a_store_without_ranges_is_asked_by_what_keys_start_with(
+def test_a_store_without_start_after_is_verified_by_prefixes(
     roomy_store: LocalStore, oddity: Oddity
 ) -> None:
     found = verify(inventory_of(roomy_store, FOLDERS), OddStore(FOLDERS, oddity), chance(0), 99)
-    assert (found.findings, found.faults) == ({}, [])
+    assert (found.findings, found.problems) == ({}, [])
     assert found.records == len(FOLDERS)
     assert found.prefixes
     assert found.ranges == ()
@@ -445,7 +445,7 @@ def test_an_inventory_of_ranges_is_in_doubt_where_the_store_lists_none(
     inventory = replace(inventory_of(roomy_store, FOLDERS), key_order=KeyOrder.BYTES)
     for oddity in WITHOUT_RANGES:
         found = verify(inventory, OddStore(FOLDERS, oddity), chance(0), 99)
-        (fault,) = found.faults
+        (fault,) = found.problems
         assert fault.startswith("the inventory was listed in byte order, and now")
 
 
@@ -463,7 +463,7 @@ def test_a_folder_that_the_inventory_lacks_is_missed(roomy_store: LocalStore) ->
     size=st.integers(1, 10),
     least_length=st.integers(0, 2),
 )
-def test_a_prefix_drawn_is_the_shortest_that_starts_no_more_records_than_asked_for(
+def test_a_sampled_prefix_is_the_shortest_with_at_most_so_many_records(
     roomy_store: LocalStore, keys: set[str], size: int, least_length: int
 ) -> None:
     records = inventory_of(roomy_store, keys).records
@@ -477,7 +477,7 @@ def test_a_prefix_drawn_is_the_shortest_that_starts_no_more_records_than_asked_f
         assert count(prefix) <= size or prefix in keys
         if len(prefix) > least_length:
             assert count(prefix[:-1]) > size
-        lacking = records.lacks([prefix, prefix + "x"])
+        lacking = records.without_records([prefix, prefix + "x"])
         assert lacking == [prefix + "x"]
 
 
@@ -487,10 +487,10 @@ def test_the_places_of_keys_are_those_of_the_whole(
 ) -> None:
     parts = inventory_of(roomy_store, keys).parts
     expected = {key: sum(each < key or (through and each == key) for each in keys) for key in asked}
-    assert places_of(roomy_store, parts, asked, through=through) == expected
+    assert positions_of(roomy_store, parts, asked, through=through) == expected
 
 
-# What a manifest says of where nothing is
+# The empty ranges of a manifest
 
 
 def manifest_with(store: LocalStore, keys: list[str], prefixes: list[str]) -> VerificationTarget:
@@ -503,10 +503,10 @@ def manifest_with(store: LocalStore, keys: list[str], prefixes: list[str]) -> Ve
     return VerificationTarget.of_manifest(store, LAYOUT, merge(store, LAYOUT, "", snapshots, NOW))
 
 
-def test_the_evidence_says_in_which_stretches_nothing_was_found(store: LocalStore) -> None:
+def test_the_evidence_has_the_empty_ranges(store: LocalStore) -> None:
     inventory = manifest_with(store, ["a/1", "a/2", "c"], ["", "a/", "b/"])
     assert inventory.began_at == NOW
-    assert all(inventory.holds(each) == {} for each in inventory.empty)
+    assert all(inventory.records_in(each) == {} for each in inventory.empty)
     for key in ("A", "a/3", "b/1", "d"):
         assert any(key in each for each in inventory.empty)
 
@@ -519,7 +519,7 @@ def test_a_key_lost_where_nothing_was_found_is_missing(store: LocalStore) -> Non
     assert {Finding.MISSING} == {seed.findings.get("b/1") for seed in seeds}
 
 
-def test_a_shard_listed_again_since_says_nothing_of_this_manifest(store: LocalStore) -> None:
+def test_the_evidence_of_a_later_listing_is_not_used_for_a_manifest(store: LocalStore) -> None:
     shard = make_shard("", [""])
     snapshot = snapshot_of(store, shard, listed(["a"]))
     publish_snapshot(store, LAYOUT, replace(snapshot, fingerprint="another"))
@@ -531,7 +531,7 @@ def test_a_shard_listed_again_since_says_nothing_of_this_manifest(store: LocalSt
 
 
 @pytest.mark.parametrize("server", ["moto", "ministack"])
-def test_on_a_real_server_what_changed_is_told_from_what_was_lost(
+def test_on_a_real_server_what_changed_is_reported_from_what_was_lost(
     server: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     endpoint: Endpoint = request.getfixturevalue(server)

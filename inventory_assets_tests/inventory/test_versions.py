@@ -95,8 +95,8 @@ def taken(
     day: date = DAY,
     shard: Shard | None = None,
 ) -> Snapshot:
-    taker = ShardLister(VersionedS3(history), store, LAYOUT, now=lambda: NOW)
-    return taker.list_shard(day, shard or Shard(""), versions)
+    shard_lister = ShardLister(VersionedS3(history), store, LAYOUT, now=lambda: NOW)
+    return shard_lister.list_shard(day, shard or Shard(""), versions)
 
 
 def merged(store: LocalStore, *snapshots: Snapshot, baseline: Manifest | None = None) -> Manifest:
@@ -177,8 +177,8 @@ def test_changes_are_those_of_the_current_objects_with_their_versions(history: H
         assert (changes.baseline_rows, changes.snapshot_rows) == (len(old), len(new))
 
 
-def test_records_with_versions_are_refused_by_code_that_knows_none(store: LocalStore) -> None:
-    """Such code reads format 3 alone."""
+def test_records_with_versions_are_rejected_by_code_that_knows_none(store: LocalStore) -> None:
+    """Old code supports format 3 only."""
     records = (LAYOUT.snapshot(DAY, ""), LAYOUT.dated(DAY, "inventory.json"))
     for versions, expected in ((None, 3), (Versions(), 4)):
         merged(store, taken(store, sample_history(), versions))
@@ -209,7 +209,7 @@ def test_a_day_of_versions_is_compared_with_one_of_current_objects(store: LocalS
     ]
 
 
-def test_a_listing_that_was_stopped_is_gone_on_with_for_the_same_moment_alone(
+def test_a_listing_that_was_stopped_is_resumed_for_the_same_moment_alone(
     store: LocalStore,
 ) -> None:
     history = History()
@@ -222,8 +222,8 @@ def test_a_listing_that_was_stopped_is_gone_on_with_for_the_same_moment_alone(
         stopped.list_shard(DAY, Shard(""), Versions())
     said: list[str] = []
     lister = VersionedS3(history, 5)
-    taker = ShardLister(lister, store, LAYOUT, now=lambda: NOW, say=said.append)
-    found = taker.list_shard(DAY, Shard(""), Versions())
+    shard_lister = ShardLister(lister, store, LAYOUT, now=lambda: NOW, say=said.append)
+    found = shard_lister.list_shard(DAY, Shard(""), Versions())
     assert any("going on with" in sentence for sentence in said)
     assert found.fingerprint == taken(store, history, Versions()).fingerprint
     assert failed_rules(validate_files(store, found)) == []
@@ -234,7 +234,7 @@ def test_a_listing_that_was_stopped_is_gone_on_with_for_the_same_moment_alone(
     with pytest.raises(RetriesExhausted):
         stopped.list_shard(DAY, Shard(""), Versions())
     said.clear()
-    taker.list_shard(DAY, Shard(""), at(30))
+    shard_lister.list_shard(DAY, Shard(""), at(30))
     assert any("listed afresh" in sentence for sentence in said)
 
 
@@ -360,10 +360,12 @@ def test_versions_that_seem_gone_are_asked_for_by_their_key(
     assert gone == names_of(history.listed()) - names_of(other.listed())
 
 
-def test_versions_of_a_store_in_directory_order_are_refused(store: LocalStore) -> None:
-    taker = ShardLister(VersionedS3(History()), store, LAYOUT, KeyOrder.DIRECTORY, lambda: NOW)
+def test_versions_of_a_store_in_directory_order_are_rejected(store: LocalStore) -> None:
+    shard_lister = ShardLister(
+        VersionedS3(History()), store, LAYOUT, KeyOrder.DIRECTORY, lambda: NOW
+    )
     with pytest.raises(VersionsNotListed, match="set versions = false"):
-        taker.list_shard(DAY, Shard(""), Versions())
+        shard_lister.list_shard(DAY, Shard(""), Versions())
 
 
 @pytest.mark.parametrize(
@@ -378,7 +380,7 @@ def test_a_past_date_is_seen_as_of_its_last_millisecond(zone: str, moment: str) 
     assert versions_of(DAY, NOW, zone) == Versions(datetime.fromisoformat(moment))
 
 
-def test_a_date_that_lasts_is_seen_as_it_is_and_one_to_come_is_refused() -> None:
+def test_a_date_that_lasts_is_seen_as_it_is_and_one_to_come_is_rejected() -> None:
     assert versions_of(NOW.date(), NOW, "UTC") == Versions()
     with pytest.raises(DateNotObservable, match="has not come yet"):
         versions_of(NOW.date() + timedelta(days=1), NOW, "UTC")

@@ -1,7 +1,7 @@
-"""A store, its clients and a clock that exist only as numbers: what a controller makes of them.
+"""A discrete simulation of a store and its clients, to test policies.
 
-Workers list without end, each request waiting at one gate that lets `limit` of them through, in
-turn. Whoever is throttled, timed out or failed backs off as the lister does, outside the gate.
+Workers list without end; a limiter admits up to `limit` requests. After throttling, a timeout or
+another error, a worker waits like `ListClient`, without a slot.
 """
 
 import heapq
@@ -64,7 +64,7 @@ SLOWER = 10
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What a policy has to cope with; `timeout` is that of the client."""
+    """The conditions that a policy must handle; `timeout` is the client's."""
 
     name: str
     conditions: Sequence[Conditions]

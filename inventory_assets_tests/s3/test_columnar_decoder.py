@@ -1,4 +1,4 @@
-"""The columnar decoder does what the plain one does, in result and in error."""
+"""The columnar decoder has the same results and errors as the XML decoder."""
 
 import random
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ def regular(count: int) -> Sequence[Listed]:
 
 @pytest.fixture
 def no_plain_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is handed to the plain decoder, but the frame around the objects, is refused."""
+    """Fails if the XML decoder decodes more than the envelope."""
 
     def frame_only(body: bytes) -> Page | ErrorDocument:
         assert b"<Contents>" not in body
@@ -101,9 +101,7 @@ def test_legal_pages_are_decoded_alike(
 
 @settings(max_examples=200)
 @given(st.lists(objects, min_size=1, max_size=4), st.data())
-def test_damaged_pages_are_decoded_or_refused_alike(
-    listed: list[Listed], data: st.DataObject
-) -> None:
+def test_both_decoders_agree_on_damaged_pages(listed: list[Listed], data: st.DataObject) -> None:
     body = bytearray(render(listed, [], "token"))
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(body)))
@@ -119,7 +117,7 @@ def test_damaged_pages_are_decoded_or_refused_alike(
     assert_alike(bytes(body))
 
 
-def test_thousands_of_shuffled_pages_are_decoded_or_refused_alike() -> None:
+def test_both_decoders_agree_on_thousands_of_shuffled_pages() -> None:
     chance = random.Random(1)  # noqa: S311
     page = render(regular(4), ["p/"], "token")
     for _ in range(3000):
@@ -132,7 +130,7 @@ def test_thousands_of_shuffled_pages_are_decoded_or_refused_alike() -> None:
         assert_alike(bytes(body))
 
 
-def test_a_page_cut_off_anywhere_is_refused_alike() -> None:
+def test_a_page_truncated_anywhere_is_rejected_alike() -> None:
     page = render(regular(2), [], "token")
     for length in range(len(page)):
         assert_alike(page[:length])
@@ -207,7 +205,7 @@ def test_e_tags_in_any_quotes_are_decoded_in_columns(quote: str) -> None:
 
 @pytest.mark.parametrize("field", range(6))
 @pytest.mark.parametrize("row", range(3))
-def test_an_object_that_lacks_a_field_is_decoded_or_refused_alike(field: int, row: int) -> None:
+def test_both_decoders_agree_on_an_object_without_a_field(field: int, row: int) -> None:
     rendered = [contents_fields(Listed(f"k{n}", checksums=("CRC32",))) for n in range(3)]
     del rendered[row][field]
     assert_alike(listing(*(contents(*fields) for fields in rendered)))
@@ -215,7 +213,7 @@ def test_an_object_that_lacks_a_field_is_decoded_or_refused_alike(field: int, ro
 
 @pytest.mark.parametrize("field", range(6))
 @pytest.mark.parametrize("row", range(3))
-def test_an_object_that_repeats_a_field_is_decoded_or_refused_alike(field: int, row: int) -> None:
+def test_both_decoders_agree_on_an_object_with_a_repeated_field(field: int, row: int) -> None:
     rendered = [contents_fields(Listed(f"k{n}", checksums=("CRC32",))) for n in range(3)]
     rendered[row].insert(0, rendered[row][field])
     assert_alike(listing(*(contents(*fields) for fields in rendered)))

@@ -1,4 +1,4 @@
-"""Answers that come too slowly, over a real socket."""
+"""Slow responses, over a real socket."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ import pytest
 from urllib3.connection import HTTPConnection
 
 from inventory_assets.s3.http.connection import AsyncHttpConnection
-from inventory_assets.s3.http.http1_parser import MAX_INTERIM_ANSWERS, ResponseHead
+from inventory_assets.s3.http.http1_parser import MAX_INTERIM_RESPONSES, ResponseHead
 
 LONGEST = 0.5
 PATIENCE = 10.0
@@ -33,19 +33,19 @@ def serving(pieces: Iterable[bytes], every: float) -> Iterator[AsyncHttpConnecti
         thread.start()
         connection = HTTPConnection("127.0.0.1", listening.getsockname()[1])
         connection.connect()
-        wire = AsyncHttpConnection(connection)
+        channel = AsyncHttpConnection(connection)
         try:
-            yield wire
+            yield channel
         finally:
-            wire.close()
+            channel.close()
             thread.join(10)
 
 
 def exchanged(
-    wire: AsyncHttpConnection, longest: float = LONGEST, patience: float = PATIENCE
+    channel: AsyncHttpConnection, longest: float = LONGEST, patience: float = PATIENCE
 ) -> ResponseHead:
     request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
-    return asyncio.run(wire.send_request(request, bytearray(), patience, longest))
+    return asyncio.run(channel.send_request(request, bytearray(), patience, longest))
 
 
 def bytewise(text: bytes) -> list[bytes]:
@@ -63,48 +63,51 @@ TRICKLES = {
 
 
 @pytest.mark.parametrize("trickle", TRICKLES)
-def test_an_answer_that_trickles_is_given_up_at_its_deadline(trickle: str) -> None:
+def test_a_trickling_response_times_out(trickle: str) -> None:
     began = time.monotonic()
-    with serving(TRICKLES[trickle], every=0.05) as wire:
+    with serving(TRICKLES[trickle], every=0.05) as channel:
         with pytest.raises(TimeoutError, match=r"not whole after 0\.5 seconds"):
-            exchanged(wire)
+            exchanged(channel)
         lasted = time.monotonic() - began
-        assert not wire.is_reusable
+        assert not channel.is_reusable
     assert LONGEST <= lasted < LONGEST + 2
 
 
 def test_a_server_that_falls_silent_is_given_up_before_the_deadline() -> None:
     with (
-        serving([HEAD], every=1) as wire,
+        serving([HEAD], every=1) as channel,
         pytest.raises(TimeoutError, match=r"nothing was heard for 0\.2 seconds"),
     ):
-        exchanged(wire, longest=10, patience=0.2)
+        exchanged(channel, longest=10, patience=0.2)
 
 
-def test_interim_answers_without_end_are_none() -> None:
+def test_endless_interim_responses_are_rejected() -> None:
     flood = b"HTTP/1.1 100 Continue\r\n\r\n" * 50_000
-    with serving([flood], every=0) as wire, pytest.raises(Exception, match="answers of status 100"):
-        exchanged(wire, longest=30)
+    with (
+        serving([flood], every=0) as channel,
+        pytest.raises(Exception, match="answers of status 100"),
+    ):
+        exchanged(channel, longest=30)
 
 
-def test_a_few_interim_answers_are_passed_over() -> None:
-    early = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * MAX_INTERIM_ANSWERS
+def test_a_few_interim_responses_are_passed_over() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * MAX_INTERIM_RESPONSES
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    with serving([early + answer], every=0) as wire:
-        assert exchanged(wire, longest=10).status == 200
+    with serving([early + answer], every=0) as channel:
+        assert exchanged(channel, longest=10).status == 200
 
 
 def test_time_in_which_this_process_did_something_else_is_not_the_servers() -> None:
-    """The answer is larger than what the kernel holds for a process that does not read."""
+    """The response is larger than the kernel's receive buffer."""
     size = 15 * 2**20
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
     request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
 
-    async def busy(wire: AsyncHttpConnection) -> ResponseHead:
-        reading = asyncio.create_task(wire.send_request(request, bytearray(), PATIENCE, 1.0))
+    async def busy(channel: AsyncHttpConnection) -> ResponseHead:
+        reading = asyncio.create_task(channel.send_request(request, bytearray(), PATIENCE, 1.0))
         await asyncio.sleep(0.01)
         time.sleep(1.5)  # noqa: ASYNC251 - as a reader does that decodes, or waits for its disk
         return await reading
 
-    with serving([answer], every=0) as wire:
-        assert asyncio.run(busy(wire)).status == 200
+    with serving([answer], every=0) as channel:
+        assert asyncio.run(busy(channel)).status == 200

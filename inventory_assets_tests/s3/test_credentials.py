@@ -1,4 +1,4 @@
-"""Trouble with credentials is theirs, and never the bucket's."""
+"""Errors of credentials are not reported as errors of the bucket."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
@@ -142,7 +142,7 @@ def test_a_token_file_that_holds_no_token_is_named(
         ("PackedPolicyTooLarge", ROLE),
     ],
 )
-def test_a_token_that_sts_refuses_is_the_role_s_and_the_token_s_matter(
+def test_a_token_that_sts_rejects_is_reported_with_its_role(
     code: str, words: str, with_token: Path, bucket: ScriptedServer, sts: ScriptedServer
 ) -> None:
     sts.script(refused(code))
@@ -226,7 +226,7 @@ def test_a_second_factor_without_a_terminal_is_one_clear_error(
     assert not sts.seen
 
 
-def test_trouble_of_sts_that_can_pass_is_tried_again(
+def test_transient_errors_of_sts_are_retried(
     monkeypatch: pytest.MonkeyPatch, bucket: ScriptedServer
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY")
@@ -239,7 +239,7 @@ def test_trouble_of_sts_that_can_pass_is_tried_again(
     assert stats.faults == {TransientError.THROTTLED: 1}
 
 
-def test_results_are_not_blamed_for_what_sts_refuses(
+def test_an_error_of_sts_is_not_reported_as_one_of_the_results(
     monkeypatch: pytest.MonkeyPatch, bucket: ScriptedServer, sts: ScriptedServer
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY")
@@ -266,7 +266,7 @@ def test_results_are_not_blamed_for_what_sts_refuses(
         ('/bin/echo {\\"Version\\":1}', "credential_process"),
     ],
 )
-def test_a_credential_process_that_fails_is_told_plainly(
+def test_a_credential_process_that_fails_is_reported(
     command: str, words: str, configured: Callable[..., None], bucket: ScriptedServer
 ) -> None:
     configured(f"[default]\ncredential_process = {command}\n")
@@ -277,7 +277,7 @@ def test_a_credential_process_that_fails_is_told_plainly(
     assert not bucket.seen
 
 
-def test_an_sso_session_that_is_not_there_says_how_to_log_in(
+def test_the_message_for_a_missing_sso_session_says_how_to_log_in(
     configured: Callable[..., None],
     bucket: ScriptedServer,
     tmp_path: Path,
@@ -351,7 +351,7 @@ def test_the_region_is_looked_for_as_the_aws_command_does(
 # Endpoints with passwords
 
 
-def test_an_endpoint_with_a_password_is_refused_and_not_repeated(
+def test_an_endpoint_with_a_password_is_rejected_and_not_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for where in (of("http://user:hush@127.0.0.1:1"), BucketConfig("ours", anonymous=True)):
@@ -361,7 +361,7 @@ def test_an_endpoint_with_a_password_is_refused_and_not_repeated(
         assert "hush" not in f"{caught.value!r} {where.display_name}"
 
 
-def test_sts_is_asked_for_what_the_connection_names(
+def test_sts_gets_the_configured_role_and_external_id(
     monkeypatch: pytest.MonkeyPatch, bucket: ScriptedServer, sts: ScriptedServer
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY")

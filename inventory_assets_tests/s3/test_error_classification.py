@@ -66,8 +66,8 @@ def list_once(where: BucketConfig, stats: RequestStats | None = None) -> Page:
     return ListClient(where, QUICK).list_page_sync(PageRequest(), stats or RequestStats())
 
 
-def refusal_of(lister: ListClient | BucketConfig, stats: RequestStats | None = None) -> S3Error:
-    """The error that listing ends with; it tells where, holds no secret, and is one line."""
+def error_of(lister: ListClient | BucketConfig, stats: RequestStats | None = None) -> S3Error:
+    """The error of the listing: it names the bucket, has no secret, and is one line."""
     if isinstance(lister, BucketConfig):
         lister = ListClient(lister, QUICK)
     with pytest.raises(S3Error) as caught:
@@ -113,7 +113,7 @@ UNEXPECTED = {
 
 
 @pytest.mark.parametrize("trouble", PASSING)
-def test_what_can_pass_is_retried_and_counted_by_its_kind(
+def test_transient_errors_are_retried_and_counted_by_kind(
     trouble: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     answer, fault = PASSING[trouble]
@@ -126,13 +126,13 @@ def test_what_can_pass_is_retried_and_counted_by_its_kind(
 
 
 @pytest.mark.parametrize("trouble", PASSING)
-def test_what_does_not_pass_ends_after_the_allowed_time(
+def test_a_persistent_transient_error_ends_after_the_allowed_time(
     trouble: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     answer, fault = PASSING[trouble]
     stats, began = RequestStats(), time.monotonic()
     server.script(answer)
-    error = refusal_of(lister, stats)
+    error = error_of(lister, stats)
     lasted = time.monotonic() - began
     assert fault is TransientError.MALFORMED or lasted >= QUICK.outage_seconds
     assert isinstance(error, RetriesExhausted)
@@ -145,7 +145,7 @@ def test_what_does_not_pass_ends_after_the_allowed_time(
 
 
 @pytest.mark.parametrize("answer", UNEXPECTED)
-def test_what_is_unexpected_is_tried_once_more_as_it_may_have_been_damaged(
+def test_an_unexpected_response_is_retried_once(
     answer: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     unexpected, fault, _ = UNEXPECTED[answer]
@@ -156,13 +156,13 @@ def test_what_is_unexpected_is_tried_once_more_as_it_may_have_been_damaged(
 
 
 @pytest.mark.parametrize("answer", UNEXPECTED)
-def test_what_is_unexpected_in_the_same_way_twice_is_final_and_says_what_it_is(
+def test_a_response_unexpected_twice_in_the_same_way_is_a_permanent_error(
     answer: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     unexpected, fault, words = UNEXPECTED[answer]
     stats = RequestStats()
     server.script(unexpected)
-    error = refusal_of(lister, stats)
+    error = error_of(lister, stats)
     assert not isinstance(error, RetriesExhausted)
     assert words in str(error)
     assert stats.faults == {fault: 1}
@@ -199,20 +199,20 @@ LASTING = {
 
 
 @pytest.mark.parametrize("trouble", LASTING)
-def test_what_cannot_pass_is_refused_at_once_and_says_what_to_do(
+def test_a_permanent_error_fails_at_once_and_says_what_to_do(
     trouble: str, server: ScriptedServer, lister: ListClient
 ) -> None:
     answer, kind, advice = LASTING[trouble]
     stats = RequestStats()
     server.script(answer)
-    error = refusal_of(lister, stats)
+    error = error_of(lister, stats)
     assert type(error) is kind
     assert advice in str(error)
     assert not stats.faults
     assert stats.requests == len(server.seen) == 1
 
 
-def test_what_a_server_echoes_of_a_signature_is_not_repeated(
+def test_a_signature_that_a_server_echoes_is_not_shown(
     server: ScriptedServer, lister: ListClient
 ) -> None:
     body = (
@@ -220,7 +220,7 @@ def test_what_a_server_echoes_of_a_signature_is_not_repeated(
         f"<StringToSign>{SECRET}</StringToSign></Error>"
     )
     server.script(Answer(403, body.encode()))
-    assert isinstance(refusal_of(lister), CredentialsRefused)
+    assert isinstance(error_of(lister), CredentialsRefused)
 
 
 @pytest.mark.parametrize(("code", "status"), [("Odd", 400), ("SlowDown", 503)])
@@ -229,7 +229,7 @@ def test_a_servers_words_become_one_harmless_line(
 ) -> None:
     words = "line\n\x1b[31m" + "\u202e" + "long " * 1000
     server.script(Answer(status, error_document(code, words.replace("\x1b", "\x85"))))
-    assert len(str(refusal_of(lister))) < 800
+    assert len(str(error_of(lister))) < 800
 
 
 def test_a_slow_answer_is_timed_out_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,11 +240,11 @@ def test_a_slow_answer_is_timed_out_and_tried_again(monkeypatch: pytest.MonkeyPa
     assert stats.faults == {TransientError.TIMED_OUT: 1}
 
 
-def test_a_refused_port_is_told_apart() -> None:
+def test_a_refused_port_is_distinguished() -> None:
     with ScriptedServer([Answer()]) as server:
         closed = server.url
     stats = RequestStats()
-    error = refusal_of(to(closed), stats)
+    error = error_of(to(closed), stats)
     assert isinstance(error, RetriesExhausted)
     assert set(stats.faults) == {TransientError.REFUSED}
     assert stats.faults.total() > 2
@@ -252,7 +252,7 @@ def test_a_refused_port_is_told_apart() -> None:
 
 def test_a_host_without_an_address_is_unreachable() -> None:
     stats = RequestStats()
-    error = refusal_of(to("http://nonexistent.invalid:80"), stats)
+    error = error_of(to("http://nonexistent.invalid:80"), stats)
     assert isinstance(error, RetriesExhausted)
     assert set(stats.faults) == {TransientError.UNREACHABLE}
     assert stats.faults.total() > 1
@@ -261,7 +261,7 @@ def test_a_host_without_an_address_is_unreachable() -> None:
 def test_tls_to_a_port_that_speaks_plain_http_fails_at_once() -> None:
     stats = RequestStats()
     with ScriptedServer([Answer(200, GOOD)]) as server:
-        error = refusal_of(to(server.url.replace("http:", "https:")), stats)
+        error = error_of(to(server.url.replace("http:", "https:")), stats)
     assert isinstance(error, TlsFailure)
     assert not stats.faults
 
@@ -298,7 +298,7 @@ def test_a_self_signed_certificate_is_not_trusted(
     self_signed: tuple[ScriptedServer, Path],
 ) -> None:
     stats = RequestStats()
-    error = refusal_of(to(self_signed[0].url), stats)
+    error = error_of(to(self_signed[0].url), stats)
     assert isinstance(error, TlsFailure)
     assert "AWS_CA_BUNDLE" in str(error)
     assert not stats.faults
@@ -314,14 +314,14 @@ def test_a_certificate_named_in_aws_ca_bundle_is_trusted(
     assert page.objects.num_rows == 1
 
 
-def test_a_directory_bucket_is_refused() -> None:
+def test_a_directory_bucket_is_rejected() -> None:
     with pytest.raises(UnsupportedBucket, match="directory buckets"):
         ListClient(BucketConfig("ours--use1-az4--x-s3"))
 
 
-def test_without_credentials_a_listing_says_how_to_give_them() -> None:
+def test_without_credentials_the_message_says_how_to_provide_them() -> None:
     with ScriptedServer([Answer(200, GOOD)]) as server:
-        error = refusal_of(to(server.url, access_key=None, secret_key=None))
+        error = error_of(to(server.url, access_key=None, secret_key=None))
     assert isinstance(error, CredentialsMissing)
     assert "anonymous" in str(error)
     assert not server.seen
@@ -350,7 +350,7 @@ def test_half_a_key_pair_is_a_missing_credential(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("changes", [{"region": "no such region"}, {"endpoint_url": "ftp//x"}])
-def test_what_botocore_will_not_open_is_named_as_a_setting(changes: dict[str, object]) -> None:
+def test_settings_that_botocore_rejects_are_named(changes: dict[str, object]) -> None:
     with pytest.raises(RequestRejected, match="ours"):
         ListClient(to("http://127.0.0.1:1", **changes))
 
@@ -373,7 +373,7 @@ def test_a_role_that_may_not_be_assumed_is_not_mistaken_for_a_forbidden_listing(
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
         role = "arn:aws:iam::123456789012:role/reader"
         where = to("http://127.0.0.1:1", access_key=None, secret_key=None, role_arn=role)
-        error = refusal_of(where)
+        error = error_of(where)
     assert type(error) is CredentialsRefused
     assert role in str(error)
     assert "s3:ListBucket" not in str(error)
@@ -399,6 +399,6 @@ def test_secrets_do_not_show_in_a_connection() -> None:
     assert "AKIATHEKEY" not in repr(where)
 
 
-def test_an_unknown_error_without_a_message_is_still_told() -> None:
+def test_an_unknown_error_without_a_message_is_reported() -> None:
     error = to_user_error(ClientError({"Error": {}}, "ListObjectsV2"), BucketConfig("ours"))
     assert type(error) is RequestRejected

@@ -1,4 +1,4 @@
-"""What an answer is, is told before it is asked for again, and in words that help."""
+"""Responses that are not from S3 are recognised and described."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from inventory_assets.s3.errors import (
     MalformedResponse,
     RequestRejected,
     S3Error,
-    UnusableAnswer,
+    UnusableResponse,
     VersionsUnsupported,
 )
 from inventory_assets.s3.foreign_responses import foreign_response
@@ -86,7 +86,7 @@ def error_of(
 
 @pytest.mark.parametrize("kind", NOT_S3)
 @pytest.mark.parametrize("status", [200, 401, 403, 404])
-def test_an_answer_that_is_not_s3_s_is_named(kind: str, status: int) -> None:
+def test_a_response_that_is_not_from_s3_is_described(kind: str, status: int) -> None:
     body, words = NOT_S3[kind]
     error = error_of(response(status, body, content_type="text/plain"))
     if status != 200 and not body:
@@ -98,13 +98,13 @@ def test_an_answer_that_is_not_s3_s_is_named(kind: str, status: int) -> None:
 
 
 @pytest.mark.parametrize("body", OF_S3)
-def test_an_answer_of_s3_s_is_none_of_anybody_else_s(body: bytes) -> None:
+def test_a_response_of_s3_is_not_a_foreign_one(body: bytes) -> None:
     assert foreign_response({"content-type": "application/xml"}, body) is None
 
 
-def test_what_is_damaged_twice_in_the_same_way_is_not_tried_a_third_time() -> None:
+def test_a_response_damaged_twice_in_the_same_way_is_not_retried() -> None:
     error = error_of(response(200, render([Listed("k")])[:90]))
-    assert type(error) is UnusableAnswer
+    assert type(error) is UnusableResponse
     assert "twice" in str(error)
 
 
@@ -123,7 +123,7 @@ def test_a_success_that_is_no_listing_is_not_s3_s(status: int) -> None:
     assert f"the status {status}" in str(error_of(response(status)))
 
 
-def test_a_page_of_the_old_listing_is_told_as_one() -> None:
+def test_a_page_of_listobjects_version_1_is_reported_as_such() -> None:
     body = b"<ListBucketResult><Marker/><IsTruncated>maybe</IsTruncated></ListBucketResult>"
     assert "version 1" in str(error_of(response(200, body)))
 
@@ -175,7 +175,7 @@ def test_a_store_that_forbids_paths_has_the_addressing_style_named(code: str) ->
         (400, "NotImplemented"),
     ],
 )
-def test_a_store_that_refuses_a_request_for_versions_lists_none(status: int, code: str) -> None:
+def test_a_store_that_rejects_a_versions_request_lists_no_versions(status: int, code: str) -> None:
     error_response = response(status, error_document(code))
     error = error_of(error_response, action=VERSIONS)
     assert type(error) is VersionsUnsupported
@@ -184,7 +184,7 @@ def test_a_store_that_refuses_a_request_for_versions_lists_none(status: int, cod
     assert classify(ErrorResponse(error_response)) is None
 
 
-def test_an_empty_document_of_versions_tells_of_none() -> None:
+def test_an_empty_versions_document_means_that_versions_are_unsupported() -> None:
     empty = bytearray(b"<ListVersionsResult><Name>b</Name></ListVersionsResult>")
     assert lacks_versions(empty)
     assert lacks_versions(bytearray(render([Listed("k")])))
@@ -202,7 +202,7 @@ def test_a_denied_listing_names_what_may_help() -> None:
     assert "leave out --anonymous" in str(error)
 
 
-def test_a_region_is_blamed_only_if_the_answer_names_another() -> None:
+def test_a_region_is_blamed_only_if_the_response_names_another() -> None:
     named = response(301, error_document("PermanentRedirect"), x_amz_bucket_region="eu-west-1")
     assert "set --region" in str(error_of(named))
     for region in ("us-east-1", ""):
@@ -232,7 +232,7 @@ BODIES = (
 
 
 @given(st.integers(100, 599), BODIES, HEADERS, st.sampled_from(["s3:ListBucket", VERSIONS]))
-def test_whatever_is_answered_is_told_in_one_harmless_bounded_line(
+def test_any_response_is_reported_in_one_safe_bounded_line(
     status: int, body: bytes, headers: dict[str, str], action: str
 ) -> None:
     answer = Response(

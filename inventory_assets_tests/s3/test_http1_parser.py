@@ -1,4 +1,4 @@
-"""The reader of answers, against `http.client` and whatever pieces the bytes come in."""
+"""The response parser, compared with `http.client` for bytes in any chunks."""
 
 import http.client
 import io
@@ -15,7 +15,7 @@ from inventory_assets.s3.http.http1_parser import ResponseParser, parse_head
 
 
 class Arriving:
-    """Bytes that come in pieces, with moments in between at which none is there."""
+    """Bytes that arrive in chunks, with moments without any."""
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self._pieces = [piece for piece in pieces if piece]
@@ -75,7 +75,7 @@ FRAMING = {"content-length", "transfer-encoding", "connection"}
 
 @st.composite
 def answers(draw: st.DrawFn) -> tuple[bytes, bytes]:
-    """An answer, and its body."""
+    """A response, and its body."""
     version = draw(st.sampled_from(["HTTP/1.1", "HTTP/1.0"]))
     headers = draw(st.dictionaries(names, values, max_size=6))
     lines = [f"{name}: {value}" for name, value in headers.items() if name.lower() not in FRAMING]
@@ -98,7 +98,7 @@ def answers(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 @given(answers(), st.lists(st.integers(0, 700), max_size=8), st.binary(max_size=400))
 @settings(max_examples=300)
-def test_answers_are_read_as_http_client_reads_them_in_whatever_pieces_they_come(
+def test_responses_are_parsed_like_http_client_does_in_any_chunks(
     answer: tuple[bytes, bytes], cuts: list[int], before: bytes
 ) -> None:
     raw, expected = answer
@@ -113,7 +113,7 @@ def test_answers_are_read_as_http_client_reads_them_in_whatever_pieces_they_come
 
 @given(answers(), st.data())
 @settings(max_examples=150)
-def test_an_answer_cut_off_is_never_taken_for_whole(
+def test_a_truncated_response_is_never_accepted(
     answer: tuple[bytes, bytes], data: st.DataObject
 ) -> None:
     raw, _ = answer
@@ -127,7 +127,7 @@ def test_an_answer_cut_off_is_never_taken_for_whole(
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=3))
-def test_whatever_comes_ends_in_an_answer_or_an_error(raw: bytes, cuts: list[int]) -> None:
+def test_any_bytes_end_in_a_response_or_an_error(raw: bytes, cuts: list[int]) -> None:
     try:
         read(raw, cuts)
     except http.client.HTTPException:
@@ -148,7 +148,7 @@ def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 101,
     ],
 )
-def test_a_body_too_large_is_refused_before_it_is_kept(raw: bytes) -> None:
+def test_a_body_too_large_is_rejected_before_it_is_kept(raw: bytes) -> None:
     with pytest.raises(MalformedResponse, match="100 bytes"):
         read(raw)
 
@@ -164,7 +164,7 @@ def test_a_body_too_large_is_refused_before_it_is_kept(raw: bytes) -> None:
         b"HTTP/1.1 200 OK\r\nno colon",
     ],
 )
-def test_a_head_that_is_none_is_refused(head: bytes) -> None:
+def test_an_invalid_head_is_rejected(head: bytes) -> None:
     with pytest.raises(http.client.HTTPException):
         parse_head(head)
 
@@ -173,12 +173,12 @@ def test_a_head_that_is_none_is_refused(head: bytes) -> None:
     "framing",
     [b"Content-Length: -1", b"Content-Length: 1e3", b"Transfer-Encoding: gzip, chunked"],
 )
-def test_a_framing_that_is_not_understood_is_refused(framing: bytes) -> None:
+def test_a_framing_that_is_not_understood_is_rejected(framing: bytes) -> None:
     with pytest.raises(http.client.HTTPException):
         read(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\nbody")
 
 
-def test_a_head_without_an_end_is_refused_soon() -> None:
+def test_a_head_without_an_end_is_rejected_soon() -> None:
     with pytest.raises(http.client.HTTPException, match="over 65,536 bytes"):
         read(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20_000)
 
@@ -204,9 +204,7 @@ def test_words_on_the_way_are_passed_over() -> None:
         (b"HTTP/1.1 204 No Content\r\n\r\n", True),
     ],
 )
-def test_a_connection_is_used_again_only_where_the_answer_allows(
-    raw: bytes, is_reusable: bool
-) -> None:
+def test_a_connection_is_reused_only_if_the_response_allows(raw: bytes, is_reusable: bool) -> None:
     assert read(raw).is_reusable is is_reusable
 
 

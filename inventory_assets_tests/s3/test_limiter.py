@@ -43,7 +43,7 @@ def test_no_more_than_the_limit_are_inside_and_all_come_in_from_any_thread() -> 
     assert (counted.most, counted.passed) == (3, 200)
 
 
-def test_who_is_cancelled_while_waiting_leaves_the_place_to_the_next() -> None:
+def test_a_cancelled_waiter_leaves_its_slot_to_the_next() -> None:
     async def scene() -> None:
         limiter = ConcurrencyLimiter(Fixed(1))
         await limiter.acquire()
@@ -58,7 +58,7 @@ def test_who_is_cancelled_while_waiting_leaves_the_place_to_the_next() -> None:
 
 
 @pytest.mark.parametrize("wait", ["acquire", "sleep"])
-def test_closing_wakes_who_waits_in_another_thread(wait: str) -> None:
+def test_closing_wakes_waiters_in_another_thread(wait: str) -> None:
     limiter = ConcurrencyLimiter(Fixed(1))
     asyncio.run(limiter.acquire())
     with ThreadPoolExecutor(1) as pool:
@@ -73,7 +73,7 @@ def test_closing_wakes_who_waits_in_another_thread(wait: str) -> None:
     assert time.monotonic() - since < 1
 
 
-def test_nobody_enters_or_pauses_once_it_is_closed() -> None:
+def test_acquire_and_sleep_raise_once_it_is_closed() -> None:
     limiter = ConcurrencyLimiter(Fixed(1))
     limiter.close()
     for attempt in (limiter.acquire(), limiter.sleep(0)):
@@ -86,7 +86,7 @@ def test_a_pause_ends_by_itself() -> None:
 
 
 class Remembering(Fixed):
-    """Lets one more in with every sample it is told of."""
+    """Raises the limit by one with each sample."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -101,7 +101,7 @@ class Remembering(Fixed):
         return self.limit
 
 
-def test_the_controller_is_told_how_requests_end_and_its_limit_holds_from_then_on() -> None:
+def test_the_policy_gets_outcomes_and_its_limit_applies_at_once() -> None:
     async def scene() -> None:
         memory = Remembering()
         limiter = ConcurrencyLimiter(memory)

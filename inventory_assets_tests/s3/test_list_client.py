@@ -78,7 +78,7 @@ def test_every_part_of_a_request_arrives_byte_for_byte(server: ScriptedServer) -
     }
 
 
-def test_a_token_takes_the_place_of_start_after(server: ScriptedServer) -> None:
+def test_a_token_replaces_start_after(server: ScriptedServer) -> None:
     lister_for(server.url).list_page_sync(PageRequest("p/", "p/a", "1/t+o=="), RequestStats())
     assert asked(server)["continuation-token"] == "1/t+o=="
     assert "start-after" not in asked(server)
@@ -100,7 +100,7 @@ def test_an_anonymous_request_carries_no_signature(
     assert "X-Amz" not in server.seen[0].path
 
 
-def test_requester_pays_is_said_in_a_header(server: ScriptedServer) -> None:
+def test_requester_pays_is_sent_in_a_header(server: ScriptedServer) -> None:
     lister_for(server.url, requester_pays=True).list_page_sync(PageRequest(), RequestStats())
     assert server.seen[0].headers["x-amz-request-payer"] == "requester"
 
@@ -112,7 +112,7 @@ def test_the_make_of_the_store_is_remembered(server: ScriptedServer) -> None:
     assert (lister.server or "").endswith("AmazonS3")
 
 
-def test_the_tally_counts_requests_and_bytes(server: ScriptedServer) -> None:
+def test_request_stats_count_requests_and_bytes(server: ScriptedServer) -> None:
     lister, stats = lister_for(server.url, retry=RetryPolicy(base_seconds=0)), RequestStats()
     server.script(BUSY, GOOD)
     lister.list_page_sync(PageRequest(), stats)
@@ -179,7 +179,7 @@ def test_no_more_requests_are_in_flight_than_allowed(server: ScriptedServer, lim
     assert server.most_at_once == limit
 
 
-def test_a_failed_request_gives_its_place_in_flight_back(server: ScriptedServer) -> None:
+def test_a_failed_request_releases_its_slot(server: ScriptedServer) -> None:
     server.script(*(Answer(200, b"junk %d" % number) for number in range(5)), GOOD)
     lister = lister_for(
         server.url, retry=RetryPolicy(base_seconds=0, malformed_attempts=6), max_in_flight=1
@@ -259,7 +259,7 @@ def test_hostile_keys_of_a_real_server_arrive_byte_for_byte(
     assert not stats.faults
 
 
-def test_a_tally_is_safe_to_share() -> None:
+def test_request_stats_are_thread_safe() -> None:
     stats, together = RequestStats(), threading.Barrier(4)
 
     def count() -> None:

@@ -1,4 +1,4 @@
-"""Outages on a virtual clock: how long a request is tried, and what is said meanwhile."""
+"""Outages on a virtual clock: the duration of retries, and the log lines."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ Answers = Callable[[float, str], tuple[int, bytes, dict[str, str]]]
 
 
 class Store:
-    """Takes the place of `Transport`, and answers by the clock."""
+    """Replaces `Transport`, with responses that depend on the time."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -50,12 +50,12 @@ class Store:
         status, body[:], headers = self._answers(clock(), prefix)
         return Response(status, headers, body, _SENT)
 
-    def adapt_to_error(self, _refusal: ErrorResponse) -> bool:
+    def adapt_to_error(self, _error_response: ErrorResponse) -> bool:
         return False
 
 
 class Lister(ListClient):
-    """Lists what a `Store` holds."""
+    """Lists the keys of a `Store`."""
 
     def __init__(self, answers: Answers, retry: RetryPolicy, in_flight: int = 8) -> None:
         self.connection = BucketConfig("ours", "http://store", max_in_flight=in_flight)
@@ -68,7 +68,7 @@ class Lister(ListClient):
 
 
 def played(lister: Lister, prefixes: list[str]) -> tuple[list[object], float, RequestStats]:
-    """How requests end that are sent at once, after how many virtual seconds, at which cost."""
+    """The results of concurrent requests, their virtual duration and cost."""
     stats = RequestStats()
 
     async def all_pages() -> list[object]:
@@ -81,7 +81,7 @@ def played(lister: Lister, prefixes: list[str]) -> tuple[list[object], float, Re
 
 
 def away(until: float, trouble: Exception) -> Answers:
-    """Nobody answers until some time."""
+    """No response until a time."""
 
     def answers(now: float, _prefix: str) -> tuple[int, bytes, dict[str, str]]:
         if now < until:
@@ -123,7 +123,7 @@ def test_the_budget_is_time_and_a_last_try_comes_at_its_end(seconds: float, outa
     assert stats.requests <= 20 + outage
 
 
-def test_a_request_that_fails_for_ever_ends_though_all_others_are_answered() -> None:
+def test_a_request_that_always_fails_ends_although_others_succeed() -> None:
     def answers(_now: float, prefix: str) -> tuple[int, bytes, dict[str, str]]:
         return (500, b"", {}) if prefix == "bad" else (200, _GOOD, {})
 
@@ -133,7 +133,7 @@ def test_a_request_that_fails_for_ever_ends_though_all_others_are_answered() -> 
     assert 60 <= lasted <= 61
 
 
-def test_what_cannot_pass_ends_at_once_in_the_middle_of_an_outage() -> None:
+def test_a_permanent_error_during_an_outage_ends_at_once() -> None:
     def answers(now: float, _prefix: str) -> tuple[int, bytes, dict[str, str]]:
         if now < 10:
             raise ConnectionResetError
@@ -144,7 +144,7 @@ def test_what_cannot_pass_ends_at_once_in_the_middle_of_an_outage() -> None:
     assert lasted < 30
 
 
-def test_answers_that_are_malformed_are_few_however_much_time_is_left() -> None:
+def test_malformed_responses_are_limited_in_number_not_only_in_time() -> None:
     lister = Lister(refused_by(1e9, 200, b"junk", {}), RetryPolicy(malformed_attempts=3))
     (end,), _, stats = played(lister, [""])
     assert isinstance(end, S3Error)
@@ -153,7 +153,7 @@ def test_answers_that_are_malformed_are_few_however_much_time_is_left() -> None:
 
 @given(seconds=st.floats(5, 290), requests=st.integers(1, 8))
 @settings(max_examples=20)
-def test_the_return_of_a_store_that_refused_connections_is_noticed_within_two_seconds(
+def test_the_end_of_refused_connections_is_noticed_within_two_seconds(
     seconds: float, requests: int
 ) -> None:
     lister = Lister(away(seconds, ConnectionRefusedError()), RetryPolicy())
@@ -165,7 +165,7 @@ def test_the_return_of_a_store_that_refused_connections_is_noticed_within_two_se
 
 
 def _patch_refused(lister: Lister) -> None:
-    """A refused connection reaches the lister as urllib3 tells it."""
+    """A refused connection, as the exception of urllib3."""
     get = lister.store.get
 
     async def told(parameters: Mapping[str, str], body: bytearray) -> Response:
@@ -192,7 +192,7 @@ def test_retry_after_is_the_least_wait(asked: int) -> None:
     assert lasted <= 300 + 3 * LATENCY
 
 
-def test_an_absurd_retry_after_is_cut_to_the_rest_of_the_budget() -> None:
+def test_an_absurd_retry_after_is_limited_to_the_rest_of_the_budget() -> None:
     answers = refused_by(250, 503, _BUSY, {"retry-after": "999999999999"})
     (end,), lasted, stats = played(Lister(answers, RetryPolicy()), [""])
     assert not isinstance(end, BaseException)
@@ -229,11 +229,11 @@ def test_retry_after_is_seconds_or_a_date_by_the_servers_clock(
 
 
 @given(st.text())
-def test_whatever_retry_after_says_it_is_no_error(value: str) -> None:
+def test_no_retry_after_is_an_error(value: str) -> None:
     assert seconds_of(value, NOW) >= 0
 
 
-# What is said
+# Log lines
 
 
 def said_while(lister: Lister, prefixes: list[str], caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -242,7 +242,7 @@ def said_while(lister: Lister, prefixes: list[str], caplog: pytest.LogCaptureFix
     return caplog.messages
 
 
-def test_one_line_says_what_is_waited_for_and_one_that_it_is_over(
+def test_one_line_reports_an_outage_and_one_its_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     lister = Lister(away(100, ConnectionResetError()), RetryPolicy())
@@ -258,12 +258,12 @@ def test_one_line_says_what_is_waited_for_and_one_that_it_is_over(
     assert re.fullmatch(r"bucket 'ours' at http://store: it answers again, after \d+ s", over)
 
 
-def test_nothing_is_said_of_what_passes_soon(caplog: pytest.LogCaptureFixture) -> None:
+def test_short_outages_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     lister = Lister(away(1, ConnectionResetError()), RetryPolicy(cap_seconds=0.5))
     assert said_while(lister, ["p"] * 8, caplog) == []
 
 
-def test_a_store_that_stays_away_is_not_said_to_answer(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_that_stays_down_is_not_reported_as_back(caplog: pytest.LogCaptureFixture) -> None:
     lister = Lister(away(1e9, ConnectionResetError()), RetryPolicy(outage_seconds=40))
     lines = said_while(lister, ["p"] * 8, caplog)
     assert lines

@@ -1,4 +1,4 @@
-"""What byte search finds of a page is what the plain decoder finds."""
+"""The byte search of a page finds the same as the XML decoder."""
 
 from dataclasses import dataclass
 
@@ -63,7 +63,7 @@ objects = st.builds(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What asking for the next page takes."""
+    """The values that the next request needs."""
 
     is_truncated: bool
     next_token: str | None
@@ -71,7 +71,7 @@ class Told:
 
 
 def decoded(body: bytes) -> Told | ErrorDocument | None:
-    """The plain decoder's word, or None where it refuses the body."""
+    """The result of the XML decoder, or None if it rejects the body."""
     try:
         page = decode_page(body)
     except MalformedResponse:
@@ -82,7 +82,7 @@ def decoded(body: bytes) -> Told | ErrorDocument | None:
 
 
 def glanced(body: bytes) -> Told | ErrorDocument | None:
-    """The searcher's word, or None where it refuses the body."""
+    """The result of the byte search, or None if it rejects the body."""
     try:
         found = peek_page(body)
     except MalformedResponse:
@@ -106,7 +106,7 @@ def in_plain(listed: list[Listed], token: str | None) -> bytes:
 
 @pytest.fixture
 def no_plain_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever search is not sure of is refused."""
+    """Fails if the byte search is not conclusive."""
 
     def refuse(_body: bytes) -> Page | ErrorDocument:
         raise AssertionError("a page was left to the plain decoder")
@@ -172,7 +172,7 @@ def test_an_unknown_element_that_holds_a_key_is_none_of_the_objects() -> None:
         assert received.last_key == "b"
 
 
-def test_a_page_cut_off_anywhere_is_refused_at_once() -> None:
+def test_a_page_truncated_anywhere_is_rejected_at_once() -> None:
     body = render([Listed("a/b c"), Listed("é")], ["p/"], "token")
     for length in range(len(body)):
         with pytest.raises(MalformedResponse):
@@ -191,7 +191,7 @@ def test_an_ordinary_page_is_not_decoded(token: str | None) -> None:
 
 @pytest.mark.usefixtures("no_plain_decoder")
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b" \n\n"])
-def test_what_is_blank_at_the_end_does_no_harm(end: bytes) -> None:
+def test_trailing_white_space_does_not_matter(end: bytes) -> None:
     found = peek_page(render([Listed("k")], [], "token") + end)
     assert isinstance(found, RawPage)
     assert (found.next_token, found.last_key) == ("token", "k")
@@ -218,7 +218,7 @@ FAKES = [
 
 @pytest.mark.parametrize("fake", FAKES)
 @pytest.mark.parametrize("place", ["<Name>", "<Contents>", "</ListBucketResult>"])
-def test_comments_and_character_data_fool_nobody(fake: str, place: str) -> None:
+def test_comments_and_cdata_are_not_misread(fake: str, place: str) -> None:
     page = render([Listed("k")], [], "token")
     body = page.replace(place.encode(), (fake + place).encode())
     assert glanced(body) == decoded(body) == Told(True, "token", "k")
@@ -261,14 +261,14 @@ def test_unusual_spellings_are_received_as_they_are_decoded(old: str, new: str) 
         "<IsTruncated>true</IsTruncated><IsTruncated>true</IsTruncated>",
     ],
 )
-def test_a_page_that_says_twice_whether_it_goes_on_is_refused_at_once(odd: str) -> None:
+def test_a_page_with_two_is_truncated_is_rejected_at_once(odd: str) -> None:
     body = render([Listed("k +")], [], "token")
     with pytest.raises(MalformedResponse, match="two <IsTruncated>"):
         peek_page(body.replace(b"<IsTruncated>true</IsTruncated>", odd.encode(), 1))
 
 
 @pytest.mark.parametrize("odd", ["<?x <IsTruncated>false</IsTruncated>?>", "<a><b>c</b></a>"])
-def test_what_stands_around_the_objects_fools_nobody(odd: str) -> None:
+def test_text_around_the_objects_is_not_misread(odd: str) -> None:
     body = render([Listed("k +")], [], "token").replace(b"<IsTr", odd.encode() + b"<IsTr", 1)
     assert glanced(body) == decoded(body) == Told(True, "token", "k +")
 
@@ -284,6 +284,6 @@ def test_an_error_document_is_handed_over() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>hotel</html>", b"<html><br>hotel", b"\x00\xff"])
-def test_what_is_no_listing_is_malformed(body: bytes) -> None:
+def test_a_response_that_is_no_listing_is_malformed(body: bytes) -> None:
     with pytest.raises(MalformedResponse):
         peek_page(body)

@@ -82,7 +82,7 @@ def test_the_limit_does_not_oscillate(
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_cuts_are_at_least_a_second_apart(name: str) -> None:
+def test_back_offs_are_at_least_a_second_apart(name: str) -> None:
     for seed in SEEDS:
         cuts = _played(name, PolicyName.ADAPTIVE, seed).cuts
         assert all(b - a >= SECONDS_BETWEEN_BACKOFFS for a, b in itertools.pairwise(cuts))
@@ -117,7 +117,7 @@ def test_a_healthy_store_soon_gets_all_that_is_allowed(
         assert trace.limits[-1][1] == maximum
 
 
-def test_a_throttled_store_is_asked_little_more_than_it_answers() -> None:
+def test_a_throttled_store_gets_few_more_requests_than_it_serves() -> None:
     for name, rate in [("503 above 175 requests/s", 175), ("503 above 275 requests/s", 275)]:
         scenario = BY_NAME[name]
         ((start, end, _),) = scenario.settled()
@@ -135,18 +135,18 @@ def test_beyond_a_knee_no_more_is_sent_than_helps() -> None:
         assert 18 <= _played(scenario.name, PolicyName.ADAPTIVE, seed).mean_limit(start, end) <= 33
 
 
-# What a controller does with its samples
+# The response of a policy to samples
 
 
 @learning
-def test_throttling_and_timeouts_cut_at_once(policy: PolicyName) -> None:
+def test_throttling_and_timeouts_reduce_the_limit_at_once(policy: PolicyName) -> None:
     for outcome in (Outcome.THROTTLED, Outcome.TIMED_OUT):
         limits = _limits(open_policy(policy, 64), _burst(outcome))
         assert limits == [*[INITIAL] * FORGIVEN_LOSSES, int(INITIAL * BACKOFF_RATIO)]
 
 
 @learning
-def test_what_was_sent_before_a_cut_does_not_cut_again(policy: PolicyName) -> None:
+def test_requests_sent_before_a_back_off_cause_no_further_one(policy: PolicyName) -> None:
     subject = open_policy(policy, 64)
     cut = _limits(subject, _burst(Outcome.TIMED_OUT))[-1]
     late = [_sample(13 + n / 1000, Outcome.TIMED_OUT, latency=5) for n in range(50)]
@@ -157,20 +157,20 @@ def test_what_was_sent_before_a_cut_does_not_cut_again(policy: PolicyName) -> No
 
 
 @learning
-def test_resets_cut_nothing_and_raise_nothing(policy: PolicyName) -> None:
+def test_resets_do_not_change_the_limit(policy: PolicyName) -> None:
     resets = [_sample(n / 100, Outcome.FAILED) for n in range(2_000)]
     assert set(_limits(open_policy(policy, 64), resets)) == {INITIAL}
 
 
 @learning
-def test_a_limit_that_holds_nobody_back_does_not_grow(policy: PolicyName) -> None:
+def test_an_unused_limit_does_not_grow(policy: PolicyName) -> None:
     idle = [_sample(n / 100, Outcome.SUCCEEDED, in_flight=8) for n in range(5_000)]
     busy = [_sample(n / 100, Outcome.SUCCEEDED, in_flight=64) for n in range(5_000)]
     assert set(_limits(open_policy(policy, 64), idle)) == {INITIAL}
     assert max(_limits(open_policy(policy, 64), busy)) > INITIAL
 
 
-def test_after_a_cut_the_limit_rests_and_returns_to_just_below_where_it_was_cut() -> None:
+def test_after_a_back_off_the_limit_returns_to_just_below_its_old_value() -> None:
     scenario = Scenario("a blow", [Conditions(10), Conditions(1.2, rate=1), Conditions(4)])
     trace = simulate(scenario, Adaptive(64), seed=1)
     first = trace.cuts[0]
@@ -226,7 +226,7 @@ def test_a_fixed_limit_is_the_maximum() -> None:
     assert set(_limits(open_policy("fixed", 48), _burst(Outcome.THROTTLED))) == {48}
 
 
-def test_an_unknown_policy_or_no_request_at_all_is_refused() -> None:
+def test_an_unknown_policy_or_no_request_at_all_is_rejected() -> None:
     with pytest.raises(ValueError, match="no policy 'fast'; choose one of adaptive, pid, fixed"):
         open_policy("fast", 64)
     with pytest.raises(ValueError, match="at most 0 requests in flight"):

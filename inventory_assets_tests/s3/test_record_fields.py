@@ -1,4 +1,4 @@
-"""A field is decoded where it has one meaning."""
+"""A field is decoded if it is unambiguous."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

@@ -11,7 +11,7 @@ ASKED = PageRequest("a b/", start_after="a b/+c")
 
 @pytest.mark.parametrize("prefix", ["a b/", "a+b/", "a%20b%2F"])
 @pytest.mark.parametrize("start_after", ["a b/+c", "a+b/%2Bc", "a%20b/%2Bc"])
-def test_what_is_repeated_in_any_encoding_is_the_same(prefix: str, start_after: str) -> None:
+def test_an_echo_in_any_encoding_matches(prefix: str, start_after: str) -> None:
     echo = Echo("bucket", prefix, start_after, None, "1000", None)
     assert contradiction(ASKED, echo, "bucket", ALL) is None
 
@@ -28,16 +28,16 @@ def test_what_is_repeated_in_any_encoding_is_the_same(prefix: str, start_after: 
         (Echo("bucket", "a b/", "a b/+c", None, "1000", "/"), "Delimiter"),
     ],
 )
-def test_the_answer_to_another_request_is_told(echo: Echo, name: str) -> None:
+def test_the_response_to_another_request_is_detected(echo: Echo, name: str) -> None:
     assert contradiction(ASKED, echo, "bucket", ALL) == name
 
 
-def test_what_a_store_does_not_repeat_truly_is_not_compared() -> None:
+def test_parameters_that_a_store_does_not_echo_correctly_are_not_compared() -> None:
     echo = Echo("alias", "somewhere/", None, None, "many")
     assert contradiction(ASKED, echo, "bucket", frozenset()) is None
 
 
-def test_a_page_that_goes_on_by_token_repeats_the_token_alone() -> None:
+def test_a_request_with_a_token_has_no_start_after_to_repeat() -> None:
     asked = PageRequest("p", token="t1")
     assert contradiction(asked, Echo("b", "p", None, "t1"), "b", ALL) is None
     assert contradiction(asked, Echo("b", "p", None, "t0"), "b", ALL) == "ContinuationToken"

@@ -1,4 +1,4 @@
-"""Requests are signed as botocore signs them, byte for byte."""
+"""Signatures are byte-equal to botocore's."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

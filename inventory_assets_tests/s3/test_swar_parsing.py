@@ -1,4 +1,4 @@
-"""Numbers and times are read as Python reads them, or not at all."""
+"""Numbers and times are parsed as by Python, or not at all."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ def test_numbers_are_read_with_zeros_before_them_too(numbers: list[int], pad: bo
 
 
 @given(st.text(printable, min_size=1, max_size=20), st.integers(0, 3))
-def test_what_is_no_number_is_not_read(text: str, before: int) -> None:
+def test_a_text_that_is_no_number_is_rejected(text: str, before: int) -> None:
     texts = ["12"] * before + [text, "7"]
     if text.isdigit() and len(text) <= MAX_DIGITS:
         assert read_sizes(*laid_out(texts))[before].as_py() == int(text)

@@ -1,4 +1,4 @@
-"""The way to the bucket: its address, proxies, trust, clocks, regions, credentials and bodies."""
+"""Transport: endpoints, proxies, certificates, clocks, regions, credentials and bodies."""
 
 import asyncio
 import datetime as dt
@@ -229,7 +229,7 @@ def test_an_endpoint_that_is_an_ipv6_address_is_reached_and_named_in_brackets() 
     assert f"host: [::1]:{port}" in heads[0].decode().lower()
 
 
-def test_a_bucket_that_botocore_signs_otherwise_is_refused(server: ScriptedServer) -> None:
+def test_a_bucket_with_another_signature_algorithm_is_rejected(server: ScriptedServer) -> None:
     lister = ListClient(to(server.url), QUICK)
     events = lister._transport._boto.client.meta.events
     another: Any = lambda **_: "s3"  # noqa: E731
@@ -251,7 +251,7 @@ def test_a_signature_version_in_the_configuration_changes_nothing_as_botocore_pr
     assert server.seen[0].headers["authorization"].startswith("AWS4-HMAC-SHA256 ")
 
 
-def test_a_multi_region_access_point_is_refused() -> None:
+def test_a_multi_region_access_point_is_rejected() -> None:
     arn = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"
     assert isinstance(error_of(to(None, bucket=arn, addressing_style="auto")), RequestRejected)
 
@@ -271,7 +271,7 @@ def _head(stream: socket.socket) -> bytes:
 
 
 class OneAnswer:
-    """A server that gives every connection one answer, and closes it."""
+    """A server that sends one response per connection and closes it."""
 
     def __init__(self, family: int, host: str, answer: bytes) -> None:
         heads: list[bytes] = []
@@ -424,7 +424,7 @@ def with_password(url: str) -> str:
     return url.replace("://", f"://user:{PASSWORD}@")
 
 
-def test_a_proxy_is_asked_for_the_whole_url_and_told_its_password(
+def test_a_proxy_gets_the_whole_url_and_its_password(
     proxies: pytest.MonkeyPatch, server: ScriptedServer
 ) -> None:
     proxies.setenv("HTTP_PROXY", with_password(server.url))
@@ -434,7 +434,7 @@ def test_a_proxy_is_asked_for_the_whole_url_and_told_its_password(
     assert server.seen[0].headers["proxy-authorization"] == BASIC
 
 
-def test_what_the_proxy_is_told_is_not_signed_as_the_endpoint_will_not_see_it(
+def test_headers_for_the_proxy_are_not_signed(
     proxies: pytest.MonkeyPatch, server: ScriptedServer
 ) -> None:
     proxies.setenv("HTTP_PROXY", with_password(server.url))
@@ -513,7 +513,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("status", REFUSALS)
-def test_a_proxy_that_refuses_a_tunnel_is_told_plainly(
+def test_a_proxy_that_rejects_a_tunnel_is_reported(
     status: int, proxies: pytest.MonkeyPatch
 ) -> None:
     with ConnectProxy(error_response=REFUSALS[status]) as proxy:
@@ -525,7 +525,7 @@ def test_a_proxy_that_refuses_a_tunnel_is_told_plainly(
     assert BASIC.split()[1] not in str(error)
 
 
-def test_a_proxy_that_wants_another_password_is_told_plainly(
+def test_a_proxy_that_rejects_the_password_is_reported(
     proxies: pytest.MonkeyPatch, server: ScriptedServer
 ) -> None:
     server.script(Answer(407, b"<html>who are you?</html>"))
@@ -547,9 +547,7 @@ def test_a_proxy_that_wants_another_password_is_told_plainly(
         "http://",
     ],
 )
-def test_a_proxy_s_url_that_cannot_be_used_is_told_plainly(
-    url: str, proxies: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_proxy_url_is_reported(url: str, proxies: pytest.MonkeyPatch) -> None:
     proxies.setenv("HTTP_PROXY", url)
     error = error_of(to("http://s3.example.com"))
     assert type(error) is RequestRejected
@@ -557,7 +555,7 @@ def test_a_proxy_s_url_that_cannot_be_used_is_told_plainly(
     assert PASSWORD not in f"{error} {error!r}"
 
 
-def test_a_proxy_that_is_not_there_is_trouble_that_may_pass(proxies: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_proxy_is_a_transient_error(proxies: pytest.MonkeyPatch) -> None:
     with ScriptedServer([GOOD]) as gone:
         closed = gone.url
     proxies.setenv("HTTP_PROXY", with_password(closed))
@@ -570,7 +568,7 @@ def test_a_proxy_that_is_not_there_is_trouble_that_may_pass(proxies: pytest.Monk
     assert PASSWORD not in f"{error} {error!r}"
 
 
-def test_a_certificate_that_is_not_trusted_behind_a_proxy_is_not_trouble_that_may_pass(
+def test_an_untrusted_certificate_behind_a_proxy_is_no_transient_error(
     proxies: pytest.MonkeyPatch, tls_server: ScriptedServer
 ) -> None:
     with ConnectProxy() as proxy:
@@ -580,7 +578,7 @@ def test_a_certificate_that_is_not_trusted_behind_a_proxy_is_not_trouble_that_ma
     assert not tls_server.seen
 
 
-def test_a_proxy_s_password_that_cannot_be_said_in_a_header_is_refused_and_not_shown(
+def test_a_proxy_password_that_is_not_ascii_is_rejected_and_not_shown(
     proxies: pytest.MonkeyPatch,
 ) -> None:
     proxies.setenv("HTTP_PROXY", "http://user:g%C3%A9heim@127.0.0.1:1")
@@ -635,7 +633,7 @@ def test_a_certificate_of_another_host_is_not_trusted(
     assert not tls_server.seen
 
 
-def test_a_bundle_that_does_not_exist_is_told_plainly(
+def test_a_bundle_that_does_not_exist_is_reported(
     tls_server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "missing.pem"))
@@ -647,7 +645,7 @@ def test_a_bundle_that_does_not_exist_is_told_plainly(
 @pytest.mark.parametrize(
     ("content", "words"), [("no PEM", "no certificates in PEM"), ("", "no certificates in PEM")]
 )
-def test_a_bundle_that_holds_no_certificates_is_told_plainly(
+def test_a_bundle_that_holds_no_certificates_is_reported(
     content: str,
     words: str,
     tls_server: ScriptedServer,
@@ -664,7 +662,7 @@ def test_a_bundle_that_holds_no_certificates_is_told_plainly(
     assert not tls_server.seen
 
 
-def test_a_bundle_that_is_a_folder_is_told_plainly(
+def test_a_bundle_that_is_a_folder_is_reported(
     tls_server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path))
@@ -682,7 +680,7 @@ def skewed(by: dt.timedelta) -> Answer:
 
 
 @pytest.mark.parametrize("hours", [-1, 1, 24 * 400])
-def test_a_request_refused_for_its_time_is_signed_again_with_the_server_s(
+def test_a_request_with_clock_skew_is_signed_again_with_the_server_time(
     hours: int, server: ScriptedServer
 ) -> None:
     server.script(skewed(dt.timedelta(hours=hours)), GOOD)
@@ -695,7 +693,7 @@ def test_a_request_refused_for_its_time_is_signed_again_with_the_server_s(
     assert not stats.faults
 
 
-def test_the_server_s_time_is_kept_for_later_requests(server: ScriptedServer) -> None:
+def test_the_server_time_is_used_for_later_requests(server: ScriptedServer) -> None:
     server.script(skewed(dt.timedelta(hours=1)), GOOD)
     lister = ListClient(to(server.url), QUICK)
     lister.list_page_sync(PageRequest(), RequestStats())
@@ -704,7 +702,7 @@ def test_the_server_s_time_is_kept_for_later_requests(server: ScriptedServer) ->
 
 
 @pytest.mark.parametrize("hours", [0, 1])
-def test_a_server_that_keeps_refusing_the_time_ends_the_listing_soon(
+def test_a_server_that_always_reports_clock_skew_ends_the_listing_soon(
     hours: int, server: ScriptedServer
 ) -> None:
     server.script(skewed(dt.timedelta(hours=hours)))
@@ -725,7 +723,7 @@ def test_a_server_that_keeps_refusing_the_time_ends_the_listing_soon(
         {"Date": "1" * 5000},
     ],
 )
-def test_a_refused_time_without_a_better_one_ends_the_listing(
+def test_a_clock_skew_error_without_the_server_time_ends_the_listing(
     date: Mapping[str, str], server: ScriptedServer
 ) -> None:
     server.script(replace(skewed(dt.timedelta()), headers=date))
@@ -768,7 +766,7 @@ def test_a_bucket_of_another_region_is_asked_again_in_its_own(
         Answer(301, error_document("PermanentRedirect")),
     ],
 )
-def test_a_region_that_a_refusal_does_not_name_is_asked_for(
+def test_a_region_that_an_error_response_does_not_name_is_looked_up(
     error_response: Answer, server: ScriptedServer
 ) -> None:
     server.script(error_response, Answer(200, headers={"x-amz-bucket-region": "af-south-1"}), GOOD)
@@ -779,14 +777,14 @@ def test_a_region_that_a_refusal_does_not_name_is_asked_for(
     assert len(server.seen) == 3
 
 
-def test_a_region_that_nobody_names_is_asked_of_the_user(server: ScriptedServer) -> None:
+def test_the_user_is_asked_for_a_region_that_no_response_names(server: ScriptedServer) -> None:
     server.script(Answer(400, error_document("IllegalLocationConstraintException")))
     error = error_of(to(server.url))
     assert type(error) is RequestRejected
     assert "--region" in str(error)
 
 
-def test_a_redirect_that_names_the_region_that_was_asked_is_the_endpoint_s_fault(
+def test_a_redirect_to_the_requested_region_blames_the_endpoint(
     server: ScriptedServer,
 ) -> None:
     server.script(elsewhere("us-east-1"))
@@ -830,7 +828,7 @@ def test_an_anonymous_listing_that_is_sent_nowhere_else_ends(server: ScriptedSer
 
 
 @pytest.mark.parametrize("error_response", [elsewhere("eu-west-3"), malformed_for("eu-west-3")])
-def test_a_region_that_one_request_learns_is_news_to_those_sent_before(
+def test_a_region_found_by_one_request_applies_to_earlier_ones(
     error_response: Answer, server: ScriptedServer
 ) -> None:
     server.script(error_response)
@@ -895,7 +893,7 @@ def test_expired_credentials_are_looked_up_anew_in_the_credentials_file(
     assert [key_of(seen) for seen in server.seen] == ["OLDKEY", "NEWKEY"]
 
 
-def test_expired_credentials_that_nobody_renewed_are_refused_at_once(
+def test_expired_credentials_that_were_not_renewed_fail_at_once(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_environment(monkeypatch, "OLDKEY")
@@ -1014,7 +1012,7 @@ def test_pages_one_after_the_other_use_one_connection_over_tls(
     assert len(connected) == 1
 
 
-def test_refusals_keep_their_connection(
+def test_error_responses_keep_their_connection(
     server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     server.script(*[Answer(503, error_document("SlowDown"))] * 2, GOOD)
@@ -1034,7 +1032,7 @@ def test_a_connection_that_was_closed_while_idle_is_not_used_again(
     assert not stats.faults
 
 
-def test_a_connection_closed_right_after_an_answer_costs_no_fault(
+def test_a_connection_closed_after_a_response_counts_no_fault(
     server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     server.script(Answer(raw=_http(BODY)), GOOD)
@@ -1133,7 +1131,7 @@ def test_a_connection_on_which_something_waits_is_never_used_again(
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_an_answer_with_something_behind_it_ends_its_connection(
+def test_a_response_followed_by_unsolicited_bytes_ends_its_connection(
     is_chunked: bool, connected: list[HTTPConnection], server: ScriptedServer
 ) -> None:
     answer = chunked(BODY) if is_chunked else _http(BODY)
@@ -1144,7 +1142,7 @@ def test_an_answer_with_something_behind_it_ends_its_connection(
     assert len(connected) == 2
 
 
-def test_the_connection_of_an_answer_that_is_discarded_is_not_used_again(
+def test_the_connection_of_a_discarded_response_is_not_reused(
     server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     way = Transport(to(server.url))
@@ -1220,7 +1218,7 @@ def test_a_body_that_a_proxy_has_compressed_is_read(
     assert list_once(to(server.url)).last_key == "k"
 
 
-def test_an_encoding_that_is_not_known_is_refused_by_name_at_once(server: ScriptedServer) -> None:
+def test_an_encoding_that_is_not_known_is_rejected_by_name_at_once(server: ScriptedServer) -> None:
     server.script(encoded("br", b"\x1b\x00"))
     error = error_of(to(server.url))
     assert type(error) is RequestRejected
@@ -1262,7 +1260,7 @@ def test_the_memory_of_a_body_is_used_again_and_keeps_no_rest(server: ScriptedSe
         assert body == each
 
 
-def test_a_body_announced_too_large_is_refused_before_it_is_read(
+def test_a_body_announced_too_large_is_rejected_before_it_is_read(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http1_parser, "MAX_RESPONSE_BYTES", 1000)
@@ -1284,7 +1282,7 @@ def test_a_body_of_exactly_the_allowed_size_is_read(
 
 
 @pytest.mark.parametrize("head", [chunked(is_ended=False), b"HTTP/1.1 200 OK\r\n\r\n"])
-def test_a_body_without_an_end_is_refused_soon(
+def test_a_body_without_an_end_is_rejected_soon(
     head: bytes, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http1_parser, "MAX_RESPONSE_BYTES", 1000)
@@ -1306,7 +1304,7 @@ def test_a_body_without_an_end_is_refused_soon(
         Answer(raw=chunked()[:-5] + b"zz\r\n"),
     ],
 )
-def test_a_body_cut_short_is_a_reset_and_its_connection_is_not_used_again(
+def test_a_body_truncated_is_a_reset_and_its_connection_is_not_used_again(
     cut: Answer, server: ScriptedServer, connected: list[HTTPConnection]
 ) -> None:
     server.script(cut, GOOD)
@@ -1321,7 +1319,7 @@ def test_a_body_cut_short_is_a_reset_and_its_connection_is_not_used_again(
     ("rest", "fault"),
     [(b"\r\n" + BODY[:100], TransientError.MALFORMED), (b"Content-Le", TransientError.RESET)],
 )
-def test_an_answer_whose_length_nobody_announced_is_asked_for_again_when_cut_short(
+def test_a_truncated_response_without_a_length_is_requested_again(
     rest: bytes, fault: TransientError, server: ScriptedServer
 ) -> None:
     server.script(Answer(raw=b"HTTP/1.1 200 OK\r\n" + rest), GOOD)
@@ -1347,7 +1345,7 @@ def cancelled(lister: ListClient, is_ready: Callable[[], bool]) -> float:
 SLOW = replace(GOOD, delay=20)
 
 
-def test_a_cancellation_ends_a_request_that_waits_for_its_answer(server: ScriptedServer) -> None:
+def test_a_cancellation_ends_a_request_that_waits_for_its_response(server: ScriptedServer) -> None:
     server.script(SLOW)
     assert cancelled(ListClient(to(server.url)), lambda: bool(server.seen)) < 1
 

@@ -1,4 +1,4 @@
-"""A record that cannot be decoded is set aside as it came; the others of its page are not."""
+"""Unreadable records are kept as received, without loss of the page's other records."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def page_of(body: bytes) -> Page:
 
 
 def among_others(*fields: str) -> Unreadable:
-    """What is set aside of a record that stands between two good ones, which are read."""
+    """The `Unreadable` of a record between two readable ones."""
     record = contents(*fields)
     good = [contents(*contents_fields(Listed(key))) for key in ("a", "z")]
     page = page_of(listing(good[0], record, good[1]))
@@ -87,7 +87,7 @@ def test_an_empty_key() -> None:
 
 
 @pytest.mark.parametrize("name", ["Key", "Size", "LastModified", "ETag", "StorageClass"])
-def test_a_record_that_says_two_things(name: str) -> None:
+def test_a_record_with_contradicting_fields(name: str) -> None:
     unreadable = among_others(*contents_fields(Listed("k")), element(name, "1"))
     assert unreadable.reason == f"it has two <{name}>"
     assert unreadable.key == (None if name == "Key" else "k")
@@ -114,7 +114,7 @@ def test_a_text_that_is_not_utf_8() -> None:
     assert b"\xff\xfe" in page.unreadable[0].text
 
 
-def test_no_more_than_so_many_bytes_are_kept() -> None:
+def test_unreadable_records_are_stored_up_to_a_maximum_of_bytes() -> None:
     record = contents(*contents_fields(Listed("k", size=1), False)[1:], element("New", "x" * 9999))
     page = page_of(listing(record))
     assert page.unreadable[0].text == record.encode()[:MAX_UNREADABLE_BYTES]
@@ -144,7 +144,7 @@ def test_a_common_prefix_that_is_not_utf_8() -> None:
         ("<VersionId>v1</VersionId>", "<VersionId>v1</VersionId><VersionId>v2</VersionId>", "two"),
     ],
 )
-def test_a_version_that_lacks_what_it_needs(old: str, new: str, reason: str) -> None:
+def test_a_version_that_lacks_required_fields(old: str, new: str, reason: str) -> None:
     body = rendered([Version("a", "v1", 0, 2, True), Version("k", "v1", 0, 1, True)])
     kept, _, changed = body.partition(b"</Version>")
     assert old.encode() in changed
@@ -166,7 +166,7 @@ valid = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4
 
 
 @given(raw_keys | valid.map(str.encode), raw_keys, st.lists(valid, max_size=5))
-def test_a_key_that_is_not_utf_8_stands_where_its_bytes_do(
+def test_a_key_that_is_not_utf_8_sorts_by_its_bytes(
     raw: bytes, other: bytes, keys: Sequence[str]
 ) -> None:
     place = least_key_from(raw)

@@ -1,4 +1,4 @@
-"""Pages of versions are decoded exactly, in the order of the document."""
+"""Pages of versions are decoded exactly, in the order of the response."""
 
 import random
 from collections.abc import Callable
@@ -55,7 +55,7 @@ versions = st.builds(
 
 @settings(max_examples=200)
 @given(st.lists(versions, max_size=8), st.booleans())
-def test_what_was_rendered_is_decoded_exactly(listed: list[Version], goes_on: bool) -> None:
+def test_rendered_pages_are_decoded_exactly(listed: list[Version], goes_on: bool) -> None:
     marker = listed[-1] if listed and goes_on else None
     body = rendered(listed, marker)
     page = decode_page(body)
@@ -98,7 +98,7 @@ def test_versions_and_delete_markers_are_decoded_without_the_plain_decoder(
     ]
 
 
-def test_thousands_of_shuffled_pages_are_decoded_or_refused_alike() -> None:
+def test_both_decoders_agree_on_thousands_of_shuffled_pages() -> None:
     chance = random.Random(1)  # noqa: S311
     listed = [
         Version(f"k{n // 2}", f"v{n}", n, None if n % 3 == 2 else n, n % 2 == 0) for n in range(5)
@@ -147,7 +147,7 @@ def taken(found: RawPage | ErrorDocument) -> RawPage:
     return found
 
 
-def test_what_is_received_of_a_regular_page_is_found_without_decoding_it(
+def test_a_regular_page_is_peeked_without_decoding_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(page_peek, "decode_page", None)
@@ -158,7 +158,7 @@ def test_what_is_received_of_a_regular_page_is_found_without_decoding_it(
 
 @settings(max_examples=200)
 @given(st.lists(versions, min_size=1, max_size=4), st.data())
-def test_damaged_pages_are_refused_or_decoded_as_the_plain_decoder_does(
+def test_peeking_agrees_with_the_xml_decoder_on_damaged_pages(
     listed: list[Version], data: st.DataObject
 ) -> None:
     body = bytearray(rendered(listed, listed[-1]))
@@ -197,7 +197,7 @@ def test_a_version_without_an_id_is_the_null_version(version_id: str) -> None:
         ),
     ],
 )
-def test_a_listing_goes_on_after_its_own_last_version_whatever_the_markers_say(
+def test_a_listing_continues_after_its_last_version_whatever_the_markers_say(
     old: bytes, new: bytes
 ) -> None:
     version = Version("k%2", "v1", 0, 1, True)
@@ -209,7 +209,7 @@ def test_a_listing_goes_on_after_its_own_last_version_whatever_the_markers_say(
     assert taken(found).next_token == page.next_token
 
 
-def test_where_a_page_has_no_version_the_markers_say_where_it_goes_on() -> None:
+def test_a_page_without_versions_continues_at_its_markers() -> None:
     body = rendered([], Version("k +", "v1", 0, 1))
     page = decode_page(body)
     assert isinstance(page, Page)
@@ -219,11 +219,11 @@ def test_where_a_page_has_no_version_the_markers_say_where_it_goes_on() -> None:
 
 
 @given(text, st.text(" %+2v", min_size=1))
-def test_a_token_of_versions_says_its_markers(key: str, version_id: str) -> None:
+def test_a_versions_token_contains_its_markers(key: str, version_id: str) -> None:
     assert versions_markers(versions_token(key, version_id)) == (key, version_id)
 
 
-def test_a_request_for_versions_names_a_key_or_a_version_to_go_on_after() -> None:
+def test_a_versions_request_continues_after_a_key_or_a_version() -> None:
     asked = PageRequest("p/", start_after="p/k", versions=True).parameters()
     assert asked == {
         "versions": "",

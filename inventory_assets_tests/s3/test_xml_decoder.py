@@ -38,7 +38,7 @@ FULL = Listed(
 
 
 def fill(piece: bytes, head: bytes = b"<IsTruncated>false</IsTruncated>") -> bytes:
-    """A response of 16 MiB that is one piece over and over."""
+    """A response of 16 MiB that repeats one text."""
     body = b"<ListBucketResult>" + head
     tail = b"</ListBucketResult>"
     return body + piece * ((MAX_RESPONSE_BYTES - len(body + tail)) // len(piece)) + tail
@@ -233,14 +233,14 @@ def test_a_truncated_page_says_where_the_listing_goes_on() -> None:
         ("true", element("NextContinuationToken", "t") + element("NextContinuationToken", "u")),
     ],
 )
-def test_a_page_that_does_not_tell_whether_or_where_it_goes_on_is_refused(
+def test_a_page_without_is_truncated_or_token_is_rejected(
     truncated: str | None, extra: str
 ) -> None:
     with pytest.raises(MalformedResponse):
         decode_page(listing(truncated=truncated, extra=extra))
 
 
-def test_an_error_document_is_told_apart() -> None:
+def test_an_error_document_is_distinguished() -> None:
     body = b"<Error><Message>slow &amp; easy</Message><Code>SlowDown</Code></Error>"
     assert decode_page(body) == ErrorDocument("SlowDown", "slow & easy")
     assert decode_page(b"<Error/>") == ErrorDocument("Unknown", "")
@@ -264,7 +264,7 @@ def test_an_error_document_is_told_apart() -> None:
         render([FULL]).replace(b"GLACIER", b"a & b"),
     ],
 )
-def test_what_is_no_listing_is_refused(body: bytes) -> None:
+def test_a_response_that_is_no_listing_is_rejected(body: bytes) -> None:
     with pytest.raises(MalformedResponse):
         decode_page(body)
 
@@ -282,13 +282,13 @@ LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
         '<!DOCTYPE x [<!ENTITY % p SYSTEM "http://127.0.0.1:1/x.dtd"> %p;]>',
     ],
 )
-def test_a_document_type_is_refused_before_any_entity_is_looked_at(doctype: str) -> None:
+def test_a_document_type_is_rejected_before_any_entity_is_looked_at(doctype: str) -> None:
     body = listing(contents("<Key>&l9;&k;</Key>", *contents_fields(Listed("k"))[1:]))
     with pytest.raises(MalformedResponse, match="document type"):
         decode_page(body.replace(b"?>\n", b"?>\n" + doctype.encode()))
 
 
-def test_a_response_beyond_the_bound_is_refused() -> None:
+def test_a_response_beyond_the_bound_is_rejected() -> None:
     padding = "x" * (MAX_RESPONSE_BYTES - len(listing()))
     page_of(listing().replace(b"<Name>b", b"<Name>b" + padding.encode()))
     with pytest.raises(MalformedResponse, match="at most"):
@@ -301,7 +301,7 @@ def test_deep_nesting_does_no_harm() -> None:
     assert page.objects.num_rows == 0
 
 
-def test_a_body_cut_off_anywhere_is_refused() -> None:
+def test_a_body_truncated_anywhere_is_rejected() -> None:
     body = render([FULL, Listed("k")], ["p/"], "token")
     page_of(body)
     for end in range(len(body)):
@@ -348,7 +348,7 @@ listed_objects = st.builds(
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=4),
     st.none() | words,
 )
-def test_what_was_rendered_is_decoded_exactly(
+def test_rendered_pages_are_decoded_exactly(
     objects: list[Listed], prefixes: list[str], token: str | None
 ) -> None:
     page = page_of(render(objects, prefixes, token))
@@ -360,7 +360,7 @@ def test_what_was_rendered_is_decoded_exactly(
 @given(st.sampled_from(["Size", "LastModified", "Key", "ETag"]), st.text(xml_characters))
 @example("LastModified", "0001-01-01T00:00:00+23:59")
 @example("LastModified", "9999-12-31T23:59:59-23:59")
-def test_any_text_in_a_field_is_read_or_refused(name: str, text: str) -> None:
+def test_any_text_in_a_field_is_decoded_or_rejected(name: str, text: str) -> None:
     with suppress(MalformedResponse):
         page_of(with_field(name, text))
 

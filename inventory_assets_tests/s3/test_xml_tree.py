@@ -1,4 +1,4 @@
-"""XML is read as it is meant, and what it forbids as what it says."""
+"""XML is parsed with its meaning, and forbidden characters are preserved."""
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ ANY = st.characters(exclude_categories=["Cs"])
         (b"<![CDATA[\x01]]>", "\x01"),
     ],
 )
-def test_what_xml_forbids_is_read_as_what_it_says(written: bytes, meant: str) -> None:
+def test_forbidden_characters_are_preserved(written: bytes, meant: str) -> None:
     document = b"<?xml version='1.0'?>\r\n<r>\r\n<e>" + written + b"</e>\r\n<f/></r>\r\n"
     root = parse(document)
     (found,) = root.all("e")
@@ -40,7 +40,7 @@ def test_what_xml_forbids_is_read_as_what_it_says(written: bytes, meant: str) ->
 
 
 @given(st.text(st.characters() | st.sampled_from("\r\n\x01\ufffe"), max_size=20))
-def test_any_text_is_read_as_it_was_written(text: str) -> None:
+def test_any_text_round_trips(text: str) -> None:
     raw = text.encode("utf-8", "surrogatepass")
     for character, name in ((b"&", b"&amp;"), (b"<", b"&lt;"), (b">", b"&gt;")):
         raw = raw.replace(character, name)
@@ -52,17 +52,17 @@ def test_any_text_is_read_as_it_was_written(text: str) -> None:
 @pytest.mark.parametrize(
     "body", [b"\x01<r/>", b"<r/>\x01", b"<r\x01/>", b"<r>&#x110000;</r>", b"<r>&#1</r>", b"<\xff/>"]
 )
-def test_what_is_no_text_may_hold_none_of_it(body: bytes) -> None:
+def test_is_legal_rejects_control_characters(body: bytes) -> None:
     with pytest.raises(MalformedResponse):
         parse(body)
 
 
-def test_a_document_of_a_great_many_elements_is_refused_early() -> None:
+def test_a_document_of_a_great_many_elements_is_rejected_early() -> None:
     with pytest.raises(MalformedResponse, match="elements"):
         parse(b"<r>" + b"<a/>" * MAX_ELEMENTS + b"</r>")
 
 
-def test_what_is_legal_is_told() -> None:
+def test_is_legal_recognises_xml_characters() -> None:
     assert is_legal("a\t\r\n\x7f\U0010ffff")
     assert not any(map(is_legal, ["\x01", "\ufffe", "\udce9"]))
 
@@ -127,7 +127,7 @@ def test_all_decoders_agree_in_every_encoding(
 
 
 @pytest.mark.parametrize("forbidden", ["&#1;", "\x01", "&#xFFFE;", "\ufffe", "\udcff"])
-def test_what_is_not_needed_of_the_envelope_does_not_matter(forbidden: str) -> None:
+def test_unknown_elements_of_the_envelope_do_not_matter(forbidden: str) -> None:
     extra = "".join(
         f"<{name}>a{forbidden}</{name}>" for name in ("StartAfter", "Prefix", "Marker", "Odd")
     )
@@ -170,6 +170,6 @@ def test_a_count_may_be_of_keys_or_of_all_that_there_is(
             decode(body)
 
 
-def test_common_prefixes_may_stand_in_one_element() -> None:
+def test_several_prefixes_may_be_in_one_common_prefixes_element() -> None:
     both = PREFIX.replace("</Prefix>", "</Prefix><Prefix>q/</Prefix>")
     assert pages_of(rendered("k", both), KeyEncoding.DECLARED).common_prefixes == ("p/", "q/")

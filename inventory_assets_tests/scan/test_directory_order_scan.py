@@ -112,7 +112,7 @@ def test_tokens_that_skip_a_name_are_refused(page_size: int) -> None:
         list_shard(lister, make_shard("", []))
 
 
-def test_the_orders_differ_where_the_test_above_says_so() -> None:
+def test_the_orders_differ_if_there_is_a_telling_pair() -> None:
     keys = ["a-b", "a.c", "a/x", "a0"]
     store = directory_store(keys)
     assert store._keys == ["a/x", "a-b", "a.c", "a0"]
@@ -146,7 +146,7 @@ def test_a_folder_that_holds_nothing_of_the_ranges_is_not_entered() -> None:
     assert {request.prefix for request in lister.requests} == {"", "b/"}
 
 
-def test_where_nothing_is_to_be_listed_nothing_is_asked() -> None:
+def test_an_empty_set_of_ranges_sends_no_requests() -> None:
     lister = directory_store(["a/1"])
     assert list_in_order(lister, "", []) == ([], [])
     assert not lister.requests

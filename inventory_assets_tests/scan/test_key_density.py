@@ -25,7 +25,7 @@ def piece_of(after: str, until: str, reached: Iterable[str]) -> RangeTask:
 
 
 def walked(densities: KeyDensityModel, keys: Sequence[str], until: str, pages: int) -> float:
-    """Of a range that begins with the first of some keys, so many pages were listed."""
+    """Observe pages of a range that starts with the first of some keys."""
     reached = [keys[PAGE * page - 1] for page in range(1, pages + 1)]
     for key in reached:
         densities.observe_key(key)

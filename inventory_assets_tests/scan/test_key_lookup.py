@@ -1,4 +1,4 @@
-"""Keys asked for by what they start with, in any order of the store."""
+"""Lookups of keys by prefix, in any key order."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
-from inventory_assets.scan.key_lookup import comes_first, list_level, list_prefix, look_up
+from inventory_assets.scan.key_lookup import find_misplaced_key, list_level, list_prefix, look_up
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 from inventory_assets_tests.odd_store import Oddity, OddStore
@@ -58,18 +58,18 @@ def test_all_versions_of_a_key_are_found_by_its_name() -> None:
 )
 def test_a_key_out_of_byte_order_gives_the_order_away(oddity: Oddity, told: str | None) -> None:
     store = OddStore(["a-b/1", "a/1", "a/2"], oddity)
-    assert comes_first(store, "a-b/1", "a/2", RequestStats()) == told
+    assert find_misplaced_key(store, "a-b/1", "a/2", RequestStats()) == told
 
 
 def test_a_key_far_behind_gives_the_order_away_by_its_folders() -> None:
     keys = ["a-b/1", *(f"a/{number:03}" for number in range(100))]
     store = OddStore(keys, Oddity.DIRECTORIES_FROM_BYTES)
-    assert comes_first(store, "a-b/1", "a/099", RequestStats()) == "a/000"
+    assert find_misplaced_key(store, "a-b/1", "a/099", RequestStats()) == "a/000"
 
 
 def test_a_key_that_is_left_out_gives_no_order_away() -> None:
     store = OddStore(["a1", "a2"], Oddity.HIDES, hidden=["a1"])
-    assert comes_first(store, "a1", "a2", RequestStats()) is None
+    assert find_misplaced_key(store, "a1", "a2", RequestStats()) is None
 
 
 def test_a_level_holds_keys_and_folders() -> None:

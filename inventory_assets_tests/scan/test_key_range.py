@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from inventory_assets.scan.keyspace.key_range import (
     MAX_KEY_BYTES,
     KeyRange,
-    ceiling_of,
     outermost,
     prefix_lower_bound,
+    prefix_of_upper_bound,
     prefix_upper_bound,
     tiling_fault,
 )
@@ -120,7 +120,7 @@ def test_prefixes_that_nearly_fill_a_key_have_legal_adjacent_bounds(size: int, e
 @example("a\uffff\x7f")
 @example("")
 def test_a_ceiling_is_recognised(prefix: str) -> None:
-    found = ceiling_of(prefix_upper_bound(prefix))
+    found = prefix_of_upper_bound(prefix_upper_bound(prefix))
     if len(prefix.encode()) <= MAX_KEY_BYTES - 4:
         assert found is not None
     if found is not None:
@@ -129,8 +129,8 @@ def test_a_ceiling_is_recognised(prefix: str) -> None:
 
 
 @given(keys)
-def test_what_is_no_ceiling_is_not_taken_for_one(key: str) -> None:
-    found = ceiling_of(key)
+def test_a_key_that_is_no_upper_bound_has_no_prefix(key: str) -> None:
+    found = prefix_of_upper_bound(key)
     assert found is None or prefix_upper_bound(found) == key
 
 
@@ -158,7 +158,7 @@ def test_start_after_an_ordinary_key_is_that_key() -> None:
 
 
 @given(st.text(SMALL, max_size=2), small_prefixes)
-def test_what_is_left_and_what_was_taken_out_tile_the_whole(prefix: str, ends: list[str]) -> None:
+def test_a_difference_and_the_excluded_ranges_tile_the_whole(prefix: str, ends: list[str]) -> None:
     whole = KeyRange.of_prefix(prefix)
     taken = [prefix + end for end in ends]
     left = whole.minus(taken)
@@ -167,7 +167,7 @@ def test_what_is_left_and_what_was_taken_out_tile_the_whole(prefix: str, ends: l
 
 
 @given(st.text(SMALL, max_size=2), small_prefixes)
-def test_what_is_left_agrees_with_brute_force(prefix: str, taken: list[str]) -> None:
+def test_the_difference_of_ranges_agrees_with_brute_force(prefix: str, taken: list[str]) -> None:
     left = KeyRange.of_prefix(prefix).minus(taken)
     for key in SMALL_KEYS:
         expected = key.startswith(prefix) and not key.startswith(tuple(taken))

@@ -24,7 +24,7 @@ def prove(lister: ModelS3, *boundaries: str) -> int:
 
 
 @pytest.mark.parametrize("boundary", ["top/a/1", "top/b-1/1", "top/b/0", "top/c/", "top/b-"])
-def test_directory_order_is_told_wherever_a_range_is_split(boundary: str) -> None:
+def test_directory_order_is_reported_wherever_a_range_is_split(boundary: str) -> None:
     with pytest.raises(KeysOutOfOrder, match="order"):
         prove(ModelS3(KEYS, 10, in_directory_order=True), boundary)
 

@@ -217,7 +217,7 @@ def test_a_slow_reader_holds_the_receivers_up() -> None:
             # Those at hand, those queued, and one for each receiver.
             assert asked["pages"] <= pages + BATCH_PAGES + QUEUED_PAGES + 8 + splits
         splits += isinstance(event, RangeSplit)
-    # One more for each walk, to confirm its end.
+    # One more for each job, to confirm its end.
     assert pages <= asked["pages"] <= pages + splits + len(jobs)
 
 

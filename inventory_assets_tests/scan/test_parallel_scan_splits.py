@@ -68,7 +68,7 @@ class Told:
 def scan(
     lister: ListClient, shard: Shard, stats: RequestStats | None = None, cuts: Sequence[str] = ()
 ) -> Told:
-    """List a shard; what is told of a range stands between its beginning and its end."""
+    """List a shard; the events of a range are between its start and its completion."""
     job = ListingJob(shard.prefix, shard.ranges, stats or RequestStats(), initial_splits=cuts)
     told = Told({index: [] for index in range(len(shard.ranges))})
     for event in ParallelScan(lister, [job]):
@@ -110,7 +110,7 @@ def check(told: Told, shard: Shard, keys: Iterable[str]) -> None:
         assert evidence.pages >= 1
 
 
-# Any key space, any trouble.
+# Any key space, any errors.
 
 
 class Unsteady(ModelS3):

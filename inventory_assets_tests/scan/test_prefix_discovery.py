@@ -45,7 +45,7 @@ def level(keys: Iterable[str], prefix: str) -> tuple[set[str], set[str]]:
 
 
 def tells_the_orders_apart(keys: Iterable[str], prefix: str) -> bool:
-    """Whether some name right under the prefix sorts between a folder's name and the folder."""
+    """Whether a name directly under the prefix sorts between a folder and its bare name."""
     plain, folders = level(keys, prefix)
     return any(
         folder.removesuffix("/") < name < folder for folder in folders for name in plain | folders
@@ -85,7 +85,7 @@ def test_directory_order_is_never_missed_where_a_listed_level_can_tell(
     if any(tells_the_orders_apart(keys, prefix) for prefix in listed):
         assert found.key_order is KeyOrder.DIRECTORY
     elif found.key_order is KeyOrder.DIRECTORY:
-        # A store may be told by more than that, but never without reason.
+        # A store may be recognised in other ways, too, but never without reason.
         assert [*lister._keys] != sorted(keys)
 
 
@@ -97,7 +97,7 @@ def test_an_object_that_bears_a_folders_name_does_not_hide_directory_order(page_
 
 
 class _Grouped(ModelS3):
-    """Sorts each page's folders, so that only a probe tells its order."""
+    """Sorts the folders of each page, so that only a probe reveals its order."""
 
     def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         page = super().list_page_sync(request, stats)
@@ -106,7 +106,7 @@ class _Grouped(ModelS3):
 
 
 @pytest.mark.parametrize("in_directory_order", [True, False])
-def test_a_pair_that_tells_the_orders_apart_is_asked_about_once(in_directory_order: bool) -> None:
+def test_the_order_is_probed_once_with_a_telling_pair(in_directory_order: bool) -> None:
     keys = ["a", "a-/y", "a-b", "a/x", "b-", "b/x"]
     lister = _Grouped(keys, 1000, in_directory_order=in_directory_order)
     found = discover(lister, "", ShardBounds())
@@ -121,7 +121,7 @@ def test_a_page_that_shows_directory_order_needs_no_question() -> None:
     assert (found.key_order, found.requests) == (KeyOrder.DIRECTORY, 1 + 1)
 
 
-def test_a_pair_that_is_gone_when_asked_about_tells_nothing() -> None:
+def test_a_pair_that_no_longer_exists_does_not_determine_the_order() -> None:
     class Vanishing(_Grouped):
         def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
             page = super().list_page_sync(request, stats)
@@ -140,7 +140,7 @@ def test_a_store_known_to_list_in_directory_order_is_believed() -> None:
 
 
 @pytest.mark.parametrize("order", list(KeyOrder))
-def test_a_known_order_is_not_asked_for(order: KeyOrder) -> None:
+def test_a_known_order_is_not_probed(order: KeyOrder) -> None:
     lister = ModelS3(["a-b", "a/x"], 1000)
     found = discover(lister, "", ShardBounds(), key_order=order)
     assert (found.key_order, found.requests) == (order, 1 + (order is KeyOrder.BYTES))
@@ -215,7 +215,7 @@ def test_keys_beyond_the_short_start_after_do_not_make_a_shard_twice() -> None:
     check_cover("", found, keys)
 
 
-def test_a_large_level_of_a_store_in_directory_order_stays_in_one_piece() -> None:
+def test_a_large_level_in_directory_order_is_not_split() -> None:
     keys = ["a-b", "a/x", *(f"c{n:03}" for n in range(50))]
     found = discover(ModelS3(keys, 2, in_directory_order=True), "", ShardBounds())
     assert found == Discovery((), KeyOrder.DIRECTORY, found.requests)

@@ -1,4 +1,4 @@
-"""What is said of a scan under way, by events and a clock that are made up."""
+"""Progress of a scan, from synthetic events and a synthetic clock."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -194,7 +194,7 @@ def threads() -> Callable[[], set[threading.Thread]]:
     return lambda: set(threading.enumerate()) - before
 
 
-def test_it_is_told_again_and_again_though_nothing_happens_and_no_thread_is_left(
+def test_it_is_reported_again_and_again_though_nothing_happens_and_no_thread_is_left(
     threads: Callable[[], set[threading.Thread]],
 ) -> None:
     told = threading.Semaphore(0)

@@ -1,4 +1,4 @@
-"""A range listed again holds what a plain look at all keys finds in it."""
+"""Listing a range again finds the keys that a simple filter finds."""
 
 from dataclasses import replace
 
@@ -97,7 +97,7 @@ def test_tokens_are_not_needed(habit: Habit) -> None:
     oddity=st.sampled_from(IN_BYTE_ORDER),
     page_size=st.integers(2, 9),
 )
-def test_whatever_the_habit_a_range_holds_what_is_in_it(
+def test_with_any_habit_a_range_is_listed_correctly(
     keys: set[str], prefix: str, bounds: tuple[str, str], oddity: Oddity, page_size: int
 ) -> None:
     whole = KeyRange.of_prefix(prefix)

@@ -1,4 +1,4 @@
-"""Whatever a store does, a scan finds every key, or says that it cannot."""
+"""On any store, a scan finds all keys, or fails."""
 
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -80,7 +80,7 @@ class ContraryS3(ModelS3):
         self._answers.append(page)
         if len(self._answers) - 1 == self._stale and self._answers[-2].objects.num_rows:
             before = self.requests[-2]
-            # What a response repeats of its request tells all others apart.
+            # The echoed parameters distinguish all other responses.
             if before.token and request.token:
                 return self._answers[-2]
         if page.is_truncated and page.objects.num_rows and self._chances.random() < self._early_end:
@@ -149,7 +149,7 @@ def test_in_whatever_order_a_store_lists_no_key_is_lost(
     stale=st.none() | st.integers(1, 30),
 )
 @settings(max_examples=400, deadline=None)
-def test_ends_too_early_and_answers_to_other_requests_lose_no_key(
+def test_early_ends_and_misplaced_responses_lose_no_key(
     keys: set[str], cuts: set[str], seed: int, early_end: float, stale: int | None
 ) -> None:
     chances = random.Random(seed)  # noqa: S311
@@ -162,7 +162,7 @@ def test_ends_too_early_and_answers_to_other_requests_lose_no_key(
         assert found == sorted(keys)
 
 
-def test_the_smallest_loss_in_directory_order_is_told() -> None:
+def test_the_smallest_loss_in_directory_order_is_reported() -> None:
     keys = [f"d/{folder}{n:02}" for folder in ("obj/", "obj-1/") for n in range(3)]
     with pytest.raises(ScanError, match="in another order than that of bytes"):
         listed(ContraryS3(keys, ORDERS["directory"]), [prefix_upper_bound("d/obj-1/")])
@@ -188,7 +188,7 @@ def test_objects_that_come_and_go_at_a_seam_are_no_contradiction(empty: bool) ->
 
 
 class _Changing(ContraryS3):
-    """Creates or deletes an object before an answer, now and then."""
+    """Sometimes creates or deletes an object before a response."""
 
     def __init__(self, keys: list[str], others: list[str], chances: random.Random) -> None:
         super().__init__(keys, chances=chances)
@@ -221,7 +221,7 @@ def test_evidence_whose_seams_contradict_each_other_is_found() -> None:
     assert seam_faults([changed, row("c", "z", ["e"], None, Seam.END_CONFIRMED)]) == []
 
 
-def test_what_lies_between_ranges_that_disagree_is_named() -> None:
+def test_the_keys_between_disagreeing_ranges_are_named() -> None:
     left = row("", "c", ["a", "b"], "d", Seam.NOT_COMPARED)
     right = row("c", "z", ["f"], None, Seam.END_CONFIRMED)
     ((unseen, first),) = unseen_between([left, right])

@@ -23,7 +23,7 @@ from inventory_assets.scan.engine.splitter import (
 from inventory_assets.scan.keyspace.key_range import (
     MAX_KEY_BYTES,
     KeyRange,
-    ceiling_of,
+    prefix_of_upper_bound,
     prefix_upper_bound,
     tiling_fault,
 )
@@ -229,7 +229,7 @@ def test_the_level_of_a_bound_that_ends_with_a_folder_is_that_folder() -> None:
 def places_of(
     keys: Iterable[str], after: str, until: str, wanted: int = 3, prefix: str = ""
 ) -> tuple[list[str], ModelS3]:
-    """Where a splitter that has seen some of the keys splits."""
+    """The split points of a splitter that has observed some keys."""
     held = sorted(keys)
     lister = ModelS3(held, page_size=1000)
     splitter = Splitter(lister)
@@ -330,7 +330,7 @@ TREE = [
 
 def test_a_tree_is_split_at_the_ends_of_its_folders() -> None:
     places, lister = places_of(TREE, TREE[0], prefix_upper_bound(""))
-    ends = [ceiling_of(place) for place in places]
+    ends = [prefix_of_upper_bound(place) for place in places]
     assert ends == ["logs/2026/03/", "logs/2026/06/", "logs/2026/09/"]
     assert [request.prefix for request in lister.requests] == ["", "logs/", "logs/2026/"]
 
@@ -338,14 +338,17 @@ def test_a_tree_is_split_at_the_ends_of_its_folders() -> None:
 def test_a_range_within_a_folder_is_split_at_the_folders_below_it() -> None:
     until = prefix_upper_bound("logs/2026/05/")
     places, _ = places_of(TREE, "logs/2026/05/07/host-1", until, wanted=2)
-    assert [ceiling_of(place) for place in places] == ["logs/2026/05/13/", "logs/2026/05/21/"]
+    assert [prefix_of_upper_bound(place) for place in places] == [
+        "logs/2026/05/13/",
+        "logs/2026/05/21/",
+    ]
 
 
 def test_the_only_folder_between_the_bounds_is_looked_into() -> None:
-    """What lies after the upper bound is nobody's business."""
+    """Keys after the upper bound have no effect."""
     keys = [f"{letter}/{number}/{name}" for letter in "abc" for number in range(9) for name in "xy"]
     places, lister = places_of(keys, prefix_upper_bound("a/"), prefix_upper_bound("b/"))
-    assert [ceiling_of(place) for place in places] == ["b/1/", "b/3/", "b/6/"]
+    assert [prefix_of_upper_bound(place) for place in places] == ["b/1/", "b/3/", "b/6/"]
     assert [request.prefix for request in lister.requests] == ["", "b/"]
 
 

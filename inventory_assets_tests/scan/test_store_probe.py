@@ -78,12 +78,12 @@ def test_habits_are_recognised(
     assert store.profile == AWS, "it is left as it was"
 
 
-def test_a_store_of_which_only_a_page_can_be_listed_is_refused_by_name() -> None:
+def test_a_store_of_which_only_a_page_can_be_listed_is_rejected_by_name() -> None:
     with pytest.raises(ListingUnsupported, match="ListObjects, version 1"):
         profile_store(OldAndDeaf(KEYS), "", RequestStats())
 
 
-def test_a_profile_says_what_is_odd_in_words() -> None:
+def test_a_profile_describes_its_differences_from_aws() -> None:
     assert AWS.habits == "as AWS"
     found = profile_store(Inclusive(KEYS), "", RequestStats())
     assert found.habits == "start-after is inclusive"

@@ -1,4 +1,4 @@
-"""Records that cannot be decoded are counted once, whatever ranges show them; others are listed."""
+"""Unreadable records are counted once, in whatever ranges they appear."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -83,7 +83,7 @@ def test_each_key_is_listed_or_counted_just_once(
     }
 
 
-def test_a_size_that_is_garbled_once_is_asked_for_again() -> None:
+def test_a_size_that_is_garbled_once_is_requested_again() -> None:
     keys = [f"k{number:02}".encode() for number in range(20)]
     lister, stats = RawS3(keys, garbled=[1, 4, 6]), RequestStats()
     lister.connection = BucketConfig("model", max_in_flight=1)
@@ -92,7 +92,7 @@ def test_a_size_that_is_garbled_once_is_asked_for_again() -> None:
     assert stats.unreadable.count == 0
 
 
-def test_a_kind_of_record_is_asked_for_again_once_a_walk() -> None:
+def test_a_kind_of_unreadable_record_is_requested_again_once_per_job() -> None:
     keys = [f"k{number:03}".encode() for number in range(300)]
     lister, stats = RawS3(keys, keys[::5]), RequestStats()
     lister.connection = BucketConfig("model", max_in_flight=1)
@@ -112,7 +112,7 @@ def test_a_page_of_nothing_that_can_be_read_is_no_empty_page(
     assert stats.unreadable.count == 30
 
 
-def test_the_walk_by_directories_sets_records_and_folders_aside() -> None:
+def test_the_directory_order_scan_reports_unreadable_records_and_folders() -> None:
     class Folders(ModelS3):
         def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:  # noqa: ARG002
             good, bad = Listed("a"), contents("<Key>b</Key>")

@@ -1,4 +1,4 @@
-"""All versions of a bucket, and what it held at any time, are what a plain walk finds."""
+"""A scan finds all versions of a bucket, and its content at any time, as a simple model does."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -47,7 +47,7 @@ def at(moment: int | None) -> Versions:
 
 
 def scanned(lister: VersionedS3, job: ListingJob) -> list[pa.RecordBatch]:
-    """What a scan finds, in key order; every key in one batch, and evidence that counts it."""
+    """The rows of a scan, in key order; each key is in one batch, and evidence counts it."""
     found: dict[int, list[pa.RecordBatch]] = {}
     evidence = []
     for event in ParallelScan(lister, [job]):
@@ -79,7 +79,7 @@ def rows_of(batches: Sequence[pa.RecordBatch]) -> list[dict[str, Any]]:
     st.sets(st.text("ab-", min_size=1, max_size=2), max_size=3),
     st.sets(st.integers(0, 9), max_size=2),
 )
-def test_a_scan_finds_what_was_there_at_any_time_however_pages_and_ranges_fall(
+def test_a_scan_finds_the_versions_of_any_time_in_any_pages_and_ranges(
     history: History, moment: int | None, page_size: int, cuts: set[str], damaged: set[int]
 ) -> None:
     job = ListingJob("", Shard("").ranges, initial_splits=sorted(cuts), versions=at(moment))
@@ -128,7 +128,7 @@ def test_the_last_key_of_a_range_listed_again_has_all_its_versions() -> None:
     assert relisted.objects.num_rows == 4
 
 
-def test_what_was_put_at_the_very_moment_was_there() -> None:
+def test_an_object_written_at_the_exact_time_is_included() -> None:
     history = History()
     for moment in (9, 10, 11):
         history.put("k", moment, moment)
@@ -146,7 +146,7 @@ def test_what_was_put_at_the_very_moment_was_there() -> None:
         ([("a", "1", 1), ("b", "1", 1), ("a", "2", 0)], "delete markers after all versions"),
     ],
 )
-def test_versions_that_are_in_no_order_are_refused(
+def test_versions_that_are_in_no_order_are_rejected(
     versions: list[tuple[str, str, int]], fault: str
 ) -> None:
     listed = [Version(key, name, 0, 0, bool(latest)) for key, name, latest in versions]

@@ -65,8 +65,10 @@ def take_inventory(
         found = discover(lister, prefix, bounds, key_order)
         prefixes = [prefix, *found.prefixes]
         known = found.key_order if found.key_order is KeyOrder.DIRECTORY else key_order
-        taker = ShardLister(lister, store, layout, known, lambda: NOW)
-        snapshots = {each: taker.list_shard(DAY, make_shard(each, prefixes)) for each in prefixes}
+        shard_lister = ShardLister(lister, store, layout, known, lambda: NOW)
+        snapshots = {
+            each: shard_lister.list_shard(DAY, make_shard(each, prefixes)) for each in prefixes
+        }
     finally:
         lister.close()
     manifest = merge(store, layout, prefix, snapshots, NOW)
@@ -77,7 +79,7 @@ def take_inventory(
 
 
 def facts_of(store: LocalStore, manifest: Manifest) -> list[Facts]:
-    """What a manifest's files say, in their order."""
+    """The rows of a manifest's files, in order."""
     everything = [KeyRange.of_prefix("")]
     batches = list(read_records(store, manifest.parts, everything, ["key", "size", "e_tag"]))
     if not batches:
@@ -87,7 +89,7 @@ def facts_of(store: LocalStore, manifest: Manifest) -> list[Facts]:
 
 
 def expected_facts(objects: Mapping[str, bytes]) -> list[Facts]:
-    """What an inventory of exactly these objects says: the oracle."""
+    """The rows of an inventory of exactly these objects: the oracle."""
     keys = sorted(objects, key=str.encode)
     return [(key, len(objects[key]), _md5(objects[key])) for key in keys]
 

@@ -1,4 +1,4 @@
-"""SeaweedFS lists `a/1` before `a-b`: it is noticed, and the inventory is in byte order still."""
+"""SeaweedFS lists `a/1` before `a-b`: this is detected, and the inventory is in byte order."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +53,7 @@ def lister(seaweedfs: Endpoint, bucket: str) -> Iterator[ListClient]:
 
 @pytest.fixture
 def store_of_unknown_make(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SeaweedFS is not told by its `Server` header, as behind a proxy."""
+    """SeaweedFS without its `Server` header, as behind a proxy."""
     for module in (prefix_discovery, directory_order_scan, store_probe):
         monkeypatch.setattr(module, "DIRECTORY_SERVERS", ("no such make",))
 
@@ -89,11 +89,11 @@ def test_the_remainder_leaves_out_exactly_the_other_shards(
     lister: ListClient, objects: dict[str, bytes], tmp_path: Path
 ) -> None:
     shard = make_shard("", ["a/", "deep/er/", "wide/", "z/a-b/"])
-    taker = ShardLister(
+    shard_lister = ShardLister(
         lister, LocalStore(tmp_path), Layout("directories", "test"), now=lambda: NOW
     )
 
-    snapshot = taker.list_shard(DAY, shard)
+    snapshot = shard_lister.list_shard(DAY, shard)
 
     expected = sorted(key for key in objects if shard.covers(key))
     assert snapshot.rows == len(expected)
@@ -102,13 +102,15 @@ def test_the_remainder_leaves_out_exactly_the_other_shards(
     ]
 
 
-def test_an_order_by_bytes_that_the_source_insists_on_is_refused(
+def test_an_order_by_bytes_that_the_source_insists_on_is_rejected(
     lister: ListClient, tmp_path: Path
 ) -> None:
-    taker = ShardLister(lister, LocalStore(tmp_path), Layout("directories", "test"), KeyOrder.BYTES)
+    shard_lister = ShardLister(
+        lister, LocalStore(tmp_path), Layout("directories", "test"), KeyOrder.BYTES
+    )
 
     with pytest.raises(KeysOutOfOrder, match='key_order = "bytes": remove that line'):
-        taker.list_shard(DAY, Shard("deep/"))
+        shard_lister.list_shard(DAY, Shard("deep/"))
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
@@ -136,9 +138,11 @@ def test_a_name_that_appears_before_a_shards_folder_after_discovery_is_not_lost(
         f"late{ord(name[1])}", dict.fromkeys(("a/1", "a/2", name, "b/1", "z"), b"x")
     )
     lister = ListClient(seaweedfs.connection(f"late{ord(name[1])}"))
-    taker = ShardLister(lister, LocalStore(tmp_path), Layout("late", "test"), now=lambda: NOW)
+    shard_lister = ShardLister(
+        lister, LocalStore(tmp_path), Layout("late", "test"), now=lambda: NOW
+    )
 
-    snapshot = taker.list_shard(DAY, make_shard("", ["a/", "b/"]))
+    snapshot = shard_lister.list_shard(DAY, make_shard("", ["a/", "b/"]))
 
     assert [part.first_key for part in snapshot.parts] == [name, "z"]
 

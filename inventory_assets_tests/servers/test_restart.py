@@ -1,4 +1,4 @@
-"""What a server holds outlives its restart, and so does the fingerprint of its inventory."""
+"""The objects of a server survive its restart, and so does the inventory's fingerprint."""
 
 from pathlib import Path
 

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("no_aws_environment")
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """What happened to a bucket between two inventories."""
+    """The changes of a bucket between two inventories."""
 
     created: Mapping[str, bytes]
     modified: Mapping[str, bytes]
@@ -63,7 +63,7 @@ class Night:
         endpoint.delete(bucket, self.deleted)
 
     def after(self, objects: Mapping[str, bytes]) -> dict[str, bytes]:
-        """What the bucket then holds."""
+        """The bucket's objects after the changes."""
         left = {key: body for key, body in objects.items() if key not in set(self.deleted)}
         return {**left, **self.created, **self.modified}
 
@@ -114,7 +114,7 @@ class Daily:
         self._run(clock, "change_log", partition_key=day.isoformat())
 
     def facts(self, day: date) -> list[Facts]:
-        """What the day's published files say, read as its readers read them."""
+        """The content of the day's published files, read by their readers."""
         store, layout = self._store, self._assets.layout
         assert read_manifest(store, layout, day) is not None
         files = store.path(layout.symlink(day)).read_text().splitlines()
@@ -253,6 +253,6 @@ def test_two_days_of_100000_real_names_are_accounted_for_key_by_key(
             connections=16,
             open_instance=dg.DagsterInstance.local_temp,
         )
-    # So that `pytest -s` tells what it took.
+    # For `pytest -s`.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{server.__name__}: {len(names):,} names, peak RSS {peak / 1024:,.0f} MiB")

@@ -1,4 +1,4 @@
-"""Versions on real servers: what a bucket held at an earlier time is what rclone says it was."""
+"""Versions on real servers: past contents of a bucket are those that rclone reports."""
 
 import os
 import subprocess
@@ -58,7 +58,7 @@ def objects(
 
 
 def rclone(endpoint: Endpoint, bucket: str, as_of: datetime) -> dict[str, int]:
-    """What rclone says that the bucket held."""
+    """The bucket's content according to rclone."""
     command = [
         *(str(RCLONE), "lsf", "--recursive", "--files-only", "--format", "sp", "--separator", " "),
         *("--s3-provider", "Other", "--s3-endpoint", endpoint.url, "--s3-env-auth"),
@@ -157,7 +157,7 @@ def test_on_ministack_all_versions_are_listed_newest_first(
     assert rows == [(key, version) for key in sorted(put) for version in put[key]]
 
 
-def test_seaweedfs_is_refused_with_what_to_do(seaweedfs: Endpoint, tmp_path: Path) -> None:
+def test_seaweedfs_is_rejected_with_what_to_do(seaweedfs: Endpoint, tmp_path: Path) -> None:
     name = seaweedfs.make_bucket(f"versions-{next(numbers)}", {"a/1": b"", "a-b": b""})
     lister = ListClient(seaweedfs.connection(name))
     with pytest.raises(VersionsNotListed, match="set versions = false"):

@@ -1,7 +1,7 @@
-"""Stores that speak S3 in their own way, and what an inventory of each must be.
+"""Stores with unusual behaviour, and the expected inventory of each.
 
-`habits.py` names the ways, `odd_store.py` lists a bucket in any of them, over HTTP
-(`odd_server.py`) or within the process (`odd_network.py`), and `proxy.py` stands between a client
-and a server and mixes up the answers. The tests state the truth; `report.py` tells how each store
-was listed. A small selection runs with the other tests, all of them with `make test-stores`.
+`habits.py` defines the behaviours, `odd_store.py` lists a bucket with any of them, over HTTP
+(`odd_server.py`) or in-process (`odd_network.py`), and `proxy.py` is a proxy that exchanges
+responses. The tests compare results with the truth; `report.py` reports how each store was listed.
+A small selection runs with the other tests, all of them with `make test-stores`.
 """

@@ -1,4 +1,4 @@
-"""What the buckets of the cases hold."""
+"""The contents of the buckets of the cases."""
 
 from collections.abc import Callable
 from functools import cache
@@ -91,7 +91,7 @@ def with_a_record(**written: str | None) -> Callable[[], list[Held]]:
 
 
 def everything() -> list[Held]:
-    """What shows any habit: siblings, many pages, odd names, markers of folders."""
+    """Keys that reveal all habits: siblings, many pages, unusual names, folder markers."""
     return [
         *siblings(1, "obj/", "obj-1/", keys=110)(),
         *folders(["a/", "b/"], 330),

@@ -1,4 +1,4 @@
-"""One case: what a store does, what it holds, and what an inventory of it must be."""
+"""One case: the habits of a store, its content, and the expected inventory."""
 
 import re
 from collections.abc import Callable
@@ -46,5 +46,5 @@ class Case:
         return replace(self.habits, page_keys=self.page_keys)
 
     def allows(self, message: str) -> bool:
-        """Whether a refusal with this message is right."""
+        """Whether an error with this message is expected."""
         return self.refusal is not None and bool(re.search(self.refusal, message, re.IGNORECASE))

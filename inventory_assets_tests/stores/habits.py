@@ -19,7 +19,7 @@ class Order(StrEnum):
 
 
 class StartAfter(StrEnum):
-    """What a listing that is asked to start after a key begins with."""
+    """The first key of a listing with StartAfter."""
 
     EXCLUSIVE = "the first key behind, in the store's order"
     BY_BYTES = "the first key behind, by bytes"
@@ -30,7 +30,7 @@ class StartAfter(StrEnum):
 
 
 class Encoding(StrEnum):
-    """How keys stand in an answer to a request with `encoding-type=url`."""
+    """How keys are encoded in a response to a request with `encoding-type=url`."""
 
     DECLARED = "url-encoded, and the answer says so"
     UNDECLARED = "url-encoded, and the answer does not say so"
@@ -42,7 +42,7 @@ class Encoding(StrEnum):
 
 
 class Tokens(StrEnum):
-    """How the page behind another one is asked for, and what it begins with."""
+    """How the next page is requested, and its first key."""
 
     TRUE = "by token: the next key"
     INDEX = "by token: the next position"
@@ -54,7 +54,7 @@ class Tokens(StrEnum):
 
 
 class VersionListing(StrEnum):
-    """What a request for versions is answered with."""
+    """The response to a request for versions."""
 
     LISTED = "versions"
     NOT_IMPLEMENTED = "501 NotImplemented"
@@ -65,7 +65,7 @@ class VersionListing(StrEnum):
 
 
 class VersionMarker(StrEnum):
-    """What a page of versions says of the next one."""
+    """The next markers of a page of versions."""
 
     TRUE = "the last key, encoded as keys are, and its version"
     KEY_PLAIN = "the last key unencoded, and its version"
@@ -74,7 +74,7 @@ class VersionMarker(StrEnum):
 
 
 class Echo(StrEnum):
-    """How an answer repeats what it was asked for."""
+    """How a response repeats the request parameters."""
 
     AS_KEYS = "encoded as keys are"
     PLAIN = "unencoded, and the token ends with the last key"
@@ -82,7 +82,7 @@ class Echo(StrEnum):
 
 
 class Times(StrEnum):
-    """How LastModified is written (a format of strftime)."""
+    """The format of LastModified (for strftime)."""
 
     MILLISECONDS = "%Y-%m-%dT%H:%M:%S.000Z"
     SECONDS = "%Y-%m-%dT%H:%M:%SZ"
@@ -98,7 +98,7 @@ class Times(StrEnum):
 
 
 class Contradiction(StrEnum):
-    """How a page contradicts itself."""
+    """How a page is inconsistent."""
 
     ENDS_TWICE = "two IsTruncated that differ"
     ENDS_WITH_TOKEN = "IsTruncated false, and a token"

@@ -1,4 +1,4 @@
-"""What a bucket truly holds: the oracle of every test of this room."""
+"""The true content of a bucket: the oracle of all tests in this package."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -46,7 +46,7 @@ class Held:
         return raw(self.key)
 
     def row(self, *, with_versions: bool) -> Row:
-        """What a right inventory says of it."""
+        """The rows of a correct inventory."""
         facts: Row = (self.size, self.modified, self.e_tag)
         if self.is_delete_marker:
             facts = (None, self.modified, None)
@@ -76,7 +76,7 @@ def objects(keys: Iterable[str]) -> list[Held]:
 
 
 def folders(names: Iterable[str], keys: int) -> list[Held]:
-    """As many objects under each of some names."""
+    """The same number of objects under each name."""
     return objects(f"{name}k{number:05}" for name in names for number in range(keys))
 
 
@@ -109,7 +109,7 @@ def listed(folder: Path, *, with_versions: bool = False) -> list[Row]:
 
 
 def difference(found: list[Row], expected: list[Row]) -> str:
-    """How an inventory differs from the truth, in words; "" where it does not."""
+    """The difference of an inventory from the truth; "" without any."""
     if found == expected:
         return ""
     lost, made_up = set(expected) - set(found), set(found) - set(expected)

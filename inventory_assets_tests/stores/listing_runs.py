@@ -1,4 +1,4 @@
-"""List an odd store as a user would, and say what came of it."""
+"""List an odd store like a user would, and describe the result."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Outcome:
 
     @property
     def kind(self) -> str:
-        """Exact, refused, lost or doubled; what is wrong otherwise counts as lost."""
+        """ "exact", "refused", "lost" or "doubled"; other errors count as "lost"."""
         if self.error is not None:
             return "refused"
         if self.difference:
@@ -87,7 +87,7 @@ def list_and_compare(
         inside = [each for each in holdings if each.key.startswith(prefix)]
         expected = truth(inside, with_versions=with_versions)
         found = listed(folder, with_versions=with_versions)
-        if unread:  # all that is there is true, and what is missing is told of
+        if unread:  # all rows are correct, and missing ones are reported
             there = set(found)
             missing = [row for row in expected if row not in there]
             told_of = set(missing[:unread])
@@ -102,14 +102,14 @@ def impatient() -> RetryPolicy:
 
 
 def set_aside(listing: object) -> int:
-    """How many records of a listing or a snapshot could not be read, and are told of."""
+    """The number of unreadable records that a listing or snapshot reports."""
     found = getattr(listing, "unreadable", None)
     count: int = getattr(found, "count", 0)
     return count
 
 
 def _strategy(lister: ListClient, asked: Sequence[Query]) -> str:
-    """How a store was asked, from its profile and the requests."""
+    """How a store was listed, from its profile and the requests."""
     kinds = Counter(map(_kind, asked))
     told = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     return f"{lister.profile.habits}: {told}"

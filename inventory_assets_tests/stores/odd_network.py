@@ -1,4 +1,4 @@
-"""An odd store without sockets, behind the retries, the gate and the pages of `ListClient`."""
+"""An odd store without sockets, behind the retries, limiter and decoder of `ListClient`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class OddNetwork(SimulatedNetwork):
         return Response(answer.status, headers, body, _NOWHERE)
 
     def discard(self, _response: Response) -> None:
-        """Every answer has a connection of its own."""
+        """Does nothing: each response has its own connection."""
 
 
 class OddLister(SimulatedLister):

@@ -1,4 +1,4 @@
-"""The pages of an odd store: what is listed, as XML, with the store's habits."""
+"""The pages of an odd store as XML, with its habits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +110,7 @@ class Pages:
         return "".join([*out, "</ListVersionsResult>"])
 
     def _head(self, root: str) -> str:
-        """What stands before the keys, and repeats the request."""
+        """The elements before the keys, which repeat the request."""
         habits, query = self.habits, self.query
         out = [f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}{NAMESPACE}>']
         out += [element("Name", BUCKET), element("MaxKeys", str(self.size))]
@@ -127,7 +127,7 @@ class Pages:
         return "".join(out)
 
     def _name(self, key: str) -> str:
-        """A key as it stands in the answer."""
+        """A key as encoded in the response."""
         if not self.query.wants_url:
             return _escaped(key)
         match self.habits.encoding:

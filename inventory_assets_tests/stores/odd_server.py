@@ -21,7 +21,7 @@ class OddServer(ScriptedServer):
         self.store = store
 
     def connection(self, max_in_flight: int = 8, endpoint_url: str | None = None) -> BucketConfig:
-        """How the bucket is reached; at another URL, if one is given."""
+        """The configuration to access the bucket, perhaps at another URL."""
         return BucketConfig(
             BUCKET,
             endpoint_url or self.url,

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 
 class Mishap(StrEnum):
-    """What happens to an answer."""
+    """What happens to a response."""
 
     DUPLICATED = "sent twice at once"
     DUPLICATED_LATE = "sent again before the next answer on the connection"
@@ -46,7 +46,7 @@ _PASSED_ON = ("server", "content-type", "retry-after")
 
 @dataclass(slots=True)
 class _Offered:
-    """An answer that waits for another one, and what it got for it."""
+    """A response that waits to be exchanged with another one."""
 
     mine: bytes
     theirs: bytes | None = None
@@ -100,7 +100,7 @@ class MixingProxy:
             request_queue_size = 128
 
             def handle_error(self, request: object, client_address: object) -> None:
-                """A client that closes the connection is what the test wants."""
+                """Does nothing: a client that closes the connection is expected."""
 
         self._handler = Handler
         self._server = Server(("127.0.0.1", 0), Handler)
@@ -144,7 +144,7 @@ class MixingProxy:
             handler.wfile.write(answer)
 
     def _fetched(self, handler: "BaseHTTPRequestHandler") -> bytes:
-        """The server's answer, as the bytes that carry it."""
+        """The server's response, as bytes."""
         upstream: http.client.HTTPConnection = handler.upstream  # type: ignore[attr-defined]
         upstream.putrequest("GET", handler.path, skip_host=True, skip_accept_encoding=True)
         for name, value in handler.headers.items():
@@ -173,7 +173,7 @@ class MixingProxy:
         return None
 
     def _swapped(self, answer: bytes) -> bytes:
-        """The answer of another connection that is exchanged too; this one where none is."""
+        """The response of another connection to exchange with; this one if there is none."""
         with self._lock:
             other, self._offered = self._offered, None
             if other is None:

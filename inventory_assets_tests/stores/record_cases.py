@@ -1,4 +1,4 @@
-"""Cases of what stands in a page: names, records, versions."""
+"""Cases of page contents: names, records, versions."""
 
 from dataclasses import replace
 

@@ -72,7 +72,7 @@ def keep(rows: list[list[object]]) -> None:
 
 
 def figures(on: str, rows: list[list[object]]) -> list[str]:
-    """What docs/reliability.md shows of a run."""
+    """The figures of a run for docs/reliability.md."""
     kinds: dict[str, Counter[str]] = {}
     for row in rows:
         if row[0] == "case":

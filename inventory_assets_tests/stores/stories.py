@@ -1,4 +1,4 @@
-"""Stories of odd stores: habits, keys, kills, requests at once, and objects that come and go."""
+"""Random stories of odd stores: habits, keys, kills, concurrency, and changing objects."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -83,10 +83,10 @@ def habits(draw: st.DrawFn) -> Habits:
     found = Habits(page_keys=page_keys)
     for kind in sorted(kinds):
         found |= draw(_KINDS[kind])
-    # Nothing tells whose answer one is that repeats nothing of its request.
+    # A response without echoed parameters cannot be matched with its request.
     if found.stale and found.echo is Echo.NONE:
         found = Habits(**{**found.unusual, "echo": Echo.AS_KEYS})
-    # Where nothing can be asked behind a key, an end that is told twice is believed.
+    # Without StartAfter, an end that is reported twice is accepted.
     if found.early_end and found.start_after is StartAfter.IGNORED:
         found = Habits(**{**found.unusual, "early_end": replace(found.early_end, times=1)})
     return found
@@ -242,11 +242,11 @@ def _by_shards(story: Story, lister: OddLister, life: Life, folder: Path) -> tup
     store = MortalStore(folder, life)
     order = discover(lister, story.prefix, ShardBounds(depth=0)).key_order
     known = order if order is KeyOrder.DIRECTORY else None
-    taker = ShardLister(lister, store, MODEL, known, now=lambda: NOW)
+    shard_lister = ShardLister(lister, store, MODEL, known, now=lambda: NOW)
     prefixes = sorted({story.prefix, *(story.prefix + head for head in story.heads)})
     shards = [make_shard(prefix, prefixes) for prefix in prefixes]
     found: dict[Shard, Snapshot] = {}
-    for each, result in taker.list_shards([ShardRequest(DAY, shard) for shard in shards]):
+    for each, result in shard_lister.list_shards([ShardRequest(DAY, shard) for shard in shards]):
         if not isinstance(result, Snapshot):
             raise result
         found[each.shard] = result

@@ -1,4 +1,4 @@
-"""An inventory of an odd store is the truth, or is refused by name: one case for each habit."""
+"""An inventory of an odd store is correct, or fails with a named error: one case per habit."""
 
 from pathlib import Path
 

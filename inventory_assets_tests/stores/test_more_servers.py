@@ -62,7 +62,7 @@ def server(request: pytest.FixtureRequest) -> Endpoint:
 
 @pytest.fixture(scope="module")
 def many(server: Endpoint) -> tuple[str, list[str]]:
-    """A bucket, and what it holds."""
+    """A bucket, and its content."""
     keys = sorted({*real_names()[:4000], *ODD}, key=str.encode)
     return filled(server, keys), keys
 

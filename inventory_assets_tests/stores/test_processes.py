@@ -1,4 +1,4 @@
-"""Processes that share a listing lose nothing where their ranges meet, whatever the store does."""
+"""Processes that share a listing lose nothing where their ranges meet, on any store."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Behind a proxy that mixes answers up, listings lose nothing."""
+"""Behind a proxy that exchanges responses, listings lose nothing."""
 
 from collections import Counter
 from pathlib import Path

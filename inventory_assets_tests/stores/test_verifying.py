@@ -1,4 +1,4 @@
-"""`inventory verify` tells the truth of every odd store, and never agrees with an empty answer."""
+"""`inventory verify` is right about all odd stores, and never agrees with an empty response."""
 
 import signal
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ PASSING = {"one early end", "one stale answer"}
 
 @pytest.fixture(autouse=True)
 def at_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The command finds credentials, and leaves the handling of signals as it was."""
+    """Provide credentials, and restore the signal handlers."""
     handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")

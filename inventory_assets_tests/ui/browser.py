@@ -1,4 +1,4 @@
-"""A headless Chromium that looks at Dagster's pages, and hears of all that goes wrong in them."""
+"""A headless Chromium that opens Dagster's pages and records all errors in them."""
 
 import re
 import shutil

@@ -140,7 +140,7 @@ def one_prefix(dagster: RunningDagster, one_unknown: str, today: date) -> str:
 
 @pytest.fixture(scope="session")
 def followed(dagster: RunningDagster, listed: dict[str, Any], today: date) -> None:
-    """Changes and manifest of today are there; nobody asked for them."""
+    """Changes and manifest of today exist, made by automation."""
     assert listed["status"] == "COMPLETED_SUCCESS"
     dagster.wait(
         "automation to publish the manifest",

@@ -256,7 +256,7 @@ class RunningDagster:
         return str(launched["run"]["runId"])
 
     def launch(self, *keys: str, tags: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
-        """Ask for one run of some assets; return the answer."""
+        """Launch one run of some assets; return the response."""
         selection = [path_of(key) for key in keys]
         selector = {**REPOSITORY, "pipelineName": "__ASSET_JOB", "assetSelection": selection}
         execution = {"tags": [{"key": name, "value": value} for name, value in tags.items()]}
@@ -299,12 +299,12 @@ class RunningDagster:
         return list(self.ask(_RUNS, filter=filters)["results"])
 
     def failures(self, run_id: str) -> str:
-        """What the failed steps of a run say."""
+        """The errors of the failed steps of a run."""
         events = self.ask(_RUN_FAILURES, runId=run_id)["events"]
         return "\n".join(json.dumps(event, ensure_ascii=False) for event in events if event)
 
     def run_failure(self, run_id: str) -> str:
-        """What is said of the end of a run that failed as a whole."""
+        """The error of a run that failed as a whole."""
         events = self.ask(_RUN_FAILURE, runId=run_id)["events"]
         return "\n".join(json.dumps(event, ensure_ascii=False) for event in events if event)
 
@@ -367,7 +367,7 @@ def tool(name: str) -> str:
 
 
 def environment_of(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
-    """What a command of Dagster's runs with in a folder."""
+    """The environment of Dagster's commands in a folder."""
     environment = {**os.environ, "DAGSTER_HOME": str(folder), **extra}
     environment.pop("INVENTORY_CONFIG", None)
     if environment.pop("PYTHONDONTWRITEBYTECODE", None):

@@ -1,4 +1,4 @@
-"""All of Dagster is killed in the middle of runs, and started again as it is shipped."""
+"""All of Dagster is killed in the middle of runs, and started again."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ AT_ONCE = 2
 
 @pytest.fixture
 def standing_store() -> Iterator[ScriptedServer]:
-    """An S3 endpoint that answers nobody for minutes."""
+    """An S3 endpoint that does not respond for minutes."""
     with ScriptedServer([Answer(status=503, delay=600)]) as server:
         yield server
 
@@ -41,7 +41,7 @@ def home(
 
 
 @pytest.mark.slow  # Dagster is started twice
-def test_runs_that_a_power_cut_ended_do_not_stand_in_the_way_of_others(
+def test_runs_that_a_power_failure_ended_do_not_stand_in_the_way_of_others(
     home: Path, environment: dict[str, str], standing_store: ScriptedServer, today: date
 ) -> None:
     environment = {**environment, "DAGSTER_HOME": str(home)}

@@ -1,4 +1,4 @@
-"""Assets that are launched together, in a run and in a backfill, as the UI launches them."""
+"""Assets that are launched together, in a run and in a backfill, like by the UI."""
 
 from datetime import date
 

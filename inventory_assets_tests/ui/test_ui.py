@@ -1,8 +1,7 @@
 """The whole, as a user has it: webserver, daemon, runs and browser are real; S3 is moto.
 
-The tests stand in the order in which a user would do these things, and what takes the daemon a
-while goes on behind the tests that do not need it. Each can be run alone all the same: what must
-have happened before it, its fixtures see to.
+The tests are in the order of a user's actions; slow work of the daemon runs during tests that do
+not need it. Each test can run alone, as its fixtures do the previous steps.
 """
 
 import re

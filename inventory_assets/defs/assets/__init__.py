@@ -1,7 +1,7 @@
-"""The assets of a source, a module for each: shards, listings, changes, a date's manifest, exports.
+"""The assets of a source, one module for each.
 
-Assets are declarations. What they do is done by `inventory`; how a source is opened, and its
-partitions, metadata, checks and automation, is in `defs.source`.
+The assets are declarations: `inventory` does their work, and `defs.source` has the resources,
+partitions, metadata, checks and automation that they share.
 """
 
 from inventory_assets.defs.assets.change_log import build_change_log

@@ -1,4 +1,4 @@
-"""`change_log`: what changed in the whole source since the baseline of a date."""
+"""`change_log`: the changes of the whole source since a date's baseline."""
 
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -31,7 +31,7 @@ from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 
 
 def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
-    """The asset that lists a date's changed records, after its manifest."""
+    """The asset with the list of a date's changed records."""
     key = assets.key("change_log")
     balance = partitioned_check(
         "change_log_reconciles",
@@ -67,7 +67,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         ],
         check_specs=[balance],
         partitions_def=assets.partitions.dates,
-        # A run for each date: one that is incomplete must not make another's look failed.
+        # One run per date, so that an incomplete date does not make the run of another date fail.
         backfill_policy=dg.BackfillPolicy.multi_run(1),
         required_resource_keys=assets.resource_keys,
         can_subset=True,
@@ -76,29 +76,29 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         work = assets.bind(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
 
-        def do(partition_key: str) -> list[str]:
+        def process(partition_key: str) -> list[str]:
             day = date.fromisoformat(partition_key)
             if is_check_only:
                 log = _read(work, day)
-                faults = [*violations_of(work.store, log), *_outdated(work, log)]
-                log_check(context, balance, partition_key, faults)
-                return faults
+                violations = [*violations_of(work.store, log), *_outdated(work, log)]
+                log_check(context, balance, partition_key, violations)
+                return violations
             log = _publish(work, day, context.log.warning)
             orphans = work.without_partition(entry.shard.prefix for entry in log.entries)
             metadata = change_log_metadata(work.store, work.layout, log, orphans)
             log_partition(context, key, partition_key, log.identity, metadata)
-            faults = violations_of(work.store, log)
-            log_check(context, balance, partition_key, faults)
-            for fault in _outdated(work, next_change_log(work.store, work.layout, day)):
-                context.log.warning(fault)
-            return faults
+            violations = violations_of(work.store, log)
+            log_check(context, balance, partition_key, violations)
+            for violation in _outdated(work, next_change_log(work.store, work.layout, day)):
+                context.log.warning(violation)
+            return violations
 
-        yield from for_each_partition(context, "change logs", do)
+        yield from for_each_partition(context, "change logs", process)
 
     return change_log
 
 
-def _publish(work: SourceContext, day: date, say: Callable[[str], None]) -> ChangeLog:
+def _publish(work: SourceContext, day: date, warn: Callable[[str], None]) -> ChangeLog:
     expected_etag = change_log_etag(work.store, work.layout, day)
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:
@@ -106,13 +106,13 @@ def _publish(work: SourceContext, day: date, say: Callable[[str], None]) -> Chan
     # `object_changes` cannot be materialized for a shard whose partition was deleted.
     orphans = work.without_partition(entry.shard.prefix for entry in manifest.shards)
     for prefix in compare_shards(work.store, work.layout, manifest, orphans, work.now()):
-        say(f"the shard {prefix!r} of {day} has no partition any more: it was compared here")
+        warn(f"the shard {prefix!r} of {day} has no partition any more: it was compared here")
     return publish_change_log(work.store, work.layout, manifest, work.now(), expected_etag)
 
 
 def _outdated(work: SourceContext, log: ChangeLog | None) -> list[str]:
-    fault = outdated_fault(work.store, work.layout, log) if log else None
-    return [fault] if fault else []
+    violation = outdated_fault(work.store, work.layout, log) if log else None
+    return [violation] if violation else []
 
 
 def _read(work: SourceContext, day: date) -> ChangeLog:

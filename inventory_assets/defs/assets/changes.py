@@ -1,4 +1,4 @@
-"""`object_changes`: how each shard differs from the newest complete inventory before the day."""
+"""`object_changes`: the differences of each shard from its baseline."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -24,7 +24,7 @@ from inventory_assets.inventory.manifest.snapshot import read_snapshot
 
 
 def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
-    """The asset that compares; it finds its baseline in the store, so no date waits for another."""
+    """The asset with a shard's changes; the baseline comes from the store, not from a partition."""
     key = assets.key("object_changes")
     balance = partitioned_check(
         "change_counts_reconcile",
@@ -63,18 +63,18 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
         work = assets.bind(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
 
-        def do(partition_key: str) -> list[str]:
+        def process(partition_key: str) -> list[str]:
             changes = (_read if is_check_only else _compare)(work, partition_key)
             if not is_check_only:
                 metadata = changes_metadata(work.store, changes)
                 log_partition(context, key, partition_key, _data_version(changes), metadata)
-            fault = changes.balance_fault
-            log_check(context, balance, partition_key, [fault] if fault else [])
-            if fault:
-                raise InventoryError(f"changes do not balance: {fault}")
+            violation = changes.balance_fault
+            log_check(context, balance, partition_key, [violation] if violation else [])
+            if violation:
+                raise InventoryError(f"changes do not balance: {violation}")
             return []
 
-        yield from for_each_partition(context, "partitions", do)
+        yield from for_each_partition(context, "partitions", process)
 
     return object_changes
 
@@ -97,6 +97,6 @@ def _read(work: SourceContext, partition_key: str) -> Changes:
 
 
 def _data_version(changes: Changes) -> str:
-    """Changes are a function of what was compared."""
+    """A hash of what was compared, which determines the changes."""
     compared = f"{changes.baseline_identity} {changes.snapshot_fingerprint}"
     return sha256(compared.encode()).hexdigest()[:32]

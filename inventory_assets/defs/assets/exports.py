@@ -1,4 +1,4 @@
-"""`inventory_exports`: a date's inventory in the formats that the configuration asks for."""
+"""`inventory_exports`: a date's inventory in the configured formats."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -27,7 +27,7 @@ from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 
 
 def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
-    """The asset that exports; a source has it where its configuration asks for anything."""
+    """The asset of the exports; a source has it if exports are configured."""
     key = assets.key("inventory_exports")
 
     @dg.multi_asset(
@@ -42,9 +42,9 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
                 kinds={"csv"},
                 description=(
                     "The inventory of a day for readers of other formats, each sorted by key: "
-                    f"{', '.join(_what(assets))}."
+                    f"{', '.join(_format_names(assets))}."
                 ),
-                # A manifest's data version changes when a listing's does.
+                # The manifest's data version changes with a listing's.
                 automation_condition=on_listing_change(),
                 freshness_policy=assets.freshness,
             )
@@ -56,12 +56,12 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
     def inventory_exports(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)
 
-        def do(partition_key: str) -> list[str]:
+        def process(partition_key: str) -> list[str]:
             version, metadata = _export(work, date.fromisoformat(partition_key))
             log_partition(context, key, partition_key, version, metadata)
             return []
 
-        yield from for_each_partition(context, "exports", do)
+        yield from for_each_partition(context, "exports", process)
 
     return inventory_exports
 
@@ -85,6 +85,6 @@ def _export(work: SourceContext, day: date) -> tuple[str, dict[str, object]]:
     return version, exports_metadata(work.store, work.layout, manifest, files, csv_files)
 
 
-def _what(assets: SourceAssets) -> list[str]:
+def _format_names(assets: SourceAssets) -> list[str]:
     exports = assets.source.exports
     return [*(["S3 Inventory in CSV"] if exports.csv_inventory else []), *exports.files]

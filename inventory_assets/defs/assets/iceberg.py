@@ -1,4 +1,4 @@
-"""`iceberg_tables`: a date's inventory and changes in Iceberg tables, where that is asked for."""
+"""`iceberg_tables`: a date's inventory and changes in Iceberg tables."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
-    """The asset that keeps the tables; a source has it where its configuration asks for them."""
+    """The asset of the Iceberg tables; a source has it if they are configured."""
     key = assets.key("iceberg_tables")
 
     @dg.multi_asset(
@@ -51,22 +51,22 @@ def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
     def iceberg_tables(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         resources = context.resources
 
-        def do(partition_key: str) -> list[str]:
+        def process(partition_key: str) -> list[str]:
             tables = resources.iceberg_catalog.tables(resources.inventory_store, assets.layout)
             with closing(tables.catalog):
-                version, metadata = _synchronise(tables, date.fromisoformat(partition_key))
+                version, metadata = _sync(tables, date.fromisoformat(partition_key))
             log_partition(context, key, partition_key, version, metadata)
             return []
 
-        yield from for_each_partition(context, "dates", do)
+        yield from for_each_partition(context, "dates", process)
 
     return iceberg_tables
 
 
-def _synchronise(tables: "IcebergTables", day: date) -> tuple[str, dict[str, Any]]:
-    # pyiceberg is an extra, and slow to import.
+def _sync(tables: "IcebergTables", day: date) -> tuple[str, dict[str, Any]]:
+    # pyiceberg is optional, and slow to import.
     from inventory_assets.inventory.iceberg.sync import sync_date
 
-    shown = sync_date(tables, day)
-    identities = f"{shown.manifest.identity} {shown.log.identity}"
-    return sha256(identities.encode()).hexdigest()[:32], iceberg_metadata(shown)
+    synced = sync_date(tables, day)
+    identities = f"{synced.manifest.identity} {synced.log.identity}"
+    return sha256(identities.encode()).hexdigest()[:32], iceberg_metadata(synced)

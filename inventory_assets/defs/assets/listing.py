@@ -1,4 +1,4 @@
-"""`object_listing`: what each shard of a source holds, day by day."""
+"""`object_listing`: the objects of each shard of a source on each date."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
@@ -38,12 +38,12 @@ from inventory_assets.inventory.manifest.snapshot_validation import (
 from inventory_assets.scan.engine.progress import ProgressMeter, reported_every
 from inventory_assets.scan.validation.object_versions import Versions
 
-SAID_EVERY_SECONDS = 5.0
-"""How often the log says how far a run has come."""
+PROGRESS_INTERVAL_SECONDS = 5.0
+"""Interval of progress messages in the run's log."""
 
 
 def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
-    """The asset that lists; a run may cover any range of dates and shards."""
+    """The asset of the listings; one run can cover a range of dates and shards."""
     key = assets.key("object_listing")
     if assets.source.versions:
         what, order = "Every version and delete marker", "keys ascend, none is in two parts"
@@ -106,7 +106,7 @@ def _list(
     evidence: dg.AssetCheckSpec,
     readable: dg.AssetCheckSpec,
 ) -> None:
-    """List every partition of the run; those that succeed are kept whatever becomes of others."""
+    """List all partitions of the run; a failed one does not affect the others."""
     failures: dict[str, Exception] = {}
     done = 0
     for partition_key, result in _list_all(work, partitions_of(context), context.log.info):
@@ -117,9 +117,9 @@ def _list(
         metadata = snapshot_metadata(work.store, work.layout, result)
         log_partition(context, evidence.asset_key, partition_key, result.fingerprint, metadata)
         _log_readable(context, readable, partition_key, result)
-        faults = _log_verdicts(context, evidence, partition_key, validate(result))
-        if faults:
-            failures[partition_key] = blocking_checks_failed(faults)
+        violations = _log_rule_results(context, evidence, partition_key, validate(result))
+        if violations:
+            failures[partition_key] = blocking_checks_failed(violations)
         else:
             done += 1
     if failures:
@@ -134,7 +134,7 @@ def _check_again(
     evidence: dg.AssetCheckSpec,
     readable: dg.AssetCheckSpec,
 ) -> None:
-    """Judge snapshots taken earlier by their files, key by key."""
+    """Validate existing snapshots and all keys in their files."""
     for partition_key in partitions_of(context):
         day, shard_key = work.assets.partitions.split(partition_key)
         snapshot = read_snapshot(work.store, work.layout, day, work.prefix(shard_key))
@@ -145,11 +145,11 @@ def _check_again(
         if evidence.key not in context.selected_asset_check_keys:
             continue
         results = (*validate(snapshot), *validate_files(work.store, snapshot))
-        faults = _log_verdicts(context, evidence, partition_key, results)
-        if faults:
+        violations = _log_rule_results(context, evidence, partition_key, results)
+        if violations:
             raise dg.Failure(
-                f"{partition_key}: {'; '.join(faults)}; remove what was altered, so that no date "
-                "shares it, and list it again"
+                f"{partition_key}: {'; '.join(violations)}; remove what was altered, so that no "
+                "date shares it, and list it again"
             )
 
 
@@ -159,64 +159,64 @@ def _log_readable(
     partition_key: str,
     snapshot: Snapshot,
 ) -> None:
-    """Record how many records of a listing could not be decoded."""
+    """Log the check of unreadable records."""
     count = snapshot.unreadable.count
-    faults = [f"{count:,} record(s) could not be decoded and are in no part"] if count else []
+    violations = [f"{count:,} record(s) could not be decoded and are in no part"] if count else []
     metadata = {"unreadable": count, "records": unreadable_table(snapshot)}
     log_check(
-        context, readable, partition_key, faults, metadata, severity=dg.AssetCheckSeverity.WARN
+        context, readable, partition_key, violations, metadata, severity=dg.AssetCheckSeverity.WARN
     )
 
 
-def _log_verdicts(
+def _log_rule_results(
     context: dg.AssetExecutionContext,
     evidence: dg.AssetCheckSpec,
     partition_key: str,
     results: Sequence[RuleResult],
 ) -> list[str]:
-    """Record what the check says of one partition; return the rules that do not hold."""
-    faults = failed_rules(results)
-    log_check(context, evidence, partition_key, faults, {"rules": rule_results_table(results)})
-    return faults
+    """Log the check of one partition; return the rules that do not hold."""
+    violations = failed_rules(results)
+    log_check(context, evidence, partition_key, violations, {"rules": rule_results_table(results)})
+    return violations
 
 
 def _list_all(
-    work: SourceContext, partition_keys: Sequence[str], say: Callable[[str], None]
+    work: SourceContext, partition_keys: Sequence[str], log: Callable[[str], None]
 ) -> Iterator[tuple[str, Snapshot | Exception]]:
-    """Take the partitions' snapshots, side by side under one limit of requests.
+    """List the partitions in parallel, under one limit of requests.
 
-    No thread outlives the iteration: an interruption ends the requests under way. What a user may
-    want to know is said, and every few seconds how far all of them have come.
+    Logs progress every few seconds. An interruption ends the requests in flight, and no thread
+    outlives the iteration.
     """
     known = work.known_prefixes()
-    wanted: dict[ShardRequest, str] = {}
+    requests: dict[ShardRequest, str] = {}
     for partition_key in partition_keys:
         day, shard_key = work.assets.partitions.split(partition_key)
         try:
             versions = versions_for_date(day, work)
-            wanted[ShardRequest(day, work.shard(shard_key, known), versions)] = partition_key
+            requests[ShardRequest(day, work.shard(shard_key, known), versions)] = partition_key
         except InventoryError as error:
             yield partition_key, error
-    expected = expected_rows(work, list(wanted))
+    expected = expected_rows(work, list(requests))
     lister = work.bucket.lister(work.now())
     meter = ProgressMeter(lambda: lister.in_flight, expected)
     lister.profile = work.profile(lister)
-    taker = ShardLister(
-        lister, work.store, work.layout, work.key_order(), work.now, say, meter.on_event
+    shard_lister = ShardLister(
+        lister, work.store, work.layout, work.key_order(), work.now, log, meter.on_event
     )
     try:
-        with reported_every(meter, lambda progress: say(progress.line), SAID_EVERY_SECONDS):
-            for each, result in taker.list_shards(list(wanted)):
-                yield wanted[each], result
+        with reported_every(meter, lambda progress: log(progress.line), PROGRESS_INTERVAL_SECONDS):
+            for each, result in shard_lister.list_shards(list(requests)):
+                yield requests[each], result
     finally:
         lister.close()
 
 
 def versions_for_date(day: date, work: SourceContext) -> Versions | None:
-    """Which versions of the bucket stand for a day; None for its current objects.
+    """The versions that represent a date; None for current objects.
 
     Raises:
-        DateNotObservable: It cannot be observed now.
+        DateNotObservable: The date cannot be listed now.
     """
     timezone = work.source.schedule.timezone
     if work.source.versions:
@@ -225,11 +225,11 @@ def versions_for_date(day: date, work: SourceContext) -> Versions | None:
     return None
 
 
-def expected_rows(work: SourceContext, wanted: Sequence[ShardRequest]) -> dict[str, int | None]:
-    """How many objects each shard may hold: as many as in the baseline, if it was there."""
-    if not wanted:
+def expected_rows(work: SourceContext, requests: Sequence[ShardRequest]) -> dict[str, int | None]:
+    """The expected number of objects of each shard: that of the baseline, or None."""
+    if not requests:
         return {}
-    day = min(each.day for each in wanted)
+    day = min(each.day for each in requests)
     baseline = newest_manifest(work.store, work.layout, before=day)
     rows = {entry.shard.prefix: entry.rows for entry in baseline.shards} if baseline else {}
-    return {each.shard.prefix: rows.get(each.shard.prefix) for each in wanted}
+    return {each.shard.prefix: rows.get(each.shard.prefix) for each in requests}

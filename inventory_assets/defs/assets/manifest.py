@@ -1,4 +1,4 @@
-"""`inventory_manifest`: the shards of a date, merged and published as S3 Inventory does it."""
+"""`inventory_manifest`: the merged shards of a date, in the layout of S3 Inventory."""
 
 import random
 from collections.abc import Iterator
@@ -41,11 +41,11 @@ from inventory_assets.inventory.verification.targets import EMPTY_RANGES, Verifi
 from inventory_assets.inventory.verification.verification import RANGES, verify
 
 STALE_AFTER = timedelta(hours=24)
-"""How much older than the newest listing of a manifest another may be before it is pointed out."""
+"""The maximum difference between the listing times of a manifest's shards."""
 
 
 def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
-    """The asset that merges. It takes its shards from the date's own snapshots."""
+    """The asset of the manifests, which merges the date's snapshots."""
     key = assets.key("inventory_manifest")
     tiling = partitioned_check(
         "shards_cover_source",
@@ -103,7 +103,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         ],
         check_specs=[tiling, files, age, sample],
         partitions_def=assets.partitions.dates,
-        # A run for each date: one that is incomplete must not make another's look failed.
+        # One run per date, so that an incomplete date does not make the run of another date fail.
         backfill_policy=dg.BackfillPolicy.multi_run(1),
         required_resource_keys=assets.resource_keys,
         can_subset=True,
@@ -112,22 +112,22 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         work = assets.bind(context.resources, context.instance)
         is_check_only = key not in context.selected_asset_keys
 
-        def do(partition_key: str) -> list[str]:
+        def process(partition_key: str) -> list[str]:
             day = date.fromisoformat(partition_key)
             manifest = (_read if is_check_only else _publish)(work, day)
             if not is_check_only:
                 metadata = manifest_metadata(work.store, work.layout, manifest)
                 log_partition(context, key, partition_key, manifest.identity, metadata)
-            faults = violations_of(manifest)
+            violations = violations_of(manifest)
             differing = files_that_differ(work.store, manifest.parts)
-            log_check(context, tiling, partition_key, faults)
+            log_check(context, tiling, partition_key, violations)
             log_check(context, files, partition_key, differing)
             log_check(context, age, partition_key, _stale_shards(manifest))
             if sample.key in context.selected_asset_check_keys:
                 _log_sample(context, sample, work, manifest)
-            return [*faults, *(f"{file} is missing or was altered" for file in differing)]
+            return [*violations, *(f"{file} is missing or was altered" for file in differing)]
 
-        yield from for_each_partition(context, "manifests", do)
+        yield from for_each_partition(context, "manifests", process)
 
     return inventory_manifest
 
@@ -142,13 +142,13 @@ def _publish(work: SourceContext, day: date) -> Manifest:
         snapshots,
         work.now(),
         baseline=newest_manifest(work.store, work.layout, before=day),
-        # The external ID is no secret to AWS, but is to many who hand it out.
+        # The external ID is no secret for AWS, but is often treated as one.
         configuration=work.source.model_dump(mode="json", exclude={"external_id", "demo"}),
     )
-    faults = violations_of(manifest)
-    if faults:
+    violations = violations_of(manifest)
+    if violations:
         raise IncompleteListing(
-            f"the shards of {day} do not make one inventory: {'; '.join(faults)}; materialize "
+            f"the shards of {day} do not make one inventory: {'; '.join(violations)}; materialize "
             "object_listing for the shards concerned again"
         )
     publish_manifest(work.store, work.layout, manifest, expected_etag)
@@ -168,8 +168,8 @@ def _log_sample(
     work: SourceContext,
     manifest: Manifest,
 ) -> None:
-    """Compare a sample with the bucket. Trouble on the way is a finding: all is published."""
-    day, seed = str(manifest.day), context.run.run_id  # another run draws others
+    """Verify a sample; an error fails the check, not the run, as everything is published."""
+    day, seed = str(manifest.day), context.run.run_id  # each run draws another sample
     try:
         inventory = VerificationTarget.of_manifest(work.store, work.layout, manifest)
         with closing(work.bucket.lister(work.now())) as lister:
@@ -177,7 +177,7 @@ def _log_sample(
     except (InventoryError, OSError) as error:
         log_check(context, check, day, [str(error)])
     else:
-        log_check(context, check, day, found.faults, verification_metadata(found, seed))
+        log_check(context, check, day, found.problems, verification_metadata(found, seed))
 
 
 def _stale_shards(manifest: Manifest) -> list[str]:

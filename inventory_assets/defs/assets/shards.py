@@ -1,4 +1,4 @@
-"""`shards`: the prefixes that a source's listing is partitioned by."""
+"""`shards`: the prefixes by which a source's listing is partitioned."""
 
 from datetime import date
 from hashlib import sha256
@@ -17,7 +17,7 @@ from inventory_assets.scan.prefix_discovery import Discovery, RowsUnder, ShardBo
 
 
 def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
-    """The asset that discovers shards and adds their partitions. It never removes one."""
+    """The asset that discovers shards and adds partitions for them; it never removes any."""
 
     @dg.asset(
         key=assets.key("shards"),
@@ -36,7 +36,7 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
         discovery = discover_shards(work)
         added = add_shards(work, discovery, context.instance)
         known = dict.fromkeys([*work.shard_keys, *added])
-        prefixes = {key: _prefix_shown(work, key) for key in known}
+        prefixes = {key: _prefix_label(work, key) for key in known}
         return dg.MaterializeResult(
             data_version=dg.DataVersion(sha256("\n".join(known).encode()).hexdigest()[:32]),
             metadata={
@@ -52,7 +52,7 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
     return shards
 
 
-def _prefix_shown(work: SourceContext, shard_key: str) -> str:
+def _prefix_label(work: SourceContext, shard_key: str) -> str:
     try:
         return work.prefix(shard_key)
     except UnknownShard:
@@ -60,11 +60,11 @@ def _prefix_shown(work: SourceContext, shard_key: str) -> str:
 
 
 def discover_shards(work: SourceContext) -> Discovery:
-    """Find the prefixes worth a shard, with the newest manifest's counts where there is one.
+    """Discover shards, with the row counts of the newest manifest, if any.
 
     Raises:
-        TooManyShards: There are more than the source allows.
-        S3Error: A request failed for good.
+        TooManyShards: There are more than the source's maximum.
+        S3Error: A request failed permanently.
     """
     now = work.now()
     lister = work.bucket.lister(now)
@@ -80,8 +80,8 @@ def discover_shards(work: SourceContext) -> Discovery:
         lister.close()
 
 
-def keep_shards(work: SourceContext, discovery: Discovery) -> list[str]:
-    """Record a discovery; return the shards that are new, the remainder always among the first."""
+def store_discovery(work: SourceContext, discovery: Discovery) -> list[str]:
+    """Store a discovery; return the keys of new shards, including the remainder at first."""
     record_discovery(work.store, work.layout, discovery, work.now())
     prefixes = [work.source.prefix, *discovery.prefixes]
     keys = [shard_key(prefix, work.source.prefix) for prefix in prefixes]
@@ -91,15 +91,15 @@ def keep_shards(work: SourceContext, discovery: Discovery) -> list[str]:
 def add_shards(
     work: SourceContext, discovery: Discovery, instance: dg.DagsterInstance
 ) -> list[str]:
-    """Record a discovery and add the partitions that are new."""
-    new = keep_shards(work, discovery)
+    """Store a discovery, and add partitions for new shards."""
+    new = store_discovery(work, discovery)
     if new:
         instance.add_dynamic_partitions(work.assets.partitions.shards_name, new)
     return new
 
 
 def _rows_under(work: SourceContext) -> RowsUnder:
-    """The counts of the newest manifest."""
+    """A function that counts rows in the newest manifest."""
     manifest = newest_manifest(work.store, work.layout, before=date.max)
     all_parts = manifest.parts if manifest else ()
 

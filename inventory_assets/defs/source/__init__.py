@@ -1,4 +1,4 @@
-"""What one source lends its definitions: its context, partitions, metadata, checks, resources.
+"""What the definitions of one source share: context, partitions, metadata, checks, resources.
 
-It knows no single asset.
+This package knows no individual asset.
 """

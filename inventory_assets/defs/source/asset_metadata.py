@@ -1,4 +1,4 @@
-"""What the UI shows of a partition: counts, costs, tables. Keys are shown escaped, as text only."""
+"""Metadata of partitions for the UI: counts, costs, tables. Object keys are escaped."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ Metadata = Mapping[str, Any]
 
 
 def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
-    """An Arrow schema as Dagster shows it."""
+    """Convert an Arrow schema to Dagster's."""
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
@@ -48,7 +48,7 @@ def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.Tabl
 
 
 def record_columns(of_versions: bool) -> dg.TableSchema:
-    """The columns of the records of a source, which lists versions or does not."""
+    """The columns of the records of a source with or without versions."""
     return column_schema(record_schema(of_versions=of_versions), COLUMN_DESCRIPTIONS)
 
 
@@ -56,7 +56,7 @@ CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA, CHANGE_DESCRIPTIONS)
 
 
 def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metadata:
-    """What one shard's listing found and cost."""
+    """The metadata of a shard's listing."""
     key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
     return {
         "dagster/row_count": snapshot.rows,
@@ -86,7 +86,7 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
 
 
 def unreadable_table(snapshot: Snapshot) -> dg.TableMetadataValue:
-    """The first records of a listing that could not be decoded."""
+    """The first unreadable records of a listing."""
     return _records(
         [
             {
@@ -101,7 +101,7 @@ def unreadable_table(snapshot: Snapshot) -> dg.TableMetadataValue:
 
 
 def _versions_metadata(versions: Versions | None, objects: int) -> dict[str, Any]:
-    """Of a listing of versions, how many are current objects, and of when."""
+    """For a versions listing, the number of current objects and their time."""
     if versions is None:
         return {}
     as_of = versions.as_of.isoformat() if versions.as_of else "the time of the listing"
@@ -109,7 +109,7 @@ def _versions_metadata(versions: Versions | None, objects: int) -> dict[str, Any
 
 
 def _reconstruction_metadata(manifest: Manifest) -> dict[str, Any]:
-    """How a day that was over was observed, and what could not be seen any more."""
+    """How a past date was reconstructed, and what could not be recovered."""
     found = manifest.reconstruction
     if found is None:
         return {}
@@ -122,7 +122,7 @@ def _reconstruction_metadata(manifest: Manifest) -> dict[str, Any]:
 
 
 def changes_metadata(store: Store, changes: Changes) -> Metadata:
-    """How one shard changed."""
+    """The metadata of a shard's changes."""
     first = next(read_changed_records(store, changes.file, [KeyRange.of_prefix("")]), None)
     return {
         "dagster/row_count": changes.total,
@@ -138,13 +138,13 @@ def changes_metadata(store: Store, changes: Changes) -> Metadata:
 def change_log_metadata(
     store: Store, layout: Layout, log: ChangeLog, orphans: Sequence[str]
 ) -> Metadata:
-    """How the source changed, and where its changes are listed.
+    """The metadata of a change log.
 
     Args:
-        store: Where they lie.
-        layout: Under which keys.
-        log: What is published.
-        orphans: The prefixes of the shards whose partition was deleted.
+        store: The store of results.
+        layout: The layout of the source.
+        log: The published change log.
+        orphans: The prefixes of shards whose partition was deleted.
     """
     return {
         "dagster/row_count": sum(log.counts.values()),
@@ -170,7 +170,7 @@ def change_log_metadata(
 
 
 def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metadata:
-    """What a date's inventory holds, and where it lies."""
+    """The metadata of a date's manifest."""
     return {
         "dagster/row_count": manifest.rows,
         **({"objects": manifest.objects} if has_versions(manifest.schema) else {}),
@@ -200,7 +200,7 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
 
 
 def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
-    """What listing a sample again has shown, and the seed that draws it again."""
+    """The metadata of a verification, with the seed of its sample."""
     differing = sorted((kind.value, key) for key, kind in found.findings.items())
     return {
         "ranges": len(found.ranges),
@@ -224,14 +224,14 @@ def exports_metadata(
     files: Mapping[str, DataFile],
     csv_files: Sequence[DataFile] | None,
 ) -> dict[str, Any]:
-    """Where a date's exports lie.
+    """The metadata of a date's exports.
 
     Args:
-        store: Where they were published.
-        layout: The source's.
-        manifest: What was exported.
-        files: By the name of their format.
-        csv_files: Of S3 Inventory in CSV; None where that was not asked for.
+        store: The store of results.
+        layout: The layout of the source.
+        manifest: The exported manifest.
+        files: The exported files, by the name of their format.
+        csv_files: The files of the CSV inventory, or None.
     """
     metadata: dict[str, Any] = {
         "dagster/row_count": manifest.rows,
@@ -250,21 +250,21 @@ def exports_metadata(
     return metadata
 
 
-def iceberg_metadata(shown: "DateSync") -> dict[str, Any]:
-    """Where a date is found in Iceberg tables."""
-    manifest, log, inventory = shown.manifest, shown.log, shown.inventory
+def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
+    """The metadata of a date in the Iceberg tables."""
+    manifest, log, inventory = synced.manifest, synced.log, synced.inventory
     tag = f"inventory-{manifest.day}"
     return {
         "dagster/row_count": manifest.rows,
         "dagster/table_name": inventory.identifier,
         "tag": tag,
-        # As text: JavaScript would round it.
+        # As text, as JavaScript would round the number.
         "snapshot_id": str(inventory.snapshot_id),
         "files": len(manifest.parts),
         "metadata_file": dg.MetadataValue.path(inventory.metadata_file),
-        "changes_table": shown.changes.identifier,
+        "changes_table": synced.changes.identifier,
         "changed_records": sum(log.counts.values()),
-        "changes_metadata_file": dg.MetadataValue.path(shown.changes.metadata_file),
+        "changes_metadata_file": dg.MetadataValue.path(synced.changes.metadata_file),
         "query": dg.MetadataValue.md(
             "```python\n"
             f'pl.scan_iceberg("{inventory.metadata_file}", snapshot_id={inventory.snapshot_id})\n'
@@ -274,14 +274,14 @@ def iceberg_metadata(shown: "DateSync") -> dict[str, Any]:
 
 
 def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
-    """What each rule of a check says."""
+    """The result of each rule of a check."""
     return _records(
         [{"rule": result.rule, "fault": printable(result.fault or "none")} for result in results]
     )
 
 
 def prefixes_table(prefixes: Mapping[str, str]) -> dg.TableMetadataValue:
-    """Partition keys and the prefixes they stand for."""
+    """Partition keys and their prefixes."""
     return _records(
         [{"partition": key, "prefix": printable(prefix)} for key, prefix in prefixes.items()]
     )

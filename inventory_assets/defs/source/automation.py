@@ -1,4 +1,4 @@
-"""When automation asks for what is made of listings, and which shards belong to a date."""
+"""Automation conditions of the assets downstream of listings, and their partition mapping."""
 
 import warnings
 from datetime import timedelta
@@ -9,19 +9,19 @@ import dagster as dg
 from inventory_assets.defs.source.partitions import DATE
 
 FOLLOWED_WINDOW = timedelta(days=2)
-"""How far back automation follows listings: the dates that a listing may stand for."""
+"""The dates that automation considers: those that can still be listed."""
 
 
 def shards_of_the_date() -> dg.MultiToSingleDimensionPartitionMapping:
-    """How the partitions by date depend on those by date and shard."""
+    """The mapping from partitions by date to partitions by date and shard."""
     with warnings.catch_warnings():
-        # In beta in Dagster 1.13, since years; the version is held by the lock file.
+        # In beta in Dagster 1.13; the lock file pins the version.
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.MultiToSingleDimensionPartitionMapping(DATE)
 
 
 def on_listing_change() -> dg.AutomationCondition[Any]:
-    """Run when a listing's data version changes, and its blocking checks passed."""
+    """Run when a dependency's data version changes and its blocking checks have passed."""
     return (
         dg.AutomationCondition.in_latest_time_window(FOLLOWED_WINDOW)
         & changed_since_last_request()
@@ -33,10 +33,10 @@ def on_listing_change() -> dg.AutomationCondition[Any]:
 
 
 def changed_since_last_request() -> dg.AutomationCondition[Any]:
-    """Whether a dependency's data version changed, until a later tick has seen it requested.
+    """Whether a dependency's data version changed since the last request.
 
-    Dagster's `since_last_handled` forgets a change that arrives in the tick after a request, or
-    while the run that was requested before it is still under way.
+    Dagster's `since_last_handled` loses a change in the tick after a request, or while the
+    requested run is in progress.
     """
     changed = dg.AutomationCondition.any_deps_match(
         dg.AutomationCondition.data_version_changed()
@@ -45,10 +45,10 @@ def changed_since_last_request() -> dg.AutomationCondition[Any]:
 
 
 def on_any_shard_change() -> dg.AutomationCondition[Any]:
-    """Run when any shard of the date changed and none is being listed or compared.
+    """Run when any shard of the date changed and no dependency is in progress.
 
-    It must not wait for all shards to be materialized: a shard added today is missing on every
-    past date, for ever. Whether a date is complete, the asset itself knows.
+    It does not wait for all shards to be materialized, as a shard added today is missing on all
+    past dates. The asset itself checks whether a date is complete.
     """
     return (
         dg.AutomationCondition.in_latest_time_window(FOLLOWED_WINDOW)

@@ -1,4 +1,4 @@
-"""Asset checks by partition, and how their findings are logged."""
+"""Partitioned asset checks."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ def partitioned_check(
     *,
     blocking: bool = True,
 ) -> dg.AssetCheckSpec:
-    """A check that is evaluated, and shown, for each partition of its asset."""
+    """The spec of a check that is evaluated for each partition of its asset."""
     with warnings.catch_warnings():
-        # A preview in Dagster 1.13; the version is held by the lock file.
+        # A preview in Dagster 1.13; the lock file pins the version.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.AssetCheckSpec(
             name,
@@ -36,20 +36,20 @@ def log_check(
     context: dg.AssetExecutionContext,
     check: dg.AssetCheckSpec,
     partition_key: str,
-    faults: Sequence[str],
+    violations: Sequence[str],
     metadata: Mapping[str, Any] | None = None,
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> None:
-    """Record what a check found of one partition; it passed where there is no fault.
+    """Log the evaluation of a check for one partition; it passed if there are no violations.
 
-    A returned `AssetCheckResult` would need the run to be of a single partition.
+    Returning an `AssetCheckResult` would require a run of a single partition.
     """
     context.log_event(
         AssetCheckEvaluation(
             asset_key=check.asset_key,
             check_name=check.name,
-            passed=not faults,
-            description="; ".join(faults) or None,
+            passed=not violations,
+            description="; ".join(violations) or None,
             metadata=dict(metadata or {}),
             severity=severity,
             blocking=check.blocking,
@@ -62,7 +62,7 @@ def log_check(
 def _target(
     context: dg.AssetExecutionContext, asset: dg.AssetKey, partition_key: str
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """The materialization that is checked; without it Dagster takes a check for out of date."""
+    """The checked materialization; without it, Dagster shows the check as outdated."""
     partition = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition_key])
     records = context.instance.fetch_materializations(partition, limit=1).records
     return (

@@ -1,4 +1,4 @@
-"""What the assets of one source share: names, resources, and the way a partition is reported."""
+"""What the assets of one source share: names, resources, and logging of partitions."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -34,61 +34,61 @@ DATA_VERSION_TAG = "dagster/data_version"
 OWNERS = ["team:data-platform"]
 
 StepResult = dg.MaterializeResult[None] | dg.Output[None]
-"""What the step of an asset yields at its end."""
+"""What an asset's step yields at its end."""
 
 _NO_FURTHER_EVENTS = {"__source_asset_observation__": True}
-"""Metadata of an output for which Dagster 1.13 logs no materialization of its own. It has no public
-name for this; a test sees that each partition is materialized once."""
+"""With this metadata, Dagster 1.13 logs no materialization for an output. It is not public API; a
+test checks that each partition is materialized once."""
 
 
 @dataclass(frozen=True)
 class SourceAssets:
-    """One source, as its assets see it.
+    """The source of a group of assets.
 
     Attributes:
-        source: Its configuration.
+        source: The configuration of the source.
     """
 
     source: Source
 
     @cached_property
     def partitions(self) -> SourcePartitions:
-        """Its partitions definitions."""
+        """The partitions definitions."""
         return SourcePartitions.of(self.source)
 
     def key(self, name: str) -> dg.AssetKey:
-        """The key of one of its assets."""
+        """The asset key of an asset of the source."""
         return dg.AssetKey([self.source.name, name])
 
     @property
     def bucket_resource(self) -> str:
-        """The key of its bucket's resource."""
+        """The resource key of the bucket."""
         return f"{self.source.name}_bucket"
 
     @property
     def freshness(self) -> dg.FreshnessPolicy:
-        """How old its newest materialization may be."""
+        """The freshness policy of its assets."""
         return dg.FreshnessPolicy.time_window(
             fail_window=timedelta(hours=36), warn_window=timedelta(hours=26)
         )
 
     @property
     def resource_keys(self) -> set[str]:
-        """The resources its assets need."""
+        """The keys of the resources that its assets need."""
         return {self.bucket_resource, "inventory_store", "clock"}
 
     @property
     def layout(self) -> Layout:
-        """Where its files lie."""
+        """The layout of its files in the store."""
         return Layout(self.source.bucket, self.source.name, Encodings(self.source.encodings))
 
     @property
     def retention(self) -> Retention:
-        """How long its inventories are kept."""
+        """The retention of its inventories."""
         return Retention(**self.source.retention.model_dump())
 
     def bind(self, resources: object, instance: dg.DagsterInstance) -> "SourceContext":
-        """The source with the resources and shards of a run or tick."""
+        """Bind the source to the resources and shards of a run or tick."""
         bucket: SourceBucket = getattr(resources, self.bucket_resource)
         store: InventoryStore = resources.inventory_store  # type: ignore[attr-defined]
         clock: Clock = resources.clock  # type: ignore[attr-defined]
@@ -98,14 +98,14 @@ class SourceAssets:
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
-    """A source with everything that a run or tick may use.
+    """A source with the resources of a run or tick.
 
     Attributes:
         assets: The source.
-        bucket: Its bucket's resource.
-        store: The results.
-        clock: The time.
-        shard_keys: The shards known, as Dagster stores them and in that order.
+        bucket: The resource of its bucket.
+        store: The store of results.
+        clock: The clock.
+        shard_keys: The known shards, in Dagster's order.
     """
 
     assets: SourceAssets
@@ -116,28 +116,28 @@ class SourceContext:
 
     @property
     def source(self) -> Source:
-        """The source's configuration."""
+        """The configuration of the source."""
         return self.assets.source
 
     @property
     def layout(self) -> Layout:
-        """Where its files lie."""
+        """The layout of its files in the store."""
         return self.assets.layout
 
     def now(self) -> datetime:
-        """The time."""
+        """The current time."""
         return self.clock.now()
 
     def prefix(self, shard_key: str) -> str:
         """The prefix of a shard.
 
         Raises:
-            UnknownShard: The key stands for none that is known.
+            UnknownShard: The key is not that of a known shard.
         """
         return prefix_of(self.store, self.layout, shard_key, self.source.prefix)
 
     def known_prefixes(self) -> list[str]:
-        """The prefixes of all shards known; keys that stand for none are left to the remainder."""
+        """The prefixes of all known shards, without those of unknown keys."""
         prefixes = []
         for known in self.shard_keys:
             try:
@@ -147,27 +147,27 @@ class SourceContext:
         return prefixes
 
     def without_partition(self, prefixes: Iterable[str]) -> list[str]:
-        """Those of some shards, by prefix, whose partition somebody deleted."""
+        """The prefixes whose partition was deleted."""
         known = set(self.shard_keys)
         return [each for each in prefixes if shard_key(each, self.source.prefix) not in known]
 
     def shard(self, shard_key: str, known_prefixes: Sequence[str]) -> Shard:
-        """The shard of a key, less the other shards within it."""
+        """The shard of a key, without the other shards within it."""
         return make_shard(self.prefix(shard_key), known_prefixes)
 
     def key_order(self) -> KeyOrder | None:
-        """How the store lists: as configured, or in directories if discovered; else unknown."""
+        """The store's key order: as configured, or directory order if discovered; else None."""
         if self.source.key_order != "auto":
             return KeyOrder(self.source.key_order)
-        # Byte order is only what discovery assumes until it, or a listing, sees otherwise.
+        # Discovery assumes byte order; a listing may still find otherwise.
         known = known_key_order(self.store, self.layout)
         return known if known is KeyOrder.DIRECTORY else None
 
     def profile(self, lister: ListClient) -> StoreProfile:
-        """How the store lists, as discovery found; before the first discovery it is probed."""
+        """The store's profile from discovery; without one, from a probe."""
         known = known_profile(self.store, self.layout)
         if known is None and self.key_order() is not KeyOrder.DIRECTORY:
-            with suppress(S3Error):  # whatever it is, the listings will meet it and tell
+            with suppress(S3Error):  # the listings will report the error
                 known = profile_store(lister, self.source.prefix, RequestStats())
         return known or AWS
 
@@ -179,10 +179,10 @@ def log_partition(
     data_version: str,
     metadata: Mapping[str, Any],
 ) -> None:
-    """Record that one partition is done, with its own data version and metadata.
+    """Log the materialization of one partition, with its own data version and metadata.
 
-    In a run over a range of partitions a returned result would stamp all of them alike, those that
-    failed included. The step still ends with `step_results`.
+    In a run over a range of partitions, a returned result would apply to all of them, including
+    failed ones. The step still ends with `step_results`.
     """
     context.log_event(
         dg.AssetMaterialization(
@@ -214,10 +214,9 @@ def partitions_of(context: dg.AssetExecutionContext) -> Sequence[str]:
 
 
 def step_results(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
-    """Say that a step is done whose partitions were logged one by one.
+    """Yield the outputs of a step whose partitions were logged one by one.
 
-    Dagster skips every later step of the run that depends on an output that was not yielded, and
-    calls the run a success.
+    Without an output, Dagster skips all dependent steps of the run and reports success.
     """
     for key in context.selected_asset_keys:
         yield dg.MaterializeResult(asset_key=key, metadata=_NO_FURTHER_EVENTS)
@@ -229,47 +228,46 @@ def step_results(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
 def for_each_partition(
     context: dg.AssetExecutionContext, what: str, process: Callable[[str], Sequence[str]]
 ) -> Iterator[StepResult]:
-    """Do something for each partition of a run; a partition that fails stops no other.
+    """Process each partition of a run; a failed partition does not stop the others.
 
     Args:
-        context: Of the run.
-        what: What the partitions are called, for the message.
-        process: What is done for a partition key. It returns what blocking checks found: nothing,
-            as a rule.
+        context: The context of the run.
+        what: The noun for partitions in messages.
+        process: Processes a partition key and returns the violations of blocking checks.
 
     Yields:
-        What lets the steps run that depend on this one.
+        The outputs of `step_results`.
 
     Raises:
-        dagster.Failure: At the end, where some failed, or a blocking check did.
+        dagster.Failure: At the end, if a partition or a blocking check failed.
     """
     partition_keys = partitions_of(context)
     failures: dict[str, Exception] = {}
-    # In order of their dates: a manifest that is published here may be the baseline of the next.
+    # In order of dates, as a manifest may be the baseline of the next date.
     for partition_key in sorted(partition_keys):
         try:
-            faults = process(partition_key)
+            violations = process(partition_key)
         except (InventoryError, OSError) as error:
             context.log.error(f"{partition_key}: {error}")
             failures[partition_key] = error
         else:
-            if faults:
-                failures[partition_key] = blocking_checks_failed(faults)
+            if violations:
+                failures[partition_key] = blocking_checks_failed(violations)
     if failures:
         done = len(partition_keys) - len(failures)
         raise partition_failure(what, failures, done, "the others are kept")
     yield from step_results(context)
 
 
-def blocking_checks_failed(faults: Sequence[str]) -> InventoryError:
-    """Why a step fails whose work is done: nothing may be made of it in the same run."""
-    return InventoryError(f"a blocking check failed: {'; '.join(faults)}")
+def blocking_checks_failed(violations: Sequence[str]) -> InventoryError:
+    """The error that keeps dependent steps of the same run from using unchecked results."""
+    return InventoryError(f"a blocking check failed: {'; '.join(violations)}")
 
 
 def partition_failure(
     what: str, failures: Mapping[str, Exception], done: int, advice: str
 ) -> dg.Failure:
-    """The one failure of a run in which some partitions failed and the others are kept."""
+    """The failure of a run in which some partitions failed."""
     lines = [f"{partition_key}: {error}" for partition_key, error in failures.items()]
     return dg.Failure(
         description=f"{len(failures)} of {len(failures) + done} {what} failed; {advice}\n"

@@ -1,4 +1,4 @@
-"""How a source's assets are partitioned: by date, and by shard of its key space."""
+"""The partitions definitions of a source: by date, and by date and shard."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class SourcePartitions:
 
     Attributes:
         dates: Days in the source's time zone, today included.
-        shards: The shards known so far, by partition key.
+        shards: The known shards, by partition key.
         listing: Date by shard.
     """
 
@@ -28,9 +28,9 @@ class SourcePartitions:
 
     @classmethod
     def of(cls, source: Source) -> "SourcePartitions":
-        """The definitions for a source's configuration."""
+        """The definitions of a source."""
         start = datetime.combine(source.schedule.start_date, datetime.min.time())
-        # With an offset of one, today is a partition already while it lasts.
+        # With an offset of 1, today is a partition, too.
         dates = dg.DailyPartitionsDefinition(
             start_date=start, timezone=source.schedule.timezone, end_offset=1
         )
@@ -40,24 +40,24 @@ class SourcePartitions:
 
     @property
     def shards_name(self) -> str:
-        """The name under which Dagster stores the shards."""
+        """The name of the dynamic partitions of shards."""
         return str(self.shards.name)
 
     def key(self, day: date, shard_key: str) -> dg.MultiPartitionKey:
-        """The partition key of a shard on a date."""
+        """The partition key of a date and shard."""
         return dg.MultiPartitionKey({DATE: day.isoformat(), SHARD: shard_key})
 
     def split(self, partition_key: str) -> tuple[date, str]:
-        """The date and the shard's key of a partition key."""
+        """Split a partition key into date and shard key."""
         day, _, shard_key = partition_key.partition("|")
         return date.fromisoformat(day), shard_key
 
     def range_tags(self, day: date, shard_keys: Sequence[str]) -> dict[str, str]:
-        """Run tags for one run over all shards of a date.
+        """The tags of a run over all shards of a date.
 
         Args:
             day: The date.
-            shard_keys: The shards as Dagster stores them, in that order.
+            shard_keys: The shards, in Dagster's order.
         """
         return {
             "dagster/asset_partition_range_start": self.key(day, shard_keys[0]),

@@ -1,4 +1,4 @@
-"""What the assets need from outside: a source's bucket, the store of results, and the time."""
+"""Dagster resources: buckets, the store of results, the Iceberg catalogue, the clock."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,30 +22,33 @@ if TYPE_CHECKING:
 
 
 class SourceBucket(ResourceWithS3Configuration):
-    """dagster-aws's S3 configuration for one source's bucket, with what a listing needs beside it.
+    """dagster-aws's S3 configuration of a source's bucket, with the settings of listings.
 
-    Credentials come from boto3's chain; none is configured here.
+    Credentials come from boto3's chain.
     """
 
     bucket: str = Field(description="The bucket to list.")
     role_arn: str | None = Field(default=None, description="A role to assume.")
-    external_id: str | None = Field(default=None, description="What the role's trust asks for.")
-    requester_pays: bool = Field(default=False, description="Agree to pay for the requests.")
-    addressing_style: AddressingStyle = Field(
-        default="auto", description="Where the bucket's name goes in the URL."
+    external_id: str | None = Field(
+        default=None, description="The external id of the role's trust policy."
     )
-    concurrency: int = Field(default=32, description="Requests in flight at most.")
+    requester_pays: bool = Field(default=False, description="Pay for the requests.")
+    addressing_style: AddressingStyle = Field(
+        default="auto",
+        description="Whether the bucket's name is in the path or the host of the URL.",
+    )
+    concurrency: int = Field(default=32, description="Maximum requests in flight.")
     concurrency_policy: PolicyName = Field(
-        default=PolicyName.ADAPTIVE, description="How the number in flight follows the store."
+        default=PolicyName.ADAPTIVE, description="How the limit of requests in flight is adjusted."
     )
     max_outage_seconds: int = Field(
-        default=1_800, description="For how long a request that fails is tried again."
+        default=1_800, description="How long a failing request is retried."
     )
     demo: bool = Field(default=False, description="Use the embedded demo store.")
 
     @classmethod
     def of(cls, source: Source) -> "SourceBucket":
-        """The resource that the configuration of a source describes."""
+        """The resource of a configured source."""
         return cls(
             bucket=source.bucket,
             endpoint_url=source.endpoint_url,
@@ -63,7 +66,7 @@ class SourceBucket(ResourceWithS3Configuration):
         )
 
     def connection(self, now: datetime) -> BucketConfig:
-        """How to reach the bucket; the demo store shows what it holds at `now`."""
+        """The bucket's configuration; sets the demo store to its content at `now`."""
         endpoint_url, access_key, secret_key = self.endpoint_url, None, None
         if self.demo:
             server = demo_server()
@@ -86,26 +89,27 @@ class SourceBucket(ResourceWithS3Configuration):
         )
 
     def lister(self, now: datetime) -> ListClient:
-        """The pages of the bucket."""
+        """A client that lists the bucket."""
         return ListClient(self.connection(now), RetryPolicy(outage_seconds=self.max_outage_seconds))
 
 
 class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Where results are kept: a folder, or a bucket, whose credentials boto3's chain finds."""
+    """The store of results: a folder, or a bucket with credentials from boto3's chain."""
 
     root: str | None = Field(default=None, description="The folder of the results.")
     bucket: str | None = Field(default=None, description="The bucket of the results.")
-    prefix: str = Field(default="", description="What their keys start with there.")
-    endpoint_url: str | None = Field(default=None, description="An S3-compatible store's address.")
+    prefix: str = Field(default="", description="The prefix of the results' keys.")
+    endpoint_url: str | None = Field(default=None, description="The URL of an S3-compatible store.")
     region_name: str | None = Field(default=None, description="The bucket's region.")
     profile_name: str | None = Field(default=None, description="A profile with credentials.")
     addressing_style: AddressingStyle = Field(
-        default="auto", description="Where the bucket's name goes in the URL."
+        default="auto",
+        description="Whether the bucket's name is in the path or the host of the URL.",
     )
 
     @classmethod
     def of(cls, store: Path | StoreBucket) -> "InventoryStore":
-        """The resource that the configuration describes."""
+        """The configured resource."""
         if isinstance(store, Path):
             return cls(root=str(store))
         return cls(
@@ -118,16 +122,16 @@ class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
 
     def open(self) -> Store:
-        """The store itself.
+        """Open the store.
 
         Raises:
-            StoreError: The bucket's connection cannot be opened.
+            StoreError: The bucket cannot be opened.
         """
         return open_results(self.place)
 
     @property
     def place(self) -> Path | StoreBucket:
-        """The folder, or the bucket and how it is reached."""
+        """The folder, or the bucket and its access settings."""
         if self.bucket is None:
             return Path(self.root or DEFAULT_STORE)
         return StoreBucket(
@@ -141,15 +145,15 @@ class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class IcebergCatalog(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Where Iceberg tables are registered; what is secret pyiceberg's own configuration knows."""
+    """The Iceberg catalogue; its secrets are in pyiceberg's own configuration."""
 
-    catalog: str | None = Field(default=None, description="Its name; SQLite where there is none.")
+    catalog: str | None = Field(default=None, description="Its name; without it, SQLite.")
     namespace: str = Field(default="inventory", description="The namespace of the inventories.")
-    properties: dict[str, str] = Field(default={}, description="What pyiceberg is told of it.")
+    properties: dict[str, str] = Field(default={}, description="Its properties, for pyiceberg.")
 
     @classmethod
     def of(cls, iceberg: Iceberg) -> "IcebergCatalog":
-        """The resource that the configuration describes."""
+        """The configured resource."""
         return cls(**dict(iceberg))
 
     def tables(self, results: InventoryStore, layout: Layout) -> "IcebergTables":
@@ -169,10 +173,10 @@ class IcebergCatalog(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class Clock(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The time; a fixed one for the demo and for tests."""
+    """The clock; with a fixed time for the demo and tests."""
 
-    fixed: str | None = Field(default=None, description="An ISO 8601 time to stand still at.")
+    fixed: str | None = Field(default=None, description="A fixed ISO 8601 time.")
 
     def now(self) -> datetime:
-        """The time, with its zone."""
+        """The current time, with a time zone."""
         return datetime.fromisoformat(self.fixed) if self.fixed else datetime.now(UTC)

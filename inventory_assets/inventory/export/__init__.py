@@ -1,4 +1,4 @@
-"""Published manifests as other files: Parquet, CSV, NDJSON, and S3 Inventory's CSV.
+"""Export published manifests to Parquet, CSV and JSON Lines files, and to S3 Inventory's CSV.
 
-It reads what is published and knows nothing of listings.
+This package reads published files and knows nothing of listings.
 """

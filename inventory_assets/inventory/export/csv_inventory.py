@@ -1,7 +1,7 @@
-"""Publish a date once more as an S3 Inventory in CSV, for those who read nothing else.
+"""Publish a date as an S3 Inventory in CSV, for readers that do not support Parquet.
 
-It is a configuration of its own beside the source's, named `<source>-csv`. Each Parquet file
-becomes one CSV file; one written for an earlier date is listed again, not written again.
+It is an inventory configuration of its own, named `<source>-csv`. Each Parquet file becomes one CSV
+file; a CSV file written for an earlier date is reused.
 """
 
 import json
@@ -28,11 +28,11 @@ from inventory_assets.inventory.storage.tombstones import clear_tombstones, unma
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 SUFFIX = "csv.gz"
-"""S3 Inventory's own CSV files are compressed so, and readers look for the suffix."""
+"""The suffix of S3 Inventory's CSV files, which readers expect."""
 
 
 def csv_inventory_etag(store: Store, layout: Layout, day: date) -> str:
-    """What tells a date's inventory in CSV from one that another run publishes later."""
+    """The etag of a date's CSV inventory, for compare-and-swap."""
     return store.etag(layout.csv.dated(day, "manifest.json"))
 
 
@@ -42,25 +42,25 @@ def publish_csv_inventory(
     """Publish the files of `layout.csv` for a manifest's date; `manifest.checksum` comes last.
 
     Args:
-        store: Where the manifest's parts lie.
-        layout: The source's.
-        manifest: What is published.
-        expected_etag: The date's `csv_inventory_etag` when this run began to read the manifest;
-            None for what it is now.
+        store: The store of the manifest's parts.
+        layout: The layout of the source.
+        manifest: The manifest to publish.
+        expected_etag: The `csv_inventory_etag` of the date from before the manifest was read; None
+            for the current one.
 
     Returns:
         The data files, in key order.
 
     Raises:
         CorruptRecord: A part is missing or damaged.
-        ConflictError: Another run published the date's inventory in CSV in the meantime.
+        ConflictError: Another run has published the date's CSV inventory since.
         StoreError: A file could not be written.
     """
     if expected_etag is None:
         expected_etag = csv_inventory_etag(store, layout, manifest.day)
-    known = _written_before(store, layout.csv)
+    reusable = _reusable_files(store, layout.csv)
     files = tuple(
-        known.get(_stem(part)) or _write(store, layout.csv, part, manifest.schema)
+        reusable.get(_stem(part)) or _write(store, layout.csv, part, manifest.schema)
         for part in manifest.parts
     )
     document = manifest_document(
@@ -69,10 +69,10 @@ def publish_csv_inventory(
     links = symlinks([store.uri(file.key) for file in files])
     head = layout.csv.dated(manifest.day, "manifest.json")
     clear_tombstones(store, [file.key for file in files])
-    publication = Commit.begin(store, head, document, expected_etag)
-    publication.publish(layout.csv.symlink(manifest.day), links)
+    commit = Commit.begin(store, head, document, expected_etag)
+    commit.publish(layout.csv.symlink(manifest.day), links)
     checksum = manifest_checksum(document)
-    publication.publish(layout.csv.dated(manifest.day, "manifest.checksum"), checksum)
+    commit.publish(layout.csv.dated(manifest.day, "manifest.checksum"), checksum)
     return files
 
 
@@ -84,8 +84,8 @@ def _write(store: Store, layout: Layout, part: Part, schema: pa.Schema) -> DataF
             batches = read_records(store, [part], everything)
             write_export(ExportFormat.of(SUFFIX), batches, schema, file)
         digest = md5_of(path)
-        # Another compressor may make another file of the same records, which must not replace one
-        # that an older manifest lists.
+        # The name has the digest: another version of the compressor may write different bytes,
+        # which must not replace a file that an older manifest lists.
         named = layout.data(f"{_stem(part)}-{digest}.{SUFFIX}")
         key = unmarked_key(store, named, f".{SUFFIX}")
         written = DataFile(key, path.stat().st_size, digest)
@@ -93,8 +93,8 @@ def _write(store: Store, layout: Layout, part: Part, schema: pa.Schema) -> DataF
     return written
 
 
-def _written_before(store: Store, layout: Layout) -> Mapping[str, DataFile]:
-    """The files that the newest manifest lists, as far as they are there, by their parts."""
+def _reusable_files(store: Store, layout: Layout) -> Mapping[str, DataFile]:
+    """The existing files that the newest CSV manifest lists, by the stem of their part."""
     days: list[date] = [
         day for name in store.list_names(layout.base) if (day := day_of_folder(name))
     ]
@@ -110,11 +110,11 @@ def _written_before(store: Store, layout: Layout) -> Mapping[str, DataFile]:
         ]
     except (ValueError, KeyError, TypeError):
         return {}
-    there = set(store.list_names(layout.data_folder))
+    existing = set(store.list_names(layout.data_folder))
     return {
         name.partition("-")[0]: file
         for file in listed
-        if (name := PurePosixPath(file.key).name) in there
+        if (name := PurePosixPath(file.key).name) in existing
     }
 
 

@@ -1,4 +1,4 @@
-"""How records can be written as one file."""
+"""File formats for exported records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ COMPRESSIONS = ("gz", "zst")
 
 
 class Dialect(StrEnum):
-    """How records are written as CSV."""
+    """Variants of CSV."""
 
     S3_INVENTORY = "s3-inventory"
-    """As S3 Inventory does: no header, every value quoted, keys percent-encoded, null empty
+    """As S3 Inventory: no header, all values quoted, keys percent-encoded, nulls empty
     (https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html)."""
     SPREADSHEET = "spreadsheet"
-    """With a header and plain keys; what a spreadsheet might take for a formula begins with '."""
+    """With a header and plain keys; values that look like formulas are prefixed with '."""
     BATCH_OPERATIONS = "batch-operations"
-    """The manifest of S3 Batch Operations: bucket, percent-encoded key, version if there is one
+    """The manifest of S3 Batch Operations: bucket, percent-encoded key, version id if listed
     (https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-create-job.html)."""
     PLAIN = "plain"
-    """With a header, and values as they are, quoted where they must be: for other programs."""
+    """With a header and unchanged values, quoted where necessary: for other programs."""
 
     @property
     def has_header(self) -> bool:
-        """Whether the columns' names stand in the first line."""
+        """Whether the first line has the column names."""
         return self in {Dialect.SPREADSHEET, Dialect.PLAIN}
 
     def columns(self, names: Sequence[str]) -> list[str]:
-        """Which of some columns are written."""
+        """The subset of `names` that is written."""
         if self is not Dialect.BATCH_OPERATIONS:
             return list(names)
         return [name for name in ("bucket", "key", "version_id") if name in names]
@@ -38,12 +38,12 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """How a file is written.
+    """The format of a file.
 
     Attributes:
         shape: One of `SHAPES`.
         compression: One of `COMPRESSIONS`, or empty.
-        dialect: Of a CSV.
+        dialect: The variant, for CSV.
     """
 
     shape: str
@@ -52,14 +52,14 @@ class ExportFormat:
 
     @classmethod
     def of(cls, name: str, dialect: Dialect = Dialect.S3_INVENTORY) -> "ExportFormat":
-        """The format that a file's name, or its suffix alone, tells.
+        """The format of a file name or suffix.
 
         Args:
-            name: `objects.csv.gz`, `csv.gz`.
-            dialect: Of a CSV.
+            name: Such as `objects.csv.gz` or `csv.gz`.
+            dialect: The variant, for CSV.
 
         Raises:
-            UnknownFormat: The suffix is none of those that are known.
+            UnknownFormat: The suffix is not known.
         """
         stem, _, compression = name.rpartition(".")
         if compression not in COMPRESSIONS:
@@ -74,10 +74,10 @@ class ExportFormat:
 
     @classmethod
     def named(cls, name: str) -> "ExportFormat":
-        """The format that a name in the configuration tells: a suffix, or a dialect and a suffix.
+        """The format of a name in the configuration: a suffix, perhaps after a dialect.
 
         Raises:
-            UnknownFormat: It tells none.
+            UnknownFormat: The name is not known.
         """
         for dialect in Dialect:
             if name.startswith(f"{dialect}.csv"):
@@ -86,9 +86,9 @@ class ExportFormat:
 
     @property
     def is_binary(self) -> bool:
-        """Whether it is no text."""
+        """Whether the file is not plain text."""
         return self.shape == "parquet" or bool(self.compression)
 
     def columns(self, names: Sequence[str]) -> list[str]:
-        """Which of some columns are written; others need not be read."""
+        """The subset of `names` that is written; other columns need not be read."""
         return self.dialect.columns(names) if self.shape == "csv" else list(names)

@@ -1,6 +1,6 @@
-"""Write sorted records as one file: Parquet, CSV or JSON Lines, plain or compressed, by suffix.
+"""Write sorted records to one file: Parquet, CSV or JSON Lines, perhaps compressed.
 
-What is written is streamed: memory is a few row groups, however many records there are.
+Records are streamed: memory is bounded by a few row groups.
 """
 
 import gzip
@@ -44,17 +44,17 @@ def write_export(
     target: IO[bytes],
     encodings: Encodings = Encodings.COMPACT,
 ) -> int:
-    """Write batches to an open file, which stays open.
+    """Write batches to an open file, without closing it.
 
     Args:
-        export_format: How.
-        batches: With `schema` or those of its columns that are written, in order.
-        schema: `bucket` and `key` among its columns, where a dialect of CSV wants them.
-        target: Written front to back.
-        encodings: Which encodings of Parquet may be used.
+        export_format: The format.
+        batches: Sorted batches with the columns of `schema`, at least those that are written.
+        schema: The schema of the records; some CSV dialects need `bucket` and `key`.
+        target: The file, written sequentially.
+        encodings: The Parquet encodings that may be used.
 
     Returns:
-        How many records were written.
+        The number of records written.
     """
     schema = pa.schema([schema.field(name) for name in export_format.columns(schema.names)])
     rows = 0
@@ -81,7 +81,7 @@ def publish_export(
     suffix: str,
     export_format: ExportFormat,
 ) -> DataFile:
-    """Publish a date's inventory as one file, in place of the one that was there.
+    """Publish a date's inventory as one file, replacing an existing one.
 
     Raises:
         CorruptRecord: A part is missing or damaged.
@@ -107,9 +107,9 @@ def md5_of(path: Path) -> str:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that appears under `path` when the block succeeds, and not at all if not.
+    """Open a file that appears under `path` only if the block succeeds.
 
-    What is no ordinary file (a pipe, `/dev/stdout`) is written as it stands.
+    A path that is not a regular file (a pipe, `/dev/stdout`) is written directly.
 
     Raises:
         StoreError: It cannot be written.
@@ -145,7 +145,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _sweep(folder: Path, beginning: str) -> None:
-    """Remove what processes that were killed left of the same file."""
+    """Remove temporary files that killed processes left for the same target."""
     with suppress(OSError):
         for path in folder.iterdir():
             is_one = path.name.startswith(beginning) and path.suffix == _TEMPORARY
@@ -155,7 +155,7 @@ def _sweep(folder: Path, beginning: str) -> None:
 
 
 class _Forward:
-    """A file that is only written front to back, and counts what it was given."""
+    """A sequential file that counts the bytes written."""
 
     closed = False
 
@@ -172,16 +172,16 @@ class _Forward:
         return self._bytes
 
     def flush(self) -> None:
-        """Flushed at the end: a compressor would lose by it."""
+        """Does nothing: flushing would reduce the compression."""
 
     def close(self) -> None:
-        """Closed by whoever opened it."""
+        """Does nothing: the caller closes the file."""
 
 
 @contextmanager
 def _compressed(target: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
     if compression == "gz":
-        # No time and no name in it: equal records make equal files.
+        # Without time and name, equal records make equal files.
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, target, mtime=0) as stream:
             yield cast(IO[bytes], stream)
     elif compression == "zst":
@@ -193,7 +193,7 @@ def _compressed(target: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Small batches together, so that many small parts do not make many small row groups."""
+    """Combine small batches, so that many small parts do not make many small row groups."""
     waiting: list[pa.RecordBatch] = []
     rows = 0
     for batch in batches:

@@ -1,6 +1,6 @@
-"""Records as lines of text, a table at a time: CSV in four dialects, and JSON Lines.
+"""Convert tables to lines of text: CSV in four dialects, and JSON Lines.
 
-Columns are turned into text as a whole (Polars, NumPy), never row by row.
+Columns are converted as a whole (Polars, NumPy), not row by row.
 """
 
 from io import BytesIO
@@ -14,14 +14,14 @@ import pyarrow as pa
 from inventory_assets.inventory.export.export_format import Dialect
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.3fZ"
-"""As S3 Inventory writes times: 2026-11-22T03:04:05.000Z."""
+"""S3 Inventory's format of times: 2026-11-22T03:04:05.000Z."""
 
 NO_VERSION = "null"
-"""How Batch Operations wants the version of an object that has none."""
+"""The version id of an object without versions, for Batch Operations."""
 
 
 def csv_header(schema: pa.Schema, dialect: Dialect) -> bytes:
-    """What stands before the first line."""
+    """The header line, or b""."""
     if not dialect.has_header:
         return b""
     names = [name.replace('"', '""') for name in schema.names]
@@ -29,11 +29,11 @@ def csv_header(schema: pa.Schema, dialect: Dialect) -> bytes:
 
 
 def csv_lines(table: pa.Table, dialect: Dialect) -> bytes:
-    """A table as lines of CSV.
+    """Convert a table to lines of CSV.
 
     Args:
-        table: With `bucket` and `key` among its columns; any at all where it is written plainly.
-        dialect: How.
+        table: With `bucket` and `key` among its columns, except for `PLAIN` and `SPREADSHEET`.
+        dialect: The dialect.
     """
     frame = pl.DataFrame(table)
     if dialect is Dialect.PLAIN:
@@ -49,10 +49,10 @@ def csv_lines(table: pa.Table, dialect: Dialect) -> bytes:
 
 
 def json_lines(table: pa.Table) -> bytes:
-    """A table as a JSON object a line, with all its columns; times as `TIME_FORMAT` has them."""
+    """Convert a table to one JSON object per line; times have `TIME_FORMAT`."""
     sink = BytesIO()
     frame = pl.DataFrame(table)
-    # DuckDB's sums of whole numbers are decimals without a fraction.
+    # DuckDB's sums of integers are decimals without a fraction.
     sums = [name for name, kind in frame.schema.items() if kind == pl.Decimal(38, 0)]
     frame.with_columns(
         cs.datetime(time_zone="*").dt.strftime(TIME_FORMAT), pl.col(sums).cast(pl.Int128)
@@ -61,10 +61,10 @@ def json_lines(table: pa.Table) -> bytes:
 
 
 def percent_encoded(texts: pa.StringArray) -> pa.StringArray:
-    """Texts with all but letters, digits and `-._~/` percent-encoded, byte by byte.
+    """Percent-encode all bytes except letters, digits and `-._~/`.
 
     Args:
-        texts: None null.
+        texts: An array without nulls.
     """
     _validity, offset_buffer, data = texts.buffers()
     offsets = np.frombuffer(offset_buffer, np.int32, len(texts) + 1, 4 * texts.offset)
@@ -74,15 +74,15 @@ def percent_encoded(texts: pa.StringArray) -> pa.StringArray:
     is_escaped = _IS_ESCAPED[source]
     if not is_escaped.any():
         return texts
-    # Where each byte begins in the result: two bytes later for each one before it that is escaped.
+    # The offset of each byte in the result: two more for each escaped byte before it.
     starts = np.arange(len(source) + 1)
     starts[1:] += 2 * np.cumsum(is_escaped)
     target = np.empty(starts[-1], np.uint8)
     target[starts[:-1][~is_escaped]] = source[~is_escaped]
-    places = starts[:-1][is_escaped]
-    target[places] = ord("%")
-    target[places + 1] = _HEX_DIGITS[source[is_escaped] >> 4]
-    target[places + 2] = _HEX_DIGITS[source[is_escaped] & 15]
+    positions = starts[:-1][is_escaped]
+    target[positions] = ord("%")
+    target[positions + 1] = _HEX_DIGITS[source[is_escaped] >> 4]
+    target[positions + 2] = _HEX_DIGITS[source[is_escaped] & 15]
     new_offsets = starts[offsets - offsets[0]].astype(np.int32)
     return pa.StringArray.from_buffers(
         len(texts), pa.py_buffer(new_offsets), pa.py_buffer(target.tobytes())
@@ -93,7 +93,7 @@ _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-.
 _IS_ESCAPED = ~np.isin(np.arange(256), np.frombuffer(_UNRESERVED, np.uint8))
 _HEX_DIGITS = np.frombuffer(b"0123456789ABCDEF", np.uint8)
 
-# A cell is whatever a spreadsheet may split at: some take ; or a tab, and then know no quotes here.
+# Some spreadsheets split cells at ; or tab and ignore quotes then, so cells may start after these.
 # Source: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = "(^ *|[;\t\r\n] *)([=+\\-@\uff1d\uff0b\uff0d\uff20])"
 _BLANK_START = "^([\t\r\n])"

@@ -1,1 +1,1 @@
-"""Published dates as snapshots of an Iceberg table."""
+"""Iceberg tables with a snapshot for each published date."""

@@ -1,12 +1,12 @@
-"""Iceberg tables over the Parquet files that are published anyway; none is copied or rewritten.
+"""Maintain Iceberg tables over the published Parquet files, without copying or rewriting them.
 
-The table `<namespace>.<source>` has a snapshot for each published date, under the tag
-`inventory-<date>`; the current one is the newest date's. Each is made in one commit, without a
-parent, and lists its date's files, no matter what other dates hold: so dates come, are replaced and
-go in any order. `<namespace>_changes.<source>` is the change log of all dates.
+The table `<namespace>.<source>` has a snapshot for each published date, with the tag
+`inventory-<date>`; the newest date's snapshot is current. Each snapshot is made in one commit,
+without a parent, and lists only its date's files, so dates can be added, replaced and removed in
+any order. `<namespace>_changes.<source>` is the change log of all dates.
 
-What Iceberg writes itself, metadata and manifests, lies under `Layout.iceberg`. The files have no
-field ids, so the tables carry a name mapping
+Iceberg's own metadata and manifests are under `Layout.iceberg`. The data files have no field ids,
+so the tables have a name mapping
 (https://iceberg.apache.org/spec/#name-mapping-serialization).
 """
 
@@ -40,22 +40,22 @@ from inventory_assets.inventory.manifest.manifest_merge import manifest_etag, re
 from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, RECORD_SCHEMA
 
 DATE_PROPERTY = "inventory.date"
-"""In a snapshot's summary: the date."""
+"""The property of a snapshot's summary with the date."""
 
 IDENTITY_PROPERTY = "inventory.identity"
-"""In a snapshot's summary: the identity of the manifest or change log that it shows."""
+"""The property of a snapshot's summary with the identity of its manifest or change log."""
 
 _DAY_COLUMN = "sequence_number"
 
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """What a table shows of a date.
+    """The state of a table for a date.
 
     Attributes:
         identifier: The table's name in the catalogue.
-        snapshot_id: The snapshot that shows it; None where the table has none yet.
-        metadata_file: The table's metadata, for readers without the catalogue.
+        snapshot_id: The snapshot with the date; None if the table has no snapshots.
+        metadata_file: The table's metadata file, for readers without the catalogue.
     """
 
     identifier: str
@@ -65,13 +65,13 @@ class TableState:
 
 @dataclass(frozen=True, slots=True)
 class DateSync:
-    """A date as both tables show it.
+    """The state of both tables for a date.
 
     Attributes:
-        manifest: Of the date.
-        log: Its change log.
-        inventory: Where the one is found.
-        changes: Where the other is.
+        manifest: The date's manifest.
+        log: The date's change log.
+        inventory: The state of the inventory's table.
+        changes: The state of the change log's table.
     """
 
     manifest: Manifest
@@ -81,10 +81,10 @@ class DateSync:
 
 
 def sync_date(tables: IcebergTables, day: date) -> DateSync:
-    """Let both tables show a date as it is published.
+    """Update both tables to a date's published manifest and change log.
 
-    Of two runs at once the one that commits last may have read what is older; so each looks again
-    when it has committed.
+    Of two concurrent runs, the last to commit may have read an older manifest; so each run checks
+    after its commit whether the date was published again, and repeats.
 
     Raises:
         ManifestIncomplete: The date has no manifest, or no change log.
@@ -102,23 +102,23 @@ def sync_date(tables: IcebergTables, day: date) -> DateSync:
         log = read_change_log(store, layout, day)
         if log is None:
             raise ManifestIncomplete("no change log was published; materialize change_log first")
-        shown = DateSync(
-            manifest, log, show_manifest(tables, manifest), show_change_log(tables, log)
+        synced = DateSync(
+            manifest, log, sync_manifest(tables, manifest), sync_change_log(tables, log)
         )
         now = manifest_etag(store, layout, day), change_log_etag(store, layout, day)
         if now == published:
-            return shown
+            return synced
 
 
-def show_manifest(tables: IcebergTables, manifest: Manifest) -> TableState:
-    """Let the inventory's table show a published date, and no date that is published no more.
+def sync_manifest(tables: IcebergTables, manifest: Manifest) -> TableState:
+    """Update the inventory's table to a published date, and remove dates that no longer exist.
 
-    In one commit: the date's snapshot and its tag, the tags that go, and which snapshot is current.
-    What is so already is left alone; a run that was killed is made up for by the next.
+    One commit adds the date's snapshot and tag, removes old tags and sets the current snapshot.
+    Nothing is committed if the table is up to date. The next run completes one that was killed.
 
     Args:
-        tables: Where.
-        manifest: As it was published.
+        tables: The tables.
+        manifest: The published manifest.
 
     Raises:
         CorruptRecord: A part is missing or no Parquet file.
@@ -129,26 +129,26 @@ def show_manifest(tables: IcebergTables, manifest: Manifest) -> TableState:
 
     def change(table: Table) -> None:
         tagged = tagged_snapshots(table)
-        gone = [
+        removed = [
             other
             for other in tagged
             if other != day and store.size(layout.dated(other, "manifest.checksum")) is None
         ]
-        shown = tagged.get(day)
-        is_shown = shown is not None and _identity(shown) == manifest.identity
-        newest = max(tagged.keys() - set(gone) | {day})
+        snapshot = tagged.get(day)
+        is_current = snapshot is not None and _identity(snapshot) == manifest.identity
+        newest = max(tagged.keys() - set(removed) | {day})
         if (
-            is_shown
-            and not gone
+            is_current
+            and not removed
             and table.metadata.current_snapshot_id == tagged[newest].snapshot_id
         ):
             return
         with table.transaction() as transaction:
             expect_unchanged(transaction)
             with ManageSnapshots(transaction) as references:
-                for other in gone:
+                for other in removed:
                     references.remove_tag(tag_of(other))
-            if not is_shown:
+            if not is_current:
                 _add_dated_snapshot(transaction, tables, manifest)
             current = transaction.table_metadata.refs[tag_of(newest)].snapshot_id
             if transaction.table_metadata.current_snapshot_id != current:
@@ -160,8 +160,8 @@ def show_manifest(tables: IcebergTables, manifest: Manifest) -> TableState:
         return _state(table, tables.inventory, table.metadata.refs[tag_of(day)].snapshot_id)
 
 
-def show_change_log(tables: IcebergTables, log: ChangeLog) -> TableState:
-    """Let the change log's table hold a date's changes once, and no date's whose log is gone.
+def sync_change_log(tables: IcebergTables, log: ChangeLog) -> TableState:
+    """Update the change log's table to a date's changes, and remove dates that no longer exist.
 
     Raises:
         CorruptRecord: A file is missing or no Parquet file.
@@ -169,7 +169,7 @@ def show_change_log(tables: IcebergTables, log: ChangeLog) -> TableState:
     """
     store, layout, day = tables.store, tables.layout, str(log.day)
     files = [entry.file for entry in log.entries if any(entry.counts.values())]
-    wanted = {store.uri(file) for file in files}
+    expected = {store.uri(file) for file in files}
 
     def change(table: Table) -> None:
         present = _files_by_day(table)
@@ -178,19 +178,19 @@ def show_change_log(tables: IcebergTables, log: ChangeLog) -> TableState:
             for other in present
             if other != day and store.size(layout.change_log(date.fromisoformat(other))) is None
         ]
-        is_shown = present.get(day, set()) == wanted
-        if not is_shown and day in present:
+        is_current = present.get(day, set()) == expected
+        if not is_current and day in present:
             outdated.append(day)
-        if is_shown and not outdated:
+        if is_current and not outdated:
             return
         summary = {DATE_PROPERTY: day, IDENTITY_PROPERTY: log.identity}
         with table.transaction() as transaction:
             if outdated:
-                # Each file is of one day and its statistics say so: files go whole.
+                # Each file has one day, as its statistics say, so only whole files are deleted.
                 days = ", ".join(f"'{each}'" for each in outdated)
                 transaction.delete(f"{_DAY_COLUMN} IN ({days})", summary)
-            if not is_shown and wanted:
-                transaction.add_files(sorted(wanted), summary, check_duplicate_files=False)
+            if not is_current and expected:
+                transaction.add_files(sorted(expected), summary, check_duplicate_files=False)
 
     schema = schema_of(tables, files, CHANGE_SCHEMA, CHANGE_DESCRIPTIONS)
     with as_iceberg_error(f"Iceberg table {tables.changes}"):
@@ -201,31 +201,30 @@ def show_change_log(tables: IcebergTables, log: ChangeLog) -> TableState:
 def _add_dated_snapshot(
     transaction: Transaction, tables: IcebergTables, manifest: Manifest
 ) -> None:
-    """A snapshot of just a manifest's files, under its date's tag."""
+    """Add a snapshot with exactly the manifest's files, tagged with its date."""
     summary = {DATE_PROPERTY: str(manifest.day), IDENTITY_PROPERTY: manifest.identity}
     files = [tables.store.uri(part.key) for part in manifest.parts]
     is_first = transaction.table_metadata.current_snapshot_id is None
-    # A branch that is new has no history, so the files of no other date come with it. It is gone
-    # before the commit. (Only the first snapshot of a table must be made on the main branch.)
+    # A new branch has no history, so its snapshot has no files of other dates. The branch is
+    # removed before the commit. (A table's first snapshot must be made on the main branch.)
     branch = MAIN_BRANCH if is_first else f"adding-{manifest.day}"
     transaction.add_files(files, summary, check_duplicate_files=False, branch=branch)
-    made = transaction.table_metadata.refs[branch].snapshot_id
-    rows = _rows(transaction.table_metadata.snapshot_by_id(made))
+    snapshot_id = transaction.table_metadata.refs[branch].snapshot_id
+    rows = _rows(transaction.table_metadata.snapshot_by_id(snapshot_id))
     if rows != manifest.rows:
         raise CorruptRecord(
             f"the files of {manifest.day} hold {rows:,} records, but its manifest says "
             f"{manifest.rows:,}; run the check listing_complete, remove the files it finds "
-            "altered, "
-            "then materialize object_listing and inventory_manifest again"
+            "altered, then materialize object_listing and inventory_manifest again"
         )
     with ManageSnapshots(transaction) as references:
-        references.create_tag(made, tag_of(manifest.day))
+        references.create_tag(snapshot_id, tag_of(manifest.day))
         if not is_first:
             references.remove_branch(branch)
 
 
 def _files_by_day(table: Table) -> dict[str, set[str]]:
-    """The files of the change log's current snapshot, by their date."""
+    """The files of the current snapshot of the change log's table, by date."""
     field_id = table.schema().find_field(_DAY_COLUMN).field_id
     found: defaultdict[str, set[str]] = defaultdict(set)
     for task in table.scan().plan_files():

@@ -1,4 +1,4 @@
-"""Opening, changing and tidying the Iceberg tables of a source, together with other runs."""
+"""Open, change and expire snapshots of a source's Iceberg tables, safely under concurrency."""
 
 import random
 import re
@@ -27,28 +27,28 @@ from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 
 TAG_PREFIX = "inventory-"
-"""A date's tag is this and the date."""
+"""The tag of a date is this prefix and the date."""
 
 _PROPERTIES = {
     "format-version": "2",
-    # Another engine's expiry would delete data files, which are not Iceberg's.
+    # Expiry by another engine would delete the published data files.
     "gc.enabled": "false",
-    # Whole keys, as 16 characters of them rarely tell files apart.
+    # Whole keys, as the first 16 characters rarely distinguish files.
     "write.metadata.metrics.column.key": "full",
-    # The files have no statistics of ETags, and each would be warned of.
+    # The files have no statistics of ETags; each would cause a warning.
     "write.metadata.metrics.column.e_tag": "none",
     "write.metadata.metrics.column.previous_e_tag": "none",
     "write.metadata.delete-after-commit.enabled": "true",
-    # pyiceberg (0.12) would repeat a commit without its tags, and on what it read before.
+    # pyiceberg (0.12) would retry a commit without its tags and with outdated metadata.
     "commit.retry.num-retries": "0",
 }
 _ATTEMPTS = 10
 _LONGEST_WAIT_SECONDS = 2.0
-_LOST_RACES = (CommitFailedException, CommitStateUnknownException, FileNotFoundError)
-"""What another run's commit in the meantime looks like; it may have removed what was being read."""
+_CONFLICTS = (CommitFailedException, CommitStateUnknownException, FileNotFoundError)
+"""Exceptions after another run's commit, which may have removed files that were being read."""
 
-_NOT_IN_ADDRESSES = "#?;%"
-"""What readers of a file's address take for more than a part of its path."""
+_RESERVED_CHARACTERS = "#?;%"
+"""Characters with a special meaning in URIs."""
 
 _SECRET = re.compile(r"://.*[@?]|A[KS]IA[A-Z0-9]{12}")
 
@@ -58,11 +58,11 @@ class IcebergTables:
     """The two tables of one source.
 
     Attributes:
-        catalog: Where they are registered.
-        store: The results.
-        layout: Under which keys.
-        namespace: That of the inventory; the change log's has `_changes` after it, so that no
-            source's name can make one of the other.
+        catalog: The catalogue.
+        store: The store of results.
+        layout: The keys of the source.
+        namespace: The namespace of the inventory's table; `_changes` is appended for the change
+            log's, so that source names cannot collide.
     """
 
     catalog: Catalog
@@ -87,10 +87,11 @@ def tag_of(day: date) -> str:
 
 
 def expect_unchanged(transaction: Transaction) -> None:
-    """Let the commit fail if another run sets the current snapshot in the meantime.
+    """Make the commit fail if another run changes the current snapshot.
 
-    pyiceberg keeps only the first requirement on a reference, so this must be the first change; it
-    changes nothing. (A table without snapshots is written on its main branch, which requires it.)
+    pyiceberg keeps only the first requirement on a reference, so this no-op must be the first
+    change. (The first snapshot of a table is written on the main branch, which has the
+    requirement.)
     """
     current = transaction.table_metadata.current_snapshot_id
     if current is not None:
@@ -104,31 +105,31 @@ def commit_with_retry(
     schema: pa.Schema,
     change: Callable[[Table], None],
 ) -> Table:
-    """The table after `change` was committed; again on the table as it is, where others won."""
+    """Commit `change` and return the table; after a conflict, retry on the reloaded table."""
     for attempt in range(_ATTEMPTS):
         table = _open(tables, identifier, folder, schema)
-        idle = _unreferenced(table)
+        unreferenced = _unreferenced(table)
         try:
             _add_columns(table, schema)
             change(table)
-        except _LOST_RACES as error:
-            lost = error
+        except _CONFLICTS as error:
+            conflict = error
             longest = min(_LONGEST_WAIT_SECONDS, 0.05 * 2**attempt)
             time.sleep(random.uniform(0, longest))  # noqa: S311 - no secret
             continue
-        _expire(table, idle)
+        _expire(table, unreferenced)
         return table
-    is_missing = isinstance(lost, FileNotFoundError)
+    is_missing = isinstance(conflict, FileNotFoundError)
     why = "a file is missing" if is_missing else "others change it all the time"
     raise IcebergError(
         f"the Iceberg table {identifier} could not be changed in {_ATTEMPTS} attempts, as {why} "
-        f"({_log(lost)}); {'materialize the date' if is_missing else 'run it'} again"
+        f"({_describe(conflict)}); {'materialize the date' if is_missing else 'run it'} again"
     )
 
 
 def _open(tables: IcebergTables, identifier: str, folder: str, schema: pa.Schema) -> Table:
     location = tables.store.uri(tables.layout.iceberg(folder))
-    bad = sorted(set(location) & set(_NOT_IN_ADDRESSES))
+    bad = sorted(set(location) & set(_RESERVED_CHARACTERS))
     if bad:
         raise IcebergError(
             f"{location} has {' '.join(bad)} in it, which readers of Iceberg take for a part of "
@@ -153,45 +154,46 @@ def _create_namespace(catalog: Catalog, namespace: str) -> None:
     try:
         catalog.create_namespace_if_not_exists(namespace)
     except Exception:
-        # Another run was faster, which catalogues tell in their own ways.
+        # Another run may have created it; the exception depends on the catalogue.
         if not catalog.namespace_exists(namespace):
             raise
 
 
 def _add_columns(table: Table, schema: pa.Schema) -> None:
-    """Let the table have the columns that the files have; the name mapping follows."""
+    """Add the files' columns that the table lacks; pyiceberg updates the name mapping."""
     if set(schema.names) - set(table.schema().column_names):
         with table.update_schema() as update:
             update.union_by_name(schema)
 
 
-def _expire(table: Table, idle: Mapping[int, Snapshot]) -> None:
-    """Forget the snapshots that nothing referred to when this run began.
+def _expire(table: Table, unreferenced: Mapping[int, Snapshot]) -> None:
+    """Expire the snapshots that were unreferenced when this run began.
 
-    So what one run lets go is there until the next, for readers that have just looked it up.
-    Whatever fails here is left for the next run.
+    A snapshot that a run replaces thus remains until the next run, for readers that use it now.
+    Errors are left to the next run.
     """
-    expired = [idle[snapshot_id] for snapshot_id in _unreferenced(table).keys() & idle.keys()]
+    still_unreferenced = _unreferenced(table).keys() & unreferenced.keys()
+    expired = [unreferenced[snapshot_id] for snapshot_id in still_unreferenced]
     if not expired:
         return
-    # A snapshot with a date's tag shares its manifests with no other.
+    # A dated snapshot shares no manifests with others.
     dated = {snapshot.snapshot_id for snapshot in tagged_snapshots(table).values()}
-    kept = [
+    remaining = [
         snapshot
         for snapshot in table.snapshots()
         if snapshot not in expired and snapshot.snapshot_id not in dated
     ]
     try:
-        doomed = _metadata_files(table, expired) - _metadata_files(table, kept)
+        orphans = _metadata_files(table, expired) - _metadata_files(table, remaining)
         table.maintenance.expire_snapshots().by_ids([each.snapshot_id for each in expired]).commit()
-        for path in doomed:
+        for path in orphans:
             table.io.delete(path)
-    except (*_LOST_RACES, OSError, ValueError):  # as a rule, another run has expired them
+    except (*_CONFLICTS, OSError, ValueError):  # usually, another run has expired them
         return
 
 
 def _metadata_files(table: Table, snapshots: Iterable[Snapshot]) -> set[str]:
-    """The manifest lists of snapshots, and their manifests."""
+    """The manifest lists and manifests of snapshots."""
     files = set()
     for snapshot in snapshots:
         files.add(snapshot.manifest_list)
@@ -206,7 +208,7 @@ def tagged_snapshots(table: Table) -> dict[date, Snapshot]:
         snapshot = table.snapshot_by_name(name)
         try:
             day = date.fromisoformat(name.removeprefix(TAG_PREFIX))
-        except ValueError:  # someone else's
+        except ValueError:  # another tag
             continue
         if snapshot and name == tag_of(day):
             found[day] = snapshot
@@ -223,7 +225,7 @@ def _unreferenced(table: Table) -> dict[int, Snapshot]:
 def schema_of(
     tables: IcebergTables, files: Sequence[str], default: pa.Schema, descriptions: Mapping[str, str]
 ) -> pa.Schema:
-    """The columns of files, which a source has alike, with what they mean."""
+    """The schema of the files, which all have the same, with column descriptions."""
     schema = default
     if files:
         try:
@@ -246,18 +248,18 @@ def _missing(tables: IcebergTables, file: str) -> pa.NativeFile:
 
 @contextmanager
 def as_iceberg_error(what: str) -> Iterator[None]:
-    """Whatever a catalogue raises, as an `IcebergError` without secrets."""
+    """Raise errors of a catalogue as `IcebergError`, without secrets."""
     try:
         yield
     except InventoryError:
         raise
-    # Catalogues of many kinds raise what their clients raise.
+    # Each kind of catalogue raises exceptions of its own.
     except Exception as error:  # noqa: BLE001
-        raise IcebergError(f"the {what} cannot be used: {_log(error)}") from None
+        raise IcebergError(f"the {what} cannot be used: {_describe(error)}") from None
 
 
-def _log(error: Exception) -> str:
-    """An error in words; what may hold an address with a password, or a key, is left out."""
+def _describe(error: Exception) -> str:
+    """The name and message of an error; the message is omitted if it may contain a secret."""
     name, text = type(error).__name__, str(error).partition("\n")[0][:300]
     return (
         f"{name} (not shown, as it may hold a secret)"

@@ -367,7 +367,7 @@ class _PartStream:
 
     def open_run(self) -> "OpenRun | None":
         """What was written, and is not told to be published."""
-        parts, drafts = self.parts[self._reported_parts :], self._writer.finish
+        parts, drafts = self.parts[self._reported_parts :], self._writer.unpublished_drafts
         last = [part.last_key for part in parts] + [draft.last_key for draft in drafts]
         until = last[-1] if last else self._reported_until
         waiting = []

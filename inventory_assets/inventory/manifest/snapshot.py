@@ -21,7 +21,7 @@ from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import clear_tombstones
 from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.keyspace.key_range import ceiling_of, prefix_upper_bound
+from inventory_assets.scan.keyspace.key_range import prefix_of_upper_bound, prefix_upper_bound
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
@@ -228,7 +228,7 @@ def _adapter() -> TypeAdapter[Snapshot]:
 
 def written_bound(key: str) -> str | dict[str, str]:
     """A range's bound as JSON; the last key of a prefix, 1,024 bytes long, is named for it."""
-    prefix = ceiling_of(key)
+    prefix = prefix_of_upper_bound(key)
     return key if prefix is None else {"through": prefix}
 
 

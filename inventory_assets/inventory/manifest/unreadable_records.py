@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from inventory_assets.inventory.errors import RecordsUnreadable
 from inventory_assets.s3.decoding.xml_decoder import Unreadable
-from inventory_assets.s3.unreadable_log import MAX_KEPT, UnreadableLog
+from inventory_assets.s3.unreadable_log import MAX_STORED, UnreadableLog
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 MAX_TOLERATED = 100
@@ -52,7 +52,7 @@ class UnreadableRecords:
         records = (*self.first, *(each for each in added.first if each not in there))
         count = self.count + added.count - (len(self.first) + len(added.first) - len(records))
         in_order = sorted(records, key=lambda each: each.sort_key)
-        return UnreadableRecords(count, tuple(in_order[:MAX_KEPT]))
+        return UnreadableRecords(count, tuple(in_order[:MAX_STORED]))
 
     @property
     def others(self) -> int:
@@ -74,7 +74,7 @@ class UnreadableRecords:
             if not record.sort_key or any(record.sort_key in each for each in ranges)
         ]
         others = self.others if with_others else 0
-        return UnreadableRecords(len(records) + others, tuple(records[:MAX_KEPT]))
+        return UnreadableRecords(len(records) + others, tuple(records[:MAX_STORED]))
 
     @property
     def lines(self) -> str:

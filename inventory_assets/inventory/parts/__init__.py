@@ -1,4 +1,4 @@
-"""Sorted Parquet files of records: their schema, how they are written, read and fingerprinted.
+"""Sorted Parquet files of records: schema, writer, readers, fingerprints, drafts.
 
-It knows no date, no shard and no manifest.
+This package knows no dates, shards or manifests.
 """

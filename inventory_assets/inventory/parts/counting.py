@@ -1,4 +1,4 @@
-"""Count records of parts, and find keys by their places, reading as little as that takes."""
+"""Count records in parts and find keys by position, reading few row groups."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
@@ -13,7 +13,7 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 
 
 def count_records(store: Store, parts: Sequence[Part], key_range: KeyRange) -> int:
-    """How many records lie in a range; parts wholly inside are not read."""
+    """The number of records in a range; parts entirely inside are not read."""
     total = 0
     for part in parts:
         if part.first_key in key_range and part.last_key in key_range:
@@ -24,33 +24,33 @@ def count_records(store: Store, parts: Sequence[Part], key_range: KeyRange) -> i
     return total
 
 
-def keys_at(store: Store, parts: Sequence[Part], places: Collection[int]) -> dict[int, str]:
-    """The keys at some places of the sorted whole, counted from 0; few row groups are read."""
+def keys_at(store: Store, parts: Sequence[Part], positions: Collection[int]) -> dict[int, str]:
+    """The keys at positions in all records, counted from 0; reads few row groups."""
     start, found = 0, dict[int, str]()
     for part in parts:
         stop = start + part.rows
-        if any(start <= place < stop for place in places):
+        if any(start <= position < stop for position in positions):
             with open_files(store, part) as file:
                 for group in range(file.num_row_groups):
                     stop = start + file.metadata.row_group(group).num_rows
-                    if here := [place for place in places if start <= place < stop]:
+                    if here := [position for position in positions if start <= position < stop]:
                         keys = file.read_row_group(group, ["key"]).column("key")
-                        found |= {place: keys[place - start].as_py() for place in here}
+                        found |= {position: keys[position - start].as_py() for position in here}
                     start = stop
         start = stop
     return found
 
 
-def places_of(
+def positions_of(
     store: Store, parts: Sequence[Part], keys: Collection[str], *, through: bool
 ) -> dict[str, int]:
-    """How many records come before each of some keys; few row groups are read.
+    """The number of records before each key; reads few row groups.
 
     Args:
-        store: Where the parts lie.
-        parts: In key order.
-        keys: They need not be held.
-        through: Count the records of the key itself as well.
+        store: The store of the parts.
+        parts: The parts, in key order.
+        keys: The keys, which need not exist.
+        through: Whether to include the records with the key itself.
     """
     count = bisect_right if through else bisect_left
     start, found = 0, dict[str, int]()
@@ -69,16 +69,16 @@ def places_of(
                         # A key's versions are never split over row groups.
                         last = column[-1].as_py()
                         while waiting and waiting[-1] <= last:
-                            place = count(column, waiting[-1], key=pa.StringScalar.as_py)
-                            found[waiting.pop()] = start + place
+                            offset = count(column, waiting[-1], key=pa.StringScalar.as_py)
+                            found[waiting.pop()] = start + offset
                     start += file.metadata.row_group(group).num_rows
         start = stop
     return found | dict.fromkeys(waiting, start)
 
 
 def _last_key(file: pq.ParquetFile, group: int, part: Part) -> str:
-    """The last key of a row group; where the file does not say, one that is not before it."""
+    """The last key of a row group, or without statistics, of the whole part."""
     index = RECORD_SCHEMA.get_field_index("key")
     statistics = file.metadata.row_group(group).column(index).statistics
-    told = statistics.max if statistics is not None and statistics.has_min_max else None
-    return told if isinstance(told, str) else part.last_key
+    last = statistics.max if statistics is not None and statistics.has_min_max else None
+    return last if isinstance(last, str) else part.last_key

@@ -1,7 +1,7 @@
-"""The current objects among records: all of them, but for a source that lists versions.
+"""Read the current objects from parts, with or without versions.
 
-Comparing two days needs one record for each key. Versions that are not the latest, and keys that a
-delete marker hides, are left out as batches are read, so memory stays bounded by a row group.
+Comparing two dates needs one record per key. Noncurrent versions and delete markers are filtered
+out of each batch, so memory is bounded by a row group.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,24 +22,24 @@ def read_current(
     columns: Sequence[str],
     dictionaries: Sequence[str] = (),
 ) -> Iterator[pa.RecordBatch]:
-    """The current objects of some ranges, as `read_records` reads records.
+    """The current objects in ranges; like `read_records`, but filtered.
 
     Args:
-        store: Where the parts lie.
-        parts: In key order, of versions or not.
-        ranges: Disjoint and in key order.
-        columns: Which columns, `key` among them.
-        dictionaries: Which of them to leave dictionary-encoded, as they are in the file.
+        store: The store of the parts.
+        parts: The parts, in key order, with or without versions.
+        ranges: The ranges, disjoint and in key order.
+        columns: The columns, including `key`.
+        dictionaries: The columns to leave dictionary-encoded.
 
     Yields:
-        Batches of at least these columns, none empty, but `version_id` where none were listed.
+        Non-empty batches of at least these columns, except `version_id` if it was not listed.
     """
     read = [*columns, *(name for name in VERSION_COLUMNS if name not in columns)]
     return current_of(read_records(store, parts, ranges, read, dictionaries))
 
 
 def current_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The current objects among records of either schema."""
+    """Filter batches of either schema to the current objects."""
     for batch in batches:
         current = batch.filter(are_current(batch)) if has_versions(batch.schema) else batch
         if current.num_rows:
@@ -47,7 +47,7 @@ def current_of(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def count_current(store: Store, parts: Sequence[Part], key_range: KeyRange) -> int:
-    """How many current objects lie in a range; parts wholly inside are not read."""
+    """The number of current objects in a range; parts entirely inside are not read."""
     total = 0
     for part in parts:
         if part.current is None:

@@ -1,8 +1,8 @@
-"""Files of a listing that are not published yet, and outlive the process that writes them.
+"""Unpublished files of a listing that survive a kill of the process.
 
-What is written lies in the memory of the operating system, where a kill of the process leaves it.
-A record of the listing (`checkpoints.py`) says how much of which file is whole; what a power cut
-took of it does not have the digest that the record names, and is not believed.
+Written data is in the page cache, which survives the process. A checkpoint (`checkpoints.py`) says
+how many bytes of each file are complete, with their digest, so that data lost in a power failure is
+detected.
 """
 
 import fcntl
@@ -20,25 +20,25 @@ from inventory_assets.inventory.parts.part import ClassTotal
 
 _LOCK, _RESERVE = "lock", "reserve"
 _RESERVED_BYTES = 2**18
-"""Let go of when the disk is full, so that there is room to say what was done."""
+"""Freed when the disk is full, to make room for a checkpoint."""
 
 _BUFFERED_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What of a file is whole: row groups, and their footers in a file beside it.
+    """The complete row groups of a file; their footers are in a second file.
 
     Attributes:
         name: The file's name.
-        bytes: Up to where it is whole.
-        sha256: Of these bytes.
-        groups: Of each row group the size of its footer, and where it begins.
-        footers_sha256: Of these footers.
-        first_key: The least key in it.
-        last_key: The greatest.
+        bytes: The number of complete bytes.
+        sha256: The SHA-256 of these bytes.
+        groups: The footer size and the start offset of each row group.
+        footers_sha256: The SHA-256 of the footers.
+        first_key: The first key.
+        last_key: The last key.
         classes: Totals by storage class.
-        current: Current objects among versions; None where every record is one.
+        current: The number of current objects among versions; None without versions.
     """
 
     name: str
@@ -56,23 +56,23 @@ class Drafts:
     """The drafts of one process of a listing.
 
     Args:
-        folder: Where they lie; nobody else's. It is made when the first of them is.
+        folder: An exclusive folder, created with the first draft.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.is_urgent = False
-        """Whether what was published is only safe once it is noted."""
+        """Whether a checkpoint must be written soon, as a draft was moved into the store."""
         self._lock: int | None = None
         self._begun = 0
         self._spool: Path | None = None
         self._dropped: list[Path] = []
 
     def new(self) -> Path:
-        """Where the next draft goes.
+        """The path of a new draft.
 
         Raises:
-            OSError: The folder cannot be made.
+            OSError: The folder cannot be created.
         """
         if self._lock is None:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,27 +84,27 @@ class Drafts:
         return self.folder / f"{self._begun:06}"
 
     def copy_to_publish(self, path: Path) -> Path:
-        """Another name of a draft that is ended, for a store that moves what it publishes.
+        """Hard-link a finished draft, for a store that moves the file when publishing it.
 
-        The draft stays until it is noted that it is published.
+        The draft itself remains until a checkpoint records that it is published.
         """
         copy = path.with_suffix(".whole")
         try:
             copy.hardlink_to(path)
-        except OSError:  # the file system knows no second names
+        except OSError:  # no hard links
             self.is_urgent = True
             return path
         return copy
 
     def drop(self, *paths: Path) -> None:
-        """Remove drafts as soon as no record names them any more."""
+        """Remove drafts as soon as the next checkpoint is written, which does not name them."""
         self._dropped += paths
 
     def spool(self, batches: Sequence[pa.RecordBatch]) -> str:
-        """Write what waits to be written; the name of the file, "" where nothing waits.
+        """Write buffered batches to a file; return its name, or "" without batches.
 
         Raises:
-            OSError: There is no room for it.
+            OSError: The file cannot be written.
         """
         if not batches:
             return ""
@@ -126,7 +126,7 @@ class Drafts:
         return path.name
 
     def take_recorded(self) -> None:
-        """A record was written that names no draft that was dropped, but the last spool."""
+        """Remove the dropped drafts after a checkpoint was written, except its spool."""
         self.is_urgent = False
         for path in self._dropped:
             if path != self._spool:
@@ -135,27 +135,27 @@ class Drafts:
         self._spool = None
 
     def free_reserved_space(self) -> None:
-        """The disk is full: give back what was reserved."""
+        """Free the reserved space; call it when the disk is full."""
         with suppress(OSError):
             (self.folder / _RESERVE).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove them all, and the folder."""
+        """Remove all drafts and the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.keep()
 
     def keep(self) -> None:
-        """Leave them to whoever goes on with the listing."""
+        """Unlock the drafts, for the process that resumes the listing."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
 
 def read_spool(path: Path) -> Iterator[pa.RecordBatch]:
-    """What was spooled into a file.
+    """Read the batches of a spool file.
 
     Raises:
-        OSError, pa.ArrowException: It is not there, or damaged.
+        OSError, pa.ArrowException: The file is missing or damaged.
     """
     with pa.OSFile(str(path), "rb") as file, pa.ipc.open_file(file) as reader:
         for number in range(reader.num_record_batches):
@@ -163,11 +163,11 @@ def read_spool(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def remove_old(roots: Path, seconds: float) -> None:
-    """Remove the drafts of listings that nobody has gone on with.
+    """Remove the drafts of abandoned listings.
 
     Args:
-        roots: A folder for each listing, with one for each process of it.
-        seconds: How long they are kept.
+        roots: The folder with a folder per listing, each with a folder per process.
+        seconds: The age after which they are removed.
     """
     with suppress(OSError):
         for root in [*roots.iterdir()]:
@@ -178,7 +178,7 @@ def remove_old(roots: Path, seconds: float) -> None:
 
 
 def is_in_use(folder: Path) -> bool:
-    """Whether the process whose drafts they are is alive."""
+    """Whether the process that writes these drafts is alive."""
     try:
         descriptor = os.open(folder / _LOCK, os.O_RDWR)
     except OSError:

@@ -1,14 +1,13 @@
-"""A hash of a shard's records, whatever batches, ranges or parts they came in.
+"""A hash of a shard's records that is independent of batches, ranges and parts.
 
-The records are cut into chunks where their content says so, by the rule of content-defined
-chunking: a record ends a chunk when a few bits of a mix of its fields are all zero. Each chunk is
-hashed, column by column, and the fingerprint is the hash of the chunks' hashes in order. Ranges
-listed side by side meet within a chunk; joining their fingerprints joins the two halves first, so
-where they met leaves no trace.
+Content-defined chunking splits the records: a record ends a chunk if a few bits of a weak hash of
+its fields are zero. Each chunk is hashed column by column, and the fingerprint is the hash of the
+chunk hashes in order. Two adjacent ranges meet within a chunk; joining their fingerprints first
+joins the two halves of that chunk, so the result does not depend on the boundary.
 
-A record's mix is no secret and no strong hash: it says where to cut, and nothing else. Should keys
-be made so that no chunk ever ends, chunks are cut at `MAX_CHUNK_RECORDS`; then the fingerprint
-depends on the ranges, and equal shards may look changed, but never changed ones equal.
+The weak hash only determines chunk boundaries. If keys are crafted so that no chunk ends, chunks
+end at `MAX_CHUNK_RECORDS`. The fingerprint then depends on the ranges: equal shards may look
+changed, but changed shards never look equal.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,14 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 CHUNK_RECORDS = 1024
-"""Records in a chunk, on average; a power of two."""
+"""Average records per chunk; a power of two."""
 
 MAX_CHUNK_RECORDS = 64 * CHUNK_RECORDS
 
 _DIGEST_BYTES = 16
 _NULL_LENGTH = -1
 _MULTIPLIERS = tuple(np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
-"""Odd constants that spread bits: the golden ratio's, and a prime of xxHash."""
+"""Odd multipliers that mix bits: the golden ratio's, and a prime of xxHash."""
 
 _MASKS = np.array([(1 << 8 * width) - 1 for width in range(9)], np.uint64)
 
@@ -36,13 +35,13 @@ _Words = npt.NDArray[np.uint64]
 
 
 @dataclass(slots=True)
-class _Run:
-    """Records in a row, as the bytes that are hashed: for each column its shape and its values."""
+class _RecordBytes:
+    """Consecutive records as the bytes to hash: shape and values of each column."""
 
     rows: int = 0
     pieces: list[tuple[bytes, ...]] = field(default_factory=list)
 
-    def extend(self, other: "_Run") -> None:
+    def extend(self, other: "_RecordBytes") -> None:
         self.rows += other.rows
         self.pieces += other.pieces
 
@@ -55,64 +54,64 @@ class _Run:
 
 
 class Fingerprint:
-    """Hashes records as they pass by; equal records in equal order give equal digests.
+    """An incremental hash of records; equal records in equal order have equal digests.
 
     Attributes:
-        rows: Records taken in.
-        head: Those up to the first end of a chunk; their chunk may have begun before them.
-        has_end: Whether a chunk has ended.
-        digests: The hashes of the chunks between head and tail.
+        rows: The number of records hashed.
+        head: The records up to the first end of a chunk, which may begin in the range before.
+        has_end: Whether any chunk has ended.
+        digests: The concatenated hashes of the chunks between head and tail.
         tail: The records after the last end of a chunk.
     """
 
     def __init__(self) -> None:
         self.rows = 0
-        self.head = _Run()
+        self.head = _RecordBytes()
         self.has_end = False
         self.digests = bytearray()
-        self.tail = _Run()
+        self.tail = _RecordBytes()
 
     def update(self, records: pa.RecordBatch) -> None:
-        """Take in a batch of records, all with one schema."""
+        """Add a batch of records; all batches have the same schema."""
         self.rows += records.num_rows
         columns = [_bytes_of(column) for column in records.columns]
         start = 0
         for stop in _chunk_ends(records):
-            self._append(_stretch(columns, start, stop), ends=True)
+            self._append(_bytes_of_rows(columns, start, stop), ends=True)
             start = stop
         if start < records.num_rows:
-            self._append(_stretch(columns, start, records.num_rows), ends=False)
+            self._append(_bytes_of_rows(columns, start, records.num_rows), ends=False)
 
     def join(self, other: "Fingerprint") -> None:
-        """Take in the records that another has taken in, which come after these."""
+        """Append the records of `other`, which follow these."""
         self.rows += other.rows
         self._append(other.head, ends=other.has_end)
         if other.has_end:
             self.digests += other.digests
-            # A copy: the other one may be joined to more than this.
-            self.tail = _Run(other.tail.rows, [*other.tail.pieces])
+            # A copy, as `other` may be joined to several fingerprints.
+            self.tail = _RecordBytes(other.tail.rows, [*other.tail.pieces])
 
     def hexdigest(self) -> str:
-        """The digest of all records so far: 32 hexadecimal digits."""
+        """The digest of all records: 32 hexadecimal digits."""
         whole = blake2b(self.rows.to_bytes(8, "little"), digest_size=_DIGEST_BYTES)
         whole.update(self.head.digest())
         whole.update(self.digests)
         whole.update(self.tail.digest())
         return whole.hexdigest()
 
-    def _append(self, stretch: _Run, *, ends: bool) -> None:
-        held = self.tail if self.has_end else self.head
-        held.extend(stretch)
-        ends = ends or held.rows >= MAX_CHUNK_RECORDS
+    def _append(self, records: _RecordBytes, *, ends: bool) -> None:
+        chunk = self.tail if self.has_end else self.head
+        chunk.extend(records)
+        ends = ends or chunk.rows >= MAX_CHUNK_RECORDS
         if not self.has_end:
             self.has_end = ends
         elif ends:
             self.digests += self.tail.digest()
-            self.tail = _Run()
+            self.tail = _RecordBytes()
 
 
 def joined(fingerprints: Iterable[tuple[str, Fingerprint]]) -> str:
-    """The digest of stretches of records, each given with its first key, in whatever order."""
+    """The digest of the fingerprints of disjoint ranges, each with its first key, in any order."""
     whole = Fingerprint()
     for _, fingerprint in sorted(fingerprints, key=lambda pair: pair[0]):
         whole.join(fingerprint)
@@ -121,7 +120,7 @@ def joined(fingerprints: Iterable[tuple[str, Fingerprint]]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _ColumnBytes:
-    """A column's values and shape, with where each row's begin."""
+    """The bytes of a column's values and shape, with the bounds of each row's value."""
 
     shape: memoryview
     shape_width: int
@@ -129,7 +128,7 @@ class _ColumnBytes:
     bounds: npt.NDArray[np.int64] | int
 
     def slice(self, start: int, stop: int) -> tuple[bytes, bytes]:
-        """Copies, so that a short stretch does not keep a long batch in memory."""
+        """Copies, so that a few rows do not keep a long batch in memory."""
         shape = bytes(self.shape[start * self.shape_width : stop * self.shape_width])
         if isinstance(self.bounds, int):
             return shape, bytes(self.values[start * self.bounds : stop * self.bounds])
@@ -161,13 +160,13 @@ def _text(column: pa.StringArray) -> tuple[memoryview, npt.NDArray[np.int64]]:
     return text[bounds[0] : bounds[-1]], bounds - bounds[0]
 
 
-def _stretch(columns: list[_ColumnBytes], start: int, stop: int) -> _Run:
+def _bytes_of_rows(columns: list[_ColumnBytes], start: int, stop: int) -> _RecordBytes:
     piece = tuple(part for column in columns for part in column.slice(start, stop))
-    return _Run(stop - start, [piece])
+    return _RecordBytes(stop - start, [piece])
 
 
 def _chunk_ends(records: pa.RecordBatch) -> Iterator[int]:
-    """After which rows a chunk ends; each row alone decides."""
+    """The number of rows up to each end of a chunk; depends on each row alone."""
     if not records.num_rows:
         return
     keys, bounds = _text(records.column("key"))
@@ -184,11 +183,11 @@ def _chunk_ends(records: pa.RecordBatch) -> Iterator[int]:
 
 
 def _words(text: memoryview, at: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> _Words:
-    """Eight bytes of each value as a number, or all bytes of a shorter one."""
+    """Up to eight bytes of each value from `at` on, as a number."""
     padded = bytes(text) + b"\0" * 8
     words = np.ndarray((len(padded) - 7,), np.dtype("<u8"), padded, strides=(1,))[at]
-    kept: _Words = words & _MASKS[np.minimum(lengths, 8)]
-    return kept
+    masked: _Words = words & _MASKS[np.minimum(lengths, 8)]
+    return masked
 
 
 def _spread(words: _Words) -> _Words:

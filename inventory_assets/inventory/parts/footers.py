@@ -1,8 +1,8 @@
-"""Make one Parquet footer of those of its row groups, each written as if it were a file of its own.
+"""Combine the Parquet footers of row groups, each written as a separate file, into one footer.
 
-Arrow tells what it knows of a row group only when it ends a file. So each row group is written by a
-writer of its own, whose footer is moved to where the row group really lies; a file can then be
-ended at any time, by any process, from what is known of its row groups.
+Arrow returns the metadata of a row group only when a file is finished. So a separate writer writes
+each row group, and the offsets in its footer are moved to the row group's actual position. Any
+process can then finish the file at any time from the footers.
 
 Sources: the compact protocol of Thrift (https://github.com/apache/thrift/blob/master/doc/specs/
 thrift-compact-protocol.md) and Parquet's footer (https://github.com/apache/parquet-format/blob/
@@ -33,7 +33,7 @@ class Footers:
     """The footer of a file to which row groups are appended.
 
     Attributes:
-        rows: In all row groups.
+        rows: The number of rows in all row groups.
     """
 
     def __init__(self) -> None:
@@ -48,18 +48,18 @@ class Footers:
         """Append a row group.
 
         Args:
-            footer: Of a file that holds it alone, without length and magic.
-            at: Where it begins, rather than right after the magic.
+            footer: The footer of a file with this row group alone, without length and magic.
+            at: The actual offset of the row group.
         """
         is_known = self._before != b"" and footer.startswith(self._before)
         start_of_rows = len(self._before) if is_known else _start_of_rows(footer)
         rows, start = _read_number(footer, start_of_rows)
         self.rows += rows
-        # What follows is the head of a list of one structure, and the structure.
+        # The head of a list with one structure follows, then the structure.
         if footer[start : start + 2] != _ONE_GROUP:
             raise ValueError("the footer is not that of one row group")
-        moving = _Moving(footer, at - len(MAGIC))
-        group, end = moving.group(start + 2, len(self._groups))
+        relocated = _RelocatedGroup(footer, at - len(MAGIC))
+        group, end = relocated.group(start + 2, len(self._groups))
         self._groups.append(group)
         if not is_known:
             self._before, self._rest = footer[:start_of_rows], footer[end:]
@@ -72,13 +72,13 @@ class Footers:
 
 
 def footer_of(end: bytes) -> bytes:
-    """The footer of a file, out of what it ends with, from wherever in it."""
+    """The footer in the last bytes of a file."""
     (size,) = struct.unpack("<I", end[-8:-4])
     return end[-8 - size : -8]
 
 
 def _start_of_rows(footer: bytes) -> int:
-    """Where the number of rows stands in a footer."""
+    """The offset of the number of rows in a footer."""
     at = number = 0
     while True:
         number, kind, at = _read_head(footer, at, number)
@@ -87,10 +87,10 @@ def _start_of_rows(footer: bytes) -> int:
         at = _after(kind, footer, at)
 
 
-class _Moving:
-    """Copies what stands in a footer, but for the offsets in it.
+class _RelocatedGroup:
+    """Copies a row group's metadata and adjusts the offsets in it.
 
-    To read it all and write it again costs several times as much.
+    Decoding and encoding everything would cost several times as much.
     """
 
     def __init__(self, text: bytes, by: int) -> None:
@@ -120,7 +120,7 @@ class _Moving:
         return bytes(self._found + text[self._copied : at + 1]), at + 1
 
     def _fields(self, at: int, offsets: tuple[int, ...]) -> int:
-        """Go through a structure, which may hold the metadata of a column; where it ends."""
+        """Adjust offsets in a structure and in its column metadata; return where it ends."""
         text, number = self._text, 0
         while text[at]:
             number, kind, at = _read_head(text, at, number)
@@ -163,7 +163,7 @@ def _read_number(text: bytes, at: int) -> tuple[int, int]:
 
 
 def _read_head(text: bytes, at: int, last: int) -> tuple[int, int, int]:
-    """Number and type of a field, and where its value stands."""
+    """Number and type of a field, and the offset of its value."""
     head = text[at]
     if head > 15:
         return last + (head >> 4), head & 15, at + 1

@@ -1,4 +1,4 @@
-"""A file that is hashed on its way to the disk."""
+"""A file that hashes the bytes written to it."""
 
 from hashlib import md5, sha256
 from pathlib import Path
@@ -7,11 +7,11 @@ from inventory_assets.inventory.storage.disk import full_disk
 
 
 class HashingFile:
-    """A file to write to, front to back, that knows the hashes of what it holds.
+    """A file for sequential writing that computes hashes of its content.
 
     Args:
-        path: Where it is made.
-        with_md5: Whether MD5 is wanted, which costs more than twice what SHA-256 does.
+        path: The file to create.
+        with_md5: Whether to compute MD5, which takes more than twice the time of SHA-256.
     """
 
     def __init__(self, path: Path, *, with_md5: bool = True) -> None:
@@ -23,7 +23,7 @@ class HashingFile:
 
     @property
     def md5(self) -> str:
-        """The MD5 of what was written, hexadecimal; "" where it is not wanted."""
+        """The MD5 of the content, hexadecimal; "" without MD5."""
         return self._md5.hexdigest() if self._md5 else ""
 
     @property

@@ -1,4 +1,4 @@
-"""Immutable, sorted Parquet files of records, named for their content."""
+"""Parts: immutable, sorted Parquet files of records, named for their content."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 
 @dataclass(frozen=True, slots=True)
 class ClassTotal:
-    """How much of a part one storage class holds."""
+    """The objects and bytes of one storage class."""
 
     storage_class: str
     objects: int
@@ -26,20 +26,19 @@ class ClassTotal:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One Parquet file of records, its keys ascending; no key is in two parts.
+    """One Parquet file of records with ascending keys; no key is in two parts.
 
     Attributes:
-        key: Where in the store it lies.
-        rows: Records in it; at least one.
-        object_bytes: The sum of their sizes.
+        key: Its key in the store.
+        rows: The number of records, at least one.
+        object_bytes: The sum of the objects' sizes.
         file_bytes: The file's own size.
-        md5: MD5 of the file, hexadecimal, as S3 Inventory's manifest states it; "" where no
-            manifest will.
-        first_key: The least key in it.
-        last_key: The greatest key in it.
+        md5: The MD5 of the file, hexadecimal, for S3 Inventory's manifest; "" without a manifest.
+        first_key: The first key.
+        last_key: The last key.
         classes: Totals by storage class, in order of their names.
-        fingerprint: Hash of the records, however the file encodes them; "" where it is not known.
-        current: Current objects among versions; None where every record is one.
+        fingerprint: The hash of the records, independent of their encoding; "" if unknown.
+        current: The number of current objects among versions; None without versions.
     """
 
     key: str
@@ -55,11 +54,11 @@ class Part:
 
     @property
     def objects(self) -> int:
-        """Current objects in it."""
+        """The number of current objects."""
         return self.rows if self.current is None else self.current
 
     def meets(self, key_range: KeyRange) -> bool:
-        """Whether the part may hold keys of the range."""
+        """Whether the part may contain keys of the range."""
         return self.first_key <= key_range.until and self.last_key > key_range.after
 
 
@@ -81,33 +80,33 @@ def read_records(
     columns: Sequence[str] | None = None,
     dictionaries: Sequence[str] = (),
 ) -> Iterator[pa.RecordBatch]:
-    """The records of some ranges, in key order, a row group at a time.
+    """The records in ranges, in key order, one row group at a time.
 
-    Parts and row groups that cannot hold such keys are not read.
+    Skips parts and row groups that cannot contain such keys.
 
     Args:
-        store: Where the parts lie.
-        parts: In key order.
-        ranges: Disjoint and in key order.
-        columns: Which columns, `key` among them; None for all.
-        dictionaries: Which of them to leave dictionary-encoded, as they are in the file.
+        store: The store of the parts.
+        parts: The parts, in key order.
+        ranges: The ranges, disjoint and in key order.
+        columns: The columns, including `key`; None for all.
+        dictionaries: The columns to leave dictionary-encoded.
 
     Yields:
-        Batches with the parts' schema, or those of its `columns` that they have, none empty.
+        Non-empty batches with the parts' schema, or those of `columns` that exist.
     """
     for part in parts:
-        wanted = [key_range for key_range in ranges if part.meets(key_range)]
-        if not wanted:
+        overlapping = [key_range for key_range in ranges if part.meets(key_range)]
+        if not overlapping:
             continue
         with open_files(store, part, dictionaries) as file:
             for group in range(file.num_row_groups):
-                if not _may_hold(file, group, wanted):
+                if not _may_contain(file, group, overlapping):
                     continue
-                # One thread: whoever needs more reads several parts at once, at less CPU.
+                # One thread: reading several parts in parallel takes less CPU time.
                 table = file.read_row_group(group, columns=columns, use_threads=False)
                 for batch in table.to_batches():
                     keys = batch.column("key")
-                    for key_range in wanted:
+                    for key_range in overlapping:
                         start = count_up_to(keys, key_range.after)
                         stop = count_up_to(keys, key_range.until)
                         if stop > start:
@@ -115,15 +114,15 @@ def read_records(
 
 
 def part_exists(store: Store, part: Part) -> bool:
-    """Whether the file of a part has the size that was published, as far as that can be told."""
+    """Whether the file of a part exists with the published size."""
     return store.size(part.key) == part.file_bytes
 
 
 def open_part(store: Store, part: Part) -> pa.NativeFile:
-    """The file of a part.
+    """Open the file of a part.
 
     Raises:
-        CorruptRecord: It is not there.
+        CorruptRecord: The file is missing.
     """
     source = store.open(part.key)
     if source is None:
@@ -135,7 +134,7 @@ def open_part(store: Store, part: Part) -> pa.NativeFile:
 def open_files(
     store: Store, part: Part, dictionaries: Sequence[str] = ()
 ) -> Iterator[pq.ParquetFile]:
-    """A part to be read by row groups; `CorruptRecord` is raised where it is missing or damaged."""
+    """Open a part for reading by row groups; raises `CorruptRecord` if it is missing or damaged."""
     try:
         with (
             open_part(store, part) as source,
@@ -146,14 +145,14 @@ def open_files(
         raise _damaged(store, part, error) from None
 
 
-def _damaged(store: Store, part: Part, fault: Exception | str) -> CorruptRecord:
+def _damaged(store: Store, part: Part, cause: Exception | str) -> CorruptRecord:
     return CorruptRecord(
-        f"{store.where(part.key)} is missing or damaged ({fault}); remove it, so that no date "
+        f"{store.where(part.key)} is missing or damaged ({cause}); remove it, so that no date "
         "shares it, then materialize object_listing again for the shards of the dates that use it"
     )
 
 
-def _may_hold(file: pq.ParquetFile, group: int, ranges: Sequence[KeyRange]) -> bool:
+def _may_contain(file: pq.ParquetFile, group: int, ranges: Sequence[KeyRange]) -> bool:
     column = RECORD_SCHEMA.get_field_index("key")
     statistics = file.metadata.row_group(group).column(column).statistics
     if statistics is None or not statistics.has_min_max:

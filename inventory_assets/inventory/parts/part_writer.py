@@ -1,4 +1,4 @@
-"""Write sorted records into immutable Parquet files, as measurement found it best."""
+"""Write sorted records to Parquet parts."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,31 +26,31 @@ from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import unmarked_key
 
 ROW_GROUP_ROWS = 65_536
-"""Records in a row group; a writer holds one row group in memory."""
+"""Minimum records per full row group; a writer buffers one row group."""
 
 PART_ROWS = 64 * ROW_GROUP_ROWS
-"""Records in a part at most: some 150 MB on disk."""
+"""Maximum records per part, about 150 MB on disk."""
 
 PART_ROW_GROUPS = 64
-"""Row groups in a part at most; the writer holds what it knows of each until the file is closed."""
+"""Maximum row groups per part; the writer keeps their metadata until the file is closed."""
 
 NO_STORAGE_CLASS = "UNKNOWN"
-"""Under which name objects are counted whose store names no storage class."""
+"""The storage class of objects without one, in totals."""
 
 _COMPRESSION_LEVELS = {"last_modified_date": 3}
-"""Of the columns that gain by more than the first level."""
+"""The columns that benefit from a higher level than 1."""
 
 _COPIED_BYTES = 2**20
-"""How much of a draft is read at a time."""
+"""Bytes to copy from a draft at a time."""
 
 _FEW_VALUES = ["bucket", "storage_class"]
-"""Columns that Parquet gets as dictionaries, which costs less than to have it make them."""
+"""Columns to pass to Parquet as dictionaries, which is cheaper than building them there."""
 
 _PAGE_BYTES = 8 * 2**20
-"""Beyond what a column of a row group takes, so that it is one page."""
+"""More than a column of a row group takes, so that it is one page."""
 
 _BATCH_ROWS = 16_384
-"""Values that Parquet encodes at a time; by its default of 1,024 it takes a twentieth longer."""
+"""Values that Parquet encodes at a time; the default of 1,024 is 5 % slower."""
 
 _COLUMN_ENCODING = {
     "key": "DELTA_BYTE_ARRAY",
@@ -58,9 +58,9 @@ _COLUMN_ENCODING = {
     "last_modified_date": "PLAIN",
     "e_tag": "DELTA_LENGTH_BYTE_ARRAY",
 }
-"""Chosen by measurement (docs/benchmarks.md). Numbers are plain because Spark before 4.3 reads no
-other encoding of them that is smaller, and fastparquet reads some of the others wrongly. The other
-columns have few values, and a dictionary of them."""
+"""Chosen by measurement (docs/benchmarks.md). Numbers are plain, as Spark before 4.3 supports no
+smaller encoding of them, and fastparquet reads some of the others wrongly. Other columns have few
+values and use dictionaries."""
 
 
 _PLAIN_ENCODING = dict.fromkeys(_COLUMN_ENCODING, "PLAIN")
@@ -71,13 +71,13 @@ def parquet_writer(
     schema: pa.Schema = RECORD_SCHEMA,
     encodings: Encodings = Encodings.COMPACT,
 ) -> pq.ParquetWriter:
-    """A writer of Parquet as measurement (docs/benchmarks.md) found it small and widely readable.
+    """A Parquet writer with settings for small, widely readable files (docs/benchmarks.md).
 
     Args:
-        file: A path, or what is open to be written front to back.
-        schema: Of what is written; columns named as those of a record, or `previous_` and so, are
-            treated like them.
-        encodings: Which encodings may be used.
+        file: A path, or a file open for sequential writing.
+        schema: The schema; columns named like those of a record, perhaps after `previous_`, have
+            the settings of these.
+        encodings: The encodings that may be used.
     """
     of_column = _PLAIN_ENCODING if encodings is Encodings.PLAIN else _COLUMN_ENCODING
     record_column = {name: name.removeprefix("previous_") for name in schema.names}
@@ -98,19 +98,19 @@ def parquet_writer(
             if field.name not in encoding and not pa.types.is_boolean(field.type)
         ],
         column_encoding=encoding,
-        # A compressor that sees a whole column of a row group finds more in it. Statistics of
-        # random text would help nobody skip anything.
+        # One page per column and row group compresses best. Statistics of ETags, which are random,
+        # would not help to skip row groups.
         max_rows_per_page=ROW_GROUP_ROWS,
         write_batch_size=_BATCH_ROWS,
         data_page_size=_PAGE_BYTES,
         write_statistics=[name for name, column in record_column.items() if column != "e_tag"],
-        # Readers shall find text, whether it was written as text or as a dictionary.
+        # Without the Arrow schema, readers see text, not dictionaries.
         store_schema=False,
     )
 
 
 def _with_dictionaries(records: pa.RecordBatch) -> pa.RecordBatch:
-    """The same records, the columns of few values as dictionaries, as which Parquet holds them."""
+    """Convert the columns with few values to dictionaries."""
     for name in _FEW_VALUES:
         at = records.schema.get_field_index(name)
         column = _dictionary_of(records.column(at))
@@ -119,16 +119,16 @@ def _with_dictionaries(records: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _dictionary_of(column: pa.StringArray) -> pa.DictionaryArray:
-    # To compare all with one costs a quarter of looking for values in a table of them.
+    # Comparing all values with the first is four times faster than dictionary encoding.
     if not column.null_count and pc.all(pc.equal(column, column[0])).as_py():
         return pa.DictionaryArray.from_arrays(np.zeros(len(column), np.int32), column[:1])
     return column.dictionary_encode()
 
 
 def _totals_of(classes: pa.DictionaryArray, sizes: pa.Int64Array) -> Iterator[ClassTotal]:
-    """Totals by storage class, delete markers left out, as they have no size; few are the classes.
+    """Totals by storage class, without delete markers, which have no size.
 
-    To group a table by Arrow's own means costs five times as much.
+    There are few classes, so this is five times faster than grouping with Arrow.
     """
     for code, name in enumerate([*classes.dictionary.to_pylist(), None]):
         if name is None:
@@ -142,15 +142,14 @@ def _totals_of(classes: pa.DictionaryArray, sizes: pa.Int64Array) -> Iterator[Cl
 
 
 class PartWriter:
-    """Writes ascending records into parts; used as a context, after which scratch files are gone.
+    """Writes ascending records to parts; a context manager that removes its scratch files.
 
     Args:
-        store: Where the parts are published, each as soon as it is complete.
-        layout: Under which keys, and in which encodings.
-        with_fingerprint: Whether to hash what comes without a fingerprint.
-        with_md5: Whether to hash files as a manifest states it.
-        drafts: Where files are written that another process can go on with, if this one is killed;
-            without them they are scratch files.
+        store: The store to publish parts to, each as soon as it is complete.
+        layout: The keys and encodings of parts.
+        with_fingerprint: Whether to fingerprint batches that are written without a fingerprint.
+        with_md5: Whether to compute the MD5 of files, for a manifest.
+        drafts: Writes files with which another process can resume; None for scratch files.
     """
 
     def __init__(
@@ -187,18 +186,18 @@ class PartWriter:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a file was begun."""
+        """Whether any file was begun."""
         return bool(self.parts or self._staged) or self._open is not None
 
     @property
     def rows(self) -> int:
-        """Records of the part at hand."""
+        """The number of records in the current part."""
         return self._buffered_rows + (self._open.rows if self._open else 0)
 
     def write(self, records: pa.RecordBatch, fingerprint: Fingerprint | None = None) -> None:
-        """Append a batch of records; its keys come after all keys written before.
+        """Append a batch of records, whose keys are greater than all before.
 
-        The caller may have its fingerprint already.
+        `fingerprint` is that of the batch, if the caller has it already.
         """
         if fingerprint is not None:
             self._fingerprint.join(fingerprint)
@@ -210,11 +209,11 @@ class PartWriter:
             self.end_row_group()
 
     def end_row_group(self) -> None:
-        """Write what waits as a row group."""
+        """Write the buffered batches as a row group."""
         if not self._buffered_rows:
             return
-        waiting, self._buffered, self._buffered_rows = self._buffered, [], 0
-        records = waiting[0] if len(waiting) == 1 else pa.concat_batches(waiting)
+        batches, self._buffered, self._buffered_rows = self._buffered, [], 0
+        records = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
         records = _with_dictionaries(records)
         if self._open is None:
             self._open = self._new()
@@ -231,33 +230,33 @@ class PartWriter:
         return _OpenPart(folder / "part.parquet", self._with_md5, self._layout.encodings)
 
     def resume_draft(self, folder: Path, draft: Draft) -> bool:
-        """Begin a part with what another process has written; whether it is what it was.
+        """Begin a part with a copy of a draft; return whether the draft is intact.
 
         Args:
-            folder: Where the draft lies; it is left alone.
-            draft: What of it is whole.
+            folder: The folder of the draft, which is not changed.
+            draft: Its complete row groups.
         """
         self.finish_part()
         part = self._new()
         try:
-            is_whole = part.resume(folder, draft)
-        except OSError:  # it is gone, or cannot be read
-            is_whole = False
-        if is_whole:
+            is_intact = part.resume(folder, draft)
+        except OSError:  # it is missing, or cannot be read
+            is_intact = False
+        if is_intact:
             self._open = part
         else:
             part.discard()
-        return is_whole
+        return is_intact
 
     @property
-    def finish(self) -> list[Draft]:
-        """What of the parts that are not published is whole, in key order."""
-        found = [part.finish for part, _ in self._staged]
-        found += [self._open.finish] if self._open else []
+    def unpublished_drafts(self) -> list[Draft]:
+        """The drafts of unpublished parts, in key order."""
+        found = [part.draft for part, _ in self._staged]
+        found += [self._open.draft] if self._open else []
         return [draft for draft in found if draft]
 
     def finish_part(self) -> None:
-        """End the part at hand, so that what follows goes to another, and publish it."""
+        """End the current part, and publish all staged parts."""
         self.stage_part()
         for part, fingerprint in self._staged:
             self.parts.append(part.publish(self._store, self._layout, fingerprint))
@@ -265,7 +264,7 @@ class PartWriter:
         self._scratch.close()
 
     def stage_part(self) -> None:
-        """End the part at hand, but leave it open whether it will be published."""
+        """End the current part without publishing it yet."""
         self.end_row_group()
         if self._open is not None:
             self._open.close()
@@ -274,12 +273,12 @@ class PartWriter:
             self._fingerprint, self._open = Fingerprint(), None
 
     def reuse(self, part: Part) -> None:
-        """Take a part that is published already in the place of all that is not."""
+        """Discard all unpublished records in favour of a published part."""
         self.discard()
         self.parts.append(part)
 
     def discard(self) -> None:
-        """Remove what is not published."""
+        """Remove all unpublished records."""
         self._buffered, self._buffered_rows, self._fingerprint = [], 0, Fingerprint()
         for part, _ in self._staged:
             part.discard()
@@ -290,8 +289,8 @@ class PartWriter:
         self._scratch.close()
 
 
-class _Window:
-    """Takes what a Parquet writer writes: row groups go on to a file, magic and footer do not."""
+class _RowGroupFile:
+    """Passes the row groups of a Parquet writer to a file, and captures the footer."""
 
     def __init__(self, file: HashingFile) -> None:
         self._file = file
@@ -304,21 +303,21 @@ class _Window:
         view = memoryview(data)
         if self.is_ending:
             self.end += view
-        elif self._skipped < len(MAGIC):  # the magic comes alone
+        elif self._skipped < len(MAGIC):  # the magic is written separately
             self._skipped += view.nbytes
         else:
             self._file.write(data)
         return view.nbytes
 
     def flush(self) -> None:
-        """The file is flushed when the row group is whole."""
+        """Does nothing: the file is flushed after the row group."""
 
     def close(self) -> None:
         self.closed = True
 
 
 class _OpenPart:
-    """A part being written, hashed on its way to the disk."""
+    """A part that is being written and hashed."""
 
     def __init__(
         self, path: Path, with_md5: bool, encodings: Encodings, drafts: Drafts | None = None
@@ -335,18 +334,18 @@ class _OpenPart:
         self._first_key = self._last_key = ""
         self._objects: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
-        self._whole: _FinishedFile | None = None
+        self._complete: _CompleteGroups | None = None
         self.rows = 0
         self.row_groups = 0
         self._file.write(MAGIC)
 
     def append(self, records: pa.RecordBatch) -> None:
-        # One group: a page more than ROW_GROUP_ROWS must not leave a tiny group behind each.
-        window, at = _Window(self._file), self._file.size
-        with parquet_writer(window, records.schema, self._encodings) as writer:
+        # One row group, even if it has a few records more than ROW_GROUP_ROWS.
+        group_file, at = _RowGroupFile(self._file), self._file.size
+        with parquet_writer(group_file, records.schema, self._encodings) as writer:
             writer.write_batch(records, row_group_size=records.num_rows)
-            window.is_ending = True
-        self._add_footer(footer_of(bytes(window.end)), at)
+            group_file.is_ending = True
+        self._add_footer(footer_of(bytes(group_file.end)), at)
         if not self._first_key and not self._last_key:
             self._first_key = records.column("key")[0].as_py()
         self._last_key = records.column("key")[-1].as_py()
@@ -361,17 +360,17 @@ class _OpenPart:
         self._footers.add(footer, at)
         self.rows, self.row_groups = self._footers.rows, self.row_groups + 1
         if self._drafts is not None:
-            with self._footer_path.open("ab") as file:  # not kept open: descriptors are few
+            with self._footer_path.open("ab") as file:  # not kept open, to save descriptors
                 file.write(footer)
             self._footers_sha256.update(footer)
             self._groups += ((len(footer), at),)
 
     def _save_draft(self) -> None:
-        """All that was written is whole, and outlives this process."""
+        """Flush, and remember the complete row groups, which survive this process."""
         if self._drafts is None:
             return
         self._file.flush()
-        self._whole = _FinishedFile(
+        self._complete = _CompleteGroups(
             self._file.size,
             self._file.sha256.copy(),
             self._groups,
@@ -382,25 +381,25 @@ class _OpenPart:
         )
 
     @property
-    def finish(self) -> Draft | None:
-        """What of it is whole, however this process ends."""
-        whole = self._whole
-        if whole is None:
+    def draft(self) -> Draft | None:
+        """The complete row groups, or None without drafts."""
+        complete = self._complete
+        if complete is None:
             return None
         return Draft(
             self._path.name,
-            whole.size,
-            whole.sha256.hexdigest(),
-            whole.groups,
-            whole.footers_sha256.hexdigest(),
+            complete.size,
+            complete.sha256.hexdigest(),
+            complete.groups,
+            complete.footers_sha256.hexdigest(),
             self._first_key,
-            whole.last_key,
-            whole.classes,
-            whole.current,
+            complete.last_key,
+            complete.classes,
+            complete.current,
         )
 
     def resume(self, folder: Path, draft: Draft) -> bool:
-        """Begin with what another process has written; whether it is what it was."""
+        """Copy a draft; return whether it is intact."""
         path = folder / draft.name
         with path.open("rb") as file:
             left = draft.bytes - len(MAGIC)
@@ -459,7 +458,7 @@ class _OpenPart:
         )
 
     def discard(self) -> None:
-        # Closing writes what is left; on a full disk it fails once more, and nobody wants it.
+        # Closing flushes, which fails on a full disk; the content is not needed.
         with suppress(OSError):
             self._file.close()
         self._drop()
@@ -470,8 +469,8 @@ class _OpenPart:
 
 
 @dataclass(frozen=True, slots=True)
-class _FinishedFile:
-    """What of an open part is whole: the hashes so far, which cost more to tell than to copy."""
+class _CompleteGroups:
+    """The complete row groups of a part; copying a hash is cheaper than its digest."""
 
     size: int
     sha256: Any

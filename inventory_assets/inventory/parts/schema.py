@@ -1,4 +1,4 @@
-"""The one schema of a record, of a version or of an object; all else is derived from it.
+"""The schema of records; other schemas are derived from it.
 
 Names, order and types are S3 Inventory's
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html).
@@ -24,11 +24,11 @@ VERSION_RECORD_SCHEMA = pa.schema(
         pa.field("object_owner", pa.string()),
     ]
 )
-"""A version of an object, or a delete marker, which has no size, ETag and storage class.
+"""The schema of versions and delete markers; a delete marker has no size, ETag or storage class.
 
-Keys are UTF-8 and byte-exact; sizes are bytes; times are UTC, to the ms. The versions of a key
-stand newest first; one that was put while the bucket kept none is called `null`. The ETag stands
-without its quotes; an ETag that ends in `-N` was uploaded in N parts and is no hash of the content.
+Keys are UTF-8 and byte-exact; sizes are in bytes; times are UTC, in ms. The versions of a key are
+sorted from new to old; the version id is `null` if versioning was off. ETags have no quotes; an
+ETag that ends in `-N` is that of a multipart upload and no hash of the content.
 """
 
 VERSION_COLUMNS = ["version_id", "is_latest", "is_delete_marker"]
@@ -36,7 +36,7 @@ VERSION_COLUMNS = ["version_id", "is_latest", "is_delete_marker"]
 RECORD_SCHEMA = pa.schema(
     [field for field in VERSION_RECORD_SCHEMA if field.name not in VERSION_COLUMNS]
 )
-"""An object of a bucket, where versions are not listed."""
+"""The schema of objects, if versions are not listed."""
 
 COLUMN_DESCRIPTIONS = {
     "bucket": "The bucket that was listed.",
@@ -55,29 +55,29 @@ COLUMN_DESCRIPTIONS = {
 
 
 def record_schema(*, of_versions: bool) -> pa.Schema:
-    """The schema of the records of a source, which lists versions or does not."""
+    """The schema of the records of a source with or without versions."""
     return VERSION_RECORD_SCHEMA if of_versions else RECORD_SCHEMA
 
 
 def has_versions(schema: pa.Schema) -> bool:
-    """Whether records of a schema, or of some of its columns, tell versions apart."""
+    """Whether a schema, or a selection of its columns, is that of versions."""
     return "is_latest" in schema.names
 
 
 def are_current(records: pa.RecordBatch | pa.Table) -> pa.Array | pa.ChunkedArray:
-    """Which records of versions are the current objects: the latest, and no delete markers."""
+    """A mask of the current objects: the latest versions that are no delete markers."""
     return pc.and_not(records.column("is_latest"), records.column("is_delete_marker"))
 
 
 def to_records(objects: pa.RecordBatch, bucket: str) -> pa.RecordBatch:
-    """Listed objects as records.
+    """Convert listed objects to records.
 
     Args:
-        objects: A batch with `s3.OBJECT_SCHEMA` or `s3.VERSION_SCHEMA`.
-        bucket: The bucket they were listed from.
+        objects: A batch with `OBJECT_SCHEMA` or `VERSION_SCHEMA`.
+        bucket: The bucket of the objects.
 
     Returns:
-        A batch with `RECORD_SCHEMA` or `VERSION_RECORD_SCHEMA`, of as many rows.
+        A batch with `RECORD_SCHEMA` or `VERSION_RECORD_SCHEMA`, with the same number of rows.
     """
     derived = {
         "bucket": pa.repeat(pa.scalar(bucket), objects.num_rows),
@@ -95,15 +95,15 @@ _MD5_DIGITS = 32
 
 
 def are_multipart(e_tags: pa.StringArray) -> pa.BooleanArray:
-    """Whether each ETag ends in `-N`, as those of uploads in parts do; null where there is none.
+    """Whether each ETag ends in `-N`, as those of multipart uploads do; null without an ETag.
 
-    One of 32 characters is taken for the MD5 of an upload in one request.
+    An ETag of 32 characters is assumed to be an MD5.
     """
     _validity, offsets, data = e_tags.buffers()
     flags = np.zeros(len(e_tags), np.bool_)
     if data is not None:
         bounds = np.frombuffer(offsets, np.int32, len(e_tags) + 1, 4 * e_tags.offset)
-        # An MD5, which most are, has no room for it; to leave those out costs next to nothing.
+        # Skip MD5s, which most ETags are.
         rows = np.flatnonzero(np.diff(bounds) != _MD5_DIGITS)
         ends = pc.match_substring_regex(e_tags.take(pa.array(rows)), "-[0-9]+$")
         flags[rows] = pc.fill_null(ends, False).to_numpy(zero_copy_only=False)

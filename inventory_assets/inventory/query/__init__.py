@@ -1,1 +1,1 @@
-"""What readers open: an inventory or a listing as a dataset, and SQL over it."""
+"""Reading inventories and listings: datasets, and SQL queries."""

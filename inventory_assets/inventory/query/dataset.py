@@ -1,10 +1,10 @@
-"""Open what was published: as a Polars LazyFrame, a DuckDB relation, or sorted Arrow batches.
+"""Open an inventory or listing as a Polars LazyFrame, DuckDB relation or sorted Arrow batches.
 
 >>> logs = Dataset.at("data/inventory/acme-logs/logs")  # the newest date
->>> logs.starting_with("2026/11/").scan().select(pl.sum("size")).collect()
+>>> logs.with_prefix("2026/11/").scan().select(pl.sum("size")).collect()
 
-All three skip what cannot hold the keys asked for: whole files by the manifest, row groups by their
-statistics.
+All three skip data that cannot contain the requested keys: files by the manifest, row groups by
+their statistics.
 """
 
 import glob
@@ -47,18 +47,18 @@ BUCKET_DIFFERENCE_SCHEMA = pa.schema(
         *(field for field in DIFFERENCE_SCHEMA if field.name != "version_id"),
     ]
 )
-"""A changed record as `changes_between` has it: of a bucket, but of no date or version."""
+"""The schema of `changes_between`: with the bucket, without date and version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Records, sorted by key, in some Parquet files.
+    """Records, sorted by key, in Parquet files.
 
     Attributes:
-        store: Where the files lie.
+        store: The store of the files.
         parts: The files, in key order.
-        prefix: Only keys that start with it are meant.
-        schema: Of the records: `RECORD_SCHEMA`, or `VERSION_RECORD_SCHEMA`.
+        prefix: Only keys with this prefix are read.
+        schema: The schema of the records: `RECORD_SCHEMA` or `VERSION_RECORD_SCHEMA`.
     """
 
     store: Store
@@ -68,30 +68,30 @@ class Dataset:
 
     @classmethod
     def of_manifest(cls, store: Store, manifest: Manifest) -> "Dataset":
-        """All that a manifest lists."""
+        """All records of a manifest."""
         return cls(store, manifest.parts, schema=manifest.schema)
 
     @classmethod
     def of_date(cls, store: Store, layout: Layout, day: date | None = None) -> "Dataset":
-        """A source's inventory of a date, or its newest.
+        """A source's inventory of a date, or its newest inventory.
 
         Raises:
-            InventoryNotFound: None was published.
+            InventoryNotFound: No inventory was published.
         """
         return cls.of_manifest(store, published_manifest(store, layout, day))
 
     @classmethod
     def of_listing(cls, folder: Path) -> "Dataset":
-        """The folder that `inventory list` made.
+        """A folder written by `inventory list`.
 
         Raises:
-            InventoryNotFound: It holds no Parquet files, or a listing into it is not finished.
-            CorruptRecord: They are not files of one sorted listing.
+            InventoryNotFound: It has no Parquet files, or its listing is not finished.
+            CorruptRecord: The files do not belong to one sorted listing.
         """
         import pyarrow.parquet as pq
 
         store = LocalStore(folder)
-        # Asked before and after, as its files may be getting their names just now.
+        # Checked before and after, as the listing may be renaming its files now.
         was_unfinished = is_interrupted(folder)
         names = [path.name for path in sorted(folder.glob("*.parquet"))]
         if was_unfinished or is_interrupted(folder):
@@ -115,15 +115,15 @@ class Dataset:
 
     @classmethod
     def at(cls, path: str | Path) -> "Dataset":
-        """What lies at a path.
+        """Open an inventory or listing by path.
 
         Args:
-            path: Of a date's folder or its `manifest.json`, of a source's folder (its newest date
-                is opened), or of a folder that `inventory list` made.
+            path: A date's folder or its `manifest.json`, a source's folder (for its newest date),
+                or a folder written by `inventory list`.
 
         Raises:
-            InventoryNotFound: None of these.
-            CorruptRecord: A listing's files do not belong together.
+            InventoryNotFound: The path is none of these.
+            CorruptRecord: The files do not belong to one listing.
         """
         path = Path(path).absolute()
         folder = path.parent if path.name == "manifest.json" else path
@@ -136,45 +136,45 @@ class Dataset:
         return cls.of_date(store, Layout(base.parent.name, base.name), day)
 
     def with_prefix(self, prefix: str) -> "Dataset":
-        """The records whose keys start with a prefix; other files are left out at once."""
+        """The records with a prefix, without the files that have none of them."""
         key_range = KeyRange.of_prefix(prefix)
         parts = tuple(part for part in self.parts if part.meets(key_range))
         return replace(self, parts=parts, prefix=prefix)
 
     @property
     def uris(self) -> list[str]:
-        """Where the files lie, in key order."""
+        """The URIs of the files, in key order."""
         return [self.store.uri(part.key) for part in self.parts]
 
     @property
     def paths(self) -> list[Path]:
-        """The files, in key order; none where they lie on a bucket."""
+        """The paths of the files, in key order; empty for a store on a bucket."""
         store = self.store
         return [store.path(p.key) for p in self.parts] if isinstance(store, LocalStore) else []
 
     @property
     def bucket(self) -> str:
-        """The bucket that was listed; empty where there are no records."""
+        """The bucket that was listed; "" without records."""
         batch = next(self.batches(["bucket", "key"]), None)
         return batch.column("bucket")[0].as_py() if batch else ""
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The records in key order, a row group at a time.
+        """The records in key order, one row group at a time.
 
         Args:
-            columns: Which, `key` among them; None for all.
+            columns: The columns, including `key`; None for all.
         """
         ranges = [KeyRange.of_prefix(self.prefix)]
         return read_records(self.store, self.parts, ranges, columns)
 
     def scan(self) -> "pl.LazyFrame":
-        """A Polars LazyFrame; what is filtered and selected on it decides what is read."""
+        """A Polars LazyFrame; filters and selections on it are pushed down to the files."""
         import polars as pl
 
         if not self.parts:
             return pl.LazyFrame(self.schema.empty_table())
         if self.paths:
-            # No part of a path is a pattern or a column, however it reads.
+            # Paths are not glob patterns and have no Hive partitions.
             frame = pl.scan_parquet(self.paths, glob=False, hive_partitioning=False)
         else:
             frame = pl.scan_pyarrow_dataset(self._arrow_dataset())
@@ -184,17 +184,17 @@ class Dataset:
         return frame.filter(pl.col("key") >= self.prefix, pl.col("key") <= last)
 
     def relation(self, connection: "duckdb.DuckDBPyConnection") -> "duckdb.DuckDBPyRelation":
-        """A DuckDB relation; what is filtered and projected on it decides what is read.
+        """A DuckDB relation; filters and projections on it are pushed down to the files.
 
         Args:
-            connection: On which it lives, as `connect` makes one.
+            connection: A connection, such as from `connect`.
         """
         import duckdb
 
         if not self.parts:
             return connection.from_arrow(self.schema.empty_table())
         if self.paths:
-            # No part of a path is a pattern or a column, however it reads.
+            # Paths are not glob patterns and have no Hive partitions.
             files = [glob.escape(str(path)) for path in self.paths]
             relation = connection.read_parquet(files, hive_partitioning=False)
         else:
@@ -206,7 +206,7 @@ class Dataset:
         return relation.filter(key.between(*map(duckdb.ConstantExpression, bounds)))
 
     def _arrow_dataset(self) -> "ds.Dataset":
-        """The files, read through the store: engines would need its credentials and address."""
+        """A dataset that reads through the store, so that engines need no credentials."""
         import pyarrow.dataset as ds
 
         parquet = ds.ParquetFileFormat()
@@ -215,10 +215,10 @@ class Dataset:
 
 
 def published_manifest(store: Store, layout: Layout, day: date | None = None) -> Manifest:
-    """The manifest of a date, or the newest.
+    """The manifest of a date, or the newest manifest.
 
     Raises:
-        InventoryNotFound: None was published.
+        InventoryNotFound: No inventory was published.
     """
     manifest = (
         newest_manifest(store, layout, before=date.max)
@@ -235,7 +235,7 @@ def published_manifest(store: Store, layout: Layout, day: date | None = None) ->
 
 
 def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:
-    """What changed of the current objects, in key order; files that both share are not opened.
+    """The differences between the current objects, in key order; skips files that both share.
 
     Yields:
         Batches with `BUCKET_DIFFERENCE_SCHEMA`.
@@ -254,13 +254,13 @@ def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:
         for side, columns in ((before, BASELINE_COLUMNS), (after, SNAPSHOT_COLUMNS))
     )
     for table in diff_sorted(*sides):
-        told = table.drop_columns(["version_id"]).columns
-        columns = [pa.repeat(bucket, table.num_rows), *told]
+        differences = table.drop_columns(["version_id"]).columns
+        columns = [pa.repeat(bucket, table.num_rows), *differences]
         yield from pa.Table.from_arrays(columns, schema=BUCKET_DIFFERENCE_SCHEMA).to_batches()
 
 
 def connect() -> "duckdb.DuckDBPyConnection":
-    """A DuckDB connection with a database in memory, and times in UTC.
+    """A DuckDB connection with an in-memory database and times in UTC.
 
     Raises:
         PackageMissing: DuckDB is not installed.
@@ -278,7 +278,7 @@ def connect() -> "duckdb.DuckDBPyConnection":
 
 
 def _part_of(store: LocalStore, name: str) -> Part | None:
-    """A file of a listing, as far as its own footer tells; None where it has no records."""
+    """A part from the footer of a file; None if it has no records."""
     import pyarrow.parquet as pq
 
     path = store.path(name)

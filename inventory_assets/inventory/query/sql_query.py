@@ -1,6 +1,6 @@
-"""Answer a SELECT over an inventory with DuckDB, which may read no files but the inventory's.
+"""Run a SELECT over an inventory with DuckDB, which may read the inventory's files only.
 
-Whoever writes the query may have copied it from anywhere: it changes nothing and reaches nothing.
+Queries are not trusted: they cannot write, or access other files and the network.
 """
 
 import glob
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def query_reader(dataset: Dataset, view: str, sql: str) -> Iterator[pa.RecordBatchReader]:
-    """The answer to a query, streamed; it is to be read within the block.
+    """Stream the result of a query, to be read within the block.
 
     Args:
-        dataset: The records.
-        view: Under which name the query finds them.
-        sql: One SELECT.
+        dataset: The records to query.
+        view: The name of the records in the query.
+        sql: A single SELECT.
 
     Raises:
-        QueryRefused: It is no SELECT, is wrong, or failed.
+        QueryRefused: It is no SELECT, is invalid, or failed.
         PackageMissing: DuckDB is not installed.
     """
     space = ScratchSpace(lambda: Path(gettempdir()), "inventory-")
@@ -40,24 +40,24 @@ def query_reader(dataset: Dataset, view: str, sql: str) -> Iterator[pa.RecordBat
 
         try:
             dataset.relation(connection).create_view(view)
-            _lock(connection, dataset, str(scratch))
+            _restrict(connection, dataset, str(scratch))
             statements = connection.extract_statements(sql)
             if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
                 raise QueryRefused(f"a query is one SELECT; write for example: FROM {view} LIMIT 9")
             yield connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS)
-        # What fails on the way comes through Arrow, under a name of Arrow's.
+        # Errors while streaming are raised by Arrow.
         except (duckdb.Error, pa.ArrowException) as error:
             first_line = str(error).partition("\n")[0]
             raise QueryRefused(f"the query failed: {first_line}") from None
 
 
-def _lock(connection: "duckdb.DuckDBPyConnection", dataset: Dataset, scratch: str) -> None:
+def _restrict(connection: "duckdb.DuckDBPyConnection", dataset: Dataset, scratch: str) -> None:
     paths = [str(path) for path in dataset.paths]
     allowed = [*paths, *map(glob.escape, paths)]
     connection.execute("SET temp_directory = $folder", {"folder": scratch})
     connection.execute("SET allowed_paths = $paths", {"paths": allowed})
     for setting in (
-        "python_enable_replacements = false",  # else a query could name this program's variables
+        "python_enable_replacements = false",  # else a query could read Python variables
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
         "enable_external_access = false",

@@ -1,4 +1,4 @@
-"""A published inventory beside the bucket, as it is now.
+"""Compare a published inventory with its bucket.
 
-It lists samples again and says what differs. It publishes nothing.
+This package lists samples again and reports differences. It publishes nothing.
 """

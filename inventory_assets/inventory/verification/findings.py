@@ -1,4 +1,4 @@
-"""How what a bucket shows differs from what its inventory holds, key by key."""
+"""Differences between a bucket and its inventory, key by key."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,43 +8,43 @@ from enum import StrEnum
 import pyarrow as pa
 
 CLOCK_SKEW = timedelta(minutes=15)
-"""How much S3's clock may differ from this machine's before S3 refuses its requests."""
+"""The maximum clock skew with which S3 accepts requests."""
 
 LONGEST_UPLOAD = timedelta(days=7)
-"""For how long an upload in parts may have gone on. Its LastModified is when it was begun
-(https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html), so the object may
-have appeared after a listing that began later than that."""
+"""Assumed maximum duration of a multipart upload. LastModified is the time when the upload began
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html), so the object may have
+appeared after a listing that began later."""
 
 COLUMNS = ["key", "size", "last_modified_date", "e_tag"]
-"""Of a record, what is compared."""
+"""The columns to compare, and the key."""
 
 _VERSION = " (version "
 
 
 class Finding(StrEnum):
-    """How a key differs."""
+    """The kind of a difference."""
 
     MISSING = "missing"
-    """It is in the bucket and not in the inventory, though it is older than the listing."""
+    """In the bucket only, and older than the listing."""
     ALTERED = "altered"
-    """Size, ETag or LastModified differ, though the object is older than the listing."""
+    """Size, ETag or LastModified differ, and the object is older than the listing."""
     CREATED_SINCE = "created since"
-    """It is in the bucket alone, and may be younger than the listing."""
+    """In the bucket only, and perhaps newer than the listing."""
     MODIFIED_SINCE = "modified since"
-    """Size, ETag or LastModified differ, and the object may be younger than the listing."""
+    """Size, ETag or LastModified differ, and the object is perhaps newer than the listing."""
     MISSING_IN_BUCKET = "gone"
-    """It is in the inventory alone: deleted since, or never there."""
+    """In the inventory only: deleted since, or never in the bucket."""
     CONTRADICTED = "contradicted"
-    """The store shows it when asked for it by name, and not where it lists what lies around it."""
+    """The store lists it when looked up by name, but not in the listing of its range."""
 
 
-FAULTS = (Finding.MISSING, Finding.ALTERED, Finding.CONTRADICTED)
-"""What nothing explains."""
+UNEXPLAINED = (Finding.MISSING, Finding.ALTERED, Finding.CONTRADICTED)
+"""The differences that a change since the listing does not explain."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedFields:
-    """What is compared of an object."""
+    """The fields of an object to compare."""
 
     size: int | None
     last_modified: datetime
@@ -52,23 +52,23 @@ class ComparedFields:
 
     @property
     def is_multipart(self) -> bool:
-        """Whether it was uploaded in parts, as its ETag tells."""
+        """Whether the ETag is that of a multipart upload."""
         return "-" in (self.e_tag or "")
 
 
 def differences(
-    held: Mapping[str, ComparedFields], found: Mapping[str, ComparedFields], began_at: datetime
+    expected: Mapping[str, ComparedFields], found: Mapping[str, ComparedFields], began_at: datetime
 ) -> dict[str, Finding]:
-    """Tell how what is found differs from what an inventory holds of the same keys.
+    """The differences between the inventory and the bucket in the same keys.
 
     Args:
-        held: The inventory's records, by key.
+        expected: The inventory's records, by key.
         found: The bucket's objects, by key.
         began_at: When the inventory's listing began.
     """
     findings: dict[str, Finding] = {}
-    for key in held.keys() | found.keys():
-        before, now = held.get(key), found.get(key)
+    for key in expected.keys() | found.keys():
+        before, now = expected.get(key), found.get(key)
         if now is None:
             findings[key] = Finding.MISSING_IN_BUCKET
         elif before != now:
@@ -81,12 +81,12 @@ def differences(
 
 
 def compared_fields(batches: Iterable[pa.RecordBatch]) -> dict[str, ComparedFields]:
-    """By key, with its version if there is one, what is compared of the rows of batches."""
+    """The fields to compare of each row, by name: the key, with the version id if listed."""
     return dict(_named_fields(batches))
 
 
 def key_of(name: str, *, has_version: bool) -> str:
-    """The key in a name that `facts_of` made."""
+    """The key in a name of `compared_fields`."""
     return name.rpartition(_VERSION)[0] if has_version else name
 
 

@@ -1,10 +1,10 @@
-"""Draw from an inventory what its bucket is asked for; a few row groups of its parts are read."""
+"""Draw samples from an inventory, reading a few row groups of its parts."""
 
 import random
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from inventory_assets.inventory.parts.counting import keys_at, places_of
+from inventory_assets.inventory.parts.counting import keys_at, positions_of
 from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.scan.engine.key_density import common_start
@@ -13,12 +13,12 @@ from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange, prefix
 
 @dataclass(frozen=True, slots=True)
 class SampledRecords:
-    """The records of an inventory, as samples are drawn of them.
+    """The records of an inventory, with methods to draw samples.
 
     Attributes:
-        store: Where the parts lie.
-        parts: In key order.
-        prefix: What all keys start with.
+        store: The store of the parts.
+        parts: The parts, in key order.
+        prefix: The common prefix of all keys.
     """
 
     store: Store
@@ -27,11 +27,11 @@ class SampledRecords:
 
     @property
     def rows(self) -> int:
-        """How many records there are."""
+        """The number of records."""
         return sum(part.rows for part in self.parts)
 
     def blocks(self, chance: random.Random, count: int, size: int) -> list[KeyRange]:
-        """Draw up to `count` of the ranges that hold `size` records each and tile all keys."""
+        """Draw up to `count` of the ranges with `size` records each that tile all keys."""
         rows = self.rows
         blocks = max(1, -(-rows // size))
         drawn = chance.sample(range(blocks), min(count, blocks))
@@ -45,58 +45,63 @@ class SampledRecords:
             )
             for number in drawn
         ]
-        # All of a thousand versions may be of one key.
+        # All records of a block may be versions of one key.
         return [KeyRange(after, until) for after, until in bounds if after < until]
 
-    def between_records(self, stretches: Sequence[KeyRange]) -> list[KeyRange]:
-        """Widen stretches without records so that each holds the records on both sides of it.
+    def between_records(self, ranges: Sequence[KeyRange]) -> list[KeyRange]:
+        """Widen empty ranges so that each contains the records before and after it.
 
-        An empty answer then proves nothing by itself: the store must show the key before the
-        stretch, and the one behind it next.
+        An empty response thus proves nothing: the store must list the two records consecutively.
         """
         whole = KeyRange.of_prefix(self.prefix)
-        through_start = self._places([each.after for each in stretches], through=True)
-        through_end = self._places([each.until for each in stretches], through=True)
+        through_start = self._positions([each.after for each in ranges], through=True)
+        through_end = self._positions([each.until for each in ranges], through=True)
         rows = self.rows
         neighbours = self._keys(
-            [place - 1 for place in through_start.values() if place]
-            + [place for place in through_end.values() if place < rows]
+            [position - 1 for position in through_start.values() if position]
+            + [position for position in through_end.values() if position < rows]
         )
-        # The key before that neighbour, of which there may be several versions.
-        lefts = {after: neighbours.get(place - 1) for after, place in through_start.items()}
-        before = self._places([left for left in lefts.values() if left is not None], through=False)
-        outer = self._keys(place - 1 for place in before.values() if place)
+        # The key before the neighbour, which may have several versions.
+        lefts = {after: neighbours.get(position - 1) for after, position in through_start.items()}
+        before = self._positions(
+            [left for left in lefts.values() if left is not None], through=False
+        )
+        outer = self._keys(position - 1 for position in before.values() if position)
         widened = []
-        for stretch in stretches:
-            left = lefts[stretch.after]
+        for key_range in ranges:
+            left = lefts[key_range.after]
             after = whole.after if left is None else outer.get(before[left] - 1, whole.after)
-            until = neighbours.get(through_end[stretch.until], whole.until)
+            until = neighbours.get(through_end[key_range.until], whole.until)
             widened.append(KeyRange(after, until))
         return widened
 
     def prefixes(
         self, chance: random.Random, count: int, size: int, least_length: int
     ) -> list[str]:
-        """Draw up to `count` records, each as likely as any other: the prefixes around them.
+        """Draw up to `count` records with equal probability, and return a prefix of each key.
 
-        Each is the shortest that at most `size` records start with, or a whole key, and is no
-        shorter than `least_length` if the key is not.
+        Each prefix is the shortest with at most `size` records, or a whole key. It is at least
+        `least_length` long, unless the key is shorter.
         """
         rows = self.rows
-        places = chance.sample(range(rows), min(count, rows))
-        wanted = {bound for place in places for bound in (place - size - 1, place, place + size)}
+        positions = chance.sample(range(rows), min(count, rows))
+        wanted = {
+            bound
+            for position in positions
+            for bound in (position - size - 1, position, position + size)
+        }
         known = self._keys(bound for bound in wanted if 0 <= bound < rows)
         whole = KeyRange.of_prefix(self.prefix)
         found = set[str]()
-        for place in places:
-            key = known[place]
+        for position in positions:
+            key = known[position]
             if any(key.startswith(prefix) for prefix in found):
                 continue
-            if key in (known.get(place - size - 1), known.get(place + size)):
-                found.add(key)  # it has more versions than that
+            if key in (known.get(position - size - 1), known.get(position + size)):
+                found.add(key)  # the key has more than `size` versions
                 continue
             window = KeyRange(
-                known.get(place - size - 1, whole.after), known.get(place + size, whole.until)
+                known.get(position - size - 1, whole.after), known.get(position + size, whole.until)
             )
             shared = sorted(
                 (
@@ -106,37 +111,37 @@ class SampledRecords:
                 ),
                 reverse=True,
             )
-            # As many records as this share no more than that with the key.
+            # Longer prefixes have at most `size` records.
             length = shared[size] + 1 if len(shared) > size else 0
             found.add(key[: max(length, least_length)])
         return sorted(found)
 
     def folders(self, chance: random.Random, count: int) -> list[str]:
-        """Draw up to `count` records, and of each one of the folders that it lies in."""
+        """Draw up to `count` records, and for each one of the folders that contain it."""
         rows = self.rows
-        places = chance.sample(range(rows), min(count, rows))
+        positions = chance.sample(range(rows), min(count, rows))
         found = set()
-        for _, key in sorted(self._keys(places).items()):
+        for _, key in sorted(self._keys(positions).items()):
             names = key[len(self.prefix) :].split(DELIMITER)[:-1]
             depth = chance.randint(0, len(names))
             found.add(self.prefix + "".join(name + DELIMITER for name in names[:depth]))
         return sorted(found)
 
-    def lacks(self, prefixes: Collection[str]) -> list[str]:
-        """Those of some prefixes that no record starts with."""
-        before = self._places(prefixes, through=False)
-        through = self._places([prefix_upper_bound(prefix) for prefix in prefixes], through=True)
+    def without_records(self, prefixes: Collection[str]) -> list[str]:
+        """The prefixes without records."""
+        before = self._positions(prefixes, through=False)
+        through = self._positions([prefix_upper_bound(prefix) for prefix in prefixes], through=True)
         return sorted(
             each for each in prefixes if through[prefix_upper_bound(each)] == before[each]
         )
 
-    def lacks_keys(self, keys: Collection[str]) -> list[str]:
-        """Those of some keys that no record has."""
-        before, through = (self._places(keys, through=each) for each in (False, True))
+    def keys_without_records(self, keys: Collection[str]) -> list[str]:
+        """The keys without records."""
+        before, through = (self._positions(keys, through=each) for each in (False, True))
         return sorted(key for key in keys if through[key] == before[key])
 
-    def _keys(self, places: Iterable[int]) -> dict[int, str]:
-        return keys_at(self.store, self.parts, set(places))
+    def _keys(self, positions: Iterable[int]) -> dict[int, str]:
+        return keys_at(self.store, self.parts, set(positions))
 
-    def _places(self, keys: Collection[str], *, through: bool) -> dict[str, int]:
-        return places_of(self.store, self.parts, keys, through=through)
+    def _positions(self, keys: Collection[str], *, through: bool) -> dict[str, int]:
+        return positions_of(self.store, self.parts, keys, through=through)

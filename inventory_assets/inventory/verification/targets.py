@@ -1,4 +1,4 @@
-"""An inventory as something to verify: its records, and where it claims that there is nothing."""
+"""The inventory to verify: its records, and the ranges that it claims to be empty."""
 
 import random
 from collections.abc import Sequence
@@ -23,25 +23,25 @@ from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
 
-RECORDS_A_RANGE = MAX_KEYS
-"""Records in a range, so that it takes one request to list it again."""
+RECORDS_PER_RANGE = MAX_KEYS
+"""Records per sampled range, so that listing it again takes one request."""
 
 EMPTY_RANGES = 4
-"""Ranges without records that are listed again."""
+"""The number of empty ranges to list again."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationTarget:
-    """An inventory, as far as it is needed to verify it.
+    """What verification needs of an inventory.
 
     Attributes:
-        store: Where its parts lie.
+        store: The store of its parts.
         parts: Its records, in key order.
-        prefix: It holds all keys that start with it.
-        began_at: When its listing began; what was modified later may differ.
-        empty: Stretches of keys in which the listing found nothing.
-        versions: Which versions it holds; None for current objects.
-        key_order: In which order its store lists, as its evidence says; None if nothing says.
+        prefix: The inventory covers all keys with this prefix.
+        began_at: When its listing began; objects modified later may differ.
+        empty: Ranges in which the listing found nothing.
+        versions: The versions it contains; None for current objects.
+        key_order: The store's key order according to the evidence; None if unknown.
     """
 
     store: Store
@@ -54,7 +54,7 @@ class VerificationTarget:
 
     @classmethod
     def of_manifest(cls, store: Store, layout: Layout, manifest: Manifest) -> "VerificationTarget":
-        """A date's inventory, with what its snapshots say.
+        """The inventory of a date, with the evidence of its snapshots.
 
         Raises:
             CorruptRecord: A snapshot is damaged.
@@ -62,7 +62,7 @@ class VerificationTarget:
         empty: list[KeyRange] = []
         for entry in manifest.shards:
             snapshot = read_snapshot(store, layout, manifest.day, entry.shard.prefix)
-            # A later listing of the shard proves nothing of this one.
+            # The snapshot may be of a later listing, whose evidence is not that of the manifest.
             if snapshot and snapshot.fingerprint == entry.fingerprint:
                 for row in snapshot.evidence:
                     rest = KeyRange(row.last_key or row.key_range.after, row.key_range.until)
@@ -70,7 +70,7 @@ class VerificationTarget:
         began_at = min(entry.started_at for entry in manifest.shards)
         versions = None
         if has_versions(manifest.schema):
-            # A shard that was listed while the day lasted holds nothing that is younger than it.
+            # Applies to shards that were listed during the day, too: they have no newer versions.
             late = manifest.reconstruction
             versions = Versions(late.as_of if late else None)
         orders = {entry.evidence.key_order for entry in manifest.shards}
@@ -79,48 +79,47 @@ class VerificationTarget:
 
     @property
     def records(self) -> SampledRecords:
-        """Its records, to draw from."""
+        """The records to sample."""
         return SampledRecords(self.store, self.parts, self.prefix)
 
     @property
     def rows(self) -> int:
-        """Records in the inventory."""
+        """The number of records in the inventory."""
         return self.records.rows
 
     def sample(self, chance: random.Random, count: int) -> list[KeyRange]:
-        """Draw ranges: up to `count` of those with records, and `EMPTY_RANGES` of the others.
+        """Draw up to `count` ranges with records, and up to `EMPTY_RANGES` empty ones.
 
-        Those with records hold `RECORDS_A_RANGE` each (the last may hold fewer), tile the keys of
-        `prefix`, and are all drawn where there are no more. The others reach from the record before
-        the stretch to the one behind it.
+        Ranges with records have `RECORDS_PER_RANGE` records each (the last may have fewer) and tile
+        the keys of `prefix`. Empty ones are widened to the record before and the record after.
         """
-        ranges = self.records.blocks(chance, count, RECORDS_A_RANGE)
+        ranges = self.records.blocks(chance, count, RECORDS_PER_RANGE)
         empty = chance.sample(self.empty, min(EMPTY_RANGES, len(self.empty)))
         return sorted({*ranges, *self.records.between_records(empty)})
 
     def sample_prefixes(
         self, chance: random.Random, count: int, *, longer: bool = False
     ) -> list[str]:
-        """Draw up to `count` records: of each, what it and up to a page of others start with.
+        """Draw up to `count` records, and for each a prefix with up to a page of records.
 
         Args:
-            chance: Draws them.
-            count: How many.
-            longer: Only such as are longer than the inventory's own prefix.
+            chance: The random generator.
+            count: The maximum number.
+            longer: Whether the prefixes must be longer than the inventory's prefix.
         """
         least = len(self.prefix) + longer
-        return self.records.prefixes(chance, count, RECORDS_A_RANGE, least)
+        return self.records.prefixes(chance, count, RECORDS_PER_RANGE, least)
 
-    def holds(self, key_range: KeyRange) -> dict[str, ComparedFields]:
-        """The records in a range."""
+    def records_in(self, key_range: KeyRange) -> dict[str, ComparedFields]:
+        """The fields to compare of the records in a range, by name."""
         columns = [*COLUMNS, "version_id"]
         return compared_fields(read_records(self.store, self.parts, [key_range], columns))
 
 
 def empty_between(parts: Sequence[Part], prefix: str) -> list[KeyRange]:
-    """The stretches between and around parts, where a listing without other evidence found nothing.
+    """The empty ranges between and around parts, for a listing without other evidence.
 
-    Each ends with the key that comes next, if there is one.
+    Each ends with the next key, if there is one.
     """
     whole = KeyRange.of_prefix(prefix)
     bounds = [(left.last_key, right.first_key) for left, right in pairwise(parts)]

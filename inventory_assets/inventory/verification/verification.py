@@ -1,10 +1,9 @@
-"""Verify an inventory against its bucket: list a sample of it again, and compare.
+"""Verify an inventory against its bucket: list a sample again and compare.
 
-The inventory's records, a page of them at a time, tile its key space; of these ranges some are
-drawn, each record as likely as any other. Others are drawn from where the listing claims that there
-is nothing, with the keys on both sides, and a few records are asked for by what their keys start
-with instead. Where a store lists no ranges, all are. What changed since the listing differs as
-well, and is told apart by its LastModified. What seems gone is asked for once more, by its name.
+The sample has ranges of a page of records each, drawn with equal probability; ranges that the
+listing found empty, with the records on both sides; and a few prefixes. On stores without usable
+StartAfter it has prefixes only. LastModified distinguishes differences from changes since the
+listing. Records that seem deleted are looked up by name.
 """
 
 import random
@@ -14,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from inventory_assets.inventory.verification.findings import (
-    FAULTS,
+    UNEXPLAINED,
     ComparedFields,
     Finding,
     compared_fields,
@@ -25,52 +24,52 @@ from inventory_assets.inventory.verification.targets import VerificationTarget
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.store_profile import KeyEncoding, StartAfter
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
-from inventory_assets.scan.key_lookup import comes_first, list_level, list_prefix, look_up
+from inventory_assets.scan.key_lookup import find_misplaced_key, list_level, list_prefix, look_up
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.range_listing import list_range
 from inventory_assets.scan.store_probe import corrected
 
 RANGES = 8
-"""Ranges with records that are listed again."""
+"""The default number of ranges with records to list again."""
 
 PREFIXES = 1
-"""Records that are asked for by what their keys start with, where the others are by range."""
+"""The number of prefixes to list in addition to ranges."""
 
 FOLDERS = 4
-"""Folders of which a page of names is looked at, where a store lists no ranges."""
+"""The number of folders to search for missing names, on stores without usable StartAfter."""
 
-NAMES_A_FOLDER = 100
-"""Names of such a page that are looked for in the inventory at most."""
+NAMES_PER_FOLDER = 100
+"""Maximum names per folder to look up in the inventory."""
 
-ASKED_AGAIN = 100
-"""Keys that seem gone and are asked for by name at most, drawn at random."""
+MAX_LOOKUPS = 100
+"""Maximum keys that seem deleted to look up by name, drawn at random."""
 
-WITNESSES = 3
-"""Keys that were not shown in their range, and are there, whose place in the order is asked for."""
+MAX_ORDER_CHECKS = 3
+"""The number of existing keys that were not listed in their range to search in another order."""
 
 FEW_RECORDS = 20
-"""Fewer records than this may be gone by half without a doubt about the bucket."""
+"""Samples smaller than this may lose half of their records without doubt about the bucket."""
 
 EXAMPLES = 10
-"""Differences of a kind that are named; all are counted."""
+"""Maximum keys to name per kind of difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What listing a sample again has shown.
+    """The result of verifying a sample.
 
     Attributes:
-        ranges: What was listed again by range, in key order.
-        records: Records of the inventory in what was listed again.
-        requests: Requests sent.
-        findings: By key in order, those that differ.
-        prefixes: What was listed again by what keys start with, in order.
-        shown: Records that the bucket showed there.
-        seemed_gone: Records that were not shown where they should be.
-        asked_again: How many of these were asked for by name.
-        store_faults: What else the store does that makes its listings unreliable, as sentences.
-        notes: What else the store does, and makes no difference, as sentences.
+        ranges: The ranges that were listed again, in key order.
+        records: The number of the inventory's records in the sample.
+        requests: The number of requests sent.
+        findings: The differences by key, in key order.
+        prefixes: The prefixes that were listed again, in order.
+        shown: The number of the bucket's records in the sample.
+        seemed_gone: The number of records that the bucket did not list.
+        asked_again: How many of these were looked up by name.
+        store_problems: Other behaviour of the store that makes listings unreliable, as sentences.
+        notes: Other behaviour of the store that has no effect, as sentences.
     """
 
     ranges: tuple[KeyRange, ...]
@@ -81,21 +80,21 @@ class Verification:
     shown: int = 0
     seemed_gone: int = 0
     asked_again: int = 0
-    store_faults: tuple[str, ...] = ()
+    store_problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[Finding, int]:
-        """Differing keys by kind; every kind is named."""
+        """The number of keys of each kind of difference."""
         counts = Counter(self.findings.values())
         return {finding: counts[finding] for finding in Finding}
 
     @property
     def doubt(self) -> str | None:
-        """Why this may be another bucket, or an emptied one; None where that does not seem so.
+        """Why this may be another bucket, or an emptied one; None otherwise.
 
-        More than half of at least `FEW_RECORDS` records are gone; or all are, however few, and the
-        bucket shows nothing in their place.
+        The reason is that more than half of at least `FEW_RECORDS` records are gone, or that all
+        records are gone and the bucket lists nothing.
         """
         gone = self.counts[Finding.MISSING_IN_BUCKET]
         if not gone or self.counts[Finding.CONTRADICTED]:
@@ -109,21 +108,21 @@ class Verification:
         return None
 
     @property
-    def faults(self) -> list[str]:
-        """What nothing explains: the first few keys, and how many more; and what is doubted."""
-        faults: list[str] = []
-        for kind in FAULTS:
+    def problems(self) -> list[str]:
+        """What is wrong, as sentences: unexplained differences, store problems and doubt."""
+        problems: list[str] = []
+        for kind in UNEXPLAINED:
             keys = [key for key, finding in self.findings.items() if finding is kind]
-            faults += [f"{kind}: {key!r}" for key in keys[:EXAMPLES]]
+            problems += [f"{kind}: {key!r}" for key in keys[:EXAMPLES]]
             if len(keys) > EXAMPLES:
-                faults.append(f"{kind}: {len(keys) - EXAMPLES:,} more")
+                problems.append(f"{kind}: {len(keys) - EXAMPLES:,} more")
         if count := self.counts[Finding.CONTRADICTED]:
-            faults.append(
+            problems.append(
                 f"the store contradicts itself: {count:,} of the keys above are there when asked "
                 "for by name, and are not shown where the store lists what lies around them, so "
                 "its listings may lack other keys as well"
             )
-        return [*faults, *self.store_faults, *([self.doubt] if self.doubt else [])]
+        return [*problems, *self.store_problems, *([self.doubt] if self.doubt else [])]
 
 
 def verify(
@@ -132,15 +131,14 @@ def verify(
     """List a sample of the inventory again and compare.
 
     Args:
-        inventory: What is verified.
+        inventory: The inventory.
         lister: Its bucket.
-        chance: Draws the sample; the same seed draws the same of the same inventory.
-        count: How many ranges with records are drawn; where the store lists no ranges, how many
-            records with those that start alike.
+        chance: The random generator that draws the sample.
+        count: The number of ranges with records; of prefixes, on stores without usable StartAfter.
 
     Raises:
-        ScanError: The store lists what was not asked for, or does not come to an end.
-        S3Error: A request failed for good.
+        ScanError: The store lists keys outside the request, or does not end its listing.
+        S3Error: A request failed permanently.
         StoreError: A part cannot be read.
     """
     for _ in KeyEncoding:
@@ -154,45 +152,45 @@ def verify(
 def _verify(
     inventory: VerificationTarget, lister: ListClient, chance: random.Random, count: int
 ) -> Verification:
-    compared = _Comparison(inventory, lister)
+    comparison = _Comparison(inventory, lister)
     notes: list[str] = []
-    faults: list[str] = []
+    problems: list[str] = []
     asked = None
     if inventory.key_order is not KeyOrder.DIRECTORY and _lists_ranges(lister):
         try:
-            compared.by_range(chance, count)
-            asked = compared.ask_again(chance)
-            compared.check_order()
+            comparison.by_range(chance, count)
+            asked = comparison.look_up_missing(chance)
+            comparison.check_order()
         except KeysOutOfOrder as error:
-            # Whatever its ranges showed, they show nothing for certain.
-            compared, asked = _Comparison(inventory, lister, compared.stats), None
+            # The results by range are not reliable: start again by prefix.
+            comparison, asked = _Comparison(inventory, lister, comparison.stats), None
             if inventory.key_order is KeyOrder.BYTES:
-                faults.append(f"the inventory was listed in byte order, and now {error}")
+                problems.append(f"the inventory was listed in byte order, and now {error}")
             else:
                 notes.append(f"{error}; so keys were asked for by what they start with")
     if asked is None:
-        compared.by_prefix(chance, count)
-        asked = compared.ask_again(chance)
+        comparison.by_prefix(chance, count)
+        asked = comparison.look_up_missing(chance)
     notes += [
         f"the store said that its listing ends behind {key!r}, and it does not"
-        for key in compared.ended_early
+        for key in comparison.ended_early
     ]
     return Verification(
-        tuple(compared.ranges),
-        compared.records,
-        compared.stats.requests,
-        dict(sorted(compared.findings.items())),
-        tuple(compared.prefixes),
-        compared.shown,
+        tuple(comparison.ranges),
+        comparison.records,
+        comparison.stats.requests,
+        dict(sorted(comparison.findings.items())),
+        tuple(comparison.prefixes),
+        comparison.shown,
         *asked,
-        tuple(faults),
+        tuple(problems),
         tuple(notes),
     )
 
 
 @dataclass(slots=True)
 class _Comparison:
-    """What has been compared so far."""
+    """The state of a verification."""
 
     inventory: VerificationTarget
     lister: ListClient
@@ -203,44 +201,45 @@ class _Comparison:
     records: int = 0
     shown: int = 0
     ended_early: list[str] = field(default_factory=list)
-    _whole: list[str] = field(default_factory=list)
-    """Prefixes of which all was listed."""
+    _complete_prefixes: list[str] = field(default_factory=list)
+    """Prefixes that were listed completely."""
     _missing: dict[str, ComparedFields] = field(default_factory=dict)
-    _behind: dict[str, str] = field(default_factory=dict)
-    """Of what seems gone, the next key that the store showed."""
+    _next_listed: dict[str, str] = field(default_factory=dict)
+    """The next key that the store listed after each record that seems deleted."""
 
     def by_range(self, chance: random.Random, count: int) -> None:
-        """List ranges again, and a few prefixes."""
+        """Compare ranges, and a few prefixes."""
         reached = ""
         ranges = self.inventory.sample(chance, count)
-        # Of two that begin alike the longer one comes first.
+        # If several ranges have the same start, the longest comes first.
         ranges.sort(key=lambda each: each.until, reverse=True)
         ranges.sort(key=lambda each: each.after)
         for key_range in ranges:
             if key_range.until > reached:
-                reached = max(reached, self._relist(self.inventory.prefix, key_range, reached))
+                until = self._compare_range(self.inventory.prefix, key_range, reached)
+                reached = max(reached, until)
         for prefix in self.inventory.sample_prefixes(chance, PREFIXES, longer=True):
-            self._relist(prefix, KeyRange.of_prefix(prefix), None)
+            self._compare_range(prefix, KeyRange.of_prefix(prefix), None)
         self.ranges.sort()
         if not self.inventory.rows and not self.shown:
-            self._look_into_emptiness()
+            self._check_empty_bucket()
 
     def by_prefix(self, chance: random.Random, count: int) -> None:
-        """List prefixes again, and look for folders that the inventory lacks."""
+        """Compare prefixes, and search folders for names that the inventory lacks."""
         for prefix in self.inventory.sample_prefixes(chance, count):
-            self._list_prefix(prefix)
+            self._compare_prefix(prefix)
         if self.inventory.versions is None:
             for folder in self.inventory.records.folders(chance, FOLDERS):
-                self._look_into_folder(folder, chance)
+                self._search_folder(folder, chance)
         if not self.inventory.rows:
-            self._list_prefix(self.inventory.prefix)
+            self._compare_prefix(self.inventory.prefix)
 
-    def ask_again(self, chance: random.Random) -> tuple[int, int]:
-        """Ask for what seems gone by name; how much seems so, and how much of it was asked for."""
+    def look_up_missing(self, chance: random.Random) -> tuple[int, int]:
+        """Look up records that seem deleted by name; return how many seem so, and the lookups."""
         gone = sorted(
             name for name in self._missing if self.findings.get(name) is Finding.MISSING_IN_BUCKET
         )
-        names = chance.sample(gone, min(ASKED_AGAIN, len(gone)))
+        names = chance.sample(gone, min(MAX_LOOKUPS, len(gone)))
         by_key: dict[str, list[str]] = {}
         for name in names:
             by_key.setdefault(self._key(name), []).append(name)
@@ -249,110 +248,114 @@ class _Comparison:
             found = compared_fields(objects.to_batches())
             for name in of_key:
                 if name in found:
-                    told = differences(
+                    changed = differences(
                         {name: self._missing[name]}, {name: found[name]}, self.inventory.began_at
                     )
-                    # What was put since may have been put since it was listed again.
-                    is_new = told.get(name) is Finding.MODIFIED_SINCE
+                    # A changed object may have changed after its range was listed again.
+                    is_new = changed.get(name) is Finding.MODIFIED_SINCE
                     self.findings[name] = Finding.MODIFIED_SINCE if is_new else Finding.CONTRADICTED
         return len(gone), len(names)
 
     def check_order(self) -> None:
-        """See whether what the store's ranges did not show stands elsewhere in its order.
+        """Check whether keys that were not listed in their range are elsewhere in the order.
 
         Raises:
-            KeysOutOfOrder: It does.
+            KeysOutOfOrder: One is: the store does not list in byte order.
         """
-        names = [name for name in self._behind if self.findings.get(name) is Finding.CONTRADICTED]
-        for name in names[:WITNESSES]:
+        names = [
+            name for name in self._next_listed if self.findings.get(name) is Finding.CONTRADICTED
+        ]
+        for name in names[:MAX_ORDER_CHECKS]:
             key, versions = self._key(name), self.inventory.versions
-            first = comes_first(self.lister, key, self._behind[name], self.stats, versions)
+            other = self._next_listed[name]
+            first = find_misplaced_key(self.lister, key, other, self.stats, versions)
             if first is not None:
                 raise KeysOutOfOrder(
                     f"{self.lister.connection.display_name}: the store lists {first!r} before "
-                    f"{key!r}, "
-                    "which is not byte order"
+                    f"{key!r}, which is not byte order"
                 )
 
-    def _relist(self, prefix: str, key_range: KeyRange, reached: str | None) -> str:
-        """Compare a range; where it was listed to.
+    def _compare_range(self, prefix: str, key_range: KeyRange, reached: str | None) -> str:
+        """Compare a range; return the key up to which it was listed.
 
         Args:
-            prefix: What it is asked for with.
+            prefix: The prefix of the requests.
             key_range: The range.
-            reached: Records up to here were counted before; None for those of `ranges`.
+            reached: Records up to this key are counted already; None for those in `ranges`.
         """
         versions = self.inventory.versions
         listed = list_range(self.lister, prefix, key_range, self.stats, versions)
-        held = self.inventory.holds(listed.key_range)
+        expected = self.inventory.records_in(listed.key_range)
         found = compared_fields(listed.objects.to_batches())
-        # Not again those of two ranges.
+        # Count records in several ranges once.
         if reached is None:
-            self.records += sum(not self._was_listed(name) for name in held)
+            self.records += sum(not self._was_listed(name) for name in expected)
         else:
-            self.records += sum(self._key(name) > reached for name in held)
-        self._compare(held, found)
+            self.records += sum(self._key(name) > reached for name in expected)
+        self._compare(expected, found)
         shown = [*map(self._key, found), listed.reached]
-        for name in held.keys() - found.keys():
+        for name in expected.keys() - found.keys():
             key = self._key(name)
             at = bisect_right(shown, key, hi=len(shown) - 1)
             if shown[at] > key:
-                self._behind[name] = shown[at]
+                self._next_listed[name] = shown[at]
         if listed.ended_early is not None and listed.ended_early not in self.ended_early:
             self.ended_early.append(listed.ended_early)
         self.ranges.append(listed.key_range)
         return listed.key_range.until
 
-    def _list_prefix(self, prefix: str) -> None:
+    def _compare_prefix(self, prefix: str) -> None:
         versions = self.inventory.versions
         listed = list_prefix(self.lister, prefix, self.stats, versions)
-        held = self.inventory.holds(KeyRange.of_prefix(prefix))
+        expected = self.inventory.records_in(KeyRange.of_prefix(prefix))
         found = compared_fields(listed.objects.to_batches())
         if not listed.is_whole:
-            held = {name: fields for name, fields in held.items() if name in found}
+            expected = {name: fields for name, fields in expected.items() if name in found}
         else:
-            self._whole.append(prefix)
-        self.records += len(held)
-        self._compare(held, found)
+            self._complete_prefixes.append(prefix)
+        self.records += len(expected)
+        self._compare(expected, found)
         self.prefixes.append(prefix)
 
-    def _look_into_folder(self, folder: str, chance: random.Random) -> None:
-        """List what lies right in a folder, and all of what the inventory lacks of that."""
-        if folder.startswith(tuple(self._whole)):
+    def _search_folder(self, folder: str, chance: random.Random) -> None:
+        """List the names directly in a folder, and compare those that the inventory lacks."""
+        if folder.startswith(tuple(self._complete_prefixes)):
             return
         keys, folders = list_level(self.lister, folder, self.stats)
         names = sorted({*keys, *folders})
-        drawn = chance.sample(names, min(NAMES_A_FOLDER, len(names)))
+        drawn = chance.sample(names, min(NAMES_PER_FOLDER, len(names)))
         is_folder = set(folders)
         records = self.inventory.records
         lacking = [
-            *records.lacks([name for name in drawn if name in is_folder]),
-            *records.lacks_keys([name for name in drawn if name not in is_folder]),
+            *records.without_records([name for name in drawn if name in is_folder]),
+            *records.keys_without_records([name for name in drawn if name not in is_folder]),
         ]
         for name in lacking[:EXAMPLES]:
             if name in is_folder:
-                self._list_prefix(name)
+                self._compare_prefix(name)
             else:
                 objects = look_up(self.lister, name, self.stats)
                 self._compare({}, compared_fields(objects.to_batches()))
 
-    def _look_into_emptiness(self) -> None:
-        """Ask in another way whether there is nothing, where the inventory holds nothing either."""
+    def _check_empty_bucket(self) -> None:
+        """Check an empty listing of an empty inventory by another kind of request."""
         if self.inventory.versions is None:
             keys, folders = list_level(self.lister, self.inventory.prefix, self.stats, 1)
             self.findings |= dict.fromkeys([*keys, *folders], Finding.CONTRADICTED)
 
     def _compare(
-        self, held: Mapping[str, ComparedFields], found: Mapping[str, ComparedFields]
+        self, expected: Mapping[str, ComparedFields], found: Mapping[str, ComparedFields]
     ) -> None:
         self.shown += len(found)
-        told = differences(held, found, self.inventory.began_at)
+        changed = differences(expected, found, self.inventory.began_at)
         for name in self._missing.keys() & found.keys():
             if found[name] == self._missing[name]:
-                told[name] = Finding.CONTRADICTED
-        self.findings |= told
+                changed[name] = Finding.CONTRADICTED
+        self.findings |= changed
         self._missing |= {
-            name: held[name] for name, kind in told.items() if kind is Finding.MISSING_IN_BUCKET
+            name: expected[name]
+            for name, kind in changed.items()
+            if kind is Finding.MISSING_IN_BUCKET
         }
 
     def _key(self, name: str) -> str:
@@ -364,5 +367,5 @@ class _Comparison:
 
 
 def _lists_ranges(lister: ListClient) -> bool:
-    """Whether the store can be asked for what comes after a key, as far as its profile tells."""
+    """Whether the store supports StartAfter, according to its profile."""
     return lister.profile.start_after is not StartAfter.IGNORED

@@ -1,4 +1,4 @@
-"""How many requests are in flight: the limiter, and the policies that set its limit.
+"""The number of requests in flight: a limiter, and the policies that set its limit.
 
-It knows no HTTP and no keys.
+This package knows no HTTP and no keys.
 """

@@ -1,4 +1,4 @@
-"""How many requests are under way at once, whoever sends them."""
+"""Limit the number of requests in flight, across threads and event loops."""
 
 import asyncio
 import threading
@@ -13,14 +13,14 @@ class Cancelled(Exception):
 
 
 class ConcurrencyLimiter:
-    """Lets so many in at once; shared by any number of threads, each with an event loop.
+    """A semaphore whose limit a policy adjusts; shared by threads, each with its own event loop.
 
     Args:
-        policy: Says how many, from how the requests end.
+        policy: Sets the limit from the outcomes of requests.
 
     Attributes:
-        is_closed: Whether nobody is let in any more.
-        in_flight: How many are.
+        is_closed: Whether `close` was called; `acquire` and `sleep` then raise.
+        in_flight: Slots in use.
     """
 
     def __init__(self, policy: LimitPolicy) -> None:
@@ -33,40 +33,40 @@ class ConcurrencyLimiter:
 
     @property
     def limit(self) -> int:
-        """How many may be inside."""
+        """The current maximum of `in_flight`."""
         return self._policy.limit
 
     async def acquire(self) -> None:
-        """Wait for a place, and take it.
+        """Wait for a free slot and take it.
 
         Raises:
-            Cancelled: The gate is closed.
+            Cancelled: The limiter is closed.
         """
         with self._lock:
-            self._check()
+            self._raise_if_closed()
             if self.in_flight < self.limit:
                 self.in_flight += 1
                 return
-            bell = asyncio.get_running_loop().create_future()
-            self._waiting.append(bell)
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiter)
         try:
-            await bell
-            self._check()
+            await waiter
+            self._raise_if_closed()
         except (asyncio.CancelledError, Cancelled):
             with self._lock:
-                if bell in self._waiting:
-                    self._waiting.remove(bell)
-                else:  # it was called in at that very moment
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+                else:  # a slot was assigned to it just before the cancellation
                     self.in_flight -= 1
-                    self._call()
+                    self._admit_waiters()
             raise
 
     def release(self, outcome: Outcome | None, sent_at: float, ended_at: float) -> None:
-        """Give the place back.
+        """Free the slot and report the request to the policy.
 
         Args:
-            outcome: How the request ended; None where it was given up.
-            sent_at: When it was sent, in seconds of a clock that never goes back.
+            outcome: How the request ended; None if it was cancelled.
+            sent_at: When it was sent, in seconds of a monotonic clock.
             ended_at: When it ended.
         """
         with self._lock:
@@ -74,16 +74,16 @@ class ConcurrencyLimiter:
                 sample = Sample(ended_at, ended_at - sent_at, outcome, self.in_flight)
                 self._policy.on_sample(sample)
             self.in_flight -= 1
-            self._call()
+            self._admit_waiters()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait.
+        """Sleep for `seconds`, or until the limiter is closed.
 
         Raises:
-            Cancelled: The gate is closed.
+            Cancelled: The limiter is closed.
         """
         with self._lock:
-            self._check()
+            self._raise_if_closed()
             end = asyncio.get_running_loop().create_future()
             self._sleeping.add(end)
         try:
@@ -96,35 +96,35 @@ class ConcurrencyLimiter:
         raise Cancelled
 
     def close(self) -> None:
-        """Let nobody in any more, and wake whoever waits."""
+        """Refuse further requests and wake all waiters, which raise `Cancelled`."""
         with self._lock:
             self.is_closed = True
-            for bell in (*self._waiting, *self._sleeping):
-                _wake(bell)
+            for waiter in (*self._waiting, *self._sleeping):
+                _wake(waiter)
 
-    def _check(self) -> None:
+    def _raise_if_closed(self) -> None:
         if self.is_closed:
             raise Cancelled
 
-    def _call(self) -> None:
-        """Give the places that are free to those who wait; the lock is held."""
+    def _admit_waiters(self) -> None:
+        """Assign free slots to waiters; the caller holds the lock."""
         while self._waiting and self.in_flight < self.limit:
             self.in_flight += _wake(self._waiting.popleft())
 
 
 def _wake(waiter: asyncio.Future[None]) -> bool:
-    """Wake who waits for it, in whatever thread its event loop runs; whether anybody does."""
+    """Resolve a future on its own event loop; return False if that loop is closed."""
 
-    def ring() -> None:
+    def resolve() -> None:
         if not waiter.done():
             waiter.set_result(None)
 
     loop = waiter.get_loop()
     try:
-        # Another thread's loop has to be woken up first, which costs a system call or two.
+        # Waking another thread's loop costs a system call or two.
         wake = loop.call_soon if loop is _running_loop() else loop.call_soon_threadsafe
-        wake(ring)
-    except RuntimeError:  # its event loop is closed: nobody waits any more
+        wake(resolve)
+    except RuntimeError:  # the event loop is closed
         return False
     return True
 

@@ -1,12 +1,12 @@
-"""How many requests may be in flight: controllers, samples in, limit out.
+"""Policies that set the limit of requests in flight: samples in, limit out.
 
-A controller is told of every request that ended, retries included, and answers with the limit from
-then on. It has no clock, no thread and no chance inside, so that a simulation can replay it; who
-shares one between threads calls it under a lock.
+A policy receives a sample of every request that ended, retries included, and returns the new
+limit. It contains no clock, thread or randomness, so a simulation can replay it. It is not
+thread-safe: the limiter calls it under a lock.
 
-`Adaptive` looks for the most successes a second, `Pid` for a latency, `Fixed` for nothing. How they
-compare: docs/concurrency.md. Ideas from slow start and the one cut per round trip of TCP (RFC
-5681), the flat growth around the last loss of CUBIC (RFC 9438), and the windows of samples of
+`Adaptive` maximises successes per second, `Pid` holds a latency, `Fixed` never changes.
+docs/concurrency.md compares them. The ideas are slow start and one back-off per round trip from
+TCP (RFC 5681), flat growth around the last loss from CUBIC (RFC 9438), and windows of samples from
 Netflix's concurrency-limits.
 """
 
@@ -24,69 +24,69 @@ from inventory_assets.s3.concurrency.request_outcome import (
 )
 
 MIN_LIMIT = 1
-"""A limit of no request at all could never learn that the store is well again."""
+"""With a limit of 0, no sample could show that the store has recovered."""
 
 INITIAL = 16
-"""Two doublings from 64, and little enough for a store that allows only a few."""
+"""Two doublings from 64, and low enough for a store that allows only a few requests."""
 
 MIN_UTILIZATION = 0.9
-"""A limit of which less is in flight on the average holds nobody back, and teaches nothing."""
+"""The average number in flight, as a share of the limit, below which a window is ignored."""
 
 SAMPLES = 32
-"""In a window at least: latencies that vary by half leave goodput uncertain by 0.5/√32 = 9 %."""
+"""Minimum per window: if latencies vary by half, goodput is uncertain by 0.5/√32 = 9 %."""
 
 SAMPLES_PER_SLOT = 2
-"""In a window, ends of requests for each one in flight, at least."""
+"""Minimum samples per window and slot of the limit."""
 
 START_SECONDS = 0.2
-"""The shortest window of the slow start: two steps, and 64 in flight, in under a second."""
+"""Minimum window during slow start: two doublings, to 64 in flight, take less than a second."""
 
 GROWTH_SECONDS = 0.5
-"""The shortest window afterwards."""
+"""Minimum window after slow start."""
 
 GROWTH = 0.05
-"""Growth of the limit in a window, and so a tenth a second at most: S3 wants rates raised gradually
+"""Growth of the limit per window, so at most 10 % a second: S3 asks clients to ramp up gradually
 (https://repost.aws/knowledge-center/s3-503-within-request-rate-prefix)."""
 
 SMALLEST_GROWTH = 0.5
-"""In requests, as a twentieth of a few would take long to become one."""
+"""In requests: 5 % of a small limit would take many windows to add one request."""
 
 MIN_COMPARE_RATIO = 1.25
-"""How far the limit must have grown before goodput is compared: less drowns in the noise."""
+"""Growth of the limit before goodput is compared; smaller growth is lost in noise."""
 
 LONG_COMPARE_RATIO = 1.5
-"""How far it must have grown before the comparison starts anew from there: one lucky window alone
-does not raise the limit for good."""
+"""Growth of the limit before the comparison restarts from the new level, so that a single lucky
+window does not raise the limit permanently."""
 
 MIN_MARGINAL_GAIN = 0.35
-"""The share of a growth of the limit that goodput must follow. Behind 100 ms it follows by all of
-it, beyond a knee by nothing."""
+"""Share of the limit's growth by which goodput must grow. At 100 ms of latency goodput grows in
+proportion; beyond the store's capacity it does not grow."""
 
 SETTLE_RATIO = 0.98
-"""Of what was enough. What is too little, the next attempt gives back; what is too much, nothing
-else would take away."""
+"""The limit after growth did not pay, relative to the sufficient limit. The next probe corrects a
+limit that is too low; nothing would correct one that is too high."""
 
 SMOOTHING = 0.25
-"""The weight of the newest window in the goodput that growth is measured against."""
+"""Weight of the newest window in the reference goodput."""
 
 CEILING_MARGIN = 0.95
-"""Where to wait below a limit that was too much: one step (`GROWTH`) back."""
+"""The ceiling relative to a limit that was too high: one step (`GROWTH`) below it."""
 
-SHORTEST_REST, LONGEST_REST = 5.0, 20.0
-"""Seconds between two attempts to pass a ceiling; each that fails doubles them. A recovery from
-0.7 of the ceiling, at 0.82 on the average, takes 4 seconds: beside 20 and more at the ceiling
-itself that keeps more than 0.9."""
+MIN_PROBE_INTERVAL, MAX_PROBE_INTERVAL = 5.0, 20.0
+"""Seconds between two attempts to pass the ceiling, doubled after each failure. A recovery from
+0.7 of the ceiling takes 4 seconds at 0.82 on average; with 20 seconds at the ceiling the average
+stays above 0.9."""
 
 
 class LimitPolicy(Protocol):
-    """A policy for the limit of requests in flight."""
+    """Sets the limit of requests in flight."""
 
     @property
     def limit(self) -> int:
-        """Requests that may be in flight now; at least one, at most the maximum."""
+        """The current limit, between 1 and the maximum."""
 
     def on_sample(self, sample: Sample) -> int:
-        """Take a sample, in the order of their ends; the limit from now on."""
+        """Add a sample, in order of `Sample.at`; return the new limit."""
 
 
 class PolicyName(StrEnum):
@@ -98,14 +98,14 @@ class PolicyName(StrEnum):
 
 
 def open_policy(policy: str, maximum: int) -> LimitPolicy:
-    """The controller of a policy.
+    """Create the policy with this name.
 
     Args:
         policy: A name from `PolicyName`.
-        maximum: Requests in flight at most; the limit never exceeds it.
+        maximum: Upper bound of the limit.
 
     Raises:
-        ValueError: There is no such policy, or the maximum is less than one.
+        ValueError: There is no such policy, or the maximum is less than 1.
     """
     if policy not in list(PolicyName):
         raise ValueError(f"there is no policy {policy!r}; choose one of {', '.join(PolicyName)}")
@@ -121,7 +121,7 @@ def open_policy(policy: str, maximum: int) -> LimitPolicy:
 
 
 class Fixed:
-    """Always the maximum."""
+    """The limit is always the maximum."""
 
     def __init__(self, maximum: int) -> None:
         self._maximum = maximum
@@ -136,7 +136,7 @@ class Fixed:
 
 @dataclass(slots=True)
 class _Window:
-    """Samples under one limit, once those from before it are out of the way."""
+    """Samples under one limit; skips the requests that were sent under the previous one."""
 
     _to_skip: int
     _opened: float | None = None
@@ -171,20 +171,21 @@ class _Window:
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
-    """What growth is measured against."""
+class _Reference:
+    """The limit and goodput that growth is compared with."""
 
     limit: float
     goodput: float
 
 
 class Adaptive:
-    """As many as it takes for the most successes a second, and no more.
+    """Finds the smallest limit with the highest goodput (successes per second).
 
-    It doubles until something says stop. Throttling and timeouts cut at once, at most once a
-    second; then the limit grows again, rests a step below where it was cut, and tries to pass only
-    now and then. A growth that goodput does not follow is taken back to where it would have been
-    enough. Latency alone is no reason for anything: a bucket may be far away.
+    During slow start the limit doubles. Throttling and timeouts reduce it at once, at most once a
+    second. It then grows again to a ceiling just below the limit that was too high, and probes
+    beyond the ceiling at growing intervals. If goodput does not grow with the limit, the limit
+    returns to the value that would have been enough. Latency alone has no effect, as the bucket may
+    be far away.
     """
 
     def __init__(self, maximum: int) -> None:
@@ -192,10 +193,10 @@ class Adaptive:
         self._limit = float(min(INITIAL, maximum))
         self._starting = True
         self._ceiling = float(maximum)
-        self._probe_interval = SHORTEST_REST
+        self._probe_interval = MIN_PROBE_INTERVAL
         self._next_probe_at = -math.inf
-        self._level: _Level | None = None
-        self._doubted = False
+        self._reference: _Reference | None = None
+        self._was_doubtful = False
         self._backoff = BackoffTrigger()
         self._window = _Window(self.limit)
 
@@ -213,7 +214,7 @@ class Adaptive:
             window, self._window = self._window, _Window(0, sample.at)
             goodput = window.goodput(sample.at)
             if goodput > 0 and window.used(self.limit):
-                self._learn(sample.at, goodput)
+                self._evaluate(sample.at, goodput)
         return self.limit
 
     def _back_off(self, at: float) -> None:
@@ -221,57 +222,57 @@ class Adaptive:
         self._starting = False
         self._ceiling = max(MIN_LIMIT, min(too_much * CEILING_MARGIN, self.limit - 1))
         self._next_probe_at = at + SECONDS_BETWEEN_BACKOFFS
-        self._move(max(MIN_LIMIT, too_much * BACKOFF_RATIO))
-        self._level = None
+        self._set_limit(max(MIN_LIMIT, too_much * BACKOFF_RATIO))
+        self._reference = None
 
-    def _learn(self, at: float, goodput: float) -> None:
-        here = _Level(self._limit, goodput)
-        level = self._level or here
-        stride, gain = here.limit / level.limit, goodput / level.goodput
-        doubtful = stride >= MIN_COMPARE_RATIO and gain < 1 + MIN_MARGINAL_GAIN * (stride - 1)
-        if doubtful:
-            if self._doubted:
-                self._settle(at, level.limit * max(1.0, gain))
+    def _evaluate(self, at: float, goodput: float) -> None:
+        here = _Reference(self._limit, goodput)
+        reference = self._reference or here
+        growth, gain = here.limit / reference.limit, goodput / reference.goodput
+        is_doubtful = growth >= MIN_COMPARE_RATIO and gain < 1 + MIN_MARGINAL_GAIN * (growth - 1)
+        if is_doubtful:
+            if self._was_doubtful:
+                self._settle(at, reference.limit * max(1.0, gain))
         elif at < self._next_probe_at:
-            smoothed = level.goodput + SMOOTHING * (goodput - level.goodput)
-            self._level = _Level(here.limit, smoothed if stride == 1 else goodput)
+            smoothed = reference.goodput + SMOOTHING * (goodput - reference.goodput)
+            self._reference = _Reference(here.limit, smoothed if growth == 1 else goodput)
         else:
-            if stride >= LONG_COMPARE_RATIO and self._ceiling == self._maximum:
-                self._probe_interval = SHORTEST_REST
-            known = self._limit < self._ceiling < self._maximum
-            anew = (
+            if growth >= LONG_COMPARE_RATIO and self._ceiling == self._maximum:
+                self._probe_interval = MIN_PROBE_INTERVAL
+            is_below_ceiling = self._limit < self._ceiling < self._maximum
+            restarts = (
                 self._starting
-                or known
-                or stride >= LONG_COMPARE_RATIO
+                or is_below_ceiling
+                or growth >= LONG_COMPARE_RATIO
                 or here.limit == self._maximum
             )
-            self._level = here if anew else level
+            self._reference = here if restarts else reference
             self._grow(at)
-        self._doubted = doubtful
+        self._was_doubtful = is_doubtful
 
     def _settle(self, at: float, enough: float) -> None:
-        """Growth did not pay; the limit before, and its share of what was gained, is enough."""
+        """Growth did not pay: return to `enough`, the limit that reaches the same goodput."""
         self._starting = False
         self._ceiling = max(MIN_LIMIT, min(enough * SETTLE_RATIO, self._limit))
         self._schedule_probe(at)
-        self._move(self._ceiling)
-        self._level = None
+        self._set_limit(self._ceiling)
+        self._reference = None
 
     def _grow(self, at: float) -> None:
         step = self._limit if self._starting else max(SMALLEST_GROWTH, GROWTH * self._limit)
         grown = self._limit + step
         if self._limit >= self._ceiling:
-            self._ceiling = float(self._maximum)  # passed, until told otherwise
+            self._ceiling = float(self._maximum)  # the probe succeeded
         elif grown >= self._ceiling < self._maximum:
             grown = self._ceiling
             self._schedule_probe(at)
-        self._move(min(grown, self._maximum))
+        self._set_limit(min(grown, self._maximum))
 
     def _schedule_probe(self, at: float) -> None:
         self._next_probe_at = at + self._probe_interval
-        self._probe_interval = min(2 * self._probe_interval, LONGEST_REST)
+        self._probe_interval = min(2 * self._probe_interval, MAX_PROBE_INTERVAL)
 
-    def _move(self, limit: float) -> None:
+    def _set_limit(self, limit: float) -> None:
         before = self.limit
         self._limit = limit
         if self.limit != before:
@@ -281,17 +282,17 @@ class Adaptive:
 TARGET_P95_SECONDS = 0.2
 KP, KI, KD = 0.8, 0.02, 1.5
 PID_LOWEST, PID_HIGHEST = 4, 256
-"""Target, gains and clamp of the original system, which ran with raw milliseconds."""
+"""Target, gains and clamp of the original system, which used raw milliseconds."""
 
 UPDATE_SECONDS = 1.0
-"""The original system's interval of updates."""
+"""Update interval of the original system."""
 
 PERCENTILE = 0.95
 
 
 @dataclass(slots=True)
 class _Second:
-    """What the PID has seen since its last update."""
+    """Successes since the last update."""
 
     opened: float
     latencies: list[float] = field(default_factory=list)
@@ -299,11 +300,11 @@ class _Second:
 
 
 class Pid:
-    """As many as keep the 95th percentile of latency at 200 ms, throttling overriding it.
+    """Holds the 95th percentile of latency at 200 ms; throttling overrides it.
 
-    The original system's controller, with two corrections: the error is a share of the target and
-    moves the limit by a share, and only successes count as latency. It knows no other target: a
-    healthy bucket that is farther away than 200 ms gets `PID_LOWEST` requests.
+    This is the original system's controller with two corrections: error and output are relative
+    (to the target and to the limit), and only successes count as latency. The target is fixed, so
+    a healthy bucket with more than 200 ms of latency gets `PID_LOWEST` requests.
     """
 
     def __init__(self, maximum: int) -> None:
@@ -346,11 +347,11 @@ class Pid:
         if moved > self._limit and second.in_flight < MIN_UTILIZATION * self.limit * len(latencies):
             return
         self._limit = min(float(self._highest), max(float(self._lowest), moved))
-        if self._limit == moved:  # at a clamp the integral would only wind up
+        if self._limit == moved:  # prevent integral wind-up at a clamp
             self._integral = integral
 
     def _error(self, p95: float) -> float:
-        """How far below its target the latency is, as a share of it; at most the whole."""
+        """The relative distance of the latency below its target, at least -1."""
         return max(-1.0, 1 - p95 / TARGET_P95_SECONDS)
 
     def _moved(self, output: float) -> float:

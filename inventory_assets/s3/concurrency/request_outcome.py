@@ -1,30 +1,30 @@
-"""How requests ended, and which of them say that there are too many at once."""
+"""Outcomes of requests, and the decision when to reduce the limit."""
 
 import math
 from dataclasses import dataclass
 from enum import StrEnum
 
 BACKOFF_RATIO = 0.7
-"""What is left of the limit after a cut; RFC 9438 §4.6 has it for the same reason, less to regain
-than with TCP's half."""
+"""The limit after a back-off, relative to the one before. As in RFC 9438 §4.6, recovery is faster
+than from TCP's half."""
 
 SECONDS_BETWEEN_BACKOFFS = 1.0
-"""A cut shows only when the requests sent before it have ended."""
+"""A back-off takes effect only when the requests sent before it have ended."""
 
 SUCCESSES_PER_FORGIVEN_LOSS = 100
-"""Stray 503s and timeouts are no sign of load. One in a hundred costs 1.01 requests for each
-page, half of the two in a hundred that a listing may spend beyond its pages."""
+"""Occasional 503s and timeouts are no sign of load. One per hundred requests costs 1.01 requests
+per page; a listing may spend 1.02."""
 
 FORGIVEN_LOSSES = 3
-"""Saved up at most, so that many good hours do not delay the cut that a bad second needs."""
+"""Maximum credit, so that a long good period does not delay a back-off."""
 
 
 class Outcome(StrEnum):
     """How a request ended.
 
-    `FAILED` is a reset, a damaged body or a server error that is no throttling. It tells nothing of
-    load by itself, so nothing is cut; as it is no success either, goodput does not grow, and
-    neither does the limit.
+    `FAILED` is a reset, a damaged body or a server error other than throttling. It is no sign of
+    load, so the limit is not reduced; it does not count as goodput either, so the limit does not
+    grow.
     """
 
     SUCCEEDED = "succeeded"
@@ -35,13 +35,13 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request that has ended.
+    """One completed request.
 
     Attributes:
-        at: When it ended; seconds from any origin, of a clock that never goes back.
-        latency: Seconds from its sending to its end.
+        at: When it ended, in seconds of a monotonic clock.
+        latency: Seconds from sending to the end.
         outcome: How it ended.
-        in_flight: Requests under way at its end, itself included.
+        in_flight: Requests in flight when it ended, including itself.
     """
 
     at: float
@@ -52,7 +52,7 @@ class Sample:
 
 @dataclass(slots=True)
 class BackoffTrigger:
-    """Decides which throttling or timeout calls for a cut."""
+    """Decides whether a throttled or timed-out request reduces the limit."""
 
     _forgiven: float = FORGIVEN_LOSSES
     _last_backoff: float = -math.inf
@@ -63,9 +63,10 @@ class BackoffTrigger:
             self._forgiven = min(FORGIVEN_LOSSES, earned)
         if sample.outcome not in (Outcome.THROTTLED, Outcome.TIMED_OUT):
             return False
-        sent = sample.at - sample.latency
-        if sent < self._last_backoff or sample.at < self._last_backoff + SECONDS_BETWEEN_BACKOFFS:
-            return False  # what it tells is known, and may be cured
+        sent_at = sample.at - sample.latency
+        is_soon = sample.at < self._last_backoff + SECONDS_BETWEEN_BACKOFFS
+        if is_soon or sent_at < self._last_backoff:
+            return False  # it was sent before the last back-off took effect
         if self._forgiven >= 1:
             self._forgiven -= 1
             return False

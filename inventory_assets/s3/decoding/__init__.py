@@ -1,5 +1,5 @@
-"""From the bytes of a page to Arrow columns; no I/O.
+"""Decode the bytes of a page to Arrow columns; no I/O.
 
-The columnar decoder is fast and the XML decoder plain; what one cannot take the other decodes,
-and tests hold them to the same answer.
+The columnar decoder is fast and handles regular responses; the XML decoder handles all responses.
+Tests check that both return the same result.
 """

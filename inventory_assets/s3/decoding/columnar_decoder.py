@@ -1,11 +1,11 @@
-"""Decode responses of listings in columns, without a Python object per key.
+"""Decode list responses column by column, without a Python object per key.
 
-The response of a well-behaved store is regular: every `<Contents>` holds the same few elements, in
-plain ASCII, its key percent-encoded. `PageBatch` finds the values of a few responses at once,
-and *proves* every tag around them; here they become numbers, times and decoded keys. What cannot be
-proved of a response (an entity in a key, a comment, control or
-non-ASCII characters, attributes, repeated elements, too many layouts) it leaves to
-`pages.decode_page`, whose result it equals, by test.
+Most responses are regular: every `<Contents>` has the same few elements in plain ASCII, with
+percent-encoded keys. `PageBatch` locates the values of several responses at once and *proves* every
+tag around them; this module converts them to numbers, times and decoded keys. Responses that cannot
+be proved regular (an entity in a key, a comment, control or non-ASCII characters, attributes,
+repeated elements, too many layouts) are decoded by `xml_decoder.decode_page`. Tests check that both
+return the same result.
 """
 
 import re
@@ -40,7 +40,7 @@ from inventory_assets.s3.store_profile import KeyEncoding
 
 _Bytes = npt.NDArray[np.uint8]
 
-# Text that stands for itself between tags of its own, whatever is before and after.
+# Elements whose text needs no decoding.
 _NEXT, _ECHO = (
     re.compile(rb"(?<=<%s>)[!-%%'-;=?-~]+(?=</%s>)" % (name, name))
     for name in (b"NextContinuationToken", b"ContinuationToken")
@@ -50,7 +50,7 @@ _SOME_TOKEN = b"(some-token)"
 _VERSION, _MARKER = b"<Version>", b"<DeleteMarker>"
 _END_OF_VERSIONS, _END_BYTES = b"</ListVersionsResult>", 64
 _REQUIRED_OF_VERSIONS = frozenset({"key", "is_latest", "last_modified_date"})
-_NONE_KNOWN: Mapping[str, pa.Array] = {}
+_NONE_DERIVED: Mapping[str, pa.Array] = {}
 
 _NOWHERE: npt.NDArray[np.intp] = np.empty(0, np.intp)
 
@@ -62,7 +62,7 @@ for _digits, _first in ((b"0123456789", 0), (b"ABCDEF", 10), (b"abcdef", 10)):
 def decode_columns(
     body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED
 ) -> Page | ErrorDocument:
-    """Decode a response body: `decode_page` in result and in error, only faster."""
+    """Decode a response body: like `decode_page`, with the same results and errors, but faster."""
     try:
         (page,) = _decode([body], DecodeBuffers(), encoding)
     except NotVectorizable:
@@ -73,15 +73,15 @@ def decode_columns(
 def decode_pages(
     bodies: Sequence[Body], buffers: DecodeBuffers, encoding: KeyEncoding = KeyEncoding.DECLARED
 ) -> list[Page | ErrorDocument]:
-    """Decode several bodies at once, which costs less than one after the other.
+    """Decode several bodies at once, which is faster than one after the other.
 
     Args:
-        bodies: Of responses.
-        buffers: Memory to work in; one for each thread.
-        encoding: How keys stand in them.
+        bodies: The response bodies.
+        buffers: Working memory; each thread needs its own.
+        encoding: How keys are encoded in them.
 
     Raises:
-        MalformedResponse: One of them is no complete listing; which, decoding each alone tells.
+        MalformedResponse: One of them is no complete listing; decode each alone to find which.
     """
     try:
         return list(_decode(bodies, buffers, encoding)) if bodies else []
@@ -99,7 +99,7 @@ def _decode(bodies: Sequence[Body], buffers: DecodeBuffers, encoding: KeyEncodin
         try:
             envelope = _envelope(bytes(body[:first] + body[stop:]), encoding)
         except MalformedResponse:
-            raise NotVectorizable from None  # the plain decoder says where in the whole
+            raise NotVectorizable from None  # the XML decoder reports the position
         if isinstance(envelope, ErrorDocument):
             raise NotVectorizable
         envelopes.append(envelope)
@@ -108,20 +108,20 @@ def _decode(bodies: Sequence[Body], buffers: DecodeBuffers, encoding: KeyEncodin
     if {(each.of_versions, each.url_encoded) for each in envelopes} != {(of_versions, url_encoded)}:
         raise NotVectorizable
     if of_versions:
-        # Most pages have no delete markers; then all objects have one layout, as a rule.
+        # Most pages have no delete markers; then objects usually have a single layout.
         has_markers = any(_MARKER in bytes(block) for block in blocks)
         names = (_VERSION, _MARKER) if has_markers else (_VERSION,)
-        block = PageBatch(blocks, buffers, names, _REQUIRED_OF_VERSIONS)
-        values = block.values()
-        known = _known_of_versions(values, block.begin_with(_MARKER))
+        batch = PageBatch(blocks, buffers, names, _REQUIRED_OF_VERSIONS)
+        values = batch.values()
+        derived = _version_columns(values, batch.begin_with(_MARKER))
     else:
-        block = PageBatch(blocks, buffers)
-        values, known = block.values(), _NONE_KNOWN
+        batch = PageBatch(blocks, buffers)
+        values, derived = batch.values(), _NONE_DERIVED
     raw = _RawKeys(values["key"])
     if url_encoded:
         values["key"] = raw.decoded(envelopes[0].plus_is_space)
-    objects = _objects(values, VERSION_SCHEMA if of_versions else OBJECT_SCHEMA, known)
-    starts = np.searchsorted(block.opens, np.cumsum([0, *map(len, blocks)])).tolist()
+    objects = _objects(values, VERSION_SCHEMA if of_versions else OBJECT_SCHEMA, derived)
+    starts = np.searchsorted(batch.record_starts, np.cumsum([0, *map(len, blocks)])).tolist()
     return [
         _page(envelope, objects.slice(start, stop - start), raw, start)
         for envelope, (start, stop) in zip(envelopes, pairwise(starts), strict=True)
@@ -156,7 +156,7 @@ def _page(envelope: Envelope, objects: pa.RecordBatch, raw: "_RawKeys", start: i
 
 
 def _envelope(text: bytes, encoding: KeyEncoding) -> Envelope | ErrorDocument:
-    """What is around the objects; decoded once where only tokens differ."""
+    """Decode the envelope; cached for envelopes that differ in their tokens alone."""
     found = _NEXT.search(text)
     if found:
         alike = text[: found.start()] + _SOME_TOKEN + text[found.end() :]
@@ -193,12 +193,12 @@ _decoded_envelope = lru_cache(maxsize=8)(decode_envelope)
 
 
 def _copied(objects: pa.RecordBatch) -> pa.RecordBatch:
-    """A copy, so that who keeps one page does not keep in memory all that came with it."""
+    """A copy, so that a page does not keep the memory of its whole batch alive."""
     return pa.ipc.read_record_batch(objects.serialize(), objects.schema)
 
 
 def _objects_in(body: Body) -> tuple[int, int]:
-    """Where the objects of a response begin, and where they end."""
+    """The start and stop offset of the objects in a response; -1 if there are none."""
     if not bytes(body[-_END_BYTES:]).rstrip().endswith(_END_OF_VERSIONS):
         last = body.rfind(CLOSE)
         return body.find(OPEN), last + len(CLOSE) if last >= 0 else -1
@@ -211,10 +211,10 @@ def _objects_in(body: Body) -> tuple[int, int]:
     return min(begins, default=-1), max(ends, default=-1)
 
 
-def _known_of_versions(
+def _version_columns(
     values: Mapping[str, pa.Array], are_markers: npt.NDArray[np.bool_]
 ) -> Mapping[str, pa.Array]:
-    """The columns of versions that do not stand in the response as they are here."""
+    """The columns of a versions listing that are derived, not copied from the response."""
     size = values.get("size")
     has_size = np.zeros(len(are_markers), np.bool_)
     if size is not None:
@@ -233,21 +233,21 @@ def _known_of_versions(
 
 
 def _objects(
-    values: Mapping[str, pa.Array], schema: pa.Schema, known: Mapping[str, pa.Array]
+    values: Mapping[str, pa.Array], schema: pa.Schema, derived: Mapping[str, pa.Array]
 ) -> pa.RecordBatch:
     count = len(values["key"])
     arrays = []
     for field in schema:
-        value = known.get(field.name, values.get(field.name))
+        value = derived.get(field.name, values.get(field.name))
         arrays.append(pa.nulls(count, field.type) if value is None else value)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 class _RawKeys:
-    """Keys as they stand in responses, and where in them is what encodings differ in.
+    """Keys as in the responses, with the positions of "%", "+" and " ".
 
     Attributes:
-        text: The keys; a fresh array without nulls.
+        text: The keys; an array without nulls or offset.
     """
 
     def __init__(self, text: pa.StringArray) -> None:
@@ -268,10 +268,10 @@ class _RawKeys:
             return []
         first, end = self._bounds[start], self._bounds[stop]
         found = set()
-        for places in (self._escapes, self._pluses, self._spaces):
-            at = np.searchsorted(places, first) if len(places) else 0
-            if at < len(places) and places[at] < end:
-                found.add(int(np.searchsorted(self._bounds, places[at], "right")) - 1)
+        for positions in (self._escapes, self._pluses, self._spaces):
+            at = np.searchsorted(positions, first) if len(positions) else 0
+            if at < len(positions) and positions[at] < end:
+                found.add(int(np.searchsorted(self._bounds, positions[at], "right")) - 1)
         return sorted(found)
 
     def decoded(self, plus_is_space: bool) -> pa.StringArray:
@@ -291,9 +291,9 @@ class _RawKeys:
             if max(high.max(), low.max()) > 15:
                 raise NotVectorizable
             data[escapes] = (high << 4) | low
-            kept = np.ones(len(data), bool)
-            kept[escapes + 1] = kept[escapes + 2] = False
-            data = data[kept]
+            is_kept = np.ones(len(data), bool)
+            is_kept[escapes + 1] = is_kept[escapes + 2] = False
+            data = data[is_kept]
             bounds = (bounds - 2 * np.searchsorted(escapes, bounds)).astype(np.int32)
         keys = pa.StringArray.from_buffers(len(self.text), pa.py_buffer(bounds), pa.py_buffer(data))
         _validated(keys)

@@ -1,8 +1,8 @@
-"""A page as it was received: its bytes, and the little that asking for the next page takes.
+"""Find what the next request needs in a page, without decoding the page.
 
-That little is found by byte search at the ends of the body, where it stands in every store's
-responses. What a search cannot be sure of is left to the complete decoder, and whoever decodes the
-page compares.
+A byte search at both ends of the body finds the token, the last key and the echoed parameters.
+Where the search is not conclusive, the XML decoder decodes the page. The complete decoder's result
+is compared with these values later.
 """
 
 import re
@@ -23,7 +23,7 @@ from inventory_assets.s3.store_profile import KeyEncoding
 _END, _END_OF_VERSIONS = b"</ListBucketResult>", b"</ListVersionsResult>"
 _END_BYTES = 64
 _OBJECTS, _VERSIONS = (b"Contents",), (b"Version", b"DeleteMarker")
-"""The elements that stand for what is listed."""
+"""The elements of listed objects and versions."""
 
 _TEXT_ELEMENTS = re.compile(r"<([A-Za-z]+)(?:/>|>([^<]*)</\1>)")
 _PREFIXES = re.compile(rb"<CommonPrefixes>.*?</CommonPrefixes>", re.DOTALL)
@@ -31,20 +31,20 @@ _REFERENCE = re.compile("&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9a-fA-F]{
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 
-class _Unsure(Exception):
-    """Byte search cannot be sure."""
+class _Inconclusive(Exception):
+    """The byte search is not conclusive."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawPage:
-    """A page, not yet decoded.
+    """A page that is not decoded yet.
 
     Attributes:
-        body: The response.
-        is_truncated: Whether the listing goes on.
-        next_token: Where it goes on; or None, as of a `Page`.
-        last_key: The last key of the page, or None where it has none.
-        echo: What the response repeats of its request.
+        body: The response body.
+        is_truncated: Whether more pages follow.
+        next_token: The token of the next page, or None; see `Page.next_token`.
+        last_key: The last key of the page, or None if it has no keys.
+        echo: The request parameters that the response repeats.
     """
 
     body: Body
@@ -55,42 +55,42 @@ class RawPage:
 
 
 def peek_page(body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED) -> RawPage | ErrorDocument:
-    """Take a response body.
+    """Find the token, the last key and the echo of a response body.
 
     Args:
-        body: Of the response.
-        encoding: How keys stand in it.
+        body: The response body.
+        encoding: How keys are encoded in it.
 
     Raises:
-        MalformedResponse: It is no listing, or is cut off.
+        MalformedResponse: It is no listing, or is truncated.
     """
     try:
         return _scan_header(body, encoding)
-    except _Unsure:
+    except _Inconclusive:
         return _decode(body, encoding)
 
 
 def _scan_header(body: Body, encoding: KeyEncoding) -> RawPage:
-    """What byte search finds.
+    """Peek by byte search alone.
 
     Raises:
-        _Unsure: It cannot be sure.
+        _Inconclusive: The page must be decoded.
     """
     if b"!" in body and b"<!" in body:
-        raise _Unsure  # a comment or CDATA may hold anything; "!" alone is a hundred times faster
+        raise _Inconclusive  # a comment or CDATA; searching for "!" first is a hundred times faster
     of_versions = bytes(body[-_END_BYTES:]).rstrip().endswith(_END_OF_VERSIONS)
     names = _VERSIONS if of_versions else _OBJECTS
     begins = [at for name in names if (at := body.find(b"<" + name + b">")) >= 0]
     last = max(body.rfind(b"</" + name + b">") for name in names)
     if not begins or last < (first := min(begins)):
-        raise _Unsure
+        raise _Inconclusive
     around = bytes(body[:first] + body[last:])
     if not around.rstrip().endswith(_END_OF_VERSIONS if of_versions else _END):
-        raise _Unsure
+        raise _Inconclusive
     texts = _texts(around)
     truncated = texts.get("IsTruncated")
     if truncated not in ("true", "false"):
-        raise _Unsure
+        raise _Inconclusive
     start = max(body.rfind(b"<" + name + b">", first, last) for name in names)
     record = bytes(body[start:last])
     url_encoded = is_url_encoded(encoding, texts.get("EncodingType"))
@@ -98,12 +98,12 @@ def _scan_header(body: Body, encoding: KeyEncoding) -> RawPage:
     token = texts.get("NextContinuationToken") or None
     if of_versions and truncated == "true":
         if b"<CommonPrefixes>" in around:
-            raise _Unsure
+            raise _Inconclusive
         token = versions_token(
             last_key, _text(_unique_element_text(record, b"VersionId")) or NULL_VERSION
         )
     elif token and (truncated == "false" or not is_legal(token)):
-        raise _Unsure
+        raise _Inconclusive
     return RawPage(body, truncated == "true", token, last_key, _echo(texts))
 
 
@@ -111,7 +111,7 @@ def _texts(around: bytes) -> dict[str, str]:
     """By name, what is in each element around the records, those in common prefixes left out.
 
     Raises:
-        _Unsure: One is there twice, or holds others; or something else is there.
+        _Inconclusive: An element is repeated or nested, or there is something else.
     """
     if b"<CommonPrefixes>" in around:
         around = _PREFIXES.sub(b"", around)
@@ -122,7 +122,7 @@ def _texts(around: bytes) -> dict[str, str]:
     others = 3 + document.startswith("<?xml")
     plain = len(leaves) + document.count("</") - 2
     if document.count("<") != plain + others or len(texts) < len(leaves):
-        raise _Unsure
+        raise _Inconclusive
     if "&" in document:
         return {name: _without_references(text) for name, text in leaves}
     return texts
@@ -141,10 +141,10 @@ def _echo(texts: dict[str, str]) -> Echo:
 
 
 def _unique_element_text(record: bytes, name: bytes) -> bytes | None:
-    """The text of the only element of a name, or None where there is none.
+    """The text of the only element with this name, or None if there is none.
 
     Raises:
-        _Unsure: There are several, as an unknown element may hold one, or it has attributes.
+        _Inconclusive: There are several (perhaps within an unknown element), or it has attributes.
     """
     count = record.count(b"<" + name)
     if not count:
@@ -154,7 +154,7 @@ def _unique_element_text(record: bytes, name: bytes) -> bytes | None:
     stop = record.find(b"</" + name + b">")
     found = record[start:stop]
     if count > 1 or start < len(opened) or stop < start or b"<" in found:
-        raise _Unsure
+        raise _Inconclusive
     return found
 
 
@@ -167,7 +167,7 @@ def _decoded(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        raise _Unsure from None
+        raise _Inconclusive from None
 
 
 def _without_references(text: str) -> str:
@@ -175,7 +175,7 @@ def _without_references(text: str) -> str:
         return text
     found, count = _REFERENCE.subn(_referred, text)
     if count != text.count("&"):
-        raise _Unsure
+        raise _Inconclusive
     return found
 
 
@@ -185,19 +185,19 @@ def _referred(found: re.Match[str]) -> str:
         return _NAMED[name]
     number = int(decimal) if decimal else int(hexadecimal, 16)
     if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
-        raise _Unsure
+        raise _Inconclusive
     return chr(number)
 
 
 def _key(raw: bytes | None, url_encoded: bool, encoding: KeyEncoding) -> str:
     text = _text(raw)
     if not text:
-        raise _Unsure
+        raise _Inconclusive
     plus_is_space = encoding is not KeyEncoding.URL_PLUS_LITERAL
     try:
         return key_of(key_bytes(text, url_encoded, plus_is_space))
     except Unclear:
-        raise _Unsure from None
+        raise _Inconclusive from None
 
 
 def _decode(body: Body, encoding: KeyEncoding) -> RawPage | ErrorDocument:

@@ -1,8 +1,8 @@
-"""Decode what a listing tells of one object, where it has one meaning; the plain, complete decoder.
+"""Decode the fields of one listed object; used by the complete XML decoder.
 
-What has no single meaning is `Unclear`, and never guessed. Times are read as stores write them: ISO
-8601 in its many forms, RFC 1123, and numbers of seconds, milliseconds, microseconds or nanoseconds;
-without a zone they are UTC, as all times of S3 are.
+An ambiguous value raises `Unclear` and is never guessed. Times may be ISO 8601 in any form, RFC
+1123, or a number of seconds, milliseconds, microseconds or nanoseconds; without a zone they are
+UTC, as all times of S3 are.
 """
 
 import re
@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from inventory_assets.s3.decoding.xml_tree import Element, utf8
 
 NULL_VERSION = "null"
-"""The version of an object that was put while its bucket kept none."""
+"""The version id of an object that was written while versioning was off."""
 
 _READ = frozenset(
     {
@@ -40,15 +40,15 @@ _RFC_1123 = re.compile(
 )
 _NAMED_ZONE = re.compile(r" ?(?:[+-]00:?00 )?(?:UTC|GMT|[Zz])\Z")
 _FIRST_SECOND, _LAST_SECOND = 946_684_800, 4_102_444_800
-"""2000 and 2100. A number of seconds that lies between is one in no other unit."""
+"""2000 and 2100. A number in this range of seconds is ambiguous with no other unit."""
 
 
 class Unclear(Exception):
-    """A field of a record has no single meaning."""
+    """A field of a record is missing, invalid or ambiguous."""
 
 
 def key_bytes(text: str, url_encoded: bool, plus_is_space: bool = True) -> bytes:
-    """The bytes of a key, as `text` has it in a response."""
+    """The bytes of a key that is `text` in a response."""
     if not url_encoded:
         return utf8(text)
     # S3 writes a space as '+' and a plus as %2B, as HTML forms do.
@@ -56,10 +56,10 @@ def key_bytes(text: str, url_encoded: bool, plus_is_space: bool = True) -> bytes
 
 
 def key_of(raw: bytes) -> str:
-    """The key with these bytes.
+    """Decode the bytes of a key.
 
     Raises:
-        Unclear: They are not UTF-8, or none.
+        Unclear: They are not UTF-8, or empty.
     """
     if not raw:
         raise Unclear("the key is empty")
@@ -70,10 +70,10 @@ def key_of(raw: bytes) -> str:
 
 
 def least_key_from(raw: bytes) -> str:
-    """The least key that is not before these bytes, so that it stands where they do.
+    """The smallest valid key that is not less than these bytes, which may not be UTF-8.
 
-    A key is at least `raw`, as bytes, just where it is at least this one; unless it holds U+10FFFF,
-    which only the ends of ranges do.
+    A key compares to the result as its bytes compare to `raw`, unless it contains U+10FFFF, which
+    only the ends of ranges do.
     """
     try:
         return raw.decode("utf-8")
@@ -114,7 +114,7 @@ class Record:
         """The text of an element.
 
         Raises:
-            Unclear: There is none, or there are two that differ.
+            Unclear: There is none, or there are several with different texts.
         """
         text = self.text(name)
         if text is None:
@@ -122,10 +122,10 @@ class Record:
         return text
 
     def text(self, name: str) -> str | None:
-        """The text of an element, or None where there is none.
+        """The text of an element, or None if there is none.
 
         Raises:
-            Unclear: There are two that differ.
+            Unclear: There are several with different texts.
         """
         if name in self._repeated:
             raise Unclear(f"it has two <{name}>")
@@ -133,24 +133,24 @@ class Record:
 
     @property
     def version_id(self) -> str:
-        """The version.
+        """The version id.
 
         Raises:
-            Unclear: There are two that differ.
+            Unclear: There are several with different texts.
         """
         return self.text("VersionId") or NULL_VERSION
 
     def _size(self) -> int:
         is_folder = (self.text("Key") or "").endswith(("/", "%2F", "%2f"))
         if is_folder and self.text("Size") is None and not self.text("ETag"):
-            return 0  # a folder that the store shows among the objects
+            return 0  # a folder that the store lists as an object
         return size(self.needed("Size"))
 
     def fields(self) -> tuple[Any, ...]:
-        """What it tells but its key, in the order of the schema.
+        """All columns except the key, in the order of the schema.
 
         Raises:
-            Unclear: A field that an inventory needs is missing, or has no single meaning.
+            Unclear: A required field is missing, or a field is ambiguous.
         """
         name = self._element.name
         versions: tuple[Any, ...] = ()
@@ -174,10 +174,10 @@ class Record:
 
 
 def size(text: str) -> int:
-    """A number of bytes.
+    """Parse a number of bytes.
 
     Raises:
-        Unclear: It is none.
+        Unclear: The text is not one.
     """
     is_number = text.isascii() and text.isdigit() and len(text) <= len(str(2**63))
     if not is_number or int(text) >= 2**63:
@@ -186,10 +186,10 @@ def size(text: str) -> int:
 
 
 def milliseconds(text: str) -> int:
-    """A time, in milliseconds since 1970.
+    """Parse a time; return milliseconds since 1970.
 
     Raises:
-        Unclear: It is none, or one that may mean several.
+        Unclear: The text is not a time, or ambiguous.
     """
     if text.isascii() and text.isdigit():
         number = int(text) if len(text) <= 19 else 0

@@ -1,6 +1,6 @@
-"""What the tags of an object say: which value belongs to which column, and what stands between.
+"""The layout of an object's tags: the columns of the values, and the separators around them.
 
-Stores write millions of objects with the same few tags, so what follows from them is remembered.
+Stores write millions of objects with the same few tags, so layouts are cached.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,15 +29,15 @@ _COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class RecordLayout:
-    """The layout of objects that all have the same tags, one after the other.
+    """The layout of consecutive objects with identical tags.
 
     Attributes:
-        value_fields: Of each element without others inside: the number of its tag, how many bytes
-            after the beginning of that its value begins, and how many before the next tag it ends.
-        selected_columns: By column, the number of its leaf.
-        separators: What stands between the values of the leaves; after the last one, what stands
-            before the first value of the next object.
-        entities: How many entities that is.
+        value_fields: For each leaf element: the index of its tag, the offset of its value from the
+            start of that tag, and the number of bytes between its value and the next tag.
+        selected_columns: Column name to index in `value_fields`.
+        separators: The text after each value; the last one reaches to the first value of the next
+            object.
+        entities: The number of entities in the separators of one object.
     """
 
     value_fields: tuple[tuple[int, int, int], ...]
@@ -46,8 +46,8 @@ class RecordLayout:
     entities: int
 
     def tokens(self, count: int) -> pa.StringArray:
-        """The texts between values of so many objects, with an empty one before each."""
-        # A power of two, so that blocks of any size share a few arrays.
+        """The separators of `count` objects, each preceded by an empty text."""
+        # A power of two, so that batches of all sizes share a few cached arrays.
         tiled = _tiled_tokens(self.separators, 1 << (count - 1).bit_length())
         return tiled.slice(0, 2 * len(self.separators) * count)
 
@@ -57,16 +57,16 @@ def layout_of(tags: tuple[bytes, ...], quote: bytes) -> RecordLayout:
     """The layout of objects with these tags.
 
     Args:
-        tags: Of one object.
-        quote: What stands on either side of its ETag.
+        tags: The tags of one object.
+        quote: The quote on either side of the ETag.
 
     Raises:
-        NotVectorizable: As `columns_of`.
+        NotVectorizable: See `columns_of`.
     """
     columns = {opening: name for name, (opening, _) in columns_of(tags).items()}
     leaves = [at for at in range(len(tags) - 1) if tags[at + 1] == b"</" + tags[at][1:]]
     quotes = [quote if columns.get(at) == "e_tag" else b"" for at in leaves]
-    between = [
+    separators = [
         trail
         + b"".join(tags[at + 1 : after] if after > at else tags[at + 1 :] + tags[:after])
         + tags[after]
@@ -80,17 +80,17 @@ def layout_of(tags: tuple[bytes, ...], quote: bytes) -> RecordLayout:
             (at, len(tags[at]) + len(lead), len(lead))
             for at, lead in zip(leaves, quotes, strict=True)
         ),
-        selected_columns={columns[at]: place for place, at in enumerate(leaves) if at in columns},
-        separators=tuple(between),
-        entities=sum(text.count(b"&") for text in between),
+        selected_columns={columns[at]: index for index, at in enumerate(leaves) if at in columns},
+        separators=tuple(separators),
+        entities=sum(text.count(b"&") for text in separators),
     )
 
 
 def columns_of(tags: Sequence[bytes]) -> dict[str, tuple[int, int]]:
-    """By column, which tag of an object opens its element, and how long that tag is.
+    """Column name to the index of its opening tag within an object and the length of that tag.
 
     Raises:
-        NotVectorizable: The tags are not those of elements within each other, or of one object.
+        NotVectorizable: The tags are not properly nested, or are not those of one object.
     """
     layout: dict[str, tuple[int, int]] = {}
     path: list[bytes] = []
@@ -118,10 +118,10 @@ def columns_of(tags: Sequence[bytes]) -> dict[str, tuple[int, int]]:
 
 
 @lru_cache(maxsize=4)
-def _tiled_tokens(between: tuple[bytes, ...], count: int) -> pa.StringArray:
-    """`count` times the texts of `separators`, with an empty text before each."""
-    lengths = np.zeros((count, 2 * len(between)), np.int32)
-    lengths[:, 1::2] = [len(text) for text in between]
+def _tiled_tokens(separators: tuple[bytes, ...], count: int) -> pa.StringArray:
+    """The texts of `separators`, `count` times, each preceded by an empty text."""
+    lengths = np.zeros((count, 2 * len(separators)), np.int32)
+    lengths[:, 1::2] = [len(text) for text in separators]
     offsets = np.concatenate(([0], np.cumsum(lengths.ravel()))).astype(np.int32)
-    text = pa.py_buffer(b"".join(between) * count)
+    text = pa.py_buffer(b"".join(separators) * count)
     return pa.StringArray.from_buffers(lengths.size, pa.py_buffer(offsets), text)

@@ -1,7 +1,7 @@
-"""Read numbers and times out of the bytes of a block, eight digits at a time.
+"""Parse numbers and times from bytes, eight digits at a time (SIMD within a register).
 
-Eight bytes in a row are one word, the first of them its lowest byte. So a few operations on columns
-of words prove every digit, and do what a loop over characters would.
+Eight consecutive bytes are read as one little-endian word. A few operations on columns of words
+check and convert all digits, without a loop over characters.
 
 Source: the pairwise sums of Daniel Lemire, "Quickly parsing eight digits", 2018
 (https://lemire.me/blog/2018/10/03/quickly-parsing-eight-digits/).
@@ -19,7 +19,7 @@ Words = npt.NDArray[np.uint64]
 Positions = npt.NDArray[np.int64] | npt.NDArray[np.int32]
 
 MAX_DIGITS = 16
-"""Of a size: two words."""
+"""Maximum digits of a size: two words."""
 
 _TIME_BYTES = 24
 TIME_WIDTHS = (20, _TIME_BYTES)
@@ -28,14 +28,14 @@ TIME_WIDTHS = (20, _TIME_BYTES)
 _TIME = b"0000-00-00T00:00:00.000Z", b"0000-00-00T00:00:00Z"
 _FIRST_YEAR, _LAST_YEAR = 1000, 9999
 _HIGHEST = {5: 12, 8: 31, 11: 23, 14: 59, 17: 59}
-"""By the place in a time, the greatest month, day, hour, minute and second."""
+"""Offset within a time to the maximum month, day, hour, minute or second."""
 
 _ZEROS = 0x3030303030303030
 _HIGH_BITS = 0x8080808080808080
 _OVER_NINE = 0x7676767676767676
-"""Added to a byte of at most 127, it sets the high bit just where the byte is over nine."""
+"""Added to a byte of at most 127, it sets the high bit if and only if the byte exceeds nine."""
 
-_KEPT = np.array(
+_DIGIT_MASKS = np.array(
     [
         [
             (1 << 64) - (1 << (64 - 8 * min(max(width - after, 0), 8)))
@@ -45,28 +45,30 @@ _KEPT = np.array(
     ],
     np.uint64,
 )
-"""By the width of a number, which bytes of its two words, each at the end of its word, are its."""
+"""For each width of a number, the masks of its digits in two words."""
 
 
 class NotVectorizable(Exception):
-    """Not provably regular: no error, only work for the plain decoder."""
+    """The response is not provably regular; the XML decoder handles it."""
 
 
 def read_sizes(text: bytearray, starts: Positions, stops: Positions) -> pa.Int64Array:
-    """Decimal numbers of at most `MAX_DIGITS` digits.
+    """Parse decimal numbers of at most `MAX_DIGITS` digits.
 
     Args:
-        text: Bytes, all below 128, where the numbers are, and as many more on either side.
-        starts: Where the numbers begin.
-        stops: Where they end, each behind its beginning.
+        text: Bytes below 128, with at least `MAX_DIGITS` bytes before each number's end.
+        starts: Start offsets.
+        stops: Stop offsets, each greater than its start.
 
     Raises:
-        NotVectorizable: One has another character, or too many.
+        NotVectorizable: A number has another character, or too many digits.
     """
     widths = stops - starts
     if widths.max() > MAX_DIGITS:
         raise NotVectorizable
-    digits = (_words(text, stops - MAX_DIGITS, MAX_DIGITS) ^ _ZEROS) & _KEPT.take(widths, axis=1)
+    digits = (_words(text, stops - MAX_DIGITS, MAX_DIGITS) ^ _ZEROS) & _DIGIT_MASKS.take(
+        widths, axis=1
+    )
     if ((digits + _OVER_NINE) & _HIGH_BITS).any():
         raise NotVectorizable
     pairs = (digits * 10 + (digits >> 8)) & 0x00FF00FF00FF00FF
@@ -77,22 +79,22 @@ def read_sizes(text: bytearray, starts: Positions, stops: Positions) -> pa.Int64
 
 
 def read_times(text: bytearray, starts: Positions, stops: Positions) -> pa.TimestampArray:
-    """Times of one form, in milliseconds, UTC.
+    """Parse times of one form to milliseconds, UTC.
 
     Args:
-        text: Bytes, all below 128, where the times are, and some after.
-        starts: Where the times begin.
-        stops: Where they end.
+        text: Bytes below 128, with at least `_TIME_BYTES` bytes from each start.
+        starts: Start offsets.
+        stops: Stop offsets.
 
     Raises:
-        NotVectorizable: One has another form, or there is no such day or time.
+        NotVectorizable: A time has another form, or does not exist.
     """
     width = int(stops[0] - starts[0])
     if width not in TIME_WIDTHS or (stops - starts != width).any():
         raise NotVectorizable
     form = _form(width)
     digits = (_words(text, starts, _TIME_BYTES) & form.mask) ^ form.text
-    # Each byte with a digit, ten times, and the one after it: of two digits, their number.
+    # Ten times each digit plus the digit after it: the value of each pair of digits.
     pairs = digits * 10 + (digits >> 8)
     if (((digits + form.over_nine) | (pairs + form.over_greatest)) & _HIGH_BITS).any():
         raise NotVectorizable
@@ -118,23 +120,23 @@ def read_times(text: bytearray, starts: Positions, stops: Positions) -> pa.Times
 
 
 def _words(text: bytearray, positions: Positions, width: int) -> Words:
-    """By eight bytes, what stands at some positions, as rows of words."""
-    # Items of just that size, one at every position, are copied at once.
+    """`width` bytes from each position, as `width // 8` rows of words."""
+    # Overlapping items of `width` bytes, one per position, allow a single gather.
     items = np.ndarray((len(text) - width + 1,), f"V{width}", text, strides=(1,))
     return items[positions].view("<u8").reshape(-1, width // 8).T.copy()
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How times of a width look, as columns of three words.
+    """The form of times of one width, as columns of three words.
 
     Attributes:
-        mask: The bytes that are looked at.
-        text: The form, with zeros for digits.
-        over_nine: Added to the bytes less the form, it sets the high bits of those that are over
-            nine, or over nothing where no digit stands.
-        over_greatest: Added to pairs of digits, it sets the high bits of months, days, hours,
-            minutes and seconds that do not exist.
+        mask: The bytes that belong to the time.
+        text: The form, with "0" for each digit.
+        over_nine: Added to the bytes XOR `text`, it sets the high bit of each byte that is no digit
+            or differs from the form.
+        over_greatest: Added to pairs of digits, it sets the high bit of each month, day, hour,
+            minute or second that is too great.
     """
 
     mask: Words
@@ -150,7 +152,7 @@ def _form(width: int) -> _Form:
     def words(bytes_: Iterable[int]) -> Words:
         return np.frombuffer(bytes(bytes_).ljust(_TIME_BYTES, b"\0"), "<u8").reshape(-1, 1)
 
-    limits = [_HIGHEST.get(place, 0x7F) for place in range(_TIME_BYTES)]
+    limits = [_HIGHEST.get(offset, 0x7F) for offset in range(_TIME_BYTES)]
     return _Form(
         mask=words([0xFF] * width),
         text=words(form),
@@ -161,6 +163,6 @@ def _form(width: int) -> _Form:
 
 @cache
 def _days_before_months() -> npt.NDArray[np.int64]:
-    """By months since the first year, the day since 1970 with which the month begins."""
+    """For each month since `_FIRST_YEAR`, the days from 1970 to its first day."""
     months = np.arange(f"{_FIRST_YEAR}-01", f"{_LAST_YEAR + 1}-02", dtype="datetime64[M]")
     return months.astype("datetime64[D]").astype(np.int64)

@@ -1,8 +1,7 @@
-"""Find the values in the objects of some responses, all at once, and prove each tag.
+"""Locate the values in the objects of several responses at once, and prove each tag.
 
-The bytes are looked at in a few passes over all objects: every `<` is found, the layout is read off
-the first object, and what stands between the values is compared with what must stand there. Objects
-of several layouts are grouped first.
+A few vectorised passes suffice: find every `<`, read the layout from the first object, and compare
+the text between values with the expected separators. Objects of several layouts are grouped first.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ _Read = Callable[[bytearray, Positions, Positions], pa.Array]
 OPEN, CLOSE = b"<Contents>", b"</Contents>"
 
 _NUMBERS: Mapping[str, _Read] = {"size": read_sizes, "last_modified_date": read_times}
-"""How to read the columns that are no text."""
+"""The parsers of columns other than text."""
 
 _REQUIRED = frozenset({"key", "size", "last_modified_date"})
 _QUOTES = (b"&quot;", b"&#34;", b'"')
@@ -31,15 +30,15 @@ _MAX_HEAD_BYTES = 1024
 
 
 class DecodeBuffers:
-    """Memory for one block after the other; fresh memory would cost more than what is done in it.
+    """Working memory, reused for each batch, as allocating it would cost more than the work in it.
 
-    Nothing that outlives the next block may lie in it.
+    Results must be copied out before the next batch.
 
     Attributes:
-        text: The bytes of a block, padded.
+        text: The bytes of a batch, padded.
         masks: A flag for each byte of a response.
-        tags: Where the tags of a block begin.
-        bounds: Where its values begin and end.
+        tags: Offsets of the tags of a batch.
+        bounds: Start and stop offsets of its values.
     """
 
     def __init__(self) -> None:
@@ -49,37 +48,37 @@ class DecodeBuffers:
         self.bounds = np.empty(0, np.int32)
 
     def reserve(self, text: int, response: int) -> None:
-        """Have room for so many bytes of text, the longest response of so many among them."""
+        """Make room for `text` bytes in all, and `response` bytes of the longest response."""
         if len(self.text) < text:
-            # A new one, as arrays may still look into the old one.
+            # A new one, as arrays may still refer to the old one.
             self.text = bytearray(text + text // 4)
         if len(self.masks) < response:
             self.masks = np.empty(response + response // 4, np.bool_)
 
     def tags_for(self, count: int) -> Positions:
-        """Room for so many tags, those there already kept."""
+        """Make room for `count` tags, keeping the existing ones."""
         if len(self.tags) < count:
             self.tags = np.concatenate((self.tags, np.empty(count, np.int64)))
         return self.tags
 
     def bounds_for(self, count: int) -> npt.NDArray[np.int32]:
-        """Room for so many bounds."""
+        """Make room for `count` bounds."""
         if len(self.bounds) < count:
             self.bounds = np.empty(count + count // 4, np.int32)
         return self.bounds[:count]
 
 
 class PageBatch:
-    """The objects of some responses, one after the other.
+    """The concatenated objects of several responses.
 
     Args:
-        blocks: Of each response.
-        buffers: Where to work; the block is of no use any more once it is used for another.
-        names: With which tags objects begin: `<Contents>`, or those of versions.
+        bodies: The bytes of the objects in each response.
+        buffers: Working memory; using it for another batch invalidates this one.
+        names: The opening tags of objects: `<Contents>`, or those of versions.
         required: The columns in which every object has a value.
 
     Attributes:
-        opens: Where each object begins.
+        record_starts: The offset of each object.
     """
 
     def __init__(
@@ -92,33 +91,33 @@ class PageBatch:
         self._names, self._required = names, required
         self._length = sum(map(len, bodies))
         self._buffers = buffers
-        # Padded, so that a tag may be looked for at any position, with the beginning, so that the
-        # last object is followed by what follows each.
+        # Padded with the first bytes, so that the last object is followed by an opening tag like
+        # all others, and with spaces, so that a tag can be compared at any position.
         padding = bytes(bodies[0][:_MAX_HEAD_BYTES]) + b" " * (_MAX_TAG_BYTES + 8)
         buffers.reserve(self._length + len(padding), max(map(len, bodies)))
         self._body = buffers.text
         self._body[self._length : self._length + len(padding)] = padding
         self._bytes: npt.NDArray[np.uint8] = np.frombuffer(self._body, np.uint8, self._length)
-        # Eight bytes from every position on, as one number: tags are compared by these.
+        # Eight bytes from each position as one number; tags are compared by these.
         self._words = np.ndarray((len(self._body) - 7,), np.dtype("<u8"), self._body, strides=(1,))
         self._tags = self._find_tags(bodies)
-        # No text may hold that; to look for one character first is a hundred times faster.
+        # XML forbids "]]>" in text; searching for one character first is a hundred times faster.
         if all(self._body.find(text, 0, self._length) >= 0 for text in (b"]", b"]]>")):
             raise NotVectorizable
-        self.opens: Positions = self._tags[:0]
+        self.record_starts: Positions = self._tags[:0]
 
     def _find_tags(self, blocks: Sequence[memoryview]) -> Positions:
-        """Copy the responses one at a time, so that each stays in the cache, and find every `<`."""
+        """Copy the responses one by one, for cache locality, and find every `<`."""
         start = count = 0
         tags = self._buffers.tags
         for block in blocks:
             data = self._bytes[start : start + len(block)]
             data[:] = block
-            # As signed numbers, control characters and all that is not ASCII lie below the space.
+            # As signed numbers, control and non-ASCII characters are less than the space.
             if data.view(np.int8).min() < ord(" "):
                 raise NotVectorizable
-            marks = self._buffers.masks[: len(data)]
-            found = np.flatnonzero(np.equal(data, ord("<"), out=marks))
+            mask = self._buffers.masks[: len(data)]
+            found = np.flatnonzero(np.equal(data, ord("<"), out=mask))
             tags = self._buffers.tags_for(count + len(found))
             np.add(found, start, out=tags[count : count + len(found)])
             start += len(block)
@@ -126,23 +125,23 @@ class PageBatch:
         return tags[:count]
 
     def values(self) -> dict[str, pa.Array]:
-        """Each column's values, null where an object has none; texts as they stand.
+        """The values of each column, null where an object has none; texts are not decoded.
 
         Raises:
-            NotVectorizable: Something of it cannot be proved.
+            NotVectorizable: The responses cannot be proved regular.
         """
         is_of_one_kind = len(self._names) == 1
         return (self._uniform_values() if is_of_one_kind else None) or self._mixed_values()
 
     def begin_with(self, name: bytes) -> npt.NDArray[np.bool_]:
-        """Which objects begin with a tag, once their values are found."""
-        return self._stands(name, self.opens)
+        """A mask of the objects with this opening tag; call `values` first."""
+        return self._matches(name, self.record_starts)
 
     def _uniform_values(self) -> dict[str, pa.Array] | None:
-        """Each column's values where all objects have one layout; None where they have not.
+        """The values of each column if all objects have one layout, else None.
 
-        What stands between the values of an object is then the same for all of them, and one
-        comparison of all that stands between values proves every tag.
+        The separators between values are then the same for all objects, so comparing all
+        separators at once proves every tag.
         """
         (name,) = self._names
         second = self._body.find(name, len(name), self._length)
@@ -154,9 +153,9 @@ class PageBatch:
         positions = self._tags.reshape(-1, count)
         bounds = self._buffers.bounds_for(2 * len(layout.value_fields) * len(positions) + 1)
         table = bounds[:-1].reshape(len(positions), 2 * len(layout.value_fields))
-        for place, (at, lead, trail) in enumerate(layout.value_fields):
-            np.add(positions[:, at], lead, out=table[:, 2 * place], casting="unsafe")
-            np.subtract(positions[:, at + 1], trail, out=table[:, 2 * place + 1], casting="unsafe")
+        for leaf, (at, lead, trail) in enumerate(layout.value_fields):
+            np.add(positions[:, at], lead, out=table[:, 2 * leaf], casting="unsafe")
+            np.subtract(positions[:, at + 1], trail, out=table[:, 2 * leaf + 1], casting="unsafe")
         bounds[-1] = self._length + bounds[0]
         widths = table[:, 1::2] - table[:, 0::2]
         if widths.min() < 0 or bounds[0] > _MAX_HEAD_BYTES:
@@ -167,45 +166,45 @@ class PageBatch:
         alike = pc.sum(pc.equal(tokens, layout.tokens(len(positions)))).as_py()
         if alike - np.count_nonzero(widths == 0) != len(layout.value_fields) * len(positions):
             return None
-        wanted = layout.selected_columns
-        empty = any(widths[:, place].min() == 0 for place in wanted.values())
-        if empty or not wanted.keys() >= self._required:
+        columns = layout.selected_columns
+        empty = any(widths[:, leaf].min() == 0 for leaf in columns.values())
+        if empty or not columns.keys() >= self._required:
             return None
         texts = {
             name: tokens.take(
-                pa.array(np.arange(2 * place, len(tokens), 2 * len(layout.value_fields)))
+                pa.array(np.arange(2 * leaf, len(tokens), 2 * len(layout.value_fields)))
             )
-            for name, place in wanted.items()
+            for name, leaf in columns.items()
             if name not in _NUMBERS
         }
         if any(_holds(text, b"&") for text in texts.values()):
             return None
         if "e_tag" in texts and _holds(texts["e_tag"], b'"'):
             return None
-        is_all_wanted = len(wanted) == len(layout.value_fields)
-        # What nobody wants may hold no entity either.
-        if not is_all_wanted and self._entities() != layout.entities * len(positions):
+        are_all_selected = len(columns) == len(layout.value_fields)
+        # The other values may not contain an entity either.
+        if not are_all_selected and self._entities() != layout.entities * len(positions):
             return None
-        self.opens = positions[:, 0]
+        self.record_starts = positions[:, 0]
         numbers = {
-            name: read(self._body, *table.T[2 * wanted[name] : 2 * wanted[name] + 2])
+            name: read(self._body, *table.T[2 * columns[name] : 2 * columns[name] + 2])
             for name, read in _NUMBERS.items()
         }
         return texts | numbers
 
     def _entities(self) -> int:
-        """How many entities there are."""
+        """The number of entities."""
         return int(np.count_nonzero(self._bytes == ord("&")))
 
     def _quote(self, tags: Sequence[bytes]) -> bytes:
-        """The quote with which the first object's ETag begins, if any."""
+        """The quote before the first object's ETag, or b""."""
         if E_TAG not in tags:
             return b""
         start = int(self._tags[tags.index(E_TAG)]) + len(E_TAG)
         return next((quote for quote in _QUOTES if self._body.startswith(quote, start)), b"")
 
     def _mixed_values(self) -> dict[str, pa.Array]:
-        """Each column's values where objects have several layouts."""
+        """The values of each column if objects have several layouts."""
         spans = self._spans()
         e_tag = spans.get("e_tag")
         entities = self._entities()
@@ -221,16 +220,16 @@ class PageBatch:
         }
 
     def _spans(self) -> dict[str, tuple[Positions, Positions]]:
-        """Where each column's values start and stop; -1 where an object has none."""
+        """Start and stop offsets of each column's values; -1 where an object has none."""
         words = self._words[self._tags]
         is_open = np.zeros(len(words), np.bool_)
         for name in self._names:
             alike = np.flatnonzero(words == _word(name[:8]))
-            is_open[alike[self._stands(name, self._tags[alike])]] = True
+            is_open[alike[self._matches(name, self._tags[alike])]] = True
         record_starts = np.flatnonzero(is_open)
         if not len(record_starts) or record_starts[0]:
             raise NotVectorizable
-        self.opens = self._tags[record_starts]
+        self.record_starts = self._tags[record_starts]
         counts = np.diff(record_starts, append=len(self._tags))
         spans: dict[str, tuple[Positions, Positions]] = {}
         for rows, layout in self._layouts(record_starts, counts):
@@ -245,9 +244,9 @@ class PageBatch:
         return spans
 
     def _layouts(
-        self, opens: Positions, counts: Positions
+        self, starts: Positions, counts: Positions
     ) -> Iterator[tuple[Positions, dict[str, tuple[int, int]]]]:
-        """Groups of objects with one layout: their rows, and where the values of columns stand."""
+        """Groups of objects with one layout: their rows, and `columns_of` their tags."""
         found = 0
         for count in np.unique(counts):
             rows = np.flatnonzero(counts == count)
@@ -255,11 +254,11 @@ class PageBatch:
                 found += 1
                 if found > _MAX_LAYOUTS:
                     raise NotVectorizable
-                first = opens[rows]
+                first = starts[rows]
                 tags = self._tag_texts(int(first[0]), int(count))
                 same = np.ones(len(rows), bool)
                 for index, tag in enumerate(tags):
-                    same &= self._stands(tag, self._tags[first + index])
+                    same &= self._matches(tag, self._tags[first + index])
                 yield rows[same], columns_of(tags)
                 rows = rows[~same]
 
@@ -270,8 +269,8 @@ class PageBatch:
             raise NotVectorizable
         return tags
 
-    def _stands(self, text: bytes, positions: Positions) -> npt.NDArray[np.bool_]:
-        """Whether `text` stands at each of the positions."""
+    def _matches(self, text: bytes, positions: Positions) -> npt.NDArray[np.bool_]:
+        """A mask of the positions at which `text` begins."""
         if len(text) < 8:
             mask = np.uint64((1 << 8 * len(text)) - 1)
             short: npt.NDArray[np.bool_] = (self._words[positions] & mask) == _word(text)
@@ -282,7 +281,7 @@ class PageBatch:
         return same
 
     def _unquote(self, starts: Positions, stops: Positions) -> int:
-        """Narrow the ETags' spans to what is between their quotes; return the entities passed."""
+        """Remove the quotes from the ETags' spans; return the number of entities removed."""
         rows = np.flatnonzero(starts >= 0)
         start, stop = starts[rows], stops[rows]
         text = self._body[start[0] : stop[0]]
@@ -290,7 +289,7 @@ class PageBatch:
         if quote:
             start, stop = start + len(quote), stop - len(quote)
             if (start >= stop).any() or not (
-                self._stands(quote, start - len(quote)).all() and self._stands(quote, stop).all()
+                self._matches(quote, start - len(quote)).all() and self._matches(quote, stop).all()
             ):
                 raise NotVectorizable
         if (start >= stop).any():
@@ -302,7 +301,7 @@ class PageBatch:
         return 2 * len(rows) if quote.startswith(b"&") else 0
 
     def _numbers(self, read: _Read, starts: Positions, stops: Positions) -> pa.Array:
-        """The numbers of spans, null where there is none."""
+        """Parse the spans, null where there is none."""
         rows = np.flatnonzero(starts >= 0)
         if (starts[rows] >= stops[rows]).any():
             raise NotVectorizable
@@ -318,7 +317,7 @@ class PageBatch:
         absent = starts < 0
         some_absent = bool(absent.any())
         if some_absent:
-            # An empty span where the one before ended keeps the offsets ascending.
+            # An empty span at the end of the one before keeps the offsets ascending.
             starts, stops = starts.copy(), stops.copy()
             stops[absent] = 0
             stops = np.maximum.accumulate(stops)
@@ -327,7 +326,7 @@ class PageBatch:
             raise NotVectorizable
         offsets = np.empty(2 * len(starts), np.int32)
         offsets[0::2], offsets[1::2] = starts, stops
-        # Every other token is a value; `take` copies them out of the response's buffer.
+        # Every other token is a value; `take` copies them out of the working memory.
         tokens = pa.StringArray.from_buffers(
             len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(self._body)
         )
@@ -337,7 +336,7 @@ class PageBatch:
 
 
 def _holds(text: pa.StringArray, character: bytes) -> bool:
-    """Whether some value of a fresh array without nulls holds a character."""
+    """Whether a value contains a character; for an array without nulls or offset."""
     _validity, offsets, data = text.buffers()
     stop = int(np.frombuffer(offsets, np.int32, len(text) + 1)[-1])
     return bool((np.frombuffer(data, np.uint8, stop) == ord(character)).any())

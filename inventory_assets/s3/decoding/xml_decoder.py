@@ -1,8 +1,8 @@
-"""Decode a page of ListObjects, ListObjectsV2 or ListObjectVersions: the plain, complete decoder.
+"""Decode a page of ListObjects, ListObjectsV2 or ListObjectVersions: the complete decoder.
 
-It reads every field in any order, and decodes url-encoded keys exactly once. It is the reference
-that any faster decoder is tested against. A record that has no single meaning is set aside as
-`Unreadable`; a page that contradicts itself is malformed as a whole.
+It accepts fields in any order and decodes url-encoded keys exactly once. Tests compare the faster
+decoder with it. An ambiguous record becomes an `Unreadable`; an inconsistent page is malformed as
+a whole.
 
 Sources: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html,
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
@@ -26,13 +26,13 @@ from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.store_profile import KeyEncoding
 
 MAX_KEYS = 1000
-"""Keys in a page at most; S3's own bound."""
+"""Maximum keys in a page, a limit of S3."""
 
 MAX_RESPONSE_BYTES = 16 * 2**20
 """A page of 1,000 keys of 1,024 bytes, each byte percent-encoded, is under 4 MiB."""
 
 MAX_UNREADABLE_BYTES = 4096
-"""Of a record that cannot be decoded, so much is kept."""
+"""Maximum bytes kept of an unreadable record."""
 
 OBJECT_SCHEMA = pa.schema(
     [
@@ -45,7 +45,7 @@ OBJECT_SCHEMA = pa.schema(
         pa.field("object_owner", pa.string()),
     ]
 )
-"""What a listing tells of an object, under S3 Inventory's column names."""
+"""The columns of a listed object, with S3 Inventory's names."""
 
 VERSION_SCHEMA = pa.schema(
     [
@@ -57,7 +57,7 @@ VERSION_SCHEMA = pa.schema(
         *list(OBJECT_SCHEMA)[2:],
     ]
 )
-"""What a listing of versions tells of a version or a delete marker, which has no size."""
+"""The columns of a listed version or delete marker; a delete marker has no size."""
 
 NO_OBJECTS = pa.RecordBatch.from_pylist([], schema=OBJECT_SCHEMA)
 
@@ -68,12 +68,12 @@ _AMBIGUOUS = frozenset("%+ ")
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """What a response repeats of its request, without entities; None where absent or empty.
+    """The request parameters that a response repeats, entities resolved; None if absent or empty.
 
     Attributes:
         name: The bucket.
-        prefix: The prefix, as it stands there: url-encoded or not.
-        start_after: `StartAfter`; of a listing of versions `KeyMarker`, of an old one `Marker`.
+        prefix: The prefix as in the response, perhaps url-encoded.
+        start_after: `StartAfter`; `KeyMarker` of ListObjectVersions, `Marker` of ListObjects.
         token: `ContinuationToken`.
         max_keys: `MaxKeys`.
         delimiter: `Delimiter`.
@@ -95,12 +95,12 @@ class Unreadable:
     """A record that cannot be decoded.
 
     Attributes:
-        text: The XML of the element as it came, at most `MAX_UNREADABLE_BYTES` of it.
-        reason: Such as "<Size> is '-1', not a number of bytes".
-        key: The key, where that much is certain.
-        sort_key: Where it stands: the key; or the least one that is not before it, where its bytes
-            are no UTF-8; or where no key is known, the readable key before it in the page, or "".
-        row: How many records of the page that can be decoded come before it.
+        text: The XML of the element as received, at most `MAX_UNREADABLE_BYTES` of it.
+        reason: Why, such as "<Size> is '-1', not a number of bytes".
+        key: The key, or None if it is not known.
+        sort_key: The position in key order: the key; `least_key_from` its bytes, if they are not
+            UTF-8; without a key, the readable key before it in the page, or "".
+        row: The number of readable records before it in the page.
     """
 
     text: bytes
@@ -115,19 +115,19 @@ class Page:
     """One decoded response.
 
     Attributes:
-        objects: The `Contents`, in the order of the response, with `OBJECT_SCHEMA`; of a listing of
-            versions each `Version` and `DeleteMarker`, with `VERSION_SCHEMA`.
+        objects: Each `Contents`, in the order of the response, with `OBJECT_SCHEMA`; in a versions
+            listing each `Version` and `DeleteMarker`, with `VERSION_SCHEMA`.
         common_prefixes: The `CommonPrefixes`, in the order of the response.
-        is_truncated: Whether the listing goes on; the only sign that it does.
-        next_token: Where it goes on, or None: where it does not, where the page names none (as in a
-            ListObjects of old), or one that cannot be sent back as it is; then the listing goes on
-            after the last key. Of a listing of versions, what `versions_token` makes of the page's
-            last record.
-        url_encoded: Whether the keys came percent-encoded; here they are decoded.
-        unreadable: Records that cannot be decoded, and common prefixes.
-        echo: What the response repeats of its request.
-        ambiguous: The first key whose text in the response holds "%", that holds "+", and that a
-            space, each with that text; they show how keys are encoded.
+        is_truncated: Whether more pages follow; no other element says so.
+        next_token: The continuation token of the next page. None if there is no next page, or if
+            the response has no token (ListObjects) or one with characters that XML forbids: the
+            listing then continues after the last key. In a versions listing, `versions_token` of
+            the last record.
+        url_encoded: Whether keys were percent-encoded in the response; here they are decoded.
+        unreadable: Records and common prefixes that cannot be decoded.
+        echo: The request parameters that the response repeats.
+        ambiguous: The first keys whose texts in the response contain "%", "+" and a space, each
+            with that text; they show how the store encodes keys.
     """
 
     objects: pa.RecordBatch
@@ -141,7 +141,7 @@ class Page:
 
     @property
     def last_key(self) -> str | None:
-        """The last key of the page that is known, its record readable or not; None without any."""
+        """The last known key, perhaps of an unreadable record; None if there is none."""
         count = self.objects.num_rows
         for record in reversed(self.unreadable):
             if record.row == count and record.key is not None:
@@ -151,12 +151,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class ErrorDocument:
-    """An S3 `<Error>` document, which may also arrive inside a response of status 200.
+    """An S3 `<Error>` document; a response of status 200 may contain one, too.
 
     Attributes:
-        code: S3's code, such as `SlowDown`.
-        message: S3's words.
-        region: The region that S3 says the bucket is in, or None.
+        code: The S3 error code, such as `SlowDown`.
+        message: The S3 error message.
+        region: The bucket's region according to S3, or None.
     """
 
     code: str
@@ -166,16 +166,16 @@ class ErrorDocument:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What is around the records of a response.
+    """The elements of a response except its records.
 
     Attributes:
-        of_versions: Whether it is a listing of versions.
+        of_versions: Whether it is a ListObjectVersions response.
         common_prefixes: As in a `Page`.
-        is_truncated: Whether the listing goes on.
-        token: `NextContinuationToken`, where it can be sent back; of versions what the markers say.
+        is_truncated: Whether more pages follow.
+        token: The valid `NextContinuationToken`; in a versions listing, the next markers.
         url_encoded: Whether the keys are percent-encoded.
-        plus_is_space: Whether a plus in such a key is a space.
-        key_count: What the response says how many records and common prefixes it has, if anything.
+        plus_is_space: Whether "+" in a percent-encoded key is a space.
+        key_count: `KeyCount`, or None.
         unreadable: Common prefixes that cannot be decoded.
         echo: As in a `Page`.
     """
@@ -191,14 +191,14 @@ class Envelope:
     echo: Echo
 
     def key_bytes(self, text: str) -> bytes:
-        """The bytes of a key, as `text` has it in the response."""
+        """The bytes of a key that is `text` in the response."""
         return key_bytes(text, self.url_encoded, self.plus_is_space)
 
     def check_count(self, records: int) -> None:
-        """Check that a response has as many records as it says.
+        """Compare the number of records with `KeyCount`.
 
         Raises:
-            MalformedResponse: It has not; common prefixes may be counted or not.
+            MalformedResponse: They differ; stores may count common prefixes or not.
         """
         prefixes = len(self.common_prefixes) + len(self.unreadable)
         if self.key_count is not None and self.key_count not in (records, records + prefixes):
@@ -212,12 +212,12 @@ def decode_page(body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED) -> Pag
     """Decode a response body.
 
     Args:
-        body: Of the response.
-        encoding: How keys stand in it.
+        body: The response body.
+        encoding: How keys are encoded in it.
 
     Raises:
-        MalformedResponse: The body is too large, truncated, not XML, carries a DTD, is no listing,
-            does not tell whether it goes on, or contradicts itself.
+        MalformedResponse: The body is too large, truncated, not XML, has a DTD, is no listing,
+            lacks `IsTruncated`, or is inconsistent.
     """
     root = _root(body)
     if root.name == "Error":
@@ -232,10 +232,10 @@ def decode_page(body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED) -> Pag
 def decode_envelope(
     body: Body, encoding: KeyEncoding = KeyEncoding.DECLARED
 ) -> Envelope | ErrorDocument:
-    """Decode what is around the records of a response, or a response without records.
+    """Decode the envelope of a response from which the records were removed.
 
     Raises:
-        MalformedResponse: As `decode_page`; or it has records.
+        MalformedResponse: As for `decode_page`; or there are records.
     """
     root = _root(body)
     if root.name == "Error":
@@ -246,12 +246,12 @@ def decode_envelope(
 
 
 def versions_token(key: str, version_id: str) -> str:
-    """Where a listing of versions goes on, its two markers as one token."""
+    """Join the key marker and version id marker of a versions listing into one token."""
     return f"{version_id.replace('%', '%25').replace(' ', '%20')} {key}"
 
 
 def versions_markers(token: str) -> tuple[str, str]:
-    """The key and the version that `versions_token` was given."""
+    """Split a token of `versions_token` into key and version id."""
     version_id, _, key = token.partition(" ")
     return key, version_id.replace("%20", " ").replace("%25", "%")
 
@@ -322,7 +322,7 @@ def _token(root: Element, is_truncated: bool) -> str | None:
         raise MalformedResponse("<IsTruncated> is false, but there is a <NextContinuationToken>")
     if len(tokens) > 1:
         raise MalformedResponse("there are two <NextContinuationToken>")
-    # Of a token that holds what XML forbids, nobody knows how the store reads it.
+    # A token with characters that XML forbids may be misread: do not send it back.
     return next(filter(is_legal, tokens), None)
 
 
@@ -341,8 +341,8 @@ def _common_prefixes(
                 prefixes.append(key_of(raw))
             except Unclear as why:
                 text = element.verbatim()[:MAX_UNREADABLE_BYTES]
-                place = least_key_from(raw)
-                unreadable.append(Unreadable(text, f"a common prefix: {why}", None, place))
+                sort_key = least_key_from(raw)
+                unreadable.append(Unreadable(text, f"a common prefix: {why}", None, sort_key))
     return tuple(prefixes), tuple(unreadable)
 
 
@@ -361,7 +361,7 @@ def _echo(root: Element) -> Echo:
 
 
 def _markers(root: Element, url_encoded: bool, plus_is_space: bool) -> str | None:
-    """Where the store says that a listing of versions goes on."""
+    """The next markers of a versions listing as a token, or None."""
     marker = root.text_of("NextKeyMarker")
     if not marker:
         return None
@@ -390,9 +390,9 @@ def _page(envelope: Envelope, elements: list[Element]) -> Page:
             rows.append((key, *record.fields()))
         except Unclear as why:
             before = rows[-1][0] if rows else ""
-            place = key or (least_key_from(raw) if raw else before)
+            sort_key = key or (least_key_from(raw) if raw else before)
             verbatim = element.verbatim()[:MAX_UNREADABLE_BYTES]
-            unreadable.append(Unreadable(verbatim, f"{why}", key, place, len(rows)))
+            unreadable.append(Unreadable(verbatim, f"{why}", key, sort_key, len(rows)))
             continue
         for character in _AMBIGUOUS.intersection(text):
             ambiguous.setdefault(character, (len(rows), key, text))
@@ -411,16 +411,16 @@ def _page(envelope: Envelope, elements: list[Element]) -> Page:
 
 
 def next_token(envelope: Envelope, last_version: str | None) -> str | None:
-    """Where a listing goes on after a page.
+    """The token of the page after this one, or None.
 
     Args:
-        envelope: Of the page.
-        last_version: Of a listing of versions, what `versions_token` makes of the last record whose
-            key is known, or None. The markers that the store names are not heeded where there is
-            one: some stores do not encode them as keys, or name no version.
+        envelope: The envelope of the page.
+        last_version: In a versions listing, `versions_token` of the last record with a known key,
+            or None. It takes precedence over the store's markers, which some stores encode
+            differently from keys or send without a version.
 
     Raises:
-        MalformedResponse: A listing of versions goes on, but nobody can tell where.
+        MalformedResponse: A versions listing is truncated, but no marker is known.
     """
     if not envelope.of_versions or not envelope.is_truncated:
         return envelope.token

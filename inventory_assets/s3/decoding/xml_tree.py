@@ -1,10 +1,9 @@
-"""Read an XML document of a store: through expat, strictly where it matters and no further.
+"""Parse a store's XML with expat, leniently where stores violate the standard.
 
-Nothing external is resolved, no entity of a document type is expanded (a DTD is refused outright),
-and the number of elements is bounded. What XML forbids, but some stores write all the same, is read
-as what it says: a raw control character, a reference such as `&#x1;`, U+FFFE. A byte that is not
-UTF-8 is kept as a surrogate escape (PEP 383), so that whoever needs the text can tell, and
-`utf8` gives its bytes back. Raw carriage returns stay, which XML would turn into line feeds.
+A DTD is rejected, nothing external is resolved, and the number of elements is bounded. Characters
+that XML forbids and some stores send are preserved: raw control characters, references such as
+`&#x1;`, U+FFFE. A byte that is not UTF-8 becomes a surrogate escape (PEP 383), and `utf8` restores
+it. Raw carriage returns are preserved; standard XML would turn them into line feeds.
 """
 
 import re
@@ -17,13 +16,13 @@ Body = bytes | bytearray
 """A response's body."""
 
 MAX_ELEMENTS = 64_000
-"""Elements in a document at most; a page of 1,000 objects has up to 16,000.
+"""Maximum elements in a document; a page of 1,000 objects has up to 16,000.
 
-Each takes some hundred bytes of memory, and may stand for four bytes of a response.
+An element takes a few hundred bytes of memory, but as few as four bytes of a response.
 """
 
 MAX_TEXTS = 4 * MAX_ELEMENTS
-"""Pieces of text that expat tells of at most; comments cut text into pieces of a byte."""
+"""Maximum callbacks for text; comments can split text into single bytes."""
 
 _FORBIDDEN = (
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\udc80-\udcff]"
@@ -32,18 +31,18 @@ _FORBIDDEN = (
 _RAW_FORBIDDEN = re.compile(_FORBIDDEN.partition("|")[0])
 _ANY_FORBIDDEN = re.compile(_FORBIDDEN)
 _FIRST_STAND_IN, _LAST_STAND_IN = 0xF0000, 0xFFFFD
-"""Characters of the private use, which XML allows in text and forbids in names."""
+"""Private use characters, which XML allows in text and forbids in names."""
 
 
 class Element:
-    """An XML element by its local name; a listing needs no attributes.
+    """An XML element, without attributes, which listings do not use.
 
     Attributes:
-        name: Without a namespace's prefix.
-        chunks: The characters right within it, as the document that was parsed has them.
-        elements: The elements right within it.
-        start: Where it begins in that document, if it stands right within the outermost.
-        stop: Where it ends.
+        name: The local name, without a namespace prefix.
+        chunks: The text directly in it, with stand-ins for forbidden characters.
+        elements: Its child elements.
+        start: Its offset in the parsed document, if it is a child of the root.
+        stop: The offset after it.
     """
 
     __slots__ = ("_document", "chunks", "elements", "name", "start", "stop")
@@ -57,15 +56,15 @@ class Element:
 
     @property
     def text(self) -> str:
-        """The characters right within it."""
-        return self._document.meant("".join(self.chunks))
+        """The text directly in it."""
+        return self._document.original_text("".join(self.chunks))
 
     def all(self, name: str) -> Iterator["Element"]:
-        """The elements of a name right within it."""
+        """The child elements with this name."""
         return (element for element in self.elements if element.name == name)
 
     def text_of(self, *path: str) -> str | None:
-        """The text of the first element at `path`, or None where there is no such element."""
+        """The text of the first element at `path`, or None if there is none."""
         element = self
         for name in path:
             found = next(element.all(name), None)
@@ -75,69 +74,69 @@ class Element:
         return element.text
 
     def verbatim(self) -> bytes:
-        """The element as it came; only of those right within the outermost."""
+        """The bytes of the element as received; only for children of the root."""
         return self._document.source(self.start, self.stop)
 
 
 def parse(body: Body) -> Element:
-    """Parse a document; return its outermost element.
+    """Parse a document; return its root element.
 
     Raises:
-        MalformedResponse: It is cut off, not XML, too large, or declares a document type.
+        MalformedResponse: It is truncated, not XML, too large, or has a DTD.
     """
     try:
         return _Document(body).parsed()
     except expat.ExpatError as error:
-        mended = _Mended(body)
-        if mended.is_as_it_came:
+        repaired = _RepairedDocument(body)
+        if repaired.is_unchanged:
             raise _malformed(error) from None
     try:
-        return mended.parsed()
+        return repaired.parsed()
     except expat.ExpatError as error:
         raise _malformed(error) from None
 
 
 def utf8(text: str) -> bytes:
-    """The bytes that a text stood for, those that are not UTF-8 too."""
+    """The original bytes of a text, including those that are not UTF-8."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def is_legal(text: str) -> bool:
-    """Whether XML allows each of the characters."""
+    """Whether XML allows all characters of the text."""
     return _RAW_FORBIDDEN.search(text) is None
 
 
 class _Document:
-    """A document that is well-formed."""
+    """A well-formed document."""
 
     def __init__(self, body: Body) -> None:
         self._body = body
 
-    def meant(self, text: str) -> str:
-        """What a text of the document means."""
+    def original_text(self, text: str) -> str:
+        """Replace stand-ins in a text of the document by the original characters."""
         return text
 
     def source(self, start: int, stop: int) -> bytes:
-        """The bytes of the response between two places."""
+        """The bytes of the response between two offsets of the document."""
         return bytes(self._body[start:stop])
 
     def parsed(self) -> Element:
-        """The outermost element.
+        """Parse it and return the root element.
 
         Raises:
             ExpatError: It is not well-formed.
-            MalformedResponse: It is too large, or declares a document type.
+            MalformedResponse: It is too large, or has a DTD.
         """
         top = _Tree(self, self._body).top
         return top.elements[0]
 
 
 class _Tree:
-    """The elements of a document.
+    """Builds the elements of a document.
 
     Args:
-        document: What they belong to.
-        body: Its bytes.
+        document: The document, for the elements to refer to.
+        body: The bytes to parse.
     """
 
     def __init__(self, document: _Document, body: Body) -> None:
@@ -149,7 +148,7 @@ class _Tree:
         self._parser = parser = expat.ParserCreate("UTF-8")
         parser.ordered_attributes = True
         has_returns = b"\r" in body
-        # Where texts are not joined, each line end comes alone.
+        # Without buffering, expat reports each line end in a callback of its own.
         parser.buffer_text = not has_returns
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -173,7 +172,7 @@ class _Tree:
     def _end(self, _name: str) -> None:
         element = self._stack.pop()
         if len(self._stack) == 2:
-            at = self._parser.CurrentByteIndex  # behind `<a/>`, or before `</a>`
+            at = self._parser.CurrentByteIndex  # after `<a/>`, or before `</a>`
             is_empty = not element.elements and not element.chunks
             is_behind = is_empty and self._body[at - 2 : at] == b"/>"
             element.stop = at if is_behind else self._body.find(b">", at) + 1
@@ -196,8 +195,8 @@ class _Tree:
         raise MalformedResponse("the response declares a document type, which no listing does")
 
 
-class _Mended(_Document):
-    """A document with what XML forbids replaced by stand-ins."""
+class _RepairedDocument(_Document):
+    """A document whose forbidden characters are replaced by stand-ins."""
 
     def __init__(self, body: Body) -> None:
         text = body.decode("utf-8", "surrogateescape")
@@ -210,16 +209,16 @@ class _Mended(_Document):
         if not self._stand_in:
             super().__init__(body)
             return
-        # In character data, a reference is a text like any other.
+        # In a CDATA section, a reference is plain text.
         pattern = _RAW_FORBIDDEN if "<!" in text else _ANY_FORBIDDEN
         super().__init__(utf8(pattern.sub(self._replace, text)))
 
     @property
-    def is_as_it_came(self) -> bool:
+    def is_unchanged(self) -> bool:
         return not self._originals
 
-    def meant(self, text: str) -> str:
-        return self._replaced.sub(lambda found: _meaning(self._original(found)), text)
+    def original_text(self, text: str) -> str:
+        return self._replaced.sub(lambda found: _character(self._original(found)), text)
 
     def source(self, start: int, stop: int) -> bytes:
         text = bytes(self._body[start:stop]).decode("utf-8")
@@ -227,7 +226,7 @@ class _Mended(_Document):
 
     def _replace(self, found: re.Match[str]) -> str:
         original = found[0]
-        if original.startswith("&") and is_legal(_meaning(original)):
+        if original.startswith("&") and is_legal(_character(original)):
             return original
         number = self._numbers.setdefault(original, len(self._originals))
         if number == len(self._originals):
@@ -238,15 +237,15 @@ class _Mended(_Document):
         return self._originals[int(found[1])]
 
 
-def _meaning(original: str) -> str:
-    """The character that is meant; one that UTF-8 cannot hold in surrogate escapes."""
+def _character(original: str) -> str:
+    """The character of a reference; surrogates as surrogate escapes of their bytes."""
     found = _ANY_FORBIDDEN.fullmatch(original)
     if not found or not original.startswith("&"):
         return original
     decimal, hexadecimal = found["decimal"], found["hexadecimal"]
     number = int(decimal) if decimal else int(hexadecimal, 16)
     if number > 0x10FFFF:
-        return " "  # no such character: left to expat, which refuses it
+        return " "  # no such character: expat rejects the reference
     return chr(number).encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
 
 

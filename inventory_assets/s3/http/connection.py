@@ -1,8 +1,8 @@
-"""Carry requests and answers over open connections, driven by whichever event loop asks.
+"""Asynchronous HTTP/1.1 connections: send a request, receive the response.
 
-A connection is opened by urllib3, in a thread, as that waits. From then on its socket does not
-block: bytes are read when the event loop says that there are some, and no thread stands by. One
-thread serves any number of connections so, without a lock handed to and fro.
+urllib3 opens the connection in a thread, as that blocks. From then on the socket is non-blocking
+and driven by the event loop of the current request, so that one thread serves any number of
+connections.
 """
 
 import asyncio
@@ -20,43 +20,42 @@ from inventory_assets.s3.http.http1_parser import ResponseHead, ResponseParser
 
 _T = TypeVar("_T")
 
-_NOT_YET = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_NOT_READY = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class AsyncHttpConnection:
-    """An open connection, for one request at a time.
+    """An open connection, for one request at a time, from any event loop.
 
     Args:
-        connection: Opened; its socket is the wire's from now on.
+        connection: An open connection; its socket becomes non-blocking.
 
     Attributes:
-        is_reusable: Whether the last answer left it fit for another request.
+        is_reusable: Whether another request can be sent after the last response.
     """
 
     def __init__(self, connection: HTTPConnection) -> None:
         self.is_reusable = True
         self._connection = connection
-        # Plain, TLS, or TLS in TLS: they differ in how they say that nothing has come yet.
+        # Plain, TLS, or TLS in TLS; each raises another of `_NOT_READY`.
         self._socket: Any = connection.sock
         self._socket.settimeout(0)
 
     @property
     def is_quiet(self) -> bool:
-        """Whether the connection is open and nothing is waiting to be read.
+        """Whether the connection is open and has no unread bytes.
 
-        A byte that arrives between two answers was asked for by nobody: the answer to the next
-        request would be read from the wrong place.
+        Unsolicited bytes between two responses would be read as the next response.
         """
         try:
             self._socket.recv(1)
-        except _NOT_YET:
+        except _NOT_READY:
             return True
         except (OSError, ValueError):
             return False
         return False  # a byte, or the end of the connection
 
     def abort(self) -> None:
-        """Break the connection off, also under another thread that is using it now."""
+        """Shut the connection down, even while another thread uses it."""
         self.is_reusable = False
         plain = self._socket.socket if isinstance(self._socket, SSLTransport) else self._socket
         with suppress(OSError):
@@ -67,33 +66,32 @@ class AsyncHttpConnection:
         self._connection.close()
 
     async def send_request(
-        self, request: bytes, body: bytearray, idle_timeout: float, longest: float
+        self, request: bytes, body: bytearray, idle_timeout: float, total_timeout: float
     ) -> ResponseHead:
-        """Send a request and read its answer.
+        """Send a request and receive its response.
 
         Args:
             request: Head and body.
-            body: What the body of the answer replaces.
-            idle_timeout: Seconds without a byte after which the other side is given up.
-            longest: Seconds after which it is given up though bytes come.
+            body: Receives the body of the response, replacing its content.
+            idle_timeout: Maximum seconds without a byte.
+            total_timeout: Maximum seconds for the whole response.
 
         Raises:
-            HTTPException, OSError: Trouble with the network; a TimeoutError after `idle_timeout`,
-                and after `longest`.
-            MalformedResponse: The answer is too large.
+            HTTPException, OSError: A network error; TimeoutError after either timeout.
+            MalformedResponse: The response is too large.
         """
         loop = asyncio.get_running_loop()
         self.is_reusable = False
         await self._send(loop, request, idle_timeout)
         reader = ResponseParser(self._socket.recv_into, body)
-        reading = _Reading(loop, self._socket.fileno(), reader, idle_timeout, longest)
+        reading = _Reading(loop, self._socket.fileno(), reader, idle_timeout, total_timeout)
         try:
             await reading.done
         finally:
             reading.stop()
             reader.close()
         if reader.head is None:
-            raise RuntimeError("an answer was whole without a head")
+            raise RuntimeError("the response ended without a head")
         self.is_reusable = reader.is_reusable
         return reader.head
 
@@ -104,7 +102,7 @@ class AsyncHttpConnection:
         while left:
             try:
                 left = left[self._socket.send(left) :]
-            except _NOT_YET:
+            except _NOT_READY:
                 writable = loop.create_future()
                 loop.add_writer(self._socket.fileno(), _set, writable)
                 try:
@@ -115,11 +113,11 @@ class AsyncHttpConnection:
 
 
 _LATE_SECONDS = 0.1
-"""By how much a timer is late only where the process did something else meanwhile."""
+"""A timer that is later than this was delayed because the process was busy or suspended."""
 
 
 class _Reading:
-    """An answer on its way in; a callback per arrival costs less than a task that is resumed."""
+    """Receives a response by callbacks, which cost less than resuming a task for each arrival."""
 
     def __init__(
         self,
@@ -127,17 +125,17 @@ class _Reading:
         descriptor: int,
         reader: ResponseParser,
         idle_timeout: float,
-        longest: float,
+        total_timeout: float,
     ) -> None:
         self.done: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._descriptor = descriptor
         self._reader = reader
         self._idle_timeout = idle_timeout
-        self._longest = longest
+        self._total_timeout = total_timeout
         self._heard_at = loop.time()
-        self._end = self._heard_at + longest
-        self._wait(min(idle_timeout, longest))
+        self._end = self._heard_at + total_timeout
+        self._wait(min(idle_timeout, total_timeout))
         loop.add_reader(descriptor, self._on_readable)
 
     def _wait(self, seconds: float) -> None:
@@ -145,7 +143,7 @@ class _Reading:
         self._timer = self._loop.call_at(self._deadline, self._on_timer)
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Remove the callbacks."""
         self._timer.cancel()
         self._loop.remove_reader(self._descriptor)
 
@@ -154,16 +152,16 @@ class _Reading:
             return
         try:
             self._reader.feed()
-        except _NOT_YET:
+        except _NOT_READY:
             self._heard_at = self._loop.time()
-        except Exception as error:  # noqa: BLE001 - it is raised where the answer is awaited
+        except Exception as error:  # noqa: BLE001 - raised by `await reading.done`
             self.done.set_exception(error)
         else:
             self.done.set_result(None)
 
     def _on_timer(self) -> None:
         now = self._loop.time()
-        # While this process did something else, the other side had nobody to send to.
+        # The time in which this process was not able to receive does not count.
         late = now - self._deadline
         self._end += late
         left = min(self._heard_at + self._idle_timeout, self._end) - now
@@ -172,30 +170,30 @@ class _Reading:
         if left > 0:
             self._wait(left)
         elif not self.done.done():
-            trouble = (
-                f"the answer was not whole after {self._longest:g} seconds"
+            message = (
+                f"the answer was not whole after {self._total_timeout:g} seconds"
                 if now >= self._end
                 else f"nothing was heard for {self._idle_timeout:g} seconds"
             )
-            self.done.set_exception(TimeoutError(trouble))
+            self.done.set_exception(TimeoutError(message))
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:
-    """Do what blocks in a thread of its own, which nobody waits for if this is cancelled."""
+    """Run a blocking function in a new daemon thread, which is abandoned on cancellation."""
     loop = asyncio.get_running_loop()
     result: asyncio.Future[_T] = loop.create_future()
 
-    def tell(say: Callable[[Any], None], what: object) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
-            loop.call_soon_threadsafe(lambda: None if result.done() else say(what))
+    def report(setter: Callable[[Any], None], value: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(lambda: None if result.done() else setter(value))
 
     def run() -> None:
         try:
             found = work()
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
-            tell(result.set_exception, error)
+        except BaseException as error:  # noqa: BLE001 - raised by `await result`
+            report(result.set_exception, error)
         else:
-            tell(result.set_result, found)
+            report(result.set_result, found)
 
     threading.Thread(target=run, name="connect", daemon=True).start()
     return await result

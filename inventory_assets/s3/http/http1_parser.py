@@ -1,7 +1,8 @@
-"""Read an HTTP/1.1 answer as its bytes come in, the body straight into memory that is used again.
+"""Parse an HTTP/1.1 response incrementally, receiving the body directly into a reused buffer.
 
-Only what a GET over a kept connection needs: one answer at a time, framed by a length, by chunks or
-by the end of the connection. Nothing here waits or knows a socket; `connection.py` does.
+It supports what a GET over a keep-alive connection needs: one response at a time, framed by a
+length, by chunks or by the end of the connection. It does not block and knows no socket;
+`connection.py` does.
 
 Source: RFC 9112, sections 4 (status line), 5 (fields), 6 (framing) and 7.1 (chunks).
 """
@@ -15,32 +16,32 @@ from inventory_assets.s3.decoding.xml_decoder import MAX_RESPONSE_BYTES
 from inventory_assets.s3.errors import MalformedResponse
 
 Receive = Callable[[memoryview], int]
-"""Fills some of the memory with what has come, and says how much; 0 at the end of the connection.
+"""Receives bytes into the memory and returns their number; 0 at the end of the connection.
 
-Raises what the socket raises where nothing has come yet."""
+Raises the socket's own exception if no bytes are available."""
 
 _FIRST_BYTES = 4096
-"""What is received at first: a head and little of the body, as that must be copied."""
+"""Bytes to receive at first: the head and little of the body, which must be copied."""
 
 _MORE_BYTES = 65_536
 MAX_HEAD_BYTES = 65_536
 _DECIMAL = re.compile(r"[0-9]{1,18}")
-MAX_INTERIM_ANSWERS = 16
-"""How many answers of status 1xx may come before the answer; a server sends one or two."""
+MAX_INTERIM_RESPONSES = 16
+"""Maximum responses of status 1xx before the final one; servers send one or two."""
 
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 
 _BEGINNING = b"HTTP/"
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
-"""Alert and handshake, as a server sends them that was not spoken to in TLS."""
+"""Alert and handshake, which a TLS server sends in response to plain HTTP."""
 
 
 class ProtocolError(BadStatusLine):
-    """What came is no HTTP/1.1; bytes that were lost on the way are another matter.
+    """The response is not HTTP/1.1; a truncated response is an `IncompleteRead` instead.
 
     Attributes:
-        is_tls: Whether the other side speaks TLS instead.
+        is_tls: Whether the peer speaks TLS.
     """
 
     def __init__(self, words: str, *, is_tls: bool = False) -> None:
@@ -50,12 +51,12 @@ class ProtocolError(BadStatusLine):
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """What stands before the body.
+    """Status line and headers.
 
     Attributes:
         status: The HTTP status.
-        headers: By their names in lower case; values of repeated ones are joined by commas.
-        keeps_alive: Whether the connection may be used again, if the body's end is known.
+        headers: The headers, with lower-case names; repeated ones are joined by commas.
+        keeps_alive: Whether the server keeps the connection open, if the body's end is known.
     """
 
     status: int
@@ -64,16 +65,16 @@ class ResponseHead:
 
 
 class ResponseParser:
-    """One answer.
+    """The parser of one response.
 
     Args:
-        receive: Where its bytes come from.
-        body: What the body replaces.
+        receive: The source of bytes.
+        body: Receives the body, replacing its content.
 
     Attributes:
-        head: Once it is whole.
-        is_begun: Whether any byte has come.
-        is_reusable: Whether another request may follow on the connection, once this is whole.
+        head: The head, once complete.
+        is_begun: Whether a byte was received.
+        is_reusable: Whether the connection can be reused, once the response is complete.
     """
 
     def __init__(self, receive: Receive, body: bytearray) -> None:
@@ -84,31 +85,31 @@ class ResponseParser:
         self._body = body
         self._raw = bytearray()
         self._interim = 0
-        self._rest: Callable[[], bool] = self._read_head
+        self._step: Callable[[], bool] = self._read_head
         self._view: memoryview | None = None
         self._filled = 0
 
     def feed(self) -> bool:
-        """Read what has come; whether the answer is whole.
+        """Receive until the response is complete; return True then.
 
         Raises:
-            HTTPException: This is no HTTP, or the connection ended too early.
-            MalformedResponse: The body is beyond `MAX_RESPONSE_BYTES`.
-            OSError: What `receive` raises, where nothing has come among it.
+            HTTPException: The response is not HTTP, or the connection ended too early.
+            MalformedResponse: The body is longer than `MAX_RESPONSE_BYTES`.
+            OSError: From `receive`; if no bytes are available yet, call `feed` again later.
         """
-        while not self._rest():
+        while not self._step():
             pass
         return True
 
     def close(self) -> None:
-        """Let go of the body's memory."""
+        """Release the view of the body."""
         if self._view is not None:
             self._view.release()
             self._view = None
 
     def _read_head(self) -> bool:
         if not _BEGINNING.startswith(self._raw[: len(_BEGINNING)]):
-            # Told at once: a peer that speaks another protocol may wait for ours.
+            # Raised at once: a peer with another protocol may wait for more from us.
             is_tls = self._raw.startswith(_TLS_RECORDS)
             said = "TLS" if is_tls else repr(bytes(self._raw[:40]))
             raise ProtocolError(f"the answer begins with {said}", is_tls=is_tls)
@@ -126,11 +127,11 @@ class ResponseParser:
         del self._raw[: end + 4]
         if 100 <= head.status < 200:
             self._interim += 1
-            if self._interim > MAX_INTERIM_ANSWERS:
+            if self._interim > MAX_INTERIM_RESPONSES:
                 raise ProtocolError(
                     f"{self._interim} answers of status {head.status} came, and not the answer"
                 )
-            return False  # a word on the way; the answer follows
+            return False  # an interim response; the final one follows
         self.head = head
         return self._choose_framing(head)
 
@@ -140,13 +141,13 @@ class ResponseParser:
         if head.status in (204, 304):
             return self._expect("0")
         if coding == "chunked":
-            self._rest = self._read_chunks
+            self._step = self._read_chunks
             if "content-length" in head.headers:
-                self.is_reusable = False  # RFC 9112, section 6.3: it may be an attack
+                self.is_reusable = False  # RFC 9112, section 6.3: possible request smuggling
         elif coding:
             raise ProtocolError(f"the answer has the transfer coding {coding!r}")
         elif "content-length" in head.headers:
-            # A proxy may repeat it; where all say the same, that is the length.
+            # A proxy may repeat the header; that is valid if all values are equal.
             length = head.headers["content-length"]
             if "," in length:
                 lengths = {each.strip() for each in length.split(",")}
@@ -154,7 +155,7 @@ class ResponseParser:
             return self._expect(length)
         else:
             self.is_reusable = False
-            self._rest = self._read_to_close
+            self._step = self._read_to_close
         self._body.clear()
         return False
 
@@ -168,9 +169,9 @@ class ResponseParser:
         self._filled = min(size, len(self._raw))
         self._body[: self._filled] = self._raw[: self._filled]
         if len(self._raw) > size:
-            self.is_reusable = False  # nobody asked for what follows
+            self.is_reusable = False  # unsolicited bytes follow
         self._view = memoryview(self._body)
-        self._rest = self._fill
+        self._step = self._fill
         return False
 
     def _fill(self) -> bool:
@@ -191,7 +192,7 @@ class ResponseParser:
         return not self._recv(_MORE_BYTES)
 
     def _read_chunks(self) -> bool:
-        """Take the next chunk out of what has come."""
+        """Move the next complete chunk to the body, or receive more."""
         line_end = self._raw.find(b"\r\n")
         if line_end >= 0:
             size = _chunk_size(bytes(self._raw[:line_end]))
@@ -199,7 +200,7 @@ class ResponseParser:
             stop = line_end + 2 + size
             if not size:
                 del self._raw[: line_end + 2]
-                self._rest = self._read_trailers
+                self._step = self._read_trailers
                 return False
             if len(self._raw) >= stop + 2:
                 if self._raw[stop : stop + 2] != b"\r\n":
@@ -223,11 +224,11 @@ class ResponseParser:
         if line_end:
             return False
         if self._raw:
-            self.is_reusable = False  # nobody asked for what follows
+            self.is_reusable = False  # unsolicited bytes follow
         return True
 
     def _recv(self, size: int) -> int:
-        """Receive some more, behind what was received before."""
+        """Append up to `size` received bytes to the raw buffer; return their number."""
         memory = bytearray(size)
         count = self._receive(memoryview(memory))
         self._raw += memory[:count]
@@ -239,10 +240,10 @@ class ResponseParser:
 
 
 def parse_head(text: bytes) -> ResponseHead:
-    """The head of an answer, without the empty line that ends it.
+    """Parse the head of a response, without its final empty line.
 
     Raises:
-        HTTPException: It is none.
+        HTTPException: It is not valid.
     """
     status_line, *lines = text.decode("latin-1").split("\r\n")
     version, _, rest = status_line.partition(" ")
@@ -252,7 +253,7 @@ def parse_head(text: bytes) -> ResponseHead:
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
-        # A line folded from the one before, or a space before the colon, may smuggle a header.
+        # Folded lines and a space before the colon are rejected: they can smuggle headers.
         if not colon or not name or name != name.strip():
             raise ProtocolError(f"the answer has the header line {line[:100]!r}")
         name, value = name.lower(), value.strip(" \t")

@@ -1,4 +1,4 @@
-"""What comes back from S3, whole: answers, and refusals that say what to do otherwise."""
+"""Complete responses of S3, and error responses."""
 
 import re
 import zlib
@@ -27,23 +27,23 @@ UNKNOWN_CREDENTIALS = frozenset(
 )
 CLOCK_SKEW_CODE = "RequestTimeTooSkewed"
 ANOTHER_REGION = "IllegalLocationConstraintException"
-"""How S3 refuses a bucket of another region, which it does not name."""
+"""S3's code for a bucket in another region; the response does not name the region."""
 
 _T = TypeVar("_T")
 _ENDPOINT = re.compile(rb"<Endpoint>([A-Za-z0-9.:/_-]{1,255})</Endpoint>")
 _SECONDS = re.compile(r"\d{1,18}(\.\d{0,9})?", re.ASCII)
 _YEARS = range(2000, 2200)
-"""In which a server's clock may be; no request can be sent at a time far beyond."""
+"""Plausible years of a server's clock; dates beyond are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What a request stood on, and what other threads may have replaced since.
+    """The settings with which a request was sent; other threads may have replaced them since.
 
     Attributes:
-        region: The region that it was sent to.
-        skew: What was added to this machine's time.
-        credentials: Who asked; None where requests are not signed.
+        region: The region of the endpoint.
+        skew: The clock correction: server time minus local time.
+        credentials: The signing credentials; None for anonymous requests.
     """
 
     region: str
@@ -53,14 +53,14 @@ class RequestContext:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer, whole.
+    """A complete response.
 
     Attributes:
         status: The HTTP status.
-        headers: By their names in lower case.
-        body: At most `MAX_RESPONSE_BYTES`.
-        context: What it answers.
-        connection: The connection that it came over; None where there is none.
+        headers: The headers, with lower-case names.
+        body: The body, at most `MAX_RESPONSE_BYTES`.
+        context: The settings of the request.
+        connection: The connection over which it arrived, or None.
     """
 
     status: int
@@ -71,19 +71,19 @@ class Response:
 
 
 class ErrorResponse(Exception):
-    """S3 answered with an error document, or with a status other than 200.
+    """S3 sent an error document, or a status other than 200.
 
     Attributes:
         status: The HTTP status.
-        code: S3's code, or the status where the answer names none.
-        message: S3's words.
-        region: The region that S3 says the bucket is in, or None.
-        endpoint: The endpoint that S3 says the bucket is to be asked at, or None.
-        location: Where the answer redirects to, or None.
+        code: The S3 error code, or the status if there is none.
+        message: The S3 error message.
+        region: The bucket's region according to S3, or None.
+        endpoint: The bucket's endpoint according to S3, or None.
+        location: The target of a redirect, or None.
         date: The server's time, or None.
-        foreign: What the answer is, where it is none of S3's; None where it is, or has no body.
-        retry_after: Seconds after which the server wants to be asked again; 0 where it names none.
-        context: What was refused.
+        foreign: Set if the response is not from S3; None if it is, or has no body.
+        retry_after: The seconds of `Retry-After`; 0 if absent.
+        context: The settings of the request.
     """
 
     def __init__(self, response: Response, document: ErrorDocument | None = None) -> None:
@@ -111,19 +111,19 @@ class ErrorResponse(Exception):
 
 
 class UnexpectedResponse(MalformedResponse):
-    """An answer of status 200 that is no listing.
+    """A response of status 200 that is no listing.
 
-    It is tried once more: something on the way may have damaged it. What comes the same way twice
-    is not damaged, but how the other side answers.
+    The request is repeated, as the response may have been damaged on the way. If the same response
+    arrives twice, it was not damaged, and the error is permanent.
 
     Attributes:
-        foreign: What it is, where it is none of S3's; None where it is a damaged listing.
-        mark: Equal for answers that are unexpected in the same way.
+        foreign: Set if the response is not from S3; None if it is a damaged listing.
+        signature: Equal for responses that are unexpected in the same way.
     """
 
     def __init__(self, response: Response, error: MalformedResponse) -> None:
         self.foreign = foreign_response(response.headers, response.body)
-        self.mark: object = self.foreign or (len(response.body), zlib.crc32(response.body))
+        self.signature: object = self.foreign or (len(response.body), zlib.crc32(response.body))
         words = f"found {self.foreign.what}" if self.foreign else str(error)
         if not self.foreign and _OF_VERSION_1.search(response.body[:_HEAD_BYTES]):
             words += " (the store answers as the old ListObjects does, version 1)"
@@ -131,11 +131,11 @@ class UnexpectedResponse(MalformedResponse):
 
 
 def decoded(response: Response, read: Callable[[bytearray], _T | ErrorDocument]) -> _T:
-    """What a reader makes of an answer's body.
+    """Decode the body of a response.
 
     Raises:
-        ErrorResponse: It is an error response.
-        Unexpected: It is no listing.
+        ErrorResponse: The status is not 200, or the body is an error document.
+        UnexpectedResponse: The body is no listing.
     """
     if response.status != 200:
         raise ErrorResponse(response)
@@ -149,7 +149,7 @@ def decoded(response: Response, read: Callable[[bytearray], _T | ErrorDocument])
 
 
 def lacks_versions(body: bytearray) -> str | None:
-    """How an answer to a request for versions shows that the store lists none, or None."""
+    """How a response to ListObjectVersions shows that the store lists no versions, or None."""
     start = body[:_HEAD_BYTES]
     if b"<ListBucketResult" in start:
         return "answers a request for versions with current objects alone"
@@ -159,18 +159,18 @@ def lacks_versions(body: bytearray) -> str | None:
 
 
 _HEAD_BYTES = 512
-"""In which the name of a response's outermost element stands."""
+"""The first bytes, which contain the root element's name."""
 
 _OF_VERSION_1 = re.compile(rb"<(?:[\w.-]+:)?(?:Next)?Marker\b")
 _OF_VERSIONS = re.compile(rb"<(?:[\w.-]+:)?(?:IsTruncated|Version|DeleteMarker|CommonPrefixes)\b")
 
 
 def seconds_of(retry_after: str | None, server_time: datetime | None) -> float:
-    """What a header `Retry-After` asks for; 0 where there is none, or none that makes sense.
+    """The seconds of a `Retry-After` header; 0 if it is absent or invalid.
 
     Args:
-        retry_after: Its value: seconds, or a date (RFC 9110, section 10.2.3).
-        server_time: What the server says that the time is, by which it means a date.
+        retry_after: Seconds, or a date (RFC 9110, section 10.2.3).
+        server_time: The `Date` header, to which a date is relative; None for this machine's time.
     """
     text = (retry_after or "").strip()
     if _SECONDS.fullmatch(text):

@@ -1,4 +1,4 @@
-"""The way to an endpoint: which proxy stands in between, and whose certificates are trusted."""
+"""How to connect to an endpoint: the proxy, and the trusted certificate authorities."""
 
 import errno
 import os
@@ -18,24 +18,25 @@ from inventory_assets.s3.errors import RequestRejected, TlsFailure
 _NAMING = "which AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or ca_bundle names"
 
 
-def way_to(
+def route_to(
     url: str, where: str
 ) -> tuple[str | None, Mapping[str, str], urllib3.HTTPConnectionPool]:
-    """The proxy to a URL, what it is told, and urllib3's way through it.
+    """The proxy's URL (or None), the headers for it, and a urllib3 pool that connects through it.
 
     Args:
-        url: Where requests go.
+        url: The URL of the endpoint.
         where: The bucket and endpoint, for messages.
 
     Raises:
-        RequestRejected: The proxy's URL cannot be used. It may hold a password, and is not told.
+        RequestRejected: The proxy's URL is invalid. The message omits it, as it may have a
+            password.
     """
     try:
         named = get_environ_proxies(url)
-        # botocore would take a name for a scheme that it does not know: http://socks5://…
-        way, separator, _ = named.get(url.partition(":")[0], "").partition("://")
-        if separator and way.lower() not in ("http", "https"):
-            raise ValueError("the proxy's scheme is none of HTTP")  # noqa: TRY301 - told below
+        # botocore prepends http:// to a scheme that it does not know: http://socks5://…
+        scheme, separator, _ = named.get(url.partition(":")[0], "").partition("://")
+        if separator and scheme.lower() not in ("http", "https"):
+            raise ValueError("the proxy's scheme is none of HTTP")  # noqa: TRY301 - translated below
         proxies = ProxyConfiguration(proxies=named)
         proxy_url = proxies.proxy_url_for(url)
         to_proxy = proxies.proxy_headers_for(proxy_url)
@@ -54,15 +55,15 @@ def way_to(
 
 
 def trusted(ca_bundle: str | None, where: str) -> dict[str, str]:
-    """Whose certificates are trusted, as urllib3 is told.
+    """The options of urllib3 for the trusted certificate authorities.
 
     Args:
-        ca_bundle: The file of authorities that the AWS configuration names, or None.
+        ca_bundle: The `ca_bundle` of the AWS configuration, or None.
         where: The bucket and endpoint, for messages.
 
     Raises:
-        TlsFailure: The file cannot be read, or holds no certificates. A handshake would fail for
-            want of them, and not say why.
+        TlsFailure: The file cannot be read, or contains no certificates; the error of a handshake
+            would not say so.
     """
     file = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE")
     if file:
@@ -74,18 +75,18 @@ def _check(file: Path, where: str) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
     except FileNotFoundError:
-        trouble = f"there is no certificate authority at {file}, {_NAMING}"
+        message = f"there is no certificate authority at {file}, {_NAMING}"
     except ssl.SSLError:
-        trouble = f"{file}, {_NAMING}, holds no certificates in PEM; name a file that does"
+        message = f"{file}, {_NAMING}, holds no certificates in PEM; name a file that does"
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise
-        trouble = (
+        message = (
             f"{file}, {_NAMING}, cannot be read ({error.strerror}); name a file of certificates"
         )
     else:
         return
-    raise TlsFailure(f"{where}: {trouble}")
+    raise TlsFailure(f"{where}: {message}")
 
 
 def _pool(

@@ -1,7 +1,7 @@
-"""Sign page requests with AWS Signature Version 4, as botocore does, for a tenth of its CPU.
+"""Sign page requests with AWS Signature Version 4, with a tenth of botocore's CPU time.
 
-A page request is always a GET without a body, its query already encoded and in order, so the
-canonical request is a few joined lines; the signing key is derived once a day.
+A page request is a GET without a body whose query is already canonical, so the canonical request
+is a few joined lines. The signing key is derived once a day.
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
 """
@@ -22,7 +22,7 @@ _RESERVED = re.compile(r"[^A-Za-z0-9_.~-]+")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who asks; the session token is that of temporary credentials."""
+    """An access key; temporary credentials have a session token."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -30,7 +30,7 @@ class Credentials:
 
 
 def encoded_query(parameters: Mapping[str, str]) -> str:
-    """A query string that is its own canonical form: names in order, both sides encoded."""
+    """A query string in canonical form: sorted by name, names and values encoded."""
     pairs = sorted((_encoded(name), _encoded(value)) for name, value in parameters.items())
     return "&".join(f"{name}={value}" for name, value in pairs)
 
@@ -45,22 +45,22 @@ def signed_headers(
     query: str,
     headers: Mapping[str, str],
 ) -> dict[str, str]:
-    """The headers that a signed GET carries.
+    """The headers of a signed GET.
 
     Args:
-        credentials: Who asks.
+        credentials: The signing credentials.
         region: The region of the credential scope.
-        service: The service of the credential scope: `s3`, or what an access point wants.
+        service: The service of the credential scope: `s3`, or that of an access point.
         when: The time of the request, UTC.
-        host: The Host header, with its port unless that is the scheme's own.
+        host: The Host header, with the port unless it is the scheme's default.
         path: The encoded path.
         query: From `encoded_query`.
-        headers: What else is to be signed, by lower-case names.
+        headers: Other headers to sign, with lower-case names.
 
     Returns:
-        All of `headers`, and those of the signature.
+        `headers` and those of the signature.
     """
-    # By hand, which takes a quarter of what strftime does.
+    # Four times faster than strftime.
     day = f"{when.year:04}{when.month:02}{when.day:02}"
     timestamp = f"{day}T{when.hour:02}{when.minute:02}{when.second:02}Z"
     all_headers = {

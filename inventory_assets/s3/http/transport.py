@@ -1,10 +1,10 @@
-"""Send page requests over a lean, pooled, keep-alive path.
+"""Send page requests over pooled keep-alive connections, with little CPU time.
 
-botocore is asked once where a page request goes (endpoint rules, addressing style, region,
-dual-stack, access points) and for credentials, whatever their kind, at every request; their refresh
-is its own. The requests are signed here. Connections are opened by urllib3, on which botocore
-stands as well, so that proxies, certificate authorities and IPv6 are configured as for boto3; what
-travels over them is `connection.py`'s. docs/benchmarks.md says what each layer would cost.
+botocore resolves the endpoint once (endpoint rules, addressing style, region, dual-stack, access
+points) and provides and refreshes the credentials for every request. Requests are signed by
+`sigv4.py`. urllib3 opens the connections, as for botocore, so proxies, certificate authorities and
+IPv6 are configured as for boto3; `connection.py` sends and receives. docs/benchmarks.md has the
+cost of each layer.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from urllib3.util.ssltransport import SSLTransport
 
 from inventory_assets.s3 import bucket_config as settings
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.decoding.key_encoding import unpack
+from inventory_assets.s3.decoding.content_encoding import unpack
 from inventory_assets.s3.errors import RequestRejected
 from inventory_assets.s3.http.connection import AsyncHttpConnection, in_thread
 from inventory_assets.s3.http.response import (
@@ -39,7 +39,7 @@ from inventory_assets.s3.http.response import (
     RequestContext,
     Response,
 )
-from inventory_assets.s3.http.routes import trusted, way_to
+from inventory_assets.s3.http.routes import route_to, trusted
 from inventory_assets.s3.http.sigv4 import ALGORITHM, Credentials, encoded_query, signed_headers
 from inventory_assets.s3.session import BotoSession, open_boto_session
 
@@ -47,10 +47,10 @@ _DEFAULT_HEADERS = {"user-agent": "inventory-assets", "accept-encoding": "identi
 
 _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _RENEWABLE = EXPIRED_CREDENTIALS | {"InvalidAccessKeyId", "InvalidToken"}
-"""With these codes S3 refuses credentials that may have been replaced where they came from."""
+"""Codes for credentials that may have been replaced at their source since they were loaded."""
 
-_NAMELESS = frozenset({ANOTHER_REGION, "PermanentRedirect"})
-"""With these codes S3 says that the bucket is in another region, and may not say in which."""
+_REGION_UNNAMED = frozenset({ANOTHER_REGION, "PermanentRedirect"})
+"""Codes for a bucket in another region that the response may not name."""
 
 _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 
@@ -59,19 +59,19 @@ _TOLERATED_SKEW = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class _Endpoint:
-    """Where page requests go, as botocore prepared one.
+    """The endpoint of page requests, read from one that botocore prepared.
 
     Attributes:
         origin: Scheme and host.
         host: The Host header.
         path: The encoded path.
         region: The region of the endpoint.
-        scope: Region and service to sign for; None where requests are not signed.
-        headers: What every request carries besides its signature, which covers it.
-        to_proxy: What only the proxy sees, so that no signature may cover it.
-        pool: What urllib3 knows of the way: the proxy, TLS, options of the socket.
-        absolute: Whether a proxy wants the whole URL as the request's target.
-        tls: Whom to trust, where TLS is spoken.
+        scope: Region and service of the signature; None for anonymous requests.
+        headers: Additional signed headers of every request.
+        proxy_headers: Unsigned headers for a proxy that forwards plain HTTP.
+        pool: urllib3's settings of the connection: proxy, TLS, socket options.
+        absolute: Whether the request target is the whole URL, for a proxy.
+        tls: The TLS options of urllib3; empty without TLS.
     """
 
     origin: str
@@ -80,7 +80,7 @@ class _Endpoint:
     region: str
     scope: tuple[str, str] | None
     headers: Mapping[str, str]
-    to_proxy: Mapping[str, str] = field(repr=False)
+    proxy_headers: Mapping[str, str] = field(repr=False)
     pool: urllib3.HTTPConnectionPool
     absolute: bool
     tls: Mapping[str, str]
@@ -88,7 +88,7 @@ class _Endpoint:
 
 @dataclass(slots=True)
 class Transport:
-    """The way to one bucket, for any number of threads, each with an event loop of its own.
+    """Sends requests to one bucket; shared by threads, each with its own event loop.
 
     Attributes:
         connection: The bucket and how to reach it.
@@ -108,87 +108,87 @@ class Transport:
         self._boto = open_boto_session(self.connection)
 
     async def get(self, parameters: Mapping[str, str], body: bytearray) -> Response:
-        """Send a request and read its answer, whatever its status.
+        """Send a request and receive its response, whatever its status.
 
         Args:
             parameters: The query, not encoded.
-            body: What the body of the answer replaces; its memory is used again.
+            body: Receives the body of the response, replacing its content.
 
         Raises:
-            BotoCoreError, ClientError: No credentials, or no endpoint.
-            HTTPError, HTTPException, OSError: Trouble with the network.
-            MalformedResponse: The answer is beyond `MAX_RESPONSE_BYTES`.
-            RequestRejected: The bucket needs a signature that is not made here.
+            BotoCoreError, ClientError: Credentials or endpoint cannot be resolved.
+            HTTPError, HTTPException, OSError: A network error.
+            MalformedResponse: The response is longer than `MAX_RESPONSE_BYTES`.
+            RequestRejected: The bucket needs a kind of signature that is not supported.
         """
         credentials = None if self.connection.anonymous else await self._current_credentials()
         target = self._endpoint or self._resolve_endpoint(None)
-        sent = RequestContext(target.region, self._skew, credentials)
+        context = RequestContext(target.region, self._skew, credentials)
         query = encoded_query(parameters)
         headers = {**target.headers, "host": target.host}
         if target.scope and credentials:
-            now = datetime.now(UTC) + sent.skew
+            now = datetime.now(UTC) + context.skew
             headers = signed_headers(
                 credentials, *target.scope, now, target.host, target.path, query, headers
             )
         url = f"{target.path}?{query}"
-        wire = await self._connected(target)
+        channel = await self._connected(target)
         try:
-            head = await wire.send_request(
+            head = await channel.send_request(
                 _request(
                     target.origin + url if target.absolute else url,
-                    {**headers, **target.to_proxy, **_DEFAULT_HEADERS},
+                    {**headers, **target.proxy_headers, **_DEFAULT_HEADERS},
                 ),
                 body,
                 settings.READ_TIMEOUT_SECONDS,
-                settings.ANSWER_TIMEOUT_SECONDS,
+                settings.RESPONSE_TIMEOUT_SECONDS,
             )
             if "content-encoding" in head.headers:
                 unpack(head.headers, body, self.connection.display_name)
-            return Response(head.status, head.headers, body, sent, wire)
+            return Response(head.status, head.headers, body, context, channel)
         finally:
-            if wire.is_reusable:
-                self._idle.append(wire)
+            if channel.is_reusable:
+                self._idle.append(channel)
             else:
-                wire.close()
+                channel.close()
 
     def discard(self, response: Response) -> None:
-        """Never again use the connection that an answer came over.
+        """Shut down the connection over which a response arrived.
 
-        For an answer that belongs to another request: the next answer on that connection would too.
-        A request that has been sent over it in the meantime ends with an error, and can be retried.
+        For a response that belongs to another request: all later responses on that connection would
+        be misplaced, too. A request that uses the connection now fails and can be retried.
         """
-        wire = response.connection
-        if wire is None:
+        channel = response.connection
+        if channel is None:
             return
-        wire.abort()
+        channel.abort()
         with suppress(ValueError):  # it is in use, or closed
-            self._idle.remove(wire)
-            wire.close()
+            self._idle.remove(channel)
+            channel.close()
 
     def adapt_to_error(self, error_response: ErrorResponse) -> bool:
-        """Learn from a refusal what the next request must do otherwise.
+        """Adopt the region, clock or credentials that an error response calls for.
 
         Returns:
-            Whether there is something: another region, the server's clock, renewed credentials;
-            learnt now, or by another thread since the request was sent.
+            Whether the next request will differ from the failed one, including by a change that
+            another thread made in the meantime.
         """
-        sent = error_response.context
+        context = error_response.context
         if error_response.code == CLOCK_SKEW_CODE and error_response.date:
             self._skew = error_response.date - datetime.now(UTC)
-            return abs(self._skew - sent.skew) > _TOLERATED_SKEW
-        # Trouble with learning is none of its own: the refusal tells more.
+            return abs(self._skew - context.skew) > _TOLERATED_SKEW
+        # An error while adapting is suppressed: the error response says more.
         with suppress(BotoCoreError, ClientError):
-            if error_response.code in _RENEWABLE and sent.credentials:
-                return self._refreshed_credentials(sent.credentials) != sent.credentials
+            if error_response.code in _RENEWABLE and context.credentials:
+                return self._refreshed_credentials(context.credentials) != context.credentials
             if error_response.status in (301, 307, 400, 403):
                 region = error_response.region
-                if not region and error_response.code in _NAMELESS:
+                if not region and error_response.code in _REGION_UNNAMED:
                     region = self._region_of_bucket()
-                return bool(region and region != sent.region and self._resolve_endpoint(region))
+                return bool(region and region != context.region and self._resolve_endpoint(region))
         return False
 
     def _region_of_bucket(self) -> str | None:
-        """The region that S3 names when it is asked for nothing but the bucket's head."""
+        """The region according to HeadBucket, or None."""
         try:
             answer: Any = self._boto.client.head_bucket(Bucket=self.connection.bucket)
         except ClientError as error:
@@ -198,48 +198,48 @@ class Transport:
         return region if region and _REGION.fullmatch(region) else None
 
     def abort(self) -> None:
-        """End the requests under way with an error, at once; there can be no others after."""
+        """End the requests in flight with an error; later ones fail, too."""
         self._aborted.set()
         with self._sockets_lock:
             sockets = list(self._sockets)
         for each in sockets:
-            # Of the plain socket: TLS would first say goodbye to a peer that may not listen.
+            # Of the plain socket: a TLS shutdown would wait for the peer.
             with suppress(OSError):
                 socket.socket.shutdown(each, socket.SHUT_RDWR)
 
     def drop_idle(self) -> None:
-        """Close the connections kept alive; others are opened where they are needed."""
-        with suppress(IndexError):  # other threads take and leave some
+        """Close the idle connections; new ones are opened when needed."""
+        with suppress(IndexError):  # other threads use the list, too
             while True:
                 self._idle.pop().close()
 
     def close(self) -> None:
-        """Close the connections kept alive, for good."""
+        """Close the idle connections and the boto3 client."""
         self._boto.client.close()
         self.drop_idle()
 
     async def _connected(self, target: _Endpoint) -> AsyncHttpConnection:
-        """A connection, one kept alive if there is one that still is."""
+        """An idle connection that is still open, or a new one."""
         while True:
             try:
-                wire = self._idle.pop()
+                channel = self._idle.pop()
             except IndexError:
-                # Each step on the way is bounded by itself, but not how many there are.
+                # Each step (per address, proxy, TLS) has its own timeout; this bounds the total.
                 async with asyncio.timeout(settings.READ_TIMEOUT_SECONDS):
                     return AsyncHttpConnection(await in_thread(lambda: self._connect(target)))
-            if wire.is_quiet:
-                return wire
-            wire.close()
+            if channel.is_quiet:
+                return channel
+            channel.close()
 
     def _connect(self, target: _Endpoint) -> HTTPConnection:
         pool = target.pool
-        way = pool.proxy or pool
+        peer = pool.proxy or pool
         options: dict[str, Any] = {**pool.conn_kw, **target.tls}
-        host = way.host or ""
+        host = peer.host or ""
         connection: Any = pool.ConnectionCls(
-            # RFC 6761, section 6.3: such names are this machine, whatever its resolver knows.
+            # RFC 6761, section 6.3: such names are loopback, even if the resolver fails.
             "localhost" if host.endswith(".localhost") and not target.tls else host,
-            way.port,
+            peer.port,
             timeout=settings.CONNECT_TIMEOUT_SECONDS,
             **options,
         )
@@ -264,7 +264,7 @@ class Transport:
         return opened
 
     def _without_host_name(self, connection: Any, host: str) -> NewConnectionError:
-        """What to raise for a host without an address."""
+        """The error for a host name that does not resolve."""
         hint = ""
         if host.startswith(f"{self.connection.bucket}."):
             hint = (
@@ -274,12 +274,12 @@ class Transport:
         return NewConnectionError(connection, f"{host} has no address{hint}")
 
     def _track_socket(self, opened: Any) -> None:
-        """Have `abort` find a socket; of TLS in TLS, that below both."""
+        """Register a socket for `abort`; for TLS in TLS, the innermost one."""
         with self._sockets_lock:
             self._sockets.add(opened.socket if isinstance(opened, SSLTransport) else opened)
 
     def _refreshed_credentials(self, refused: Credentials) -> Credentials:
-        """The credentials that a new look finds, unless another thread has renewed them."""
+        """Reload the credentials, unless another thread has done so."""
         with self._lock:
             if self._credentials() == refused:
                 self._boto.client.close()
@@ -287,7 +287,7 @@ class Transport:
             return self._credentials()
 
     async def _current_credentials(self) -> Credentials:
-        """Those of now; where they must be fetched first, nothing else waits for that."""
+        """The current credentials; fetched in a thread if a refresh is due."""
         refresh_needed = getattr(self._boto.session.get_credentials(), "refresh_needed", None)
         if refresh_needed and refresh_needed():
             return await in_thread(self._credentials)
@@ -303,7 +303,7 @@ class Transport:
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
     def _resolve_endpoint(self, region: str | None) -> _Endpoint:
-        """Have botocore prepare a request, and keep what is the same for all."""
+        """Let botocore prepare a request, and cache its endpoint."""
         with self._lock:
             known = self._endpoint
             if known and region in (None, known.region):
@@ -323,8 +323,8 @@ class Transport:
             parameters["RequestPayer"] = "requester"
         try:
             client.list_objects_v2(**parameters)
-        except _CapturedRequest as caught:
-            return caught.request
+        except _CapturedRequest as captured:
+            return captured.request
         raise RuntimeError("botocore sent a request that it was to hand over")
 
     def _read(self, prepared: AWSPreparedRequest) -> _Endpoint:
@@ -344,8 +344,8 @@ class Transport:
             scope = found[1], found[2]
         default = {"http": 80, "https": 443}.get(url.scheme)
         named = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
-        kept = ("x-amz-request-payer",)
-        proxy_url, to_proxy, pool = way_to(prepared.url, self.connection.display_name)
+        signed = ("x-amz-request-payer",)
+        proxy_url, proxy_headers, pool = route_to(prepared.url, self.connection.display_name)
         absolute = proxy_url is not None and url.scheme == "http"
         return _Endpoint(
             origin=f"{url.scheme}://{url.netloc}",
@@ -353,8 +353,8 @@ class Transport:
             path=url.path or "/",
             region=scope[0] if scope else self._boto.client.meta.region_name,
             scope=scope,
-            headers={name: headers[name] for name in kept if name in headers},
-            to_proxy=to_proxy if absolute else {},
+            headers={name: headers[name] for name in signed if name in headers},
+            proxy_headers=proxy_headers if absolute else {},
             pool=pool,
             absolute=absolute,
             tls=(
@@ -366,7 +366,7 @@ class Transport:
 
 
 class _CapturedRequest(Exception):
-    """Carries a request out of botocore instead of into the network."""
+    """Carries a prepared request out of botocore before it is sent."""
 
     def __init__(self, request: AWSPreparedRequest) -> None:
         super().__init__()

@@ -14,7 +14,11 @@ from itertools import takewhile
 from math import inf
 
 from inventory_assets.scan.engine.range_task import RangeTask
-from inventory_assets.scan.keyspace.key_range import DELIMITER, ceiling_of, prefix_upper_bound
+from inventory_assets.scan.keyspace.key_range import (
+    DELIMITER,
+    prefix_of_upper_bound,
+    prefix_upper_bound,
+)
 
 _LEAST_WIDTH = 1e-15
 """Of [0, 1], what cannot be told from nothing."""
@@ -106,7 +110,7 @@ class KeyDensityModel:
 
         There names are taken to end as they do in other folders of the same depth.
         """
-        level = ceiling_of(until)
+        level = prefix_of_upper_bound(until)
         if level is None or (level and not level.endswith(DELIMITER)):
             return until
         while level in self._last:

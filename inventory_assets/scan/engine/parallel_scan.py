@@ -56,7 +56,7 @@ from inventory_assets.scan.keyspace.key_range import (
     LEAST_CHARACTER,
     MAX_KEY_BYTES,
     KeyRange,
-    ceiling_of,
+    prefix_of_upper_bound,
 )
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 from inventory_assets.scan.store_probe import check_names, first_page, require_versions
@@ -129,7 +129,9 @@ class ParallelScan:
         }
         for task in self._waiting:
             # Where another run has stopped, nothing is known of either.
-            is_edge = ceiling_of(task.key_range.after) is not None or not task.start_after
+            is_edge = (
+                prefix_of_upper_bound(task.key_range.after) is not None or not task.start_after
+            )
             task.is_made_up = bool(task.job.resumed_evidence) or not is_edge
             neighbours[task.job].append(task)
         for ranges in neighbours.values():
@@ -498,7 +500,7 @@ class ParallelScan:
             each for each in page.unreadable if not each.sort_key or each.sort_key in task.key_range
         ]
         texts = {each.text for each in inside}
-        if not stats.unreadable.has_met(inside) and not texts <= task.unreadable_keys:
+        if not stats.unreadable.knows_kinds_of(inside) and not texts <= task.unreadable_keys:
             task.unreadable_keys |= texts
             task.pending_versions = None
             return False

@@ -1,1 +1,1 @@
-"""Keys as values: ranges, shards, orders. Pure, and without I/O."""
+"""Key ranges, shards and key orders as values; no I/O."""

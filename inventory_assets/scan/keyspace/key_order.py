@@ -4,11 +4,11 @@ from enum import StrEnum
 
 
 class KeyOrder(StrEnum):
-    """In what order a store lists its keys."""
+    """The order in which a store lists its keys."""
 
     BYTES = "bytes"
     DIRECTORY = "directory"
 
 
 DIRECTORY_SERVERS = ("SeaweedFS",)
-"""Stores known to list in directory order, by the start of their `Server` header."""
+"""Starts of the `Server` header of stores that list in directory order."""

@@ -1,8 +1,8 @@
 """Ranges of keys in UTF-8 byte order, as values.
 
-A range is `(after, until]`: `after` is what ListObjectsV2 calls StartAfter, so a boundary key
-belongs to the range on its left, and ranges that tile touch without overlap. Python compares
-strings by code point, which is the byte order of their UTF-8 encodings.
+A range is `(after, until]`, as in StartAfter of ListObjectsV2. A boundary key belongs to the left
+range, so adjacent ranges share a bound and do not overlap. Python compares strings by code point,
+which is the byte order of their UTF-8 encodings.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,16 +11,16 @@ from functools import lru_cache
 from itertools import pairwise
 
 MAX_KEY_BYTES = 1024
-"""The longest key that S3 allows, in bytes of UTF-8."""
+"""S3's maximum length of a key, in bytes of UTF-8."""
 
 LEAST_CHARACTER = "\t"
-"""The least character that XML and all stores take; before it are only control characters."""
+"""The least character that XML and all stores accept; only control characters are less."""
 
 _LARGEST_BY_WIDTH = ("", "\x7f", "\u07ff", "\uffff", "\U0010ffff")
 """The largest character whose UTF-8 encoding has 0, 1, 2, 3, 4 bytes."""
 
 _SAFE_LARGE_CHARACTER = "\U0010fffd"
-"""The largest character that every XML and Unicode implementation takes: no noncharacter."""
+"""The largest character that is no noncharacter, which all XML implementations accept."""
 
 
 @lru_cache(maxsize=1024)
@@ -31,7 +31,7 @@ def prefix_upper_bound(prefix: str) -> str:
 
 
 def prefix_lower_bound(prefix: str) -> str:
-    """The largest legal key before every key that starts with `prefix`; "" where there is none."""
+    """The largest legal key less than all keys that start with `prefix`; "" if there is none."""
     if not prefix or prefix[-1] == "\0":
         return prefix[:-1]
     before = ord(prefix[-1]) - 1
@@ -40,8 +40,8 @@ def prefix_lower_bound(prefix: str) -> str:
     return prefix_upper_bound(prefix[:-1] + chr(before))
 
 
-def ceiling_of(key: str) -> str | None:
-    """The shortest prefix whose ceiling `key` is, or None where it is no ceiling."""
+def prefix_of_upper_bound(key: str) -> str | None:
+    """The shortest prefix whose `prefix_upper_bound` is `key`, or None."""
     filler = key[:-1] if key.endswith(_LARGEST_BY_WIDTH[1:4]) else key
     prefix = filler.rstrip(_LARGEST_BY_WIDTH[4])
     return prefix if prefix != key and prefix_upper_bound(prefix) == key else None
@@ -69,41 +69,41 @@ class KeyRange:
 
     @property
     def start_after(self) -> str:
-        """A StartAfter that any store takes: at most `after`, and short where that is a ceiling."""
-        prefix = ceiling_of(self.after)
+        """A StartAfter that all stores accept: `after`, or a shorter key before it."""
+        prefix = prefix_of_upper_bound(self.after)
         if prefix is None:
             return self.after
         short = prefix + _SAFE_LARGE_CHARACTER
         return short if len(short.encode()) <= MAX_KEY_BYTES else prefix
 
     def intersection(self, other: "KeyRange") -> "KeyRange | None":
-        """The keys of both; None where there are none."""
+        """The keys in both ranges; None if there are none."""
         after, until = max(self.after, other.after), min(self.until, other.until)
         return KeyRange(after, until) if after < until else None
 
     def minus(self, prefixes: Iterable[str]) -> tuple["KeyRange", ...]:
-        """What is left of this range, in order, without the keys that start with a prefix."""
+        """The rest of this range, in order, without the keys that start with a prefix."""
         return self.difference(KeyRange.of_prefix(prefix) for prefix in sorted(prefixes))
 
     def difference(self, ranges: Iterable["KeyRange"]) -> tuple["KeyRange", ...]:
-        """What is left of this range, in order, without the keys of some ranges in key order."""
-        left: list[KeyRange] = []
+        """The rest of this range, in order, without other ranges, which are in key order."""
+        remaining: list[KeyRange] = []
         after = self.after
-        for taken in ranges:
-            if taken.until <= after or taken.after >= self.until:
+        for excluded in ranges:
+            if excluded.until <= after or excluded.after >= self.until:
                 continue
-            if after < taken.after:
-                left.append(KeyRange(after, taken.after))
-            after = taken.until
+            if after < excluded.after:
+                remaining.append(KeyRange(after, excluded.after))
+            after = excluded.until
         if after < self.until:
-            left.append(KeyRange(after, self.until))
-        return tuple(left)
+            remaining.append(KeyRange(after, self.until))
+        return tuple(remaining)
 
 
 def tiling_fault(ranges: Sequence[KeyRange], whole: Sequence[KeyRange]) -> str | None:
-    """Say where `ranges` fail to tile `whole`, or None where they tile it.
+    """Describe how `ranges` fail to tile `whole`; None if they tile it.
 
-    Both are in key order; neighbours in `whole` do not touch.
+    Both are in key order; neighbours in `whole` are not adjacent.
     """
     for left, right in pairwise(ranges):
         if right.after < left.until:
@@ -111,17 +111,17 @@ def tiling_fault(ranges: Sequence[KeyRange], whole: Sequence[KeyRange]) -> str |
     for key_range in ranges:
         if key_range.after >= key_range.until:
             return f"a range holds no key: {key_range}"
-    stretches = coalesce(ranges)
-    for found, expected in zip(stretches, whole, strict=False):
+    coalesced = coalesce(ranges)
+    for found, expected in zip(coalesced, whole, strict=False):
         if found != expected:
             return f"expected {expected}, found {found}"
-    if len(stretches) != len(whole):
-        return f"expected {len(whole)} separate stretches of keys, found {len(stretches)}"
+    if len(coalesced) != len(whole):
+        return f"expected {len(whole)} separate stretches of keys, found {len(coalesced)}"
     return None
 
 
 def coalesce(ranges: Iterable[KeyRange]) -> list[KeyRange]:
-    """Ranges in key order, those that touch made one."""
+    """Join adjacent ranges, which are in key order."""
     found: list[KeyRange] = []
     for key_range in ranges:
         if found and key_range.after == found[-1].until:
@@ -132,7 +132,7 @@ def coalesce(ranges: Iterable[KeyRange]) -> list[KeyRange]:
 
 
 def outermost(prefixes: Iterable[str]) -> tuple[str, ...]:
-    """The prefixes that start with no other of them, in order."""
+    """The prefixes that do not start with another one of them, in order."""
     found: list[str] = []
     for prefix in sorted(set(prefixes)):
         if not found or not prefix.startswith(found[-1]):

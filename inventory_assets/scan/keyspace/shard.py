@@ -1,8 +1,8 @@
-"""Shards: a prefix, less the longer prefixes that are shards of their own.
+"""Shards: a prefix without the longer prefixes that are shards themselves.
 
-The shard of the source's own prefix is the *remainder*: it covers every key that no other shard
-covers, so that keys at the root, between prefixes, or under a prefix nobody knew of are never lost.
-A key belongs to the shard with the longest prefix that it starts with.
+The shard of the source's own prefix is the *remainder*. It covers all keys that no other shard
+covers: those at the root, between prefixes, or under a new prefix. A key belongs to the shard with
+the longest matching prefix.
 """
 
 from collections.abc import Iterable
@@ -16,8 +16,8 @@ class Shard:
     """A part of a source's key space.
 
     Attributes:
-        prefix: What every key of the shard starts with.
-        excluded: The prefixes within it that the shard leaves out, in order, none within another.
+        prefix: The prefix of all keys of the shard.
+        excluded: Longer prefixes that belong to other shards, in order, none within another.
     """
 
     prefix: str
@@ -25,7 +25,7 @@ class Shard:
 
     @property
     def ranges(self) -> tuple[KeyRange, ...]:
-        """The stretches of keys that the shard covers, in order."""
+        """The key ranges that the shard covers, in order."""
         return KeyRange.of_prefix(self.prefix).minus(self.excluded)
 
     def covers(self, key: str) -> bool:
@@ -34,6 +34,6 @@ class Shard:
 
 
 def make_shard(prefix: str, prefixes: Iterable[str]) -> Shard:
-    """The shard of `prefix`, less those of `prefixes` that lie within it."""
+    """The shard of `prefix` without those of `prefixes` that are within it."""
     within = (other for other in prefixes if other != prefix and other.startswith(prefix))
     return Shard(prefix, outermost(within))

@@ -1,4 +1,4 @@
-"""Columns of ascending keys."""
+"""Operations on columns of sorted keys."""
 
 from bisect import bisect_right
 
@@ -7,14 +7,14 @@ import pyarrow.compute as pc
 
 
 def keys_ascend(keys: pa.StringArray) -> bool:
-    """Whether every key is greater than the one before; Arrow compares UTF-8 bytes."""
+    """Whether keys are strictly ascending; Arrow compares UTF-8 bytes."""
     ascend: pa.BooleanArray = pc.less(keys[:-1], keys[1:])
     return bool(ascend.false_count == 0)
 
 
 def count_up_to(keys: pa.StringArray, bound: str) -> int:
-    """How many of the ascending `keys` are at most `bound`."""
-    # As a rule all are, or none is.
+    """The number of the ascending `keys` that are at most `bound`."""
+    # Usually all or none are.
     if not len(keys) or keys[-1].as_py() <= bound:
         return len(keys)
     return 0 if keys[0].as_py() > bound else bisect_right(keys, bound, key=pa.StringScalar.as_py)

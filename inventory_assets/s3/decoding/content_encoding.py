@@ -1,4 +1,4 @@
-"""Undo content encodings, which nobody asks for: some proxies compress all the same."""
+"""Decompress response bodies: some proxies compress them although no request asks for it."""
 
 import zlib
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ _WINDOWS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": zlib.MAX_WBITS}
 
 
 def unpack(headers: Mapping[str, str], body: bytearray, where: str) -> None:
-    """Replace an encoded body by what it stands for.
+    """Decompress a body in place, as its Content-Encoding says.
 
     Args:
-        headers: Of the answer, by their names in lower case.
-        body: Of the answer.
+        headers: The response headers, with lower-case names.
+        body: The response body.
         where: The bucket and endpoint, for messages.
 
     Raises:
-        MalformedResponse: The body is damaged, or stands for more than `MAX_RESPONSE_BYTES`.
-        RequestRejected: The encoding is none that is undone here.
+        MalformedResponse: The body is damaged, or longer than `MAX_RESPONSE_BYTES`.
+        RequestRejected: The encoding is not supported.
     """
     named = headers.get("content-encoding", "")
     if not named or not body:
         return
-    # AWS's own name for uploads in chunks is told back by some stores, and changes nothing here.
+    # Some stores return `aws-chunked`, AWS's encoding of chunked uploads; it has no effect here.
     codings = [each.strip().lower() for each in named.split(",")]
     for coding in reversed(
         [each for each in codings if each not in ("identity", "aws-chunked", "")]
@@ -44,7 +44,7 @@ def unpack(headers: Mapping[str, str], body: bytearray, where: str) -> None:
 def _inflated(body: bytearray, window: int) -> bytes:
     inflating = zlib.decompressobj(window)
     try:
-        # A few bytes may stand for gigabytes: no more are unpacked than a page can have.
+        # A few bytes may inflate to gigabytes: the output is bounded by the size of a page.
         found = inflating.decompress(body, MAX_RESPONSE_BYTES + 1)
     except zlib.error as error:
         raise MalformedResponse(f"the compressed response is damaged: {error}") from None
