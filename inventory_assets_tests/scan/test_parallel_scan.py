@@ -264,11 +264,23 @@ def test_a_walk_that_is_given_up_ends_soon_and_tells_nothing_more() -> None:
     lister = ModelS3([f"{n:05}" for n in range(9000)])
     job = ListingJob("", [KeyRange("", "4"), KeyRange("4", "5"), KeyRange("5", "9" * 9)])
     events = 0
-    for _ in ParallelScan(lister, [job]):
-        job.failed = True
+    scan = ParallelScan(lister, [job])
+    for _ in scan:
+        scan.abandon(job)
         events += 1
     assert events == 1
+    assert job.failed
     assert len(lister.requests) < 200
+
+
+def test_a_job_abandoned_at_its_last_page_yields_no_completed_range() -> None:
+    job = ListingJob("", [KeyRange("", "b")])  # one page shows all, and that "c" lies beyond
+    scan = ParallelScan(ModelS3(["a", "c"]), [job])
+    events = []
+    for event in scan:
+        events.append(event)
+        scan.abandon(job)
+    assert [type(event) for event in events] == [ObjectsListed]
 
 
 class _Damaging(ModelS3):

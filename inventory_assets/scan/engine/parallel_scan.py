@@ -180,6 +180,10 @@ class ParallelScan:
             finally:
                 self._closed = True  # the runner cancels the tasks that are left
 
+    def abandon(self, job: ListingJob) -> None:
+        """Stop listing a job: no more of its requests are sent, and no more events yielded."""
+        job.state.failed = True
+
     # The receivers' side.
 
     @property
@@ -198,7 +202,8 @@ class ParallelScan:
                 work = self._probe(*self._probes.popleft())
             elif self._waiting:
                 task = self._waiting.popleft()
-                task.job.began_at = task.job.began_at or self._now()
+                state = task.job.state
+                state.began_at = state.began_at or self._now()
                 work = self._receive(task)
             elif victims := self._steal_candidates(free - self._pending_splits):
                 victim = victims[0]
@@ -407,17 +412,22 @@ class ParallelScan:
         job = item.task.job
         if not job.failed:
             try:
-                if item.probe:
-                    yield from self._settled(self._seams.probed(item.task, *item.probe))
-                else:
-                    yield from self._accept_page(item, page)
+                for event in self._events_of(item, page):
+                    yield event
+                    if job.failed:  # the caller has abandoned it
+                        break
             except Cancelled:
                 raise
             except Exception as error:  # noqa: BLE001 - the caller is told, whatever it is
-                job.failed = True
+                job.state.failed = True
                 yield JobFailed(job, error)
         if job.failed:
             self._unsettled.pop(job, None)
+
+    def _events_of(self, item: QueueItem, page: Page | MalformedResponse | None) -> Iterator[Event]:
+        if item.probe:
+            return self._settled(self._seams.probed(item.task, *item.probe))
+        return self._accept_page(item, page)
 
     def _accept_page(
         self, item: QueueItem, page: Page | MalformedResponse | None
