@@ -57,7 +57,7 @@ def middle(after: str, until: str, alphabet: str) -> str | None:
 def piece_of(prefix: str, after: str, until: str, stats: RequestStats | None = None) -> RangeTask:
     """A range that has been listed up to `after`."""
     task = RangeTask(ListingJob(prefix, [], stats or RequestStats()), 0, KeyRange(after, until))
-    task.cursor = after
+    task.fetch.cursor = after
     return task
 
 
