@@ -31,7 +31,6 @@ from inventory_assets.scan.engine.events import (
     RangeSplit,
 )
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
-from inventory_assets.scan.engine.range_task import RangeTask
 from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange, tiling_fault
 
 COUNT = 10_000_000
@@ -59,9 +58,8 @@ Plan = Callable[[ListClient], list[ListingJob]]
 class UnsplitScan(ParallelScan):
     """A scan that never splits a range."""
 
-    def _steal_candidates(self, count: int) -> list[RangeTask]:  # noqa: ARG002 - the scan's own signature
-        """No split points."""
-        return []
+    def __init__(self, lister: ListClient, jobs: Sequence[ListingJob]) -> None:
+        super().__init__(lister, jobs, can_split=False)
 
 
 @dataclass(frozen=True, slots=True)

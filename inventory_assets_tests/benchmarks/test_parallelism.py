@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
@@ -31,7 +32,8 @@ ALLOWED = 8
 
 
 class SplitAllTheSame(UnsplitScan):
-    _steal_candidates = ParallelScan._steal_candidates
+    def __init__(self, lister: ListClient, jobs: Sequence[ListingJob]) -> None:
+        ParallelScan.__init__(self, lister, jobs)
 
 
 def connection_to(source: LoadSource) -> BucketConfig:

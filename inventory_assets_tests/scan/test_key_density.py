@@ -20,7 +20,7 @@ def piece_of(after: str, until: str, reached: Iterable[str]) -> RangeTask:
     """A range of which some pages were received, and the last key of each."""
     task = RangeTask(ListingJob("", []), 0, KeyRange(after, until))
     for key in reached:
-        task.advance_cursor(key)
+        task.fetch.advance(key)
     return task
 
 

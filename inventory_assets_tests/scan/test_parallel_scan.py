@@ -17,7 +17,6 @@ from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.errors import AccessDenied, RetriesExhausted, TransientError
 from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.scan.engine import parallel_scan
 from inventory_assets.scan.engine.events import (
     JobFailed,
     ListingJob,
@@ -30,6 +29,7 @@ from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
+from inventory_assets.scan.validation import page_validation
 from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence, Seam
 from inventory_assets_tests.model_s3 import Habit, ModelS3
 
@@ -153,7 +153,7 @@ LETTERS = [f"p{letter}" for letter in "abcdefghijklm"]
 def test_a_store_with_a_bad_habit_is_caught(
     habit: Habit, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel_scan, "MAX_EMPTY_PAGES", 20)
+    monkeypatch.setattr(page_validation, "MAX_EMPTY_PAGES", 20)
     lister = one_at_a_time(ModelS3(LETTERS, habit=habit))
     with pytest.raises(error, match="bucket 'model'"):
         walk_shard(lister, make_shard("", []))
@@ -185,7 +185,7 @@ def test_a_store_in_directory_order_is_caught_where_the_orders_differ() -> None:
 
 
 def test_as_many_empty_pages_as_allowed_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel_scan, "MAX_EMPTY_PAGES", 5)
+    monkeypatch.setattr(page_validation, "MAX_EMPTY_PAGES", 5)
     keys, _ = walk_shard(one_at_a_time(ModelS3(LETTERS, empty_pages=5)), make_shard("", []))
     assert keys == LETTERS
 
@@ -264,11 +264,23 @@ def test_a_walk_that_is_given_up_ends_soon_and_tells_nothing_more() -> None:
     lister = ModelS3([f"{n:05}" for n in range(9000)])
     job = ListingJob("", [KeyRange("", "4"), KeyRange("4", "5"), KeyRange("5", "9" * 9)])
     events = 0
-    for _ in ParallelScan(lister, [job]):
-        job.failed = True
+    scan = ParallelScan(lister, [job])
+    for _ in scan:
+        scan.abandon(job)
         events += 1
     assert events == 1
+    assert job.failed
     assert len(lister.requests) < 200
+
+
+def test_a_job_abandoned_at_its_last_page_yields_no_completed_range() -> None:
+    job = ListingJob("", [KeyRange("", "b")])  # one page shows all, and that "c" lies beyond
+    scan = ParallelScan(ModelS3(["a", "c"]), [job])
+    events = []
+    for event in scan:
+        events.append(event)
+        scan.abandon(job)
+    assert [type(event) for event in events] == [ObjectsListed]
 
 
 class _Damaging(ModelS3):

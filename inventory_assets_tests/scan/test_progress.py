@@ -128,7 +128,7 @@ def test_a_shard_that_failed_counts_no_more_and_is_not_waited_for() -> None:
     watched, failed = Watched({"a": 1000, "b": 60}), job("a")
     watched.find(failed, 500)
     watched.find(job("b"), 20)
-    failed.failed = True
+    failed.state.failed = True
     watched.meter.on_event(JobFailed(failed, RuntimeError()))
     progress = watched.after(10)
     assert (progress.objects, progress.ranges_open) == (20, 1)

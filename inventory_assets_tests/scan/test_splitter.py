@@ -57,7 +57,7 @@ def middle(after: str, until: str, alphabet: str) -> str | None:
 def piece_of(prefix: str, after: str, until: str, stats: RequestStats | None = None) -> RangeTask:
     """A range that has been listed up to `after`."""
     task = RangeTask(ListingJob(prefix, [], stats or RequestStats()), 0, KeyRange(after, until))
-    task.cursor = after
+    task.fetch.cursor = after
     return task
 
 
@@ -243,8 +243,8 @@ def places_of(
 
 def test_marks_within_a_range_are_where_it_is_split_and_cost_no_request() -> None:
     lister = ModelS3("abcdefgh")
-    task = piece_of("", "c", "g", RequestStats())
-    task.job.split_hints = ["b", "c", "d", "dd", "e", "f", "g", "h"]
+    job = ListingJob("", [], split_hints=["b", "c", "d", "dd", "e", "f", "g", "h"])
+    task = RangeTask(job, 0, KeyRange("c", "g"))
     assert asyncio.run(Splitter(lister).split_points(task, 2)) == ["dd", "e"]
     assert asyncio.run(Splitter(lister).split_points(task, 9)) == ["d", "dd", "e", "f"]
     assert lister.requests == []

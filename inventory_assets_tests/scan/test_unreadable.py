@@ -105,7 +105,7 @@ def test_a_kind_of_unreadable_record_is_requested_again_once_per_job() -> None:
 def test_a_page_of_nothing_that_can_be_read_is_no_empty_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("inventory_assets.scan.engine.parallel_scan.MAX_EMPTY_PAGES", 3)
+    monkeypatch.setattr("inventory_assets.scan.validation.page_validation.MAX_EMPTY_PAGES", 3)
     keys = [b"k%02d\xff" % number for number in range(30)]
     stats = RequestStats()
     assert listed_by(RawS3([*keys, b"z"]), make_shard("", []), stats) == ["z"]

@@ -178,7 +178,8 @@ class ShardLister:
                 yield each, self._published(builder)
         at_work: dict[ListingJob, SnapshotBuilder] = {}
         try:
-            for event in ParallelScan(self.lister, list(jobs), self.now):
+            scan = ParallelScan(self.lister, list(jobs), self.now)
+            for event in scan:
                 self.report(event)
                 job = event.job
                 if job not in at_work:
@@ -187,7 +188,7 @@ class ShardLister:
                 try:
                     result = self._dispatch(event, builder)
                 except (InventoryError, OSError) as error:  # it concerns this shard only
-                    job.failed = True
+                    scan.abandon(job)
                     result = error
                 if result is not None:
                     if isinstance(result, Exception):
@@ -304,7 +305,6 @@ class ShardLister:
         job = ListingJob(
             wanted.shard.prefix,
             resumed.missing(wanted.shard.ranges),
-            began_at=self.now(),
             resumed_objects=resumed.rows,
             versions=wanted.versions,
         )

@@ -12,34 +12,55 @@ from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 
-@dataclass(slots=True, eq=False)
-class ListingJob:
-    """Ranges that are listed on one account: they fail together.
+@dataclass(slots=True)
+class JobState:
+    """How far a job has come. Only the scan that lists the job writes it.
 
     Attributes:
-        prefix: What all keys of the ranges start with.
-        ranges: Disjoint and in key order.
-        stats: Where requests and faults are counted.
-        began_at: When its first request was about to be sent.
-        failed: Whether it has failed or was given up; nothing more is told of it.
-        initial_splits: Ascending keys at which the ranges are split before they begin.
-        split_hints: Ascending keys at which they are split rather than elsewhere, once they have
-            begun.
-        resumed_objects: Objects that were found in an earlier run, outside the ranges.
-        resumed_evidence: What earlier runs found in stretches of keys outside the ranges.
-        versions: Which versions are wanted; None for the current objects.
+        began_at: When the first request of the job was about to be sent; None before.
+        failed: Whether the job failed or was abandoned.
+    """
+
+    began_at: datetime | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListingJob:
+    """Key ranges that a scan lists together: they share their statistics, and fail together.
+
+    Attributes:
+        prefix: The prefix of all keys in the ranges.
+        ranges: Disjoint, in key order.
+        stats: Counts requests and transient errors.
+        initial_splits: Ascending keys at which the ranges are split before the scan starts.
+        split_hints: Ascending keys at which ranges are split during the scan; where a range
+            contains none, the scan chooses the key.
+        resumed_objects: The number of objects that earlier runs found outside the ranges.
+        resumed_evidence: Evidence of earlier runs, of ranges outside these ranges.
+        versions: Which versions to list; None for the current objects.
+        state: How far the job has come.
     """
 
     prefix: str
     ranges: Sequence[KeyRange]
     stats: RequestStats = field(default_factory=RequestStats)
-    began_at: datetime | None = None
-    failed: bool = False
     initial_splits: Sequence[str] = ()
     split_hints: Sequence[str] = ()
     resumed_objects: int = 0
     resumed_evidence: Sequence[RangeEvidence] = ()
     versions: Versions | None = None
+    state: JobState = field(default_factory=JobState, repr=False)
+
+    @property
+    def began_at(self) -> datetime | None:
+        """When the first request of the job was about to be sent; None before."""
+        return self.state.began_at
+
+    @property
+    def failed(self) -> bool:
+        """Whether the job failed or was abandoned; a scan yields no more events of it."""
+        return self.state.failed
 
 
 @dataclass(frozen=True, slots=True)

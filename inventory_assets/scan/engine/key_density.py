@@ -87,10 +87,11 @@ class KeyDensityModel:
         One that stayed in one folder has none to compare it with, but those that other ranges met
         at that depth, unless it is far larger than they were.
         """
-        here, end = task.cursor, self._end(task.cursor, until)
+        here = task.fetch.cursor
+        end = self._end(here, until)
         if not here < end:
             return 0.0
-        measures = [(since, pages) for since, pages in task.history if since < here]
+        measures = [(since, pages) for since, pages in task.fetch.history if since < here]
         for since, pages in measures:
             level = level_of(since, end, "")
             if level_of(since, here, "") == level:

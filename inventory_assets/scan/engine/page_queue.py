@@ -1,4 +1,4 @@
-"""What receivers hand to the reader, through a short queue that holds up who is too fast."""
+"""The bounded queue between the tasks that receive pages and the reader that decodes them."""
 
 import asyncio
 from collections import deque
@@ -11,110 +11,159 @@ from inventory_assets.scan.validation.range_evidence import Ending
 from inventory_assets.scan.validation.seams import Beyond, ListedRange
 
 BATCH_PAGES = 8
-"""Pages decoded in one call, which costs less than one after the other."""
+"""Pages decoded in one call; that costs less CPU than one call for each page."""
 
 QUEUED_PAGES = BATCH_PAGES
-"""Pages that wait for the reader at most."""
+"""The capacity of the queue, in pages."""
 
 BATCH_WAIT_SECONDS = 0.02
-"""How long the reader waits for more pages to decode with those at hand."""
+"""How long the reader waits for a full batch."""
 
 
 @dataclass(frozen=True, slots=True)
-class QueueItem:
-    """What a receiver hands over: a page, or why there is none, or a range it took.
+class PageReceived:
+    """A page of a range, not yet decoded.
 
     Attributes:
-        upper: The range that was taken from this one.
-        ending: How the range ends with this page, or None where it goes on.
-        error: What ended the range.
-        request: What the page answers.
-        probe: Of a probe: the range whose seam is probed, and what the store has shown.
+        task: The range.
+        attempt: The attempt of the range that requested the page.
+        raw_page: The page.
+        request: The request that the page answers.
+        ending: How the range ends with this page; None where more pages follow.
     """
 
     task: RangeTask
     attempt: int
-    raw_page: RawPage | None = None
-    upper: RangeTask | None = None
-    ending: Ending | None = None
+    raw_page: RawPage
+    request: PageRequest
+    ending: Ending | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchStopped:
+    """No more pages of a range come, though the range has not ended.
+
+    Attributes:
+        task: The range.
+        attempt: The attempt of the range that stopped.
+        error: Why; None where the job has failed or the attempt is void.
+    """
+
+    task: RangeTask
+    attempt: int
     error: BaseException | None = None
-    request: PageRequest | None = None
-    probe: tuple[ListedRange, Beyond] | None = None
 
-    @property
-    def is_last(self) -> bool:
-        """Whether the receiver has let go of the range; without a page or error, as told to."""
-        others = (self.raw_page, self.upper, self.probe)
-        return self.ending is not None or all(other is None for other in others)
 
-    @property
-    def is_urgent(self) -> bool:
-        """Whether others may wait for what follows from it."""
-        return self.is_last or self.probe is not None
+@dataclass(frozen=True, slots=True)
+class RangeTaken:
+    """The upper part of a range became a range of its own.
+
+    Attributes:
+        task: The range.
+        upper: The new range, to its right.
+    """
+
+    task: RangeTask
+    upper: RangeTask
+
+
+@dataclass(frozen=True, slots=True)
+class SeamProbed:
+    """The answer to a probe of the seam between two ranges.
+
+    Attributes:
+        task: The range on the left.
+        attempt: The attempt of that range when the probe was sent.
+        right: The range on the right.
+        shown: The first key that the store shows from the beginning of `right` on.
+    """
+
+    task: RangeTask
+    attempt: int
+    right: ListedRange
+    shown: Beyond
+
+
+QueueItem = PageReceived | FetchStopped | RangeTaken | SeamProbed
 
 
 class PageQueue:
-    """The queue, for one event loop; the pages in it are bounded."""
+    """The queue; for one event loop, any number of writers and one reader.
+
+    Every item but `RangeTaken` counts as a page. Writers wait while the queue holds `QUEUED_PAGES`
+    pages. The reader waits for the first page, and then for up to `BATCH_WAIT_SECONDS` until a
+    batch is complete; it does not wait longer once an urgent item has come, as other ranges may
+    depend on what the reader finds in it.
+    """
 
     def __init__(self) -> None:
-        self._queue: deque[QueueItem] = deque()
+        self._items: deque[QueueItem] = deque()
         self._pages = 0
-        self._full: deque[asyncio.Future[None]] = deque()
-        """Receivers that wait for room."""
-        self._hungry: tuple[int, asyncio.Future[None]] | None = None
-        """For how many pages the reader waits."""
+        """Items in the queue that count as pages."""
+        self._blocked_writers: deque[asyncio.Future[None]] = deque()
+        """Writers that wait for room, the first one first."""
+        self._waiting_reader: tuple[int, asyncio.Future[None]] | None = None
+        """The number of pages that the reader waits for, and what wakes it."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits for the reader."""
-        return not self._queue
+        """Whether there is nothing to read."""
+        return not self._items
 
-    def add(self, item: QueueItem) -> None:
-        """Tell of a range that was taken from another; nobody waits for that."""
-        self._queue.append(item)
+    def add(self, item: RangeTaken) -> None:
+        """Append an item that needs no room, without waiting."""
+        self._items.append(item)
 
-    async def put(self, item: QueueItem) -> None:
-        """Hand over a page, or the end of a range, as soon as there is room."""
+    async def put(self, item: PageReceived | FetchStopped | SeamProbed) -> None:
+        """Append an item as soon as there is room for a page."""
         while self._pages >= QUEUED_PAGES:
             room = asyncio.get_running_loop().create_future()
-            self._full.append(room)
+            self._blocked_writers.append(room)
             await room
-        self._queue.append(item)
+        self._items.append(item)
         self._pages += 1
-        if self._hungry and (self._pages >= self._hungry[0] or item.is_urgent):
-            _set(self._hungry[1])
+        if self._waiting_reader:
+            wanted, arrived = self._waiting_reader
+            if self._pages >= wanted or _is_urgent(item):
+                _wake(arrived)
 
     async def take(self) -> list[QueueItem]:
-        """What has come, once there is a page; so many pages that they are cheap to decode."""
+        """Remove the next items, with up to `BATCH_PAGES` pages, once there is a page."""
         if not self._pages:
             await self._arrival(1, None)
-        if self._pages < BATCH_PAGES and not self._queue[-1].is_urgent:
-            # Pages decoded together cost less, and nobody waits for these.
+        if self._pages < BATCH_PAGES and not _is_urgent(self._items[-1]):
             await self._arrival(BATCH_PAGES, BATCH_WAIT_SECONDS)
         taken: list[QueueItem] = []
         pages = 0
-        while self._queue and pages < BATCH_PAGES:
-            taken.append(self._queue.popleft())
-            pages += taken[-1].upper is None
+        while self._items and pages < BATCH_PAGES:
+            taken.append(self._items.popleft())
+            pages += not isinstance(taken[-1], RangeTaken)
         self._pages -= pages
-        for _ in range(min(QUEUED_PAGES - self._pages, len(self._full))):
-            _set(self._full.popleft())
+        for _ in range(min(QUEUED_PAGES - self._pages, len(self._blocked_writers))):
+            _wake(self._blocked_writers.popleft())
         return taken
 
-    async def _arrival(self, count: int, patience: float | None) -> None:
-        """Wait until so many pages are there, or the last of a range is, or for some seconds."""
+    async def _arrival(self, pages: int, seconds: float | None) -> None:
+        """Wait until the queue holds so many pages, an urgent item comes, or the time is over."""
         loop = asyncio.get_running_loop()
         arrived = loop.create_future()
-        self._hungry = (count, arrived)
-        timer = loop.call_later(patience, _set, arrived) if patience else None
+        self._waiting_reader = (pages, arrived)
+        timer = loop.call_later(seconds, _wake, arrived) if seconds else None
         try:
             await arrived
         finally:
-            self._hungry = None
+            self._waiting_reader = None
             if timer:
                 timer.cancel()
 
 
-def _set(future: asyncio.Future[None]) -> None:
+def _is_urgent(item: QueueItem) -> bool:
+    """Whether other ranges may depend on what the reader finds in an item."""
+    if isinstance(item, PageReceived):
+        return item.ending is not None
+    return not isinstance(item, RangeTaken)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)

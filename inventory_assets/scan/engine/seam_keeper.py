@@ -1,13 +1,13 @@
-"""Tell a range as ended only when its seams agree, and have listed again what does not."""
+"""Complete a range only once its seams agree; have listed again what does not agree."""
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Protocol
 
 from inventory_assets.scan.engine.events import RangeCompleted, RangeNarrowed, RangeSplit
 from inventory_assets.scan.engine.range_task import RangeTask
+from inventory_assets.scan.engine.scheduler import Scheduler
 from inventory_assets.scan.errors import SeamDisagrees
-from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_lower_bound
+from inventory_assets.scan.keyspace.key_range import prefix_lower_bound
 from inventory_assets.scan.validation.seams import (
     Action,
     Beyond,
@@ -19,33 +19,22 @@ from inventory_assets.scan.validation.seams import (
 SeamEvent = RangeSplit | RangeNarrowed | RangeCompleted
 
 
-class RangeLister(Protocol):
-    """Lists ranges, as `parallel_scan.ParallelScan` does."""
-
-    def list_again(self, task: RangeTask, after: str) -> None:
-        """Go on with a range that was listed to its end, behind a key."""
-
-    def add_range(self, left: RangeTask, key_range: KeyRange, start_after: str) -> RangeTask:
-        """List another range, right of one."""
-
-    def probe(self, left: RangeTask, right: ListedRange) -> None:
-        """Ask what the range on the right begins with now, and call `SeamKeeper.probed`."""
-
-
 class SeamKeeper:
-    """Watches the seams of a scan.
+    """Watches the seams between the ranges of a scan, for its reader.
+
+    It writes `RangeTask.seam`, `start_after` and `is_settled`.
 
     Args:
-        lister: Lists ranges.
-        where: The bucket, for messages.
+        scheduler: Has ranges listed again, and seams probed.
+        display_name: The bucket, for messages.
     """
 
-    def __init__(self, lister: RangeLister, where: str) -> None:
-        self._lister = lister
-        self._display_name = where
+    def __init__(self, scheduler: Scheduler, display_name: str) -> None:
+        self._scheduler = scheduler
+        self._display_name = display_name
 
-    def moved(self, task: RangeTask) -> Iterator[SeamEvent]:
-        """A range has shown its first key, or was listed to its end.
+    def update(self, task: RangeTask) -> Iterator[SeamEvent]:
+        """Act on the seams of a range that showed its first key, or was listed to its end.
 
         Raises:
             SeamDisagrees: The store contradicts itself about what lies around the range's ends.
@@ -55,11 +44,29 @@ class SeamKeeper:
         if not task.is_settled:
             yield from self._settle(task)
 
-    def probed(self, left: RangeTask, right: ListedRange, now: Beyond) -> Iterator[SeamEvent]:
-        """The store has shown what the range on the right begins with now; raises as `moved`."""
-        if now == left.beyond:
-            left.accepted = (left.beyond, right.head)
+    def on_probed(self, left: RangeTask, right: ListedRange, shown: Beyond) -> Iterator[SeamEvent]:
+        """Act on the answer to a probe.
+
+        Args:
+            left: The range on the left of the seam.
+            right: The range on the right.
+            shown: The first key that the store shows now from the beginning of `right` on.
+
+        Raises:
+            SeamDisagrees: The store contradicts itself about what lies around the seam.
+        """
+        if shown == left.beyond:
+            left.seam.accepted = (left.beyond, right.head)
         yield from self._settle(left)
+
+    def list_again(self, task: RangeTask, after: str) -> None:
+        """Go on behind a key with a range that was listed to its end."""
+        task.read.after, task.read.ending, task.beyond = after, None, None
+        self._scheduler.list_again(task)
+
+    def distrust_end(self, task: RangeTask) -> None:
+        """Have the end of a range confirmed (again) before it is believed."""
+        task.seam.asked_rows = -1
 
     def _settle(self, task: RangeTask) -> Iterator[SeamEvent]:
         following: ListedRange | None = task
@@ -67,57 +74,55 @@ class SeamKeeper:
             task = following
             match next_action(task):
                 case Action.SETTLE if task.rows or task.left is None or task.left.is_settled:
-                    yield self._ended(task)
-                    following = task.right  # it may have waited for this, if it is empty
+                    yield self._completed(task)
+                    following = task.right  # if it is empty, it may have waited for this
                     continue
                 case Action.SETTLE:
-                    following = task.left  # it is empty, and the one on its left may say otherwise
+                    following = task.left  # this is empty, so what its left shows lies beyond it
                     continue
                 case Action.ASK_LEFT:
-                    task.asked_rows = task.rows
-                    self._lister.list_again(task, task.resume_after)
+                    task.seam.asked_rows = task.rows
+                    self.list_again(task, task.resume_after)
                 case Action.ASK_RIGHT if isinstance(task.right, RangeTask):
                     self._begin_round(task)
                     task.right.start_after = task.resume_after
-                    self._lister.list_again(task.right, task.resume_after)
+                    self.list_again(task.right, task.resume_after)
                 case Action.LIST_HEAD if task.right:
                     self._begin_round(task)
                     yield from self._list_head(task, task.right)
                 case Action.PROBE if task.right:
                     self._begin_round(task)
-                    self._lister.probe(task, task.right)
+                    self._scheduler.probe(task, task.right)
                 case Action.FAIL:
                     raise self._disagreement(task)
                 case _:
                     pass  # it waits for its neighbour
             return
 
-    @staticmethod
-    def _begin_round(task: RangeTask) -> None:
-        task.rounds += 1
-        task.asked_rows = -1  # what is beyond it is asked again, if the seam disagrees still
+    def _begin_round(self, task: RangeTask) -> None:
+        task.seam.rounds += 1
+        self.distrust_end(task)
 
     @staticmethod
-    def _ended(task: RangeTask) -> RangeCompleted:
-        if task.ending is None or task.beyond is None:
+    def _completed(task: RangeTask) -> RangeCompleted:
+        ending, evidence = task.read.ending, task.read.evidence
+        if ending is None or task.beyond is None:
             raise RuntimeError("a range is settled before it was listed")
         task.is_settled = True
-        # Of a past moment, keys are listed that were not there then; they are no evidence.
+        # A listing of an earlier moment requests keys that did not exist then; they prove nothing.
         is_past = task.job.versions is not None and task.job.versions.as_of is not None
         next_key = None if is_past else task.beyond.key
-        task.evidence.close(task.ending, next_key, seam_of(task))
-        evidence = replace(task.evidence.closed[0], key_range=task.key_range)
-        return RangeCompleted(task.job, task.index, evidence)
+        evidence.close(ending, next_key, seam_of(task))
+        closed = replace(evidence.closed[0], key_range=task.key_range)
+        return RangeCompleted(task.job, task.index, closed)
 
     def _list_head(self, left: RangeTask, right: ListedRange) -> Iterator[SeamEvent]:
         """Take what lies before the first key of a range away from it, and have it listed."""
-        was, first_key = right.key_range, right.first_key or ""
-        bound = prefix_lower_bound(first_key)
+        was, bound = right.key_range, prefix_lower_bound(right.first_key or "")
         if bound <= was.after:
             raise self._disagreement(left)
         touches = left.key_range.until == was.after
-        right.key_range = KeyRange(bound, was.until)
-        head = self._lister.add_range(left, KeyRange(was.after, bound), left.resume_after)
+        head = self._scheduler.take_head(left, right, bound, left.resume_after)
         if right.is_settled:
             yield RangeNarrowed(left.job, was, bound)
         yield RangeSplit(left.job, left.index, head.index, was.after, touches)

@@ -41,6 +41,10 @@ _MAX_SPLIT_POINTS = 14
 """Divided by the range's patience: places at which keys are cut at once where only their characters
 say where, and each part that turns out to be empty costs a request."""
 
+PAGES_MEASURED = 8
+"""Density is measured over each of the first pages of a range, and then over so many pages at a
+time: one more page adds little, and each measurement costs CPU."""
+
 _PAGES_WORTH_FOLDERS = 16
 """Pages that a level's next thousand folders must hold; else keys are the better guide."""
 
@@ -67,19 +71,23 @@ class Splitter:
         self._density.observe_key(key)
 
     def observe_page(self, task: RangeTask) -> None:
-        """Remember the last page of a range, which brought its cursor on."""
-        self.observe_key(task.cursor)
-        if stretch := task.take_measurement():
-            since, pages = stretch
-            self._density.observe_pages(since, task.cursor, task.key_range.until, pages)
+        """Remember the last page of a range, which moved its cursor."""
+        fetch, measured = task.fetch, task.density
+        self.observe_key(fetch.cursor)
+        since, count = measured.measured_key, fetch.pages - measured.measured_pages
+        if count < PAGES_MEASURED < fetch.pages:
+            return
+        if measured.measured_pages:
+            self._density.observe_pages(since, fetch.cursor, task.key_range.until, count)
+        measured.measured_key, measured.measured_pages = fetch.cursor, fetch.pages
 
     def pages_left(self, task: RangeTask) -> float:
         """About how many pages a range has left; infinite where nobody can tell yet."""
-        place = (task.cursor, task.key_range.until)
-        if place != task.estimated_at or task.estimate == inf:
-            task.estimated_at = place
-            task.estimate = self._density.pages_left(task, task.key_range.until)
-        return task.estimate
+        known, place = task.density, (task.fetch.cursor, task.key_range.until)
+        if place != known.estimated_at or known.estimate == inf:
+            known.estimated_at = place
+            known.estimate = self._density.pages_left(task, task.key_range.until)
+        return known.estimate
 
     async def split_points(self, task: RangeTask, wanted: int) -> list[str]:
         """Keys at which to split what a range has left; at most `wanted`, ascending.
@@ -91,14 +99,14 @@ class Splitter:
             S3Error: A request failed for good.
         """
         # The cursor of a range without a page yet may lie before it.
-        after, until = max(task.cursor, task.key_range.after), task.key_range.until
+        after, until = max(task.fetch.cursor, task.key_range.after), task.key_range.until
         marks = task.job.split_hints
         marked = marks[bisect_right(marks, after) : bisect_left(marks, until)]
         if marked:
             return pick_evenly(marked, wanted)
         level = level_of(after, until, task.job.prefix)
-        since, _ = task.history[0]
-        for _ in range(task.failed_splits):
+        since, _ = task.fetch.history[0]
+        for _ in range(task.split.failed_splits):
             # Little was found there; what is left may be in the folder that is being listed.
             deeper = after[: after.find(DELIMITER, len(level)) + 1]
             level = deeper if since.startswith(deeper or after) else level
@@ -120,7 +128,7 @@ class Splitter:
             after,
             upper,
             alphabet,
-            min(wanted, max(1, _MAX_SPLIT_POINTS // task.pages_before_next_split)),
+            min(wanted, max(1, _MAX_SPLIT_POINTS // task.split.pages_before_next_split)),
         )
 
     async def _folders_after(self, level: str, after: str, task: RangeTask) -> list[str] | None:
@@ -133,7 +141,7 @@ class Splitter:
             return None
         known = self._folders.get(level)
         if known is None or not known[0] <= after <= known[1]:
-            request = PageRequest(level, start_after=task.cursor, delimiter=DELIMITER)
+            request = PageRequest(level, start_after=task.fetch.cursor, delimiter=DELIMITER)
             page = await self._lister.list_page(request, task.job.stats)
             names = [name for name in page.common_prefixes if len(name) > len(level)]
             self._density.observe_folders(level, names, are_last=not page.is_truncated)

@@ -1,6 +1,12 @@
-"""Check what came against what was asked for, before any of it is believed."""
+"""Check what a store sent against what it was asked for, before any of it is believed.
 
-from collections.abc import Iterable, Sequence
+`validate_page` is the one check of a page in a parallel scan; it applies the others of this module.
+What remains for its caller costs requests (whether names are read as the store means them), or
+looks at several pages (empty pages in a row, records that cannot be decoded).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -11,20 +17,118 @@ from inventory_assets.s3.decoding.xml_decoder import VERSION_SCHEMA, Page, versi
 from inventory_assets.s3.decoding.xml_tree import Body
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.s3.store_profile import Continuation, KeyEncoding, StoreProfile
-from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
+from inventory_assets.s3.store_profile import (
+    Continuation,
+    KeyEncoding,
+    StartAfter,
+    StoreProfile,
+)
+from inventory_assets.scan.errors import (
+    KeyOutsideRequest,
+    KeysOutOfOrder,
+    ListingStuck,
+    ScanError,
+)
 from inventory_assets.scan.keyspace.key_range import MAX_KEY_BYTES, KeyRange, prefix_upper_bound
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to, keys_ascend
 from inventory_assets.scan.validation.object_versions import order_fault
 
 MAX_EMPTY_PAGES = 1000
-"""Empty pages in a row that are taken for deleted keys still being skipped, and no loop."""
+"""Empty pages in a row that a store may send while it skips deleted keys; more are a loop."""
+
+
+class MisplacedPage(Exception):
+    """A page does not fit its request, but may be the answer to another one, as of a proxy.
+
+    Attributes:
+        error: What the store has violated if the page is no such answer.
+    """
+
+    def __init__(self, error: ScanError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class PageContext:
+    """What a page answers, and what was read of its range before it.
+
+    Attributes:
+        request: The request.
+        raw_page: What byte search found in the response.
+        key_range: The range that is listed.
+        after: The last key read of it; "" before the first.
+        page_starts: The first keys of its latest pages.
+        pending_versions: Versions of its last key that belong before the page, if any; with
+            `VERSION_SCHEMA`.
+    """
+
+    request: PageRequest
+    raw_page: RawPage
+    key_range: KeyRange
+    after: str
+    page_starts: Collection[str]
+    pending_versions: pa.RecordBatch | None
+
+
+@dataclass(frozen=True, slots=True)
+class ValidPage:
+    """A page that has passed every check.
+
+    Attributes:
+        page: The page.
+        objects: Its objects, after the pending versions, and without keys that were read before.
+        repeats_start: Whether it began with the key that the request begins after.
+    """
+
+    page: Page
+    objects: pa.RecordBatch
+    repeats_start: bool
+
+
+def validate_page(
+    page: Page | MalformedResponse, context: PageContext, profile: StoreProfile, where: str
+) -> ValidPage:
+    """Check a page against its request, its own header, and what was read before it.
+
+    Args:
+        page: As `decoded_pages` returns it.
+        context: What the page answers.
+        profile: How the store lists.
+        where: The bucket, for messages.
+
+    Raises:
+        MalformedResponse: The page is damaged.
+        MisplacedPage: It may be the answer to another request.
+        KeysOutOfOrder: Keys do not ascend, or go back; or versions are in no order.
+        KeyOutsideRequest: A key does not start with the prefix.
+    """
+    if isinstance(page, MalformedResponse):
+        raise page
+    if not matches_header(page, context.raw_page):
+        raise MalformedResponse("the ends of the response contradict it")
+    if page.common_prefixes:
+        raise MalformedResponse("the page holds common prefixes, which were not asked for")
+    objects = without_repeated(page.objects, context.request, context.after)
+    repeats_start = objects.num_rows < page.objects.num_rows
+    if profile.start_after is StartAfter.IGNORED:
+        # There nothing can be asked for behind a key, so a listing starts over before it.
+        objects = objects.slice(count_up_to(objects.column("key"), context.after))
+    if context.pending_versions is not None:
+        objects = pa.concat_batches([context.pending_versions, objects])
+    try:
+        check_keys(objects, context.request.prefix, context.after, where)
+    except (KeysOutOfOrder, KeyOutsideRequest) as error:
+        if belongs_elsewhere(page, context.key_range, context.after, context.page_starts):
+            raise MisplacedPage(error) from error
+        raise
+    return ValidPage(page, objects, repeats_start)
 
 
 def decoded_pages(
     bodies: Sequence[Body], buffers: DecodeBuffers, encoding: KeyEncoding
 ) -> list[Page | MalformedResponse]:
-    """The pages, and errors in the place of those that are damaged."""
+    """Decode pages; in the place of a damaged one stands its error."""
     try:
         found = decode_pages(bodies, buffers, encoding)
     except MalformedResponse as error:
@@ -37,48 +141,56 @@ def decoded_pages(
     ]
 
 
-def matches_header(page: Page, received: RawPage) -> bool:
-    """Whether the page is what its receiver took it for."""
+def matches_header(page: Page, raw_page: RawPage) -> bool:
+    """Whether byte search found in a response what the decoder finds."""
     return (
-        page.is_truncated == received.is_truncated
-        and page.next_token == received.next_token
-        and page.last_key == received.last_key
+        page.is_truncated == raw_page.is_truncated
+        and page.next_token == raw_page.next_token
+        and page.last_key == raw_page.last_key
     )
 
 
 def next_place(
-    request: PageRequest, received: RawPage, profile: StoreProfile, where: str
+    request: PageRequest, raw_page: RawPage, profile: StoreProfile, where: str
 ) -> tuple[str | None, str]:
-    """Where a listing goes on after a page that is not its last: a token, or a StartAfter.
+    """What the next request begins with, after a page that is not the last: a token or StartAfter.
 
     Raises:
         ListingStuck: The store repeats a token, or names no place to go on from.
     """
-    token = received.next_token
+    token = raw_page.next_token
     is_by_token = request.versions or profile.continuation is Continuation.TOKEN
-    if token and (is_by_token or received.last_key is None):
+    if token and (is_by_token or raw_page.last_key is None):
         if token == request.token:
             raise ListingStuck(f"{where}: the store repeats the continuation token {token!r}")
         return token, ""
-    if received.last_key is None:
+    if raw_page.last_key is None:
         raise ListingStuck(
             f"{where}: a page without keys says neither that it is the last nor "
             "where the listing goes on"
         )
-    return None, received.last_key
+    return None, raw_page.last_key
 
 
-def without_repeated(
-    objects: pa.RecordBatch, request: PageRequest | None, after: str
-) -> pa.RecordBatch:
-    """Without what a page was asked to begin after, as some stores list that as well.
+def check_empty_pages(count: int, where: str) -> None:
+    """Check that a store does not send empty pages for ever.
+
+    Raises:
+        ListingStuck: `count` empty pages in a row are too many.
+    """
+    if count > MAX_EMPTY_PAGES:
+        raise ListingStuck(f"{where}: the store sent {count} empty pages in a row")
+
+
+def without_repeated(objects: pa.RecordBatch, request: PageRequest, after: str) -> pa.RecordBatch:
+    """Drop the key, or the version, that a page was asked to begin after; some stores list it.
 
     Args:
-        objects: Of the page.
-        request: What it answers.
+        objects: The objects of the page.
+        request: The request that the page answers.
         after: The last key before the page.
     """
-    if request is None or not objects.num_rows:
+    if not objects.num_rows:
         return objects
     keys = objects.column("key")
     if request.token and request.versions:
@@ -93,17 +205,18 @@ def without_repeated(
 
 
 def belongs_elsewhere(
-    page: Page, key_range: KeyRange, after: str, page_starts: Iterable[str]
+    page: Page, key_range: KeyRange, after: str, page_starts: Collection[str]
 ) -> bool:
-    """Whether a page that does not fit may be the answer to another request.
+    """Whether a page that does not fit its request may be the answer to another one.
 
-    It is none where it shows keys that a range has passed over: then the store keeps another order.
+    It is not if it shows keys of the range that must have come before: then the store lists in
+    another order.
 
     Args:
         page: The page.
         key_range: The range that it came for.
-        after: The last key that was listed of it.
-        page_starts: The first keys of its last pages.
+        after: The last key read of that range.
+        page_starts: The first keys of its latest pages.
     """
     keys = page.objects.column("key")
     if not len(keys) or (page.objects.schema != VERSION_SCHEMA and not keys_ascend(keys)):

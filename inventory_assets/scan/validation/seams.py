@@ -82,23 +82,35 @@ class KnownRange(ListedRange):
         self.is_settled = True
 
 
+@dataclass(slots=True)
+class SeamState:
+    """What was asked about the seam on the right of a range.
+
+    Attributes:
+        asked_rows: The rows of the range when the store was last asked for more behind its last
+            key; -1 where that has to be asked (again).
+        rounds: How often both sides of the seam were listed again.
+        accepted: What lies beyond the range, and the first key of its neighbour, where a probe
+            showed that they differ because an object was created or deleted.
+    """
+
+    asked_rows: int = -1
+    rounds: int = 0
+    accepted: tuple[Beyond | None, Beyond | None] | None = None
+
+
 class OpenRange(ListedRange):
     """A range that is being listed.
 
     Attributes:
         start_after: The StartAfter of its first request.
-        asked_rows: The rows it had when it was last asked again behind its last key.
-        rounds: How often both sides of its right seam were asked again.
-        accepted: What was beyond it, and its neighbour's head, when the store showed that these
-            differ because of a change.
+        seam: What was asked about the seam on its right.
     """
 
     def __init__(self, key_range: KeyRange, start_after: str) -> None:
         super().__init__(key_range)
         self.start_after = start_after
-        self.asked_rows = -1
-        self.rounds = 0
-        self.accepted: tuple[Beyond | None, Beyond | None] | None = None
+        self.seam = SeamState()
 
     @property
     def resume_after(self) -> str:
@@ -144,7 +156,7 @@ def next_action(left: OpenRange) -> Action:
     beyond, right = left.beyond, left.right
     if beyond is None:
         return Action.WAIT
-    is_asked = left.asked_rows == left.rows
+    is_asked = left.seam.asked_rows == left.rows
     if beyond.key is None and not is_asked and (left.rows or not left.left):
         return Action.ASK_LEFT  # an end is believed when a request behind the last key confirms it
     head = _head_right_of(left, beyond)
@@ -154,7 +166,7 @@ def next_action(left: OpenRange) -> Action:
         return Action.SETTLE if _empty_ones_agree(left.right) else Action.WAIT
     if not is_asked:
         return Action.ASK_LEFT
-    if left.rounds >= MAX_ROUNDS or right is None:
+    if left.seam.rounds >= MAX_ROUNDS or right is None:
         return Action.FAIL
     if head.key is None or (beyond.key is not None and beyond.key < head.key):
         # The right side lacks a key that the left side has shown.
@@ -165,7 +177,7 @@ def next_action(left: OpenRange) -> Action:
 def seam_of(left: OpenRange) -> Seam:
     """How a range that may be settled agrees with what lies to its right."""
     beyond = left.beyond
-    if left.accepted and left.accepted[0] == beyond:
+    if left.seam.accepted and left.seam.accepted[0] == beyond:
         return Seam.CHANGED
     if beyond is not None and beyond.key is None:
         return Seam.END_CONFIRMED
@@ -232,7 +244,7 @@ def unseen_between(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, st
 
 def _agrees(left: OpenRange, head: Beyond | None) -> bool:
     """Whether what a range has shown beyond it is what lies there."""
-    return head is not None and (head == left.beyond or left.accepted == (left.beyond, head))
+    return head is not None and (head == left.beyond or left.seam.accepted == (left.beyond, head))
 
 
 def _empty_ones_agree(each: ListedRange | None) -> bool:

@@ -1,0 +1,304 @@
+"""Read what was received: decode it, validate it, and yield what it tells as events."""
+
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from inventory_assets.s3.concurrency.limiter import Cancelled
+from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
+from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.errors import MalformedResponse, TransientError
+from inventory_assets.s3.list_client import ListClient, retries_exhausted
+from inventory_assets.s3.store_profile import StartAfter
+from inventory_assets.scan.engine.events import (
+    Event,
+    JobFailed,
+    ListingJob,
+    ObjectsListed,
+    RangeCompleted,
+    RangeSplit,
+)
+from inventory_assets.scan.engine.fetcher import Fetcher
+from inventory_assets.scan.engine.page_queue import (
+    FetchStopped,
+    PageReceived,
+    QueueItem,
+    RangeTaken,
+    SeamProbed,
+)
+from inventory_assets.scan.engine.range_task import RangeTask
+from inventory_assets.scan.engine.scheduler import Scheduler
+from inventory_assets.scan.engine.seam_keeper import SeamEvent, SeamKeeper
+from inventory_assets.scan.errors import NamesMisread
+from inventory_assets.scan.keyspace.sorted_keys import count_up_to
+from inventory_assets.scan.store_probe import check_names, require_versions
+from inventory_assets.scan.validation.object_versions import split_last_key
+from inventory_assets.scan.validation.page_validation import (
+    MisplacedPage,
+    PageContext,
+    ValidPage,
+    check_empty_pages,
+    decoded_pages,
+    validate_page,
+)
+from inventory_assets.scan.validation.range_evidence import Ending
+from inventory_assets.scan.validation.seams import Beyond
+
+MISPLACED_PAGES = 3
+"""How often in a row a page is requested again that may be the answer to another request.
+
+A proxy may confuse answers now and then; a store that lists in another order does so every time."""
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+"""Runs a coroutine to its end, while the workers go on."""
+
+
+class Reader:
+    """Reads the pages of all ranges, in the order in which they were received.
+
+    It writes `RangeTask.read`, and what was found of a range (`first_key`, `last_key`, `rows`,
+    `beyond`).
+
+    Args:
+        lister: The bucket.
+        scheduler: Lists ranges again.
+        fetcher: Learns what pages tell about the store.
+        run: Runs a coroutine that sends requests.
+    """
+
+    def __init__(
+        self, lister: ListClient, scheduler: Scheduler, fetcher: Fetcher, run: Run
+    ) -> None:
+        self._lister = lister
+        self._display_name = lister.connection.display_name
+        self._scheduler = scheduler
+        self._fetcher = fetcher
+        self._run = run
+        self._seams = SeamKeeper(scheduler, self._display_name)
+        self._decode_buffers = DecodeBuffers()
+        self._misread: NamesMisread | None = None
+        """Set once names were found to be misread: then those of all jobs are."""
+        self._jobs_with_keys: set[ListingJob] = set()
+
+    def read(self, items: Sequence[QueueItem]) -> Iterator[Event]:
+        """Decode and validate a batch, and yield the events that follow from it.
+
+        Raises:
+            Cancelled: The lister was cancelled.
+        """
+        bodies = [item.raw_page.body for item in items if isinstance(item, PageReceived)]
+        decoded = decoded_pages(bodies, self._decode_buffers, self._lister.profile.encoding)
+        if all(isinstance(page, Page) for page in decoded):
+            # The error of a damaged page may still refer to its body.
+            self._fetcher.recycle(bodies)
+        pages = iter(decoded)
+        for item in items:
+            if isinstance(item, RangeTaken):
+                if not item.task.job.state.failed:
+                    yield _split_event(item)
+                continue
+            page = next(pages) if isinstance(item, PageReceived) else None
+            if item.attempt == item.task.attempt:
+                yield from self._guarded(item.task.job, item, page)
+
+    def _guarded(
+        self,
+        job: ListingJob,
+        item: PageReceived | FetchStopped | SeamProbed,
+        page: Page | MalformedResponse | None,
+    ) -> Iterator[Event]:
+        """Yield the events of an item, until its job fails or is abandoned."""
+        if not job.state.failed:
+            try:
+                for event in self._events(item, page):
+                    yield event
+                    if job.state.failed:  # the caller has abandoned it
+                        break
+            except Cancelled:
+                raise
+            except Exception as error:  # noqa: BLE001 - the caller is told, whatever it is
+                job.state.failed = True
+                yield JobFailed(job, error)
+        if job.state.failed:
+            self._scheduler.drop_job(job)
+
+    def _events(
+        self,
+        item: PageReceived | FetchStopped | SeamProbed,
+        page: Page | MalformedResponse | None,
+    ) -> Iterator[Event]:
+        if isinstance(item, SeamProbed):
+            return self._counted(self._seams.on_probed(item.task, item.right, item.shown))
+        if isinstance(item, FetchStopped):
+            raise item.error or RuntimeError("a range was not listed to its end")
+        if page is None:
+            raise RuntimeError("a page was received, and not decoded")
+        return self._read_page(item, page)
+
+    def _read_page(self, item: PageReceived, page: Page | MalformedResponse) -> Iterator[Event]:
+        if self._misread:
+            raise self._misread
+        task, read = item.task, item.task.read
+        context = PageContext(
+            item.request,
+            item.raw_page,
+            task.key_range,
+            read.after,
+            read.page_starts,
+            read.pending_versions,
+        )
+        try:
+            valid = validate_page(page, context, self._lister.profile, self._display_name)
+        except MalformedResponse as error:
+            self._retry_damaged(task, error)
+            return
+        except MisplacedPage as misplaced:
+            if read.pending_versions is None:  # only the page before shows those again
+                self._note_resume_token(item)
+            self._retry_misplaced(task, misplaced)
+            return
+        if valid.repeats_start and not self._fetcher.repeats_start:
+            # That key alone may have hidden that more keys follow.
+            self._fetcher.learn_repeated_start()
+            self._seams.distrust_end(task)
+        self._note_resume_token(item)
+        if valid.page.ambiguous:
+            self._check_names(task, valid.page)
+        if valid.page.unreadable and not self._set_aside(task, valid.page):
+            self._scheduler.retry(task)
+            return
+        yield from self._accept(task, valid, item.ending)
+
+    def _accept(self, task: RangeTask, valid: ValidPage, ending: Ending | None) -> Iterator[Event]:
+        """Yield the events of a valid page."""
+        read, page, objects = task.read, valid.page, valid.objects
+        read.corrupt_pages = 0
+        read.evidence.page()
+        if page.objects.num_rows:
+            read.page_starts.append(page.objects.column("key")[0].as_py())
+        if ending is Ending.BOUND_REACHED and not _ends_after(objects, task.key_range.until):
+            # Only an unreadable record lies beyond, and a seam needs a key that can be read.
+            yield from self._found(task, objects, None)
+            self._seams.list_again(task, page.last_key or read.after)
+            return
+        yield from self._found(task, objects, ending)
+        is_empty = not (page.objects.num_rows or page.unreadable or ending)
+        read.empty_pages = read.empty_pages + 1 if is_empty else 0
+        check_empty_pages(read.empty_pages, self._display_name)
+
+    def _found(
+        self, task: RangeTask, objects: pa.RecordBatch, ending: Ending | None
+    ) -> Iterator[Event]:
+        """Yield the objects of a page that lie in its range, and note what lies beyond."""
+        job, read = task.job, task.read
+        if job.versions:
+            # An event holds whole keys, so that nobody else needs to know that keys have versions.
+            objects, read.pending_versions = split_last_key(objects, goes_on=not ending)
+        keys = objects.column("key")
+        inside = count_up_to(keys, task.key_range.until)
+        # A shortened StartAfter may let keys of the range on the left through.
+        before = count_up_to(keys, task.key_range.after)
+        read.after = keys[-1].as_py() if len(keys) else read.after
+        beyond = Beyond(keys[inside].as_py() if inside < len(keys) else None)
+        had_keys = task.first_key is not None
+        if inside > before:
+            self._jobs_with_keys.add(job)
+            found = objects.slice(before, inside - before)
+            task.first_key = task.first_key or keys[before].as_py()
+            task.last_key = read.after if inside == len(keys) else keys[inside - 1].as_py()
+            task.rows += found.num_rows
+            found = job.versions.as_of_view(found) if job.versions else found
+            if found.num_rows:
+                read.evidence.rows(found.column("key"))
+                yield ObjectsListed(job, task.index, found)
+        if ending:
+            read.ending, task.beyond = ending, beyond
+        if ending or (task.first_key is not None and not had_keys):
+            yield from self._counted(self._seams.update(task))
+
+    def _counted(self, events: Iterator[SeamEvent]) -> Iterator[Event]:
+        """Pass events on, and count the ranges that they complete."""
+        for event in events:
+            if isinstance(event, RangeCompleted):
+                job = event.job
+                is_last = self._scheduler.complete_range(job)
+                if is_last and job.versions and job not in self._jobs_with_keys:
+                    self._run(require_versions(self._lister, job.prefix, job.stats))
+            yield event
+
+    def _check_names(self, task: RangeTask, page: Page) -> None:
+        """Make sure that names are read as the store means them."""
+        try:
+            self._run(check_names(self._lister, page, task.job.stats))
+        except NamesMisread as error:
+            self._misread = error
+            raise
+
+    @staticmethod
+    def _set_aside(task: RangeTask, page: Page) -> bool:
+        """Note the unreadable records of a page; return whether they are believed.
+
+        A kind of them that is new may be damage: it is believed once the page came twice.
+        """
+        stats, read = task.job.stats, task.read
+        inside = [
+            each for each in page.unreadable if not each.sort_key or each.sort_key in task.key_range
+        ]
+        texts = {each.text for each in inside}
+        if not stats.unreadable.knows_kinds_of(inside) and not texts <= read.unreadable_keys:
+            read.unreadable_keys |= texts
+            read.pending_versions = None
+            return False
+        stats.set_aside(inside)
+        return True
+
+    def _note_resume_token(self, item: PageReceived) -> None:
+        """Where a store ignores StartAfter, a range that starts over begins with this page."""
+        if self._lister.profile.start_after is StartAfter.IGNORED:
+            item.task.read.resume_token = item.request.token
+
+    def _retry_damaged(self, task: RangeTask, error: MalformedResponse) -> None:
+        """List a range again from the last good page on.
+
+        Raises:
+            RetriesExhausted: That was tried too often.
+        """
+        count = self._count_corrupt_page(task)
+        if count >= self._lister.retry.malformed_attempts:
+            raise retries_exhausted(error, TransientError.MALFORMED, count, self._lister.connection)
+        self._restart(task)
+
+    def _retry_misplaced(self, task: RangeTask, misplaced: MisplacedPage) -> None:
+        """List a range again from the last good page on, over other connections.
+
+        Raises:
+            ScanError: That was tried too often.
+        """
+        if task.read.corrupt_pages >= MISPLACED_PAGES:
+            raise misplaced.error from None
+        # The next answer on a connection that is one behind belongs elsewhere, too.
+        self._lister.reconnect()
+        self._count_corrupt_page(task)
+        self._restart(task)
+
+    @staticmethod
+    def _count_corrupt_page(task: RangeTask) -> int:
+        task.job.stats.failed(TransientError.MALFORMED)
+        task.read.corrupt_pages += 1
+        return task.read.corrupt_pages
+
+    def _restart(self, task: RangeTask) -> None:
+        task.read.pending_versions = None
+        self._scheduler.retry(task)
+
+
+def _ends_after(objects: pa.RecordBatch, bound: str) -> bool:
+    """Whether the last object lies beyond a bound."""
+    return bool(objects.num_rows) and objects.column("key")[-1].as_py() > bound
+
+
+def _split_event(taken: RangeTaken) -> RangeSplit:
+    # Its lower bound is where it was split off; only its upper one may have moved since.
+    task, upper = taken.task, taken.upper
+    return RangeSplit(task.job, task.index, upper.index, upper.key_range.after)

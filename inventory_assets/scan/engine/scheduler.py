@@ -1,0 +1,336 @@
+"""Decide which ranges are listed at a time, and which of them are split.
+
+As many ranges are listed as requests may be in flight. Where fewer are left, the range with most
+pages left is split: its upper part becomes a range of its own, to the right of it. Ranges stay
+disjoint, and together always cover what the job asked for.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
+from itertools import pairwise
+
+from inventory_assets.s3.list_client import ListClient
+from inventory_assets.s3.store_profile import StartAfter
+from inventory_assets.scan.engine.events import ListingJob
+from inventory_assets.scan.engine.fetcher import Fetcher
+from inventory_assets.scan.engine.page_queue import (
+    FetchStopped,
+    PageQueue,
+    PageReceived,
+    RangeTaken,
+)
+from inventory_assets.scan.engine.range_task import PAGES_BEFORE_SPLIT, RangeTask, linked_tasks
+from inventory_assets.scan.engine.splitter import Splitter
+from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets.scan.validation.seams import ListedRange
+
+PAGES_WORTH_A_SPLIT = 6
+"""Estimated pages left from which a range is worth splitting; a split costs half a page or more."""
+
+IDLE_RATIO = 16
+"""Where at most one in so many of the allowed requests is in flight, ranges are split whatever the
+estimate of the pages left: no estimate is good enough to leave nearly all idle."""
+
+
+class Scheduler:
+    """Runs a worker for each range that is being received, for each split and for each probe.
+
+    It writes `RangeTask.split`, `attempt` and `is_gap`, and the bounds and neighbours of ranges.
+
+    Args:
+        lister: The bucket.
+        jobs: Begun in this order.
+        fetcher: Requests the pages of a range.
+        queue: Takes the pages, and the ranges that were split off.
+        now: The clock.
+        can_split: Whether ranges may be split while they are listed.
+    """
+
+    def __init__(
+        self,
+        lister: ListClient,
+        jobs: Sequence[ListingJob],
+        fetcher: Fetcher,
+        queue: PageQueue,
+        now: Callable[[], datetime],
+        *,
+        can_split: bool,
+    ) -> None:
+        self._lister = lister
+        self._fetcher = fetcher
+        self._queue = queue
+        self._now = now
+        self._can_split = can_split
+        self._splitter = Splitter(lister)
+        self._waiting = deque(linked_tasks(jobs))
+        """Ranges to be received, the next one first."""
+        self._active: set[RangeTask] = set()
+        """Ranges of which a page was received, and more are expected."""
+        self._probes: deque[tuple[RangeTask, ListedRange]] = deque()
+        """Seams to be probed: a range, and the one on its right."""
+        self._workers: set[asyncio.Task[None]] = set()
+        self._pending_splits = 0
+        """Ranges that the splits under way are to yield."""
+        self._open_ranges = {job: len(job.ranges) for job in jobs if job.ranges}
+        """The number of ranges of each job that are not completed; without jobs that are over."""
+        self._range_count = Counter({job: len(job.ranges) for job in jobs})
+        """The number of ranges of each job so far, completed or not."""
+        self._is_closed = False
+        if not self._ignores_start_after:
+            for task in [*self._waiting]:
+                cuts = [cut for cut in task.job.initial_splits if cut in task.key_range]
+                self._waiting.extend(reversed(self._split_off(task, cuts)))
+
+    @property
+    def has_open_ranges(self) -> bool:
+        """Whether a job has ranges that are not completed."""
+        return bool(self._open_ranges)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no worker runs."""
+        return not self._workers
+
+    def close(self) -> None:
+        """Start no more workers."""
+        self._is_closed = True
+
+    def start_workers(self) -> None:
+        """Start workers until as many run as requests may be in flight, or nothing is to be done.
+
+        More would wait for each other, and each has a file open and rows in memory.
+        """
+        while not self._is_closed and (free := self._max_workers - len(self._workers)) > 0:
+            work = self._next_work(free)
+            if work is None:
+                return
+            worker = asyncio.create_task(work)
+            self._workers.add(worker)
+            worker.add_done_callback(self._on_worker_done)
+
+    # Called by the reader's side.
+
+    def retry(self, task: RangeTask) -> None:
+        """Start a range over after the last key that was read; pages under way become void."""
+        task.attempt += 1
+        self._active.discard(task)
+        self._waiting.appendleft(task)
+
+    def list_again(self, task: RangeTask) -> None:
+        """Go on with a range that was listed to its end, as `retry`, with whole pages."""
+        task.is_gap = False
+        self.retry(task)
+
+    def take_head(
+        self, left: RangeTask, right: ListedRange, bound: str, start_after: str
+    ) -> RangeTask:
+        """Make a range of the keys of `right` up to `bound`, and list it.
+
+        Args:
+            left: The range to the left of the new one.
+            right: Begins after `bound` from now on.
+            bound: A key within `right`.
+            start_after: The StartAfter of the new range.
+        """
+        head = self._new_range(
+            left, KeyRange(right.key_range.after, bound), start_after=start_after
+        )
+        right.key_range = KeyRange(bound, right.key_range.until)
+        self._waiting.appendleft(head)
+        return head
+
+    def probe(self, left: RangeTask, right: ListedRange) -> None:
+        """Ask what the range on the right begins with now; the queue takes the answer."""
+        self._probes.append((left, right))
+
+    def complete_range(self, job: ListingJob) -> bool:
+        """Count a completed range; return whether it was the job's last one."""
+        self._open_ranges[job] -= 1
+        if self._open_ranges[job]:
+            return False
+        del self._open_ranges[job]
+        return True
+
+    def drop_job(self, job: ListingJob) -> None:
+        """No longer wait for the ranges of a job that has failed."""
+        self._open_ranges.pop(job, None)
+
+    # Workers.
+
+    @property
+    def _max_workers(self) -> int:
+        return self._lister.in_flight[1]
+
+    @property
+    def _ignores_start_after(self) -> bool:
+        return self._lister.profile.start_after is StartAfter.IGNORED
+
+    def _next_work(self, free: int) -> Coroutine[None, None, None] | None:
+        """What a worker does next, for `free` workers that do nothing; None for nothing."""
+        if self._probes:
+            return self._probe(*self._probes.popleft())
+        if self._waiting:
+            task = self._waiting.popleft()
+            state = task.job.state
+            state.began_at = state.began_at or self._now()
+            return self._receive(task)
+        wanted = free - self._pending_splits
+        candidates = self._steal_candidates(wanted)
+        if not candidates:
+            return None
+        victim = candidates[0]
+        victim.split.is_splittable = False
+        share = -(-wanted // len(candidates))
+        worthwhile = self._splitter.pages_left(victim) / PAGES_WORTH_A_SPLIT - 1
+        parts = max(1, int(min(share, worthwhile)))
+        self._pending_splits += parts
+        return self._split(victim, parts)
+
+    def _on_worker_done(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        self.start_workers()
+
+    async def _receive(self, task: RangeTask) -> None:
+        """Queue the pages of a range, up to its end or an error."""
+        attempt = task.attempt
+        ending = None
+        try:
+            async for received in self._fetcher.pages(task):
+                ending = received.ending
+                self._on_page(received)
+                await self._queue.put(received)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the reader raises or reports it
+            await self._queue.put(FetchStopped(task, attempt, error))
+        else:
+            if ending is None:
+                await self._queue.put(FetchStopped(task, attempt))
+        if task.attempt == attempt:
+            self._active.discard(task)
+
+    def _on_page(self, received: PageReceived) -> None:
+        """Note what a page tells about the range it came for, and about splits."""
+        task, ending = received.task, received.ending
+        if task.attempt != received.attempt:
+            return
+        split = task.split
+        has_keys = received.raw_page.last_key is not None
+        if has_keys:
+            split.pages += 1
+            self._splitter.observe_page(task)
+        if split.parent and (ending or has_keys):
+            # A part that ends with its first page gained little: the parent's next split waits.
+            split.parent.split.failed_splits = split.parent_failed_splits + 1 if ending else 0
+            split.parent = None
+        if ending:
+            self._active.discard(task)
+        elif task not in self._active:
+            self._active.add(task)
+            split.is_splittable = True
+        elif split.is_splittable and split.pages >= PAGES_BEFORE_SPLIT:
+            self.start_workers()
+
+    async def _probe(self, left: RangeTask, right: ListedRange) -> None:
+        attempt = left.attempt
+        try:
+            probed = await self._fetcher.probe(left, right)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the reader raises or reports it
+            await self._queue.put(FetchStopped(left, attempt, error))
+        else:
+            await self._queue.put(probed)
+
+    # Splits.
+
+    def _steal_candidates(self, count: int) -> list[RangeTask]:
+        """Up to `count` ranges that are worth splitting, those with most pages left first."""
+        if count <= 0 or not self._can_split or self._ignores_start_after:
+            return []
+        is_mostly_idle = len(self._workers) * IDLE_RATIO <= self._max_workers
+        left = {
+            task: self._splitter.pages_left(task)
+            for task in self._active
+            if task.split.is_splittable
+            and task.split.pages
+            >= (PAGES_BEFORE_SPLIT if is_mostly_idle else task.split.pages_before_next_split)
+            and not task.job.state.failed
+        }
+        worthwhile = [task for task in left if is_mostly_idle or left[task] >= PAGES_WORTH_A_SPLIT]
+        return sorted(worthwhile, key=left.__getitem__, reverse=True)[:count]
+
+    async def _split(self, victim: RangeTask, parts: int) -> None:
+        """Split up to `parts` ranges off a range, and let them wait for workers."""
+        try:
+            places = await self._splitter.split_points(victim, parts)
+        except asyncio.CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 - the requests of the range itself will meet it
+            places = []
+        self._pending_splits -= parts
+        victim.split.pages = 0
+        if victim not in self._active:
+            return
+        victim.split.is_splittable = True
+        until = victim.key_range.until
+        places = [place for place in places if victim.fetch.cursor < place < until]
+        if places:
+            self._waiting.extendleft(self._split_off(victim, places, is_judged=True))
+        else:
+            victim.split.failed_splits += 1
+
+    def _split_off(
+        self, victim: RangeTask, places: Sequence[str], *, is_judged: bool = False
+    ) -> list[RangeTask]:
+        """Make ranges of what lies after some places of a range; the rightmost comes first.
+
+        Args:
+            victim: Keeps what lies up to the first place.
+            places: Within it, ascending.
+            is_judged: Whether the first pages of the new ranges tell if the split gained anything.
+        """
+        until = victim.key_range.until
+        parts: list[RangeTask] = []
+        if victim.job not in self._open_ranges:
+            return parts
+        for after, upto in reversed([*pairwise([*places, until])]):
+            if after == until:
+                continue
+            parent = victim if is_judged else None
+            task = self._new_range(
+                victim, KeyRange(after, upto), parent=parent, has_arbitrary_start=True
+            )
+            self._queue.add(RangeTaken(victim, task))
+            parts.append(task)
+        if parts:
+            victim.key_range = KeyRange(victim.key_range.after, places[0])
+            victim.is_gap = False
+        return parts
+
+    def _new_range(
+        self,
+        left: RangeTask,
+        key_range: KeyRange,
+        *,
+        start_after: str | None = None,
+        parent: RangeTask | None = None,
+        has_arbitrary_start: bool = False,
+    ) -> RangeTask:
+        """Add a range to a job, right of another one."""
+        job = left.job
+        task = RangeTask(
+            job,
+            self._range_count[job],
+            key_range,
+            start_after=start_after,
+            parent=parent,
+            has_arbitrary_start=has_arbitrary_start,
+            is_gap=False,
+        )
+        self._range_count[job] += 1
+        self._open_ranges[job] += 1
+        left.insert_right(task)
+        return task
