@@ -1,7 +1,7 @@
 """Open what was published: as a Polars LazyFrame, a DuckDB relation, or sorted Arrow batches.
 
 >>> logs = Dataset.at("data/inventory/acme-logs/logs")  # the newest date
->>> logs.starting_with("2026/11/").scan().select(pl.sum("size")).collect()
+>>> logs.with_prefix("2026/11/").scan().select(pl.sum("size")).collect()
 
 All three skip what cannot hold the keys asked for: whole files by the manifest, row groups by their
 statistics.
