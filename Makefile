@@ -1,6 +1,6 @@
 # Needs Python >= 3.11, make and a package index; uses uv where it is there, venv and pip where not.
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-fast test-slow test-stores coverage fix check typecheck bench lock clean
+.PHONY: help demo dev test test-fast test-slow test-stores coverage fix check typecheck docs bench lock clean
 
 PYTHON ?= python3
 # Bytecode is worth keeping: Dagster starts many processes. An empty value switches this off.
@@ -9,6 +9,8 @@ export PYTHONDONTWRITEBYTECODE =
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/benchmarks/venv
+DOCS := build/docs/venv
+SITE := build/docs/site
 PYTEST := $(BIN)/python -m pytest
 # What knows stores with odd habits, and what runs on Ceph and Swift as well.
 STORES := $(addprefix inventory_assets_tests/,stores inventory/test_any_store.py servers)
@@ -37,6 +39,7 @@ help:
 	@echo "make fix        install, mend what the linter can mend, format"
 	@echo "make check      install, lint, check types and import walls"
 	@echo "make typecheck  install, check types only"
+	@echo "make docs       install, generate the reference pages, build the site into $(SITE)"
 	@echo "make bench      install other listers too, compare them with this one (BENCH=\"--scale 0.1\")"
 	@echo "make lock       renew the lock files"
 	@echo "make clean      remove the environment and the results"
@@ -111,6 +114,24 @@ $(PEERS)/installed: requirements-benchmarks.lock | $(VENV)/installed
 	fi
 	@touch $@
 
+$(DOCS)/installed: requirements-docs.lock | $(VENV)/installed
+	@echo "installing what builds the documentation into $(DOCS) ..." >&2
+	@if command -v uv >/dev/null 2>&1; then \
+	  uv venv --quiet --allow-existing --python $(BIN)/python $(DOCS) && \
+	  uv pip sync --quiet --python $(DOCS)/bin/python requirements-docs.lock; \
+	else \
+	  $(BIN)/python -m venv $(DOCS) && \
+	  $(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.lock; \
+	fi
+	@touch $@
+
+# Once installed, it needs no network. A dead link or anchor, and anything that a page would load
+# from another host, is an error.
+docs: $(DOCS)/installed
+	@$(BIN)/python -m tools.reference
+	@PYTHONPATH=. $(DOCS)/bin/zensical build --strict --clean
+	@$(BIN)/python -m tools.site_resources $(SITE)
+
 bench: $(PEERS)/installed
 	@$(BIN)/python -m benchmarks.listing $(BENCH)
 
@@ -118,8 +139,9 @@ lock:
 	uv lock
 	uv export --quiet --frozen --no-emit-project --output-file requirements.lock
 	uv export --quiet --frozen --only-group readers --no-emit-project --output-file requirements-readers.lock
+	uv export --quiet --frozen --only-group docs --no-emit-project --output-file requirements-docs.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes benchmarks/peers.in \
 	  --output-file requirements-benchmarks.lock
 
 clean:
-	rm -rf $(VENV) build/benchmarks data/inventory data/.dagster
+	rm -rf $(VENV) build/benchmarks build/docs .cache data/inventory data/.dagster

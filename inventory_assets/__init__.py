@@ -1,7 +1,51 @@
-"""Complete, sorted, daily inventories of S3 buckets of any size, as Dagster data assets."""
+"""Complete, sorted, daily inventories of S3 buckets of any size, as Dagster data assets.
 
+The names of `__all__` are the public API, and are imported from here:
+
+>>> from inventory_assets import Dataset
+>>> logs = Dataset.at("data/inventory/acme-logs/logs")
+
+Each is loaded when it is first used, so that `import inventory_assets` loads neither Dagster nor
+Arrow. Everything else in this package is private and can change in any release.
+"""
+
+import importlib
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inventory_assets.config import Config, load_config
+    from inventory_assets.definitions import build_definitions
+    from inventory_assets.errors import InventoryError
+    from inventory_assets.inventory.query.dataset import Dataset, changes_between, connect
+    from inventory_assets.inventory.storage.layout import Layout
+    from inventory_assets.wiring import open_results
+
+__all__ = [
+    "Config",
+    "Dataset",
+    "InventoryError",
+    "Layout",
+    "build_definitions",
+    "changes_between",
+    "connect",
+    "load_config",
+    "open_results",
+]
+
+_MODULES = {
+    "Config": "config",
+    "Dataset": "inventory.query.dataset",
+    "InventoryError": "errors",
+    "Layout": "inventory.storage.layout",
+    "build_definitions": "definitions",
+    "changes_between": "inventory.query.dataset",
+    "connect": "inventory.query.dataset",
+    "load_config": "config",
+    "open_results": "wiring",
+}
+"""The module of each public name, within this package."""
 
 if sys.platform == "linux":
     # Arrow reads it when it is imported. A listing takes a tenth less memory and CPU with jemalloc
@@ -10,3 +54,20 @@ if sys.platform == "linux":
     # Given back after a second, as is Arrow's default, it would be fetched again with the next row
     # group: that is a third of what a listing takes in the kernel (docs/benchmarks.md).
     os.environ.setdefault("JE_ARROW_MALLOC_CONF", "dirty_decay_ms:10000")
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module (PEP 562).
+
+    Raises:
+        AttributeError: The name is not public.
+    """
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -722,8 +722,8 @@ def test_the_schema_knows_no_null_as_toml_has_none() -> None:
     assert "null" not in json.dumps(json_schema())
 
 
-def test_the_documentation_names_every_field_with_its_default() -> None:
-    page = (DOCS / "configuration.md").read_text("utf-8")
+def test_the_reference_names_every_field_with_its_default() -> None:
+    page = (DOCS / "reference" / "configuration.md").read_text("utf-8")
 
     for table in tables(json_schema()):
         for name, field in table["properties"].items():

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from tools import reference, site_resources
+
 REPOSITORY = Path(__file__).parent.parent
 PAGES = sorted(
     str(page.relative_to(REPOSITORY))
@@ -31,3 +33,33 @@ def test_links_within_the_documentation_lead_somewhere(page: str) -> None:
     file = REPOSITORY / page
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", file.read_text("utf-8"))
     assert [link for link in links if not (file.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", reference.pages(), ids=lambda page: page.name)
+def test_a_generated_reference_page_is_current(page: Path) -> None:
+    assert page.read_text("utf-8") == reference.pages()[page], "run `make docs`, and commit"
+
+
+def test_the_site_has_a_place_for_every_page_of_the_documentation() -> None:
+    navigation = (REPOSITORY / "zensical.toml").read_text("utf-8")
+    pages = (REPOSITORY / "docs").rglob("*.md")
+    names = [str(page.relative_to(REPOSITORY / "docs")) for page in pages]
+    assert [name for name in names if f'"{name}"' not in navigation] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<script src="https://cdn.example.com/a.js"></script>',
+        '<link rel="stylesheet" href="//fonts.example.com/a.css">',
+        "<style>@import 'https://fonts.example.com/a.css'</style>",
+    ],
+)
+def test_a_page_that_loads_from_another_host_is_found(tmp_path: Path, text: str) -> None:
+    (tmp_path / "page.html").write_text(text)
+    assert site_resources.main(tmp_path) == 1
+
+
+def test_links_that_are_followed_load_nothing(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text('<a href="https://example.com"><img src="a.png"></a>')
+    assert site_resources.main(tmp_path) == 0

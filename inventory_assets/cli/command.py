@@ -26,7 +26,7 @@ EXIT_SIGPIPE = 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0 where it succeeded, 1 or more with one line if not."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with logged_to(sys.stderr):
@@ -62,7 +62,8 @@ def _tell(text: str) -> None:
     print(f"inventory: {lines}", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command and of its subcommands."""
     parser = argparse.ArgumentParser(prog="inventory", description=__doc__)
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
