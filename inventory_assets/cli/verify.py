@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inventory_assets.cli.bucket_arguments import (
+    BUCKET_OPTIONS,
     add_bucket,
-    connection_of,
+    given_arguments,
+    given_key_order,
     moment,
     moment_or_day,
+    open_bucket,
     positive,
 )
 from inventory_assets.cli.inventory_argument import is_path, source_and_day
@@ -104,24 +107,24 @@ def _ending(name: str, count: int) -> str:
 def _of_source(options: argparse.Namespace) -> "tuple[VerificationTarget, ListClient]":
     """The inventory of a source, and its bucket as configured."""
     from inventory_assets.config import load_config
-    from inventory_assets.defs.source.resources import SourceBucket
     from inventory_assets.inventory.query.dataset import published_manifest
     from inventory_assets.inventory.storage.layout import Layout
     from inventory_assets.inventory.verification.targets import VerificationTarget
-    from inventory_assets.wiring import open_results
+    from inventory_assets.wiring import open_results, open_source_bucket
 
-    given = (options.url, options.endpoint_url, options.region, options.began, options.as_of)
-    if any((*given, options.anonymous, options.requester_pays)):
+    given = given_arguments(options, (*BUCKET_OPTIONS, "began", "as_of"))
+    flags = [*(["the URL"] if options.url else []), *(text.partition("=")[0] for text in given)]
+    if flags:
         raise NotVerifiable(
-            "a source's bucket, and when it was listed, are known: leave out the URL, "
-            "--endpoint-url, --region, --anonymous, --requester-pays, --began and --as-of"
+            f"the configuration says how the bucket of a source is reached: leave out "
+            f"{', '.join(flags)}, or name a folder that `inventory list` made"
         )
     config = load_config()
     source, day = source_and_day(config, options.inventory)
     store, layout = open_results(config.store), Layout(source.bucket, source.name)
     manifest = published_manifest(store, layout, day)
     inventory = VerificationTarget.of_manifest(store, layout, manifest)
-    return inventory, SourceBucket.of(source).lister(datetime.now(UTC))
+    return inventory, open_source_bucket(source, datetime.now(UTC))
 
 
 def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListClient]":
@@ -129,7 +132,6 @@ def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
     from inventory_assets.inventory.parts.schema import has_versions
     from inventory_assets.inventory.query.dataset import Dataset
     from inventory_assets.inventory.verification.targets import VerificationTarget, empty_between
-    from inventory_assets.s3.list_client import ListClient
     from inventory_assets.scan.keyspace.key_order import KeyOrder
     from inventory_assets.scan.prefix_discovery import ShardBounds, discover
     from inventory_assets.scan.validation.object_versions import Versions
@@ -146,12 +148,14 @@ def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
             f"{options.inventory} holds objects of the bucket {listed.bucket!r}, not of {bucket!r}"
         )
     began_at = options.began or _written_at(listed.paths) - LONGEST_LISTING
-    lister = ListClient(connection_of(options))
-    order = discover(lister, prefix, ShardBounds(depth=0)).key_order
+    lister = open_bucket(options)
+    known = given_key_order(options)
+    order = discover(lister, prefix, ShardBounds(depth=0), known).key_order
+    # A store that lists in byte order now may have listed in another order then.
+    if order is KeyOrder.DIRECTORY:
+        known = order
     empty = empty_between(listed.parts, prefix)
     versions = Versions(options.as_of) if has_versions(listed.schema) else None
-    # That the store lists in byte order now does not tell how it listed then.
-    known = KeyOrder.DIRECTORY if order is KeyOrder.DIRECTORY else None
     return VerificationTarget(
         listed.store, listed.parts, prefix, began_at, empty, versions, known
     ), lister
