@@ -78,6 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     add_query(commands)
     add_diff(commands)
     add_verify(commands)
+
+    completion = commands.add_parser(
+        "completion",
+        help="print a completion script for your shell",
+        description="Print a script that completes commands and options: "
+        'eval "$(inventory completion bash)".',
+    )
+    completion.add_argument("shell", choices=["bash", "zsh"])
+    completion.set_defaults(run=_print_completion)
     return parser
 
 
@@ -89,6 +98,13 @@ class _ShowVersion(argparse.Action):
 
         print(f"{parser.prog} {version('inventory-assets')}")
         parser.exit()
+
+
+def _print_completion(options: argparse.Namespace) -> int:
+    import shtab
+
+    print(shtab.complete(_parser(), options.shell))
+    return 0
 
 
 def _demo(_options: argparse.Namespace) -> int:

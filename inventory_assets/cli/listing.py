@@ -15,9 +15,11 @@ from inventory_assets.cli.bucket_arguments import (
     open_bucket,
     positive,
 )
+from inventory_assets.cli.output import add_summary_format, print_json
 from inventory_assets.errors import printable
 
 if TYPE_CHECKING:
+    from inventory_assets.inventory.folder_listing.folder_listing import FolderListing
     from inventory_assets.inventory.manifest.unreadable_records import UnreadableRecords
 
 _REMEMBERED = (
@@ -48,7 +50,10 @@ def add_list(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "interrupted, repeat the command, or run `inventory resume FOLDER`.",
     )
     _add_arguments(parser)
-    parser.add_argument("--out", metavar="FOLDER", type=Path, required=True)
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, required=True, help="folder to list into"
+    )
+    add_summary_format(parser)
     parser.set_defaults(run=_list, resume=False)
 
 
@@ -60,7 +65,8 @@ def add_resume(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Continue the interrupted `inventory list` into FOLDER with the same options. "
         "Credentials are not stored: they are looked up again.",
     )
-    parser.add_argument("out", metavar="FOLDER", type=Path)
+    parser.add_argument("out", metavar="FOLDER", type=Path, help="folder of the listing")
+    add_summary_format(parser)
     parser.set_defaults(run=_resume)
 
 
@@ -145,16 +151,31 @@ def _list(options: argparse.Namespace) -> int:
     finally:
         lister.close()
     what = "versions" if versions else "objects"
-    print(
-        f"{listing.rows:,} {what} of {listing.object_bytes:,} bytes in {len(listing.files)} "
-        f"file(s) under {options.out}, with {listing.requests:,} requests"
-    )
-    for fault, count in listing.faults.items():
-        print(f"{count:,} times {fault}, tried again")
+    if options.format == "json":
+        print_json(_summary(listing, what, options.out))
+    else:
+        print(
+            f"{listing.rows:,} {what} of {listing.object_bytes:,} bytes in {len(listing.files)} "
+            f"file(s) under {options.out}, with {listing.requests:,} requests"
+        )
+        for fault, count in listing.faults.items():
+            print(f"{count:,} times {fault}, tried again")
     if listing.unreadable.count:
         _warn(listing.unreadable, options.out)
         return RECORDS_SET_ASIDE
     return 0
+
+
+def _summary(listing: "FolderListing", what: str, folder: Path) -> dict[str, object]:
+    return {
+        "folder": str(folder),
+        "files": [file.name for file in listing.files],
+        what: listing.rows,
+        "bytes": listing.object_bytes,
+        "requests": listing.requests,
+        "retried": listing.faults,
+        "unreadable": listing.unreadable.count,
+    }
 
 
 def _warn(unreadable: "UnreadableRecords", folder: Path) -> None:

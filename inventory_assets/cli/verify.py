@@ -18,11 +18,13 @@ from inventory_assets.cli.bucket_arguments import (
     positive,
 )
 from inventory_assets.cli.inventory_argument import is_path, source_and_day
+from inventory_assets.cli.output import add_summary_format, print_json
 from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import NotVerifiable
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.verification.targets import VerificationTarget
+    from inventory_assets.inventory.verification.verification import Verification
     from inventory_assets.s3.list_client import ListClient
 
 AGREES, DIFFERS, TROUBLE = 0, 1, 2
@@ -38,12 +40,12 @@ def add_verify(commands: Any) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "verify",
-        help="list a sample again, and compare",
+        help="compare a sample of a bucket with its inventory",
         description="List random ranges of an inventory again, a page each, and compare key, size, "
-        "ETag and LastModified. What was created or modified since the listing, or is gone, is "
-        "counted. Exit codes: 0 if nothing else differs; 1 if an object older than the listing is "
-        "missing from it or differs, if the store contradicts itself, or if most of the sample is "
-        "gone; 2 if it cannot be told.",
+        "ETag and LastModified. Objects created, modified or deleted since the listing are only "
+        "counted. The exit code is 0 if nothing else differs; 1 if an object older than the "
+        "listing is missing from it or differs, if the store contradicts itself, or if most of the "
+        "sample is gone; and 2 after an error.",
     )
     parser.add_argument(
         "inventory",
@@ -51,21 +53,24 @@ def add_verify(commands: Any) -> None:
         help="a source of the configuration (logs: its newest date), a date of it "
         "(logs@2026-11-22), or the path of a folder that `inventory list` made",
     )
-    add_bucket(parser, nargs="?", help="what was listed into the folder")
+    add_bucket(parser, nargs="?", help="bucket and prefix that were listed into the folder")
     parser.add_argument(
         "--began",
         metavar="TIME",
         type=moment,
-        help="when the listing into the folder began, in ISO 8601 (a day before its first file was "
-        "written)",
+        help="time in ISO 8601 at which the listing into the folder began (a day before its first "
+        "file was written)",
     )
     parser.add_argument(
-        "--as-of", metavar="TIME", type=moment_or_day, help="as `inventory list` was given it"
+        "--as-of", metavar="TIME", type=moment_or_day, help="the --as-of of the listing"
     )
-    parser.add_argument("--ranges", metavar="N", type=positive, help="how many to list again (8)")
     parser.add_argument(
-        "--seed", metavar="S", help="draw the same ranges as a run that printed this seed"
+        "--ranges", metavar="N", type=positive, help="number of ranges to list again (8)"
     )
+    parser.add_argument(
+        "--seed", metavar="S", help="draw the same ranges as the run that printed this seed"
+    )
+    add_summary_format(parser)
     parser.set_defaults(run=_verify, trouble=TROUBLE)
 
 
@@ -81,11 +86,40 @@ def _verify(options: argparse.Namespace) -> int:
         found = verify(inventory, lister, chance, options.ranges or RANGES)
     finally:
         lister.close()
+    if options.format == "json":
+        print_json(_summary(found, inventory.rows, seed))
+    else:
+        _print_summary(found, inventory.rows, seed)
+    for note in found.notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    for fault in found.faults:
+        print(printable(fault), file=sys.stderr)
+    return DIFFERS if found.faults else AGREES
+
+
+def _summary(found: "Verification", rows: int, seed: str) -> dict[str, object]:
+    return {
+        "agrees": not found.faults,
+        "ranges": len(found.ranges),
+        "prefixes": len(found.prefixes),
+        "records_sampled": found.records,
+        "records": rows,
+        "requests": found.requests,
+        "seed": seed,
+        "findings": {str(finding): count for finding, count in found.counts.items()},
+        "seemed_gone": found.seemed_gone,
+        "asked_again": found.asked_again,
+        "notes": [*found.notes],
+        "faults": [*found.faults],
+    }
+
+
+def _print_summary(found: "Verification", rows: int, seed: str) -> None:
     counts = [(len(found.ranges), "range"), (len(found.prefixes), "prefix")]
     what = [f"{count:,} {name}{_ending(name, count)}" for count, name in counts if count]
     print(
-        f"{' and '.join(what) or 'nothing'} with {found.records:,} of {inventory.rows:,} records "
-        f"listed again, with {found.requests:,} requests (seed {seed})"
+        f"{' and '.join(what) or 'nothing'} with {found.records:,} of {rows:,} records "
+        f"listed again, with {found.requests:,} requests (seed {printable(seed)})"
     )
     print(", ".join(f"{count:,} {finding}" for finding, count in found.counts.items()))
     if found.asked_again:
@@ -93,11 +127,6 @@ def _verify(options: argparse.Namespace) -> int:
             f"{found.asked_again:,} of {found.seemed_gone:,} that seemed gone were asked for again "
             "by name"
         )
-    for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
-    for fault in found.faults:
-        print(printable(fault), file=sys.stderr)
-    return DIFFERS if found.faults else AGREES
 
 
 def _ending(name: str, count: int) -> str:

@@ -1,6 +1,7 @@
 """The options that say how a bucket is reached, as `list`, `resume` and `verify` take them."""
 
 import argparse
+import json
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -289,8 +290,9 @@ def test_resume_stays_anonymous_and_pays_and_gives_up_as_soon_as_the_listing(
         server.script(LEVEL, STUCK)
         interrupted(tmp_path, "s3://b/a b/-", server, "--anonymous", "--requester-pays")
         server.script(Answer(body=render([Listed("a b/-1"), Listed("a b/-2")])))
-        outcome = run("resume", tmp_path / "out")
+        outcome = run("resume", tmp_path / "out", "--format", "json")
     assert outcome.code == 0, outcome.error
+    assert json.loads(outcome.output)["objects"] == 2
     assert not any("authorization" in seen.headers for seen in server.seen)
     assert all(seen.headers["x-amz-request-payer"] == "requester" for seen in server.seen)
 

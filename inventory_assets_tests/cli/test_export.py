@@ -113,5 +113,5 @@ def test_what_is_no_text_is_not_shown_on_a_terminal(published: Path) -> None:
     code, shown = on_a_terminal(published, "export", "source", "--format", "parquet")
     assert (code, shown) == (
         1,
-        b"inventory: this is no text for a terminal; write it to a file with -o\r\n",
+        b"inventory: this is not text for a terminal; write it to a file with -o\r\n",
     )

@@ -1,5 +1,6 @@
 """`inventory verify`, on a folder of a real server's bucket and on a source of the store."""
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -72,6 +73,37 @@ def test_what_nothing_explains_is_named_and_fails(
     )
     assert again == "1 of 1 that seemed gone were asked for again by name"
     assert outcome.error == "missing: 'logs/new'\naltered: 'logs/003'\n"
+
+
+def test_a_summary_may_be_one_json_document(run: Run, moto: Endpoint, listed: list[object]) -> None:
+    moto.put(str(listed[1]).split("/")[2], {"logs/\x7fnew": b"x"})
+    outcome = run("verify", *listed, "--began", TOMORROW, "--seed", "mine", "--format", "json")
+    assert outcome.code == DIFFERS
+    (line,) = outcome.output.decode().splitlines()
+    assert line.isprintable()
+    document = json.loads(line)
+    assert document.pop("requests") > 0
+    assert document == {
+        "agrees": False,
+        "ranges": 2,
+        "prefixes": 0,
+        "records_sampled": 30,
+        "records": 30,
+        "seed": "mine",
+        "findings": {
+            "missing": 1,
+            "altered": 0,
+            "created since": 0,
+            "modified since": 0,
+            "gone": 0,
+            "contradicted": 0,
+        },
+        "seemed_gone": 0,
+        "asked_again": 0,
+        "notes": [],
+        "faults": ["missing: 'logs/\\x7fnew'"],
+    }
+    assert outcome.error == "missing: 'logs/\\x7fnew'\n"
 
 
 def test_what_changed_since_is_counted_and_no_fault(
