@@ -14,7 +14,8 @@ def add_export(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "export",
         help="write an inventory as one sorted file",
-        description="Write an inventory as one file, sorted by key: whole, or not at all.",
+        description="Write an inventory as one file, sorted by key. The file appears when it is "
+        "complete.",
     )
     add_inventory(parser)
     add_output(parser)
@@ -25,7 +26,7 @@ def add_export(commands: Any) -> None:
         help="dialect of CSV: as S3 Inventory writes it (default), for spreadsheets (a header, no "
         "formulas), as a manifest of S3 Batch Operations, or plain with a header",
     )
-    parser.add_argument("--prefix", metavar="P", default="", help="only keys that start with this")
+    parser.add_argument("--prefix", metavar="P", default="", help="only keys with this prefix")
     parser.set_defaults(run=_export)
 
 

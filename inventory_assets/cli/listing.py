@@ -34,10 +34,10 @@ _REMEMBERED = (
 """The names of the options that `inventory resume` takes over from the listing."""
 
 RECORDS_SET_ASIDE = 3
-"""The exit code of a listing that is whole, but for records that could not be decoded."""
+"""The exit code of a listing that is complete except for records that could not be decoded."""
 
 _SHOWN_RECORDS, _SHOWN_CHARACTERS = 3, 200
-"""How much is shown of records that could not be decoded."""
+"""How many records that could not be decoded are shown, and how much of each."""
 
 
 def add_list(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -179,7 +179,7 @@ def _summary(listing: "FolderListing", what: str, folder: Path) -> dict[str, obj
 
 
 def _warn(unreadable: "UnreadableRecords", folder: Path) -> None:
-    """Say which records are missing, as they could not be decoded."""
+    """Print the first records that could not be decoded."""
     from inventory_assets.inventory.folder_listing.folder_records import UNREADABLE
 
     _say(
@@ -192,7 +192,7 @@ def _warn(unreadable: "UnreadableRecords", folder: Path) -> None:
 
 
 def asked_for(options: argparse.Namespace) -> list[str]:
-    """The arguments that ask for the same listing again, into whatever folder."""
+    """The arguments that ask for the same listing again, without its folder."""
     return [*given_arguments(options, _REMEMBERED), "--", "s3://" + "/".join(options.url)]
 
 

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from inventory_assets.inventory.verification.verification import Verification
     from inventory_assets.s3.list_client import ListClient
 
-AGREES, DIFFERS, TROUBLE = 0, 1, 2
-"""Exit codes, as those of diff(1)."""
+AGREES, DIFFERS, ERROR = 0, 1, 2
+"""Exit codes, like those of diff(1)."""
 
 LONGEST_LISTING = timedelta(days=1)
-"""How long before its first file was written a listing into a folder may have begun."""
+"""The longest time between the start of a listing into a folder and its first file."""
 
 SEEDS = 2**32
 
@@ -71,13 +71,13 @@ def add_verify(commands: Any) -> None:
         "--seed", metavar="S", help="draw the same ranges as the run that printed this seed"
     )
     add_summary_format(parser)
-    parser.set_defaults(run=_verify, trouble=TROUBLE)
+    parser.set_defaults(run=_verify, error_exit_code=ERROR)
 
 
 def _verify(options: argparse.Namespace) -> int:
     from inventory_assets.inventory.verification.verification import RANGES, verify
 
-    # Drawing ranges is no secret.
+    # The seed need not be hard to guess.
     seed = options.seed or str(random.randrange(SEEDS))  # noqa: S311
     open_both = _of_folder if is_path(options.inventory) else _of_source
     inventory, lister = open_both(options)
@@ -134,7 +134,7 @@ def _ending(name: str, count: int) -> str:
 
 
 def _of_source(options: argparse.Namespace) -> "tuple[VerificationTarget, ListClient]":
-    """The inventory of a source, and its bucket as configured."""
+    """The inventory of a source, and a client for its bucket."""
     from inventory_assets.config import load_config
     from inventory_assets.inventory.query.dataset import published_manifest
     from inventory_assets.inventory.storage.layout import Layout
@@ -157,7 +157,7 @@ def _of_source(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
 
 
 def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListClient]":
-    """What `inventory list` left in a folder, and the bucket that the command line names."""
+    """The inventory in a folder, and a client for the bucket that the command line names."""
     from inventory_assets.inventory.parts.schema import has_versions
     from inventory_assets.inventory.query.dataset import Dataset
     from inventory_assets.inventory.verification.targets import VerificationTarget, empty_between
@@ -167,8 +167,8 @@ def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
 
     if not options.url:
         raise NotVerifiable(
-            f"{options.inventory} does not say what was listed into it: add the URL that "
-            "`inventory list` was given, and its --endpoint-url and --region"
+            f"{options.inventory} does not say what was listed into it: add the URL and the "
+            "options of the bucket that `inventory list` was given"
         )
     bucket, prefix = options.url
     listed = Dataset.of_listing(Path(options.inventory))
@@ -191,6 +191,6 @@ def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
 
 
 def _written_at(files: list[Path]) -> datetime:
-    """When the first of some files was written; the time where there is none."""
+    """When the first of some files was written; now if there are none."""
     seconds = min((file.stat().st_mtime for file in files), default=None)
     return datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -12,7 +12,7 @@ import pytest
 from inventory_assets.cli.bucket_arguments import BUCKET_OPTIONS, _bucket_config, open_bucket
 from inventory_assets.cli.command import _parser
 from inventory_assets.cli.listing import _add_arguments, asked_for
-from inventory_assets.cli.verify import TROUBLE
+from inventory_assets.cli.verify import ERROR
 from inventory_assets.config.tables import SourceTable
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.list_client import RetryPolicy
@@ -160,7 +160,7 @@ def test_versions_cannot_be_listed_in_directory_order(
 )
 def test_a_source_s_name_excludes_each_option(run: Run, given: list[str]) -> None:
     outcome = run("verify", "source", *given)
-    assert (outcome.code, outcome.output) == (TROUBLE, b"")
+    assert (outcome.code, outcome.output) == (ERROR, b"")
     name = given[0] if given[0].startswith("--") else "the URL"
     assert f"how the bucket of a source is reached: leave out {name}, or" in outcome.error
     assert outcome.error.count("\n") == 1

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from inventory_assets import wiring
-from inventory_assets.cli.verify import AGREES, DIFFERS, TROUBLE
+from inventory_assets.cli.verify import AGREES, DIFFERS, ERROR
 from inventory_assets_tests.cli.conftest import LATER, Outcome
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.model_s3 import ModelS3
@@ -154,7 +154,7 @@ def test_a_mistake_is_one_line_that_says_what_to_do(
     run: Run, arguments: list[str], words: str
 ) -> None:
     outcome = run("verify", *arguments)
-    assert (outcome.code, outcome.output) == (TROUBLE, b"")
+    assert (outcome.code, outcome.output) == (ERROR, b"")
     (line,) = outcome.error.splitlines()
     assert words in line
 
@@ -162,7 +162,7 @@ def test_a_mistake_is_one_line_that_says_what_to_do(
 def test_a_listing_of_another_bucket_is_refused(run: Run, listed: list[object]) -> None:
     folder, url, *endpoint = listed
     outcome = run("verify", folder, "s3://another", *endpoint)
-    assert outcome.code == TROUBLE
+    assert outcome.code == ERROR
     bucket = str(url).split("/")[2]
     assert f"holds objects of the bucket {bucket!r}, not of 'another'" in outcome.error
 
