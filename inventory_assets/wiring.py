@@ -1,9 +1,11 @@
-"""Open the store that the configuration names, and the catalogue of its Iceberg tables."""
+"""Open what the configuration names: the store, the Iceberg catalogue, the bucket of a source."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inventory_assets.config import Iceberg, StoreBucket
+from inventory_assets.config import Iceberg, Source, StoreBucket
 from inventory_assets.inventory.errors import IcebergError, PackageMissing
 from inventory_assets.inventory.storage.layout import ICEBERG_CATALOG
 from inventory_assets.inventory.storage.store import LocalStore, Store
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
     from inventory_assets.s3.bucket_config import BucketConfig
+    from inventory_assets.s3.list_client import ListClient
 
 SQLITE_CATALOG = "inventory"
 """What the catalogue in SQLite is called: its readers must name it so."""
@@ -59,6 +62,49 @@ def open_catalog(store: Path | StoreBucket, iceberg: Iceberg) -> "Catalog":
     with as_iceberg_error(f"catalogue {iceberg.catalog}"):
         access = {} if isinstance(store, Path) else _access(store)
         return load_catalog(iceberg.catalog, **{**access, **iceberg.properties})
+
+
+def open_source_bucket(source: Source, now: datetime) -> "ListClient":
+    """A client that lists the bucket of a source; it sends no request yet.
+
+    Args:
+        source: The source; the embedded demo shows what it holds at `now`.
+        now: The time.
+    """
+    from inventory_assets.s3.bucket_config import BucketConfig
+    from inventory_assets.s3.concurrency.policies import PolicyName
+    from inventory_assets.s3.list_client import ListClient, RetryPolicy
+
+    config = BucketConfig(
+        bucket=source.bucket,
+        endpoint_url=source.endpoint_url,
+        region=source.region,
+        profile=source.profile,
+        role_arn=source.role_arn,
+        external_id=source.external_id,
+        anonymous=source.anonymous,
+        requester_pays=source.requester_pays,
+        addressing_style=source.addressing_style,
+        max_in_flight=source.concurrency,
+        policy=PolicyName(source.concurrency_policy),
+    )
+    if source.demo:
+        config = at_demo_server(config, now)
+    return ListClient(config, RetryPolicy(outage_seconds=source.max_outage_seconds))
+
+
+def at_demo_server(config: "BucketConfig", now: datetime) -> "BucketConfig":
+    """The same bucket at the embedded demo server, which shows what it holds at `now`."""
+    from inventory_assets.demo.server import ACCESS_KEY, SECRET_KEY, demo_server
+
+    server = demo_server()
+    server.show(now.astimezone(UTC).date())
+    return replace(
+        config,
+        endpoint_url=server.endpoint_url,
+        access_key=ACCESS_KEY,
+        secret_key=SECRET_KEY,
+    )
 
 
 def _connection(store: StoreBucket) -> "BucketConfig":

@@ -1,6 +1,7 @@
-"""The `inventory` command: one module for each of its commands, over the code the assets use.
+"""The `inventory` command, with a module for each of its commands.
 
-Commands write what was asked for to standard output, and everything else to standard error.
+Commands write their results to standard output, and progress, notes and errors to standard error.
+They use the same code as the assets, and know no Dagster except in `demo`.
 """
 
 from inventory_assets.cli.command import INTERRUPTED, main

@@ -1,84 +1,152 @@
-"""How a command is told which bucket is meant, and where it is."""
+"""The arguments that name a bucket and say how to reach it.
+
+The options are those of a source in the configuration, by the same names.
+"""
 
 import argparse
+import re
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inventory_assets.s3.bucket_config import BucketConfig
+    from inventory_assets.s3.list_client import ListClient
+    from inventory_assets.scan.keyspace.key_order import KeyOrder
+
+BUCKET_OPTIONS = (
+    "endpoint_url",
+    "region",
+    "profile",
+    "role_arn",
+    "external_id",
+    "anonymous",
+    "requester_pays",
+    "addressing_style",
+    "key_order",
+    "max_outage",
+)
+"""The names of the options that `add_bucket` adds. None of them has a default."""
 
 
 def add_bucket(parser: argparse.ArgumentParser, **url: Any) -> None:
-    """Add the arguments that name a bucket: `url` (bucket and prefix), its endpoint and region.
+    """Add the argument `url` (bucket and prefix) and the options that say how to reach the bucket.
 
     Args:
         parser: The command's.
-        url: What `add_argument` is told of the URL besides.
+        url: More arguments of `add_argument` for the URL.
     """
     parser.add_argument("url", metavar="s3://BUCKET[/PREFIX]", type=_bucket_and_prefix, **url)
-    parser.add_argument(
-        "--endpoint-url", metavar="URL", type=_endpoint, help="of an S3-compatible store"
+    parser.set_defaults(usage_error=parser.error)
+    group = parser.add_argument_group("the bucket")
+    group.add_argument(
+        "--endpoint-url", metavar="URL", type=_endpoint, help="endpoint of an S3-compatible store"
     )
-    parser.add_argument("--region", metavar="R")
-    parser.add_argument(
+    group.add_argument(
+        "--region", metavar="REGION", type=_in_form("region"), help="region of the bucket"
+    )
+    group.add_argument(
+        "--profile",
+        metavar="NAME",
+        type=_in_form("profile"),
+        help="AWS profile to take credentials from",
+    )
+    group.add_argument(
+        "--role-arn", metavar="ARN", type=_in_form("role_arn"), help="IAM role to assume"
+    )
+    group.add_argument(
+        "--external-id",
+        metavar="ID",
+        type=_in_form("external_id"),
+        help="external ID that the role's trust policy asks for",
+    )
+    group.add_argument(
         "--anonymous",
         "--no-sign-request",
         action="store_true",
-        help="send no credentials, as public buckets allow",
+        help="send unsigned requests, as public buckets allow",
     )
-    parser.add_argument(
-        "--requester-pays",
-        action="store_true",
-        help="pay for the requests, where the bucket's owner does not",
+    group.add_argument(
+        "--requester-pays", action="store_true", help="accept that you pay for the requests"
+    )
+    group.add_argument(
+        "--addressing-style",
+        choices=["auto", "path", "virtual"],
+        help="name the bucket in the path or in the host name (auto)",
+    )
+    group.add_argument(
+        "--key-order",
+        choices=["auto", "bytes", "directory"],
+        help="order in which the store lists keys (auto: detect it)",
+    )
+    group.add_argument(
+        "--max-outage",
+        metavar="SECONDS",
+        type=_seconds,
+        help="how long to retry a request that fails (300)",
     )
 
 
-def connection_of(options: argparse.Namespace, **others: Any) -> "BucketConfig":
-    """How to reach the bucket that the arguments name.
+def open_bucket(options: argparse.Namespace, **others: Any) -> "ListClient":
+    """A client for the bucket that the arguments name; it sends no request yet.
+
+    Exits as for wrong usage where the options exclude each other.
 
     Args:
-        options: The arguments of `add_bucket`, parsed.
-        others: What the connection is told besides.
+        options: The parsed arguments of `add_bucket`.
+        others: More fields of `BucketConfig`.
     """
-    from inventory_assets.s3.bucket_config import BucketConfig
+    from inventory_assets.s3.list_client import ListClient, RetryPolicy
 
-    return BucketConfig(
-        options.url[0],
-        endpoint_url=options.endpoint_url,
-        region=options.region,
-        anonymous=options.anonymous,
-        requester_pays=options.requester_pays,
-        **others,
-    )
+    is_default = options.max_outage is None
+    retry = RetryPolicy() if is_default else RetryPolicy(outage_seconds=options.max_outage)
+    return ListClient(_bucket_config(options, **others), retry)
+
+
+def given_key_order(options: argparse.Namespace) -> "KeyOrder | None":
+    """The order that `--key-order` names; None to detect it."""
+    from inventory_assets.scan.keyspace.key_order import KeyOrder
+
+    return None if options.key_order in {None, "auto"} else KeyOrder(options.key_order)
+
+
+def given_arguments(options: argparse.Namespace, names: Iterable[str]) -> Iterator[str]:
+    """Arguments that give the same options again; options that were not given are left out.
+
+    Args:
+        options: The parsed arguments.
+        names: The names of the options, as attributes of `options`.
+    """
+    for name in names:
+        value, flag = getattr(options, name), f"--{name.replace('_', '-')}"
+        if value is True:
+            yield flag
+        elif isinstance(value, datetime):
+            yield f"{flag}={value.isoformat()}"
+        elif value is not None and value is not False:
+            yield f"{flag}={value}"
 
 
 def positive(text: str) -> int:
-    """A whole number above 0."""
+    """Parse a whole number above 0."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
-
-
-def seconds(text: str) -> int:
-    """A whole number of seconds, perhaps none."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 
 
 def moment(text: str) -> datetime:
-    """A time of ISO 8601; this machine's zone where it names none."""
+    """Parse a time in ISO 8601; without a time zone it is in that of this machine."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time of ISO 8601, such as 2026-11-22T01:00Z"
+            f"{text!r} is not a time in ISO 8601, such as 2026-11-22T01:00Z"
         ) from None
     return found if found.tzinfo else found.astimezone()
 
 
 def moment_or_day(text: str) -> datetime:
-    """A time as `moment` takes it; of a date alone its end, in UTC."""
+    """Parse a time as `moment` does, or a date, which stands for its end in UTC."""
     from inventory_assets.inventory.listing.listable_dates import end_of
 
     try:
@@ -87,8 +155,56 @@ def moment_or_day(text: str) -> datetime:
         return moment(text)
 
 
+def _bucket_config(options: argparse.Namespace, **others: Any) -> "BucketConfig":
+    from inventory_assets.s3.bucket_config import BucketConfig
+
+    if options.external_id and not options.role_arn:
+        options.usage_error("--external-id is for a role: add --role-arn, or leave it out")
+    identity = ("profile", "role_arn")
+    if options.anonymous and any(getattr(options, name) for name in identity):
+        options.usage_error(
+            "--anonymous sends no credentials: leave it out, or leave out --profile and --role-arn"
+        )
+    return BucketConfig(
+        options.url[0],
+        endpoint_url=options.endpoint_url,
+        region=options.region,
+        profile=options.profile,
+        role_arn=options.role_arn,
+        external_id=options.external_id,
+        anonymous=options.anonymous,
+        requester_pays=options.requester_pays,
+        addressing_style=options.addressing_style or "auto",
+        **others,
+    )
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds")
+    return int(text)
+
+
+def _in_form(field: str) -> Callable[[str], str]:
+    """A parser that accepts what the configuration accepts for a field of a source."""
+
+    def parse(text: str) -> str:
+        # The tables need pydantic, which the help should not wait for.
+        from inventory_assets.config.tables import FORMS
+        from inventory_assets.config.wording import describe_value
+
+        pattern, example, words = FORMS[field]
+        if not re.search(pattern, text):
+            raise argparse.ArgumentTypeError(
+                f"found {describe_value(text)}, expected {words}, such as {example}"
+            )
+        return text
+
+    return parse
+
+
 def _endpoint(url: str) -> str:
-    # What stands before the "@" is not repeated: argparse would print it otherwise.
+    # argparse would print the text of a ValueError's argument, and with it the password.
     if "@" in url:
         raise argparse.ArgumentTypeError(
             "found a user name or password, expected none; secrets do not belong in a URL: remove "

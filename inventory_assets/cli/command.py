@@ -1,4 +1,4 @@
-"""The `inventory` command: lists buckets without Dagster, and opens what was published."""
+"""The `inventory` command: list buckets without Dagster, and read published inventories."""
 
 import argparse
 import os
@@ -18,14 +18,14 @@ from inventory_assets.cli.verify import add_verify
 from inventory_assets.errors import InventoryError, machine_words, printable
 
 INTERRUPTED = 130
-"""The exit code of a command that was told to stop, as shells have it."""
+"""The exit code of a command that received INT or TERM, as in shells."""
 
 EXIT_SIGPIPE = 141
-"""The exit code of a command whose output nobody reads any more, as shells have it (SIGPIPE)."""
+"""The exit code of a command whose output is no longer read, as in shells (SIGPIPE)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code is 0 where it succeeded, 1 or more with one line if not."""
+    """Run a command and return its exit code; an error is printed as one line."""
     options = build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -33,31 +33,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python would write what is left once more on its way out, and complain.
+        # On exit Python would flush the rest once more, and print an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_SIGPIPE
     except (InventoryError, OSError, MemoryError, RuntimeError) as error:
-        words = None if isinstance(error, InventoryError) else machine_words(error)
-        if words is None and isinstance(error, RuntimeError):
+        message = None if isinstance(error, InventoryError) else machine_words(error)
+        if message is None and isinstance(error, RuntimeError):
             raise
-        if words:
-            # What is left half open complains on its way out, of the same want.
+        if message:
+            # Objects that are still open fail for the same reason when they are finalized.
             sys.unraisablehook = lambda _: None
             warnings.simplefilter("ignore")
-        for sentence in (words or str(error), *getattr(error, "__notes__", ())):
-            _tell(sentence)
-        return int(getattr(options, "trouble", 1))
+        for line in (message or str(error), *getattr(error, "__notes__", ())):
+            _print_error(line)
+        return int(getattr(options, "error_exit_code", 1))
     except KeyboardInterrupt as stop:
-        # What is left is told by whoever knows it, once it has written down what it could.
+        # The code that was stopped has saved its work, and added a note that says so.
         message = "; ".join(["inventory: stopped", *getattr(stop, "__notes__", ())])
         print(message, file=sys.stderr, flush=True)
-        # A usual exit would wait for the requests under way, however long the store takes.
+        # A normal exit would wait for the requests in flight, however long the store takes.
         os._exit(INTERRUPTED)
     return result
 
 
-def _tell(text: str) -> None:
-    """Say on the terminal what is wrong, on which no key may move the cursor or ring the bell."""
+def _print_error(text: str) -> None:
+    """Print an error with its control characters escaped, as it may hold keys."""
     lines = "\n".join(map(printable, text.split("\n")))
     print(f"inventory: {lines}", file=sys.stderr)
 
@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser(
-        "demo", help="inventory the embedded bucket for two days, through Dagster"
+        "demo", help="inventory an embedded bucket for two days, through Dagster"
     )
     demo.set_defaults(run=_demo)
 
@@ -79,17 +79,33 @@ def build_parser() -> argparse.ArgumentParser:
     add_query(commands)
     add_diff(commands)
     add_verify(commands)
+
+    completion = commands.add_parser(
+        "completion",
+        help="print a completion script for your shell",
+        description="Print a script that completes commands and options: "
+        'eval "$(inventory completion bash)".',
+    )
+    completion.add_argument("shell", choices=["bash", "zsh"])
+    completion.set_defaults(run=_print_completion)
     return parser
 
 
 class _ShowVersion(argparse.Action):
-    """Print the installed version, which is looked up only when it is asked for."""
+    """Print the installed version; looking it up is slow, so it is done on demand."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from importlib.metadata import version
 
         print(f"{parser.prog} {version('inventory-assets')}")
         parser.exit()
+
+
+def _print_completion(options: argparse.Namespace) -> int:
+    import shtab
+
+    print(shtab.complete(build_parser(), options.shell))
+    return 0
 
 
 def _demo(_options: argparse.Namespace) -> int:

@@ -1,8 +1,8 @@
-"""The demo: two days of the embedded bucket, through Dagster, as its daemon would do it.
+"""`inventory demo`: two days of the embedded bucket, through Dagster, as its daemon would run it.
 
-The schedule lists all shards, automation asks for what follows, and on the second day the sensor
-finds a prefix that appeared overnight. Every run lands in the project's own Dagster history, to be
-looked at in the UI afterwards.
+The schedule lists all shards, automation conditions request the other assets, and on the second day
+the sensor finds a prefix that is new. Every run is in the Dagster history of the project, so the UI
+shows it afterwards.
 """
 
 import os
@@ -37,13 +37,13 @@ class DemoFailed(InventoryError):
 
 
 def run_demo(folder: Path) -> None:
-    """Inventory the embedded bucket for yesterday and today, and print what came out.
+    """Inventory the embedded bucket for yesterday and today, and print the results.
 
     Args:
-        folder: Where `data/` is, or is made; its `dagster.yaml` is used where there is one.
+        folder: The folder of `data/`; its `dagster.yaml` is used if there is one.
 
     Raises:
-        TourFailed: A run did not succeed.
+        DemoFailed: A run did not succeed.
     """
     config = load_config(environ={}, path=None) if _is_demo() else None
     if config is None:
@@ -68,7 +68,7 @@ def _is_demo() -> bool:
 
 @contextmanager
 def _dagster_home(folder: Path) -> Iterator[dg.DagsterInstance]:
-    """The instance that `dagster dev` uses in `folder`, or one that lasts as long as the demo."""
+    """The instance that `dagster dev` uses in `folder`, or a temporary one."""
     if not (folder / "dagster.yaml").is_file():
         with dg.DagsterInstance.local_temp() as instance:
             yield instance
@@ -87,7 +87,7 @@ def _dagster_home(folder: Path) -> Iterator[dg.DagsterInstance]:
 
 
 class _SimulatedDay:
-    """What Dagster's daemon does in one day."""
+    """Does what Dagster's daemon does in one day."""
 
     def __init__(
         self, config: Config, instance: dg.DagsterInstance, day: date, clock: Clock
@@ -252,7 +252,7 @@ def _print_readers(store: Store, assets: SourceAssets, day: date) -> None:
     changes = short(store.where(assets.layout.change_log_symlink(day)))
     manifest = short(store.where(assets.layout.dated(day, "manifest.json")))
     python = short(sys.executable)
-    # The paths are made of checked names only; this text is for people, and run by none.
+    # Paths consist of validated names only, and people read this text: nothing runs it.
     readers = f"""
 manifest   {manifest}
 files      {symlink}

@@ -1,4 +1,4 @@
-"""How a command is told which inventory is meant."""
+"""The argument that names an inventory: a source, a date of it, or a path."""
 
 import argparse
 from datetime import date
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 HELP = (
     "a source of the configuration (logs: its newest date), a date of it (logs@2026-11-22), or a "
-    "path: of a date's folder, of a source's folder, or of a folder that `inventory list` made"
+    "path to the folder of a date, of a source, or of `inventory list`"
 )
 
 
@@ -23,11 +23,11 @@ def add_inventory(parser: argparse.ArgumentParser, name: str = "inventory") -> N
 
 
 def open_inventory(address: str) -> "Dataset":
-    """The inventory of an address.
+    """Open the inventory that an address names.
 
     Raises:
-        InventoryNotFound: There is none.
-        ConfigError: The configuration cannot be used.
+        InventoryNotFound: There is no such inventory.
+        ConfigError: The configuration is invalid.
         CorruptRecord: The files of a listing do not belong together.
         StoreError: The store of the results cannot be read.
     """
@@ -48,15 +48,15 @@ def open_inventory(address: str) -> "Dataset":
 
 
 def is_path(address: str) -> bool:
-    """Whether an address is a path's: only if it looks like one, as sources have names too."""
+    """Whether an address is a path: it has a slash, as a source may have the name of a folder."""
     return "/" in address or address in {".", ".."}
 
 
 def source_and_day(config: "Config", address: str) -> "tuple[Source, date | None]":
-    """The source that an address names, and the date of it, None for its newest.
+    """The source that an address names, and its date; None for the newest date.
 
     Raises:
-        InventoryNotFound: No source is called so, or the date is none.
+        InventoryNotFound: There is no source of that name, or the date is malformed.
     """
     name, is_dated, text = address.partition("@")
     source = config.sources.get(name)
@@ -68,5 +68,5 @@ def source_and_day(config: "Config", address: str) -> "tuple[Source, date | None
         return source, date.fromisoformat(text) if is_dated else None
     except ValueError:
         raise InventoryNotFound(
-            f"{text!r} is no date; write it as {name}@{date.today().isoformat()}"  # noqa: DTZ011
+            f"{text!r} is not a date; write it as {name}@{date.today().isoformat()}"  # noqa: DTZ011
         ) from None

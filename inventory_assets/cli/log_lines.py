@@ -1,4 +1,4 @@
-"""What is logged on the way, as lines of a command's standard error."""
+"""Log records of this package, as lines of a command's standard error."""
 
 import logging
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from typing import TextIO
 
 @contextmanager
 def logged_to(stream: TextIO) -> Iterator[None]:
-    """Write what this package logs to a stream, a line each, while the context lasts.
+    """Write the log records of this package to a stream while the context lasts, a line each.
 
     Args:
-        stream: Where to; on a terminal the line of the progress, if there is one, is erased first.
+        stream: The stream; on a terminal, a progress line is erased first.
     """
     log = logging.getLogger("inventory_assets")
     handler = logging.StreamHandler(stream)

@@ -1,8 +1,14 @@
-"""Where the records of a command go: a file that appears whole, or standard output."""
+"""Where the rows of a command go (a file that appears whole, or standard output), in which format.
+
+A person at a terminal gets a table, a program at the end of a pipe gets CSV, unless `--format`
+names another format.
+"""
 
 import argparse
+import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -14,58 +20,113 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STANDARD_OUTPUT = "-"
+TABLE = "table"
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where to write, and how."""
+    """Add the options that say where to write rows, and in which format."""
     parser.add_argument(
         "-o",
         "--out",
         metavar="FILE",
         default=STANDARD_OUTPUT,
-        help="write to this file, as its suffix tells: .parquet, .csv or .jsonl, each plain or "
-        "with .gz or .zst (standard output)",
+        help="write to FILE in the format of its suffix: .parquet, .csv or .jsonl, with .gz or "
+        ".zst after it to compress (standard output)",
     )
     parser.add_argument(
-        "--format", metavar="SUFFIX", help="how to write, where no file's name tells (csv)"
+        "--format",
+        help="table, csv, json (an object per line) or parquet; csv.gz and the like compress "
+        "(table on a terminal, csv elsewhere)",
     )
 
 
-def output_format(options: argparse.Namespace, dialect: Dialect) -> ExportFormat:
-    """How to write, as the options tell; where none does, as CSV in a dialect.
+def add_summary_format(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how a command prints its summary."""
+    parser.add_argument(
+        "--format",
+        choices=["text", "json"],
+        default="text",
+        help="print the summary as text, or as one JSON document (text)",
+    )
 
-    Raises:
-        UnknownFormat: They do not tell.
+
+def print_json(document: Mapping[str, object]) -> None:
+    """Print a document on one line, in ASCII, so that nothing in it can control a terminal."""
+    print(json.dumps(document).replace("\x7f", "\\u007f"))
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where rows go, and in which format.
+
+    Attributes:
+        out: The file; `STANDARD_OUTPUT` for standard output.
+        export_format: The format; None for a table.
     """
-    told = options.format or ("csv" if options.out == STANDARD_OUTPUT else Path(options.out).name)
-    return ExportFormat.of(told, dialect)
 
+    out: str
+    export_format: ExportFormat | None
 
-def write_output(
-    batches: Iterable["pa.RecordBatch"],
-    schema: "pa.Schema",
-    out: str,
-    export_format: ExportFormat,
-) -> int:
-    """Write batches; returns how many rows there were.
+    @classmethod
+    def of(cls, options: argparse.Namespace, dialect: Dialect | None, default: Dialect) -> "Output":
+        """The output that the options of `add_output` ask for.
 
-    Raises:
-        StoreError: The file cannot be written.
-        BrokenPipeError: Nobody reads standard output any more.
-    """
-    from inventory_assets.inventory.export.exporter import atomic_file, write_export
+        Args:
+            options: The parsed options.
+            dialect: The dialect of CSV that was asked for, if any; it is no table then.
+            default: The dialect of CSV otherwise.
 
-    if out != STANDARD_OUTPUT:
-        with atomic_file(Path(out)) as file:
-            return write_export(export_format, batches, schema, file)
-    target = sys.stdout.buffer
-    if sys.stdout.isatty():
-        if export_format.is_binary:
-            raise UnknownFormat("this is no text for a terminal; write it to a file with -o")
-        target = cast(IO[bytes], _Terminal(target))
-    rows = write_export(export_format, batches, schema, target)
-    sys.stdout.flush()
-    return rows
+        Raises:
+            UnknownFormat: The options name no known format.
+        """
+        is_standard = options.out == STANDARD_OUTPUT
+        name: str | None = options.format
+        if name is None and is_standard:
+            name = "csv" if dialect or not sys.stdout.isatty() else TABLE
+        if name == TABLE:
+            return cls(options.out, None)
+        if name is None:
+            name = Path(options.out).name
+        elif name.partition(".")[0] == "json":
+            name = name.replace("json", "jsonl", 1)
+        return cls(options.out, ExportFormat.of(name, dialect or default))
+
+    @property
+    def is_csv(self) -> bool:
+        """Whether rows are written as CSV."""
+        return self.export_format is not None and self.export_format.shape == "csv"
+
+    def write(self, batches: Iterable["pa.RecordBatch"], schema: "pa.Schema") -> int:
+        """Write batches; returns the number of rows.
+
+        Raises:
+            StoreError: The file cannot be written.
+            BrokenPipeError: The reader of standard output has ended.
+        """
+        from inventory_assets.inventory.export.exporter import atomic_file
+
+        if self.out != STANDARD_OUTPUT:
+            with atomic_file(Path(self.out)) as file:
+                return self._write_to(file, batches, schema)
+        target = sys.stdout.buffer
+        if sys.stdout.isatty() and self.export_format is not None:
+            if self.export_format.is_binary:
+                raise UnknownFormat("this is not text for a terminal; write it to a file with -o")
+            target = cast(IO[bytes], _Terminal(target))
+        rows = self._write_to(target, batches, schema)
+        sys.stdout.flush()
+        return rows
+
+    def _write_to(
+        self, target: IO[bytes], batches: Iterable["pa.RecordBatch"], schema: "pa.Schema"
+    ) -> int:
+        if self.export_format is None:
+            from inventory_assets.cli.table import write_table
+
+            return write_table(batches, schema, target)
+        from inventory_assets.inventory.export.exporter import write_export
+
+        return write_export(self.export_format, batches, schema, target)
 
 
 class _Terminal:

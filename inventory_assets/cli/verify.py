@@ -8,25 +8,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inventory_assets.cli.bucket_arguments import (
+    BUCKET_OPTIONS,
     add_bucket,
-    connection_of,
+    given_arguments,
+    given_key_order,
     moment,
     moment_or_day,
+    open_bucket,
     positive,
 )
 from inventory_assets.cli.inventory_argument import is_path, source_and_day
+from inventory_assets.cli.output import add_summary_format, print_json
 from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import NotVerifiable
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.verification.targets import VerificationTarget
+    from inventory_assets.inventory.verification.verification import Verification
     from inventory_assets.s3.list_client import ListClient
 
-AGREES, DIFFERS, TROUBLE = 0, 1, 2
-"""Exit codes, as those of diff(1)."""
+AGREES, DIFFERS, ERROR = 0, 1, 2
+"""Exit codes, like those of diff(1)."""
 
 LONGEST_LISTING = timedelta(days=1)
-"""How long before its first file was written a listing into a folder may have begun."""
+"""The longest time between the start of a listing into a folder and its first file."""
 
 SEEDS = 2**32
 
@@ -35,12 +40,12 @@ def add_verify(commands: Any) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "verify",
-        help="list a sample again, and compare",
+        help="compare a sample of a bucket with its inventory",
         description="List random ranges of an inventory again, a page each, and compare key, size, "
-        "ETag and LastModified. What was created or modified since the listing, or is gone, is "
-        "counted. Exit codes: 0 if nothing else differs; 1 if an object older than the listing is "
-        "missing from it or differs, if the store contradicts itself, or if most of the sample is "
-        "gone; 2 if it cannot be told.",
+        "ETag and LastModified. Objects created, modified or deleted since the listing are only "
+        "counted. The exit code is 0 if nothing else differs; 1 if an object older than the "
+        "listing is missing from it or differs, if the store contradicts itself, or if most of the "
+        "sample is gone; and 2 after an error.",
     )
     parser.add_argument(
         "inventory",
@@ -48,28 +53,31 @@ def add_verify(commands: Any) -> None:
         help="a source of the configuration (logs: its newest date), a date of it "
         "(logs@2026-11-22), or the path of a folder that `inventory list` made",
     )
-    add_bucket(parser, nargs="?", help="what was listed into the folder")
+    add_bucket(parser, nargs="?", help="bucket and prefix that were listed into the folder")
     parser.add_argument(
         "--began",
         metavar="TIME",
         type=moment,
-        help="when the listing into the folder began, in ISO 8601 (a day before its first file was "
-        "written)",
+        help="time in ISO 8601 at which the listing into the folder began (a day before its first "
+        "file was written)",
     )
     parser.add_argument(
-        "--as-of", metavar="TIME", type=moment_or_day, help="as `inventory list` was given it"
+        "--as-of", metavar="TIME", type=moment_or_day, help="the --as-of of the listing"
     )
-    parser.add_argument("--ranges", metavar="N", type=positive, help="how many to list again (8)")
     parser.add_argument(
-        "--seed", metavar="S", help="draw the same ranges as a run that printed this seed"
+        "--ranges", metavar="N", type=positive, help="number of ranges to list again (8)"
     )
-    parser.set_defaults(run=_verify, trouble=TROUBLE)
+    parser.add_argument(
+        "--seed", metavar="S", help="draw the same ranges as the run that printed this seed"
+    )
+    add_summary_format(parser)
+    parser.set_defaults(run=_verify, error_exit_code=ERROR)
 
 
 def _verify(options: argparse.Namespace) -> int:
     from inventory_assets.inventory.verification.verification import RANGES, verify
 
-    # Drawing ranges is no secret.
+    # The seed need not be hard to guess.
     seed = options.seed or str(random.randrange(SEEDS))  # noqa: S311
     open_both = _of_folder if is_path(options.inventory) else _of_source
     inventory, lister = open_both(options)
@@ -78,11 +86,40 @@ def _verify(options: argparse.Namespace) -> int:
         found = verify(inventory, lister, chance, options.ranges or RANGES)
     finally:
         lister.close()
+    if options.format == "json":
+        print_json(_summary(found, inventory.rows, seed))
+    else:
+        _print_summary(found, inventory.rows, seed)
+    for note in found.notes:
+        print(f"note: {printable(note)}", file=sys.stderr)
+    for problem in found.problems:
+        print(printable(problem), file=sys.stderr)
+    return DIFFERS if found.problems else AGREES
+
+
+def _summary(found: "Verification", rows: int, seed: str) -> dict[str, object]:
+    return {
+        "agrees": not found.problems,
+        "ranges": len(found.ranges),
+        "prefixes": len(found.prefixes),
+        "records_sampled": found.records,
+        "records": rows,
+        "requests": found.requests,
+        "seed": seed,
+        "findings": {str(finding): count for finding, count in found.counts.items()},
+        "seemed_gone": found.seemed_gone,
+        "asked_again": found.asked_again,
+        "notes": [*found.notes],
+        "problems": [*found.problems],
+    }
+
+
+def _print_summary(found: "Verification", rows: int, seed: str) -> None:
     counts = [(len(found.ranges), "range"), (len(found.prefixes), "prefix")]
     what = [f"{count:,} {name}{_ending(name, count)}" for count, name in counts if count]
     print(
-        f"{' and '.join(what) or 'nothing'} with {found.records:,} of {inventory.rows:,} records "
-        f"listed again, with {found.requests:,} requests (seed {seed})"
+        f"{' and '.join(what) or 'nothing'} with {found.records:,} of {rows:,} records "
+        f"listed again, with {found.requests:,} requests (seed {printable(seed)})"
     )
     print(", ".join(f"{count:,} {finding}" for finding, count in found.counts.items()))
     if found.asked_again:
@@ -90,11 +127,6 @@ def _verify(options: argparse.Namespace) -> int:
             f"{found.asked_again:,} of {found.seemed_gone:,} that seemed gone were asked for again "
             "by name"
         )
-    for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
-    for problem in found.problems:
-        print(printable(problem), file=sys.stderr)
-    return DIFFERS if found.problems else AGREES
 
 
 def _ending(name: str, count: int) -> str:
@@ -102,42 +134,41 @@ def _ending(name: str, count: int) -> str:
 
 
 def _of_source(options: argparse.Namespace) -> "tuple[VerificationTarget, ListClient]":
-    """The inventory of a source, and its bucket as configured."""
+    """The inventory of a source, and a client for its bucket."""
     from inventory_assets.config import load_config
-    from inventory_assets.defs.source.resources import SourceBucket
     from inventory_assets.inventory.query.dataset import published_manifest
     from inventory_assets.inventory.storage.layout import Layout
     from inventory_assets.inventory.verification.targets import VerificationTarget
-    from inventory_assets.wiring import open_results
+    from inventory_assets.wiring import open_results, open_source_bucket
 
-    given = (options.url, options.endpoint_url, options.region, options.began, options.as_of)
-    if any((*given, options.anonymous, options.requester_pays)):
+    given = given_arguments(options, (*BUCKET_OPTIONS, "began", "as_of"))
+    flags = [*(["the URL"] if options.url else []), *(text.partition("=")[0] for text in given)]
+    if flags:
         raise NotVerifiable(
-            "a source's bucket, and when it was listed, are known: leave out the URL, "
-            "--endpoint-url, --region, --anonymous, --requester-pays, --began and --as-of"
+            f"the configuration says how the bucket of a source is reached: leave out "
+            f"{', '.join(flags)}, or name a folder that `inventory list` made"
         )
     config = load_config()
     source, day = source_and_day(config, options.inventory)
     store, layout = open_results(config.store), Layout(source.bucket, source.name)
     manifest = published_manifest(store, layout, day)
     inventory = VerificationTarget.of_manifest(store, layout, manifest)
-    return inventory, SourceBucket.of(source).lister(datetime.now(UTC))
+    return inventory, open_source_bucket(source, datetime.now(UTC))
 
 
 def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListClient]":
-    """What `inventory list` left in a folder, and the bucket that the command line names."""
+    """The inventory in a folder, and a client for the bucket that the command line names."""
     from inventory_assets.inventory.parts.schema import has_versions
     from inventory_assets.inventory.query.dataset import Dataset
     from inventory_assets.inventory.verification.targets import VerificationTarget, empty_between
-    from inventory_assets.s3.list_client import ListClient
     from inventory_assets.scan.keyspace.key_order import KeyOrder
     from inventory_assets.scan.prefix_discovery import ShardBounds, discover
     from inventory_assets.scan.validation.object_versions import Versions
 
     if not options.url:
         raise NotVerifiable(
-            f"{options.inventory} does not say what was listed into it: add the URL that "
-            "`inventory list` was given, and its --endpoint-url and --region"
+            f"{options.inventory} does not say what was listed into it: add the URL and the "
+            "options of the bucket that `inventory list` was given"
         )
     bucket, prefix = options.url
     listed = Dataset.of_listing(Path(options.inventory))
@@ -146,18 +177,20 @@ def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
             f"{options.inventory} holds objects of the bucket {listed.bucket!r}, not of {bucket!r}"
         )
     began_at = options.began or _written_at(listed.paths) - LONGEST_LISTING
-    lister = ListClient(connection_of(options))
-    order = discover(lister, prefix, ShardBounds(depth=0)).key_order
+    lister = open_bucket(options)
+    known = given_key_order(options)
+    order = discover(lister, prefix, ShardBounds(depth=0), known).key_order
+    # A store that lists in byte order now may have listed in another order then.
+    if order is KeyOrder.DIRECTORY:
+        known = order
     empty = empty_between(listed.parts, prefix)
     versions = Versions(options.as_of) if has_versions(listed.schema) else None
-    # That the store lists in byte order now does not tell how it listed then.
-    known = KeyOrder.DIRECTORY if order is KeyOrder.DIRECTORY else None
     return VerificationTarget(
         listed.store, listed.parts, prefix, began_at, empty, versions, known
     ), lister
 
 
 def _written_at(files: list[Path]) -> datetime:
-    """When the first of some files was written; the time where there is none."""
+    """When the first of some files was written; now if there are none."""
     seconds = min((file.stat().st_mtime for file in files), default=None)
     return datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -26,6 +26,9 @@ HOW_TO_GIVE = (
     "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is "
     "attached, or add --anonymous (in the configuration: anonymous = true) for a public bucket"
 )
+NAME_A_PROFILE = (
+    "name a profile that exists with --profile (in the configuration: profile) or AWS_PROFILE"
+)
 _MAX_ROLES = 9
 """Maximum length of a chain of profiles, which may be circular."""
 
@@ -126,7 +129,9 @@ def credential_error(error: Exception, identity: Identity) -> Explanation:
                 f"reached: {one_line(error)}; check AWS_ENDPOINT_URL_STS, the region and proxies"
             )
         case boto.NoRegionError():
-            return RequestRejected, "STS needs a region; set AWS_REGION, or the source's region"
+            return RequestRejected, (
+                "STS needs a region; set AWS_REGION or --region (in the configuration: region)"
+            )
         case _:
             return CredentialsMissing, _of_files(error, identity)
 
@@ -169,7 +174,10 @@ def _of_service(error: boto.ClientError, identity: Identity) -> Explanation:
                 f"secret and this machine's clock ({words})"
             )
         case "AssumeRole", "RegionDisabledException":
-            text = f"STS is not activated in the region; choose another for AWS_REGION ({words})"
+            text = (
+                "STS is not activated in the region; choose another with AWS_REGION or --region "
+                f"(in the configuration: region) ({words})"
+            )
         case "AssumeRole", _:
             text = (
                 f"{role} cannot be assumed; check its name, its trust policy and external id, and "
@@ -201,7 +209,7 @@ def _of_files(error: Exception, identity: Identity) -> str:
         case boto.ConfigParseError():
             return config_words(error)
         case boto.ProfileNotFound():
-            return f"{text}; name a profile that exists"
+            return f"{text}; {NAME_A_PROFILE}"
         case boto.CredentialRetrievalError() if "process" in text:
             return f"the credential_process of the profile failed: {text}; run it alone to see why"
         case JSONDecodeError() | UnicodeDecodeError() | KeyError() | TypeError() | AttributeError():

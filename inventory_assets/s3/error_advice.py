@@ -47,8 +47,9 @@ _CLOCK = (
 _PATH_STYLE = (
     RequestRejected,
     (
-        "the endpoint does not serve buckets by path; set addressing_style = virtual under s3 in "
-        'your profile in ~/.aws/config (in the configuration: addressing_style = "virtual")'
+        "the endpoint does not serve buckets by path; add --addressing-style virtual (in the "
+        'configuration: addressing_style = "virtual"; in the profile of ~/.aws/config: '
+        "addressing_style = virtual under s3)"
     ),
 )
 _BY_CODE: dict[str, tuple[type[S3Error], str]] = {

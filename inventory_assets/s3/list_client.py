@@ -360,9 +360,14 @@ def retries_exhausted(
     """
     often = f"{attempts} times in a row" if attempts > 1 else "once"
     within = "" if seconds is None else f" within {seconds:.0f} s"
+    longer = (
+        ""
+        if seconds is None
+        else "; --max-outage (in the configuration: max_outage_seconds) sets how long is tried"
+    )
     return RetriesExhausted(
         f"{connection.display_name}: {fault} {often}{within}, last with: "
         f"{one_line(error)}; check that the endpoint can be reached and is not overloaded, then "
-        "run this again",
+        f"run this again{longer}",
         fault,
     )

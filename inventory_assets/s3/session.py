@@ -20,7 +20,7 @@ from botocore.exceptions import (
 )
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.credential_errors import config_words
+from inventory_assets.s3.credential_errors import NAME_A_PROFILE, config_words
 from inventory_assets.s3.credentials import CredentialsFailed, open_session, session_region
 from inventory_assets.s3.error_wording import one_line
 from inventory_assets.s3.errors import CredentialsMissing, RequestRejected, UnsupportedBucket
@@ -94,8 +94,10 @@ def open_boto_session(
     except ConfigParseError as error:
         raise RequestRejected(f"{connection.display_name}: {config_words(error)}") from None
     except (ProfileNotFound, PartialCredentialsError, CredentialRetrievalError) as error:
+        is_named = isinstance(error, ProfileNotFound)
+        remedy = f"; {NAME_A_PROFILE}" if is_named else ""
         raise CredentialsMissing(
-            f"{connection.display_name}: cannot open a session: {one_line(error)}"
+            f"{connection.display_name}: cannot open a session: {one_line(error)}{remedy}"
         ) from None
     except (BotoCoreError, ValueError) as error:
         raise RequestRejected(

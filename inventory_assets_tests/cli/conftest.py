@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -104,3 +105,26 @@ def on_a_terminal(
         pass
     os.close(ours)
     return process.wait(), shown
+
+
+def screen_of(sent: str, columns: int) -> list[str]:
+    """The lines that a terminal shows after it was sent some text; the last has the cursor.
+
+    It knows what a progress line needs: carriage return, line feed, erasing a line, and moving up.
+    """
+    lines, row, column = [""], 0, 0
+    for text in re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|.", sent, re.DOTALL):
+        if text == "\r":
+            column = 0
+        elif text == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row + 1 - len(lines))
+        elif text in {"\x1b[K", "\x1b[2K"}:
+            lines[row] = "" if text == "\x1b[2K" else lines[row][:column]
+        elif text.endswith("A") and text.startswith("\x1b"):
+            row -= int(text[2:-1])
+        elif not text.startswith("\x1b"):
+            assert column < columns, "the line does not fit"
+            lines[row] = f"{lines[row]:<{column}}"[:column] + text + lines[row][column + 1 :]
+            column += 1
+    return [line.rstrip() for line in (lines[: row + 1] if not any(lines[row + 1 :]) else lines)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from inventory_assets.cli.diff import DIFFERENT, SAME, TROUBLE
+from inventory_assets.cli.diff import DIFFERENT, ERROR, SAME
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets_tests.cli.conftest import Outcome
 from inventory_assets_tests.inventory.samples import listed, parts_of
@@ -44,5 +44,5 @@ def test_two_listings_are_compared(run: Run, tmp_path: Path) -> None:
 
 def test_trouble_is_reported_from_a_difference(run: Run) -> None:
     outcome = run("diff", "source", "source@2026-01-01")
-    assert (outcome.code, outcome.output) == (TROUBLE, b"")
+    assert (outcome.code, outcome.output) == (ERROR, b"")
     assert "no inventory of source was published for 2026-01-01" in outcome.error

@@ -63,7 +63,7 @@ def test_a_dialect_makes_a_manifest_for_batch_operations(run: Run) -> None:
     [
         (["nobody"], "no source is called 'nobody'; there is source"),
         (["store"], "no source is called 'store'; there is source; the folder here is ./store"),
-        (["source@may"], "'may' is no date; write it as source@"),
+        (["source@may"], "'may' is not a date; write it as source@"),
         (["source@2026-05-09"], "no inventory of source was published for 2026-05-09"),
         (["./no/such"], "./no/such does not exist; correct the path"),
         (["./store"], "holds no Parquet files; name a folder"),
@@ -113,5 +113,5 @@ def test_what_is_no_text_is_not_shown_on_a_terminal(published: Path) -> None:
     code, shown = on_a_terminal(published, "export", "source", "--format", "parquet")
     assert (code, shown) == (
         1,
-        b"inventory: this is no text for a terminal; write it to a file with -o\r\n",
+        b"inventory: this is not text for a terminal; write it to a file with -o\r\n",
     )

@@ -1,5 +1,6 @@
 """`inventory list --versions` and `--as-of`, on a server that keeps versions."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count
@@ -47,6 +48,20 @@ def test_all_versions_are_listed(run: Run, url: list[str], tmp_path: Path) -> No
         ("k", 2, False),
         ("k", 1, False),
     ]
+
+
+def test_the_summary_may_be_one_json_document(run: Run, url: list[str], tmp_path: Path) -> None:
+    outcome = run("list", *url, "--versions", "--out", tmp_path, "--format", "json")
+    document = json.loads(outcome.output)
+    assert document.pop("requests") > 0
+    assert document == {
+        "folder": str(tmp_path),
+        "files": ["part-00000.parquet"],
+        "versions": 5,
+        "bytes": 7,
+        "retried": {},
+        "unreadable": 0,
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`inventory verify`, on a folder of a real server's bucket and on a source of the store."""
 
+import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -10,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.cli.verify import AGREES, DIFFERS, TROUBLE
-from inventory_assets.defs.source.resources import SourceBucket
+from inventory_assets import wiring
+from inventory_assets.cli.verify import AGREES, DIFFERS, ERROR
 from inventory_assets_tests.cli.conftest import LATER, Outcome
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.model_s3 import ModelS3
@@ -74,6 +75,37 @@ def test_what_nothing_explains_is_named_and_fails(
     assert outcome.error == "missing: 'logs/new'\naltered: 'logs/003'\n"
 
 
+def test_a_summary_may_be_one_json_document(run: Run, moto: Endpoint, listed: list[object]) -> None:
+    moto.put(str(listed[1]).split("/")[2], {"logs/\x7fnew": b"x"})
+    outcome = run("verify", *listed, "--began", TOMORROW, "--seed", "mine", "--format", "json")
+    assert outcome.code == DIFFERS
+    (line,) = outcome.output.decode().splitlines()
+    assert line.isprintable()
+    document = json.loads(line)
+    assert document.pop("requests") > 0
+    assert document == {
+        "agrees": False,
+        "ranges": 2,
+        "prefixes": 0,
+        "records_sampled": 30,
+        "records": 30,
+        "seed": "mine",
+        "findings": {
+            "missing": 1,
+            "altered": 0,
+            "created since": 0,
+            "modified since": 0,
+            "gone": 0,
+            "contradicted": 0,
+        },
+        "seemed_gone": 0,
+        "asked_again": 0,
+        "notes": [],
+        "problems": ["missing: 'logs/\\x7fnew'"],
+    }
+    assert outcome.error == "missing: 'logs/\\x7fnew'\n"
+
+
 def test_what_changed_since_is_counted_and_no_fault(
     run: Run, moto: Endpoint, listed: list[object]
 ) -> None:
@@ -86,7 +118,7 @@ def test_what_changed_since_is_counted_and_no_fault(
 def test_a_store_that_contradicts_itself_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     hidden = sorted(LATER)[3]
     bucket = OddStore(LATER, Oddity.HIDES, hidden=[hidden])
-    monkeypatch.setattr(SourceBucket, "lister", lambda _source, _now: bucket)
+    monkeypatch.setattr(wiring, "open_source_bucket", lambda _source, _now: bucket)
     outcome = run("verify", "source@2026-05-06")
     assert outcome.code == DIFFERS
     assert outcome.error.startswith(f"contradicted: {hidden!r}\nthe store contradicts itself: 1 ")
@@ -94,7 +126,7 @@ def test_a_store_that_contradicts_itself_fails(run: Run, monkeypatch: pytest.Mon
 
 def test_an_end_that_comes_too_early_is_a_note(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = OddStore(LATER, Oddity.ENDS_EARLY, 3)
-    monkeypatch.setattr(SourceBucket, "lister", lambda _source, _now: bucket)
+    monkeypatch.setattr(wiring, "open_source_bucket", lambda _source, _now: bucket)
     outcome = run("verify", "source@2026-05-06")
     assert outcome.code == AGREES
     assert outcome.error.startswith("note: the store said that its listing ends behind ")
@@ -102,7 +134,7 @@ def test_an_end_that_comes_too_early_is_a_note(run: Run, monkeypatch: pytest.Mon
 
 def test_a_source_is_verified_against_its_bucket(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = ModelS3([*LATER, "z"])
-    monkeypatch.setattr(SourceBucket, "lister", lambda _source, _now: bucket)
+    monkeypatch.setattr(wiring, "open_source_bucket", lambda _source, _now: bucket)
     outcome = run("verify", "source@2026-05-06")
     assert (outcome.code, outcome.error) == (DIFFERS, "missing: 'z'\n")
     assert b"8 of 8 records" in outcome.output
@@ -122,7 +154,7 @@ def test_a_mistake_is_one_line_that_says_what_to_do(
     run: Run, arguments: list[str], words: str
 ) -> None:
     outcome = run("verify", *arguments)
-    assert (outcome.code, outcome.output) == (TROUBLE, b"")
+    assert (outcome.code, outcome.output) == (ERROR, b"")
     (line,) = outcome.error.splitlines()
     assert words in line
 
@@ -130,7 +162,7 @@ def test_a_mistake_is_one_line_that_says_what_to_do(
 def test_a_listing_of_another_bucket_is_rejected(run: Run, listed: list[object]) -> None:
     folder, url, *endpoint = listed
     outcome = run("verify", folder, "s3://another", *endpoint)
-    assert outcome.code == TROUBLE
+    assert outcome.code == ERROR
     bucket = str(url).split("/")[2]
     assert f"holds objects of the bucket {bucket!r}, not of 'another'" in outcome.error
 

@@ -9,13 +9,12 @@ from dagster_aws.s3.resources import ResourceWithS3Configuration
 from pydantic import Field
 
 from inventory_assets.config import DEFAULT_STORE, Iceberg, Source, StoreBucket
-from inventory_assets.demo.server import ACCESS_KEY, SECRET_KEY, demo_server
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
 from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.s3.list_client import ListClient, RetryPolicy
-from inventory_assets.wiring import open_catalog, open_results
+from inventory_assets.wiring import at_demo_server, open_catalog, open_results
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.tables import IcebergTables
@@ -67,14 +66,9 @@ class SourceBucket(ResourceWithS3Configuration):
 
     def connection(self, now: datetime) -> BucketConfig:
         """The bucket's configuration; sets the demo store to its content at `now`."""
-        endpoint_url, access_key, secret_key = self.endpoint_url, None, None
-        if self.demo:
-            server = demo_server()
-            server.show(now.astimezone(UTC).date())
-            endpoint_url, access_key, secret_key = server.endpoint_url, ACCESS_KEY, SECRET_KEY
-        return BucketConfig(
+        config = BucketConfig(
             bucket=self.bucket,
-            endpoint_url=endpoint_url,
+            endpoint_url=self.endpoint_url,
             region=self.region_name,
             profile=self.profile_name,
             role_arn=self.role_arn,
@@ -82,11 +76,10 @@ class SourceBucket(ResourceWithS3Configuration):
             anonymous=self.use_unsigned_session,
             requester_pays=self.requester_pays,
             addressing_style=self.addressing_style,
-            access_key=access_key,
-            secret_key=secret_key,
             max_in_flight=self.concurrency,
             policy=self.concurrency_policy,
         )
+        return at_demo_server(config, now) if self.demo else config
 
     def lister(self, now: datetime) -> ListClient:
         """A client that lists the bucket."""

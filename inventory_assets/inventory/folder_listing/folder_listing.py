@@ -84,6 +84,7 @@ def list_into_folder(
     versions: Versions | None = None,
     *,
     encodings: Encodings = Encodings.COMPACT,
+    key_order: KeyOrder | None = None,
     resume: bool = False,
     now: Callable[[], datetime] = utc_now,
 ) -> FolderListing:
@@ -103,6 +104,7 @@ def list_into_folder(
         asked_for: The arguments of the command, which `interrupted_listing` remembers.
         versions: Which versions to list; None for the current objects.
         encodings: How the files are encoded.
+        key_order: The order in which the store lists; None to detect it.
         resume: Whether the user asked to finish what the folder holds, however old it is.
         now: The clock.
 
@@ -121,7 +123,9 @@ def list_into_folder(
     with locked(folder, now) as lock:
         remove_gone(lock.folder)
         store = LocalStore(lock.folder / WORK_FOLDER)
-        work = Work(lister, prefix, processes, store, say, report, versions, lock, encodings)
+        work = Work(
+            lister, prefix, processes, store, say, report, versions, lock, encodings, key_order
+        )
         wanted, records = request_of(work), FolderRecords(folder, store)
         finished = records.finished()
         if finished is not None:
@@ -206,7 +210,7 @@ def _resumed(records: FolderRecords, work: Work) -> str | None:
 
 def _list(work: Work) -> Listing:
     stats = RequestStats()
-    discovery = discover(work.lister, work.prefix, _BOUNDS)
+    discovery = discover(work.lister, work.prefix, _BOUNDS, work.key_order)
     stats.requests += discovery.requests
     order = discovery.key_order
     misread = 0
@@ -224,6 +228,11 @@ def _list(work: Work) -> Listing:
             if not contradicted(work.lister, work.prefix, stats):
                 if work.versions:
                     raise
+                if work.key_order is not None:
+                    raise KeysOutOfOrder(
+                        f"{error}; --key-order says {work.key_order}: leave it out to detect the "
+                        "order"
+                    ) from None
                 order = KeyOrder.DIRECTORY
             work.say(f"{error}; listing it again in another way")
 

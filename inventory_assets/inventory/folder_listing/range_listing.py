@@ -54,6 +54,7 @@ class Work:
         versions: Which versions; None for the current objects.
         lock: Of the folder that holds the store, for processes that take part; None without one.
         encodings: How parts are encoded.
+        key_order: The order in which the store lists; None to detect it.
     """
 
     lister: ListClient
@@ -65,6 +66,7 @@ class Work:
     versions: Versions | None = None
     lock: FolderLock | None = None
     encodings: Encodings = Encodings.COMPACT
+    key_order: KeyOrder | None = None
 
     @property
     def layout(self) -> Layout:
