@@ -71,7 +71,7 @@ def add_resume(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_bucket(parser)
+    add_bucket(parser, help="bucket and prefix to list")
     parser.add_argument(
         "--concurrency", metavar="N", type=positive, default=32, help="most requests in flight (32)"
     )
