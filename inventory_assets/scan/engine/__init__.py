@@ -1,4 +1,4 @@
-"""The parallel walk: ranges that are split while they are listed, and told as events.
+"""The parallel scan: it splits ranges while it lists them, and yields events.
 
-It knows no files.
+It must not know of files.
 """

@@ -1,4 +1,4 @@
-"""What a scan is asked for, and what it tells."""
+"""The jobs that a scan is given, and the events that it yields."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -65,11 +65,11 @@ class ListingJob:
 
 @dataclass(frozen=True, slots=True)
 class ObjectsListed:
-    """Objects of a range, after all found in it before.
+    """Objects of a range, in key order, after those of its earlier events.
 
     Attributes:
-        job: The range's walk.
-        index: The range's number in its walk.
+        job: The job of the range.
+        index: The number of the range in its job.
         objects: A batch with `OBJECT_SCHEMA`, not empty; or with `VERSION_SCHEMA`, each key with
             all its versions.
     """
@@ -81,14 +81,14 @@ class ObjectsListed:
 
 @dataclass(frozen=True, slots=True)
 class RangeSplit:
-    """The upper part of a range is listed as a range of its own, between it and its neighbour.
+    """The upper part of a range became a range of its own, between it and its right neighbour.
 
     Attributes:
-        job: The range's walk.
-        index: The range's number in its walk.
-        upper: The number of the new range; nothing of it was told before.
+        job: The job of the range.
+        index: The number of the range in its job.
+        upper: The number of the new range; all its events follow this one.
         boundary: The greatest key that stays with the range.
-        touches: Whether the new range begins there; else it begins beyond a gap.
+        touches: Whether the new range begins at `boundary`; otherwise a gap is between them.
     """
 
     job: ListingJob
@@ -100,12 +100,12 @@ class RangeSplit:
 
 @dataclass(frozen=True, slots=True)
 class RangeNarrowed:
-    """A range that was told as ended, or was kept, begins later; another lists what is before.
+    """A completed range, or one that an earlier run listed, begins later; another lists its head.
 
     Attributes:
-        job: The range's walk.
-        was: The range as it was told.
-        after: What it begins after instead.
+        job: The job of the range.
+        was: The range as it was completed.
+        after: The key that it begins after instead.
     """
 
     job: ListingJob
@@ -115,7 +115,7 @@ class RangeNarrowed:
 
 @dataclass(frozen=True, slots=True)
 class RangeCompleted:
-    """The range numbered `index` is listed whole."""
+    """The range with the number `index` is completely listed."""
 
     job: ListingJob
     index: int
@@ -124,7 +124,7 @@ class RangeCompleted:
 
 @dataclass(frozen=True, slots=True)
 class JobFailed:
-    """A walk cannot go on; the other walks do."""
+    """A job cannot go on; the other jobs do."""
 
     job: ListingJob
     error: Exception

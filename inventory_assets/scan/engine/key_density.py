@@ -1,10 +1,10 @@
-"""How densely keys lie, as far as was seen; so, how much a range has left.
+"""Estimate how many pages a range has left, from the key density seen so far.
 
-Keys are taken for paths of names. A key stands at a place in [0, 1] as if all names that the
-characters seen at its depth allow were there, and all as large; between two places it is counted
-how many pages came. That is good for hashes, numbers and dates, which are what most large folders
-hold. It is poor for words, and where one folder is a thousand times another; so whoever asks has
-to cope with what is far off.
+Keys are paths of names. A key is mapped to a position in [0, 1] as if every name existed that the
+characters seen at its depth allow, each with the same number of keys. The density is the number of
+pages that came between two positions. The estimate is good for hashes, numbers and dates, which
+most large folders hold. It is poor for words, and where one folder has a thousand times the keys of
+another; callers must expect estimates that are far off.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,26 +21,26 @@ from inventory_assets.scan.keyspace.key_range import (
 )
 
 _LEAST_WIDTH = 1e-15
-"""Of [0, 1], what cannot be told from nothing."""
+"""Of [0, 1]; digits of less weight are ignored."""
 
 _DEPTHS = 16
-"""Depths at which names are looked at."""
+"""Depths at which names are observed."""
 
 _MOST_LETTERS = 256
-"""Characters of a depth that are remembered."""
+"""The limit of distinct characters remembered for a depth."""
 
 _MOST_DIGITS = 4096
-"""Of a depth, that are remembered."""
+"""The limit of cached digits for a depth."""
 
 _GREATEST_LENGTH = 48
-"""Characters of the greatest name that are."""
+"""Characters of the greatest name that are remembered."""
 
 _UNUSUAL = 2
-"""A folder that has held so many times as many pages as the average one is no average one."""
+"""A folder with more than so many times the pages of the average one is not estimated by it."""
 
 
 class KeyDensityModel:
-    """What was seen of a key space, and what follows for the rest of it."""
+    """What was seen of a key space; estimates the rest from it."""
 
     def __init__(self) -> None:
         self._names: dict[int, _Names] = defaultdict(_Names)
@@ -49,7 +49,7 @@ class KeyDensityModel:
         """The last folder of a level, where it is known."""
 
     def observe_key(self, key: str) -> None:
-        """Remember what the names of a key are made of."""
+        """Remember the characters and lengths of the names in a key."""
         start = 0
         for depth, name in enumerate(key.split(DELIMITER, _DEPTHS)[:_DEPTHS]):
             end = start + len(name)
@@ -57,20 +57,20 @@ class KeyDensityModel:
             start = end + 1
 
     def observe_folders(self, level: str, folders: Sequence[str], *, are_last: bool) -> None:
-        """Remember folders of a level, ascending; perhaps all that it has from the first on."""
+        """Remember ascending folders of a level, and whether no folder follows the last one."""
         for folder in folders:
             self.observe_key(folder)
         if folders and are_last:
             self._last[level] = folders[-1]
 
     def observe_pages(self, after: str, upto: str, until: str, pages: int) -> None:
-        """Remember that there were so many pages between two keys, both of pages of a range.
+        """Remember how many pages of a range came between two keys.
 
         Args:
             after: The last key of the page before them.
-            upto: The last key of the last one.
-            until: Where the range ends.
-            pages: How many.
+            upto: The last key of the last of them.
+            until: The end of the range.
+            pages: The number of pages.
         """
         end = self._end(upto, until)
         if after < upto < end:
@@ -81,11 +81,11 @@ class KeyDensityModel:
             names.are_measured |= level_of(after, upto, "") == level
 
     def pages_left(self, task: RangeTask, until: str) -> float:
-        """About how many pages a range has left up to a key; infinite where nobody can tell yet.
+        """Estimate the pages that a range has left up to a key; infinite where nothing is known.
 
-        A range that went from one folder of a level into another goes on as densely as it did.
-        One that stayed in one folder has none to compare it with, but those that other ranges met
-        at that depth, unless it is far larger than they were.
+        If the range has gone from one folder of a level into another, its own density is used. If
+        it has stayed in one folder, the density that other ranges met at that depth is used, unless
+        this folder is far larger than theirs.
         """
         here = task.fetch.cursor
         end = self._end(here, until)
@@ -107,9 +107,9 @@ class KeyDensityModel:
         return next((pages * self._ratio(since, here, end) for since, pages in measures), inf)
 
     def _end(self, after: str, until: str) -> str:
-        """About where the keys before a bound end, where that is the end of a folder.
+        """Estimate where the keys before a bound end, where the bound is the end of a folder.
 
-        There names are taken to end as they do in other folders of the same depth.
+        The names there are assumed to end as those in other folders of the same depth do.
         """
         level = prefix_of_upper_bound(until)
         if level is None or (level and not level.endswith(DELIMITER)):
@@ -136,13 +136,13 @@ class KeyDensityModel:
         return self._position(until, len(level)) - self._position(after, len(level))
 
     def _ratio(self, since: str, here: str, end: str) -> float:
-        """How far it is from `here` to the end, by how far it was from `since`."""
+        """The distance from `here` to the end, divided by the distance from `since` to `here`."""
         start = common_start(since, end)
         come = self._distance(since, here, start)
         return self._distance(here, end, start) / come if come > 0 else inf
 
     def _position(self, key: str, start: int) -> float:
-        """Where in [0, 1] a key stands among those with its first `start` characters."""
+        """The position in [0, 1] of a key among those with the same first `start` characters."""
         place, width = 0.0, 1.0
         depth, at = key.count(DELIMITER, 0, start), start - key.rfind(DELIMITER, 0, start) - 1
         names = self._names[depth]
@@ -160,14 +160,14 @@ class KeyDensityModel:
 
 
 class _Names:
-    """What the names of one depth are made of, as far as they were seen.
+    """The names of one depth, as far as they were seen.
 
     Attributes:
-        greatest: The beginning of the greatest of them.
-        is_typical: Whether they were seen in several folders.
-        pages: Pages listed between keys of a folder of this depth.
-        distance: The sum of how far these keys were from each other.
-        are_measured: Whether that led from one name to another at least once.
+        greatest: The beginning of the greatest name.
+        is_typical: Whether names were seen in several folders.
+        pages: Pages that came between keys of the same folder of this depth.
+        distance: The sum of the distances between these keys.
+        are_measured: Whether such pages led from one name to another at least once.
     """
 
     def __init__(self) -> None:
@@ -231,14 +231,14 @@ class _Names:
 
 
 def level_of(after: str, until: str, prefix: str) -> str:
-    """The deepest folder that holds both bounds, at least `prefix`."""
+    """The deepest folder that contains both bounds, or `prefix` if that is longer."""
     common = common_start(after, until)
     level = common[: common.rfind(DELIMITER) + 1]
     return level if level.startswith(prefix) else prefix
 
 
 def common_start(one: str, other: str) -> str:
-    """What two keys both start with."""
+    """The longest common prefix of two keys."""
     for at, letter in enumerate(one):
         if not other.startswith(letter, at):
             return one[:at]

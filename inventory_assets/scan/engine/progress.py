@@ -1,4 +1,4 @@
-"""How far a scan has come, from its events, for whoever watches it."""
+"""Compute the progress of a scan from its events."""
 
 import threading
 import time
@@ -17,10 +17,10 @@ from inventory_assets.scan.engine.events import (
 )
 
 EVERY_SECONDS = 1.0
-"""How often those who watch closely are told."""
+"""The interval between progress reports that somebody watches."""
 
 RATE_ASKINGS = 6
-"""Over how many askings the rate is measured: it follows the store, and does not flicker."""
+"""Calls of `ProgressMeter.progress` over which the rate is averaged, so that it is steady."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,16 @@ class Progress:
 
     Attributes:
         objects: Objects found so far.
-        rate: Objects a second, lately.
-        ranges_done: Ranges listed whole.
-        ranges_open: Ranges begun, or split off, that are not.
-        in_flight: Requests under way.
-        limit: How many may be, at this moment.
-        faults: Passing trouble met, by kind.
-        seconds: Since the scan began.
-        seconds_left: How long the rest takes if it holds what was expected and the rate stays; None
-            where nobody can tell.
-        is_at_least: Whether of some of the rest nothing is known, so that it takes longer.
+        rate: Recent objects per second.
+        ranges_done: Completed ranges.
+        ranges_open: Ranges that are not completed, those split off included.
+        in_flight: Requests in flight.
+        limit: How many may be in flight at the moment.
+        faults: Transient errors, by kind.
+        seconds: Seconds since the scan began.
+        seconds_left: Seconds that the rest takes at this rate if it contains the expected number of
+            objects; None where that is unknown.
+        is_at_least: Whether nothing is known about some of the rest, so that it takes longer.
     """
 
     objects: int
@@ -54,7 +54,7 @@ class Progress:
 
     @property
     def line(self) -> str:
-        """All of it, as one line of text."""
+        """The progress as one line of text."""
         told = [
             f"{self.objects:,} objects",
             f"{self.rate:,.0f}/s",
@@ -71,36 +71,36 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """How far another process has come with its share of a scan, in place of its events."""
+    """The progress of another process that lists a part of the bucket, in place of its events."""
 
     process: int
     progress: Progress
 
 
 Report = Callable[[Event | Elsewhere], None]
-"""Who is told every event of a scan, from whatever thread meets it."""
+"""Is called with every event of a scan, from any thread."""
 
 
 def ignore_events(_event: Event | Elsewhere) -> None:
-    """A `Report` where nobody watches."""
+    """A `Report` that does nothing."""
 
 
 @dataclass(slots=True)
 class _Account:
-    """What was told of a walk."""
+    """The objects and open ranges of one job."""
 
     ranges_open: int
     objects: int = 0
 
 
 class ProgressMeter:
-    """Is told the events of a scan, and asked now and then; for any number of threads.
+    """Counts the events of a scan, and computes its progress; safe for any number of threads.
 
     Args:
-        in_flight: Tells how many requests are under way, and how many may be.
-        expected: How many objects are expected under each prefix that is to be walked, None where
-            nobody knows; without it nothing is said of the rest, as no share of a key space tells
-            how many keys are in it.
+        in_flight: Returns how many requests are in flight, and how many may be.
+        expected: The expected number of objects under each prefix that is listed, None where it is
+            unknown. Without it the time left is not estimated, as a part of a key space does not
+            tell how many keys are in the rest.
         clock: Seconds that never go back.
     """
 
@@ -121,7 +121,7 @@ class ProgressMeter:
         self._lock = threading.Lock()
 
     def on_event(self, event: Event | Elsewhere) -> None:
-        """Take note of an event."""
+        """Count an event."""
         if isinstance(event, Elsewhere):
             self._elsewhere[event.process] = event.progress
             return
@@ -139,10 +139,10 @@ class ProgressMeter:
                     account.ranges_open -= 1
                     self._ranges_done += 1
                 case JobFailed():
-                    pass  # the walk is over, which it says itself
+                    pass  # `ListingJob.failed` says so
 
     def progress(self) -> Progress:
-        """How far the scan has come. What a walk found that has failed since is not counted."""
+        """The progress of the scan, without the objects of jobs that have failed."""
         with self._lock:
             going = {job: found for job, found in self._accounts.items() if not job.failed}
             elsewhere = [*self._elsewhere.values()]
@@ -176,7 +176,7 @@ class ProgressMeter:
             )
 
     def _objects_left(self) -> tuple[int, bool]:
-        """How many objects are still expected, and whether there is more that nobody expected."""
+        """The number of objects still expected, and whether there are more than expected."""
         found: Counter[str] = Counter()
         settled: set[str] = set()
         for job, account in self._accounts.items():
@@ -198,12 +198,12 @@ class ProgressMeter:
 def reported_every(
     meter: ProgressMeter, tell: Callable[[Progress], None], every_seconds: float
 ) -> Iterator[None]:
-    """Tell the progress again and again while the context lasts, also when nothing arrives.
+    """Report the progress at intervals while the context lasts, even when no event arrives.
 
     Args:
-        meter: Who knows it.
-        tell: Who wants to; called by a thread that ends with the context.
-        every_seconds: How often.
+        meter: Computes the progress.
+        tell: Is called with it, in a thread that ends with the context.
+        every_seconds: The interval.
     """
     ended = threading.Event()
 

@@ -1,8 +1,8 @@
-"""Where to split a range of keys that is still to be listed.
+"""Choose the keys at which a range is split.
 
-Two sources of split points: the folders of a level, where keys have them, and otherwise the middle
-between two keys, counted in the characters that keys were seen to use, so that hexadecimal names
-are halved between 7 and 8 and not between 'O' and 'P'.
+Split points are the folders of a level where keys have folders. Otherwise they are interpolated
+between two keys in the alphabet of the keys seen so far, so that hexadecimal names are halved
+between 7 and 8, and not between 'O' and 'P'.
 """
 
 from bisect import bisect_left, bisect_right
@@ -24,33 +24,36 @@ from inventory_assets.scan.keyspace.key_range import (
 )
 
 _DIGITS = 48
-"""Characters beyond the common start that are looked at; more than any split needs."""
+"""Characters beyond the common start that count; more than any split needs."""
 
 _FALLBACK = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 _LEVELS = 8
-"""Levels of a single folder each that are descended for one split."""
+"""The limit of levels with a single folder each that one split descends."""
 
 _SAMPLE = 64
-"""Keys that are remembered for the characters they use."""
+"""Keys whose characters form the observed alphabet."""
 
 _KNOWN_LEVELS = 32
-"""Levels whose folders are remembered; each has at most a page of them."""
+"""Levels whose folders are cached, up to a page for each level."""
 
 _MAX_SPLIT_POINTS = 14
-"""Divided by the range's patience: places at which keys are cut at once where only their characters
-say where, and each part that turns out to be empty costs a request."""
+"""The limit of interpolated split points at a time, divided by `pages_before_next_split`: each part
+that turns out to be empty costs a request."""
 
 PAGES_MEASURED = 8
 """Density is measured over each of the first pages of a range, and then over so many pages at a
 time: one more page adds little, and each measurement costs CPU."""
 
 _PAGES_WORTH_FOLDERS = 16
-"""Pages that a level's next thousand folders must hold; else keys are the better guide."""
+"""Estimated pages from which the next thousand folders of a level are used; otherwise split points
+are interpolated."""
 
 
 class Splitter:
-    """Knows the shape of a key space as far as it was seen.
+    """Chooses split points from what was seen of a key space.
+
+    It writes `RangeTask.density`.
 
     Args:
         lister: The bucket.
@@ -60,9 +63,9 @@ class Splitter:
         self._lister = lister
         self._sample: deque[str] = deque(maxlen=_SAMPLE)
         self._flat: set[str] = set()
-        """Levels without folders, or with too many to list them."""
+        """Levels without folders, or with too many small ones."""
         self._folders: dict[str, tuple[str, str, list[str]]] = {}
-        """Of levels with folders: those that hold keys from one on to another."""
+        """By level: two keys, and the folders that hold all keys from the one to the other."""
         self._density = KeyDensityModel()
 
     def observe_key(self, key: str) -> None:
@@ -82,7 +85,7 @@ class Splitter:
         measured.measured_key, measured.measured_pages = fetch.cursor, fetch.pages
 
     def pages_left(self, task: RangeTask) -> float:
-        """About how many pages a range has left; infinite where nobody can tell yet."""
+        """Estimate the pages that a range has left; infinite where nothing is known yet."""
         known, place = task.density, (task.fetch.cursor, task.key_range.until)
         if place != known.estimated_at or known.estimate == inf:
             known.estimated_at = place
@@ -90,15 +93,15 @@ class Splitter:
         return known.estimate
 
     async def split_points(self, task: RangeTask, wanted: int) -> list[str]:
-        """Keys at which to split what a range has left; at most `wanted`, ascending.
+        """Choose up to `wanted` ascending keys at which to split what a range has left.
 
-        It costs a request where the level may have folders, and one more for each level that has
-        but one; nothing where the walk has marks within the range.
+        That costs no request where the job has split hints within the range; otherwise one for
+        each level whose folders are not cached.
 
         Raises:
             S3Error: A request failed for good.
         """
-        # The cursor of a range without a page yet may lie before it.
+        # The cursor of a range without a page may still lie before the range.
         after, until = max(task.fetch.cursor, task.key_range.after), task.key_range.until
         marks = task.job.split_hints
         marked = marks[bisect_right(marks, after) : bisect_left(marks, until)]
@@ -107,7 +110,7 @@ class Splitter:
         level = level_of(after, until, task.job.prefix)
         since, _ = task.fetch.history[0]
         for _ in range(task.split.failed_splits):
-            # Little was found there; what is left may be in the folder that is being listed.
+            # Splits at this level gained little: most keys may be in the folder of the cursor.
             deeper = after[: after.find(DELIMITER, len(level)) + 1]
             level = deeper if since.startswith(deeper or after) else level
         for _ in range(_LEVELS):
@@ -132,10 +135,9 @@ class Splitter:
         )
 
     async def _folders_after(self, level: str, after: str, task: RangeTask) -> list[str] | None:
-        """The folders of a level that a range still meets; None where keys are the better guide.
+        """The folders of a level that the range has not passed; None where interpolation is better.
 
-        All of them, or those of a page where there are more and they seem to be large. What was
-        asked before is not asked again.
+        These are all such folders, or those of one page where more follow and they seem large.
         """
         if level in self._flat:
             return None
@@ -162,7 +164,7 @@ class Splitter:
 async def cut_evenly(
     lister: ListClient, prefix: str, count: int, stats: RequestStats
 ) -> list[KeyRange]:
-    """Cut the keys under a prefix into at most `count` ranges, about even as far as anyone can see.
+    """Cut the keys under a prefix into at most `count` ranges of about the same size.
 
     Raises:
         S3Error: A request failed for good.
@@ -190,10 +192,10 @@ async def cut_evenly(
 
 
 def observed_alphabet(keys: Iterable[str], start: str) -> str:
-    """The safe characters of names that go on after `start`, in order; common ones if unknown.
+    """The characters that follow `start` in keys, in order; a fallback where fewer than two do.
 
-    Left out is what makes trouble in a request or an XML document: control characters, `%`,
-    surrogates, noncharacters, and what cannot be printed.
+    Characters that are unsafe in a request or an XML document are left out: `%`, and those that
+    cannot be printed, such as control characters, surrogates and noncharacters.
     """
     rests = (key[len(start) :] for key in keys if key.startswith(start))
     seen = {letter for rest in rests for letter in rest.partition(DELIMITER)[0]}
@@ -202,7 +204,7 @@ def observed_alphabet(keys: Iterable[str], start: str) -> str:
 
 
 def interpolate_keys(after: str, until: str, alphabet: str, count: int) -> list[str]:
-    """At most `count` keys strictly between two bounds, about evenly in strings over `alphabet`.
+    """At most `count` keys strictly between two bounds, evenly spaced in strings over `alphabet`.
 
     Args:
         after: The lower bound.
@@ -211,8 +213,8 @@ def interpolate_keys(after: str, until: str, alphabet: str, count: int) -> list[
         count: How many are wanted.
 
     Returns:
-        Ascending keys of at most 1,024 bytes whose characters beyond the bounds' common start are
-        of the alphabet; fewer, or none, where there are not so many.
+        Ascending keys of at most 1,024 bytes. Beyond the common start of the bounds they consist
+        of characters of the alphabet. They are fewer than `count` where there are no more.
     """
     start = common_start(after, until)
     low = _number(after[len(start) :], alphabet)
@@ -230,9 +232,9 @@ def interpolate_keys(after: str, until: str, alphabet: str, count: int) -> list[
 def _short_key(
     start: str, target: int, step: int, bounds: tuple[str, str], alphabet: str
 ) -> str | None:
-    """A key strictly between two bounds, as short as an eighth of a step before the target allows.
+    """The shortest key between two bounds that is at most an eighth of a step below the target.
 
-    None where there is none of at most 1,024 bytes.
+    None where no key of at most 1,024 bytes lies between them.
     """
     digits = _text(target, alphabet)
     found = None
@@ -248,20 +250,20 @@ def _short_key(
 
 
 def pick_evenly(places: Sequence[str], count: int) -> list[str]:
-    """At most `count` of some places, so that they cut what lies between them evenly."""
+    """Choose at most `count` of some places, evenly spaced."""
     count = min(count, len(places))
     step = (len(places) + 1) / (count + 1)
     return [places[round(step * (number + 1)) - 1] for number in range(count)]
 
 
 def _number(text: str, alphabet: str) -> int:
-    """The text as digits behind the point, times the base to `_DIGITS`."""
+    """The text as a number of `_DIGITS` digits, the first one the most significant."""
     base, number = len(alphabet), 0
     for place in range(_DIGITS):
         digit = bisect_left(alphabet, text[place]) if place < len(text) else 0
         number = number * base + digit
         if place < len(text) and text[place] != alphabet[digit : digit + 1]:
-            # Not of the alphabet: as the next letter that is, and nothing after it counts.
+            # A character outside the alphabet counts as the next one in it, and ends the number.
             return int(number * base ** (_DIGITS - place - 1))
     return number
 

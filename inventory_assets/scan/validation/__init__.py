@@ -1,1 +1,1 @@
-"""What is believed of a page and of a range: checks, evidence, seams, order."""
+"""Checks that a page and a range must pass before they are believed, and the evidence of them."""

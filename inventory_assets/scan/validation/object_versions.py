@@ -1,8 +1,8 @@
-"""Versions of objects: whole keys out of pages, their order, and the state at an earlier moment.
+"""Versions of objects: keys with all their versions, their order, and the state at a past moment.
 
 ListObjectVersions lists keys in order, and the versions and delete markers of a key newest first,
-as they were stored. LastModified does not tell that order: that of an upload in parts is when it
-was begun, and others may be equal. Source:
+as they were stored. LastModified does not give that order: a multipart upload has the time when it
+was started, and several versions may have the same time. Source:
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
 """
 
@@ -21,16 +21,16 @@ _Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """All versions and delete markers are wanted, instead of the current objects.
+    """Asks for all versions and delete markers, instead of the current objects.
 
     Attributes:
-        as_of: Only those that were last modified by then; None for all that there are.
+        as_of: Only versions last modified by then; None for all.
     """
 
     as_of: datetime | None = None
 
     def as_of_view(self, objects: pa.RecordBatch) -> pa.RecordBatch:
-        """What of some whole keys was there at the moment, and which was the latest then.
+        """The versions that existed at `as_of`; `is_latest` says which was the latest then.
 
         Args:
             objects: With `VERSION_SCHEMA`, each key with all its versions, newest first.
@@ -47,10 +47,10 @@ class Versions:
 def split_last_key(
     objects: pa.RecordBatch, *, goes_on: bool
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
-    """Cut objects before their last key where the listing goes on: it may have more versions.
+    """Split off the versions of the last key if the listing goes on, as it may have more.
 
     Returns:
-        The versions of all keys that are whole, and what must wait for the next page.
+        The versions of all complete keys, and those that must wait for the next page.
     """
     keys = objects.column("key")
     whole = pc.index(keys, keys[-1]).as_py() if goes_on and len(keys) else len(keys)
@@ -58,7 +58,7 @@ def split_last_key(
 
 
 def order_fault(objects: pa.RecordBatch) -> str | None:
-    """Why versions are not in the order of a listing; None where they are, as always.
+    """Describe how versions violate the order of a listing; None where they do not.
 
     Args:
         objects: With `VERSION_SCHEMA`, beginning with the first version of a key.
@@ -79,7 +79,7 @@ def order_fault(objects: pa.RecordBatch) -> str | None:
 
 
 def _are_first(keys: pa.StringArray) -> _Flags:
-    """Whether each of ascending keys is the first of its like."""
+    """Mark the first of equal keys, in ascending keys."""
     are_first = np.ones(len(keys), np.bool_)
     are_first[1:] = pc.not_equal(keys[1:], keys[:-1]).to_numpy(zero_copy_only=False)
     return are_first

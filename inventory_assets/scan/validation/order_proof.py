@@ -1,10 +1,10 @@
 """Prove that a store lists in byte order where a range is split.
 
 In directory order, all keys under `a/` come where the name `a` stands among its siblings, before
-`a-b`. Where a range ends within `a/`, or between `a-b` and `a/`, and the store compares StartAfter
-by bytes, neither side of the boundary ever shows `a-b`, and both agree. So for each name `a` whose
-siblings a boundary may separate, it is made sure that there are no siblings that tell the orders
-apart; or, where there are, which of them the store lists first. That proves its order everywhere.
+`a-b`. If a range ends within `a/`, or between `a-b` and `a/`, and the store compares StartAfter by
+bytes, neither side of the boundary ever shows `a-b`, and both agree. So for each name `a` whose
+siblings a boundary may separate, the siblings are listed. If some of them are listed differently in
+the two orders, the store is asked which of them it lists first; that proves its order everywhere.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from inventory_assets.scan.keyspace.key_range import DELIMITER
 from inventory_assets.scan.store_probe import first_page
 
 _BYTE_ORDER_SERVERS = ("AmazonS3", "MinIO")
-"""Stores known to list in byte order, by the start of their `Server` header."""
+"""The start of the `Server` header of stores that are known to list in byte order."""
 
 
 class OrderProof:
-    """Asks at most once for the siblings of a name; for one event loop.
+    """Proves the order of a store, for one event loop; it lists each level at most once.
 
     Args:
         lister: The bucket.
@@ -36,12 +36,12 @@ class OrderProof:
         self._asked: dict[str, bool] = {}
 
     async def prove(self, prefix: str, boundary: str, stats: RequestStats) -> None:
-        """Make sure that nothing is lost where two ranges meet.
+        """Make sure that no key is lost where two ranges meet.
 
         Args:
-            prefix: What all keys of the ranges start with.
+            prefix: The prefix of all keys in the ranges.
             boundary: The last key of the range on the left.
-            stats: Where the requests are counted.
+            stats: Counts the requests.
 
         Raises:
             KeysOutOfOrder: The store lists in directory order.
@@ -62,7 +62,7 @@ class OrderProof:
         return self._asked[start]
 
     async def _ask(self, start: str, stats: RequestStats) -> bool:
-        """Look at the names of a level that begin with a text; whether these are all."""
+        """Check the names that begin with `start`; return whether one page showed all of them."""
         page = await first_page(self._lister, PageRequest(start, delimiter=DELIMITER), stats)
         keys: list[str] = page.objects.column("key").to_pylist()
         for names in (keys, list(page.common_prefixes)):
@@ -78,9 +78,9 @@ class OrderProof:
         return not page.is_truncated
 
     async def _compare(self, name: str, folder: str, stats: RequestStats) -> None:
-        """Ask which of two siblings the store lists first."""
+        """Request the first of two siblings, and check that it is the one of byte order."""
         bare = folder.removesuffix(DELIMITER)
-        # Two keys, as an object may bear the bare name itself.
+        # Two keys, as an object may have the bare name itself.
         page = await first_page(self._lister, PageRequest(bare, max_keys=2), stats)
         listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
         if listed and listed[0].startswith(folder):
@@ -93,7 +93,7 @@ class OrderProof:
 
 
 def names_at_risk(prefix: str, boundary: str) -> Iterator[str]:
-    """The names whose siblings a boundary may separate, where orders differ; shortest first."""
+    """The names whose siblings a boundary may separate in directory order; shortest first."""
     if boundary.startswith(prefix):
         for place in range(len(prefix), len(boundary)):
             if boundary[place] <= DELIMITER:
@@ -101,13 +101,13 @@ def names_at_risk(prefix: str, boundary: str) -> Iterator[str]:
 
 
 def telling_pairs(names: Iterable[str], folders: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Siblings that byte order and directory order list differently.
+    """Pairs of siblings that byte order and directory order sort differently.
 
-    `a-b` and a folder `a/` are: in byte order `a-b` comes first.
+    `a-b` and a folder `a/` are such a pair: in byte order `a-b` comes first.
 
     Args:
-        names: Of a level, folders included.
-        folders: Those that are.
+        names: All names of a level, folders included.
+        folders: The folders of the level.
     """
     is_folder = set(folders)
     for name, folder in pairwise(sorted(set(names))):

@@ -1,4 +1,4 @@
-"""The proof that a scan is complete: what was found in every range, and how its listing ended."""
+"""The evidence that a scan is complete: what each range contains, and how its listing ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 
 
 class Ending(StrEnum):
-    """How the listing of a range came to its end."""
+    """Why the listing of a range ended."""
 
     LISTED_TO_END = "IsTruncated=false"
     BOUND_REACHED = "bound reached"
@@ -18,30 +18,30 @@ class Ending(StrEnum):
 
 
 class Seam(StrEnum):
-    """How the end of a range was found to agree with what lies to its right."""
+    """How the end of a range agrees with what lies to its right."""
 
     AGREES = "agrees"
     END_CONFIRMED = "end confirmed"
-    """A request behind the last key showed no more."""
+    """A request behind the last key showed no more keys."""
     CHANGED = "changed meanwhile"
-    """Both sides agree now; an object was created or deleted there during the listing."""
+    """An object was created or deleted there during the listing; the store showed so."""
     NOT_COMPARED = "not compared"
     """The other side belongs to an earlier run, or to another shard."""
 
 
 @dataclass(frozen=True, slots=True)
 class RangeEvidence:
-    """What one range was found to hold.
+    """What was found in one range.
 
     Attributes:
         key_range: The range.
-        rows: Objects found in it.
-        first_key: The first of them, or None where there is none.
-        last_key: The last of them, or None where there is none.
-        pages: Pages fetched for it.
-        ending: How its listing ended.
-        next_key: The first key beyond the range that its last page has shown; None where the store
-            said that there is none, or where no page of this run was the last.
+        rows: The number of objects found in it.
+        first_key: The first of their keys, or None where there is none.
+        last_key: The last of their keys, or None where there is none.
+        pages: The number of pages fetched for it.
+        ending: Why its listing ended.
+        next_key: The first key beyond the range that its last page showed; None where the store
+            said that no keys follow, or where the last page came in an earlier run.
         seam: How that agrees with the next range to the right that holds any key.
     """
 
@@ -56,7 +56,7 @@ class RangeEvidence:
 
 
 class EvidenceBuilder:
-    """Writes the evidence of ranges that are walked in order, as their objects pass by."""
+    """Collects the evidence of ranges that are listed one after the other."""
 
     def __init__(self, ranges: Sequence[KeyRange]) -> None:
         self.closed: list[RangeEvidence] = []

@@ -1,13 +1,13 @@
-"""Seams: where two ranges of a walk meet, what one has shown must be what the other has listed.
+"""Check the seams between ranges: both sides must agree about which key comes first beyond them.
 
-A boundary between two ranges is a claim about the order in which the store lists. The last page of
-the range on the left has, as a rule, shown the first key beyond the boundary. That key must be the
-first key of the next range to the right that holds any; and where the left range ended with "there
-is no more", everything to its right must be empty. If all seams of a walk agree, its ranges are one
-unbroken listing, whatever the store's order is, so no key is missing between them.
+A boundary between two ranges assumes an order in which the store lists. The last page of the range
+on the left usually shows the first key beyond the boundary. That key must be the first key of the
+next range to the right that has keys; and where the store said that no keys follow, all ranges to
+the right must be empty. If all seams of a job agree, its ranges form one unbroken listing, whatever
+the store's order is, so no key is missing between them.
 
-Objects come and go during a listing, so a seam that disagrees is asked for again, from the last key
-that both sides agree on. Only what stays contradictory is an error.
+Objects come and go during a listing, so where a seam disagrees, both sides are listed again from
+the last key that they agree on. Only a disagreement that remains is an error.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,34 +19,34 @@ from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_lower_boun
 from inventory_assets.scan.validation.range_evidence import RangeEvidence, Seam
 
 MAX_ROUNDS = 6
-"""How often both sides of a seam are asked again before the store is said to contradict itself.
+"""How often both sides of a seam are listed again before the disagreement is an error.
 
-In each round an object may have been created or deleted just there."""
+In each round an object may have been created or deleted right there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beyond:
-    """The first key beyond some place, as the store has shown it.
+    """The first key beyond some key, as the store has shown it.
 
     Attributes:
-        key: The key; None where the store said that there is none.
+        key: The key; None where the store said that no keys follow.
     """
 
     key: str | None
 
 
 class ListedRange:
-    """A range of a walk, as its neighbours see it.
+    """A range of a job, as its neighbours see it.
 
     Attributes:
         key_range: Its keys.
-        left: The range before it in the walk, or None.
-        right: The range after it in the walk, or None.
-        first_key: The first key found in it.
+        left: The range before it in the job, or None.
+        right: The range after it in the job, or None.
+        first_key: The first key found in it; None where none was found yet.
         last_key: The last key found in it so far.
-        rows: Objects found in it so far.
+        rows: The number of objects found in it so far.
         beyond: What its last page showed beyond it; None until it is listed to its end.
-        is_settled: Whether it is told as ended.
+        is_settled: Whether it is completed.
     """
 
     def __init__(self, key_range: KeyRange) -> None:
@@ -61,7 +61,7 @@ class ListedRange:
 
     @property
     def head(self) -> Beyond | None:
-        """The first key from its beginning on; None while that is not known."""
+        """The first key from the beginning of the range on; None while that is not known."""
         return Beyond(self.first_key) if self.first_key is not None else self.beyond
 
     def insert_right(self, new: "ListedRange") -> None:
@@ -119,9 +119,9 @@ class OpenRange(ListedRange):
 
 
 def link(ranges: Sequence[ListedRange]) -> None:
-    """Make ranges of a walk each other's neighbours; they are in key order.
+    """Make ranges of a job, in key order, each other's neighbours.
 
-    What another run listed as empty is no matter of this walk: it is a gap, and nobody's neighbour.
+    A range that an earlier run found empty is left out, as a gap.
     """
     with_keys = [each for each in ranges if not isinstance(each, KnownRange) or each.rows]
     for left, right in pairwise(with_keys):
@@ -132,33 +132,29 @@ class Action(Enum):
     """What to do about a seam."""
 
     WAIT = auto()
-    """The neighbour has not shown its first key yet, or what follows it, as it is empty."""
+    """The neighbour has not shown a key yet; an empty one has not shown what follows it."""
     SETTLE = auto()
     """The seam agrees."""
     ASK_LEFT = auto()
-    """Ask once more behind the last key of the range on the left."""
+    """Request again what follows the last key of the range on the left."""
     ASK_RIGHT = auto()
     """List the range on the right again, from the last key of the one on the left."""
     LIST_HEAD = auto()
-    """List what lies between the boundary and the first key of the range on the right."""
+    """List the keys between the boundary and the first key of the range on the right."""
     PROBE = auto()
-    """Ask what the range on the right begins with now."""
+    """Request the first key of the range on the right again."""
     FAIL = auto()
     """The store contradicts itself."""
 
 
 def next_action(left: OpenRange) -> Action:
-    """What to do about the seam on the right of a range.
-
-    Args:
-        left: The range.
-    """
+    """What to do about the seam on the right of a range."""
     beyond, right = left.beyond, left.right
     if beyond is None:
         return Action.WAIT
     is_asked = left.seam.asked_rows == left.rows
     if beyond.key is None and not is_asked and (left.rows or not left.left):
-        return Action.ASK_LEFT  # an end is believed when a request behind the last key confirms it
+        return Action.ASK_LEFT  # an end must be confirmed by a request behind the last key
     head = _head_right_of(left, beyond)
     if head is None:
         return Action.WAIT
@@ -175,7 +171,7 @@ def next_action(left: OpenRange) -> Action:
 
 
 def seam_of(left: OpenRange) -> Seam:
-    """How a range that may be settled agrees with what lies to its right."""
+    """How the end of a range agrees with what lies to its right, once nothing is to be done."""
     beyond = left.beyond
     if left.seam.accepted and left.seam.accepted[0] == beyond:
         return Seam.CHANGED
@@ -188,10 +184,10 @@ def seam_of(left: OpenRange) -> Seam:
 
 
 def seam_faults(evidence: Iterable[RangeEvidence]) -> list[str]:
-    """Where neighbouring ranges contradict each other by their evidence.
+    """Describe where neighbouring ranges contradict each other by their evidence.
 
     Args:
-        evidence: Of a walk's ranges, in key order.
+        evidence: Evidence of a job's ranges, in key order.
     """
     faults = []
     following: RangeEvidence | None = None
@@ -211,19 +207,19 @@ def seam_faults(evidence: Iterable[RangeEvidence]) -> list[str]:
         if row.rows:
             following, is_known = row, True
         elif row.seam in (Seam.CHANGED, Seam.NOT_COMPARED):
-            is_known = False  # what it was compared with is not what follows
+            is_known = False  # it was compared with keys that may be gone
     return faults[::-1]
 
 
 def unseen_between(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, str | None]]:
-    """Where ranges that were listed apart disagree about what lies between them.
+    """Where ranges that were listed by different processes disagree about the keys between them.
 
     Args:
-        evidence: Of the ranges, in key order.
+        evidence: Evidence of the ranges, in key order.
 
     Returns:
-        From the last key that both sides agree on up to the first key that the right side has
-        listed: what must be listed again; with that first key, None where there is none.
+        What must be listed again: the range from the last key that both sides agree on up to the
+        first key that the right side has listed, with that first key; None where there is none.
     """
     found = []
     following: RangeEvidence | None = None
@@ -243,14 +239,14 @@ def unseen_between(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, st
 
 
 def _agrees(left: OpenRange, head: Beyond | None) -> bool:
-    """Whether what a range has shown beyond it is what lies there."""
+    """Whether a range has shown the key that lies beyond it."""
     return head is not None and (head == left.beyond or left.seam.accepted == (left.beyond, head))
 
 
 def _empty_ones_agree(each: ListedRange | None) -> bool:
-    """Whether the empty ranges from one on agree with what follows them.
+    """Whether each empty range, from one on to the right, agrees with what follows it.
 
-    An empty range knows only by its own last page what follows, and may be asked again.
+    An empty range knows what follows only from its own last page, and may be listed again.
     """
     while isinstance(each, OpenRange) and each.first_key is None and not each.is_settled:
         if each.beyond is None or not _agrees(each, _head_right_of(each, each.beyond)):
@@ -260,9 +256,9 @@ def _empty_ones_agree(each: ListedRange | None) -> bool:
 
 
 def _head_right_of(left: OpenRange, beyond: Beyond) -> Beyond | None:
-    """What lies to the right of a range as its neighbours know it; None while nobody does.
+    """The first key to the right of a range as its neighbours know it; None while none does.
 
-    What lies in a gap between ranges is no matter of this walk: the range's own word is taken.
+    In a gap between ranges the range itself is believed, as nothing else is listed there.
     """
     right = left.right
     if right is None or (beyond.key is not None and beyond.key <= right.key_range.after):
