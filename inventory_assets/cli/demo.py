@@ -250,7 +250,7 @@ def _print_readers(store: Store, assets: SourceAssets, day: date) -> None:
 
     symlink = short(store.where(assets.layout.symlink(day)))
     changes = short(store.where(assets.layout.change_log_symlink(day)))
-    manifest = short(store.where(assets.layout.dated(day, "manifest.json")))
+    manifest = short(store.where(assets.layout.s3_manifest(day)))
     python = short(sys.executable)
     # The paths are made of checked names only; this text is for people, and run by none.
     readers = f"""

@@ -50,7 +50,7 @@ def show(tables: IcebergTables, day: date, keys: Iterable[str]) -> tuple[TableSt
 
 def unpublish(tables: IcebergTables, day: date) -> None:
     """Remove what makes a date count, as retention does."""
-    for key in (LAYOUT.dated(day, "manifest.checksum"), LAYOUT.change_log(day)):
+    for key in (LAYOUT.checksum(day), LAYOUT.change_log(day)):
         tables.store.remove_key(key)
 
 

@@ -352,7 +352,7 @@ def test_in_whatever_order_dates_are_made_a_log_has_the_changes_since_the_date_b
 def test_a_log_outlives_its_baseline(store: LocalStore) -> None:
     pass_day(store, {"a"}, YESTERDAY, set())
     log = pass_day(store, {"b"}, DAY, set())
-    store.remove_key(LAYOUT.dated(YESTERDAY, "manifest.checksum"))
+    store.remove_key(LAYOUT.checksum(YESTERDAY))
     assert outdated_fault(store, LAYOUT, log) is None
 
 

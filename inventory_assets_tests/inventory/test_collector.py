@@ -173,8 +173,8 @@ def test_what_nothing_needs_is_removed_after_it_was_found_and_found_again(
 # What cannot be read
 
 RECORDS = {
-    "inventory.json": LAYOUT.dated(DAYS[0], "inventory.json"),
-    "manifest of S3 Inventory": LAYOUT.dated(DAYS[0], "manifest.json"),
+    "inventory.json": LAYOUT.manifest(DAYS[0]),
+    "manifest of S3 Inventory": LAYOUT.s3_manifest(DAYS[0]),
     "snapshot": LAYOUT.snapshot(DAYS[0], "a/"),
     "record of changes": LAYOUT.changes(DAYS[0], "a/"),
     "change log": LAYOUT.change_log(DAYS[0]),

@@ -48,9 +48,7 @@ def publish(store: LocalStore, *keys: str) -> None:
 
 
 def facts(store: LocalStore) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(
-        store.read(LAYOUT.dated(NEXT_DAY, "inventory.json")) or b""
-    )
+    document: dict[str, Any] = json.loads(store.read(LAYOUT.manifest(NEXT_DAY)) or b"")
     return document
 
 

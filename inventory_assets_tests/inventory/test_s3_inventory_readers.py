@@ -69,7 +69,7 @@ class Published:
 
     def manifest_files(self) -> list[Path]:
         """The Parquet files that `manifest.json` lists, by their keys in the bucket."""
-        data = self.store.read(LAYOUT.dated(DAY, "manifest.json")) or b""
+        data = self.store.read(LAYOUT.s3_manifest(DAY)) or b""
         return [self.store.path(file["key"]) for file in json.loads(data)["files"]]
 
 

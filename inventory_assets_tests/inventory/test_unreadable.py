@@ -90,7 +90,7 @@ def test_a_snapshot_and_the_facts_of_its_date_tell_of_unreadable_records(
     manifest = read_manifest(store, LAYOUT, DAY)
     assert manifest
     assert manifest.unreadable == manifest.shards[0].unreadable == len(SIZELESS) + 1
-    facts = json.loads(store.read(LAYOUT.dated(DAY, "inventory.json")) or b"")
+    facts = json.loads(store.read(LAYOUT.manifest(DAY)) or b"")
     assert facts["unreadable"] == len(SIZELESS) + 1
 
 

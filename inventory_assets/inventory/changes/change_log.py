@@ -11,14 +11,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
-
-from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.inventory.changes.shard_changes import (
     FORMAT,
     Changes,
-    lost_to_reading,
+    balance_fault,
     publish_changed_records,
     publish_changes,
     read_changed_records,
@@ -30,10 +27,10 @@ from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.s3_inventory_format import symlinks
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
-from inventory_assets.inventory.storage.commit import Commit
-from inventory_assets.inventory.storage.layout import Layout, day_of_partition
+from inventory_assets.inventory.storage.commit import commit
+from inventory_assets.inventory.storage.layout import FileKind, Layout, day_of_partition
+from inventory_assets.inventory.storage.record_type import RecordType, UriList
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import clear_tombstones
 from inventory_assets.scan.keyspace.shard import Shard
 
 
@@ -108,16 +105,29 @@ class ChangeLog:
     @property
     def balance_fault(self) -> str | None:
         """Why baseline + created - deleted is not the inventory; None where it is, as always."""
-        created, deleted = self.counts[Change.CREATED], self.counts[Change.DELETED]
-        unreadable = sum(entry.unreadable for entry in self.entries)
-        balance = self.baseline_rows + created - deleted - unreadable
-        if self.baseline_day is None or balance == self.rows:
+        if self.baseline_day is None:
             return None
-        return (
-            f"{self.baseline_rows:,} + {created:,} created - {deleted:,} deleted"
-            f"{lost_to_reading(unreadable)} = {balance:,}, "
-            f"but the inventory holds {self.rows:,}"
+        unreadable = sum(entry.unreadable for entry in self.entries)
+        return balance_fault(
+            self.baseline_rows, self.counts, unreadable, self.rows, "the inventory"
         )
+
+
+_REMEDY = "materialize change_log for {day} again"
+
+CHANGE_LOG = RecordType(
+    kind=FileKind.CHANGE_LOG,
+    title="change log",
+    remedy=_REMEDY,
+    data_files="entries[].file",
+    written_at="created_at",
+    formats=(FORMAT,),
+    model=ChangeLog,
+)
+
+CHANGE_LOG_SYMLINK = UriList(
+    kind=FileKind.CHANGE_LOG_SYMLINK, title="list of a change log's files", remedy=_REMEDY
+)
 
 
 def change_log_etag(store: Store, layout: Layout, day: date) -> str:
@@ -167,11 +177,13 @@ def publish_change_log(
         ),
         baseline_identity=baseline.identity if baseline else None,
     )
-    record = _adapter().dump_json(log, indent=1)
-    clear_tombstones(store, [entry.file for entry in log.entries])
-    publication = Commit.begin(store, layout.change_log(log.day), record, expected_etag)
     links = symlinks([store.uri(file) for file in log.files])
-    publication.publish(layout.change_log_symlink(log.day), links)
+    commit(
+        store,
+        CHANGE_LOG.file(layout.change_log(log.day), log),
+        expected_etag,
+        dependents=[(layout.change_log_symlink(log.day), links)],
+    )
     return log
 
 
@@ -223,14 +235,11 @@ def compare_shards(
 
 def read_change_log(store: Store, layout: Layout, day: date) -> ChangeLog | None:
     """The published change log of a date, or None where there is none that can be read."""
-    data = store.read(layout.change_log(day))
-    if data is None:
-        return None
     try:
-        log = _adapter().validate_json(data, strict=False)
-    except ValidationError:
+        log = CHANGE_LOG.read(store, layout.change_log(day))
+    except CorruptRecord:
         return None
-    return log if (log.format, log.day) == (FORMAT, day) else None
+    return log if log and log.day == day else None
 
 
 def violations_of(store: Store, log: ChangeLog) -> list[str]:
@@ -326,8 +335,3 @@ def _name_shards(manifest: Manifest, prefixes: list[str]) -> str:
     ]
     more = f" and {len(prefixes) - 10} more" if len(prefixes) > 10 else ""
     return f"{', '.join(names)}{more} have"
-
-
-@cache
-def _adapter() -> TypeAdapter[ChangeLog]:
-    return TypeAdapter(ChangeLog)

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA, to_journal
 from inventory_assets.inventory.changes.sorted_diff import (
@@ -26,9 +24,11 @@ from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.current import count_current, read_current
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS, parquet_writer
-from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.commit import publish
+from inventory_assets.inventory.storage.layout import FileKind, Layout
+from inventory_assets.inventory.storage.record_type import RecordType
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import clear_tombstones, unmarked_key
+from inventory_assets.inventory.storage.tombstones import unmarked_key
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
@@ -80,18 +80,50 @@ class Changes:
 
     @property
     def balance_fault(self) -> str | None:
-        """Why baseline + created - deleted is not the snapshot; None where it is, as always."""
+        """Why baseline + created - deleted is not the snapshot; None where it is, as it must be."""
         if self.baseline_day is None:
             return None
-        created, deleted = self.counts[Change.CREATED], self.counts[Change.DELETED]
-        balance = self.baseline_rows + created - deleted - len(self.unreadable)
-        if balance == self.snapshot_rows:
-            return None
-        return (
-            f"{self.baseline_rows:,} + {created:,} created - {deleted:,} deleted"
-            f"{lost_to_reading(len(self.unreadable))} = {balance:,}, "
-            f"but the snapshot holds {self.snapshot_rows:,}"
+        return balance_fault(
+            self.baseline_rows,
+            self.counts,
+            len(self.unreadable),
+            self.snapshot_rows,
+            "the snapshot",
         )
+
+
+CHANGES = RecordType(
+    kind=FileKind.CHANGES,
+    title="record of changes",
+    remedy="materialize object_changes for {day} and this shard again",
+    data_files="file",
+    written_at="created_at",
+    formats=(FORMAT,),
+    model=Changes,
+)
+
+
+def balance_fault(
+    baseline_rows: int, counts: Mapping[Change, int], unreadable: int, rows: int, compared: str
+) -> str | None:
+    """Why baseline + created - deleted - unreadable is not `rows`; None where it is.
+
+    Args:
+        baseline_rows: Current objects of the baseline.
+        counts: Changed records by kind.
+        unreadable: Objects of the baseline whose records could not be decoded this time.
+        rows: Current objects of what was compared with the baseline.
+        compared: What that is, for the message.
+    """
+    created, deleted = counts[Change.CREATED], counts[Change.DELETED]
+    balance = baseline_rows + created - deleted - unreadable
+    if balance == rows:
+        return None
+    lost = f" - {unreadable:,} unreadable" if unreadable else ""
+    return (
+        f"{baseline_rows:,} + {created:,} created - {deleted:,} deleted{lost} = {balance:,}, "
+        f"but {compared} holds {rows:,}"
+    )
 
 
 def publish_changes(
@@ -136,31 +168,17 @@ def publish_changes(
         unreadable=tuple(unread.found),
     )
     key = layout.changes(snapshot.day, snapshot.shard.prefix)
-    clear_tombstones(store, [file])
-    store.publish(key, _adapter().dump_json(changes, indent=1))
+    publish(store, CHANGES.file(key, changes))
     return changes
 
 
 def read_changes(store: Store, layout: Layout, day: date, prefix: str) -> Changes | None:
-    """What was published of a shard's changes on a date, or None.
+    """Read the changes of a shard on a date; None where none were published.
 
     Raises:
         CorruptRecord: The file is damaged or of another format.
     """
-    key = layout.changes(day, prefix)
-    data = store.read(key)
-    if data is None:
-        return None
-    try:
-        changes = _adapter().validate_json(data, strict=False)
-    except ValidationError:
-        changes = None
-    if changes is None or changes.format != FORMAT:
-        raise CorruptRecord(
-            f"{store.where(key)} is no record of changes that this version can read; materialize "
-            f"object_changes for {day} and this shard again"
-        )
-    return changes
+    return CHANGES.read(store, layout.changes(day, prefix))
 
 
 def publish_changed_records(
@@ -214,11 +232,6 @@ def read_changed_records(store: Store, key: str, ranges: Sequence[KeyRange]) -> 
                 stop = count_up_to(keys, key_range.until)
                 if stop > start:
                     yield table.slice(start, stop - start)
-
-
-def lost_to_reading(count: int) -> str:
-    """What is said of unreadable records in a balance: nothing where there are none."""
-    return f" - {count:,} unreadable" if count else ""
 
 
 class _UnreadableKeys:
@@ -285,8 +298,3 @@ def _damaged(store: Store, key: str, fault: Exception | str) -> CorruptRecord:
         f"{store.where(key)} is missing or damaged ({fault}); materialize object_changes again for "
         "the shard and date that use it"
     )
-
-
-@cache
-def _adapter() -> TypeAdapter[Changes]:
-    return TypeAdapter(Changes)

@@ -130,9 +130,7 @@ def show_manifest(tables: IcebergTables, manifest: Manifest) -> TableState:
     def change(table: Table) -> None:
         tagged = tagged_snapshots(table)
         gone = [
-            other
-            for other in tagged
-            if other != day and store.size(layout.dated(other, "manifest.checksum")) is None
+            other for other in tagged if other != day and store.size(layout.checksum(other)) is None
         ]
         shown = tagged.get(day)
         is_shown = shown is not None and _identity(shown) == manifest.identity

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import cache, cached_property
+from functools import cached_property
 
 import pyarrow as pa
-from pydantic import JsonValue, TypeAdapter, ValidationError, computed_field
+from pydantic import JsonValue, TypeAdapter, computed_field
 from pydantic.json_schema import GenerateJsonSchema
 
 from inventory_assets.inventory.manifest.snapshot import (
@@ -21,6 +21,8 @@ from inventory_assets.inventory.manifest.snapshot import (
 from inventory_assets.inventory.parts.part import ClassTotal, Part, class_totals
 from inventory_assets.inventory.parts.schema import record_schema
 from inventory_assets.inventory.storage.destination import Destination
+from inventory_assets.inventory.storage.layout import FileKind
+from inventory_assets.inventory.storage.record_type import RecordType
 from inventory_assets.s3.store_profile import AWS
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard
@@ -263,41 +265,22 @@ class Manifest:
         return hashlib.sha256(json.dumps([shards, files]).encode()).hexdigest()[:32]
 
 
-def manifest_to_json(manifest: Manifest) -> bytes:
-    """The bytes of `inventory.json`."""
-    return _adapter().dump_json(manifest, indent=1)
-
-
-def manifest_from_json(document: bytes) -> Manifest | None:
-    """The manifest of an `inventory.json`; None where it is damaged or of another format."""
-    try:
-        if _formats().validate_json(document).format not in (FORMAT, FORMAT_OF_VERSIONS):
-            return None
-        return _adapter().validate_json(document, strict=False)
-    except ValidationError:
-        return None
+MANIFEST = RecordType(
+    kind=FileKind.MANIFEST,
+    title="inventory.json",
+    remedy="materialize inventory_manifest for {day} again",
+    data_files="shards[].parts[].key",
+    written_at="created_at",
+    formats=(FORMAT, FORMAT_OF_VERSIONS),
+    model=Manifest,
+)
 
 
 def manifest_json_schema() -> dict[str, object]:
     """The JSON Schema of `inventory.json`."""
-    schema = _adapter().json_schema(mode="serialization")
+    schema = TypeAdapter(Manifest).json_schema(mode="serialization")
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
 
 
 def _first_key(part: Part) -> str:
     return part.first_key
-
-
-@dataclass(frozen=True, slots=True)
-class _Format:
-    format: int = FORMAT
-
-
-@cache
-def _formats() -> TypeAdapter[_Format]:
-    return TypeAdapter(_Format)
-
-
-@cache
-def _adapter() -> TypeAdapter[Manifest]:
-    return TypeAdapter(Manifest)

@@ -12,14 +12,13 @@ from itertools import pairwise
 
 from pydantic import JsonValue
 
-from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
+from inventory_assets.inventory.errors import CorruptRecord, ManifestIncomplete, StoreError
 from inventory_assets.inventory.manifest.manifest import (
+    MANIFEST,
     Baseline,
     EvidenceSummary,
     Manifest,
     ShardEntry,
-    manifest_from_json,
-    manifest_to_json,
 )
 from inventory_assets.inventory.manifest.s3_inventory_format import (
     DataFile,
@@ -30,10 +29,9 @@ from inventory_assets.inventory.manifest.s3_inventory_format import (
 from inventory_assets.inventory.manifest.snapshot import Snapshot, files_that_differ
 from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.parts.part_writer import PartWriter
-from inventory_assets.inventory.storage.commit import Commit
+from inventory_assets.inventory.storage.commit import commit
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import clear_tombstones
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 
@@ -133,54 +131,61 @@ def violations_of(manifest: Manifest) -> list[str]:
 
 
 def manifest_etag(store: Store, layout: Layout, day: date) -> str:
-    """What tells the manifest of a date from one that another run publishes later."""
-    return store.etag(layout.dated(day, "inventory.json"))
+    """The ETag of the manifest of a date; it changes when another run publishes one."""
+    return store.etag(layout.manifest(day))
 
 
 def publish_manifest(
     store: Store, layout: Layout, manifest: Manifest, expected_etag: str | None = None
 ) -> None:
-    """Publish the date's inventory; `manifest.checksum` comes last and makes it count.
+    """Publish the inventory of a date. `manifest.checksum` is written last and makes it complete.
 
     Args:
         store: Where.
-        layout: Under which keys.
-        manifest: What.
-        expected_etag: Its `manifest_etag` when this run began to read the date's snapshots; None
-            for what it is now.
+        layout: The layout of the source.
+        manifest: The manifest.
+        expected_etag: The `manifest_etag` when this run began to read the snapshots of the date;
+            None for the present one.
 
     Raises:
-        ConflictError: Another run published the date's inventory in the meantime.
+        ConflictError: Another run published the inventory of the date in the meantime.
         StoreError: A part is missing or altered, or a file could not be written.
     """
-    if expected_etag is None:
-        expected_etag = manifest_etag(store, layout, manifest.day)
-    clear_tombstones(store, [part.key for part in manifest.parts])
-    differing = files_that_differ(store, manifest.parts)
-    if differing:
-        raise StoreError(
-            f"{store.where(differing[0])} is missing or was altered; materialize object_listing "
-            f"for {manifest.day} again, then this manifest"
-        )
+
+    def require_parts() -> None:
+        differing = files_that_differ(store, manifest.parts)
+        if differing:
+            raise StoreError(
+                f"{store.where(differing[0])} is missing or was altered; materialize "
+                f"object_listing for {manifest.day} again, then this manifest"
+            )
+
     document = _document(manifest)
-    links = symlinks([store.uri(part.key) for part in manifest.parts])
-    head = layout.dated(manifest.day, "inventory.json")
-    publication = Commit.begin(store, head, manifest_to_json(manifest), expected_etag)
-    publication.publish(layout.symlink(manifest.day), links)
-    publication.publish(layout.dated(manifest.day, "manifest.json"), document)
-    checksum = manifest_checksum(document)
-    publication.publish(layout.dated(manifest.day, "manifest.checksum"), checksum)
+    commit(
+        store,
+        MANIFEST.file(layout.manifest(manifest.day), manifest),
+        expected_etag,
+        verify=require_parts,
+        dependents=[
+            (layout.symlink(manifest.day), symlinks([store.uri(p.key) for p in manifest.parts])),
+            (layout.s3_manifest(manifest.day), document),
+            (layout.checksum(manifest.day), manifest_checksum(document)),
+        ],
+    )
 
 
 def read_manifest(store: Store, layout: Layout, day: date) -> Manifest | None:
-    """The published manifest of a date, or None where none was published whole."""
-    manifest = manifest_from_json(store.read(layout.dated(day, "inventory.json")) or b"")
+    """Read the manifest of a date; None where none was published completely."""
+    try:
+        manifest = MANIFEST.read(store, layout.manifest(day))
+    except CorruptRecord:
+        return None
     if manifest is None:
         return None
-    # A publish that was cut short leaves three files that do not agree.
+    # A publication that was interrupted leaves files that do not agree.
     document = _document(manifest)
-    is_whole = store.read(layout.dated(day, "manifest.json")) == document and store.read(
-        layout.dated(day, "manifest.checksum")
+    is_whole = store.read(layout.s3_manifest(day)) == document and store.read(
+        layout.checksum(day)
     ) == manifest_checksum(document)
     return manifest if is_whole else None
 

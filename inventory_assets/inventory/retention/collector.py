@@ -19,15 +19,19 @@ from inventory_assets.inventory.listing.checkpoints import listing_of
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.retention.policy import DateState, Retention, dates_kept
 from inventory_assets.inventory.retention.references import (
-    Kind,
-    Names,
+    NamePool,
     References,
-    classify_path,
     read_references,
 )
-from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.layout import (
+    FileKind,
+    Layout,
+    folder_of,
+    parse_path,
+    path_in_source,
+)
 from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
-from inventory_assets.inventory.storage.tombstones import tombstone_key
+from inventory_assets.inventory.storage.tombstones import marked_key, tombstone_key
 
 GRACE = timedelta(hours=47)
 """For so long a run may have taken a file that no record names yet; two days, less what daily runs
@@ -40,21 +44,23 @@ _FOUND, _CONFIRMED, _REMOVED = "found", "confirmed", "removed"
 
 # What is published last goes first: what readers start from, before what it leads to.
 _ORDER = (
-    (Kind.EXPORT, False),
-    (Kind.CHECKSUM, True),
-    (Kind.SYMLINK, True),
-    (Kind.S3_MANIFEST, True),
-    (Kind.CHANGE_LOG_SYMLINK, False),
-    (Kind.CHANGE_LOG, False),
-    (Kind.CHECKSUM, False),
-    (Kind.S3_MANIFEST, False),
-    (Kind.SYMLINK, False),
-    (Kind.MANIFEST, False),
-    (Kind.CHANGES, False),
-    (Kind.SNAPSHOT, False),
-    (Kind.CHECKPOINT, False),
+    (FileKind.EXPORT, False),
+    (FileKind.CHECKSUM, True),
+    (FileKind.SYMLINK, True),
+    (FileKind.S3_MANIFEST, True),
+    (FileKind.CHANGE_LOG_SYMLINK, False),
+    (FileKind.CHANGE_LOG, False),
+    (FileKind.CHECKSUM, False),
+    (FileKind.S3_MANIFEST, False),
+    (FileKind.SYMLINK, False),
+    (FileKind.MANIFEST, False),
+    (FileKind.CHANGES, False),
+    (FileKind.SNAPSHOT, False),
+    (FileKind.CHECKPOINT, False),
 )
 """Kinds of files, and whether they are of the inventory in CSV."""
+
+_DATA = (FileKind.DATA, FileKind.CHANGED_RECORDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,21 +215,24 @@ class _StoreScan:
         self.store, self.layout, self.now = store, layout, now
         self.dated: dict[date, list[StoredFile]] = defaultdict(list)
         self.data: dict[str, StoredFile] = {}
-        self._kinds: dict[str, tuple[Kind, bool]] = {}
-        self._names = Names()
+        self._kinds: dict[str, tuple[FileKind, bool]] = {}
+        self._names = NamePool()
         tombstones: list[str] = []
         for base in (layout.base, layout.csv.base):
             for file in store.files(base):
-                kind, day = classify_path(file.key.removeprefix(f"{base}/")) or (None, None)
-                if kind is Kind.DATA:
-                    self.data[file.key] = file
-                elif kind is Kind.MARK:
-                    tombstones.append(_is_marked(file.key))
-                elif kind is not None and day is not None:
-                    rank = kind, base != layout.base
-                    if rank in _ORDER:
-                        self.dated[day].append(file)
-                        self._kinds[file.key] = rank
+                marked = marked_key(file.key)
+                place = parse_path(path_in_source(marked or file.key))
+                if place is None:
+                    continue
+                rank = place.kind, base != layout.base
+                if place.kind in _DATA:
+                    if marked:
+                        tombstones.append(marked)
+                    else:
+                        self.data[file.key] = file
+                elif not marked and place.day and rank in _ORDER:
+                    self.dated[place.day].append(file)
+                    self._kinds[file.key] = rank
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="record") as pool:
             reach = pool.map(self._references_of, self._kinds)
             self.references: dict[str, References] = dict(zip(self._kinds, reach, strict=True))
@@ -258,7 +267,7 @@ class _StoreScan:
         """The checkpoints of listings that have noted nothing for long; none goes on with them."""
         listings: dict[str, list[StoredFile]] = defaultdict(list)
         for file in (file for day in sorted(days) for file in self.dated[day]):
-            if self._kinds[file.key][0] is Kind.CHECKPOINT:
+            if self._kinds[file.key][0] is FileKind.CHECKPOINT:
                 listings[listing_of(file.key)].append(file)
         return [
             file
@@ -313,13 +322,7 @@ def _with_data(
 
 def _remove(store: Store, file: StoredFile) -> None:
     store.remove_key(file.key)
-    store.remove_folder(file.key.rpartition("/")[0])
-
-
-def _is_marked(mark: str) -> str:
-    """The key of the file that a mark is of."""
-    bucket, source, _, rest = mark.split("/", 3)
-    return f"{bucket}/{source}/{rest}"
+    store.remove_folder(folder_of(file.key))
 
 
 def _read_tombstone(store: Store, key: str) -> _Tombstone | None:
