@@ -110,6 +110,8 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
+    # Imports make much, none of it garbage: to look for some costs a tenth of the start.
+    gc.disable()
     from inventory_assets.cli.progress_line import show_progress
     from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
     from inventory_assets.inventory.storage.encodings import Encodings
@@ -119,6 +121,7 @@ def _list(options: argparse.Namespace) -> int:
 
     # What is imported stays; to look through it again and again costs a fiftieth of the CPU.
     gc.freeze()
+    gc.enable()
     _, prefix = options.url
     versions = Versions(options.as_of) if options.versions or options.as_of else None
     lister = ListClient(

@@ -20,12 +20,12 @@ def compare(request: PageRequest, echo: Echo, bucket: str) -> Iterator[tuple[Ech
         echo: What the response repeats.
         bucket: What was asked.
     """
-    pairs = {Echoed.NAME: (bucket, echo.name), Echoed.PREFIX: (request.prefix, echo.prefix)}
+    pairs = [(Echoed.NAME, bucket, echo.name), (Echoed.PREFIX, request.prefix, echo.prefix)]
     if not request.versions:
         start_after = "" if request.token else request.start_after
-        pairs[Echoed.START_AFTER] = (start_after, echo.start_after)
-        pairs[Echoed.TOKEN] = (request.token or "", echo.token)
-    for name, (sent, repeated) in pairs.items():
+        pairs.append((Echoed.START_AFTER, start_after, echo.start_after))
+        pairs.append((Echoed.TOKEN, request.token or "", echo.token))
+    for name, sent, repeated in pairs:
         if sent or repeated:
             # Stores differ in how they encode these; a token is never encoded.
             yield name, sent == repeated or _reads_as(repeated or "", sent)
@@ -53,6 +53,6 @@ def contradiction(
         echoes: What the store is known to repeat truly.
     """
     for name, is_same in compare(request, echo, bucket):
-        if (name in echoes or name is Echoed.DELIMITER) and not is_same:
+        if not is_same and (name in echoes or name is Echoed.DELIMITER):
             return name
     return None

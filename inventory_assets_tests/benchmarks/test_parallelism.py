@@ -31,7 +31,7 @@ ALLOWED = 8
 
 
 class SplitAllTheSame(UnsplitScan):
-    _victims = ParallelScan._steal_candidates
+    _steal_candidates = ParallelScan._steal_candidates
 
 
 def connection_to(source: LoadSource) -> BucketConfig:

@@ -149,7 +149,7 @@ def test_another_configuration_code_or_day_starts_afresh_and_says_so(
         if change == "endpoint":
             lister.connection = replace(lister.connection, endpoint_url="http://elsewhere")
         if change == "code":
-            monkeypatch.setattr(checkpoints, "_CODE", 2)
+            monkeypatch.setattr(checkpoints, "_CODE", 99)
         now = NOW + timedelta(hours=hours)
         found, (said,) = take(lister, LocalStore(tmp_path), make_shard("", []), now)
     assert "listed afresh" in said

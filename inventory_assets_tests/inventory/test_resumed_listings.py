@@ -278,7 +278,7 @@ def test_what_is_kept_is_held_as_one_fingerprint_where_nothing_is_listed_between
         undisturbed, _ = take(lister, LocalStore(tmp_path / "undisturbed"), SHARD)
         with pytest.raises(Killed):
             take(lister, LastBreath(tmp_path), SHARD)
-        monkeypatch.setattr(snapshot_builder, "coalesce", counted)
+        monkeypatch.setattr(snapshot_builder, "joined", counted)
         found, _ = take(lister, store, SHARD)
     assert len(found.parts) > 100
     assert held == [1]

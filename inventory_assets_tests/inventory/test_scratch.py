@@ -27,8 +27,8 @@ with space.folder() as folder, space.folder() as other:
 LEAVE_FILE = """
 import os, sys
 from pathlib import Path
-from inventory_assets.inventory.export.exporter import whole_file
-with whole_file(Path(sys.argv[1]) / "out.csv") as file:
+from inventory_assets.inventory.export.exporter import atomic_file
+with atomic_file(Path(sys.argv[1]) / "out.csv") as file:
     file.write(b"half")
     file.flush()
     os.kill(os.getpid(), 9)

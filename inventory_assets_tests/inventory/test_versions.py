@@ -186,11 +186,11 @@ def test_records_with_versions_are_refused_by_code_that_knows_none(store: LocalS
         assert found == [expected, expected]
 
 
-def test_records_with_versions_that_say_format_1_are_read(store: LocalStore) -> None:
+def test_records_with_versions_that_say_the_format_of_objects_are_read(store: LocalStore) -> None:
     snapshot = taken(store, sample_history(), Versions())
     manifest = merged(store, snapshot)
     for key in (LAYOUT.snapshot(DAY, ""), LAYOUT.manifest(DAY)):
-        store.publish(key, (store.read(key) or b"").replace(b'"format": 4', b'"format": 1'))
+        store.publish(key, (store.read(key) or b"").replace(b'"format": 4', b'"format": 3'))
     assert read_snapshot(store, LAYOUT, DAY, "") == snapshot
     assert read_manifest(store, LAYOUT, DAY) == manifest
 

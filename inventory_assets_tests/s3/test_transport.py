@@ -747,7 +747,7 @@ def malformed_for(region: str) -> Answer:
     return Answer(400, body)
 
 
-@pytest.mark.parametrize("refusal", [elsewhere("eu-west-3"), malformed_for("eu-west-3")])
+@pytest.mark.parametrize("error_response", [elsewhere("eu-west-3"), malformed_for("eu-west-3")])
 def test_a_bucket_of_another_region_is_asked_again_in_its_own(
     error_response: Answer, server: ScriptedServer
 ) -> None:
@@ -762,7 +762,7 @@ def test_a_bucket_of_another_region_is_asked_again_in_its_own(
 
 
 @pytest.mark.parametrize(
-    "refusal",
+    "error_response",
     [
         Answer(400, error_document("IllegalLocationConstraintException")),
         Answer(301, error_document("PermanentRedirect")),
@@ -829,7 +829,7 @@ def test_an_anonymous_listing_that_is_sent_nowhere_else_ends(server: ScriptedSer
     assert len(server.seen) == 1
 
 
-@pytest.mark.parametrize("refusal", [elsewhere("eu-west-3"), malformed_for("eu-west-3")])
+@pytest.mark.parametrize("error_response", [elsewhere("eu-west-3"), malformed_for("eu-west-3")])
 def test_a_region_that_one_request_learns_is_news_to_those_sent_before(
     error_response: Answer, server: ScriptedServer
 ) -> None:

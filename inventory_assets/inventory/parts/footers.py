@@ -10,22 +10,23 @@ master/src/main/thrift/parquet.thrift).
 """
 
 import struct
-from typing import Any
 
 MAGIC = b"PAR1"
 
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 
 # Fields of FileMetaData, RowGroup, ColumnChunk and ColumnMetaData.
-_NUM_ROWS, _ROW_GROUPS = 3, 4
+_NUM_ROWS = 3
 _COLUMNS, _GROUP_OFFSET, _ORDINAL = 1, 5, 7
 _CHUNK_OFFSETS, _META_DATA = (2, 4, 6), 3
 _PAGE_OFFSETS = (9, 10, 11, 14)
 
-_ONE_GROUP = bytes([1 << 4 | _LIST, 1 << 4 | _STRUCT])
+_NUMBERS = (_I32, _I64, _I16)
 
-Field = tuple[int, int, Any]
-"""Number, type and value of a field; a structure is a list of them."""
+_SIZES = {_TRUE: 0, _FALSE: 0, _BYTE: 1, _DOUBLE: 8}
+"""Of values that are all alike; as a field, a boolean is its type."""
+
+_ONE_GROUP = bytes([1 << 4 | _LIST, 1 << 4 | _STRUCT])
 
 
 class Footers:
@@ -37,9 +38,10 @@ class Footers:
 
     def __init__(self) -> None:
         self.rows = 0
-        self._file: list[Field] = []
-        self._before, self._start = b"", 0
+        self._before = b""
         """What stands before the number of rows, which is the same for all row groups."""
+        self._rest = b""
+        """What stands behind the row groups."""
         self._groups: list[bytes] = []
 
     def add(self, footer: bytes, at: int) -> None:
@@ -49,31 +51,24 @@ class Footers:
             footer: Of a file that holds it alone, without length and magic.
             at: Where it begins, rather than right after the magic.
         """
-        start = self._start if self._start and footer.startswith(self._before) else 0
-        if not start:
-            self._file, _ = _read_struct(footer, 0)
-            start = _start_of_rows(footer)
-            self._before, self._start = footer[:start], start
-        rows, start = _read_value(_I64, footer, start)
+        is_known = self._before != b"" and footer.startswith(self._before)
+        start_of_rows = len(self._before) if is_known else _start_of_rows(footer)
+        rows, start = _read_number(footer, start_of_rows)
         self.rows += rows
         # What follows is the head of a list of one structure, and the structure.
         if footer[start : start + 2] != _ONE_GROUP:
             raise ValueError("the footer is not that of one row group")
         moving = _Moving(footer, at - len(MAGIC))
-        self._groups.append(moving.group(start + 2, len(self._groups)))
+        group, end = moving.group(start + 2, len(self._groups))
+        self._groups.append(group)
+        if not is_known:
+            self._before, self._rest = footer[:start_of_rows], footer[end:]
 
     def whole(self) -> bytes:
         """What ends the file: footer, length and magic."""
-        text, last = bytearray(), 0
-        for number, kind, value in self._file:
-            if number == _ROW_GROUPS:
-                content = _list_head(_STRUCT, len(self._groups)) + b"".join(self._groups)
-            else:
-                content = _value(kind, self.rows if number == _NUM_ROWS else value)
-            text += _field_head(number, kind, last) + content
-            last = number
-        text.append(0)
-        return bytes(text) + struct.pack("<I", len(text)) + MAGIC
+        groups = _ONE_GROUP[:1] + _list_head(_STRUCT, len(self._groups)) + b"".join(self._groups)
+        text = self._before + _zigzag(self.rows) + groups + self._rest
+        return text + struct.pack("<I", len(text)) + MAGIC
 
 
 def footer_of(end: bytes) -> bytes:
@@ -104,8 +99,8 @@ class _Moving:
         self._found = bytearray()
         self._copied = 0
 
-    def group(self, at: int, ordinal: int) -> bytes:
-        """A row group that begins there, with another number."""
+    def group(self, at: int, ordinal: int) -> tuple[bytes, int]:
+        """A row group that begins there, with another number; and where it ends."""
         text, number = self._text, 0
         self._copied = at
         while text[at]:
@@ -122,7 +117,7 @@ class _Moving:
                 at = end
             else:
                 at = _after(kind, text, at)
-        return bytes(self._found + text[self._copied : at + 1])
+        return bytes(self._found + text[self._copied : at + 1]), at + 1
 
     def _fields(self, at: int, offsets: tuple[int, ...]) -> int:
         """Go through a structure, which may hold the metadata of a column; where it ends."""
@@ -138,7 +133,7 @@ class _Moving:
         return at + 1
 
     def _offset(self, at: int) -> int:
-        value, end = _read_value(_I64, self._text, at)
+        value, end = _read_number(self._text, at)
         if value:
             self._replace(at, end, value + self._by)
         return end
@@ -162,13 +157,18 @@ def _read_varint(text: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
+def _read_number(text: bytes, at: int) -> tuple[int, int]:
+    value, at = _read_varint(text, at)
+    return (value >> 1) ^ -(value & 1), at
+
+
 def _read_head(text: bytes, at: int, last: int) -> tuple[int, int, int]:
     """Number and type of a field, and where its value stands."""
     head = text[at]
     if head > 15:
         return last + (head >> 4), head & 15, at + 1
-    value, at = _read_varint(text, at + 1)
-    return (value >> 1) ^ -(value & 1), head, at
+    number, at = _read_number(text, at + 1)
+    return number, head, at
 
 
 def _read_list_head(text: bytes, at: int) -> tuple[int, int]:
@@ -178,73 +178,27 @@ def _read_list_head(text: bytes, at: int) -> tuple[int, int]:
 
 def _after(kind: int, text: bytes, at: int) -> int:
     """Where the next thing stands."""
-    if kind in (_I32, _I64, _I16):
+    if kind in _NUMBERS:
         while text[at] > 0x7F:
             at += 1
         return at + 1
-    if kind in (_TRUE, _FALSE):
-        return at
+    if kind in _SIZES:
+        return at + _SIZES[kind]
     if kind == _BINARY:
         size, at = _read_varint(text, at)
         return at + size
     if kind == _STRUCT:
-        number = 0
-        while text[at]:
-            number, of, at = _read_head(text, at, number)
-            at = _after(of, text, at)
+        while head := text[at]:
+            # Without a number in its head, the number of the field comes by itself.
+            at = _after(head & 15, text, at + 1 if head > 15 else _after(_I16, text, at + 1))
         return at + 1
-    if kind == _LIST:
+    if kind in (_LIST, _SET):
         of = text[at] & 15
         size, at = _read_list_head(text, at)
-        for _ in range(size):
+        for _ in range(size):  # as an element of a list a boolean is a byte
             at = _after(_BYTE if of in (_TRUE, _FALSE) else of, text, at)
         return at
-    return _read_value(kind, text, at)[1]
-
-
-def _read_value(kind: int, text: bytes, at: int) -> tuple[Any, int]:
-    if kind in (_I16, _I32, _I64):
-        value, at = _read_varint(text, at)
-        return (value >> 1) ^ -(value & 1), at
-    if kind == _BINARY:
-        size, at = _read_varint(text, at)
-        return text[at : at + size], at + size
-    if kind == _STRUCT:
-        return _read_struct(text, at)
-    if kind in (_LIST, _SET):
-        head = text[at]
-        at += 1
-        size, of = head >> 4, head & 15
-        if size == 15:
-            size, at = _read_varint(text, at)
-        values = []
-        for _ in range(size):
-            value, at = _read_value(of, text, at)
-            values.append(value)
-        return (of, values), at
-    if kind == _DOUBLE:
-        return text[at : at + 8], at + 8
-    if kind in (_TRUE, _FALSE, _BYTE):  # as an element of a list a boolean is a byte
-        return text[at], at + 1
     raise ValueError(f"the footer holds a value of the type {kind}, which none of Parquet has")
-
-
-def _read_struct(text: bytes, at: int) -> tuple[list[Field], int]:
-    fields: list[Field] = []
-    number = 0
-    while head := text[at]:
-        at += 1
-        kind = head & 15
-        if head >> 4:
-            number += head >> 4
-        else:
-            value, at = _read_varint(text, at)
-            number = (value >> 1) ^ -(value & 1)
-        content: Any = None
-        if kind not in (_TRUE, _FALSE):
-            content, at = _read_value(kind, text, at)
-        fields.append((number, kind, content))
-    return fields, at + 1
 
 
 # Writing.
@@ -263,34 +217,5 @@ def _zigzag(value: int) -> bytes:
     return _varint(value << 1 if value >= 0 else (-value << 1) - 1)
 
 
-def _field_head(number: int, kind: int, last: int) -> bytes:
-    step = number - last
-    return bytes([step << 4 | kind]) if 0 < step < 16 else bytes([kind]) + _zigzag(number)
-
-
 def _list_head(of: int, size: int) -> bytes:
     return bytes([size << 4 | of]) if size < 15 else bytes([0xF0 | of]) + _varint(size)
-
-
-def _value(kind: int, value: Any) -> bytes:
-    if kind in (_I16, _I32, _I64):
-        return _zigzag(value)
-    if kind == _BINARY:
-        return _varint(len(value)) + bytes(value)
-    if kind == _STRUCT:
-        return _struct(value)
-    if kind in (_LIST, _SET):
-        of, values = value
-        return _list_head(of, len(values)) + b"".join(_value(of, each) for each in values)
-    return bytes(value) if kind == _DOUBLE else bytes([value])
-
-
-def _struct(fields: list[Field]) -> bytes:
-    text, last = bytearray(), 0
-    for number, kind, value in fields:
-        text += _field_head(number, kind, last)
-        if kind not in (_TRUE, _FALSE):
-            text += _value(kind, value)
-        last = number
-    text.append(0)
-    return bytes(text)

@@ -25,7 +25,7 @@ _END_BYTES = 64
 _OBJECTS, _VERSIONS = (b"Contents",), (b"Version", b"DeleteMarker")
 """The elements that stand for what is listed."""
 
-_TEXT_ELEMENTS = re.compile(rb"<([A-Za-z]+)(?:/>|>([^<]*)</\1>)")
+_TEXT_ELEMENTS = re.compile(r"<([A-Za-z]+)(?:/>|>([^<]*)</\1>)")
 _PREFIXES = re.compile(rb"<CommonPrefixes>.*?</CommonPrefixes>", re.DOTALL)
 _REFERENCE = re.compile("&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9a-fA-F]{1,6}));")
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
@@ -88,26 +88,26 @@ def _scan_header(body: Body, encoding: KeyEncoding) -> RawPage:
     if not around.rstrip().endswith(_END_OF_VERSIONS if of_versions else _END):
         raise _Unsure
     texts = _texts(around)
-    truncated = texts.get(b"IsTruncated")
-    if truncated not in (b"true", b"false"):
+    truncated = texts.get("IsTruncated")
+    if truncated not in ("true", "false"):
         raise _Unsure
     start = max(body.rfind(b"<" + name + b">", first, last) for name in names)
     record = bytes(body[start:last])
-    url_encoded = is_url_encoded(encoding, _text(texts.get(b"EncodingType")))
+    url_encoded = is_url_encoded(encoding, texts.get("EncodingType"))
     last_key = _key(_unique_element_text(record, b"Key"), url_encoded, encoding)
-    token = _text(texts.get(b"NextContinuationToken"))
-    if of_versions and truncated == b"true":
+    token = texts.get("NextContinuationToken") or None
+    if of_versions and truncated == "true":
         if b"<CommonPrefixes>" in around:
             raise _Unsure
         token = versions_token(
             last_key, _text(_unique_element_text(record, b"VersionId")) or NULL_VERSION
         )
-    elif token and (truncated == b"false" or not is_legal(token)):
+    elif token and (truncated == "false" or not is_legal(token)):
         raise _Unsure
-    return RawPage(body, truncated == b"true", token, last_key, _echo(texts))
+    return RawPage(body, truncated == "true", token, last_key, _echo(texts))
 
 
-def _texts(around: bytes) -> dict[bytes, bytes]:
+def _texts(around: bytes) -> dict[str, str]:
     """By name, what is in each element around the records, those in common prefixes left out.
 
     Raises:
@@ -115,28 +115,29 @@ def _texts(around: bytes) -> dict[bytes, bytes]:
     """
     if b"<CommonPrefixes>" in around:
         around = _PREFIXES.sub(b"", around)
-    leaves = _TEXT_ELEMENTS.findall(around)
+    document = _decoded(around)
+    leaves = _TEXT_ELEMENTS.findall(document)
     texts = dict(leaves)
     # The outermost element, the last tag of the last record, and a declaration.
-    others = 3 + around.startswith(b"<?xml")
-    plain = len(leaves) + around.count(b"</") - 2
-    if around.count(b"<") != plain + others or len(texts) < len(leaves):
+    others = 3 + document.startswith("<?xml")
+    plain = len(leaves) + document.count("</") - 2
+    if document.count("<") != plain + others or len(texts) < len(leaves):
         raise _Unsure
+    if "&" in document:
+        return {name: _without_references(text) for name, text in leaves}
     return texts
 
 
-def _echo(texts: dict[bytes, bytes]) -> Echo:
+def _echo(texts: dict[str, str]) -> Echo:
     of = texts.get
-    start_after = of(b"StartAfter") or of(b"KeyMarker") or of(b"Marker")
-    found = (
-        of(b"Name"),
-        of(b"Prefix"),
-        start_after,
-        of(b"ContinuationToken"),
-        of(b"MaxKeys"),
-        of(b"Delimiter"),
+    return Echo(
+        of("Name") or None,
+        of("Prefix") or None,
+        of("StartAfter") or of("KeyMarker") or of("Marker") or None,
+        of("ContinuationToken") or None,
+        of("MaxKeys") or None,
+        of("Delimiter") or None,
     )
-    return Echo(*[_text(text) if text else None for text in found])
 
 
 def _unique_element_text(record: bytes, name: bytes) -> bytes | None:
@@ -159,18 +160,23 @@ def _unique_element_text(record: bytes, name: bytes) -> bytes | None:
 
 def _text(raw: bytes | None) -> str | None:
     """A text without entities; None where it is absent or empty."""
-    if not raw:
-        return None
+    return _without_references(_decoded(raw)) if raw else None
+
+
+def _decoded(raw: bytes) -> str:
     try:
-        text = raw.decode()
+        return raw.decode()
     except UnicodeDecodeError:
         raise _Unsure from None
+
+
+def _without_references(text: str) -> str:
     if "&" not in text:
         return text
-    text, count = _REFERENCE.subn(_referred, text)
-    if count != raw.count(b"&"):
+    found, count = _REFERENCE.subn(_referred, text)
+    if count != text.count("&"):
         raise _Unsure
-    return text
+    return found
 
 
 def _referred(found: re.Match[str]) -> str:

@@ -147,8 +147,11 @@ class ResponseParser:
             raise ProtocolError(f"the answer has the transfer coding {coding!r}")
         elif "content-length" in head.headers:
             # A proxy may repeat it; where all say the same, that is the length.
-            lengths = {each.strip() for each in head.headers["content-length"].split(",")}
-            return self._expect(lengths.pop() if len(lengths) == 1 else str(sorted(lengths)))
+            length = head.headers["content-length"]
+            if "," in length:
+                lengths = {each.strip() for each in length.split(",")}
+                length = lengths.pop() if len(lengths) == 1 else str(sorted(lengths))
+            return self._expect(length)
         else:
             self.is_reusable = False
             self._rest = self._read_to_close

@@ -142,7 +142,8 @@ class Transport:
                 settings.READ_TIMEOUT_SECONDS,
                 settings.ANSWER_TIMEOUT_SECONDS,
             )
-            unpack(head.headers, body, self.connection.display_name)
+            if "content-encoding" in head.headers:
+                unpack(head.headers, body, self.connection.display_name)
             return Response(head.status, head.headers, body, sent, wire)
         finally:
             if wire.is_reusable:

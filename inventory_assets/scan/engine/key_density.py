@@ -142,7 +142,7 @@ class KeyDensityModel:
         depth, at = key.count(DELIMITER, 0, start), start - key.rfind(DELIMITER, 0, start) - 1
         names = self._names[depth]
         for letter in key[start:]:
-            digit, base = names.digit(letter, at)
+            digit, base = names.digits.get((letter, at)) or names.digit(letter, at)
             width /= base
             place += digit * width
             if width < _LEAST_WIDTH or digit == base:
@@ -170,39 +170,48 @@ class _Names:
         self.is_typical = False
         self.pages, self.distance, self.are_measured = 0, 0.0, False
         self._folder: str | None = None
+        self._known: set[str] = set()
         self._letters = ""
+        """Those known, in order."""
         self._longest = 0
         self._ends: set[int] = set()
         """How long folders' names are."""
-        self._digits: dict[tuple[str, int], tuple[int, int]] = {}
+        self.digits: dict[tuple[str, int], tuple[int, int]] = {}
         """What `digit` has found; forgotten when what it depends on changes."""
 
     def observe(self, name: str, folder: str, *, is_folder: bool) -> None:
-        before = (self.is_typical, self.greatest[:1], self._longest, len(self._ends))
-        self._folder = folder if self._folder is None else self._folder
-        self.is_typical |= folder != self._folder
-        self.greatest = max(self.greatest, name[:_GREATEST_LENGTH])
-        self._longest = max(self._longest, len(name))
-        if is_folder:
-            self._ends.add(len(name))
-        if before != (self.is_typical, self.greatest[:1], self._longest, len(self._ends)):
-            self._digits.clear()
-        if len(self._letters) < _MOST_LETTERS and not set(name) <= set(self._letters):
-            self._letters = "".join(sorted({*self._letters, *name}))
+        # Called for each name of each page's last key: as a rule nothing is new.
+        length = len(name)
+        if self._folder is None:
+            self._folder = folder
+        if not self.is_typical and folder != self._folder:
+            self.is_typical = True
+            self.digits.clear()
+        if name > self.greatest:
+            if name[:1] != self.greatest[:1]:
+                self.digits.clear()
+            self.greatest = max(self.greatest, name[:_GREATEST_LENGTH])
+        if length > self._longest:
+            self._longest = length
+            self.digits.clear()
+        if is_folder and length not in self._ends:
+            self._ends.add(length)
+            self.digits.clear()
+        if not self._known.issuperset(name) and len(self._letters) < _MOST_LETTERS:
+            self._known.update(name)
+            self._letters = "".join(sorted(self._known))
             # In other characters distances are others.
             self.pages, self.distance, self.are_measured = 0, 0.0, False
-            self._digits.clear()
+            self.digits.clear()
 
     def digit(self, letter: str, at: int) -> tuple[int, int]:
-        """What a character at some place of a name counts, and the base of that place.
+        """Find what a character at some place of a name counts, and the base of that place.
 
         The base itself for what is greater than any seen.
         """
-        found = self._digits.get((letter, at))
-        if found is None:
-            if len(self._digits) >= _MOST_DIGITS:
-                self._digits.clear()
-            found = self._digits[letter, at] = self._find_digit(letter, at)
+        if len(self.digits) >= _MOST_DIGITS:
+            self.digits.clear()
+        found = self.digits[letter, at] = self._find_digit(letter, at)
         return found
 
     def _find_digit(self, letter: str, at: int) -> tuple[int, int]:

@@ -531,8 +531,8 @@ class ParallelScan:
         if inside > before:
             self._met.add(task.job)
             found = objects.slice(before, inside - before)
-            task.first_key = task.first_key or found.column("key")[0].as_py()
-            task.last_key = found.column("key")[-1].as_py()
+            task.first_key = task.first_key or keys[before].as_py()
+            task.last_key = task.after if inside == len(keys) else keys[inside - 1].as_py()
             task.rows += found.num_rows
             found = versions.as_of_view(found) if versions else found
             if found.num_rows:

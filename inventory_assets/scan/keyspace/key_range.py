@@ -7,6 +7,7 @@ strings by code point, which is the byte order of their UTF-8 encodings.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 MAX_KEY_BYTES = 1024
@@ -22,6 +23,7 @@ _SAFE_LARGE_CHARACTER = "\U0010fffd"
 """The largest character that every XML and Unicode implementation takes: no noncharacter."""
 
 
+@lru_cache(maxsize=1024)
 def prefix_upper_bound(prefix: str) -> str:
     """The largest legal key that starts with `prefix`."""
     fours, rest = divmod(MAX_KEY_BYTES - len(prefix.encode()), 4)

@@ -123,8 +123,9 @@ def check_keys(objects: pa.RecordBatch, prefix: str, after: str, where: str) -> 
     if not len(keys):
         return
     first, last = keys[0].as_py(), keys[-1].as_py()
-    longest = max(first, last, key=lambda key: len(key.encode()))
-    if len(longest.encode()) > MAX_KEY_BYTES and last > prefix_upper_bound(prefix):
+    is_beyond = last > prefix_upper_bound(prefix)
+    longest = max(first, last, key=lambda key: len(key.encode())) if is_beyond else last
+    if is_beyond and len(longest.encode()) > MAX_KEY_BYTES:
         raise KeyOutsideRequest(
             f"{where}: the store lists a key of {len(longest.encode()):,} bytes, which begins with "
             f"{longest[:40]!r}; S3 allows {MAX_KEY_BYTES:,}, and no range can hold it: rename it"
@@ -141,7 +142,7 @@ def check_keys(objects: pa.RecordBatch, prefix: str, after: str, where: str) -> 
         )
     if first <= after:
         raise KeysOutOfOrder(f"{where}: the store lists {first!r} after {after!r}")
-    if first < prefix or last > prefix_upper_bound(prefix):
+    if first < prefix or is_beyond:
         raise KeyOutsideRequest(
             f"{where}: the store lists {first!r} to {last!r} when asked for prefix {prefix!r}"
         )
