@@ -13,7 +13,7 @@ from inventory_assets.inventory.iceberg.tables import IcebergTables
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.storage.layout import ICEBERG_CATALOG
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT
 from inventory_assets_tests.inventory.test_change_log import pass_day
 

@@ -34,7 +34,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     read_manifest,
 )
 from inventory_assets.inventory.manifest.snapshot import Snapshot, publish_snapshot
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 

@@ -21,7 +21,8 @@ from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.retention import collector
 from inventory_assets.inventory.retention.collector import GRACE, execute, plan_collection
 from inventory_assets.inventory.retention.policy import Retention
-from inventory_assets.inventory.storage.store import LocalStore, Store
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import tombstone_key
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange

@@ -21,7 +21,7 @@ from inventory_assets.inventory.manifest.manifest_merge import merge
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile, manifest_checksum
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import (
     DAY,

@@ -15,7 +15,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     publish_manifest,
     read_manifest,
 )
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 

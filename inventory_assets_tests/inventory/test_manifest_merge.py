@@ -22,7 +22,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.destination import Destination
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of

@@ -18,7 +18,7 @@ from inventory_assets.inventory.manifest.manifest_merge import merge, publish_ma
 from inventory_assets.inventory.manifest.s3_inventory_format import csv_file_schema
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import NO_BUCKET, LocalStore
+from inventory_assets.inventory.storage.local_store import NO_BUCKET, LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 

@@ -16,7 +16,7 @@ from inventory_assets.inventory.manifest.snapshot import (
     read_snapshots,
     snapshot_etag,
 )
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.samples import (

@@ -42,9 +42,9 @@ from inventory_assets.inventory.manifest.snapshot_validation import (
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
-from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage import local_store
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.verification.findings import Finding
 from inventory_assets.inventory.verification.targets import VerificationTarget
 from inventory_assets.inventory.verification.verification import verify
@@ -73,7 +73,7 @@ def small_files() -> Iterator[None]:
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
-        patch.setattr(store_module, "_flush", lambda _path: None)
+        patch.setattr(local_store, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, seed, settings
 
 from inventory_assets.inventory.listing import checkpoints, part_assembler
 from inventory_assets.inventory.parts import part_writer
-from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage import local_store
 from inventory_assets_tests.stores.report import Noted
 from inventory_assets_tests.stores.stories import Story, play, stories
 from inventory_assets_tests.virtual_time import VirtualLoop, scans_run_on_virtual_time
@@ -38,7 +38,7 @@ def small_files() -> Iterator[None]:
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.1))
-        patch.setattr(store_module, "_flush", lambda _path: None)
+        patch.setattr(local_store, "_flush", lambda _path: None)
         real = asyncio.Runner
         scans_run_on_virtual_time(patch)
         patch.setattr(asyncio, "run", partial(_run, real))
