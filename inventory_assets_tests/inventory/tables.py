@@ -14,8 +14,8 @@ from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.storage.layout import ICEBERG_CATALOG
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets_tests.inventory.logged_days import pass_day
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT
-from inventory_assets_tests.inventory.test_change_log import pass_day
 
 BEFORE, AFTER = DAY - timedelta(days=1), DAY + timedelta(days=1)
 
