@@ -1,7 +1,7 @@
-"""Remove the dates that are not to be kept, and the files that nothing needs (docs/retention.md).
+"""Remove expired dates, and the files that no record names (docs/retention.md).
 
-A collection is planned first, which changes nothing, and then carried out, one removal after the
-other: whenever that is broken off, what is left is whole, and the next one goes on.
+A collection is planned first, which changes nothing, and then executed, one removal after the
+other. If it is interrupted, the remaining files are consistent, and the next collection continues.
 """
 
 import json
@@ -34,15 +34,15 @@ from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
 from inventory_assets.inventory.storage.tombstones import marked_key, tombstone_key
 
 GRACE = timedelta(hours=47)
-"""For so long a run may have taken a file that no record names yet; two days, less what daily runs
-differ by. Also how long a date counts as being worked on after its last record."""
+"""How long a run may use a file that no record names yet: two days, less the variation of daily
+runs. A date counts as in progress for as long after its last record."""
 
 READS_AT_ONCE = 10
-"""Records read at the same time: as many connections as botocore keeps open."""
+"""Records that are read at the same time: as many connections as botocore keeps open."""
 
 _FOUND, _CONFIRMED, _REMOVED = "found", "confirmed", "removed"
 
-# What is published last goes first: what readers start from, before what it leads to.
+# The file that is published last is removed first: readers start from it.
 _ORDER = (
     (FileKind.EXPORT, False),
     (FileKind.CHECKSUM, True),
@@ -65,11 +65,11 @@ _DATA = (FileKind.DATA, FileKind.CHANGED_RECORDS)
 
 @dataclass(frozen=True, slots=True)
 class ExpiredDate:
-    """A date that goes.
+    """A date that is removed.
 
     Attributes:
-        day: Which.
-        files: Its files, in the order in which they are removed; data files are not among them.
+        day: The date.
+        files: Its files in the order of their removal, without data files.
     """
 
     day: date
@@ -78,12 +78,13 @@ class ExpiredDate:
 
 @dataclass(frozen=True, slots=True)
 class _Tombstone:
-    """What a mark says of its file.
+    """The content of a tombstone.
 
     Attributes:
-        state: `found` not to be named; `confirmed` by a later look; `removed`.
-        since: When it came to be so.
-        etag: The mark's own, in the store.
+        state: `found` if no record named the file, `confirmed` if a later collection found the
+            same, `removed` if the file was removed.
+        since: When the state began.
+        etag: The ETag of the tombstone in the store.
     """
 
     state: str
@@ -100,14 +101,14 @@ class Plan:
 
     Attributes:
         kept: The dates that stay.
-        expired: The dates that go, oldest first.
-        abandoned: Checkpoints of listings that nobody goes on with.
-        removable: Data files that nothing names, and that nobody can have taken.
-        waiting: Data files that nothing names, of which that is not certain yet.
-        needed: How many data files are named by what stays.
-        tombstone_updates: The marks to be written: by the key of the file, the state, and the
-            version of the mark that it takes the place of.
-        tombstones_to_clear: The marks to be removed.
+        expired: The dates that are removed, oldest first.
+        abandoned: Checkpoints of listings that no run continues.
+        removable: Data files that no record names and no run can be using.
+        waiting: Data files that no record names, but a run may be using.
+        needed: The number of data files that remaining records name.
+        tombstone_updates: The tombstones to write: by the key of the file, the state and the ETag
+            of the tombstone that is replaced.
+        tombstones_to_clear: The keys of the tombstones to remove.
     """
 
     kept: tuple[date, ...]
@@ -121,7 +122,7 @@ class Plan:
 
     @property
     def removed(self) -> tuple[StoredFile, ...]:
-        """All files that are removed, in that order."""
+        """All files that are removed, in the order of their removal."""
         of_dates = [file for each in self.expired for file in each.files]
         return (*of_dates, *self.abandoned, *self.removable)
 
@@ -134,20 +135,20 @@ class Plan:
 def plan_collection(
     store: Store, layout: Layout, retention: Retention, today: date, now: datetime
 ) -> Plan:
-    """Look at everything that a source has in the store; nothing is changed.
+    """Scan all files of a source in the store and plan a collection; nothing is changed.
 
-    Each record is read once. Held in memory are the names of all files and, for each record, which
-    data files it names; equal names are held once (`Names`).
+    Each record is read once. Memory holds the names of all files and, for each record, the names of
+    its data files; equal names are held once (`NamePool`).
 
     Args:
         store: Where.
-        layout: The source's.
+        layout: The layout of the source.
         retention: Which dates are kept.
-        today: The date where the source is.
+        today: The date in the time zone of the source.
         now: The time.
 
     Raises:
-        CorruptRecord: A record cannot be read, so what it needs is not known.
+        CorruptRecord: A record cannot be read, so the files it needs are not known.
         StoreError: The store cannot be used.
     """
     survey = _StoreScan(store, layout, now)
@@ -196,18 +197,18 @@ def execute(
         store.remove_key(file.key)
     for key, (state, version) in plan.tombstone_updates.items():
         says = {"state": state, "since": now().isoformat(), "run": uuid4().hex}
-        # A mark that was removed in the meantime shall not come back.
+        # A tombstone that was removed in the meantime must not come back.
         with suppress(ConflictError):
             store.put_if_match(tombstone_key(key), json.dumps(says).encode(), version)
 
 
 class _StoreScan:
-    """All that a source has in the store.
+    """All files of a source in the store.
 
     Attributes:
-        dated: The files of each date, data files left out.
+        dated: The files of each date, without data files.
         data: The data files, by key.
-        marks: The marks, by the keys of their files.
+        marks: The tombstones, by the keys of their files.
         references: What each record names, by its key.
     """
 
@@ -243,11 +244,11 @@ class _StoreScan:
         return read_references(self.store, key, self._kinds[key][0], self._names)
 
     def rank(self, file: StoredFile) -> tuple[int, str]:
-        """When a file goes, among those of its date."""
+        """The place of a file in the order of removal of its date."""
         return _ORDER.index(self._kinds[file.key]), file.key
 
     def states(self, *, with_manifests: bool) -> dict[date, DateState]:
-        """How far each date has come; only `with_manifests` whether it is complete."""
+        """The state of each date; without manifests no date counts as complete."""
         days = list(self.dated)
         complete: set[date] = set()
         if with_manifests:
@@ -264,7 +265,7 @@ class _StoreScan:
         return written_at is not None and written_at > self.now - GRACE
 
     def abandoned(self, days: Iterable[date]) -> list[StoredFile]:
-        """The checkpoints of listings that have noted nothing for long; none goes on with them."""
+        """The checkpoints of listings that wrote none recently; no run continues these."""
         listings: dict[str, list[StoredFile]] = defaultdict(list)
         for file in (file for day in sorted(days) for file in self.dated[day]):
             if self._kinds[file.key][0] is FileKind.CHECKPOINT:
@@ -277,7 +278,7 @@ class _StoreScan:
         ]
 
     def is_old(self, mark: _Tombstone) -> bool:
-        """Whether whoever took the file before the mark came to be so has said so."""
+        """Whether every run that used the file before its tombstone has published its record."""
         return self.now - mark.since >= GRACE
 
 
@@ -288,7 +289,7 @@ def _with_data(
     going: tuple[ExpiredDate, ...],
     abandoned: tuple[StoredFile, ...],
 ) -> Plan:
-    """The plan, once it is known which names of data files are needed."""
+    """Complete the plan from the names of the data files that are needed."""
     removable, waiting, pardoned = [], [], []
     becoming: dict[str, tuple[str, str]] = {}
     needed = 0
@@ -307,8 +308,8 @@ def _with_data(
                 becoming[key] = _FOUND, mark.etag
             elif mark.state == _FOUND and is_old:
                 becoming[key] = _CONFIRMED, mark.etag
-    # The mark of a file that was removed stays for a while: another collection, planned before,
-    # may still be about to remove whatever has this name.
+    # The tombstone of a removed file stays for a while: another collection, planned earlier, may
+    # still remove a file with this name.
     for key in sorted(survey.marks.keys() - survey.data.keys()):
         mark = survey.marks[key]
         if mark.state != _REMOVED:
@@ -335,4 +336,4 @@ def _read_tombstone(store: Store, key: str) -> _Tombstone | None:
         since = datetime.fromisoformat(document["since"]).astimezone(UTC)
         return _Tombstone(document["state"], since, version)
     except (ValueError, KeyError, TypeError):
-        return _Tombstone("damaged", _NO_TOMBSTONE.since, version)  # to begin anew
+        return _Tombstone("damaged", _NO_TOMBSTONE.since, version)  # it starts again

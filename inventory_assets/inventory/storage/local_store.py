@@ -19,8 +19,8 @@ from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
 from inventory_assets.inventory.storage.turns import Turn, wait
 
 NO_BUCKET = Destination("arn:aws:s3:::amzn-s3-demo-local-folder")
-"""What a manifest in a local folder says of its bucket. Readers want an ARN of the right form; a
-name that starts with `amzn-s3-demo-` can belong to nobody, so none looks into a stranger's bucket
+"""The bucket that a manifest in a local folder states. Readers need an ARN of the right form. No
+customer can own a name that starts with `amzn-s3-demo-`, so no reader opens a foreign bucket
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html)."""
 
 _SCRATCH, _DRAFTS = ".scratch", ".drafts"
@@ -29,10 +29,10 @@ _SCRATCH, _DRAFTS = ".scratch", ".drafts"
 class LocalStore(Store):
     """Results in a folder of this machine.
 
-    A file is written beside its place, flushed to the disk, and renamed.
+    A file is written on the same file system, flushed to the disk, and renamed.
 
     Args:
-        root: The folder; made when something is first published.
+        root: The folder; it is created when a file is first published.
     """
 
     def __init__(self, root: Path) -> None:
@@ -44,7 +44,7 @@ class LocalStore(Store):
         return NO_BUCKET
 
     def path(self, key: str) -> Path:
-        """Where the file of `key` lies, whether or not it is there."""
+        """The path of `key`, whether or not it exists."""
         path = self.root.joinpath(*key.split("/"))
         if ".." in path.parts[len(self.root.parts) :] or not path.is_relative_to(self.root):
             raise StoreError(f"the key {key!r} leads out of the store at {self.root}")
@@ -109,7 +109,7 @@ class LocalStore(Store):
             self.publish_file(key, path)
 
     def put_if_match(self, key: str, data: bytes, etag: str) -> str:
-        """As `Store` has it; runs that publish the same record take turns (`turns.py`)."""
+        """See `Store`. Runs that publish the same record take turns (`turns.py`)."""
         target = self.path(key)
         with self.scratch() as folder, _as_store_error(target):
             turn = Turn(folder.with_name(f"turn-{sha256(key.encode()).hexdigest()[:32]}"), folder)
@@ -128,13 +128,13 @@ class LocalStore(Store):
             if is_published or self.read(key) == data:
                 _flush(target.parent)
                 return sha256(data).hexdigest()
-        # This run was so slow that another has ended its turn.
+        # This run was so slow that another run has ended its turn.
         return self.put_if_match(key, data, etag)
 
     def _put_in_turn(self, turn: Turn, target: Path, key: str, version: str) -> bool:
         for _ in range(2):
             target.parent.mkdir(parents=True, exist_ok=True)
-            # Opening a folder has NFS ask the server whether the names in it are what they were.
+            # Opening a folder makes NFS ask the server whether its names have changed.
             os.close(os.open(target.parent, os.O_RDONLY))
             if self.etag(key) != version:
                 raise superseded(target)
@@ -142,17 +142,17 @@ class LocalStore(Store):
                 return True
             if not turn.is_mine:
                 break
-            # A collection removed the folder right after it was made, as it was empty.
+            # A collection removed the folder while it was still empty.
         return False
 
-    def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:  # noqa: ARG002 - moving it costs nothing
+    def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:  # noqa: ARG002 - a move costs nothing
         target = self.path(key)
         with _as_store_error(target, file):
             _flush(file)
             try:
                 _move(file, target)
             except FileNotFoundError:
-                # A collection removed the folder right after it was made, as it was empty.
+                # A collection removed the folder while it was still empty.
                 _move(file, target)
             _flush(target.parent)
 
@@ -164,15 +164,15 @@ class LocalStore(Store):
             raise StoreError(f"cannot remove {path}: {error.strerror}") from error
 
     def remove_folder(self, folder: str) -> None:
-        with suppress(OSError):  # it is not empty, or not there
+        with suppress(OSError):  # it is not empty, or does not exist
             self.path(folder).rmdir()
 
     def remove(self) -> None:
-        """Remove the store and all that is in it."""
+        """Remove the store and all its files."""
         shutil.rmtree(self.root, ignore_errors=True)
 
     def remove_scratch(self) -> None:
-        """Remove what processes that were killed left in scratch; there must be no others."""
+        """Remove scratch files of killed processes; no other process may use the store."""
         shutil.rmtree(self.root / _SCRATCH, ignore_errors=True)
 
     def drafts(self, name: str) -> Path | None:
@@ -216,12 +216,12 @@ def _move(file: Path, target: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have a file, or what names a folder holds, written to the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Not every file system can do it for a folder, or needs it.
+        # Some file systems cannot flush a folder, and need not.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS) or not path.is_dir():
             raise
     finally:

@@ -1,6 +1,6 @@
-"""Where results are kept: a folder of this machine, or a bucket (`bucket_store.py`).
+"""The interface of storage: a folder (`local_store.py`) or a bucket (`bucket_store.py`).
 
-A key is a relative path with `/`. What is published appears whole or not at all.
+A key is a relative path with `/`. A published file appears completely or not at all.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ import pyarrow as pa
 from inventory_assets.inventory.storage.destination import Destination
 
 NO_ETAG = ""
-"""The version of what was not published."""
+"""The ETag of a key that has no content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class StoredFile:
     """A file of a store.
 
     Attributes:
-        key: Where it lies.
-        size: Its bytes.
+        key: Its key.
+        size: Its size in bytes.
     """
 
     key: str
@@ -31,89 +31,89 @@ class StoredFile:
 
 
 class Store(ABC):
-    """Results by key; every method raises `StoreError` where the store cannot be used."""
+    """Results by key. Every method raises `StoreError` where the store cannot be used."""
 
     @property
     @abstractmethod
     def destination(self) -> Destination:
-        """Where readers of S3 Inventory look for what is published here."""
+        """Where readers of S3 Inventory find the files that are published here."""
 
     @abstractmethod
     def where(self, key: str) -> str:
-        """Where `key` lies, or would lie, as people and metadata name it."""
+        """The place of `key` for messages and metadata, whether or not it is there."""
 
     @abstractmethod
     def uri(self, key: str) -> str:
-        """The address of `key` for readers outside; as Hadoop has it, nothing is escaped in it."""
+        """The URI of `key` for external readers. As in Hadoop, no character is escaped."""
 
     @abstractmethod
     def read(self, key: str) -> bytes | None:
-        """The bytes of `key`, or None where nothing was published."""
+        """The content of `key`, or None where there is none."""
 
     @abstractmethod
     def open(self, key: str) -> pa.NativeFile | None:
-        """The file of `key`, to be read at any place in it, or None where nothing was published."""
+        """The file of `key` for random access, or None where there is none."""
 
     @abstractmethod
     def size(self, key: str) -> int | None:
-        """How many bytes `key` has, or None where nothing was published."""
+        """The size of `key` in bytes, or None where there is none."""
 
     @abstractmethod
     def etag(self, key: str) -> str:
-        """What tells the content of `key` from any other; `NO_ETAG` where nothing was published."""
+        """A token that differs for different content of `key`; `NO_ETAG` where there is none."""
 
     @abstractmethod
     def list_names(self, folder: str) -> list[str]:
-        """The names right under a folder, in order; none where nothing was published there."""
+        """The names directly in a folder, in order; none where the folder does not exist."""
 
     @abstractmethod
     def files(self, folder: str) -> Iterator[StoredFile]:
-        """All files in a folder and in those within it, in no order that could be relied upon.
+        """All files in a folder and its subfolders, in no particular order.
 
-        What is published or removed meanwhile may be among them or not.
+        Files that are published or removed meanwhile may be among them or not.
         """
 
     @abstractmethod
     def publish(self, key: str, data: bytes) -> None:
-        """Make `data` the content of `key`, replacing what was there."""
+        """Make `data` the content of `key`, replacing earlier content."""
 
     @abstractmethod
     def put_if_match(self, key: str, data: bytes, etag: str) -> str:
-        """Make `data` the content of `key`, if what is there is still at `etag`.
+        """Make `data` the content of `key`, if the present ETag is still `etag`.
 
         Returns:
-            The version of `data`.
+            The ETag of `data`.
 
         Raises:
-            ConflictError: It is not; nothing was written.
+            ConflictError: It is not. Nothing was written.
         """
 
     @abstractmethod
     def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:
-        """Make a file from `scratch` the content of `key`, replacing what was there.
+        """Make a file from `scratch` the content of `key`, replacing earlier content.
 
         Args:
-            key: Where to.
-            file: What; it may be gone afterwards.
-            digest: The SHA-256 of the file, where `key` is named for it: what is there with this
-                digest needs no second copy.
+            key: The key.
+            file: The file; it may be gone afterwards.
+            digest: The SHA-256 of the file, where `key` contains it: equal content that is there
+                already need not be written again.
         """
 
     @abstractmethod
     def remove_key(self, key: str) -> None:
-        """Remove `key`, if it is there."""
+        """Remove `key`, if it exists."""
 
-    def remove_folder(self, folder: str) -> None:  # noqa: B027 - a bucket has none
-        """Remove a folder that has become empty, where the store has folders of their own."""
+    def remove_folder(self, folder: str) -> None:  # noqa: B027 - a bucket has no folders
+        """Remove an empty folder, where the store has real folders."""
 
-    def drafts(self, name: str) -> Path | None:  # noqa: ARG002 - others have no such place
+    def drafts(self, name: str) -> Path | None:  # noqa: ARG002 - used by subclasses
         """A folder of this machine that outlives this process; None where there is none.
 
         Args:
-            name: Of what it is for; it may not be there yet.
+            name: The name of its purpose. The folder may not exist yet.
         """
         return None
 
     @abstractmethod
     def scratch(self) -> AbstractContextManager[Path]:
-        """A new folder for files that are to be published, gone with the block."""
+        """A new folder for files that will be published; it is removed at the end of the block."""
