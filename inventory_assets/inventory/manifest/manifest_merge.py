@@ -1,8 +1,8 @@
-"""A manifest: the merged snapshots of one date, as S3 Inventory publishes them.
+"""Merge the snapshots of one date to a manifest, and publish it as S3 Inventory does.
 
-The merge moves no data: it lists the shards' parts in key order. Only where a prefix became a shard
-after the shard around it was listed are the few parts concerned cut again, without its keys; a key
-belongs to the longest prefix that has a snapshot for the date.
+The merge moves no data: it lists the parts of the shards in key order. If a prefix became a shard
+after the shard around it was listed, the few parts concerned are written again without its keys. A
+key belongs to the longest prefix that has a snapshot for the date.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -49,16 +49,17 @@ def merge(
     """Merge the snapshots of one date. Parts may be written; nothing else is published.
 
     Args:
-        store: Where the parts lie.
-        layout: Under which keys.
-        prefix: The source's prefix, whose snapshot is the remainder.
-        snapshots: The date's snapshots, by prefix.
+        store: The store that holds the parts.
+        layout: The layout of the source.
+        prefix: The prefix of the source, whose snapshot is the remainder.
+        snapshots: The snapshots of the date, by prefix.
         now: The time of the merge.
-        baseline: What the date is compared with; None for a first inventory.
-        configuration: How the source is configured, for the record.
+        baseline: The manifest with which the date is compared; None for a first inventory.
+        configuration: The configuration of the source, which the manifest states.
 
     Raises:
-        ManifestIncomplete: A shard that another left out has no snapshot, or there is no remainder.
+        ManifestIncomplete: A shard that another one excludes has no snapshot, or the remainder has
+            none.
     """
     missing = missing_prefixes(prefix, snapshots)
     if missing:
@@ -106,7 +107,7 @@ def merge(
 
 
 def missing_prefixes(prefix: str, snapshots: Mapping[str, Snapshot]) -> list[str]:
-    """The shards that the date still waits for: the remainder, and all that snapshots left out."""
+    """The shards without a snapshot: the remainder, and all that other snapshots exclude."""
     needed = {prefix}
     for snapshot in snapshots.values():
         needed.update(snapshot.shard.excluded)
@@ -114,7 +115,7 @@ def missing_prefixes(prefix: str, snapshots: Mapping[str, Snapshot]) -> list[str
 
 
 def violations_of(manifest: Manifest) -> list[str]:
-    """Where the manifest does not hold what it must; nothing, as a rule."""
+    """The rules that the manifest violates, each with the place; none, as a rule."""
     faults = []
     ranges = sorted(key_range for entry in manifest.shards for key_range in entry.shard.ranges)
     gap = tiling_fault(ranges, [KeyRange.of_prefix(manifest.prefix)])
@@ -200,9 +201,9 @@ def newest_manifest(
 
     Args:
         store: Where.
-        layout: Under which keys.
+        layout: The layout of the source.
         before: The date.
-        read: In the place of `read_manifest`, for one who remembers what was read.
+        read: Replaces `read_manifest`, for a caller that caches manifests.
     """
     read = read or partial(read_manifest, store, layout)
     for name in reversed(store.list_names(layout.base)):
@@ -215,7 +216,7 @@ def newest_manifest(
 
 
 def _trimmed(store: Store, layout: Layout, parts: Sequence[Part], shard: Shard) -> list[Part]:
-    """The parts without keys that the shard does not answer for."""
+    """The parts without the keys that do not belong to the shard."""
     lost = [KeyRange.of_prefix(prefix) for prefix in shard.excluded]
     kept: list[Part] = []
     for part in parts:

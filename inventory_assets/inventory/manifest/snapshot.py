@@ -1,4 +1,4 @@
-"""A snapshot: what one shard held when it was listed, with the evidence that nothing is missing."""
+"""A snapshot: the content of one shard, with the evidence that nothing is missing."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,20 +24,20 @@ from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 FORMAT = 3
-"""Of records of current objects. Raised when older code could misread what newer code wrote."""
+"""The format of records of current objects; it rises when other code could misread a record."""
 
 FORMAT_OF_VERSIONS = 4
-"""Of records that hold versions: code that does not know them would take them for objects."""
+"""The format of records of versions: code that does not know versions must refuse them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """What a snapshot has in common with the baseline, and did not write again.
+    """The parts of the baseline that a snapshot reuses.
 
     Attributes:
-        unchanged: Whether the baseline held the very same records of the same shard.
-        parts: Parts that both hold.
-        bytes: Bytes of their files.
+        unchanged: Whether the baseline held the same records of the same shard.
+        parts: The number of parts in both.
+        bytes: The size of their files.
     """
 
     unchanged: bool = False
@@ -50,25 +50,25 @@ NO_REUSE = Reuse()
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one shard held.
+    """The content of one shard.
 
     Attributes:
         bucket: The bucket listed.
         source: The source's name.
-        day: The date it stands for.
-        shard: Which keys it covers, and which prefixes within them it left out.
-        started_at: When listing began; objects changed later may or may not be in it.
-        finished_at: When listing ended.
-        key_order: How the store lists.
-        parts: The records, in key order; none spans a prefix that was left out.
-        evidence: What each of the shard's ranges was found to hold, in order.
-        fingerprint: Hash of the records, whatever parts they are cut into.
-        requests: Requests sent, failed attempts included.
-        response_bytes: Bytes of the bodies received.
-        faults: Passing trouble met, by kind.
-        reuse: What it has in common with the baseline.
+        day: The date of the snapshot.
+        shard: The keys that it covers, and the prefixes among them that it excludes.
+        started_at: When the listing began; objects changed later may or may not be in it.
+        finished_at: When the listing ended.
+        key_order: The key order of the store.
+        parts: The parts, in key order; none spans an excluded prefix.
+        evidence: What was found in each range of the shard, in order.
+        fingerprint: A hash of the records that does not depend on their division into parts.
+        requests: Requests sent, including failed attempts.
+        response_bytes: Bytes of the response bodies.
+        faults: Transient errors, by kind.
+        reuse: The parts that it reuses from the baseline.
         versions: Which versions it holds; None for current objects.
-        profile: How the store lists besides.
+        profile: How the store differs from AWS in listings.
         unreadable: Records of the listing that could not be decoded, and are in no part.
     """
 
@@ -93,7 +93,7 @@ class Snapshot:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def format(self) -> int:
-        """The version of this record."""
+        """The number of the format of this record."""
         return FORMAT_OF_VERSIONS if self.versions else FORMAT
 
     @property
@@ -118,12 +118,12 @@ class Snapshot:
 
     @property
     def seams(self) -> dict[str, int]:
-        """How many ranges were found to agree with what lies to their right, by how."""
+        """The number of seams of its ranges, by kind."""
         return dict(sorted(Counter(row.seam.value for row in self.evidence).items()))
 
     @property
     def seconds(self) -> float:
-        """How long the listing took."""
+        """The duration of the listing in seconds."""
         return (self.finished_at - self.started_at).total_seconds()
 
     @property
