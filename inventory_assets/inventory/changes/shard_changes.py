@@ -34,10 +34,10 @@ from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 
 FORMAT = 3
-"""Raised when older code could misread what newer code wrote, or the other way round."""
+"""The format of the records; it rises when other code could misread a record."""
 
 _FEW_VALUES = ["storage_class", "checksum_algorithm"]
-"""Columns that are quicker compared as numbers of a dictionary."""
+"""Columns that are compared faster as indices of a dictionary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class Changes:
         snapshot_fingerprint: The fingerprint of the snapshot compared.
         snapshot_rows: Current objects in it.
         file: The key of the Parquet file of the changed records.
-        counts: Changed records by kind; every kind is named.
+        counts: Changed records by kind, including kinds without any.
         created_at: When the comparison was made.
-        format: The version of this record.
-        unreadable: Keys of the baseline whose records could not be decoded this time, so that they
-            are neither deleted nor compared.
+        format: The number of the format of this record.
+        unreadable: Keys of the baseline whose records could not be decoded this time. They count
+            neither as deleted nor as compared.
     """
 
     day: date
@@ -135,9 +135,9 @@ def publish_changes(
 ) -> Changes:
     """Compare a snapshot with its baseline and publish what changed.
 
-    The baseline is restricted to the snapshot's key ranges, whatever shards it was listed in. Of
-    versions, the current objects of both days are compared. The Parquet file is published first,
-    the record after it.
+    The baseline is restricted to the key ranges of the snapshot, whatever its shards are. Of
+    versions, the current objects of both days are compared. The Parquet file is published before
+    the record.
     """
     old, new = _differing(baseline, snapshot)
     ranges = snapshot.shard.ranges
@@ -184,12 +184,12 @@ def read_changes(store: Store, layout: Layout, day: date, prefix: str) -> Change
 def publish_changed_records(
     store: Store, layout: Layout, tables: Iterable[pa.Table]
 ) -> tuple[str, Mapping[Change, int]]:
-    """Publish changed records under the hash of their file; equal records lie there once.
+    """Publish changed records in a file that is named for its hash; equal records share a file.
 
     Args:
-        store: Where to.
-        layout: Under which key.
-        tables: With `CHANGE_SCHEMA`, keys ascending.
+        store: Where.
+        layout: The layout of the source.
+        tables: Tables with `CHANGE_SCHEMA`, keys ascending.
 
     Returns:
         The key of the Parquet file, and how many records of each kind are in it.
@@ -210,10 +210,10 @@ def publish_changed_records(
 
 
 def read_changed_records(store: Store, key: str, ranges: Sequence[KeyRange]) -> Iterator[pa.Table]:
-    """The changed records of some ranges, in key order, a row group at a time.
+    """Read the changed records of some ranges, in key order, a row group at a time.
 
     Args:
-        store: Where they lie.
+        store: Where.
         key: The key of their file.
         ranges: Disjoint and in key order.
 
@@ -235,10 +235,10 @@ def read_changed_records(store: Store, key: str, ranges: Sequence[KeyRange]) -> 
 
 
 class _UnreadableKeys:
-    """Objects that a snapshot lacks because their records could not be decoded: not deleted.
+    """Objects that a snapshot lacks only because their records could not be decoded.
 
     Attributes:
-        found: Those that the baseline has, once the differences were read.
+        found: Those that the baseline has; complete once all differences were read.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -247,7 +247,7 @@ class _UnreadableKeys:
         self.found: list[str] = []
 
     def exclude(self, differences: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """The differences without those that only seem to be deletions."""
+        """The differences without the deletions of such objects."""
         for table in differences:
             if not len(self._keys):
                 yield table
@@ -264,7 +264,7 @@ class _UnreadableKeys:
 def _differing(
     baseline: Manifest | None, snapshot: Snapshot
 ) -> tuple[Sequence[Part], Sequence[Part]]:
-    """The parts to compare: none without a baseline, and none that both sides share whole."""
+    """The parts to compare: none without a baseline, and none that is in both sides."""
     if baseline is None:
         return (), ()
     shared = baseline.part_keys & {part.key for part in snapshot.parts}
