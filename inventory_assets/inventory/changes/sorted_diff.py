@@ -216,8 +216,8 @@ def _unchanged(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[_Flags, _Flags
 
 def _row_hashes(records: pa.RecordBatch) -> _Rows:
     """A hash of each record; at one time, hashes are equal only if the sizes are equal."""
-    marks: _Rows = _times(records) * _SPREADING ^ records.column("size").to_numpy()
-    return marks
+    hashes: _Rows = _times(records) * _SPREADING ^ records.column("size").to_numpy()
+    return hashes
 
 
 def _times(records: pa.RecordBatch) -> _Rows:

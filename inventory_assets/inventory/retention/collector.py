@@ -151,19 +151,19 @@ def plan_collection(
         CorruptRecord: A record cannot be read, so the files it needs are not known.
         StoreError: The store cannot be used.
     """
-    survey = _StoreScan(store, layout, now)
-    kept = dates_kept(retention, today, survey.states(with_manifests=bool(retention)))
-    going = tuple(
-        ExpiredDate(day, tuple(sorted(files, key=survey.rank)))
-        for day, files in sorted(survey.dated.items())
+    scan = _StoreScan(store, layout, now)
+    kept = dates_kept(retention, today, scan.states(with_manifests=bool(retention)))
+    expired = tuple(
+        ExpiredDate(day, tuple(sorted(files, key=scan.rank)))
+        for day, files in sorted(scan.dated.items())
         if day not in kept
     )
-    abandoned = tuple(survey.abandoned(kept))
-    gone = {file.key for each in going for file in each.files} | {file.key for file in abandoned}
+    abandoned = tuple(scan.abandoned(kept))
+    gone = {file.key for each in expired for file in each.files} | {file.key for file in abandoned}
     names = {
-        name for key, reach in survey.references.items() if key not in gone for name in reach.names
+        name for key, reach in scan.references.items() if key not in gone for name in reach.names
     }
-    return _with_data(survey, names, tuple(sorted(kept)), going, abandoned)
+    return _with_data(scan, names, tuple(sorted(kept)), expired, abandoned)
 
 
 def execute(
@@ -183,8 +183,8 @@ def execute(
     Raises:
         StoreError: Something could not be removed; the next collection goes on.
     """
-    for mark in plan.tombstones_to_clear:
-        store.remove_key(mark)
+    for tombstone in plan.tombstones_to_clear:
+        store.remove_key(tombstone)
     for each in plan.expired:
         say(f"removing {each.day}: {len(each.files):,} files")
         for file in each.files:
@@ -195,11 +195,11 @@ def execute(
     for file in plan.removable:
         say(f"removing {file.key}, which nothing needs")
         store.remove_key(file.key)
-    for key, (state, version) in plan.tombstone_updates.items():
+    for key, (state, etag) in plan.tombstone_updates.items():
         says = {"state": state, "since": now().isoformat(), "run": uuid4().hex}
         # A tombstone that was removed in the meantime must not come back.
         with suppress(ConflictError):
-            store.put_if_match(tombstone_key(key), json.dumps(says).encode(), version)
+            store.put_if_match(tombstone_key(key), json.dumps(says).encode(), etag)
 
 
 class _StoreScan:
@@ -208,7 +208,7 @@ class _StoreScan:
     Attributes:
         dated: The files of each date, without data files.
         data: The data files, by key.
-        marks: The tombstones, by the keys of their files.
+        tombstones: The tombstones, by the keys of their files.
         references: What each record names, by its key.
     """
 
@@ -218,27 +218,31 @@ class _StoreScan:
         self.data: dict[str, StoredFile] = {}
         self._kinds: dict[str, tuple[FileKind, bool]] = {}
         self._names = NamePool()
-        tombstones: list[str] = []
+        marked_keys: list[str] = []
         for base in (layout.base, layout.csv.base):
             for file in store.files(base):
-                marked = marked_key(file.key)
-                place = parse_path(path_in_source(marked or file.key))
+                marked_file = marked_key(file.key)
+                place = parse_path(path_in_source(marked_file or file.key))
                 if place is None:
                     continue
                 rank = place.kind, base != layout.base
                 if place.kind in _DATA:
-                    if marked:
-                        tombstones.append(marked)
+                    if marked_file:
+                        marked_keys.append(marked_file)
                     else:
                         self.data[file.key] = file
-                elif not marked and place.day and rank in _ORDER:
+                elif not marked_file and place.day and rank in _ORDER:
                     self.dated[place.day].append(file)
                     self._kinds[file.key] = rank
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="record") as pool:
             reach = pool.map(self._references_of, self._kinds)
             self.references: dict[str, References] = dict(zip(self._kinds, reach, strict=True))
-            found = pool.map(partial(_read_tombstone, store), tombstones)
-            self.marks = {key: mark for key, mark in zip(tombstones, found, strict=True) if mark}
+            found = pool.map(partial(_read_tombstone, store), marked_keys)
+            self.tombstones = {
+                key: tombstone
+                for key, tombstone in zip(marked_keys, found, strict=True)
+                if tombstone
+            }
 
     def _references_of(self, key: str) -> References:
         return read_references(self.store, key, self._kinds[key][0], self._names)
@@ -277,47 +281,47 @@ class _StoreScan:
             for file in files
         ]
 
-    def is_old(self, mark: _Tombstone) -> bool:
+    def is_old(self, tombstone: _Tombstone) -> bool:
         """Whether every run that used the file before its tombstone has published its record."""
-        return self.now - mark.since >= GRACE
+        return self.now - tombstone.since >= GRACE
 
 
 def _with_data(
-    survey: _StoreScan,
+    scan: _StoreScan,
     names: set[str],
     kept: tuple[date, ...],
-    going: tuple[ExpiredDate, ...],
+    expired: tuple[ExpiredDate, ...],
     abandoned: tuple[StoredFile, ...],
 ) -> Plan:
     """Complete the plan from the names of the data files that are needed."""
-    removable, waiting, pardoned = [], [], []
-    becoming: dict[str, tuple[str, str]] = {}
+    removable, waiting, to_clear = [], [], []
+    updates: dict[str, tuple[str, str]] = {}
     needed = 0
-    for key, file in sorted(survey.data.items()):
-        mark = survey.marks.get(key, _NO_TOMBSTONE)
-        is_old = survey.is_old(mark)
+    for key, file in sorted(scan.data.items()):
+        tombstone = scan.tombstones.get(key, _NO_TOMBSTONE)
+        is_old = scan.is_old(tombstone)
         if key.rpartition("/")[2] in names:
             needed += 1
-            pardoned += [tombstone_key(key)] if key in survey.marks else []
-        elif mark.state == _CONFIRMED and is_old:
+            to_clear += [tombstone_key(key)] if key in scan.tombstones else []
+        elif tombstone.state == _CONFIRMED and is_old:
             removable.append(file)
-            becoming[key] = _REMOVED, mark.etag
+            updates[key] = _REMOVED, tombstone.etag
         else:
             waiting.append(file)
-            if mark.state not in (_FOUND, _CONFIRMED):
-                becoming[key] = _FOUND, mark.etag
-            elif mark.state == _FOUND and is_old:
-                becoming[key] = _CONFIRMED, mark.etag
+            if tombstone.state not in (_FOUND, _CONFIRMED):
+                updates[key] = _FOUND, tombstone.etag
+            elif tombstone.state == _FOUND and is_old:
+                updates[key] = _CONFIRMED, tombstone.etag
     # The tombstone of a removed file stays for a while: another collection, planned earlier, may
     # still remove a file with this name.
-    for key in sorted(survey.marks.keys() - survey.data.keys()):
-        mark = survey.marks[key]
-        if mark.state != _REMOVED:
-            becoming[key] = _REMOVED, mark.etag
-        elif survey.is_old(mark):
-            pardoned.append(tombstone_key(key))
+    for key in sorted(scan.tombstones.keys() - scan.data.keys()):
+        tombstone = scan.tombstones[key]
+        if tombstone.state != _REMOVED:
+            updates[key] = _REMOVED, tombstone.etag
+        elif scan.is_old(tombstone):
+            to_clear.append(tombstone_key(key))
     return Plan(
-        kept, going, abandoned, tuple(removable), tuple(waiting), needed, becoming, tuple(pardoned)
+        kept, expired, abandoned, tuple(removable), tuple(waiting), needed, updates, tuple(to_clear)
     )
 
 
