@@ -238,11 +238,8 @@ class _StoreScan:
             reach = pool.map(self._references_of, self._kinds)
             self.references: dict[str, References] = dict(zip(self._kinds, reach, strict=True))
             found = pool.map(partial(_read_tombstone, store), marked_keys)
-            self.tombstones = {
-                key: tombstone
-                for key, tombstone in zip(marked_keys, found, strict=True)
-                if tombstone
-            }
+            read = zip(marked_keys, found, strict=True)
+            self.tombstones = {key: tombstone for key, tombstone in read if tombstone}
 
     def _references_of(self, key: str) -> References:
         return read_references(self.store, key, self._kinds[key][0], self._names)
