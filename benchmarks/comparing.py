@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.differ import CONTENDERS
 from benchmarks.processes import run
 from benchmarks.two_days import TwoDays, files_of
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 
 OURS = "this project"
 MEGABYTE = 1_000_000

@@ -20,7 +20,7 @@ from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.resources import SourceBucket
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.list_client import RequestStats

@@ -15,7 +15,7 @@ from benchmarks.parquet_writing import keys_of, records
 from benchmarks.processes import run
 from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 
 FORMATS = [
     *("csv", "csv.gz", "csv.zst", "jsonl", "jsonl.gz", "jsonl.zst", "parquet", "parquet.zst"),

@@ -27,7 +27,7 @@ import zstandard
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 
 MILLION = 1_000_000
 PAGE_ROWS = 1_000

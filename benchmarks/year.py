@@ -23,7 +23,7 @@ from benchmarks.two_days import LAYOUT, hexadecimal, strings
 from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
 from inventory_assets.inventory.listing.part_reuse import segments_of, split_hints
 from inventory_assets.inventory.parts.part import Part
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA
 from inventory_assets.scan.engine.splitter import pick_evenly
 from inventory_assets.scan.keyspace.key_range import KeyRange

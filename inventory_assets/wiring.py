@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from inventory_assets.config import Iceberg, Source, StoreBucket
 from inventory_assets.inventory.errors import IcebergError, PackageMissing
 from inventory_assets.inventory.storage.layout import ICEBERG_CATALOG
-from inventory_assets.inventory.storage.store import LocalStore, Store
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.store import Store
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog

@@ -250,7 +250,7 @@ def _print_readers(store: Store, assets: SourceAssets, day: date) -> None:
 
     symlink = short(store.where(assets.layout.symlink(day)))
     changes = short(store.where(assets.layout.change_log_symlink(day)))
-    manifest = short(store.where(assets.layout.dated(day, "manifest.json")))
+    manifest = short(store.where(assets.layout.s3_manifest(day)))
     python = short(sys.executable)
     # Paths consist of validated names only, and people read this text: nothing runs it.
     readers = f"""

@@ -129,7 +129,7 @@ def test_the_manifest_leads_readers_of_s3_inventory_to_the_files(
     store: BucketStore, name: str
 ) -> None:
     layout = Layout("memory", name)
-    document = json.loads(store.read(layout.dated(TODAY, "manifest.json")) or b"")
+    document = json.loads(store.read(layout.s3_manifest(TODAY)) or b"")
     assert document["destinationBucket"] == "arn:aws:s3:::results-of-assets"
     client = store._objects._client
     for file in document["files"]:
@@ -215,7 +215,7 @@ def test_metadata_has_the_locations_on_the_bucket(world: World) -> None:
     outcome = world.run("inventory_manifest", str(TODAY))
     (event,) = materializations(outcome).values()
     assert metadata_of(event, "manifest") == (
-        f"s3://results-of-assets/daily/inventories/{world.layout.dated(TODAY, 'manifest.json')}"
+        f"s3://results-of-assets/daily/inventories/{world.layout.s3_manifest(TODAY)}"
     )
 
 

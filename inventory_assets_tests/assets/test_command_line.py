@@ -12,7 +12,7 @@ import pytest
 from inventory_assets.config import Source
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.inventory.manifest.snapshot import read_snapshots
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 
 pytestmark = pytest.mark.slow
 LAYOUT = SourceAssets(Source(name="demo", bucket="demo-bucket")).layout

@@ -41,9 +41,7 @@ def test_a_date_is_published_in_every_format_asked_for(exporting: World) -> None
     assert metadata_of(event, "dagster/row_count") == 3
     assert metadata_of(event, "csv_files") == 2
     store, layout = exporting.store, exporting.layout
-    assert metadata_of(event, "csv_manifest") == store.where(
-        layout.csv.dated(TODAY, "manifest.json")
-    )
+    assert metadata_of(event, "csv_manifest") == store.where(layout.csv.s3_manifest(TODAY))
     assert [(row["format"], row["file"]) for row in table_of(event, "files")] == [
         (name, store.where(layout.export(TODAY, name))) for name in EXPORTS.files
     ]

@@ -390,9 +390,10 @@ def test_the_check_on_its_own_needs_a_listing(world: World) -> None:
 def test_the_check_on_its_own_says_what_to_do_about_a_damaged_snapshot(world: World) -> None:
     world.discover()
     world.list_all()
-    world.store.publish(world.layout.snapshot(TODAY, "a/"), b"{")
+    key = world.layout.snapshot(TODAY, "a/")
+    world.store.publish(key, b"{")
     result = world.run_check("object_listing", "listing_complete", world.key("a/"))
-    assert "is no snapshot of 'a/' that this version can read" in failure_text(result)
+    assert f"{key} is no snapshot that this version can read" in failure_text(result)
 
 
 def test_two_levels_of_shards_cover_every_key_once(make_world: Callable[..., World]) -> None:

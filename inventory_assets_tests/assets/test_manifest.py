@@ -40,10 +40,8 @@ def test_a_manifest_is_published_with_its_metadata_and_checks(
     event = materializations(outcome)[DAY]
     assert metadata_of(event, "dagster/row_count") == 4
     assert data_versions(outcome) == {DAY: manifest.identity}
-    document = json.loads(world.store.path(world.layout.dated(TODAY, "manifest.json")).read_bytes())
-    assert str(world.store.root / world.layout.dated(TODAY, "manifest.json")) == metadata_of(
-        event, "manifest"
-    )
+    document = json.loads(world.store.path(world.layout.s3_manifest(TODAY)).read_bytes())
+    assert str(world.store.root / world.layout.s3_manifest(TODAY)) == metadata_of(event, "manifest")
     assert len(document["files"]) == 3
     names = {
         "shards_cover_source",

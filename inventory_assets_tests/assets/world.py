@@ -18,7 +18,7 @@ from inventory_assets.defs.assets.shards import add_shards, discover_shards
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.resources import Clock, SourceBucket
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.list_client import ListClient, RequestStats

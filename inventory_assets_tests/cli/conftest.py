@@ -15,8 +15,8 @@ import pytest
 
 from inventory_assets.cli import main
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
-from inventory_assets.inventory.storage import store as store_module
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage import local_store
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
@@ -40,7 +40,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "inventory.toml").write_text('store = "store"\n[sources.source]\nbucket = "bucket"\n')
     store = LocalStore(folder / "store")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(store_module, "_flush", lambda _path: None)
+        patched.setattr(local_store, "_flush", lambda _path: None)
         for number, keys in enumerate([KEYS, LATER]):
             snapshots = {}
             for prefix in ("", "a/", "b/"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from inventory_assets.cli.diff import DIFFERENT, ERROR, SAME
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets_tests.cli.conftest import Outcome
 from inventory_assets_tests.inventory.samples import listed, parts_of
 

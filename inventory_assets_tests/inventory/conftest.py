@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from inventory_assets.inventory.storage import store as store_module
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage import local_store
+from inventory_assets.inventory.storage.local_store import LocalStore
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> LocalStore:
 def roomy_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStore]:
     """A store for the many examples of a property: nothing is flushed to the disk."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store_module, "_flush", lambda _path: None)
+        patch.setattr(local_store, "_flush", lambda _path: None)
         yield LocalStore(tmp_path_factory.mktemp("store"))
 
 
@@ -71,6 +71,6 @@ def tables(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> "IcebergTables
     from inventory_assets.inventory.iceberg import tables
     from inventory_assets_tests.inventory.tables import tables_in
 
-    monkeypatch.setattr(store_module, "_flush", lambda _path: None)
+    monkeypatch.setattr(local_store, "_flush", lambda _path: None)
     monkeypatch.setattr(tables, "_LONGEST_WAIT_SECONDS", 0.2)
     return tables_in(store)

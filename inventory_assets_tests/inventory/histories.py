@@ -170,15 +170,15 @@ def out_of_order(store: Store, day: date) -> bool:
     published = [
         LAYOUT.snapshot(day, "a/"),
         LAYOUT.changes(day, "a/"),
-        LAYOUT.dated(day, "inventory.json"),
+        LAYOUT.manifest(day),
         LAYOUT.symlink(day),
-        LAYOUT.dated(day, "manifest.json"),
-        LAYOUT.dated(day, "manifest.checksum"),
+        LAYOUT.s3_manifest(day),
+        LAYOUT.checksum(day),
         LAYOUT.change_log(day),
         LAYOUT.change_log_symlink(day),
-        LAYOUT.csv.dated(day, "manifest.json"),
+        LAYOUT.csv.s3_manifest(day),
         LAYOUT.csv.symlink(day),
-        LAYOUT.csv.dated(day, "manifest.checksum"),
+        LAYOUT.csv.checksum(day),
         LAYOUT.export(day, "csv"),
     ]
     is_there = [store.size(key) is not None for key in published]

@@ -21,9 +21,9 @@ from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
-from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage import local_store
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -49,7 +49,7 @@ def small_files() -> Iterator[None]:
         patch.setattr(part_writer, "PART_ROWS", 16)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
         patch.setattr(directory_order_events, "BETWEEN_CUTS", timedelta(0))
-        patch.setattr(store_module, "_flush", lambda _path: None)
+        patch.setattr(local_store, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from inventory_assets.inventory.errors import ConflictError
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.turns import Turn
 
 _CONTEXT = get_context("spawn")

@@ -13,9 +13,9 @@ from inventory_assets.inventory.iceberg.tables import IcebergTables
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.storage.layout import ICEBERG_CATALOG
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets_tests.inventory.logged_days import pass_day
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT
-from inventory_assets_tests.inventory.test_change_log import pass_day
 
 BEFORE, AFTER = DAY - timedelta(days=1), DAY + timedelta(days=1)
 
@@ -50,7 +50,7 @@ def show(tables: IcebergTables, day: date, keys: Iterable[str]) -> tuple[TableSt
 
 def unpublish(tables: IcebergTables, day: date) -> None:
     """Remove what makes a date count, as retention does."""
-    for key in (LAYOUT.dated(day, "manifest.checksum"), LAYOUT.change_log(day)):
+    for key in (LAYOUT.checksum(day), LAYOUT.change_log(day)):
         tables.store.remove_key(key)
 
 

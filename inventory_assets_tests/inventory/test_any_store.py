@@ -22,7 +22,8 @@ from inventory_assets.inventory.parts.counting import count_records
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage import bucket_store as bucket_store_module
 from inventory_assets.inventory.storage.bucket_store import BucketStore, _RangedFile
-from inventory_assets.inventory.storage.store import NO_ETAG, LocalStore, Store
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.store import NO_ETAG, Store
 from inventory_assets.s3 import object_client
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard

@@ -1,96 +1,39 @@
 """The change log of a date, over all shards."""
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.changes.change_log import (
-    ChangeLog,
     change_log_etag,
-    compare_shards,
     next_change_log,
-    outdated_fault,
     publish_change_log,
     read_change_log,
     violations_of,
 )
-from inventory_assets.inventory.changes.shard_changes import publish_changes
 from inventory_assets.inventory.changes.sorted_diff import Change
-from inventory_assets.inventory.errors import ConflictError, ManifestIncomplete
-from inventory_assets.inventory.manifest.manifest import Manifest
-from inventory_assets.inventory.manifest.manifest_merge import (
-    merge,
-    newest_manifest,
-    publish_manifest,
-    read_manifest,
+from inventory_assets.inventory.errors import ConflictError
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets_tests.inventory.logged_days import (
+    YESTERDAY,
+    compared,
+    expected,
+    listed_files,
+    logged,
+    merged,
+    pass_day,
+    shard_snapshots,
 )
-from inventory_assets.inventory.manifest.snapshot import Snapshot, publish_snapshot
-from inventory_assets.inventory.storage.store import LocalStore
-from inventory_assets.scan.keyspace.shard import make_shard
-from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW
 
-YESTERDAY = DAY - timedelta(days=1)
 keys = st.text(st.sampled_from("ab/é"), min_size=1, max_size=4)
 prefixes = st.text(st.sampled_from("ab/é"), min_size=1, max_size=3)
-
-
-def shard_snapshots(
-    store: LocalStore, held: set[str], shards: set[str], day: date
-) -> dict[str, Snapshot]:
-    """The snapshots of all shards of a bucket that holds some keys."""
-    every = sorted({"", *shards})
-    return {
-        prefix: snapshot_of(
-            store,
-            make_shard(prefix, every),
-            listed(key for key in held if make_shard(prefix, every).covers(key)),
-            day,
-        )
-        for prefix in every
-    }
-
-
-def merged(store: LocalStore, snapshots: Mapping[str, Snapshot]) -> Manifest:
-    manifest = merge(store, LAYOUT, "", snapshots, NOW)
-    publish_manifest(store, LAYOUT, manifest)
-    return manifest
-
-
-def compared(store: LocalStore, snapshots: Mapping[str, Snapshot]) -> None:
-    for snapshot in snapshots.values():
-        baseline = newest_manifest(store, LAYOUT, before=snapshot.day)
-        publish_changes(store, LAYOUT, snapshot, baseline, NOW)
-
-
-def pass_day(store: LocalStore, held: set[str], day: date, shards: set[str]) -> ChangeLog:
-    """List, compare, merge and log a day."""
-    snapshots = shard_snapshots(store, held, shards, day)
-    compared(store, snapshots)
-    return publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
-
-
-def listed_files(store: LocalStore, day: date) -> Sequence[str]:
-    return store.path(LAYOUT.change_log_symlink(day)).read_text().splitlines()
-
-
-def logged(store: LocalStore, day: date = DAY) -> list[tuple[str, str]]:
-    """The keys of a day's log, and what happened to them."""
-    tables = [pq.read_table(file, columns=["key", "change"]) for file in listed_files(store, day)]
-    return sorted((row["key"], row["change"]) for t in tables for row in t.to_pylist())
-
-
-def expected(then: set[str], now: set[str]) -> list[tuple[str, str]]:
-    changes = dict.fromkeys(now - then, "created") | dict.fromkeys(then - now, "deleted")
-    return sorted(changes.items())
 
 
 @given(
@@ -201,176 +144,6 @@ def test_polars_reads_many_days_in_one_query(store: LocalStore) -> None:
     files = [file for list_ in root.glob(names) for file in list_.read_text().split("\n") if file]
     log = pl.scan_parquet(files).select("sequence_number", "key", "record_type")
     assert sorted(log.collect().rows()) == OF_THREE_DAYS
-
-
-def test_shards_are_compared_where_they_were_not_as_the_log_needs_them(store: LocalStore) -> None:
-    pass_day(store, {"a/1", "b/1"}, YESTERDAY, {"a/", "b/"})
-    snapshots = shard_snapshots(store, {"a/1", "a/2", "b/2"}, {"a/", "b/"}, DAY)
-    for snapshot in snapshots.values():
-        publish_snapshot(store, LAYOUT, snapshot)
-    compared(store, {"": snapshots[""], "b/": snapshots["b/"]})
-    manifest = merged(store, snapshots)
-    assert compare_shards(store, LAYOUT, manifest, ["b/"], NOW) == []
-    assert compare_shards(store, LAYOUT, manifest, ["a/", "b/"], NOW) == ["a/"]
-    store.publish(LAYOUT.changes(DAY, "b/"), b"damaged")
-    assert compare_shards(store, LAYOUT, manifest, ["a/", "b/"], NOW) == ["b/"]
-    publish_change_log(store, LAYOUT, manifest, NOW)
-    assert logged(store) == [("a/2", "created"), ("b/1", "deleted"), ("b/2", "created")]
-
-
-def test_a_listing_that_is_newer_than_the_manifest_is_not_compared_for_it(
-    store: LocalStore,
-) -> None:
-    manifest = merged(store, shard_snapshots(store, {"a/1"}, {"a/"}, DAY))
-    snapshot = shard_snapshots(store, {"a/2"}, {"a/"}, DAY)["a/"]
-    publish_snapshot(store, LAYOUT, snapshot)
-    with pytest.raises(ManifestIncomplete, match="'a/' have not the listing any more"):
-        compare_shards(store, LAYOUT, manifest, ["a/"], NOW)
-
-
-def test_a_shard_listed_again_must_be_compared_again(store: LocalStore) -> None:
-    pass_day(store, {"a/1", "b/1"}, YESTERDAY, {"a/", "b/"})
-    snapshots = shard_snapshots(store, {"a/1"}, {"a/", "b/"}, DAY)
-    compared(store, snapshots)
-    snapshots["b/"] = shard_snapshots(store, {"b/2"}, {"a/", "b/"}, DAY)["b/"]
-    manifest = merged(store, snapshots)
-    with pytest.raises(ManifestIncomplete, match="'b/' have not been compared since"):
-        publish_change_log(store, LAYOUT, manifest, NOW)
-    assert read_change_log(store, LAYOUT, DAY) is None
-    compared(store, snapshots)
-    publish_change_log(store, LAYOUT, manifest, NOW)
-    assert logged(store) == [("b/1", "deleted"), ("b/2", "created")]
-
-
-def test_a_baseline_that_was_published_again_must_be_compared_with(store: LocalStore) -> None:
-    pass_day(store, {"a", "b"}, YESTERDAY, set())
-    snapshots = shard_snapshots(store, {"a"}, set(), DAY)
-    compared(store, snapshots)
-    merged(store, shard_snapshots(store, {"a", "c"}, set(), YESTERDAY))
-    with pytest.raises(ManifestIncomplete, match="object_changes for 2026-05-05 and them"):
-        publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
-
-
-def test_shards_compared_with_different_baselines_make_no_log(store: LocalStore) -> None:
-    pass_day(store, {"a/1", "b"}, DAY - timedelta(days=2), set())
-    snapshots = shard_snapshots(store, {"a/1"}, {"a/"}, DAY)
-    compared(store, {"": snapshots[""]})
-    pass_day(store, {"a/1", "b", "c"}, YESTERDAY, set())
-    compared(store, {"a/": snapshots["a/"]})
-    with pytest.raises(ManifestIncomplete, match=r"^the remainder have not been compared with"):
-        publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
-
-
-def test_dates_compared_before_their_baseline_came_make_no_log(store: LocalStore) -> None:
-    days = [DAY - timedelta(days=age) for age in (2, 1, 0)]
-    pass_day(store, {"a"}, days[0], set())
-    later = [shard_snapshots(store, {"a", "b"}, set(), day) for day in days[1:]]
-    for snapshots in later:
-        compared(store, snapshots)
-    manifests = [merged(store, snapshots) for snapshots in later]
-    publish_change_log(store, LAYOUT, manifests[0], NOW)
-    said = (
-        r"the remainder have not been compared with the newest complete inventory before "
-        r"2026-05-05 as it is now \(2026-05-04\); materialize object_changes for 2026-05-05"
-    )
-    with pytest.raises(ManifestIncomplete, match=said):
-        publish_change_log(store, LAYOUT, manifests[1], NOW)
-    compared(store, later[1])
-    publish_change_log(store, LAYOUT, manifests[1], NOW)
-    assert [logged(store, day) for day in days[1:]] == [[("b", "created")], []]
-
-
-def test_a_baseline_that_is_as_the_one_before_it_needs_no_comparison(store: LocalStore) -> None:
-    pass_day(store, {"a"}, YESTERDAY - timedelta(days=1), set())
-    snapshots = shard_snapshots(store, {"a", "b"}, set(), DAY)
-    compared(store, snapshots)
-    pass_day(store, {"a"}, YESTERDAY, set())
-    log = publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
-    assert log.baseline_day == YESTERDAY
-    assert logged(store) == [("b", "created")]
-
-
-HELD = st.frozensets(st.sampled_from("abc"))
-STEPS = ("list", "compare", "publish", "log")
-ANY_STEPS = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 3), HELD), max_size=12)
-
-
-@st.composite
-def interleaved(draw: st.DrawFn) -> list[tuple[str, int, frozenset[str]]]:
-    """The steps of three dates, each date's in their order, as runs side by side take them."""
-    steps = {number: iter(STEPS) for number in range(3)}
-    order = draw(st.permutations(sorted([*steps] * len(STEPS))))
-    return [(next(steps[number]), number, draw(HELD)) for number in order]
-
-
-@settings(max_examples=60)
-@given(interleaved(), ANY_STEPS)
-def test_in_whatever_order_dates_are_made_a_log_has_the_changes_since_the_date_before(
-    roomy_store: LocalStore,
-    side_by_side: list[tuple[str, int, frozenset[str]]],
-    more: list[tuple[str, int, frozenset[str]]],
-) -> None:
-    """A log without this is rejected, or found to be outdated."""
-    steps = [*side_by_side, *more]
-    store = roomy_store
-    store.remove()
-    held: dict[int, frozenset[str]] = {}
-    published: dict[int, frozenset[str]] = {}
-    of: dict[int, tuple[frozenset[str], frozenset[str] | None]] = {}
-    baseline: dict[int, frozenset[str] | None] = {}
-
-    def before(number: int) -> frozenset[str] | None:
-        return next((published[n] for n in range(number - 1, -1, -1) if n in published), None)
-
-    for step, number, keys in steps:
-        day = DAY + timedelta(days=number)
-        if step == "list":
-            held[number] = keys
-        elif step == "compare" and number in held:
-            compared(store, shard_snapshots(store, {*held[number]}, set(), day))
-            of[number] = held[number], before(number)
-        elif step == "publish" and number in held:
-            merged(store, shard_snapshots(store, {*held[number]}, set(), day))
-            published[number] = held[number]
-        elif step == "log" and number in published:
-            manifest = read_manifest(store, LAYOUT, day)
-            assert manifest
-            if of.get(number) != (published[number], before(number)):
-                with pytest.raises(ManifestIncomplete):
-                    publish_change_log(store, LAYOUT, manifest, NOW)
-                continue
-            publish_change_log(store, LAYOUT, manifest, NOW)
-            then = baseline[number] = before(number)
-            changes = [] if then is None else expected({*then}, {*published[number]})
-            assert logged(store, day) == changes
-    for number, then in baseline.items():
-        log = read_change_log(store, LAYOUT, DAY + timedelta(days=number))
-        assert log
-        assert (outdated_fault(store, LAYOUT, log) is None) == (then == before(number))
-
-
-def test_a_log_outlives_its_baseline(store: LocalStore) -> None:
-    pass_day(store, {"a"}, YESTERDAY, set())
-    log = pass_day(store, {"b"}, DAY, set())
-    store.remove_key(LAYOUT.dated(YESTERDAY, "manifest.checksum"))
-    assert outdated_fault(store, LAYOUT, log) is None
-
-
-def test_a_log_of_code_that_noted_no_identity_is_outdated_by_its_baselines_day(
-    store: LocalStore,
-) -> None:
-    days = [DAY - timedelta(days=age) for age in (2, 1, 0)]
-    pass_day(store, {"a"}, days[0], set())
-    pass_day(store, {"b"}, DAY, set())
-    key = LAYOUT.change_log(DAY)
-    document = json.loads(store.read(key) or b"")
-    del document["baseline_identity"]
-    store.publish(key, json.dumps(document).encode())
-    log = read_change_log(store, LAYOUT, DAY)
-    assert log
-    assert outdated_fault(store, LAYOUT, log) is None
-    pass_day(store, {"b"}, days[1], set())
-    assert outdated_fault(store, LAYOUT, log) is not None
 
 
 def test_the_next_log_is_that_of_the_first_date_after(store: LocalStore) -> None:

@@ -18,7 +18,7 @@ from inventory_assets.inventory.listing.checkpoints import CheckpointLog, listin
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of, validate_files
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.errors import TransientError
 from inventory_assets.s3.list_client import RequestStats

@@ -30,8 +30,8 @@ from inventory_assets.inventory.manifest.snapshot import (
 )
 from inventory_assets.inventory.retention.collector import GRACE, Plan, execute, plan_collection
 from inventory_assets.inventory.retention.policy import Retention
-from inventory_assets.inventory.storage import store as store_module
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage import local_store
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.inventory.histories import (
@@ -74,7 +74,7 @@ class RunsAndCollections(RuleBasedStateMachine):
         super().__init__()
         self.stack = ExitStack()
         patch = self.stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr(store_module, "_flush", lambda _path: None)
+        patch.setattr(local_store, "_flush", lambda _path: None)
         folder = self.stack.enter_context(TemporaryDirectory())
         self.store = LocalStore(Path(folder))
         self.now = noon(DAYS[0])

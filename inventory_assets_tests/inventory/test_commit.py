@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import ConflictError, StoreError
 from inventory_assets.inventory.storage.commit import Commit
-from inventory_assets.inventory.storage.store import NO_ETAG, LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.store import NO_ETAG
 
 HEAD = "head"
 RECORDS = ("links", "document", "checksum")

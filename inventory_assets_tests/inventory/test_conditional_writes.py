@@ -315,7 +315,7 @@ def test_a_run_that_was_held_up_for_longer_than_its_claim_counts_says_so(
         monkeypatch.setattr(
             claims.Claim, "require_time", lambda claim: server.objects.pop(claim._key)
         )
-    with pytest.raises(StoreError, match="held up for so long that another may have published"):
+    with pytest.raises(StoreError, match="delayed for so long that another run may have published"):
         store.put_if_match("x", b"1", NO_ETAG)
 
 

@@ -21,7 +21,7 @@ from inventory_assets.inventory.manifest.manifest_merge import merge
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile, manifest_checksum
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import (
     DAY,
@@ -79,7 +79,7 @@ def test_a_part_that_did_not_change_is_not_written_again(
     second = publish_csv_inventory(store, LAYOUT, later)
     assert len(written) == 3
     assert first[0] == second[0]
-    document = json.loads(store.read(LAYOUT.csv.dated(NEXT_DAY, "manifest.json")) or b"")
+    document = json.loads(store.read(LAYOUT.csv.s3_manifest(NEXT_DAY)) or b"")
     assert [file["key"] for file in document["files"]] == [file.key for file in second]
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_vanished_is_written_again(store: LocalStore, written: list[
 def test_a_damaged_manifest_is_no_help_and_no_harm(store: LocalStore, damage: bytes) -> None:
     manifest = manifest_of(store, ["a/1", "b"])
     files = publish_csv_inventory(store, LAYOUT, manifest)
-    store.publish(LAYOUT.csv.dated(DAY, "manifest.json"), damage)
+    store.publish(LAYOUT.csv.s3_manifest(DAY), damage)
     assert publish_csv_inventory(store, LAYOUT, manifest) == files
 
 
@@ -105,9 +105,9 @@ def test_of_two_runs_that_export_a_date_at_once_the_first_publishes(store: Local
     second = manifest_of(store, ["a/1", "c"])
     with pytest.raises(ConflictError):
         publish_csv_inventory(store, LAYOUT, second, before)
-    document = store.read(LAYOUT.csv.dated(DAY, "manifest.json")) or b""
+    document = store.read(LAYOUT.csv.s3_manifest(DAY)) or b""
     assert [file["key"] for file in json.loads(document)["files"]] == [file.key for file in first]
-    assert store.read(LAYOUT.csv.dated(DAY, "manifest.checksum")) == manifest_checksum(document)
+    assert store.read(LAYOUT.csv.checksum(DAY)) == manifest_checksum(document)
 
 
 def test_a_bucket_without_objects_has_a_manifest_without_files(store: LocalStore) -> None:

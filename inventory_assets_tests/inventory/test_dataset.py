@@ -18,7 +18,8 @@ from inventory_assets.inventory.manifest.manifest_merge import merge, publish_ma
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.query.dataset import Dataset, changes_between, connect
 from inventory_assets.inventory.query.sql_query import query_reader
-from inventory_assets.inventory.storage.store import LocalStore, Store
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.store import Store
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import (

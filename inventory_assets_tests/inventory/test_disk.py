@@ -8,7 +8,7 @@ from inventory_assets.inventory.errors import DiskFull, StoreError
 from inventory_assets.inventory.export.exporter import atomic_file
 from inventory_assets.inventory.parts.hashing_file import HashingFile
 from inventory_assets.inventory.storage.disk import full_disk
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

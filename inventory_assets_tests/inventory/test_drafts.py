@@ -17,8 +17,8 @@ from inventory_assets.inventory.listing.checkpoints import CheckpointLog, listin
 from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
 from inventory_assets.inventory.parts import drafts, hashing_file
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
-from inventory_assets.inventory.storage import store as store_module
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage import local_store
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -50,7 +50,7 @@ def quick(group_rows: int, part_rows: int = 10**6) -> Iterator[LocalStore]:
         small_files(group_rows, part_rows),
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(store_module, "_flush", lambda _path: None)
+        patch.setattr(local_store, "_flush", lambda _path: None)
         yield LocalStore(Path(folder))
 
 
@@ -148,7 +148,7 @@ def test_a_kill_at_any_moment_costs_fifteen_seconds_of_listing_at_most(
 def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "_flush", lambda _path: None)
+    monkeypatch.setattr(local_store, "_flush", lambda _path: None)
     clock = [NOW]
     checkpoint_log = journal_in(store, lambda: clock[0])
     ranges = [KeyRange("", "0100"), KeyRange("0100", LAST)]

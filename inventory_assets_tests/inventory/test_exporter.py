@@ -24,7 +24,7 @@ from inventory_assets.inventory.export.exporter import atomic_file, publish_expo
 from inventory_assets.inventory.manifest.manifest_merge import merge
 from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.samples import (
     DAY,

@@ -17,7 +17,7 @@ from inventory_assets.inventory.iceberg.sync import sync_change_log, sync_manife
 from inventory_assets.inventory.iceberg.tables import IcebergTables, tag_of
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.query.dataset import Dataset
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.samples import DAY, HOSTILE_KEYS, LAYOUT, NOW, snapshot_of
 from inventory_assets_tests.inventory.tables import (

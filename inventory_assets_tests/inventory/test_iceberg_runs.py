@@ -12,7 +12,7 @@ from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownExcept
 from inventory_assets.inventory.errors import IcebergError
 from inventory_assets.inventory.iceberg.sync import sync_change_log, sync_date, sync_manifest
 from inventory_assets.inventory.iceberg.tables import IcebergTables, tag_of
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets_tests.inventory.samples import DAY
 from inventory_assets_tests.inventory.tables import (
     AFTER,

@@ -15,7 +15,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     publish_manifest,
     read_manifest,
 )
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
@@ -48,9 +48,7 @@ def publish(store: LocalStore, *keys: str) -> None:
 
 
 def facts(store: LocalStore) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(
-        store.read(LAYOUT.dated(NEXT_DAY, "inventory.json")) or b""
-    )
+    document: dict[str, Any] = json.loads(store.read(LAYOUT.manifest(NEXT_DAY)) or b"")
     return document
 
 

@@ -22,7 +22,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.destination import Destination
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
@@ -237,9 +237,9 @@ def test_manifest_json_has_the_fields_of_s3_inventory(store: LocalStore) -> None
 
 def test_the_checksum_is_that_of_manifest_json(store: LocalStore) -> None:
     publish_manifest(store, LAYOUT, merged(store, tiles(store)))
-    document = store.read(LAYOUT.dated(DAY, "manifest.json")) or b""
+    document = store.read(LAYOUT.s3_manifest(DAY)) or b""
     expected = md5(document, usedforsecurity=False).hexdigest().encode()
-    assert store.read(LAYOUT.dated(DAY, "manifest.checksum")) == expected
+    assert store.read(LAYOUT.checksum(DAY)) == expected
 
 
 def test_the_symlink_file_lists_files_that_read_in_key_order(store: LocalStore) -> None:
@@ -299,17 +299,19 @@ def test_a_publication_truncated_leaves_none_or_the_old_one_and_a_retry_heals_it
     assert read_manifest(store, LAYOUT, DAY) == new
 
 
-@pytest.mark.parametrize("name", ["inventory.json", "manifest.json", "manifest.checksum"])
+@pytest.mark.parametrize("key_of", [LAYOUT.manifest, LAYOUT.s3_manifest, LAYOUT.checksum])
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff"])
-def test_a_damaged_manifest_is_none(store: LocalStore, name: str, damage: bytes) -> None:
+def test_a_damaged_manifest_is_none(
+    store: LocalStore, key_of: Callable[[date], str], damage: bytes
+) -> None:
     publish_manifest(store, LAYOUT, merged(store, tiles(store, "a/")))
-    store.publish(LAYOUT.dated(DAY, name), damage)
+    store.publish(key_of(DAY), damage)
     assert read_manifest(store, LAYOUT, DAY) is None
 
 
 def test_a_manifest_of_another_format_is_none(store: LocalStore) -> None:
     publish_manifest(store, LAYOUT, merged(store, tiles(store)))
-    key = LAYOUT.dated(DAY, "inventory.json")
+    key = LAYOUT.manifest(DAY)
     store.publish(key, (store.read(key) or b"").replace(b'"format": 3', b'"format": 9'))
     assert read_manifest(store, LAYOUT, DAY) is None
 
@@ -319,7 +321,7 @@ def test_the_baseline_is_the_newest_complete_manifest_before_the_day(store: Loca
     days = [date(2026, 4, 29), date(2026, 5, 1), date(2026, 5, 4), DAY]
     for day in days:
         publish_manifest(store, LAYOUT, replace(manifest, day=day))
-    store.path(LAYOUT.dated(date(2026, 5, 4), "manifest.checksum")).unlink()
+    store.path(LAYOUT.checksum(date(2026, 5, 4))).unlink()
 
     def found(before: date) -> date | None:
         baseline = newest_manifest(store, LAYOUT, before)

@@ -14,7 +14,7 @@ from inventory_assets.inventory.parts import hashing_file
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.parts.fingerprint import joined as fingerprint_of
 from inventory_assets.inventory.parts.part import Part
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce
 from inventory_assets_tests.inventory.assemblies import (
     LAST,

@@ -22,7 +22,7 @@ from inventory_assets.inventory.listing.part_reuse import (
 from inventory_assets.inventory.manifest.manifest_merge import merge
 from inventory_assets.inventory.manifest.snapshot import Reuse
 from inventory_assets.inventory.parts.part import Part, read_records
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.engine.splitter import pick_evenly
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
 from inventory_assets.scan.keyspace.shard import Shard

@@ -15,7 +15,7 @@ from inventory_assets.inventory.parts.counting import count_records
 from inventory_assets.inventory.parts.part import Part, class_totals, read_records
 from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.inventory.samples import (
     HOSTILE_KEYS,

@@ -25,7 +25,7 @@ from inventory_assets.inventory.manifest.snapshot import (
     read_snapshot,
 )
 from inventory_assets.inventory.parts.fingerprint import Fingerprint, joined
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.store_profile import AWS
 from inventory_assets.scan.engine.progress import Report, ignore_events

@@ -18,7 +18,7 @@ from inventory_assets.inventory.manifest.manifest_merge import merge, publish_ma
 from inventory_assets.inventory.manifest.s3_inventory_format import csv_file_schema
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import NO_BUCKET, LocalStore
+from inventory_assets.inventory.storage.local_store import NO_BUCKET, LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
@@ -52,8 +52,8 @@ def publish(store: LocalStore, keys: list[str]) -> None:
 
 def manifest_of(store: LocalStore, layout: Layout) -> dict[str, Any]:
     """`manifest.json`, after the checks that a strict reader makes before it reads a data file."""
-    data = store.read(layout.dated(DAY, "manifest.json")) or b""
-    assert (store.read(layout.dated(DAY, "manifest.checksum")) or b"").decode() == md5_of(data)
+    data = store.read(layout.s3_manifest(DAY)) or b""
+    assert (store.read(layout.checksum(DAY)) or b"").decode() == md5_of(data)
     document: dict[str, Any] = json.loads(data)
     assert BUCKET_ARN.fullmatch(document["destinationBucket"])
     assert datetime.fromtimestamp(int(document["creationTimestamp"]) / 1000, UTC) == NOW
@@ -156,7 +156,7 @@ def test_the_store_tells_where_readers_look(store: LocalStore, layout: Layout) -
     there = Destination("arn:aws:s3:::results", "in/")
     with patch.object(LocalStore, "destination", PropertyMock(return_value=there)):
         publish(store, KEYS)
-    document = json.loads(store.read(layout.dated(DAY, "manifest.json")) or b"")
+    document = json.loads(store.read(layout.s3_manifest(DAY)) or b"")
     assert document["destinationBucket"] == "arn:aws:s3:::results"
     assert all(file["key"].startswith(f"in/{layout.base}/data/") for file in document["files"])
 

@@ -19,7 +19,7 @@ from odc.aws.inventory import list_inventory
 from inventory_assets.inventory.export.csv_inventory import publish_csv_inventory
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.storage.destination import Destination
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.external_servers import REGION, Endpoint
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, snapshot_of
@@ -69,7 +69,7 @@ class Published:
 
     def manifest_files(self) -> list[Path]:
         """The Parquet files that `manifest.json` lists, by their keys in the bucket."""
-        data = self.store.read(LAYOUT.dated(DAY, "manifest.json")) or b""
+        data = self.store.read(LAYOUT.s3_manifest(DAY)) or b""
         return [self.store.path(file["key"]) for file in json.loads(data)["files"]]
 
 

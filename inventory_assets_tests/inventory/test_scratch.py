@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from inventory_assets.inventory.export.exporter import atomic_file
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.scratch import ScratchSpace, is_abandoned
-from inventory_assets.inventory.storage.store import LocalStore
 
 LEAVE_SCRATCH = """
 import os, sys

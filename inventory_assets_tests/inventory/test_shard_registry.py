@@ -7,8 +7,8 @@ from inventory_assets.inventory.listing.shard_registry import (
     record_discovery,
     shard_key,
 )
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
-from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.prefix_discovery import Discovery
 from inventory_assets_tests.inventory.samples import LAYOUT, NOW

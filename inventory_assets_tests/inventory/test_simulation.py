@@ -25,9 +25,9 @@ from inventory_assets.inventory.manifest.snapshot_validation import failed_rules
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.parts.part import read_records
-from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage import local_store
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.s3.errors import RetriesExhausted, UnusableResponse
@@ -68,7 +68,7 @@ def small_files() -> Iterator[None]:
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.1))
         patch.setattr(checkpoints, "SECONDS_UNRECORDED", timedelta(seconds=0.2))
-        patch.setattr(store_module, "_flush", lambda _path: None)
+        patch.setattr(local_store, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield
 

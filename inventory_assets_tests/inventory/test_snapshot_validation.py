@@ -10,7 +10,7 @@ from inventory_assets.inventory.manifest.snapshot_validation import (
     validate,
     validate_files,
 )
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.samples import listed, parts_of, snapshot_of

@@ -5,7 +5,7 @@ import pytest
 from inventory_assets.inventory.errors import QueryRefused
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.inventory.query.sql_query import query_reader
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets_tests.inventory.samples import HOSTILE_KEYS, listed, parts_of
 
 

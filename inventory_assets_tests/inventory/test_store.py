@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from inventory_assets.inventory.errors import StoreError
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 
 
 def files(store: LocalStore) -> list[str]:

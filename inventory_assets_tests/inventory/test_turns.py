@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import ConflictError, StoreError
-from inventory_assets.inventory.storage import turns
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage import local_store, turns
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.turns import Turn
 from inventory_assets_tests.inventory.publishers import refuse_locks, run_publishers
 
@@ -240,7 +240,7 @@ def test_a_file_system_that_renames_no_folders_is_rejected(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(Path, "rename", refuse)
-    monkeypatch.setattr("inventory_assets.inventory.storage.store.wait", lambda _attempt: None)
+    monkeypatch.setattr(local_store, "wait", lambda _attempt: None)
     with pytest.raises(StoreError, match=rf"cannot publish .*x: {os.strerror(code)}"):
         store.put_if_match("x", b"1", store.etag("x"))
 

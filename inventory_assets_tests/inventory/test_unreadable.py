@@ -21,7 +21,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of
 from inventory_assets.inventory.manifest.unreadable_records import UnreadableRecords, unreadable_of
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.decoding.xml_decoder import Unreadable
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.unreadable_log import MAX_STORED, UnreadableLog
@@ -90,7 +90,7 @@ def test_a_snapshot_and_the_facts_of_its_date_tell_of_unreadable_records(
     manifest = read_manifest(store, LAYOUT, DAY)
     assert manifest
     assert manifest.unreadable == manifest.shards[0].unreadable == len(SIZELESS) + 1
-    facts = json.loads(store.read(LAYOUT.dated(DAY, "inventory.json")) or b"")
+    facts = json.loads(store.read(LAYOUT.manifest(DAY)) or b"")
     assert facts["unreadable"] == len(SIZELESS) + 1
 
 

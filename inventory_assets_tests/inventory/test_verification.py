@@ -15,7 +15,7 @@ from inventory_assets.inventory.manifest.manifest_merge import merge
 from inventory_assets.inventory.manifest.snapshot import publish_snapshot
 from inventory_assets.inventory.parts.counting import keys_at, positions_of
 from inventory_assets.inventory.parts.part import Part
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.verification import targets, verification
 from inventory_assets.inventory.verification.findings import (
     CLOCK_SKEW,

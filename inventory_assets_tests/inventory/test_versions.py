@@ -42,9 +42,9 @@ from inventory_assets.inventory.manifest.snapshot_validation import (
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
-from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage import local_store
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.verification.findings import Finding
 from inventory_assets.inventory.verification.targets import VerificationTarget
 from inventory_assets.inventory.verification.verification import verify
@@ -73,7 +73,7 @@ def small_files() -> Iterator[None]:
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
-        patch.setattr(store_module, "_flush", lambda _path: None)
+        patch.setattr(local_store, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield
 
@@ -179,7 +179,7 @@ def test_changes_are_those_of_the_current_objects_with_their_versions(history: H
 
 def test_records_with_versions_are_rejected_by_code_that_knows_none(store: LocalStore) -> None:
     """Old code supports format 3 only."""
-    records = (LAYOUT.snapshot(DAY, ""), LAYOUT.dated(DAY, "inventory.json"))
+    records = (LAYOUT.snapshot(DAY, ""), LAYOUT.manifest(DAY))
     for versions, expected in ((None, 3), (Versions(), 4)):
         merged(store, taken(store, sample_history(), versions))
         found = [json.loads(store.read(key) or b"")["format"] for key in records]
@@ -189,7 +189,7 @@ def test_records_with_versions_are_rejected_by_code_that_knows_none(store: Local
 def test_records_with_versions_that_say_the_format_of_objects_are_read(store: LocalStore) -> None:
     snapshot = taken(store, sample_history(), Versions())
     manifest = merged(store, snapshot)
-    for key in (LAYOUT.snapshot(DAY, ""), LAYOUT.dated(DAY, "inventory.json")):
+    for key in (LAYOUT.snapshot(DAY, ""), LAYOUT.manifest(DAY)):
         store.publish(key, (store.read(key) or b"").replace(b'"format": 4', b'"format": 3'))
     assert read_snapshot(store, LAYOUT, DAY, "") == snapshot
     assert read_manifest(store, LAYOUT, DAY) == manifest
@@ -242,7 +242,7 @@ def test_the_manifest_names_the_columns_of_versions_in_s3_inventorys_order(
     store: LocalStore,
 ) -> None:
     manifest = merged(store, taken(store, sample_history(), Versions()))
-    document = (store.read(LAYOUT.dated(DAY, "manifest.json")) or b"").decode()
+    document = (store.read(LAYOUT.s3_manifest(DAY)) or b"").decode()
     assert (
         "required binary key (STRING);  optional binary version_id (STRING);  "
         "optional boolean is_latest;  optional boolean is_delete_marker;  optional int64 size;"
@@ -297,7 +297,7 @@ def test_the_facts_say_when_a_day_that_was_over_was_observed_and_what_is_missing
     assert late.reconstruction
     assert (late.reconstruction.as_of, late.reconstruction.shards) == (moment, 1)
     assert late.reconstruction.observed_from == NOW
-    document = (store.read(LAYOUT.dated(DAY, "inventory.json")) or b"").decode()
+    document = (store.read(LAYOUT.manifest(DAY)) or b"").decode()
     assert '"as_of": "2026-05-05T23:59:59.999000Z"' in document
     assert "deleted for good before the listing" in document
 

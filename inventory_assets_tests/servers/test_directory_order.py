@@ -7,7 +7,7 @@ import pytest
 
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan import directory_order_scan, prefix_discovery, store_probe
 from inventory_assets.scan.errors import KeysOutOfOrder

@@ -19,7 +19,7 @@ from inventory_assets.definitions import build_definitions
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.resources import Clock
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan import directory_order_scan, prefix_discovery, store_probe
 from inventory_assets_tests.external_servers import Endpoint, Ministack, SeaweedFS, ServerProcess
 from inventory_assets_tests.servers.inventories import (

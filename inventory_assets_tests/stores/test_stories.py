@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, seed, settings
 
 from inventory_assets.inventory.listing import checkpoints, part_assembler, shard_lister
 from inventory_assets.inventory.parts import part_writer
-from inventory_assets.inventory.storage import store as store_module
+from inventory_assets.inventory.storage import local_store
 from inventory_assets_tests.stores.habits import EarlyEnd, Habits, Order, StartAfter, Tokens
 from inventory_assets_tests.stores.report import Noted
 from inventory_assets_tests.stores.stories import Story, play, stories
@@ -116,7 +116,7 @@ def small_files() -> Iterator[None]:
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.1))
-        patch.setattr(store_module, "_flush", lambda _path: None)
+        patch.setattr(local_store, "_flush", lambda _path: None)
         # A thread on virtual time waits for no other, and chance shall not depend on threads.
         patch.setattr(shard_lister, "DIRECTORY_SHARDS_AT_ONCE", 1)
         real = asyncio.Runner

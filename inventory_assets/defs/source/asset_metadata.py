@@ -194,7 +194,7 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
         "requests": sum(entry.requests for entry in manifest.shards),
         "parts": len(manifest.parts),
         "parquet_bytes": sum(part.file_bytes for part in manifest.parts),
-        "manifest": dg.MetadataValue.path(store.where(layout.dated(manifest.day, "manifest.json"))),
+        "manifest": dg.MetadataValue.path(store.where(layout.s3_manifest(manifest.day))),
         "symlink": dg.MetadataValue.path(store.where(layout.symlink(manifest.day))),
     }
 
@@ -245,7 +245,7 @@ def exports_metadata(
     if csv_files is not None:
         metadata["csv_files"] = len(csv_files)
         metadata["csv_bytes"] = sum(file.size for file in csv_files)
-        manifest_key = layout.csv.dated(manifest.day, "manifest.json")
+        manifest_key = layout.csv.s3_manifest(manifest.day)
         metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
     return metadata
 

@@ -1,4 +1,4 @@
-"""What changed between a baseline and a snapshot, and the log of a date's changes.
+"""The changes between a baseline and a snapshot, and the change log of a date.
 
-It reads published parts alone, and speaks to no bucket that is inventoried.
+This package reads only published parts. It does not access the bucket that is inventoried.
 """

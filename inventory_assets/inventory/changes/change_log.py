@@ -1,8 +1,8 @@
-"""The change log of a date: what changed in the whole source since its baseline, each key once.
+"""The change log of a date: all changes of the source since its baseline, each key once.
 
-It copies nothing: it lists the files of the shards' changes. Only where a prefix became a shard
-after the shard around it was compared are that shard's changed records written again, without those
-of the prefix; a key belongs to the shard that answers for it in the date's manifest.
+It copies nothing: it lists the files of the changes of all shards. If a prefix became a shard after
+the shard around it was compared, the changed records of the outer shard are written again without
+those of the prefix. A key belongs to the shard that covers it in the manifest of the date.
 """
 
 import hashlib
@@ -11,14 +11,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
-
-from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.inventory.changes.shard_changes import (
     FORMAT,
     Changes,
-    lost_to_reading,
+    balance_fault,
     publish_changed_records,
     publish_changes,
     read_changed_records,
@@ -30,21 +27,21 @@ from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.s3_inventory_format import symlinks
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
-from inventory_assets.inventory.storage.commit import Commit
-from inventory_assets.inventory.storage.layout import Layout, day_of_partition
+from inventory_assets.inventory.storage.commit import commit
+from inventory_assets.inventory.storage.layout import FileKind, Layout, day_of_partition
+from inventory_assets.inventory.storage.record_type import RecordType, UriList
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import clear_tombstones
 from inventory_assets.scan.keyspace.shard import Shard
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeLogEntry:
-    """A shard's share in a change log.
+    """A shard in a change log.
 
     Attributes:
-        shard: The keys it answers for.
+        shard: The keys that belong to it.
         file: The key of its file of changed records.
-        counts: Changed records by kind; every kind is named.
+        counts: Changed records by kind, including kinds without any.
         unreadable: Objects of the baseline whose records could not be decoded this time.
     """
 
@@ -68,8 +65,8 @@ class ChangeLog:
         baseline_rows: Objects in the baseline.
         created_at: When it was published.
         entries: The shards, by prefix in order.
-        baseline_identity: The baseline's identity; None without one, or in logs of older code.
-        format: The version of this record.
+        baseline_identity: The identity of the baseline; None without one, or in older logs.
+        format: The number of the format of this record.
     """
 
     bucket: str
@@ -86,7 +83,7 @@ class ChangeLog:
 
     @property
     def counts(self) -> Mapping[Change, int]:
-        """Changed records by kind; every kind is named."""
+        """Changed records by kind, including kinds without any."""
         counts: Counter[Change] = Counter()
         for entry in self.entries:
             counts.update(entry.counts)
@@ -94,9 +91,9 @@ class ChangeLog:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The keys of the files that hold changes; one that is empty where nothing changed."""
+        """The keys of the files with changes; one empty file where nothing changed."""
         changed = tuple(entry.file for entry in self.entries if any(entry.counts.values()))
-        # Several files may be empty: one that got a mark is not published under its name again.
+        # There may be several empty files: a key with a tombstone is not used again.
         return changed or tuple(entry.file for entry in self.entries[:1])
 
     @property
@@ -107,21 +104,34 @@ class ChangeLog:
 
     @property
     def balance_fault(self) -> str | None:
-        """Why baseline + created - deleted is not the inventory; None where it is, as always."""
-        created, deleted = self.counts[Change.CREATED], self.counts[Change.DELETED]
-        unreadable = sum(entry.unreadable for entry in self.entries)
-        balance = self.baseline_rows + created - deleted - unreadable
-        if self.baseline_day is None or balance == self.rows:
+        """Why baseline + created - deleted is not the inventory; None where it is, as it must."""
+        if self.baseline_day is None:
             return None
-        return (
-            f"{self.baseline_rows:,} + {created:,} created - {deleted:,} deleted"
-            f"{lost_to_reading(unreadable)} = {balance:,}, "
-            f"but the inventory holds {self.rows:,}"
+        unreadable = sum(entry.unreadable for entry in self.entries)
+        return balance_fault(
+            self.baseline_rows, self.counts, unreadable, self.rows, "the inventory"
         )
 
 
+_REMEDY = "materialize change_log for {day} again"
+
+CHANGE_LOG = RecordType(
+    kind=FileKind.CHANGE_LOG,
+    title="change log",
+    remedy=_REMEDY,
+    data_files="entries[].file",
+    written_at="created_at",
+    formats=(FORMAT,),
+    model=ChangeLog,
+)
+
+CHANGE_LOG_SYMLINK = UriList(
+    kind=FileKind.CHANGE_LOG_SYMLINK, title="list of a change log's files", remedy=_REMEDY
+)
+
+
 def change_log_etag(store: Store, layout: Layout, day: date) -> str:
-    """What tells the change log of a date from one that another run publishes later."""
+    """The ETag of the change log of a date; it changes when another run publishes one."""
     return store.etag(layout.change_log(day))
 
 
@@ -132,20 +142,20 @@ def publish_change_log(
     now: datetime,
     expected_etag: str | None = None,
 ) -> ChangeLog:
-    """Publish the change log of a manifest; its list of files comes last.
+    """Publish the change log of a manifest; its list of files is written last.
 
     Args:
         store: Where.
-        layout: Under which keys.
-        manifest: Of the date.
+        layout: The layout of the source.
+        manifest: The manifest of the date.
         now: The time.
-        expected_etag: Its `change_log_etag` when this run began to read the date's manifest; None
-            for what it is now.
+        expected_etag: The `change_log_etag` when this run began to read the manifest; None for the
+            present one.
 
     Raises:
-        ConflictError: Another run published the date's change log in the meantime.
-        ManifestIncomplete: A shard was not compared as the manifest has it, or not with the newest
-            complete inventory before the date, as it is now.
+        ConflictError: Another run published the change log of the date in the meantime.
+        ManifestIncomplete: The snapshot of a shard in the manifest was not compared, or not with
+            the present newest complete inventory before the date.
         CorruptRecord: A file that must be written again is damaged.
     """
     if expected_etag is None:
@@ -167,31 +177,33 @@ def publish_change_log(
         ),
         baseline_identity=baseline.identity if baseline else None,
     )
-    record = _adapter().dump_json(log, indent=1)
-    clear_tombstones(store, [entry.file for entry in log.entries])
-    publication = Commit.begin(store, layout.change_log(log.day), record, expected_etag)
     links = symlinks([store.uri(file) for file in log.files])
-    publication.publish(layout.change_log_symlink(log.day), links)
+    commit(
+        store,
+        CHANGE_LOG.file(layout.change_log(log.day), log),
+        expected_etag,
+        dependents=[(layout.change_log_symlink(log.day), links)],
+    )
     return log
 
 
 def compare_shards(
     store: Store, layout: Layout, manifest: Manifest, prefixes: Collection[str], now: datetime
 ) -> list[str]:
-    """Compare those of some shards that a change log of the manifest would be refused for.
+    """Compare those of some shards whose changes the change log of the manifest lacks.
 
     Args:
         store: Where.
-        layout: Under which keys.
-        manifest: Of the date.
-        prefixes: Shards of the manifest that nobody else will compare.
+        layout: The layout of the source.
+        manifest: The manifest of the date.
+        prefixes: The prefixes of shards that no other run compares.
         now: The time.
 
     Returns:
         The prefixes of the shards that were compared, in order.
 
     Raises:
-        ManifestIncomplete: A shard's snapshot is not the one that the manifest was made of.
+        ManifestIncomplete: The snapshot of a shard is not the one in the manifest.
         CorruptRecord: A file that is compared is damaged.
     """
     baseline = newest_manifest(store, layout, before=manifest.day)
@@ -223,27 +235,24 @@ def compare_shards(
 
 def read_change_log(store: Store, layout: Layout, day: date) -> ChangeLog | None:
     """The published change log of a date, or None where there is none that can be read."""
-    data = store.read(layout.change_log(day))
-    if data is None:
-        return None
     try:
-        log = _adapter().validate_json(data, strict=False)
-    except ValidationError:
+        log = CHANGE_LOG.read(store, layout.change_log(day))
+    except CorruptRecord:
         return None
-    return log if (log.format, log.day) == (FORMAT, day) else None
+    return log if log and log.day == day else None
 
 
 def violations_of(store: Store, log: ChangeLog) -> list[str]:
-    """Where the log does not hold what it must; nothing, as a rule."""
+    """The rules that the log violates, each with the place; none, as a rule."""
     faults = [log.balance_fault] if log.balance_fault else []
     return faults + [f"{file} is missing" for file in log.files if store.size(file) is None]
 
 
 def outdated_fault(store: Store, layout: Layout, log: ChangeLog) -> str | None:
-    """Why the log's baseline is not that of its date any more; None where it is.
+    """Why the baseline of the log is no longer the baseline of its date; None where it still is.
 
-    It is not where a complete inventory was published later of a date between the two, or of the
-    baseline's own date. A baseline that went with its date is no fault.
+    A log is outdated if a complete inventory was published later for a date between the two, or for
+    the date of the baseline. The removal of an expired baseline does not make it outdated.
     """
     newest = newest_manifest(store, layout, before=log.day)
     if newest is None or newest.day < (log.baseline_day or date.min):
@@ -292,10 +301,10 @@ def _compared(store: Store, layout: Layout, manifest: Manifest) -> Mapping[str, 
 def _require_baseline(
     manifest: Manifest, baseline: Manifest | None, compared: Mapping[str, Changes]
 ) -> None:
-    """See that all shards were compared with the baseline.
+    """Require that all shards were compared with the baseline.
 
-    With an older one, what changed between the two would be in two logs; with one of equal identity
-    the changes are the same.
+    If a shard was compared with an older one, the changes between the two would be in two logs. A
+    baseline of equal identity gives the same changes.
     """
     identity = baseline.identity if baseline else None
     other = [
@@ -326,8 +335,3 @@ def _name_shards(manifest: Manifest, prefixes: list[str]) -> str:
     ]
     more = f" and {len(prefixes) - 10} more" if len(prefixes) > 10 else ""
     return f"{', '.join(names)}{more} have"
-
-
-@cache
-def _adapter() -> TypeAdapter[ChangeLog]:
-    return TypeAdapter(ChangeLog)

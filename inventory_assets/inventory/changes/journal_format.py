@@ -2,9 +2,9 @@
 
 Column names and values are the journal's
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/metadata-tables-schema.html), as far as a
-listing can tell them; what this project adds stands after them. A journal has a row for each write.
-This one has a row for each key that differs between two listings: what came and went between them
-is not in it, and what was written twice is there once.
+listing can tell them; columns of this project follow. A journal has a row for each write. This one
+has a row for each key that differs between two listings: an object that was created and deleted
+between them has none, and a key that was written twice has one.
 """
 
 from datetime import date, datetime
@@ -23,8 +23,8 @@ from inventory_assets.inventory.parts.schema import (
 _MD5 = "^[0-9a-fA-F]{32}$"
 
 
-class RecordType(StrEnum):
-    """What the journal calls a change."""
+class JournalRecordType(StrEnum):
+    """The name of a change in the journal."""
 
     CREATE = "CREATE"
     UPDATE_METADATA = "UPDATE_METADATA"
@@ -32,27 +32,27 @@ class RecordType(StrEnum):
 
 
 RECORD_TYPES = {
-    Change.CREATED: RecordType.CREATE,
-    Change.MODIFIED: RecordType.CREATE,
-    # Who copies an object onto itself writes it: S3 gives it a new LastModified.
-    Change.TOUCHED: RecordType.CREATE,
-    Change.TRANSITIONED: RecordType.UPDATE_METADATA,
-    Change.DELETED: RecordType.DELETE,
+    Change.CREATED: JournalRecordType.CREATE,
+    Change.MODIFIED: JournalRecordType.CREATE,
+    # A copy of an object onto itself is a write: S3 gives it a new LastModified.
+    Change.TOUCHED: JournalRecordType.CREATE,
+    Change.TRANSITIONED: JournalRecordType.UPDATE_METADATA,
+    Change.DELETED: JournalRecordType.DELETE,
 }
 
 
 class ContentEvidence(StrEnum):
-    """What says that the content of a modified object is another."""
+    """The evidence that the content of a modified object has changed."""
 
     SIZE = "size"
-    """The sizes differ: it is another for certain."""
+    """The sizes differ: the content has certainly changed."""
     E_TAG = "e_tag"
-    """Only the ETags differ, and both have the shape of an MD5. So it is another, unless the
+    """Only the ETags differ, and both have the form of an MD5. So it has changed, unless the
     object is encrypted with SSE-KMS or SSE-C: then the ETag only looks like a hash, and differs
     after each write of the same bytes. A listing does not tell how an object is encrypted."""
     NONE = "none"
     """Only the ETags differ, and one of them is no MD5: missing, of another form, or `-N` of an
-    upload in N parts, which depends on where the parts were cut. It may be the same bytes."""
+    upload in N parts, which depends on the sizes of the parts. The bytes may be equal."""
 
 
 CHANGE_SCHEMA = pa.schema(
@@ -92,13 +92,13 @@ CHANGE_DESCRIPTIONS = {
 
 
 def to_journal(differences: pa.Table, bucket: str, day: date, seen_at: datetime) -> pa.Table:
-    """Differences as rows of a journal.
+    """Convert differences to rows of a journal.
 
     Args:
         differences: A table with `DIFFERENCE_SCHEMA`.
         bucket: The bucket compared.
-        day: The date that the newer side stands for.
-        seen_at: When its listing ended.
+        day: The date of the newer side.
+        seen_at: When the listing of the newer side ended.
 
     Returns:
         A table with `CHANGE_SCHEMA`, of as many rows.
@@ -136,7 +136,7 @@ def _content_evidence(differences: pa.Table) -> pa.Array:
         pc.if_else(pc.fill_null(sizes_differ, False), ContentEvidence.SIZE, ContentEvidence.NONE),
         pa.scalar(None, pa.string()),
     )
-    # A regular expression is dear, and most modified objects have another size.
+    # A regular expression is slow, and most modified objects have another size.
     unsure = pc.fill_null(pc.equal(evidence, ContentEvidence.NONE), False)
     e_tags = differences.select(["e_tag", "previous_e_tag"]).filter(unsure)
     shaped = pc.and_(*(pc.match_substring_regex(column, _MD5) for column in e_tags.columns))

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA, to_journal
 from inventory_assets.inventory.changes.sorted_diff import (
@@ -26,18 +24,20 @@ from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.current import count_current, read_current
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS, parquet_writer
-from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.commit import publish
+from inventory_assets.inventory.storage.layout import FileKind, Layout
+from inventory_assets.inventory.storage.record_type import RecordType
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import clear_tombstones, unmarked_key
+from inventory_assets.inventory.storage.tombstones import unmarked_key
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 
 FORMAT = 3
-"""Raised when older code could misread what newer code wrote, or the other way round."""
+"""The format of the records; it rises when other code could misread a record."""
 
 _FEW_VALUES = ["storage_class", "checksum_algorithm"]
-"""Columns that are quicker compared as numbers of a dictionary."""
+"""Columns that are compared faster as indices of a dictionary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class Changes:
         snapshot_fingerprint: The fingerprint of the snapshot compared.
         snapshot_rows: Current objects in it.
         file: The key of the Parquet file of the changed records.
-        counts: Changed records by kind; every kind is named.
+        counts: Changed records by kind, including kinds without any.
         created_at: When the comparison was made.
-        format: The version of this record.
-        unreadable: Keys of the baseline whose records could not be decoded this time, so that they
-            are neither deleted nor compared.
+        format: The number of the format of this record.
+        unreadable: Keys of the baseline whose records could not be decoded this time. They count
+            neither as deleted nor as compared.
     """
 
     day: date
@@ -80,18 +80,50 @@ class Changes:
 
     @property
     def balance_fault(self) -> str | None:
-        """Why baseline + created - deleted is not the snapshot; None where it is, as always."""
+        """Why baseline + created - deleted is not the snapshot; None where it is, as it must be."""
         if self.baseline_day is None:
             return None
-        created, deleted = self.counts[Change.CREATED], self.counts[Change.DELETED]
-        balance = self.baseline_rows + created - deleted - len(self.unreadable)
-        if balance == self.snapshot_rows:
-            return None
-        return (
-            f"{self.baseline_rows:,} + {created:,} created - {deleted:,} deleted"
-            f"{lost_to_reading(len(self.unreadable))} = {balance:,}, "
-            f"but the snapshot holds {self.snapshot_rows:,}"
+        return balance_fault(
+            self.baseline_rows,
+            self.counts,
+            len(self.unreadable),
+            self.snapshot_rows,
+            "the snapshot",
         )
+
+
+CHANGES = RecordType(
+    kind=FileKind.CHANGES,
+    title="record of changes",
+    remedy="materialize object_changes for {day} and this shard again",
+    data_files="file",
+    written_at="created_at",
+    formats=(FORMAT,),
+    model=Changes,
+)
+
+
+def balance_fault(
+    baseline_rows: int, counts: Mapping[Change, int], unreadable: int, rows: int, compared: str
+) -> str | None:
+    """Why baseline + created - deleted - unreadable is not `rows`; None where it is.
+
+    Args:
+        baseline_rows: Current objects of the baseline.
+        counts: Changed records by kind.
+        unreadable: Objects of the baseline whose records could not be decoded this time.
+        rows: Current objects of what was compared with the baseline.
+        compared: What that is, for the message.
+    """
+    created, deleted = counts[Change.CREATED], counts[Change.DELETED]
+    balance = baseline_rows + created - deleted - unreadable
+    if balance == rows:
+        return None
+    lost = f" - {unreadable:,} unreadable" if unreadable else ""
+    return (
+        f"{baseline_rows:,} + {created:,} created - {deleted:,} deleted{lost} = {balance:,}, "
+        f"but {compared} holds {rows:,}"
+    )
 
 
 def publish_changes(
@@ -103,9 +135,9 @@ def publish_changes(
 ) -> Changes:
     """Compare a snapshot with its baseline and publish what changed.
 
-    The baseline is restricted to the snapshot's key ranges, whatever shards it was listed in. Of
-    versions, the current objects of both days are compared. The Parquet file is published first,
-    the record after it.
+    The baseline is restricted to the key ranges of the snapshot, whatever its shards are. Of
+    versions, the current objects of both days are compared. The Parquet file is published before
+    the record.
     """
     old, new = _differing(baseline, snapshot)
     ranges = snapshot.shard.ranges
@@ -136,42 +168,28 @@ def publish_changes(
         unreadable=tuple(unread.found),
     )
     key = layout.changes(snapshot.day, snapshot.shard.prefix)
-    clear_tombstones(store, [file])
-    store.publish(key, _adapter().dump_json(changes, indent=1))
+    publish(store, CHANGES.file(key, changes))
     return changes
 
 
 def read_changes(store: Store, layout: Layout, day: date, prefix: str) -> Changes | None:
-    """What was published of a shard's changes on a date, or None.
+    """Read the changes of a shard on a date; None where none were published.
 
     Raises:
         CorruptRecord: The file is damaged or of another format.
     """
-    key = layout.changes(day, prefix)
-    data = store.read(key)
-    if data is None:
-        return None
-    try:
-        changes = _adapter().validate_json(data, strict=False)
-    except ValidationError:
-        changes = None
-    if changes is None or changes.format != FORMAT:
-        raise CorruptRecord(
-            f"{store.where(key)} is no record of changes that this version can read; materialize "
-            f"object_changes for {day} and this shard again"
-        )
-    return changes
+    return CHANGES.read(store, layout.changes(day, prefix))
 
 
 def publish_changed_records(
     store: Store, layout: Layout, tables: Iterable[pa.Table]
 ) -> tuple[str, Mapping[Change, int]]:
-    """Publish changed records under the hash of their file; equal records lie there once.
+    """Publish changed records in a file that is named for its hash; equal records share a file.
 
     Args:
-        store: Where to.
-        layout: Under which key.
-        tables: With `CHANGE_SCHEMA`, keys ascending.
+        store: Where.
+        layout: The layout of the source.
+        tables: Tables with `CHANGE_SCHEMA`, keys ascending.
 
     Returns:
         The key of the Parquet file, and how many records of each kind are in it.
@@ -192,10 +210,10 @@ def publish_changed_records(
 
 
 def read_changed_records(store: Store, key: str, ranges: Sequence[KeyRange]) -> Iterator[pa.Table]:
-    """The changed records of some ranges, in key order, a row group at a time.
+    """Read the changed records of some ranges, in key order, a row group at a time.
 
     Args:
-        store: Where they lie.
+        store: Where.
         key: The key of their file.
         ranges: Disjoint and in key order.
 
@@ -216,16 +234,11 @@ def read_changed_records(store: Store, key: str, ranges: Sequence[KeyRange]) -> 
                     yield table.slice(start, stop - start)
 
 
-def lost_to_reading(count: int) -> str:
-    """What is said of unreadable records in a balance: nothing where there are none."""
-    return f" - {count:,} unreadable" if count else ""
-
-
 class _UnreadableKeys:
-    """Objects that a snapshot lacks because their records could not be decoded: not deleted.
+    """Objects that a snapshot lacks only because their records could not be decoded.
 
     Attributes:
-        found: Those that the baseline has, once the differences were read.
+        found: Those that the baseline has; complete once all differences were read.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -234,7 +247,7 @@ class _UnreadableKeys:
         self.found: list[str] = []
 
     def exclude(self, differences: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        """The differences without those that only seem to be deletions."""
+        """The differences without the deletions of such objects."""
         for table in differences:
             if not len(self._keys):
                 yield table
@@ -251,7 +264,7 @@ class _UnreadableKeys:
 def _differing(
     baseline: Manifest | None, snapshot: Snapshot
 ) -> tuple[Sequence[Part], Sequence[Part]]:
-    """The parts to compare: none without a baseline, and none that both sides share whole."""
+    """The parts to compare: none without a baseline, and none that is in both sides."""
     if baseline is None:
         return (), ()
     shared = baseline.part_keys & {part.key for part in snapshot.parts}
@@ -285,8 +298,3 @@ def _damaged(store: Store, key: str, fault: Exception | str) -> CorruptRecord:
         f"{store.where(key)} is missing or damaged ({fault}); materialize object_changes again for "
         "the shard and date that use it"
     )
-
-
-@cache
-def _adapter() -> TypeAdapter[Changes]:
-    return TypeAdapter(Changes)

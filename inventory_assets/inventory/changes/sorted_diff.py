@@ -1,9 +1,9 @@
 """Compare two sorted streams of records, a bounded window at a time.
 
-Both sides are cut at the same keys. What is the same on both sides is found first, and exactly, by
-laying the columns beside each other; only the few records left are joined by key, and only what
-differs is copied. The next batches of each side are read in a thread meanwhile. So memory is three
-batches a side and the changes not yet handed over, however long the streams are.
+Both windows end at the same key. Equal records are found first, and exactly, by a comparison of the
+columns row by row. Only the few other records are joined by key, and only those that differ are
+copied. Meanwhile a thread for each side reads its next batches. So memory holds three batches for
+each side and the changes that were not yielded yet, however long the streams are.
 """
 
 from collections import deque
@@ -21,17 +21,17 @@ from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECOR
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 
 BATCHES_AHEAD = 2
-"""Batches of each side that are read while one is compared, so that two cores seldom wait."""
+"""Batches of each side that are read ahead while one is compared, to keep two cores busy."""
 
 LOOK_UP_ROWS = 4096
-"""Keys that are looked up at once; a hash table this small stays in a core's cache."""
+"""Keys that are looked up at once; a hash table of this size fits into the cache of a core."""
 
 MAX_SHIFT = 64
-"""How far apart records of two windows are still compared without being looked up."""
+"""The greatest distance of rows in two windows that are compared without a lookup by key."""
 
 
 class Change(StrEnum):
-    """How a key's record differs from the baseline's, the ETag looked at first."""
+    """How the record of a key differs from the baseline; the ETag is compared first."""
 
     CREATED = "created"
     """The key is new."""
@@ -49,7 +49,7 @@ COMPARED_COLUMNS = ["size", "last_modified_date", "e_tag", "storage_class"]
 """The columns that a change shows old and new, side by side."""
 
 CARRIED_COLUMNS = ["checksum_algorithm", "version_id"]
-"""What a change shows of the new record alone: it differs only where another column does too."""
+"""The columns of which a change shows only the new value: they differ only if another one does."""
 
 BASELINE_COLUMNS = ["key", *COMPARED_COLUMNS]
 SNAPSHOT_COLUMNS = [*BASELINE_COLUMNS, *CARRIED_COLUMNS]
@@ -71,7 +71,7 @@ _EMPTY = pa.RecordBatch.from_pylist([], VERSION_RECORD_SCHEMA)
 
 _NUMBERS = ["size", "last_modified_date"]
 _SPREADING = 0x9E3779B97F4A7C1
-"""Spreads the bits of a time, so that different times and sizes seldom have equal marks."""
+"""Spreads the bits of a time, so that different times and sizes seldom have equal hashes."""
 
 _Rows = npt.NDArray[np.int64]
 _Flags = npt.NDArray[np.bool_]
@@ -193,10 +193,10 @@ def _differences(old: pa.RecordBatch, new: pa.RecordBatch) -> pa.RecordBatch | N
 
 
 def _unchanged(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[_Flags, _Flags]:
-    """Which records of either window are certainly the same in the other; few others are.
+    """Flags of the records in each window that are equal in the other; a few may be missed.
 
-    Size and LastModified together are seldom those of another object nearby, and numbers are
-    quickly compared. So they tell where to look, and there all columns are compared.
+    Few nearby objects have the same size and LastModified, and numbers are compared fast. So these
+    two give candidates, whose other columns are then compared.
     """
     is_same_old, is_same_new = np.zeros(old.num_rows, np.bool_), np.zeros(new.num_rows, np.bool_)
     if not (old.num_rows and new.num_rows):
@@ -206,7 +206,7 @@ def _unchanged(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[_Flags, _Flags
     guesses = _guesses(_row_hashes(old), _row_hashes(new))
     is_same_old = guesses >= 0
     guesses = np.maximum(guesses, 0)
-    is_same_old &= _times(old) == _times(new)[guesses]  # equal marks: so sizes are equal too
+    is_same_old &= _times(old) == _times(new)[guesses]  # hashes are equal, so sizes are equal, too
     at = pa.array(guesses)
     for name in ("key", "e_tag", "storage_class"):
         is_same_old &= ~_differs(old.column(name), new.column(name).take(at))
@@ -215,9 +215,9 @@ def _unchanged(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[_Flags, _Flags
 
 
 def _row_hashes(records: pa.RecordBatch) -> _Rows:
-    """A number for each record; records of one time have one mark only if their sizes are equal."""
-    marks: _Rows = _times(records) * _SPREADING ^ records.column("size").to_numpy()
-    return marks
+    """A hash of each record; at one time, hashes are equal only if the sizes are equal."""
+    hashes: _Rows = _times(records) * _SPREADING ^ records.column("size").to_numpy()
+    return hashes
 
 
 def _times(records: pa.RecordBatch) -> _Rows:
@@ -226,10 +226,10 @@ def _times(records: pa.RecordBatch) -> _Rows:
 
 
 def _guesses(old: _Rows, new: _Rows) -> _Rows:
-    """Where in `new` the marks of `old` may be found again; -1 where they were not looked for.
+    """The rows of `new` that may have the hashes of `old`; -1 where none was found.
 
-    A key that came or went moves all that follow by one. So the two are laid beside each other,
-    and shifted until nothing more is found.
+    A created or deleted key shifts all rows after it by one. So the two arrays are compared at
+    growing shifts, until a shift finds nothing more.
     """
     guesses = np.full(len(old), -1)
     for distance in range(MAX_SHIFT):
@@ -247,7 +247,7 @@ def _guesses(old: _Rows, new: _Rows) -> _Rows:
 
 
 def _positions(old: pa.StringArray, new: pa.StringArray) -> _Rows:
-    """Where in `new` each key of `old` stands; -1 where it does not."""
+    """The row of `new` with each key of `old`; -1 where there is none."""
     pieces = [np.zeros(0, np.int64)]
     start = 0
     for row in range(0, len(old), LOOK_UP_ROWS):
@@ -265,7 +265,7 @@ def _kinds(old: pa.RecordBatch, new: pa.RecordBatch) -> _Rows:
     kinds = np.full(old.num_rows, _SAME)
     if not old.num_rows:
         return kinds
-    # What is looked at first has the last word.
+    # The last kind that is written wins.
     for name, kind in (
         ("storage_class", Change.TRANSITIONED),
         ("last_modified_date", Change.TOUCHED),
@@ -277,7 +277,7 @@ def _kinds(old: pa.RecordBatch, new: pa.RecordBatch) -> _Rows:
 
 
 def _differs(old: pa.Array, new: pa.Array) -> _Flags:
-    """Where two columns differ; null differs from all but null."""
+    """Flags of the rows in which two columns differ; null differs from all values but null."""
     if pa.types.is_dictionary(old.type):
         both = pa.chunked_array([old, new]).unify_dictionaries()
         old, new = (chunk.indices for chunk in both.chunks)
@@ -298,7 +298,7 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 def _or_null(before: int, rows: _Rows, after: int) -> pa.Array:
-    """Rows to take, with so many nulls before and after them."""
+    """Row numbers to take, with some nulls before and after them."""
     pieces = [pa.nulls(before, pa.int64()), pa.array(rows), pa.nulls(after, pa.int64())]
     return pa.concat_arrays(pieces)
 

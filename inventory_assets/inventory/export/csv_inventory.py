@@ -21,10 +21,10 @@ from inventory_assets.inventory.manifest.s3_inventory_format import (
     symlinks,
 )
 from inventory_assets.inventory.parts.part import Part, read_records
-from inventory_assets.inventory.storage.commit import Commit
+from inventory_assets.inventory.storage.commit import RecordFile, commit
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import clear_tombstones, unmarked_key
+from inventory_assets.inventory.storage.tombstones import unmarked_key
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 SUFFIX = "csv.gz"
@@ -33,7 +33,7 @@ SUFFIX = "csv.gz"
 
 def csv_inventory_etag(store: Store, layout: Layout, day: date) -> str:
     """The etag of a date's CSV inventory, for compare-and-swap."""
-    return store.etag(layout.csv.dated(day, "manifest.json"))
+    return store.etag(layout.csv.s3_manifest(day))
 
 
 def publish_csv_inventory(
@@ -67,12 +67,16 @@ def publish_csv_inventory(
         manifest.bucket, store.destination, manifest.created_at, "CSV", files, manifest.schema
     )
     links = symlinks([store.uri(file.key) for file in files])
-    head = layout.csv.dated(manifest.day, "manifest.json")
-    clear_tombstones(store, [file.key for file in files])
-    commit = Commit.begin(store, head, document, expected_etag)
-    commit.publish(layout.csv.symlink(manifest.day), links)
-    checksum = manifest_checksum(document)
-    commit.publish(layout.csv.dated(manifest.day, "manifest.checksum"), checksum)
+    head = layout.csv.s3_manifest(manifest.day)
+    commit(
+        store,
+        RecordFile(head, document, [file.key for file in files]),
+        expected_etag,
+        dependents=[
+            (layout.csv.symlink(manifest.day), links),
+            (layout.csv.checksum(manifest.day), manifest_checksum(document)),
+        ],
+    )
     return files
 
 
@@ -101,7 +105,7 @@ def _reusable_files(store: Store, layout: Layout) -> Mapping[str, DataFile]:
     if not days:
         return {}
     try:
-        document = json.loads(store.read(layout.dated(max(days), "manifest.json")) or b"")
+        document = json.loads(store.read(layout.s3_manifest(max(days))) or b"")
         listed = [
             DataFile(
                 layout.data(PurePosixPath(file["key"]).name), file["size"], file["MD5checksum"]

@@ -36,7 +36,7 @@ from inventory_assets.inventory.manifest.unreadable_records import (
     require_readable,
 )
 from inventory_assets.inventory.storage.encodings import Encodings
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.engine.parallel_scan import utc_now

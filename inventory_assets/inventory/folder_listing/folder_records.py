@@ -26,7 +26,7 @@ from inventory_assets.inventory.manifest.unreadable_records import (
     UnreadableRecords,
 )
 from inventory_assets.inventory.parts.part import Part, part_exists
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 
 _GONE = ".inventory-finished"
 UNREADABLE = "unreadable.jsonl"

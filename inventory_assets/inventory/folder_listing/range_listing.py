@@ -18,7 +18,7 @@ from inventory_assets.inventory.listing.shard_lister import say_nothing
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
-from inventory_assets.inventory.storage.store import LocalStore
+from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.scan.engine.events import (
     JobFailed,

@@ -130,9 +130,7 @@ def sync_manifest(tables: IcebergTables, manifest: Manifest) -> TableState:
     def change(table: Table) -> None:
         tagged = tagged_snapshots(table)
         removed = [
-            other
-            for other in tagged
-            if other != day and store.size(layout.dated(other, "manifest.checksum")) is None
+            other for other in tagged if other != day and store.size(layout.checksum(other)) is None
         ]
         snapshot = tagged.get(day)
         is_current = snapshot is not None and _identity(snapshot) == manifest.identity

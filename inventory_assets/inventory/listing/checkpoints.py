@@ -14,17 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from hashlib import sha256
 from uuid import uuid4
 
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.listing.draft_recovery import RangeInProgress, recover_drafts
 from inventory_assets.inventory.listing.part_assembler import OpenRun
-from inventory_assets.inventory.manifest.snapshot import key_of_bound, written_bound
+from inventory_assets.inventory.manifest.range_bounds import Ranges
 from inventory_assets.inventory.manifest.unreadable_records import (
     NOTHING_UNREADABLE,
     UnreadableRecord,
@@ -34,10 +32,11 @@ from inventory_assets.inventory.manifest.unreadable_records import (
 from inventory_assets.inventory.parts.drafts import Drafts, is_in_use, remove_old
 from inventory_assets.inventory.parts.part import Part, part_exists
 from inventory_assets.inventory.parts.schema import record_schema
+from inventory_assets.inventory.storage.commit import publish
 from inventory_assets.inventory.storage.encodings import Encodings
-from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.layout import FileKind, Layout
+from inventory_assets.inventory.storage.record_type import RecordType
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import clear_tombstones
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_order import KeyOrder
@@ -106,13 +105,24 @@ class Checkpoint:
     identity: str
     started_at: datetime
     written_at: datetime
-    completed: tuple[CompletedRange, ...]
+    completed: Ranges[CompletedRange]
     requests: int
     response_bytes: int
     faults: Mapping[str, int]
     unreadable: UnreadableRecords = NOTHING_UNREADABLE
-    in_progress: tuple[RangeInProgress, ...] = ()
+    in_progress: Ranges[RangeInProgress] = ()
     spool: str = ""
+
+
+CHECKPOINT = RecordType(
+    kind=FileKind.CHECKPOINT,
+    title="checkpoint of an unfinished listing",
+    remedy="materialize object_listing for {day} and this shard again",
+    data_files="completed[].parts[].key",
+    written_at="written_at",
+    model=Checkpoint,
+    indent=None,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,10 +348,7 @@ class CheckpointLog:
 
     def _write(self, record: Checkpoint) -> None:
         name = f"{self._name}.{self._run_id}-{self._written:06}.json"
-        clear_tombstones(
-            self._store, [part.key for each in record.completed for part in each.parts]
-        )
-        self._store.publish(f"{self._folder}/{name}", _serialize(record))
+        publish(self._store, CHECKPOINT.file(f"{self._folder}/{name}", record))
         self._written += 1
         self._records.append(name)
 
@@ -444,12 +451,8 @@ class CheckpointLog:
         """A record, if it can be gone on with."""
         data = self._store.read(f"{self._folder}/{name}")
         try:
-            document = json.loads(data or b"")
-            for completed in (*document["completed"], *document.get("in_progress", ())):
-                bounds = completed["key_range"]
-                completed["key_range"] = {side: key_of_bound(bounds[side]) for side in bounds}
-            record = _adapter().validate_python(document, strict=False)
-        except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
+            record = CHECKPOINT.decode(data or b"")
+        except ValueError:
             return None
         is_ours = record.identity == self._identity
         is_of_today = self._now() - record.started_at < MAX_AGE
@@ -492,16 +495,3 @@ def listing_of(name: str) -> str:
 def run_of(name: str) -> str:
     """Which run wrote a record of this name."""
     return name.rsplit(".", 2)[1].rpartition("-")[0]
-
-
-def _serialize(record: Checkpoint) -> bytes:
-    document = _adapter().dump_python(record, mode="json")
-    for completed in (*document["completed"], *document["in_progress"]):
-        bounds = completed["key_range"]
-        completed["key_range"] = {side: written_bound(bounds[side]) for side in bounds}
-    return json.dumps(document).encode()
-
-
-@cache
-def _adapter() -> TypeAdapter[Checkpoint]:
-    return TypeAdapter(Checkpoint)

@@ -1,22 +1,44 @@
 """What discovery found, kept for the listings that come after it."""
 
-import json
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 
-from pydantic import TypeAdapter, ValidationError
-
-from inventory_assets.inventory.errors import UnknownShard
-from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.errors import CorruptRecord, UnknownShard
+from inventory_assets.inventory.storage.commit import publish
+from inventory_assets.inventory.storage.layout import FileKind, Layout
 from inventory_assets.inventory.storage.prefix_encoding import (
     REMAINDER,
     decode_prefix,
     encode_prefix,
 )
+from inventory_assets.inventory.storage.record_type import RecordType
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.store_profile import StoreProfile
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.prefix_discovery import Discovery
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordedDiscovery(Discovery):
+    found_at: datetime = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _LongPrefix:
+    prefix: str
+
+
+_REMEDY = "materialize the source's asset `shards` again"
+_DISCOVERY = RecordType(
+    kind=FileKind.DISCOVERY,
+    title="result of a discovery",
+    remedy=_REMEDY,
+    written_at="found_at",
+    model=_RecordedDiscovery,
+)
+_LONG_PREFIX = RecordType(
+    kind=FileKind.LONG_PREFIX, title="prefix of a shard", remedy=_REMEDY, model=_LongPrefix
+)
 
 
 def shard_key(prefix: str, source_prefix: str) -> str:
@@ -29,41 +51,34 @@ def record_discovery(store: Store, layout: Layout, discovery: Discovery, now: da
     for prefix in discovery.prefixes:
         key = encode_prefix(prefix)
         if decode_prefix(key) is None:
-            record = json.dumps({"prefix": prefix}).encode()
-            store.publish(layout.long_prefix(key), record)
-    document = {
-        "found_at": now.isoformat(),
-        "key_order": discovery.key_order.value,
-        "profile": _profiles().dump_python(discovery.profile, mode="json"),
-        "prefixes": list(discovery.prefixes),
-        "requests": discovery.requests,
-    }
-    store.publish(layout.discovery, json.dumps(document, indent=1).encode())
+            publish(store, _LONG_PREFIX.file(layout.long_prefix(key), _LongPrefix(prefix)))
+    record = _RecordedDiscovery(
+        discovery.prefixes,
+        discovery.key_order,
+        discovery.requests,
+        discovery.profile,
+        found_at=now,
+    )
+    publish(store, _DISCOVERY.file(layout.discovery, record))
 
 
 def known_key_order(store: Store, layout: Layout) -> KeyOrder | None:
-    """How the store lists, as the last discovery found; None before the first."""
-    data = store.read(layout.discovery)
-    try:
-        return KeyOrder(json.loads(data)["key_order"]) if data else None
-    except (ValueError, KeyError, TypeError):
-        return None
+    """The key order that the last discovery found; None before the first discovery."""
+    found = _read_discovery(store, layout)
+    return found.key_order if found else None
 
 
 def known_profile(store: Store, layout: Layout) -> StoreProfile | None:
-    """How the store lists besides, as the last discovery found; None before the first."""
-    data = store.read(layout.discovery)
+    """The store profile that the last discovery found; None before the first discovery."""
+    found = _read_discovery(store, layout)
+    return found.profile if found else None
+
+
+def _read_discovery(store: Store, layout: Layout) -> Discovery | None:
     try:
-        return (
-            _profiles().validate_python(json.loads(data)["profile"], strict=False) if data else None
-        )
-    except (ValueError, KeyError, TypeError, ValidationError):
+        return _DISCOVERY.read(store, layout.discovery)
+    except CorruptRecord:
         return None
-
-
-@cache
-def _profiles() -> TypeAdapter[StoreProfile]:
-    return TypeAdapter(StoreProfile)
 
 
 def prefix_of(store: Store, layout: Layout, key: str, source_prefix: str) -> str:
@@ -77,9 +92,9 @@ def prefix_of(store: Store, layout: Layout, key: str, source_prefix: str) -> str
     try:
         prefix = decode_prefix(key)
         if prefix is None:
-            data = store.read(layout.long_prefix(key))
-            prefix = str(json.loads(data)["prefix"]) if data else ""
-    except (ValueError, KeyError, TypeError):
+            found = _LONG_PREFIX.read(store, layout.long_prefix(key))
+            prefix = found.prefix if found else ""
+    except (ValueError, CorruptRecord):
         prefix = ""
     is_canonical = encode_prefix(prefix) == key
     if not prefix or not is_canonical or not prefix.startswith(source_prefix):

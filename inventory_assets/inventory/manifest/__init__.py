@@ -1,4 +1,4 @@
-"""What a shard and a date hold: snapshots, and the manifest that merges them.
+"""The content of a shard and of a date: snapshots, and the manifest that merges them.
 
-It reads and writes these records and validates them. It knows not how they were listed.
+This package reads, writes and validates these records. It does not know how they were listed.
 """

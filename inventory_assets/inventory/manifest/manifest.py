@@ -1,4 +1,4 @@
-"""What is known of one date's inventory, as `inventory.json` says it."""
+"""The manifest of a date, as `inventory.json` holds it."""
 
 import hashlib
 import json
@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from functools import cache, cached_property
+from functools import cached_property
 
 import pyarrow as pa
-from pydantic import JsonValue, TypeAdapter, ValidationError, computed_field
+from pydantic import JsonValue, TypeAdapter, computed_field
 from pydantic.json_schema import GenerateJsonSchema
 
 from inventory_assets.inventory.manifest.snapshot import (
@@ -21,35 +21,37 @@ from inventory_assets.inventory.manifest.snapshot import (
 from inventory_assets.inventory.parts.part import ClassTotal, Part, class_totals
 from inventory_assets.inventory.parts.schema import record_schema
 from inventory_assets.inventory.storage.destination import Destination
+from inventory_assets.inventory.storage.layout import FileKind
+from inventory_assets.inventory.storage.record_type import RecordType
 from inventory_assets.s3.store_profile import AWS
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
 
 LIST_USD_PER_1000 = 0.005
-"""What AWS asks for 1,000 LIST requests: S3 Standard, us-east-1, November 2026
-(https://aws.amazon.com/s3/pricing/). Other regions and stores ask more, less or nothing."""
+"""The price of 1,000 LIST requests on AWS: S3 Standard, us-east-1, November 2026
+(https://aws.amazon.com/s3/pricing/). Other regions and stores have other prices, or none."""
 
 
 NOT_SEEN = (
     "versions that were deleted for good before the listing, and null versions that were "
     "overwritten or deleted"
 )
-"""What a reconstruction lacks, as nothing in the bucket tells of it any more."""
+"""What a reconstruction lacks, as the bucket holds no trace of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceSummary:
-    """What a shard's snapshot proves, in short; the snapshot has it range by range.
+    """A summary of the evidence of a shard; its snapshot has the evidence of each range.
 
     Attributes:
-        snapshot: Where in the store the snapshot lies.
-        ranges: Key ranges that were listed to their end.
-        rows: Objects seen in them.
-        key_order: The order in which the store lists.
-        response_bytes: Bytes of the bodies received.
-        seams: How many ranges were found to agree with what lies to their right, by how.
-        store: How the store lists otherwise than AWS, in words.
+        snapshot: The key of the snapshot in the store.
+        ranges: The number of key ranges that were listed to their end.
+        rows: The number of records found in them.
+        key_order: The key order of the store.
+        response_bytes: Bytes of the response bodies.
+        seams: The number of seams of the ranges, by kind.
+        store: How the store differs from AWS in listings, in words.
     """
 
     snapshot: str
@@ -66,8 +68,8 @@ class Baseline:
     """The newest complete manifest before a date, with which the date is compared.
 
     Attributes:
-        day: Its date.
-        identity: Its identity.
+        day: The date of that manifest.
+        identity: The identity of that manifest.
     """
 
     day: date
@@ -76,14 +78,14 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """How the state of a day that is over was observed.
+    """How the state of a past day was observed.
 
     Attributes:
-        as_of: The moment whose state it is, the end of the day.
-        observed_from: When the first shard's listing began.
-        observed_until: When the last shard's listing ended.
-        shards: How many shards were listed so; the others while the day lasted.
-        missing: What cannot be seen any more.
+        as_of: The time of that state, the end of the day.
+        observed_from: When the listing of the first shard began.
+        observed_until: When the listing of the last shard ended.
+        shards: The number of shards that were listed after the day; others were listed during it.
+        missing: What cannot be observed any more.
     """
 
     as_of: datetime
@@ -95,18 +97,18 @@ class Reconstruction:
 
 @dataclass(frozen=True, slots=True)
 class ShardEntry:
-    """A shard's share in a manifest.
+    """A shard in a manifest.
 
     Attributes:
-        shard: The keys it answers for in this manifest.
-        fingerprint: Its snapshot's fingerprint.
+        shard: The keys that belong to it in this manifest.
+        fingerprint: The fingerprint of its snapshot.
         started_at: When its listing began.
         finished_at: When its listing ended.
         parts: Its parts, in key order.
-        requests: Requests that its listing took.
-        faults: Passing trouble it met, by kind.
-        evidence: What its snapshot proves.
-        reuse: What its snapshot has in common with the baseline.
+        requests: Requests of its listing.
+        faults: Transient errors of its listing, by kind.
+        evidence: A summary of the evidence of its snapshot.
+        reuse: The parts that its snapshot reuses from the baseline.
         versions: Which versions it holds; None for current objects.
         unreadable: Records of its listing that could not be decoded; its snapshot has the first.
     """
@@ -131,11 +133,11 @@ class ShardEntry:
 
     @property
     def as_of(self) -> datetime | None:
-        """The earlier moment whose state it holds; None where it is that of the listing."""
+        """The past time whose state it holds; None where it holds that of the listing."""
         return self.versions.as_of if self.versions else None
 
 
-@dataclass(frozen=True)  # without slots, so that what is asked for each shard is found once
+@dataclass(frozen=True)  # without slots, for its cached properties
 class Manifest:
     """The inventory of one date, as this project describes it.
 
@@ -166,12 +168,12 @@ class Manifest:
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """All parts, in key order: read one after the other, they are sorted as a whole."""
+        """All parts, in key order: their records ascend from part to part."""
         return tuple(sorted((p for entry in self.shards for p in entry.parts), key=_first_key))
 
     @cached_property
     def part_keys(self) -> frozenset[str]:
-        """Where they lie in the store."""
+        """The keys of all parts in the store."""
         return frozenset(part.key for part in self.parts)
 
     @computed_field  # type: ignore[prop-decorator]
@@ -195,12 +197,12 @@ class Manifest:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def format(self) -> int:
-        """The version of this record."""
+        """The number of the format of this record."""
         return FORMAT_OF_VERSIONS if self._holds_versions else FORMAT
 
     @property
     def schema(self) -> pa.Schema:
-        """Of its records."""
+        """The schema of its records."""
         return record_schema(of_versions=self._holds_versions)
 
     @property
@@ -210,7 +212,7 @@ class Manifest:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def reconstruction(self) -> Reconstruction | None:
-        """How the day was observed after its end; None where no shard was."""
+        """How the day was observed after its end; None where no shard was listed after it."""
         late = [entry for entry in self.shards if entry.as_of]
         if not late:
             return None
@@ -236,19 +238,19 @@ class Manifest:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def requests(self) -> int:
-        """Requests that the listings took, failed attempts included."""
+        """Requests of the listings, including failed attempts."""
         return sum(entry.requests for entry in self.shards)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def estimated_usd(self) -> float:
-        """What AWS would ask for these requests; an estimate, at `LIST_USD_PER_1000`."""
+        """The estimated price of these requests on AWS, at `LIST_USD_PER_1000`."""
         return round(self.requests * LIST_USD_PER_1000 / 1000, 6)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def faults(self) -> dict[str, int]:
-        """Passing trouble that the listings met, by kind."""
+        """Transient errors of the listings, by kind."""
         total: Counter[str] = Counter()
         for entry in self.shards:
             total.update(entry.faults)
@@ -257,47 +259,28 @@ class Manifest:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def identity(self) -> str:
-        """A hash of what the manifest says of the bucket: equal content, equal identity."""
+        """A hash of the content of the inventory: equal content has an equal identity."""
         shards = [(entry.shard.prefix, entry.fingerprint) for entry in self.shards]
         files = [part.key for part in self.parts]
         return hashlib.sha256(json.dumps([shards, files]).encode()).hexdigest()[:32]
 
 
-def manifest_to_json(manifest: Manifest) -> bytes:
-    """The bytes of `inventory.json`."""
-    return _adapter().dump_json(manifest, indent=1)
-
-
-def manifest_from_json(document: bytes) -> Manifest | None:
-    """The manifest of an `inventory.json`; None where it is damaged or of another format."""
-    try:
-        if _formats().validate_json(document).format not in (FORMAT, FORMAT_OF_VERSIONS):
-            return None
-        return _adapter().validate_json(document, strict=False)
-    except ValidationError:
-        return None
+MANIFEST = RecordType(
+    kind=FileKind.MANIFEST,
+    title="inventory.json",
+    remedy="materialize inventory_manifest for {day} again",
+    data_files="shards[].parts[].key",
+    written_at="created_at",
+    formats=(FORMAT, FORMAT_OF_VERSIONS),
+    model=Manifest,
+)
 
 
 def manifest_json_schema() -> dict[str, object]:
     """The JSON Schema of `inventory.json`."""
-    schema = _adapter().json_schema(mode="serialization")
+    schema = TypeAdapter(Manifest).json_schema(mode="serialization")
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
 
 
 def _first_key(part: Part) -> str:
     return part.first_key
-
-
-@dataclass(frozen=True, slots=True)
-class _Format:
-    format: int = FORMAT
-
-
-@cache
-def _formats() -> TypeAdapter[_Format]:
-    return TypeAdapter(_Format)
-
-
-@cache
-def _adapter() -> TypeAdapter[Manifest]:
-    return TypeAdapter(Manifest)

@@ -1,8 +1,8 @@
-"""A manifest: the merged snapshots of one date, as S3 Inventory publishes them.
+"""Merge the snapshots of one date to a manifest, and publish it as S3 Inventory does.
 
-The merge moves no data: it lists the shards' parts in key order. Only where a prefix became a shard
-after the shard around it was listed are the few parts concerned cut again, without its keys; a key
-belongs to the longest prefix that has a snapshot for the date.
+The merge moves no data: it lists the parts of the shards in key order. If a prefix became a shard
+after the shard around it was listed, the few parts concerned are written again without its keys. A
+key belongs to the longest prefix that has a snapshot for the date.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,14 +12,13 @@ from itertools import pairwise
 
 from pydantic import JsonValue
 
-from inventory_assets.inventory.errors import ManifestIncomplete, StoreError
+from inventory_assets.inventory.errors import CorruptRecord, ManifestIncomplete, StoreError
 from inventory_assets.inventory.manifest.manifest import (
+    MANIFEST,
     Baseline,
     EvidenceSummary,
     Manifest,
     ShardEntry,
-    manifest_from_json,
-    manifest_to_json,
 )
 from inventory_assets.inventory.manifest.s3_inventory_format import (
     DataFile,
@@ -30,10 +29,9 @@ from inventory_assets.inventory.manifest.s3_inventory_format import (
 from inventory_assets.inventory.manifest.snapshot import Snapshot, files_that_differ
 from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.parts.part_writer import PartWriter
-from inventory_assets.inventory.storage.commit import Commit
+from inventory_assets.inventory.storage.commit import commit
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.storage.tombstones import clear_tombstones
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 
@@ -51,16 +49,17 @@ def merge(
     """Merge the snapshots of one date. Parts may be written; nothing else is published.
 
     Args:
-        store: Where the parts lie.
-        layout: Under which keys.
-        prefix: The source's prefix, whose snapshot is the remainder.
-        snapshots: The date's snapshots, by prefix.
+        store: The store that holds the parts.
+        layout: The layout of the source.
+        prefix: The prefix of the source, whose snapshot is the remainder.
+        snapshots: The snapshots of the date, by prefix.
         now: The time of the merge.
-        baseline: What the date is compared with; None for a first inventory.
-        configuration: How the source is configured, for the record.
+        baseline: The manifest with which the date is compared; None for a first inventory.
+        configuration: The configuration of the source, which the manifest states.
 
     Raises:
-        ManifestIncomplete: A shard that another left out has no snapshot, or there is no remainder.
+        ManifestIncomplete: A shard that another one excludes has no snapshot, or the remainder has
+            none.
     """
     missing = missing_prefixes(prefix, snapshots)
     if missing:
@@ -108,7 +107,7 @@ def merge(
 
 
 def missing_prefixes(prefix: str, snapshots: Mapping[str, Snapshot]) -> list[str]:
-    """The shards that the date still waits for: the remainder, and all that snapshots left out."""
+    """The shards without a snapshot: the remainder, and all that other snapshots exclude."""
     needed = {prefix}
     for snapshot in snapshots.values():
         needed.update(snapshot.shard.excluded)
@@ -116,7 +115,7 @@ def missing_prefixes(prefix: str, snapshots: Mapping[str, Snapshot]) -> list[str
 
 
 def violations_of(manifest: Manifest) -> list[str]:
-    """Where the manifest does not hold what it must; nothing, as a rule."""
+    """The rules that the manifest violates, each with the place; none, as a rule."""
     faults = []
     ranges = sorted(key_range for entry in manifest.shards for key_range in entry.shard.ranges)
     gap = tiling_fault(ranges, [KeyRange.of_prefix(manifest.prefix)])
@@ -133,54 +132,61 @@ def violations_of(manifest: Manifest) -> list[str]:
 
 
 def manifest_etag(store: Store, layout: Layout, day: date) -> str:
-    """What tells the manifest of a date from one that another run publishes later."""
-    return store.etag(layout.dated(day, "inventory.json"))
+    """The ETag of the manifest of a date; it changes when another run publishes one."""
+    return store.etag(layout.manifest(day))
 
 
 def publish_manifest(
     store: Store, layout: Layout, manifest: Manifest, expected_etag: str | None = None
 ) -> None:
-    """Publish the date's inventory; `manifest.checksum` comes last and makes it count.
+    """Publish the inventory of a date. `manifest.checksum` is written last and makes it complete.
 
     Args:
         store: Where.
-        layout: Under which keys.
-        manifest: What.
-        expected_etag: Its `manifest_etag` when this run began to read the date's snapshots; None
-            for what it is now.
+        layout: The layout of the source.
+        manifest: The manifest.
+        expected_etag: The `manifest_etag` when this run began to read the snapshots of the date;
+            None for the present one.
 
     Raises:
-        ConflictError: Another run published the date's inventory in the meantime.
+        ConflictError: Another run published the inventory of the date in the meantime.
         StoreError: A part is missing or altered, or a file could not be written.
     """
-    if expected_etag is None:
-        expected_etag = manifest_etag(store, layout, manifest.day)
-    clear_tombstones(store, [part.key for part in manifest.parts])
-    differing = files_that_differ(store, manifest.parts)
-    if differing:
-        raise StoreError(
-            f"{store.where(differing[0])} is missing or was altered; materialize object_listing "
-            f"for {manifest.day} again, then this manifest"
-        )
+
+    def require_parts() -> None:
+        differing = files_that_differ(store, manifest.parts)
+        if differing:
+            raise StoreError(
+                f"{store.where(differing[0])} is missing or was altered; materialize "
+                f"object_listing for {manifest.day} again, then this manifest"
+            )
+
     document = _document(manifest)
-    links = symlinks([store.uri(part.key) for part in manifest.parts])
-    head = layout.dated(manifest.day, "inventory.json")
-    publication = Commit.begin(store, head, manifest_to_json(manifest), expected_etag)
-    publication.publish(layout.symlink(manifest.day), links)
-    publication.publish(layout.dated(manifest.day, "manifest.json"), document)
-    checksum = manifest_checksum(document)
-    publication.publish(layout.dated(manifest.day, "manifest.checksum"), checksum)
+    commit(
+        store,
+        MANIFEST.file(layout.manifest(manifest.day), manifest),
+        expected_etag,
+        verify=require_parts,
+        dependents=[
+            (layout.symlink(manifest.day), symlinks([store.uri(p.key) for p in manifest.parts])),
+            (layout.s3_manifest(manifest.day), document),
+            (layout.checksum(manifest.day), manifest_checksum(document)),
+        ],
+    )
 
 
 def read_manifest(store: Store, layout: Layout, day: date) -> Manifest | None:
-    """The published manifest of a date, or None where none was published whole."""
-    manifest = manifest_from_json(store.read(layout.dated(day, "inventory.json")) or b"")
+    """Read the manifest of a date; None where none was published completely."""
+    try:
+        manifest = MANIFEST.read(store, layout.manifest(day))
+    except CorruptRecord:
+        return None
     if manifest is None:
         return None
-    # A publish that was cut short leaves three files that do not agree.
+    # A publication that was interrupted leaves files that do not agree.
     document = _document(manifest)
-    is_whole = store.read(layout.dated(day, "manifest.json")) == document and store.read(
-        layout.dated(day, "manifest.checksum")
+    is_whole = store.read(layout.s3_manifest(day)) == document and store.read(
+        layout.checksum(day)
     ) == manifest_checksum(document)
     return manifest if is_whole else None
 
@@ -195,9 +201,9 @@ def newest_manifest(
 
     Args:
         store: Where.
-        layout: Under which keys.
+        layout: The layout of the source.
         before: The date.
-        read: In the place of `read_manifest`, for one who remembers what was read.
+        read: Replaces `read_manifest`, for a caller that caches manifests.
     """
     read = read or partial(read_manifest, store, layout)
     for name in reversed(store.list_names(layout.base)):
@@ -210,7 +216,7 @@ def newest_manifest(
 
 
 def _trimmed(store: Store, layout: Layout, parts: Sequence[Part], shard: Shard) -> list[Part]:
-    """The parts without keys that the shard does not answer for."""
+    """The parts without the keys that do not belong to the shard."""
     lost = [KeyRange.of_prefix(prefix) for prefix in shard.excluded]
     kept: list[Part] = []
     for part in parts:

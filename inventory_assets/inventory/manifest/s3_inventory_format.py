@@ -14,11 +14,25 @@ import pyarrow as pa
 
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.storage.destination import Destination
+from inventory_assets.inventory.storage.layout import FileKind
+from inventory_assets.inventory.storage.record_type import JsonFile, UriList
 
 VERSION = "2016-11-30"
 """The version of S3 Inventory's manifest format."""
 
 FileFormat = Literal["Parquet", "CSV"]
+
+_REMEDY = "materialize inventory_manifest, or inventory_exports, for {day} again"
+
+S3_MANIFEST = JsonFile(
+    kind=FileKind.S3_MANIFEST,
+    title="manifest of S3 Inventory",
+    remedy=_REMEDY,
+    data_files="files[].key",
+    written_at="creationTimestamp",
+)
+
+SYMLINK = UriList(kind=FileKind.SYMLINK, title="list of data files", remedy=_REMEDY)
 
 _PARQUET_TYPES = {
     "string": "binary {} (STRING)",

@@ -1,4 +1,4 @@
-"""Judge a snapshot by its own evidence, and by its files."""
+"""Validate a snapshot by its own evidence, and by its files."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from inventory_assets.scan.validation.seams import seam_faults
 
 @dataclass(frozen=True, slots=True)
 class RuleResult:
-    """What one rule says of a snapshot.
+    """The result of a rule for a snapshot.
 
     Attributes:
-        rule: What must hold.
-        fault: Where it does not, or None where it holds.
+        rule: The rule.
+        fault: Where the snapshot violates it; None where it does not.
     """
 
     rule: str
@@ -31,7 +31,7 @@ class RuleResult:
 
 
 def validate(snapshot: Snapshot) -> tuple[RuleResult, ...]:
-    """What the evidence alone says: tiling, counts, order and bounds. Pure, and cheap."""
+    """Validate the evidence alone: tiling, counts, order and bounds. Pure, and cheap."""
     return (
         RuleResult("ranges tile the shard", _tiling(snapshot)),
         RuleResult("counts add up", _counts(snapshot)),
@@ -42,17 +42,17 @@ def validate(snapshot: Snapshot) -> tuple[RuleResult, ...]:
 
 
 def failed_rules_of(snapshot: Snapshot) -> list[str]:
-    """The rules that the evidence breaks, each with where."""
+    """The rules that the evidence violates, each with the place."""
     return failed_rules(validate(snapshot))
 
 
 def failed_rules(results: Iterable[RuleResult]) -> list[str]:
-    """The rules that do not hold, each with where."""
+    """The rules that are violated, each with the place."""
     return [f"{result.rule}: {result.fault}" for result in results if result.fault]
 
 
 def validate_files(store: Store, snapshot: Snapshot) -> tuple[RuleResult, ...]:
-    """What the Parquet files say: they are hashed, and every key is read again."""
+    """Validate the Parquet files: they are hashed, and every key is read again."""
     differing = files_that_differ(store, snapshot.parts) or [
         part.key for part in snapshot.parts if _md5(store, part.key) != part.md5
     ]
@@ -82,7 +82,7 @@ def validate_files(store: Store, snapshot: Snapshot) -> tuple[RuleResult, ...]:
 
 
 def _versions_are_unique(records: pa.RecordBatch) -> bool:
-    """Whether keys do not descend, and no version is there twice; a key is never in two batches."""
+    """Whether no key descends and no version is there twice; a key is never in two batches."""
     keys = records.column("key")
     rows = pa.table(records).group_by(["key", "version_id"]).aggregate([]).num_rows
     return rows == len(keys) and not pc.any(pc.greater(keys[:-1], keys[1:])).as_py()
@@ -106,7 +106,7 @@ def _counts(snapshot: Snapshot) -> str | None:
 
 
 def _seams(snapshot: Snapshot) -> str | None:
-    """Where two ranges meet, what one has shown beyond its end is what the other begins with."""
+    """Where two ranges meet, the key shown beyond the left one is the first of the right one."""
     return next(iter(seam_faults(snapshot.evidence)), None)
 
 

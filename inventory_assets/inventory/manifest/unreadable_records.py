@@ -1,4 +1,4 @@
-"""What a listing met that cannot be decoded, as snapshots, checkpoints and folders keep it."""
+"""Records of a listing that cannot be decoded, as snapshots, checkpoints and folders keep them."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -20,11 +20,11 @@ class UnreadableRecord:
     r"""A record that cannot be decoded.
 
     Attributes:
-        xml: The element as it came, at most 4 KiB of it. A backslash is doubled, and a byte that is
-            not UTF-8 stands as `\xNN`, so that the bytes can be told.
+        xml: The element as received, at most 4 KiB of it. A backslash is doubled, and a byte that
+            is not UTF-8 is written as `\xNN`, so that the bytes can be restored.
         reason: Why it cannot be decoded.
-        key: The key, where that much is certain.
-        sort_key: Where it stands among the keys.
+        key: The key, where it is certain.
+        sort_key: Its place among the keys.
     """
 
     xml: str
@@ -38,15 +38,15 @@ class UnreadableRecords:
     """The records of a listing that cannot be decoded.
 
     Attributes:
-        count: How many there are.
-        first: The first of them, 1,000 at most.
+        count: The number of all of them.
+        first: The first of them, at most 1,000.
     """
 
     count: int = 0
     first: tuple[UnreadableRecord, ...] = ()
 
     def joined(self, log: UnreadableLog) -> "UnreadableRecords":
-        """These and those of a log; what both have is there once."""
+        """These and those of a log, without duplicates."""
         added = unreadable_of(log)
         there = set(self.first)
         records = (*self.first, *(each for each in added.first if each not in there))
@@ -56,16 +56,16 @@ class UnreadableRecords:
 
     @property
     def others(self) -> int:
-        """How many there are beside the first."""
+        """The number of records beside the first."""
         return self.count - len(self.first)
 
     def within(
         self, ranges: Sequence[KeyRange], *, with_others: bool = True
     ) -> "UnreadableRecords":
-        """Those among some keys, and those of which nobody knows where they stand.
+        """Those in some key ranges, and those whose place is unknown.
 
         Args:
-            ranges: The keys.
+            ranges: The key ranges.
             with_others: Whether to count those beside the first.
         """
         records = [
@@ -78,7 +78,7 @@ class UnreadableRecords:
 
     @property
     def lines(self) -> str:
-        """The records that are kept as JSON, one a line."""
+        """The first records as JSON, one in each line."""
         return "".join(f"{json.dumps(asdict(record))}\n" for record in self.first)
 
 
@@ -86,24 +86,24 @@ NOTHING_UNREADABLE = UnreadableRecords()
 
 
 def unreadable_of(log: UnreadableLog) -> UnreadableRecords:
-    """What a log has noted of a piece of work."""
+    """The unreadable records of a log."""
     return UnreadableRecords(log.count, tuple(_written(log.first)))
 
 
 def require_readable(where: str, rows: int, found: UnreadableRecords, most: int) -> None:
-    """Refuse a listing whose records cannot be read for the most part.
+    """Refuse a listing if most of its records cannot be read.
 
-    A few bad records are set aside; but a listing of which nothing, or less than half, can be read
-    is no inventory: it is the store that writes its listings in a way of its own.
+    A few unreadable records are set aside. If they are more than half of a listing, the store
+    writes its listings in a form of its own, and the result would be no inventory.
 
     Args:
         where: What was listed.
-        rows: Records that were read.
-        found: Those that were not.
-        most: How many may be unreadable even so.
+        rows: The number of records that were read.
+        found: The records that could not be read.
+        most: The number of unreadable records that is always tolerated.
 
     Raises:
-        RecordsUnreadable: More than that are, and more than were read.
+        RecordsUnreadable: More than `most` records are unreadable, and more than were read.
     """
     if found.count <= max(rows, most):
         return

@@ -32,7 +32,8 @@ from inventory_assets.inventory.parts.current import read_current
 from inventory_assets.inventory.parts.part import Part, open_part, read_records
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
-from inventory_assets.inventory.storage.store import LocalStore, Store
+from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.store import Store
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Which dates are kept, what nothing refers to any more, and how it is collected.
+"""Retention: which dates are kept, which files no record names, and their garbage collection.
 
-It knows all records by the files that they name, and nothing else of them.
+This package reads of each record only which files it names and when it was written.
 """

@@ -1,7 +1,7 @@
-"""Remove the dates that are not to be kept, and the files that nothing needs (docs/retention.md).
+"""Remove expired dates, and the files that no record names (docs/retention.md).
 
-A collection is planned first, which changes nothing, and then carried out, one removal after the
-other: whenever that is broken off, what is left is whole, and the next one goes on.
+A collection is planned first, which changes nothing, and then executed, one removal after the
+other. If it is interrupted, the remaining files are consistent, and the next collection continues.
 """
 
 import json
@@ -19,51 +19,57 @@ from inventory_assets.inventory.listing.checkpoints import listing_of
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.retention.policy import DateState, Retention, dates_kept
 from inventory_assets.inventory.retention.references import (
-    Kind,
-    Names,
+    NamePool,
     References,
-    classify_path,
     read_references,
 )
-from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.layout import (
+    FileKind,
+    Layout,
+    folder_of,
+    parse_path,
+    path_in_source,
+)
 from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
-from inventory_assets.inventory.storage.tombstones import tombstone_key
+from inventory_assets.inventory.storage.tombstones import marked_key, tombstone_key
 
 GRACE = timedelta(hours=47)
-"""For so long a run may have taken a file that no record names yet; two days, less what daily runs
-differ by. Also how long a date counts as being worked on after its last record."""
+"""How long a run may use a file that no record names yet: two days, less the variation of daily
+runs. A date counts as in progress for as long after its last record."""
 
 READS_AT_ONCE = 10
-"""Records read at the same time: as many connections as botocore keeps open."""
+"""Records that are read at the same time: as many connections as botocore keeps open."""
 
 _FOUND, _CONFIRMED, _REMOVED = "found", "confirmed", "removed"
 
-# What is published last goes first: what readers start from, before what it leads to.
+# The file that is published last is removed first: readers start from it.
 _ORDER = (
-    (Kind.EXPORT, False),
-    (Kind.CHECKSUM, True),
-    (Kind.SYMLINK, True),
-    (Kind.S3_MANIFEST, True),
-    (Kind.CHANGE_LOG_SYMLINK, False),
-    (Kind.CHANGE_LOG, False),
-    (Kind.CHECKSUM, False),
-    (Kind.S3_MANIFEST, False),
-    (Kind.SYMLINK, False),
-    (Kind.MANIFEST, False),
-    (Kind.CHANGES, False),
-    (Kind.SNAPSHOT, False),
-    (Kind.CHECKPOINT, False),
+    (FileKind.EXPORT, False),
+    (FileKind.CHECKSUM, True),
+    (FileKind.SYMLINK, True),
+    (FileKind.S3_MANIFEST, True),
+    (FileKind.CHANGE_LOG_SYMLINK, False),
+    (FileKind.CHANGE_LOG, False),
+    (FileKind.CHECKSUM, False),
+    (FileKind.S3_MANIFEST, False),
+    (FileKind.SYMLINK, False),
+    (FileKind.MANIFEST, False),
+    (FileKind.CHANGES, False),
+    (FileKind.SNAPSHOT, False),
+    (FileKind.CHECKPOINT, False),
 )
 """Kinds of files, and whether they are of the inventory in CSV."""
+
+_DATA = (FileKind.DATA, FileKind.CHANGED_RECORDS)
 
 
 @dataclass(frozen=True, slots=True)
 class ExpiredDate:
-    """A date that goes.
+    """A date that is removed.
 
     Attributes:
-        day: Which.
-        files: Its files, in the order in which they are removed; data files are not among them.
+        day: The date.
+        files: Its files in the order of their removal, without data files.
     """
 
     day: date
@@ -72,12 +78,13 @@ class ExpiredDate:
 
 @dataclass(frozen=True, slots=True)
 class _Tombstone:
-    """What a mark says of its file.
+    """The content of a tombstone.
 
     Attributes:
-        state: `found` not to be named; `confirmed` by a later look; `removed`.
-        since: When it came to be so.
-        etag: The mark's own, in the store.
+        state: `found` if no record named the file, `confirmed` if a later collection found the
+            same, `removed` if the file was removed.
+        since: When the state began.
+        etag: The ETag of the tombstone in the store.
     """
 
     state: str
@@ -94,14 +101,14 @@ class Plan:
 
     Attributes:
         kept: The dates that stay.
-        expired: The dates that go, oldest first.
-        abandoned: Checkpoints of listings that nobody goes on with.
-        removable: Data files that nothing names, and that nobody can have taken.
-        waiting: Data files that nothing names, of which that is not certain yet.
-        needed: How many data files are named by what stays.
-        tombstone_updates: The marks to be written: by the key of the file, the state, and the
-            version of the mark that it takes the place of.
-        tombstones_to_clear: The marks to be removed.
+        expired: The dates that are removed, oldest first.
+        abandoned: Checkpoints of listings that no run continues.
+        removable: Data files that no record names and no run can be using.
+        waiting: Data files that no record names, but a run may be using.
+        needed: The number of data files that remaining records name.
+        tombstone_updates: The tombstones to write: by the key of the file, the state and the ETag
+            of the tombstone that is replaced.
+        tombstones_to_clear: The keys of the tombstones to remove.
     """
 
     kept: tuple[date, ...]
@@ -115,7 +122,7 @@ class Plan:
 
     @property
     def removed(self) -> tuple[StoredFile, ...]:
-        """All files that are removed, in that order."""
+        """All files that are removed, in the order of their removal."""
         of_dates = [file for each in self.expired for file in each.files]
         return (*of_dates, *self.abandoned, *self.removable)
 
@@ -128,35 +135,35 @@ class Plan:
 def plan_collection(
     store: Store, layout: Layout, retention: Retention, today: date, now: datetime
 ) -> Plan:
-    """Look at everything that a source has in the store; nothing is changed.
+    """Scan all files of a source in the store and plan a collection; nothing is changed.
 
-    Each record is read once. Held in memory are the names of all files and, for each record, which
-    data files it names; equal names are held once (`Names`).
+    Each record is read once. Memory holds the names of all files and, for each record, the names of
+    its data files; equal names are held once (`NamePool`).
 
     Args:
         store: Where.
-        layout: The source's.
+        layout: The layout of the source.
         retention: Which dates are kept.
-        today: The date where the source is.
+        today: The date in the time zone of the source.
         now: The time.
 
     Raises:
-        CorruptRecord: A record cannot be read, so what it needs is not known.
+        CorruptRecord: A record cannot be read, so the files it needs are not known.
         StoreError: The store cannot be used.
     """
-    survey = _StoreScan(store, layout, now)
-    kept = dates_kept(retention, today, survey.states(with_manifests=bool(retention)))
-    going = tuple(
-        ExpiredDate(day, tuple(sorted(files, key=survey.rank)))
-        for day, files in sorted(survey.dated.items())
+    scan = _StoreScan(store, layout, now)
+    kept = dates_kept(retention, today, scan.states(with_manifests=bool(retention)))
+    expired = tuple(
+        ExpiredDate(day, tuple(sorted(files, key=scan.rank)))
+        for day, files in sorted(scan.dated.items())
         if day not in kept
     )
-    abandoned = tuple(survey.abandoned(kept))
-    gone = {file.key for each in going for file in each.files} | {file.key for file in abandoned}
+    abandoned = tuple(scan.abandoned(kept))
+    gone = {file.key for each in expired for file in each.files} | {file.key for file in abandoned}
     names = {
-        name for key, reach in survey.references.items() if key not in gone for name in reach.names
+        name for key, reach in scan.references.items() if key not in gone for name in reach.names
     }
-    return _with_data(survey, names, tuple(sorted(kept)), going, abandoned)
+    return _with_data(scan, names, tuple(sorted(kept)), expired, abandoned)
 
 
 def execute(
@@ -176,8 +183,8 @@ def execute(
     Raises:
         StoreError: Something could not be removed; the next collection goes on.
     """
-    for mark in plan.tombstones_to_clear:
-        store.remove_key(mark)
+    for tombstone in plan.tombstones_to_clear:
+        store.remove_key(tombstone)
     for each in plan.expired:
         say(f"removing {each.day}: {len(each.files):,} files")
         for file in each.files:
@@ -188,20 +195,20 @@ def execute(
     for file in plan.removable:
         say(f"removing {file.key}, which nothing needs")
         store.remove_key(file.key)
-    for key, (state, version) in plan.tombstone_updates.items():
+    for key, (state, etag) in plan.tombstone_updates.items():
         says = {"state": state, "since": now().isoformat(), "run": uuid4().hex}
-        # A mark that was removed in the meantime shall not come back.
+        # A tombstone that was removed in the meantime must not come back.
         with suppress(ConflictError):
-            store.put_if_match(tombstone_key(key), json.dumps(says).encode(), version)
+            store.put_if_match(tombstone_key(key), json.dumps(says).encode(), etag)
 
 
 class _StoreScan:
-    """All that a source has in the store.
+    """All files of a source in the store.
 
     Attributes:
-        dated: The files of each date, data files left out.
+        dated: The files of each date, without data files.
         data: The data files, by key.
-        marks: The marks, by the keys of their files.
+        tombstones: The tombstones, by the keys of their files.
         references: What each record names, by its key.
     """
 
@@ -209,36 +216,40 @@ class _StoreScan:
         self.store, self.layout, self.now = store, layout, now
         self.dated: dict[date, list[StoredFile]] = defaultdict(list)
         self.data: dict[str, StoredFile] = {}
-        self._kinds: dict[str, tuple[Kind, bool]] = {}
-        self._names = Names()
-        tombstones: list[str] = []
+        self._kinds: dict[str, tuple[FileKind, bool]] = {}
+        self._names = NamePool()
+        marked_keys: list[str] = []
         for base in (layout.base, layout.csv.base):
             for file in store.files(base):
-                kind, day = classify_path(file.key.removeprefix(f"{base}/")) or (None, None)
-                if kind is Kind.DATA:
-                    self.data[file.key] = file
-                elif kind is Kind.MARK:
-                    tombstones.append(_is_marked(file.key))
-                elif kind is not None and day is not None:
-                    rank = kind, base != layout.base
-                    if rank in _ORDER:
-                        self.dated[day].append(file)
-                        self._kinds[file.key] = rank
+                marked_file = marked_key(file.key)
+                place = parse_path(path_in_source(marked_file or file.key))
+                if place is None:
+                    continue
+                rank = place.kind, base != layout.base
+                if place.kind in _DATA:
+                    if marked_file:
+                        marked_keys.append(marked_file)
+                    else:
+                        self.data[file.key] = file
+                elif not marked_file and place.day and rank in _ORDER:
+                    self.dated[place.day].append(file)
+                    self._kinds[file.key] = rank
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="record") as pool:
             reach = pool.map(self._references_of, self._kinds)
             self.references: dict[str, References] = dict(zip(self._kinds, reach, strict=True))
-            found = pool.map(partial(_read_tombstone, store), tombstones)
-            self.marks = {key: mark for key, mark in zip(tombstones, found, strict=True) if mark}
+            found = pool.map(partial(_read_tombstone, store), marked_keys)
+            read = zip(marked_keys, found, strict=True)
+            self.tombstones = {key: tombstone for key, tombstone in read if tombstone}
 
     def _references_of(self, key: str) -> References:
         return read_references(self.store, key, self._kinds[key][0], self._names)
 
     def rank(self, file: StoredFile) -> tuple[int, str]:
-        """When a file goes, among those of its date."""
+        """The place of a file in the order of removal of its date."""
         return _ORDER.index(self._kinds[file.key]), file.key
 
     def states(self, *, with_manifests: bool) -> dict[date, DateState]:
-        """How far each date has come; only `with_manifests` whether it is complete."""
+        """The state of each date; without manifests no date counts as complete."""
         days = list(self.dated)
         complete: set[date] = set()
         if with_manifests:
@@ -255,10 +266,10 @@ class _StoreScan:
         return written_at is not None and written_at > self.now - GRACE
 
     def abandoned(self, days: Iterable[date]) -> list[StoredFile]:
-        """The checkpoints of listings that have noted nothing for long; none goes on with them."""
+        """The checkpoints of listings that wrote none recently; no run continues these."""
         listings: dict[str, list[StoredFile]] = defaultdict(list)
         for file in (file for day in sorted(days) for file in self.dated[day]):
-            if self._kinds[file.key][0] is Kind.CHECKPOINT:
+            if self._kinds[file.key][0] is FileKind.CHECKPOINT:
                 listings[listing_of(file.key)].append(file)
         return [
             file
@@ -267,59 +278,53 @@ class _StoreScan:
             for file in files
         ]
 
-    def is_old(self, mark: _Tombstone) -> bool:
-        """Whether whoever took the file before the mark came to be so has said so."""
-        return self.now - mark.since >= GRACE
+    def is_old(self, tombstone: _Tombstone) -> bool:
+        """Whether every run that used the file before its tombstone has published its record."""
+        return self.now - tombstone.since >= GRACE
 
 
 def _with_data(
-    survey: _StoreScan,
+    scan: _StoreScan,
     names: set[str],
     kept: tuple[date, ...],
-    going: tuple[ExpiredDate, ...],
+    expired: tuple[ExpiredDate, ...],
     abandoned: tuple[StoredFile, ...],
 ) -> Plan:
-    """The plan, once it is known which names of data files are needed."""
-    removable, waiting, pardoned = [], [], []
-    becoming: dict[str, tuple[str, str]] = {}
+    """Complete the plan from the names of the data files that are needed."""
+    removable, waiting, to_clear = [], [], []
+    updates: dict[str, tuple[str, str]] = {}
     needed = 0
-    for key, file in sorted(survey.data.items()):
-        mark = survey.marks.get(key, _NO_TOMBSTONE)
-        is_old = survey.is_old(mark)
+    for key, file in sorted(scan.data.items()):
+        tombstone = scan.tombstones.get(key, _NO_TOMBSTONE)
+        is_old = scan.is_old(tombstone)
         if key.rpartition("/")[2] in names:
             needed += 1
-            pardoned += [tombstone_key(key)] if key in survey.marks else []
-        elif mark.state == _CONFIRMED and is_old:
+            to_clear += [tombstone_key(key)] if key in scan.tombstones else []
+        elif tombstone.state == _CONFIRMED and is_old:
             removable.append(file)
-            becoming[key] = _REMOVED, mark.etag
+            updates[key] = _REMOVED, tombstone.etag
         else:
             waiting.append(file)
-            if mark.state not in (_FOUND, _CONFIRMED):
-                becoming[key] = _FOUND, mark.etag
-            elif mark.state == _FOUND and is_old:
-                becoming[key] = _CONFIRMED, mark.etag
-    # The mark of a file that was removed stays for a while: another collection, planned before,
-    # may still be about to remove whatever has this name.
-    for key in sorted(survey.marks.keys() - survey.data.keys()):
-        mark = survey.marks[key]
-        if mark.state != _REMOVED:
-            becoming[key] = _REMOVED, mark.etag
-        elif survey.is_old(mark):
-            pardoned.append(tombstone_key(key))
+            if tombstone.state not in (_FOUND, _CONFIRMED):
+                updates[key] = _FOUND, tombstone.etag
+            elif tombstone.state == _FOUND and is_old:
+                updates[key] = _CONFIRMED, tombstone.etag
+    # The tombstone of a removed file stays for a while: another collection, planned earlier, may
+    # still remove a file with this name.
+    for key in sorted(scan.tombstones.keys() - scan.data.keys()):
+        tombstone = scan.tombstones[key]
+        if tombstone.state != _REMOVED:
+            updates[key] = _REMOVED, tombstone.etag
+        elif scan.is_old(tombstone):
+            to_clear.append(tombstone_key(key))
     return Plan(
-        kept, going, abandoned, tuple(removable), tuple(waiting), needed, becoming, tuple(pardoned)
+        kept, expired, abandoned, tuple(removable), tuple(waiting), needed, updates, tuple(to_clear)
     )
 
 
 def _remove(store: Store, file: StoredFile) -> None:
     store.remove_key(file.key)
-    store.remove_folder(file.key.rpartition("/")[0])
-
-
-def _is_marked(mark: str) -> str:
-    """The key of the file that a mark is of."""
-    bucket, source, _, rest = mark.split("/", 3)
-    return f"{bucket}/{source}/{rest}"
+    store.remove_folder(folder_of(file.key))
 
 
 def _read_tombstone(store: Store, key: str) -> _Tombstone | None:
@@ -332,4 +337,4 @@ def _read_tombstone(store: Store, key: str) -> _Tombstone | None:
         since = datetime.fromisoformat(document["since"]).astimezone(UTC)
         return _Tombstone(document["state"], since, version)
     except (ValueError, KeyError, TypeError):
-        return _Tombstone("damaged", _NO_TOMBSTONE.since, version)  # to begin anew
+        return _Tombstone("damaged", _NO_TOMBSTONE.since, version)  # it starts again

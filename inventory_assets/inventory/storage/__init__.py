@@ -1,5 +1,6 @@
-"""Where results lie: keys to bytes, atomically, in a folder or in a bucket.
+"""Storage of results: keys to bytes, atomically, in a folder or in a bucket.
 
-It knows which names there are (`layout`) and how writers stay out of each other's way. It knows
-neither what a record says nor what Parquet is.
+This package knows which files there are (`layout`), how a type of records is declared
+(`record_type`) and how concurrent writers publish (`commit`). It does not know what a record
+contains, nor what Parquet is.
 """

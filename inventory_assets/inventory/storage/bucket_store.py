@@ -1,4 +1,4 @@
-"""Results in a bucket, on S3 or any store that speaks like it.
+"""Results in a bucket, on S3 or a compatible store.
 
 A part's name is the SHA-256 of its content and is known only when the part is whole: files are
 written to a folder of this machine first and uploaded from there. PutObject and
@@ -38,10 +38,10 @@ from inventory_assets.s3.object_client import (
 )
 
 READ_AHEAD_BYTES = 4 * 2**20
-"""Asked for at once, at least, where a file is read: about a row group with all its columns."""
+"""The least size of a read request: about a row group with all its columns."""
 
 _SCRATCH = ".scratch"
-"""The folder of what is no result, as in a local store: readers pass over such names."""
+"""The folder of temporary objects, as in a local store; readers ignore such names."""
 
 
 class BucketStore(Store):
@@ -49,7 +49,7 @@ class BucketStore(Store):
 
     Args:
         connection: The bucket and how to reach it.
-        prefix: What all keys start with there; a `/` at its end changes nothing.
+        prefix: The prefix of all keys there, with or without a `/` at its end.
     """
 
     def __init__(self, connection: BucketConfig, prefix: str = "") -> None:
@@ -112,9 +112,9 @@ class BucketStore(Store):
             self._objects.write(self._key(key), data)
 
     def put_if_match(self, key: str, data: bytes, etag: str) -> str:
-        """As `Store` has it: by If-Match and If-None-Match, or by a claim where they are of no use.
+        """See `Store`. Uses If-Match and If-None-Match, or a claim where the store ignores them.
 
-        How the store takes them is tried once, before the first such write.
+        The store is probed once, before the first such write.
         """
         if self.conditional_writes.are_honoured:
             return self._write_on_condition(key, data, etag)
@@ -122,7 +122,7 @@ class BucketStore(Store):
 
     @property
     def conditional_writes(self) -> ConditionalWrites:
-        """How the store takes conditions.
+        """How the store treats conditional writes.
 
         Raises:
             StoreError: It cannot be written to.
@@ -139,7 +139,7 @@ class BucketStore(Store):
                 return self._objects.write(object_key, data, habit.if_match(expected_etag))
             except ObjectRequestFailed as error:
                 failure = error
-            # It may have been this very write, sent again after its answer was lost.
+            # The cause may be this very write, sent again after its response was lost.
             if failure.status is not None and self.read(key) == data:
                 return self.etag(key)
             if not isinstance(failure, PreconditionFailed):
@@ -152,7 +152,7 @@ class BucketStore(Store):
         raise StoreError(
             f"cannot write {self.where(key)}: the store refused it {CONFLICT_ATTEMPTS} times "
             f"(status {failure.status}), although nothing there has changed; run it again, and if "
-            "it stays so, keep results on another store, or in a folder"
+            "the error stays, keep results on another store, or in a folder"
         )
 
     def _write_with_a_claim(self, key: str, data: bytes, expected_etag: str) -> str:
@@ -171,9 +171,9 @@ class BucketStore(Store):
                 return etag
 
     def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:
-        """As `Store` has it, without a condition.
+        """See `Store`. The write is unconditional.
 
-        A file is named for its content: what another run writes there at the same time is the same.
+        A file is named for its content, so another run writes the same bytes there.
         """
         object_key = self._key(key)
         with _as_store_error():
@@ -189,7 +189,7 @@ class BucketStore(Store):
             self._objects.remove(self._key(key))
 
     def drafts(self, name: str) -> Path | None:
-        """A folder of this machine, too: another one lists again what is not in the bucket yet."""
+        """A folder of this machine. Another machine lists again what is not in the bucket yet."""
         folder = Path(tempfile.gettempdir()) / f"inventory-drafts-{os.getuid()}"
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -201,7 +201,7 @@ class BucketStore(Store):
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder of this machine, where TMPDIR says."""
+        """A folder of this machine, in TMPDIR."""
         with ExitStack() as stack:
             try:
                 folder = stack.enter_context(self._space.folder())
@@ -219,7 +219,7 @@ class BucketStore(Store):
 
 
 class _ConditionalWriteHabit:
-    """How a bucket takes conditions; tried by the first thread that wants to know."""
+    """How a bucket treats conditional writes; probed by the first thread that asks."""
 
     def __init__(self, objects: ObjectClient, folder: str) -> None:
         self._objects = objects
@@ -244,10 +244,10 @@ def _as_store_error() -> Iterator[None]:
 
 
 class _Ranges:
-    """Reads an object by ranges, and notices when it is replaced by another.
+    """Reads ranges of an object, and detects a replacement by other content.
 
-    The same file may be uploaded a second time while it is read, by a run that overlapped with the
-    first; some stores give it another ETag then.
+    A concurrent run may upload the same file a second time while it is read. Some stores give it
+    another ETag then.
     """
 
     def __init__(self, objects: ObjectClient, key: str, metadata: ObjectMetadata) -> None:
@@ -268,11 +268,11 @@ class _Ranges:
 
 
 class _RangedFile(io.RawIOBase):
-    """An object as a file, read by ranges, each as long as the read-ahead at least.
+    """An object as a file, read in ranges of at least the read-ahead size.
 
     Args:
-        read: The bytes from one position up to another.
-        size: The object's bytes.
+        read: Returns the bytes from one position up to another.
+        size: The size of the object in bytes.
     """
 
     def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:

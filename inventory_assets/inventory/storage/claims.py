@@ -1,14 +1,14 @@
-"""How runs keep out of each other's way on a store that heeds no conditions of a write.
+"""Mutual exclusion of runs on a store that ignores conditional writes.
 
-A run that wants to publish a record writes a claim first: an object of its own name in a folder of
-the record. Then it lists the folder, and goes on only if its claim is the only one. Of two runs
-each writes before it lists, so at least one of them sees the other; both never go on. That holds on
-every store that lists what was written before, as S3 does.
+A run that wants to publish a record first writes a claim: an object with a unique name in a folder
+of the record. Then it lists the folder, and continues only if its claim is the only one. Each run
+writes before it lists, so of two runs at least one sees the other, and never do both continue. This
+holds on every store with list-after-write consistency, such as S3.
 
-A run that sees an earlier name withdraws, and tries again when the folder is empty; the one with
-the earliest waits for the others to go. A claim that a killed run left counts for nothing after a
-while, by the store's own clock. A run that was held up for so long finds its claim gone and says
-so.
+A run that sees an earlier claim withdraws its own and tries again when the folder is empty. The run
+with the earliest claim waits until the others have withdrawn. A claim of a killed run expires after
+a while, by the clock of the store. A run that was delayed for so long finds its claim removed and
+fails.
 """
 
 import time
@@ -24,10 +24,10 @@ from inventory_assets.s3.errors import S3Error
 from inventory_assets.s3.object_client import ObjectClient, ObjectRequestFailed
 
 STALE_AFTER = timedelta(minutes=15)
-"""When a claim counts for nothing; far beyond what a claimed write takes with all its attempts."""
+"""The age at which a claim expires; a claimed write with all its retries takes far less."""
 
 WRITE_WITHIN_SECONDS = 120
-"""How old a claim may be when the write that it is for begins."""
+"""The greatest age of a claim at the start of its write."""
 
 WAIT_SECONDS = 60
 """How long to wait for the claims of others."""
@@ -37,9 +37,9 @@ class Claim:
     """A claim to write one record; used as a context once it is taken.
 
     Args:
-        objects: Of the bucket.
-        folder: Where the claims to the record lie, and nothing else.
-        where: What the record is called in errors.
+        objects: The client of the bucket.
+        folder: The folder of the claims to the record, which holds no other objects.
+        where: The name of the record in errors.
     """
 
     def __init__(self, objects: ObjectClient, folder: str, where: str) -> None:
@@ -52,7 +52,7 @@ class Claim:
         self._attempts = 0
 
     def take(self) -> bool:
-        """Write the claim and see whether it is the only one; else withdraw it, and wait a moment.
+        """Write the claim; withdraw it and wait a moment if it is not the only one.
 
         Raises:
             StoreError: Others held the record for too long, or the store lists too late.
@@ -87,16 +87,16 @@ class Claim:
         wait_before_retry(min(self._attempts, 4))
 
     def require_time(self) -> None:
-        """Before the write: that the claim is fresh.
+        """Require, before the write, that the claim is fresh.
 
         Raises:
-            StoreError: It is not; the run was held up.
+            StoreError: It is not, as the run was delayed.
         """
         if _now() - self._written > WRITE_WITHIN_SECONDS:
             raise self._held_up()
 
     def require_held(self) -> None:
-        """After the write: that the claim is still there.
+        """Require, after the write, that the claim is still there.
 
         Raises:
             StoreError: It is not, so that another run may have published meanwhile.
@@ -113,18 +113,18 @@ class Claim:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # A write without an answer may arrive yet: then the claim stays until it is stale.
+        # A write without a response may still arrive: then the claim stays until it expires.
         is_over = error is None or isinstance(error, StoreError)
         if is_over or (isinstance(error, ObjectRequestFailed) and error.status is not None):
             self._objects.remove(self._key)
 
     def _others(self) -> list[str]:
-        """The claims of others that count, in order of their names; stale ones are removed."""
+        """The claims of others, in order of their names; expired ones are removed."""
         found = self._objects.written_at(self._folder)
         mine = found.pop(self._key, None)
         if mine is None:
             raise StoreError(
-                f"cannot publish {self._where}: the store heeds no conditions of a write, and does "
+                f"cannot publish {self._where}: the store ignores conditional writes, and does "
                 "not list at once what was written; keep results on another store, or in a folder"
             )
         stale = [key for key, written in found.items() if mine - written > STALE_AFTER]
@@ -134,12 +134,12 @@ class Claim:
 
     def _held_up(self) -> StoreError:
         return StoreError(
-            f"cannot publish {self._where}: this run was held up for so long that another may have "
-            "published it meanwhile; run it again"
+            f"cannot publish {self._where}: this run was delayed for so long that another run may "
+            "have published it meanwhile; run it again"
         )
 
 
 def _now() -> float:
-    """Seconds, those that the machine slept among them."""
+    """Seconds, including those in which the machine slept."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)

@@ -1,27 +1,86 @@
-"""Several records that count together, published by one of the runs that try to at once."""
+"""Publish a record: tombstones, compare-and-swap and order in one place.
 
+A record names data files. These are published first. Then the tombstones of the named files are
+removed, then the record is written, then the files that depend on it (`tombstones.py` says why).
+"""
+
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Self
 
 from inventory_assets.inventory.errors import ConflictError, superseded
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.storage.tombstones import clear_tombstones
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFile:
+    """A record that is ready to be published.
+
+    Attributes:
+        key: Its key.
+        data: Its bytes.
+        data_files: The keys of the data files that it names.
+    """
+
+    key: str
+    data: bytes
+    data_files: Iterable[str]
+
+
+def publish(store: Store, record: RecordFile) -> None:
+    """Publish a record, whatever is there."""
+    clear_tombstones(store, record.data_files)
+    store.publish(record.key, record.data)
+
+
+def commit(
+    store: Store,
+    record: RecordFile,
+    expected_etag: str | None = None,
+    *,
+    verify: Callable[[], None] = lambda: None,
+    dependents: Iterable[tuple[str, bytes]] = (),
+) -> None:
+    """Publish a record, unless another run has published it in the meantime.
+
+    Args:
+        store: Where.
+        record: The record.
+        expected_etag: The ETag of the record when this run began its work; None for the present
+            one.
+        verify: Called before anything is published, when no collection can remove the data files
+            any more; raises an error where one of them is missing.
+        dependents: Keys and contents of the files that count only together with the record, in the
+            order in which they are published.
+
+    Raises:
+        ConflictError: Another run published the record or its dependents in the meantime.
+    """
+    if expected_etag is None:
+        expected_etag = store.etag(record.key)
+    clear_tombstones(store, record.data_files)
+    verify()
+    head = Commit.begin(store, record.key, record.data, expected_etag)
+    for key, data in dependents:
+        head.publish(key, data)
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A head that is this run's own, and the records that depend on it.
+    """A head record that this run has published, and the files that depend on it.
 
-    The head is published on the condition that it is what it was when the run began, so of runs
-    that began together one goes on. A run that began after may still take the head over while this
-    one is at work. Therefore each record is written on the condition that it is what it was when
-    the head was last seen to be this run's: whoever has the head last writes every record last, and
-    whoever lost it is told. (Where a store compares content, a run that is held up between the two
-    may put an older record back over an equal one.)
+    The head is published only if it is still what it was when the run began. So of several runs
+    that began together, one continues. A run that began later may still replace the head while this
+    one is at work. Therefore each dependent file is written only if it is still what it was when
+    the head was last seen to be this run's. The run that wrote the head last writes every file
+    last, and the other run gets an error. (In a store that compares content, a run that pauses
+    between the two steps may put an older file back over an equal one.)
 
     Attributes:
         store: Where.
         head: The key of the head.
-        etag: What the head was when this run published it.
+        etag: The ETag of the head that this run published.
     """
 
     store: Store
@@ -30,18 +89,18 @@ class Commit:
 
     @classmethod
     def begin(cls, store: Store, head: str, data: bytes, etag: str) -> Self:
-        """Publish the head, if it is still at `etag`.
+        """Publish the head, if its ETag is still `etag`.
 
         Raises:
-            ConflictError: It is not; nothing was written.
+            ConflictError: It is not. Nothing was written.
         """
         return cls(store, head, store.put_if_match(head, data, etag))
 
     def publish(self, key: str, data: bytes) -> None:
-        """Publish a record that depends on the head.
+        """Publish a file that depends on the head.
 
         Raises:
-            ConflictError: Another run has the head; what it publishes stands.
+            ConflictError: Another run has replaced the head; what it publishes counts.
         """
         while True:
             found = self.store.etag(key)
@@ -49,6 +108,6 @@ class Commit:
                 raise superseded(self.store.where(self.head))
             try:
                 self.store.put_if_match(key, data, found)
-            except ConflictError:  # by a run that had the head before
+            except ConflictError:  # a run that had the head before has written the file
                 continue
             return

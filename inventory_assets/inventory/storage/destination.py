@@ -1,20 +1,20 @@
-"""Where readers of S3 Inventory look for the files of a store."""
+"""The bucket and prefix where readers of S3 Inventory find the files of a store."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where readers of S3 Inventory look for data files.
+    """The place of data files for readers of S3 Inventory.
 
     Attributes:
         bucket_arn: The ARN of the bucket that holds the results.
-        prefix: What the keys of all results start with there; a `/` at its end changes nothing.
+        prefix: The prefix of all keys there, with or without a `/` at its end.
     """
 
     bucket_arn: str
     prefix: str = ""
 
     def key(self, key: str) -> str:
-        """The key, in that bucket, of a file of the store."""
+        """The key of a file of the store in that bucket."""
         return "/".join(part for part in (self.prefix.strip("/"), key) if part)

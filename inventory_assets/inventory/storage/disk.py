@@ -1,4 +1,4 @@
-"""Say of a disk that is full where it is, and how much was needed."""
+"""The error for a full disk, with the path and the bytes that were needed."""
 
 import errno
 import shutil
@@ -9,15 +9,15 @@ from inventory_assets.inventory.errors import DiskFull
 
 
 def full_disk(error: OSError, path: Path, needed: int) -> OSError:
-    """The error to raise for one that writing met.
+    """The error to raise for an error of a write.
 
     Args:
-        error: What writing met.
-        path: Where was written.
-        needed: The bytes that the file needed so far, and needs at least.
+        error: The error of the write.
+        path: The file that was written.
+        needed: The least number of bytes that the file needs.
 
     Returns:
-        A `DiskFull` where the disk is full; else `error` as it is.
+        A `DiskFull` where the disk is full; otherwise `error`.
     """
     if error.errno not in FULL or isinstance(error, DiskFull):
         return error

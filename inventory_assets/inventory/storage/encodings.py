@@ -1,4 +1,4 @@
-"""Which encodings of Parquet our files use."""
+"""The Parquet encodings of data files."""
 
 from enum import StrEnum
 
@@ -7,17 +7,17 @@ class Encodings(StrEnum):
     """A choice of encodings; the records are the same in both."""
 
     COMPACT = "compact"
-    """The smallest that current readers read, delta encodings of text among them."""
+    """The smallest encodings that current readers know, including delta encodings of text."""
     PLAIN = "plain"
-    """PLAIN and dictionaries alone, which every reader reads."""
+    """Only PLAIN and dictionaries, which every reader knows."""
 
     @property
     def suffix(self) -> str:
-        """How the names of files end that are encoded so."""
+        """The end of the names of files with these encodings."""
         return ".plain.parquet" if self is Encodings.PLAIN else ".parquet"
 
 
 def encodings_of(key: str) -> Encodings:
-    """How a file is encoded that lies under this key."""
+    """The encodings of a file, by its key."""
     is_plain = ".plain." in key.rpartition("/")[2]
     return Encodings.PLAIN if is_plain else Encodings.COMPACT

@@ -1,29 +1,97 @@
-"""Where in the store a source's files lie.
+"""Where the files of a source lie in the store.
 
-The dated folders, `data/` and `hive/` are laid out as S3 Inventory lays out a destination
-(https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html); the rest is
-this project's own.
+The dated folders, `data/` and `hive/` follow the layout of S3 Inventory
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html). The other
+folders belong to this project.
 """
 
+import re
 from dataclasses import dataclass, replace
 from datetime import date
+from enum import StrEnum
+from functools import cached_property
 
 from inventory_assets.inventory.storage.encodings import Encodings, encodings_of
 from inventory_assets.inventory.storage.prefix_encoding import file_stem
 
 ICEBERG_CATALOG = "_iceberg.sqlite"
-"""The catalogue of all sources' Iceberg tables, beside their buckets' folders: no bucket has such
-a name."""
+"""The catalogue of the Iceberg tables of all sources, beside the folders of their buckets. No
+bucket can have this name."""
+
+
+class FileKind(StrEnum):
+    """The kinds of files in the folder of a source.
+
+    Each value is a template of the paths of its files, relative to that folder: it renders a path
+    and parses one. `{day}` is a date, `{name}` a file name. Where two templates match a path, the
+    first one counts.
+    """
+
+    MANIFEST = "{day}T00-00Z/inventory.json"
+    S3_MANIFEST = "{day}T00-00Z/manifest.json"
+    CHECKSUM = "{day}T00-00Z/manifest.checksum"
+    SYMLINK = "hive/dt={day}-00-00/symlink.txt"
+    SNAPSHOT = "snapshots/dt={day}/{name}.json"
+    CHANGE_LOG = "changes/dt={day}/change_log.json"
+    CHANGES = "changes/dt={day}/{name}.json"
+    CHANGE_LOG_SYMLINK = "changes/hive/dt={day}-00-00/symlink.txt"
+    CHECKPOINT = "checkpoints/dt={day}/{name}.json"
+    EXPORT = "exports/dt={day}/{name}"
+    DATA = "data/{name}"
+    CHANGED_RECORDS = "changes/data/{name}"
+    DISCOVERY = "discovery.json"
+    LONG_PREFIX = "prefixes/{name}.json"
+
+    def path(self, day: date | None = None, name: str = "") -> str:
+        """The path of a file of this kind."""
+        return self.format(day=day, name=name)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        day, name = r"(?P<day>\d{4}-\d\d-\d\d)", "[^/]+"
+        pattern = re.escape(self).replace(r"\{day\}", day).replace(r"\{name\}", name)
+        return re.compile(pattern, re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlace:
+    """What the path of a file says.
+
+    Attributes:
+        kind: What the file is.
+        day: The date it belongs to; None for files that no date owns.
+    """
+
+    kind: FileKind
+    day: date | None
+
+
+def parse_path(path: str) -> FilePlace | None:
+    """Parse a path relative to the folder of a source; None where it is of no known kind."""
+    for kind in FileKind:
+        found = kind._pattern.fullmatch(path)  # noqa: SLF001
+        if found:
+            try:
+                day = found.groupdict().get("day")
+                return FilePlace(kind, date.fromisoformat(day) if day else None)
+            except ValueError:
+                return None
+    return None
+
+
+def path_in_source(key: str) -> str:
+    """The path of a key, relative to the folder of its source."""
+    return key.split("/", 2)[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The keys of one source's files.
+    """The keys of the files of one source.
 
     Attributes:
-        bucket: The bucket inventoried.
-        source: The source's name, S3 Inventory's "configuration id".
-        encodings: How Parquet files are written there; their names tell it.
+        bucket: The bucket that is inventoried.
+        source: The name of the source, which S3 Inventory calls "configuration id".
+        encodings: How Parquet files are written; their names tell it.
     """
 
     bucket: str
@@ -32,92 +100,104 @@ class Layout:
 
     @property
     def base(self) -> str:
-        """The folder that holds all the rest."""
+        """The folder of the source, which holds all other files."""
         return f"{self.bucket}/{self.source}"
 
     @property
     def csv(self) -> "Layout":
-        """Where S3 Inventory in CSV lies, a configuration of its own; no source has such a name."""
+        """The layout of the inventory in CSV, a configuration of its own beside the source."""
         return replace(self, source=f"{self.source}-csv")
+
+    def _key(self, kind: FileKind, day: date | None = None, name: str = "") -> str:
+        return f"{self.base}/{kind.path(day, name)}"
 
     @property
     def data_folder(self) -> str:
         """The folder of the data files."""
-        return f"{self.base}/data"
+        return folder_of(self.data(""))
 
     def data(self, name: str) -> str:
         """A data file."""
-        return f"{self.data_folder}/{name}"
+        return self._key(FileKind.DATA, name=name)
 
     def encodes_like(self, key: str) -> bool:
-        """Whether a file that lies under this key is encoded as new ones are."""
+        """Whether a file with this key is encoded as new files are."""
         return encodings_of(key) is self.encodings
 
     def export(self, day: date, suffix: str) -> str:
-        """A date's inventory as one file."""
-        return f"{self.base}/exports/dt={day}/objects.{suffix}"
+        """The inventory of a date in one file."""
+        return self._key(FileKind.EXPORT, day, f"objects.{suffix}")
 
     def part(self, digest: str) -> str:
         """An immutable Parquet file, named for its content."""
         return self.data(f"{digest}{self.encodings.suffix}")
 
     def snapshot(self, day: date, prefix: str) -> str:
-        """What a shard held on a date."""
-        return f"{self.base}/snapshots/dt={day}/{file_stem(prefix)}.json"
+        """The snapshot of a shard on a date."""
+        return self._key(FileKind.SNAPSHOT, day, file_stem(prefix))
 
     def checkpoints(self, day: date) -> str:
-        """The folder of what unfinished listings of a date have safe."""
-        return f"{self.base}/checkpoints/dt={day}"
+        """The folder of the checkpoints of a date's unfinished listings."""
+        return folder_of(self._key(FileKind.CHECKPOINT, day))
 
     def changes(self, day: date, prefix: str) -> str:
-        """How a shard differs from the baseline; the record names its Parquet file."""
-        return f"{self.base}/changes/dt={day}/{file_stem(prefix)}.json"
+        """The record of a shard's changes, which names the Parquet file that holds them."""
+        return self._key(FileKind.CHANGES, day, file_stem(prefix))
 
     def changed_records(self, digest: str) -> str:
-        """The changed records themselves: an immutable Parquet file, named for its content."""
-        return f"{self.base}/changes/data/{digest}{self.encodings.suffix}"
+        """An immutable Parquet file of changed records, named for its content."""
+        return self._key(FileKind.CHANGED_RECORDS, name=f"{digest}{self.encodings.suffix}")
 
     def change_log(self, day: date) -> str:
-        """What the change log of a date is made of; no shard's record has this name."""
-        return f"{self.base}/changes/dt={day}/change_log.json"
+        """The change log of a date; no record of changes can have this name."""
+        return self._key(FileKind.CHANGE_LOG, day)
 
     def change_log_symlink(self, day: date) -> str:
         """The list of the files of a date's change log."""
-        return f"{self.base}/changes/hive/dt={day}-00-00/symlink.txt"
+        return self._key(FileKind.CHANGE_LOG_SYMLINK, day)
 
-    def dated(self, day: date, name: str) -> str:
-        """A file of a date's published inventory."""
-        return f"{self.base}/{day}T00-00Z/{name}"
+    def manifest(self, day: date) -> str:
+        """The manifest of a date, `inventory.json`."""
+        return self._key(FileKind.MANIFEST, day)
+
+    def s3_manifest(self, day: date) -> str:
+        """The manifest of a date as S3 Inventory writes it, `manifest.json`."""
+        return self._key(FileKind.S3_MANIFEST, day)
+
+    def checksum(self, day: date) -> str:
+        """The checksum of `manifest.json`."""
+        return self._key(FileKind.CHECKSUM, day)
 
     def symlink(self, day: date) -> str:
         """The list of a date's data files that Hive, Athena and people read."""
-        return f"{self.base}/hive/dt={day}-00-00/symlink.txt"
+        return self._key(FileKind.SYMLINK, day)
 
     def iceberg(self, table: str) -> str:
-        """The folder of what Iceberg itself writes of a table; its data files lie elsewhere."""
+        """The folder of the files that Iceberg itself writes for a table."""
         return f"{self.base}/iceberg/{table}"
 
     @property
     def discovery(self) -> str:
-        """What the last discovery found."""
-        return f"{self.base}/discovery.json"
+        """The result of the last discovery."""
+        return self._key(FileKind.DISCOVERY)
 
     def long_prefix(self, partition_key: str) -> str:
-        """Which prefix a partition key stands for that was too long to hold it."""
-        return f"{self.base}/prefixes/{file_stem(partition_key)}.json"
+        """The prefix of a partition key that was too long to hold it."""
+        return self._key(FileKind.LONG_PREFIX, name=file_stem(partition_key))
+
+
+def folder_of(key: str) -> str:
+    """The folder of a file."""
+    return key.rpartition("/")[0]
 
 
 def day_of_folder(name: str) -> date | None:
-    """The date of a folder of `Layout.dated`, or None for any other name."""
-    try:
-        return date.fromisoformat(name.removesuffix("T00-00Z")) if name.endswith("Z") else None
-    except ValueError:
-        return None
+    """The date of a folder such as `2026-05-05T00-00Z`, or None for any other name."""
+    place = parse_path(f"{name}/inventory.json")
+    return place.day if place else None
 
 
 def day_of_partition(name: str) -> date | None:
-    """The date of a folder named `dt=…`, or None for any other name."""
-    try:
-        return date.fromisoformat(name.removeprefix("dt=")) if name.startswith("dt=") else None
-    except ValueError:
-        return None
+    """The date of a folder such as `dt=2026-05-05`, or None for any other name."""
+    place = parse_path(f"snapshots/{name}/any.json")
+    return place.day if place else None

@@ -1,8 +1,8 @@
-"""Names for prefixes: as partition keys that people read, and as file names that hold anything.
+"""Prefixes as partition keys and as file names.
 
 A prefix is arbitrary text; a partition key must survive Dagster's own syntax (`|` between
 dimensions, `...` in ranges, `*`, `,`, `[`, `]` in selections), a shell, a URL and a database index.
-Ordinary prefixes read as they are: `2024/01/` is `2024/01/`.
+Ordinary prefixes stay as they are: `2024/01/` is `2024/01/`.
 """
 
 import re
@@ -11,10 +11,10 @@ from hashlib import sha256
 from urllib.parse import unquote
 
 REMAINDER = "@remainder"
-"""The partition key of the shard that covers what no other does; no prefix encodes to it."""
+"""The partition key of the shard that covers the keys of no other shard. No prefix has it."""
 
 MAX_PARTITION_KEY = 240
-"""Longer keys keep their head and end in a hash: databases index at most some 2,700 bytes."""
+"""Longer keys are truncated and end in a hash: databases index at most some 2,700 bytes."""
 
 _PUNCTUATION = frozenset("/-_=+:.")
 _LETTERS = frozenset({"Lu", "Ll", "Lo", "Nd"})
@@ -26,9 +26,9 @@ _READABLE_BYTES = 80
 def encode_prefix(prefix: str) -> str:
     """The partition key of a prefix; different prefixes have different keys.
 
-    Letters, digits and `/ - _ = + : .` stand for themselves, dots only where alone and within a
-    name; all else is percent-encoded. What is longer than `MAX_PARTITION_KEY` is cut, and ends in
-    `~` and a hash of the whole.
+    Letters, digits and `/ - _ = + : .` stand for themselves; a dot does so only if it is alone and
+    within a name. All other characters are percent-encoded. A key longer than `MAX_PARTITION_KEY`
+    is truncated and ends in `~` and a hash of the prefix.
     """
     encoded = "".join(
         character if _is_plain(prefix, index) else _percent(character)
@@ -42,12 +42,12 @@ def encode_prefix(prefix: str) -> str:
 
 
 def decode_prefix(partition_key: str) -> str | None:
-    """The prefix of a partition key, or None for a key that was cut and must be looked up."""
+    """The prefix of a partition key, or None for a truncated key, which must be looked up."""
     return None if _HASH_MARK in partition_key else unquote(partition_key, errors="strict")
 
 
 def file_stem(prefix: str) -> str:
-    """A file name for a prefix: readable, in one folder, different even where case is folded."""
+    """A readable file name for a prefix, unique on file systems that ignore case, too."""
     encoded = encode_prefix(prefix).replace("/", "!").encode()[:_READABLE_BYTES]
     readable = encoded.decode(errors="ignore").rstrip(".") or "all"
     return f"{readable}-{sha256(prefix.encode()).hexdigest()[:16]}"

@@ -1,7 +1,7 @@
-"""Folders for files that are not published yet, which a kill does not leave for ever.
+"""Folders for files that are not published yet; those of killed processes are removed later.
 
-A process that has such folders open keeps a file beside them locked. The next process that opens
-one in the same place removes the folders whose file nobody has locked: their process is no more.
+A process that has such folders open keeps a file beside them locked. The next process that opens a
+folder in the same place removes the folders whose file is not locked, as their process has ended.
 """
 
 import fcntl
@@ -19,18 +19,18 @@ from secrets import token_hex
 _OWNER = ".owner"
 
 _YOUNG_SECONDS = 60
-"""A file so young may be about to be locked."""
+"""A file of this age may be about to be locked."""
 
 _OLD_SECONDS = 7 * 86_400
-"""Where the file system has no locks: a process that used no scratch for so long is no more."""
+"""Where the file system has no locks, a process that used no scratch for so long has ended."""
 
 
 class ScratchSpace:
-    """Where one user of scratch, such as a store, has its folders; safe to share between threads.
+    """The scratch folders of one user, such as a store; threads may share it.
 
     Args:
-        parent: Tells the folder that they lie in, when one is opened.
-        prefix: What their names begin with; names with it belong to this program.
+        parent: Returns the parent folder; called when a folder is opened.
+        prefix: The prefix of their names; all names with it belong to this program.
     """
 
     def __init__(self, parent: Callable[[], Path], prefix: str = "") -> None:
@@ -43,10 +43,10 @@ class ScratchSpace:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """A new folder, gone with the block.
+        """A new folder, removed at the end of the block.
 
         Raises:
-            OSError: It cannot be made.
+            OSError: It cannot be created.
         """
         with self._lock:
             folder = self._opened()
@@ -94,11 +94,11 @@ class ScratchSpace:
 
 
 def sweep(parent: Path, prefix: str) -> None:
-    """Remove the folders that processes left in `parent` that are no more.
+    """Remove the folders in `parent` of processes that have ended.
 
     Args:
-        parent: Where they lie, perhaps with files of others.
-        prefix: What their names begin with.
+        parent: The parent folder, which may hold other files.
+        prefix: The prefix of their names.
     """
     names: list[Path] = []
     with suppress(OSError):  # a folder that may be written and not read
@@ -113,7 +113,7 @@ def sweep(parent: Path, prefix: str) -> None:
 
 
 def is_abandoned(path: Path) -> bool:
-    """Whether a file of this user is one that some process locked and is no more."""
+    """Whether a file of this user was locked by a process that has ended."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

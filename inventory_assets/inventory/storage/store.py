@@ -1,36 +1,20 @@
-"""Where results are kept: a folder of this machine, or a bucket (`bucket_store.py`).
+"""The interface of storage: a folder (`local_store.py`) or a bucket (`bucket_store.py`).
 
-A key is a relative path with `/`. What is published appears whole or not at all.
+A key is a relative path with `/`. A published file appears completely or not at all.
 """
 
-import errno
-import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from hashlib import sha256
-from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
 
-from inventory_assets.inventory.errors import DiskFull, StoreError, superseded
 from inventory_assets.inventory.storage.destination import Destination
-from inventory_assets.inventory.storage.disk import full_disk
-from inventory_assets.inventory.storage.scratch import ScratchSpace
-from inventory_assets.inventory.storage.turns import Turn, wait
-
-NO_BUCKET = Destination("arn:aws:s3:::amzn-s3-demo-local-folder")
-"""What a manifest in a local folder says of its bucket. Readers want an ARN of the right form; a
-name that starts with `amzn-s3-demo-` can belong to nobody, so none looks into a stranger's bucket
-(https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html)."""
 
 NO_ETAG = ""
-"""The version of what was not published."""
-
-_SCRATCH, _DRAFTS = ".scratch", ".drafts"
+"""The ETag of a key that has no content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +22,8 @@ class StoredFile:
     """A file of a store.
 
     Attributes:
-        key: Where it lies.
-        size: Its bytes.
+        key: Its key.
+        size: Its size in bytes.
     """
 
     key: str
@@ -47,291 +31,89 @@ class StoredFile:
 
 
 class Store(ABC):
-    """Results by key; every method raises `StoreError` where the store cannot be used."""
+    """Results by key. Every method raises `StoreError` where the store cannot be used."""
 
     @property
     @abstractmethod
     def destination(self) -> Destination:
-        """Where readers of S3 Inventory look for what is published here."""
+        """Where readers of S3 Inventory find the files that are published here."""
 
     @abstractmethod
     def where(self, key: str) -> str:
-        """Where `key` lies, or would lie, as people and metadata name it."""
+        """The place of `key` for messages and metadata, whether or not it is there."""
 
     @abstractmethod
     def uri(self, key: str) -> str:
-        """The address of `key` for readers outside; as Hadoop has it, nothing is escaped in it."""
+        """The URI of `key` for external readers. As in Hadoop, no character is escaped."""
 
     @abstractmethod
     def read(self, key: str) -> bytes | None:
-        """The bytes of `key`, or None where nothing was published."""
+        """The content of `key`, or None where there is none."""
 
     @abstractmethod
     def open(self, key: str) -> pa.NativeFile | None:
-        """The file of `key`, to be read at any place in it, or None where nothing was published."""
+        """The file of `key` for random access, or None where there is none."""
 
     @abstractmethod
     def size(self, key: str) -> int | None:
-        """How many bytes `key` has, or None where nothing was published."""
+        """The size of `key` in bytes, or None where there is none."""
 
     @abstractmethod
     def etag(self, key: str) -> str:
-        """What tells the content of `key` from any other; `NO_ETAG` where nothing was published."""
+        """A token that differs for different content of `key`; `NO_ETAG` where there is none."""
 
     @abstractmethod
     def list_names(self, folder: str) -> list[str]:
-        """The names right under a folder, in order; none where nothing was published there."""
+        """The names directly in a folder, in order; none where the folder does not exist."""
 
     @abstractmethod
     def files(self, folder: str) -> Iterator[StoredFile]:
-        """All files in a folder and in those within it, in no order that could be relied upon.
+        """All files in a folder and its subfolders, in no particular order.
 
-        What is published or removed meanwhile may be among them or not.
+        Files that are published or removed meanwhile may be among them or not.
         """
 
     @abstractmethod
     def publish(self, key: str, data: bytes) -> None:
-        """Make `data` the content of `key`, replacing what was there."""
+        """Make `data` the content of `key`, replacing earlier content."""
 
     @abstractmethod
     def put_if_match(self, key: str, data: bytes, etag: str) -> str:
-        """Make `data` the content of `key`, if what is there is still at `etag`.
+        """Make `data` the content of `key`, if the present ETag is still `etag`.
 
         Returns:
-            The version of `data`.
+            The ETag of `data`.
 
         Raises:
-            ConflictError: It is not; nothing was written.
+            ConflictError: It is not. Nothing was written.
         """
 
     @abstractmethod
     def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:
-        """Make a file from `scratch` the content of `key`, replacing what was there.
+        """Make a file from `scratch` the content of `key`, replacing earlier content.
 
         Args:
-            key: Where to.
-            file: What; it may be gone afterwards.
-            digest: The SHA-256 of the file, where `key` is named for it: what is there with this
-                digest needs no second copy.
+            key: The key.
+            file: The file; it may be gone afterwards.
+            digest: The SHA-256 of the file, where `key` contains it: equal content that is there
+                already need not be written again.
         """
 
     @abstractmethod
     def remove_key(self, key: str) -> None:
-        """Remove `key`, if it is there."""
+        """Remove `key`, if it exists."""
 
-    def remove_folder(self, folder: str) -> None:  # noqa: B027 - a bucket has none
-        """Remove a folder that has become empty, where the store has folders of their own."""
+    def remove_folder(self, folder: str) -> None:  # noqa: B027 - a bucket has no folders
+        """Remove an empty folder, where the store has real folders."""
 
-    def drafts(self, name: str) -> Path | None:  # noqa: ARG002 - others have no such place
+    def drafts(self, name: str) -> Path | None:  # noqa: ARG002 - used by subclasses
         """A folder of this machine that outlives this process; None where there is none.
 
         Args:
-            name: Of what it is for; it may not be there yet.
+            name: The name of its purpose. The folder may not exist yet.
         """
         return None
 
     @abstractmethod
     def scratch(self) -> AbstractContextManager[Path]:
-        """A new folder for files that are to be published, gone with the block."""
-
-
-class LocalStore(Store):
-    """Results in a folder of this machine.
-
-    A file is written beside its place, flushed to the disk, and renamed.
-
-    Args:
-        root: The folder; made when something is first published.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._space = ScratchSpace(lambda: self.root / _SCRATCH)
-
-    @property
-    def destination(self) -> Destination:
-        return NO_BUCKET
-
-    def path(self, key: str) -> Path:
-        """Where the file of `key` lies, whether or not it is there."""
-        path = self.root.joinpath(*key.split("/"))
-        if ".." in path.parts[len(self.root.parts) :] or not path.is_relative_to(self.root):
-            raise StoreError(f"the key {key!r} leads out of the store at {self.root}")
-        return path
-
-    def where(self, key: str) -> str:
-        return str(self.path(key))
-
-    def uri(self, key: str) -> str:
-        return f"file://{self.path(key).absolute()}"
-
-    def read(self, key: str) -> bytes | None:
-        path = self.path(key)
-        try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise _unreadable(path, error) from error
-
-    def open(self, key: str) -> pa.NativeFile | None:
-        path = self.path(key)
-        try:
-            return pa.OSFile(str(path), "rb")
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise _unreadable(path, error) from error
-
-    def size(self, key: str) -> int | None:
-        path = self.path(key)
-        try:
-            return path.stat().st_size if path.is_file() else None
-        except OSError as error:
-            raise _unreadable(path, error) from error
-
-    def etag(self, key: str) -> str:
-        data = self.read(key)
-        return NO_ETAG if data is None else sha256(data).hexdigest()
-
-    def list_names(self, folder: str) -> list[str]:
-        try:
-            return sorted(entry.name for entry in self.path(folder).iterdir())
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-
-    def files(self, folder: str) -> Iterator[StoredFile]:
-        for path, _, names in os.walk(self.path(folder), onerror=_raise_unless_gone):
-            for name in names:
-                file = Path(path, name)
-                with suppress(FileNotFoundError):
-                    size = file.stat().st_size
-                    yield StoredFile(file.relative_to(self.root).as_posix(), size)
-
-    def publish(self, key: str, data: bytes) -> None:
-        with self.scratch() as folder:
-            path = folder / "record"
-            try:
-                path.write_bytes(data)
-            except OSError as error:
-                raise full_disk(error, path, len(data)) from error
-            self.publish_file(key, path)
-
-    def put_if_match(self, key: str, data: bytes, etag: str) -> str:
-        """As `Store` has it; runs that publish the same record take turns (`turns.py`)."""
-        target = self.path(key)
-        with self.scratch() as folder, _as_store_error(target):
-            turn = Turn(folder.with_name(f"turn-{sha256(key.encode()).hexdigest()[:32]}"), folder)
-            turn.record.write_bytes(data)
-            _flush(turn.record)
-            for attempt in count():
-                if self.etag(key) != etag:
-                    raise superseded(target)
-                if turn.take():
-                    break
-                wait(attempt)
-            try:
-                is_published = self._put_in_turn(turn, target, key, etag)
-            finally:
-                turn.leave()
-            if is_published or self.read(key) == data:
-                _flush(target.parent)
-                return sha256(data).hexdigest()
-        # This run was so slow that another has ended its turn.
-        return self.put_if_match(key, data, etag)
-
-    def _put_in_turn(self, turn: Turn, target: Path, key: str, version: str) -> bool:
-        for _ in range(2):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # Opening a folder has NFS ask the server whether the names in it are what they were.
-            os.close(os.open(target.parent, os.O_RDONLY))
-            if self.etag(key) != version:
-                raise superseded(target)
-            if turn.publish(target):
-                return True
-            if not turn.is_mine:
-                break
-            # A collection removed the folder right after it was made, as it was empty.
-        return False
-
-    def publish_file(self, key: str, file: Path, digest: str | None = None) -> None:  # noqa: ARG002 - moving it costs nothing
-        target = self.path(key)
-        with _as_store_error(target, file):
-            _flush(file)
-            try:
-                _move(file, target)
-            except FileNotFoundError:
-                # A collection removed the folder right after it was made, as it was empty.
-                _move(file, target)
-            _flush(target.parent)
-
-    def remove_key(self, key: str) -> None:
-        path = self.path(key)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(f"cannot remove {path}: {error.strerror}") from error
-
-    def remove_folder(self, folder: str) -> None:
-        with suppress(OSError):  # it is not empty, or not there
-            self.path(folder).rmdir()
-
-    def remove(self) -> None:
-        """Remove the store and all that is in it."""
-        shutil.rmtree(self.root, ignore_errors=True)
-
-    def remove_scratch(self) -> None:
-        """Remove what processes that were killed left in scratch; there must be no others."""
-        shutil.rmtree(self.root / _SCRATCH, ignore_errors=True)
-
-    def drafts(self, name: str) -> Path | None:
-        return self.root / _DRAFTS / name
-
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        with ExitStack() as stack:
-            try:
-                folder = stack.enter_context(self._space.folder())
-            except OSError as error:
-                if isinstance(full := full_disk(error, self.root / _SCRATCH, 0), DiskFull):
-                    raise full from error
-                raise StoreError(f"cannot write to the store at {self.root}: {error}") from error
-            yield folder
-
-
-def _unreadable(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"cannot read {path}: {error.strerror}")
-
-
-def _raise_unless_gone(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise _unreadable(Path(error.filename), error) from error
-
-
-@contextmanager
-def _as_store_error(target: Path, file: Path | None = None) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        size = file.stat().st_size if file and file.exists() else 0
-        if isinstance(full := full_disk(error, target, size), DiskFull):
-            raise full from error
-        raise StoreError(f"cannot publish {target}: {error.strerror}") from error
-
-
-def _move(file: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    file.replace(target)
-
-
-def _flush(path: Path) -> None:
-    """Have a file, or what names a folder holds, written to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Not every file system can do it for a folder, or needs it.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS) or not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)
+        """A new folder for files that will be published; it is removed at the end of the block."""

@@ -1,38 +1,49 @@
-"""Files that nothing names are condemned, long before they are removed (docs/retention.md).
+"""Tombstones: marks of data files that no record names, written long before the files are removed.
 
-A file is *taken* when a run publishes it, or reads a record that names it; then, perhaps much
-later, a record that names it is published. In between no record tells that it is needed. So a file
-that nothing names gets a mark beside it first, and whoever publishes heeds two rules:
+Between the time when a run publishes a file (or reads a record that names it) and the time when
+the run publishes a record of its own that names it, no record tells that the file is needed. So a
+collection does not remove an unnamed file at once. It writes a tombstone for it first, and runs
+follow two rules (docs/retention.md):
 
-- A file is not published under a marked name, but under another (`unmarked_key`).
-- Before a record is published, the marks of all files that it names are removed
-(`clear_tombstones`).
+- A file is not published under a key that has a tombstone, but under another one (`unmarked_key`).
+- Before a record is published, the tombstones of all files that it names are removed. `commit.py`
+  does it for every record.
 
-A mark that is still there after a day or two thus tells that nobody can have taken the file since.
+A tombstone that is still there after a day or two proves that no run has used the file since.
 """
 
 from collections.abc import Iterable
 from itertools import count
 
+from inventory_assets.inventory.storage.layout import folder_of
 from inventory_assets.inventory.storage.store import Store
 
-TOMBSTONES = "tombstones"
-"""The folder of a source that holds the marks."""
+_TOMBSTONES = "tombstones"
 
 
 def tombstone_key(key: str) -> str:
-    """Where the mark of a file lies: in the folder of its source, under the rest of its key."""
-    bucket, source, rest = key.split("/", 2)
-    return f"{bucket}/{source}/{TOMBSTONES}/{rest}"
+    """The key of the tombstone of a file, in the folder of the file's source."""
+    bucket, source, path = key.split("/", 2)
+    return f"{bucket}/{source}/{_TOMBSTONES}/{path}"
+
+
+def marked_key(key: str) -> str | None:
+    """The key of the file that a tombstone is for; None where `key` is not of a tombstone."""
+    bucket, source, path = key.split("/", 2)
+    folder, _, marked = path.partition("/")
+    return f"{bucket}/{source}/{marked}" if folder == _TOMBSTONES else None
 
 
 def unmarked_key(store: Store, key: str, suffix: str) -> str:
-    """A key to publish a file under: `key`, or one like it where that is marked.
+    """Choose a key without a tombstone to publish a file under.
 
     Args:
-        store: Where the file is to be published.
-        key: Named for the file's content.
-        suffix: How the key ends; a number goes before it.
+        store: Where the file will be published.
+        key: The key that the file's content gives.
+        suffix: The end of the key. Where `key` has a tombstone, a number is put before it.
+
+    Returns:
+        `key`, or the first numbered key that has no tombstone.
     """
     stem = key.removesuffix(suffix)
     names = (key if number == 1 else f"{stem}.{number}{suffix}" for number in count(1))
@@ -40,9 +51,9 @@ def unmarked_key(store: Store, key: str, suffix: str) -> str:
 
 
 def clear_tombstones(store: Store, keys: Iterable[str]) -> None:
-    """Remove the marks of files that a record is about to name."""
+    """Remove the tombstones of files that a record is about to name."""
     wanted = set(keys)
-    for folder in sorted({key.rpartition("/")[0] for key in wanted}):
+    for folder in sorted({folder_of(key) for key in wanted}):
         for name in store.list_names(tombstone_key(folder)):
             if f"{folder}/{name}" in wanted:
                 store.remove_key(tombstone_key(f"{folder}/{name}"))

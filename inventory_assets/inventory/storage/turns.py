@@ -1,16 +1,16 @@
-"""How runs that share a folder take turns, on any file system, without locks of the file system.
+"""Turns of runs that share a folder, on any file system, without file locks.
 
 Locks (flock, fcntl) are missing on some network file systems, fail on others (EBADF, ENOLCK,
-EOPNOTSUPP), and with NFS mounted `nolock` or `local_lock=…` they hold on one machine only, without
-a word. Renaming a folder is atomic everywhere, and fails if a folder that is not empty has the name
-already. So a run puts its record into a folder of its own and renames that to the name of the turn;
-publishing is to rename the record from there into its place, which leaves the folder empty, and an
-empty folder is nobody's turn.
+EOPNOTSUPP), and with NFS mounted `nolock` or `local_lock=…` they silently hold on one machine only.
+Renaming a folder is atomic everywhere, and fails if a folder that is not empty has the name
+already. So a run writes its record into a folder of its own and renames the folder to the name of
+the turn. To publish, it renames the record from there to its place. That leaves the folder empty,
+and with an empty folder no run has the turn.
 
-The turn of a run that was killed ends when another removes its record. That needs no certainty: a
-run that is only slow finds its record gone, so that it cannot publish, and asks for its turn again.
-Thus a record that is published was in its turn without a break from when it got there, and whatever
-it looked at since was not changed by anyone who takes turns.
+The turn of a killed run ends when another run removes its record. The other run need not be certain
+that the first is dead: a run that is only slow finds its record removed, cannot publish, and asks
+for its turn again. So a published record held the turn without a break, and no other run that takes
+turns changed anything that its run read in the meantime.
 """
 
 import errno
@@ -25,27 +25,27 @@ from pathlib import Path
 from uuid import uuid4
 
 LEASE_SECONDS = 30.0
-"""How long a run may do nothing in its turn, as another sees it, before that ends its turn; a turn
-takes milliseconds."""
+"""How long a run may do nothing in its turn before another run ends the turn, which normally takes
+milliseconds."""
 
 DEAD_SECONDS = 1.0
-"""The same for a run of this machine whose process is no more."""
+"""The same for a run of this machine whose process has ended."""
 
 _NOT_EMPTY = (errno.EEXIST, errno.ENOTEMPTY)
 _TAKEN = (*_NOT_EMPTY, errno.EACCES, errno.EPERM, errno.EBUSY)
-"""With which file systems say that a folder cannot be renamed over another."""
+"""Errors of file systems for a folder that cannot be renamed over another one."""
 
 _TRIES_IN_VAIN = 50
-"""Renamings that fail although nobody has the turn, before it is an error."""
+"""Renames that may fail although no run has the turn, before it is an error."""
 
 
 class Turn:
-    """A run's turn at something that others want to change, too.
+    """The turn of a run to change something that other runs want to change, too.
 
     Args:
-        place: The folder whose name is the turn; it is there while somebody has it.
+        place: The folder that is the turn; it exists while a run has the turn.
         folder: A new folder on the same file system, for this run alone. It holds the record, and
-            is moved.
+            is renamed to `place`.
     """
 
     def __init__(self, place: Path, folder: Path) -> None:
@@ -58,7 +58,7 @@ class Turn:
 
     @property
     def record(self) -> Path:
-        """Where to write the record, before the turn is taken."""
+        """The path to write the record to, before the turn is taken."""
         return self._folder / self._name
 
     def take(self) -> bool:
@@ -70,7 +70,7 @@ class Turn:
         try:
             self._folder.rename(self._place)
         except OSError as error:
-            # A file server may say no although it has moved it, where an answer was lost.
+            # A file server may report an error after a successful rename, if a response was lost.
             if self.is_mine:
                 return True
             holders = self._holders()
@@ -87,7 +87,7 @@ class Turn:
         return (self._place / self._name).exists()
 
     def publish(self, target: Path) -> bool:
-        """Move the record to its place, if this run still has the turn; that ends it."""
+        """Move the record to its place, if this run still has the turn; this ends the turn."""
         try:
             (self._place / self._name).rename(target)
         except FileNotFoundError:
@@ -98,7 +98,7 @@ class Turn:
         """End the turn, if this run has it."""
         with suppress(OSError):
             (self._place / self._name).unlink()
-        with suppress(OSError):  # it is another's already, or gone
+        with suppress(OSError):  # another run has it already, or it is gone
             self._place.rmdir()
 
     def _holders(self) -> list[str]:
@@ -117,19 +117,19 @@ class Turn:
                 with suppress(OSError):
                     (self._place / name).unlink()
         if not holders:
-            # Some file systems rename no folder over an empty one either.
+            # Some file systems do not even rename a folder over an empty one.
             with suppress(OSError):
                 self._place.rmdir()
 
 
 def wait(attempt: int) -> None:
-    """Wait a moment for another's turn to end."""
+    """Wait a moment for the turn of another run to end."""
     time.sleep(random.uniform(0.2, 1) * min(0.2, 0.002 * 2**attempt))  # noqa: S311 - no secret
 
 
 @cache
 def _processes() -> str:
-    """Among whose processes a number means the same: the machine, or the container on it."""
+    """A name of the process namespace: the machine, or the container on it."""
     namespace = ""
     with suppress(OSError):
         namespace = str(Path("/proc/self/ns/pid").readlink())
@@ -137,7 +137,7 @@ def _processes() -> str:
 
 
 def _is_dead(name: str) -> bool:
-    """Whether a record is of a process of this machine that is no more."""
+    """Whether a record belongs to a process of this machine that has ended."""
     machine, _, rest = name.partition(":")
     process = rest.partition(":")[0]
     if machine != _processes() or not process.isdigit():

@@ -1,0 +1,193 @@
+"""The types of the files that name data files: where they lie and what is read of them.
+
+A record type is declared once, in the room that owns the record. Its declaration says how the
+record is encoded, and which data files it names. Publication and garbage collection follow it.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, make_dataclass
+from datetime import datetime
+from functools import cache
+from types import GenericAlias
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import AwareDatetime, Field, TypeAdapter
+
+from inventory_assets.inventory.errors import CorruptRecord
+from inventory_assets.inventory.storage.commit import RecordFile
+from inventory_assets.inventory.storage.layout import FileKind, parse_path, path_in_source
+from inventory_assets.inventory.storage.store import Store
+
+T = TypeVar("T", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What a file tells about other files.
+
+    Attributes:
+        keys: The keys or URIs of the data files that it names.
+        written_at: When it was written, as far as it says so.
+    """
+
+    keys: list[str]
+    written_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileType(ABC):
+    """A type of files that name data files.
+
+    Attributes:
+        kind: Where its files lie.
+        title: What messages call such a file.
+        remedy: What makes a damaged file readable again; `{day}` is its date.
+    """
+
+    kind: FileKind
+    title: str
+    remedy: str
+
+    @abstractmethod
+    def references_in(self, data: bytes) -> References:
+        """What the bytes of a file tell about other files; nothing else of it is read.
+
+        Raises:
+            ValueError: The file is damaged, or was written by newer code.
+        """
+
+    def unreadable(
+        self, store: Store, key: str, consequence: str = "", alternative: str = ""
+    ) -> CorruptRecord:
+        """The error for a file that cannot be read.
+
+        Args:
+            store: Where it lies.
+            key: Its key.
+            consequence: What follows from that, for the message.
+            alternative: What else makes it harmless, for the message.
+        """
+        place = parse_path(path_in_source(key))
+        remedy = self.remedy.format(day=place.day if place else None)
+        return CorruptRecord(
+            f"{store.where(key)} is no {self.title} that this version can read{consequence}; "
+            f"{remedy}{alternative}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UriList(FileType):
+    """A text file with the URI of a data file in each line."""
+
+    def references_in(self, data: bytes) -> References:
+        return References(data.decode().splitlines(), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonFile(FileType):
+    """A JSON document.
+
+    Attributes:
+        data_files: The path of the keys of the data files that it names. `parts[].key` is the field
+            `key` of each element of `parts`. It holds for the document and for the decoded record.
+            "" where it names none.
+        written_at: The field that tells when the document was written.
+        formats: The numbers of the formats that are read; none where the document has no number.
+    """
+
+    data_files: str = ""
+    written_at: str = ""
+    formats: tuple[int, ...] = ()
+
+    def references_in(self, data: bytes) -> References:
+        projection = _adapter(_projection(self.data_files, self.written_at, self.formats))
+        found = projection.validate_json(data)
+        return References([*_values(found, self.data_files)], getattr(found, self.written_at))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordType(JsonFile, Generic[T]):
+    """A JSON document that is decoded to a value.
+
+    Attributes:
+        model: The dataclass of the value.
+        indent: Spaces by which the document is indented; None for one line.
+    """
+
+    model: type[T]
+    indent: int | None = 1
+
+    def encode(self, record: T) -> bytes:
+        """The bytes of a record."""
+        return _adapter(self.model).dump_json(record, indent=self.indent)
+
+    def decode(self, data: bytes) -> T:
+        """The record of some bytes.
+
+        Raises:
+            ValueError: They are damaged, or of another format.
+        """
+        if self.formats and _adapter(_Format).validate_json(data).format not in self.formats:
+            raise ValueError("the record has another format")
+        record: T = _adapter(self.model).validate_json(data)
+        return record
+
+    def read(self, store: Store, key: str) -> T | None:
+        """The record at a key, or None where there is none.
+
+        Raises:
+            CorruptRecord: It is damaged, or of another format.
+        """
+        data = store.read(key)
+        if data is None:
+            return None
+        try:
+            return self.decode(data)
+        except ValueError:
+            raise self.unreadable(store, key) from None
+
+    def file(self, key: str, record: T) -> RecordFile:
+        """The file of a record, to be published or committed (`commit.py`)."""
+        return RecordFile(key, self.encode(record), _values(record, self.data_files))
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    format: int
+
+
+def _values(value: Any, path: str) -> Iterator[str]:
+    """The values at a path of a record or of its projection."""
+    if not path:
+        return
+    step, _, rest = path.partition(".")
+    found = getattr(value, step.removesuffix("[]"))
+    for each in found if step.endswith("[]") else (found,):
+        if rest:
+            yield from _values(each, rest)
+        else:
+            yield each
+
+
+@cache
+def _projection(data_files: str, written_at: str, formats: tuple[int, ...]) -> type[Hashable]:
+    """A dataclass of the few fields that `references_in` needs; the others are not kept."""
+    others: dict[str, Any] = {written_at: AwareDatetime}
+    if formats:  # older code may have written the file: newer code could mean something else
+        others["format"] = Annotated[int, Field(le=max(formats))]
+    return _fields_at(data_files, others)
+
+
+def _fields_at(path: str, others: dict[str, Any]) -> type[Any]:
+    step, _, rest = path.partition(".")
+    kind: Any = _fields_at(rest, {}) if rest else str
+    if step.endswith("[]"):
+        kind = GenericAlias(tuple, (kind, ...))
+    fields = {step.removesuffix("[]"): kind, **others}
+    return make_dataclass("Projection", fields.items(), frozen=True, slots=True)
+
+
+@cache
+def _adapter(model: type[Hashable]) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
