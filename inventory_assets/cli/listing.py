@@ -133,7 +133,6 @@ def _list(options: argparse.Namespace) -> int:
                 prefix,
                 options.out,
                 options.processes,
-                _say,
                 meter.on_event,
                 asked_for=[*_asked_for(options)],
                 versions=versions,

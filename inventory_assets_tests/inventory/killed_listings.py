@@ -76,12 +76,9 @@ class Bucket(ModelS3):
         return self._chances.choice((0.01, 0.02, 0.1))
 
 
-def take(
-    lister: Bucket, store: LocalStore, shard: Shard, now: datetime = NOW
-) -> tuple[Snapshot, list[str]]:
-    said: list[str] = []
-    taker = ShardLister(lister, store, MODEL, lister.key_order, now=lambda: now, say=said.append)
-    return taker.list_shard(DAY, shard), said
+def take(lister: Bucket, store: LocalStore, shard: Shard, now: datetime = NOW) -> Snapshot:
+    taker = ShardLister(lister, store, MODEL, lister.key_order, now=lambda: now)
+    return taker.list_shard(DAY, shard)
 
 
 def records(store: LocalStore, snapshot: Snapshot) -> pa.Table:

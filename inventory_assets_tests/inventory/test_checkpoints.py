@@ -61,7 +61,7 @@ def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
     keys, shard = keys[:count], make_shard("", excluded)
     with tempfile.TemporaryDirectory() as folder, small_files():
         undisturbed = LocalStore(Path(folder) / "undisturbed")
-        expected, _ = take(Bucket(keys, key_order=key_order), undisturbed, shard)
+        expected = take(Bucket(keys, key_order=key_order), undisturbed, shard)
         root = Path(folder) / "killed"
         for number, left in enumerate(kills):
             try:
@@ -69,7 +69,7 @@ def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
             except Killed:
                 continue
         store = LocalStore(root)
-        found, _ = take(Bucket(keys, seed + 99, key_order), store, shard)
+        found = take(Bucket(keys, seed + 99, key_order), store, shard)
         assert records(store, found).equals(records(undisturbed, expected))
         assert found.fingerprint == expected.fingerprint
         assert failed_rules_of(found) == []
@@ -90,7 +90,7 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
     keys = [key for key in KEYS if key not in changed] + [f"{key}0" for key in changed]
     with tempfile.TemporaryDirectory() as folder, small_files():
         store = LocalStore(Path(folder))
-        yesterday, _ = take(Bucket(KEYS), store, shard)
+        yesterday = take(Bucket(KEYS), store, shard)
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         for number, left in enumerate(kills):
             taker = ShardLister(
@@ -111,15 +111,17 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
 
 @EITHER_ORDER
 def test_what_is_safe_is_not_listed_again_and_the_user_is_told(
-    keys: list[str], key_order: KeyOrder, tmp_path: Path
+    keys: list[str], key_order: KeyOrder, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     with small_files():
         killed_late(tmp_path, keys, key_order)
         lister = Bucket(keys, key_order=key_order)
-        found, (said,) = take(lister, LocalStore(tmp_path), make_shard("", []))
+        found = take(lister, LocalStore(tmp_path), make_shard("", []))
     kept = sum(row.rows for row in found.evidence if row.ending is Ending.RESUMED)
     assert kept > 200
-    assert said == f"{DAY}, '': going on with an unfinished listing: {kept} objects of it are kept"
+    assert logged.messages == [
+        f"{DAY}, '': continuing an unfinished listing: {kept} objects of it are kept"
+    ]
     if key_order is KeyOrder.BYTES:
         listings = [request for request in lister.requests if request.delimiter is None]
         assert len(listings) < 40
@@ -132,7 +134,7 @@ def test_a_listing_begins_when_its_first_run_began(tmp_path: Path) -> None:
     with small_files():
         killed_late(tmp_path)
         later = NOW + timedelta(hours=3)
-        found, _ = take(Bucket(KEYS), LocalStore(tmp_path), make_shard("", []), later)
+        found = take(Bucket(KEYS), LocalStore(tmp_path), make_shard("", []), later)
     assert (found.started_at, found.finished_at) == (NOW, later)
 
 
@@ -141,7 +143,11 @@ def test_a_listing_begins_when_its_first_run_began(tmp_path: Path) -> None:
     [("endpoint", 0), ("code", 0), ("", 25)],
 )
 def test_another_configuration_code_or_day_starts_afresh_and_says_so(
-    change: str, hours: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: str,
+    hours: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: pytest.LogCaptureFixture,
 ) -> None:
     with small_files():
         killed_late(tmp_path)
@@ -149,10 +155,11 @@ def test_another_configuration_code_or_day_starts_afresh_and_says_so(
         if change == "endpoint":
             lister.connection = replace(lister.connection, endpoint_url="http://elsewhere")
         if change == "code":
-            monkeypatch.setattr(checkpoints, "_CODE", 2)
+            monkeypatch.setattr(checkpoints, "_CODE", checkpoints._CODE + 1)
         now = NOW + timedelta(hours=hours)
-        found, (said,) = take(lister, LocalStore(tmp_path), make_shard("", []), now)
-    assert "listed afresh" in said
+        found = take(lister, LocalStore(tmp_path), make_shard("", []), now)
+    (message,) = logged.messages
+    assert "listed afresh" in message
     assert all(row.ending is not Ending.RESUMED for row in found.evidence)
     assert found.rows == len(KEYS)
 
@@ -163,7 +170,7 @@ def test_a_part_that_is_gone_is_listed_again(tmp_path: Path) -> None:
         store = LocalStore(tmp_path)
         for name in store.list_names(MODEL.data_folder)[::3]:
             store.remove_key(MODEL.data(name))
-        found, _ = take(Bucket(KEYS), store, make_shard("", []))
+        found = take(Bucket(KEYS), store, make_shard("", []))
         assert records(store, found).column("key").to_pylist() == sorted(KEYS)
 
 
@@ -185,7 +192,7 @@ def test_a_record_cut_off_or_garbled_is_no_record(data: st.DataObject) -> None:
 
 def opened(store: LocalStore, name: str = "listing", now: datetime = NOW) -> CheckpointLog:
     identity = listing_fingerprint(BucketConfig("bucket"), "", ())
-    return CheckpointLog(store, "checkpoints", name, identity, lambda: now, lambda _said: None)
+    return CheckpointLog(store, "checkpoints", name, identity, lambda: now)
 
 
 def test_two_runs_at_once_leave_what_can_be_gone_on_with(store: LocalStore) -> None:
@@ -231,7 +238,7 @@ def test_records_of_one_listing_are_not_taken_for_another_s(store: LocalStore) -
 def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: LocalStore) -> None:
     moments = iter([NOW, NOW, NOW, NOW + timedelta(seconds=6), NOW + timedelta(seconds=6), NOW])
     identity = listing_fingerprint(BucketConfig("bucket"), "", ())
-    journal = CheckpointLog(store, "f", "n", identity, lambda: next(moments), lambda _said: None)
+    journal = CheckpointLog(store, "f", "n", identity, lambda: next(moments))
     stats = RequestStats(requests=3)
     stats.failed(TransientError.RESET)
     part = parts_of(store, listed("a"))
@@ -243,7 +250,7 @@ def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: Local
     journal.flush(stats)
     written.append(len(store.list_names("f")))
     assert written == [0, 1, 1]
-    kept = CheckpointLog(store, "f", "n", identity, lambda: NOW, lambda _said: None).resumed
+    kept = CheckpointLog(store, "f", "n", identity, lambda: NOW).resumed
     assert [stretch.key_range.until for stretch in kept.completed] == ["b", "c", "d"]
     assert (kept.requests, kept.faults) == (3, {"reset": 1})
 
@@ -253,7 +260,11 @@ def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: Local
 
 @EITHER_ORDER
 def test_a_folder_is_filled_by_the_second_call_where_the_first_was_killed(
-    keys: list[str], key_order: KeyOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keys: list[str],
+    key_order: KeyOrder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: pytest.LogCaptureFixture,
 ) -> None:
     with small_files():
         with monkeypatch.context() as patch:
@@ -261,10 +272,10 @@ def test_a_folder_is_filled_by_the_second_call_where_the_first_was_killed(
             with pytest.raises(Killed):
                 list_into_folder(Bucket(keys, key_order=key_order), "", tmp_path)
         assert list(tmp_path.glob("*.parquet")) == []
-        said: list[str] = []
         lister = Bucket(keys, key_order=key_order)
-        listing = list_into_folder(lister, "", tmp_path, say=said.append)
-    assert "objects of it are kept" in said[0]
+        logged.clear()
+        listing = list_into_folder(lister, "", tmp_path)
+    assert "objects of it are kept" in logged.messages[0]
     assert listing.rows == len(keys)
     assert keys_in(tmp_path) == sorted(keys)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []

@@ -82,9 +82,7 @@ def publish_days(store: Store, count: int = 4) -> None:
 
 
 def journal_of(store: Store, day: date, now: Callable[[], datetime]) -> CheckpointLog:
-    return CheckpointLog(
-        store, LAYOUT.checkpoints(day), "stem", "identity", now, lambda _said: None
-    )
+    return CheckpointLog(store, LAYOUT.checkpoints(day), "stem", "identity", now)
 
 
 def note(store: Store, day: date, parts: tuple[Part, ...]) -> None:

@@ -38,9 +38,7 @@ AT_MOST_AGAIN = timedelta(seconds=15)
 
 def journal_in(store: LocalStore, now: Callable[[], datetime] = lambda: NOW) -> CheckpointLog:
     identity = listing_fingerprint(BucketConfig("bucket"), "", ())
-    return CheckpointLog(
-        store, "checkpoints", "listing", identity, now, lambda _: None, layout=LAYOUT
-    )
+    return CheckpointLog(store, "checkpoints", "listing", identity, now, layout=LAYOUT)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """List ranges of a bucket into parts, without dates or shards."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,7 +14,6 @@ from inventory_assets.inventory.listing.checkpoints import (
 )
 from inventory_assets.inventory.listing.directory_order_events import directory_events
 from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
-from inventory_assets.inventory.listing.shard_lister import say_nothing
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
@@ -49,7 +48,6 @@ class Work:
         prefix: What the keys start with.
         processes: How many share the work.
         store: Where the parts and the checkpoints are published.
-        say: Told, in a sentence, what a user may want to know.
         report: Told every event.
         versions: Which versions; None for the current objects.
         lock: Of the folder that holds the store, for processes that take part; None without one.
@@ -60,7 +58,6 @@ class Work:
     prefix: str
     processes: int
     store: LocalStore
-    say: Callable[[str], None] = say_nothing
     report: Report = ignore_events
     versions: Versions | None = None
     lock: FolderLock | None = None
@@ -90,7 +87,6 @@ def open_checkpoint_log(
             work.lister.connection, work.prefix, (), key_order, work.versions, work.encodings
         ),
         utc_now,
-        work.say,
         names=None if started_at is None else (),
         started_at=started_at,
         layout=work.layout,

@@ -8,6 +8,7 @@ tell the truth, and what they do not cover is listed again: nothing has to be re
 
 import hashlib
 import json
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -44,6 +45,8 @@ from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence
+
+LOG = logging.getLogger(__name__)
 
 SECONDS_BETWEEN = timedelta(seconds=5)
 """How often what is published is noted at most."""
@@ -204,7 +207,6 @@ class CheckpointLog:
         name: From `name_of`.
         identity: From `listing_fingerprint`.
         now: The clock.
-        say: Told, in a sentence, what was found.
         names: The names in the folder, where the caller knows them; none where another process of
             this listing has read its records. Left out, the folder is this listing's own.
         published_at: When the same was published last; what began before is no concern any more.
@@ -214,6 +216,7 @@ class CheckpointLog:
 
     Attributes:
         resumed: What earlier runs left.
+        discarded: Whether earlier runs left only what cannot be continued; it was removed.
         drafts: Where files are written that another run can go on with; None where nowhere.
         started_at: When the listing began, over all runs.
     """
@@ -225,7 +228,6 @@ class CheckpointLog:
         name: str,
         identity: str,
         now: Callable[[], datetime],
-        say: Callable[[str], None],
         names: Sequence[str] | None = None,
         published_at: datetime | None = None,
         started_at: datetime | None = None,
@@ -251,13 +253,33 @@ class CheckpointLog:
             Drafts(self._drafts_root / self._run_id) if layout and self._drafts_root else None
         )
         self._written = 0
+        self.discarded = False
         self._waiting: list[CompletedRange] = []
         self._recorded_at = RequestStats()
         self._last = now()
         if self._drafts_root and self._is_first:
             remove_old(self._drafts_root.parent, 2 * MAX_AGE.total_seconds())
-        self.resumed = self._read(say)
+        self.resumed = self._read()
         self.started_at = started_at or self.resumed.started_at or self._last
+
+    def log_resumption(self, listing: str = "") -> None:
+        """Log what became of the work of earlier runs, if there was any.
+
+        Args:
+            listing: What to call the listing at the beginning of the message.
+        """
+        if self.discarded:
+            LOG.info(
+                "%san unfinished listing was found, but it is a day old, older than what was "
+                "published since, damaged, or of another configuration: it is listed afresh",
+                listing,
+            )
+        elif self.resumed.started_at is not None:
+            LOG.info(
+                "%scontinuing an unfinished listing: %s objects of it are kept",
+                listing,
+                f"{self.resumed.rows:,}",
+            )
 
     def record_completed(
         self, key_range: KeyRange, parts: Sequence[Part], stats: RequestStats
@@ -379,14 +401,11 @@ class CheckpointLog:
     def _of_listing(self, names: Sequence[str]) -> list[str]:
         return [each for each in names if listing_of(each) == self._name]
 
-    def _read(self, say: Callable[[str], None]) -> ResumedWork:
+    def _read(self) -> ResumedWork:
         found = {name: self._record(name) for name in self._records}
         ours = [record for record in found.values() if record]
         if self._records and not ours:
-            say(
-                "an unfinished listing was found, but it is a day old, older than what was "
-                "published since, damaged, or of another configuration: it is listed afresh"
-            )
+            self.discarded = True
             self.clear()
         if not ours:
             return ResumedWork()
@@ -406,7 +425,6 @@ class CheckpointLog:
         )
         if rescued:
             self._gather(resumed, rescued)
-        say(f"going on with an unfinished listing: {resumed.rows:,} objects of it are kept")
         return resumed
 
     def _recover_drafts(self, found: Mapping[str, Checkpoint | None]) -> Iterator[CompletedRange]:

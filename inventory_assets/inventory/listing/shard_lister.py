@@ -53,10 +53,6 @@ DIRECTORY_SHARDS_AT_ONCE = 8
 """Shards listed at the same time where each is listed one request after the other."""
 
 
-def say_nothing(_sentence: str) -> None:
-    """Nobody wants to know."""
-
-
 @dataclass(frozen=True, slots=True)
 class ShardLister:
     """Takes snapshots of one source's shards.
@@ -67,7 +63,6 @@ class ShardLister:
         layout: Under which keys.
         key_order: How the store lists; None where that is still to be found out.
         now: The clock.
-        say: Told, in a sentence, what a user may want to know.
         report: Told every event, by whatever thread meets it.
     """
 
@@ -76,7 +71,6 @@ class ShardLister:
     layout: Layout
     key_order: KeyOrder | None = None
     now: Callable[[], datetime] = utc_now
-    say: Callable[[str], None] = say_nothing
     report: Report = ignore_events
 
     def list_shard(self, day: date, shard: Shard, versions: Versions | None = None) -> Snapshot:
@@ -229,18 +223,17 @@ class ShardLister:
             if records:  # what is there now is what they may replace
                 expected_etag = snapshot_etag(self.store, self.layout, each.day, shard.prefix)
                 published_at = self._published_at(each)
-            say = partial(self._say_of, each)
             checkpoints = CheckpointLog(
                 self.store,
                 folder,
                 name,
                 identity,
                 self.now,
-                say,
                 records,
                 published_at,
                 layout=self.layout,
             )
+            checkpoints.log_resumption(f"{each.day}, {shard.prefix!r}: ")
             yield ResumeState(each, checkpoints, baselines[each.day], expected_etag)
 
     def _published_at(self, wanted: ShardRequest) -> datetime | None:
@@ -250,9 +243,6 @@ class ShardLister:
         except CorruptRecord:  # nobody can tell, and what is listed afresh is newer for certain
             return self.now()
         return found.finished_at if found else None
-
-    def _say_of(self, wanted: ShardRequest, sentence: str) -> None:
-        self.say(f"{wanted.day}, {wanted.shard.prefix!r}: {sentence}")
 
     def _published(self, builder: SnapshotBuilder) -> Snapshot | Exception:
         try:

@@ -36,8 +36,7 @@ from inventory_assets.s3.store_profile import StoreProfile
 from inventory_assets.scan.engine.events import ListingJob, RangeNarrowed, RangeSplit
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.key_range import coalesce as joined_ranges
+from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
@@ -190,9 +189,7 @@ class SnapshotBuilder:
         """What is kept, as far as nothing is to be listed between, each with its first key."""
         found = []
         parts = self._resumed.parts
-        for key_range in joined_ranges(
-            completed.key_range for completed in self._resumed.completed
-        ):
+        for key_range in coalesce(completed.key_range for completed in self._resumed.completed):
             start = bisect_right(parts, key_range.after, key=_first_key)
             stop = bisect_right(parts, key_range.until, key=_first_key)
             if start < stop:

@@ -5,6 +5,7 @@ other: whenever that is broken off, what is left is whole, and the next one goes
 """
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,8 @@ from inventory_assets.inventory.retention.references import (
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
 from inventory_assets.inventory.storage.tombstones import tombstone_key
+
+LOG = logging.getLogger(__name__)
 
 GRACE = timedelta(hours=47)
 """For so long a run may have taken a file that no record names yet; two days, less what daily runs
@@ -163,7 +166,6 @@ def execute(
     store: Store,
     plan: Plan,
     now: Callable[[], datetime],
-    say: Callable[[str], None] = lambda _sentence: None,
 ) -> None:
     """Do what was planned.
 
@@ -171,7 +173,6 @@ def execute(
         store: Where the plan was made.
         plan: What; not older than `GRACE`.
         now: The clock.
-        say: Told, in a sentence, what is removed.
 
     Raises:
         StoreError: Something could not be removed; the next collection goes on.
@@ -179,14 +180,14 @@ def execute(
     for mark in plan.tombstones_to_clear:
         store.remove_key(mark)
     for each in plan.expired:
-        say(f"removing {each.day}: {len(each.files):,} files")
+        LOG.info("removing %s: %s files", each.day, f"{len(each.files):,}")
         for file in each.files:
             _remove(store, file)
     for file in plan.abandoned:
-        say(f"removing {file.key}, which nobody goes on with")
+        LOG.info("removing %s, which nobody goes on with", file.key)
         _remove(store, file)
     for file in plan.removable:
-        say(f"removing {file.key}, which nothing needs")
+        LOG.info("removing %s, which nothing needs", file.key)
         store.remove_key(file.key)
     for key, (state, version) in plan.tombstone_updates.items():
         says = {"state": state, "since": now().isoformat(), "run": uuid4().hex}
