@@ -12,7 +12,7 @@ import pytest
 
 from inventory_assets.inventory.listing import (
     checkpoints,
-    directory_order_events,
+    listing_driver,
     part_assembler,
     part_reuse,
 )
@@ -48,7 +48,7 @@ def small_files() -> Iterator[None]:
         patch.setattr(part_reuse, "MIN_ROWS_TO_SPLIT", 30)
         patch.setattr(part_writer, "PART_ROWS", 16)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
-        patch.setattr(directory_order_events, "BETWEEN_CUTS", timedelta(0))
+        patch.setattr(listing_driver, "DIRECTORY_PART_INTERVAL", timedelta(0))
         patch.setattr(store_module, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.listing import part_reuse, shard_lister
+from inventory_assets.inventory.listing import listing_driver, part_reuse
 from inventory_assets.inventory.listing.part_reuse import split_hints
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
@@ -54,7 +54,7 @@ def test_a_listing_begins_where_the_parts_of_the_day_before_ended(
         jobs.extend(wanted)
         return ParallelScan(lister, wanted, now)
 
-    monkeypatch.setattr(shard_lister, "ParallelScan", noted)
+    monkeypatch.setattr(listing_driver, "ParallelScan", noted)
     monkeypatch.setattr(part_reuse, "MIN_ROWS_TO_SPLIT", 10)
     keys = [f"{number:03}" for number in range(90)]
     first = ShardLister(ModelS3(keys, 10), store, LAYOUT, now=lambda: NOW)

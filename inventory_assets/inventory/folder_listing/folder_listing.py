@@ -29,6 +29,7 @@ from inventory_assets.inventory.folder_listing.range_listing import (
     list_by_ranges,
     open_checkpoint_log,
 )
+from inventory_assets.inventory.listing.listing_driver import ProfileCorrector
 from inventory_assets.inventory.manifest.unreadable_records import (
     MAX_TOLERATED,
     NOTHING_UNREADABLE,
@@ -38,14 +39,12 @@ from inventory_assets.inventory.manifest.unreadable_records import (
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.list_client import ListClient, RequestStats
-from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.engine.parallel_scan import utc_now
 from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.prefix_discovery import ShardBounds, discover
-from inventory_assets.scan.store_probe import contradicted, corrected
 from inventory_assets.scan.validation.object_versions import Versions
 
 LOG = logging.getLogger(__name__)
@@ -208,20 +207,14 @@ def _list(work: Work) -> Listing:
     discovery = discover(work.lister, work.prefix, _BOUNDS)
     stats.requests += discovery.requests
     order = discovery.key_order
-    misread = 0
+    corrector = ProfileCorrector(work.lister)
     while True:
         try:
             return _list_in_order(work, order, stats)
-        except NamesMisread as error:
-            misread += 1
-            if misread == len(KeyEncoding):
-                raise
-            work.lister.profile = corrected(work.lister.profile, error)
-        except KeysOutOfOrder as error:
-            if order is KeyOrder.DIRECTORY:
-                raise
-            if not contradicted(work.lister, work.prefix, stats):
-                if work.versions:
+        except (KeysOutOfOrder, NamesMisread) as error:
+            is_final = order is KeyOrder.DIRECTORY and isinstance(error, KeysOutOfOrder)
+            if is_final or not corrector.correct({work.prefix: error}, stats):
+                if work.versions or order is KeyOrder.DIRECTORY:
                     raise
                 order = KeyOrder.DIRECTORY
             LOG.info("%s; listing it again in another way", error)
@@ -234,7 +227,7 @@ def _list_in_order(work: Work, key_order: KeyOrder, stats: RequestStats) -> List
     missing = resumed.missing([KeyRange.of_prefix(work.prefix)])
     try:
         if key_order is KeyOrder.DIRECTORY:
-            parts = list_by_directories(work, checkpoints, missing, stats)
+            parts = list_by_directories(work, checkpoints, missing, stats).parts
         elif work.processes > 1:
             parts = list_by_processes(work, checkpoints, missing, stats)
         else:

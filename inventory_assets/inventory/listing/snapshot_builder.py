@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
+import pyarrow as pa
+
 from inventory_assets.inventory.errors import (
     ConflictError,
     CorruptRecord,
@@ -32,7 +34,7 @@ from inventory_assets.inventory.parts.fingerprint import joined
 from inventory_assets.inventory.parts.part import Part, part_exists, read_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.store_profile import StoreProfile
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan.engine.events import ListingJob, RangeNarrowed, RangeSplit
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
@@ -69,6 +71,7 @@ class ResumeState:
         request: Of what.
         checkpoints: What of it is safe already.
         baseline: What it may share parts with.
+        key_order: In which order the shard is listed.
         expected_etag: The version of the snapshot that is there, where something is safe that must
             not replace another; None for what it is when the listing begins.
     """
@@ -76,6 +79,7 @@ class ResumeState:
     request: ShardRequest
     checkpoints: CheckpointLog
     baseline: Manifest | None
+    key_order: KeyOrder
     expected_etag: str | None
 
 
@@ -88,7 +92,7 @@ class SnapshotBuilder:
         budget: Of all that is listed at the same time.
         store: Where it is published.
         layout: Under which keys.
-        where: The bucket, for messages.
+        lister: The bucket, for messages; its profile becomes part of the snapshot.
         now: The clock.
 
     Attributes:
@@ -105,7 +109,7 @@ class SnapshotBuilder:
         budget: RowBuffer,
         store: Store,
         layout: Layout,
-        where: str,
+        lister: ListClient,
         now: Callable[[], datetime],
     ) -> None:
         self.wanted = request = start.request
@@ -132,7 +136,8 @@ class SnapshotBuilder:
         self._checkpoints = start.checkpoints
         self._store = store
         self._layout = layout
-        self._where = where
+        self._lister = lister
+        self._key_order = start.key_order
         self._now = now
         self.evidence: dict[int, RangeEvidence] = {}
         self._resumed = start.checkpoints.resumed
@@ -143,15 +148,22 @@ class SnapshotBuilder:
         if self._expected_etag is None:
             self._expected_etag = snapshot_etag(store, layout, request.day, request.shard.prefix)
 
-    def is_whole(self) -> bool:
+    @property
+    def is_complete(self) -> bool:
+        """Whether all ranges are listed."""
         return len(self.evidence) == self._ranges
 
+    def write(self, index: int, objects: pa.RecordBatch) -> None:
+        """Append objects to a range."""
+        self.assembler.write(index, objects)
+
     def split(self, split: RangeSplit) -> None:
+        """Begin a new range with the upper part of another."""
         self._ranges += 1
         self.assembler.split(split.index, split.upper, split.boundary, touches=split.touches)
 
     def narrow(self, narrowed: RangeNarrowed) -> None:
-        """A range that was told as ended, or was kept, begins later than was said."""
+        """Move the beginning of a range that was completed, or resumed."""
         evidence = [*self.evidence.items(), *self._resumed_evidence.items()]
         for place, each in evidence:
             if each.key_range == narrowed.was:
@@ -159,12 +171,17 @@ class SnapshotBuilder:
                 rows = self.evidence if isinstance(place, int) else self._resumed_evidence
                 rows[place] = later  # type: ignore[index]
 
-    def end(self, index: int, evidence: RangeEvidence) -> None:
+    def complete(self, index: int, evidence: RangeEvidence) -> None:
+        """End a range."""
         self.evidence[index] = evidence
         self.assembler.end(index, evidence.key_range.until)
 
+    def finish_part(self, index: int) -> None:
+        """Publish what was written to a range so far."""
+        self.assembler.finish_part(index)
+
     def close(self) -> None:
-        """Leave what is not published, but write down what is, and what of it is written."""
+        """Save what another run can continue with; the rest is removed."""
         try:
             self._checkpoints.save_drafts(self.stats)
         finally:
@@ -172,7 +189,7 @@ class SnapshotBuilder:
             self._checkpoints.close()
 
     def fail(self, error: Exception) -> None:
-        """Whoever takes the snapshot again goes on with what is safe, unless that is of no use."""
+        """Remove the checkpoints if the error makes them useless for another run."""
         if isinstance(error, _NOT_RESUMABLE):
             self._checkpoints.clear()
 
@@ -198,12 +215,14 @@ class SnapshotBuilder:
                 found.append((parts[start].first_key, each))
         return found
 
-    def publish(self, key_order: KeyOrder, profile: StoreProfile) -> Snapshot:
-        """Publish the snapshot, unless its evidence does not hold.
+    def finish(self) -> Snapshot:
+        """Publish the snapshot.
 
-        Args:
-            key_order: In which the store lists.
-            profile: How it lists besides.
+        Raises:
+            IncompleteListing: Its evidence does not prove that it is complete.
+            RecordsUnreadable: Most records cannot be decoded.
+            ConflictError: Another run published it meanwhile.
+            StoreError: A part cannot be written.
         """
         shard, resumed = self.wanted.shard, self._resumed
         written = sorted([*self.assembler.finish(), *resumed.parts], key=_first_key)
@@ -227,7 +246,7 @@ class SnapshotBuilder:
             shard=shard,
             started_at=self._started_at,
             finished_at=self._now(),
-            key_order=key_order,
+            key_order=self._key_order,
             parts=tuple(parts),
             evidence=tuple(sorted(evidence, key=lambda each: each.key_range)),
             fingerprint=fingerprint,
@@ -236,16 +255,17 @@ class SnapshotBuilder:
             faults=dict(sorted(faults.items())),
             reuse=shared,
             versions=self.wanted.versions,
-            profile=profile,
+            profile=self._lister.profile,
             unreadable=resumed.unreadable.joined(self.stats.unreadable),
         )
+        bucket = self._lister.connection.display_name
         broken = failed_rules_of(snapshot)
         if broken:
             raise IncompleteListing(
-                f"{self._where}: the listing of {shard.prefix!r} does not prove "
+                f"{bucket}: the listing of {shard.prefix!r} does not prove "
                 f"that it is complete and was not published: {'; '.join(broken)}; list it again"
             )
-        where = f"{self._where}, prefix {shard.prefix!r}"
+        where = f"{bucket}, prefix {shard.prefix!r}"
         require_readable(where, snapshot.rows, snapshot.unreadable, MAX_TOLERATED)
         publish_snapshot(self._store, self._layout, snapshot, self._expected_etag)
         self._checkpoints.clear()
