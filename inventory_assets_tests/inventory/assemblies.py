@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from inventory_assets.inventory.listing import part_assembler
+from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
-from inventory_assets.inventory.listing.part_reuse import BaselineSegment
+from inventory_assets.inventory.listing.part_sizing import DEFAULT_SIZING, PartSizing
 from inventory_assets.inventory.parts import fingerprint, part_writer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.store import LocalStore
@@ -92,6 +93,7 @@ class Driver:
         most: int = 4,
         sizes: Mapping[str, int] | None = None,
         segments: Sequence[BaselineSegment] = (),
+        sizing: PartSizing = DEFAULT_SIZING,
         journal: CheckpointLog | None = None,
     ) -> None:
         self.written: list[str] = []
@@ -119,6 +121,7 @@ class Driver:
             budget,
             published=self._published,
             segments=segments,
+            sizing=sizing,
             drafts=journal.drafts if journal else None,
             ticked=self._ticked,
         )

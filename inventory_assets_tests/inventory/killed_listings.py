@@ -14,8 +14,8 @@ from inventory_assets.inventory.listing import (
     checkpoints,
     listing_driver,
     part_assembler,
-    part_reuse,
 )
+from inventory_assets.inventory.listing.part_sizing import PartSizing
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts import part_writer
@@ -36,6 +36,7 @@ from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 MODEL = Layout("model", "source")
 KEYS = [sha256(str(number).encode()).hexdigest()[:8] for number in range(400)]
 WHOLE = KeyRange.of_prefix("")
+SMALL = PartSizing(min_rows=4, min_rows_to_split=30)
 
 
 @contextmanager
@@ -44,8 +45,6 @@ def small_files() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (part_assembler, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 8)
-        patch.setattr(part_reuse, "MIN_PART_ROWS", 4)
-        patch.setattr(part_reuse, "MIN_ROWS_TO_SPLIT", 30)
         patch.setattr(part_writer, "PART_ROWS", 16)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
         patch.setattr(listing_driver, "DIRECTORY_PART_INTERVAL", timedelta(0))
@@ -77,7 +76,7 @@ class Bucket(ModelS3):
 
 
 def take(lister: Bucket, store: LocalStore, shard: Shard, now: datetime = NOW) -> Snapshot:
-    taker = ShardLister(lister, store, MODEL, lister.key_order, now=lambda: now)
+    taker = ShardLister(lister, store, MODEL, lister.key_order, now=lambda: now, sizing=SMALL)
     return taker.list_shard(DAY, shard)
 
 

@@ -30,6 +30,7 @@ from inventory_assets_tests.inventory.killed_listings import (
     EITHER_ORDER,
     KEYS,
     MODEL,
+    SMALL,
     Bucket,
     killed_late,
     records,
@@ -94,11 +95,14 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         for number, left in enumerate(kills):
             taker = ShardLister(
-                Bucket(keys, seed + number), MortalStore(Path(folder), Life(left)), MODEL
+                Bucket(keys, seed + number),
+                MortalStore(Path(folder), Life(left)),
+                MODEL,
+                sizing=SMALL,
             )
             with suppress(Killed):
                 taker.list_shard(DAY + timedelta(days=1), shard)
-        found = ShardLister(Bucket(keys, seed + 99), store, MODEL).list_shard(
+        found = ShardLister(Bucket(keys, seed + 99), store, MODEL, sizing=SMALL).list_shard(
             DAY + timedelta(days=1), shard
         )
         assert records(store, found).column("key").to_pylist() == sorted(keys)

@@ -39,6 +39,7 @@ from inventory_assets_tests.inventory.killed_listings import (
     FOLDERS,
     KEYS,
     MODEL,
+    SMALL,
     Bucket,
     killed_late,
     records,
@@ -62,7 +63,9 @@ def finished(store: LocalStore, lister: Bucket, now: datetime) -> Snapshot:
 def retaken(
     store: LocalStore, lister: Bucket, now: datetime = NOW, report: Report = ignore_events
 ) -> Snapshot:
-    taker = ShardLister(lister, store, MODEL, lister.key_order, lambda: now, report=report)
+    taker = ShardLister(
+        lister, store, MODEL, lister.key_order, lambda: now, report=report, sizing=SMALL
+    )
     return taker.list_shard(DAY, SHARD)
 
 
@@ -205,7 +208,9 @@ def test_a_listing_by_directories_is_gone_on_with_where_the_order_is_found_out_a
         killed_late(tmp_path, OUT_OF_ORDER, KeyOrder.DIRECTORY)
         logged.clear()
         lister = Bucket(OUT_OF_ORDER, key_order=KeyOrder.DIRECTORY)
-        found = ShardLister(lister, store, MODEL, None, lambda: NOW).list_shard(DAY, SHARD)
+        found = ShardLister(lister, store, MODEL, None, lambda: NOW, sizing=SMALL).list_shard(
+            DAY, SHARD
+        )
         assert records(store, found).column("key").to_pylist() == sorted(OUT_OF_ORDER)
     assert found.key_order is KeyOrder.DIRECTORY
     assert not is_afresh(found)
@@ -253,7 +258,7 @@ def test_a_baseline_is_read_once_however_many_dates_and_shards_have_it(
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         days = [DAY + timedelta(days=number) for number in (1, 2)]
         store.facts_read = 0
-        taker = ShardLister(lister, store, MODEL, key_order, lambda: NOW)
+        taker = ShardLister(lister, store, MODEL, key_order, lambda: NOW, sizing=SMALL)
         results = [
             *taker.list_shards([ShardRequest(day, shard) for day in days for shard in shards])
         ]
@@ -302,7 +307,7 @@ def test_what_is_reread_is_told_interval_by_interval(
         bounds = [0, *sorted(cuts), len(SOME)]
         groups = [listed(SOME[start:stop]) for start, stop in pairwise(bounds)]
         baseline = parts_of(store, *groups)
-        segments = segments_of(baseline, [KeyRange.of_prefix("")])
+        segments = segments_of(baseline, [KeyRange.of_prefix("")], SMALL)
         key_range = KeyRange(SOME[first], SOME[last])
         now = [key for key in SOME if key not in changed and key in key_range]
         batches = [records_of(listed(now[start : start + 3])) for start in range(0, len(now), 3)]

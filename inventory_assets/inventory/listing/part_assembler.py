@@ -16,12 +16,17 @@ from itertools import pairwise
 import pyarrow as pa
 
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
 from inventory_assets.inventory.listing.part_reuse import (
-    BaselineSegment,
     ReplayedHashes,
     SegmentHasher,
-    min_part_rows,
     substitute_unchanged,
+)
+from inventory_assets.inventory.listing.part_sizing import (
+    DEFAULT_SIZING,
+    ExtendPart,
+    PartSizing,
+    UsePart,
 )
 from inventory_assets.inventory.parts.drafts import Draft, Drafts
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
@@ -97,7 +102,8 @@ class PartAssembler:
         for_manifest: Whether a manifest will state fingerprints and MD5s of the parts, which
             cost an eighth of the CPU.
         published: Told of keys whose records are all published, and of the parts that hold them.
-        segments: Between the ends of the baseline's parts; none where nothing can be shared.
+        segments: From `segments_of`; none if nothing can be reused.
+        sizing: How large parts are.
         drafts: Where files are written that another process can go on with, if this one is killed.
         ticked: Called again and again, whenever something was written.
     """
@@ -112,13 +118,15 @@ class PartAssembler:
         for_manifest: bool = True,
         published: OnPublished | None = None,
         segments: Sequence[BaselineSegment] = (),
+        sizing: PartSizing = DEFAULT_SIZING,
         drafts: Drafts | None = None,
         ticked: Callable[[], None] = _nothing,
     ) -> None:
         self._store = store
         self._on_tick = ticked
         self._segments = segments
-        new_reader = partial(SegmentHasher, segments, min_part_rows(segments))
+        sizing = sizing.of_shard(sum(segment.rows for segment in segments))
+        new_reader = partial(SegmentHasher, segments, sizing)
         self._new_stream = partial(
             _PartStream, store, layout, budget, for_manifest, published, new_reader, drafts
         )
@@ -313,37 +321,37 @@ class _PartStream:
         self._report_durable()
 
     def _append(self, records: pa.RecordBatch, *, ends: bool) -> None:
-        """Write records of one interval, or nothing if it ends with them and is as it was."""
+        """Write records of one segment, or reuse a part if the segment ends and is unchanged."""
         fingerprint = None
         if self.fingerprint is not None and records.num_rows:
             fingerprint = Fingerprint()
             fingerprint.update(records)
             self.fingerprint.join(fingerprint)
             self.reader.update(records, fingerprint)
-        unchanged = self.reader.unchanged_part if ends else None
-        # What is written of it, if anything, is in the open file, and nothing else is.
-        is_alone = self._parts_before == len(self.parts)
-        if unchanged and is_alone and part_exists(self._store, unchanged):
-            self._writer.reuse(unchanged)
-        elif records.num_rows:
-            self._writer.write(records, fingerprint)
-        if ends:
-            self._end_segment(unchanged)
-        elif self.reader.should_split(self._writer.rows):
-            self._writer.stage_part()
-
-    def _end_segment(self, unchanged: Part | None) -> None:
-        """End the file at hand, unless what follows shall be in it, too."""
-        is_apart = self.reader.may_be_unchanged
-        if unchanged and self._parts_before is not None:
-            is_apart = True
-            if self.parts[-1:] != [unchanged]:
-                self.unchanged.append(unchanged)
-        rows = self._writer.rows
-        if is_apart or not rows or not self.reader.should_extend(rows):
+        if not ends:
+            self._write(records, fingerprint)
+            if self.reader.should_split(self._writer.rows):
+                self._writer.stage_part()
+            return
+        decision = self.reader.decide(
+            self._writer.rows + records.num_rows, starts_part=self._parts_before is not None
+        )
+        if not isinstance(decision, UsePart):
+            self._write(records, fingerprint)
+        # The open part holds what was written of the segment, and nothing else, if there is any.
+        elif self._parts_before == len(self.parts) and part_exists(self._store, decision.part):
+            self._writer.reuse(decision.part)
+        else:
+            self._write(records, fingerprint)
+            self.unchanged.append(decision.part)
+        if not isinstance(decision, ExtendPart):
             self._writer.finish_part()
         self.reader.end()
         self._parts_before = None if self._writer.rows else len(self.parts)
+
+    def _write(self, records: pa.RecordBatch, fingerprint: Fingerprint | None) -> None:
+        if records.num_rows:
+            self._writer.write(records, fingerprint)
 
     def _end(self) -> None:
         """Nothing more comes, as far as is known."""

@@ -22,6 +22,7 @@ from inventory_assets.inventory.listing.listing_driver import (
 )
 from inventory_assets.inventory.listing.part_assembler import ROWS_IN_MEMORY, RowBuffer
 from inventory_assets.inventory.listing.part_reuse import split_hints
+from inventory_assets.inventory.listing.part_sizing import DEFAULT_SIZING, PartSizing
 from inventory_assets.inventory.listing.snapshot_builder import (
     ResumeState,
     ShardRequest,
@@ -59,7 +60,8 @@ class ShardLister:
         layout: Under which keys.
         key_order: How the store lists; None where that is still to be found out.
         now: The clock.
-        report: Told every event, by whatever thread meets it.
+        report: Receives every event, on any thread.
+        sizing: How large parts are.
     """
 
     lister: ListClient
@@ -68,6 +70,7 @@ class ShardLister:
     key_order: KeyOrder | None = None
     now: Callable[[], datetime] = utc_now
     report: Report = ignore_events
+    sizing: PartSizing = DEFAULT_SIZING
 
     def list_shard(self, day: date, shard: Shard, versions: Versions | None = None) -> Snapshot:
         """List `shard` and publish what it holds as its snapshot of `day`.
@@ -141,7 +144,7 @@ class ShardLister:
         for start in self._starts(wanted, baselines, KeyOrder.BYTES):
             each, resumed = start.request, start.checkpoints.resumed
             ranges = resumed.missing(each.shard.ranges)
-            marks = split_hints(start.baseline.parts if start.baseline else (), ranges)
+            marks = split_hints(start.baseline.parts if start.baseline else (), ranges, self.sizing)
             job = ListingJob(
                 each.shard.prefix,
                 ranges,
@@ -164,7 +167,9 @@ class ShardLister:
     def _new_builder(
         self, start: ResumeState, job: ListingJob, buffer: RowBuffer
     ) -> SnapshotBuilder:
-        return SnapshotBuilder(start, job, buffer, self.store, self.layout, self.lister, self.now)
+        return SnapshotBuilder(
+            start, job, buffer, self.store, self.layout, self.lister, self.now, self.sizing
+        )
 
     def _starts(
         self,

@@ -22,6 +22,7 @@ from inventory_assets.inventory.listing.part_reuse import (
     reuse_whole_shard,
     segments_of,
 )
+from inventory_assets.inventory.listing.part_sizing import PartSizing
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import (
     Snapshot,
@@ -94,6 +95,7 @@ class SnapshotBuilder:
         layout: Under which keys.
         lister: The bucket, for messages; its profile becomes part of the snapshot.
         now: The clock.
+        sizing: How large parts are.
 
     Attributes:
         wanted: Of what.
@@ -111,11 +113,12 @@ class SnapshotBuilder:
         layout: Layout,
         lister: ListClient,
         now: Callable[[], datetime],
+        sizing: PartSizing,
     ) -> None:
         self.wanted = request = start.request
         self.stats = job.stats
         baseline = start.baseline
-        segments = segments_of(baseline.parts, request.shard.ranges) if baseline else []
+        segments = segments_of(baseline.parts, request.shard.ranges, sizing) if baseline else []
         # After a change of the encodings, parts are written again rather than shared.
         self._segments = [
             each if each.part and layout.encodes_like(each.part.key) else replace(each, part=None)
@@ -128,6 +131,7 @@ class SnapshotBuilder:
             budget,
             published=self._record_completed,
             segments=self._segments,
+            sizing=sizing,
             drafts=start.checkpoints.drafts,
             ticked=self._on_tick,
         )
