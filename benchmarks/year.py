@@ -20,9 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from benchmarks.two_days import LAYOUT, hexadecimal, strings
-from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
+from inventory_assets.inventory.listing.part_assembler import PartAssembler
 from inventory_assets.inventory.listing.part_reuse import segments_of, split_hints
 from inventory_assets.inventory.listing.part_sizing import DEFAULT_SIZING
+from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.store import LocalStore
 from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA

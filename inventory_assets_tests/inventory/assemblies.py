@@ -11,11 +11,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.inventory.listing import part_assembler
+from inventory_assets.inventory.listing import part_stream
 from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
-from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
+from inventory_assets.inventory.listing.part_assembler import PartAssembler
 from inventory_assets.inventory.listing.part_sizing import DEFAULT_SIZING, PartSizing
+from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts import fingerprint, part_writer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.store import LocalStore
@@ -34,7 +35,7 @@ def numbered(count: int) -> list[str]:
 @contextmanager
 def small_files(group_rows: int, part_rows: int = 10**6) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(part_assembler, "ROW_GROUP_ROWS", group_rows)
+        patch.setattr(part_stream, "ROW_GROUP_ROWS", group_rows)
         patch.setattr(part_writer, "ROW_GROUP_ROWS", group_rows)
         patch.setattr(part_writer, "PART_ROWS", part_rows)
         patch.setattr(fingerprint, "CHUNK_RECORDS", 4)

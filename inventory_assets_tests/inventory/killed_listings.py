@@ -13,7 +13,7 @@ import pytest
 from inventory_assets.inventory.listing import (
     checkpoints,
     listing_driver,
-    part_assembler,
+    part_stream,
 )
 from inventory_assets.inventory.listing.part_sizing import PartSizing
 from inventory_assets.inventory.listing.shard_lister import ShardLister
@@ -43,7 +43,7 @@ SMALL = PartSizing(min_rows=4, min_rows_to_split=30)
 def small_files() -> Iterator[None]:
     """Files of a few records, noted at once; nothing is flushed, and time costs nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (part_assembler, part_writer):
+        for module in (part_stream, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 8)
         patch.setattr(part_writer, "PART_ROWS", 16)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.folder_listing import folder_listing
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
-from inventory_assets.inventory.listing import checkpoints
-from inventory_assets.inventory.listing.checkpoints import CheckpointLog, listing_fingerprint
+from inventory_assets.inventory.listing import checkpoint_record
+from inventory_assets.inventory.listing.checkpoint_record import listing_fingerprint
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of, validate_files
@@ -159,7 +160,7 @@ def test_another_configuration_code_or_day_starts_afresh_and_says_so(
         if change == "endpoint":
             lister.connection = replace(lister.connection, endpoint_url="http://elsewhere")
         if change == "code":
-            monkeypatch.setattr(checkpoints, "_CODE", checkpoints._CODE + 1)
+            monkeypatch.setattr(checkpoint_record, "_CODE", checkpoint_record._CODE + 1)
         now = NOW + timedelta(hours=hours)
         found = take(lister, LocalStore(tmp_path), make_shard("", []), now)
     (message,) = logged.messages
@@ -223,8 +224,8 @@ def test_what_is_missing_and_what_is_kept_tile_the_whole(one: list[str], other: 
         return [KeyRange(*pair) for pair in zip(found[::2], found[1::2], strict=False)]
 
     whole, kept = ranges(one), ranges(other)
-    stretches = tuple(checkpoints.CompletedRange(each, ()) for each in kept)
-    missing = checkpoints.ResumedWork(stretches).missing(whole)
+    stretches = tuple(checkpoint_record.CompletedRange(each, ()) for each in kept)
+    missing = checkpoint_record.ResumedWork(stretches).missing(whole)
     for key in (a + b + c for a in "abc" for b in ["", *"abc"] for c in ["", *"abc"]):
         wanted = any(key in each for each in whole) and not any(key in each for each in kept)
         assert sum(key in each for each in missing) == wanted

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.listing import checkpoints
-from inventory_assets.inventory.listing.checkpoints import CheckpointLog, listing_fingerprint
-from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
+from inventory_assets.inventory.listing.checkpoint_record import listing_fingerprint
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
+from inventory_assets.inventory.listing.part_assembler import PartAssembler
+from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts import drafts, hashing_file
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.storage import store as store_module

@@ -22,7 +22,7 @@ from inventory_assets.inventory.errors import DateNotObservable, VersionsNotList
 from inventory_assets.inventory.export.csv_inventory import publish_csv_inventory
 from inventory_assets.inventory.export.export_format import ExportFormat
 from inventory_assets.inventory.export.exporter import publish_export
-from inventory_assets.inventory.listing import checkpoints, part_assembler
+from inventory_assets.inventory.listing import checkpoints, part_stream
 from inventory_assets.inventory.listing.listable_dates import end_of, versions_of
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest import Manifest
@@ -69,7 +69,7 @@ NOW = datetime.fromisoformat("2026-05-07T01:00:00+00:00")
 def small_files() -> Iterator[None]:
     """Row groups and files of a few records, so that keys meet their ends."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (part_assembler, part_writer):
+        for module in (part_stream, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))

@@ -8,16 +8,17 @@ import pyarrow as pa
 
 from inventory_assets.inventory.errors import IncompleteListing
 from inventory_assets.inventory.folder_listing.folder_lock import FolderLock
-from inventory_assets.inventory.listing.checkpoints import (
-    CheckpointLog,
+from inventory_assets.inventory.listing.checkpoint_record import (
     checkpoint_name,
     listing_fingerprint,
 )
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.listing.listing_driver import (
     list_in_directory_order,
     list_in_parallel,
 )
-from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
+from inventory_assets.inventory.listing.part_assembler import PartAssembler
+from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout

@@ -9,20 +9,20 @@ from functools import cache, partial
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.listing.checkpoints import (
-    CheckpointLog,
+from inventory_assets.inventory.listing.checkpoint_record import (
     checkpoint_name,
     listing_fingerprint,
     listing_of,
 )
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.listing.listing_driver import (
     ProfileCorrector,
     list_in_directory_order,
     list_in_parallel,
 )
-from inventory_assets.inventory.listing.part_assembler import ROWS_IN_MEMORY, RowBuffer
 from inventory_assets.inventory.listing.part_reuse import split_hints
 from inventory_assets.inventory.listing.part_sizing import DEFAULT_SIZING, PartSizing
+from inventory_assets.inventory.listing.part_stream import ROWS_IN_MEMORY, RowBuffer
 from inventory_assets.inventory.listing.snapshot_builder import (
     ResumeState,
     ShardRequest,

@@ -15,7 +15,7 @@ from inventory_assets.inventory.errors import (
     RecordsUnreadable,
 )
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
-from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
+from inventory_assets.inventory.listing.part_assembler import PartAssembler
 from inventory_assets.inventory.listing.part_reuse import (
     ReplayedHashes,
     replay_hashes,
@@ -23,6 +23,7 @@ from inventory_assets.inventory.listing.part_reuse import (
     segments_of,
 )
 from inventory_assets.inventory.listing.part_sizing import PartSizing
+from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import (
     Snapshot,

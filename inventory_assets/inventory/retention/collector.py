@@ -16,7 +16,7 @@ from functools import partial
 from uuid import uuid4
 
 from inventory_assets.inventory.errors import ConflictError
-from inventory_assets.inventory.listing.checkpoints import listing_of
+from inventory_assets.inventory.listing.checkpoint_record import listing_of
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.retention.policy import DateState, Retention, dates_kept
 from inventory_assets.inventory.retention.references import (
