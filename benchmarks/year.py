@@ -20,8 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from benchmarks.two_days import LAYOUT, hexadecimal, strings
-from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
+from inventory_assets.inventory.listing.part_assembler import PartAssembler
 from inventory_assets.inventory.listing.part_reuse import segments_of, split_hints
+from inventory_assets.inventory.listing.part_sizing import DEFAULT_SIZING
+from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA
@@ -129,7 +131,7 @@ def listed(
     whole = KeyRange.of_prefix("")
     chances = random.Random(day)  # noqa: S311 - repeatable
     count = len(bucket.keys)
-    cuts = pick_evenly(split_hints(baseline, [whole]), connections)
+    cuts = pick_evenly(split_hints(baseline, [whole], DEFAULT_SIZING), connections)
     if not cuts:
         cuts = [bucket.key(count * number // connections) for number in range(1, connections)]
     cuts = sorted({*cuts, *(bucket.key(chances.randrange(count - 1)) for _ in range(SPLITS))})
@@ -137,7 +139,7 @@ def listed(
     ranges = [KeyRange(after, until) for after, until in pairwise(ends)]
     places = [0, *(bucket.place_after(cut) for cut in cuts), count]
     assembly = PartAssembler(
-        store, LAYOUT, ranges, RowBuffer(), segments=segments_of(baseline, [whole])
+        store, LAYOUT, ranges, RowBuffer(), segments=segments_of(baseline, [whole], DEFAULT_SIZING)
     )
     waiting = [*enumerate(bucket.pages(*pair) for pair in pairwise(places))]
     open_ranges, waiting = waiting[:connections], waiting[connections:]

@@ -143,7 +143,6 @@ def _list(options: argparse.Namespace) -> int:
                 prefix,
                 options.out,
                 options.processes,
-                _say,
                 meter.on_event,
                 asked_for=asked_for(options),
                 versions=versions,

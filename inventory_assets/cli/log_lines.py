@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from inventory_assets.errors import printable
+
 
 @contextmanager
 def logged_to(stream: TextIO) -> Iterator[None]:
@@ -16,7 +18,7 @@ def logged_to(stream: TextIO) -> Iterator[None]:
     log = logging.getLogger("inventory_assets")
     handler = logging.StreamHandler(stream)
     erase = "\r\x1b[K" if stream.isatty() else ""
-    handler.setFormatter(logging.Formatter(f"{erase}inventory: %(message)s"))
+    handler.setFormatter(_LineFormatter(f"{erase}inventory: %(message)s"))
     before = log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -26,3 +28,11 @@ def logged_to(stream: TextIO) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         log.level, log.propagate = before
+
+
+class _LineFormatter(logging.Formatter):
+    """Escapes what is not printable: names of keys may hold control characters."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = printable(record.message)
+        return super().formatMessage(record)

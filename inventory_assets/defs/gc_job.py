@@ -9,6 +9,7 @@ from pydantic import Field
 
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.resources import Clock, InventoryStore
+from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.retention.collector import Plan, execute, plan_collection
 from inventory_assets.inventory.storage.store import Store, StoredFile
@@ -50,7 +51,8 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
         try:
             plan = plan_collection(store, assets.layout, assets.retention, today, now)
             if not config.dry_run:
-                execute(store, plan, clock.now, context.log.info)
+                with logged_to_run(context.log):
+                    execute(store, plan, clock.now)
         except InventoryError as error:
             raise dg.Failure(f"{error}", allow_retries=False) from None
         context.log.info(_sentence(plan, dry_run=config.dry_run))

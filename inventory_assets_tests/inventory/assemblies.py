@@ -11,10 +11,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.inventory.listing import part_assembler
+from inventory_assets.inventory.listing import part_stream
+from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
-from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
-from inventory_assets.inventory.listing.part_reuse import BaselineSegment
+from inventory_assets.inventory.listing.part_assembler import PartAssembler
+from inventory_assets.inventory.listing.part_sizing import DEFAULT_SIZING, PartSizing
+from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts import fingerprint, part_writer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.local_store import LocalStore
@@ -33,7 +35,7 @@ def numbered(count: int) -> list[str]:
 @contextmanager
 def small_files(group_rows: int, part_rows: int = 10**6) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(part_assembler, "ROW_GROUP_ROWS", group_rows)
+        patch.setattr(part_stream, "ROW_GROUP_ROWS", group_rows)
         patch.setattr(part_writer, "ROW_GROUP_ROWS", group_rows)
         patch.setattr(part_writer, "PART_ROWS", part_rows)
         patch.setattr(fingerprint, "CHUNK_RECORDS", 4)
@@ -92,6 +94,7 @@ class Driver:
         most: int = 4,
         sizes: Mapping[str, int] | None = None,
         segments: Sequence[BaselineSegment] = (),
+        sizing: PartSizing = DEFAULT_SIZING,
         checkpoint_log: CheckpointLog | None = None,
     ) -> None:
         self.written: list[str] = []
@@ -119,6 +122,7 @@ class Driver:
             budget,
             published=self._published,
             segments=segments,
+            sizing=sizing,
             drafts=checkpoint_log.drafts if checkpoint_log else None,
             ticked=self._ticked,
         )

@@ -53,9 +53,7 @@ def publish_days(store: Store, count: int = 4) -> None:
 
 
 def checkpoint_log_of(store: Store, day: date, now: Callable[[], datetime]) -> CheckpointLog:
-    return CheckpointLog(
-        store, LAYOUT.checkpoints(day), "stem", "identity", now, lambda _said: None
-    )
+    return CheckpointLog(store, LAYOUT.checkpoints(day), "stem", "identity", now)
 
 
 def note(store: Store, day: date, parts: tuple[Part, ...]) -> None:

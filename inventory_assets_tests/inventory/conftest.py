@@ -1,5 +1,6 @@
 """Fixtures of the tests of stored results."""
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -74,3 +75,10 @@ def tables(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> "IcebergTables
     monkeypatch.setattr(local_store, "_flush", lambda _path: None)
     monkeypatch.setattr(tables, "_LONGEST_WAIT_SECONDS", 0.2)
     return tables_in(store)
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What the package logs for the user."""
+    caplog.set_level(logging.INFO, "inventory_assets")
+    return caplog

@@ -12,10 +12,10 @@ import pytest
 
 from inventory_assets.inventory.listing import (
     checkpoints,
-    directory_order_events,
-    part_assembler,
-    part_reuse,
+    listing_driver,
+    part_stream,
 )
+from inventory_assets.inventory.listing.part_sizing import PartSizing
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts import part_writer
@@ -36,19 +36,18 @@ from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 MODEL = Layout("model", "source")
 KEYS = [sha256(str(number).encode()).hexdigest()[:8] for number in range(400)]
 WHOLE = KeyRange.of_prefix("")
+SMALL = PartSizing(min_rows=4, min_rows_to_split=30)
 
 
 @contextmanager
 def small_files() -> Iterator[None]:
     """Files of a few records, noted at once; nothing is flushed, and time costs nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (part_assembler, part_writer):
+        for module in (part_stream, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 8)
-        patch.setattr(part_reuse, "MIN_PART_ROWS", 4)
-        patch.setattr(part_reuse, "MIN_ROWS_TO_SPLIT", 30)
         patch.setattr(part_writer, "PART_ROWS", 16)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
-        patch.setattr(directory_order_events, "BETWEEN_CUTS", timedelta(0))
+        patch.setattr(listing_driver, "DIRECTORY_PART_INTERVAL", timedelta(0))
         patch.setattr(local_store, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield
@@ -76,14 +75,11 @@ class Bucket(ModelS3):
         return self._chances.choice((0.01, 0.02, 0.1))
 
 
-def take(
-    lister: Bucket, store: LocalStore, shard: Shard, now: datetime = NOW
-) -> tuple[Snapshot, list[str]]:
-    said: list[str] = []
+def take(lister: Bucket, store: LocalStore, shard: Shard, now: datetime = NOW) -> Snapshot:
     shard_lister = ShardLister(
-        lister, store, MODEL, lister.key_order, now=lambda: now, say=said.append
+        lister, store, MODEL, lister.key_order, now=lambda: now, sizing=SMALL
     )
-    return shard_lister.list_shard(DAY, shard), said
+    return shard_lister.list_shard(DAY, shard)
 
 
 def records(store: LocalStore, snapshot: Snapshot) -> pa.Table:

@@ -7,11 +7,11 @@ import sys
 from datetime import timedelta
 
 from inventory_assets import cli
-from inventory_assets.inventory.listing import checkpoints, part_assembler
+from inventory_assets.inventory.listing import checkpoints, part_stream
 from inventory_assets.inventory.parts import part_writer
 
 # Here, as the processes that it starts import this module too, but do not run it.
-vars(part_assembler)["ROW_GROUP_ROWS"] = vars(part_writer)["ROW_GROUP_ROWS"] = 1000
+vars(part_stream)["ROW_GROUP_ROWS"] = vars(part_writer)["ROW_GROUP_ROWS"] = 1000
 part_writer.PART_ROWS = 1000
 checkpoints.SECONDS_BETWEEN = timedelta(seconds=0.1)
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.folder_listing import folder_listing
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
-from inventory_assets.inventory.listing import checkpoints
-from inventory_assets.inventory.listing.checkpoints import CheckpointLog, listing_fingerprint
+from inventory_assets.inventory.listing import checkpoint_record
+from inventory_assets.inventory.listing.checkpoint_record import listing_fingerprint
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of, validate_files
@@ -30,6 +31,7 @@ from inventory_assets_tests.inventory.killed_listings import (
     EITHER_ORDER,
     KEYS,
     MODEL,
+    SMALL,
     Bucket,
     killed_late,
     records,
@@ -61,7 +63,7 @@ def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
     keys, shard = keys[:count], make_shard("", excluded)
     with tempfile.TemporaryDirectory() as folder, small_files():
         undisturbed = LocalStore(Path(folder) / "undisturbed")
-        expected, _ = take(Bucket(keys, key_order=key_order), undisturbed, shard)
+        expected = take(Bucket(keys, key_order=key_order), undisturbed, shard)
         root = Path(folder) / "killed"
         for number, left in enumerate(kills):
             try:
@@ -69,7 +71,7 @@ def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
             except Killed:
                 continue
         store = LocalStore(root)
-        found, _ = take(Bucket(keys, seed + 99, key_order), store, shard)
+        found = take(Bucket(keys, seed + 99, key_order), store, shard)
         assert records(store, found).equals(records(undisturbed, expected))
         assert found.fingerprint == expected.fingerprint
         assert failed_rules_of(found) == []
@@ -90,15 +92,18 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
     keys = [key for key in KEYS if key not in changed] + [f"{key}0" for key in changed]
     with tempfile.TemporaryDirectory() as folder, small_files():
         store = LocalStore(Path(folder))
-        yesterday, _ = take(Bucket(KEYS), store, shard)
+        yesterday = take(Bucket(KEYS), store, shard)
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         for number, left in enumerate(kills):
             shard_lister = ShardLister(
-                Bucket(keys, seed + number), MortalStore(Path(folder), Life(left)), MODEL
+                Bucket(keys, seed + number),
+                MortalStore(Path(folder), Life(left)),
+                MODEL,
+                sizing=SMALL,
             )
             with suppress(Killed):
                 shard_lister.list_shard(DAY + timedelta(days=1), shard)
-        found = ShardLister(Bucket(keys, seed + 99), store, MODEL).list_shard(
+        found = ShardLister(Bucket(keys, seed + 99), store, MODEL, sizing=SMALL).list_shard(
             DAY + timedelta(days=1), shard
         )
         assert records(store, found).column("key").to_pylist() == sorted(keys)
@@ -111,15 +116,17 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
 
 @EITHER_ORDER
 def test_what_is_safe_is_not_listed_again_and_the_user_is_reported(
-    keys: list[str], key_order: KeyOrder, tmp_path: Path
+    keys: list[str], key_order: KeyOrder, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     with small_files():
         killed_late(tmp_path, keys, key_order)
         lister = Bucket(keys, key_order=key_order)
-        found, (said,) = take(lister, LocalStore(tmp_path), make_shard("", []))
+        found = take(lister, LocalStore(tmp_path), make_shard("", []))
     kept = sum(row.rows for row in found.evidence if row.ending is Ending.RESUMED)
     assert kept > 200
-    assert said == f"{DAY}, '': going on with an unfinished listing: {kept} objects of it are kept"
+    assert logged.messages == [
+        f"{DAY}, '': continuing an unfinished listing: {kept} objects of it are kept"
+    ]
     if key_order is KeyOrder.BYTES:
         listings = [request for request in lister.requests if request.delimiter is None]
         assert len(listings) < 40
@@ -132,7 +139,7 @@ def test_a_listing_begins_when_its_first_run_began(tmp_path: Path) -> None:
     with small_files():
         killed_late(tmp_path)
         later = NOW + timedelta(hours=3)
-        found, _ = take(Bucket(KEYS), LocalStore(tmp_path), make_shard("", []), later)
+        found = take(Bucket(KEYS), LocalStore(tmp_path), make_shard("", []), later)
     assert (found.started_at, found.finished_at) == (NOW, later)
 
 
@@ -141,7 +148,11 @@ def test_a_listing_begins_when_its_first_run_began(tmp_path: Path) -> None:
     [("endpoint", 0), ("code", 0), ("", 25)],
 )
 def test_another_configuration_code_or_day_starts_afresh_and_says_so(
-    change: str, hours: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: str,
+    hours: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: pytest.LogCaptureFixture,
 ) -> None:
     with small_files():
         killed_late(tmp_path)
@@ -149,10 +160,11 @@ def test_another_configuration_code_or_day_starts_afresh_and_says_so(
         if change == "endpoint":
             lister.connection = replace(lister.connection, endpoint_url="http://elsewhere")
         if change == "code":
-            monkeypatch.setattr(checkpoints, "_CODE", 99)
+            monkeypatch.setattr(checkpoint_record, "_CODE", checkpoint_record._CODE + 1)
         now = NOW + timedelta(hours=hours)
-        found, (said,) = take(lister, LocalStore(tmp_path), make_shard("", []), now)
-    assert "listed afresh" in said
+        found = take(lister, LocalStore(tmp_path), make_shard("", []), now)
+    (message,) = logged.messages
+    assert "listed afresh" in message
     assert all(row.ending is not Ending.RESUMED for row in found.evidence)
     assert found.rows == len(KEYS)
 
@@ -163,7 +175,7 @@ def test_a_part_that_is_gone_is_listed_again(tmp_path: Path) -> None:
         store = LocalStore(tmp_path)
         for name in store.list_names(MODEL.data_folder)[::3]:
             store.remove_key(MODEL.data(name))
-        found, _ = take(Bucket(KEYS), store, make_shard("", []))
+        found = take(Bucket(KEYS), store, make_shard("", []))
         assert records(store, found).column("key").to_pylist() == sorted(KEYS)
 
 
@@ -187,7 +199,7 @@ def test_a_record_truncated_or_garbled_is_no_record(data: st.DataObject) -> None
 
 def opened(store: LocalStore, name: str = "listing", now: datetime = NOW) -> CheckpointLog:
     identity = listing_fingerprint(BucketConfig("bucket"), "", ())
-    return CheckpointLog(store, "checkpoints", name, identity, lambda: now, lambda _said: None)
+    return CheckpointLog(store, "checkpoints", name, identity, lambda: now)
 
 
 def test_two_runs_at_once_leave_what_can_be_gone_on_with(store: LocalStore) -> None:
@@ -214,8 +226,8 @@ def test_what_is_missing_and_what_is_kept_tile_the_whole(one: list[str], other: 
         return [KeyRange(*pair) for pair in zip(found[::2], found[1::2], strict=False)]
 
     whole, kept = ranges(one), ranges(other)
-    stretches = tuple(checkpoints.CompletedRange(each, ()) for each in kept)
-    missing = checkpoints.ResumedWork(stretches).missing(whole)
+    stretches = tuple(checkpoint_record.CompletedRange(each, ()) for each in kept)
+    missing = checkpoint_record.ResumedWork(stretches).missing(whole)
     for key in (a + b + c for a in "abc" for b in ["", *"abc"] for c in ["", *"abc"]):
         wanted = any(key in each for each in whole) and not any(key in each for each in kept)
         assert sum(key in each for each in missing) == wanted
@@ -233,9 +245,7 @@ def test_records_of_one_listing_are_not_taken_for_another_s(store: LocalStore) -
 def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: LocalStore) -> None:
     moments = iter([NOW, NOW, NOW, NOW + timedelta(seconds=6), NOW + timedelta(seconds=6), NOW])
     identity = listing_fingerprint(BucketConfig("bucket"), "", ())
-    checkpoint_log = CheckpointLog(
-        store, "f", "n", identity, lambda: next(moments), lambda _said: None
-    )
+    checkpoint_log = CheckpointLog(store, "f", "n", identity, lambda: next(moments))
     stats = RequestStats(requests=3)
     stats.failed(TransientError.RESET)
     part = parts_of(store, listed("a"))
@@ -247,7 +257,7 @@ def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: Local
     checkpoint_log.flush(stats)
     written.append(len(store.list_names("f")))
     assert written == [0, 1, 1]
-    kept = CheckpointLog(store, "f", "n", identity, lambda: NOW, lambda _said: None).resumed
+    kept = CheckpointLog(store, "f", "n", identity, lambda: NOW).resumed
     assert [stretch.key_range.until for stretch in kept.completed] == ["b", "c", "d"]
     assert (kept.requests, kept.faults) == (3, {"reset": 1})
 
@@ -257,7 +267,11 @@ def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: Local
 
 @EITHER_ORDER
 def test_a_folder_is_filled_by_the_second_call_where_the_first_was_killed(
-    keys: list[str], key_order: KeyOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    keys: list[str],
+    key_order: KeyOrder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: pytest.LogCaptureFixture,
 ) -> None:
     with small_files():
         with monkeypatch.context() as patch:
@@ -265,10 +279,10 @@ def test_a_folder_is_filled_by_the_second_call_where_the_first_was_killed(
             with pytest.raises(Killed):
                 list_into_folder(Bucket(keys, key_order=key_order), "", tmp_path)
         assert list(tmp_path.glob("*.parquet")) == []
-        said: list[str] = []
         lister = Bucket(keys, key_order=key_order)
-        listing = list_into_folder(lister, "", tmp_path, say=said.append)
-    assert "objects of it are kept" in said[0]
+        logged.clear()
+        listing = list_into_folder(lister, "", tmp_path)
+    assert "objects of it are kept" in logged.messages[0]
     assert listing.rows == len(keys)
     assert keys_in(tmp_path) == sorted(keys)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []

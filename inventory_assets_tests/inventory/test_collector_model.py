@@ -136,7 +136,6 @@ class RunsAndCollections(RuleBasedStateMachine):
                 "x",
                 str(len(self.runs)),
                 lambda: self.now,
-                lambda _said: None,
                 self.store.list_names(folder),
             )
             run.checkpoint_log.record_completed(KeyRange("", "zz"), snapshot.parts, RequestStats())

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.listing import checkpoints
-from inventory_assets.inventory.listing.checkpoints import CheckpointLog, listing_fingerprint
-from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
+from inventory_assets.inventory.listing.checkpoint_record import listing_fingerprint
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
+from inventory_assets.inventory.listing.part_assembler import PartAssembler
+from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts import drafts, hashing_file
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.storage import local_store
@@ -38,9 +40,7 @@ AT_MOST_AGAIN = timedelta(seconds=15)
 
 def journal_in(store: LocalStore, now: Callable[[], datetime] = lambda: NOW) -> CheckpointLog:
     identity = listing_fingerprint(BucketConfig("bucket"), "", ())
-    return CheckpointLog(
-        store, "checkpoints", "listing", identity, now, lambda _: None, layout=LAYOUT
-    )
+    return CheckpointLog(store, "checkpoints", "listing", identity, now, layout=LAYOUT)
 
 
 @contextmanager

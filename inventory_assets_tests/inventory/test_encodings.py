@@ -12,7 +12,7 @@ import pytest
 from inventory_assets.inventory.changes.shard_changes import publish_changes
 from inventory_assets.inventory.export.export_format import ExportFormat
 from inventory_assets.inventory.export.exporter import publish_export
-from inventory_assets.inventory.listing.checkpoints import listing_fingerprint
+from inventory_assets.inventory.listing.checkpoint_record import listing_fingerprint
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot

@@ -50,12 +50,8 @@ def fill(
     *,
     resume: bool = False,
     now: Callable[[], datetime] = utc_now,
-    said: list[str] | None = None,
 ) -> FolderListing:
-    say = (said if said is not None else []).append
-    return list_into_folder(
-        bucket(name), prefix, folder, say=say, asked_for=[name], resume=resume, now=now
-    )
+    return list_into_folder(bucket(name), prefix, folder, asked_for=[name], resume=resume, now=now)
 
 
 def keys_in(folder: Path) -> list[str]:
@@ -197,37 +193,43 @@ def test_nor_is_one_of_another_prefix_or_of_versions(tmp_path: Path) -> None:
     assert tree(tmp_path) == before
 
 
-def test_a_finished_listing_of_another_day_is_not_taken_for_now(tmp_path: Path) -> None:
+def test_a_finished_listing_of_another_day_is_not_taken_for_now(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     kill_finished(tmp_path)
     before = tree(tmp_path)
     with pytest.raises(OtherListing, match="too old to be taken for the bucket as it is now"):
         fill(tmp_path, now=lambda: utc_now() + DAY)
     assert tree(tmp_path) == before
-    said: list[str] = []
-    fill(tmp_path, resume=True, now=lambda: utc_now() + 9 * DAY, said=said)
-    assert "the listing was finished at 20" in said[0]
+    logged.clear()
+    fill(tmp_path, resume=True, now=lambda: utc_now() + 9 * DAY)
+    assert "the listing was finished at 20" in logged.messages[0]
     assert keys_in(tmp_path) == sorted(KEYS_OF["one"])
 
 
-def test_a_finished_listing_of_today_gets_its_names_and_says_of_when_it_is(tmp_path: Path) -> None:
+def test_a_finished_listing_of_today_gets_its_names_and_says_of_when_it_is(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     kill_finished(tmp_path, moved=2)
-    said: list[str] = []
-    listing = fill(tmp_path, said=said)
-    assert "the listing was finished at 20" in said[0]
+    logged.clear()
+    listing = fill(tmp_path)
+    assert "the listing was finished at 20" in logged.messages[0]
     assert listing.files == tuple(sorted(tmp_path.glob("*.parquet")))
     assert keys_in(tmp_path) == sorted(KEYS_OF["one"])
 
 
-def test_what_another_listing_keeps_is_not_thrown_away(tmp_path: Path) -> None:
+def test_what_another_listing_keeps_is_not_thrown_away(
+    tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     kill(tmp_path, 14)
     before = tree(tmp_path)
     with pytest.raises(OtherListing, match=r"an unfinished listing of bucket 'one' .* remove"):
         fill(tmp_path, "two")
     assert tree(tmp_path) == before
     with small_files():
-        said: list[str] = []
-        fill(tmp_path, said=said)
-    assert "objects of it are kept" in said[0]
+        logged.clear()
+        fill(tmp_path)
+    assert "objects of it are kept" in logged.messages[0]
 
 
 @pytest.mark.usefixtures("in_small_files")

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import StoreError
-from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
+from inventory_assets.inventory.listing.part_assembler import PartAssembler
+from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts import hashing_file
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.parts.fingerprint import joined as fingerprint_of

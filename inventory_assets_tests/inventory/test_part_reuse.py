@@ -1,33 +1,44 @@
 """Days share unchanged parts, in whatever order they were listed."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.listing import part_reuse
-from inventory_assets.inventory.listing.part_reuse import (
-    BaselineSegment,
-    min_part_rows,
-    reuse_whole_shard,
-    segments_of,
-    should_merge,
+from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
+from inventory_assets.inventory.listing.part_reuse import reuse_whole_shard, segments_of
+from inventory_assets.inventory.listing.part_sizing import (
+    DEFAULT_SIZING,
+    EndPart,
+    ExtendPart,
+    HashedSegment,
+    PartSizing,
+    UsePart,
+    decide,
 )
 from inventory_assets.inventory.manifest.manifest_merge import merge
 from inventory_assets.inventory.manifest.snapshot import Reuse
+from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.engine.splitter import pick_evenly
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.assemblies import CheckedBudget, Driver, small_files
-from inventory_assets_tests.inventory.samples import LAYOUT, NOW, listed, parts_of, snapshot_of
+from inventory_assets_tests.inventory.samples import (
+    LAYOUT,
+    NOW,
+    listed,
+    parts_of,
+    records_of,
+    snapshot_of,
+)
 
 Bucket = dict[str, int]
 """Sizes, by key."""
@@ -37,14 +48,9 @@ END = "~"
 """The last key of every bucket here, so that all days list the same range."""
 
 
-@contextmanager
-def small_parts(rows: int, share: int = 16, of_all: int = 10**9) -> Iterator[None]:
+def small_parts(rows: int, share: int = 16, of_all: int = 10**9) -> PartSizing:
     """Which parts are small, in records and in their share of all, and what is taken in."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(part_reuse, "MIN_PART_ROWS", rows)
-        patch.setattr(part_reuse, "MIN_PART_FRACTION", of_all)
-        patch.setattr(part_reuse, "MERGE_RATIO", share)
-        yield
+    return PartSizing(min_rows=rows, min_fraction=of_all, merge_ratio=share)
 
 
 def assembled(
@@ -55,6 +61,7 @@ def assembled(
     cuts: int = 0,
     left_out: Sequence[int] = (),
     most: int = 4,
+    sizing: PartSizing = DEFAULT_SIZING,
 ) -> tuple[Driver, list[Part]]:
     """A bucket listed anyhow, and its parts.
 
@@ -66,6 +73,7 @@ def assembled(
         cuts: How often it is cut where those ended, before it begins.
         left_out: Which of seven stretches are not listed.
         most: Objects of a page.
+        sizing: How large parts are.
     """
     keys = sorted(bucket)
     chances = random.Random(seed)  # noqa: S311 - a repeatable test
@@ -75,7 +83,7 @@ def assembled(
         for number, (at, stop) in enumerate(pairwise(bounds))
         if number not in left_out and at < stop
     ]
-    segments = segments_of(baseline, ranges)
+    segments = segments_of(baseline, ranges, sizing)
     driver = Driver(
         store,
         keys,
@@ -86,6 +94,7 @@ def assembled(
         most=most,
         sizes=bucket,
         segments=segments,
+        sizing=sizing,
     )
     driver.split_first(pick_evenly(driver.marks[:-1], cuts))
     driver.run()
@@ -156,11 +165,11 @@ def test_a_part_is_shared_if_its_interval_holds_the_same_and_not_otherwise(
 ) -> None:
     """With nothing taken in: no part is small, and none has a neighbour that is small to it."""
     today = changed(bucket, changes)
-    with small_parts(1, share=10**9):
-        with small_files(rows[0], part_rows[0]):
-            _, old = assembled(roomy_store, bucket, [], seed)
-        with small_files(rows[1], part_rows[1]):
-            driver, new = assembled(roomy_store, today, old, seed + 1, cuts, left_out)
+    sizing = small_parts(1, share=10**9)
+    with small_files(rows[0], part_rows[0]):
+        _, old = assembled(roomy_store, bucket, [], seed, sizing=sizing)
+    with small_files(rows[1], part_rows[1]):
+        driver, new = assembled(roomy_store, today, old, seed + 1, cuts, left_out, sizing=sizing)
     check(roomy_store, driver, today, new)
     for segment in driver.segments:
         if segment.part is not None:
@@ -192,11 +201,14 @@ def test_whatever_is_taken_in_every_day_holds_its_records(
     small: int,
     seed: int,
 ) -> None:
-    with small_parts(small, share=2), small_files(rows, part_rows):
+    sizing = small_parts(small, share=2)
+    with small_files(rows, part_rows):
         parts: Sequence[Part] = []
         for number, changes in enumerate([[], *days]):
             bucket = changed(bucket, changes)
-            driver, parts = assembled(roomy_store, bucket, parts, seed + number, number)
+            driver, parts = assembled(
+                roomy_store, bucket, parts, seed + number, number, sizing=sizing
+            )
             check(roomy_store, driver, bucket, parts)
 
 
@@ -216,11 +228,11 @@ def test_an_unchanged_bucket_has_the_same_parts_however_it_is_listed(
     small: int,
     seed: int,
 ) -> None:
-    with small_parts(small):
-        with small_files(rows[0], part_rows):
-            _, old = assembled(roomy_store, bucket, [], seed)
-        with small_files(rows[1], part_rows):
-            _, new = assembled(roomy_store, bucket, old, seed + 1)
+    sizing = small_parts(small)
+    with small_files(rows[0], part_rows):
+        _, old = assembled(roomy_store, bucket, [], seed, sizing=sizing)
+    with small_files(rows[1], part_rows):
+        _, new = assembled(roomy_store, bucket, old, seed + 1, sizing=sizing)
     assert new == old
 
 
@@ -233,7 +245,7 @@ def test_intervals_tile_the_ranges(keys: list[str], bounds: list[str], are_small
     ends = [*zip(keys[::2], keys[1::2], strict=False)]
     parts = [part(first, last, 10 if are_small else 10**6) for first, last in ends]
     ranges = [KeyRange(*pair) for pair in zip(bounds[::2], bounds[1::2], strict=False)]
-    found = segments_of(parts, ranges)
+    found = segments_of(parts, ranges, DEFAULT_SIZING)
     assert tiling_fault([KeyRange(each.after, each.until) for each in found], ranges) is None
     for each in found:
         met = [old for old in parts if old.meets(KeyRange(each.after, each.until))]
@@ -246,11 +258,11 @@ def part(first: str, last: str, rows: int, fingerprint: str = "known") -> Part:
 
 def test_what_is_appended_leaves_a_large_part_alone_and_goes_on_in_a_small_one() -> None:
     large, small = part("a", "m", 10**6), part("n", "p", 10)
-    assert segments_of([large], [KeyRange("", "z")]) == [
+    assert segments_of([large], [KeyRange("", "z")], DEFAULT_SIZING) == [
         BaselineSegment("", "m", 10**6, large),
         BaselineSegment("m", "z"),
     ]
-    assert segments_of([large, small], [KeyRange("", "z")]) == [
+    assert segments_of([large, small], [KeyRange("", "z")], DEFAULT_SIZING) == [
         BaselineSegment("", "m", 10**6, large),
         BaselineSegment("m", "z", 10, small),
     ]
@@ -258,15 +270,12 @@ def test_what_is_appended_leaves_a_large_part_alone_and_goes_on_in_a_small_one()
 
 def test_a_part_of_older_code_or_of_other_keys_is_not_shared() -> None:
     unknown, straddling = part("n", "p", 10**6, ""), part("a", "m", 10**6)
-    found = segments_of([straddling, unknown], [KeyRange("c", "p")])
+    found = segments_of([straddling, unknown], [KeyRange("c", "p")], DEFAULT_SIZING)
     assert [(each.until, each.part) for each in found] == [("m", None), ("p", None)]
 
 
 def test_a_small_part_is_a_share_of_its_shard_within_bounds() -> None:
-    found = [
-        min_part_rows(segments_of([part("a", "b", rows)], EVERYTHING))
-        for rows in (10, 10**8, 10**10)
-    ]
+    found = [DEFAULT_SIZING.of_shard(rows).min_rows for rows in (10, 10**8, 10**10)]
     assert found == [16_384, 10**8 // 256, 16 * 65_536]
 
 
@@ -281,7 +290,32 @@ def test_a_small_part_is_a_share_of_its_shard_within_bounds() -> None:
     ],
 )
 def test_small_neighbours_are_taken_in(rows: int, neighbour: int, is_taken_in: bool) -> None:
-    assert should_merge(rows, neighbour, 1000) is is_taken_in
+    assert PartSizing(min_rows=1000).should_merge(rows, neighbour) is is_taken_in
+
+
+def hashed(keys: str, **options: Any) -> HashedSegment:
+    fingerprint = Fingerprint()
+    if keys:
+        fingerprint.update(records_of(listed(keys)))
+    return HashedSegment(fingerprint, **{"is_from_start": True, **options})
+
+
+def test_what_becomes_of_a_segment_follows_from_what_was_read_of_it() -> None:
+    old = part("a", "c", 3, hashed("abc").fingerprint.hexdigest())
+    segment, sizing = BaselineSegment("", "c", 3, old), PartSizing(min_rows=10)
+
+    def decision(keys: str, **options: Any) -> object:
+        return decide(segment, hashed(keys, **options), sizing)
+
+    small: dict[str, Any] = {"part_rows": 3, "next_rows": 5}
+    assert decision("abc", **small) == UsePart(old)
+    assert decision("abx", **small) == ExtendPart(), "it has changed, and is small"
+    assert decision("abx", part_rows=3, next_rows=8) == EndPart()
+    assert decision("", next_rows=5) == EndPart(), "there is nothing to extend"
+    assert decision("abc", **small, starts_part=False) == ExtendPart()
+    assert decision("bc", **small, is_from_start=False) == EndPart(), "others read the rest of it"
+    without = BaselineSegment("", "c", 3)
+    assert decide(without, hashed("abc", **small), sizing) == ExtendPart()
 
 
 def test_an_unchanged_shard_shares_even_parts_of_older_code(store: LocalStore) -> None:
@@ -336,7 +370,8 @@ def test_parts_stay_few_and_are_mostly_shared_over_sixty_days(roomy_store: Local
     bucket[END] = 1
     parts: Sequence[Part] = []
     rows = shared = 0
-    with small_parts(8, of_all=8), small_files(16, 256):
+    sizing = small_parts(8, of_all=8)
+    with small_files(16, 256):
         for day in range(60):
             place = chances.randrange(300)
             for _ in range(6):
@@ -344,7 +379,7 @@ def test_parts_stay_few_and_are_mostly_shared_over_sixty_days(roomy_store: Local
             for gone in chances.sample(sorted(bucket.keys() - {END}), 2):
                 del bucket[gone]
             bucket |= {f"9{day:02}{number}": 1 for number in range(3)}
-            driver, new = assembled(roomy_store, bucket, parts, day, 4, most=60)
+            driver, new = assembled(roomy_store, bucket, parts, day, 4, most=60, sizing=sizing)
             assert len(new) <= 3 * 8 + 4
             old = {each.key for each in parts}
             rows += len(bucket)

@@ -39,6 +39,7 @@ from inventory_assets_tests.inventory.killed_listings import (
     FOLDERS,
     KEYS,
     MODEL,
+    SMALL,
     Bucket,
     killed_late,
     records,
@@ -54,7 +55,7 @@ HOUR = timedelta(hours=1)
 
 def finished(store: LocalStore, lister: Bucket, now: datetime) -> Snapshot:
     """The snapshot that another run takes; it is not published any more, but can be."""
-    snapshot, _ = take(lister, store, SHARD, now)
+    snapshot = take(lister, store, SHARD, now)
     store.remove_key(MODEL.snapshot(DAY, ""))
     return snapshot
 
@@ -62,7 +63,9 @@ def finished(store: LocalStore, lister: Bucket, now: datetime) -> Snapshot:
 def retaken(
     store: LocalStore, lister: Bucket, now: datetime = NOW, report: Report = ignore_events
 ) -> Snapshot:
-    shard_lister = ShardLister(lister, store, MODEL, lister.key_order, lambda: now, report=report)
+    shard_lister = ShardLister(
+        lister, store, MODEL, lister.key_order, lambda: now, report=report, sizing=SMALL
+    )
     return shard_lister.list_shard(DAY, SHARD)
 
 
@@ -96,15 +99,16 @@ def test_a_listing_that_another_run_overtook_leaves_nothing_to_go_on_with(
 
 @EITHER_ORDER
 def test_what_began_before_the_present_snapshot_was_finished_is_not_resumed(
-    keys: list[str], key_order: KeyOrder, tmp_path: Path
+    keys: list[str], key_order: KeyOrder, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     store = LocalStore(tmp_path)
     with small_files():
         newer = finished(store, Bucket(keys[1:], key_order=key_order), NOW + HOUR)
         killed_late(tmp_path, keys, key_order)
         publish_snapshot(store, MODEL, newer)
-        found, (said,) = take(Bucket(keys[2:], key_order=key_order), store, SHARD, NOW + 2 * HOUR)
-    assert "older than what was published since" in said
+        found = take(Bucket(keys[2:], key_order=key_order), store, SHARD, NOW + 2 * HOUR)
+    (message,) = logged.messages
+    assert "older than what was published since" in message
     assert is_afresh(found)
     assert records(store, found).column("key").to_pylist() == sorted(keys[2:])
 
@@ -116,7 +120,7 @@ def test_what_began_after_the_present_snapshot_was_finished_is_resumed(
     with small_files():
         take(Bucket(KEYS[1:]), store, SHARD, NOW - HOUR)
         killed_late(tmp_path)
-        found, _ = take(Bucket(KEYS), store, SHARD)
+        found = take(Bucket(KEYS), store, SHARD)
     assert not is_afresh(found)
     assert found.rows == len(KEYS)
 
@@ -149,7 +153,7 @@ def test_a_listing_killed_when_it_was_published_is_not_resumed(
             with pytest.raises(Killed):
                 take(Bucket(KEYS), store, SHARD)
         assert store.list_names(MODEL.checkpoints(DAY)) != []
-        found, _ = take(Bucket(KEYS[1:]), store, SHARD, NOW + HOUR)
+        found = take(Bucket(KEYS[1:]), store, SHARD, NOW + HOUR)
     assert found.rows == len(KEYS) - 1
 
 
@@ -160,7 +164,7 @@ def test_where_the_present_snapshot_cannot_be_read_everything_is_listed_again(
     with small_files():
         killed_late(tmp_path)
         store.publish(MODEL.snapshot(DAY, ""), b"{")
-        found, _ = take(Bucket(KEYS), store, SHARD, NOW + HOUR)
+        found = take(Bucket(KEYS), store, SHARD, NOW + HOUR)
     assert is_afresh(found)
 
 
@@ -188,7 +192,7 @@ def test_a_kept_part_that_is_damaged_is_listed_again_at_the_next_attempt(
         path.write_bytes(bytes(path.stat().st_size))
         with pytest.raises(CorruptRecord, match="is missing or damaged"):
             take(Bucket(keys, key_order=key_order), store, SHARD)
-        found, _ = take(Bucket(keys, key_order=key_order), store, SHARD)
+        found = take(Bucket(keys, key_order=key_order), store, SHARD)
         assert records(store, found).column("key").to_pylist() == sorted(keys)
 
 
@@ -197,24 +201,24 @@ OUT_OF_ORDER = [*FOLDERS, *(f"{name}-x" for name in "0123456789abcdef")]
 
 
 def test_a_listing_by_directories_is_resumed_where_the_order_is_found_out_again(
-    tmp_path: Path,
+    tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     store = LocalStore(tmp_path)
     with small_files():
         killed_late(tmp_path, OUT_OF_ORDER, KeyOrder.DIRECTORY)
-        said: list[str] = []
+        logged.clear()
         lister = Bucket(OUT_OF_ORDER, key_order=KeyOrder.DIRECTORY)
-        found = ShardLister(lister, store, MODEL, None, lambda: NOW, said.append).list_shard(
+        found = ShardLister(lister, store, MODEL, None, lambda: NOW, sizing=SMALL).list_shard(
             DAY, SHARD
         )
         assert records(store, found).column("key").to_pylist() == sorted(OUT_OF_ORDER)
     assert found.key_order is KeyOrder.DIRECTORY
     assert not is_afresh(found)
-    assert all("afresh" not in sentence for sentence in said)
+    assert all("afresh" not in message for message in logged.messages)
 
 
 def test_a_folder_of_a_store_taken_for_another_is_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
     taken_for = Discovery((), KeyOrder.BYTES, 0)
     monkeypatch.setattr(folder_listing, "discover", lambda *_arguments: taken_for)
@@ -224,10 +228,10 @@ def test_a_folder_of_a_store_taken_for_another_is_resumed(
             patch.setattr(folder_listing, "LocalStore", lambda root: MortalStore(root, Life(350)))
             with pytest.raises(Killed):
                 list_into_folder(lister, "", tmp_path)
-        said: list[str] = []
-        assert list_into_folder(lister, "", tmp_path, say=said.append).rows == len(OUT_OF_ORDER)
-    assert "objects of it are kept" in said[-1]
-    assert all("afresh" not in sentence for sentence in said)
+        logged.clear()
+        assert list_into_folder(lister, "", tmp_path).rows == len(OUT_OF_ORDER)
+    assert "objects of it are kept" in logged.messages[-1]
+    assert all("afresh" not in message for message in logged.messages)
 
 
 class ReadsCounted(LocalStore):
@@ -250,11 +254,11 @@ def test_a_baseline_is_read_once_however_many_dates_and_shards_have_it(
     lister = Bucket(keys[:40], key_order=key_order)
     shards = [make_shard("", "abc"), *(make_shard(prefix, []) for prefix in "abc")]
     with small_files():
-        yesterday, _ = take(lister, store, SHARD)
+        yesterday = take(lister, store, SHARD)
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         days = [DAY + timedelta(days=number) for number in (1, 2)]
         store.facts_read = 0
-        shard_lister = ShardLister(lister, store, MODEL, key_order, lambda: NOW)
+        shard_lister = ShardLister(lister, store, MODEL, key_order, lambda: NOW, sizing=SMALL)
         results = [
             *shard_lister.list_shards(
                 [ShardRequest(day, shard) for day in days for shard in shards]
@@ -277,11 +281,11 @@ def test_what_is_kept_is_held_as_one_fingerprint_where_nothing_is_listed_between
         return joined(fingerprints)
 
     with small_files():
-        undisturbed, _ = take(lister, LocalStore(tmp_path / "undisturbed"), SHARD)
+        undisturbed = take(lister, LocalStore(tmp_path / "undisturbed"), SHARD)
         with pytest.raises(Killed):
             take(lister, LastBreath(tmp_path), SHARD)
         monkeypatch.setattr(snapshot_builder, "joined", counted)
-        found, _ = take(lister, store, SHARD)
+        found = take(lister, store, SHARD)
     assert len(found.parts) > 100
     assert held == [1]
     assert found.fingerprint == undisturbed.fingerprint
@@ -305,7 +309,7 @@ def test_what_is_reread_is_reported_interval_by_interval(
         bounds = [0, *sorted(cuts), len(SOME)]
         groups = [listed(SOME[start:stop]) for start, stop in pairwise(bounds)]
         baseline = parts_of(store, *groups)
-        segments = segments_of(baseline, [KeyRange.of_prefix("")])
+        segments = segments_of(baseline, [KeyRange.of_prefix("")], SMALL)
         key_range = KeyRange(SOME[first], SOME[last])
         now = [key for key in SOME if key not in changed and key in key_range]
         batches = [records_of(listed(now[start : start + 3])) for start in range(0, len(now), 3)]

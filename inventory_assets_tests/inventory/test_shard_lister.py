@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.listing import part_reuse, shard_lister
+from inventory_assets.inventory.listing import listing_driver
 from inventory_assets.inventory.listing.part_reuse import split_hints
+from inventory_assets.inventory.listing.part_sizing import DEFAULT_SIZING, PartSizing
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.parts.part import Part
@@ -35,12 +36,12 @@ def test_marks_are_the_ends_of_parts_within_the_ranges(ends: list[str], bounds: 
     parts = [part(end, end) for end in ends]
     ranges = [KeyRange(*pair) for pair in zip(bounds[::2], bounds[1::2], strict=False)]
     inside = [end for end in ends if any(each.after < end < each.until for each in ranges)]
-    assert split_hints(parts, ranges) == inside
+    assert split_hints(parts, ranges, DEFAULT_SIZING) == inside
 
 
 def test_a_small_shard_is_not_cut() -> None:
     parts = [part("a", "b", 10), part("c", "d", 10)]
-    assert split_hints(parts, [KeyRange("", "z")]) == []
+    assert split_hints(parts, [KeyRange("", "z")], DEFAULT_SIZING) == []
 
 
 def test_a_listing_begins_where_the_parts_of_the_day_before_ended(
@@ -54,10 +55,10 @@ def test_a_listing_begins_where_the_parts_of_the_day_before_ended(
         jobs.extend(wanted)
         return ParallelScan(lister, wanted, now)
 
-    monkeypatch.setattr(shard_lister, "ParallelScan", noted)
-    monkeypatch.setattr(part_reuse, "MIN_ROWS_TO_SPLIT", 10)
+    monkeypatch.setattr(listing_driver, "ParallelScan", noted)
+    sizing = PartSizing(min_rows_to_split=10)
     keys = [f"{number:03}" for number in range(90)]
-    first = ShardLister(ModelS3(keys, 10), store, LAYOUT, now=lambda: NOW)
+    first = ShardLister(ModelS3(keys, 10), store, LAYOUT, now=lambda: NOW, sizing=sizing)
     prefixes = [f"{number:02}" for number in range(9)]
     shards = [make_shard("", prefixes), *(make_shard(prefix, []) for prefix in prefixes)]
     snapshots = {shard.prefix: first.list_shard(DAY, shard) for shard in shards}
@@ -66,7 +67,7 @@ def test_a_listing_begins_where_the_parts_of_the_day_before_ended(
 
     lister = ModelS3([*keys, "0451", "1"], 10)
     lister.connection = BucketConfig("model", max_in_flight=4)
-    later = ShardLister(lister, store, LAYOUT, now=lambda: NOW)
+    later = ShardLister(lister, store, LAYOUT, now=lambda: NOW, sizing=sizing)
     found = later.list_shard(DAY + timedelta(days=1), make_shard("", []))
     ends = sorted(part.last_key for each in snapshots.values() for part in each.parts)
     assert [*jobs[-1].split_hints] == ends

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.listing import checkpoints, part_assembler
+from inventory_assets.inventory.listing import checkpoints, part_stream
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
@@ -63,7 +63,7 @@ MODEL = Layout("model", "source")
 def small_files() -> Iterator[None]:
     """Files of few records, soon noted; nothing is flushed to the disk, and time costs nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (part_assembler, part_writer):
+        for module in (part_stream, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.1))

@@ -115,7 +115,7 @@ def test_a_listing_that_goes_on_knows_what_the_run_before_could_not_read(
     store: LocalStore,
 ) -> None:
     def checkpoint_log() -> CheckpointLog:
-        return CheckpointLog(store, "work", "listing", "same", lambda: NOW, lambda _: None)
+        return CheckpointLog(store, "work", "listing", "same", lambda: NOW)
 
     first, stats = checkpoint_log(), RequestStats()
     (part,) = parts_of(store, listed(["b", "c"]))

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from inventory_assets.inventory.listing import checkpoints, part_assembler, shard_lister
+from inventory_assets.inventory.listing import checkpoints, part_stream, shard_lister
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.storage import local_store
 from inventory_assets_tests.stores.habits import EarlyEnd, Habits, Order, StartAfter, Tokens
@@ -112,7 +112,7 @@ ONCE_WRONG = {
 def small_files() -> Iterator[None]:
     """Files of few records, soon noted; nothing is flushed to the disk, and time costs nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (part_assembler, part_writer):
+        for module in (part_stream, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
         patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.1))

@@ -1,6 +1,7 @@
 """`change_log`: the changes of the whole source since a date's baseline."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
@@ -28,6 +29,8 @@ from inventory_assets.inventory.changes.change_log import (
 )
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+
+LOG = logging.getLogger(__name__)
 
 
 def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -83,7 +86,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
                 violations = [*violations_of(work.store, log), *_outdated(work, log)]
                 log_check(context, balance, partition_key, violations)
                 return violations
-            log = _publish(work, day, context.log.warning)
+            log = _publish(work, day)
             orphans = work.without_partition(entry.shard.prefix for entry in log.entries)
             metadata = change_log_metadata(work.store, work.layout, log, orphans)
             log_partition(context, key, partition_key, log.identity, metadata)
@@ -98,7 +101,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
     return change_log
 
 
-def _publish(work: SourceContext, day: date, warn: Callable[[str], None]) -> ChangeLog:
+def _publish(work: SourceContext, day: date) -> ChangeLog:
     expected_etag = change_log_etag(work.store, work.layout, day)
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:
@@ -106,7 +109,9 @@ def _publish(work: SourceContext, day: date, warn: Callable[[str], None]) -> Cha
     # `object_changes` cannot be materialized for a shard whose partition was deleted.
     orphans = work.without_partition(entry.shard.prefix for entry in manifest.shards)
     for prefix in compare_shards(work.store, work.layout, manifest, orphans, work.now()):
-        warn(f"the shard {prefix!r} of {day} has no partition any more: it was compared here")
+        LOG.warning(
+            "the shard %r of %s has no partition any more: it was compared here", prefix, day
+        )
     return publish_change_log(work.store, work.layout, manifest, work.now(), expected_etag)
 
 

@@ -1,6 +1,7 @@
 """`object_listing`: the objects of each shard of a source on each date."""
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 import dagster as dg
@@ -23,6 +24,7 @@ from inventory_assets.defs.source.context import (
     partitions_of,
     step_results,
 )
+from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.listing.listable_dates import require_observable, versions_of
 from inventory_assets.inventory.listing.shard_lister import ShardLister
@@ -35,8 +37,10 @@ from inventory_assets.inventory.manifest.snapshot_validation import (
     validate,
     validate_files,
 )
-from inventory_assets.scan.engine.progress import ProgressMeter, reported_every
+from inventory_assets.scan.engine.progress import Progress, ProgressMeter, reported_every
 from inventory_assets.scan.validation.object_versions import Versions
+
+LOG = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_SECONDS = 5.0
 """Interval of progress messages in the run's log."""
@@ -91,10 +95,11 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
     )
     def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)
-        if key in context.selected_asset_keys:
-            _list(context, work, evidence, readable)
-        else:
-            _check_again(context, work, evidence, readable)
+        with logged_to_run(context.log):
+            if key in context.selected_asset_keys:
+                _list(context, work, evidence, readable)
+            else:
+                _check_again(context, work, evidence, readable)
         yield from step_results(context)
 
     return object_listing
@@ -109,7 +114,7 @@ def _list(
     """List all partitions of the run; a failed one does not affect the others."""
     failures: dict[str, Exception] = {}
     done = 0
-    for partition_key, result in _list_all(work, partitions_of(context), context.log.info):
+    for partition_key, result in _list_all(work, partitions_of(context)):
         if isinstance(result, Exception):
             context.log.error(f"{partition_key}: {result}")
             failures[partition_key] = result
@@ -181,12 +186,12 @@ def _log_rule_results(
 
 
 def _list_all(
-    work: SourceContext, partition_keys: Sequence[str], log: Callable[[str], None]
+    work: SourceContext, partition_keys: Sequence[str]
 ) -> Iterator[tuple[str, Snapshot | Exception]]:
     """List the partitions in parallel, under one limit of requests.
 
-    Logs progress every few seconds. An interruption ends the requests in flight, and no thread
-    outlives the iteration.
+    No thread outlives the iteration: an interruption ends the requests under way. The progress of
+    all of them is logged every few seconds.
     """
     known = work.known_prefixes()
     requests: dict[ShardRequest, str] = {}
@@ -202,14 +207,18 @@ def _list_all(
     meter = ProgressMeter(lambda: lister.in_flight, expected)
     lister.profile = work.profile(lister)
     shard_lister = ShardLister(
-        lister, work.store, work.layout, work.key_order(), work.now, log, meter.on_event
+        lister, work.store, work.layout, work.key_order(), work.now, meter.on_event
     )
     try:
-        with reported_every(meter, lambda progress: log(progress.line), PROGRESS_INTERVAL_SECONDS):
+        with reported_every(meter, _log_progress, PROGRESS_INTERVAL_SECONDS):
             for each, result in shard_lister.list_shards(list(requests)):
                 yield requests[each], result
     finally:
         lister.close()
+
+
+def _log_progress(progress: Progress) -> None:
+    LOG.info("%s", progress.line)
 
 
 def versions_for_date(day: date, work: SourceContext) -> Versions | None:

@@ -7,6 +7,7 @@ import dagster as dg
 
 from inventory_assets.defs.source.asset_metadata import prefixes_table
 from inventory_assets.defs.source.context import OWNERS, SourceAssets, SourceContext
+from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.listing.shard_registry import record_discovery, shard_key
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
@@ -33,7 +34,8 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
     )
     def shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         work = assets.bind(context.resources, context.instance)
-        discovery = discover_shards(work)
+        with logged_to_run(context.log):
+            discovery = discover_shards(work)
         added = add_shards(work, discovery, context.instance)
         known = dict.fromkeys([*work.shard_keys, *added])
         prefixes = {key: _prefix_label(work, key) for key in known}

@@ -12,6 +12,7 @@ import dagster as dg
 from inventory_assets.config import Source
 from inventory_assets.defs.source.partitions import SourcePartitions
 from inventory_assets.defs.source.resources import Clock, InventoryStore, SourceBucket
+from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.listing.shard_registry import (
     known_key_order,
@@ -246,7 +247,8 @@ def for_each_partition(
     # In order of dates, as a manifest may be the baseline of the next date.
     for partition_key in sorted(partition_keys):
         try:
-            violations = process(partition_key)
+            with logged_to_run(context.log):
+                violations = process(partition_key)
         except (InventoryError, OSError) as error:
             context.log.error(f"{partition_key}: {error}")
             failures[partition_key] = error

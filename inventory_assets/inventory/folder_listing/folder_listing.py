@@ -4,6 +4,7 @@ The key space is cut into ranges as the listing goes on; they are listed side by
 parts, taken in order, are sorted as a whole.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from inventory_assets.inventory.folder_listing.range_listing import (
     list_by_ranges,
     open_checkpoint_log,
 )
-from inventory_assets.inventory.listing.shard_lister import say_nothing
+from inventory_assets.inventory.listing.listing_driver import ProfileCorrector
 from inventory_assets.inventory.manifest.unreadable_records import (
     MAX_TOLERATED,
     NOTHING_UNREADABLE,
@@ -38,15 +39,15 @@ from inventory_assets.inventory.manifest.unreadable_records import (
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.list_client import ListClient, RequestStats
-from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.engine.parallel_scan import utc_now
 from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.prefix_discovery import ShardBounds, discover
-from inventory_assets.scan.store_probe import contradicted, corrected
 from inventory_assets.scan.validation.object_versions import Versions
+
+LOG = logging.getLogger(__name__)
 
 _BOUNDS = ShardBounds(depth=0)
 """Discovery is asked for the store's order only."""
@@ -78,7 +79,6 @@ def list_into_folder(
     prefix: str,
     folder: Path,
     processes: int = 1,
-    say: Callable[[str], None] = say_nothing,
     report: Report = ignore_events,
     asked_for: Sequence[str] = (),
     versions: Versions | None = None,
@@ -99,7 +99,6 @@ def list_into_folder(
         prefix: What the keys start with.
         folder: Where the files go; locked meanwhile.
         processes: How many share the work, and the requests in flight.
-        say: Told, in a sentence, what a user may want to know.
         report: Told every event; of other processes, now and then how far they have come.
         asked_for: The arguments of the command, which `interrupted_listing` remembers.
         versions: Which versions to list; None for the current objects.
@@ -123,16 +122,14 @@ def list_into_folder(
     with locked(folder, now) as lock:
         remove_gone(lock.folder)
         store = LocalStore(lock.folder / WORK_FOLDER)
-        work = Work(
-            lister, prefix, processes, store, say, report, versions, lock, encodings, key_order
-        )
+        work = Work(lister, prefix, processes, store, report, versions, lock, encodings, key_order)
         wanted, records = request_of(work), FolderRecords(folder, store)
         finished = records.finished()
         if finished is not None:
             if not resume:
                 records.require_same(finished, wanted, now())
             moment = finished.finished_at.isoformat(timespec="seconds")
-            say(f"the listing was finished at {moment}: its files get their names")
+            LOG.info("the listing was finished at %s: its files get their names", moment)
             return _moved(records, lock, finished.found)
         if any(lock.folder.glob("*.parquet")):
             raise StoreError(
@@ -199,8 +196,7 @@ def _resumed(records: FolderRecords, work: Work) -> str | None:
         return f"the listing is whole; run {records.resume} to give its files their names"
     if any(work.store.root.parent.glob("*.parquet")):
         return "the listing is whole, and so are its files"
-    quiet = replace(work, say=say_nothing)
-    rows = max(open_checkpoint_log(quiet, key_order).resumed.rows for key_order in KeyOrder)
+    rows = max(open_checkpoint_log(work, key_order).resumed.rows for key_order in KeyOrder)
     if not rows:
         work.store.remove()
         return None
@@ -213,20 +209,14 @@ def _list(work: Work) -> Listing:
     discovery = discover(work.lister, work.prefix, _BOUNDS, work.key_order)
     stats.requests += discovery.requests
     order = discovery.key_order
-    misread = 0
+    corrector = ProfileCorrector(work.lister)
     while True:
         try:
             return _list_in_order(work, order, stats)
-        except NamesMisread as error:
-            misread += 1
-            if misread == len(KeyEncoding):
-                raise
-            work.lister.profile = corrected(work.lister.profile, error)
-        except KeysOutOfOrder as error:
-            if order is KeyOrder.DIRECTORY:
-                raise
-            if not contradicted(work.lister, work.prefix, stats):
-                if work.versions:
+        except (KeysOutOfOrder, NamesMisread) as error:
+            is_final = order is KeyOrder.DIRECTORY and isinstance(error, KeysOutOfOrder)
+            if is_final or not corrector.correct({work.prefix: error}, stats):
+                if work.versions or order is KeyOrder.DIRECTORY:
                     raise
                 if work.key_order is not None:
                     raise KeysOutOfOrder(
@@ -234,16 +224,17 @@ def _list(work: Work) -> Listing:
                         "order"
                     ) from None
                 order = KeyOrder.DIRECTORY
-            work.say(f"{error}; listing it again in another way")
+            LOG.info("%s; listing it again in another way", error)
 
 
 def _list_in_order(work: Work, key_order: KeyOrder, stats: RequestStats) -> Listing:
     checkpoints = open_checkpoint_log(work, key_order)
+    checkpoints.log_resumption()
     resumed = checkpoints.resumed
     missing = resumed.missing([KeyRange.of_prefix(work.prefix)])
     try:
         if key_order is KeyOrder.DIRECTORY:
-            parts = list_by_directories(work, checkpoints, missing, stats)
+            parts = list_by_directories(work, checkpoints, missing, stats).parts
         elif work.processes > 1:
             parts = list_by_processes(work, checkpoints, missing, stats)
         else:

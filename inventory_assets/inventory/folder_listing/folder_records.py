@@ -20,7 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from inventory_assets.inventory.errors import CorruptRecord, OtherListing, StoreError
 from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER, FolderLock
 from inventory_assets.inventory.folder_listing.range_listing import CHECKPOINTS, Work
-from inventory_assets.inventory.listing.checkpoints import MAX_AGE, listing_fingerprint
+from inventory_assets.inventory.listing.checkpoint_record import listing_fingerprint
+from inventory_assets.inventory.listing.checkpoints import MAX_AGE
 from inventory_assets.inventory.manifest.unreadable_records import (
     NOTHING_UNREADABLE,
     UnreadableRecords,

@@ -1,34 +1,35 @@
 """List ranges of a bucket into parts, without dates or shards."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import pyarrow as pa
+
 from inventory_assets.inventory.errors import IncompleteListing
 from inventory_assets.inventory.folder_listing.folder_lock import FolderLock
-from inventory_assets.inventory.listing.checkpoints import (
-    CheckpointLog,
+from inventory_assets.inventory.listing.checkpoint_record import (
     checkpoint_name,
     listing_fingerprint,
 )
-from inventory_assets.inventory.listing.directory_order_events import directory_events
-from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
-from inventory_assets.inventory.listing.shard_lister import say_nothing
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
+from inventory_assets.inventory.listing.listing_driver import (
+    list_in_directory_order,
+    list_in_parallel,
+)
+from inventory_assets.inventory.listing.part_assembler import PartAssembler
+from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.scan.engine.events import (
-    JobFailed,
     ListingJob,
-    ObjectsListed,
-    RangeCompleted,
     RangeNarrowed,
     RangeSplit,
 )
-from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
+from inventory_assets.scan.engine.parallel_scan import utc_now
 from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce, tiling_fault
@@ -49,7 +50,6 @@ class Work:
         prefix: What the keys start with.
         processes: How many share the work.
         store: Where the parts and the checkpoints are published.
-        say: Told, in a sentence, what a user may want to know.
         report: Told every event.
         versions: Which versions; None for the current objects.
         lock: Of the folder that holds the store, for processes that take part; None without one.
@@ -61,7 +61,6 @@ class Work:
     prefix: str
     processes: int
     store: LocalStore
-    say: Callable[[str], None] = say_nothing
     report: Report = ignore_events
     versions: Versions | None = None
     lock: FolderLock | None = None
@@ -92,7 +91,6 @@ def open_checkpoint_log(
             work.lister.connection, work.prefix, (), key_order, work.versions, work.encodings
         ),
         utc_now,
-        work.say,
         names=None if started_at is None else (),
         started_at=started_at,
         layout=work.layout,
@@ -133,53 +131,24 @@ def list_by_ranges(
         resumed_evidence=resumed.evidence,
         versions=work.versions,
     )
-    failure: Exception | None = None
-    evidence: dict[KeyRange, RangeEvidence] = {}
-    expected = [*wanted]
-    assembler = _new_assembler(work, checkpoints, wanted, stats)
-    with _resumed(checkpoints, assembler, stats):
-        for event in ParallelScan(work.lister, [job]):
-            work.report(event)
-            match event:
-                case ObjectsListed(index=index, objects=objects):
-                    assembler.write(index, objects)
-                case RangeSplit(index=index, upper=upper, boundary=at, touches=touches):
-                    assembler.split(index, upper, at, touches=touches)
-                case RangeNarrowed(was=was, after=after):
-                    if found := evidence.pop(was, None):
-                        narrowed = KeyRange(after, was.until)
-                        evidence[narrowed] = replace(found, key_range=narrowed)
-                    else:  # it was kept; its head is listed in this run
-                        expected.append(KeyRange(was.after, after))
-                case RangeCompleted(index=index, evidence=found):
-                    evidence[found.key_range] = found
-                    assembler.end(index, found.key_range.until)
-                case JobFailed(error=error):
-                    failure = error
-        if failure:
-            raise failure
-        parts = assembler.finish()
-    in_order = [evidence[key_range] for key_range in sorted(evidence)]
-    faults = seam_faults(in_order)
-    fault = tiling_fault(sorted(evidence), coalesce(sorted(expected))) or next(iter(faults), None)
-    rows = sum(each.rows for each in in_order)
-    written = sum(part.rows for part in parts)
-    if fault or rows != written:
-        raise IncompleteListing(
-            f"{work.lister.connection.display_name}: the listing of {work.prefix!r} does not "
-            "prove that "
-            f"it is complete: {fault or f'{rows:,} objects seen, {written:,} written'}; list it "
-            "again"
-        )
-    return RangesListed(parts, tuple(in_order))
+
+    def open_builder(job: ListingJob) -> RangesBuilder:
+        return RangesBuilder(work, checkpoints, job)
+
+    # To its end, also after a failure: leaving it early would cancel the lister.
+    ((_, result),) = list_in_parallel(work.lister, [job], open_builder, work.report)
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def list_by_directories(
     work: Work, checkpoints: CheckpointLog, wanted: Sequence[KeyRange], stats: RequestStats
-) -> tuple[Part, ...]:
-    """The parts of some ranges of a store that lists in directory order.
+) -> RangesListed:
+    """List some ranges of a store that lists in directory order.
 
     Raises:
+        IncompleteListing: The listing does not prove that it is complete.
         S3Error: A request failed for good.
         ScanError: The store keeps to no order, or versions are wanted.
         StoreError: A part cannot be written.
@@ -187,46 +156,106 @@ def list_by_directories(
     job = ListingJob(
         work.prefix, wanted, stats, resumed_objects=checkpoints.resumed.rows, versions=work.versions
     )
-    assembler = _new_assembler(work, checkpoints, wanted, stats)
-    with _resumed(checkpoints, assembler, stats):
-        for event in directory_events(work.lister, job, assembler, utc_now):
-            work.report(event)
-            match event:
-                case ObjectsListed(index=index, objects=objects):
-                    assembler.write(index, objects)
-                case RangeCompleted(index=index, evidence=evidence):
-                    assembler.end(index, evidence.key_range.until)
-        return assembler.finish()
+    builder = RangesBuilder(work, checkpoints, job)
+    return list_in_directory_order(work.lister, job, builder, work.report)
 
 
-@contextmanager
-def _resumed(
-    checkpoints: CheckpointLog, assembler: PartAssembler, stats: RequestStats
-) -> Iterator[None]:
-    """However the listing ends, what was received up to then is kept for another run."""
-    try:
-        yield
-        checkpoints.flush(stats)
-    except BaseException:
-        checkpoints.save_drafts(stats)
-        raise
-    finally:
-        assembler.close()
-        checkpoints.close()
+class RangesBuilder:
+    """Makes parts of some ranges, and proves that they are complete; to be closed.
 
+    Args:
+        work: What is listed, and where to.
+        checkpoints: What of it is safe.
+        job: The ranges.
+    """
 
-def _new_assembler(
-    work: Work, checkpoints: CheckpointLog, wanted: Sequence[KeyRange], stats: RequestStats
-) -> PartAssembler:
-    assembler = PartAssembler(
-        work.store,
-        work.layout,
-        wanted,
-        RowBuffer(),
-        for_manifest=False,
-        published=lambda key_range, parts: checkpoints.record_completed(key_range, parts, stats),
-        drafts=checkpoints.drafts,
-        ticked=lambda: checkpoints.tick(stats),
-    )
-    checkpoints.follow(assembler.open_runs)
-    return assembler
+    def __init__(self, work: Work, checkpoints: CheckpointLog, job: ListingJob) -> None:
+        self._work = work
+        self._checkpoints = checkpoints
+        self._stats = job.stats
+        self._evidence: dict[KeyRange, RangeEvidence] = {}
+        self._expected = [*job.ranges]
+        self._ranges = len(job.ranges)
+        self._assembler = PartAssembler(
+            work.store,
+            work.layout,
+            job.ranges,
+            RowBuffer(),
+            for_manifest=False,
+            published=self._record_completed,
+            drafts=checkpoints.drafts,
+            ticked=self._on_tick,
+        )
+        checkpoints.follow(self._assembler.open_runs)
+
+    def _record_completed(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
+        self._checkpoints.record_completed(key_range, parts, self._stats)
+
+    def _on_tick(self) -> None:
+        self._checkpoints.tick(self._stats)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all ranges are listed."""
+        return len(self._evidence) == self._ranges
+
+    def write(self, index: int, objects: pa.RecordBatch) -> None:
+        """Append objects to a range."""
+        self._assembler.write(index, objects)
+
+    def split(self, split: RangeSplit) -> None:
+        """Begin a new range with the upper part of another."""
+        self._ranges += 1
+        self._assembler.split(split.index, split.upper, split.boundary, touches=split.touches)
+
+    def narrow(self, narrowed: RangeNarrowed) -> None:
+        """Move the beginning of a range that was completed, or resumed."""
+        was, after = narrowed.was, narrowed.after
+        if found := self._evidence.pop(was, None):
+            later = KeyRange(after, was.until)
+            self._evidence[later] = replace(found, key_range=later)
+        else:  # it was resumed; its head is listed in this run
+            self._expected.append(KeyRange(was.after, after))
+
+    def complete(self, index: int, evidence: RangeEvidence) -> None:
+        """End a range."""
+        self._evidence[evidence.key_range] = evidence
+        self._assembler.end(index, evidence.key_range.until)
+
+    def finish_part(self, index: int) -> None:
+        """Publish what was written to a range so far."""
+        self._assembler.finish_part(index)
+
+    def finish(self) -> RangesListed:
+        """End all parts.
+
+        Raises:
+            IncompleteListing: The evidence does not prove that the listing is complete.
+            StoreError: A part cannot be written.
+        """
+        parts = self._assembler.finish()
+        self._checkpoints.flush(self._stats)
+        ranges = sorted(self._evidence)
+        evidence = tuple(self._evidence[key_range] for key_range in ranges)
+        fault = tiling_fault(ranges, coalesce(sorted(self._expected)))
+        fault = fault or next(iter(seam_faults(evidence)), None)
+        rows = sum(each.rows for each in evidence)
+        written = sum(part.rows for part in parts)
+        if fault or rows != written:
+            raise IncompleteListing(
+                f"{self._work.lister.connection.display_name}: the listing of "
+                f"{self._work.prefix!r} does not prove that it is complete: "
+                f"{fault or f'{rows:,} objects seen, {written:,} written'}; list it again"
+            )
+        return RangesListed(parts, evidence)
+
+    def fail(self, error: Exception) -> None:
+        """Keep the checkpoints: the caller removes them if the error makes them useless."""
+
+    def close(self) -> None:
+        """Save what another run can continue with; the rest is removed."""
+        try:
+            self._checkpoints.save_drafts(self._stats)
+        finally:
+            self._assembler.close()
+            self._checkpoints.close()

@@ -6,13 +6,11 @@ after the parts that it names. So whatever kills a run, and whenever, the record
 tell the truth, and what they do not cover is listed again: nothing has to be repaired.
 """
 
-import hashlib
-import json
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import uuid4
@@ -20,29 +18,30 @@ from uuid import uuid4
 import pyarrow as pa
 
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.listing.checkpoint_record import (
+    CHECKPOINT,
+    Checkpoint,
+    CompletedRange,
+    ResumedWork,
+    listing_of,
+    run_of,
+)
 from inventory_assets.inventory.listing.draft_recovery import RangeInProgress, recover_drafts
-from inventory_assets.inventory.listing.part_assembler import OpenRun
-from inventory_assets.inventory.manifest.range_bounds import Ranges
+from inventory_assets.inventory.listing.part_stream import OpenRun
 from inventory_assets.inventory.manifest.unreadable_records import (
-    NOTHING_UNREADABLE,
     UnreadableRecord,
     UnreadableRecords,
     unreadable_of,
 )
 from inventory_assets.inventory.parts.drafts import Drafts, is_in_use, remove_old
 from inventory_assets.inventory.parts.part import Part, part_exists
-from inventory_assets.inventory.parts.schema import record_schema
 from inventory_assets.inventory.storage.commit import publish
-from inventory_assets.inventory.storage.encodings import Encodings
-from inventory_assets.inventory.storage.layout import FileKind, Layout
-from inventory_assets.inventory.storage.record_type import RecordType
+from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.list_client import RequestStats
-from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.validation.object_versions import Versions
-from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence
+
+LOG = logging.getLogger(__name__)
 
 SECONDS_BETWEEN = timedelta(seconds=5)
 """How often what is published is noted at most."""
@@ -54,156 +53,6 @@ that it takes to write the record."""
 MAX_AGE = timedelta(hours=24)
 """An inventory shall not mix what was seen on different days."""
 
-_CODE = 2
-"""Raised when the same configuration would be listed otherwise than before."""
-
-
-@dataclass(frozen=True, slots=True)
-class CompletedRange:
-    """Keys that are listed whole.
-
-    Attributes:
-        key_range: Which.
-        parts: All records of them, in key order.
-    """
-
-    key_range: KeyRange
-    parts: tuple[Part, ...]
-
-    @property
-    def evidence(self) -> RangeEvidence:
-        """What it was found to hold; the pages were counted by the run that is no more."""
-        return RangeEvidence(
-            self.key_range,
-            sum(part.rows for part in self.parts),
-            self.parts[0].first_key if self.parts else None,
-            self.parts[-1].last_key if self.parts else None,
-            0,
-            Ending.RESUMED,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """One record.
-
-    Attributes:
-        identity: What was listed, and how; another identity is another listing.
-        started_at: When the listing began, over all runs.
-        written_at: When this was written.
-        completed: What is safe, beside what other records say.
-        requests: Requests sent since the record before.
-        response_bytes: Bytes of their bodies.
-        faults: Passing trouble they met, by kind.
-        unreadable: Records of these keys that could not be decoded; beside them are counted all of
-            this run that are too many to be kept one by one.
-        in_progress: What is written, but not published, as of this record: the next one of the same
-            process says it anew.
-        spool: The file that holds what is not even written.
-    """
-
-    identity: str
-    started_at: datetime
-    written_at: datetime
-    completed: Ranges[CompletedRange]
-    requests: int
-    response_bytes: int
-    faults: Mapping[str, int]
-    unreadable: UnreadableRecords = NOTHING_UNREADABLE
-    in_progress: Ranges[RangeInProgress] = ()
-    spool: str = ""
-
-
-CHECKPOINT = RecordType(
-    kind=FileKind.CHECKPOINT,
-    title="checkpoint of an unfinished listing",
-    remedy="materialize object_listing for {day} and this shard again",
-    data_files="completed[].parts[].key",
-    written_at="written_at",
-    model=Checkpoint,
-    indent=None,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ResumedWork:
-    """What is left of runs that did not finish.
-
-    Attributes:
-        completed: Disjoint and in key order; their parts are there.
-        started_at: When the first of the runs began; None where nothing is kept.
-        requests: Requests that they sent.
-        response_bytes: Bytes of the bodies they received.
-        faults: Passing trouble they met, by kind.
-        unreadable: Records within the stretches that could not be decoded.
-    """
-
-    completed: tuple[CompletedRange, ...] = ()
-    started_at: datetime | None = None
-    requests: int = 0
-    response_bytes: int = 0
-    faults: Mapping[str, int] = field(default_factory=dict)
-    unreadable: UnreadableRecords = NOTHING_UNREADABLE
-
-    @property
-    def parts(self) -> list[Part]:
-        """All their parts, in key order."""
-        return [part for completed in self.completed for part in completed.parts]
-
-    @property
-    def evidence(self) -> list[RangeEvidence]:
-        """What they were found to hold, in key order."""
-        return [completed.evidence for completed in self.completed]
-
-    @property
-    def rows(self) -> int:
-        """Objects that need not be listed again."""
-        return sum(evidence.rows for evidence in self.evidence)
-
-    def missing(self, ranges: Sequence[KeyRange]) -> tuple[KeyRange, ...]:
-        """What is still to be listed of some ranges, in order."""
-        covered = [completed.key_range for completed in self.completed]
-        return tuple(left for key_range in ranges for left in key_range.difference(covered))
-
-
-def listing_fingerprint(
-    connection: BucketConfig,
-    prefix: str,
-    excluded: Iterable[str] = (),
-    key_order: KeyOrder = KeyOrder.BYTES,
-    versions: Versions | None = None,
-    encodings: Encodings = Encodings.COMPACT,
-) -> str:
-    """What must be the same for a listing to be gone on with.
-
-    That is the bucket, the keys and their order, how parts are encoded, and this code.
-    """
-    identifying = [
-        _CODE,
-        connection.bucket,
-        connection.endpoint_url,
-        prefix,
-        sorted(excluded),
-        key_order,
-        str(record_schema(of_versions=versions is not None)),
-        *([str(versions.as_of)] if versions else []),
-        *([encodings] if encodings is not Encodings.COMPACT else []),
-    ]
-    return hashlib.sha256(json.dumps(identifying).encode()).hexdigest()[:32]
-
-
-def checkpoint_name(listing: str, key_order: KeyOrder) -> str:
-    """What the names of a listing's records begin with.
-
-    A store's order may turn out to be another than was thought, each time anew. What was listed in
-    the one is no concern of who tries the other: it neither goes on with it nor clears it.
-
-    Args:
-        listing: A file name of its own; it ends in no `~` and order.
-        key_order: In which it is listed.
-    """
-    return listing if key_order is KeyOrder.BYTES else f"{listing}~{key_order}"
-
 
 class CheckpointLog:
     """The records of one listing: those of earlier runs are read, this run's are written.
@@ -214,7 +63,6 @@ class CheckpointLog:
         name: From `name_of`.
         identity: From `listing_fingerprint`.
         now: The clock.
-        say: Told, in a sentence, what was found.
         names: The names in the folder, where the caller knows them; none where another process of
             this listing has read its records. Left out, the folder is this listing's own.
         published_at: When the same was published last; what began before is no concern any more.
@@ -224,6 +72,7 @@ class CheckpointLog:
 
     Attributes:
         resumed: What earlier runs left.
+        discarded: Whether earlier runs left only what cannot be continued; it was removed.
         drafts: Where files are written that another run can go on with; None where nowhere.
         started_at: When the listing began, over all runs.
     """
@@ -235,7 +84,6 @@ class CheckpointLog:
         name: str,
         identity: str,
         now: Callable[[], datetime],
-        say: Callable[[str], None],
         names: Sequence[str] | None = None,
         published_at: datetime | None = None,
         started_at: datetime | None = None,
@@ -261,13 +109,33 @@ class CheckpointLog:
             Drafts(self._drafts_root / self._run_id) if layout and self._drafts_root else None
         )
         self._written = 0
+        self.discarded = False
         self._waiting: list[CompletedRange] = []
         self._recorded_at = RequestStats()
         self._last = now()
         if self._drafts_root and self._is_first:
             remove_old(self._drafts_root.parent, 2 * MAX_AGE.total_seconds())
-        self.resumed = self._read(say)
+        self.resumed = self._read()
         self.started_at = started_at or self.resumed.started_at or self._last
+
+    def log_resumption(self, listing: str = "") -> None:
+        """Log what became of the work of earlier runs, if there was any.
+
+        Args:
+            listing: What to call the listing at the beginning of the message.
+        """
+        if self.discarded:
+            LOG.info(
+                "%san unfinished listing was found, but it is a day old, older than what was "
+                "published since, damaged, or of another configuration: it is listed afresh",
+                listing,
+            )
+        elif self.resumed.started_at is not None:
+            LOG.info(
+                "%scontinuing an unfinished listing: %s objects of it are kept",
+                listing,
+                f"{self.resumed.rows:,}",
+            )
 
     def record_completed(
         self, key_range: KeyRange, parts: Sequence[Part], stats: RequestStats
@@ -386,14 +254,11 @@ class CheckpointLog:
     def _of_listing(self, names: Sequence[str]) -> list[str]:
         return [each for each in names if listing_of(each) == self._name]
 
-    def _read(self, say: Callable[[str], None]) -> ResumedWork:
+    def _read(self) -> ResumedWork:
         found = {name: self._record(name) for name in self._records}
         ours = [record for record in found.values() if record]
         if self._records and not ours:
-            say(
-                "an unfinished listing was found, but it is a day old, older than what was "
-                "published since, damaged, or of another configuration: it is listed afresh"
-            )
+            self.discarded = True
             self.clear()
         if not ours:
             return ResumedWork()
@@ -413,7 +278,6 @@ class CheckpointLog:
         )
         if rescued:
             self._gather(resumed, rescued)
-        say(f"going on with an unfinished listing: {resumed.rows:,} objects of it are kept")
         return resumed
 
     def _recover_drafts(self, found: Mapping[str, Checkpoint | None]) -> Iterator[CompletedRange]:
@@ -485,13 +349,3 @@ def _unreadable_of_runs(found: Mapping[str, Checkpoint | None]) -> UnreadableRec
             others[run] = max(others.get(run, 0), unreadable.others)
     in_order = sorted(records, key=lambda each: each.sort_key)
     return UnreadableRecords(len(records) + sum(others.values()), tuple(in_order))
-
-
-def listing_of(name: str) -> str:
-    """To which listing a record of this name belongs."""
-    return name.rsplit(".", 2)[0]
-
-
-def run_of(name: str) -> str:
-    """Which run wrote a record of this name."""
-    return name.rsplit(".", 2)[1].rpartition("-")[0]

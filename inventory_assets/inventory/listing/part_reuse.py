@@ -1,9 +1,9 @@
-"""What a shard need not write again: parts of its baseline whose records have not changed.
+"""Reuse parts of the baseline whose records have not changed.
 
-The parts of the baseline cut the keys of a shard into intervals, each of which ends where a part
-ended. While a shard is listed, each interval's records are hashed; where they are those of the
-baseline's part, that part is taken, and nothing is written. So a key that came or went concerns
-the one part it falls in, and no part after it.
+The ends of the baseline's parts split the keys of a shard into segments. While a shard is listed,
+the records of each segment are hashed. If they are those of the baseline's part, that part is
+reused, and nothing is written. So a key that was added or deleted rewrites the one part that it
+falls into, and no part after it.
 """
 
 from bisect import bisect_left, bisect_right
@@ -12,66 +12,40 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
+from inventory_assets.inventory.listing.part_sizing import (
+    DEFAULT_SIZING,
+    EndPart,
+    ExtendPart,
+    HashedSegment,
+    PartSizing,
+    UsePart,
+    decide,
+)
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import Reuse
 from inventory_assets.inventory.parts.fingerprint import Fingerprint, joined
 from inventory_assets.inventory.parts.part import Part
-from inventory_assets.inventory.parts.part_writer import PART_ROWS, ROW_GROUP_ROWS
-from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 
-MIN_PART_FRACTION = 256
-"""A part of less than this share of its shard is small: not worth keeping apart from its neighbour
-when something in it changes. So a shard has some hundreds of parts, however long its history."""
-
-MIN_PART_ROWS = ROW_GROUP_ROWS // 4
-"""Records up to which a part is small however small its shard is: some 700 kB."""
-
-SPLIT_FACTOR = 4
-"""Times what is small, from which on a part that has changed is cut: so that the next change will
-concern less."""
-
-MERGE_RATIO = 16
-"""A part that is written again takes in its right neighbour where that is at most this part of
-it: what is copied for nothing then costs a sixteenth at most, and fragments do not pile up."""
-
-MIN_ROWS_TO_SPLIT = 100 * MAX_KEYS
-"""Objects of a shard from which on it is cut where yesterday's parts ended; a smaller one is listed
-before that would pay."""
-
 PartialHashes = list[tuple[str, Fingerprint]]
-"""Records of intervals that several runs have read, each stretch with its first key."""
+"""Hashes of segments that several streams have read, each with its first key."""
 
 
-@dataclass(frozen=True, slots=True)
-class BaselineSegment:
-    """Keys `k` with `after < k <= until` between the ends of two parts of the baseline.
+def segments_of(
+    parts: Sequence[Part], ranges: Sequence[KeyRange], sizing: PartSizing
+) -> list[BaselineSegment]:
+    """Split ranges where parts of the baseline end; the segments tile the ranges.
 
-    Attributes:
-        after: The lower bound, exclusive.
-        until: The upper bound, inclusive.
-        rows: Records that the baseline holds in the part that ends here.
-        part: That part; None where it cannot be shared, as it has no fingerprint or holds keys of
-            others.
-    """
-
-    after: str
-    until: str
-    rows: int = 0
-    part: Part | None = None
-
-
-def segments_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[BaselineSegment]:
-    """Cut ranges where parts of the baseline end; the intervals tile the ranges.
-
-    What follows the last part of a range belongs to it where it is small, and is an interval of its
-    own where not: what is appended to a bucket does not rewrite a large part.
+    The keys after the last part of a range belong to its segment if the part is small. If not, they
+    are a segment of their own: what is appended to a bucket does not rewrite a large part.
 
     Args:
         parts: The baseline's, in key order.
         ranges: Disjoint and in key order.
+        sizing: Of any shard.
     """
     found: list[BaselineSegment] = []
     lasts: list[int] = []
@@ -89,67 +63,50 @@ def segments_of(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[Basel
             found.append(BaselineSegment(after, key_range.until))
             if start < stop:
                 lasts.append(len(found) - 1)
-    small = min_part_rows(found)
+    min_rows = sizing.of_shard(sum(each.rows for each in found)).min_rows
     for place in reversed(lasts):
         last, rest = found[place - 1 : place + 1]
-        if last.rows < small:
+        if last.rows < min_rows:
             found[place - 1 : place + 1] = [replace(last, until=rest.until)]
     return found
 
 
-def min_part_rows(segments: Sequence[BaselineSegment]) -> int:
-    """Records up to which a part of a shard is small."""
-    rows = sum(segment.rows for segment in segments)
-    return min(max(rows // MIN_PART_FRACTION, MIN_PART_ROWS), PART_ROWS // 4)
+def split_hints(parts: Sequence[Part], ranges: Sequence[KeyRange], sizing: PartSizing) -> list[str]:
+    """Where to split some ranges: where parts of the baseline end, which are ready-made quantiles.
 
-
-def split_hints(parts: Sequence[Part], ranges: Sequence[KeyRange]) -> list[str]:
-    """Where some ranges are best cut: where parts of the baseline ended, ready-made quantiles.
-
-    A part whose keys are all listed in one range is shared without having been published again.
+    A part whose keys are all listed in one range is reused without being written first.
 
     Args:
         parts: The baseline's, in key order.
         ranges: In key order.
+        sizing: Of any shard.
     """
     inside: list[Part] = []
     for key_range in ranges:
         start = bisect_right(parts, key_range.after, key=_last_key)
         stop = bisect_left(parts, key_range.until, key=_last_key)
         inside += parts[start:stop]
-    if sum(part.rows for part in inside) < MIN_ROWS_TO_SPLIT:
+    if sum(part.rows for part in inside) < sizing.min_rows_to_split:
         return []
     return [part.last_key for part in inside]
 
 
-def should_merge(rows: int, neighbour_rows: int, small: int) -> bool:
-    """Whether a part that is written anew goes on with the records of the part to its right.
-
-    Args:
-        rows: Its records.
-        neighbour_rows: Those of the neighbour, as the baseline has it.
-        small: From `min_part_rows`.
-    """
-    together = rows + neighbour_rows
-    return together <= small or (neighbour_rows * MERGE_RATIO <= rows and together <= PART_ROWS)
-
-
 class SegmentHasher:
-    """Follows a run through the intervals, and tells of each whether it is as it was.
+    """Hashes the records of a stream, segment by segment.
 
     Args:
         segments: In key order.
-        small: From `min_part_rows`.
-        after: Where the run begins; it goes on without a gap.
+        sizing: From `PartSizing.of_shard`.
+        after: Where the stream begins; it continues without a gap.
 
     Attributes:
-        pieces: Hashes of what it read of intervals that it did not read whole.
+        pieces: Hashes of the records of segments that the stream did not read whole.
     """
 
-    def __init__(self, segments: Sequence[BaselineSegment], small: int, after: str) -> None:
+    def __init__(self, segments: Sequence[BaselineSegment], sizing: PartSizing, after: str) -> None:
         self.pieces: PartialHashes = []
         self._segments = segments
-        self._min_part_rows = small
+        self._sizing = sizing
         self._index = bisect_right(segments, after, key=_until)
         self._after = after
         self._begin()
@@ -165,13 +122,13 @@ class SegmentHasher:
     def split_at_segments(
         self, records: pa.RecordBatch, until: str
     ) -> Iterator[tuple[pa.RecordBatch, bool]]:
-        """The records of each interval, and whether it ends with them; they may be none.
+        """Split records by segment; each piece says whether its segment ends, and may be empty.
 
-        An interval must have been ended, by `end`, before the next is asked for.
+        The caller calls `end` for a segment that ends, before it asks for the next piece.
 
         Args:
-            records: A batch, not empty, that goes on behind what was cut before.
-            until: Up to where nothing else comes.
+            records: A batch, not empty, that continues the one before.
+            until: The greatest key up to which the stream is complete.
         """
         if self._segment is not None:
             last_key = records.column("key")[-1].as_py()
@@ -182,76 +139,73 @@ class SegmentHasher:
         yield records, self.ends_by(until)
 
     def ends_by(self, until: str) -> bool:
-        """Whether the interval at hand ends there or before."""
+        """Whether the segment ends at a key or before."""
         return self._segment is not None and self._segment.until <= until
 
     def update(self, records: pa.RecordBatch, fingerprint: Fingerprint) -> None:
-        """Take note of records of the interval at hand."""
+        """Add records of the segment."""
         if self._segment is None:
             return
         if not self._fingerprint.rows:
             self._first_key = records.column("key")[0].as_py()
         self._fingerprint.join(fingerprint)
 
-    @property
-    def unchanged_part(self) -> Part | None:
-        """The part that the interval at hand is, if it was read whole."""
-        segment = self._segment
-        if segment is None or segment.part is None or segment.after < self._after:
-            return None
-        part = segment.part
-        is_same = self._fingerprint.rows == part.rows
-        return part if is_same and self._fingerprint.hexdigest() == part.fingerprint else None
+    def decide(
+        self, part_rows: int = 0, *, starts_part: bool = True
+    ) -> UsePart | EndPart | ExtendPart:
+        """What to do with the records of the segment, which ends.
 
-    @property
-    def may_be_unchanged(self) -> bool:
-        """Whether the interval at hand may be, with what others read of it, as it was."""
-        segment = self._segment
-        return (
-            segment is not None
-            and segment.part is not None
-            and segment.after < self._after
-            and 0 < self._fingerprint.rows < segment.part.rows
-        )
-
-    def should_split(self, rows: int) -> bool:
-        """Whether so many records make a part, if the interval at hand has changed."""
+        Args:
+            part_rows: Records of the open part, those of this segment included.
+            starts_part: Whether the open part has no records of the segment before.
+        """
         segment = self._segment
         if segment is None:
-            return False
-        large = SPLIT_FACTOR * self._min_part_rows
-        partial_hashes = round(segment.rows / large)
-        return rows >= (segment.rows / partial_hashes if partial_hashes else large)
-
-    def should_extend(self, rows: int) -> bool:
-        """Whether a part with so many records is to take in the next interval's."""
+            return EndPart()
         following = self._segments[self._index + 1 : self._index + 2]
-        return should_merge(rows, following[0].rows if following else 0, self._min_part_rows)
+        hashed = HashedSegment(
+            self._fingerprint,
+            segment.after >= self._after,
+            starts_part,
+            part_rows,
+            following[0].rows if following else 0,
+        )
+        return decide(segment, hashed, self._sizing)
+
+    def should_split(self, part_rows: int) -> bool:
+        """Whether the open part is large enough, should the segment have changed."""
+        segment = self._segment
+        return segment is not None and self._sizing.should_split(part_rows, segment.rows)
 
     def end(self) -> None:
-        """Leave the interval at hand."""
-        if self.may_be_unchanged:
-            self.pieces.append((self._first_key, self._fingerprint))
+        """Leave the segment."""
+        segment = self._segment
+        if segment is not None and segment.after < self._after:
+            self._keep_piece()
         self._index += 1
         self._begin()
 
-    def stop(self) -> None:
-        """The run ends, perhaps within an interval."""
+    def _keep_piece(self) -> None:
+        """Keep the hash of a segment that may be unchanged, together with what others read."""
         segment = self._segment
         if segment and segment.part and 0 < self._fingerprint.rows < segment.part.rows:
             self.pieces.append((self._first_key, self._fingerprint))
+
+    def stop(self) -> None:
+        """The stream ends, perhaps within a segment."""
+        self._keep_piece()
         self._index = len(self._segments)
         self._begin()
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayedHashes:
-    """What a run would know of its records, had it not been killed.
+    """The hashes that an interrupted run would have of its records.
 
     Attributes:
         fingerprint: Of all of them.
-        unchanged: Parts of the baseline that whole intervals are.
-        partial_hashes: What was read of the intervals at either end.
+        unchanged: Parts of the baseline whose segments are unchanged.
+        partial_hashes: Of the segments at either end, which were read in part.
     """
 
     fingerprint: Fingerprint
@@ -262,9 +216,9 @@ class ReplayedHashes:
 def replay_hashes(
     batches: Iterable[pa.RecordBatch], key_range: KeyRange, segments: Sequence[BaselineSegment]
 ) -> ReplayedHashes:
-    """Follow records that lie in published parts through the intervals.
+    """Hash records of published parts, segment by segment.
 
-    A fingerprint holds the records at its ends, so none is kept of an interval that is whole.
+    A fingerprint holds the records at its ends, so none is kept of a segment that is whole.
 
     Args:
         batches: All records of the keys, in key order.
@@ -273,11 +227,12 @@ def replay_hashes(
     """
     whole = Fingerprint()
     unchanged: list[Part] = []
-    reader = SegmentHasher(segments, 0, key_range.after)  # nothing is written, however small
+    reader = SegmentHasher(segments, DEFAULT_SIZING, key_range.after)
 
     def leave() -> None:
-        if reader.unchanged_part:
-            unchanged.append(reader.unchanged_part)
+        decision = reader.decide()  # nothing is written, so sizes do not matter
+        if isinstance(decision, UsePart):
+            unchanged.append(decision.part)
         reader.end()
 
     for records in batches:
@@ -302,13 +257,13 @@ def substitute_unchanged(
     unchanged: Collection[Part],
     is_there: Callable[[Part], bool],
 ) -> list[Part]:
-    """The parts, those of the baseline in the place of all that hold the same.
+    """Replace parts by those of the baseline that hold the same records.
 
     Args:
         parts: What was written, in key order.
         segments: From `segments_of`.
-        pieces: What was read of intervals by several runs.
-        unchanged: Parts of the baseline that some interval is known to be, though it was written.
+        pieces: Hashes of segments that several streams have read.
+        unchanged: Parts of the baseline whose segments are unchanged, though they were written.
         is_there: Whether a part of the baseline can still be read.
     """
     found = [*parts]
@@ -343,7 +298,7 @@ def reuse_whole_shard(
     parts: Sequence[Part],
     is_there: Callable[[Part], bool],
 ) -> tuple[list[Part], Reuse]:
-    """The parts of a shard, all of them the baseline's where it held the very same.
+    """Replace the parts of a shard by those of the baseline, if it held the same records.
 
     Args:
         baseline: The baseline; None for a first inventory.
@@ -353,7 +308,7 @@ def reuse_whole_shard(
         is_there: Whether a part of the baseline can still be read.
 
     Returns:
-        The parts, in key order, and what is shared.
+        The parts, in key order, and how much of them is reused.
     """
     entries = [entry for entry in baseline.shards if entry.shard == shard] if baseline else []
     unchanged = any(entry.fingerprint == fingerprint for entry in entries)

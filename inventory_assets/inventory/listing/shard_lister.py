@@ -9,15 +9,20 @@ from functools import cache, partial
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import CorruptRecord
-from inventory_assets.inventory.listing.checkpoints import (
-    CheckpointLog,
+from inventory_assets.inventory.listing.checkpoint_record import (
     checkpoint_name,
     listing_fingerprint,
     listing_of,
 )
-from inventory_assets.inventory.listing.directory_order_events import directory_events
-from inventory_assets.inventory.listing.part_assembler import ROWS_IN_MEMORY, RowBuffer
+from inventory_assets.inventory.listing.checkpoints import CheckpointLog
+from inventory_assets.inventory.listing.listing_driver import (
+    ProfileCorrector,
+    list_in_directory_order,
+    list_in_parallel,
+)
 from inventory_assets.inventory.listing.part_reuse import split_hints
+from inventory_assets.inventory.listing.part_sizing import DEFAULT_SIZING, PartSizing
+from inventory_assets.inventory.listing.part_stream import ROWS_IN_MEMORY, RowBuffer
 from inventory_assets.inventory.listing.snapshot_builder import (
     ResumeState,
     ShardRequest,
@@ -30,31 +35,19 @@ from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.prefix_encoding import file_stem
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.list_client import ListClient, RequestStats
-from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.engine.events import (
-    Event,
-    JobFailed,
     ListingJob,
-    ObjectsListed,
-    RangeCompleted,
-    RangeNarrowed,
-    RangeSplit,
 )
-from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
+from inventory_assets.scan.engine.parallel_scan import utc_now
 from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.engine.splitter import pick_evenly
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard
-from inventory_assets.scan.store_probe import contradicted, corrected
 from inventory_assets.scan.validation.object_versions import Versions
 
 DIRECTORY_SHARDS_AT_ONCE = 8
 """Shards listed at the same time where each is listed one request after the other."""
-
-
-def say_nothing(_sentence: str) -> None:
-    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +60,8 @@ class ShardLister:
         layout: Under which keys.
         key_order: How the store lists; None where that is still to be found out.
         now: The clock.
-        say: Told, in a sentence, what a user may want to know.
-        report: Told every event, by whatever thread meets it.
+        report: Receives every event, on any thread.
+        sizing: How large parts are.
     """
 
     lister: ListClient
@@ -76,8 +69,8 @@ class ShardLister:
     layout: Layout
     key_order: KeyOrder | None = None
     now: Callable[[], datetime] = utc_now
-    say: Callable[[str], None] = say_nothing
     report: Report = ignore_events
+    sizing: PartSizing = DEFAULT_SIZING
 
     def list_shard(self, day: date, shard: Shard, versions: Versions | None = None) -> Snapshot:
         """List `shard` and publish what it holds as its snapshot of `day`.
@@ -110,33 +103,24 @@ class ShardLister:
         if self.key_order is KeyOrder.DIRECTORY:
             yield from self._list_by_directories(wanted, baselines)
             return
-        by_folders: list[ShardRequest] = []
-        again: dict[ShardRequest, Exception] = {}
-        for _ in range(len(KeyEncoding) + 1):
-            again = {}
+        corrector = ProfileCorrector(self.lister)
+        is_corrected = True
+        while is_corrected:
+            again: dict[ShardRequest, Exception] = {}
             for each, result in self._list_by_ranges(wanted, baselines):
                 if isinstance(result, (KeysOutOfOrder, NamesMisread)):
                     again[each] = result
                 else:
                     yield each, result
             wanted = [*again]
-            if not again or not self._profile_again(again):
-                break
+            failed = {each.shard.prefix: error for each, error in again.items()}
+            is_corrected = bool(failed) and corrector.correct(failed, RequestStats())
+        may_change_order = self.key_order is None
         for each in wanted:
-            if each.versions or self.key_order is not None:
+            if each.versions or not may_change_order:
                 yield each, self._final_error(again[each])
-            else:
-                by_folders.append(each)
-        yield from self._list_by_directories(by_folders, baselines)
-
-    def _profile_again(self, failed: Mapping[ShardRequest, Exception]) -> bool:
-        """Correct the store's profile, which listings have contradicted; whether it changed."""
-        misread = [error for error in failed.values() if isinstance(error, NamesMisread)]
-        if misread:
-            self.lister.profile = corrected(self.lister.profile, misread[0])
-            return True
-        shortest = min((each.shard.prefix for each in failed), key=len)
-        return contradicted(self.lister, shortest, RequestStats())
+        in_directories = [each for each in wanted if may_change_order and not each.versions]
+        yield from self._list_by_directories(in_directories, baselines)
 
     def _final_error(self, error: Exception) -> Exception:
         if self.key_order is None:
@@ -155,12 +139,12 @@ class ShardLister:
     def _list_by_ranges(
         self, wanted: Sequence[ShardRequest], baselines: Mapping[date, Manifest | None]
     ) -> Iterator[tuple[ShardRequest, Snapshot | Exception]]:
-        budget = RowBuffer()
+        buffer = RowBuffer()
         jobs: dict[ListingJob, ResumeState] = {}
         for start in self._starts(wanted, baselines, KeyOrder.BYTES):
             each, resumed = start.request, start.checkpoints.resumed
             ranges = resumed.missing(each.shard.ranges)
-            marks = split_hints(start.baseline.parts if start.baseline else (), ranges)
+            marks = split_hints(start.baseline.parts if start.baseline else (), ranges, self.sizing)
             job = ListingJob(
                 each.shard.prefix,
                 ranges,
@@ -170,40 +154,22 @@ class ShardLister:
                 resumed_evidence=resumed.evidence,
                 versions=each.versions,
             )
-            if job.ranges:
-                jobs[job] = start
-                continue
-            # It was stopped right before the end.
-            with closing(self._new_builder(start, job, budget)) as builder:
-                yield each, self._published(builder)
-        at_work: dict[ListingJob, SnapshotBuilder] = {}
-        try:
-            scan = ParallelScan(self.lister, list(jobs), self.now)
-            for event in scan:
-                self.report(event)
-                job = event.job
-                if job not in at_work:
-                    at_work[job] = self._new_builder(jobs[job], job, budget)
-                builder = at_work[job]
-                try:
-                    result = self._dispatch(event, builder)
-                except (InventoryError, OSError) as error:  # it concerns this shard only
-                    scan.abandon(job)
-                    result = error
-                if result is not None:
-                    if isinstance(result, Exception):
-                        builder.fail(result)
-                    at_work.pop(job).close()
-                    yield builder.wanted, result
-        finally:
-            for builder in at_work.values():
-                builder.close()
+            jobs[job] = start
+
+        def open_builder(job: ListingJob) -> SnapshotBuilder:
+            return self._new_builder(jobs[job], job, buffer)
+
+        listed = list_in_parallel(self.lister, [*jobs], open_builder, self.report, self.now)
+        with closing(listed):
+            for job, result in listed:
+                yield jobs[job].request, result
 
     def _new_builder(
-        self, start: ResumeState, job: ListingJob, budget: RowBuffer
+        self, start: ResumeState, job: ListingJob, buffer: RowBuffer
     ) -> SnapshotBuilder:
-        where = self.lister.connection.display_name
-        return SnapshotBuilder(start, job, budget, self.store, self.layout, where, self.now)
+        return SnapshotBuilder(
+            start, job, buffer, self.store, self.layout, self.lister, self.now, self.sizing
+        )
 
     def _starts(
         self,
@@ -230,19 +196,18 @@ class ShardLister:
             if records:  # what is there now is what they may replace
                 expected_etag = snapshot_etag(self.store, self.layout, each.day, shard.prefix)
                 published_at = self._published_at(each)
-            say = partial(self._say_of, each)
             checkpoints = CheckpointLog(
                 self.store,
                 folder,
                 name,
                 identity,
                 self.now,
-                say,
                 records,
                 published_at,
                 layout=self.layout,
             )
-            yield ResumeState(each, checkpoints, baselines[each.day], expected_etag)
+            checkpoints.log_resumption(f"{each.day}, {shard.prefix!r}: ")
+            yield ResumeState(each, checkpoints, baselines[each.day], key_order, expected_etag)
 
     def _published_at(self, wanted: ShardRequest) -> datetime | None:
         """When the snapshot was finished that is there; no earlier state may replace it."""
@@ -251,34 +216,6 @@ class ShardLister:
         except CorruptRecord:  # nobody can tell, and what is listed afresh is newer for certain
             return self.now()
         return found.finished_at if found else None
-
-    def _say_of(self, wanted: ShardRequest, sentence: str) -> None:
-        self.say(f"{wanted.day}, {wanted.shard.prefix!r}: {sentence}")
-
-    def _published(self, builder: SnapshotBuilder) -> Snapshot | Exception:
-        try:
-            return builder.publish(KeyOrder.BYTES, self.lister.profile)
-        except (InventoryError, OSError) as error:
-            builder.fail(error)
-            return error
-
-    def _dispatch(self, event: Event, builder: SnapshotBuilder) -> Snapshot | Exception | None:
-        match event:
-            case ObjectsListed(index=index, objects=objects):
-                builder.assembler.write(index, objects)
-            case RangeSplit():
-                builder.split(event)
-            case RangeNarrowed():
-                builder.narrow(event)
-            case RangeCompleted(index=index, evidence=evidence):
-                builder.end(index, evidence)
-                if builder.is_whole():
-                    return builder.publish(KeyOrder.BYTES, self.lister.profile)
-            case JobFailed(error=InventoryError() | OSError() as error):
-                return error
-            case JobFailed(error=error):
-                raise error
-        return None
 
     def _list_by_directories(
         self, wanted: Sequence[ShardRequest], baselines: Mapping[date, Manifest | None]
@@ -301,23 +238,12 @@ class ShardLister:
 
     def _list_by_directory(self, start: ResumeState) -> Snapshot:
         wanted, resumed = start.request, start.checkpoints.resumed
-        budget = RowBuffer(ROWS_IN_MEMORY // DIRECTORY_SHARDS_AT_ONCE)
+        buffer = RowBuffer(ROWS_IN_MEMORY // DIRECTORY_SHARDS_AT_ONCE)
         job = ListingJob(
             wanted.shard.prefix,
             resumed.missing(wanted.shard.ranges),
             resumed_objects=resumed.rows,
             versions=wanted.versions,
         )
-        with closing(self._new_builder(start, job, budget)) as builder:
-            try:
-                for event in directory_events(self.lister, job, builder.assembler, self.now):
-                    self.report(event)
-                    match event:
-                        case ObjectsListed(index=index, objects=objects):
-                            builder.assembler.write(index, objects)
-                        case RangeCompleted(index=index, evidence=evidence):
-                            builder.end(index, evidence)
-                return builder.publish(KeyOrder.DIRECTORY, self.lister.profile)
-            except Exception as error:
-                builder.fail(error)
-                raise
+        builder = self._new_builder(start, job, buffer)
+        return list_in_directory_order(self.lister, job, builder, self.report, self.now)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
+import pyarrow as pa
+
 from inventory_assets.inventory.errors import (
     ConflictError,
     CorruptRecord,
@@ -13,13 +15,15 @@ from inventory_assets.inventory.errors import (
     RecordsUnreadable,
 )
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
-from inventory_assets.inventory.listing.part_assembler import PartAssembler, RowBuffer
+from inventory_assets.inventory.listing.part_assembler import PartAssembler
 from inventory_assets.inventory.listing.part_reuse import (
     ReplayedHashes,
     replay_hashes,
     reuse_whole_shard,
     segments_of,
 )
+from inventory_assets.inventory.listing.part_sizing import PartSizing
+from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import (
     Snapshot,
@@ -32,12 +36,11 @@ from inventory_assets.inventory.parts.fingerprint import joined
 from inventory_assets.inventory.parts.part import Part, part_exists, read_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.store_profile import StoreProfile
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan.engine.events import ListingJob, RangeNarrowed, RangeSplit
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.keyspace.key_range import coalesce as joined_ranges
+from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
@@ -70,6 +73,7 @@ class ResumeState:
         request: Of what.
         checkpoints: What of it is safe already.
         baseline: What it may share parts with.
+        key_order: In which order the shard is listed.
         expected_etag: The version of the snapshot that is there, where something is safe that must
             not replace another; None for what it is when the listing begins.
     """
@@ -77,6 +81,7 @@ class ResumeState:
     request: ShardRequest
     checkpoints: CheckpointLog
     baseline: Manifest | None
+    key_order: KeyOrder
     expected_etag: str | None
 
 
@@ -89,8 +94,9 @@ class SnapshotBuilder:
         budget: Of all that is listed at the same time.
         store: Where it is published.
         layout: Under which keys.
-        where: The bucket, for messages.
+        lister: The bucket, for messages; its profile becomes part of the snapshot.
         now: The clock.
+        sizing: How large parts are.
 
     Attributes:
         wanted: Of what.
@@ -106,13 +112,14 @@ class SnapshotBuilder:
         budget: RowBuffer,
         store: Store,
         layout: Layout,
-        where: str,
+        lister: ListClient,
         now: Callable[[], datetime],
+        sizing: PartSizing,
     ) -> None:
         self.wanted = request = start.request
         self.stats = job.stats
         baseline = start.baseline
-        segments = segments_of(baseline.parts, request.shard.ranges) if baseline else []
+        segments = segments_of(baseline.parts, request.shard.ranges, sizing) if baseline else []
         # After a change of the encodings, parts are written again rather than shared.
         self._segments = [
             each if each.part and layout.encodes_like(each.part.key) else replace(each, part=None)
@@ -125,6 +132,7 @@ class SnapshotBuilder:
             budget,
             published=self._record_completed,
             segments=self._segments,
+            sizing=sizing,
             drafts=start.checkpoints.drafts,
             ticked=self._on_tick,
         )
@@ -133,7 +141,8 @@ class SnapshotBuilder:
         self._checkpoints = start.checkpoints
         self._store = store
         self._layout = layout
-        self._where = where
+        self._lister = lister
+        self._key_order = start.key_order
         self._now = now
         self.evidence: dict[int, RangeEvidence] = {}
         self._resumed = start.checkpoints.resumed
@@ -144,15 +153,22 @@ class SnapshotBuilder:
         if self._expected_etag is None:
             self._expected_etag = snapshot_etag(store, layout, request.day, request.shard.prefix)
 
-    def is_whole(self) -> bool:
+    @property
+    def is_complete(self) -> bool:
+        """Whether all ranges are listed."""
         return len(self.evidence) == self._ranges
 
+    def write(self, index: int, objects: pa.RecordBatch) -> None:
+        """Append objects to a range."""
+        self.assembler.write(index, objects)
+
     def split(self, split: RangeSplit) -> None:
+        """Begin a new range with the upper part of another."""
         self._ranges += 1
         self.assembler.split(split.index, split.upper, split.boundary, touches=split.touches)
 
     def narrow(self, narrowed: RangeNarrowed) -> None:
-        """A range that was told as ended, or was kept, begins later than was said."""
+        """Move the beginning of a range that was completed, or resumed."""
         evidence = [*self.evidence.items(), *self._resumed_evidence.items()]
         for place, each in evidence:
             if each.key_range == narrowed.was:
@@ -160,12 +176,17 @@ class SnapshotBuilder:
                 rows = self.evidence if isinstance(place, int) else self._resumed_evidence
                 rows[place] = later  # type: ignore[index]
 
-    def end(self, index: int, evidence: RangeEvidence) -> None:
+    def complete(self, index: int, evidence: RangeEvidence) -> None:
+        """End a range."""
         self.evidence[index] = evidence
         self.assembler.end(index, evidence.key_range.until)
 
+    def finish_part(self, index: int) -> None:
+        """Publish what was written to a range so far."""
+        self.assembler.finish_part(index)
+
     def close(self) -> None:
-        """Leave what is not published, but write down what is, and what of it is written."""
+        """Save what another run can continue with; the rest is removed."""
         try:
             self._checkpoints.save_drafts(self.stats)
         finally:
@@ -173,7 +194,7 @@ class SnapshotBuilder:
             self._checkpoints.close()
 
     def fail(self, error: Exception) -> None:
-        """Whoever takes the snapshot again goes on with what is safe, unless that is of no use."""
+        """Remove the checkpoints if the error makes them useless for another run."""
         if isinstance(error, _NOT_RESUMABLE):
             self._checkpoints.clear()
 
@@ -190,9 +211,7 @@ class SnapshotBuilder:
         """What is kept, as far as nothing is to be listed between, each with its first key."""
         found = []
         parts = self._resumed.parts
-        for key_range in joined_ranges(
-            completed.key_range for completed in self._resumed.completed
-        ):
+        for key_range in coalesce(completed.key_range for completed in self._resumed.completed):
             start = bisect_right(parts, key_range.after, key=_first_key)
             stop = bisect_right(parts, key_range.until, key=_first_key)
             if start < stop:
@@ -201,12 +220,14 @@ class SnapshotBuilder:
                 found.append((parts[start].first_key, each))
         return found
 
-    def publish(self, key_order: KeyOrder, profile: StoreProfile) -> Snapshot:
-        """Publish the snapshot, unless its evidence does not hold.
+    def finish(self) -> Snapshot:
+        """Publish the snapshot.
 
-        Args:
-            key_order: In which the store lists.
-            profile: How it lists besides.
+        Raises:
+            IncompleteListing: Its evidence does not prove that it is complete.
+            RecordsUnreadable: Most records cannot be decoded.
+            ConflictError: Another run published it meanwhile.
+            StoreError: A part cannot be written.
         """
         shard, resumed = self.wanted.shard, self._resumed
         written = sorted([*self.assembler.finish(), *resumed.parts], key=_first_key)
@@ -230,7 +251,7 @@ class SnapshotBuilder:
             shard=shard,
             started_at=self._started_at,
             finished_at=self._now(),
-            key_order=key_order,
+            key_order=self._key_order,
             parts=tuple(parts),
             evidence=tuple(sorted(evidence, key=lambda each: each.key_range)),
             fingerprint=fingerprint,
@@ -239,16 +260,17 @@ class SnapshotBuilder:
             faults=dict(sorted(faults.items())),
             reuse=shared,
             versions=self.wanted.versions,
-            profile=profile,
+            profile=self._lister.profile,
             unreadable=resumed.unreadable.joined(self.stats.unreadable),
         )
+        bucket = self._lister.connection.display_name
         broken = failed_rules_of(snapshot)
         if broken:
             raise IncompleteListing(
-                f"{self._where}: the listing of {shard.prefix!r} does not prove "
+                f"{bucket}: the listing of {shard.prefix!r} does not prove "
                 f"that it is complete and was not published: {'; '.join(broken)}; list it again"
             )
-        where = f"{self._where}, prefix {shard.prefix!r}"
+        where = f"{bucket}, prefix {shard.prefix!r}"
         require_readable(where, snapshot.rows, snapshot.unreadable, MAX_TOLERATED)
         publish_snapshot(self._store, self._layout, snapshot, self._expected_etag)
         self._checkpoints.clear()

@@ -5,6 +5,7 @@ other. If it is interrupted, the remaining files are consistent, and the next co
 """
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ from functools import partial
 from uuid import uuid4
 
 from inventory_assets.inventory.errors import ConflictError
-from inventory_assets.inventory.listing.checkpoints import listing_of
+from inventory_assets.inventory.listing.checkpoint_record import listing_of
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.retention.policy import DateState, Retention, dates_kept
 from inventory_assets.inventory.retention.references import (
@@ -32,6 +33,8 @@ from inventory_assets.inventory.storage.layout import (
 )
 from inventory_assets.inventory.storage.store import NO_ETAG, Store, StoredFile
 from inventory_assets.inventory.storage.tombstones import marked_key, tombstone_key
+
+LOG = logging.getLogger(__name__)
 
 GRACE = timedelta(hours=47)
 """How long a run may use a file that no record names yet: two days, less the variation of daily
@@ -170,7 +173,6 @@ def execute(
     store: Store,
     plan: Plan,
     now: Callable[[], datetime],
-    say: Callable[[str], None] = lambda _sentence: None,
 ) -> None:
     """Do what was planned.
 
@@ -178,7 +180,6 @@ def execute(
         store: Where the plan was made.
         plan: What; not older than `GRACE`.
         now: The clock.
-        say: Told, in a sentence, what is removed.
 
     Raises:
         StoreError: Something could not be removed; the next collection goes on.
@@ -186,14 +187,14 @@ def execute(
     for tombstone in plan.tombstones_to_clear:
         store.remove_key(tombstone)
     for each in plan.expired:
-        say(f"removing {each.day}: {len(each.files):,} files")
+        LOG.info("removing %s: %s files", each.day, f"{len(each.files):,}")
         for file in each.files:
             _remove(store, file)
     for file in plan.abandoned:
-        say(f"removing {file.key}, which nobody goes on with")
+        LOG.info("removing %s, which nobody goes on with", file.key)
         _remove(store, file)
     for file in plan.removable:
-        say(f"removing {file.key}, which nothing needs")
+        LOG.info("removing %s, which nothing needs", file.key)
         store.remove_key(file.key)
     for key, (state, etag) in plan.tombstone_updates.items():
         says = {"state": state, "since": now().isoformat(), "run": uuid4().hex}

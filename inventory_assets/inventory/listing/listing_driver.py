@@ -1,0 +1,242 @@
+"""Drive scans: hand what a scan of a bucket tells to whatever makes files of it.
+
+A bucket is scanned in parallel, or one level after the other if it lists in directory order. A
+shard's snapshot and a folder are made of the same events, so both are sinks of the one driver.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from typing import Generic, Protocol, TypeVar
+
+import pyarrow as pa
+
+from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.listing.directory_order_events import directory_events
+from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.store_profile import KeyEncoding
+from inventory_assets.scan.engine.events import (
+    Event,
+    JobFailed,
+    ListingJob,
+    ObjectsListed,
+    RangeCompleted,
+    RangeNarrowed,
+    RangeSplit,
+)
+from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
+from inventory_assets.scan.engine.progress import Report
+from inventory_assets.scan.errors import NamesMisread
+from inventory_assets.scan.store_probe import contradicted, corrected
+from inventory_assets.scan.validation.range_evidence import RangeEvidence
+
+DIRECTORY_PART_INTERVAL = timedelta(minutes=1)
+"""How often a listing in directory order ends its part: a kill costs no more than that."""
+
+Result = TypeVar("Result")
+ResultT_co = TypeVar("ResultT_co", covariant=True)
+
+
+class ListingSink(Protocol[ResultT_co]):
+    """Makes files of one job's objects."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all ranges of the job are listed, those that were split off included."""
+
+    def write(self, index: int, objects: pa.RecordBatch) -> None:
+        """Append objects to a range; see `ObjectsListed`."""
+
+    def split(self, split: RangeSplit) -> None:
+        """Begin a new range with the upper part of another."""
+
+    def narrow(self, narrowed: RangeNarrowed) -> None:
+        """Move the beginning of a range that was completed, or resumed."""
+
+    def complete(self, index: int, evidence: RangeEvidence) -> None:
+        """End a range."""
+
+    def finish_part(self, index: int) -> None:
+        """Publish what was written to a range so far."""
+
+    def finish(self) -> ResultT_co:
+        """Publish all, once the job is complete."""
+
+    def fail(self, error: Exception) -> None:
+        """Remove what the error makes useless for another run."""
+
+    def close(self) -> None:
+        """Save what another run can continue with; the rest is removed."""
+
+
+def list_in_parallel(
+    lister: ListClient,
+    jobs: Sequence[ListingJob],
+    open_sink: Callable[[ListingJob], ListingSink[Result]],
+    report: Report,
+    now: Callable[[], datetime] = utc_now,
+) -> Generator[tuple[ListingJob, Result | Exception], None, None]:
+    """List jobs side by side from a store that lists in byte order.
+
+    Args:
+        lister: The bucket.
+        jobs: What to list. A job without ranges is complete.
+        open_sink: Opens the sink of a job, when its first event comes.
+        report: Receives every event, before the sink does.
+        now: The clock.
+
+    Yields:
+        Each job with what its sink made of it, or with its `InventoryError` or `OSError`.
+
+    Raises:
+        Exception: Any other error; it ends all jobs.
+    """
+    with closing(_OpenSinks(open_sink)) as sinks:
+        for job in jobs:
+            if not job.ranges:
+                yield job, sinks.finish(job)
+        scan = ParallelScan(lister, [job for job in jobs if job.ranges], now)
+        for event in scan:
+            report(event)
+            result = sinks.receive(event)
+            if isinstance(result, Exception):
+                scan.abandon(event.job)
+            if result is not None:
+                yield event.job, result
+        for job in sinks.open_jobs:
+            yield job, sinks.finish(job)  # the scan told less than all, and evidence refuses that
+
+
+class _OpenSinks(Generic[Result]):
+    """The sinks of jobs that are listed just now; to be closed.
+
+    Args:
+        open_sink: Opens the sink of a job.
+    """
+
+    def __init__(self, open_sink: Callable[[ListingJob], ListingSink[Result]]) -> None:
+        self._open_sink = open_sink
+        self._sinks: dict[ListingJob, ListingSink[Result]] = {}
+
+    @property
+    def open_jobs(self) -> list[ListingJob]:
+        return [*self._sinks]
+
+    def _sink(self, job: ListingJob) -> ListingSink[Result]:
+        if job not in self._sinks:
+            self._sinks[job] = self._open_sink(job)
+        return self._sinks[job]
+
+    def receive(self, event: Event) -> Result | Exception | None:
+        """Hand an event to its sink; return what became of the job, if it has ended."""
+        sink = self._sink(event.job)
+        try:
+            _pass_on(event, sink)
+        except (InventoryError, OSError) as error:  # the other jobs are not concerned
+            return self.finish(event.job, error)
+        return self.finish(event.job) if sink.is_complete else None
+
+    def finish(self, job: ListingJob, error: Exception | None = None) -> Result | Exception:
+        """End a job, which may have failed."""
+        sink = self._sink(job)
+        try:
+            if error is not None:
+                raise error
+            result: Result | Exception = sink.finish()
+        except (InventoryError, OSError) as failure:
+            sink.fail(failure)
+            result = failure
+        self._sinks.pop(job).close()
+        return result
+
+    def close(self) -> None:
+        for sink in self._sinks.values():
+            sink.close()
+
+
+def list_in_directory_order(
+    lister: ListClient,
+    job: ListingJob,
+    sink: ListingSink[Result],
+    report: Report,
+    now: Callable[[], datetime] = utc_now,
+) -> Result:
+    """List a job from a store that lists in directory order, one request after the other.
+
+    Args:
+        lister: The bucket.
+        job: What to list.
+        sink: What makes files of it; closed at the end.
+        report: Receives every event, before the sink does.
+        now: The clock.
+
+    Raises:
+        VersionsNotListed: Versions are wanted.
+        ScanError: The store keeps to no order.
+        S3Error: A request failed for good.
+        IncompleteListing: The listing does not prove that it is complete.
+        StoreError: A part cannot be written.
+    """
+    with closing(sink):
+        try:
+            finished_at = now()
+            for event in directory_events(lister, job):
+                report(event)
+                _pass_on(event, sink)
+                is_due = now() - finished_at >= DIRECTORY_PART_INTERVAL
+                if is_due and isinstance(event, ObjectsListed):
+                    sink.finish_part(event.index)
+                    finished_at = now()
+            return sink.finish()
+        except Exception as error:
+            sink.fail(error)
+            raise
+
+
+def _pass_on(event: Event, sink: ListingSink[object]) -> None:
+    match event:
+        case ObjectsListed(index=index, objects=objects):
+            sink.write(index, objects)
+        case RangeSplit():
+            sink.split(event)
+        case RangeNarrowed():
+            sink.narrow(event)
+        case RangeCompleted(index=index, evidence=evidence):
+            sink.complete(index, evidence)
+        case JobFailed(error=error):
+            raise error
+
+
+class ProfileCorrector:
+    """Corrects the profile of a store that listings contradicted, but not for ever.
+
+    Args:
+        lister: The bucket, whose profile is corrected.
+    """
+
+    def __init__(self, lister: ListClient) -> None:
+        self._lister = lister
+        self._corrections_left = len(KeyEncoding)
+
+    def correct(self, failed: Mapping[str, Exception], stats: RequestStats) -> bool:
+        """Correct the profile.
+
+        Args:
+            failed: The `NamesMisread` or `KeysOutOfOrder` of each prefix, at least one.
+            stats: Where requests are counted.
+
+        Returns:
+            Whether the profile changed: if so, the same may be listed again in the same order.
+
+        Raises:
+            ListingUnsupported: There is no way to list more than a page.
+            S3Error: A request failed for good.
+        """
+        if not self._corrections_left:
+            return False
+        self._corrections_left -= 1
+        misread = [error for error in failed.values() if isinstance(error, NamesMisread)]
+        if misread:
+            self._lister.profile = corrected(self._lister.profile, misread[0])
+            return True
+        return contradicted(self._lister, min(failed, key=len), stats)
