@@ -154,6 +154,11 @@ class Driver:
 
     def step(self) -> None:
         """Something happens to some range."""
+        while not self._try_step():
+            pass
+        self._budget.check()
+
+    def _try_step(self) -> bool:
         listing = self._chances.choice(self._live)
         action = self._chances.choice(["write", "write", "split", "end"])
         if action == "split" and self._begun < 40:
@@ -163,7 +168,9 @@ class Driver:
         elif action == "end":
             self._live.remove(listing)
             self.assembler.end(listing.number, listing.until)
-        self._budget.check()
+        else:
+            return False
+        return True
 
     def _write(self, listing: Listing) -> None:
         start = listing.at

@@ -56,7 +56,7 @@ class PartAssembler:
         segments: From `segments_of`; none if nothing can be reused.
         sizing: How large parts are.
         drafts: Where files are written that another process can go on with, if this one is killed.
-        ticked: Called again and again, whenever something was written.
+        ticked: Called after each event of the scan.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class PartAssembler:
         run.right, new.right, new.touches = new, run.right, touches
         self._streams += [new] * (upper + 1 - len(self._streams))
         self._streams[upper] = new
+        self._on_tick()
 
     def write(self, index: int, objects: pa.RecordBatch) -> None:
         """Append a batch with `OBJECT_SCHEMA` to the range `index`, after all written to it."""
@@ -124,6 +125,7 @@ class PartAssembler:
         # A small run waits for the range to its left, which may take it in.
         if run.is_complete and (run.has_begun or not run.touches):
             run.finish_part()
+        self._on_tick()
 
     def finish_part(self, index: int) -> None:
         """Publish what was written to the range `index` so far, however little."""
