@@ -1,9 +1,13 @@
 """`object_listing`, mostly through a real HTTP endpoint and real runs."""
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -275,6 +279,32 @@ def test_the_log_reports_the_progress_of_a_run(
     said = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
     lines = [line for line in said if " requests in flight, " in line]
     assert lines[0].startswith("0 objects, 0/s, 0 ranges done, 0 open, 0 of 32 requests in flight")
+
+
+@pytest.mark.parametrize("managed", [[], ["inventory_assets"], ["inventory_assets", "root"]])
+def test_a_message_of_a_listing_is_once_in_the_log_of_its_run(
+    tmp_path: Path, buckets: Buckets, monkeypatch: pytest.MonkeyPatch, managed: list[str]
+) -> None:
+    """Whether or not Dagster is set up to record the messages of the package itself."""
+    buckets.keys["memory"] = {"a/1", "root"}
+    list_all = listing._list_all
+
+    def talkative(*arguments: Any) -> Iterator[Any]:
+        logger = logging.getLogger("inventory_assets.any.room")
+        logger.info("said before")
+        with ThreadPoolExecutor() as threads:
+            threads.submit(logger.info, "said on a thread").result()
+        yield from list_all(*arguments)
+
+    monkeypatch.setattr(listing, "_list_all", talkative)
+    overrides = {"python_logs": {"managed_python_loggers": managed}}
+    with dg.instance_for_test(overrides=overrides) as instance:
+        world = World(tmp_path, instance, {"bucket": "memory"})
+        world.discover()
+        outcome = world.list_all()
+        said = [entry.user_message for entry in instance.all_logs(outcome.run_id)]
+    assert outcome.success
+    assert [said.count(line) for line in ("said before", "said on a thread")] == [1, 1]
 
 
 def test_as_much_is_expected_of_a_shard_as_the_baseline_holds(world: World) -> None:
