@@ -1,7 +1,5 @@
 """The code location: every source of the configuration, wired; nothing is computed here."""
 
-from typing import Any
-
 import dagster as dg
 
 from inventory_assets.config import Config, load_config
@@ -18,7 +16,6 @@ from inventory_assets.defs.gc_job import build_collection_job
 from inventory_assets.defs.schedules import (
     build_collection_schedule,
     build_daily_schedule,
-    build_listing_job,
 )
 from inventory_assets.defs.sensors import build_following_sensor, build_new_prefix_sensor
 from inventory_assets.defs.source.context import SourceAssets
@@ -42,8 +39,8 @@ def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definiti
         "clock": clock or Clock(),
     }
     assets: list[dg.AssetsDefinition] = []
-    jobs: list[Any] = []  # of kinds that have no public name in common
-    schedules = []
+    jobs: list[dg.JobDefinition] = []
+    schedules: list[dg.ScheduleDefinition] = []
     sensors: list[dg.SensorDefinition] = [build_following_sensor()]
     for source in config.sources.values():
         of_source = SourceAssets(source)
@@ -60,13 +57,12 @@ def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definiti
         if source.iceberg:
             resources["iceberg_catalog"] = IcebergCatalog.of(config.iceberg)
             assets.append(build_iceberg_tables(of_source))
-        job = build_listing_job(of_source)
         collection = build_collection_job(of_source)
-        jobs += [job, collection]
-        schedules.append(build_daily_schedule(of_source, job))
+        jobs.append(collection)
+        schedules.append(build_daily_schedule(of_source))
         if of_source.retention:
             schedules.append(build_collection_schedule(of_source, collection))
-        sensors.append(build_new_prefix_sensor(of_source, job))
+        sensors.append(build_new_prefix_sensor(of_source))
     return dg.Definitions(
         assets=assets,
         jobs=jobs,

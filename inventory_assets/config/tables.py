@@ -16,6 +16,7 @@ from pydantic import (
     field_validator,
 )
 
+from inventory_assets.config.cron import is_cron
 from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.strict import StrictTable as _Table
 from inventory_assets.config.wording import (
@@ -147,12 +148,7 @@ class Schedule(_Table):
     @field_validator("cron")
     @classmethod
     def _cron_is_one_dagster_runs(cls, cron: str) -> str:
-        if cron == DEFAULT_CRON:
-            return cron
-        # Importing Dagster takes seconds, which the CLI should not wait for.
-        from dagster._utils.schedules import is_valid_cron_string
-
-        if len(cron.split()) != 5 or not is_valid_cron_string(cron):
+        if not is_cron(cron):
             raise ValueError(
                 f"found {describe_value(cron)}, expected the five fields of cron: minute, hour, "
                 f'day of month, month, day of week; write for example cron = "{DEFAULT_CRON}"'

@@ -4,25 +4,23 @@ After a power failure, or if Dagster is killed, runs stay STARTED in its storage
 and count against `max_concurrent_runs` for ever. Dagster's run monitoring ends such runs if the
 launcher can tell that a run's process does not exist. The default launcher cannot; `dagster.yaml`
 therefore names this one.
+
+Dagster has no public API for the health checks of run launchers, so this module imports private
+modules of Dagster. The lock file pins the version, and a test forbids such imports elsewhere.
 """
 
 import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from dagster import DagsterRun, DefaultRunLauncher
+from dagster import DagsterEventType, DagsterRun, DefaultRunLauncher, deserialize_value
 from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.events import DagsterEventType
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
-from dagster._serdes import ConfigurableClassData
-from dagster_shared.serdes import deserialize_value
 
 RESPONSE_TIMEOUT_SECONDS = 10
 """Timeout of the request to a code server whether it executes a run."""
@@ -40,14 +38,6 @@ class MonitoredRunLauncher(DefaultRunLauncher):
     A run is reported only if its code server does not confirm that it executes the run, the run was
     executed on this machine, and its process does not exist.
     """
-
-    @classmethod
-    def from_config_value(
-        cls,
-        inst_data: ConfigurableClassData,
-        config_value: Mapping[str, Any],  # noqa: ARG003 - there is nothing to configure
-    ) -> "MonitoredRunLauncher":
-        return cls(inst_data=inst_data)
 
     @property
     def supports_check_run_worker_health(self) -> bool:

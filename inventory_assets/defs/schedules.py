@@ -1,7 +1,6 @@
 """The schedules of a source: the daily listing of all shards, and garbage collection."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -10,29 +9,21 @@ from inventory_assets.defs.gc_job import collection_op_name
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.scan.errors import TooManyShards
 
-if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import (
-        UnresolvedAssetJobDefinition,
-    )
-
-
 COLLECTION_CRON = "0 13 * * *"
 """The time of garbage collection, twelve hours from the default listing."""
 
 
-def build_listing_job(assets: SourceAssets) -> "UnresolvedAssetJobDefinition":
-    """The job of the listing, for the schedule and the sensor."""
-    return dg.define_asset_job(
-        f"{assets.source.name}_listing",
+def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
+    """The schedule that searches for new prefixes, then lists all shards in one run.
+
+    Its job becomes part of the definitions with it; the sensor for new prefixes starts the same
+    job, by its name.
+    """
+    job = dg.define_asset_job(
+        assets.listing_job,
         selection=dg.AssetSelection.assets(assets.key("object_listing")),
         description=f"List shards of `{assets.source.bucket}`.",
     )
-
-
-def build_daily_schedule(
-    assets: SourceAssets, job: "UnresolvedAssetJobDefinition"
-) -> dg.ScheduleDefinition:
-    """The schedule that searches for new prefixes, then lists all shards in one run."""
 
     @dg.schedule(
         name=f"{assets.source.name}_daily",

@@ -2,7 +2,6 @@
 
 import json
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -13,18 +12,11 @@ from inventory_assets.inventory.listing.shard_registry import shard_key
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
 from inventory_assets.scan.prefix_discovery import Discovery
 
-if TYPE_CHECKING:
-    from dagster._core.definitions.unresolved_asset_job_definition import (
-        UnresolvedAssetJobDefinition,
-    )
-
 NEW_SHARDS_PER_TICK = 20
 """Maximum runs per tick; further prefixes wait for the next tick."""
 
 
-def build_new_prefix_sensor(
-    assets: SourceAssets, job: "UnresolvedAssetJobDefinition"
-) -> dg.SensorDefinition:
+def build_new_prefix_sensor(assets: SourceAssets) -> dg.SensorDefinition:
     """The sensor that adds a shard for each new prefix, and lists only these.
 
     Its cursor has the shards that were handled. A repeated or interrupted tick requests the same
@@ -33,7 +25,7 @@ def build_new_prefix_sensor(
 
     @dg.sensor(
         name=f"{assets.source.name}_new_prefixes",
-        job=job,
+        job_name=assets.listing_job,
         minimum_interval_seconds=assets.source.schedule.sensor_interval_seconds,
         required_resource_keys=assets.resource_keys,
         description=f"Find new prefixes of `{assets.source.bucket}`, and list just these.",

@@ -1,9 +1,13 @@
 """`object_listing`, mostly through a real HTTP endpoint and real runs."""
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from inventory_assets.config import Shards
 from inventory_assets.defs.assets import listing
 from inventory_assets.defs.assets.listing import build_object_listing
+from inventory_assets.defs.source.context import StepResult, step_results
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot, read_snapshots
@@ -275,6 +280,40 @@ def test_the_log_reports_the_progress_of_a_run(
     said = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
     lines = [line for line in said if " requests in flight, " in line]
     assert lines[0].startswith("0 objects, 0/s, 0 ranges done, 0 open, 0 of 32 requests in flight")
+
+
+@pytest.mark.parametrize("managed", [[], ["inventory_assets"], ["inventory_assets", "root"]])
+def test_a_message_of_a_listing_is_once_in_the_log_of_its_run(
+    tmp_path: Path, buckets: Buckets, monkeypatch: pytest.MonkeyPatch, managed: list[str]
+) -> None:
+    """Whether or not Dagster records the messages of the package itself."""
+    buckets.keys["memory"] = {"a/1", "root"}
+    logger = logging.getLogger("inventory_assets.any.room")
+    list_all = listing._list_all
+
+    def list_and_log(*arguments: Any) -> Iterator[Any]:
+        logger.info("said by the step")
+        with ThreadPoolExecutor() as threads:
+            threads.submit(logger.info, "said by a thread").result()
+        yield from list_all(*arguments)
+
+    def end_and_log(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
+        logger.warning("said at the end")
+        yield from step_results(context)
+
+    monkeypatch.setattr(listing, "_list_all", list_and_log)
+    monkeypatch.setattr(listing, "step_results", end_and_log)
+    overrides = {"python_logs": {"managed_python_loggers": managed}}
+    with dg.instance_for_test(overrides=overrides) as instance:
+        world = World(tmp_path, instance, {"bucket": "memory"})
+        world.discover()
+        outcome = world.list_all()
+        said = [entry.user_message for entry in instance.all_logs(outcome.run_id)]
+    assert outcome.success
+    assert said.count("said by the step") == 1
+    assert said.count("said by a thread") == 1
+    # Only Dagster records what is not said by the listing.
+    assert said.count("said at the end") == (1 if managed else 0)
 
 
 def test_as_much_is_expected_of_a_shard_as_the_baseline_holds(world: World) -> None:

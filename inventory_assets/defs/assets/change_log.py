@@ -10,13 +10,13 @@ from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, change_l
 from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
-    OWNERS,
     SourceAssets,
     SourceContext,
     StepResult,
     for_each_partition,
     log_partition,
 )
+from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.changes.change_log import (
     ChangeLog,
     change_log_etag,
@@ -44,36 +44,23 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         "Run on its own, it also sees whether the baseline is still the newest before the date.",
     )
 
-    @dg.multi_asset(
-        name=f"{assets.source.name}__change_log",
-        specs=[
-            dg.AssetSpec(
-                key,
-                deps=[
-                    dg.AssetDep(
-                        assets.key("object_changes"), partition_mapping=shards_of_the_date()
-                    ),
-                    assets.key("inventory_manifest"),
-                ],
-                skippable=True,
-                group_name=assets.source.name,
-                owners=OWNERS,
-                kinds={"parquet"},
-                description=(
-                    "All changes of a day, each key once, with the columns of S3 Metadata's "
-                    "journal table: one list of the shards' files. No data is moved."
-                ),
-                metadata={"dagster/column_schema": CHANGE_COLUMNS},
-                automation_condition=on_any_shard_change(),
-                freshness_policy=assets.freshness,
-            )
+    @partitioned_asset(
+        assets,
+        key,
+        assets.partitions.dates,
+        description=(
+            "All changes of a day, each key once, with the columns of S3 Metadata's journal "
+            "table: one list of the shards' files. No data is moved."
+        ),
+        kinds={"parquet"},
+        deps=[
+            dg.AssetDep(assets.key("object_changes"), partition_mapping=shards_of_the_date()),
+            assets.key("inventory_manifest"),
         ],
-        check_specs=[balance],
-        partitions_def=assets.partitions.dates,
-        # One run per date, so that an incomplete date does not make the run of another date fail.
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
-        required_resource_keys=assets.resource_keys,
-        can_subset=True,
+        columns=CHANGE_COLUMNS,
+        checks=[balance],
+        automation_condition=on_any_shard_change(),
+        one_run_per_partition=True,  # so that an incomplete date fails alone
     )
     def change_log(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)

@@ -9,13 +9,13 @@ from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, changes_
 from inventory_assets.defs.source.automation import on_listing_change
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
-    OWNERS,
     SourceAssets,
     SourceContext,
     StepResult,
     for_each_partition,
     log_partition,
 )
+from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.changes.shard_changes import Changes, publish_changes, read_changes
 from inventory_assets.inventory.errors import ManifestIncomplete
@@ -33,31 +33,20 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
         "Baseline + created - deleted = snapshot.",
     )
 
-    @dg.multi_asset(
-        name=f"{assets.source.name}__object_changes",
-        specs=[
-            dg.AssetSpec(
-                key,
-                deps=[assets.key("object_listing")],
-                skippable=True,
-                group_name=assets.source.name,
-                owners=OWNERS,
-                kinds={"parquet"},
-                description=(
-                    "What was created, modified, touched, transitioned or deleted since the "
-                    "baseline: the newest complete manifest before the day. Compared by ETag, "
-                    "then size, LastModified and storage class; old and new side by side."
-                ),
-                metadata={"dagster/column_schema": CHANGE_COLUMNS},
-                automation_condition=on_listing_change(),
-                freshness_policy=assets.freshness,
-            )
-        ],
-        check_specs=[balance],
-        partitions_def=assets.partitions.listing,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        required_resource_keys=assets.resource_keys,
-        can_subset=True,
+    @partitioned_asset(
+        assets,
+        key,
+        assets.partitions.listing,
+        description=(
+            "What was created, modified, touched, transitioned or deleted since the baseline: the "
+            "newest complete manifest before the day. Compared by ETag, then size, LastModified "
+            "and storage class; old and new side by side."
+        ),
+        kinds={"parquet"},
+        deps=[assets.key("object_listing")],
+        columns=CHANGE_COLUMNS,
+        checks=[balance],
+        automation_condition=on_listing_change(),
     )
     def object_changes(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)

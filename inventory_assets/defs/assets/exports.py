@@ -9,13 +9,13 @@ import dagster as dg
 from inventory_assets.defs.source.asset_metadata import exports_metadata
 from inventory_assets.defs.source.automation import on_listing_change
 from inventory_assets.defs.source.context import (
-    OWNERS,
     SourceAssets,
     SourceContext,
     StepResult,
     for_each_partition,
     log_partition,
 )
+from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.export.csv_inventory import (
     csv_inventory_etag,
@@ -30,28 +30,18 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset of the exports; a source has it if exports are configured."""
     key = assets.key("inventory_exports")
 
-    @dg.multi_asset(
-        name=f"{assets.source.name}__inventory_exports",
-        specs=[
-            dg.AssetSpec(
-                key,
-                deps=[assets.key("inventory_manifest")],
-                skippable=True,
-                group_name=assets.source.name,
-                owners=OWNERS,
-                kinds={"csv"},
-                description=(
-                    "The inventory of a day for readers of other formats, each sorted by key: "
-                    f"{', '.join(_format_names(assets))}."
-                ),
-                # The manifest's data version changes with a listing's.
-                automation_condition=on_listing_change(),
-                freshness_policy=assets.freshness,
-            )
-        ],
-        partitions_def=assets.partitions.dates,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        required_resource_keys=assets.resource_keys,
+    @partitioned_asset(
+        assets,
+        key,
+        assets.partitions.dates,
+        description=(
+            "The inventory of a day for readers of other formats, each sorted by key: "
+            f"{', '.join(_format_names(assets))}."
+        ),
+        kinds={"csv"},
+        deps=[assets.key("inventory_manifest")],
+        # The manifest's data version changes with a listing's.
+        automation_condition=on_listing_change(),
     )
     def inventory_exports(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)

@@ -11,12 +11,12 @@ import dagster as dg
 from inventory_assets.defs.source.asset_metadata import iceberg_metadata
 from inventory_assets.defs.source.automation import on_listing_change
 from inventory_assets.defs.source.context import (
-    OWNERS,
     SourceAssets,
     StepResult,
     for_each_partition,
     log_partition,
 )
+from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.tables import IcebergTables
@@ -26,27 +26,18 @@ def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset of the Iceberg tables; a source has it if they are configured."""
     key = assets.key("iceberg_tables")
 
-    @dg.multi_asset(
-        name=f"{assets.source.name}__iceberg_tables",
-        specs=[
-            dg.AssetSpec(
-                key,
-                deps=[assets.key("inventory_manifest"), assets.key("change_log")],
-                skippable=True,
-                group_name=assets.source.name,
-                owners=OWNERS,
-                kinds={"iceberg"},
-                description=(
-                    "Two Iceberg tables over the files that are there anyway: the inventory, with "
-                    "a tagged snapshot for each day, and the changes of all days."
-                ),
-                automation_condition=on_listing_change(),
-                freshness_policy=assets.freshness,
-            )
-        ],
-        partitions_def=assets.partitions.dates,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        required_resource_keys=assets.resource_keys | {"iceberg_catalog"},
+    @partitioned_asset(
+        assets,
+        key,
+        assets.partitions.dates,
+        description=(
+            "Two Iceberg tables over the files that are there anyway: the inventory, with a "
+            "tagged snapshot for each day, and the changes of all days."
+        ),
+        kinds={"iceberg"},
+        deps=[assets.key("inventory_manifest"), assets.key("change_log")],
+        automation_condition=on_listing_change(),
+        further_resources=frozenset({"iceberg_catalog"}),
     )
     def iceberg_tables(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         resources = context.resources

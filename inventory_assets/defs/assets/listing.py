@@ -14,7 +14,6 @@ from inventory_assets.defs.source.asset_metadata import (
 )
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
-    OWNERS,
     SourceAssets,
     SourceContext,
     StepResult,
@@ -24,6 +23,7 @@ from inventory_assets.defs.source.context import (
     partitions_of,
     step_results,
 )
+from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.listing.listable_dates import require_observable, versions_of
@@ -70,28 +70,17 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         blocking=False,
     )
 
-    @dg.multi_asset(
-        name=f"{assets.source.name}__object_listing",
-        specs=[
-            dg.AssetSpec(
-                key,
-                skippable=True,
-                group_name=assets.source.name,
-                owners=OWNERS,
-                kinds={"s3", "parquet"},
-                description=(
-                    f"{what} of `{assets.source.bucket}`, by shard and day, as sorted "
-                    "Parquet parts with S3 Inventory's columns."
-                ),
-                metadata={"dagster/column_schema": record_columns(assets.source.versions)},
-                freshness_policy=assets.freshness,
-            )
-        ],
-        check_specs=[evidence, readable],
-        partitions_def=assets.partitions.listing,
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        required_resource_keys=assets.resource_keys,
-        can_subset=True,
+    @partitioned_asset(
+        assets,
+        key,
+        assets.partitions.listing,
+        description=(
+            f"{what} of `{assets.source.bucket}`, by shard and day, as sorted Parquet parts with "
+            "S3 Inventory's columns."
+        ),
+        kinds={"s3", "parquet"},
+        columns=record_columns(assets.source.versions),
+        checks=[evidence, readable],
     )
     def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)

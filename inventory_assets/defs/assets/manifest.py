@@ -15,13 +15,13 @@ from inventory_assets.defs.source.asset_metadata import (
 from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
-    OWNERS,
     SourceAssets,
     SourceContext,
     StepResult,
     for_each_partition,
     log_partition,
 )
+from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import (
     IncompleteListing,
@@ -77,36 +77,20 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         blocking=False,
     )
 
-    @dg.multi_asset(
-        name=f"{assets.source.name}__inventory_manifest",
-        specs=[
-            dg.AssetSpec(
-                key,
-                deps=[
-                    dg.AssetDep(
-                        assets.key("object_listing"),
-                        partition_mapping=shards_of_the_date(),
-                    )
-                ],
-                skippable=True,
-                group_name=assets.source.name,
-                owners=OWNERS,
-                kinds={"parquet"},
-                description=(
-                    "The whole inventory of a day: `manifest.json` over the shards' sorted parts. "
-                    "No data is moved. It fails, and names them, while shards are missing."
-                ),
-                metadata={"dagster/column_schema": record_columns(assets.source.versions)},
-                automation_condition=on_any_shard_change(),
-                freshness_policy=assets.freshness,
-            )
-        ],
-        check_specs=[tiling, files, age, sample],
-        partitions_def=assets.partitions.dates,
-        # One run per date, so that an incomplete date does not make the run of another date fail.
-        backfill_policy=dg.BackfillPolicy.multi_run(1),
-        required_resource_keys=assets.resource_keys,
-        can_subset=True,
+    @partitioned_asset(
+        assets,
+        key,
+        assets.partitions.dates,
+        description=(
+            "The whole inventory of a day: `manifest.json` over the shards' sorted parts. No data "
+            "is moved. It fails, and names them, while shards are missing."
+        ),
+        kinds={"parquet"},
+        deps=[dg.AssetDep(assets.key("object_listing"), partition_mapping=shards_of_the_date())],
+        columns=record_columns(assets.source.versions),
+        checks=[tiling, files, age, sample],
+        automation_condition=on_any_shard_change(),
+        one_run_per_partition=True,  # so that an incomplete date fails alone
     )
     def inventory_manifest(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)

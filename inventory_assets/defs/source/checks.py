@@ -1,4 +1,8 @@
-"""Partitioned asset checks."""
+"""Partitioned asset checks.
+
+This module imports a private module of Dagster: the type of an evaluation's target has no public
+name, and without a target Dagster takes a check that passed for outdated.
+"""
 
 import warnings
 from collections.abc import Mapping, Sequence

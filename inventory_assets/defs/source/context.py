@@ -67,6 +67,11 @@ class SourceAssets:
         return f"{self.source.name}_bucket"
 
     @property
+    def listing_job(self) -> str:
+        """The name of the job that lists shards."""
+        return f"{self.source.name}_listing"
+
+    @property
     def freshness(self) -> dg.FreshnessPolicy:
         """The freshness policy of its assets."""
         return dg.FreshnessPolicy.time_window(

@@ -1,0 +1,60 @@
+"""Cron expressions of five fields, as crontab(5) describes them."""
+
+import re
+
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
+    )
+}
+_WEEKDAYS = {
+    name: number for number, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])
+}
+_LAST_DAYS = dict.fromkeys(range(1, 13), 31) | {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
+
+_ITEM = re.compile(r"(?:\*|([0-9a-z]+)(?:-([0-9a-z]+))?)(?:/([0-9]+))?")
+"""`*`, a number or a name, or a range; each may have a step."""
+
+
+def is_cron(expression: str) -> bool:
+    """Whether a text is a cron expression that Dagster can run.
+
+    The fields are minute, hour, day of month, month and day of week. Dagster also accepts syntax
+    that other implementations of cron do not know, such as `L` for the last day of a month; this
+    function does not. It accepts no expression whose days are in none of its months, such as the
+    30th of February.
+    """
+    try:
+        minute, hour, day, month, weekday = expression.lower().split()
+        _values(minute, range(60), {})
+        _values(hour, range(24), {})
+        days = _values(day, range(1, 32), {})
+        months = _values(month, range(1, 13), _MONTHS)
+        _values(weekday, range(8), _WEEKDAYS)
+    except ValueError:
+        return False
+    return min(days) <= max(_LAST_DAYS[month] for month in months)
+
+
+def _values(field: str, allowed: range, names: dict[str, int]) -> set[int]:
+    """The numbers that a field selects.
+
+    Raises:
+        ValueError: The field is not valid, or selects a number that is not allowed.
+    """
+    values: set[int] = set()
+    for item in field.split(","):
+        match = _ITEM.fullmatch(item)
+        if match is None:
+            raise ValueError(f"{item!r} is no part of a cron expression")
+        first, last, step = match.groups()
+        low = allowed[0] if first is None else int(names.get(first, first))
+        if last is not None:
+            high = int(names.get(last, last))
+        else:
+            high = low if first is not None and step is None else allowed[-1]
+        if not allowed[0] <= low <= high <= allowed[-1]:
+            raise ValueError(f"{item!r} selects a number that is not allowed")
+        values.update(range(low, high + 1, int(step or 1)))
+    return values

@@ -1,0 +1,72 @@
+"""The declaration that the partitioned assets of a source have in common."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from inventory_assets.defs.source.context import OWNERS, SourceAssets, StepResult
+
+Step = Callable[[dg.AssetExecutionContext], Iterator[StepResult]]
+"""The body of an asset, which logs its partitions itself and ends with `step_results`."""
+
+
+def partitioned_asset(
+    assets: SourceAssets,
+    key: dg.AssetKey,
+    partitions: dg.PartitionsDefinition[Any],
+    *,
+    description: str,
+    kinds: set[str],
+    deps: Sequence[dg.AssetKey | dg.AssetDep] = (),
+    columns: dg.TableSchema | None = None,
+    checks: Sequence[dg.AssetCheckSpec] = (),
+    automation_condition: dg.AutomationCondition[Any] | None = None,
+    one_run_per_partition: bool = False,
+    further_resources: frozenset[str] = frozenset(),
+) -> Callable[[Step], dg.AssetsDefinition]:
+    """A decorator that makes a partitioned asset of a source out of a function.
+
+    A check of the asset can also run without it: the function sees that in the
+    `selected_asset_keys` of its context.
+
+    Args:
+        assets: The source.
+        key: The key of the asset.
+        partitions: The partitions of the asset and of its checks.
+        description: The description in the UI.
+        kinds: The kinds in the UI.
+        deps: The assets that it reads.
+        columns: The columns of its records, if it has records.
+        checks: Its checks, which the function logs.
+        automation_condition: When it is materialized by itself.
+        one_run_per_partition: Whether a backfill starts a run for each partition, so that one that
+            fails does not make the run of another fail; otherwise, one run for all.
+        further_resources: The keys of resources besides those of the source.
+    """
+    return dg.multi_asset(
+        name="__".join(key.path),
+        specs=[
+            dg.AssetSpec(
+                key,
+                deps=deps,
+                skippable=True,
+                group_name=assets.source.name,
+                owners=OWNERS,
+                kinds=kinds,
+                description=description,
+                metadata={"dagster/column_schema": columns} if columns else None,
+                automation_condition=automation_condition,
+                freshness_policy=assets.freshness,
+            )
+        ],
+        check_specs=checks,
+        partitions_def=partitions,
+        backfill_policy=(
+            dg.BackfillPolicy.multi_run(1)
+            if one_run_per_partition
+            else dg.BackfillPolicy.single_run()
+        ),
+        required_resource_keys=assets.resource_keys | further_resources,
+        can_subset=bool(checks),
+    )
