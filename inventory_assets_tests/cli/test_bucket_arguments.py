@@ -232,7 +232,7 @@ def test_a_key_order_that_is_given_is_not_detected(run: Run, tmp_path: Path) -> 
     assert "--key-order says bytes: leave it out to detect the order" in outcome.error
 
 
-# What `inventory resume` goes on with
+# Options that `inventory resume` restores
 
 
 @pytest.mark.parametrize(

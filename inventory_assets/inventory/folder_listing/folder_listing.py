@@ -129,7 +129,7 @@ def list_into_folder(
             if not resume:
                 records.require_same(finished, wanted, now())
             moment = finished.finished_at.isoformat(timespec="seconds")
-            LOG.info("the listing was finished at %s: its files get their names", moment)
+            LOG.info("the listing was finished at %s: moving its files", moment)
             return _move_files(records, lock, finished.found)
         if any(lock.folder.glob("*.parquet")):
             raise StoreError(
@@ -196,9 +196,11 @@ def _describe_resumable(records: FolderRecords, work: Work) -> str | None:
     If nothing is kept, remaining files are removed.
     """
     if records.is_finished:
-        return f"the listing is whole; run {records.resume_command} to give its files their names"
+        return (
+            f"the listing is complete; run {records.resume_command} to give its files their names"
+        )
     if any(work.store.root.parent.glob("*.parquet")):
-        return "the listing is whole, and so are its files"
+        return "the listing is complete, and so are its files"
     rows = max(open_checkpoint_log(work, key_order).resumed.rows for key_order in KeyOrder)
     if not rows:
         work.store.remove()
