@@ -15,7 +15,7 @@ bounds = st.none() | st.integers(1, 12)
 retentions = st.builds(Retention, keep_days=bounds, keep_last=bounds)
 histories = st.dictionaries(
     st.integers(0, 20).map(lambda age: TODAY - timedelta(days=age)),
-    st.builds(DateState, is_complete=st.booleans(), is_at_work=st.booleans()),
+    st.builds(DateState, is_complete=st.booleans(), is_in_progress=st.booleans()),
 )
 
 

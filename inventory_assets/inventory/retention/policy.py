@@ -44,7 +44,7 @@ class DateState:
 
     Attributes:
         is_complete: Whether its manifest was published completely.
-        is_at_work: Whether a record is so recent that a run may be at work on the date.
+        is_in_progress: Whether a record is so recent that a run may still work on the date.
     """
 
     is_complete: bool
