@@ -144,7 +144,7 @@ def _list(options: argparse.Namespace) -> int:
                 options.out,
                 options.processes,
                 meter.on_event,
-                asked_for=asked_for(options),
+                arguments=asked_for(options),
                 versions=versions,
                 key_order=key_order,
                 resume=options.resume,

@@ -58,7 +58,7 @@ class MonitoredRunLauncher(DefaultRunLauncher):
         return CheckRunHealthResult(
             WorkerStatus.NOT_FOUND,
             f"the run's process {pid} is not there any more: it was killed, or the machine was "
-            "restarted; start the run again, it goes on with what was done",
+            "restarted; start the run again to resume its work",
         )
 
     def _is_of_this_machine(self, run: DagsterRun) -> bool:

@@ -232,7 +232,7 @@ def test_a_key_order_that_is_given_is_not_detected(run: Run, tmp_path: Path) -> 
     assert "--key-order says bytes: leave it out to detect the order" in outcome.error
 
 
-# What `inventory resume` goes on with
+# Options that `inventory resume` restores
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def until(is_so: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
         assert datetime.now(UTC) < end
 
 
-def test_resume_stays_anonymous_and_pays_and_gives_up_as_soon_as_the_listing(
+def test_resume_keeps_anonymous_access_requester_pays_and_the_retry_limit(
     run: Run, tmp_path: Path
 ) -> None:
     with ScriptedServer([LEVEL, STUCK]) as server:

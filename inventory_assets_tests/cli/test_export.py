@@ -93,7 +93,7 @@ def test_a_reader_that_leaves_ends_the_command_quietly(published: Path) -> None:
     process.stderr.close()
 
 
-def test_a_reader_that_leaves_before_anything_is_written_is_no_mistake(published: Path) -> None:
+def test_a_pipe_closed_before_the_first_write_is_no_error(published: Path) -> None:
     process = start(published, "export", "source")
     assert process.stdout is not None
     assert process.stderr is not None
@@ -109,7 +109,7 @@ def test_no_key_speaks_to_the_terminal(published: Path) -> None:
     assert b"\x1b" not in shown
 
 
-def test_what_is_no_text_is_not_shown_on_a_terminal(published: Path) -> None:
+def test_binary_output_is_not_written_to_a_terminal(published: Path) -> None:
     code, shown = on_a_terminal(published, "export", "source", "--format", "parquet")
     assert (code, shown) == (
         1,

@@ -15,7 +15,7 @@ from inventory_assets_tests.stores.odd_server import OddServer
 from inventory_assets_tests.stores.odd_store import OddStore
 
 
-def test_what_is_set_aside_is_said_by_name_and_by_the_exit_code(
+def test_unreadable_records_are_reported_by_name_and_exit_code(
     run: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

@@ -73,7 +73,7 @@ def test_the_summary_may_be_one_json_document(run: Run, url: list[str], tmp_path
         ("2026-04-30", {}),
     ],
 )
-def test_what_was_there_at_a_time_is_listed(
+def test_the_objects_as_of_a_time_are_listed(
     run: Run, url: list[str], tmp_path: Path, moment: str, latest: dict[str, int | None]
 ) -> None:
     assert run("list", *url, "--as-of", moment, "--out", tmp_path).code == 0

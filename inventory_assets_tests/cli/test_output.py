@@ -54,7 +54,7 @@ def test_wide_characters_take_two_columns() -> None:
     assert table_of({"key": ["漢字", "ab"], "n": [1, 2]}).splitlines()[1:] == ["漢字  1", "ab    2"]
 
 
-def test_nothing_in_a_cell_speaks_to_the_terminal() -> None:
+def test_control_characters_in_a_cell_are_escaped() -> None:
     hostile = "\x1b[2J\n\r\x07\x7f\x9b\u202e"
     shown = table_of({hostile: [hostile], "list": [[hostile]]})
     assert all(line.isprintable() for line in shown.split("\n"))

@@ -119,7 +119,7 @@ def test_the_line_is_never_longer_than_the_terminal_is_wide() -> None:
     assert max(len(line.rstrip("\r")) for line in shown) == 30
 
 
-def test_what_is_no_terminal_is_left_alone() -> None:
+def test_no_progress_line_without_a_terminal() -> None:
     screen = Screen(is_terminal=False)
     with show_progress(ProgressMeter(lambda: (0, 0)), screen, 0.001):
         pass

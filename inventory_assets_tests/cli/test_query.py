@@ -36,7 +36,7 @@ def test_a_response_may_be_a_file(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sql", ["DROP VIEW inventory", "SELECT 1/0 FROM nothing", "FROM 'x.csv'"])
-def test_what_cannot_be_answered_is_a_mistake_and_leaves_no_file(
+def test_a_failed_query_reports_an_error_and_leaves_no_file(
     run: Run, tmp_path: Path, sql: str
 ) -> None:
     outcome = run("query", "source", sql, "-o", tmp_path / "out.csv")

@@ -58,7 +58,7 @@ def test_a_folder_that_holds_what_the_bucket_holds_agrees(run: Run, listed: list
     )
 
 
-def test_what_nothing_explains_is_named_and_fails(
+def test_unexplained_differences_are_named_and_fail(
     run: Run, moto: Endpoint, listed: list[object]
 ) -> None:
     bucket = str(listed[1]).split("/")[2]
@@ -106,7 +106,7 @@ def test_a_summary_may_be_one_json_document(run: Run, moto: Endpoint, listed: li
     assert outcome.error == "missing: 'logs/\\x7fnew'\n"
 
 
-def test_what_changed_since_is_counted_and_no_fault(
+def test_later_changes_are_counted_and_do_not_fail(
     run: Run, moto: Endpoint, listed: list[object]
 ) -> None:
     moto.put(str(listed[1]).split("/")[2], {"logs/new": b"x", "logs/003": b"changed"})

@@ -55,7 +55,7 @@ class CheckedBudget(RowBuffer):
             objects.num_rows
             for assembler in self.assemblies
             for run in assembler._in_order()
-            for objects in run.waiting
+            for objects in run.buffered
         )
         assert waiting == self._total
         assert waiting <= self.bound
@@ -120,14 +120,14 @@ class Driver:
             LAYOUT,
             self.ranges,
             budget,
-            published=self._published,
+            on_published=self._published,
             segments=segments,
             sizing=sizing,
             drafts=checkpoint_log.drafts if checkpoint_log else None,
-            ticked=self._ticked,
+            on_tick=self._ticked,
         )
         if checkpoint_log:
-            checkpoint_log.follow(self.assembler.open_runs)
+            checkpoint_log.track_open_ranges(self.assembler.open_ranges)
         budget.assemblies.append(self.assembler)
 
     def _published(self, key_range: KeyRange, parts: Sequence[Part]) -> None:

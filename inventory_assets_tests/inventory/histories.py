@@ -101,7 +101,7 @@ def data_files(store: Store) -> set[str]:
     return {key for key in all_keys(store) if "/data/" in key and "/tombstones/" not in key}
 
 
-def marks(store: Store) -> list[str]:
+def tombstone_keys(store: Store) -> list[str]:
     """The keys of all marks."""
     return [key for key in all_keys(store) if "/tombstones/" in key]
 

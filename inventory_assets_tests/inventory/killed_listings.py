@@ -46,7 +46,7 @@ def small_files() -> Iterator[None]:
         for module in (part_stream, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 8)
         patch.setattr(part_writer, "PART_ROWS", 16)
-        patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
+        patch.setattr(checkpoints, "RECORD_INTERVAL", timedelta(0))
         patch.setattr(listing_driver, "DIRECTORY_PART_INTERVAL", timedelta(0))
         patch.setattr(local_store, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)

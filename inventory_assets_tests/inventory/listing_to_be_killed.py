@@ -13,7 +13,7 @@ from inventory_assets.inventory.parts import part_writer
 # Here, as the processes that it starts import this module too, but do not run it.
 vars(part_stream)["ROW_GROUP_ROWS"] = vars(part_writer)["ROW_GROUP_ROWS"] = 1000
 part_writer.PART_ROWS = 1000
-checkpoints.SECONDS_BETWEEN = timedelta(seconds=0.1)
+checkpoints.RECORD_INTERVAL = timedelta(seconds=0.1)
 
 if __name__ == "__main__":
     sys.exit(cli.main(sys.argv[1:]))

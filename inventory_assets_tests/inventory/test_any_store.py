@@ -71,7 +71,7 @@ def test_what_is_published_is_read_back(any_store: Store) -> None:
     assert any_store.read("a/b.json") == b""
 
 
-def test_what_was_not_published_is_nothing(any_store: Store) -> None:
+def test_an_unpublished_record_is_none(any_store: Store) -> None:
     assert any_store.read("nothing") is None
     assert any_store.open("nothing") is None
     assert any_store.size("nothing") is None

@@ -165,7 +165,7 @@ def test_a_body_that_breaks_off_is_requested_again() -> None:
         assert len(server.seen) == 2
 
 
-def test_a_write_whose_answer_was_lost_is_known_for_ones_own(store: BucketStore) -> None:
+def test_a_write_whose_response_was_lost_is_recognized(store: BucketStore) -> None:
     lost: list[str] = []
 
     def lose(request: AWSPreparedRequest) -> None:
@@ -207,7 +207,7 @@ def test_a_store_without_conditions_is_looked_at_before_each_write(
     assert read_manifest(store, LAYOUT, DAY) == manifests[0]
 
 
-def test_a_part_that_another_run_uploads_at_the_same_time_is_taken_for_ones_own(
+def test_a_part_uploaded_concurrently_by_another_run_is_accepted(
     store: BucketStore, moto: Endpoint
 ) -> None:
     faster = new_bucket_store(moto)

@@ -115,7 +115,7 @@ def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
 
 
 @EITHER_ORDER
-def test_what_is_safe_is_not_listed_again_and_the_user_is_reported(
+def test_completed_ranges_are_not_listed_again_and_the_user_is_told(
     keys: list[str], key_order: KeyOrder, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     with small_files():
@@ -160,7 +160,7 @@ def test_another_configuration_code_or_day_starts_afresh_and_says_so(
         if change == "endpoint":
             lister.connection = replace(lister.connection, endpoint_url="http://elsewhere")
         if change == "code":
-            monkeypatch.setattr(checkpoint_record, "_CODE", checkpoint_record._CODE + 1)
+            monkeypatch.setattr(checkpoint_record, "_CODE", checkpoint_record._LISTING_VERSION + 1)
         now = NOW + timedelta(hours=hours)
         found = take(lister, LocalStore(tmp_path), make_shard("", []), now)
     (message,) = logged.messages
@@ -202,7 +202,7 @@ def opened(store: LocalStore, name: str = "listing", now: datetime = NOW) -> Che
     return CheckpointLog(store, "checkpoints", name, identity, lambda: now)
 
 
-def test_two_runs_at_once_leave_what_can_be_gone_on_with(store: LocalStore) -> None:
+def test_overlapping_checkpoints_of_two_runs_can_be_resumed(store: LocalStore) -> None:
     """If they overlap, only one of them is used."""
     with small_files():
         one, other = opened(store), opened(store)
@@ -210,7 +210,7 @@ def test_two_runs_at_once_leave_what_can_be_gone_on_with(store: LocalStore) -> N
         other.record_completed(KeyRange("", "f"), parts_of(store, listed("abc")), RequestStats())
         other.record_completed(KeyRange("m", "z"), parts_of(store, listed("nop")), RequestStats())
         kept = opened(store).resumed
-    assert [stretch.key_range for stretch in kept.completed] == [
+    assert [each.key_range for each in kept.completed] == [
         KeyRange("", "f"),
         KeyRange("m", "z"),
     ]
@@ -221,13 +221,15 @@ bounds = st.lists(st.text("abc", min_size=1, max_size=3), max_size=8, unique=Tru
 
 
 @given(bounds, bounds)
-def test_what_is_missing_and_what_is_kept_tile_the_whole(one: list[str], other: list[str]) -> None:
+def test_missing_and_completed_ranges_tile_the_requested_ranges(
+    one: list[str], other: list[str]
+) -> None:
     def ranges(found: list[str]) -> list[KeyRange]:
         return [KeyRange(*pair) for pair in zip(found[::2], found[1::2], strict=False)]
 
     whole, kept = ranges(one), ranges(other)
-    stretches = tuple(checkpoint_record.CompletedRange(each, ()) for each in kept)
-    missing = checkpoint_record.ResumedWork(stretches).missing(whole)
+    completed = tuple(checkpoint_record.CompletedRange(each, ()) for each in kept)
+    missing = checkpoint_record.ResumedWork(completed).missing(whole)
     for key in (a + b + c for a in "abc" for b in ["", *"abc"] for c in ["", *"abc"]):
         wanted = any(key in each for each in whole) and not any(key in each for each in kept)
         assert sum(key in each for each in missing) == wanted
@@ -242,7 +244,7 @@ def test_records_of_one_listing_are_not_taken_for_another_s(store: LocalStore) -
         assert opened(store, "a").resumed.rows == 1
 
 
-def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: LocalStore) -> None:
+def test_checkpoints_are_written_every_few_seconds_and_at_the_end(store: LocalStore) -> None:
     moments = iter([NOW, NOW, NOW, NOW + timedelta(seconds=6), NOW + timedelta(seconds=6), NOW])
     identity = listing_fingerprint(BucketConfig("bucket"), "", ())
     checkpoint_log = CheckpointLog(store, "f", "n", identity, lambda: next(moments))
@@ -258,7 +260,7 @@ def test_what_was_noted_is_written_every_few_seconds_and_at_the_end(store: Local
     written.append(len(store.list_names("f")))
     assert written == [0, 1, 1]
     kept = CheckpointLog(store, "f", "n", identity, lambda: NOW).resumed
-    assert [stretch.key_range.until for stretch in kept.completed] == ["b", "c", "d"]
+    assert [each.key_range.until for each in kept.completed] == ["b", "c", "d"]
     assert (kept.requests, kept.faults) == (3, {"reset": 1})
 
 
@@ -320,5 +322,5 @@ def keys_in(folder: Path) -> list[str]:
     return [key for table in tables for key in table.column("key").to_pylist()]
 
 
-def test_the_layout_of_a_journal_is_that_of_its_date() -> None:
+def test_the_layout_of_a_checkpoint_is_that_of_its_date() -> None:
     assert LAYOUT.checkpoints(DAY) == f"bucket/source/checkpoints/dt={DAY}"

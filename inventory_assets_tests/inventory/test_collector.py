@@ -31,10 +31,10 @@ from inventory_assets_tests.inventory.histories import (
     data_files,
     day_after,
     keys_of,
-    marks,
     named,
     noon,
     snapshots_of,
+    tombstone_keys,
 )
 from inventory_assets_tests.inventory.samples import LAYOUT, listed, parts_of
 
@@ -50,7 +50,7 @@ def _published(roomy_store: LocalStore) -> Iterator[None]:
 # Which dates go, and what with them
 
 
-def test_a_date_that_goes_leaves_nothing_and_those_that_stay_have_all_their_records(
+def test_an_expired_date_is_removed_completely_and_kept_dates_have_all_records(
     store: LocalStore,
 ) -> None:
     publish_days(store)
@@ -59,10 +59,10 @@ def test_a_date_that_goes_leaves_nothing_and_those_that_stay_have_all_their_reco
     assert [keys_of(store, day) for day in DAYS[2:]] == [sorted(keys) for keys in KEYS[2:]]
     assert not [key for key in all_keys(store) if any(str(day) in key for day in DAYS[:2])]
     assert data_files(store) == named(store)
-    assert marks(store) == []
+    assert tombstone_keys(store) == []
 
 
-def test_a_date_that_goes_leaves_no_empty_folder(store: LocalStore) -> None:
+def test_an_expired_date_leaves_no_empty_folder(store: LocalStore) -> None:
     publish_days(store)
     collect(store, LAST, NEXT_WEEK)
     for folder in (LAYOUT.base, LAYOUT.csv.base, f"{LAYOUT.base}/snapshots"):
@@ -97,7 +97,7 @@ def test_a_date_that_is_listed_again_stays_with_its_baseline(store: LocalStore) 
 # Reports
 
 
-def test_a_plan_changes_nothing_and_tells_what_then_goes(store: LocalStore) -> None:
+def test_a_plan_changes_nothing_and_matches_what_is_removed(store: LocalStore) -> None:
     publish_days(store)
     before = {key: store.read(key) for key in all_keys(store)}
     plan = plan_collection(store, LAYOUT, LAST, NEXT_WEEK.date(), NEXT_WEEK)
@@ -110,7 +110,7 @@ def test_a_plan_changes_nothing_and_tells_what_then_goes(store: LocalStore) -> N
     assert plan.needed + len(plan.waiting) == len(data_files(store))
 
 
-def test_what_nothing_needs_is_removed_after_it_was_found_and_found_again(
+def test_an_unnamed_file_is_removed_after_it_was_found_twice(
     store: LocalStore,
 ) -> None:
     publish_days(store, 1)
@@ -184,7 +184,7 @@ def test_names_are_held_once_however_many_dates_name_them(
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "symlink.txt"])
-def test_what_only_readers_of_s3_inventory_find_is_needed(store: LocalStore, name: str) -> None:
+def test_files_named_only_by_s3_inventory_files_are_needed(store: LocalStore, name: str) -> None:
     publish_days(store, 1)
     records = [key for key in all_keys(store) if not key.endswith((name, ".parquet", ".gz"))]
     parts = {key for key in data_files(store) if key.startswith(LAYOUT.data_folder)}
@@ -202,7 +202,7 @@ def test_parts_of_a_date_without_an_inventory_are_needed(store: LocalStore) -> N
     assert store.size(snapshot.parts[0].key) is not None
 
 
-def test_parts_of_an_unfinished_listing_are_needed_until_nobody_goes_on_with_it(
+def test_parts_of_an_unfinished_listing_are_needed_until_it_is_abandoned(
     store: LocalStore,
 ) -> None:
     publish_days(store, 2)
@@ -215,7 +215,7 @@ def test_parts_of_an_unfinished_listing_are_needed_until_nobody_goes_on_with_it(
     assert store.list_names(LAYOUT.checkpoints(DAYS[1])) == []
 
 
-def test_a_listing_that_still_notes_keeps_what_it_noted_long_ago(store: LocalStore) -> None:
+def test_a_listing_that_still_writes_checkpoints_keeps_its_old_ones(store: LocalStore) -> None:
     publish_days(store, 1)
     parts = parts_of(store, listed(["a/safe"]))
     note(store, DAYS[0], parts)

@@ -43,9 +43,9 @@ from inventory_assets_tests.inventory.histories import (
     day_after,
     keys_of,
     killed_after,
-    marks,
     named,
     noon,
+    tombstone_keys,
 )
 from inventory_assets_tests.inventory.samples import LAYOUT, listed, snapshot_of
 
@@ -220,7 +220,7 @@ class RunsAndCollections(RuleBasedStateMachine):
         if not self.retention:
             assert after == before
         assert data_files(self.store) == named(self.store)
-        assert marks(self.store) == []
+        assert tombstone_keys(self.store) == []
 
 
 RunsAndCollections.TestCase.settings = settings(

@@ -39,10 +39,10 @@ from inventory_assets_tests.inventory.histories import (
     data_files,
     keys_of,
     killed_after,
-    marks,
     out_of_order,
     publish_day,
     snapshots_of,
+    tombstone_keys,
 )
 from inventory_assets_tests.inventory.samples import LAYOUT, listed, parts_of
 from inventory_assets_tests.inventory.stores import bucket_store
@@ -87,9 +87,9 @@ def test_a_part_found_before_it_was_recorded_is_pardoned_when_it_is(store: Local
     publish_days(store, 1)
     running = snapshots_of(store, DAYS[1], {"new"})[0]
     collect(store, EVER, NEXT_WEEK)
-    assert marks(store) == [tombstone_key(running.parts[0].key)]
+    assert tombstone_keys(store) == [tombstone_key(running.parts[0].key)]
     publish_snapshot(store, LAYOUT, running)
-    assert marks(store) == []
+    assert tombstone_keys(store) == []
 
 
 class FindingStore(LocalStore):
@@ -149,7 +149,7 @@ def test_whoever_records_a_file_removes_its_mark(
         store.publish(tombstone_key(key), b"")
     keys = record(FindingStore(store.root), manifest)
     assert set(keys) <= data_files(store)
-    assert not {tombstone_key(key) for key in keys} & set(marks(store))
+    assert not {tombstone_key(key) for key in keys} & set(tombstone_keys(store))
 
 
 def test_a_record_that_comes_while_a_collection_is_under_way_keeps_its_pardon(
@@ -162,10 +162,10 @@ def test_a_record_that_comes_while_a_collection_is_under_way_keeps_its_pardon(
     plan = plan_collection(store, LAYOUT, EVER, now.date(), now)
     publish_snapshot(store, LAYOUT, running)
     execute(store, plan, lambda: now)
-    assert marks(store) == []
+    assert tombstone_keys(store) == []
 
 
-def test_a_record_that_replaces_another_gives_no_file_away_to_who_read_the_other(
+def test_replacing_a_record_removes_no_file_that_a_reader_of_the_old_one_uses(
     store: LocalStore,
 ) -> None:
     publish_days(store, 1)
@@ -183,7 +183,7 @@ def test_a_record_that_replaces_another_gives_no_file_away_to_who_read_the_other
     assert keys_of(store, DAYS[1]) == ["old"]
 
 
-def test_a_scan_may_share_the_parts_of_a_baseline_that_goes_meanwhile(store: LocalStore) -> None:
+def test_a_scan_may_reuse_parts_of_a_baseline_that_expires_meanwhile(store: LocalStore) -> None:
     publish_days(store, 1)
     baseline = publish_day(store, DAYS[1], {"a/1", "b"})
     running = replace(

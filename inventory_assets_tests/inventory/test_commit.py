@@ -106,7 +106,7 @@ def read_all(store: LocalStore) -> list[str]:
 
 
 @given(seed=st.integers(0, 10**6), runs=st.integers(1, 4))
-def test_all_records_are_of_one_run_that_was_told_so(
+def test_all_records_are_of_the_one_run_that_succeeded(
     roomy_store: LocalStore, seed: int, runs: int
 ) -> None:
     for key in (HEAD, *RECORDS):

@@ -110,7 +110,9 @@ def store(connected: BucketStore) -> BucketStore:
 
 
 @pytest.mark.parametrize("name", HABITS)
-def test_how_a_store_takes_conditions_is_found(serve: Serve, store: BucketStore, name: str) -> None:
+def test_support_for_conditional_writes_is_detected(
+    serve: Serve, store: BucketStore, name: str
+) -> None:
     condition, expected = HABITS[name]
     server = serve(condition=condition)
     assert store.conditional_writes is expected
@@ -258,7 +260,7 @@ def test_a_store_that_names_no_etags_is_rejected(serve: Serve, store: BucketStor
         store.put_if_match("x", b"1", NO_ETAG)
 
 
-def test_a_store_that_is_not_well_is_not_taken_for_one_without_conditions(
+def test_a_failing_store_is_not_taken_for_one_without_conditional_writes(
     serve: Serve, store: BucketStore
 ) -> None:
     throttled = 7
@@ -277,7 +279,9 @@ def test_a_store_that_may_not_be_written_says_so(serve: Serve, store: BucketStor
         store.put_if_match("x", b"1", NO_ETAG)
 
 
-def test_a_refusal_though_nothing_changed_is_no_other_run(serve: Serve, store: BucketStore) -> None:
+def test_a_precondition_failure_without_a_change_is_no_conflict(
+    serve: Serve, store: BucketStore
+) -> None:
     server = serve()
     assert store.conditional_writes is ConditionalWrites.QUOTED
     server.habits.condition = says("412 PreconditionFailed")
@@ -286,7 +290,7 @@ def test_a_refusal_though_nothing_changed_is_no_other_run(serve: Serve, store: B
     assert not isinstance(caught.value, ConflictError)
 
 
-def test_a_claim_that_a_killed_run_left_is_waited_for_and_then_counts_for_nothing(
+def test_the_claim_of_a_killed_run_blocks_others_until_it_is_stale(
     serve: Serve, store: BucketStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "WAIT_SECONDS", 0.2)
@@ -305,7 +309,7 @@ def test_a_claim_that_a_killed_run_left_is_waited_for_and_then_counts_for_nothin
 
 
 @pytest.mark.parametrize("held_up", ["before", "after"])
-def test_a_run_that_was_held_up_for_longer_than_its_claim_counts_says_so(
+def test_a_run_delayed_beyond_the_time_of_its_claim_is_an_error(
     serve: Serve, store: BucketStore, monkeypatch: pytest.MonkeyPatch, held_up: str
 ) -> None:
     server = serve(condition=ignored)

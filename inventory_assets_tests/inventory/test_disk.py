@@ -24,7 +24,7 @@ def test_a_full_disk_is_reported_with_its_path_and_what_was_needed(
     assert full_disk(error, Path("/elsewhere"), 1) is error
 
 
-def test_another_error_stays_what_it_is(tmp_path: Path) -> None:
+def test_other_errors_are_not_changed(tmp_path: Path) -> None:
     error = PermissionError(errno.EACCES, "denied")
     assert full_disk(error, tmp_path, 1) is error
 

@@ -38,7 +38,9 @@ from inventory_assets_tests.listings import objects_of
 AT_MOST_AGAIN = timedelta(seconds=15)
 
 
-def journal_in(store: LocalStore, now: Callable[[], datetime] = lambda: NOW) -> CheckpointLog:
+def checkpoint_log_in(
+    store: LocalStore, now: Callable[[], datetime] = lambda: NOW
+) -> CheckpointLog:
     identity = listing_fingerprint(BucketConfig("bucket"), "", ())
     return CheckpointLog(store, "checkpoints", "listing", identity, now, layout=LAYOUT)
 
@@ -56,9 +58,9 @@ def quick(group_rows: int, part_rows: int = 10**6) -> Iterator[LocalStore]:
 
 def kept_keys(store: LocalStore) -> list[str]:
     """The keys that a resumed run need not list: exactly those of the completed ranges."""
-    checkpoint_log = journal_in(store)
-    for stretch in checkpoint_log.resumed.completed:
-        for part in stretch.parts:
+    checkpoint_log = checkpoint_log_in(store)
+    for each in checkpoint_log.resumed.completed:
+        for part in each.parts:
             whole = Fingerprint()
             whole.update(records_of(listed(keys_of(store, part))))
             assert part.fingerprint == whole.hexdigest()
@@ -70,9 +72,9 @@ def kept_keys(store: LocalStore) -> list[str]:
 
 def covered(store: LocalStore, keys: list[str]) -> list[str]:
     """The keys in the resumed work."""
-    checkpoint_log = journal_in(store)
+    checkpoint_log = checkpoint_log_in(store)
     checkpoint_log.close()
-    ranges = [stretch.key_range for stretch in checkpoint_log.resumed.completed]
+    ranges = [each.key_range for each in checkpoint_log.resumed.completed]
     return [key for key in keys if any(key in each for each in ranges)]
 
 
@@ -89,7 +91,7 @@ def test_all_received_objects_survive_when_a_listing_is_stopped(
 ) -> None:
     chances = random.Random(seed)  # noqa: S311 - a repeatable test
     with quick(group_rows, part_rows) as store:
-        checkpoint_log = journal_in(store)
+        checkpoint_log = checkpoint_log_in(store)
         budget = CheckedBudget(budget_rows)
         keys, bounds = numbered(60), [0, 9, 20, 60]
         driver = Driver(store, keys, bounds, [1], budget, chances, checkpoint_log=checkpoint_log)
@@ -100,7 +102,7 @@ def test_all_received_objects_survive_when_a_listing_is_stopped(
         driver.assembler.close()
         checkpoint_log.close()
         assert kept_keys(store) == sorted(driver.written)
-        # And once more: nothing is lost by being gone on with, or by a kill while it is.
+        # And once more: a resumed listing loses nothing, even if it is killed, too.
         assert kept_keys(store) == sorted(driver.written)
         assert covered(store, driver.expected) == kept_keys(store)
 
@@ -120,7 +122,7 @@ def test_a_kill_at_any_moment_costs_fifteen_seconds_of_listing_at_most(
     keys = numbered(1000)
     with quick(group_rows, 40) as store:
         clock = [NOW]
-        checkpoint_log = journal_in(store, lambda: clock[0])
+        checkpoint_log = checkpoint_log_in(store, lambda: clock[0])
         bounds = [0, 100, 300, 500, 1000]
         budget = CheckedBudget(200)
         driver = Driver(
@@ -141,7 +143,7 @@ def test_a_kill_at_any_moment_costs_fifteen_seconds_of_listing_at_most(
         assert len(kept) == len({*kept})
         assert {*kept} <= {*driver.written}
         ranges = len(driver.ranges) + driver._begun
-        assert len(journal_in(store).resumed.parts) <= ranges + len(kept) // 40 * 2
+        assert len(checkpoint_log_in(store).resumed.parts) <= ranges + len(kept) // 40 * 2
         driver.assembler.close()
 
 
@@ -150,20 +152,20 @@ def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
 ) -> None:
     monkeypatch.setattr(local_store, "_flush", lambda _path: None)
     clock = [NOW]
-    checkpoint_log = journal_in(store, lambda: clock[0])
+    checkpoint_log = checkpoint_log_in(store, lambda: clock[0])
     ranges = [KeyRange("", "0100"), KeyRange("0100", LAST)]
     assembler = PartAssembler(
         store,
         LAYOUT,
         ranges,
         RowBuffer(),
-        published=lambda key_range, parts: checkpoint_log.record_completed(
+        on_published=lambda key_range, parts: checkpoint_log.record_completed(
             key_range, parts, RequestStats()
         ),
         drafts=checkpoint_log.drafts,
-        ticked=lambda: checkpoint_log.tick(RequestStats()),
+        on_tick=lambda: checkpoint_log.tick(RequestStats()),
     )
-    checkpoint_log.follow(assembler.open_runs)
+    checkpoint_log.track_open_ranges(assembler.open_ranges)
     for key in numbered(200):
         clock[0] += timedelta(seconds=10)
         assembler.write(key > "0100", objects_of([key]))
@@ -186,7 +188,7 @@ def full(_file: object, _data: bytes) -> int:
 def test_records_written_before_the_disk_was_full_survive(seed: int, steps: int) -> None:
     chances = random.Random(seed)  # noqa: S311
     with quick(3) as store:
-        checkpoint_log = journal_in(store)
+        checkpoint_log = checkpoint_log_in(store)
         budget = CheckedBudget(12)
         driver = Driver(
             store, numbered(60), [0, 20, 60], [], budget, chances, checkpoint_log=checkpoint_log
@@ -195,7 +197,7 @@ def test_records_written_before_the_disk_was_full_survive(seed: int, steps: int)
             if not driver.is_done:
                 driver.step()
         in_files = [
-            draft.last_key for each in driver.assembler.open_runs() for draft in each.drafts
+            draft.last_key for each in driver.assembler.open_ranges() for draft in each.drafts
         ]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(hashing_file.HashingFile, "write", full)
@@ -218,7 +220,7 @@ def _no_room(_drafts: object, batches: list[pa.RecordBatch]) -> str:
 def test_drafts_damaged_by_a_power_failure_are_not_used(seed: int, data: st.DataObject) -> None:
     chances = random.Random(seed)  # noqa: S311
     with quick(3) as store:
-        checkpoint_log = journal_in(store)
+        checkpoint_log = checkpoint_log_in(store)
         driver = Driver(
             store,
             numbered(60),
@@ -253,14 +255,14 @@ def test_drafts_damaged_by_a_power_failure_are_not_used(seed: int, data: st.Data
 
 def test_files_of_a_living_process_are_not_removed(store: LocalStore) -> None:
     with small_files(2):
-        checkpoint_log = journal_in(store)
+        checkpoint_log = checkpoint_log_in(store)
         assembler = PartAssembler(
             store, LAYOUT, [KeyRange("", LAST)], RowBuffer(), drafts=checkpoint_log.drafts
         )
-        checkpoint_log.follow(assembler.open_runs)
+        checkpoint_log.track_open_ranges(assembler.open_ranges)
         assembler.write(0, objects_of("abc"))
         checkpoint_log.flush(RequestStats())
-        assert journal_in(store).resumed.rows == 0
+        assert checkpoint_log_in(store).resumed.rows == 0
         assembler.write(0, objects_of("def"))
         assembler.end(0, LAST)
         assert keys_of(store, *assembler.finish()) == [*"abcdef"]
@@ -271,8 +273,8 @@ def test_abandoned_drafts_are_removed_after_days(
 ) -> None:
     abandoned = store.root / ".drafts" / "another" / "run"
     abandoned.mkdir(parents=True)
-    journal_in(store)
+    checkpoint_log_in(store)
     assert abandoned.exists()
     monkeypatch.setattr(checkpoints, "MAX_AGE", timedelta(seconds=-1))
-    journal_in(store)
+    checkpoint_log_in(store)
     assert not abandoned.exists()

@@ -51,7 +51,7 @@ def fill(
     resume: bool = False,
     now: Callable[[], datetime] = utc_now,
 ) -> FolderListing:
-    return list_into_folder(bucket(name), prefix, folder, asked_for=[name], resume=resume, now=now)
+    return list_into_folder(bucket(name), prefix, folder, arguments=[name], resume=resume, now=now)
 
 
 def keys_in(folder: Path) -> list[str]:
@@ -122,7 +122,7 @@ def kill_finished(folder: Path, name: str = "one", moved: int = 0) -> None:
             link(self, target)
 
         patch.setattr(Path, "hardlink_to", linked)
-        patch.setattr(folder_listing, "_resumed", lambda *_arguments: None)
+        patch.setattr(folder_listing, "_describe_resumable", lambda *_arguments: None)
         with pytest.raises(Killed):
             fill(folder, name)
     assert (folder / WORK_FOLDER / "finished.json").exists()
@@ -145,7 +145,7 @@ def test_while_one_lists_into_a_folder_another_fails_and_changes_nothing(tmp_pat
 
 
 @pytest.mark.usefixtures("in_small_files")
-def test_where_a_folder_is_renamed_meanwhile_nothing_is_done_to_what_is_in_its_place(
+def test_a_folder_that_replaced_the_locked_one_is_not_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
@@ -218,7 +218,7 @@ def test_a_finished_listing_of_today_gets_its_names_and_says_of_when_it_is(
     assert keys_in(tmp_path) == sorted(KEYS_OF["one"])
 
 
-def test_what_another_listing_keeps_is_not_thrown_away(
+def test_checkpoints_of_another_listing_are_not_removed(
     tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     kill(tmp_path, 14)
@@ -233,14 +233,14 @@ def test_what_another_listing_keeps_is_not_thrown_away(
 
 
 @pytest.mark.usefixtures("in_small_files")
-def test_where_another_listing_keeps_nothing_it_is_in_nobodys_way(tmp_path: Path) -> None:
+def test_another_listing_without_checkpoints_does_not_block_a_new_one(tmp_path: Path) -> None:
     kill(tmp_path, 3)
     assert interrupted_listing(tmp_path) == ("one",)
     fill(tmp_path, "two")
     assert keys_in(tmp_path) == sorted(KEYS_OF["two"])
 
 
-def test_one_by_another_version_of_the_program_is_said_to_be(tmp_path: Path) -> None:
+def test_a_listing_by_another_version_of_the_program_is_reported_as_such(tmp_path: Path) -> None:
     kill_finished(tmp_path)
     record = tmp_path / WORK_FOLDER / "finished.json"
     document = json.loads(record.read_bytes())
@@ -282,7 +282,7 @@ def test_a_part_that_is_missing_is_an_error_and_not_a_shorter_result(
     assert tree(tmp_path) == before
 
 
-def test_a_file_that_has_its_name_and_is_gone_since_is_missed(tmp_path: Path) -> None:
+def test_a_moved_file_that_was_removed_since_is_an_error(tmp_path: Path) -> None:
     kill_finished(tmp_path, moved=2)
     (tmp_path / "part-00001.parquet").unlink()
     with pytest.raises(CorruptRecord, match="is missing"):
@@ -290,7 +290,7 @@ def test_a_file_that_has_its_name_and_is_gone_since_is_missed(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("in_small_files")
-def test_a_part_that_is_gone_before_all_is_whole_is_listed_again(
+def test_a_part_removed_before_the_listing_is_complete_is_listed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list_all = folder_listing._list
@@ -353,7 +353,7 @@ def test_where_files_cannot_be_linked_they_are_renamed(
     assert keys_in(tmp_path) == sorted(KEYS_OF["one"])
 
 
-def test_who_reads_a_folder_whose_files_have_not_all_their_names_is_reported(
+def test_reading_a_folder_whose_files_are_not_all_moved_is_an_error(
     tmp_path: Path,
 ) -> None:
     kill_finished(tmp_path, moved=2)
@@ -363,7 +363,7 @@ def test_who_reads_a_folder_whose_files_have_not_all_their_names_is_reported(
     assert Dataset.at(tmp_path).bucket == "one"
 
 
-def test_what_a_killed_run_left_beside_is_removed(tmp_path: Path) -> None:
+def test_leftover_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     kill(tmp_path, 14)
     scratch = tmp_path / WORK_FOLDER / ".scratch" / "tmp1"
     scratch.mkdir(parents=True)

@@ -65,7 +65,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_who_comes_second_is_reported_who_holds_the_lock_and_changes_nothing(
+def test_a_second_process_learns_the_holder_of_the_lock_and_changes_nothing(
     tmp_path: Path,
 ) -> None:
     with holding(tmp_path) as holder:
@@ -115,10 +115,10 @@ def test_a_holder_on_another_machine_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": null}', "\x00\xff"])
-def test_a_lock_file_that_names_nobody_locks_as_well(content: str, tmp_path: Path) -> None:
+def test_a_lock_file_without_a_holder_locks_as_well(content: str, tmp_path: Path) -> None:
     with locked(tmp_path, lambda: NOW):
         (tmp_path / LOCK_FILE).write_text(content)
-        with pytest.raises(FolderInUse, match="a process that is not known"):
+        with pytest.raises(FolderInUse, match="by an unknown process"):
             lock_now(tmp_path)
     (tmp_path / LOCK_FILE).write_text(content)
     lock_now(tmp_path)
@@ -189,7 +189,7 @@ def point_elsewhere(folder: Path, link: Path) -> None:
 @pytest.mark.parametrize(
     "happens", [rename, remove, replace, remove_lock, replace_lock, point_elsewhere]
 )
-def test_a_lock_that_protects_nothing_any_more_is_noticed_and_leaves_others_alone(
+def test_a_lock_of_a_removed_file_is_detected_and_other_locks_are_kept(
     happens: Callable[[Path, Path], None], tmp_path: Path
 ) -> None:
     folder, link = tmp_path / "folder", tmp_path / "link"

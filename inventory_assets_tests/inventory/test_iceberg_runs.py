@@ -75,7 +75,7 @@ class _Killed(BaseException):
 
 
 @pytest.mark.parametrize("is_committed", [False, True])
-def test_a_run_killed_at_any_commit_is_made_up_for_by_the_next(
+def test_the_next_run_repairs_one_killed_at_any_commit(
     tables: IcebergTables, monkeypatch: pytest.MonkeyPatch, *, is_committed: bool
 ) -> None:
     commit = SqlCatalog.commit_table

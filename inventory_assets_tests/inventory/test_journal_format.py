@@ -95,7 +95,7 @@ def test_a_deletion_has_nulls_where_the_journals_permanent_deletion_has_them() -
         (Listed("k", storage_class="A"), Listed("k", storage_class="B"), None),
     ],
 )
-def test_a_modified_object_says_what_shows_other_content(
+def test_a_modified_object_names_the_evidence_of_other_content(
     old: Listed, new: Listed, evidence: str | None
 ) -> None:
     (row,) = journal_of([old], [new])

@@ -84,7 +84,7 @@ def test_a_bucket_without_objects_has_a_manifest(store: LocalStore) -> None:
     assert (manifest.rows, manifest.parts, violations_of(manifest)) == (0, (), [])
 
 
-def test_nothing_listed_is_said_plainly(store: LocalStore) -> None:
+def test_a_date_without_snapshots_is_a_clear_error(store: LocalStore) -> None:
     with pytest.raises(ManifestIncomplete, match="no shard of this date has been listed yet"):
         merged(store, {})
 
@@ -126,7 +126,7 @@ def test_a_prefix_that_became_a_shard_later_neither_doubles_nor_loses_a_key(
     st.sets(prefixes, max_size=3),
     st.data(),
 )
-def test_however_prefixes_became_shards_every_key_is_there_once(
+def test_every_key_is_in_one_shard_however_prefixes_became_shards(
     roomy_store: LocalStore,
     held: set[str],
     early: set[str],

@@ -113,7 +113,7 @@ def all_end(processes: list[psutil.Process]) -> bool:
 
 
 @NEEDS_COMPILER
-def test_whatever_is_killed_all_processes_end_and_what_is_done_is_kept(
+def test_after_any_kill_all_processes_end_and_completed_ranges_are_kept(
     source: LoadSource, tmp_path: Path
 ) -> None:
     # The first process, without which the others get no message.
@@ -191,7 +191,7 @@ def test_of_two_listings_into_one_folder_the_second_fails_at_once(
 
 @pytest.mark.slow
 @NEEDS_COMPILER
-def test_one_that_began_right_after_a_kill_waits_for_what_was_started_and_goes_on(
+def test_a_listing_right_after_a_kill_waits_for_child_processes_and_resumes(
     source: LoadSource, tmp_path: Path
 ) -> None:
     for processes in (2, 1):
@@ -237,7 +237,7 @@ def test_a_process_ends_with_the_one_that_started_it(told_by: str) -> None:
         assert all_end([follower])
 
 
-def test_a_process_whose_parent_is_no_more_already_does_not_begin() -> None:
+def test_a_process_whose_parent_has_ended_does_not_begin() -> None:
     with leading("late") as first:
         said, _ = first.communicate(timeout=TIMEOUT_SECONDS)
     assert said == ""

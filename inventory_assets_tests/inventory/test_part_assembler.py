@@ -125,7 +125,7 @@ def test_tiny_neighbours_end_in_one_file_in_whatever_order_they_end(
     assert len(assembled(roomy_store, range(0, 202, 2), order)) == 1
 
 
-def test_what_is_listed_from_left_to_right_is_one_file_of_many_row_groups(
+def test_ranges_listed_in_key_order_are_one_file_of_many_row_groups(
     store: LocalStore,
 ) -> None:
     with small_files(group_rows=5):
@@ -133,14 +133,14 @@ def test_what_is_listed_from_left_to_right_is_one_file_of_many_row_groups(
     assert pq.ParquetFile(store.path(part.key)).num_row_groups == 6
 
 
-def test_a_neighbour_taken_in_goes_on_in_the_same_file(store: LocalStore) -> None:
+def test_a_merged_neighbour_continues_the_same_file(store: LocalStore) -> None:
     """Together they are more than a row group: no reason for a second file."""
     with small_files(group_rows=5):
         (part,) = assembled(store, [0, 4, 8], [1, 0])
     assert part.rows == 8
 
 
-def test_a_file_that_has_begun_takes_its_small_neighbours_in(store: LocalStore) -> None:
+def test_a_file_that_has_begun_merges_its_small_neighbours(store: LocalStore) -> None:
     with small_files(group_rows=5):
         (part,) = assembled(store, [0, 14, 16, 18], [2, 1, 0])
     assert part.rows == 18
@@ -162,7 +162,7 @@ def test_ranges_on_both_sides_of_a_gap_are_never_in_one_file(store: LocalStore) 
     assert [(part.first_key, part.last_key) for part in found] == [("a", "c"), ("f", "x")]
 
 
-def test_a_full_budget_has_the_fullest_run_written(store: LocalStore) -> None:
+def test_a_full_buffer_spills_the_fullest_stream(store: LocalStore) -> None:
     with small_files(group_rows=100):
         budget = CheckedBudget(10)
         ranges = [KeyRange("", "2"), KeyRange("2", "4"), KeyRange("4", "6")]
@@ -171,7 +171,7 @@ def test_a_full_budget_has_the_fullest_run_written(store: LocalStore) -> None:
         for number, keys in [(0, ["00", "01"]), (1, numbered(6)), (2, ["50", "51", "52"])]:
             assembler.write(number, objects_of(f"{2 * number}{key}" for key in keys))
             budget.check()
-        assert [run.rows for run in assembler._in_order()] == [2, 0, 3]
+        assert [run.buffered_rows for run in assembler._in_order()] == [2, 0, 3]
         assembler.close()
 
 
@@ -213,7 +213,7 @@ def test_an_assembly_that_is_given_up_leaves_no_scratch_file_and_no_claim_on_the
     assert budget._total == 0
 
 
-def test_closing_what_is_finished_changes_nothing(store: LocalStore) -> None:
+def test_closing_a_finished_assembler_changes_nothing(store: LocalStore) -> None:
     assembler = PartAssembler(store, LAYOUT, [KeyRange("", LAST)], RowBuffer())
     assembler.write(0, objects_of("abc"))
     assembler.end(0, LAST)

@@ -192,7 +192,7 @@ def test_a_part_is_shared_if_its_interval_holds_the_same_and_not_otherwise(
     seed=st.integers(0, 9999),
 )
 @settings(max_examples=60, deadline=None)
-def test_whatever_is_taken_in_every_day_holds_its_records(
+def test_every_day_holds_its_records_whichever_parts_are_merged(
     roomy_store: LocalStore,
     bucket: Bucket,
     days: list[list[tuple[int, str]]],
@@ -256,7 +256,7 @@ def part(first: str, last: str, rows: int, fingerprint: str = "known") -> Part:
     return Part(f"data/{first}", rows, 0, 0, "", first, last, (), fingerprint)
 
 
-def test_what_is_appended_leaves_a_large_part_alone_and_goes_on_in_a_small_one() -> None:
+def test_appended_keys_extend_a_small_last_part_and_not_a_large_one() -> None:
     large, small = part("a", "m", 10**6), part("n", "p", 10)
     assert segments_of([large], [KeyRange("", "z")], DEFAULT_SIZING) == [
         BaselineSegment("", "m", 10**6, large),
@@ -289,7 +289,7 @@ def test_a_small_part_is_a_share_of_its_shard_within_bounds() -> None:
         (64 * 65_536, 1, False),
     ],
 )
-def test_small_neighbours_are_taken_in(rows: int, neighbour: int, is_taken_in: bool) -> None:
+def test_small_neighbours_are_merged(rows: int, neighbour: int, is_taken_in: bool) -> None:
     assert PartSizing(min_rows=1000).should_merge(rows, neighbour) is is_taken_in
 
 
@@ -300,7 +300,7 @@ def hashed(keys: str, **options: Any) -> HashedSegment:
     return HashedSegment(fingerprint, **{"is_from_start": True, **options})
 
 
-def test_what_becomes_of_a_segment_follows_from_what_was_read_of_it() -> None:
+def test_the_decision_on_a_segment_follows_from_its_records() -> None:
     old = part("a", "c", 3, hashed("abc").fingerprint.hexdigest())
     segment, sizing = BaselineSegment("", "c", 3, old), PartSizing(min_rows=10)
 

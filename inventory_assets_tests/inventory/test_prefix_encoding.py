@@ -51,7 +51,7 @@ def test_ordinary_prefixes_read_as_they_are(prefix: str) -> None:
         ("\0", "%00"),
     ],
 )
-def test_what_is_not_ordinary_is_percent_encoded(prefix: str, key: str) -> None:
+def test_special_characters_are_percent_encoded(prefix: str, key: str) -> None:
     assert encode_prefix(prefix) == key
     assert decode_prefix(key) == prefix
 

@@ -85,7 +85,7 @@ def is_afresh(snapshot: Snapshot) -> bool:
 
 
 @EITHER_ORDER
-def test_a_listing_that_another_run_overtook_leaves_nothing_to_go_on_with(
+def test_a_listing_overtaken_by_another_run_leaves_no_checkpoints(
     keys: list[str], key_order: KeyOrder, store: LocalStore
 ) -> None:
     with small_files():
@@ -98,7 +98,7 @@ def test_a_listing_that_another_run_overtook_leaves_nothing_to_go_on_with(
 
 
 @EITHER_ORDER
-def test_what_began_before_the_present_snapshot_was_finished_is_not_resumed(
+def test_a_listing_begun_before_the_present_snapshot_was_finished_is_not_resumed(
     keys: list[str], key_order: KeyOrder, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     store = LocalStore(tmp_path)
@@ -113,7 +113,7 @@ def test_what_began_before_the_present_snapshot_was_finished_is_not_resumed(
     assert records(store, found).column("key").to_pylist() == sorted(keys[2:])
 
 
-def test_what_began_after_the_present_snapshot_was_finished_is_resumed(
+def test_a_listing_begun_after_the_present_snapshot_was_finished_is_resumed(
     tmp_path: Path,
 ) -> None:
     store = LocalStore(tmp_path)
@@ -125,7 +125,7 @@ def test_what_began_after_the_present_snapshot_was_finished_is_resumed(
     assert found.rows == len(KEYS)
 
 
-def test_a_listing_gone_on_with_does_not_replace_what_is_published_before_it_goes_on(
+def test_a_resumed_listing_does_not_replace_a_snapshot_published_meanwhile(
     tmp_path: Path,
 ) -> None:
     """Its turn may come long after what is safe of it was read."""
@@ -177,7 +177,7 @@ class LastBreath(LocalStore):
 
 @EITHER_ORDER
 @pytest.mark.parametrize("is_whole", [False, True])
-def test_a_kept_part_that_is_damaged_is_listed_again_at_the_next_attempt(
+def test_a_damaged_part_of_a_checkpoint_is_listed_again_at_the_next_attempt(
     keys: list[str], key_order: KeyOrder, is_whole: bool, tmp_path: Path
 ) -> None:
     store = LocalStore(tmp_path)
@@ -217,7 +217,7 @@ def test_a_listing_by_directories_is_resumed_where_the_order_is_found_out_again(
     assert all("afresh" not in message for message in logged.messages)
 
 
-def test_a_folder_of_a_store_taken_for_another_is_resumed(
+def test_a_folder_is_resumed_after_the_store_order_was_misdetected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
     taken_for = Discovery((), KeyOrder.BYTES, 0)
@@ -268,7 +268,7 @@ def test_a_baseline_is_read_once_however_many_dates_and_shards_have_it(
     assert store.facts_read == 1
 
 
-def test_what_is_kept_is_held_as_one_fingerprint_where_nothing_is_listed_between(
+def test_adjacent_completed_ranges_are_hashed_to_one_fingerprint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fingerprints contain records at their ends, and long listings have many parts."""
@@ -301,7 +301,7 @@ SOME = sorted(KEYS[:40])
     st.integers(29, 39),
 )
 @settings(max_examples=40)
-def test_what_is_reread_is_reported_interval_by_interval(
+def test_replayed_hashes_tell_which_segments_are_unchanged(
     changed: set[str], cuts: set[int], first: int, last: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, small_files():
@@ -331,12 +331,12 @@ def test_what_is_reread_is_reported_interval_by_interval(
         assert not any(each.after < first_key <= each.until for each in within)
 
 
-def test_processes_leave_alone_what_others_of_their_listing_have_noted(
+def test_processes_keep_the_checkpoints_of_other_processes_of_their_listing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if a listing takes longer than the lifetime of another's drafts."""
     store, lister = LocalStore(tmp_path), Bucket(KEYS)
-    monkeypatch.setattr(process_pool, "_opened", lambda _connection, _retry: lister)
+    monkeypatch.setattr(process_pool, "_list_client", lambda _connection, _retry: lister)
     monkeypatch.setattr(process_pool, "_send_progress", lambda _progress: None)
     began = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     with small_files():
@@ -362,7 +362,7 @@ def test_processes_leave_alone_what_others_of_their_listing_have_noted(
     assert kept.completed == (), "all of it began on another day"
 
 
-def test_what_processes_have_noted_is_cleared_by_the_one_that_began(tmp_path: Path) -> None:
+def test_the_first_process_clears_the_checkpoints_of_all_processes(tmp_path: Path) -> None:
     work = Work(Bucket(KEYS), "", 2, LocalStore(tmp_path))
     with small_files():
         first = open_checkpoint_log(work, KeyOrder.BYTES)

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from inventory_assets.inventory.retention.policy import DateState, Retention, dates_kept
 
 TODAY = date(2026, 5, 20)
-COMPLETE = DateState(is_complete=True, is_at_work=False)
-INCOMPLETE = DateState(is_complete=False, is_at_work=False)
-AT_WORK = DateState(is_complete=True, is_at_work=True)
+COMPLETE = DateState(is_complete=True, is_in_progress=False)
+INCOMPLETE = DateState(is_complete=False, is_in_progress=False)
+AT_WORK = DateState(is_complete=True, is_in_progress=True)
 
 bounds = st.none() | st.integers(1, 12)
 retentions = st.builds(Retention, keep_days=bounds, keep_last=bounds)
 histories = st.dictionaries(
     st.integers(0, 20).map(lambda age: TODAY - timedelta(days=age)),
-    st.builds(DateState, is_complete=st.booleans(), is_at_work=st.booleans()),
+    st.builds(DateState, is_complete=st.booleans(), is_in_progress=st.booleans()),
 )
 
 
@@ -69,7 +69,7 @@ def test_the_baseline_of_a_date_that_is_not_complete_stays() -> None:
 
 
 @given(retentions, histories)
-def test_what_stays_is_what_the_words_say(
+def test_the_kept_dates_match_the_documented_rules(
     retention: Retention, states: dict[date, DateState]
 ) -> None:
     complete = sorted(day for day, state in states.items() if state.is_complete)
@@ -82,8 +82,8 @@ def test_what_stays_is_what_the_words_say(
         is_baseline = any(
             day == max((each for each in complete if each < other), default=None)
             for other in stays
-            if not states[other].is_complete or states[other].is_at_work
+            if not states[other].is_complete or states[other].is_in_progress
         )
         has_too_few = len(complete) < (retention.keep_last or 0)
-        must_stay = is_young or is_last or state.is_at_work or is_baseline or has_too_few
+        must_stay = is_young or is_last or state.is_in_progress or is_baseline or has_too_few
         assert (day in stays) == (must_stay or not retention)

@@ -64,7 +64,7 @@ def test_a_slice_is_reported_as_if_it_stood_alone(
 
 
 @given(e_tags_strategy, st.data())
-def test_what_a_filter_leaves_is_reported_as_if_it_stood_alone(
+def test_filtered_objects_give_the_same_result_as_independent_ones(
     e_tags: list[str | None], data: st.DataObject
 ) -> None:
     kept = data.draw(st.lists(st.booleans(), min_size=len(e_tags), max_size=len(e_tags)))

@@ -71,7 +71,7 @@ def test_the_next_process_removes_what_one_that_was_killed_has_left(
 
 
 @KINDS
-def test_it_leaves_what_is_locked_young_or_of_somebody_else(
+def test_locked_recent_and_foreign_folders_are_kept(
     program: str, use: Callable[[Path], None], kept: list[str], tmp_path: Path
 ) -> None:
     mine = [tmp_path / ".out.csv.partial", tmp_path / "inventory-mine.csv"]

@@ -66,8 +66,8 @@ def small_files() -> Iterator[None]:
         for module in (part_stream, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
-        patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.1))
-        patch.setattr(checkpoints, "SECONDS_UNRECORDED", timedelta(seconds=0.2))
+        patch.setattr(checkpoints, "RECORD_INTERVAL", timedelta(seconds=0.1))
+        patch.setattr(checkpoints, "MAX_UNRECORDED", timedelta(seconds=0.2))
         patch.setattr(local_store, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield
@@ -206,7 +206,7 @@ def check(story: Story, root: Path) -> None:
 
 @given(stories(most=120))
 @settings(max_examples=60)
-def test_what_is_listed_is_true_whatever_happens_meanwhile(story: Story) -> None:
+def test_listings_are_correct_under_concurrent_changes_and_failures(story: Story) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check(story, Path(folder))
 
@@ -214,6 +214,6 @@ def test_what_is_listed_is_true_whatever_happens_meanwhile(story: Story) -> None
 @pytest.mark.slow
 @given(stories(most=200))
 @settings(max_examples=THOUSANDS)
-def test_what_is_listed_is_true_in_thousands_of_stories(story: Story) -> None:
+def test_listings_are_correct_in_thousands_of_scenarios(story: Story) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check(story, Path(folder))

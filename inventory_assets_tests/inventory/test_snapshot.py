@@ -50,7 +50,7 @@ def test_a_snapshot_is_read_as_it_was_published(store: LocalStore) -> None:
     assert read_snapshot(store, LAYOUT, DAY, "a/") == snapshot
 
 
-def test_a_snapshot_of_code_that_shared_nothing_is_read(store: LocalStore) -> None:
+def test_a_snapshot_without_reuse_and_fingerprints_is_read(store: LocalStore) -> None:
     snapshot = published(store)
     found = document(store)
     del found["reuse"]

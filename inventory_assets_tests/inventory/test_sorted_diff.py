@@ -133,7 +133,7 @@ def test_the_e_tag_is_looked_at_first(new: Listed, change: str | None) -> None:
     assert [row["change"] for row in compared([OLD], [new])] == ([change] if change else [])
 
 
-def test_what_is_null_on_both_sides_did_not_change() -> None:
+def test_a_value_that_is_null_on_both_sides_did_not_change() -> None:
     nothing = replace(OLD, e_tag=None, storage_class=None)
     assert compared([nothing], [nothing]) == []
 
@@ -154,7 +154,7 @@ def test_other_columns_make_no_change() -> None:
     assert compared([OLD], [replace(OLD, owner="o", checksums=("CRC32",))]) == []
 
 
-def test_no_more_is_read_than_what_is_at_hand_and_a_few_batches_ahead(
+def test_reading_ahead_is_bounded_to_a_few_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sorted_diff, "ROW_GROUP_ROWS", 1)
@@ -182,7 +182,7 @@ def test_no_thread_outlives_a_comparison_that_is_left_early(
     assert threading.active_count() == before
 
 
-def test_what_fails_while_a_side_is_read_ahead_is_raised() -> None:
+def test_an_error_while_reading_ahead_is_raised() -> None:
     def broken() -> Iterator[pa.RecordBatch]:
         yield records_of(listed("a"))
         raise OSError("the disk is gone")
@@ -239,7 +239,7 @@ def drawn_records(random: np.random.Generator, rows: int) -> pa.Table:
 
 
 @pytest.mark.parametrize("others", ["GLACIER", None])
-def test_columns_in_dictionaries_are_compared_by_what_they_say(others: str | None) -> None:
+def test_dictionary_columns_are_compared_by_value(others: str | None) -> None:
     def encoded(*classes: str | None) -> pa.RecordBatch:
         objects = [
             Listed(key, storage_class=name) for key, name in zip("abc", classes, strict=True)

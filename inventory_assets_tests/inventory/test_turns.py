@@ -25,7 +25,7 @@ STEPS = ("take", "look", "publish", "leave", "die", "end")
     steps=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(STEPS)), max_size=60),
 )
 @settings(max_examples=200)
-def test_in_whatever_order_runs_proceed_each_replaces_what_it_looked_at(
+def test_each_run_replaces_only_the_record_it_read_in_any_interleaving(
     steps: list[tuple[int, str]],
 ) -> None:
     """Whoever ends whose turn, and when, with or without a reason."""
@@ -198,7 +198,7 @@ def test_a_slow_run_that_nobody_overtook_begins_its_turn_again(
     assert (lost, store.etag("x")) == ([], version)
 
 
-def test_a_renaming_whose_answer_was_lost_is_known_for_ones_own(
+def test_a_rename_whose_response_was_lost_is_recognized(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """NFS repeats a request, and its response says that there is nothing to rename."""

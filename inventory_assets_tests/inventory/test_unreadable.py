@@ -111,7 +111,7 @@ def test_an_object_that_became_unreadable_is_not_reported_as_deleted(store: Loca
     assert "- 3 unreadable" in (replace(changes, snapshot_rows=0).balance_fault or "")
 
 
-def test_a_listing_that_goes_on_knows_what_the_run_before_could_not_read(
+def test_a_resumed_listing_knows_the_unreadable_records_of_earlier_runs(
     store: LocalStore,
 ) -> None:
     def checkpoint_log() -> CheckpointLog:
@@ -143,7 +143,7 @@ def test_all_are_counted_and_the_first_are_kept() -> None:
     assert (other.count, len(other.first)) == (MAX_STORED + 6, MAX_STORED)
 
 
-def test_the_bytes_of_a_record_can_be_told_from_what_is_kept() -> None:
+def test_the_bytes_of_an_unreadable_record_can_be_restored() -> None:
     log = UnreadableLog()
     log.add([unreadable("k", b"a\\xe9 \xe9 \xc3\xa9")])
     assert unreadable_of(log).first[0].xml == "a\\\\xe9 \\xe9 é"

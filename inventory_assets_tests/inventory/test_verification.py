@@ -161,7 +161,7 @@ def test_all_ranges_with_records_tile_the_key_space_a_page_each(
 
 
 @given(keys=keys_strategy, places=st.sets(st.integers(0, 40)))
-def test_the_keys_at_some_places_are_those_of_the_whole(
+def test_keys_at_some_positions_are_those_of_the_sorted_keys(
     roomy_store: LocalStore, keys: set[str], places: set[int]
 ) -> None:
     parts = inventory_of(roomy_store, keys).parts

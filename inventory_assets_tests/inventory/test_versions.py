@@ -72,7 +72,7 @@ def small_files() -> Iterator[None]:
         for module in (part_stream, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
-        patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(0))
+        patch.setattr(checkpoints, "RECORD_INTERVAL", timedelta(0))
         patch.setattr(local_store, "_flush", lambda _path: None)
         scans_run_on_virtual_time(patch)
         yield
@@ -125,7 +125,7 @@ def sample_history() -> History:
 
 @settings(max_examples=20)
 @given(histories())
-def test_a_snapshot_holds_what_was_there_and_no_key_is_split(history: History) -> None:
+def test_a_snapshot_holds_the_listed_versions_and_no_key_is_split(history: History) -> None:
     with new_store() as store:
         for moment in (None, 40, 90):
             found = taken(store, history, at(moment))
@@ -251,7 +251,7 @@ def test_the_manifest_names_the_columns_of_versions_in_s3_inventorys_order(
     assert (manifest.rows, manifest.objects, manifest.object_bytes) == (6, 2, 35)
 
 
-def test_records_without_versions_are_what_they_were() -> None:
+def test_record_columns_without_versions_are_unchanged() -> None:
     assert RECORD_SCHEMA.names == [
         "bucket",
         "key",

@@ -115,7 +115,7 @@ def small_files() -> Iterator[None]:
         for module in (part_stream, part_writer):
             patch.setattr(module, "ROW_GROUP_ROWS", 4)
         patch.setattr(part_writer, "PART_ROWS", 8)
-        patch.setattr(checkpoints, "SECONDS_BETWEEN", timedelta(seconds=0.1))
+        patch.setattr(checkpoints, "RECORD_INTERVAL", timedelta(seconds=0.1))
         patch.setattr(local_store, "_flush", lambda _path: None)
         # A thread on virtual time waits for no other, and chance shall not depend on threads.
         patch.setattr(shard_lister, "DIRECTORY_SHARDS_AT_ONCE", 1)
@@ -165,7 +165,7 @@ def test_a_listing_ends_with_the_truth_or_by_name(noted: Noted) -> None:
 
 @pytest.mark.parametrize("by_shards", [False, True], ids=["a folder", "shards"])
 @pytest.mark.parametrize("name", ONCE_WRONG)
-def test_a_story_that_went_wrong_once(name: str, by_shards: bool, tmp_path: Path) -> None:
+def test_a_scenario_that_failed_once(name: str, by_shards: bool, tmp_path: Path) -> None:
     habits, keys, expected = ONCE_WRONG[name]
     story = Story(habits, keys, 0, "", 1, kills=[], churn=0.0, by_shards=by_shards, heads=[])
     assert play(story, tmp_path) == expected

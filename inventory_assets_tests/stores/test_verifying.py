@@ -55,7 +55,7 @@ def list_to(server: OddServer, folder: Path) -> int:
         if name not in PASSING
     ],
 )
-def test_what_was_listed_is_verified_or_the_command_says_why_not(
+def test_a_listing_is_verified_or_the_command_reports_why_not(
     name: str, habits: Habits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     case = Case(name, habits, everything)
@@ -73,7 +73,7 @@ def test_what_was_listed_is_verified_or_the_command_says_why_not(
         assert allowed.allows(said.err), said.err
 
 
-def test_an_emptied_bucket_is_no_agreement(
+def test_an_emptied_bucket_does_not_agree(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = OddStore(everything(), Habits(page_keys=100))

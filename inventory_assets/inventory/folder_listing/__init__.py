@@ -1,4 +1,4 @@
-"""`inventory list`: from a scan to Parquet files in a folder, by one process or by several.
+"""`inventory list`: from a scan to Parquet files in a folder, by one process or several.
 
-It knows no manifest and no shard.
+It does not know manifests or shards.
 """

@@ -1,7 +1,7 @@
 """List a bucket into a plain folder of sorted Parquet files, without dates or shards.
 
-The key space is cut into ranges as the listing goes on; they are listed side by side, and their
-parts, taken in order, are sorted as a whole.
+The keys are split into ranges while they are listed. The ranges are listed in parallel, and their
+parts, in key order, form one sorted sequence.
 """
 
 import logging
@@ -14,11 +14,11 @@ from pathlib import Path
 from inventory_assets.inventory.errors import IncompleteListing, RecordsUnreadable, StoreError
 from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER, FolderLock, locked
 from inventory_assets.inventory.folder_listing.folder_records import (
-    AskedFor,
-    Finished,
+    BegunListing,
+    FinishedListing,
     FolderRecords,
     Listing,
-    remove_gone,
+    remove_finished_folder,
     request_of,
 )
 from inventory_assets.inventory.folder_listing.process_pool import list_by_processes
@@ -50,19 +50,19 @@ from inventory_assets.scan.validation.object_versions import Versions
 LOG = logging.getLogger(__name__)
 
 _BOUNDS = ShardBounds(depth=0)
-"""Discovery is asked for the store's order only."""
+"""For a discovery of the store's order only."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderListing:
-    """What was listed into a folder.
+    """The result of listing into a folder.
 
     Attributes:
         files: The Parquet files, in key order.
-        rows: Objects in them.
+        rows: The number of objects in the files.
         object_bytes: The sum of their sizes.
         requests: Requests sent.
-        faults: Passing trouble met, by kind.
+        faults: Transient errors, by kind.
         unreadable: Records that could not be decoded, and are in no file.
     """
 
@@ -80,7 +80,7 @@ def list_into_folder(
     folder: Path,
     processes: int = 1,
     report: Report = ignore_events,
-    asked_for: Sequence[str] = (),
+    arguments: Sequence[str] = (),
     versions: Versions | None = None,
     *,
     encodings: Encodings = Encodings.COMPACT,
@@ -90,26 +90,26 @@ def list_into_folder(
 ) -> FolderListing:
     """List all keys under `prefix` into `folder` as `part-00000.parquet` and so on.
 
-    The files appear when all is listed; before that, or after a failure, there are none. Continues
-    what an earlier call for the same listing left unfinished. An exception that ends the listing
-    carries a note (PEP 678) that says what is kept of it.
+    The files appear when the listing is complete; before that, or after a failure, there are none.
+    An unfinished listing of the same keys by an earlier call is resumed. An exception that ends the
+    listing carries a note (PEP 678) that says how much of it was kept.
 
     Args:
         lister: The bucket.
-        prefix: What the keys start with.
-        folder: Where the files go; locked meanwhile.
-        processes: How many share the work, and the requests in flight.
-        report: Told every event; of other processes, now and then how far they have come.
-        asked_for: The arguments of the command, which `interrupted_listing` remembers.
-        versions: Which versions to list; None for the current objects.
-        encodings: How the files are encoded.
+        prefix: The prefix of the keys.
+        folder: The folder for the files; it is locked while the bucket is listed.
+        processes: The number of processes, which share the requests in flight.
+        report: Receives every event of this process, and the progress of the others.
+        arguments: The arguments of the command, which `interrupted_listing` returns.
+        versions: The versions to list; None for the current objects.
+        encodings: The encodings of the files.
         key_order: The order in which the store lists; None to detect it.
         resume: Whether the user asked to finish what the folder holds, however old it is.
         now: The clock.
 
     Raises:
         FolderInUse: Another process is listing into the folder.
-        OtherListing: The folder holds what is left of another listing, or of one too old.
+        OtherListing: The folder holds an unfinished listing of other keys, or one too old.
         StoreError: The folder holds Parquet files already, cannot be written, or somebody removed
             or renamed it meanwhile.
         IncompleteListing: The listing does not prove that it is complete.
@@ -120,7 +120,7 @@ def list_into_folder(
         VersionsNotListed: Its order is one in which versions cannot be listed.
     """
     with locked(folder, now) as lock:
-        remove_gone(lock.folder)
+        remove_finished_folder(lock.folder)
         store = LocalStore(lock.folder / WORK_FOLDER)
         work = Work(lister, prefix, processes, store, report, versions, lock, encodings, key_order)
         wanted, records = request_of(work), FolderRecords(folder, store)
@@ -129,54 +129,57 @@ def list_into_folder(
             if not resume:
                 records.require_same(finished, wanted, now())
             moment = finished.finished_at.isoformat(timespec="seconds")
-            LOG.info("the listing was finished at %s: its files get their names", moment)
-            return _moved(records, lock, finished.found)
+            LOG.info("the listing was finished at %s: moving its files", moment)
+            return _move_files(records, lock, finished.found)
         if any(lock.folder.glob("*.parquet")):
             raise StoreError(
                 f"{folder} holds Parquet files already; choose another folder, or remove them"
             )
         records.require_no_other(wanted)
-        return _listed(records, work, lock, AskedFor(tuple(asked_for), wanted, now()), now)
+        return _list_into(records, work, lock, BegunListing(tuple(arguments), wanted, now()), now)
 
 
-def _listed(
+def _list_into(
     records: FolderRecords,
     work: Work,
     lock: FolderLock,
-    asked_for: AskedFor,
+    begun: BegunListing,
     now: Callable[[], datetime],
 ) -> FolderListing:
-    """List what is missing; whatever ends it, the next call finds what it needs, or nothing."""
+    """List the missing ranges and publish the files.
+
+    However it ends, the folder then holds all that the next call needs to continue, or nothing.
+    """
     store = work.store
-    before = records.asked_for() if any(store.list_names(CHECKPOINTS)) else None
+    before = records.begun() if any(store.list_names(CHECKPOINTS)) else None
     if before:
         store.remove_scratch()
-        asked_for = replace(asked_for, began_at=before.began_at)
+        begun = replace(begun, began_at=before.began_at)
     else:
-        store.remove()  # parts that no record names are of no use
+        store.remove()  # parts that no record names cannot be resumed
     try:
-        records.begin(asked_for)
+        records.begin(begun)
         listing = _list(work)
         rows = sum(part.rows for part in listing.parts)
         most = MAX_TOLERATED if rows else 0
         require_readable(work.lister.connection.display_name, rows, listing.unreadable, most)
         lock.check()
-        records.finish(Finished(asked_for.listing, now(), listing))
-        return _moved(records, lock, listing)
+        records.finish(FinishedListing(begun.listing, now(), listing))
+        return _move_files(records, lock, listing)
     except (IncompleteListing, KeysOutOfOrder, NamesMisread, RecordsUnreadable):
         if lock.is_held():
-            store.remove()  # what is wrong shall not be gone on with
+            store.remove()  # a wrong listing must not be resumed
         raise
     except BaseException as error:
-        # Of a stop the user hears in any case; of a failure, where it cost less than all.
-        if lock.is_held() and (resumed := _resumed(records, work)):
+        # A failure that kept nothing needs no note.
+        if lock.is_held() and (resumed := _describe_resumable(records, work)):
             error.add_note(resumed)
         elif isinstance(error, KeyboardInterrupt):
             error.add_note("nothing was kept")
         raise
 
 
-def _moved(records: FolderRecords, lock: FolderLock, found: Listing) -> FolderListing:
+def _move_files(records: FolderRecords, lock: FolderLock, found: Listing) -> FolderListing:
     return FolderListing(
         files=records.move(lock, found),
         rows=sum(part.rows for part in found.parts),
@@ -187,21 +190,23 @@ def _moved(records: FolderRecords, lock: FolderLock, found: Listing) -> FolderLi
     )
 
 
-def _resumed(records: FolderRecords, work: Work) -> str | None:
-    """What is kept of a listing that has ended early, for the user; None where nothing is.
+def _describe_resumable(records: FolderRecords, work: Work) -> str | None:
+    """Describe what is kept of a listing that has ended early; None if nothing is kept.
 
-    What is left beside, if nothing is kept, is removed.
+    If nothing is kept, remaining files are removed.
     """
     if records.is_finished:
-        return f"the listing is whole; run {records.resume} to give its files their names"
+        return (
+            f"the listing is complete; run {records.resume_command} to give its files their names"
+        )
     if any(work.store.root.parent.glob("*.parquet")):
-        return "the listing is whole, and so are its files"
+        return "the listing is complete, and so are its files"
     rows = max(open_checkpoint_log(work, key_order).resumed.rows for key_order in KeyOrder)
     if not rows:
         work.store.remove()
         return None
     what = "versions" if work.versions else "objects"
-    return f"{rows:,} {what} are kept; run {records.resume} to continue"
+    return f"{rows:,} {what} are kept; run {records.resume_command} to continue"
 
 
 def _list(work: Work) -> Listing:
@@ -240,7 +245,7 @@ def _list_in_order(work: Work, key_order: KeyOrder, stats: RequestStats) -> List
         else:
             parts = list_by_ranges(work, checkpoints, missing, stats).parts
     except (KeysOutOfOrder, NamesMisread):
-        checkpoints.clear()  # what is wrong shall not be gone on with
+        checkpoints.clear()  # a wrong listing must not be resumed
         raise
     parts += tuple(part for completed in resumed.completed for part in completed.parts)
     faults = Counter({fault.value: count for fault, count in stats.faults.items()})

@@ -25,22 +25,22 @@ from inventory_assets.inventory.errors import FolderInUse, StoreError
 LOCK_FILE = ".inventory-lock"
 
 WORK_FOLDER = ".inventory-unfinished"
-"""Where in the folder the work of a listing lies until it is finished."""
+"""The subfolder that holds the files of a listing until it is finished."""
 
 ORPHANS_SECONDS = 5.0
-"""How long to wait for the processes of a listing that was killed; they end by themselves."""
+"""How long to wait until the other processes of a killed listing have ended."""
 
 _POLL_SECONDS = 0.05
 _NO_LOCKS = {errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
-"""What `flock` fails with where the file system has no locks, as some NFS servers."""
+"""Errors of `flock` on a file system without locks, such as some NFS servers."""
 
 
 class Holder(NamedTuple):
     """The process that locked a folder.
 
     Attributes:
-        pid: Its number, on its own machine or in its container.
-        host: The name of that.
+        pid: Its process ID on its machine or in its container.
+        host: The name of the machine or container.
         since: When it locked the folder, in ISO 8601.
     """
 
@@ -52,8 +52,8 @@ class Holder(NamedTuple):
         return f"process {self.pid} on {self.host}, since {self.since}"
 
     @property
-    def is_gone(self) -> bool:
-        """Whether it was a process of this machine and is no more."""
+    def has_ended(self) -> bool:
+        """Whether it was a process of this machine that has ended."""
         if self.host != socket.gethostname():
             return False
         try:
@@ -66,14 +66,15 @@ class Holder(NamedTuple):
 
 
 class FolderLock:
-    """A lock that is held; from `locked`, or inherited from the process that started this one.
+    """A lock that is held; from `locked`, or inherited from the parent process.
 
     Args:
         named: The folder, as the user named it.
-        descriptor: Of the open lock file.
+        folder: The folder with symbolic links resolved.
+        descriptor: The file descriptor of the open lock file.
 
     Attributes:
-        folder: The folder itself, whatever symbolic links led to it.
+        folder: The folder with symbolic links resolved.
     """
 
     def __init__(self, named: Path, folder: Path, descriptor: int) -> None:
@@ -82,12 +83,12 @@ class FolderLock:
         self._descriptor = descriptor
 
     def __reduce__(self) -> tuple[Callable[..., "FolderLock"], tuple[object, ...]]:
-        """For a process that is being started, which inherits the open file, and so the lock."""
+        """Pickle for a child process, which inherits the open file, and with it the lock."""
         handle = reduction.DupFd(self._descriptor)
-        return _inherited, (self._named, self.folder, handle)
+        return _inherit, (self._named, self.folder, handle)
 
     def is_held(self) -> bool:
-        """Whether the folder and its lock file are still those that were locked."""
+        """Whether the folder and the lock file are still those that were locked."""
         with suppress(OSError):
             is_same_folder = self._named.samefile(self.folder)
             return is_same_folder and _is_at(self._descriptor, self.folder / LOCK_FILE)
@@ -120,19 +121,19 @@ def locked(
     now: Callable[[], datetime],
     orphans_seconds: float = ORPHANS_SECONDS,
 ) -> Iterator[FolderLock]:
-    """Hold the lock of a folder; the folder is made if it is not there.
+    """Hold the lock of a folder, which is created if it does not exist.
 
     Args:
-        folder: Which.
-        now: The clock, for the message to those who come later.
-        orphans_seconds: How long to wait where the process that locked the folder was killed, and
-            those that it started are about to end.
+        folder: The folder.
+        now: The clock, for messages of other processes about this one.
+        orphans_seconds: If the process that locked the folder was killed, how long to wait until
+            its child processes have ended.
 
     Raises:
         FolderInUse: Another process holds it.
         StoreError: The folder cannot be written, or its file system has no locks.
     """
-    lock = _acquired(folder, now, orphans_seconds)
+    lock = _acquire(folder, now, orphans_seconds)
     try:
         yield lock
     finally:
@@ -140,26 +141,26 @@ def locked(
 
 
 def is_interrupted(folder: Path) -> bool:
-    """Whether a listing into a folder is under way, or was stopped or killed."""
+    """Whether a listing into a folder is in progress, or was stopped or killed."""
     return (folder / WORK_FOLDER).is_dir()
 
 
-def _acquired(named: Path, now: Callable[[], datetime], orphans_seconds: float) -> FolderLock:
-    folder = _made(named)
+def _acquire(named: Path, now: Callable[[], datetime], orphans_seconds: float) -> FolderLock:
+    folder = _create(named)
     path = folder / LOCK_FILE
-    patience = time.monotonic() + orphans_seconds
+    deadline = time.monotonic() + orphans_seconds
     while True:
-        descriptor = _opened(named, path)
+        descriptor = _open_lock_file(named, path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it last may have removed the file after it was opened here.
+            # The last holder may have removed the file after it was opened here.
             if _is_at(descriptor, path):
                 _write_holder(descriptor, Holder(os.getpid(), socket.gethostname(), _iso(now())))
                 return FolderLock(named, folder, descriptor)
         except BlockingIOError:
             holder = _read_holder(descriptor)
-            # A file without content is about to be written.
-            if (holder is None or holder.is_gone) and time.monotonic() < patience:
+            # Without content, the file is about to be written.
+            if (holder is None or holder.has_ended) and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
             else:
                 os.close(descriptor)
@@ -171,7 +172,7 @@ def _acquired(named: Path, now: Callable[[], datetime], orphans_seconds: float) 
         os.close(descriptor)
 
 
-def _made(named: Path) -> Path:
+def _create(named: Path) -> Path:
     try:
         named.mkdir(parents=True, exist_ok=True)
         return named.resolve(strict=True)
@@ -179,7 +180,7 @@ def _made(named: Path) -> Path:
         raise StoreError(f"cannot use {named} as a folder: {error.strerror}") from error
 
 
-def _opened(named: Path, path: Path) -> int:
+def _open_lock_file(named: Path, path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
@@ -189,12 +190,12 @@ def _opened(named: Path, path: Path) -> int:
 
 
 class _Handle(Protocol):
-    """What `reduction.DupFd` makes of a descriptor for another process."""
+    """A descriptor that `reduction.DupFd` duplicated for another process."""
 
     def detach(self) -> int: ...
 
 
-def _inherited(named: Path, folder: Path, handle: _Handle) -> FolderLock:
+def _inherit(named: Path, folder: Path, handle: _Handle) -> FolderLock:
     return FolderLock(named, folder, handle.detach())
 
 
@@ -211,7 +212,7 @@ def _iso(moment: datetime) -> str:
 
 def _write_holder(descriptor: int, holder: Holder) -> None:
     data = json.dumps(holder._asdict()).encode()
-    # Cut to its length last: a reader finds the old or the new, or what is no JSON.
+    # Truncated last, so that a reader finds the old or the new holder, or invalid JSON.
     os.pwrite(descriptor, data, 0)
     os.ftruncate(descriptor, len(data))
 
@@ -225,7 +226,7 @@ def _read_holder(descriptor: int) -> Holder | None:
 
 
 def _discard_new(descriptor: int, path: Path) -> None:
-    """Remove a lock file that this process has just made and could not lock."""
+    """Remove a lock file that this process has just created and could not lock."""
     with suppress(OSError):
         if os.fstat(descriptor).st_size == 0:
             path.unlink()
@@ -234,7 +235,7 @@ def _discard_new(descriptor: int, path: Path) -> None:
 def _in_use(named: Path, holder: Holder | None) -> FolderInUse:
     return FolderInUse(
         f"{named} is in use: another listing into it is under way "
-        f"({holder or 'by a process that is not known'}); wait until it ends, or choose another "
+        f"({holder or 'by an unknown process'}); wait until it ends, or choose another "
         "folder"
     )
 

@@ -1,7 +1,7 @@
-"""What a folder says of the listing into it: what was asked for, and what is whole.
+"""The records of a listing into a folder: that it has begun, and that it is finished.
 
-Both records lie in the work folder, which is gone once the files have their names. They name the
-listing they belong to, so that nobody takes it for another.
+Both are in the work folder, which is removed once the files have their final names. They name their
+listing, so that the work of another listing is not taken for it.
 """
 
 import os
@@ -29,22 +29,22 @@ from inventory_assets.inventory.manifest.unreadable_records import (
 from inventory_assets.inventory.parts.part import Part, part_exists
 from inventory_assets.inventory.storage.local_store import LocalStore
 
-_GONE = ".inventory-finished"
+_FINISHED_FOLDER = ".inventory-finished"
 UNREADABLE = "unreadable.jsonl"
-"""Beside the files: the records that could not be decoded."""
+"""The file beside the Parquet files with the records that could not be decoded."""
 
-_FINISHED, _ASKED_FOR = "finished.json", "asked-for.json"
+_FINISHED, _BEGUN = "finished.json", "asked-for.json"
 
 _Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True, slots=True)
 class ListingRequest:
-    """Which listing it is.
+    """What a listing lists.
 
     Attributes:
-        identity: From `listing_fingerprint`; the same for the same bucket, keys, versions and code.
-        described: The same for people.
+        identity: From `listing_fingerprint`; equal for the same bucket, keys, versions and code.
+        described: A description for messages.
     """
 
     identity: str
@@ -52,7 +52,7 @@ class ListingRequest:
 
 
 def request_of(work: Work) -> ListingRequest:
-    """Which listing `work` is, in whatever order the store turns out to list."""
+    """The request that `work` carries out; it does not depend on the order of the store."""
     connection, versions = work.lister.connection, work.versions
     described = connection.display_name
     if work.prefix:
@@ -66,13 +66,13 @@ def request_of(work: Work) -> ListingRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class AskedFor:
+class BegunListing:
     """The record of a listing that has begun.
 
     Attributes:
-        arguments: Of the command.
-        listing: Which listing.
-        began_at: When the command was given first.
+        arguments: The arguments of the command.
+        listing: What is listed.
+        began_at: When the first run began.
     """
 
     arguments: tuple[str, ...]
@@ -82,7 +82,7 @@ class AskedFor:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What was listed, its parts still under the names of their content."""
+    """The result of a listing, whose parts still have the names of the store."""
 
     parts: tuple[Part, ...]
     requests: int
@@ -91,13 +91,13 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """The record of a listing that is whole, while its files get their names.
+class FinishedListing:
+    """The record of a listing that is complete, while its files get their names.
 
     Attributes:
-        listing: Which listing.
-        finished_at: When it was whole.
-        found: What was listed.
+        listing: What was listed.
+        finished_at: When it was complete.
+        found: The result.
     """
 
     listing: ListingRequest
@@ -118,35 +118,35 @@ class FolderRecords:
         self._store = store
 
     @property
-    def resume(self) -> str:
-        """The command that goes on with what is in the folder."""
+    def resume_command(self) -> str:
+        """The command that resumes the listing in the folder."""
         return f"`inventory resume {quote(str(self._folder))}`"
 
-    def asked_for(self) -> AskedFor | None:
-        """What was asked for last.
+    def begun(self) -> BegunListing | None:
+        """The unfinished listing, if there is one.
 
         Raises:
             CorruptRecord: The record is damaged.
         """
-        return self._read(_ASKED_FOR, _asked_for())
+        return self._read(_BEGUN, _begun_adapter())
 
-    def finished(self) -> Finished | None:
-        """The listing that is whole, if there is one.
+    def finished(self) -> FinishedListing | None:
+        """The finished listing, if there is one.
 
         Raises:
             CorruptRecord: The record is damaged.
         """
-        return self._read(_FINISHED, _finished())
+        return self._read(_FINISHED, _finished_adapter())
 
     @property
     def is_finished(self) -> bool:
         return self._store.size(_FINISHED) is not None
 
-    def begin(self, asked_for: AskedFor) -> None:
-        self._store.publish(_ASKED_FOR, _asked_for().dump_json(asked_for))
+    def begin(self, begun: BegunListing) -> None:
+        self._store.publish(_BEGUN, _begun_adapter().dump_json(begun))
 
-    def finish(self, finished: Finished) -> None:
-        """From here on, a listing that is killed is whole, and only moves the rest of its files.
+    def finish(self, finished: FinishedListing) -> None:
+        """Record that the listing is complete: after a kill, its files only need to be moved.
 
         Raises:
             CorruptRecord: A part is missing.
@@ -154,13 +154,15 @@ class FolderRecords:
         for part in finished.found.parts:
             if not part_exists(self._store, part):
                 raise self._missing(self._store.where(part.key))
-        self._store.publish(_FINISHED, _finished().dump_json(finished))
+        self._store.publish(_FINISHED, _finished_adapter().dump_json(finished))
 
-    def require_same(self, finished: Finished, wanted: ListingRequest, now: datetime) -> None:
-        """Make sure that a listing found whole may be handed out for the one asked for now.
+    def require_same(
+        self, finished: FinishedListing, wanted: ListingRequest, now: datetime
+    ) -> None:
+        """Make sure that a finished listing is the requested one, and is recent.
 
         Raises:
-            OtherListing: It is another, or too old.
+            OtherListing: It is not.
         """
         found = finished.listing
         is_same = found.identity == wanted.identity
@@ -170,28 +172,28 @@ class FolderRecords:
             f"{self._folder} holds a finished listing of {_describe(found, wanted)}, of "
             f"{finished.finished_at.isoformat(timespec='seconds')}, whose files have not all got "
             f"their names{'' if is_same else f', not of {wanted.described}'}; give them their "
-            f"names with {self.resume}, or list into another folder"
+            f"names with {self.resume_command}, or list into another folder"
             + (": it is too old to be taken for the bucket as it is now" if is_same else "")
         )
 
     def require_no_other(self, wanted: ListingRequest) -> None:
-        """Make sure that nothing of another listing is kept in the folder.
+        """Make sure that the folder holds no work of another listing.
 
         Raises:
-            OtherListing: Something is, and it would be lost.
-            CorruptRecord: Something is kept, and nobody can tell of which listing.
+            OtherListing: It does, and the work would be lost.
+            CorruptRecord: It holds work, but not the record that names its listing.
         """
         if not any(self._store.list_names(CHECKPOINTS)):
             return
-        asked_for = self.asked_for()
-        if asked_for is None:
-            raise self._damaged(_ASKED_FOR)
-        if asked_for.listing.identity != wanted.identity:
+        begun = self.begun()
+        if begun is None:
+            raise self._damaged(_BEGUN)
+        if begun.listing.identity != wanted.identity:
             raise OtherListing(
                 f"{self._folder} holds an unfinished listing of "
-                f"{_describe(asked_for.listing, wanted)}, begun at "
-                f"{asked_for.began_at.isoformat(timespec='seconds')}, not of {wanted.described}; "
-                f"finish it with {self.resume}, list into another folder, or remove "
+                f"{_describe(begun.listing, wanted)}, begun at "
+                f"{begun.began_at.isoformat(timespec='seconds')}, not of {wanted.described}; "
+                f"finish it with {self.resume_command}, list into another folder, or remove "
                 f"{self._store.root} to give up what it has"
             )
 
@@ -206,23 +208,23 @@ class FolderRecords:
 
     def _damaged(self, name: str) -> CorruptRecord:
         return CorruptRecord(
-            f"{self._store.where(name)} is damaged or missing, so nobody can tell which listing "
+            f"{self._store.where(name)} is damaged or missing, so it is unknown which listing "
             f"{self._folder} holds; remove {self._store.root} and list the bucket again"
         )
 
     def _missing(self, file: object) -> CorruptRecord:
         return CorruptRecord(
             f"{file} is missing or has another size, though the listing wrote it; list the bucket "
-            "again, into another folder, to which nobody else writes"
+            "again, into another folder, to which no other program writes"
         )
 
     def move(self, lock: FolderLock, found: Listing) -> tuple[Path, ...]:
-        """Give all parts their final names, those that have them already passed over.
+        """Give all parts their final names, except those that have them already.
 
         Raises:
             CorruptRecord: A part is missing.
-            StoreError: A file that is not of this listing is in the way, the folder is no longer
-                the one that was locked, or it cannot be written.
+            StoreError: The folder has a Parquet file that is not of this listing, was replaced
+                after it was locked, or cannot be written.
         """
         lock.check()
         files = [lock.folder / f"part-{number:05}.parquet" for number in range(len(found.parts))]
@@ -231,36 +233,36 @@ class FolderRecords:
             for part, file in zip(found.parts, files, strict=True)
             if not self._has_its_name(part, file)
         ]
-        if strangers := sorted({*lock.folder.glob("*.parquet")} - {*files}):
-            raise self._in_the_way(strangers[0])
+        if foreign := sorted({*lock.folder.glob("*.parquet")} - {*files}):
+            raise self._in_the_way(foreign[0])
         try:
             for path, file in left:
                 self._give_name(path, file)
             unreadable = lock.folder / UNREADABLE
-            unreadable.unlink(missing_ok=True)  # that of a listing before, whose files are gone
+            unreadable.unlink(missing_ok=True)  # of an earlier listing
             if found.unreadable.count:
                 unreadable.write_text(found.unreadable.lines, "utf-8")
             _flush(lock.folder)
             lock.check()
-            # Renamed first: what says that all is listed must not be gone while the rest is there.
-            self._store.root.rename(lock.folder / _GONE)
+            # Renamed before it is removed, so that it disappears at once, with the finished record.
+            self._store.root.rename(lock.folder / _FINISHED_FOLDER)
         except OSError as error:
             raise StoreError(
                 f"cannot give the files in {self._folder} their names: {error.strerror}; "
-                f"{self.resume} goes on with it"
+                f"{self.resume_command} continues"
             ) from error
-        remove_gone(lock.folder)
+        remove_finished_folder(lock.folder)
         return tuple(self._folder / file.name for file in files)
 
     def _has_its_name(self, part: Part, file: Path) -> bool:
-        """Whether a part was moved already; if not, it can be moved."""
+        """Whether a part has its final name already; otherwise it can be moved."""
         path = self._store.path(part.key)
         if part_exists(self._store, part):
             if not os.path.lexists(file):
                 return False
             if not _is_same(path, file):
                 raise self._in_the_way(file)
-            # It was killed after it made the new name, and before it removed the old one.
+            # A run was killed between creating the new name and removing the old one.
             path.unlink()
             return True
         with suppress(OSError):
@@ -284,26 +286,26 @@ class FolderRecords:
     def _in_the_way(self, file: Path) -> StoreError:
         return StoreError(
             f"{file} is not of the listing of this folder, which is finished but for the names of "
-            f"its files; move it elsewhere, then {self.resume}"
+            f"its files; move it elsewhere, then {self.resume_command}"
         )
 
 
-def remove_gone(folder: Path) -> None:
-    """Remove what a listing left that was killed when all its files had their names."""
-    shutil.rmtree(folder / _GONE, ignore_errors=True)
+def remove_finished_folder(folder: Path) -> None:
+    """Remove the work folder of a finished listing that was killed while removing it."""
+    shutil.rmtree(folder / _FINISHED_FOLDER, ignore_errors=True)
 
 
 def interrupted_listing(folder: Path) -> Sequence[str]:
-    """The arguments that the unfinished listing in a folder was asked for with.
+    """The command-line arguments of the unfinished listing in a folder.
 
     Raises:
         StoreError: There is none, or its record is damaged.
     """
     records = FolderRecords(folder, LocalStore(folder / WORK_FOLDER))
-    asked_for = records.asked_for()
-    if asked_for is None:
+    begun = records.begun()
+    if begun is None:
         raise StoreError(f"{folder} holds no unfinished listing; begin one with `inventory list`")
-    return asked_for.arguments
+    return begun.arguments
 
 
 def _describe(found: ListingRequest, wanted: ListingRequest) -> str:
@@ -327,10 +329,10 @@ def _flush(folder: Path) -> None:
 
 
 @cache
-def _asked_for() -> TypeAdapter[AskedFor]:
-    return TypeAdapter(AskedFor)
+def _begun_adapter() -> TypeAdapter[BegunListing]:
+    return TypeAdapter(BegunListing)
 
 
 @cache
-def _finished() -> TypeAdapter[Finished]:
-    return TypeAdapter(Finished)
+def _finished_adapter() -> TypeAdapter[FinishedListing]:
+    return TypeAdapter(FinishedListing)

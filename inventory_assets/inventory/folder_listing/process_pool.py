@@ -1,4 +1,4 @@
-"""List a bucket by several processes, where one core is the limit."""
+"""List a bucket by several processes, for more speed than one core allows."""
 
 import asyncio
 import logging
@@ -51,37 +51,41 @@ from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 from inventory_assets.scan.validation.seams import unseen_between
 
-RANGES_A_PROCESS = 4
-"""Into how many ranges a process's share is cut, so that none waits long for the others."""
+RANGES_PER_PROCESS = 4
+"""Ranges per process; there are several, so that no process waits long for the others."""
 
-STOPPED = 130
-"""The exit code of a process that was told to stop."""
+EXIT_STOPPED = 130
+"""The exit code of a process that was stopped."""
 
 _CONTEXT = get_context("spawn")
-"""A fork would take over locks that other threads hold."""
+"""With `fork`, locks that other threads hold would stay locked in the child process."""
 
 
 def list_by_processes(
     work: Work, checkpoints: CheckpointLog, wanted: Sequence[KeyRange], stats: RequestStats
 ) -> tuple[Part, ...]:
-    """Share the key space among processes, each with its part of the requests in flight.
+    """List ranges by several processes, which share the requests in flight evenly.
 
-    Each notes what is safe of its ranges; what earlier runs left is read, and cleared, here alone.
+    Each process writes the checkpoints of its ranges. Only the calling process reads and clears
+    those of earlier runs.
 
     Raises:
-        WorkerDied: One was killed.
-        InventoryError: What any of them raises.
+        WorkerDied: A process was killed.
+        InventoryError: Any error of a process.
     """
     lister, connection, processes = work.lister, work.lister.connection, work.processes
     share = replace(connection, max_in_flight=max(1, connection.max_in_flight // processes))
-    cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_A_PROCESS, stats))
+    cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_PER_PROCESS, stats))
     ranges = [both for cut in cuts for each in wanted if (both := cut.intersection(each))]
     parts: list[Part] = []
     evidence: list[RangeEvidence] = []
-    with _progress_of_workers(work.report) as told:
-        # The lock goes along, so that nobody else lists into the folder before all have ended.
+    with _progress_of_workers(work.report) as progress:
+        # The processes inherit the lock, so it is held until all of them have ended.
         pool = ProcessPoolExecutor(
-            processes, _CONTEXT, initializer=_start_worker, initargs=(told, os.getpid(), work.lock)
+            processes,
+            _CONTEXT,
+            initializer=_start_worker,
+            initargs=(progress, os.getpid(), work.lock),
         )
         try:
             task = partial(
@@ -102,8 +106,7 @@ def list_by_processes(
         except BrokenProcessPool:
             raise WorkerDied(
                 f"{connection.display_name}: a process of the listing ended unexpectedly, "
-                "perhaps for "
-                "want of memory; list it again, with fewer --processes"
+                "perhaps for want of memory; list it again, with fewer --processes"
             ) from None
         except BaseException:
             for process in active_children():
@@ -122,11 +125,11 @@ def _list_missing(
     evidence: Sequence[RangeEvidence],
     stats: RequestStats,
 ) -> list[Part]:
-    """List again what lies where ranges of two processes meet and they disagree about it.
+    """List the keys between ranges of two processes again if the processes disagree about them.
 
     Raises:
         SeamDisagrees: The store contradicts itself.
-        InventoryError: What any listing raises.
+        InventoryError: Any error of a listing.
     """
     parts: list[Part] = []
     lister, versions = work.lister, work.versions is not None
@@ -138,66 +141,65 @@ def _list_missing(
         parts += listed.parts
         shown = listed.evidence[-1].next_key if listed.evidence else first_key
         if first_key is not None and shown != first_key:
-            # It has gone meanwhile, or the store lists it in one way and not in the other.
+            # The key was deleted meanwhile, or the store contradicts itself.
             page = lister.list_page_sync(
                 PageRequest(first_key, max_keys=1, versions=versions), stats
             )
             if page.objects.column("key").to_pylist() == [first_key]:
                 raise SeamDisagrees(
                     f"{lister.connection.display_name}: the store does not list {first_key!r} "
-                    "after "
-                    f"{unseen.after!r}, though it is there: it lists in another order than that "
-                    "of bytes, ends listings too early, or loses keys"
+                    f"after {unseen.after!r}, though it is there: it lists in another order than "
+                    "that of bytes, ends listings too early, or loses keys"
                 )
     return parts
 
 
 @contextmanager
 def _progress_of_workers(report: Report) -> Iterator[Pipe]:
-    """Where processes may tell how far they have come; `report` hears of it.
+    """A pipe by which processes send their progress, which is passed to `report`.
 
-    What they tell is short enough to be written at once, so they need no lock, which one that is
-    killed would keep.
+    A message is short enough to be written atomically. So the processes need no lock, which a
+    killed process would never release.
     """
-    heard, told = _CONTEXT.Pipe(duplex=False)
+    receiver, sender = _CONTEXT.Pipe(duplex=False)
 
-    def hear() -> None:
+    def forward() -> None:
         with suppress(EOFError):
             while True:
-                report(heard.recv())
+                report(receiver.recv())
 
-    thread = Thread(target=hear, name="progress of processes")
+    thread = Thread(target=forward, name="progress of processes")
     thread.start()
     try:
-        yield told
+        yield sender
     finally:
-        told.close()  # the last end that was open, as the processes are gone
+        sender.close()  # the last open end, as the processes have ended
         thread.join()
-        heard.close()
+        receiver.close()
 
 
 class _Worker:
-    """What a process of a listing is given when it begins, and whether it lists just now."""
+    """The state of a child process: the pipe for its progress, the lock, whether it is listing."""
 
-    told: ClassVar[Pipe]
+    progress: ClassVar[Pipe]
     lock: ClassVar[FolderLock | None]
     is_listing: ClassVar[bool] = False
 
 
-def _start_worker(told: Pipe, first: int, lock: FolderLock | None) -> None:
-    end_with_parent(first)
-    _Worker.told, _Worker.lock = told, lock
+def _start_worker(progress: Pipe, parent: int, lock: FolderLock | None) -> None:
+    end_with_parent(parent)
+    _Worker.progress, _Worker.lock = progress, lock
     logging.basicConfig(format="inventory: %(message)s", level=logging.WARNING)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is told, and ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it, and ends the others
     signal.signal(signal.SIGTERM, _stop)
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
-    """Leave the range at hand by an exception, so that what is listed of it is written down."""
+    """Leave the current range by an exception, so that a last checkpoint is written."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if _Worker.is_listing:
         raise KeyboardInterrupt
-    os._exit(STOPPED)
+    os._exit(EXIT_STOPPED)
 
 
 def _list_range(
@@ -211,9 +213,9 @@ def _list_range(
     key_range: KeyRange,
     encodings: Encodings = Encodings.COMPACT,
 ) -> tuple[RangesListed, RequestStats]:
-    """What each process does."""
+    """List one range in a child process."""
     stats, meter = RequestStats(), _meter(connection, retry)
-    lister, store = _opened(connection, retry), LocalStore(root)
+    lister, store = _list_client(connection, retry), LocalStore(root)
     lister.profile = profile
     work = Work(
         lister, prefix, 1, store, report=meter.on_event, versions=versions, encodings=encodings
@@ -224,24 +226,24 @@ def _list_range(
         with reported_every(meter, _send_progress, EVERY_SECONDS):
             return list_by_ranges(work, checkpoints, [key_range], stats), stats
     except KeyboardInterrupt:
-        # A usual exit would wait for the requests under way, and begin with the next range.
-        os._exit(STOPPED)
+        # A normal exit would wait for requests in flight, and begin with the next range.
+        os._exit(EXIT_STOPPED)
     finally:
         _Worker.is_listing = False
 
 
 @cache
-def _opened(connection: BucketConfig, retry: RetryPolicy) -> ListClient:
-    """One for all ranges of a process, so that its connections are kept alive."""
+def _list_client(connection: BucketConfig, retry: RetryPolicy) -> ListClient:
+    """The client of this process, for all its ranges, so that connections are kept alive."""
     return ListClient(connection, retry)
 
 
 @cache
 def _meter(connection: BucketConfig, retry: RetryPolicy) -> ProgressMeter:
-    """One for all ranges of a process, too."""
-    return ProgressMeter(lambda: _opened(connection, retry).in_flight)
+    """The meter of this process, for all its ranges."""
+    return ProgressMeter(lambda: _list_client(connection, retry).in_flight)
 
 
 def _send_progress(progress: Progress) -> None:
-    with suppress(OSError):  # nobody is there to hear it
-        _Worker.told.send(Elsewhere(os.getpid(), progress))
+    with suppress(OSError):  # the parent has ended
+        _Worker.progress.send(Elsewhere(os.getpid(), progress))

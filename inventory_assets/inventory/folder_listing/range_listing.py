@@ -43,17 +43,17 @@ CHECKPOINTS = "checkpoints"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be listed, and where to.
+    """The keys to list, and the store to list them into.
 
     Attributes:
         lister: The bucket.
-        prefix: What the keys start with.
-        processes: How many share the work.
-        store: Where the parts and the checkpoints are published.
-        report: Told every event.
-        versions: Which versions; None for the current objects.
-        lock: Of the folder that holds the store, for processes that take part; None without one.
-        encodings: How parts are encoded.
+        prefix: The prefix of the keys.
+        processes: The number of processes.
+        store: The store to publish parts and checkpoints to.
+        report: Receives every event.
+        versions: The versions to list; None for the current objects.
+        lock: The lock of the folder that holds the store, for child processes; None without one.
+        encodings: The encodings of parts.
         key_order: The order in which the store lists; None to detect it.
     """
 
@@ -75,13 +75,13 @@ class Work:
 def open_checkpoint_log(
     work: Work, key_order: KeyOrder, started_at: datetime | None = None
 ) -> CheckpointLog:
-    """What is safe of a listing in some order.
+    """Open the checkpoints of a listing.
 
     Args:
-        work: What is listed.
-        key_order: In which order.
-        started_at: When the listing began, for a process that takes part in it; what earlier runs
-            left is then the concern of the one that began it.
+        work: The keys to list.
+        key_order: The order in which the store lists.
+        started_at: When the listing began, for a child process, which reads no earlier checkpoints;
+            None for the process that began it.
     """
     return CheckpointLog(
         work.store,
@@ -100,11 +100,11 @@ def open_checkpoint_log(
 
 @dataclass(frozen=True, slots=True)
 class RangesListed:
-    """Ranges that were listed whole.
+    """Ranges that were listed completely.
 
     Attributes:
-        parts: Their records, in key order.
-        evidence: What each was found to hold, in key order.
+        parts: The parts that hold their records, in key order.
+        evidence: The evidence of each range, in key order.
     """
 
     parts: tuple[Part, ...]
@@ -114,7 +114,7 @@ class RangesListed:
 def list_by_ranges(
     work: Work, checkpoints: CheckpointLog, wanted: Sequence[KeyRange], stats: RequestStats
 ) -> RangesListed:
-    """List some ranges side by side.
+    """List some ranges in parallel.
 
     Raises:
         IncompleteListing: The listing does not prove that it is complete.
@@ -135,7 +135,7 @@ def list_by_ranges(
     def open_builder(job: ListingJob) -> RangesBuilder:
         return RangesBuilder(work, checkpoints, job)
 
-    # To its end, also after a failure: leaving it early would cancel the lister.
+    # Read to the end, also after a failure: leaving early would cancel the lister.
     ((_, result),) = list_in_parallel(work.lister, [job], open_builder, work.report)
     if isinstance(result, Exception):
         raise result
@@ -161,11 +161,11 @@ def list_by_directories(
 
 
 class RangesBuilder:
-    """Makes parts of some ranges, and proves that they are complete; to be closed.
+    """The sink that writes parts of some ranges, and proves that they are complete.
 
     Args:
-        work: What is listed, and where to.
-        checkpoints: What of it is safe.
+        work: The keys to list, and the store.
+        checkpoints: The checkpoints of the listing.
         job: The ranges.
     """
 
@@ -182,11 +182,11 @@ class RangesBuilder:
             job.ranges,
             RowBuffer(),
             for_manifest=False,
-            published=self._record_completed,
+            on_published=self._record_completed,
             drafts=checkpoints.drafts,
-            ticked=self._on_tick,
+            on_tick=self._on_tick,
         )
-        checkpoints.follow(self._assembler.open_runs)
+        checkpoints.track_open_ranges(self._assembler.open_ranges)
 
     def _record_completed(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
         self._checkpoints.record_completed(key_range, parts, self._stats)
@@ -223,7 +223,7 @@ class RangesBuilder:
         self._assembler.end(index, evidence.key_range.until)
 
     def finish_part(self, index: int) -> None:
-        """Publish what was written to a range so far."""
+        """Publish the records written to a range so far."""
         self._assembler.finish_part(index)
 
     def finish(self) -> RangesListed:
@@ -250,10 +250,10 @@ class RangesBuilder:
         return RangesListed(parts, evidence)
 
     def fail(self, error: Exception) -> None:
-        """Keep the checkpoints: the caller removes them if the error makes them useless."""
+        """Keep the checkpoints: the caller removes them if no run can resume from them."""
 
     def close(self) -> None:
-        """Save what another run can continue with; the rest is removed."""
+        """Write a last checkpoint, and remove scratch files."""
         try:
             self._checkpoints.save_drafts(self._stats)
         finally:

@@ -1,4 +1,4 @@
 """From a scan to a published snapshot: assembling parts, checkpoints, reuse of unchanged parts.
 
-It knows no comparison and no export, and no folder of the command line.
+It does not know comparisons, exports, or the folders of the command line.
 """

@@ -1,4 +1,4 @@
-"""A segment of the baseline: the keys that one part of it covers."""
+"""A segment of the baseline: the keys that one of its parts covers."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ class BaselineSegment:
     Attributes:
         after: The lower bound, exclusive.
         until: The upper bound, inclusive.
-        rows: Records that the baseline holds in the part that ends here.
-        part: That part; None if it cannot be reused, as it has no fingerprint, or holds keys
+        rows: The number of records in the part of the baseline that ends here.
+        part: This part; None if it cannot be reused, because it has no fingerprint or holds keys
             outside the segment.
     """
 

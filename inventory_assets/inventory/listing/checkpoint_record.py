@@ -1,4 +1,4 @@
-"""A checkpoint: a record of what is safe of a listing, and what a run resumes from such records."""
+"""Checkpoints: records of the completed keys of a listing, from which another run resumes."""
 
 import hashlib
 import json
@@ -23,17 +23,17 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence
 
-_CODE = 2
-"""Raised when the same configuration would be listed otherwise than before."""
+_LISTING_VERSION = 2
+"""Increment it when this code lists the same configuration differently than before."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompletedRange:
-    """Keys that are listed whole.
+    """A range that is listed completely.
 
     Attributes:
-        key_range: Which.
-        parts: All records of them, in key order.
+        key_range: The range.
+        parts: The parts that hold all its records, in key order.
     """
 
     key_range: KeyRange
@@ -41,7 +41,7 @@ class CompletedRange:
 
     @property
     def evidence(self) -> RangeEvidence:
-        """What it was found to hold; the pages were counted by the run that is no more."""
+        """The evidence of the range, without its pages, which an earlier run counted."""
         return RangeEvidence(
             self.key_range,
             sum(part.rows for part in self.parts),
@@ -54,21 +54,21 @@ class CompletedRange:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One record.
+    """One checkpoint.
 
     Attributes:
-        identity: What was listed, and how; another identity is another listing.
-        started_at: When the listing began, over all runs.
-        written_at: When this was written.
-        completed: What is safe, beside what other records say.
-        requests: Requests sent since the record before.
-        response_bytes: Bytes of their bodies.
-        faults: Passing trouble they met, by kind.
-        unreadable: Records of these keys that could not be decoded; beside them are counted all of
-            this run that are too many to be kept one by one.
-        in_progress: What is written, but not published, as of this record: the next one of the same
-            process says it anew.
-        spool: The file that holds what is not even written.
+        identity: From `listing_fingerprint`; another identity is another listing.
+        started_at: When the first run of the listing began.
+        written_at: When the checkpoint was written.
+        completed: Ranges completed since the checkpoint before.
+        requests: Requests sent since the checkpoint before.
+        response_bytes: Bytes of their response bodies.
+        faults: Transient errors of these requests, by kind.
+        unreadable: Records of these keys that could not be decoded. Its count of `others` is that
+            of the whole run.
+        in_progress: Ranges with unpublished records. The next checkpoint of the process replaces
+            them.
+        spool: The file with the records of `in_progress` that are in no draft.
     """
 
     identity: str
@@ -96,15 +96,15 @@ CHECKPOINT = RecordType(
 
 @dataclass(frozen=True, slots=True)
 class ResumedWork:
-    """What is left of runs that did not finish.
+    """The work of earlier runs that a run resumes.
 
     Attributes:
-        completed: Disjoint and in key order; their parts are there.
-        started_at: When the first of the runs began; None where nothing is kept.
-        requests: Requests that they sent.
-        response_bytes: Bytes of the bodies they received.
-        faults: Passing trouble they met, by kind.
-        unreadable: Records within the stretches that could not be decoded.
+        completed: Disjoint and in key order; all their parts exist.
+        started_at: When the first of the runs began; None if there is nothing to resume.
+        requests: Requests that the runs sent.
+        response_bytes: Bytes of the response bodies they received.
+        faults: Their transient errors, by kind.
+        unreadable: Records of the completed ranges that could not be decoded.
     """
 
     completed: tuple[CompletedRange, ...] = ()
@@ -116,12 +116,12 @@ class ResumedWork:
 
     @property
     def parts(self) -> list[Part]:
-        """All their parts, in key order."""
+        """The parts of all completed ranges, in key order."""
         return [part for completed in self.completed for part in completed.parts]
 
     @property
     def evidence(self) -> list[RangeEvidence]:
-        """What they were found to hold, in key order."""
+        """The evidence of all completed ranges, in key order."""
         return [completed.evidence for completed in self.completed]
 
     @property
@@ -130,7 +130,7 @@ class ResumedWork:
         return sum(evidence.rows for evidence in self.evidence)
 
     def missing(self, ranges: Sequence[KeyRange]) -> tuple[KeyRange, ...]:
-        """What is still to be listed of some ranges, in order."""
+        """The keys of some ranges that are still to be listed, in order."""
         covered = [completed.key_range for completed in self.completed]
         return tuple(left for key_range in ranges for left in key_range.difference(covered))
 
@@ -143,12 +143,13 @@ def listing_fingerprint(
     versions: Versions | None = None,
     encodings: Encodings = Encodings.COMPACT,
 ) -> str:
-    """What must be the same for a listing to be gone on with.
+    """A hash that must be equal for a listing to be resumed.
 
-    That is the bucket, the keys and their order, how parts are encoded, and this code.
+    It covers the bucket, the keys and their order, the encodings of parts, and
+    `_LISTING_VERSION`.
     """
     identifying = [
-        _CODE,
+        _LISTING_VERSION,
         connection.bucket,
         connection.endpoint_url,
         prefix,
@@ -162,23 +163,23 @@ def listing_fingerprint(
 
 
 def checkpoint_name(listing: str, key_order: KeyOrder) -> str:
-    """What the names of a listing's records begin with.
+    """The beginning of the names of a listing's checkpoints.
 
-    A store's order may turn out to be another than was thought, each time anew. What was listed in
-    the one is no concern of who tries the other: it neither goes on with it nor clears it.
+    It differs by key order. The detected order of a store can change from run to run; a run in one
+    order neither resumes nor clears the checkpoints of the other.
 
     Args:
-        listing: A file name of its own; it ends in no `~` and order.
-        key_order: In which it is listed.
+        listing: A unique file name that does not end with `~` and an order.
+        key_order: The order in which the store lists.
     """
     return listing if key_order is KeyOrder.BYTES else f"{listing}~{key_order}"
 
 
 def listing_of(name: str) -> str:
-    """To which listing a record of this name belongs."""
+    """The `checkpoint_name` in the file name or key of a checkpoint."""
     return name.rsplit(".", 2)[0]
 
 
 def run_of(name: str) -> str:
-    """Which run wrote a record of this name."""
+    """The run in the file name of a checkpoint."""
     return name.rsplit(".", 2)[1].rpartition("-")[0]

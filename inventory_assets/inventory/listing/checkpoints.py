@@ -1,9 +1,9 @@
-"""What of an unfinished listing is safe already, so that another run goes on where it stopped.
+"""Write the checkpoints of a listing, and resume an unfinished listing from them.
 
-While a listing is under way, each stretch of keys whose records lie in published parts is noted in
-a small record of its own, at most one every few seconds. A record appears whole or not at all, and
-after the parts that it names. So whatever kills a run, and whenever, the records that are there
-tell the truth, and what they do not cover is listed again: nothing has to be repaired.
+Every few seconds, a listing writes a small record of the ranges whose records are in published
+parts. A record is written atomically, and after the parts that it names. So whenever a run is
+killed, the existing records are true, and keys that they do not cover are listed again. Nothing has
+to be repaired.
 """
 
 import logging
@@ -27,7 +27,7 @@ from inventory_assets.inventory.listing.checkpoint_record import (
     run_of,
 )
 from inventory_assets.inventory.listing.draft_recovery import RangeInProgress, recover_drafts
-from inventory_assets.inventory.listing.part_stream import OpenRun
+from inventory_assets.inventory.listing.part_stream import OpenRange
 from inventory_assets.inventory.manifest.unreadable_records import (
     UnreadableRecord,
     UnreadableRecords,
@@ -43,38 +43,39 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 
 LOG = logging.getLogger(__name__)
 
-SECONDS_BETWEEN = timedelta(seconds=5)
-"""How often what is published is noted at most."""
+RECORD_INTERVAL = timedelta(seconds=5)
+"""Minimum time between two records of published parts."""
 
-SECONDS_UNRECORDED = timedelta(seconds=8)
-"""For how long something may be listed that no record tells of: a kill costs so much, and the time
-that it takes to write the record."""
+MAX_UNRECORDED = timedelta(seconds=8)
+"""Time after which buffered objects are recorded, too. A kill loses the listing of this time, and
+of the time that it takes to write the record."""
 
 MAX_AGE = timedelta(hours=24)
-"""An inventory shall not mix what was seen on different days."""
+"""An older listing is not resumed: an inventory must not mix the states of different days."""
 
 
 class CheckpointLog:
-    """The records of one listing: those of earlier runs are read, this run's are written.
+    """The checkpoints of one listing: reads those of earlier runs, and writes those of this run.
 
     Args:
-        store: Where they are published.
-        folder: The folder that holds them, perhaps with those of other listings.
-        name: From `name_of`.
+        store: The store that holds the records.
+        folder: Their folder, which may hold the records of other listings, too.
+        name: From `checkpoint_name`.
         identity: From `listing_fingerprint`.
         now: The clock.
-        names: The names in the folder, where the caller knows them; none where another process of
-            this listing has read its records. Left out, the folder is this listing's own.
-        published_at: When the same was published last; what began before is no concern any more.
-        started_at: When the listing began, where another process of it knows.
-        layout: Under which keys parts are published; without it only those that are count.
+        names: The file names in the folder, if the caller knows them; empty if another process of
+            this listing has read the records. None if the folder is for this listing only.
+        published_at: When the same keys were published last; a listing that began before is not
+            resumed.
+        started_at: When the listing began, if another process of this listing knows.
+        layout: The keys of parts; None to resume from published parts only.
         for_manifest: Whether a manifest will state fingerprints and MD5s of the parts.
 
     Attributes:
-        resumed: What earlier runs left.
-        discarded: Whether earlier runs left only what cannot be continued; it was removed.
-        drafts: Where files are written that another run can go on with; None where nowhere.
-        started_at: When the listing began, over all runs.
+        resumed: The work of earlier runs.
+        discarded: Whether there were records, but none could be resumed, and they were removed.
+        drafts: Writes files with which another run can resume; None if the store has none.
+        started_at: When the first run of the listing began.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class CheckpointLog:
         self._store = store
         self._layout = layout
         self._for_manifest = for_manifest
-        self._open_ranges: Callable[[], Sequence[OpenRun]] = tuple
+        self._open_ranges: Callable[[], Sequence[OpenRange]] = tuple
         self._folder = folder
         self._name = name
         self._identity = identity
@@ -110,7 +111,7 @@ class CheckpointLog:
         )
         self._written = 0
         self.discarded = False
-        self._waiting: list[CompletedRange] = []
+        self._unrecorded: list[CompletedRange] = []
         self._recorded_at = RequestStats()
         self._last = now()
         if self._drafts_root and self._is_first:
@@ -119,10 +120,10 @@ class CheckpointLog:
         self.started_at = started_at or self.resumed.started_at or self._last
 
     def log_resumption(self, listing: str = "") -> None:
-        """Log what became of the work of earlier runs, if there was any.
+        """Log whether the work of earlier runs is resumed, if there was any.
 
         Args:
-            listing: What to call the listing at the beginning of the message.
+            listing: A name of the listing, with which the message begins.
         """
         if self.discarded:
             LOG.info(
@@ -140,54 +141,56 @@ class CheckpointLog:
     def record_completed(
         self, key_range: KeyRange, parts: Sequence[Part], stats: RequestStats
     ) -> None:
-        """Some keys are listed whole, and their parts are published."""
-        self._waiting.append(CompletedRange(key_range, tuple(parts)))
-        if self._now() - self._last >= SECONDS_BETWEEN:
+        """Record that a range is listed completely and its parts are published."""
+        self._unrecorded.append(CompletedRange(key_range, tuple(parts)))
+        if self._now() - self._last >= RECORD_INTERVAL:
             self.flush(stats)
 
-    def follow(self, unfinished: Callable[[], Sequence[OpenRun]]) -> None:
-        """From now on records tell of what is written, but not published, too."""
-        self._open_ranges = unfinished
+    def track_open_ranges(self, open_ranges: Callable[[], Sequence[OpenRange]]) -> None:
+        """From now on, record open ranges, too: those with unpublished records."""
+        self._open_ranges = open_ranges
 
     def tick(self, stats: RequestStats) -> None:
-        """Something may have been written: note it, if the last record is old enough."""
-        is_urgent = self.drafts is not None and self.drafts.is_urgent and self._waiting
-        if is_urgent or self._now() - self._last >= SECONDS_UNRECORDED:
+        """Write a checkpoint if the last one is old enough."""
+        is_urgent = self.drafts is not None and self.drafts.is_urgent and self._unrecorded
+        if is_urgent or self._now() - self._last >= MAX_UNRECORDED:
             self.flush(stats)
 
     def save_drafts(self, stats: RequestStats) -> None:
-        """The listing ends before its time: write down as much as can be, whatever ended it."""
+        """Write a last checkpoint of a listing that ends early; ignore errors."""
         try:
             self.flush(stats)
         except (InventoryError, OSError, pa.ArrowException):
-            if self.drafts is not None:  # perhaps the disk is full, and there is room for this
+            if self.drafts is not None:  # the disk may be full
                 self.drafts.free_reserved_space()
             with suppress(InventoryError, OSError):
                 self.flush(stats, is_brief=True)
 
     def flush(self, stats: RequestStats, *, is_brief: bool = False) -> None:
-        """Write down what was noted, and what is written.
+        """Write a checkpoint.
 
         Args:
-            stats: What all has cost.
-            is_brief: Leave out what is in memory, for which there is no room.
+            stats: The requests of the listing so far.
+            is_brief: Leave out objects in memory, as there is no space for them.
         """
-        begun: list[RangeInProgress] = []
+        in_progress: list[RangeInProgress] = []
         batches: list[pa.RecordBatch] = []
         for each in self._open_ranges() if self.drafts is not None else ():
             after, until = each.key_range.after, each.key_range.until
             if each.parts:
-                self._waiting.append(
+                self._unrecorded.append(
                     CompletedRange(KeyRange(after, each.parts[-1].last_key), each.parts)
                 )
                 after = each.parts[-1].last_key
             if is_brief:
                 until = each.drafts[-1].last_key if each.drafts else after
-            waiting = () if is_brief else each.buffered
+            buffered = () if is_brief else each.buffered
             if after < until:
-                begun.append(RangeInProgress(KeyRange(after, until), each.drafts, len(waiting)))
-                batches += waiting
-        if not self._waiting and not begun:
+                in_progress.append(
+                    RangeInProgress(KeyRange(after, until), each.drafts, len(buffered))
+                )
+                batches += buffered
+        if not self._unrecorded and not in_progress:
             return
         spool = self.drafts.spool(batches) if self.drafts is not None else ""
         now = self._now()
@@ -195,19 +198,19 @@ class CheckpointLog:
             self._identity,
             self.started_at,
             now,
-            tuple(self._waiting),
+            tuple(self._unrecorded),
             stats.requests - self._recorded_at.requests,
             stats.response_bytes - self._recorded_at.response_bytes,
             {
                 fault.value: count
                 for fault, count in (stats.faults - self._recorded_at.faults).items()
             },
-            unreadable_of(stats.unreadable).within(_ranges_of([*self._waiting, *begun])),
-            tuple(begun),
+            unreadable_of(stats.unreadable).within(_ranges_of([*self._unrecorded, *in_progress])),
+            tuple(in_progress),
             spool,
         )
         self._write(record)
-        self._last, self._waiting = now, []
+        self._last, self._unrecorded = now, []
         self._recorded_at = RequestStats(
             stats.requests, stats.response_bytes, Counter(stats.faults)
         )
@@ -221,26 +224,26 @@ class CheckpointLog:
         self._records.append(name)
 
     def close(self) -> None:
-        """What is left is for another run."""
+        """Leave the drafts to another run."""
         if self.drafts is not None:
             self.drafts.keep()
 
     @property
     def is_empty(self) -> bool:
-        """Whether another run would find nothing."""
+        """Whether there is no record for another run to resume from."""
         return not self._records
 
     def clear(self) -> None:
-        """The listing is published, or of no use: another run shall not go on with it."""
-        if self._has_folder:  # other processes of the listing have noted as well
+        """Remove all records, as the listing is published or cannot be resumed."""
+        if self._has_folder:  # other processes of the listing write records, too
             self._records = self._of_listing(self._store.list_names(self._folder))
         for name in self._records:
             self._store.remove_key(f"{self._folder}/{name}")
-        self._records, self._waiting, self._open_ranges = [], [], tuple
+        self._records, self._unrecorded, self._open_ranges = [], [], tuple
         self._remove_drafts()
 
     def _remove_drafts(self) -> None:
-        """Remove what this run wrote, and what others wrote that are no more."""
+        """Remove the drafts of this run, and of runs that have ended."""
         if self.drafts is not None:
             self.drafts.remove()
         if self._drafts_root is None or not self._is_first:
@@ -256,32 +259,32 @@ class CheckpointLog:
 
     def _read(self) -> ResumedWork:
         found = {name: self._record(name) for name in self._records}
-        ours = [record for record in found.values() if record]
-        if self._records and not ours:
+        valid = [record for record in found.values() if record]
+        if self._records and not valid:
             self.discarded = True
             self.clear()
-        if not ours:
+        if not valid:
             return ResumedWork()
         faults: Counter[str] = Counter()
-        for record in ours:
+        for record in valid:
             faults.update(record.faults)
-        completed_ranges = [completed for record in ours for completed in record.completed]
-        rescued = [*self._recover_drafts(found)]
-        disjoint = self._disjoint([*completed_ranges, *rescued])
+        completed_ranges = [completed for record in valid for completed in record.completed]
+        recovered = [*self._recover_drafts(found)]
+        disjoint = self._disjoint([*completed_ranges, *recovered])
         resumed = ResumedWork(
             disjoint,
-            min(record.started_at for record in ours),
-            sum(record.requests for record in ours),
-            sum(record.response_bytes for record in ours),
+            min(record.started_at for record in valid),
+            sum(record.requests for record in valid),
+            sum(record.response_bytes for record in valid),
             dict(faults),
             _unreadable_of_runs(found).within(_ranges_of(disjoint)),
         )
-        if rescued:
-            self._gather(resumed, rescued)
+        if recovered:
+            self._record_recovered(resumed, recovered)
         return resumed
 
     def _recover_drafts(self, found: Mapping[str, Checkpoint | None]) -> Iterator[CompletedRange]:
-        """What the last record of each run that is no more says to be written, as parts."""
+        """Publish the drafts that the last record of each ended run names."""
         last = {run_of(name): record for name, record in sorted(found.items())}
         for run, record in last.items():
             if record is None or self._layout is None or self._drafts_root is None:
@@ -299,11 +302,11 @@ class CheckpointLog:
             ):
                 yield CompletedRange(key_range, parts)
 
-    def _gather(self, resumed: ResumedWork, rescued: Sequence[CompletedRange]) -> None:
-        """Note what was rescued, after which what it was rescued from is of no use."""
+    def _record_recovered(self, resumed: ResumedWork, recovered: Sequence[CompletedRange]) -> None:
+        """Record ranges recovered from drafts, then remove these drafts."""
         started_at = resumed.started_at or self._last
-        completed_ranges = tuple(rescued)
-        unreadable = resumed.unreadable.within(_ranges_of(rescued), with_others=False)
+        completed_ranges = tuple(recovered)
+        unreadable = resumed.unreadable.within(_ranges_of(recovered), with_others=False)
         self._write(
             Checkpoint(
                 self._identity, started_at, self._last, completed_ranges, 0, 0, {}, unreadable
@@ -312,19 +315,19 @@ class CheckpointLog:
         self._remove_drafts()
 
     def _record(self, name: str) -> Checkpoint | None:
-        """A record, if it can be gone on with."""
+        """Read a record; None if it cannot be resumed."""
         data = self._store.read(f"{self._folder}/{name}")
         try:
             record = CHECKPOINT.decode(data or b"")
         except ValueError:
             return None
-        is_ours = record.identity == self._identity
-        is_of_today = self._now() - record.started_at < MAX_AGE
+        is_same_listing = record.identity == self._identity
+        is_recent = self._now() - record.started_at < MAX_AGE
         is_newest = self._published_at is None or record.started_at > self._published_at
-        return record if is_ours and is_of_today and is_newest else None
+        return record if is_same_listing and is_recent and is_newest else None
 
     def _disjoint(self, completed_ranges: Iterable[CompletedRange]) -> tuple[CompletedRange, ...]:
-        """Those whose parts are there; of two that overlap, as of two runs at once, one."""
+        """The ranges whose parts exist; of overlapping ones, from concurrent runs, only one."""
         found: list[CompletedRange] = []
         for completed in sorted(completed_ranges, key=lambda each: each.key_range):
             if found and completed.key_range.after < found[-1].key_range.until:
@@ -339,7 +342,10 @@ def _ranges_of(completed_ranges: Iterable[CompletedRange | RangeInProgress]) -> 
 
 
 def _unreadable_of_runs(found: Mapping[str, Checkpoint | None]) -> UnreadableRecords:
-    """What all records tell; each repeats what the one before it told of the same keys."""
+    """Merge the unreadable records of all checkpoints.
+
+    The checkpoints of a run repeat those of keys in progress, and count `others` cumulatively.
+    """
     records: set[UnreadableRecord] = set()
     others: dict[str, int] = {}
     for name, record in found.items():

@@ -1,4 +1,4 @@
-"""Tell what a scan in directory order finds in the events of a parallel scan."""
+"""Convert the results of a scan in directory order to the events of a parallel scan."""
 
 from collections.abc import Iterator
 

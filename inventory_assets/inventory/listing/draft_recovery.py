@@ -1,4 +1,4 @@
-"""Make parts of what a process left that was killed."""
+"""Publish parts from the drafts and the spool of a process that was killed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,12 +18,12 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 
 @dataclass(frozen=True, slots=True)
 class RangeInProgress:
-    """Keys whose records lie in drafts, and after them in a spool, in this order.
+    """A range whose records are in drafts and, after these, in a spool.
 
     Attributes:
-        key_range: Which keys.
-        drafts: Files that were not ended.
-        batches: How many batches of the spool hold the rest.
+        key_range: The range.
+        drafts: Its drafts, in key order.
+        batches: The number of its batches in the spool.
     """
 
     key_range: KeyRange
@@ -35,30 +35,30 @@ def recover_drafts(
     store: Store,
     layout: Layout,
     folder: Path,
-    begun: tuple[RangeInProgress, ...],
+    in_progress: tuple[RangeInProgress, ...],
     spool: str,
     *,
     for_manifest: bool,
 ) -> Iterator[tuple[KeyRange, tuple[Part, ...]]]:
-    """Publish what is left of some keys; what is damaged is left out, and so listed again.
+    """Publish the records of ranges in progress, except those in damaged files.
 
     Args:
-        store: Where to.
-        layout: Under which keys.
-        folder: Where drafts and spool lie; they are left alone.
-        begun: What there was.
-        spool: The name of the spool; "" where there is none.
+        store: The store to publish parts to.
+        layout: The keys and encodings of parts.
+        folder: The folder of the drafts and the spool, which are not changed.
+        in_progress: The ranges, from a checkpoint.
+        spool: The name of the spool; "" without one.
         for_manifest: Whether a manifest will state fingerprints and MD5s of the parts.
 
     Yields:
-        Keys that are safe now, and the parts that hold their records.
+        Ranges that are complete now, and the parts that hold their records.
 
     Raises:
         StoreError, OSError: A part cannot be published.
     """
-    waiting = _read_spool(folder / spool) if spool else iter(())
-    for each in begun:
-        batches = [batch for _ in range(each.batches) if (batch := next(waiting, None))]
+    spooled = _read_spool(folder / spool) if spool else iter(())
+    for each in in_progress:
+        batches = [batch for _ in range(each.batches) if (batch := next(spooled, None))]
         with PartWriter(store, layout, with_fingerprint=False, with_md5=for_manifest) as writer:
             until = each.key_range.after
             for draft in each.drafts:
@@ -79,7 +79,7 @@ def recover_drafts(
 
 
 def _read_spool(path: Path) -> Iterator[pa.RecordBatch]:
-    """What can be read of a spool."""
+    """Read the batches of a spool up to its end or the first error."""
     batches = read_spool(path)
     while True:
         try:

@@ -1,9 +1,9 @@
-"""Which dates a listing can speak for.
+"""The dates for which a bucket can be listed now.
 
-A listing sees now. It stands for today, or for yesterday where a run began late, crossed midnight,
-or is a failed shard's second try; what the bucket held before that cannot be observed any more.
-A bucket that keeps versions tells what it held at the end of an earlier day, but for what has been
-deleted for good since.
+A listing shows the present content of a bucket. It may stand for today, or for yesterday if a run
+began late, crossed midnight or retries a failed shard. Earlier content cannot be observed any more.
+A bucket that keeps versions also shows its content at the end of earlier days, except for versions
+that were permanently deleted since.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,7 +13,7 @@ from inventory_assets.inventory.errors import DateNotObservable
 from inventory_assets.scan.validation.object_versions import Versions
 
 OBSERVABLE_DAYS = 1
-"""How many days back from today a listing may still stand for."""
+"""The number of days before today that a listing may still stand for."""
 
 
 def require_observable(day: date, now: datetime, timezone: str) -> None:
@@ -36,7 +36,7 @@ def require_observable(day: date, now: datetime, timezone: str) -> None:
 
 
 def versions_of(day: date, now: datetime, timezone: str) -> Versions:
-    """Which versions to list now for `day`: those of its end, or all of them while it lasts.
+    """The versions to list for `day`: those at its end, or all of them before it has ended.
 
     Raises:
         DateNotObservable: `day` is in the future.
@@ -49,6 +49,6 @@ def versions_of(day: date, now: datetime, timezone: str) -> Versions:
 
 
 def end_of(day: date, timezone: str) -> datetime:
-    """The last millisecond of a day; S3 tells times no finer."""
+    """The last millisecond of a day; S3 reports times in milliseconds."""
     next_day = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(timezone))
     return next_day.astimezone(UTC) - timedelta(milliseconds=1)

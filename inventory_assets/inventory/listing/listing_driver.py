@@ -1,7 +1,8 @@
-"""Drive scans: hand what a scan of a bucket tells to whatever makes files of it.
+"""Run a scan of a bucket, and pass its events to the sinks that write files.
 
-A bucket is scanned in parallel, or one level after the other if it lists in directory order. A
-shard's snapshot and a folder are made of the same events, so both are sinks of the one driver.
+A store that lists in byte order is scanned in parallel, and one that lists in directory order by
+one request after the other. A snapshot of a shard and a listing into a folder are both written from
+the same events, so each is a `ListingSink`.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -31,18 +32,18 @@ from inventory_assets.scan.store_probe import contradicted, corrected
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 DIRECTORY_PART_INTERVAL = timedelta(minutes=1)
-"""How often a listing in directory order ends its part: a kill costs no more than that."""
+"""How often a listing in directory order publishes a part; a kill loses no more than this time."""
 
 Result = TypeVar("Result")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 
 class ListingSink(Protocol[ResultT_co]):
-    """Makes files of one job's objects."""
+    """Writes the objects of one job to files."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether all ranges of the job are listed, those that were split off included."""
+        """Whether all ranges of the job are listed, including those that were split off."""
 
     def write(self, index: int, objects: pa.RecordBatch) -> None:
         """Append objects to a range; see `ObjectsListed`."""
@@ -57,16 +58,16 @@ class ListingSink(Protocol[ResultT_co]):
         """End a range."""
 
     def finish_part(self, index: int) -> None:
-        """Publish what was written to a range so far."""
+        """Publish the records written to a range so far."""
 
     def finish(self) -> ResultT_co:
-        """Publish all, once the job is complete."""
+        """Publish the result of a complete job."""
 
     def fail(self, error: Exception) -> None:
-        """Remove what the error makes useless for another run."""
+        """Remove the checkpoints if, after this error, no run can resume from them."""
 
     def close(self) -> None:
-        """Save what another run can continue with; the rest is removed."""
+        """Write a last checkpoint of an unfinished job, and remove scratch files."""
 
 
 def list_in_parallel(
@@ -80,13 +81,13 @@ def list_in_parallel(
 
     Args:
         lister: The bucket.
-        jobs: What to list. A job without ranges is complete.
-        open_sink: Opens the sink of a job, when its first event comes.
+        jobs: The jobs to list; one without ranges is complete.
+        open_sink: Opens the sink of a job at its first event.
         report: Receives every event, before the sink does.
         now: The clock.
 
     Yields:
-        Each job with what its sink made of it, or with its `InventoryError` or `OSError`.
+        Each job with the result of its sink, or with its `InventoryError` or `OSError`.
 
     Raises:
         Exception: Any other error; it ends all jobs.
@@ -104,11 +105,11 @@ def list_in_parallel(
             if result is not None:
                 yield event.job, result
         for job in sinks.open_jobs:
-            yield job, sinks.finish(job)  # the scan told less than all, and evidence refuses that
+            yield job, sinks.finish(job)  # incomplete, which the sink detects by its evidence
 
 
 class _OpenSinks(Generic[Result]):
-    """The sinks of jobs that are listed just now; to be closed.
+    """The sinks of the jobs in progress.
 
     Args:
         open_sink: Opens the sink of a job.
@@ -128,16 +129,16 @@ class _OpenSinks(Generic[Result]):
         return self._sinks[job]
 
     def receive(self, event: Event) -> Result | Exception | None:
-        """Hand an event to its sink; return what became of the job, if it has ended."""
+        """Pass an event to its sink; return the result or the error of a job that has ended."""
         sink = self._sink(event.job)
         try:
             _pass_on(event, sink)
-        except (InventoryError, OSError) as error:  # the other jobs are not concerned
+        except (InventoryError, OSError) as error:  # the other jobs continue
             return self.finish(event.job, error)
         return self.finish(event.job) if sink.is_complete else None
 
     def finish(self, job: ListingJob, error: Exception | None = None) -> Result | Exception:
-        """End a job, which may have failed."""
+        """End a job, successfully or with an error."""
         sink = self._sink(job)
         try:
             if error is not None:
@@ -165,8 +166,8 @@ def list_in_directory_order(
 
     Args:
         lister: The bucket.
-        job: What to list.
-        sink: What makes files of it; closed at the end.
+        job: The job to list.
+        sink: Its sink, which is closed at the end.
         report: Receives every event, before the sink does.
         now: The clock.
 
@@ -208,7 +209,7 @@ def _pass_on(event: Event, sink: ListingSink[object]) -> None:
 
 
 class ProfileCorrector:
-    """Corrects the profile of a store that listings contradicted, but not for ever.
+    """Corrects the profile of a store that listings contradict, a limited number of times.
 
     Args:
         lister: The bucket, whose profile is corrected.
@@ -223,13 +224,13 @@ class ProfileCorrector:
 
         Args:
             failed: The `NamesMisread` or `KeysOutOfOrder` of each prefix, at least one.
-            stats: Where requests are counted.
+            stats: Counts the requests.
 
         Returns:
-            Whether the profile changed: if so, the same may be listed again in the same order.
+            Whether the profile changed, so that listing again in the same order may succeed.
 
         Raises:
-            ListingUnsupported: There is no way to list more than a page.
+            ListingUnsupported: No way to list more than one page works.
             S3Error: A request failed for good.
         """
         if not self._corrections_left:

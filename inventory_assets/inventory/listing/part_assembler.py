@@ -1,11 +1,11 @@
 """Turn the objects of ranges that are listed side by side into parts in key order.
 
-Each range begins as a *run* of its own. When a run is listed whole, the range to its right joins
-it, unless that one has begun a file: so small neighbours end in one file, and each file holds an
-unbroken stretch of the key space. Nothing is sorted, and nothing is read again.
+Each range begins with a `PartStream` of its own. When all ranges of a stream are complete, the
+stream merges its right neighbour, unless the neighbour has begun a file. So small neighbours share
+a file, and each file holds a contiguous range of keys. Nothing is sorted or read again.
 
-Where there is a baseline, files are cut where its parts ended, and what turns out to be the same as
-one of them is not published again (`part_reuse.py`).
+With a baseline, files end where its parts ended, and a part with unchanged records is reused
+instead of published again (`part_reuse.py`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ from inventory_assets.inventory.listing.part_sizing import (
 )
 from inventory_assets.inventory.listing.part_stream import (
     OnPublished,
-    OpenRun,
+    OpenRange,
     PartStream,
     RowBuffer,
 )
@@ -38,25 +38,25 @@ from inventory_assets.inventory.storage.store import Store
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 
-def _nothing() -> None:
-    """Nobody wants to know."""
+def _ignore_tick() -> None:
+    """Do nothing."""
 
 
 class PartAssembler:
-    """The parts of some ranges; to be closed, after which what was not finished is gone.
+    """Writes the parts of some ranges; closing it removes what is not published.
 
     Args:
-        store: Where the parts are published, each as soon as it is complete.
-        layout: Under which keys.
+        store: The store to publish parts to, each as soon as it is complete.
+        layout: The keys and encodings of parts.
         ranges: Disjoint and in key order; a part never spans a gap between them.
-        budget: Shared by all that is assembled at the same time.
+        buffer: Shared by all assemblers that are at work at the same time.
         for_manifest: Whether a manifest will state fingerprints and MD5s of the parts, which
             cost an eighth of the CPU.
-        published: Told of keys whose records are all published, and of the parts that hold them.
+        on_published: Called with a range whose records are all published, and with its parts.
         segments: From `segments_of`; none if nothing can be reused.
-        sizing: How large parts are.
-        drafts: Where files are written that another process can go on with, if this one is killed.
-        ticked: Called after each event of the scan.
+        sizing: The sizes of parts.
+        drafts: Writes files with which another process can resume if this one is killed.
+        on_tick: Called after each event of the scan.
     """
 
     def __init__(
@@ -64,22 +64,22 @@ class PartAssembler:
         store: Store,
         layout: Layout,
         ranges: Sequence[KeyRange],
-        budget: RowBuffer,
+        buffer: RowBuffer,
         *,
         for_manifest: bool = True,
-        published: OnPublished | None = None,
+        on_published: OnPublished | None = None,
         segments: Sequence[BaselineSegment] = (),
         sizing: PartSizing = DEFAULT_SIZING,
         drafts: Drafts | None = None,
-        ticked: Callable[[], None] = _nothing,
+        on_tick: Callable[[], None] = _ignore_tick,
     ) -> None:
         self._store = store
-        self._on_tick = ticked
+        self._on_tick = on_tick
         self._segments = segments
         sizing = sizing.of_shard(sum(segment.rows for segment in segments))
-        new_reader = partial(SegmentHasher, segments, sizing)
+        new_hasher = partial(SegmentHasher, segments, sizing)
         self._new_stream = partial(
-            PartStream, store, layout, budget, for_manifest, published, new_reader, drafts
+            PartStream, store, layout, buffer, for_manifest, on_published, new_hasher, drafts
         )
         self._streams = [self._new_stream(key_range.after) for key_range in ranges]
         self._first = self._streams[0] if self._streams else None
@@ -88,21 +88,21 @@ class PartAssembler:
             right.touches = ranges[number].until == ranges[number + 1].after
 
     def close(self) -> None:
-        """Remove what is not published; after `finish`, nothing."""
-        for run in self._in_order():
-            run.discard()
+        """Remove unpublished records; after `finish` there are none."""
+        for stream in self._in_order():
+            stream.discard()
 
-    def split(self, index: int, upper: int, at: str, *, touches: bool = True) -> None:
-        """What the range numbered `index` holds after `at` is now the range numbered `upper`.
+    def split(self, index: int, upper: int, boundary: str, *, touches: bool = True) -> None:
+        """Begin a new range with the upper part of another.
 
         Args:
-            index: The range.
-            upper: The new one.
-            at: What the new one begins after.
-            touches: Whether the range ends there; else a gap is between them.
+            index: The number of the range that is split.
+            upper: The number of the new range.
+            boundary: The exclusive lower bound of the new range.
+            touches: Whether the split range ends there; otherwise a gap is between them.
         """
-        run, new = self._stream(index), self._new_stream(at)
-        run.right, new.right, new.touches = new, run.right, touches
+        stream, new = self._stream(index), self._new_stream(boundary)
+        stream.right, new.right, new.touches = new, stream.right, touches
         self._streams += [new] * (upper + 1 - len(self._streams))
         self._streams[upper] = new
         self._on_tick()
@@ -112,67 +112,69 @@ class PartAssembler:
         self._stream(index).write(objects)
         self._on_tick()
 
-    def open_runs(self) -> list[OpenRun]:
-        """What was written, and is not told to be published, of each run that has some."""
-        return [found for run in self._in_order() if (found := run.open_run())]
+    def open_ranges(self) -> list[OpenRange]:
+        """For each stream with records not yet reported as published, their range."""
+        return [found for stream in self._in_order() if (found := stream.open_range())]
 
     def end(self, index: int, until: str) -> None:
-        """The range numbered `index` is whole, and ends at `until`."""
-        run = self._stream(index)
-        run.is_complete, run.until = True, until
-        while run.is_complete and (right := run.right) and right.touches and not right.has_begun:
-            run.merge_right(right)
-        # A small run waits for the range to its left, which may take it in.
-        if run.is_complete and (run.has_begun or not run.touches):
-            run.finish_part()
+        """End the range numbered `index`, which is complete up to `until`."""
+        stream = self._stream(index)
+        stream.is_complete, stream.until = True, until
+        while stream.is_complete and (right := stream.right):
+            if not right.touches or right.has_begun:
+                break
+            stream.merge_right(right)
+        # A small stream waits for its left neighbour, which may merge it.
+        if stream.is_complete and (stream.has_begun or not stream.touches):
+            stream.finish_part()
         self._on_tick()
 
     def finish_part(self, index: int) -> None:
-        """Publish what was written to the range `index` so far, however little."""
+        """Publish the records written to the range `index` so far."""
         self._stream(index).finish_part()
 
     def finish(self) -> tuple[Part, ...]:
-        """All parts, in key order."""
-        for run in self._in_order():
-            run.finish_part()
-            run.reader.stop()
-        return tuple(part for run in self._in_order() for part in run.parts)
+        """Publish all records and return all parts, in key order."""
+        for stream in self._in_order():
+            stream.finish_part()
+            stream.hasher.stop()
+        return tuple(part for stream in self._in_order() for part in stream.parts)
 
     def substitute_unchanged(
-        self, parts: Sequence[Part], earlier: Sequence[ReplayedHashes]
+        self, parts: Sequence[Part], replayed: Sequence[ReplayedHashes]
     ) -> list[Part]:
-        """Once they are finished, parts of the baseline in the place of those that hold the same.
+        """Replace finished parts by those of the baseline that hold the same records.
 
         Args:
             parts: From `finish`, and those of earlier runs, in key order.
-            earlier: What those of earlier runs hold.
+            replayed: The hashes of the parts of earlier runs.
         """
-        runs = [*self._in_order()]
-        pieces = [piece for run in runs for piece in run.reader.pieces]
-        pieces += [piece for each in earlier for piece in each.partial_hashes]
-        unchanged = {part for run in runs for part in run.unchanged}
-        unchanged.update(part for each in earlier for part in each.unchanged)
+        streams = [*self._in_order()]
+        partial_hashes = [each for stream in streams for each in stream.hasher.partial_hashes]
+        partial_hashes += [hashed for each in replayed for hashed in each.partial_hashes]
+        unchanged = {part for stream in streams for part in stream.unchanged}
+        unchanged.update(part for each in replayed for part in each.unchanged)
         return substitute_unchanged(
-            parts, self._segments, pieces, unchanged, partial(part_exists, self._store)
+            parts, self._segments, partial_hashes, unchanged, partial(part_exists, self._store)
         )
 
     def fingerprints(self) -> list[tuple[str, Fingerprint]]:
-        """The fingerprints of all records, once they are finished, each with its first key."""
+        """The fingerprint of each stream after `finish`, with its first key."""
         return [
-            (run.parts[0].first_key, run.fingerprint)
-            for run in self._in_order()
-            if run.fingerprint and run.parts
+            (stream.parts[0].first_key, stream.fingerprint)
+            for stream in self._in_order()
+            if stream.fingerprint and stream.parts
         ]
 
     def _stream(self, index: int) -> PartStream:
-        run = self._streams[index]
-        while run.merged_into:
-            run = run.merged_into
-        self._streams[index] = run
-        return run
+        stream = self._streams[index]
+        while stream.merged_into:
+            stream = stream.merged_into
+        self._streams[index] = stream
+        return stream
 
     def _in_order(self) -> Iterator[PartStream]:
-        run: PartStream | None = self._first
-        while run:
-            yield run
-            run = run.right
+        stream: PartStream | None = self._first
+        while stream:
+            yield stream
+            stream = stream.right

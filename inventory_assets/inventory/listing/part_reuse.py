@@ -1,9 +1,9 @@
 """Reuse parts of the baseline whose records have not changed.
 
 The ends of the baseline's parts split the keys of a shard into segments. While a shard is listed,
-the records of each segment are hashed. If they are those of the baseline's part, that part is
-reused, and nothing is written. So a key that was added or deleted rewrites the one part that it
-falls into, and no part after it.
+the records of each segment are hashed. If the hash is that of the baseline's part, the part is
+reused, and nothing is written. So an added or deleted key rewrites only the part that it belongs
+to.
 """
 
 from bisect import bisect_left, bisect_right
@@ -39,32 +39,32 @@ def segments_of(
 ) -> list[BaselineSegment]:
     """Split ranges where parts of the baseline end; the segments tile the ranges.
 
-    The keys after the last part of a range belong to its segment if the part is small. If not, they
-    are a segment of their own: what is appended to a bucket does not rewrite a large part.
+    The keys after the last part of a range belong to that part's segment if the part is small.
+    Otherwise they are a segment of their own, so that appended keys do not rewrite a large part.
 
     Args:
-        parts: The baseline's, in key order.
+        parts: The baseline's parts, in key order.
         ranges: Disjoint and in key order.
-        sizing: Of any shard.
+        sizing: The sizes, before `PartSizing.of_shard`.
     """
     found: list[BaselineSegment] = []
-    lasts: list[int] = []
+    trailing: list[int] = []
     for key_range in ranges:
         after = key_range.after
         start = bisect_right(parts, key_range.after, key=_last_key)
         stop = bisect_right(parts, key_range.until, key=_last_key)
         for part in parts[start:stop]:
-            is_ours = bool(part.fingerprint) and part.first_key > key_range.after
+            is_reusable = bool(part.fingerprint) and part.first_key > key_range.after
             found.append(
-                BaselineSegment(after, part.last_key, part.rows, part if is_ours else None)
+                BaselineSegment(after, part.last_key, part.rows, part if is_reusable else None)
             )
             after = part.last_key
         if after < key_range.until:
             found.append(BaselineSegment(after, key_range.until))
             if start < stop:
-                lasts.append(len(found) - 1)
+                trailing.append(len(found) - 1)
     min_rows = sizing.of_shard(sum(each.rows for each in found)).min_rows
-    for place in reversed(lasts):
+    for place in reversed(trailing):
         last, rest = found[place - 1 : place + 1]
         if last.rows < min_rows:
             found[place - 1 : place + 1] = [replace(last, until=rest.until)]
@@ -72,14 +72,15 @@ def segments_of(
 
 
 def split_hints(parts: Sequence[Part], ranges: Sequence[KeyRange], sizing: PartSizing) -> list[str]:
-    """Where to split some ranges: where parts of the baseline end, which are ready-made quantiles.
+    """The keys at which to split some ranges: the ends of the baseline's parts.
 
-    A part whose keys are all listed in one range is reused without being written first.
+    They are quantiles of the keys. Besides, a part whose keys are all listed in one range is reused
+    without being written first.
 
     Args:
-        parts: The baseline's, in key order.
+        parts: The baseline's parts, in key order.
         ranges: In key order.
-        sizing: Of any shard.
+        sizing: The sizes, before `PartSizing.of_shard`.
     """
     inside: list[Part] = []
     for key_range in ranges:
@@ -97,21 +98,21 @@ class SegmentHasher:
     Args:
         segments: In key order.
         sizing: From `PartSizing.of_shard`.
-        after: Where the stream begins; it continues without a gap.
+        after: The exclusive lower bound of the stream, which has no gaps.
 
     Attributes:
-        pieces: Hashes of the records of segments that the stream did not read whole.
+        partial_hashes: Hashes of segments that the stream has read in part.
     """
 
     def __init__(self, segments: Sequence[BaselineSegment], sizing: PartSizing, after: str) -> None:
-        self.pieces: PartialHashes = []
+        self.partial_hashes: PartialHashes = []
         self._segments = segments
         self._sizing = sizing
         self._index = bisect_right(segments, after, key=_until)
         self._after = after
-        self._begin()
+        self._begin_segment()
 
-    def _begin(self) -> None:
+    def _begin_segment(self) -> None:
         self._fingerprint = Fingerprint()
         self._first_key = ""
 
@@ -122,13 +123,16 @@ class SegmentHasher:
     def split_at_segments(
         self, records: pa.RecordBatch, until: str
     ) -> Iterator[tuple[pa.RecordBatch, bool]]:
-        """Split records by segment; each piece says whether its segment ends, and may be empty.
+        """Split records by segment.
 
-        The caller calls `end` for a segment that ends, before it asks for the next piece.
+        The caller calls `end_segment` when a segment ends, before it asks for the next slice.
 
         Args:
             records: A batch, not empty, that continues the one before.
             until: The greatest key up to which the stream is complete.
+
+        Yields:
+            Slices, which may be empty, and whether the segment of each ends with it.
         """
         if self._segment is not None:
             last_key = records.column("key")[-1].as_py()
@@ -139,11 +143,11 @@ class SegmentHasher:
         yield records, self.ends_by(until)
 
     def ends_by(self, until: str) -> bool:
-        """Whether the segment ends at a key or before."""
+        """Whether the current segment ends at or before a key."""
         return self._segment is not None and self._segment.until <= until
 
     def update(self, records: pa.RecordBatch, fingerprint: Fingerprint) -> None:
-        """Add records of the segment."""
+        """Add records of the current segment."""
         if self._segment is None:
             return
         if not self._fingerprint.rows:
@@ -153,7 +157,7 @@ class SegmentHasher:
     def decide(
         self, part_rows: int = 0, *, starts_part: bool = True
     ) -> UsePart | EndPart | ExtendPart:
-        """What to do with the records of the segment, which ends.
+        """Decide what to do with the records of the current segment, which ends.
 
         Args:
             part_rows: Records of the open part, those of this segment included.
@@ -173,39 +177,39 @@ class SegmentHasher:
         return decide(segment, hashed, self._sizing)
 
     def should_split(self, part_rows: int) -> bool:
-        """Whether the open part is large enough, should the segment have changed."""
+        """Whether the open part is large enough to be ended, if the segment has changed."""
         segment = self._segment
         return segment is not None and self._sizing.should_split(part_rows, segment.rows)
 
-    def end(self) -> None:
-        """Leave the segment."""
+    def end_segment(self) -> None:
+        """Go to the next segment."""
         segment = self._segment
         if segment is not None and segment.after < self._after:
-            self._keep_piece()
+            self._add_partial_hash()
         self._index += 1
-        self._begin()
+        self._begin_segment()
 
-    def _keep_piece(self) -> None:
-        """Keep the hash of a segment that may be unchanged, together with what others read."""
+    def _add_partial_hash(self) -> None:
+        """Add the hash to `partial_hashes`, if the segment may be unchanged."""
         segment = self._segment
         if segment and segment.part and 0 < self._fingerprint.rows < segment.part.rows:
-            self.pieces.append((self._first_key, self._fingerprint))
+            self.partial_hashes.append((self._first_key, self._fingerprint))
 
     def stop(self) -> None:
-        """The stream ends, perhaps within a segment."""
-        self._keep_piece()
+        """End the stream, which may be within a segment."""
+        self._add_partial_hash()
         self._index = len(self._segments)
-        self._begin()
+        self._begin_segment()
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayedHashes:
-    """The hashes that an interrupted run would have of its records.
+    """Hashes of the published records of an interrupted run.
 
     Attributes:
-        fingerprint: Of all of them.
+        fingerprint: Of all records.
         unchanged: Parts of the baseline whose segments are unchanged.
-        partial_hashes: Of the segments at either end, which were read in part.
+        partial_hashes: Hashes of the first and the last segment, if they were read in part.
     """
 
     fingerprint: Fingerprint
@@ -218,56 +222,57 @@ def replay_hashes(
 ) -> ReplayedHashes:
     """Hash records of published parts, segment by segment.
 
-    A fingerprint holds the records at its ends, so none is kept of a segment that is whole.
+    Fingerprints use memory for the records at their ends, so the result has none of segments that
+    were read whole.
 
     Args:
         batches: All records of the keys, in key order.
-        key_range: The keys.
+        key_range: The range of these keys.
         segments: From `segments_of`.
     """
     whole = Fingerprint()
     unchanged: list[Part] = []
-    reader = SegmentHasher(segments, DEFAULT_SIZING, key_range.after)
+    hasher = SegmentHasher(segments, DEFAULT_SIZING, key_range.after)
 
-    def leave() -> None:
-        decision = reader.decide()  # nothing is written, so sizes do not matter
+    def end_segment() -> None:
+        decision = hasher.decide()  # nothing is written, so sizes do not matter
         if isinstance(decision, UsePart):
             unchanged.append(decision.part)
-        reader.end()
+        hasher.end_segment()
 
     for records in batches:
-        for piece, ends in reader.split_at_segments(records, ""):
-            if piece.num_rows:
+        for segment_records, ends in hasher.split_at_segments(records, ""):
+            if segment_records.num_rows:
                 fingerprint = Fingerprint()
-                fingerprint.update(piece)
+                fingerprint.update(segment_records)
                 whole.join(fingerprint)
-                reader.update(piece, fingerprint)
+                hasher.update(segment_records, fingerprint)
             if ends:
-                leave()
-    while reader.ends_by(key_range.until):
-        leave()
-    reader.stop()
-    return ReplayedHashes(whole, unchanged, reader.pieces)
+                end_segment()
+    while hasher.ends_by(key_range.until):
+        end_segment()
+    hasher.stop()
+    return ReplayedHashes(whole, unchanged, hasher.partial_hashes)
 
 
 def substitute_unchanged(
     parts: Sequence[Part],
     segments: Sequence[BaselineSegment],
-    pieces: PartialHashes,
+    partial_hashes: PartialHashes,
     unchanged: Collection[Part],
-    is_there: Callable[[Part], bool],
+    exists: Callable[[Part], bool],
 ) -> list[Part]:
     """Replace parts by those of the baseline that hold the same records.
 
     Args:
-        parts: What was written, in key order.
+        parts: The parts that were written, in key order.
         segments: From `segments_of`.
-        pieces: Hashes of segments that several streams have read.
-        unchanged: Parts of the baseline whose segments are unchanged, though they were written.
-        is_there: Whether a part of the baseline can still be read.
+        partial_hashes: Hashes of segments that several streams have read.
+        unchanged: Parts of the baseline whose segments are unchanged, but were written.
+        exists: Whether a part of the baseline can still be read.
     """
     found = [*parts]
-    pieces = sorted(pieces, key=_first)
+    partial_hashes = sorted(partial_hashes, key=_first)
     for segment in reversed(segments):
         part = segment.part
         start = bisect_right(found, segment.after, key=_last_key)
@@ -281,12 +286,12 @@ def substitute_unchanged(
             or inside[-1].last_key != part.last_key
         ):
             continue
-        read = pieces[
-            bisect_right(pieces, segment.after, key=_first) : bisect_right(
-                pieces, segment.until, key=_first
+        read = partial_hashes[
+            bisect_right(partial_hashes, segment.after, key=_first) : bisect_right(
+                partial_hashes, segment.until, key=_first
             )
         ]
-        if (part in unchanged or joined(read) == part.fingerprint) and is_there(part):
+        if (part in unchanged or joined(read) == part.fingerprint) and exists(part):
             found[start:stop] = [part]
     return found
 
@@ -296,16 +301,16 @@ def reuse_whole_shard(
     shard: Shard,
     fingerprint: str,
     parts: Sequence[Part],
-    is_there: Callable[[Part], bool],
+    exists: Callable[[Part], bool],
 ) -> tuple[list[Part], Reuse]:
-    """Replace the parts of a shard by those of the baseline, if it held the same records.
+    """Replace the parts of a shard by those of the baseline, if the records are the same.
 
     Args:
         baseline: The baseline; None for a first inventory.
-        shard: Which keys.
-        fingerprint: Of their records.
-        parts: What holds them, in key order.
-        is_there: Whether a part of the baseline can still be read.
+        shard: The shard.
+        fingerprint: Of its records.
+        parts: Its parts, in key order.
+        exists: Whether a part of the baseline can still be read.
 
     Returns:
         The parts, in key order, and how much of them is reused.
@@ -313,11 +318,11 @@ def reuse_whole_shard(
     entries = [entry for entry in baseline.shards if entry.shard == shard] if baseline else []
     unchanged = any(entry.fingerprint == fingerprint for entry in entries)
     old = [part for entry in entries for part in entry.parts]
-    # Parts of older code have no fingerprint, but those of the whole shard are no less the same.
-    if unchanged and old != [*parts] and all(map(is_there, old)):
+    # Parts of older code have no fingerprint, but that of the shard proves that they are the same.
+    if unchanged and old != [*parts] and all(map(exists, old)):
         parts = old
-    shared = [part for part in parts if baseline and part.key in baseline.part_keys]
-    return [*parts], Reuse(unchanged, len(shared), sum(part.file_bytes for part in shared))
+    reused = [part for part in parts if baseline and part.key in baseline.part_keys]
+    return [*parts], Reuse(unchanged, len(reused), sum(part.file_bytes for part in reused))
 
 
 def _first_key(part: Part) -> str:
@@ -332,5 +337,5 @@ def _until(segment: BaselineSegment) -> str:
     return segment.until
 
 
-def _first(piece: tuple[str, Fingerprint]) -> str:
-    return piece[0]
+def _first(partial_hash: tuple[str, Fingerprint]) -> str:
+    return partial_hash[0]

@@ -1,6 +1,6 @@
 """How large parts are, and what to do with the records of a segment of the baseline.
 
-All of it is pure: the assembler of parts, which hashes and writes, asks here.
+All functions are pure. `PartStream`, which hashes and writes, calls them.
 """
 
 from dataclasses import dataclass, replace
@@ -17,18 +17,18 @@ class PartSizing:
     """Sizes of parts, in records.
 
     Attributes:
-        min_rows: A part with fewer is small: it is written again, together with its neighbour, when
-            something in it changes. A quarter of a row group is some 700 kB.
+        min_rows: A part with fewer records is small: when it is rewritten, it may be merged with
+            its neighbour. A quarter of a row group is about 700 kB.
         max_rows: No part is extended beyond this.
         min_fraction: A part of less than this fraction (1 / n) of its shard is small, too. So a
             shard has some hundreds of parts, however long its history is.
-        split_factor: A changed part of more than this many small ones is split, so that the next
-            change will rewrite less.
-        merge_ratio: A part that is written again takes in its right neighbour if that is at most
-            this fraction (1 / n) of it. So at most a sixteenth is copied without need, and
-            fragments do not pile up.
-        min_rows_to_split: Objects of a shard from which on its scan is split where parts of the
-            baseline ended. A smaller shard is listed before that would pay.
+        split_factor: A changed part of more than `split_factor * min_rows` is split, so that the
+            next change rewrites less.
+        merge_ratio: A part that is rewritten is merged with its right neighbour if that is at most
+            this fraction (1 / n) of it. So at most a sixteenth is copied without need, and small
+            parts do not accumulate.
+        min_rows_to_split: The scan of a shard with at least so many objects is split where parts of
+            the baseline ended. The scan of a smaller shard is over too soon to profit.
     """
 
     min_rows: int = ROW_GROUP_ROWS // 4
@@ -39,27 +39,27 @@ class PartSizing:
     min_rows_to_split: int = 100 * MAX_KEYS
 
     def of_shard(self, rows: int) -> "PartSizing":
-        """The sizes for a shard of which the baseline holds so many records."""
+        """The sizes for a shard of which the baseline holds `rows` records."""
         min_rows = min(max(rows // self.min_fraction, self.min_rows), self.max_rows // 4)
         return replace(self, min_rows=min_rows)
 
     def should_merge(self, rows: int, neighbour_rows: int) -> bool:
-        """Whether a part that is written again takes in the part to its right.
+        """Whether to merge a part that is rewritten with the part to its right.
 
         Args:
-            rows: Its records.
-            neighbour_rows: Those of the neighbour, in the baseline.
+            rows: Records of the part.
+            neighbour_rows: Records of the right neighbour, in the baseline.
         """
         together = rows + neighbour_rows
         is_cheap = neighbour_rows * self.merge_ratio <= rows and together <= self.max_rows
         return together <= self.min_rows or is_cheap
 
     def should_split(self, rows: int, segment_rows: int) -> bool:
-        """Whether so many records of a segment make a part, should the segment have changed.
+        """Whether to end the open part within a segment, if the segment has changed.
 
         Args:
             rows: Records of the open part.
-            segment_rows: Those of the segment, in the baseline.
+            segment_rows: Records of the segment, in the baseline.
         """
         large = self.split_factor * self.min_rows
         count = round(segment_rows / large)
@@ -71,7 +71,7 @@ DEFAULT_SIZING = PartSizing()
 
 @dataclass(frozen=True, slots=True)
 class HashedSegment:
-    """What one stream has read of a segment, up to the segment's end.
+    """The hash of the records that one stream has read of a segment, up to its end.
 
     Attributes:
         fingerprint: Of the records read.
@@ -90,7 +90,7 @@ class HashedSegment:
 
 @dataclass(frozen=True, slots=True)
 class UsePart:
-    """The segment is unchanged: the part of the baseline takes the place of its records."""
+    """The segment is unchanged: use the part of the baseline instead of writing its records."""
 
     part: Part
 
@@ -102,31 +102,31 @@ class EndPart:
 
 @dataclass(frozen=True, slots=True)
 class ExtendPart:
-    """Write the records; those of the next segment go to the same part."""
+    """Write the records, and continue the part with the next segment."""
 
 
 def decide(
     segment: BaselineSegment, hashed: HashedSegment, sizing: PartSizing
 ) -> UsePart | EndPart | ExtendPart:
-    """What to do with the records of a segment, now that they were read to its end.
+    """Decide what to do with the records of a segment that was read to its end.
 
     Args:
         segment: The segment.
-        hashed: What was read of it.
+        hashed: The hash of the records read.
         sizing: From `PartSizing.of_shard`.
     """
     part = segment.part
     if part is not None:
         if hashed.is_from_start:
-            if hashed.starts_part and is_same(part, hashed.fingerprint):
+            if hashed.starts_part and holds_same_records(part, hashed.fingerprint):
                 return UsePart(part)
         elif 0 < hashed.fingerprint.rows < part.rows:
-            return EndPart()  # it may be unchanged, together with what another stream reads of it
+            return EndPart()  # unchanged, perhaps, together with the records of another stream
     if hashed.part_rows and sizing.should_merge(hashed.part_rows, hashed.next_rows):
         return ExtendPart()
     return EndPart()
 
 
-def is_same(part: Part, fingerprint: Fingerprint) -> bool:
+def holds_same_records(part: Part, fingerprint: Fingerprint) -> bool:
     """Whether a part of the baseline holds the records of a fingerprint."""
     return fingerprint.rows == part.rows and fingerprint.hexdigest() == part.fingerprint

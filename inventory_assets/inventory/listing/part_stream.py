@@ -1,6 +1,6 @@
 """Write the objects of neighbouring ranges into parts, and reuse parts of the baseline.
 
-What waits to be written is bounded over all streams of a process, by `RowBuffer`.
+`RowBuffer` bounds the objects that all streams of a process hold in memory.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 
 ROWS_IN_MEMORY = 8 * ROW_GROUP_ROWS
-"""Objects that wait to be written, over all ranges of a process; an object is 100 to 200 bytes."""
+"""Maximum objects in memory, over all ranges of a process; an object is 100 to 200 bytes."""
 
 _NO_RECORDS = pa.RecordBatch.from_pylist([], RECORD_SCHEMA)
 
@@ -35,13 +35,13 @@ OnPublished = Callable[[KeyRange, Sequence[Part]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRun:
-    """Keys whose records are written or wait to be, in this order.
+class OpenRange:
+    """A range of keys whose records were listed, but not yet reported as published.
 
     Attributes:
-        key_range: Which.
-        parts: Published ones.
-        drafts: Files that are not.
+        key_range: The keys. Their records are in the following, in this order.
+        parts: Published parts.
+        drafts: Unpublished files.
         buffered: Objects that are in no file yet.
     """
 
@@ -52,7 +52,7 @@ class OpenRun:
 
 
 class RowBuffer:
-    """Bounds how many objects wait in memory, over all the runs of a process.
+    """Bounds how many objects are in memory, over all streams of a process.
 
     Args:
         rows: The bound.
@@ -63,42 +63,42 @@ class RowBuffer:
         self._total = 0
         self._streams: dict[PartStream, int] = {}
 
-    def reserve(self, run: "PartStream", rows: int) -> None:
-        """Note how many objects wait in `run`, and have the fullest run write them if need be."""
-        self._total += rows - self._streams.get(run, 0)
-        self._streams[run] = rows
+    def reserve(self, stream: "PartStream", rows: int) -> None:
+        """Set the number of objects in `stream`; above the bound, spill the fullest stream."""
+        self._total += rows - self._streams.get(stream, 0)
+        self._streams[stream] = rows
         if self._total > self._rows:
             max(self._streams, key=self._streams.__getitem__).spill()
 
-    def release(self, run: "PartStream") -> None:
-        """Nothing waits in `run` any more."""
-        self._total -= self._streams.pop(run, 0)
+    def release(self, stream: "PartStream") -> None:
+        """Note that `stream` holds no objects any more."""
+        self._total -= self._streams.pop(stream, 0)
 
 
 class PartStream:
-    """Neighbouring ranges that are written one after the other.
+    """Writes the records of neighbouring ranges, one range after the other.
 
     Attributes:
-        right: The run after it, or None.
-        merged_into: The run before it, where that has taken it in.
-        touches: Whether it begins where the run before it ends.
-        is_complete: Whether the last of them is listed to its end.
-        until: Where that was, once it is.
-        fingerprint: Of the records written, where it is wanted.
-        reader: Where it stands among the intervals of the baseline.
-        unchanged: Parts of the baseline that it found unchanged when it had published their records
-            already.
-        waiting: Objects not written yet, and `rows` of them.
+        right: The next stream in key order, or None.
+        merged_into: The stream before it, if that has merged it.
+        touches: Whether it begins where the stream before it ends.
+        is_complete: Whether its last range is listed to the end.
+        until: The end of its last range, once that is complete.
+        fingerprint: Of the records written; None without a manifest.
+        hasher: Hashes the records by segment of the baseline.
+        unchanged: Parts of the baseline that turned out to be unchanged only after their records
+            were published again.
+        buffered: Objects that are not written yet, `buffered_rows` in total.
     """
 
     def __init__(
         self,
         store: Store,
         layout: Layout,
-        budget: RowBuffer,
+        buffer: RowBuffer,
         for_manifest: bool,
-        published: OnPublished | None,
-        new_reader: Callable[[str], SegmentHasher],
+        on_published: OnPublished | None,
+        new_hasher: Callable[[str], SegmentHasher],
         drafts: Drafts | None,
         after: str,
     ) -> None:
@@ -108,7 +108,7 @@ class PartStream:
         self.is_complete = False
         self.until = ""
         self.fingerprint = Fingerprint() if for_manifest else None
-        self.reader = new_reader(after)
+        self.hasher = new_hasher(after)
         self.unchanged: list[Part] = []
         self._bucket = layout.bucket
         self._store = store
@@ -116,19 +116,19 @@ class PartStream:
             store, layout, with_fingerprint=False, with_md5=for_manifest, drafts=drafts
         )
         self._parts_before: int | None = 0
-        self._buffer = budget
+        self._buffer = buffer
         self._deferred_error: Exception | None = None
-        self._published = published
+        self._on_published = on_published
         self._reported_parts = 0
         self._reported_until = after
-        self.waiting: list[pa.RecordBatch] = []
+        self.buffered: list[pa.RecordBatch] = []
         self._row_group: list[pa.RecordBatch] = []
-        """What is being written just now, which an interruption may find half done."""
-        self.rows = 0
+        """Objects that are being written: after an interruption, some may be in no file."""
+        self.buffered_rows = 0
 
     @property
     def has_begun(self) -> bool:
-        """Whether something of it is written."""
+        """Whether it has begun a file."""
         return self._writer.has_begun
 
     @property
@@ -137,36 +137,36 @@ class PartStream:
 
     def write(self, objects: pa.RecordBatch) -> None:
         self._raise_deferred()
-        self.waiting.append(objects)
-        self.rows += objects.num_rows
-        self._buffer.reserve(self, self.rows)
-        if self.rows >= ROW_GROUP_ROWS:
+        self.buffered.append(objects)
+        self.buffered_rows += objects.num_rows
+        self._buffer.reserve(self, self.buffered_rows)
+        if self.buffered_rows >= ROW_GROUP_ROWS:
             self.flush()
 
     def merge_right(self, right: "PartStream") -> None:
-        """Take over what waits in the neighbour, and its place."""
+        """Take over the buffered objects of the right neighbour, and its place."""
         self.right, self.is_complete = right.right, False
         right.merged_into = self
-        buffered, right.waiting, right.rows = right.waiting, [], 0
+        buffered, right.buffered, right.buffered_rows = right.buffered, [], 0
         self._buffer.release(right)
         for objects in buffered:
             self.write(objects)
         self.is_complete, self.until = right.is_complete, right.until
 
     def flush(self) -> None:
-        """Write what waits as a row group."""
-        if not self.rows:
+        """Write the buffered objects as a row group."""
+        if not self.buffered_rows:
             return
-        waiting = self._row_group = self.waiting
-        self.waiting, self.rows = [], 0
+        buffered = self._row_group = self.buffered
+        self.buffered, self.buffered_rows = [], 0
         self._buffer.release(self)
-        records = to_records(pa.concat_batches(waiting), self._bucket)
-        for piece, ends in self.reader.split_at_segments(records, self.until):
-            self._append(piece, ends=ends)
+        records = to_records(pa.concat_batches(buffered), self._bucket)
+        for segment_records, ends in self.hasher.split_at_segments(records, self.until):
+            self._append(segment_records, ends=ends)
         self._writer.end_row_group()
         self._row_group = []
         if self.is_complete:
-            self._end()
+            self._end_parts()
         pa.default_memory_pool().release_unused()
         self._report_durable()
 
@@ -177,18 +177,18 @@ class PartStream:
             fingerprint = Fingerprint()
             fingerprint.update(records)
             self.fingerprint.join(fingerprint)
-            self.reader.update(records, fingerprint)
+            self.hasher.update(records, fingerprint)
         if not ends:
             self._write(records, fingerprint)
-            if self.reader.should_split(self._writer.rows):
+            if self.hasher.should_split(self._writer.rows):
                 self._writer.stage_part()
             return
-        decision = self.reader.decide(
+        decision = self.hasher.decide(
             self._writer.rows + records.num_rows, starts_part=self._parts_before is not None
         )
         if not isinstance(decision, UsePart):
             self._write(records, fingerprint)
-        # The open part holds what was written of the segment, and nothing else, if there is any.
+        # The open part holds records of this segment only, or none.
         elif self._parts_before == len(self.parts) and part_exists(self._store, decision.part):
             self._writer.reuse(decision.part)
         else:
@@ -196,52 +196,52 @@ class PartStream:
             self.unchanged.append(decision.part)
         if not isinstance(decision, ExtendPart):
             self._writer.finish_part()
-        self.reader.end()
+        self.hasher.end_segment()
         self._parts_before = None if self._writer.rows else len(self.parts)
 
     def _write(self, records: pa.RecordBatch, fingerprint: Fingerprint | None) -> None:
         if records.num_rows:
             self._writer.write(records, fingerprint)
 
-    def _end(self) -> None:
-        """Nothing more comes, as far as is known."""
-        while self.reader.ends_by(self.until):
+    def _end_parts(self) -> None:
+        """End the segments and the part up to the end of the last range."""
+        while self.hasher.ends_by(self.until):
             self._append(_NO_RECORDS, ends=True)
         self._writer.finish_part()
 
     def _report_durable(self) -> None:
-        """Say up to where all records are published."""
-        if self.is_complete and not self.rows:
+        """Report the range whose records are all published by now."""
+        if self.is_complete and not self.buffered_rows:
             upto = self.until
         elif len(self.parts) > self._reported_parts:
             upto = self.parts[-1].last_key
         else:
             return
-        told = KeyRange(self._reported_until, upto)
+        reported = KeyRange(self._reported_until, upto)
         parts = self.parts[self._reported_parts :]
         self._reported_parts, self._reported_until = len(self.parts), upto
-        if self._published and told.after < told.until:
-            self._published(told, parts)
+        if self._on_published and reported.after < reported.until:
+            self._on_published(reported, parts)
 
-    def open_run(self) -> "OpenRun | None":
-        """What was written, and is not told to be published."""
+    def open_range(self) -> "OpenRange | None":
+        """The range of the records not yet reported as published; None without such records."""
         parts, drafts = self.parts[self._reported_parts :], self._writer.unpublished_drafts
         last = [part.last_key for part in parts] + [draft.last_key for draft in drafts]
         until = last[-1] if last else self._reported_until
-        waiting = []
-        for objects in (*self._row_group, *self.waiting):
+        buffered = []
+        for objects in (*self._row_group, *self.buffered):
             rest = objects.slice(count_up_to(objects.column("key"), until))
             if rest.num_rows:
-                waiting.append(rest)
-        if waiting:
-            until = waiting[-1].column("key")[-1].as_py()
+                buffered.append(rest)
+        if buffered:
+            until = buffered[-1].column("key")[-1].as_py()
         if until <= self._reported_until:
             return None
         key_range = KeyRange(self._reported_until, until)
-        return OpenRun(key_range, tuple(parts), tuple(drafts), tuple(waiting))
+        return OpenRange(key_range, tuple(parts), tuple(drafts), tuple(buffered))
 
     def spill(self) -> None:
-        """Write what waits, for the sake of another run, which a failure does not concern."""
+        """Flush to free memory for another stream; an error is raised by the next own call."""
         try:
             self.flush()
         except (InventoryError, OSError) as error:
@@ -250,7 +250,7 @@ class PartStream:
     def finish_part(self) -> None:
         self._raise_deferred()
         self.flush()
-        self._end()
+        self._end_parts()
         self._report_durable()
 
     def _raise_deferred(self) -> None:

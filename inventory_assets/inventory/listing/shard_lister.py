@@ -1,4 +1,4 @@
-"""Take snapshots: list shards, write their parts, prove them complete, publish them."""
+"""List shards and publish their snapshots."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -47,21 +47,21 @@ from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
 
 DIRECTORY_SHARDS_AT_ONCE = 8
-"""Shards listed at the same time where each is listed one request after the other."""
+"""Shards listed at the same time, each by one request after the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardLister:
-    """Takes snapshots of one source's shards.
+    """Lists the shards of one source.
 
     Attributes:
-        lister: The bucket; its profile is corrected where listings contradict it.
-        store: Where parts and snapshots are published.
-        layout: Under which keys.
-        key_order: How the store lists; None where that is still to be found out.
+        lister: The bucket; its profile is corrected if listings contradict it.
+        store: The store to publish parts and snapshots to.
+        layout: The keys and encodings of these.
+        key_order: The order in which the store lists; None to detect it.
         now: The clock.
         report: Receives every event, on any thread.
-        sizing: How large parts are.
+        sizing: The sizes of parts.
     """
 
     lister: ListClient
@@ -73,7 +73,7 @@ class ShardLister:
     sizing: PartSizing = DEFAULT_SIZING
 
     def list_shard(self, day: date, shard: Shard, versions: Versions | None = None) -> Snapshot:
-        """List `shard` and publish what it holds as its snapshot of `day`.
+        """List `shard` and publish its snapshot of `day`.
 
         Raises:
             Exception: What `list_shards` yields for it instead of a snapshot.
@@ -86,18 +86,16 @@ class ShardLister:
     def list_shards(
         self, wanted: Sequence[ShardRequest]
     ) -> Iterator[tuple[ShardRequest, Snapshot | Exception]]:
-        """List shards side by side, and publish each as soon as it is whole.
+        """List shards in parallel, and publish the snapshot of each as soon as it is complete.
 
-        What a run that did not finish has left safe of a shard is not listed again.
-
-        Nothing of a shard is published unless its evidence holds. A store that turns out not to
-        list in byte order is listed again in the way that is right for it, unless `key_order`
-        forbids. Whoever leaves the iteration early cancels the lister.
+        Ranges that earlier, unfinished runs completed are not listed again. A snapshot is published
+        only if its evidence proves that it is complete. If a store turns out not to list in byte
+        order, its shards are listed again in directory order, unless `key_order` forbids it.
+        Leaving the iteration early cancels the lister.
 
         Yields:
-            For each shard its snapshot, or the error for which there is none: `KeysOutOfOrder` (the
-            store keeps to no order, or not to the one that `key_order` says), `IncompleteListing`,
-            `S3Error` or `StoreError`.
+            Each request with its snapshot or its error: `KeysOutOfOrder` (the store keeps to no
+            order, or not to `key_order`), `IncompleteListing`, `S3Error` or `StoreError`.
         """
         baselines = self._baselines(wanted)
         if self.key_order is KeyOrder.DIRECTORY:
@@ -126,12 +124,12 @@ class ShardLister:
         if self.key_order is None:
             return error
         return KeysOutOfOrder(
-            f'{error}; the source says key_order = "{self.key_order}": remove that line, and the '
-            "order is found out"
+            f'{error}; the source says key_order = "{self.key_order}": remove that line to detect '
+            "the order"
         )
 
     def _baselines(self, wanted: Sequence[ShardRequest]) -> dict[date, Manifest | None]:
-        """What each date may share parts with; one of several dates is there once."""
+        """The baseline of each date; each manifest is read once."""
         read = cache(partial(read_manifest, self.store, self.layout))
         days = sorted({each.day for each in wanted})
         return {day: newest_manifest(self.store, self.layout, day, read) for day in days}
@@ -141,15 +139,15 @@ class ShardLister:
     ) -> Iterator[tuple[ShardRequest, Snapshot | Exception]]:
         buffer = RowBuffer()
         jobs: dict[ListingJob, ResumeState] = {}
-        for start in self._starts(wanted, baselines, KeyOrder.BYTES):
+        for start in self._resume_states(wanted, baselines, KeyOrder.BYTES):
             each, resumed = start.request, start.checkpoints.resumed
             ranges = resumed.missing(each.shard.ranges)
-            marks = split_hints(start.baseline.parts if start.baseline else (), ranges, self.sizing)
+            hints = split_hints(start.baseline.parts if start.baseline else (), ranges, self.sizing)
             job = ListingJob(
                 each.shard.prefix,
                 ranges,
-                initial_splits=pick_evenly(marks, self.lister.connection.max_in_flight),
-                split_hints=marks,
+                initial_splits=pick_evenly(hints, self.lister.connection.max_in_flight),
+                split_hints=hints,
                 resumed_objects=resumed.rows,
                 resumed_evidence=resumed.evidence,
                 versions=each.versions,
@@ -171,7 +169,7 @@ class ShardLister:
             start, job, buffer, self.store, self.layout, self.lister, self.now, self.sizing
         )
 
-    def _starts(
+    def _resume_states(
         self,
         wanted: Sequence[ShardRequest],
         baselines: Mapping[date, Manifest | None],
@@ -193,7 +191,7 @@ class ShardLister:
                 self.layout.encodings,
             )
             expected_etag, published_at = None, None
-            if records:  # what is there now is what they may replace
+            if records:  # they may replace the present snapshot, but no later one
                 expected_etag = snapshot_etag(self.store, self.layout, each.day, shard.prefix)
                 published_at = self._published_at(each)
             checkpoints = CheckpointLog(
@@ -210,10 +208,10 @@ class ShardLister:
             yield ResumeState(each, checkpoints, baselines[each.day], key_order, expected_etag)
 
     def _published_at(self, wanted: ShardRequest) -> datetime | None:
-        """When the snapshot was finished that is there; no earlier state may replace it."""
+        """When the present snapshot was finished; no earlier state may replace it."""
         try:
             found = read_snapshot(self.store, self.layout, wanted.day, wanted.shard.prefix)
-        except CorruptRecord:  # nobody can tell, and what is listed afresh is newer for certain
+        except CorruptRecord:  # unknown, so only a new listing may replace it
             return self.now()
         return found.finished_at if found else None
 
@@ -223,7 +221,7 @@ class ShardLister:
         with ThreadPoolExecutor(DIRECTORY_SHARDS_AT_ONCE, thread_name_prefix="shard") as pool:
             pending = {
                 pool.submit(self._list_by_directory, start): start.request
-                for start in self._starts(wanted, baselines, KeyOrder.DIRECTORY)
+                for start in self._resume_states(wanted, baselines, KeyOrder.DIRECTORY)
             }
             try:
                 for future in as_completed(pending):

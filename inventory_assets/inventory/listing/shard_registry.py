@@ -1,4 +1,4 @@
-"""What discovery found, kept for the listings that come after it."""
+"""The recorded result of discovery, which later listings read."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""A snapshot that is being taken: what of it is listed, and its end."""
+"""Write the snapshot of a shard while the shard is listed."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -53,12 +53,18 @@ _NOT_RESUMABLE = (
     CorruptRecord,
     ConflictError,
 )
-"""After these, what is safe is wrong, damaged, or older than what was published since."""
+"""After these errors, the checkpoints are wrong, damaged or outdated, and are removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardRequest:
-    """A snapshot to take, of some versions, or of the current objects."""
+    """A shard to list for a date.
+
+    Attributes:
+        day: The date.
+        shard: The shard.
+        versions: The versions to list; None for the current objects.
+    """
 
     day: date
     shard: Shard
@@ -67,15 +73,15 @@ class ShardRequest:
 
 @dataclass(frozen=True, slots=True)
 class ResumeState:
-    """What is there of a snapshot before anything is listed.
+    """The state from which the listing of a shard begins or resumes.
 
     Attributes:
-        request: Of what.
-        checkpoints: What of it is safe already.
-        baseline: What it may share parts with.
-        key_order: In which order the shard is listed.
-        expected_etag: The version of the snapshot that is there, where something is safe that must
-            not replace another; None for what it is when the listing begins.
+        request: The shard and the date.
+        checkpoints: The checkpoints of earlier runs.
+        baseline: The baseline, whose parts may be reused.
+        key_order: The order in which the shard is listed.
+        expected_etag: The ETag of the snapshot that the resumed listing may replace; None to take
+            the present one when the listing begins.
     """
 
     request: ShardRequest
@@ -86,41 +92,41 @@ class ResumeState:
 
 
 class SnapshotBuilder:
-    """A snapshot being taken; to be closed.
+    """The sink that writes a snapshot.
 
     Args:
-        start: Of what, and what is there of it.
-        job: What is still to be listed of it.
-        budget: Of all that is listed at the same time.
-        store: Where it is published.
-        layout: Under which keys.
+        state: The shard, and the work of earlier runs.
+        job: The ranges that are still to be listed.
+        buffer: Shared by all listings that run at the same time.
+        store: The store to publish to.
+        layout: The keys and encodings of the results.
         lister: The bucket, for messages; its profile becomes part of the snapshot.
         now: The clock.
-        sizing: How large parts are.
+        sizing: The sizes of parts.
 
     Attributes:
-        wanted: Of what.
-        assembler: Where its objects go.
-        stats: What it has cost.
-        evidence: By number of the range, of those listed whole.
+        request: The shard and the date.
+        assembler: Writes the parts.
+        stats: The requests of this run.
+        evidence: The evidence of the complete ranges, by their numbers.
     """
 
     def __init__(
         self,
-        start: ResumeState,
+        state: ResumeState,
         job: ListingJob,
-        budget: RowBuffer,
+        buffer: RowBuffer,
         store: Store,
         layout: Layout,
         lister: ListClient,
         now: Callable[[], datetime],
         sizing: PartSizing,
     ) -> None:
-        self.wanted = request = start.request
+        self.request = request = state.request
         self.stats = job.stats
-        baseline = start.baseline
+        baseline = state.baseline
         segments = segments_of(baseline.parts, request.shard.ranges, sizing) if baseline else []
-        # After a change of the encodings, parts are written again rather than shared.
+        # After a change of the encodings, parts are not reused.
         self._segments = [
             each if each.part and layout.encodes_like(each.part.key) else replace(each, part=None)
             for each in segments
@@ -129,27 +135,27 @@ class SnapshotBuilder:
             store,
             layout,
             job.ranges,
-            budget,
-            published=self._record_completed,
+            buffer,
+            on_published=self._record_completed,
             segments=self._segments,
             sizing=sizing,
-            drafts=start.checkpoints.drafts,
-            ticked=self._on_tick,
+            drafts=state.checkpoints.drafts,
+            on_tick=self._on_tick,
         )
-        start.checkpoints.follow(self.assembler.open_runs)
+        state.checkpoints.track_open_ranges(self.assembler.open_ranges)
         self._baseline = baseline
-        self._checkpoints = start.checkpoints
+        self._checkpoints = state.checkpoints
         self._store = store
         self._layout = layout
         self._lister = lister
-        self._key_order = start.key_order
+        self._key_order = state.key_order
         self._now = now
         self.evidence: dict[int, RangeEvidence] = {}
-        self._resumed = start.checkpoints.resumed
+        self._resumed = state.checkpoints.resumed
         self._resumed_evidence = {each.key_range: each for each in self._resumed.evidence}
         self._ranges = len(job.ranges)
         self._started_at = self._resumed.started_at or job.began_at or now()
-        self._expected_etag = start.expected_etag
+        self._expected_etag = state.expected_etag
         if self._expected_etag is None:
             self._expected_etag = snapshot_etag(store, layout, request.day, request.shard.prefix)
 
@@ -182,11 +188,11 @@ class SnapshotBuilder:
         self.assembler.end(index, evidence.key_range.until)
 
     def finish_part(self, index: int) -> None:
-        """Publish what was written to a range so far."""
+        """Publish the records written to a range so far."""
         self.assembler.finish_part(index)
 
     def close(self) -> None:
-        """Save what another run can continue with; the rest is removed."""
+        """Write a last checkpoint, and remove scratch files."""
         try:
             self._checkpoints.save_drafts(self.stats)
         finally:
@@ -194,7 +200,7 @@ class SnapshotBuilder:
             self._checkpoints.close()
 
     def fail(self, error: Exception) -> None:
-        """Remove the checkpoints if the error makes them useless for another run."""
+        """Remove the checkpoints if, after this error, no run can resume from them."""
         if isinstance(error, _NOT_RESUMABLE):
             self._checkpoints.clear()
 
@@ -208,7 +214,7 @@ class SnapshotBuilder:
         self._checkpoints.tick(self.stats)
 
     def _replay_resumed(self) -> list[tuple[str, ReplayedHashes]]:
-        """What is kept, as far as nothing is to be listed between, each with its first key."""
+        """Hash the parts of earlier runs, once for each contiguous range; with its first key."""
         found = []
         parts = self._resumed.parts
         for key_range in coalesce(completed.key_range for completed in self._resumed.completed):
@@ -229,16 +235,16 @@ class SnapshotBuilder:
             ConflictError: Another run published it meanwhile.
             StoreError: A part cannot be written.
         """
-        shard, resumed = self.wanted.shard, self._resumed
+        shard, resumed = self.request.shard, self._resumed
         written = sorted([*self.assembler.finish(), *resumed.parts], key=_first_key)
-        read = self._replay_resumed()
-        hashed = [(first_key, each.fingerprint) for first_key, each in read]
+        replayed = self._replay_resumed()
+        hashed = [(first_key, each.fingerprint) for first_key, each in replayed]
         fingerprint = joined([*self.assembler.fingerprints(), *hashed])
-        parts, shared = reuse_whole_shard(
+        parts, reuse = reuse_whole_shard(
             self._baseline,
             shard,
             fingerprint,
-            self.assembler.substitute_unchanged(written, [each for _, each in read]),
+            self.assembler.substitute_unchanged(written, [each for _, each in replayed]),
             self._is_reusable,
         )
         evidence = [*self.evidence.values(), *self._resumed_evidence.values()]
@@ -247,7 +253,7 @@ class SnapshotBuilder:
         snapshot = Snapshot(
             bucket=self._layout.bucket,
             source=self._layout.source,
-            day=self.wanted.day,
+            day=self.request.day,
             shard=shard,
             started_at=self._started_at,
             finished_at=self._now(),
@@ -258,17 +264,17 @@ class SnapshotBuilder:
             requests=self.stats.requests + resumed.requests,
             response_bytes=self.stats.response_bytes + resumed.response_bytes,
             faults=dict(sorted(faults.items())),
-            reuse=shared,
-            versions=self.wanted.versions,
+            reuse=reuse,
+            versions=self.request.versions,
             profile=self._lister.profile,
             unreadable=resumed.unreadable.joined(self.stats.unreadable),
         )
         bucket = self._lister.connection.display_name
-        broken = failed_rules_of(snapshot)
-        if broken:
+        failed_rules = failed_rules_of(snapshot)
+        if failed_rules:
             raise IncompleteListing(
-                f"{bucket}: the listing of {shard.prefix!r} does not prove "
-                f"that it is complete and was not published: {'; '.join(broken)}; list it again"
+                f"{bucket}: the listing of {shard.prefix!r} does not prove that it is complete and "
+                f"was not published: {'; '.join(failed_rules)}; list it again"
             )
         where = f"{bucket}, prefix {shard.prefix!r}"
         require_readable(where, snapshot.rows, snapshot.unreadable, MAX_TOLERATED)

@@ -131,7 +131,7 @@ class Plan:
 
     @property
     def bytes(self) -> int:
-        """Their bytes."""
+        """The total size of these files, in bytes."""
         return sum(file.size for file in self.removed)
 
 
@@ -144,7 +144,7 @@ def plan_collection(
     its data files; equal names are held once (`NamePool`).
 
     Args:
-        store: Where.
+        store: The store with the results.
         layout: The layout of the source.
         retention: Which dates are kept.
         today: The date in the time zone of the source.
@@ -162,9 +162,13 @@ def plan_collection(
         if day not in kept
     )
     abandoned = tuple(scan.abandoned(kept))
-    gone = {file.key for each in expired for file in each.files} | {file.key for file in abandoned}
+    removed = {file.key for each in expired for file in each.files}
+    removed |= {file.key for file in abandoned}
     names = {
-        name for key, reach in scan.references.items() if key not in gone for name in reach.names
+        name
+        for key, references in scan.references.items()
+        if key not in removed
+        for name in references.names
     }
     return _with_data(scan, names, tuple(sorted(kept)), expired, abandoned)
 
@@ -174,15 +178,15 @@ def execute(
     plan: Plan,
     now: Callable[[], datetime],
 ) -> None:
-    """Do what was planned.
+    """Execute a plan.
 
     Args:
-        store: Where the plan was made.
-        plan: What; not older than `GRACE`.
+        store: The store that was scanned for the plan.
+        plan: The plan; not older than `GRACE`.
         now: The clock.
 
     Raises:
-        StoreError: Something could not be removed; the next collection goes on.
+        StoreError: A file could not be removed; the next collection continues.
     """
     for tombstone in plan.tombstones_to_clear:
         store.remove_key(tombstone)
@@ -191,16 +195,16 @@ def execute(
         for file in each.files:
             _remove(store, file)
     for file in plan.abandoned:
-        LOG.info("removing %s, which nobody goes on with", file.key)
+        LOG.info("removing %s, a checkpoint that no run continues", file.key)
         _remove(store, file)
     for file in plan.removable:
-        LOG.info("removing %s, which nothing needs", file.key)
+        LOG.info("removing %s, which no record names", file.key)
         store.remove_key(file.key)
     for key, (state, etag) in plan.tombstone_updates.items():
-        says = {"state": state, "since": now().isoformat(), "run": uuid4().hex}
+        content = {"state": state, "since": now().isoformat(), "run": uuid4().hex}
         # A tombstone that was removed in the meantime must not come back.
         with suppress(ConflictError):
-            store.put_if_match(tombstone_key(key), json.dumps(says).encode(), etag)
+            store.put_if_match(tombstone_key(key), json.dumps(content).encode(), etag)
 
 
 class _StoreScan:
@@ -223,21 +227,21 @@ class _StoreScan:
         for base in (layout.base, layout.csv.base):
             for file in store.files(base):
                 marked_file = marked_key(file.key)
-                place = parse_path(path_in_source(marked_file or file.key))
-                if place is None:
+                path = parse_path(path_in_source(marked_file or file.key))
+                if path is None:
                     continue
-                rank = place.kind, base != layout.base
-                if place.kind in _DATA:
+                rank = path.kind, base != layout.base
+                if path.kind in _DATA:
                     if marked_file:
                         marked_keys.append(marked_file)
                     else:
                         self.data[file.key] = file
-                elif not marked_file and place.day and rank in _ORDER:
-                    self.dated[place.day].append(file)
+                elif not marked_file and path.day and rank in _ORDER:
+                    self.dated[path.day].append(file)
                     self._kinds[file.key] = rank
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="record") as pool:
-            reach = pool.map(self._references_of, self._kinds)
-            self.references: dict[str, References] = dict(zip(self._kinds, reach, strict=True))
+            references = pool.map(self._references_of, self._kinds)
+            self.references: dict[str, References] = dict(zip(self._kinds, references, strict=True))
             found = pool.map(partial(_read_tombstone, store), marked_keys)
             read = zip(marked_keys, found, strict=True)
             self.tombstones = {key: tombstone for key, tombstone in read if tombstone}
@@ -257,9 +261,9 @@ class _StoreScan:
             with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="manifest") as pool:
                 found = pool.map(partial(read_manifest, self.store, self.layout), days)
                 complete = {day for day, each in zip(days, found, strict=True) if each is not None}
-        return {day: DateState(day in complete, self._is_at_work(day)) for day in days}
+        return {day: DateState(day in complete, self._is_in_progress(day)) for day in days}
 
-    def _is_at_work(self, day: date) -> bool:
+    def _is_in_progress(self, day: date) -> bool:
         return any(self._is_recent(file) for file in self.dated[day])
 
     def _is_recent(self, file: StoredFile) -> bool:
@@ -280,7 +284,7 @@ class _StoreScan:
         ]
 
     def is_old(self, tombstone: _Tombstone) -> bool:
-        """Whether every run that used the file before its tombstone has published its record."""
+        """Whether all runs that used the file before its tombstone have published their records."""
         return self.now - tombstone.since >= GRACE
 
 
@@ -329,13 +333,13 @@ def _remove(store: Store, file: StoredFile) -> None:
 
 
 def _read_tombstone(store: Store, key: str) -> _Tombstone | None:
-    version = store.etag(tombstone_key(key))
+    etag = store.etag(tombstone_key(key))
     data = store.read(tombstone_key(key))
     if data is None:
         return None
     try:
         document = json.loads(data)
         since = datetime.fromisoformat(document["since"]).astimezone(UTC)
-        return _Tombstone(document["state"], since, version)
+        return _Tombstone(document["state"], since, etag)
     except (ValueError, KeyError, TypeError):
-        return _Tombstone("damaged", _NO_TOMBSTONE.since, version)  # it starts again
+        return _Tombstone("damaged", _NO_TOMBSTONE.since, etag)  # counts as found anew

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long dates are kept; for ever without either bound.
+    """How long dates are kept: for ever if neither bound is given.
 
     Attributes:
         keep_days: The number of days, including today, whose inventories are kept.
@@ -44,19 +44,19 @@ class DateState:
 
     Attributes:
         is_complete: Whether its manifest was published completely.
-        is_at_work: Whether a record is so recent that a run may be at work on the date.
+        is_in_progress: Whether a record is so recent that a run may still work on the date.
     """
 
     is_complete: bool
-    is_at_work: bool
+    is_in_progress: bool
 
 
 def dates_kept(retention: Retention, today: date, states: Mapping[date, DateState]) -> set[date]:
     """The dates that stay: those to keep, those in progress, and the baselines of these."""
     complete = [day for day, state in states.items() if state.is_complete]
     first = retention.first_kept(today, complete)
-    kept = {day for day, state in states.items() if day >= first or state.is_at_work}
-    in_progress = [d for d in kept if states[d].is_at_work or not states[d].is_complete]
+    kept = {day for day, state in states.items() if day >= first or state.is_in_progress}
+    in_progress = [d for d in kept if states[d].is_in_progress or not states[d].is_complete]
     for day in in_progress:
         kept.update(sorted(each for each in complete if each < day)[-1:])
     return kept

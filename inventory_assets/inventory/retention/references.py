@@ -31,12 +31,12 @@ _TYPES: dict[FileKind, FileType] = {
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What a file tells about other files.
+    """The data files that a record names.
 
     Attributes:
         names: The names of the data files that it names, ascending. The name of a data file
             follows from its content, so the folder does not matter.
-        written_at: When the file was written, as far as it says so.
+        written_at: When the record was written; None if it does not say.
     """
 
     names: tuple[str, ...]
@@ -61,13 +61,13 @@ class NamePool:
 
 
 def read_references(store: Store, key: str, kind: FileKind, pool: NamePool) -> References:
-    """Read what a file names; nothing where it is gone or of a kind that names none.
+    """Read which data files a record names; none if it is missing or of a kind that names none.
 
     Args:
-        store: Where.
+        store: The store with the record.
         key: The key of the file.
-        kind: What it is.
-        pool: Holds the names for all files that are read.
+        kind: Its kind.
+        pool: Holds the names of all records that are read.
 
     Raises:
         CorruptRecord: The file cannot be read, so what it names is not known.

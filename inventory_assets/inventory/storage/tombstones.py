@@ -1,9 +1,9 @@
-"""Tombstones: marks of data files that no record names, written long before the files are removed.
+"""Tombstones: small objects for data files that no record names, long before these are removed.
 
-Between the time when a run publishes a file (or reads a record that names it) and the time when
-the run publishes a record of its own that names it, no record tells that the file is needed. So a
-collection does not remove an unnamed file at once. It writes a tombstone for it first, and runs
-follow two rules (docs/retention.md):
+A run publishes a file, or reads the name of one in a record, some time before it publishes its own
+record that names the file. Meanwhile no record may name it, though it is needed. So a collection
+does not remove an unnamed file at once, but writes a tombstone for it. Runs follow two rules
+(docs/retention.md):
 
 - A file is not published under a key that has a tombstone, but under another one (`unmarked_key`).
 - Before a record is published, the tombstones of all files that it names are removed. `commit.py`
