@@ -35,8 +35,8 @@ from inventory_assets.s3.errors import (
 from inventory_assets.s3.list_client import ListClient, RetryPolicy
 from inventory_assets.scan import prefix_discovery, store_probe
 from inventory_assets_tests.external_servers import REGION, Account, Endpoint, free_ports
-from inventory_assets_tests.listings import Listed, render
-from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
+from inventory_assets_tests.fakes.listings import Listed, render
+from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer, error_document
 
 TIMEOUT_SECONDS = 60
 SOON_SECONDS = 5

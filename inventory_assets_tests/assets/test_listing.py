@@ -36,7 +36,7 @@ from inventory_assets_tests.assets.world import (
     metadata_of,
     table_of,
 )
-from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 
 KEYS = ["a/1", "a/2", "b/1", "root"]
 DENIED = AccessDenied("bucket 'x' at y: listing is not allowed")

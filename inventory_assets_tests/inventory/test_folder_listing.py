@@ -29,9 +29,9 @@ from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.scan.engine.parallel_scan import utc_now
 from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
 from inventory_assets_tests.inventory.killed_listings import KEYS, Bucket, small_files
 from inventory_assets_tests.inventory.samples import NOW
-from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
 
 KEYS_OF = {"one": KEYS[:90], "two": KEYS[90:150]}
 DAY = timedelta(days=1)

@@ -37,6 +37,9 @@ from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.external_servers import Endpoint
+from inventory_assets_tests.fakes.listings import Listed
+from inventory_assets_tests.fakes.model_s3 import ModelS3
+from inventory_assets_tests.fakes.odd_store import IN_BYTE_ORDER, WITHOUT_RANGES, Oddity, OddStore
 from inventory_assets_tests.inventory.samples import (
     HOSTILE_KEYS,
     LAYOUT,
@@ -45,9 +48,6 @@ from inventory_assets_tests.inventory.samples import (
     parts_of,
     snapshot_of,
 )
-from inventory_assets_tests.listings import Listed
-from inventory_assets_tests.model_s3 import ModelS3
-from inventory_assets_tests.odd_store import IN_BYTE_ORDER, WITHOUT_RANGES, Oddity, OddStore
 from inventory_assets_tests.servers.inventories import take_inventory
 
 WHOLE = KeyRange.of_prefix("")

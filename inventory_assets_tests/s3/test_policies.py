@@ -22,7 +22,7 @@ from inventory_assets.s3.concurrency.request_outcome import (
     Outcome,
     Sample,
 )
-from inventory_assets_tests.s3.simulated_store import (
+from inventory_assets_tests.fakes.simulated_store import (
     SCENARIOS,
     Conditions,
     MillisecondPid,

@@ -49,8 +49,13 @@ from inventory_assets.s3.http.response import ErrorResponse, Response
 from inventory_assets.s3.http.transport import Transport
 from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets_tests.listings import Listed, render
-from inventory_assets_tests.scripted_server import Answer, ScriptedServer, Seen, error_document
+from inventory_assets_tests.fakes.listings import Listed, render
+from inventory_assets_tests.fakes.scripted_server import (
+    Answer,
+    ScriptedServer,
+    Seen,
+    error_document,
+)
 
 BODY = render([Listed("k")])
 GOOD = Answer(200, BODY)

@@ -14,7 +14,7 @@ from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, outermost, tiling_fault
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.scan.prefix_discovery import LEVEL_PAGES, Discovery, ShardBounds, discover
-from inventory_assets_tests.model_s3 import Habit, ModelS3
+from inventory_assets_tests.fakes.model_s3 import Habit, ModelS3
 
 ALPHABET = "-/0a.\0\U0010fffd\U0010ffff"
 keys_strategy = st.sets(st.text(ALPHABET, min_size=1, max_size=5), max_size=30)

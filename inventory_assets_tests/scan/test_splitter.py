@@ -27,7 +27,7 @@ from inventory_assets.scan.keyspace.key_range import (
     prefix_upper_bound,
     tiling_fault,
 )
-from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 
 HEX = "0123456789abcdef"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
