@@ -23,7 +23,7 @@ SLOWER := $(patsubst %,inventory_assets_tests/scan/test_%.py, \
     columnar_decoder policies error_classification outages xml_decoder page_peek sigv4 \
     versions connection)
 FAST := $(filter-out $(SLOWER),$(wildcard $(addprefix inventory_assets_tests/, \
-  scan/test_*.py s3/test_*.py test_config.py test_docs.py test_partitions.py cli/test_version.py)))
+  scan/test_*.py s3/test_*.py config/test_*.py test_docs.py test_partitions.py cli/test_version.py)))
 
 # What `make coverage` runs; a room's tests take less time than all.
 TESTS ?= inventory_assets_tests
