@@ -20,10 +20,10 @@ STORES := $(addprefix inventory_assets_tests/,stores inventory/test_any_store.py
 SLOWER := $(patsubst %,inventory_assets_tests/scan/test_%.py, \
     directory_order_scan prefix_discovery parallel_scan parallel_scan_splits seams versions) \
   $(patsubst %,inventory_assets_tests/s3/test_%.py, \
-    columnar_decoder policies error_classification outages xml_decoder page_peek sigv4 transport \
+    columnar_decoder policies error_classification outages connection_errors xml_decoder page_peek sigv4 \
     versions connection)
 FAST := $(filter-out $(SLOWER),$(wildcard $(addprefix inventory_assets_tests/, \
-  scan/test_*.py s3/test_*.py test_config.py test_docs.py test_partitions.py cli/test_version.py)))
+  scan/test_*.py s3/test_*.py config/test_*.py test_docs.py test_partitions.py cli/test_version.py)))
 
 # What `make coverage` runs; a room's tests take less time than all.
 TESTS ?= inventory_assets_tests

@@ -16,7 +16,7 @@ from benchmarks.contenders import PEERS
 from benchmarks.load_source import HERE
 from inventory_assets.s3.concurrency.policies import LimitPolicy, PolicyName, open_policy
 from inventory_assets.s3.concurrency.request_outcome import Outcome
-from inventory_assets_tests.s3.simulated_store import (
+from inventory_assets_tests.fakes.simulated_store import (
     SCENARIOS,
     Conditions,
     MillisecondPid,

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import pytest
 
+from benchmarks.in_flight import InFlight
 from benchmarks.load_source import SHAPES
 from benchmarks.parallelism import HALF, IN_FLIGHT, MOST, WHOLE, list_all
 from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets_tests.benchmarks.keys import keys_of
-from inventory_assets_tests.distant_bucket import LATENCY, DistantBucket
-from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
+from inventory_assets_tests.fakes.distant_bucket import LATENCY, DistantBucket
+from inventory_assets_tests.fakes.virtual_time import scans_run_on_virtual_time
 
 COUNT = 5_000_000
 
@@ -33,7 +34,8 @@ def row(shape: str, count: int, allowed: int) -> list[str]:
     """
     bucket = DistantBucket(keys_of(shape, count), allowed)
     list_all(ParallelScan(bucket, [ListingJob("", [WHOLE])]), count)
-    in_flight = bucket.in_flight_over_time
+    changes = bucket.in_flight_changes
+    in_flight = InFlight(0.0, changes[-1][0], changes)
     reached = in_flight.seconds_until(MOST * allowed)
     return [
         shape,

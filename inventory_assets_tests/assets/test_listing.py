@@ -14,24 +14,22 @@ import pytest
 
 from inventory_assets.config import Shards
 from inventory_assets.defs.assets import listing
-from inventory_assets.defs.assets.listing import build_object_listing
 from inventory_assets.defs.source.context import StepResult, step_results
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
-from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot, read_snapshots
+from inventory_assets.inventory.manifest.snapshot import read_snapshots
 from inventory_assets.inventory.parts.part import read_records
-from inventory_assets.s3.errors import AccessDenied, RetriesExhausted, TransientError
+from inventory_assets.s3.errors import RetriesExhausted, TransientError
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.engine.progress import Progress, ProgressMeter
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
-from inventory_assets_tests.assets.conftest import ACCESS_KEY, SECRET_KEY
+from inventory_assets_tests.assets.listed_shards import DENIED, KEYS, snapshot_of
 from inventory_assets_tests.assets.world import (
     REMAINDER,
     TODAY,
     YESTERDAY,
     Buckets,
-    Outcome,
     World,
     check_results,
     data_versions,
@@ -41,19 +39,11 @@ from inventory_assets_tests.assets.world import (
     metadata_of,
     table_of,
 )
-from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 
-KEYS = ["a/1", "a/2", "b/1", "root"]
-DENIED = AccessDenied("bucket 'x' at y: listing is not allowed")
 BROKEN = RetriesExhausted(
     "bucket 'x' at y: server error 8 times in a row", TransientError.SERVER_ERROR
 )
-
-
-def snapshot_of(world: World, prefix: str) -> Snapshot:
-    snapshot = read_snapshot(world.store, world.layout, world.day, prefix)
-    assert snapshot is not None
-    return snapshot
 
 
 def keys_of(world: World) -> list[str]:
@@ -323,116 +313,6 @@ def test_as_much_is_expected_of_a_shard_as_the_baseline_holds(world: World) -> N
     assert listing.expected_rows(work, wanted) == {"": 1, "a/": 2, "new/": None}
     assert listing.expected_rows(work, [ShardRequest(YESTERDAY, Shard("a/"))]) == {"a/": None}
     assert listing.expected_rows(work, []) == {}
-
-
-# Errors
-
-
-def every_word(result: Outcome, world: World) -> str:
-    """All that the run left behind, as text."""
-    records = world.instance.all_logs(result.run_id)
-    return "".join(map(repr, records)) + failure_text(result)
-
-
-def test_a_wrong_bucket_is_reported(make_world: Callable[..., World]) -> None:
-    world = make_world(KEYS, bucket="no-such-bucket-here")
-    result = world.run("shards")
-    assert "there is no such bucket; check its name, region and endpoint" in failure_text(result)
-
-
-def test_missing_credentials_are_reported(
-    make_world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = make_world(KEYS)
-    world.discover()
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    result = world.list_all()
-    assert "AWS_SECRET_ACCESS_KEY" in failure_text(result)
-    assert "bucket" in failure_text(result)
-
-
-def test_no_secret_is_in_any_event(make_world: Callable[..., World], buckets: Buckets) -> None:
-    world = make_world(KEYS)
-    texts = [every_word(world.run("shards"), world), every_word(world.list_all(), world)]
-    buckets.failing["b/"] = DENIED
-    texts.append(every_word(world.list_all(), world))
-    assert all(len(text) > 1000 for text in texts)
-    assert not any(secret in text for text in texts for secret in (SECRET_KEY, ACCESS_KEY))
-
-
-def test_an_interruption_publishes_nothing_unfinished_and_leaves_no_thread(
-    world: World, buckets: Buckets
-) -> None:
-    world.discover()
-    buckets.failing["b/"] = KeyboardInterrupt()
-    before = set(threading.enumerate())
-    assert not world.list_all().success
-    assert "b/" not in read_snapshots(world.store, world.layout, TODAY)
-    assert [thread.name for thread in set(threading.enumerate()) - before] == []
-    assert list((world.store.root / ".scratch").iterdir()) == []
-
-
-def test_a_defect_is_no_failed_shard(world: World, buckets: Buckets) -> None:
-    world.discover()
-    buckets.failing["b/"] = ZeroDivisionError("a defect")
-    assert "ZeroDivisionError: a defect" in failure_text(world.list_all())
-
-
-# Checks on their own
-
-
-def test_the_check_on_its_own_reads_the_files_again(world: World) -> None:
-    world.discover()
-    world.list_all()
-    result = world.run_check("object_listing", "listing_complete", world.key("a/"))
-    assert result.success
-    assert materializations(result) == {}
-    check = check_results(result)["listing_complete", world.key("a/")]
-    assert check.passed
-    rules = [row["rule"] for row in table_of(check, "rules")]
-    assert "records ascend and are unique" in rules
-
-
-@pytest.mark.parametrize("damage", ["removed", "one byte"])
-def test_the_check_on_its_own_finds_a_damaged_file(world: World, damage: str) -> None:
-    world.discover()
-    world.list_all()
-    path = world.store.path(snapshot_of(world, "a/").parts[0].key)
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.unlink()
-    if damage == "one byte":
-        path.write_bytes(data)
-    result = world.run_check("object_listing", "listing_complete", world.key("a/"))
-    assert not result.success
-    assert "is missing or was altered; remove what was altered" in failure_text(result)
-    assert not check_results(result)["listing_complete", world.key("a/")].passed
-
-
-@pytest.mark.parametrize("versions", [False, True])
-def test_the_check_describes_the_order_of_keys(
-    make_world: Callable[..., World], versions: bool
-) -> None:
-    world = make_world([], versions=versions)
-    specs = build_object_listing(world.assets).check_specs
-    (said,) = (str(check.description) for check in specs if check.name == "listing_complete")
-    assert ("strictly" in said) is not versions
-    assert "Seams agree" in said
-
-
-def test_the_check_on_its_own_needs_a_listing(world: World) -> None:
-    world.discover()
-    result = world.run_check("object_listing", "listing_complete", world.key("a/"))
-    assert "nothing was listed yet; materialize it first" in failure_text(result)
-
-
-def test_the_check_on_its_own_says_what_to_do_about_a_damaged_snapshot(world: World) -> None:
-    world.discover()
-    world.list_all()
-    key = world.layout.snapshot(TODAY, "a/")
-    world.store.publish(key, b"{")
-    result = world.run_check("object_listing", "listing_complete", world.key("a/"))
-    assert f"{key} is no snapshot that this version can read" in failure_text(result)
 
 
 def test_two_levels_of_shards_cover_every_key_once(make_world: Callable[..., World]) -> None:

@@ -17,7 +17,7 @@ from inventory_assets_tests.assets.world import (
     materializations,
     metadata_of,
 )
-from inventory_assets_tests.versioned_moto import VersionedBucket, listing_versions_as_s3_does
+from inventory_assets_tests.fakes.versioned_moto import VersionedBucket, listing_versions_as_s3_does
 
 THEN = TODAY - timedelta(days=3)
 BEFORE = TODAY - timedelta(days=4)

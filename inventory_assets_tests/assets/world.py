@@ -23,7 +23,7 @@ from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 
 TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)

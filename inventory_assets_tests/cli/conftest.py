@@ -18,6 +18,7 @@ from inventory_assets.inventory.manifest.manifest_merge import merge, publish_ma
 from inventory_assets.inventory.storage import local_store
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
+from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 
 KEYS = ["a/1", "a/2", "b/2 +", "b/=1", "c", "new\nline", "tab\t\x1b[31m", "é"]
@@ -128,3 +129,10 @@ def screen_of(sent: str, columns: int) -> list[str]:
             lines[row] = f"{lines[row]:<{column}}"[:column] + text + lines[row][column + 1 :]
             column += 1
     return [line.rstrip() for line in (lines[: row + 1] if not any(lines[row + 1 :]) else lines)]
+
+
+@pytest.fixture
+def some_bucket(moto: Endpoint) -> str:
+    if moto.send("HEAD", "/some") != 200:
+        moto.make_bucket("some", {f"{number:04}": b"x" for number in range(200)})
+    return "some"

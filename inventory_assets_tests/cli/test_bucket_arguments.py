@@ -18,8 +18,8 @@ from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.list_client import RetryPolicy
 from inventory_assets_tests.cli.conftest import Outcome, start
 from inventory_assets_tests.external_servers import free_ports
-from inventory_assets_tests.listings import Listed, render
-from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
+from inventory_assets_tests.fakes.listings import Listed, render
+from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer, error_document
 
 Run = Callable[..., Outcome]
 ROLE = "arn:aws:iam::123456789012:role/inventory"

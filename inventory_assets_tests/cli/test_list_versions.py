@@ -12,7 +12,7 @@ import pytest
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets_tests.cli.conftest import Outcome
 from inventory_assets_tests.external_servers import Endpoint
-from inventory_assets_tests.versioned_moto import VersionedBucket, listing_versions_as_s3_does
+from inventory_assets_tests.fakes.versioned_moto import VersionedBucket, listing_versions_as_s3_does
 
 Run = Callable[..., Outcome]
 NUMBERS = count()

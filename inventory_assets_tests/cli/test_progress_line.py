@@ -9,8 +9,8 @@ from inventory_assets.cli.progress_line import show_progress
 from inventory_assets.scan.engine.progress import ProgressMeter
 from inventory_assets_tests.cli.conftest import on_a_terminal, screen_of
 from inventory_assets_tests.external_servers import Account
-from inventory_assets_tests.listings import Listed, render
-from inventory_assets_tests.scripted_server import Answer, ScriptedServer
+from inventory_assets_tests.fakes.listings import Listed, render
+from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer
 
 _ERASE = r"\r\x1b\[2K"
 

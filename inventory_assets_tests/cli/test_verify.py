@@ -15,8 +15,8 @@ from inventory_assets import wiring
 from inventory_assets.cli.verify import AGREES, DIFFERS, ERROR
 from inventory_assets_tests.cli.conftest import LATER, Outcome
 from inventory_assets_tests.external_servers import Endpoint
-from inventory_assets_tests.model_s3 import ModelS3
-from inventory_assets_tests.odd_store import Oddity, OddStore
+from inventory_assets_tests.fakes.model_s3 import ModelS3
+from inventory_assets_tests.fakes.odd_store import Oddity, OddStore
 
 Run = Callable[..., Outcome]
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).isoformat()

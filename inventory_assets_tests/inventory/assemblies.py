@@ -22,8 +22,8 @@ from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets_tests.fakes.listings import objects_of
 from inventory_assets_tests.inventory.samples import LAYOUT
-from inventory_assets_tests.listings import objects_of
 
 LAST = "\U0010ffff"
 

@@ -28,10 +28,10 @@ from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
+from inventory_assets_tests.fakes.model_s3 import ModelS3
+from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
+from inventory_assets_tests.fakes.virtual_time import scans_run_on_virtual_time
 from inventory_assets_tests.inventory.samples import DAY, NOW
-from inventory_assets_tests.model_s3 import ModelS3
-from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
-from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 
 MODEL = Layout("model", "source")
 KEYS = [sha256(str(number).encode()).hexdigest()[:8] for number in range(400)]

@@ -16,7 +16,7 @@ from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuilder
-from inventory_assets_tests.listings import Listed
+from inventory_assets_tests.fakes.listings import Listed
 
 LAYOUT = Layout("bucket", "source")
 DAY = date(2026, 5, 5)

@@ -13,7 +13,7 @@ from botocore.compat import HTTPHeaders
 
 from inventory_assets.inventory.storage.bucket_store import BucketStore
 from inventory_assets_tests.external_servers import Endpoint
-from inventory_assets_tests.scripted_server import error_document
+from inventory_assets_tests.fakes.scripted_server import error_document
 
 BUCKET = "results"
 

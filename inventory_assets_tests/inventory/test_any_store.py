@@ -28,6 +28,7 @@ from inventory_assets.s3 import object_client
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.conftest import CEPH, SWIFT
+from inventory_assets_tests.fakes.listings import Listed
 from inventory_assets_tests.inventory.samples import (
     DAY,
     LAYOUT,
@@ -37,7 +38,6 @@ from inventory_assets_tests.inventory.samples import (
     snapshot_of,
 )
 from inventory_assets_tests.inventory.stores import bucket_store, unfinished_uploads
-from inventory_assets_tests.listings import Listed
 
 KINDS = ["folder", "moto", "ministack", "seaweedfs", CEPH, SWIFT]
 SMALL_UPLOAD = 5 * 2**20

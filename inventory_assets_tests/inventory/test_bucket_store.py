@@ -24,6 +24,8 @@ from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.external_servers import Endpoint
+from inventory_assets_tests.fakes.model_s3 import ModelS3
+from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer
 from inventory_assets_tests.inventory.samples import (
     DAY,
     LAYOUT,
@@ -40,8 +42,6 @@ from inventory_assets_tests.inventory.stores import (
     on_the_way,
     unfinished_uploads,
 )
-from inventory_assets_tests.model_s3 import ModelS3
-from inventory_assets_tests.scripted_server import Answer, ScriptedServer
 
 Handler = Callable[[AWSPreparedRequest], AWSResponse | None]
 WHOLE = [KeyRange.of_prefix("")]

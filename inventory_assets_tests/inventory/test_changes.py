@@ -23,9 +23,9 @@ from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
+from inventory_assets_tests.fakes.listings import Listed
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
-from inventory_assets_tests.listings import Listed
-from inventory_assets_tests.model_s3 import ModelS3
 
 YESTERDAY = DAY - timedelta(days=1)
 keys = st.text(st.sampled_from("ab/é"), min_size=1, max_size=4)

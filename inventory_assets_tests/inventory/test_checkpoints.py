@@ -27,6 +27,7 @@ from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.scan.validation.range_evidence import Ending
+from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
 from inventory_assets_tests.inventory.killed_listings import (
     EITHER_ORDER,
     KEYS,
@@ -39,7 +40,6 @@ from inventory_assets_tests.inventory.killed_listings import (
     take,
 )
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, parts_of
-from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
 
 
 @EITHER_ORDER

@@ -23,7 +23,7 @@ from inventory_assets.inventory.storage.store import NO_ETAG
 from inventory_assets.s3 import object_client
 from inventory_assets.s3.conditional_writes import ConditionalWrites
 from inventory_assets.scan.keyspace.shard import Shard
-from inventory_assets_tests.inventory.results_server import (
+from inventory_assets_tests.fakes.results_server import (
     Condition,
     Habits,
     ResultsServer,

@@ -24,6 +24,7 @@ from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets_tests.fakes.listings import objects_of
 from inventory_assets_tests.inventory.assemblies import (
     LAST,
     CheckedBudget,
@@ -33,7 +34,6 @@ from inventory_assets_tests.inventory.assemblies import (
     small_files,
 )
 from inventory_assets_tests.inventory.samples import LAYOUT, NOW, listed, records_of
-from inventory_assets_tests.listings import objects_of
 
 AT_MOST_AGAIN = timedelta(seconds=15)
 

@@ -24,9 +24,9 @@ from inventory_assets.inventory.storage.encodings import Encodings, encodings_of
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, records_of
 from inventory_assets_tests.inventory.test_readers import FILES, fastparquet_reads
-from inventory_assets_tests.model_s3 import ModelS3
 
 PLAIN = replace(LAYOUT, encodings=Encodings.PLAIN)
 READ_BY_ALL = {"PLAIN", "RLE", "RLE_DICTIONARY", "PLAIN_DICTIONARY", "BIT_PACKED"}

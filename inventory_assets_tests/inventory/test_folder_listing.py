@@ -1,14 +1,10 @@
-"""A folder contains one complete listing of what was requested, or an error explains why not."""
+"""A folder holds one whole listing of what was asked for, or an error is raised."""
 
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,115 +17,27 @@ from inventory_assets.inventory.errors import (
     StoreError,
 )
 from inventory_assets.inventory.folder_listing import folder_listing
-from inventory_assets.inventory.folder_listing.folder_listing import FolderListing, list_into_folder
+from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
 from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER, locked
 from inventory_assets.inventory.folder_listing.folder_records import Listing, interrupted_listing
 from inventory_assets.inventory.folder_listing.range_listing import Work
 from inventory_assets.inventory.query.dataset import Dataset
-from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.scan.engine.parallel_scan import utc_now
 from inventory_assets.scan.validation.object_versions import Versions
-from inventory_assets_tests.inventory.killed_listings import KEYS, Bucket, small_files
+from inventory_assets_tests.fakes.simulated_bucket import Killed, Life
+from inventory_assets_tests.inventory.killed_folder_listings import (
+    DAY,
+    KEYS_OF,
+    bucket,
+    fill,
+    keys_in,
+    kill,
+    kill_finished,
+    living,
+    tree,
+)
+from inventory_assets_tests.inventory.killed_listings import small_files
 from inventory_assets_tests.inventory.samples import NOW
-from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
-
-KEYS_OF = {"one": KEYS[:90], "two": KEYS[90:150]}
-DAY = timedelta(days=1)
-
-
-def bucket(name: str = "one") -> Bucket:
-    opened = Bucket(KEYS_OF[name])
-    opened.connection = BucketConfig(name, max_in_flight=4)
-    return opened
-
-
-def fill(
-    folder: Path,
-    name: str = "one",
-    prefix: str = "",
-    *,
-    resume: bool = False,
-    now: Callable[[], datetime] = utc_now,
-) -> FolderListing:
-    return list_into_folder(bucket(name), prefix, folder, arguments=[name], resume=resume, now=now)
-
-
-def keys_in(folder: Path) -> list[str]:
-    tables = [pq.read_table(file) for file in sorted(folder.glob("*.parquet"))]
-    return [key for table in tables for key in table.column("key").to_pylist()]
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-class DeadStore(MortalStore):
-    """Does not even clean up once its process is killed."""
-
-    def remove(self) -> None:
-        self._life.spend()
-        super().remove()
-
-    def remove_scratch(self) -> None:
-        self._life.spend()
-        super().remove_scratch()
-
-
-@contextmanager
-def living(life: Life) -> Iterator[None]:
-    """A listing is killed when it has done so much, the names of its files included."""
-
-    def mortal(name: str) -> Callable[..., object]:
-        do = getattr(Path, name)
-
-        def step(self: Path, *arguments: object, **options: object) -> object:
-            if self.suffix == ".parquet" or self.name == WORK_FOLDER:
-                life.spend()
-            return do(self, *arguments, **options)
-
-        return step
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(folder_listing, "LocalStore", lambda root: DeadStore(root, life))
-        for name in ("hardlink_to", "unlink", "rename"):
-            patch.setattr(Path, name, mortal(name))
-        yield
-
-
-def kill(folder: Path, left: int, name: str = "one", prefix: str = "") -> None:
-    with small_files(), living(Life(left)), pytest.raises(Killed):
-        fill(folder, name, prefix)
-
-
-@pytest.fixture
-def in_small_files() -> Iterator[None]:
-    with small_files():
-        yield
-
-
-def kill_finished(folder: Path, name: str = "one", moved: int = 0) -> None:
-    """Kill a listing that is whole, when some files have their names."""
-    with small_files(), pytest.MonkeyPatch.context() as patch:
-        link, life = Path.hardlink_to, Life(moved)
-
-        def linked(self: Path, target: Path) -> None:
-            if self.parent == folder:
-                life.spend()
-            link(self, target)
-
-        patch.setattr(Path, "hardlink_to", linked)
-        patch.setattr(folder_listing, "_describe_resumable", lambda *_arguments: None)
-        with pytest.raises(Killed):
-            fill(folder, name)
-    assert (folder / WORK_FOLDER / "finished.json").exists()
-    assert len(list(folder.glob("*.parquet"))) == moved
-
-
-# Two at once
 
 
 def test_while_one_lists_into_a_folder_another_fails_and_changes_nothing(tmp_path: Path) -> None:
@@ -144,7 +52,7 @@ def test_while_one_lists_into_a_folder_another_fails_and_changes_nothing(tmp_pat
         assert fill(tmp_path).rows == len(KEYS_OF["one"])
 
 
-@pytest.mark.usefixtures("in_small_files")
+@small_files()
 def test_a_folder_that_replaced_the_locked_one_is_not_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,9 +73,6 @@ def test_a_folder_that_replaced_the_locked_one_is_not_changed(
     assert keys_in(out) == sorted(KEYS_OF["two"])
     assert list(elsewhere.glob("*.parquet")) == []
     assert fill(elsewhere).rows == len(KEYS_OF["one"])
-
-
-# Files of another listing
 
 
 def test_a_finished_listing_of_another_bucket_is_not_taken_for_this_one(tmp_path: Path) -> None:
@@ -232,7 +137,7 @@ def test_checkpoints_of_another_listing_are_not_removed(
     assert "objects of it are kept" in logged.messages[0]
 
 
-@pytest.mark.usefixtures("in_small_files")
+@small_files()
 def test_another_listing_without_checkpoints_does_not_block_a_new_one(tmp_path: Path) -> None:
     kill(tmp_path, 3)
     assert interrupted_listing(tmp_path) == ("one",)
@@ -264,114 +169,6 @@ def test_a_damaged_record_is_an_error_and_destroys_nothing(
         with pytest.raises(CorruptRecord, match=rf"{record} is damaged or missing"):
             fill(tmp_path, resume=resume)
     assert tree(tmp_path) == before
-
-
-# When files get their names
-
-
-@pytest.mark.parametrize("moved", [0, 2])
-def test_a_part_that_is_missing_is_an_error_and_not_a_shorter_result(
-    moved: int, tmp_path: Path
-) -> None:
-    kill_finished(tmp_path, moved=moved)
-    part = next((tmp_path / WORK_FOLDER).rglob("*.parquet"))
-    part.unlink()
-    before = tree(tmp_path)
-    with pytest.raises(CorruptRecord, match=f"{part.name} is missing"):
-        fill(tmp_path)
-    assert tree(tmp_path) == before
-
-
-def test_a_moved_file_that_was_removed_since_is_an_error(tmp_path: Path) -> None:
-    kill_finished(tmp_path, moved=2)
-    (tmp_path / "part-00001.parquet").unlink()
-    with pytest.raises(CorruptRecord, match="is missing"):
-        fill(tmp_path)
-
-
-@pytest.mark.usefixtures("in_small_files")
-def test_a_part_removed_before_the_listing_is_complete_is_listed_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    list_all = folder_listing._list
-
-    def listed(work: Work) -> Listing:
-        found = list_all(work)
-        work.store.path(found.parts[1].key).unlink()
-        return found
-
-    with monkeypatch.context() as patch:
-        patch.setattr(folder_listing, "_list", listed)
-        with pytest.raises(CorruptRecord, match="is missing") as missed:
-            fill(tmp_path)
-    assert "objects are kept" in missed.value.__notes__[0]
-    fill(tmp_path)
-    assert keys_in(tmp_path) == sorted(KEYS_OF["one"])
-
-
-@pytest.mark.parametrize("name", ["part-00002.parquet", "mine.parquet"])
-def test_a_file_of_somebody_else_is_neither_replaced_nor_mixed_in(
-    name: str, tmp_path: Path
-) -> None:
-    kill_finished(tmp_path, moved=1)
-    (tmp_path / name).write_bytes(b"mine")
-    before = tree(tmp_path)
-    with pytest.raises(StoreError, match=f"{name} is not of the listing"):
-        fill(tmp_path)
-    assert tree(tmp_path) == before
-    (tmp_path / name).unlink()
-    fill(tmp_path)
-    assert keys_in(tmp_path) == sorted(KEYS_OF["one"])
-
-
-def test_one_that_comes_at_the_last_moment_is_not_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    link = Path.hardlink_to
-
-    def linked(self: Path, target: Path) -> None:
-        if self.name == "part-00002.parquet":
-            self.write_bytes(b"mine")
-        link(self, target)
-
-    with small_files(), monkeypatch.context() as patch:
-        patch.setattr(Path, "hardlink_to", linked)
-        with pytest.raises(StoreError, match=r"part-00002\.parquet is not of the listing"):
-            fill(tmp_path)
-    assert (tmp_path / "part-00002.parquet").read_bytes() == b"mine"
-
-
-def test_where_files_cannot_be_linked_they_are_renamed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(_self: Path, _target: Path) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(Path, "hardlink_to", refuse)
-    with small_files():
-        fill(tmp_path)
-    assert keys_in(tmp_path) == sorted(KEYS_OF["one"])
-
-
-def test_reading_a_folder_whose_files_are_not_all_moved_is_an_error(
-    tmp_path: Path,
-) -> None:
-    kill_finished(tmp_path, moved=2)
-    with pytest.raises(InventoryNotFound, match=r"is not finished; .* resume"):
-        Dataset.at(tmp_path)
-    fill(tmp_path)
-    assert Dataset.at(tmp_path).bucket == "one"
-
-
-def test_leftover_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
-    kill(tmp_path, 14)
-    scratch = tmp_path / WORK_FOLDER / ".scratch" / "tmp1"
-    scratch.mkdir(parents=True)
-    (scratch / "part.parquet").write_bytes(b"half")
-    (tmp_path / ".inventory-finished" / "data").mkdir(parents=True)
-    with small_files():
-        fill(tmp_path)
-    assert all(path.name.startswith("part-") for path in tmp_path.iterdir())
 
 
 # Kills and errors

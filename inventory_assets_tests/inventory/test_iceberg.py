@@ -19,6 +19,7 @@ from inventory_assets.inventory.manifest.manifest_merge import merge, publish_ma
 from inventory_assets.inventory.query.dataset import Dataset
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets_tests.fakes.listings import Listed
 from inventory_assets_tests.inventory.samples import DAY, HOSTILE_KEYS, LAYOUT, NOW, snapshot_of
 from inventory_assets_tests.inventory.tables import (
     AFTER,
@@ -31,7 +32,6 @@ from inventory_assets_tests.inventory.tables import (
     tables_in,
     unpublish,
 )
-from inventory_assets_tests.listings import Listed
 
 pytestmark = pytest.mark.filterwarnings("ignore:Iceberg scan planning with the polars_iceberg")
 

@@ -10,8 +10,8 @@ from inventory_assets.inventory.changes.journal_format import (
     to_journal,
 )
 from inventory_assets.inventory.changes.sorted_diff import Change, diff_sorted
+from inventory_assets_tests.fakes.listings import Listed
 from inventory_assets_tests.inventory.samples import DAY, NOW, records_of
-from inventory_assets_tests.listings import Listed
 
 MD5, OTHER_MD5 = "0123456789abcdef" * 2, "FEDCBA9876543210" * 2
 

@@ -23,7 +23,7 @@ BOUND = PAGE_BYTES * (RECEIVERS + QUEUED_PAGES + 2 * BATCH_PAGES) + OBJECT_BYTES
 
 
 def peak_of_listing(objects: int, folder: Path) -> int:
-    command = [sys.executable, "-m", "inventory_assets_tests.inventory.generated_bucket"]
+    command = [sys.executable, "-m", "inventory_assets_tests.inventory.memory_limited_listing"]
     arguments = [str(objects), str(RECEIVERS), str(BOUND), str(folder)]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

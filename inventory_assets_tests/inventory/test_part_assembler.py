@@ -17,6 +17,7 @@ from inventory_assets.inventory.parts.fingerprint import joined as fingerprint_o
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce
+from inventory_assets_tests.fakes.listings import objects_of
 from inventory_assets_tests.inventory.assemblies import (
     LAST,
     CheckedBudget,
@@ -29,7 +30,6 @@ from inventory_assets_tests.inventory.assemblies import (
     small_files,
 )
 from inventory_assets_tests.inventory.samples import LAYOUT, listed, records_of
-from inventory_assets_tests.listings import objects_of
 
 
 def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:

@@ -17,6 +17,7 @@ from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange
+from inventory_assets_tests.fakes.listings import Listed
 from inventory_assets_tests.inventory.samples import (
     HOSTILE_KEYS,
     LAYOUT,
@@ -24,7 +25,6 @@ from inventory_assets_tests.inventory.samples import (
     parts_of,
     records_of,
 )
-from inventory_assets_tests.listings import Listed
 
 ALL = [KeyRange.of_prefix("")]
 OBJECTS = [

@@ -17,8 +17,8 @@ from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets_tests.fakes.listings import Listed
 from inventory_assets_tests.inventory.samples import HOSTILE_KEYS, LAYOUT, parts_of, records_of
-from inventory_assets_tests.listings import Listed
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -34,6 +34,7 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.scan.prefix_discovery import Discovery
 from inventory_assets.scan.validation.range_evidence import Ending
+from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
 from inventory_assets_tests.inventory.killed_listings import (
     EITHER_ORDER,
     FOLDERS,
@@ -47,7 +48,6 @@ from inventory_assets_tests.inventory.killed_listings import (
     take,
 )
 from inventory_assets_tests.inventory.samples import DAY, NOW, listed, parts_of, records_of
-from inventory_assets_tests.simulated_bucket import Killed, Life, MortalStore
 
 SHARD = make_shard("", [])
 HOUR = timedelta(hours=1)

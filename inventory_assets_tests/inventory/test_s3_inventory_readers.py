@@ -22,8 +22,8 @@ from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.external_servers import REGION, Endpoint
+from inventory_assets_tests.fakes.listings import Listed
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, snapshot_of
-from inventory_assets_tests.listings import Listed
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

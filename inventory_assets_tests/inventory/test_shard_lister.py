@@ -18,8 +18,8 @@ from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import make_shard
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 from inventory_assets_tests.inventory.samples import DAY, NOW
-from inventory_assets_tests.model_s3 import ModelS3
 
 LAYOUT = Layout("model", "source")
 

@@ -35,9 +35,7 @@ from inventory_assets.scan.errors import KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
-from inventory_assets_tests.inventory.samples import DAY, NOW
-from inventory_assets_tests.key_spaces import key_sets
-from inventory_assets_tests.simulated_bucket import (
+from inventory_assets_tests.fakes.simulated_bucket import (
     Killed,
     Life,
     MortalStore,
@@ -46,7 +44,9 @@ from inventory_assets_tests.simulated_bucket import (
     Troubles,
     cut_short,
 )
-from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
+from inventory_assets_tests.fakes.virtual_time import scans_run_on_virtual_time
+from inventory_assets_tests.inventory.samples import DAY, NOW
+from inventory_assets_tests.key_spaces import key_sets
 
 THOUSANDS = 3000
 

@@ -22,8 +22,8 @@ from inventory_assets.inventory.changes.sorted_diff import (
     diff_sorted,
 )
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
+from inventory_assets_tests.fakes.listings import Listed
 from inventory_assets_tests.inventory.samples import listed, records_of
-from inventory_assets_tests.listings import Listed
 
 Row = Mapping[str, Any]
 OLD = Listed("k", size=1, modified=1000, e_tag="e", storage_class="STANDARD")

@@ -18,8 +18,8 @@ from inventory_assets.inventory.export.text_encoding import (
     percent_encoded,
 )
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
+from inventory_assets_tests.fakes.listings import Listed
 from inventory_assets_tests.inventory.samples import HOSTILE_KEYS, records_of
-from inventory_assets_tests.listings import Listed
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 formulas = st.text(st.sampled_from("=+-@\uff1d \t\r\n;,\"'aé"), min_size=1, max_size=8)

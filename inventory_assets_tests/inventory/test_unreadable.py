@@ -27,8 +27,8 @@ from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.unreadable_log import MAX_STORED, UnreadableLog
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import make_shard
+from inventory_assets_tests.fakes.raw_s3 import RawS3
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, parts_of
-from inventory_assets_tests.raw_s3 import RawS3
 
 KEYS = [f"k{number:02}".encode() for number in range(20)]
 SIZELESS = KEYS[3::7]

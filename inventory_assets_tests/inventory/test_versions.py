@@ -56,8 +56,14 @@ from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.validation.object_versions import Versions
-from inventory_assets_tests.versioned_s3 import EPOCH, History, Version, VersionedS3, histories
-from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
+from inventory_assets_tests.fakes.versioned_s3 import (
+    EPOCH,
+    History,
+    Version,
+    VersionedS3,
+    histories,
+)
+from inventory_assets_tests.fakes.virtual_time import scans_run_on_virtual_time
 
 LAYOUT = Layout("model", "source")
 WHOLE = KeyRange.of_prefix("")

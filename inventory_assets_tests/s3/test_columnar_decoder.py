@@ -13,7 +13,7 @@ from inventory_assets.s3.decoding.columnar_decoder import decode_columns, decode
 from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers, PageBatch
 from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, Page, decode_page
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets_tests.listings import Listed, contents, contents_fields, listing, render
+from inventory_assets_tests.fakes.listings import Listed, contents, contents_fields, listing, render
 
 SCRATCH = DecodeBuffers()
 MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'

@@ -16,8 +16,8 @@ from inventory_assets.s3.errors import (
 from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.object_client import ObjectClient
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets_tests.listings import Listed, render
-from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
+from inventory_assets_tests.fakes.listings import Listed, render
+from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer, error_document
 
 GOOD = Answer(200, render([Listed("k")]))
 QUICK = RetryPolicy(outage_seconds=5, base_seconds=0.01)

@@ -1,18 +1,10 @@
-import datetime as dt
-import ssl
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from inventory_assets.s3 import bucket_config
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.error_classification import to_user_error
 from inventory_assets.s3.errors import (
     AccessDenied,
@@ -21,32 +13,15 @@ from inventory_assets.s3.errors import (
     CredentialsRefused,
     RequestRejected,
     RetriesExhausted,
-    S3Error,
-    TlsFailure,
     TransientError,
     UnsupportedBucket,
 )
-from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
+from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets_tests.listings import Listed, render
-from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
-
-QUICK = RetryPolicy(outage_seconds=0.2, base_seconds=0.01, malformed_attempts=4)
-SECRET = "ss/SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS"
-GOOD = render([Listed("k")])
+from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer, error_document
+from inventory_assets_tests.s3.error_requests import GOOD, QUICK, SECRET, error_of, list_once, to
 
 pytestmark = pytest.mark.usefixtures("no_aws_environment")
-
-
-def to(url: str, **changes: object) -> BucketConfig:
-    fields: dict[str, object] = {
-        "bucket": "ours",
-        "endpoint_url": url,
-        "access_key": "AKIATHEKEY",
-        "secret_key": SECRET,
-        "addressing_style": "path",
-    }
-    return BucketConfig(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -60,23 +35,6 @@ def lister(server: ScriptedServer) -> Iterator[ListClient]:
     opened = ListClient(to(server.url), QUICK)
     yield opened
     opened.close()
-
-
-def list_once(where: BucketConfig, stats: RequestStats | None = None) -> Page:
-    return ListClient(where, QUICK).list_page_sync(PageRequest(), stats or RequestStats())
-
-
-def error_of(lister: ListClient | BucketConfig, stats: RequestStats | None = None) -> S3Error:
-    """The error of the listing: it names the bucket, has no secret, and is one line."""
-    if isinstance(lister, BucketConfig):
-        lister = ListClient(lister, QUICK)
-    with pytest.raises(S3Error) as caught:
-        lister.list_page_sync(PageRequest(), stats or RequestStats())
-    message = str(caught.value)
-    assert "ours" in message
-    assert SECRET not in message + repr(caught.value)
-    assert message.isprintable()
-    return caught.value
 
 
 def answer_with(code: str, status: int = 400, message: str = "scripted") -> Answer:
@@ -230,88 +188,6 @@ def test_a_servers_words_become_one_harmless_line(
     words = "line\n\x1b[31m" + "\u202e" + "long " * 1000
     server.script(Answer(status, error_document(code, words.replace("\x1b", "\x85"))))
     assert len(str(error_of(lister))) < 800
-
-
-def test_a_slow_answer_is_timed_out_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket_config, "READ_TIMEOUT_SECONDS", 0.2)
-    stats = RequestStats()
-    with ScriptedServer([Answer(200, GOOD, delay=1.0), Answer(200, GOOD)]) as server:
-        list_once(to(server.url), stats)
-    assert stats.faults == {TransientError.TIMED_OUT: 1}
-
-
-def test_a_refused_port_is_distinguished() -> None:
-    with ScriptedServer([Answer()]) as server:
-        closed = server.url
-    stats = RequestStats()
-    error = error_of(to(closed), stats)
-    assert isinstance(error, RetriesExhausted)
-    assert set(stats.faults) == {TransientError.REFUSED}
-    assert stats.faults.total() > 2
-
-
-def test_a_host_without_an_address_is_unreachable() -> None:
-    stats = RequestStats()
-    error = error_of(to("http://nonexistent.invalid:80"), stats)
-    assert isinstance(error, RetriesExhausted)
-    assert set(stats.faults) == {TransientError.UNREACHABLE}
-    assert stats.faults.total() > 1
-
-
-def test_tls_to_a_port_that_speaks_plain_http_fails_at_once() -> None:
-    stats = RequestStats()
-    with ScriptedServer([Answer(200, GOOD)]) as server:
-        error = error_of(to(server.url.replace("http:", "https:")), stats)
-    assert isinstance(error, TlsFailure)
-    assert not stats.faults
-
-
-@pytest.fixture
-def self_signed(tmp_path: Path) -> Iterator[tuple[ScriptedServer, Path]]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = dt.datetime.now(dt.UTC)
-    address = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.DNSName("127.0.0.1")])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(address, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "server.pem"
-    pem.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    with ScriptedServer([Answer(200, GOOD)], tls=context) as server:
-        yield server, pem
-
-
-def test_a_self_signed_certificate_is_not_trusted(
-    self_signed: tuple[ScriptedServer, Path],
-) -> None:
-    stats = RequestStats()
-    error = error_of(to(self_signed[0].url), stats)
-    assert isinstance(error, TlsFailure)
-    assert "AWS_CA_BUNDLE" in str(error)
-    assert not stats.faults
-    assert not self_signed[0].seen
-
-
-def test_a_certificate_named_in_aws_ca_bundle_is_trusted(
-    self_signed: tuple[ScriptedServer, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server, pem = self_signed
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(pem))
-    page = list_once(to(server.url.replace("127.0.0.1", "localhost")))
-    assert page.objects.num_rows == 1
 
 
 def test_a_directory_bucket_is_rejected() -> None:

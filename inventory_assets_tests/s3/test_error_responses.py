@@ -26,8 +26,8 @@ from inventory_assets.s3.http.response import (
     decoded,
     lacks_versions,
 )
-from inventory_assets_tests.listings import Listed, render
-from inventory_assets_tests.scripted_server import error_document
+from inventory_assets_tests.fakes.listings import Listed, render
+from inventory_assets_tests.fakes.scripted_server import error_document
 
 WHERE = BucketConfig("ours", endpoint_url="http://127.0.0.1:9001")
 VERSIONS = "s3:ListBucketVersions"

@@ -53,6 +53,8 @@ def test_a_cancelled_waiter_leaves_its_slot_to_the_next() -> None:
         limiter.release(None, 0, 0)  # calls the first in,
         impatient.cancel()  # who goes at that very moment
         await asyncio.wait_for(patient, 5)
+        assert impatient.cancelled()
+        assert limiter.in_flight == 1
 
     asyncio.run(scene())
 
@@ -82,7 +84,9 @@ def test_acquire_and_sleep_raise_once_it_is_closed() -> None:
 
 
 def test_a_pause_ends_by_itself() -> None:
-    asyncio.run(ConcurrencyLimiter(Fixed(1)).sleep(0.001))
+    since = time.monotonic()
+    asyncio.run(ConcurrencyLimiter(Fixed(1)).sleep(0.02))
+    assert 0.02 <= time.monotonic() - since < 5
 
 
 class Remembering(Fixed):

@@ -13,8 +13,8 @@ from inventory_assets.s3.concurrency.limiter import Cancelled
 from inventory_assets.s3.errors import TransientError
 from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets_tests.listings import Listed, render
-from inventory_assets_tests.scripted_server import Answer, ScriptedServer, error_document
+from inventory_assets_tests.fakes.listings import Listed, render
+from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer, error_document
 
 GOOD = Answer(200, render([Listed("k")]), {"Server": "AmazonS3"})
 BUSY = Answer(503, error_document("SlowDown"))

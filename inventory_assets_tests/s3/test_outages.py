@@ -22,8 +22,8 @@ from inventory_assets.s3.http.response import ErrorResponse, RequestContext, Res
 from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.outages import OutageLog
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets_tests.listings import Listed, render
-from inventory_assets_tests.virtual_time import VirtualLoop
+from inventory_assets_tests.fakes.listings import Listed, render
+from inventory_assets_tests.fakes.virtual_time import VirtualLoop
 
 _SENT = RequestContext("nowhere", timedelta(0), None)
 _BUSY = b"<Error><Code>SlowDown</Code></Error>"

@@ -10,7 +10,7 @@ from inventory_assets.s3.decoding import page_peek
 from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
 from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, Page, decode_page
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets_tests.listings import (
+from inventory_assets_tests.fakes.listings import (
     Listed,
     contents,
     contents_fields,
@@ -18,7 +18,7 @@ from inventory_assets_tests.listings import (
     listing,
     render,
 )
-from inventory_assets_tests.scripted_server import error_document
+from inventory_assets_tests.fakes.scripted_server import error_document
 
 MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
 PIECES = (

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
 from inventory_assets.s3.decoding.record_fields import Unclear, milliseconds
 from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
-from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
+from inventory_assets_tests.fakes.listings import (
+    Listed,
+    contents,
+    contents_fields,
+    element,
+    listing,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEW_YEAR = 1_704_067_200_000

@@ -15,8 +15,14 @@ from inventory_assets.s3.decoding.xml_decoder import (
     Unreadable,
     decode_page,
 )
-from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
-from inventory_assets_tests.versioned_s3 import Version, rendered
+from inventory_assets_tests.fakes.listings import (
+    Listed,
+    contents,
+    contents_fields,
+    element,
+    listing,
+)
+from inventory_assets_tests.fakes.versioned_s3 import Version, rendered
 
 
 def page_of(body: bytes) -> Page:

@@ -23,7 +23,7 @@ from inventory_assets.s3.decoding.xml_decoder import (
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.validation.page_validation import matches_header
-from inventory_assets_tests.versioned_s3 import Version, batch_of, rendered
+from inventory_assets_tests.fakes.versioned_s3 import Version, batch_of, rendered
 
 MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
 PIECES = (

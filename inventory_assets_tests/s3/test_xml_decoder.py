@@ -17,7 +17,7 @@ from inventory_assets.s3.decoding.xml_decoder import (
     decode_page,
 )
 from inventory_assets.s3.errors import MalformedResponse
-from inventory_assets_tests.listings import (
+from inventory_assets_tests.fakes.listings import (
     Listed,
     contents,
     contents_fields,

@@ -10,7 +10,13 @@ from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
 from inventory_assets.s3.decoding.xml_tree import MAX_ELEMENTS, is_legal, parse, utf8
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.store_profile import KeyEncoding
-from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
+from inventory_assets_tests.fakes.listings import (
+    Listed,
+    contents,
+    contents_fields,
+    element,
+    listing,
+)
 
 ANY = st.characters(exclude_categories=["Cs"])
 

@@ -15,7 +15,7 @@ from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, List
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.validation.range_evidence import EvidenceBuilder, RangeEvidence
-from inventory_assets_tests.model_s3 import Habit, ModelS3
+from inventory_assets_tests.fakes.model_s3 import Habit, ModelS3
 
 ALPHABET = "-/0a.\U0010ffff\0"
 keys_strategy = st.sets(st.text(ALPHABET, min_size=1, max_size=5), max_size=25)

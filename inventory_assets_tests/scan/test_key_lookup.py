@@ -8,9 +8,9 @@ from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.key_lookup import find_misplaced_key, list_level, list_prefix, look_up
 from inventory_assets.scan.validation.object_versions import Versions
-from inventory_assets_tests.model_s3 import Habit, ModelS3
-from inventory_assets_tests.odd_store import Oddity, OddStore
-from inventory_assets_tests.versioned_s3 import History, VersionedS3
+from inventory_assets_tests.fakes.model_s3 import Habit, ModelS3
+from inventory_assets_tests.fakes.odd_store import Oddity, OddStore
+from inventory_assets_tests.fakes.versioned_s3 import History, VersionedS3
 
 names = st.text("-/a%", min_size=1, max_size=4)
 

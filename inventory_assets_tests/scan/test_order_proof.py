@@ -5,7 +5,7 @@ import pytest
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.validation.order_proof import OrderProof, names_at_risk, telling_pairs
-from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 
 KEYS = ["top/a/1", "top/b-1/1", "top/b/1", "top/c/1"]
 

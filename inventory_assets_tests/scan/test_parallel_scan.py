@@ -31,7 +31,7 @@ from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.validation import page_validation
 from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence, Seam
-from inventory_assets_tests.model_s3 import Habit, ModelS3
+from inventory_assets_tests.fakes.model_s3 import Habit, ModelS3
 
 ALPHABET = "-./0a\0\U0010fffd\U0010fffe\U0010ffff"
 Damage = Callable[[RawPage], RawPage]

@@ -31,10 +31,10 @@ from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 from inventory_assets_tests.benchmarks.keys import keys_of
-from inventory_assets_tests.distant_bucket import LATENCY, DistantBucket
+from inventory_assets_tests.fakes.distant_bucket import LATENCY, DistantBucket
+from inventory_assets_tests.fakes.model_s3 import ModelS3
+from inventory_assets_tests.fakes.virtual_time import scans_run_on_virtual_time
 from inventory_assets_tests.key_spaces import key_sets
-from inventory_assets_tests.model_s3 import ModelS3
-from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -245,11 +245,13 @@ def test_as_many_requests_are_in_flight_as_allowed_and_few_are_wasted(shape: str
         told[type(event)] += event.objects.num_rows if isinstance(event, ObjectsListed) else 1
     assert told[ObjectsListed] == KEYS
     assert len(bucket.requests) <= 1.035 * KEYS / 1000
-    ramp, between, tail = unused(bucket.in_flight_over_time, 0.9 * IN_FLIGHT - 1)
+    changes = bucket.in_flight_changes
+    in_flight = InFlight(0.0, changes[-1][0], changes)
+    ramp, between, tail = unused(in_flight, 0.9 * IN_FLIGHT - 1)
     assert ramp <= 1
     assert between <= 0.5
     assert tail <= 0.8
-    assert bucket.in_flight_over_time.seconds <= 1.2 * KEYS / 1000 * LATENCY / IN_FLIGHT
+    assert in_flight.seconds <= 1.2 * KEYS / 1000 * LATENCY / IN_FLIGHT
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, PAGE_SIZE])

@@ -14,7 +14,7 @@ from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, outermost, tiling_fault
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.scan.prefix_discovery import LEVEL_PAGES, Discovery, ShardBounds, discover
-from inventory_assets_tests.model_s3 import Habit, ModelS3
+from inventory_assets_tests.fakes.model_s3 import Habit, ModelS3
 
 ALPHABET = "-/0a.\0\U0010fffd\U0010ffff"
 keys_strategy = st.sets(st.text(ALPHABET, min_size=1, max_size=5), max_size=30)
@@ -82,11 +82,27 @@ def test_directory_order_is_never_missed_where_a_listed_level_can_tell(
     lister = ModelS3(keys, page_size, in_directory_order=True)
     found = discover(lister, source, ShardBounds(depth=depth))
     listed = {request.prefix for request in lister.requests if request.delimiter}
-    if any(tells_the_orders_apart(keys, prefix) for prefix in listed):
-        assert found.key_order is KeyOrder.DIRECTORY
-    elif found.key_order is KeyOrder.DIRECTORY:
-        # A store may be recognised in other ways, too, but never without reason.
-        assert [*lister._keys] != sorted(keys)
+    is_told = any(tells_the_orders_apart(keys, prefix) for prefix in listed)
+    is_found = found.key_order is KeyOrder.DIRECTORY
+    assert is_found or not is_told
+    # A store may be recognised in other ways, too, but never without reason.
+    assert not is_found or [*lister._keys] != sorted(keys)
+
+
+@given(
+    keys_strategy,
+    st.text(ALPHABET, max_size=2),
+    st.text(ALPHABET.replace("/", ""), min_size=1, max_size=3),
+    st.sampled_from("-.\0"),
+    st.integers(1, 8),
+)
+def test_a_name_between_a_folder_and_its_bare_name_reveals_directory_order(
+    others: set[str], source: str, name: str, character: str, page_size: int
+) -> None:
+    keys = {*others, f"{source}{name}{character}", f"{source}{name}/x"}
+    assert tells_the_orders_apart(keys, source)
+    lister = ModelS3(keys, page_size, in_directory_order=True)
+    assert discover(lister, source, ShardBounds()).key_order is KeyOrder.DIRECTORY
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 1000])

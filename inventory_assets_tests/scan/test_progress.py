@@ -21,8 +21,8 @@ from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.engine.progress import Elsewhere, Progress, ProgressMeter, reported_every
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence
-from inventory_assets_tests.listings import objects_of
-from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.fakes.listings import objects_of
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 
 WHOLE = KeyRange.of_prefix("")
 

@@ -13,9 +13,9 @@ from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, List
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.range_listing import PAGES_WITH_KEYS, list_range
 from inventory_assets.scan.validation.object_versions import Versions
-from inventory_assets_tests.model_s3 import Habit, ModelS3
-from inventory_assets_tests.odd_store import IN_BYTE_ORDER, Oddity, OddStore
-from inventory_assets_tests.versioned_s3 import History, VersionedS3, histories
+from inventory_assets_tests.fakes.model_s3 import Habit, ModelS3
+from inventory_assets_tests.fakes.odd_store import IN_BYTE_ORDER, Oddity, OddStore
+from inventory_assets_tests.fakes.versioned_s3 import History, VersionedS3, histories
 
 ALPHABET = "-/a\0\U0010fffd\U0010fffe\U0010ffff"
 keys_strategy = st.sets(st.text(ALPHABET, min_size=1, max_size=4), max_size=25)

@@ -26,8 +26,8 @@ from inventory_assets.scan.errors import ScanError
 from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_upper_bound, tiling_fault
 from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence, Seam
 from inventory_assets.scan.validation.seams import seam_faults, unseen_between
-from inventory_assets_tests.listings import objects_of
-from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.fakes.listings import objects_of
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 
 ALPHABET = "-./0a"
 some_keys = st.sets(st.text(ALPHABET, min_size=1, max_size=5), min_size=1, max_size=40)

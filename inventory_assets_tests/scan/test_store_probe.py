@@ -6,7 +6,7 @@ from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import AWS, Continuation, StartAfter
 from inventory_assets.scan.errors import ListingUnsupported
 from inventory_assets.scan.store_probe import profile_store
-from inventory_assets_tests.model_s3 import Habit, ModelS3
+from inventory_assets_tests.fakes.model_s3 import Habit, ModelS3
 
 KEYS = [f"k{number:02}" for number in range(12)]
 

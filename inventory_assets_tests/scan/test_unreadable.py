@@ -16,9 +16,9 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.validation.range_evidence import EvidenceBuilder
 from inventory_assets.scan.validation.seams import seam_faults
-from inventory_assets_tests.listings import Listed, contents, contents_fields, listing
-from inventory_assets_tests.model_s3 import ModelS3
-from inventory_assets_tests.raw_s3 import RawS3
+from inventory_assets_tests.fakes.listings import Listed, contents, contents_fields, listing
+from inventory_assets_tests.fakes.model_s3 import ModelS3
+from inventory_assets_tests.fakes.raw_s3 import RawS3
 
 
 def is_text(key: bytes) -> bool:

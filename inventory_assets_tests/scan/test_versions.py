@@ -21,7 +21,7 @@ from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.range_listing import list_range
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.page_validation import check_keys
-from inventory_assets_tests.versioned_s3 import (
+from inventory_assets_tests.fakes.versioned_s3 import (
     EPOCH,
     History,
     Version,
@@ -29,7 +29,7 @@ from inventory_assets_tests.versioned_s3 import (
     batch_of,
     histories,
 )
-from inventory_assets_tests.virtual_time import scans_run_on_virtual_time
+from inventory_assets_tests.fakes.virtual_time import scans_run_on_virtual_time
 
 moments = st.none() | st.integers(0, 200)
 

@@ -19,7 +19,7 @@ from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.external_servers import Endpoint
-from inventory_assets_tests.versioned_moto import (
+from inventory_assets_tests.fakes.versioned_moto import (
     VersionedBucket,
     listing_versions_as_s3_does,
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.http.response import RequestContext, Response
-from inventory_assets_tests.simulated_bucket import (
+from inventory_assets_tests.fakes.simulated_bucket import (
     Life,
     SimulatedBucket,
     SimulatedLister,

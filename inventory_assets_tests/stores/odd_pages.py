@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, quote_plus
 
-from inventory_assets_tests.listings import NAMESPACE
+from inventory_assets_tests.fakes.listings import NAMESPACE
 from inventory_assets_tests.stores.habits import (
     Contradiction,
     Echo,

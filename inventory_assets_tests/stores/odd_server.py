@@ -4,7 +4,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.policies import PolicyName
-from inventory_assets_tests.scripted_server import Answer, ScriptedServer, Seen
+from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer, Seen
 from inventory_assets_tests.stores.odd_pages import BUCKET
 from inventory_assets_tests.stores.odd_store import OddStore
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-from inventory_assets_tests.scripted_server import Answer, error_document
+from inventory_assets_tests.fakes.common_prefixes import rolled_up
+from inventory_assets_tests.fakes.scripted_server import Answer, error_document
 from inventory_assets_tests.stores.habits import (
     AWS,
     EarlyEnd,
@@ -214,10 +215,10 @@ class OddStore:
             if skip:
                 skip -= 1
                 continue
-            folder, found, _ = each.key[len(prefix) :].partition(delimiter or "\0\0")
-            if delimiter and found:
-                entries.append(prefix + folder + delimiter)
-                at = _behind_folder(there, at, prefix + folder + delimiter)
+            name, is_folder = rolled_up(each.key, prefix, delimiter)
+            if is_folder:
+                entries.append(name)
+                at = _behind_folder(there, at, name)
             else:
                 entries.append(each)
         if at >= len(there):

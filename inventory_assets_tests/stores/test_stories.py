@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, seed, settings
 from inventory_assets.inventory.listing import checkpoints, part_stream, shard_lister
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.storage import local_store
+from inventory_assets_tests.fakes.virtual_time import VirtualLoop, scans_run_on_virtual_time
 from inventory_assets_tests.stores.habits import EarlyEnd, Habits, Order, StartAfter, Tokens
 from inventory_assets_tests.stores.report import Noted
 from inventory_assets_tests.stores.stories import Story, play, stories
-from inventory_assets_tests.virtual_time import VirtualLoop, scans_run_on_virtual_time
 
 _T = TypeVar("_T")
 

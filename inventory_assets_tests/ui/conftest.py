@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from inventory_assets_tests.scripted_server import Answer, ScriptedServer
+from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer
 from inventory_assets_tests.ui import bucket
 from inventory_assets_tests.ui.browser import Browser, installed_browser, opened_browser
 from inventory_assets_tests.ui.running_dagster import RunningDagster, environment_of

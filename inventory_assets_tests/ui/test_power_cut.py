@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets_tests.scripted_server import Answer, ScriptedServer
+from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer
 from inventory_assets_tests.ui import bucket
 from inventory_assets_tests.ui.conftest import PROJECT, configuration
 from inventory_assets_tests.ui.running_dagster import RunningDagster

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from inventory_assets_tests.scripted_server import ScriptedServer
+from inventory_assets_tests.fakes.scripted_server import ScriptedServer
 from inventory_assets_tests.ui import bucket
 from inventory_assets_tests.ui.browser import PATIENCE_MS, Browser, partition_path
 from inventory_assets_tests.ui.conftest import PROJECT

@@ -133,7 +133,13 @@ class KeyDensityModel:
             depth += 1
 
     def _distance(self, after: str, until: str, level: str) -> float:
-        return self._position(until, len(level)) - self._position(after, len(level))
+        """The distance between two positions; `until` is the greater key.
+
+        A folder has the position of its name's end, before characters that sort below the
+        delimiter. So the position of `until` may be the lower one; then the distance is 0.
+        """
+        start = len(level)
+        return max(0.0, self._position(until, start) - self._position(after, start))
 
     def _ratio(self, since: str, here: str, end: str) -> float:
         """The distance from `here` to the end, divided by the distance from `since` to `here`."""

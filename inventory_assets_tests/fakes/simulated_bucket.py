@@ -21,7 +21,8 @@ from inventory_assets.s3.concurrency.policies import open_policy
 from inventory_assets.s3.http.response import ErrorResponse, RequestContext, Response
 from inventory_assets.s3.list_client import ListClient, RetryPolicy
 from inventory_assets.s3.outages import OutageLog
-from inventory_assets_tests.listings import Listed, render
+from inventory_assets_tests.fakes.common_prefixes import rolled_up
+from inventory_assets_tests.fakes.listings import Listed, render
 
 _SENT = RequestContext("nowhere", timedelta(0), None)
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your rate.</Message></Error>"
@@ -119,12 +120,9 @@ class SimulatedBucket:
         for key in self.keys:
             if key <= after or not key.startswith(prefix) or (last and key.startswith(last)):
                 continue
-            folder, found, _ = key[len(prefix) :].partition(delimiter or "\0\0")
-            if delimiter and found:
-                last = prefix + folder + delimiter
-                yield last, True
-            else:
-                yield key, False
+            name, is_folder = rolled_up(key, prefix, delimiter)
+            last = name if is_folder else None
+            yield name, is_folder
 
 
 class SimulatedNetwork:

@@ -7,8 +7,14 @@ from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
 from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets_tests.listings import Listed, contents, contents_fields, element, listing
-from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.fakes.listings import (
+    Listed,
+    contents,
+    contents_fields,
+    element,
+    listing,
+)
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 
 
 class RawS3(ModelS3):

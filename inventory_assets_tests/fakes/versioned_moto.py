@@ -18,7 +18,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3 import responses
 from moto.s3.models import FakeDeleteMarker, S3Backend, s3_backends
 
-from inventory_assets_tests.listings import NAMESPACE, element
+from inventory_assets_tests.fakes.listings import NAMESPACE, element
 
 
 def backend() -> S3Backend:

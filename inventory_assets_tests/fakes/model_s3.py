@@ -11,7 +11,8 @@ from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets_tests.listings import element, listing, objects_of, rendered_objects
+from inventory_assets_tests.fakes.common_prefixes import rolled_up
+from inventory_assets_tests.fakes.listings import element, listing, objects_of, rendered_objects
 
 
 class Habit(Enum):
@@ -125,16 +126,8 @@ class ModelS3(ListClient):
             after = ""
         keys = [key for key in self._keys if key.startswith(prefix)]
         keys = [key for key in keys if not after or self._rank(key) > self._rank(after)]
-        names = (_rolled_up(key, prefix, request.delimiter) for key in keys)
+        names = (rolled_up(key, prefix, request.delimiter) for key in keys)
         return list(dict.fromkeys(names))
-
-
-def _rolled_up(key: str, prefix: str, delimiter: str | None) -> tuple[str, bool]:
-    if delimiter:
-        folder, found, _ = key[len(prefix) :].partition(delimiter)
-        if found:
-            return prefix + folder + delimiter, True
-    return key, False
 
 
 def _byte_rank(key: str) -> list[bytes]:

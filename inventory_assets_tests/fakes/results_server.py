@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets_tests.scripted_server import error_document
+from inventory_assets_tests.fakes.common_prefixes import rolled_up
+from inventory_assets_tests.fakes.scripted_server import error_document
 
 BUCKET = "results"
 
@@ -249,10 +250,9 @@ class ResultsServer:
         for key in sorted(self.objects) if self.habits.lists else ():
             if not key.startswith(prefix):
                 continue
-            rest = key.removeprefix(prefix)
-            if delimiter and delimiter in rest:
-                folder = escape(prefix + rest.partition(delimiter)[0] + delimiter)
-                found.append(f"<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>")
+            name, is_folder = rolled_up(key, prefix, delimiter)
+            if is_folder:
+                found.append(f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>")
                 continue
             kept = self.objects[key]
             found.append(

@@ -1,25 +1,15 @@
-"""List a bucket that is made up as it is asked for, and tell the memory that took.
+"""A bucket of any size whose pages are generated when they are requested."""
 
-Run as a process of its own, `python -m inventory_assets_tests.inventory.generated_bucket COUNT
-RECEIVERS ALLOWED FOLDER`: with a limit on its data of ALLOWED bytes beyond what it has when it
-starts to list, it prints how many objects it listed and its peak resident memory in bytes.
-"""
-
-import resource
-import sys
 from bisect import bisect_right
-from pathlib import Path
 
-from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets_tests.listings import Listed, contents, contents_fields, listing
+from inventory_assets_tests.fakes.listings import Listed, contents, contents_fields, listing
 
 PAGE_KEYS = 1000
-STACK_BYTES = 8 * 2**20
 
 
 class GeneratedBucket(ListClient):
@@ -74,23 +64,3 @@ class GeneratedBucket(ListClient):
 def _key(index: int) -> str:
     number, place = divmod(index, PAGE_KEYS)
     return f"data/{number:08}/{place:03}"
-
-
-def main(count: int, receivers: int, allowed: int, folder: Path) -> None:
-    """List under a limit; a MemoryError is the end of it."""
-    lister = GeneratedBucket(count, receivers)
-    # The stack of each thread counts as data, though hardly any of it is ever touched.
-    limit = _memory("VmData") + receivers * STACK_BYTES + allowed
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    found = list_into_folder(lister, "", folder)
-    # Not that of getrusage, which begins with the peak of the process that started this one.
-    print(found.rows, _memory("VmHWM"))
-
-
-def _memory(name: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))

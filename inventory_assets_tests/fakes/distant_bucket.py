@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from random import Random
 from urllib.parse import quote_plus
 
-from benchmarks.in_flight import InFlight
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
 from inventory_assets.s3.concurrency.policies import PolicyName, open_policy
@@ -17,7 +16,8 @@ from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, Page
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.keyspace.key_range import prefix_upper_bound
-from inventory_assets_tests.listings import (
+from inventory_assets_tests.fakes.common_prefixes import rolled_up
+from inventory_assets_tests.fakes.listings import (
     Listed,
     contents,
     contents_fields,
@@ -43,6 +43,8 @@ class DistantBucket(ListClient):
 
     Attributes:
         requests: The requests received.
+        in_flight_changes: When the number of requests in flight changed, in seconds of the event
+            loop's clock, and what it was from then on; the last change is the end of the last one.
     """
 
     def __init__(
@@ -59,18 +61,13 @@ class DistantBucket(ListClient):
         self._keys = keys
         self._page_size = page_size
         self._chances = Random(0)  # noqa: S311 - a repeatable test
-        self._changes: list[tuple[float, int]] = []
+        self.in_flight_changes: list[tuple[float, int]] = []
 
     def cancel(self) -> None:
         self._limiter.close()
 
     def close(self) -> None:
         """Nothing is open."""
-
-    @property
-    def in_flight_over_time(self) -> InFlight:
-        """The number of requests in flight, from the beginning until the last one ended."""
-        return InFlight(0.0, self._changes[-1][0], self._changes)
 
     async def fetch_raw_page(
         self, request: PageRequest, stats: RequestStats, body: bytearray
@@ -96,13 +93,12 @@ class DistantBucket(ListClient):
         folders: list[str] = []
         size = min(self._page_size, request.max_keys)
         while at < stop and len(names) + len(folders) < size:
-            key = self._keys[at]
-            folder, found, _ = key[len(request.prefix) :].partition(request.delimiter or "\0")
-            if request.delimiter and found:
-                folders.append(request.prefix + folder + request.delimiter)
-                at = bisect_right(self._keys, prefix_upper_bound(folders[-1]))
+            name, is_folder = rolled_up(self._keys[at], request.prefix, request.delimiter)
+            if is_folder:
+                folders.append(name)
+                at = bisect_right(self._keys, prefix_upper_bound(name))
             else:
-                names.append(key)
+                names.append(name)
                 at += 1
         token = str(at) if at < stop else None
         return Page(objects_of(names), tuple(folders), token is not None, token)
@@ -119,10 +115,10 @@ class DistantBucket(ListClient):
         sent_at = clock()
         stats.sent()
         self.requests.append(request)
-        self._changes.append((sent_at, self._limiter.in_flight))
+        self.in_flight_changes.append((sent_at, self._limiter.in_flight))
         try:
             await asyncio.sleep(LATENCY * self._chances.uniform(0.8, 1.2))
         finally:
             self._limiter.release(Outcome.SUCCEEDED, sent_at, clock())
-            self._changes.append((clock(), self._limiter.in_flight))
+            self.in_flight_changes.append((clock(), self._limiter.in_flight))
         yield

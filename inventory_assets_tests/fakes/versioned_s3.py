@@ -18,8 +18,8 @@ from inventory_assets.s3.decoding.xml_decoder import (
 )
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets_tests.listings import NAMESPACE, element, timestamp
-from inventory_assets_tests.model_s3 import ModelS3
+from inventory_assets_tests.fakes.listings import NAMESPACE, element, timestamp
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -1,0 +1,207 @@
+"""Where the configuration comes from, and what a right one says."""
+
+import datetime as dt
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from inventory_assets.config import ConfigError, Schedule, Shards, load_config
+from inventory_assets.inventory.export.export_format import ExportFormat
+from inventory_assets_tests.config.files import DOCS, load, source
+
+
+def test_without_a_file_the_embedded_demo_is_the_configuration(tmp_path: Path) -> None:
+    config = load_config(environ={})
+
+    assert config.store == tmp_path / "data/inventory"
+    assert list(config.sources) == ["demo"]
+    demo = config.sources["demo"]
+    assert (demo.name, demo.bucket, demo.demo, demo.shards.depth) == (
+        "demo",
+        "demo-bucket",
+        True,
+        2,
+    )
+
+
+def test_the_file_in_the_working_directory_replaces_the_demo() -> None:
+    config = load('[sources.logs]\nbucket = "acme-logs"')
+
+    assert list(config.sources) == ["logs"]
+    assert config.sources["logs"].demo is False
+
+
+def test_the_environment_names_the_file(tmp_path: Path) -> None:
+    load('[sources.here]\nbucket = "here"')
+    other = tmp_path / "other.toml"
+    other.write_text('[sources.there]\nbucket = "there"')
+
+    assert list(load_config(environ={"INVENTORY_CONFIG": str(other)}).sources) == ["there"]
+
+
+def test_a_path_given_comes_before_the_environment(tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text('[sources.there]\nbucket = "there"')
+
+    config = load_config(other, environ={"INVENTORY_CONFIG": "elsewhere.toml"})
+
+    assert list(config.sources) == ["there"]
+
+
+def test_an_empty_variable_names_no_file() -> None:
+    assert list(load_config(environ={"INVENTORY_CONFIG": ""}).sources) == ["demo"]
+
+
+def test_a_missing_file_that_the_environment_names_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"^gone\.toml: found no such file.*INVENTORY_CONFIG"):
+        load_config(environ={"INVENTORY_CONFIG": "gone.toml"})
+
+
+def test_a_link_to_nothing_is_an_error_and_not_the_demo(tmp_path: Path) -> None:
+    (tmp_path / "inventory.toml").symlink_to("gone.toml")
+
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config()
+
+
+def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "inventory.toml").mkdir()
+
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config()
+
+
+def test_importing_the_module_reads_no_file_and_imports_no_dagster(tmp_path: Path) -> None:
+    (tmp_path / "inventory.toml").write_text("not TOML")
+    code = (
+        "import sys, inventory_assets.config;"
+        "sys.exit(any(name.partition('.')[0].startswith('dagster') for name in sys.modules))"
+    )
+    root = str(DOCS.parent)
+
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={"PYTHONPATH": root})
+
+
+def test_the_example_in_the_documentation_loads() -> None:
+    page = (DOCS / "configuration.md").read_text("utf-8")
+    example = page.partition("```toml\n")[2].partition("```")[0]
+
+    config = load(example)
+
+    assert config.sources["logs"].shards == Shards(depth=2, min_objects=1_000)
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    logs = source()
+
+    assert logs.model_dump() == {
+        "name": "logs",
+        "demo": False,
+        "bucket": "acme-logs",
+        "prefix": "",
+        "endpoint_url": None,
+        "region": None,
+        "profile": None,
+        "role_arn": None,
+        "external_id": None,
+        "anonymous": False,
+        "versions": False,
+        "requester_pays": False,
+        "addressing_style": "auto",
+        "key_order": "auto",
+        "encodings": "compact",
+        "concurrency": 32,
+        "concurrency_policy": "adaptive",
+        "max_outage_seconds": 1800,
+        "shards": {
+            "depth": 1,
+            "max_shards": 256,
+            "min_objects": 0,
+            "split_objects": 5_000_000,
+        },
+        "schedule": {
+            "cron": "0 1 * * *",
+            "timezone": "UTC",
+            "start_date": dt.date(2026, 1, 1),
+            "sensor_interval_seconds": 300,
+        },
+        "exports": {"csv_inventory": False, "files": ()},
+        "iceberg": False,
+        "retention": {"keep_days": None, "keep_last": None},
+    }
+
+
+def test_the_configuration_is_frozen() -> None:
+    logs = source()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        logs.bucket = "other"
+
+
+def test_two_sources_may_share_a_bucket_and_prefix() -> None:
+    config = load('[sources.a]\nbucket = "same"\n[sources.b]\nbucket = "same"')
+
+    assert [each.bucket for each in config.sources.values()] == ["same", "same"]
+
+
+def test_a_byte_order_mark_at_the_start_is_read_over() -> None:
+    assert list(load('\ufeff[sources.logs]\nbucket = "acme-logs"').sources) == ["logs"]
+
+
+@pytest.mark.parametrize("bucket", ["abc", "Old_Bucket", "a.b.c", "a" * 63, "0--x-s3-0"])
+def test_old_and_s3_compatible_bucket_names_are_allowed(bucket: str) -> None:
+    assert load(f'[sources.logs]\nbucket = "{bucket}"').sources["logs"].bucket == bucket
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9000", "https://s3.example.org", "http://[::1]:9000"]
+)
+def test_an_endpoint_is_a_scheme_and_a_host_and_perhaps_a_port(url: str) -> None:
+    assert source(f'endpoint_url = "{url}"').endpoint_url == url
+
+
+def test_a_slash_after_the_endpoint_is_dropped() -> None:
+    assert source('endpoint_url = "http://minio:9000/"').endpoint_url == "http://minio:9000"
+
+
+def test_a_prefix_of_1024_bytes_is_allowed() -> None:
+    assert len(source(f'prefix = "{"é" * 512}"').prefix) == 512
+
+
+def test_a_role_may_come_with_a_profile_and_an_external_id() -> None:
+    logs = source(
+        'profile = "p"\nrole_arn = "arn:aws:iam::123456789012:role/r"\nexternal_id = "42"'
+    )
+
+    assert (logs.profile, logs.external_id) == ("p", "42")
+
+
+def test_a_schedule_has_any_cron_time_zone_and_date() -> None:
+    logs = source(
+        '[sources.logs.schedule]\ncron = "*/30 2-4 * * MON"\ntimezone = "Europe/Zurich"\n'
+        "start_date = 2025-02-28\nsensor_interval_seconds = 30"
+    )
+
+    assert logs.schedule == Schedule(
+        cron="*/30 2-4 * * MON",
+        timezone="Europe/Zurich",
+        start_date=dt.date(2025, 2, 28),
+        sensor_interval_seconds=30,
+    )
+
+
+def test_exports_are_suffixes_with_a_dialect_before_a_csv() -> None:
+    names = ("csv.gz", "jsonl", "parquet.zst", "spreadsheet.csv", "batch-operations.csv.gz")
+    logs = source(f"[sources.logs.exports]\nfiles = {list(names)}")
+
+    assert logs.exports.files == names
+    assert [ExportFormat.named(name).shape for name in names] == [
+        "csv",
+        "jsonl",
+        "parquet",
+        "csv",
+        "csv",
+    ]

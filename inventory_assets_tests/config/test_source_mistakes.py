@@ -1,0 +1,99 @@
+"""Messages about mistakes in a source: its bucket, identity, schedule."""
+
+import pytest
+
+from inventory_assets_tests.config.files import bucket_mistake, mistake
+
+
+@pytest.mark.parametrize("bucket", ["ab", "a" * 64, "-abc", "abc.", "a b", "a/b", "straße"])
+def test_a_bucket_name_that_s3_does_not_have_is_an_error(bucket: str) -> None:
+    assert "expected 3 to 63 letters" in bucket_mistake(bucket)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "told"),
+    [
+        ("acme--use1-az4--x-s3", "directory buckets do not list their keys in order"),
+        ("arn:aws:s3:eu-west-1:123456789012:accesspoint/ap", "access points are not supported"),
+        ("s3://acme-logs/a/", "put what follows the name into 'prefix'"),
+        ("a..b", "without '..'"),
+        ("192.168.1.1", "not an IP address"),
+    ],
+)
+def test_the_message_says_why_a_bucket_cannot_be_inventoried(bucket: str, told: str) -> None:
+    assert told in bucket_mistake(bucket)
+
+
+def test_a_prefix_longer_than_a_key_is_an_error() -> None:
+    assert "found 1025 bytes, expected at most 1024 bytes" in mistake(f'prefix = "{"é" * 512}a"')
+
+
+@pytest.mark.parametrize(
+    "url", ["minio:9000", "ftp://minio", "http://minio/path", "http://minio:", "http://mi nio"]
+)
+def test_an_endpoint_that_is_no_http_address_is_an_error(url: str) -> None:
+    assert "expected http:// or https://, a host" in mistake(f'endpoint_url = "{url}"')
+
+
+def test_a_port_that_does_not_exist_is_an_error() -> None:
+    assert "found port 70000" in mistake('endpoint_url = "http://minio:70000"')
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('region = "eu west"', "expected letters, digits and '-'"),
+        ('profile = ""', "expected the name of an AWS profile"),
+        ('role_arn = "inventory"', "expected the ARN of an IAM role"),
+        (
+            'role_arn = "arn:aws:iam::123456789012:role/r"\nexternal_id = "a b"',
+            "expected 2 to 1224 letters",
+        ),
+    ],
+)
+def test_an_identity_of_the_wrong_form_is_an_error(text: str, told: str) -> None:
+    assert told in mistake(text)
+
+
+def test_an_external_id_without_a_role_is_an_error() -> None:
+    assert "found without role_arn" in mistake('external_id = "inventory-42"')
+
+
+def test_an_external_id_with_a_mistaken_role_is_not_a_second_mistake() -> None:
+    assert mistake('external_id = "42"\nrole_arn = "r"').startswith("sources.logs.role_arn: ")
+
+
+def test_versions_in_directory_order_are_an_error() -> None:
+    line = mistake('key_order = "directory"\nversions = true')
+    assert 'sources.logs.versions: found true together with key_order = "directory"' in line
+
+
+def test_anonymous_requests_with_an_identity_are_an_error() -> None:
+    line = mistake(
+        'anonymous = true\nprofile = "p"\nrole_arn = "arn:aws:iam::123456789012:role/r"\n'
+        'external_id = "42"'
+    )
+
+    assert "sources.logs.anonymous: found true together with profile, role_arn, external_id" in line
+
+
+@pytest.mark.parametrize(
+    "cron", ["", "0 1 * *", "0 1 * * * *", "61 * * * *", "@daily", "0 0 30 2 *", "daily"]
+)
+def test_a_cron_that_dagster_cannot_run_is_an_error(cron: str) -> None:
+    line = mistake(f'[sources.logs.schedule]\ncron = "{cron}"')
+
+    assert f"found the text '{cron}', expected the five fields of cron" in line
+
+
+@pytest.mark.parametrize(
+    ("timezone", "remedy"),
+    [
+        ("Europe/Zürich", "did you mean 'Europe/Zurich'?"),
+        ("Mars", 'write for example timezone = "UTC"'),
+        ("/etc/localtime", "expected the name of an IANA time zone"),
+        ("", 'write for example timezone = "UTC"'),
+    ],
+)
+def test_a_time_zone_that_does_not_exist_is_an_error(timezone: str, remedy: str) -> None:
+    assert remedy in mistake(f'[sources.logs.schedule]\ntimezone = "{timezone}"')

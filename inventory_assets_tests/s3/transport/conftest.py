@@ -1,0 +1,104 @@
+"""Fixtures of the tests of the transport: servers, certificates, proxies, opened connections."""
+
+import datetime as dt
+import os
+import ssl
+from collections.abc import Iterator
+from functools import cache
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from botocore.loaders import JSONFileLoader
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from urllib3.connection import HTTPConnection
+
+from inventory_assets.s3.http import transport
+from inventory_assets.s3.http.transport import Transport
+from inventory_assets_tests.fakes.scripted_server import ScriptedServer
+from inventory_assets_tests.s3.transport.requests import GOOD
+
+
+@pytest.fixture(scope="package", autouse=True)
+def models_read_once() -> Iterator[None]:
+    """botocore's models are read once, and not for every test."""
+    with pytest.MonkeyPatch.context() as patch:
+        load = JSONFileLoader().load_file
+        read = cache(load)
+        patch.setattr(JSONFileLoader, "load_file", lambda _self, path: read(path))
+        yield
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer([GOOD]) as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> list[HTTPConnection]:
+    """The connections opened, in their order."""
+    found: list[HTTPConnection] = []
+    connect = Transport._connect
+
+    def counted(self: Transport, target: transport._Endpoint) -> HTTPConnection:
+        found.append(connect(self, target))
+        return found[-1]
+
+    monkeypatch.setattr(Transport, "_connect", counted)
+    return found
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate of this machine, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path_factory.mktemp("tls") / "server.pem"
+    pem.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return pem
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.fixture
+def tls_server(tls: ssl.SSLContext) -> Iterator[ScriptedServer]:
+    with ScriptedServer([GOOD], tls=tls) as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+
+
+@pytest.fixture
+def proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No proxy is set, nor kept from being used."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    return monkeypatch
