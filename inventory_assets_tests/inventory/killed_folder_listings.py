@@ -99,7 +99,7 @@ def kill_finished(folder: Path, name: str = "one", moved: int = 0) -> None:
             link(self, target)
 
         patch.setattr(Path, "hardlink_to", linked)
-        patch.setattr(folder_listing, "_resumed", lambda *_arguments: None)
+        patch.setattr(folder_listing, "_describe_resumable", lambda *_arguments: None)
         with pytest.raises(Killed):
             fill(folder, name)
     assert (folder / WORK_FOLDER / "finished.json").exists()
