@@ -160,7 +160,7 @@ def test_another_configuration_code_or_day_starts_afresh_and_says_so(
         if change == "endpoint":
             lister.connection = replace(lister.connection, endpoint_url="http://elsewhere")
         if change == "code":
-            monkeypatch.setattr(checkpoint_record, "_CODE", checkpoint_record._LISTING_VERSION + 1)
+            monkeypatch.setattr(checkpoint_record, "_LISTING_VERSION", -1)
         now = NOW + timedelta(hours=hours)
         found = take(lister, LocalStore(tmp_path), make_shard("", []), now)
     (message,) = logged.messages
