@@ -6,6 +6,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with logged_to(sys.stderr):
+        # The demo prints a line for each run; what the runs log is in the Dagster UI.
+        with nullcontext() if options.run is _demo else logged_to(sys.stderr):
             result: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
