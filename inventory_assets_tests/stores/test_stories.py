@@ -99,6 +99,23 @@ ONCE_WRONG = {
         ["a", "b", "c"],
         "ListingUnsupported",
     ),
+    "directory order below the first level, and StartAfter by bytes": (
+        _ONE | Habits(order=Order.DIRECTORY, order_from=1, start_after=StartAfter.BY_BYTES),
+        [
+            "//////////",
+            "//////////-",
+            "///////////",
+            "/////////-",
+            "/////////-.",
+            "/////////-/",
+            "/////////.",
+            "/////////.0",
+            "/////////0",
+            "/////////0-",
+            "/////////0.",
+        ],
+        "ListingStuck",
+    ),
     "a listing that never ended": (
         _ONE | Habits(start_after=StartAfter.INCLUSIVE, tokens=Tokens.SKIP_AFTER_MADE_UP),
         ["a", "b", "c"],
