@@ -299,8 +299,8 @@ def _compared(
     token = chain.page.next_token if chain.keys else None
     if token and profile.continuation is Continuation.TOKEN:
         by_token = ask(PageRequest(prefix, token=token, max_keys=_KEYS - 1))
-        # A token that leads back shows another order of keys, which the scan will notice; StartAfter
-        # of real keys would hide it.
+        # A token that leads back shows another order of keys. The scan will notice it; chaining by
+        # StartAfter would hide it.
         leads_back = any(key <= chain.keys[-1] for key in by_token.keys[:1])
         if by_token.keys[:1] != rest[:1] and not leads_back:
             profile = replace(profile, continuation=Continuation.LAST_KEY)
