@@ -282,6 +282,7 @@ class ListClient:
                     return found
                 if self._limiter.is_closed:
                     raise Cancelled
+                body = bytearray()  # the error's traceback may hold views of the other one
                 fault = classify(error)
                 if fault is None or repetition.is_repeated(error):
                     raise to_user_error(error, self.connection, request.action) from None

@@ -22,7 +22,14 @@ from inventory_assets.inventory.listing import checkpoints, part_stream, shard_l
 from inventory_assets.inventory.parts import part_writer
 from inventory_assets.inventory.storage import local_store
 from inventory_assets_tests.fakes.virtual_time import VirtualLoop, scans_run_on_virtual_time
-from inventory_assets_tests.stores.habits import EarlyEnd, Habits, Order, StartAfter, Tokens
+from inventory_assets_tests.stores.habits import (
+    Contradiction,
+    EarlyEnd,
+    Habits,
+    Order,
+    StartAfter,
+    Tokens,
+)
 from inventory_assets_tests.stores.report import Noted
 from inventory_assets_tests.stores.stories import Story, play, stories
 
@@ -146,6 +153,13 @@ def _run(runner: type[asyncio.Runner], main: Coroutine[Any, Any, _T]) -> _T:
     """`asyncio.run` on virtual time."""
     with runner(loop_factory=VirtualLoop) as running:
         return running.run(main)
+
+
+def test_a_page_that_contradicts_itself_is_requested_again(tmp_path: Path) -> None:
+    """Into another buffer: the error holds views of the first one."""
+    habits = _ONE | Habits(contradiction=Contradiction.COUNTS_WRONG, contradicted=1)
+    story = Story(habits, ["a", "b"], 7, "", 1, [], 0.1, by_shards=False, heads=[])
+    assert play(story, tmp_path) == "exact"
 
 
 def check(number: int, start: int | None, noted: Noted) -> None:
