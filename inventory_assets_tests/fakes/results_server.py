@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets_tests.fakes.common_prefixes import rolled_up
 from inventory_assets_tests.fakes.scripted_server import error_document
+from inventory_assets_tests.fakes.served import Served
 
 BUCKET = "results"
 
@@ -111,7 +110,7 @@ class Habits:
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
 
-class ResultsServer:
+class ResultsServer(Served):
     """Serves one bucket; CompleteMultipartUpload ignores conditions, as that of Ceph RGW does.
 
     Attributes:
@@ -150,23 +149,10 @@ class ResultsServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Tests need no log."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        self._url = f"http://127.0.0.1:{server.server_port}"
+        super().__init__(server)
 
     def begin(self, habits: Habits) -> None:
         """Begin anew, with nothing there."""
@@ -176,7 +162,7 @@ class ResultsServer:
     @property
     def connection(self) -> BucketConfig:
         """The configuration to access the bucket."""
-        url = f"http://127.0.0.1:{self._server.server_port}"
+        url = self._url
         return BucketConfig(
             BUCKET, url, access_key="any", secret_key="any", addressing_style="path"
         )

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+
+from inventory_assets_tests.fakes.served import Served
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -50,7 +50,7 @@ def error_document(code: str, message: str = "scripted") -> bytes:
     return f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
 
 
-class ScriptedServer:
+class ScriptedServer(Served):
     """Answers each request with the next of `answers`; the last of them answers all the rest.
 
     Attributes:
@@ -83,27 +83,13 @@ class ScriptedServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Tests need no log."""
 
-        self._server = _QuietServer(("127.0.0.1", 0), Handler)
+        server = _QuietServer(("127.0.0.1", 0), Handler)
         if tls:
-            self._server.socket = tls.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
+            server.socket = tls.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
             )
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
+        super().__init__(server)
 
     def script(self, *answers: Answer) -> None:
         """Begin a new script."""

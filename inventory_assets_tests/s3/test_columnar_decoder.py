@@ -14,9 +14,9 @@ from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers, PageBatch
 from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, Page, decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets_tests.fakes.listings import Listed, contents, contents_fields, listing, render
+from inventory_assets_tests.s3.damaged_pages import damaged
 
 SCRATCH = DecodeBuffers()
-MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
 PIECES = (
     b"<",
     b"</Key>",
@@ -102,19 +102,7 @@ def test_legal_pages_are_decoded_alike(
 @settings(max_examples=200)
 @given(st.lists(objects, min_size=1, max_size=4), st.data())
 def test_both_decoders_agree_on_damaged_pages(listed: list[Listed], data: st.DataObject) -> None:
-    body = bytearray(render(listed, [], "token"))
-    for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.integers(0, len(body)))
-        match data.draw(st.sampled_from(["put", "delete", "insert", "cut"])):
-            case "put":
-                body[place : place + 1] = bytes([data.draw(st.sampled_from(MARKS))])
-            case "delete":
-                del body[place : place + data.draw(st.integers(1, 30))]
-            case "insert":
-                body[place:place] = data.draw(st.sampled_from(PIECES))
-            case "cut":
-                del body[place:]
-    assert_alike(bytes(body))
+    assert_alike(damaged(render(listed, [], "token"), PIECES, data))
 
 
 def test_both_decoders_agree_on_thousands_of_shuffled_pages() -> None:

@@ -19,8 +19,8 @@ from inventory_assets_tests.fakes.listings import (
     render,
 )
 from inventory_assets_tests.fakes.scripted_server import error_document
+from inventory_assets_tests.s3.damaged_pages import damaged
 
-MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
 PIECES = (
     b"<",
     b"</Key>",
@@ -144,21 +144,10 @@ def test_a_damaged_page_that_both_accept_is_received_as_it_is_decoded(
 ) -> None:
     """What is refused by the searcher is refused by the decoder; what only the decoder refuses, the
     reader notices when it decodes the page."""
-    body = bytearray(render(listed, [], token) if url_encoded else in_plain(listed, token))
-    for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.integers(0, len(body)))
-        match data.draw(st.sampled_from(["put", "delete", "insert", "cut"])):
-            case "put":
-                body[place : place + 1] = bytes([data.draw(st.sampled_from(MARKS))])
-            case "delete":
-                del body[place : place + data.draw(st.integers(1, 30))]
-            case "insert":
-                body[place:place] = data.draw(st.sampled_from(PIECES))
-            case "cut":
-                del body[place:]
-    damaged = bytes(body)
-    plain = decoded(damaged)
-    assert plain is None or glanced(damaged) == plain
+    page = render(listed, [], token) if url_encoded else in_plain(listed, token)
+    body = damaged(page, PIECES, data)
+    plain = decoded(body)
+    assert plain is None or glanced(body) == plain
 
 
 def test_an_unknown_element_that_holds_a_key_is_none_of_the_objects() -> None:

@@ -24,8 +24,8 @@ from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.validation.page_validation import matches_header
 from inventory_assets_tests.fakes.versioned_s3 import Version, batch_of, rendered
+from inventory_assets_tests.s3.damaged_pages import damaged
 
-MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
 PIECES = (
     b"<Version>",
     b"</Version>",
@@ -161,19 +161,7 @@ def test_a_regular_page_is_peeked_without_decoding_it(
 def test_peeking_agrees_with_the_xml_decoder_on_damaged_pages(
     listed: list[Version], data: st.DataObject
 ) -> None:
-    body = bytearray(rendered(listed, listed[-1]))
-    for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.integers(0, len(body)))
-        match data.draw(st.sampled_from(["put", "delete", "insert", "cut"])):
-            case "put":
-                body[place : place + 1] = bytes([data.draw(st.sampled_from(MARKS))])
-            case "delete":
-                del body[place : place + data.draw(st.integers(1, 30))]
-            case "insert":
-                body[place:place] = data.draw(st.sampled_from(PIECES))
-            case "cut":
-                del body[place:]
-    assert_alike(bytes(body), DecodeBuffers())
+    assert_alike(damaged(rendered(listed, listed[-1]), PIECES, data), DecodeBuffers())
 
 
 @pytest.mark.parametrize("version_id", ["<VersionId></VersionId>", ""])

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
+
+from inventory_assets_tests.fakes.served import Served
 
 
 class Mishap(StrEnum):
@@ -53,7 +53,7 @@ class _Offered:
     taken: threading.Event = field(default_factory=threading.Event)
 
 
-class MixingProxy:
+class MixingProxy(Served):
     """Stands before a server; used as a context, in which it runs.
 
     Args:
@@ -103,23 +103,9 @@ class MixingProxy:
                 """Does nothing: a client that closes the connection is expected."""
 
         self._handler = Handler
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        super().__init__(server)
 
     def _serve(self, handler: "BaseHTTPRequestHandler") -> None:
         answer = self._fetched(handler)

@@ -4,11 +4,9 @@ import select
 import socket
 import socketserver
 import ssl
-import threading
 import time
-from types import TracebackType
-from typing import Self
 
+from inventory_assets_tests.fakes.served import Served
 from inventory_assets_tests.s3.transport.requests import BODY
 
 PASSWORD = "pass%2Fword"
@@ -25,11 +23,16 @@ def request_head(stream: socket.socket) -> bytes:
     return head
 
 
-class OneAnswer:
-    """A server that sends one response per connection and closes it."""
+class OneAnswer(Served):
+    """A server that sends one response per connection and closes it.
+
+    Attributes:
+        port: Where it listens.
+        heads: The heads of the requests that it received.
+    """
 
     def __init__(self, family: int, host: str, answer: bytes) -> None:
-        heads: list[bytes] = []
+        heads = self.heads = list[bytes]()
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
@@ -39,18 +42,9 @@ class OneAnswer:
         class Server(QuietServer):
             address_family = family
 
-        self._server = Server((host, 0), Handler)
-        self._entered = self._server.server_address[1], heads
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> tuple[int, list[bytes]]:
-        self._thread.start()
-        return self._entered
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        server = Server((host, 0), Handler)
+        self.port: int = server.server_address[1]
+        super().__init__(server)
 
 
 class QuietServer(socketserver.ThreadingTCPServer):
@@ -61,7 +55,7 @@ class QuietServer(socketserver.ThreadingTCPServer):
         """A connection that the client closed early is what the test wanted."""
 
 
-class ConnectProxy:
+class ConnectProxy(Served):
     """An HTTP proxy that does nothing but tunnel, to ports of this machine whatever their host.
 
     Attributes:
@@ -88,24 +82,10 @@ class ConnectProxy:
                     client.sendall(b"HTTP/1.1 200 go on\r\n\r\n")
                     _relay(client, onward)
 
-        self._server = QuietServer(("127.0.0.1", 0), Handler)
+        server = QuietServer(("127.0.0.1", 0), Handler)
         scheme = "https" if tls else "http"
-        self.url = f"{scheme}://user:{PASSWORD}@localhost:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self.url = f"{scheme}://user:{PASSWORD}@localhost:{server.server_address[1]}"
+        super().__init__(server)
 
 
 def _relay(client: socket.socket, onward: socket.socket) -> None:
@@ -123,7 +103,7 @@ def with_password(url: str) -> str:
     return url.replace("://", f"://user:{PASSWORD}@")
 
 
-class Talkative:
+class Talkative(Served):
     """A server that sends something behind each of its answers, whether or not it was asked for.
 
     Attributes:
@@ -144,18 +124,9 @@ class Talkative:
                     time.sleep(0.02)  # so that it does not come together with the answer
                     client.sendall(behind)
 
-        self._server = QuietServer(("127.0.0.1", 0), Handler)
-        self.url = f"{'https' if tls else 'http'}://localhost:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        server = QuietServer(("127.0.0.1", 0), Handler)
+        self.url = f"{'https' if tls else 'http'}://localhost:{server.server_address[1]}"
+        super().__init__(server)
 
 
 def chunked(*pieces: bytes, is_ended: bool = True) -> bytes:

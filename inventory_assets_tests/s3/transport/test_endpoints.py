@@ -100,9 +100,9 @@ def test_an_endpoint_that_is_an_ipv6_address_is_reached_and_named_in_brackets() 
     except OSError:
         pytest.skip("this machine has no IPv6")
     probe.server_close()
-    with OneAnswer(socket.AF_INET6, "::1", http_response(BODY)) as (port, heads):
-        list_once(to(f"http://[::1]:{port}"))
-    assert f"host: [::1]:{port}" in heads[0].decode().lower()
+    with OneAnswer(socket.AF_INET6, "::1", http_response(BODY)) as answering:
+        list_once(to(f"http://[::1]:{answering.port}"))
+    assert f"host: [::1]:{answering.port}" in answering.heads[0].decode().lower()
 
 
 def test_a_bucket_with_another_signature_algorithm_is_rejected(server: ScriptedServer) -> None:
