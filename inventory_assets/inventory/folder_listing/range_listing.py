@@ -4,20 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import pyarrow as pa
-
 from inventory_assets.inventory.errors import IncompleteListing
 from inventory_assets.inventory.folder_listing.folder_lock import FolderLock
 from inventory_assets.inventory.listing.checkpoint_record import (
     checkpoint_name,
     listing_fingerprint,
 )
+from inventory_assets.inventory.listing.checkpointed_sink import CheckpointedSink
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.listing.listing_driver import (
     list_in_directory_order,
     list_in_parallel,
 )
-from inventory_assets.inventory.listing.part_assembler import PartAssembler
 from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
@@ -27,7 +25,6 @@ from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.scan.engine.events import (
     ListingJob,
     RangeNarrowed,
-    RangeSplit,
 )
 from inventory_assets.scan.engine.parallel_scan import utc_now
 from inventory_assets.scan.engine.progress import Report, ignore_events
@@ -160,7 +157,7 @@ def list_by_directories(
     return list_in_directory_order(work.lister, job, builder, work.report)
 
 
-class RangesBuilder:
+class RangesBuilder(CheckpointedSink):
     """The sink that writes parts of some ranges, and proves that they are complete.
 
     Args:
@@ -170,61 +167,19 @@ class RangesBuilder:
     """
 
     def __init__(self, work: Work, checkpoints: CheckpointLog, job: ListingJob) -> None:
+        super().__init__(job, checkpoints, work.store, work.layout, RowBuffer(), for_manifest=False)
         self._work = work
-        self._checkpoints = checkpoints
-        self._stats = job.stats
-        self._evidence: dict[KeyRange, RangeEvidence] = {}
         self._expected = [*job.ranges]
-        self._ranges = len(job.ranges)
-        self._assembler = PartAssembler(
-            work.store,
-            work.layout,
-            job.ranges,
-            RowBuffer(),
-            for_manifest=False,
-            on_published=self._record_completed,
-            drafts=checkpoints.drafts,
-            on_tick=self._on_tick,
-        )
-        checkpoints.track_open_ranges(self._assembler.open_ranges)
-
-    def _record_completed(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
-        self._checkpoints.record_completed(key_range, parts, self._stats)
-
-    def _on_tick(self) -> None:
-        self._checkpoints.tick(self._stats)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all ranges are listed."""
-        return len(self._evidence) == self._ranges
-
-    def write(self, index: int, objects: pa.RecordBatch) -> None:
-        """Append objects to a range."""
-        self._assembler.write(index, objects)
-
-    def split(self, split: RangeSplit) -> None:
-        """Begin a new range with the upper part of another."""
-        self._ranges += 1
-        self._assembler.split(split.index, split.upper, split.boundary, touches=split.touches)
 
     def narrow(self, narrowed: RangeNarrowed) -> None:
         """Move the beginning of a range that was completed, or resumed."""
         was, after = narrowed.was, narrowed.after
-        if found := self._evidence.pop(was, None):
-            later = KeyRange(after, was.until)
-            self._evidence[later] = replace(found, key_range=later)
-        else:  # it was resumed; its head is listed in this run
-            self._expected.append(KeyRange(was.after, after))
-
-    def complete(self, index: int, evidence: RangeEvidence) -> None:
-        """End a range."""
-        self._evidence[evidence.key_range] = evidence
-        self._assembler.end(index, evidence.key_range.until)
-
-    def finish_part(self, index: int) -> None:
-        """Publish the records written to a range so far."""
-        self._assembler.finish_part(index)
+        for index, each in self.evidence.items():
+            if each.key_range == was:
+                self.evidence[index] = replace(each, key_range=KeyRange(after, was.until))
+                return
+        # It was resumed; its head is listed in this run.
+        self._expected.append(KeyRange(was.after, after))
 
     def finish(self) -> RangesListed:
         """End all parts.
@@ -233,10 +188,10 @@ class RangesBuilder:
             IncompleteListing: The evidence does not prove that the listing is complete.
             StoreError: A part cannot be written.
         """
-        parts = self._assembler.finish()
-        self._checkpoints.flush(self._stats)
-        ranges = sorted(self._evidence)
-        evidence = tuple(self._evidence[key_range] for key_range in ranges)
+        parts = self.assembler.finish()
+        self._checkpoints.flush(self.stats)
+        evidence = tuple(sorted(self.evidence.values(), key=lambda each: each.key_range))
+        ranges = [each.key_range for each in evidence]
         fault = tiling_fault(ranges, coalesce(sorted(self._expected)))
         fault = fault or next(iter(seam_faults(evidence)), None)
         rows = sum(each.rows for each in evidence)
@@ -251,11 +206,3 @@ class RangesBuilder:
 
     def fail(self, error: Exception) -> None:
         """Keep the checkpoints: the caller removes them if no run can resume from them."""
-
-    def close(self) -> None:
-        """Write a last checkpoint, and remove scratch files."""
-        try:
-            self._checkpoints.save_drafts(self._stats)
-        finally:
-            self._assembler.close()
-            self._checkpoints.close()

@@ -2,11 +2,9 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-
-import pyarrow as pa
 
 from inventory_assets.inventory.errors import (
     ConflictError,
@@ -14,8 +12,8 @@ from inventory_assets.inventory.errors import (
     IncompleteListing,
     RecordsUnreadable,
 )
+from inventory_assets.inventory.listing.checkpointed_sink import CheckpointedSink
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
-from inventory_assets.inventory.listing.part_assembler import PartAssembler
 from inventory_assets.inventory.listing.part_reuse import (
     ReplayedHashes,
     replay_hashes,
@@ -37,13 +35,12 @@ from inventory_assets.inventory.parts.part import Part, part_exists, read_record
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.list_client import ListClient
-from inventory_assets.scan.engine.events import ListingJob, RangeNarrowed, RangeSplit
+from inventory_assets.scan.engine.events import ListingJob, RangeNarrowed
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
-from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 _NOT_RESUMABLE = (
     KeysOutOfOrder,
@@ -91,7 +88,7 @@ class ResumeState:
     expected_etag: str | None
 
 
-class SnapshotBuilder:
+class SnapshotBuilder(CheckpointedSink):
     """The sink that writes a snapshot.
 
     Args:
@@ -106,9 +103,6 @@ class SnapshotBuilder:
 
     Attributes:
         request: The shard and the date.
-        assembler: Writes the parts.
-        stats: The requests of this run.
-        evidence: The evidence of the complete ranges, by their numbers.
     """
 
     def __init__(
@@ -123,7 +117,6 @@ class SnapshotBuilder:
         sizing: PartSizing,
     ) -> None:
         self.request = request = state.request
-        self.stats = job.stats
         baseline = state.baseline
         segments = segments_of(baseline.parts, request.shard.ranges, sizing) if baseline else []
         # After a change of the encodings, parts are not reused.
@@ -131,47 +124,27 @@ class SnapshotBuilder:
             each if each.part and layout.encodes_like(each.part.key) else replace(each, part=None)
             for each in segments
         ]
-        self.assembler = PartAssembler(
+        super().__init__(
+            job,
+            state.checkpoints,
             store,
             layout,
-            job.ranges,
             buffer,
-            on_published=self._record_completed,
             segments=self._segments,
             sizing=sizing,
-            drafts=state.checkpoints.drafts,
-            on_tick=self._on_tick,
         )
-        state.checkpoints.track_open_ranges(self.assembler.open_ranges)
         self._baseline = baseline
-        self._checkpoints = state.checkpoints
         self._store = store
         self._layout = layout
         self._lister = lister
         self._key_order = state.key_order
         self._now = now
-        self.evidence: dict[int, RangeEvidence] = {}
         self._resumed = state.checkpoints.resumed
         self._resumed_evidence = {each.key_range: each for each in self._resumed.evidence}
-        self._ranges = len(job.ranges)
         self._started_at = self._resumed.started_at or job.began_at or now()
         self._expected_etag = state.expected_etag
         if self._expected_etag is None:
             self._expected_etag = snapshot_etag(store, layout, request.day, request.shard.prefix)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all ranges are listed."""
-        return len(self.evidence) == self._ranges
-
-    def write(self, index: int, objects: pa.RecordBatch) -> None:
-        """Append objects to a range."""
-        self.assembler.write(index, objects)
-
-    def split(self, split: RangeSplit) -> None:
-        """Begin a new range with the upper part of another."""
-        self._ranges += 1
-        self.assembler.split(split.index, split.upper, split.boundary, touches=split.touches)
 
     def narrow(self, narrowed: RangeNarrowed) -> None:
         """Move the beginning of a range that was completed, or resumed."""
@@ -182,23 +155,6 @@ class SnapshotBuilder:
                 rows = self.evidence if isinstance(place, int) else self._resumed_evidence
                 rows[place] = later  # type: ignore[index]
 
-    def complete(self, index: int, evidence: RangeEvidence) -> None:
-        """End a range."""
-        self.evidence[index] = evidence
-        self.assembler.end(index, evidence.key_range.until)
-
-    def finish_part(self, index: int) -> None:
-        """Publish the records written to a range so far."""
-        self.assembler.finish_part(index)
-
-    def close(self) -> None:
-        """Write a last checkpoint, and remove scratch files."""
-        try:
-            self._checkpoints.save_drafts(self.stats)
-        finally:
-            self.assembler.close()
-            self._checkpoints.close()
-
     def fail(self, error: Exception) -> None:
         """Remove the checkpoints if, after this error, no run can resume from them."""
         if isinstance(error, _NOT_RESUMABLE):
@@ -206,12 +162,6 @@ class SnapshotBuilder:
 
     def _is_reusable(self, part: Part) -> bool:
         return self._layout.encodes_like(part.key) and part_exists(self._store, part)
-
-    def _record_completed(self, key_range: KeyRange, parts: Sequence[Part]) -> None:
-        self._checkpoints.record_completed(key_range, parts, self.stats)
-
-    def _on_tick(self) -> None:
-        self._checkpoints.tick(self.stats)
 
     def _replay_resumed(self) -> list[tuple[str, ReplayedHashes]]:
         """Hash the parts of earlier runs, once for each contiguous range; with its first key."""
