@@ -1,7 +1,6 @@
 """One request for a page of keys, and its query parameters."""
 
-from dataclasses import dataclass
-
+from inventory_assets.fast_values import value
 from inventory_assets.s3.decoding.xml_decoder import (
     MAX_KEYS,
     versions_markers,
@@ -9,7 +8,7 @@ from inventory_assets.s3.decoding.xml_decoder import (
 from inventory_assets.s3.store_profile import Continuation, KeyEncoding
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PageRequest:
     """A ListObjectsV2, ListObjects or ListObjectVersions request.
 

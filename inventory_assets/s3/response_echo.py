@@ -52,6 +52,11 @@ def contradiction(
         bucket: The requested bucket.
         echoes: The parameters that the store is known to repeat correctly.
     """
+    start_after = None if request.token else request.start_after or None
+    max_keys = str(request.max_keys)
+    prefix, token = request.prefix or None, request.token
+    if echo == Echo(bucket, prefix, start_after, token, max_keys, request.delimiter):
+        return None  # nearly every response; `compare` takes several times as long
     for name, is_same in compare(request, echo, bucket):
         if not is_same and (name in echoes or name is Echoed.DELIMITER):
             return name

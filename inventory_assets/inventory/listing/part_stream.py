@@ -136,7 +136,8 @@ class PartStream:
         return self._writer.parts
 
     def write(self, objects: pa.RecordBatch) -> None:
-        self._raise_deferred()
+        if self._deferred_error is not None:
+            raise self._deferred_error
         self.buffered.append(objects)
         self.buffered_rows += objects.num_rows
         self._buffer.reserve(self, self.buffered_rows)

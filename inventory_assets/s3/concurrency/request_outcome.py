@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from inventory_assets.fast_values import value
+
 BACKOFF_RATIO = 0.7
 """The limit after a back-off, relative to the one before. As in RFC 9438 §4.6, recovery is faster
 than from TCP's half."""
@@ -33,7 +35,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sample:
     """One completed request.
 

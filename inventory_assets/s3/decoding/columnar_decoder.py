@@ -90,22 +90,21 @@ def decode_pages(
 
 
 def _decode(bodies: Sequence[Body], buffers: DecodeBuffers, encoding: KeyEncoding) -> list[Page]:
-    envelopes: list[Envelope] = []
+    envelopes: list[tuple[Envelope, str | None, Echo]] = []
     blocks: list[memoryview] = []
     for body in bodies:
         first, stop = _objects_in(body)
         if first < 0 or stop < first or len(body) > MAX_RESPONSE_BYTES:
             raise NotVectorizable
         try:
-            envelope = _envelope(bytes(body[:first] + body[stop:]), encoding)
+            envelopes.append(_envelope(bytes(body[:first] + body[stop:]), encoding))
         except MalformedResponse:
             raise NotVectorizable from None  # the XML decoder reports the position
-        if isinstance(envelope, ErrorDocument):
-            raise NotVectorizable
-        envelopes.append(envelope)
         blocks.append(memoryview(body)[first:stop])
-    of_versions, url_encoded = envelopes[0].of_versions, envelopes[0].url_encoded
-    if {(each.of_versions, each.url_encoded) for each in envelopes} != {(of_versions, url_encoded)}:
+    of_versions, url_encoded = envelopes[0][0].of_versions, envelopes[0][0].url_encoded
+    if {(each.of_versions, each.url_encoded) for each, _, _ in envelopes} != {
+        (of_versions, url_encoded)
+    }:
         raise NotVectorizable
     if of_versions:
         # Most pages have no delete markers; then objects usually have a single layout.
@@ -119,30 +118,37 @@ def _decode(bodies: Sequence[Body], buffers: DecodeBuffers, encoding: KeyEncodin
         values, derived = batch.values(), _NONE_DERIVED
     raw = _RawKeys(values["key"])
     if url_encoded:
-        values["key"] = raw.decoded(envelopes[0].plus_is_space)
+        values["key"] = raw.decoded(envelopes[0][0].plus_is_space)
     objects = _objects(values, VERSION_SCHEMA if of_versions else OBJECT_SCHEMA, derived)
     starts = np.searchsorted(batch.record_starts, np.cumsum([0, *map(len, blocks)])).tolist()
     return [
-        _page(envelope, objects.slice(start, stop - start), raw, start)
+        _page(*envelope, objects.slice(start, stop - start), raw, start)
         for envelope, (start, stop) in zip(envelopes, pairwise(starts), strict=True)
     ]
 
 
-def _page(envelope: Envelope, objects: pa.RecordBatch, raw: "_RawKeys", start: int) -> Page:
+def _page(
+    envelope: Envelope,
+    token: str | None,
+    echo: Echo,
+    objects: pa.RecordBatch,
+    raw: "_RawKeys",
+    start: int,
+) -> Page:
     last_version: str | None = None
     if envelope.of_versions and envelope.is_truncated and len(objects):
         key, version_id = objects.column("key")[-1], objects.column("version_id")[-1]
         last_version = versions_token(key.as_py(), version_id.as_py())
     try:
         envelope.check_count(len(objects))
-        token = next_token(envelope, last_version)
+        if envelope.of_versions:
+            token = next_token(envelope, last_version)
     except MalformedResponse:
         raise NotVectorizable from None
-    keys = objects.column("key")
-    ambiguous = tuple(
-        (keys[row - start].as_py(), raw.text[row].as_py())
-        for row in raw.ambiguous(start, start + len(objects))
-    )
+    ambiguous: tuple[tuple[str, str], ...] = ()
+    if rows := raw.ambiguous(start, start + len(objects)):
+        keys = objects.column("key")
+        ambiguous = tuple((keys[row - start].as_py(), raw.text[row].as_py()) for row in rows)
     return Page(
         _copied(objects),
         envelope.common_prefixes,
@@ -150,43 +156,40 @@ def _page(envelope: Envelope, objects: pa.RecordBatch, raw: "_RawKeys", start: i
         token,
         envelope.url_encoded,
         envelope.unreadable,
-        envelope.echo,
+        echo,
         ambiguous,
     )
 
 
-def _envelope(text: bytes, encoding: KeyEncoding) -> Envelope | ErrorDocument:
-    """Decode the envelope; cached for envelopes that differ in their tokens alone."""
+def _envelope(text: bytes, encoding: KeyEncoding) -> tuple[Envelope, str | None, Echo]:
+    """Decode the envelope; cached for envelopes that differ in their tokens alone.
+
+    Returns:
+        The envelope, perhaps with other tokens; the token of the next page; what is repeated.
+
+    Raises:
+        MalformedResponse: As `decode_envelope`.
+        NotVectorizable: It is an error document.
+    """
     found = _NEXT.search(text)
     if found:
         alike = text[: found.start()] + _SOME_TOKEN + text[found.end() :]
-        echo = _ECHO.search(alike)
-        if echo:
-            alike = alike[: echo.start()] + _SOME_TOKEN + alike[echo.end() :]
+        repeated = _ECHO.search(alike)
+        if repeated:
+            alike = alike[: repeated.start()] + _SOME_TOKEN + alike[repeated.end() :]
         envelope = _decoded_envelope(alike, encoding)
         if isinstance(envelope, Envelope) and envelope.token == _SOME_TOKEN.decode():
-            if not echo:
-                return _with_tokens(envelope, found[0].decode(), envelope.echo.token)
-            if envelope.echo.token == _SOME_TOKEN.decode():
-                return _with_tokens(envelope, found[0].decode(), echo[0].decode())
-    return decode_envelope(text, encoding)
-
-
-def _with_tokens(envelope: Envelope, token: str, echoed: str | None) -> Envelope:
-    """With other tokens; `dataclasses.replace` takes several times as long, for every page."""
-    of = envelope.echo
-    echo = Echo(of.name, of.prefix, of.start_after, echoed, of.max_keys, of.delimiter)
-    return Envelope(
-        envelope.of_versions,
-        envelope.common_prefixes,
-        envelope.is_truncated,
-        token,
-        envelope.url_encoded,
-        envelope.plus_is_space,
-        envelope.key_count,
-        envelope.unreadable,
-        echo,
-    )
+            of, token = envelope.echo, found[0].decode()
+            if not repeated:
+                return envelope, token, of
+            if of.token == _SOME_TOKEN.decode():
+                again = repeated[0].decode()
+                echo = Echo(of.name, of.prefix, of.start_after, again, of.max_keys, of.delimiter)
+                return envelope, token, echo
+    envelope = decode_envelope(text, encoding)
+    if isinstance(envelope, ErrorDocument):
+        raise NotVectorizable
+    return envelope, envelope.token, envelope.echo
 
 
 _decoded_envelope = lru_cache(maxsize=8)(decode_envelope)

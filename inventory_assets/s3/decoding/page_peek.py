@@ -6,8 +6,9 @@ is compared with these values later.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+from inventory_assets.fast_values import value
 from inventory_assets.s3.decoding.record_fields import NULL_VERSION, Unclear, key_bytes, key_of
 from inventory_assets.s3.decoding.xml_decoder import (
     NO_ECHO,
@@ -22,8 +23,9 @@ from inventory_assets.s3.store_profile import KeyEncoding
 
 _END, _END_OF_VERSIONS = b"</ListBucketResult>", b"</ListVersionsResult>"
 _END_BYTES = 64
-_OBJECTS, _VERSIONS = (b"Contents",), (b"Version", b"DeleteMarker")
-"""The elements of listed objects and versions."""
+_OBJECTS = ((b"<Contents>", b"</Contents>"),)
+_VERSIONS = ((b"<Version>", b"</Version>"), (b"<DeleteMarker>", b"</DeleteMarker>"))
+"""The tags of listed objects and versions."""
 
 _TEXT_ELEMENTS = re.compile(r"<([A-Za-z]+)(?:/>|>([^<]*)</\1>)")
 _PREFIXES = re.compile(rb"<CommonPrefixes>.*?</CommonPrefixes>", re.DOTALL)
@@ -35,7 +37,7 @@ class _Inconclusive(Exception):
     """The byte search is not conclusive."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RawPage:
     """A page that is not decoded yet.
 
@@ -79,11 +81,7 @@ def _scan_header(body: Body, encoding: KeyEncoding) -> RawPage:
     if b"!" in body and b"<!" in body:
         raise _Inconclusive  # a comment or CDATA; searching for "!" first is a hundred times faster
     of_versions = bytes(body[-_END_BYTES:]).rstrip().endswith(_END_OF_VERSIONS)
-    names = _VERSIONS if of_versions else _OBJECTS
-    begins = [at for name in names if (at := body.find(b"<" + name + b">")) >= 0]
-    last = max(body.rfind(b"</" + name + b">") for name in names)
-    if not begins or last < (first := min(begins)):
-        raise _Inconclusive
+    first, start, last = _records_in(body, _VERSIONS if of_versions else _OBJECTS)
     around = bytes(body[:first] + body[last:])
     if not around.rstrip().endswith(_END_OF_VERSIONS if of_versions else _END):
         raise _Inconclusive
@@ -91,7 +89,6 @@ def _scan_header(body: Body, encoding: KeyEncoding) -> RawPage:
     truncated = texts.get("IsTruncated")
     if truncated not in ("true", "false"):
         raise _Inconclusive
-    start = max(body.rfind(b"<" + name + b">", first, last) for name in names)
     record = bytes(body[start:last])
     url_encoded = is_url_encoded(encoding, texts.get("EncodingType"))
     last_key = _key(_unique_element_text(record, b"Key"), url_encoded, encoding)
@@ -105,6 +102,24 @@ def _scan_header(body: Body, encoding: KeyEncoding) -> RawPage:
     elif token and (truncated == "false" or not is_legal(token)):
         raise _Inconclusive
     return RawPage(body, truncated == "true", token, last_key, _echo(texts))
+
+
+def _records_in(body: Body, tags: Sequence[tuple[bytes, bytes]]) -> tuple[int, int, int]:
+    """Where the first record begins, where the last one does, and where that has its closing tag.
+
+    Raises:
+        _Inconclusive: There are no records.
+    """
+    first = last = start = -1
+    for opened, closed in tags:
+        at = body.find(opened)
+        first = at if first < 0 or 0 <= at < first else first
+        last = max(last, body.rfind(closed))
+    if first < 0 or last < first:
+        raise _Inconclusive
+    for opened, _ in tags:
+        start = max(start, body.rfind(opened, first, last))
+    return first, start, last
 
 
 def _texts(around: bytes) -> dict[str, str]:

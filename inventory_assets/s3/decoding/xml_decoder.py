@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from inventory_assets.fast_values import value
 from inventory_assets.s3.decoding.record_fields import (
     NULL_VERSION,
     Record,
@@ -66,7 +67,7 @@ _RECORDS = {_OF_OBJECTS: ("Contents",), _OF_VERSIONS: ("Version", "DeleteMarker"
 _AMBIGUOUS = frozenset("%+ ")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Echo:
     """The request parameters that a response repeats, entities resolved; None if absent or empty.
 
@@ -110,7 +111,7 @@ class Unreadable:
     row: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Page:
     """One decoded response.
 

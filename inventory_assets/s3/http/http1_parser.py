@@ -9,9 +9,9 @@ Source: RFC 9112, sections 4 (status line), 5 (fields), 6 (framing) and 7.1 (chu
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 
+from inventory_assets.fast_values import value
 from inventory_assets.s3.decoding.xml_decoder import MAX_RESPONSE_BYTES
 from inventory_assets.s3.errors import MalformedResponse
 
@@ -49,7 +49,7 @@ class ProtocolError(BadStatusLine):
         self.is_tls = is_tls
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ResponseHead:
     """Status line and headers.
 

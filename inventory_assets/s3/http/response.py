@@ -4,11 +4,12 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+from inventory_assets.fast_values import value
 from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.foreign_responses import ForeignResponse, foreign_response
@@ -36,7 +37,7 @@ _YEARS = range(2000, 2200)
 """Plausible years of a server's clock; dates beyond are ignored."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RequestContext:
     """The settings with which a request was sent; other threads may have replaced them since.
 
@@ -51,7 +52,7 @@ class RequestContext:
     credentials: Credentials | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Response:
     """A complete response.
 

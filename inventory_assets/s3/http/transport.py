@@ -378,7 +378,7 @@ def _capture_request(request: AWSPreparedRequest, **_: object) -> None:
 
 
 def _request(url: str, headers: Mapping[str, str]) -> bytes:
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     return f"GET {url} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
 
 

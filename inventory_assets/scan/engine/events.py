@@ -6,6 +6,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from inventory_assets.fast_values import value
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
@@ -63,7 +64,7 @@ class ListingJob:
         return self.state.failed
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ObjectsListed:
     """Objects of a range, in key order, after those of its earlier events.
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
+from inventory_assets.fast_values import value
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.engine.range_task import RangeTask
@@ -20,7 +21,7 @@ BATCH_WAIT_SECONDS = 0.02
 """How long the reader waits for a full batch."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PageReceived:
     """A page of a range, not yet decoded.
 

@@ -1,6 +1,6 @@
 """Read what was received: decode it, validate it, and yield what it tells as events."""
 
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -127,7 +127,7 @@ class Reader:
         self,
         item: PageReceived | FetchStopped | SeamProbed,
         page: Page | MalformedResponse | None,
-    ) -> Iterator[Event]:
+    ) -> Iterable[Event]:
         if isinstance(item, SeamProbed):
             return self._counted(self._seams.on_probed(item.task, item.right, item.shown))
         if isinstance(item, FetchStopped):
@@ -136,7 +136,7 @@ class Reader:
             raise RuntimeError("a page was received, and not decoded")
         return self._read_page(item, page)
 
-    def _read_page(self, item: PageReceived, page: Page | MalformedResponse) -> Iterator[Event]:
+    def _read_page(self, item: PageReceived, page: Page | MalformedResponse) -> Iterable[Event]:
         if self._misread:
             raise self._misread
         task, read = item.task, item.task.read
@@ -152,12 +152,12 @@ class Reader:
             valid = validate_page(page, context, self._lister.profile, self._display_name)
         except MalformedResponse as error:
             self._retry_damaged(task, error)
-            return
+            return ()
         except MisplacedPage as misplaced:
             if read.pending_versions is None:  # only the page before shows those again
                 self._note_resume_token(item)
             self._retry_misplaced(task, misplaced)
-            return
+            return ()
         if valid.repeats_start and not self._fetcher.repeats_start:
             # That key alone may have hidden that more keys follow.
             self._fetcher.learn_repeated_start()
@@ -167,55 +167,67 @@ class Reader:
             self._check_names(task, valid.page)
         if valid.page.unreadable and not self._set_aside(task, valid.page):
             self._scheduler.retry(task)
-            return
-        yield from self._accept(task, valid, item.ending)
+            return ()
+        return self._accept(task, valid, item.ending)
 
     def _accept(self, task: RangeTask, valid: ValidPage, ending: Ending | None) -> Iterator[Event]:
         """Yield the events of a valid page."""
-        read, page, objects = task.read, valid.page, valid.objects
+        read, page = task.read, valid.page
         read.corrupt_pages = 0
         read.evidence.page()
         if page.objects.num_rows:
-            read.page_starts.append(page.objects.column("key")[0].as_py())
-        if ending is Ending.BOUND_REACHED and not _ends_after(objects, task.key_range.until):
-            # Only an unreadable record lies beyond, and a seam needs a key that can be read.
-            yield from self._found(task, objects, None)
+            read.page_starts.append(
+                valid.first_key or ""
+                if valid.objects is page.objects
+                else page.objects.column("key")[0].as_py()
+            )
+        # Where only an unreadable record lies beyond: a seam needs a key that can be read.
+        lacks_beyond = ending is Ending.BOUND_REACHED and not (
+            valid.last_key and valid.last_key > task.key_range.until
+        )
+        ending = None if lacks_beyond else ending
+        had_keys = task.first_key is not None
+        found = self._found(task, valid, ending)
+        if found.num_rows:
+            read.evidence.rows(found.column("key"))
+            yield ObjectsListed(task.job, task.index, found)
+        if ending or (task.first_key is not None and not had_keys):
+            yield from self._counted(self._seams.update(task))
+        if lacks_beyond:
             self._seams.list_again(task, page.last_key or read.after)
             return
-        yield from self._found(task, objects, ending)
         is_empty = not (page.objects.num_rows or page.unreadable or ending)
         read.empty_pages = read.empty_pages + 1 if is_empty else 0
         check_empty_pages(read.empty_pages, self._display_name)
 
-    def _found(
-        self, task: RangeTask, objects: pa.RecordBatch, ending: Ending | None
-    ) -> Iterator[Event]:
-        """Yield the objects of a page that lie in its range, and note what lies beyond."""
-        job, read = task.job, task.read
+    def _found(self, task: RangeTask, valid: ValidPage, ending: Ending | None) -> pa.RecordBatch:
+        """Return the objects of a page that lie in its range, and note what lies beyond."""
+        job, read, key_range = task.job, task.read, task.key_range
+        objects, first, last = valid.objects, valid.first_key, valid.last_key
+        keys = objects.column("key")
         if job.versions:
             # An event holds whole keys, so that nobody else needs to know that keys have versions.
             objects, read.pending_versions = split_last_key(objects, goes_on=not ending)
-        keys = objects.column("key")
-        inside = count_up_to(keys, task.key_range.until)
-        # A shortened StartAfter may let keys of the range on the left through.
-        before = count_up_to(keys, task.key_range.after)
-        read.after = keys[-1].as_py() if len(keys) else read.after
-        beyond = Beyond(keys[inside].as_py() if inside < len(keys) else None)
-        had_keys = task.first_key is not None
-        if inside > before:
-            self._jobs_with_keys.add(job)
-            found = objects.slice(before, inside - before)
-            task.first_key = task.first_key or keys[before].as_py()
-            task.last_key = read.after if inside == len(keys) else keys[inside - 1].as_py()
-            task.rows += found.num_rows
-            found = job.versions.as_of_view(found) if job.versions else found
-            if found.num_rows:
-                read.evidence.rows(found.column("key"))
-                yield ObjectsListed(job, task.index, found)
+            keys = objects.column("key")
+            first, last = (keys[0].as_py(), keys[-1].as_py()) if len(keys) else (None, None)
+        read.after = read.after if last is None else last
+        before, inside = 0, len(keys)
+        if first is not None and last is not None:
+            # A shortened StartAfter may let keys of the range on the left through.
+            before = count_up_to(keys, key_range.after) if first <= key_range.after else 0
+            inside = count_up_to(keys, key_range.until) if last > key_range.until else inside
         if ending:
-            read.ending, task.beyond = ending, beyond
-        if ending or (task.first_key is not None and not had_keys):
-            yield from self._counted(self._seams.update(task))
+            read.ending = ending
+            task.beyond = Beyond(keys[inside].as_py() if inside < len(keys) else None)
+        if inside <= before:
+            return objects.slice(0, 0)
+        self._jobs_with_keys.add(job)
+        task.first_key = task.first_key or (keys[before].as_py() if before else first)
+        task.last_key = last if inside == len(keys) else keys[inside - 1].as_py()
+        task.rows += inside - before
+        if inside - before < len(keys):
+            objects = objects.slice(before, inside - before)
+        return job.versions.as_of_view(objects) if job.versions else objects
 
     def _counted(self, events: Iterator[SeamEvent]) -> Iterator[Event]:
         """Pass events on, and count the ranges that they complete."""
@@ -291,11 +303,6 @@ class Reader:
     def _restart(self, task: RangeTask) -> None:
         task.read.pending_versions = None
         self._scheduler.retry(task)
-
-
-def _ends_after(objects: pa.RecordBatch, bound: str) -> bool:
-    """Whether the last object lies beyond a bound."""
-    return bool(objects.num_rows) and objects.column("key")[-1].as_py() > bound
 
 
 def _split_event(taken: RangeTaken) -> RangeSplit:

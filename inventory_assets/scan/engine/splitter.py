@@ -45,6 +45,9 @@ PAGES_MEASURED = 8
 """Density is measured over each of the first pages of a range, and then over so many pages at a
 time: one more page adds little, and each measurement costs CPU."""
 
+_PAGES_PER_KEY = 4
+"""Beyond its first pages, one key of so many pages of a range is observed."""
+
 _PAGES_WORTH_FOLDERS = 16
 """Estimated pages from which the next thousand folders of a level are used; otherwise split points
 are interpolated."""
@@ -76,9 +79,11 @@ class Splitter:
     def observe_page(self, task: RangeTask) -> None:
         """Remember the last page of a range, which moved its cursor."""
         fetch, measured = task.fetch, task.density
-        self.observe_key(fetch.cursor)
         since, count = measured.measured_key, fetch.pages - measured.measured_pages
-        if count < PAGES_MEASURED < fetch.pages:
+        is_early = fetch.pages <= PAGES_MEASURED
+        if is_early or not fetch.pages % _PAGES_PER_KEY:
+            self.observe_key(fetch.cursor)
+        if count < PAGES_MEASURED and not is_early:
             return
         if measured.measured_pages:
             self._density.observe_pages(since, fetch.cursor, task.key_range.until, count)

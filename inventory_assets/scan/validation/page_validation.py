@@ -6,10 +6,10 @@ looks at several pages (empty pages in a row, records that cannot be decoded).
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 
+from inventory_assets.fast_values import value
 from inventory_assets.s3.decoding.columnar_decoder import decode_pages
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
@@ -49,7 +49,7 @@ class MisplacedPage(Exception):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PageContext:
     """What a page answers, and what was read of its range before it.
 
@@ -71,18 +71,22 @@ class PageContext:
     pending_versions: pa.RecordBatch | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ValidPage:
     """A page that has passed every check.
 
     Attributes:
         page: The page.
         objects: Its objects, after the pending versions, and without keys that were read before.
+        first_key: The first key of these objects, or None.
+        last_key: The last key of these objects, or None.
         repeats_start: Whether it began with the key that the request begins after.
     """
 
     page: Page
     objects: pa.RecordBatch
+    first_key: str | None
+    last_key: str | None
     repeats_start: bool
 
 
@@ -117,12 +121,12 @@ def validate_page(
     if context.pending_versions is not None:
         objects = pa.concat_batches([context.pending_versions, objects])
     try:
-        check_keys(objects, context.request.prefix, context.after, where)
+        first, last = check_keys(objects, context.request.prefix, context.after, where)
     except (KeysOutOfOrder, KeyOutsideRequest) as error:
         if belongs_elsewhere(page, context.key_range, context.after, context.page_starts):
             raise MisplacedPage(error) from error
         raise
-    return ValidPage(page, objects, repeats_start)
+    return ValidPage(page, objects, first, last, repeats_start)
 
 
 def decoded_pages(
@@ -225,8 +229,13 @@ def belongs_elsewhere(
     return passed <= 0 or keys[0].as_py() in page_starts
 
 
-def check_keys(objects: pa.RecordBatch, prefix: str, after: str, where: str) -> None:
+def check_keys(
+    objects: pa.RecordBatch, prefix: str, after: str, where: str
+) -> tuple[str, str] | tuple[None, None]:
     """Check that the keys of listed objects ascend, come after `after`, and start with `prefix`.
+
+    Returns:
+        The first and the last key; None and None without objects.
 
     Raises:
         KeysOutOfOrder: They do not ascend, or go back; or versions are in no order.
@@ -234,8 +243,9 @@ def check_keys(objects: pa.RecordBatch, prefix: str, after: str, where: str) -> 
     """
     keys = objects.column("key")
     if not len(keys):
-        return
-    first, last = keys[0].as_py(), keys[-1].as_py()
+        return None, None
+    first: str = keys[0].as_py()
+    last: str = keys[-1].as_py()
     is_beyond = last > prefix_upper_bound(prefix)
     longest = max(first, last, key=lambda key: len(key.encode())) if is_beyond else last
     if is_beyond and len(longest.encode()) > MAX_KEY_BYTES:
@@ -259,3 +269,4 @@ def check_keys(objects: pa.RecordBatch, prefix: str, after: str, where: str) -> 
         raise KeyOutsideRequest(
             f"{where}: the store lists {first!r} to {last!r} when asked for prefix {prefix!r}"
         )
+    return first, last

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import pairwise
 
+from inventory_assets.fast_values import value
 from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_lower_bound
 from inventory_assets.scan.validation.range_evidence import RangeEvidence, Seam
 
@@ -24,7 +25,7 @@ MAX_ROUNDS = 6
 In each round an object may have been created or deleted right there."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Beyond:
     """The first key beyond some key, as the store has shown it.
 
