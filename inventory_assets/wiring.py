@@ -74,7 +74,8 @@ def open_source_bucket(source: Source, now: datetime) -> "ListClient":
     """
     from inventory_assets.s3.bucket_config import BucketConfig
     from inventory_assets.s3.concurrency.policies import PolicyName
-    from inventory_assets.s3.list_client import ListClient, RetryPolicy
+    from inventory_assets.s3.list_client import ListClient
+    from inventory_assets.s3.retries import RetryPolicy
 
     config = BucketConfig(
         bucket=source.bucket,

@@ -15,8 +15,9 @@ from dataclasses import replace
 import pyarrow as pa
 
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import Continuation
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS
@@ -51,7 +52,7 @@ class DirectoryOrderScan:
 
     def __init__(
         self,
-        lister: ListClient,
+        lister: PageSource,
         prefix: str,
         ranges: Sequence[KeyRange],
         stats: RequestStats,

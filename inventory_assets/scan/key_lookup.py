@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, OBJECT_SCHEMA, VERSION_SCHEMA
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.key_density import common_start
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_range import DELIMITER
@@ -37,7 +38,7 @@ class Listed:
 
 
 def list_prefix(
-    lister: ListClient, prefix: str, stats: RequestStats, versions: Versions | None = None
+    lister: PageSource, prefix: str, stats: RequestStats, versions: Versions | None = None
 ) -> Listed:
     """List the keys under a prefix, up to `PAGES_WITH_KEYS` non-empty pages.
 
@@ -63,7 +64,7 @@ def list_prefix(
 
 
 def look_up(
-    lister: ListClient, key: str, stats: RequestStats, versions: Versions | None = None
+    lister: PageSource, key: str, stats: RequestStats, versions: Versions | None = None
 ) -> pa.Table:
     """The object with exactly this key, or its versions; an empty table if there is none.
 
@@ -78,7 +79,7 @@ def look_up(
 
 
 def find_misplaced_key(
-    lister: ListClient, key: str, other: str, stats: RequestStats, versions: Versions | None = None
+    lister: PageSource, key: str, other: str, stats: RequestStats, versions: Versions | None = None
 ) -> str | None:
     """A greater key that the store lists before `key`, or None.
 
@@ -107,7 +108,7 @@ def find_misplaced_key(
 
 
 def list_level(
-    lister: ListClient, prefix: str, stats: RequestStats, max_keys: int = MAX_KEYS
+    lister: PageSource, prefix: str, stats: RequestStats, max_keys: int = MAX_KEYS
 ) -> tuple[list[str], list[str]]:
     """The keys and folders directly under a prefix, from the first page.
 
@@ -127,7 +128,7 @@ def list_level(
 
 
 def _list(
-    lister: ListClient, request: PageRequest, stats: RequestStats, pages: int = PAGES_WITH_KEYS
+    lister: PageSource, request: PageRequest, stats: RequestStats, pages: int = PAGES_WITH_KEYS
 ) -> Listed:
     where, prefix = lister.connection.display_name, request.prefix
     schema = VERSION_SCHEMA if request.versions else OBJECT_SCHEMA

@@ -16,8 +16,9 @@ from inventory_assets.s3.decoding.xml_decoder import (
     Page,
     versions_token,
 )
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.errors import ListingStuck
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
@@ -83,7 +84,7 @@ class _Cursor:
 
 
 def list_range(
-    lister: ListClient,
+    lister: PageSource,
     prefix: str,
     key_range: KeyRange,
     stats: RequestStats,

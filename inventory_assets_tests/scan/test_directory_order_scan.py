@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan import directory_order_scan
 from inventory_assets.scan.directory_order_scan import DirectoryOrderScan
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck

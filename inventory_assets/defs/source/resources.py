@@ -13,7 +13,9 @@ from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
 from inventory_assets.s3.concurrency.policies import PolicyName
-from inventory_assets.s3.list_client import ListClient, RetryPolicy
+from inventory_assets.s3.list_client import ListClient
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets.wiring import at_demo_server, open_catalog, open_results
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ class SourceBucket(ResourceWithS3Configuration):
         )
         return at_demo_server(config, now) if self.demo else config
 
-    def lister(self, now: datetime) -> ListClient:
+    def lister(self, now: datetime) -> PageSource:
         """A client that lists the bucket."""
         return ListClient(self.connection(now), RetryPolicy(outage_seconds=self.max_outage_seconds))
 
