@@ -1,6 +1,6 @@
 """What Dagster itself costs for each shard of a range run: `python benchmarks/dagster_overhead.py`.
 
-A run lists many shards of one object each from a stub, on a new SQLite instance; the time that the
+A run lists many shards of one object each from memory, on a new SQLite instance; the time that the
 listings take on their own is measured beside it and taken off.
 """
 
@@ -10,7 +10,6 @@ import time
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -21,43 +20,30 @@ from inventory_assets.defs.source.resources import SourceBucket
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.decoding.page_peek import RawPage
-from inventory_assets.s3.list_client import RequestStats
-from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
 from inventory_assets.scan.keyspace.shard import Shard
+from inventory_assets_tests.fakes.model_s3 import ModelS3
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-class OneObjectEach:
-    """A bucket in which every prefix holds one object."""
-
-    connection = BucketConfig("stub")
-    server = None
-
-    def fetch_raw_page(
-        self, request: PageRequest, stats: RequestStats, _body: bytearray
-    ) -> RawPage:
-        stats.sent()
-        key = f"{request.prefix}x"
-        body = (
-            "<ListBucketResult><IsTruncated>false</IsTruncated><Contents>"
-            f"<Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>1</Size>"
-            "</Contents></ListBucketResult>"
-        )
-        return RawPage(body.encode(), False, None, key)
-
-    def cancel(self) -> None: ...
-
-    def close(self) -> None: ...
-
-
 class StubBucket(SourceBucket):
-    """The resource that hands it out."""
+    """The resource of a bucket in memory."""
 
-    def lister(self, *_: object, **__: object) -> OneObjectEach:  # type: ignore[override]
-        return OneObjectEach()
+    shards: int
+
+    def lister(self, now: datetime) -> PageSource:  # noqa: ARG002
+        return one_object_each(self.shards)
+
+
+def one_object_each(shards: int) -> ModelS3:
+    """A bucket in which each shard holds one object."""
+    return ModelS3(f"{prefix}x" for prefix in prefixes_of(shards))
+
+
+def prefixes_of(shards: int) -> list[str]:
+    """The prefixes of the shards."""
+    return [f"{number:05}/" for number in range(shards)]
 
 
 def main() -> None:
@@ -67,18 +53,21 @@ def main() -> None:
     shards = parser.parse_args().shards
     warnings.simplefilter("ignore")
     today = datetime.now(UTC).date()
-    prefixes = [f"{number:05}/" for number in range(shards)]
+    prefixes = prefixes_of(shards)
     with tempfile.TemporaryDirectory() as name, dg.DagsterInstance.local_temp(name) as instance:
         root = Path(name)
         source = Source(name="stub", bucket="stub")
         assets = SourceAssets(source)
         definitions = build_definitions(Config(store=root / "inventory", sources={"stub": source}))
-        resources = {**(definitions.resources or {}), "stub_bucket": StubBucket(bucket="stub")}
+        resources = {
+            **(definitions.resources or {}),
+            "stub_bucket": StubBucket(bucket="stub", shards=shards),
+        }
         definitions = dg.Definitions(
             assets=definitions.assets, resources=resources, executor=dg.in_process_executor
         )
         instance.add_dynamic_partitions(assets.partitions.shards_name, prefixes)
-        stub: Any = OneObjectEach()
+        stub = one_object_each(shards)
         shard_lister = ShardLister(stub, LocalStore(root / "alone"), Layout("stub", "stub"))
         started = time.perf_counter()
         for prefix in prefixes:

@@ -11,7 +11,6 @@ from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
 from inventory_assets.s3.concurrency.policies import open_policy
 from inventory_assets.s3.concurrency.request_outcome import Outcome
-from inventory_assets.s3.list_client import ListClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +108,3 @@ class ObservedLimiter(ConcurrencyLimiter):
 
     def _let_go(self, task: asyncio.Task[object]) -> None:
         self._idle.append(self._workers.pop(task))
-
-
-class ObservedLister(ListClient):
-    """A client whose limiter records what it does.
-
-    Attributes:
-        observed: The limiter.
-    """
-
-    def __init__(self, connection: BucketConfig) -> None:
-        super().__init__(connection)
-        self._limiter = self.observed = ObservedLimiter(connection)

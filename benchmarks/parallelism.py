@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from benchmarks.in_flight import InFlight, ObservedLister
+from benchmarks.in_flight import InFlight, ObservedLimiter
 from benchmarks.load_source import BUCKET, SHAPES, LoadSource, NoCompiler
 from benchmarks.processes import ProcessFailed
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.events import (
     JobFailed,
     ListingJob,
@@ -52,13 +54,13 @@ CHARACTERS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 
 WHOLE = KeyRange.of_prefix("")
 
-Plan = Callable[[ListClient], list[ListingJob]]
+Plan = Callable[[PageSource], list[ListingJob]]
 
 
 class UnsplitScan(ParallelScan):
     """A scan that never splits a range."""
 
-    def __init__(self, lister: ListClient, jobs: Sequence[ListingJob]) -> None:
+    def __init__(self, lister: PageSource, jobs: Sequence[ListingJob]) -> None:
         super().__init__(lister, jobs, can_split=False)
 
 
@@ -147,12 +149,12 @@ class Figures:
 # The strategies.
 
 
-def the_whole(_lister: ListClient) -> list[ListingJob]:
+def the_whole(_lister: PageSource) -> list[ListingJob]:
     """One range."""
     return [ListingJob("", [WHOLE])]
 
 
-def folders_and_the_rest(lister: ListClient) -> list[ListingJob]:
+def folders_and_the_rest(lister: PageSource) -> list[ListingJob]:
     """A range for each folder of a level, and for the keys outside them.
 
     The level is the shallowest with several folders, or a deeper one if there is a worker for each
@@ -167,7 +169,7 @@ def folders_and_the_rest(lister: ListClient) -> list[ListingJob]:
         level = found
 
 
-def characters_and_the_rest(lister: ListClient) -> list[ListingJob]:
+def characters_and_the_rest(lister: PageSource) -> list[ListingJob]:
     """A range for each letter and digit after the common folder of all keys, and for the rest.
 
     The common folder is the deepest one that contains all keys, if any.
@@ -185,7 +187,7 @@ def by_prefixes(prefixes: Sequence[str]) -> list[ListingJob]:
     return [*jobs, ListingJob("", gaps)] if gaps else jobs
 
 
-def folders(lister: ListClient, level: str) -> Iterator[str]:
+def folders(lister: PageSource, level: str) -> Iterator[str]:
     """The folders of a level, in order."""
     token: str | None = None
     while True:
@@ -230,7 +232,8 @@ def measured(
         )
         with contextlib.closing(ListClient(connection)) as scout:
             jobs = strategy.plan(scout)
-        with contextlib.closing(ObservedLister(connection)) as lister:
+        observed = ObservedLimiter(connection)
+        with contextlib.closing(ListClient(connection, limiter=observed)) as lister:
             cpu, begun = time.process_time(), time.monotonic()
             try:
                 list_all(strategy.scan(lister, jobs), keys)
@@ -243,10 +246,10 @@ def measured(
                 strategy.label,
                 keys,
                 allowed,
-                requests=sum(lister.observed.sent_by),
-                in_flight=InFlight(begun, ended, lister.observed.changes),
-                skew=lister.observed.skew,
-                longest=lister.observed.longest,
+                requests=sum(observed.sent_by),
+                in_flight=InFlight(begun, ended, observed.changes),
+                skew=observed.skew,
+                longest=observed.longest,
                 cpu=cpu / (ended - begun),
             )
 

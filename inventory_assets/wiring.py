@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from inventory_assets.config import Iceberg, Source, StoreBucket
+from inventory_assets.config import Iceberg, StoreBucket
 from inventory_assets.inventory.errors import IcebergError, PackageMissing
 from inventory_assets.inventory.storage.layout import ICEBERG_CATALOG
 from inventory_assets.inventory.storage.local_store import LocalStore
@@ -14,11 +14,40 @@ from inventory_assets.inventory.storage.store import Store
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
-    from inventory_assets.s3.bucket_config import BucketConfig
+    from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
     from inventory_assets.s3.list_client import ListClient
 
 SQLITE_CATALOG = "inventory"
 """What the catalogue in SQLite is called: its readers must name it so."""
+
+
+class SourceAccess(Protocol):
+    """How to reach the bucket of a source, with the fields of `config.Source`.
+
+    The Dagster resource of a source has them, too.
+    """
+
+    bucket: str
+    endpoint_url: str | None
+    role_arn: str | None
+    external_id: str | None
+    requester_pays: bool
+    addressing_style: "AddressingStyle"
+    concurrency: int
+    max_outage_seconds: int
+    demo: bool
+
+    @property
+    def region(self) -> str | None: ...
+
+    @property
+    def profile(self) -> str | None: ...
+
+    @property
+    def anonymous(self) -> bool: ...
+
+    @property
+    def concurrency_policy(self) -> str: ...
 
 
 def open_results(store: Path | StoreBucket) -> Store:
@@ -31,7 +60,7 @@ def open_results(store: Path | StoreBucket) -> Store:
         return LocalStore(store)
     from inventory_assets.inventory.storage.bucket_store import BucketStore
 
-    return BucketStore(_connection(store), store.prefix)
+    return BucketStore(_bucket_config(store), store.prefix)
 
 
 def open_catalog(store: Path | StoreBucket, iceberg: Iceberg) -> "Catalog":
@@ -65,7 +94,7 @@ def open_catalog(store: Path | StoreBucket, iceberg: Iceberg) -> "Catalog":
         return load_catalog(iceberg.catalog, **{**access, **iceberg.properties})
 
 
-def open_source_bucket(source: Source, now: datetime) -> "ListClient":
+def open_source_bucket(source: SourceAccess, now: datetime) -> "ListClient":
     """A client that lists the bucket of a source; it sends no request yet.
 
     Args:
@@ -74,7 +103,8 @@ def open_source_bucket(source: Source, now: datetime) -> "ListClient":
     """
     from inventory_assets.s3.bucket_config import BucketConfig
     from inventory_assets.s3.concurrency.policies import PolicyName
-    from inventory_assets.s3.list_client import ListClient, RetryPolicy
+    from inventory_assets.s3.list_client import ListClient
+    from inventory_assets.s3.retries import RetryPolicy
 
     config = BucketConfig(
         bucket=source.bucket,
@@ -90,11 +120,11 @@ def open_source_bucket(source: Source, now: datetime) -> "ListClient":
         policy=PolicyName(source.concurrency_policy),
     )
     if source.demo:
-        config = at_demo_server(config, now)
+        config = _at_demo_server(config, now)
     return ListClient(config, RetryPolicy(outage_seconds=source.max_outage_seconds))
 
 
-def at_demo_server(config: "BucketConfig", now: datetime) -> "BucketConfig":
+def _at_demo_server(config: "BucketConfig", now: datetime) -> "BucketConfig":
     """The same bucket at the embedded demo server, which shows what it holds at `now`."""
     from inventory_assets.demo.server import ACCESS_KEY, SECRET_KEY, demo_server
 
@@ -108,7 +138,7 @@ def at_demo_server(config: "BucketConfig", now: datetime) -> "BucketConfig":
     )
 
 
-def _connection(store: StoreBucket) -> "BucketConfig":
+def _bucket_config(store: StoreBucket) -> "BucketConfig":
     from inventory_assets.s3.bucket_config import BucketConfig
 
     return BucketConfig(
@@ -124,7 +154,7 @@ def _access(store: StoreBucket) -> dict[str, str]:
     """How pyiceberg reaches the bucket; its S3 client knows no profiles, and refreshes nothing."""
     from inventory_assets.s3.session import open_boto_session
 
-    boto = open_boto_session(_connection(store))
+    boto = open_boto_session(_bucket_config(store))
     access = {"s3.region": boto.client.meta.region_name}
     if store.endpoint_url:
         access["s3.endpoint"] = store.endpoint_url

@@ -96,7 +96,8 @@ def open_bucket(options: argparse.Namespace, **others: Any) -> "ListClient":
         options: The parsed arguments of `add_bucket`.
         others: More fields of `BucketConfig`.
     """
-    from inventory_assets.s3.list_client import ListClient, RetryPolicy
+    from inventory_assets.s3.list_client import ListClient
+    from inventory_assets.s3.retries import RetryPolicy
 
     is_default = options.max_outage is None
     retry = RetryPolicy() if is_default else RetryPolicy(outage_seconds=options.max_outage)

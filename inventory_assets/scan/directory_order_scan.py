@@ -15,15 +15,20 @@ from dataclasses import replace
 import pyarrow as pa
 
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import Continuation
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS
 from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange
 from inventory_assets.scan.keyspace.sorted_keys import keys_ascend
 from inventory_assets.scan.store_probe import first_page, page_with_names
-from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES
+from inventory_assets.scan.validation.page_validation import (
+    MAX_EMPTY_PAGES,
+    check_empty_pages,
+    following_token,
+)
 from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuilder
 
 _MIN_NAMES_TO_CONFIRM = 100
@@ -51,7 +56,7 @@ class DirectoryOrderScan:
 
     def __init__(
         self,
-        lister: ListClient,
+        lister: PageSource,
         prefix: str,
         ranges: Sequence[KeyRange],
         stats: RequestStats,
@@ -199,8 +204,7 @@ class DirectoryOrderScan:
             last = max((last, *_names(page)), key=_place)
             names = [_bare(name) for name in _names(page)]
             empty_pages = 0 if names else empty_pages + 1
-            if empty_pages > MAX_EMPTY_PAGES:
-                raise ListingStuck(self._message(f"sent {empty_pages} empty pages in a row"))
+            check_empty_pages(empty_pages, self._lister.connection.display_name)
             if names:
                 if min(names) < last_name:
                     raise KeysOutOfOrder(
@@ -214,8 +218,7 @@ class DirectoryOrderScan:
             count += len(names)
             if not page.is_truncated:
                 break
-            if page.next_token is None or page.next_token == token:
-                raise ListingStuck(self._message(f"repeats the continuation token {token!r}"))
+            token = following_token(page.next_token, request, self._lister.connection.display_name)
             if self._lister.profile.continuation is not Continuation.TOKEN:
                 raise ListingStuck(
                     self._message(
@@ -225,7 +228,6 @@ class DirectoryOrderScan:
                 )
             self._note_page_size(len(names))
             self._prove_tokens(prefix, page, is_first=count == len(names))
-            token = page.next_token
         if count >= self._worth_confirming:
             yield from self._after_the_end(prefix, last)
 

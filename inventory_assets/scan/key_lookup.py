@@ -4,20 +4,21 @@ Unlike a range, a prefix needs neither StartAfter nor a key order, so this works
 it reveals keys that are missing in a store's listing of a range.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, OBJECT_SCHEMA, VERSION_SCHEMA
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.key_density import common_start
-from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
+from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder
 from inventory_assets.scan.keyspace.key_range import DELIMITER
 from inventory_assets.scan.range_listing import PAGES_WITH_KEYS
 from inventory_assets.scan.validation.object_versions import Versions
-from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES
+from inventory_assets.scan.validation.page_validation import check_empty_pages, following_token
 
 KEYS_BEFORE_AN_EXACT_ONE = 10
 """Keys to request when looking up a single one, which all known orders list first."""
@@ -37,7 +38,7 @@ class Listed:
 
 
 def list_prefix(
-    lister: ListClient, prefix: str, stats: RequestStats, versions: Versions | None = None
+    lister: PageSource, prefix: str, stats: RequestStats, versions: Versions | None = None
 ) -> Listed:
     """List the keys under a prefix, up to `PAGES_WITH_KEYS` non-empty pages.
 
@@ -63,7 +64,7 @@ def list_prefix(
 
 
 def look_up(
-    lister: ListClient, key: str, stats: RequestStats, versions: Versions | None = None
+    lister: PageSource, key: str, stats: RequestStats, versions: Versions | None = None
 ) -> pa.Table:
     """The object with exactly this key, or its versions; an empty table if there is none.
 
@@ -78,7 +79,7 @@ def look_up(
 
 
 def find_misplaced_key(
-    lister: ListClient, key: str, other: str, stats: RequestStats, versions: Versions | None = None
+    lister: PageSource, key: str, other: str, stats: RequestStats, versions: Versions | None = None
 ) -> str | None:
     """A greater key that the store lists before `key`, or None.
 
@@ -107,7 +108,7 @@ def find_misplaced_key(
 
 
 def list_level(
-    lister: ListClient, prefix: str, stats: RequestStats, max_keys: int = MAX_KEYS
+    lister: PageSource, prefix: str, stats: RequestStats, max_keys: int = MAX_KEYS
 ) -> tuple[list[str], list[str]]:
     """The keys and folders directly under a prefix, from the first page.
 
@@ -127,18 +128,15 @@ def list_level(
 
 
 def _list(
-    lister: ListClient, request: PageRequest, stats: RequestStats, pages: int = PAGES_WITH_KEYS
+    lister: PageSource, request: PageRequest, stats: RequestStats, pages: int = PAGES_WITH_KEYS
 ) -> Listed:
     where, prefix = lister.connection.display_name, request.prefix
     schema = VERSION_SCHEMA if request.versions else OBJECT_SCHEMA
     found: list[pa.RecordBatch] = []
-    token, empty_pages, is_whole = None, 0, False
+    empty_pages, is_whole = 0, False
     seen = set[tuple[str, str | None]]()
     while len(found) < pages:
-        page = lister.list_page_sync(
-            PageRequest(prefix, token=token, max_keys=request.max_keys, versions=request.versions),
-            stats,
-        )
+        page = lister.list_page_sync(request, stats)
         keys = page.objects.column("key").to_pylist()
         for key in keys:
             if not key.startswith(prefix):
@@ -158,7 +156,6 @@ def _list(
         if page.next_token is None:
             break
         empty_pages = 0 if rows else empty_pages + 1
-        if page.next_token == token or empty_pages > MAX_EMPTY_PAGES:
-            raise ListingStuck(f"{where}: the listing of {prefix!r} does not go on")
-        token = page.next_token
+        check_empty_pages(empty_pages, where)
+        request = replace(request, token=following_token(page.next_token, request, where))
     return Listed(pa.Table.from_batches(found, schema=schema), is_whole)

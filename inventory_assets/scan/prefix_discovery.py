@@ -7,8 +7,9 @@ many folders) is split by next character instead, so that hashed key spaces get 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import AWS, KeyEncoding, StartAfter, StoreProfile
 from inventory_assets.scan.errors import ListingStuck, NamesMisread, TooManyShards
 from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS, KeyOrder
@@ -56,7 +57,7 @@ class ShardBounds:
 
 
 def discover(
-    lister: ListClient,
+    lister: PageSource,
     prefix: str,
     bounds: ShardBounds,
     key_order: KeyOrder | None = None,
@@ -91,7 +92,7 @@ class _Level:
 class _Discoverer:
     def __init__(
         self,
-        lister: ListClient,
+        lister: PageSource,
         bounds: ShardBounds,
         rows_under: RowsUnder,
         key_order: KeyOrder | None,

@@ -16,14 +16,18 @@ from inventory_assets.s3.decoding.xml_decoder import (
     Page,
     versions_token,
 )
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.scan.errors import ListingStuck
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 from inventory_assets.scan.store_probe import page_with_names
 from inventory_assets.scan.validation.object_versions import Versions, split_last_key
-from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES, check_keys
+from inventory_assets.scan.validation.page_validation import (
+    check_empty_pages,
+    check_keys,
+    following_token,
+)
 
 PAGES_WITH_KEYS = 4
 """Maximum non-empty pages, however many keys were added since."""
@@ -83,7 +87,7 @@ class _Cursor:
 
 
 def list_range(
-    lister: ListClient,
+    lister: PageSource,
     prefix: str,
     key_range: KeyRange,
     stats: RequestStats,
@@ -124,7 +128,7 @@ def list_range(
         reached = objects.column("key")[-1].as_py() if objects.num_rows else last_key
         # More versions of the last key may follow on the next page.
         is_past = reached > key_range.until if versions else reached >= key_range.until
-        following = _following(cursor, page, rows, versions)
+        following = _following(cursor, page, rows, versions, request, display_name)
         is_end = is_past or following is None
         if versions:
             objects, pending = split_last_key(objects, goes_on=not is_end)
@@ -142,8 +146,7 @@ def list_range(
             until = last_key
             break
         empty_pages = 0 if rows.num_rows else empty_pages + 1
-        if following == cursor or empty_pages > MAX_EMPTY_PAGES:
-            raise ListingStuck(f"{display_name}: the listing after {last_key!r} does not go on")
+        check_empty_pages(empty_pages, display_name)
         said_end = not page.is_truncated
         cursor = following
     objects = pa.Table.from_batches(found, schema=schema)
@@ -159,11 +162,19 @@ def _start_after(prefix: str, key_range: KeyRange) -> str:
 
 
 def _following(
-    cursor: _Cursor, page: Page, rows: pa.RecordBatch, versions: Versions | None
+    cursor: _Cursor,
+    page: Page,
+    rows: pa.RecordBatch,
+    versions: Versions | None,
+    request: PageRequest,
+    where: str,
 ) -> _Cursor | None:
-    """The position of the next request; None after the end.
+    """The position of the request after `request`, which was at `cursor`; None after the end.
 
     An empty response to a request after the last key confirms the end.
+
+    Raises:
+        ListingStuck: The store skips deleted keys, and no token leads on.
     """
     if rows.num_rows:
         key = rows.column("key")[-1].as_py()
@@ -172,6 +183,7 @@ def _following(
         return _Cursor(key)
     if page.is_truncated:
         # The store still skips deleted keys: continue with its token.
-        return _Cursor(cursor.key, cursor.version_id, page.next_token)
+        token = following_token(page.next_token, request, where)
+        return _Cursor(cursor.key, cursor.version_id, token)
     # Some stores ignore version markers and then send an empty page: start after the key.
     return None if cursor.version_id is None else _Cursor(cursor.key)

@@ -13,8 +13,9 @@ from urllib.parse import unquote, unquote_plus
 
 from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.error_classification import versions_unsupported
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.response_echo import compare
 from inventory_assets.s3.store_profile import (
     AWS,
@@ -63,7 +64,7 @@ class _Probed:
         return keys
 
 
-def profile_store(lister: ListClient, prefix: str, stats: RequestStats) -> StoreProfile:
+def profile_store(lister: PageSource, prefix: str, stats: RequestStats) -> StoreProfile:
     """Determine the profile of a store from the keys under a prefix.
 
     Does not change `lister.profile`.
@@ -99,7 +100,7 @@ def profile_store(lister: ListClient, prefix: str, stats: RequestStats) -> Store
     return found
 
 
-def page_with_names(lister: ListClient, request: PageRequest, stats: RequestStats) -> Page:
+def page_with_names(lister: PageSource, request: PageRequest, stats: RequestStats) -> Page:
     """Fetch a page and verify the decoding of its names.
 
     Raises:
@@ -111,7 +112,7 @@ def page_with_names(lister: ListClient, request: PageRequest, stats: RequestStat
     return page
 
 
-def contradicted(lister: ListClient, prefix: str, stats: RequestStats) -> bool:
+def contradicted(lister: PageSource, prefix: str, stats: RequestStats) -> bool:
     """Probe a store again after its listing contradicted its profile; sets `lister.profile`.
 
     Returns:
@@ -132,7 +133,7 @@ def corrected(profile: StoreProfile, error: NamesMisread) -> StoreProfile:
     return replace(profile, encoding=error.encoding)
 
 
-async def check_names(lister: ListClient, page: Page, stats: RequestStats) -> None:
+async def check_names(lister: PageSource, page: Page, stats: RequestStats) -> None:
     """Verify the decoding of a page's names, once per ambiguous character.
 
     Looks up the first key with `%`, `+` or a space by its exact name.
@@ -168,7 +169,7 @@ async def check_names(lister: ListClient, page: Page, stats: RequestStats) -> No
 
 
 async def _encoding_of(
-    lister: ListClient, key: str, raw: str, stats: RequestStats
+    lister: PageSource, key: str, raw: str, stats: RequestStats
 ) -> KeyEncoding | None:
     """The encoding with which the name is an existing key, or None if there is none (any more)."""
     candidates = {key: lister.profile.encoding}
@@ -183,7 +184,7 @@ async def _encoding_of(
     return None
 
 
-async def require_versions(lister: ListClient, prefix: str, stats: RequestStats) -> None:
+async def require_versions(lister: PageSource, prefix: str, stats: RequestStats) -> None:
     """Check, after a versions listing found nothing, that the prefix has no objects.
 
     Raises:
@@ -197,7 +198,7 @@ async def require_versions(lister: ListClient, prefix: str, stats: RequestStats)
         )
 
 
-async def first_page(lister: ListClient, request: PageRequest, stats: RequestStats) -> Page:
+async def first_page(lister: PageSource, request: PageRequest, stats: RequestStats) -> Page:
     """The first non-empty page, as some stores send empty pages before it; else the last page.
 
     Raises:
@@ -207,7 +208,7 @@ async def first_page(lister: ListClient, request: PageRequest, stats: RequestSta
 
 
 async def _pages_until_names(
-    lister: ListClient, request: PageRequest, stats: RequestStats
+    lister: PageSource, request: PageRequest, stats: RequestStats
 ) -> list[_Probed]:
     """`first_page` and the empty pages before it, each with its request."""
     found = [_Probed(request, await lister.list_page(request, stats))]
@@ -225,7 +226,7 @@ def _habits(profile: StoreProfile) -> StoreProfile:
     return replace(profile, echoes=frozenset())
 
 
-def _probe_names(lister: ListClient, prefix: str, stats: RequestStats) -> StoreProfile:
+def _probe_names(lister: PageSource, prefix: str, stats: RequestStats) -> StoreProfile:
     """`_probe` with the right encoding, repeated until no response belongs to another request."""
     for _ in range(_MAX_PROBES):
         probed: list[_Probed] = []
@@ -238,7 +239,7 @@ def _probe_names(lister: ListClient, prefix: str, stats: RequestStats) -> StoreP
 
 
 def _probe_in_some_encoding(
-    lister: ListClient, prefix: str, stats: RequestStats, probed: list[_Probed]
+    lister: PageSource, prefix: str, stats: RequestStats, probed: list[_Probed]
 ) -> StoreProfile:
     for _ in KeyEncoding:
         try:
@@ -250,7 +251,7 @@ def _probe_in_some_encoding(
 
 
 def _probe(
-    lister: ListClient, prefix: str, stats: RequestStats, probed: list[_Probed]
+    lister: PageSource, prefix: str, stats: RequestStats, probed: list[_Probed]
 ) -> StoreProfile:
     """Determine the profile without echoes; appends all requests to `probed`."""
 
@@ -346,7 +347,7 @@ def _collect_keys(prefix: str, first: _Probed, behind: list[str], ask: Ask) -> l
     return keys[:_KEYS]
 
 
-def _without_tokens(lister: ListClient, prefix: str, keys: list[str], ask: Ask) -> StoreProfile:
+def _without_tokens(lister: PageSource, prefix: str, keys: list[str], ask: Ask) -> StoreProfile:
     """The profile of a store that sends no continuation token."""
     for continuation in (Continuation.LAST_KEY, Continuation.MARKER):
         lister.profile = replace(lister.profile, continuation=continuation)

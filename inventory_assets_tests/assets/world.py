@@ -21,8 +21,10 @@ from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets_tests.fakes.fake_source import FakeSource
 from inventory_assets_tests.fakes.model_s3 import ModelS3
 
 TODAY = datetime.now(UTC).date()
@@ -215,7 +217,7 @@ class Buckets:
         buckets = self
         ask = SourceBucket.lister
 
-        def lister(bucket: SourceBucket, now: datetime) -> ListClient:
+        def lister(bucket: SourceBucket, now: datetime) -> PageSource:
             if bucket.bucket not in buckets.keys:
                 return _Watched(ask(bucket, now), buckets)
             return _Watched(ModelS3(buckets.keys[bucket.bucket], page_size=1000), buckets)
@@ -223,9 +225,9 @@ class Buckets:
         patch.setattr(SourceBucket, "lister", lister)
 
 
-class _Watched(ListClient):
-    def __init__(self, asked: ListClient, buckets: Buckets) -> None:
-        self.connection, self.retry, self.server = asked.connection, asked.retry, asked.server
+class _Watched(FakeSource):
+    def __init__(self, asked: PageSource, buckets: Buckets) -> None:
+        super().__init__(asked.connection, asked.server, asked.retry)
         self._asked = asked
         self._buckets = buckets
 

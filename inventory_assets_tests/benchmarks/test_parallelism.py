@@ -4,7 +4,7 @@ from contextlib import closing
 
 import pytest
 
-from benchmarks.in_flight import InFlight, ObservedLister
+from benchmarks.in_flight import InFlight, ObservedLimiter
 from benchmarks.load_source import BUCKET, SHAPES, LoadSource
 from benchmarks.parallelism import (
     STRATEGIES,
@@ -19,8 +19,10 @@ from benchmarks.parallelism import (
 )
 from benchmarks.processes import ProcessFailed
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -32,7 +34,7 @@ ALLOWED = 8
 
 
 class SplitAllTheSame(UnsplitScan):
-    def __init__(self, lister: ListClient, jobs: Sequence[ListingJob]) -> None:
+    def __init__(self, lister: PageSource, jobs: Sequence[ListingJob]) -> None:
         ParallelScan.__init__(self, lister, jobs)
 
 
@@ -125,14 +127,14 @@ def test_folders_are_as_many_as_there_are_workers_or_the_first_level_of_several(
 
 @needs_compiler
 def test_a_worker_is_a_place_that_one_task_after_the_other_takes() -> None:
-    with (
-        LoadSource("flat", 1000) as source,
-        closing(ObservedLister(connection_to(source))) as lister,
-    ):
-        for _ in range(ALLOWED + 1):
-            lister.list_page_sync(PageRequest(), RequestStats())
-        assert lister.observed.sent_by == [2] + [1] * (ALLOWED - 1)
-        assert lister.observed.skew == 2 * ALLOWED / (ALLOWED + 1)
+    with LoadSource("flat", 1000) as source:
+        observed = ObservedLimiter(connection_to(source))
+        lister = ListClient(connection_to(source), limiter=observed)
+        with closing(lister):
+            for _ in range(ALLOWED + 1):
+                lister.list_page_sync(PageRequest(), RequestStats())
+        assert observed.sent_by == [2] + [1] * (ALLOWED - 1)
+        assert observed.skew == 2 * ALLOWED / (ALLOWED + 1)
 
 
 @needs_compiler

@@ -15,7 +15,7 @@ from inventory_assets.cli.listing import _add_arguments, asked_for
 from inventory_assets.cli.verify import ERROR
 from inventory_assets.config.tables import SourceTable
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.list_client import RetryPolicy
+from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets_tests.cli.conftest import Outcome, start
 from inventory_assets_tests.external_servers import free_ports
 from inventory_assets_tests.fakes.listings import Listed, render

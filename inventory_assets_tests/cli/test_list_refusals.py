@@ -20,7 +20,8 @@ from inventory_assets.s3.errors import (
     TlsFailure,
     UnsupportedBucket,
 )
-from inventory_assets.s3.list_client import ListClient, RetryPolicy
+from inventory_assets.s3.list_client import ListClient
+from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets_tests.cli.list_command import (
     assert_refused,
     files_in,

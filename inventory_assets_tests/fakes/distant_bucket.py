@@ -13,10 +13,11 @@ from inventory_assets.s3.concurrency.policies import PolicyName, open_policy
 from inventory_assets.s3.concurrency.request_outcome import Outcome
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, Page
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_range import prefix_upper_bound
 from inventory_assets_tests.fakes.common_prefixes import rolled_up
+from inventory_assets_tests.fakes.fake_source import FakeSource
 from inventory_assets_tests.fakes.listings import (
     Listed,
     contents,
@@ -32,7 +33,7 @@ LATENCY = 0.1
 _BEFORE, _AFTER = contents(*contents_fields(Listed("KEY"), url_encoded=True)).split("KEY")
 
 
-class DistantBucket(ListClient):
+class DistantBucket(FakeSource):
     """Responds with latency, to as many requests at once as the policy allows.
 
     Args:
@@ -54,20 +55,21 @@ class DistantBucket(ListClient):
         page_size: int = MAX_KEYS,
         policy: PolicyName = PolicyName.ADAPTIVE,
     ) -> None:
-        self.connection = BucketConfig("distant", max_in_flight=in_flight, policy=policy)
-        self.server = "AmazonS3"
+        connection = BucketConfig("distant", max_in_flight=in_flight, policy=policy)
+        super().__init__(connection, "AmazonS3")
         self.requests: list[PageRequest] = []
-        self._limiter = ConcurrencyLimiter(open_policy(self.connection.policy, in_flight))
+        self._limiter = ConcurrencyLimiter(open_policy(policy, in_flight))
         self._keys = keys
         self._page_size = page_size
         self._chances = Random(0)  # noqa: S311 - a repeatable test
         self.in_flight_changes: list[tuple[float, int]] = []
 
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        return self._limiter.in_flight, self._limiter.limit
+
     def cancel(self) -> None:
         self._limiter.close()
-
-    def close(self) -> None:
-        """Nothing is open."""
 
     async def fetch_raw_page(
         self, request: PageRequest, stats: RequestStats, body: bytearray

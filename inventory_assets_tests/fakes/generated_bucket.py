@@ -5,19 +5,19 @@ from bisect import bisect_right
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets_tests.fakes.fake_source import FakeSource
 from inventory_assets_tests.fakes.listings import Listed, contents, contents_fields, listing
 
 PAGE_KEYS = 1000
 
 
-class GeneratedBucket(ListClient):
+class GeneratedBucket(FakeSource):
     """Holds `data/00000000/000` and so on, a thousand keys to a number."""
 
     def __init__(self, count: int, receivers: int) -> None:
-        self.connection = BucketConfig("generated", max_in_flight=receivers)
-        self.server = None
+        super().__init__(BucketConfig("generated", max_in_flight=receivers))
         self._count = count
         self._objects = [
             contents(
@@ -25,16 +25,6 @@ class GeneratedBucket(ListClient):
             )
             for n in range(PAGE_KEYS)
         ]
-
-    @property
-    def in_flight(self) -> tuple[int, int]:
-        return 0, self.connection.max_in_flight
-
-    def cancel(self) -> None:
-        """Nothing is on its way."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
     async def list_page(self, request: PageRequest, stats: RequestStats) -> Page:  # noqa: ARG002
         """No folders: the level is flat as far as anyone can see."""

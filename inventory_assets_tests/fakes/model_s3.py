@@ -1,4 +1,4 @@
-"""An in-memory bucket with the interface of `ListClient`, any key order and faulty behaviour."""
+"""An in-memory bucket as a `PageSource`: with any key order and faulty behaviour."""
 
 import asyncio
 from collections.abc import Iterable
@@ -9,9 +9,11 @@ from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import Cancelled
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets_tests.fakes.common_prefixes import rolled_up
+from inventory_assets_tests.fakes.fake_source import FakeSource
 from inventory_assets_tests.fakes.listings import element, listing, objects_of, rendered_objects
 
 
@@ -27,7 +29,7 @@ class Habit(Enum):
     SHUFFLES_PAGES = auto()
 
 
-class ModelS3(ListClient):
+class ModelS3(FakeSource):
     """Lists `keys` page by page.
 
     Args:
@@ -48,9 +50,8 @@ class ModelS3(ListClient):
         habit: Habit | None = None,
         empty_pages: int = 0,
     ) -> None:
-        self.connection = BucketConfig("model")
-        self.server = "Model"
-        self.retry = RetryPolicy(base_seconds=0, malformed_attempts=3)
+        retry = RetryPolicy(base_seconds=0, malformed_attempts=3)
+        super().__init__(BucketConfig("model"), "Model", retry)
         self._is_cancelled = False
         self.requests: list[PageRequest] = []
         self._page_size = page_size
@@ -58,16 +59,6 @@ class ModelS3(ListClient):
         self._empty_pages = empty_pages
         self._rank = _directory_rank if in_directory_order else _byte_rank
         self._keys = sorted(set(keys), key=self._rank)
-
-    @property
-    def in_flight(self) -> tuple[int, int]:
-        return 0, self.connection.max_in_flight
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def reconnect(self) -> None:
-        """There are no connections."""
 
     def cancel(self) -> None:
         self._is_cancelled = True

@@ -15,13 +15,9 @@ from random import Random
 from urllib.parse import quote, unquote
 
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
-from inventory_assets.s3.concurrency.policies import open_policy
-from inventory_assets.s3.http.response import ErrorResponse, RequestContext, Response
-from inventory_assets.s3.list_client import ListClient, RetryPolicy
-from inventory_assets.s3.outages import OutageLog
+from inventory_assets.s3.http.response import RequestContext, Response
 from inventory_assets_tests.fakes.common_prefixes import rolled_up
+from inventory_assets_tests.fakes.idle_transport import IdleTransport
 from inventory_assets_tests.fakes.listings import Listed, render
 
 _SENT = RequestContext("nowhere", timedelta(0), None)
@@ -125,8 +121,8 @@ class SimulatedBucket:
             yield name, is_folder
 
 
-class SimulatedNetwork:
-    """Replaces `Transport`.
+class SimulatedNetwork(IdleTransport):
+    """Replaces the transport of a `ListClient`.
 
     Args:
         bucket: The bucket.
@@ -178,18 +174,6 @@ class SimulatedNetwork:
             page = page.replace(b"<Size>", b"<Size>x", 1)
         return _response(200, page, body)
 
-    def adapt_to_error(self, _refusal: ErrorResponse) -> bool:
-        return False
-
-    def abort(self) -> None:
-        """Nothing is under way that would not end by itself."""
-
-    def drop_idle(self) -> None:
-        """There are no connections."""
-
-    def close(self) -> None:
-        """Nothing is open."""
-
     def _befalls(self, chance: float) -> bool:
         return bool(chance) and self._bucket.chances.random() < chance
 
@@ -223,28 +207,6 @@ def _after(token: str) -> str:
 def _response(status: int, page: bytes, body: bytearray) -> Response:
     body[:] = page
     return Response(status, {"server": "Simulated"}, body, _SENT)
-
-
-class SimulatedLister(ListClient):
-    """Lists a simulated bucket through all that a real one is listed through.
-
-    Args:
-        bucket: The bucket.
-        connection: How many requests may be in flight, by which policy.
-        life: Of the process.
-        troubles: What befalls requests.
-    """
-
-    def __init__(
-        self, bucket: SimulatedBucket, connection: BucketConfig, life: Life, troubles: Troubles
-    ) -> None:
-        self.connection = connection
-        self.server = None
-        self.retry = RetryPolicy()
-        self._outages = OutageLog(connection.display_name)
-        self._limiter = ConcurrencyLimiter(open_policy(connection.policy, connection.max_in_flight))
-        self.network = SimulatedNetwork(bucket, life, troubles)
-        self._transport = self.network  # type: ignore[assignment]
 
 
 class MortalStore(LocalStore):

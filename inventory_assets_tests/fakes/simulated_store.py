@@ -14,7 +14,7 @@ from random import Random
 
 from inventory_assets.s3.concurrency.policies import TARGET_P95_SECONDS, Fixed, LimitPolicy, Pid
 from inventory_assets.s3.concurrency.request_outcome import Outcome, Sample
-from inventory_assets.s3.list_client import RetryPolicy
+from inventory_assets.s3.retries import RetryPolicy
 
 REFUSAL_SECONDS = 0.02
 """A 503 comes back sooner than a page."""

@@ -16,8 +16,8 @@ from inventory_assets.s3.decoding.xml_decoder import (
     decode_page,
     versions_markers,
 )
-from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.listings import NAMESPACE, element, timestamp
 from inventory_assets_tests.fakes.model_s3 import ModelS3
 

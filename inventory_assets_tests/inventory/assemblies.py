@@ -20,7 +20,7 @@ from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts import fingerprint, part_writer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.fakes.listings import objects_of
 from inventory_assets_tests.inventory.samples import LAYOUT

@@ -12,7 +12,7 @@ from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.inventory.histories import (
     day_after,

@@ -22,7 +22,7 @@ from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.storage import local_store
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.fakes.listings import objects_of
 from inventory_assets_tests.inventory.assemblies import (

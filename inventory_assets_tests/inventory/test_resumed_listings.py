@@ -26,7 +26,7 @@ from inventory_assets.inventory.manifest.snapshot import (
 )
 from inventory_assets.inventory.parts.fingerprint import Fingerprint, joined
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import AWS
 from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.keyspace.key_order import KeyOrder

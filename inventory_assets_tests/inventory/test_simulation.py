@@ -31,6 +31,7 @@ from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.s3.errors import RetriesExhausted, UnusableResponse
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan.errors import KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -40,7 +41,7 @@ from inventory_assets_tests.fakes.simulated_bucket import (
     Life,
     MortalStore,
     SimulatedBucket,
-    SimulatedLister,
+    SimulatedNetwork,
     Troubles,
     cut_short,
 )
@@ -143,9 +144,9 @@ def told(story: Story, root: Path) -> tuple[SimulatedBucket, dict[Shard, Snapsho
             assert runs <= CALM_AFTER + 1 + len(story.kills), "it never ends"
         life = Life(lives.pop(0) if lives else float("inf"))
         connection = BucketConfig("model", max_in_flight=story.in_flight, policy=story.policy)
-        lister = SimulatedLister(bucket, connection, life, troubles)
+        network = SimulatedNetwork(bucket, life, troubles)
         shard_lister = ShardLister(
-            lister,
+            ListClient(connection, transport=network),
             MortalStore(root, life),
             MODEL,
             KeyOrder.BYTES,
@@ -163,7 +164,7 @@ def told(story: Story, root: Path) -> tuple[SimulatedBucket, dict[Shard, Snapsho
             kept = {root / part.key for snapshot in found.values() for part in snapshot.parts}
             if chances.random() < 0.3:
                 cut_short(files_of(root) - kept, chances)
-        assert lister.network.most_under_way <= story.in_flight
+        assert network.most_under_way <= story.in_flight
     return bucket, found
 
 

@@ -50,8 +50,8 @@ from inventory_assets.inventory.verification.targets import VerificationTarget
 from inventory_assets.inventory.verification.verification import verify
 from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.errors import RetriesExhausted
-from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard

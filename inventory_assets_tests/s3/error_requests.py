@@ -5,8 +5,10 @@ import pytest
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.errors import S3Error
-from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets_tests.fakes.listings import Listed, render
 
 QUICK = RetryPolicy(outage_seconds=0.2, base_seconds=0.01, malformed_attempts=4)

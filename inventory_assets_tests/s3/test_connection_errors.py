@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from inventory_assets.s3 import bucket_config
 from inventory_assets.s3.errors import RetriesExhausted, TlsFailure, TransientError
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer
 from inventory_assets_tests.s3.error_requests import GOOD, error_of, list_once, to
 

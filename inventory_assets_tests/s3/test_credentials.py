@@ -13,9 +13,11 @@ from inventory_assets.s3.errors import (
     S3Error,
     TransientError,
 )
-from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.object_client import ObjectClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets_tests.fakes.listings import Listed, render
 from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer, error_document
 

@@ -16,8 +16,9 @@ from inventory_assets.s3.errors import (
     TransientError,
     UnsupportedBucket,
 )
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer, error_document
 from inventory_assets_tests.s3.error_requests import GOOD, QUICK, SECRET, error_of, list_once, to
 

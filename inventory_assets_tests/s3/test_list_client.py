@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import Cancelled
 from inventory_assets.s3.errors import TransientError
-from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets_tests.fakes.listings import Listed, render
 from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer, error_document
 

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from urllib3.exceptions import NewConnectionError
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
-from inventory_assets.s3.concurrency.policies import open_policy
 from inventory_assets.s3.errors import AccessDenied, RetriesExhausted, S3Error, TransientError
-from inventory_assets.s3.http.response import ErrorResponse, RequestContext, Response, seconds_of
-from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
+from inventory_assets.s3.http.response import RequestContext, Response, seconds_of
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.outages import OutageLog
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.s3.retries import RetryPolicy
+from inventory_assets_tests.fakes.idle_transport import IdleTransport
 from inventory_assets_tests.fakes.listings import Listed, render
 from inventory_assets_tests.fakes.virtual_time import VirtualLoop
 
@@ -35,8 +36,8 @@ Answers = Callable[[float, str], tuple[int, bytes, dict[str, str]]]
 """What the store answers at a time to a request with a prefix; it raises where nobody answers."""
 
 
-class Store:
-    """Replaces `Transport`, with responses that depend on the time."""
+class Store(IdleTransport):
+    """Replaces the transport, with responses that depend on the time."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -50,21 +51,14 @@ class Store:
         status, body[:], headers = self._answers(clock(), prefix)
         return Response(status, headers, body, _SENT)
 
-    def adapt_to_error(self, _error_response: ErrorResponse) -> bool:
-        return False
-
 
 class Lister(ListClient):
     """Lists the keys of a `Store`."""
 
     def __init__(self, answers: Answers, retry: RetryPolicy, in_flight: int = 8) -> None:
-        self.connection = BucketConfig("ours", "http://store", max_in_flight=in_flight)
-        self.server = None
-        self.retry = retry
-        self._limiter = ConcurrencyLimiter(open_policy(self.connection.policy, in_flight))
-        self._outages = OutageLog(self.connection.display_name)
         self.store = Store(answers)
-        self._transport = self.store  # type: ignore[assignment]
+        connection = BucketConfig("ours", "http://store", max_in_flight=in_flight)
+        super().__init__(connection, retry, transport=self.store)
 
 
 def played(lister: Lister, prefixes: list[str]) -> tuple[list[object], float, RequestStats]:

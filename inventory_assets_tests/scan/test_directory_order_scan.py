@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
-from inventory_assets.scan import directory_order_scan
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.directory_order_scan import DirectoryOrderScan
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
+from inventory_assets.scan.validation import page_validation
 from inventory_assets.scan.validation.range_evidence import EvidenceBuilder, RangeEvidence
 from inventory_assets_tests.fakes.model_s3 import Habit, ModelS3
 
@@ -173,7 +173,7 @@ LETTERS = [f"p{letter}" for letter in "abcdefghijklm"]
 def test_a_store_with_a_bad_habit_is_caught(
     habit: Habit, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directory_order_scan, "MAX_EMPTY_PAGES", 20)
+    monkeypatch.setattr(page_validation, "MAX_EMPTY_PAGES", 20)
     lister = directory_store(LETTERS, habit=habit)
     with pytest.raises(error, match="bucket 'model'"):
         list_shard(lister, make_shard("", []))

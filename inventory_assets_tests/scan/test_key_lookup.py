@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
 from inventory_assets.scan.key_lookup import find_misplaced_key, list_level, list_prefix, look_up
 from inventory_assets.scan.validation.object_versions import Versions

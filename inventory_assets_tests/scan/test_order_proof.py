@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.validation.order_proof import OrderProof, names_at_risk, telling_pairs
 from inventory_assets_tests.fakes.model_s3 import ModelS3

@@ -15,8 +15,11 @@ from inventory_assets.s3.concurrency.limiter import Cancelled
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.errors import AccessDenied, RetriesExhausted, TransientError
-from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets.scan.engine.events import (
     JobFailed,
     ListingJob,
@@ -40,7 +43,7 @@ prefixes_strategy = st.lists(st.text(ALPHABET, max_size=2), max_size=5)
 
 
 def walk_shard(
-    lister: ListClient, shard: Shard, stats: RequestStats | None = None
+    lister: PageSource, shard: Shard, stats: RequestStats | None = None
 ) -> tuple[list[str], list[RangeEvidence]]:
     job = ListingJob(shard.prefix, shard.ranges, stats or RequestStats())
     found: dict[int, list[str]] = {index: [] for index in range(len(shard.ranges))}

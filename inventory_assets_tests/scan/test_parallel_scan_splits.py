@@ -16,8 +16,10 @@ from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
 from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.s3.concurrency.request_outcome import Sample
 from inventory_assets.s3.decoding.page_peek import RawPage
-from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets.scan.engine import page_queue
 from inventory_assets.scan.engine.events import (
     JobFailed,
@@ -66,7 +68,7 @@ class Told:
 
 
 def scan(
-    lister: ListClient, shard: Shard, stats: RequestStats | None = None, cuts: Sequence[str] = ()
+    lister: PageSource, shard: Shard, stats: RequestStats | None = None, cuts: Sequence[str] = ()
 ) -> Told:
     """List a shard; the events of a range are between its start and its completion."""
     job = ListingJob(shard.prefix, shard.ranges, stats or RequestStats(), initial_splits=cuts)

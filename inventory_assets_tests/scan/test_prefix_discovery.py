@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan import prefix_discovery
 from inventory_assets.scan.errors import ListingStuck, TooManyShards
 from inventory_assets.scan.keyspace.key_order import KeyOrder

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.errors import TransientError
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.events import (
     JobFailed,
     ListingJob,

@@ -9,7 +9,7 @@ from itertools import pairwise
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.engine.key_density import level_of
 from inventory_assets.scan.engine.range_task import RangeTask

@@ -1,8 +1,8 @@
 import pytest
 
 from inventory_assets.s3.decoding.xml_decoder import Page
-from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import AWS, Continuation, StartAfter
 from inventory_assets.scan.errors import ListingUnsupported
 from inventory_assets.scan.store_probe import profile_store

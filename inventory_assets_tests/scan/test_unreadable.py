@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
-from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.directory_order_scan import DirectoryOrderScan
 from inventory_assets.scan.engine.events import JobFailed, ListingJob, ObjectsListed, RangeCompleted
 from inventory_assets.scan.engine.page_queue import QUEUED_PAGES

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
-from inventory_assets.s3.list_client import ListClient, RetryPolicy
+from inventory_assets.s3.list_client import ListClient
+from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets_tests.stores.holdings import Held, difference, listed, truth
 from inventory_assets_tests.stores.odd_pages import Query

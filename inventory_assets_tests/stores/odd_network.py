@@ -4,14 +4,11 @@ import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from random import Random
-from typing import Any
 
-from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.http.response import RequestContext, Response
 from inventory_assets_tests.fakes.simulated_bucket import (
     Life,
     SimulatedBucket,
-    SimulatedLister,
     SimulatedNetwork,
     Troubles,
 )
@@ -23,7 +20,7 @@ _SECONDS = (0, 0.01, 0.1, 0.1, 0.2, 2)
 
 
 class OddNetwork(SimulatedNetwork):
-    """Takes the place of `Transport`, for an odd store.
+    """Replaces the transport of a `ListClient`, for an odd store.
 
     Args:
         store: What answers.
@@ -36,30 +33,10 @@ class OddNetwork(SimulatedNetwork):
         self._store = store
         self._chances = chances
 
-    async def get(
-        self, parameters: Mapping[str, str], body: bytearray, *_: Any, **__: Any
-    ) -> Response:
+    async def get(self, parameters: Mapping[str, str], body: bytearray) -> Response:
         self._life.spend()
         await asyncio.sleep(self._chances.choice(_SECONDS))
         answer = self._store.answer(parameters)
         body[:] = answer.body
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return Response(answer.status, headers, body, _NOWHERE)
-
-    def discard(self, _response: Response) -> None:
-        """Does nothing: each response has its own connection."""
-
-
-class OddLister(SimulatedLister):
-    """Lists an odd store within this process.
-
-    Args:
-        store: The bucket.
-        connection: How many requests may be in flight, by which policy.
-        life: Of the process.
-    """
-
-    def __init__(self, store: OddStore, connection: BucketConfig, life: Life) -> None:
-        nothing = SimulatedBucket([], [], 1, Random(0))  # noqa: S311
-        super().__init__(nothing, connection, life, Troubles())
-        self._transport = OddNetwork(store, life)  # type: ignore[assignment]

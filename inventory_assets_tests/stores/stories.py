@@ -17,6 +17,7 @@ from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.policies import PolicyName
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
@@ -38,7 +39,7 @@ from inventory_assets_tests.stores.habits import (
 )
 from inventory_assets_tests.stores.holdings import Held, held, listed
 from inventory_assets_tests.stores.listing_runs import set_aside
-from inventory_assets_tests.stores.odd_network import OddLister
+from inventory_assets_tests.stores.odd_network import OddNetwork
 from inventory_assets_tests.stores.odd_pages import BUCKET
 from inventory_assets_tests.stores.odd_store import OddStore
 
@@ -217,7 +218,7 @@ def play(story: Story, folder: Path) -> str:
     for _ in range(MOST_RUNS):
         life = Life(kills.pop(0) if kills else float("inf"))
         connection = BucketConfig(BUCKET, max_in_flight=story.in_flight, policy=PolicyName.FIXED)
-        lister = OddLister(store, connection, life)
+        lister = ListClient(connection, transport=OddNetwork(store, life))
         try:
             keys, unread = (_by_shards if story.by_shards else _into_folder)(
                 story, lister, life, folder
@@ -232,13 +233,13 @@ def play(story: Story, folder: Path) -> str:
 
 
 def _into_folder(
-    story: Story, lister: OddLister, _life: Life, folder: Path
+    story: Story, lister: ListClient, _life: Life, folder: Path
 ) -> tuple[list[str], int]:
     listing = list_into_folder(lister, story.prefix, folder)
     return [row[0] for row in listed(folder)], set_aside(listing)
 
 
-def _by_shards(story: Story, lister: OddLister, life: Life, folder: Path) -> tuple[list[str], int]:
+def _by_shards(story: Story, lister: ListClient, life: Life, folder: Path) -> tuple[list[str], int]:
     store = MortalStore(folder, life)
     order = discover(lister, story.prefix, ShardBounds(depth=0)).key_order
     known = order if order is KeyOrder.DIRECTORY else None

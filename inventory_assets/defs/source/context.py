@@ -25,7 +25,8 @@ from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.errors import S3Error
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
@@ -169,7 +170,7 @@ class SourceContext:
         known = known_key_order(self.store, self.layout)
         return known if known is KeyOrder.DIRECTORY else None
 
-    def profile(self, lister: ListClient) -> StoreProfile:
+    def profile(self, lister: PageSource) -> StoreProfile:
         """The store's profile from discovery; without one, from a probe."""
         known = known_profile(self.store, self.layout)
         if known is None and self.key_order() is not KeyOrder.DIRECTORY:

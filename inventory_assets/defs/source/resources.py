@@ -11,10 +11,10 @@ from pydantic import Field
 from inventory_assets.config import DEFAULT_STORE, Iceberg, Source, StoreBucket
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
+from inventory_assets.s3.bucket_config import AddressingStyle
 from inventory_assets.s3.concurrency.policies import PolicyName
-from inventory_assets.s3.list_client import ListClient, RetryPolicy
-from inventory_assets.wiring import at_demo_server, open_catalog, open_results
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.wiring import open_catalog, open_results, open_source_bucket
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.tables import IcebergTables
@@ -64,26 +64,24 @@ class SourceBucket(ResourceWithS3Configuration):
             demo=source.demo,
         )
 
-    def connection(self, now: datetime) -> BucketConfig:
-        """The bucket's configuration; sets the demo store to its content at `now`."""
-        config = BucketConfig(
-            bucket=self.bucket,
-            endpoint_url=self.endpoint_url,
-            region=self.region_name,
-            profile=self.profile_name,
-            role_arn=self.role_arn,
-            external_id=self.external_id,
-            anonymous=self.use_unsigned_session,
-            requester_pays=self.requester_pays,
-            addressing_style=self.addressing_style,
-            max_in_flight=self.concurrency,
-            policy=self.concurrency_policy,
-        )
-        return at_demo_server(config, now) if self.demo else config
+    @property
+    def region(self) -> str | None:
+        """`Source.region`, which dagster-aws calls otherwise."""
+        return self.region_name
 
-    def lister(self, now: datetime) -> ListClient:
-        """A client that lists the bucket."""
-        return ListClient(self.connection(now), RetryPolicy(outage_seconds=self.max_outage_seconds))
+    @property
+    def profile(self) -> str | None:
+        """`Source.profile`, likewise."""
+        return self.profile_name
+
+    @property
+    def anonymous(self) -> bool:
+        """`Source.anonymous`, likewise."""
+        return self.use_unsigned_session
+
+    def lister(self, now: datetime) -> PageSource:
+        """A client that lists the bucket; the demo store shows what it holds at `now`."""
+        return open_source_bucket(self, now)
 
 
 class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -93,8 +91,8 @@ class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]
     bucket: str | None = Field(default=None, description="The bucket of the results.")
     prefix: str = Field(default="", description="The prefix of the results' keys.")
     endpoint_url: str | None = Field(default=None, description="The URL of an S3-compatible store.")
-    region_name: str | None = Field(default=None, description="The bucket's region.")
-    profile_name: str | None = Field(default=None, description="A profile with credentials.")
+    region: str | None = Field(default=None, description="The bucket's region.")
+    profile: str | None = Field(default=None, description="A profile with credentials.")
     addressing_style: AddressingStyle = Field(
         default="auto",
         description="Whether the bucket's name is in the path or the host of the URL.",
@@ -105,14 +103,7 @@ class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The configured resource."""
         if isinstance(store, Path):
             return cls(root=str(store))
-        return cls(
-            bucket=store.bucket,
-            prefix=store.prefix,
-            endpoint_url=store.endpoint_url,
-            region_name=store.region,
-            profile_name=store.profile,
-            addressing_style=store.addressing_style,
-        )
+        return cls(**dict(store))
 
     def open(self) -> Store:
         """Open the store.
@@ -127,14 +118,7 @@ class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The folder, or the bucket and its access settings."""
         if self.bucket is None:
             return Path(self.root or DEFAULT_STORE)
-        return StoreBucket(
-            bucket=self.bucket,
-            prefix=self.prefix,
-            endpoint_url=self.endpoint_url,
-            region=self.region_name,
-            profile=self.profile_name,
-            addressing_style=self.addressing_style,
-        )
+        return StoreBucket(**{name: getattr(self, name) for name in StoreBucket.model_fields})
 
 
 class IcebergCatalog(dg.ConfigurableResource):  # type: ignore[type-arg]

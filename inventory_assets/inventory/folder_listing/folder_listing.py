@@ -38,7 +38,8 @@ from inventory_assets.inventory.manifest.unreadable_records import (
 )
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.parallel_scan import utc_now
 from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
@@ -75,7 +76,7 @@ class FolderListing:
 
 
 def list_into_folder(
-    lister: ListClient,
+    lister: PageSource,
     prefix: str,
     folder: Path,
     processes: int = 1,

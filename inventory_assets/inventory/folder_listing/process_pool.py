@@ -32,8 +32,10 @@ from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets.s3.store_profile import StoreProfile
 from inventory_assets.scan.engine.progress import (
     EVERY_SECONDS,

@@ -21,7 +21,8 @@ from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.events import (
     ListingJob,
     RangeNarrowed,
@@ -54,7 +55,7 @@ class Work:
         key_order: The order in which the store lists; None to detect it.
     """
 
-    lister: ListClient
+    lister: PageSource
     prefix: str
     processes: int
     store: LocalStore

@@ -38,7 +38,7 @@ from inventory_assets.inventory.parts.part import Part, part_exists
 from inventory_assets.inventory.storage.commit import publish
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 LOG = logging.getLogger(__name__)

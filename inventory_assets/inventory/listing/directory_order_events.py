@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 from inventory_assets.inventory.errors import versions_in_directories
-from inventory_assets.s3.list_client import ListClient
+from inventory_assets.s3.page_source import PageSource
 from inventory_assets.scan.directory_order_scan import DirectoryOrderScan
 from inventory_assets.scan.engine.events import ListingJob, ObjectsListed, RangeCompleted
 from inventory_assets.scan.validation.range_evidence import EvidenceBuilder
 
 
 def directory_events(
-    lister: ListClient, job: ListingJob
+    lister: PageSource, job: ListingJob
 ) -> Iterator[ObjectsListed | RangeCompleted]:
     """List the ranges of a job, one after the other.
 

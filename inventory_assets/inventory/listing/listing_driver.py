@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.listing.directory_order_events import directory_events
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.engine.events import (
     Event,
@@ -71,7 +72,7 @@ class ListingSink(Protocol[ResultT_co]):
 
 
 def list_in_parallel(
-    lister: ListClient,
+    lister: PageSource,
     jobs: Sequence[ListingJob],
     open_sink: Callable[[ListingJob], ListingSink[Result]],
     report: Report,
@@ -156,7 +157,7 @@ class _OpenSinks(Generic[Result]):
 
 
 def list_in_directory_order(
-    lister: ListClient,
+    lister: PageSource,
     job: ListingJob,
     sink: ListingSink[Result],
     report: Report,
@@ -215,7 +216,7 @@ class ProfileCorrector:
         lister: The bucket, whose profile is corrected.
     """
 
-    def __init__(self, lister: ListClient) -> None:
+    def __init__(self, lister: PageSource) -> None:
         self._lister = lister
         self._corrections_left = len(KeyEncoding)
 

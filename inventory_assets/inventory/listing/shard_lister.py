@@ -34,7 +34,8 @@ from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.prefix_encoding import file_stem
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.events import (
     ListingJob,
 )
@@ -64,7 +65,7 @@ class ShardLister:
         sizing: The sizes of parts.
     """
 
-    lister: ListClient
+    lister: PageSource
     store: Store
     layout: Layout
     key_order: KeyOrder | None = None

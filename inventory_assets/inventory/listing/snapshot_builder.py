@@ -34,7 +34,7 @@ from inventory_assets.inventory.parts.fingerprint import joined
 from inventory_assets.inventory.parts.part import Part, part_exists, read_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.list_client import ListClient
+from inventory_assets.s3.page_source import PageSource
 from inventory_assets.scan.engine.events import ListingJob, RangeNarrowed
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
@@ -112,7 +112,7 @@ class SnapshotBuilder(CheckpointedSink):
         buffer: RowBuffer,
         store: Store,
         layout: Layout,
-        lister: ListClient,
+        lister: PageSource,
         now: Callable[[], datetime],
         sizing: PartSizing,
     ) -> None:

@@ -21,7 +21,8 @@ from inventory_assets.inventory.verification.findings import (
     key_of,
 )
 from inventory_assets.inventory.verification.targets import VerificationTarget
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import KeyEncoding, StartAfter
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
 from inventory_assets.scan.key_lookup import find_misplaced_key, list_level, list_prefix, look_up
@@ -126,7 +127,7 @@ class Verification:
 
 
 def verify(
-    inventory: VerificationTarget, lister: ListClient, chance: random.Random, count: int = RANGES
+    inventory: VerificationTarget, lister: PageSource, chance: random.Random, count: int = RANGES
 ) -> Verification:
     """List a sample of the inventory again and compare.
 
@@ -150,7 +151,7 @@ def verify(
 
 
 def _verify(
-    inventory: VerificationTarget, lister: ListClient, chance: random.Random, count: int
+    inventory: VerificationTarget, lister: PageSource, chance: random.Random, count: int
 ) -> Verification:
     comparison = _Comparison(inventory, lister)
     notes: list[str] = []
@@ -193,7 +194,7 @@ class _Comparison:
     """The state of a verification."""
 
     inventory: VerificationTarget
-    lister: ListClient
+    lister: PageSource
     stats: RequestStats = field(default_factory=RequestStats)
     ranges: list[KeyRange] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)
@@ -366,6 +367,6 @@ class _Comparison:
         return any(key in key_range for key_range in self.ranges)
 
 
-def _lists_ranges(lister: ListClient) -> bool:
+def _lists_ranges(lister: PageSource) -> bool:
     """Whether the store supports StartAfter, according to its profile."""
     return lister.profile.start_after is not StartAfter.IGNORED

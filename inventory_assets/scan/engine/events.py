@@ -7,7 +7,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from inventory_assets.fast_values import value
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence

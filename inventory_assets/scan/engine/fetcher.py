@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterable
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS
 from inventory_assets.s3.decoding.xml_tree import Body
-from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.store_profile import StartAfter
 from inventory_assets.scan.engine.page_queue import PageReceived, SeamProbed
 from inventory_assets.scan.engine.range_task import RangeTask
@@ -36,7 +36,7 @@ class Fetcher:
         repeats_start: Whether the store was seen to list the key that a request begins after.
     """
 
-    def __init__(self, lister: ListClient) -> None:
+    def __init__(self, lister: PageSource) -> None:
         self.repeats_start = lister.profile.start_after is StartAfter.INCLUSIVE
         self._lister = lister
         self._display_name = lister.connection.display_name

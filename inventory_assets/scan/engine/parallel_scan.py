@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from inventory_assets.s3.list_client import ListClient
+from inventory_assets.s3.page_source import PageSource
 from inventory_assets.scan.engine.events import Event, ListingJob
 from inventory_assets.scan.engine.fetcher import Fetcher
 from inventory_assets.scan.engine.page_queue import PageQueue, QueueItem
@@ -47,7 +47,7 @@ class ParallelScan:
 
     def __init__(
         self,
-        lister: ListClient,
+        lister: PageSource,
         jobs: Sequence[ListingJob],
         now: Callable[[], datetime] = utc_now,
         *,

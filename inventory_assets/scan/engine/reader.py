@@ -9,7 +9,8 @@ from inventory_assets.s3.concurrency.limiter import Cancelled
 from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
 from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.errors import MalformedResponse, TransientError
-from inventory_assets.s3.list_client import ListClient, retries_exhausted
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.retries import retries_exhausted
 from inventory_assets.s3.store_profile import StartAfter
 from inventory_assets.scan.engine.events import (
     Event,
@@ -68,7 +69,7 @@ class Reader:
     """
 
     def __init__(
-        self, lister: ListClient, scheduler: Scheduler, fetcher: Fetcher, run: Run
+        self, lister: PageSource, scheduler: Scheduler, fetcher: Fetcher, run: Run
     ) -> None:
         self._lister = lister
         self._display_name = lister.connection.display_name

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from itertools import pairwise
 
-from inventory_assets.s3.list_client import ListClient
+from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.store_profile import StartAfter
 from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.engine.fetcher import Fetcher
@@ -50,7 +50,7 @@ class Scheduler:
 
     def __init__(
         self,
-        lister: ListClient,
+        lister: PageSource,
         jobs: Sequence[ListingJob],
         fetcher: Fetcher,
         queue: PageQueue,

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import inf
 
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.engine.key_density import KeyDensityModel, common_start, level_of
 from inventory_assets.scan.engine.range_task import RangeTask
@@ -62,7 +63,7 @@ class Splitter:
         lister: The bucket.
     """
 
-    def __init__(self, lister: ListClient) -> None:
+    def __init__(self, lister: PageSource) -> None:
         self._lister = lister
         self._sample: deque[str] = deque(maxlen=_SAMPLE)
         self._flat: set[str] = set()
@@ -167,7 +168,7 @@ class Splitter:
 
 
 async def cut_evenly(
-    lister: ListClient, prefix: str, count: int, stats: RequestStats
+    lister: PageSource, prefix: str, count: int, stats: RequestStats
 ) -> list[KeyRange]:
     """Cut the keys under a prefix into at most `count` ranges of about the same size.
 

@@ -12,8 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.keyspace.key_range import DELIMITER
 from inventory_assets.scan.store_probe import first_page
@@ -29,7 +30,7 @@ class OrderProof:
         lister: The bucket.
     """
 
-    def __init__(self, lister: ListClient) -> None:
+    def __init__(self, lister: PageSource) -> None:
         self._lister = lister
         self._is_proven = False
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)

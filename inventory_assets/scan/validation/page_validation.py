@@ -165,15 +165,31 @@ def next_place(
     token = raw_page.next_token
     is_by_token = request.versions or profile.continuation is Continuation.TOKEN
     if token and (is_by_token or raw_page.last_key is None):
-        if token == request.token:
-            raise ListingStuck(f"{where}: the store repeats the continuation token {token!r}")
-        return token, ""
+        return following_token(token, request, where), ""
     if raw_page.last_key is None:
-        raise ListingStuck(
-            f"{where}: a page without keys says neither that it is the last nor "
-            "where the listing goes on"
-        )
+        return following_token(None, request, where), ""
     return None, raw_page.last_key
+
+
+def following_token(token: str | None, request: PageRequest, where: str) -> str:
+    """The token with which a listing goes on, where nothing but a token leads to the next page.
+
+    Args:
+        token: That of a page that is not the last.
+        request: The request that the page answers.
+        where: The bucket, for messages.
+
+    Raises:
+        ListingStuck: There is none, or the request had the same.
+    """
+    if token is None:
+        raise ListingStuck(
+            f"{where}: a page of {request.prefix!r} says neither that it is the last nor where the "
+            "listing goes on"
+        )
+    if token == request.token:
+        raise ListingStuck(f"{where}: the store repeats the continuation token {token!r}")
+    return token
 
 
 def check_empty_pages(count: int, where: str) -> None:

@@ -12,8 +12,8 @@ from inventory_assets.inventory.verification import targets, verification
 from inventory_assets.inventory.verification.findings import Finding
 from inventory_assets.inventory.verification.verification import verify
 from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
-from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.fakes.listings import Listed
 from inventory_assets_tests.fakes.odd_store import IN_BYTE_ORDER, WITHOUT_RANGES, Oddity, OddStore

@@ -12,8 +12,10 @@ from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.errors import S3Error
 from inventory_assets.s3.http.response import Response
 from inventory_assets.s3.http.transport import Transport
-from inventory_assets.s3.list_client import ListClient, RequestStats, RetryPolicy
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets_tests.fakes.listings import Listed, render
 from inventory_assets_tests.fakes.scripted_server import Answer, Seen
 

@@ -9,7 +9,7 @@ from urllib3.connection import HTTPConnection
 from inventory_assets.s3.errors import MalformedResponse, RequestRejected, TransientError
 from inventory_assets.s3.http import http1_parser
 from inventory_assets.s3.http.transport import Transport
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer
 from inventory_assets_tests.s3.transport.requests import BODY, GOOD, error_of, get, list_once, to
 from inventory_assets_tests.s3.transport.servers import chunked, http_response

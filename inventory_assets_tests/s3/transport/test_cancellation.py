@@ -12,8 +12,9 @@ import pytest
 from urllib3.connection import HTTPConnection
 
 from inventory_assets.s3.concurrency.limiter import Cancelled
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.scripted_server import ScriptedServer
 from inventory_assets_tests.s3.transport.requests import GOOD, to, until
 from inventory_assets_tests.s3.transport.servers import ConnectProxy, QuietServer, request_head

@@ -10,8 +10,9 @@ import pytest
 
 from inventory_assets.s3.errors import RequestRejected
 from inventory_assets.s3.http.transport import Transport
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.scripted_server import ScriptedServer
 from inventory_assets_tests.s3.transport.requests import BODY, QUICK, error_of, list_once, to
 from inventory_assets_tests.s3.transport.servers import OneAnswer, http_response
@@ -106,8 +107,9 @@ def test_an_endpoint_that_is_an_ipv6_address_is_reached_and_named_in_brackets() 
 
 
 def test_a_bucket_with_another_signature_algorithm_is_rejected(server: ScriptedServer) -> None:
-    lister = ListClient(to(server.url), QUICK)
-    events = lister._transport._boto.client.meta.events
+    transport = Transport(to(server.url))
+    lister = ListClient(to(server.url), QUICK, transport=transport)
+    events = transport._boto.client.meta.events
     another: Any = lambda **_: "s3"  # noqa: E731
     events.register_first("choose-signer.s3.ListObjectsV2", another)
     with pytest.raises(RequestRejected, match="only AWS4-HMAC-SHA256 is supported") as caught:

@@ -7,7 +7,7 @@ import pytest
 from inventory_assets.s3.errors import RequestRejected, RetriesExhausted, TlsFailure, TransientError
 from inventory_assets.s3.http.response import ErrorResponse
 from inventory_assets.s3.http.transport import Transport
-from inventory_assets.s3.list_client import RequestStats
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer
 from inventory_assets_tests.s3.transport.requests import (
     BASIC,

@@ -7,8 +7,9 @@ import pytest
 from inventory_assets.s3.errors import RequestRejected
 from inventory_assets.s3.http.response import ErrorResponse
 from inventory_assets.s3.http.transport import Transport
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer, error_document
 from inventory_assets_tests.s3.transport.requests import (
     GOOD,

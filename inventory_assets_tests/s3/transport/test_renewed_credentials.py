@@ -11,8 +11,9 @@ from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.errors import CredentialsMissing, CredentialsRefused
 from inventory_assets.s3.http.response import ErrorResponse
 from inventory_assets.s3.http.transport import Transport
-from inventory_assets.s3.list_client import ListClient, RequestStats
+from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.scripted_server import Answer, ScriptedServer, error_document
 from inventory_assets_tests.s3.transport.requests import GOOD, QUICK, error_of, get, key_of, to
 
