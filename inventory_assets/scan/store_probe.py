@@ -7,8 +7,9 @@ is looked up by its exact name, which shows how keys are encoded.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from urllib.parse import unquote, unquote_plus
 
 from inventory_assets.s3.decoding.xml_decoder import Page
@@ -276,10 +277,10 @@ def _probe(
         keys = _collect_keys(prefix, first, behind, ask)
     if len(keys) < _KEYS:
         return profile
-    absent_key = _between(keys[0], keys[1])  # None if no key fits between
+    index, absent_key = _absent_key(keys)
     after_absent_key = None
     if absent_key:
-        after_absent_key = ask(PageRequest(prefix, absent_key, max_keys=_KEYS - 1))
+        after_absent_key = ask(PageRequest(prefix, absent_key, max_keys=_KEYS - 1 - index))
     after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS - 1))
     shown = after_absent_key.keys if after_absent_key else []
     start_after = _start_after(keys, absent_key, shown, after_last.keys)
@@ -287,8 +288,9 @@ def _probe(
     if start_after is StartAfter.IGNORED and first.page.is_truncated:
         return _by_tokens_alone(profile, prefix, first, ask)
     chain, rest = first, keys[len(first.keys) :]
-    if after_absent_key and shown == keys[1 : 1 + len(shown)]:  # in another order it is elsewhere
-        chain, rest = after_absent_key, keys[1 + len(shown) :]
+    behind_it = keys[index + 1 :]
+    if after_absent_key and shown == behind_it[: len(shown)]:  # in another order it is elsewhere
+        chain, rest = after_absent_key, behind_it[len(shown) :]
     rest += [key for key in after_last.keys if key != keys[-1]]
     return _compared(profile, prefix, chain, rest, ask)
 
@@ -376,13 +378,20 @@ def _start_after(
     return StartAfter.EXCLUSIVE
 
 
-def _between(left: str, right: str) -> str | None:
-    """A non-existing key between two consecutive keys, or None."""
-    for character in _SUFFIXES:
-        absent_key = left + character
-        if absent_key < right and len(absent_key.encode()) <= MAX_KEY_BYTES:
-            return absent_key
-    return None
+def _absent_key(keys: Sequence[str]) -> tuple[int, str | None]:
+    """A key that does not exist, and the index of the key that it follows.
+
+    Args:
+        keys: Consecutive keys.
+
+    Returns:
+        The index is 0 and the key None if no key fits between any two.
+    """
+    for index, (left, right) in enumerate(pairwise(keys)):
+        for candidate in (*(left + suffix for suffix in _SUFFIXES), right[:-1]):
+            if left < candidate < right and len(candidate.encode()) <= MAX_KEY_BYTES:
+                return index, candidate
+    return 0, None
 
 
 def _echoes(probed: list[_Probed], bucket: str) -> dict[Echoed, list[bool]]:

@@ -162,6 +162,15 @@ def test_a_page_that_contradicts_itself_is_requested_again(tmp_path: Path) -> No
     assert play(story, tmp_path) == "exact"
 
 
+@pytest.mark.parametrize("second", ["  &&& +", "  "])
+def test_a_made_up_key_is_tried_that_fits_between_two_others(second: str, tmp_path: Path) -> None:
+    """No suffix fits between a key and one that goes on with a space."""
+    keys = [" ", second, "%%<", "%漢 漢", "+", "<漢", "é", "é&🦄", "é🦄é<", "漢  &", "🦄%éé+"]
+    habits = _ONE | Habits(tokens=Tokens.SKIP_AFTER_MADE_UP)
+    story = Story(habits, keys, 0, "", 2, kills=[], churn=0.0, by_shards=False, heads=[])
+    assert play(story, tmp_path) == "exact"
+
+
 def check(number: int, start: int | None, noted: Noted) -> None:
     """Play so many stories; those of a seed, or always the same."""
     results: Counter[str] = Counter()
