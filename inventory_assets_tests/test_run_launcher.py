@@ -115,7 +115,7 @@ def test_a_run_of_this_machine_is_gone_when_its_process_is(
     assert health(instance, run) is WorkerStatus.NOT_FOUND
     said = instance.run_launcher.check_run_worker_health(run).msg
     assert said
-    assert f"process {sleeper.pid} is not there any more" in said
+    assert f"process {sleeper.pid} no longer exists" in said
 
 
 @pytest.mark.parametrize(

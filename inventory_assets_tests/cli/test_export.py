@@ -61,15 +61,15 @@ def test_a_dialect_makes_a_manifest_for_batch_operations(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nobody"], "no source is called 'nobody'; there is source"),
-        (["store"], "no source is called 'store'; there is source; the folder here is ./store"),
+        (["nobody"], "no source is called 'nobody'; sources are: source"),
+        (["store"], "no source is called 'store'; sources are: source; the folder here is ./store"),
         (["source@may"], "'may' is not a date; write it as source@"),
         (["source@2026-05-09"], "no inventory of source was published for 2026-05-09"),
         (["./no/such"], "./no/such does not exist; correct the path"),
         (["./store"], "holds no Parquet files; name a folder"),
         (["source", "-o", "out.xml"], "'out.xml' does not say how to write it"),
         (["source", "-o", "no/such/out.csv"], "cannot write no/such/out.csv: No such file"),
-        (["source", "-o", "out.jsonl", "--dialect", "plain"], "--dialect is a way to write CSV"),
+        (["source", "-o", "out.jsonl", "--dialect", "plain"], "--dialect applies only to CSV"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_to_do(
@@ -113,5 +113,5 @@ def test_binary_output_is_not_written_to_a_terminal(published: Path) -> None:
     code, shown = on_a_terminal(published, "export", "source", "--format", "parquet")
     assert (code, shown) == (
         1,
-        b"inventory: this is not text for a terminal; write it to a file with -o\r\n",
+        b"inventory: a terminal cannot show this format; write to a file with -o\r\n",
     )
