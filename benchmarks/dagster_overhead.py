@@ -1,4 +1,4 @@
-"""What Dagster itself costs for each shard of a range run: `python benchmarks/dagster_overhead.py`.
+"""Measure Dagster's overhead per shard of a range run: `python benchmarks/dagster_overhead.py`.
 
 A run lists many shards of one object each from a stub, on a new SQLite instance; the time that the
 listings take on their own is measured beside it and taken off.
@@ -54,7 +54,7 @@ class OneObjectEach:
 
 
 class StubBucket(SourceBucket):
-    """The resource that hands it out."""
+    """The resource that returns the bucket."""
 
     def lister(self, *_: object, **__: object) -> OneObjectEach:  # type: ignore[override]
         return OneObjectEach()

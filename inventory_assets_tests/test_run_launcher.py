@@ -60,7 +60,7 @@ def test_a_process_is_running_until_it_is_killed(sleeper: "subprocess.Popen[byte
 
 
 @pytest.mark.usefixtures("by_any_means")
-def test_another_process_that_got_the_number_later_is_not_taken_for_it(
+def test_a_later_process_with_the_same_id_is_not_mistaken_for_it(
     sleeper: "subprocess.Popen[bytes]",
 ) -> None:
     assert not is_running(sleeper.pid, time.time() - 600)

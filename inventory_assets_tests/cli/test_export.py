@@ -37,7 +37,7 @@ def test_an_inventory_goes_to_standard_output_as_s3_writes_it(
     assert keys_of(outcome.output) == keys
 
 
-def test_a_file_is_written_as_its_suffix_tells(run: Run, tmp_path: Path) -> None:
+def test_the_suffix_chooses_the_format_of_a_file(run: Run, tmp_path: Path) -> None:
     outcome = run("export", "source", "-o", tmp_path / "out.parquet")
     assert (outcome.code, outcome.error) == (0, "")
     assert outcome.output == f"8 objects in {tmp_path}/out.parquet\n".encode()
@@ -102,7 +102,7 @@ def test_a_pipe_closed_before_the_first_write_is_no_error(published: Path) -> No
     process.stderr.close()
 
 
-def test_no_key_speaks_to_the_terminal(published: Path) -> None:
+def test_no_key_can_control_the_terminal(published: Path) -> None:
     code, shown = on_a_terminal(published, "export", "source", "--dialect", "plain")
     assert code == 0
     assert rb"tab\t\x1b[31m" in shown

@@ -167,7 +167,9 @@ def test_a_listing_of_another_bucket_is_rejected(run: Run, listed: list[object])
     assert f"holds objects of the bucket {bucket!r}, not of 'another'" in outcome.error
 
 
-def test_an_emptied_bucket_is_doubted(run: Run, moto: Endpoint, listed: list[object]) -> None:
+def test_an_emptied_bucket_fails_the_verification(
+    run: Run, moto: Endpoint, listed: list[object]
+) -> None:
     moto.delete(str(listed[1]).split("/")[2], KEYS)
     outcome = run("verify", *listed)
     assert outcome.code == DIFFERS

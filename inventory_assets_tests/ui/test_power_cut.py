@@ -41,7 +41,7 @@ def home(
 
 
 @pytest.mark.slow  # Dagster is started twice
-def test_runs_that_a_power_failure_ended_do_not_stand_in_the_way_of_others(
+def test_runs_ended_by_a_power_failure_do_not_block_others(
     home: Path, environment: dict[str, str], standing_store: ScriptedServer, today: date
 ) -> None:
     environment = {**environment, "DAGSTER_HOME": str(home)}
