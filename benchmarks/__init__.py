@@ -1,5 +1,5 @@
-"""Measures the listing against a load source, beside other listers.
+"""Benchmarks of this project and of other listers, against a load source.
 
-`load_source` serves any number of keys at next to no cost. Run a module from the repository's root,
-as in `python -m benchmarks.load_source`, with `--help` for its options.
+`load_source` serves any number of keys with little CPU time. Run a module from the repository's
+root, as in `python -m benchmarks.load_source`; `--help` shows its options.
 """

@@ -1,7 +1,7 @@
-"""Two days compared, beside full outer joins: `python -m benchmarks.comparing`.
+"""Compare the diff of two days with full outer joins: `python -m benchmarks.comparing`.
 
-Each contender is a process of its own that reads the same files and writes what changed, all in
-turns, round after round, so that what else the machine does spreads over all of them. Counts of
+Each contender is a separate process that reads the same files and writes the changes. Contenders
+take turns in each round, so that other load on the machine affects all of them alike. Counts of
 every kind of change must agree.
 """
 
@@ -37,7 +37,7 @@ class Cost:
 
 
 def publish_days(days: TwoDays, folder: Path) -> None:
-    """Write two days into a folder, and the lists of their files for those who read only files."""
+    """Write two days into a folder, with lists of their files for contenders that need them."""
     days.write(LocalStore(folder))
     for name, files in zip(("old", "new"), files_of(folder), strict=True):
         (folder / f"{name}.txt").write_text("\n".join(files))

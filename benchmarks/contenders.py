@@ -1,7 +1,7 @@
-"""Who is compared: this project and its peers, each with the command that lists a whole bucket.
+"""The contenders: this project and its peers, each with the command that lists a whole bucket.
 
-Every peer gets the flags that make it cheapest while it still tells key, size and time of every
-object. Those that cannot go fast list fewer keys; the figures are per million.
+Every peer gets the flags that make it cheapest while it still prints key, size and time of every
+object. Slow contenders list fewer keys; the figures are per million.
 """
 
 import os

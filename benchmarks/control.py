@@ -1,4 +1,4 @@
-"""Compare the policies for requests in flight, in the simulation that the tests run.
+"""Compare the policies for requests in flight, in the simulation of the tests.
 
 `python -m benchmarks.control` prints a table; `--images docs/images` draws limits over time, with
 the Python that `make bench` installs.

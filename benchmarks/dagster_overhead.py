@@ -1,4 +1,4 @@
-"""What Dagster itself costs for each shard of a range run: `python benchmarks/dagster_overhead.py`.
+"""Measure Dagster's overhead per shard of a range run: `python benchmarks/dagster_overhead.py`.
 
 A run lists many shards of one object each from memory, on a new SQLite instance; the time that the
 listings take on their own is measured beside it and taken off.

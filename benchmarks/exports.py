@@ -1,4 +1,4 @@
-"""What `inventory export` costs in each format: `python -m benchmarks.exports`.
+"""Measure the cost of `inventory export` in each format: `python -m benchmarks.exports`.
 
 A listing of objects with date-like keys and random ETags is exported by a process of its own, in
 each format in turn; a smaller listing beside it shows that memory does not grow.

@@ -1,7 +1,8 @@
-"""What each way of fetching a page costs: `python -m benchmarks.http_layers`.
+"""Measure the cost of fetching a page by several HTTP clients: `python -m benchmarks.http_layers`.
 
-One connection, one page of a thousand keys after the other, signed but not decoded; CPU of the
-whole process, user and system. The ways take turns, so that a busy machine is busy for all.
+Each fetches pages of a thousand keys one after the other over one connection, signed but not
+decoded. The figures are CPU time of the whole process, user and system. The clients take turns, so
+that other load on the machine affects all of them alike.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""What it takes to show dates in an Iceberg table: `python -m benchmarks.iceberg`.
+"""Measure how long it takes to register dates in an Iceberg table: `python -m benchmarks.iceberg`.
 
-One date of many parts, registered and found there already; then dates of one part, one after the
-other.
+First a date of many parts is registered, and once more when it is there already; then dates of one
+part, one after the other.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""An S3 bucket of any size on 127.0.0.1 that costs next to nothing: the load of the benchmarks.
+"""An S3 bucket of any size on 127.0.0.1 that uses little CPU time: the load of the benchmarks.
 
 The server is a C program, `load_source.c`, built here with the system's compiler. As a context
 manager it is `LoadSource`; in the foreground, `python benchmarks/load_source.py --count 1000000`.

@@ -1,9 +1,9 @@
-"""Memory against the size of the bucket: `python -m benchmarks.memory stages`, or `… curve`.
+"""Measure memory against the size of the bucket: `python -m benchmarks.memory stages`, or `curve`.
 
-`stages` lists buckets of several sizes in three ways: all objects gathered in a list first; rows
-streamed as dicts; this project's columns. A straight line through each one's peaks tells what
-240 million objects would need. `curve` lists one large bucket with this project, looks at its
-memory twice a second, and draws it against the objects listed.
+`stages` lists buckets of several sizes in three ways: all objects in a list first; rows streamed as
+dicts; this project's columns. A straight line through the peaks of each way estimates the memory
+for 240 million objects. `curve` lists one large bucket with this project, samples its memory twice
+a second, and draws it against the objects listed.
 """
 
 import argparse

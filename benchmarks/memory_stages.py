@@ -1,7 +1,7 @@
-"""Two ways of listing into Parquet that this project left: `memory_stages.py NAME URL BUCKET FILE`.
+"""Two former ways of listing into Parquet: `memory_stages.py NAME URL BUCKET FILE`.
 
-Run as a process of their own, whose memory `memory.py` measures. Both page with boto3, which gives
-every object as a dict; they differ in how long they keep it.
+`memory.py` runs this module as a separate process and measures its memory. Both ways page with
+boto3, which returns every object as a dict; they differ in how long they keep it.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """Check a folder of Parquet files as one sorted listing, in bounded memory: `parquet_files.py`.
 
-It runs as a process of its own, so that what measures others stays small. Prints the rows and the
-bytes of the files; fails if keys do not strictly ascend by their bytes over all files in the order
-of their names.
+It runs as a separate process, so that the measuring process stays small. It prints the rows and the
+bytes of the files, and fails if keys do not strictly ascend by their bytes over all files in the
+order of their names.
 """
 
 import subprocess

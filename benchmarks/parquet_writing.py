@@ -1,8 +1,8 @@
-"""What the Parquet settings of parts cost: `python benchmarks/parquet_writing.py`.
+"""Measure the cost of the Parquet settings of parts: `python benchmarks/parquet_writing.py`.
 
-A million invented records of each key shape are written to memory and read back, with the settings
-that parts are written with, with each of them undone or pushed further, and with pyarrow's own
-defaults. CPU is that of the whole process, so threads would not hide in it.
+A million generated records of each key shape are written to memory and read back, with the settings
+of parts, with each setting removed or increased, and with pyarrow's defaults. CPU time is that of
+the whole process, including all threads.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Run a process and tell what it cost: CPU with its children's, wall time, peak memory.
+"""Run a process and measure its cost: CPU time including children, wall time, peak memory.
 
 CPU seconds are user and system time of the process and of every descendant that was waited for, as
-the kernel counts them. Peak memory is the most that the processes alive at one moment had reached
-together, looked at ten times a second, or the kernel's own figure for the largest of them.
+the kernel counts them. Peak memory is the maximum over samples, ten a second, of the sum for all
+processes alive at that moment, or the kernel's own figure for the largest of them.
 """
 
 import os
@@ -26,7 +26,7 @@ class ProcessFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process cost, and what it said.
+    """The cost and the output of a process.
 
     Attributes:
         cpu_seconds: User and system time, with its children's.

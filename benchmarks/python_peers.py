@@ -1,7 +1,7 @@
 """The peers that are libraries: `python_peers.py NAME URL BUCKET [FILE]`, run by their own Python.
 
-Each lists the whole bucket the way its own documentation shows, reads key, size, ETag and time of
-every object, and prints how many there were. Nothing else is imported than what it needs.
+Each lists the whole bucket as its own documentation shows, reads key, size, ETag and time of every
+object, and prints their number. It imports only the packages that it needs.
 """
 
 import sys

@@ -1,7 +1,7 @@
-"""How well ranges are split, on virtual time: `python -m benchmarks.splits`.
+"""Measure how well ranges are split, in virtual time: `python -m benchmarks.splits`.
 
-The engine and its control list a bucket in memory whose answers take 100 ms of a clock that jumps;
-so the figures are the same on any machine, and tell of nothing but the splitting.
+The engine and its policy list a bucket in memory whose responses take 100 ms of virtual time. So
+the figures are the same on any machine, and depend only on the splitting.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Serves HTTPS before the load source: `tls_terminator.py PORT CERTIFICATE KEY`; prints its port.
 
-It is a process of its own, so that what TLS costs the server is not counted as the load source's.
-It ends when its standard input does.
+It is a separate process, so that the server's cost of TLS is not counted for the load source. It
+ends when its standard input does.
 """
 
 import contextlib

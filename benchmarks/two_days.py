@@ -1,8 +1,8 @@
-"""Two days of an invented bucket, as the parts, snapshot and manifest that a listing leaves.
+"""Generate two days of a bucket as the parts, snapshots and manifests of listings.
 
-Keys are hashes in one folder, ETags random, a tenth of the objects in another storage class. Of the
-objects changed, a fifth each is created and deleted, two fifths modified, a tenth each touched and
-moved to another class.
+Keys are hashes in one folder, ETags are random, and a tenth of the objects has another storage
+class. Of the changed objects, a fifth each is created and deleted, two fifths are modified, and a
+tenth each is touched and moved to another class.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""CPU to decode pages of versions and delete markers, by the plain decoder and in columns.
+"""Measure the CPU time to decode pages of versions and delete markers, plainly and in columns.
 
 Run as `python -m benchmarks.versions`.
 """

@@ -1,10 +1,10 @@
-"""What daily inventories of a slowly changing bucket take up, day after day.
+"""Measure the size of daily inventories of a slowly changing bucket over a year.
 
-`python -m benchmarks.year` lists an invented bucket once a day, straight into parts, as many ranges
-at a time as a listing has, cut where the parts of the day before ended and now and then elsewhere.
-What changes in a day: half of it is replaced, a quarter comes and a quarter goes. It is to be found
-in three *places* of the key space (others every day), *everywhere*, or at the *end*, where all of
-it is new.
+`python -m benchmarks.year` lists a generated bucket once a day into parts, with as many ranges at a
+time as a listing has. Ranges end where the parts of the day before ended, and sometimes elsewhere.
+Of each day's changes, half replace objects, a quarter create and a quarter delete them. The changes
+are in three *places* of the key space (others every day), *everywhere*, or at the *end*, where all
+changed objects are new.
 """
 
 import argparse

@@ -48,11 +48,12 @@ _MODULES = {
 """The module of each public name, within this package."""
 
 if sys.platform == "linux":
-    # Arrow reads it when it is imported. A listing takes a tenth less memory and CPU with jemalloc
-    # than with mimalloc, which gives freed memory back only to fetch it again (docs/benchmarks.md).
+    # Arrow reads this when it is imported. A listing takes a tenth less memory and CPU with
+    # jemalloc than with mimalloc, which returns freed memory to the system and soon requests it
+    # again (docs/benchmarks.md).
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
-    # Given back after a second, as is Arrow's default, it would be fetched again with the next row
-    # group: that is a third of what a listing takes in the kernel (docs/benchmarks.md).
+    # By default, Arrow's jemalloc returns freed memory after a second, and requests it again for
+    # the next row group. That takes a third of a listing's time in the kernel (docs/benchmarks.md).
     os.environ.setdefault("JE_ARROW_MALLOC_CONF", "dirty_decay_ms:10000")
 
 

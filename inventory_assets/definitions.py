@@ -1,4 +1,4 @@
-"""The code location: every source of the configuration, wired; nothing is computed here."""
+"""Dagster's code location: builds the definitions of every source of the configuration."""
 
 import dagster as dg
 
@@ -32,7 +32,7 @@ def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definiti
 
     Args:
         config: The sources and the store.
-        clock: The time, where it is not the real one.
+        clock: The clock to use instead of the real one.
     """
     resources: dict[str, object] = {
         "inventory_store": InventoryStore.of(config.store),
@@ -76,5 +76,5 @@ def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definiti
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The definitions of the configuration found; it is read when the location is loaded."""
+    """The definitions of the configuration, which is read when the code location is loaded."""
     return build_definitions(load_config())

@@ -1,7 +1,7 @@
-"""The root of the project's one exception tree, and words for errors that are the machine's.
+"""The base class of all errors, and messages for exhausted resources of the machine.
 
-Each layer derives its own errors from `InventoryError`. What the operating system refuses for want
-of memory, disk space, threads or file descriptors meets every layer, so its words are here.
+Each layer derives its own errors from `InventoryError`. Memory, disk space, threads or file
+descriptors may run out in any layer, so the messages for that are here.
 """
 
 import errno
@@ -13,13 +13,13 @@ class InventoryError(Exception):
 
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""The errors of a disk on which nothing more can be written."""
+"""The error numbers of a full disk or an exhausted quota."""
 
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 def printable(text: str) -> str:
-    """Hostile text made harmless: what is not printable, bidi marks included, is escaped."""
+    """Escape characters of untrusted text that are not printable, such as bidi marks."""
     if text.isprintable():
         return text
     return "".join(
@@ -29,7 +29,7 @@ def printable(text: str) -> str:
 
 
 def machine_words(error: BaseException) -> str | None:
-    """What to tell the user of an error that is the machine's; None for any other."""
+    """The message for an error of exhausted resources, with a remedy; None for other errors."""
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, MemoryError) or number == errno.ENOMEM:
         return (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from inventory_assets.s3.list_client import ListClient
 
 SQLITE_CATALOG = "inventory"
-"""What the catalogue in SQLite is called: its readers must name it so."""
+"""The name of the catalogue in SQLite, which its readers must use too."""
 
 
 class SourceAccess(Protocol):
@@ -51,7 +51,7 @@ class SourceAccess(Protocol):
 
 
 def open_results(store: Path | StoreBucket) -> Store:
-    """The store of results; a bucket is not asked for anything yet.
+    """The store of results; this sends no request to a bucket.
 
     Raises:
         StoreError: The bucket's connection cannot be opened.
@@ -66,8 +66,8 @@ def open_results(store: Path | StoreBucket) -> Store:
 def open_catalog(store: Path | StoreBucket, iceberg: Iceberg) -> "Catalog":
     """The catalogue of the Iceberg tables.
 
-    Tables on a bucket are reached as the store is; what the catalogue is configured to know of
-    that, as the file has it, comes before.
+    Tables on a bucket are accessed with the settings of the store; the properties of the
+    catalogue in the configuration override them.
 
     Raises:
         PackageMissing: pyiceberg is not installed.
@@ -95,10 +95,10 @@ def open_catalog(store: Path | StoreBucket, iceberg: Iceberg) -> "Catalog":
 
 
 def open_source_bucket(source: SourceAccess, now: datetime) -> "ListClient":
-    """A client that lists the bucket of a source; it sends no request yet.
+    """A client that lists the bucket of a source; this sends no request.
 
     Args:
-        source: The source; the embedded demo shows what it holds at `now`.
+        source: The source; the embedded demo shows its content at `now`.
         now: The time.
     """
     from inventory_assets.s3.bucket_config import BucketConfig
@@ -125,7 +125,7 @@ def open_source_bucket(source: SourceAccess, now: datetime) -> "ListClient":
 
 
 def _at_demo_server(config: "BucketConfig", now: datetime) -> "BucketConfig":
-    """The same bucket at the embedded demo server, which shows what it holds at `now`."""
+    """The same bucket on the embedded demo server, which shows its content at `now`."""
     from inventory_assets.demo.server import ACCESS_KEY, SECRET_KEY, demo_server
 
     server = demo_server()
@@ -151,7 +151,7 @@ def _bucket_config(store: StoreBucket) -> "BucketConfig":
 
 
 def _access(store: StoreBucket) -> dict[str, str]:
-    """How pyiceberg reaches the bucket; its S3 client knows no profiles, and refreshes nothing."""
+    """The access properties for pyiceberg, whose S3 client has no profiles and no refresh."""
     from inventory_assets.s3.session import open_boto_session
 
     boto = open_boto_session(_bucket_config(store))
@@ -179,5 +179,5 @@ def _open_sqlite(path: Path) -> "Catalog":
     uri = URL.create("sqlite", database=str(path)).render_as_string()
     try:
         return load_catalog(SQLITE_CATALOG, type="sql", uri=uri)
-    except OperationalError:  # another run has just made the file's tables
+    except OperationalError:  # another run has just created the tables in the file
         return load_catalog(SQLITE_CATALOG, type="sql", uri=uri)

@@ -1,7 +1,7 @@
-"""S3 servers in processes of their own, on free ports of 127.0.0.1: ministack and SeaweedFS.
+"""S3 servers in separate processes, on free ports of 127.0.0.1: ministack and SeaweedFS.
 
-Both are started with their data in a folder and can be restarted on it. Objects are put by a plain
-signed request each, so that a key arrives as the bytes it is, past every client's ideas of paths.
+Both are started with their data in a folder and can be restarted on it. Each object is put by a
+plain signed request, so that no client changes the bytes of its key.
 """
 
 import hashlib

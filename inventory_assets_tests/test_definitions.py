@@ -56,7 +56,7 @@ def test_without_a_configuration_there_is_the_demo(
     assert {key.to_user_string() for key in keys} == {f"demo/{name}" for name in ASSETS}
 
 
-def test_a_mistaken_configuration_is_reported_when_the_location_is_loaded(
+def test_an_invalid_configuration_is_reported_when_the_location_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "inventory.toml"

@@ -60,7 +60,7 @@ def test_a_process_is_running_until_it_is_killed(sleeper: "subprocess.Popen[byte
 
 
 @pytest.mark.usefixtures("by_any_means")
-def test_another_process_that_got_the_number_later_is_not_taken_for_it(
+def test_a_later_process_with_the_same_id_is_not_mistaken_for_it(
     sleeper: "subprocess.Popen[bytes]",
 ) -> None:
     assert not is_running(sleeper.pid, time.time() - 600)
@@ -115,7 +115,7 @@ def test_a_run_of_this_machine_is_gone_when_its_process_is(
     assert health(instance, run) is WorkerStatus.NOT_FOUND
     said = instance.run_launcher.check_run_worker_health(run).msg
     assert said
-    assert f"process {sleeper.pid} is not there any more" in said
+    assert f"process {sleeper.pid} no longer exists" in said
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_a_prefix_that_was_listed_today_is_not_listed_again(world: World) -> Non
     assert requested(tick(world, json.dumps([REMAINDER, "a/", "b/"]))) == {}
 
 
-def test_one_tick_starts_a_bounded_number_of_runs_and_the_next_go_on(
+def test_one_tick_starts_a_bounded_number_of_runs_and_the_next_continues(
     world: World, buckets: Buckets
 ) -> None:
     buckets.keys["memory"] = {f"{number:03}/x" for number in range(NEW_SHARDS_PER_TICK + 3)}
@@ -113,7 +113,7 @@ def test_one_tick_starts_a_bounded_number_of_runs_and_the_next_go_on(
 
 
 @pytest.mark.parametrize("cursor", ["{", "", "null", "7", "no json"])
-def test_a_cursor_that_cannot_be_read_is_as_none(world: World, cursor: str) -> None:
+def test_a_cursor_that_cannot_be_read_is_ignored(world: World, cursor: str) -> None:
     assert requested(tick(world, cursor)) == {f"{TODAY}|new/": f"{TODAY}|new/"}
 
 

@@ -50,7 +50,7 @@ def show(tables: IcebergTables, keys: list[str]) -> TableState:
     return sync_manifest(tables, manifest)
 
 
-def test_tables_on_a_bucket_are_reached_as_the_store_is(
+def test_tables_on_a_bucket_use_the_access_settings_of_the_store(
     results: StoreBucket, endpoint: Endpoint, tmp_path: Path
 ) -> None:
     properties = {"type": "sql", "uri": f"sqlite:///{tmp_path / 'catalog'}"}

@@ -1,1 +1,1 @@
-"""What builds and checks the documentation site (`make docs`); no part of the installed package."""
+"""Build and check the documentation site (`make docs`); not part of the installed package."""

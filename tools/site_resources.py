@@ -15,7 +15,7 @@ _IN_STYLES = re.compile(r"(?:url\(|@import)\s*['\"]?\s*((?:https?:)?//[^'\")\s]+
 
 
 class _Resources(HTMLParser):
-    """Gathers the addresses that a browser loads by itself; links that are followed do not count.
+    """Collects the URLs that a browser loads with the page; links to follow do not count.
 
     Attributes:
         external: The addresses on other hosts.
@@ -46,7 +46,7 @@ def external_resources(folder: Path) -> Iterator[str]:
 
 
 def main(folder: Path) -> int:
-    """Print what is loaded from elsewhere; the exit code is 1 if that is anything."""
+    """Print the resources of other hosts; the exit code is 1 if there are any."""
     found = list(external_resources(folder))
     for line in found:
         print(f"loads from another host: {line}", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""The arguments that name a bucket and say how to reach it.
+"""The arguments that name a bucket, and the options to connect to it.
 
-The options are those of a source in the configuration, by the same names.
+The options have the names of a source's fields in the configuration.
 """
 
 import argparse
@@ -30,7 +30,7 @@ BUCKET_OPTIONS = (
 
 
 def add_bucket(parser: argparse.ArgumentParser, **url: Any) -> None:
-    """Add the argument `url` (bucket and prefix) and the options that say how to reach the bucket.
+    """Add the argument `url` (bucket and prefix) and the options to connect to the bucket.
 
     Args:
         parser: The command's.
@@ -58,7 +58,7 @@ def add_bucket(parser: argparse.ArgumentParser, **url: Any) -> None:
         "--external-id",
         metavar="ID",
         type=_in_form("external_id"),
-        help="external ID that the role's trust policy asks for",
+        help="external ID that the role's trust policy requires",
     )
     group.add_argument(
         "--anonymous",
@@ -83,14 +83,14 @@ def add_bucket(parser: argparse.ArgumentParser, **url: Any) -> None:
         "--max-outage",
         metavar="SECONDS",
         type=_seconds,
-        help="how long to retry a request that fails (300)",
+        help="how long to retry a failing request (300)",
     )
 
 
 def open_bucket(options: argparse.Namespace, **others: Any) -> "ListClient":
-    """A client for the bucket that the arguments name; it sends no request yet.
+    """A client for the bucket that the arguments name; this sends no request.
 
-    Exits as for wrong usage where the options exclude each other.
+    If the options exclude each other, the process exits as for wrong usage.
 
     Args:
         options: The parsed arguments of `add_bucket`.
@@ -112,7 +112,7 @@ def given_key_order(options: argparse.Namespace) -> "KeyOrder | None":
 
 
 def given_arguments(options: argparse.Namespace, names: Iterable[str]) -> Iterator[str]:
-    """Arguments that give the same options again; options that were not given are left out.
+    """The command-line arguments for the options that were given.
 
     Args:
         options: The parsed arguments.
@@ -136,7 +136,7 @@ def positive(text: str) -> int:
 
 
 def moment(text: str) -> datetime:
-    """Parse a time in ISO 8601; without a time zone it is in that of this machine."""
+    """Parse a time in ISO 8601; the default time zone is that of this machine."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -147,7 +147,7 @@ def moment(text: str) -> datetime:
 
 
 def moment_or_day(text: str) -> datetime:
-    """Parse a time as `moment` does, or a date, which stands for its end in UTC."""
+    """Parse a time as `moment` does, or a date, which means its end in UTC."""
     from inventory_assets.inventory.listing.listable_dates import end_of
 
     try:
@@ -190,7 +190,7 @@ def _in_form(field: str) -> Callable[[str], str]:
     """A parser that accepts what the configuration accepts for a field of a source."""
 
     def parse(text: str) -> str:
-        # The tables need pydantic, which the help should not wait for.
+        # The tables import pydantic, which would delay the help.
         from inventory_assets.config.tables import FORMS
         from inventory_assets.config.wording import describe_value
 

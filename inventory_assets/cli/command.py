@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        # The demo prints a line for each run; what the runs log is in the Dagster UI.
+        # The demo prints a line for each run; the logs of the runs are in the Dagster UI.
         with nullcontext() if options.run is _demo else logged_to(sys.stderr):
             result: int = options.run(options)
         sys.stdout.flush()

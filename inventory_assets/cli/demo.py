@@ -1,8 +1,8 @@
-"""`inventory demo`: two days of the embedded bucket, through Dagster, as its daemon would run it.
+"""`inventory demo`: inventory two days of the embedded bucket through Dagster.
 
-The schedule lists all shards, automation conditions request the other assets, and on the second day
-the sensor finds a prefix that is new. Every run is in the Dagster history of the project, so the UI
-shows it afterwards.
+As with Dagster's daemon, the schedule lists all shards, automation conditions request the other
+assets, and on the second day the sensor finds a new prefix. Every run is in the Dagster history of
+the project, so the UI shows it afterwards.
 """
 
 import os
@@ -252,7 +252,7 @@ def _print_readers(store: Store, assets: SourceAssets, day: date) -> None:
     changes = short(store.where(assets.layout.change_log_symlink(day)))
     manifest = short(store.where(assets.layout.s3_manifest(day)))
     python = short(sys.executable)
-    # Paths consist of validated names only, and people read this text: nothing runs it.
+    # Paths consist of validated names, and this text is printed, not executed.
     readers = f"""
 manifest   {manifest}
 files      {symlink}

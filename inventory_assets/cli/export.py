@@ -33,7 +33,7 @@ def add_export(commands: Any) -> None:
 def _export(options: argparse.Namespace) -> int:
     output = Output.of(options, options.dialect, Dialect.S3_INVENTORY)
     if options.dialect and not output.is_csv:
-        raise UnknownFormat("--dialect is a way to write CSV; leave it out, or write CSV")
+        raise UnknownFormat("--dialect applies only to CSV; leave it out, or write CSV")
     dataset = open_inventory(options.inventory).with_prefix(options.prefix)
     names = dataset.schema.names
     columns = output.export_format.columns(names) if output.export_format else names

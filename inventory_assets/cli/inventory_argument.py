@@ -48,7 +48,7 @@ def open_inventory(address: str) -> "Dataset":
 
 
 def is_path(address: str) -> bool:
-    """Whether an address is a path: it has a slash, as a source may have the name of a folder."""
+    """Whether an address is a path; it needs a slash, since a source may be named like a folder."""
     return "/" in address or address in {".", ".."}
 
 
@@ -63,7 +63,7 @@ def source_and_day(config: "Config", address: str) -> "tuple[Source, date | None
     if source is None:
         known = ", ".join(config.sources)
         at_path = f"; the folder here is ./{address}" if Path(address).exists() else ""
-        raise InventoryNotFound(f"no source is called {name!r}; there is {known}{at_path}")
+        raise InventoryNotFound(f"no source is called {name!r}; sources are: {known}{at_path}")
     try:
         return source, date.fromisoformat(text) if is_dated else None
     except ValueError:

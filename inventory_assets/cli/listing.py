@@ -31,13 +31,13 @@ _REMEMBERED = (
     "versions",
     "as_of",
 )
-"""The names of the options that `inventory resume` takes over from the listing."""
+"""The names of the options that are stored with a listing, for `inventory resume`."""
 
 RECORDS_SET_ASIDE = 3
 """The exit code of a listing that is complete except for records that could not be decoded."""
 
 _SHOWN_RECORDS, _SHOWN_CHARACTERS = 3, 200
-"""How many records that could not be decoded are shown, and how much of each."""
+"""The number of unreadable records that are shown, and the characters of each."""
 
 
 def add_list(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -73,13 +73,17 @@ def add_resume(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bucket(parser, help="bucket and prefix to list")
     parser.add_argument(
-        "--concurrency", metavar="N", type=positive, default=32, help="most requests in flight (32)"
+        "--concurrency",
+        metavar="N",
+        type=positive,
+        default=32,
+        help="maximum requests in flight (32)",
     )
     parser.add_argument(
         "--concurrency-policy",
         choices=["adaptive", "pid", "fixed"],
         default="adaptive",
-        help="how the number of requests in flight follows the store (adaptive)",
+        help="how to adjust the number of requests in flight (adaptive)",
     )
     parser.add_argument(
         "--processes", metavar="N", type=positive, default=1, help="processes to list with (1)"
@@ -112,7 +116,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    # Imports make much, none of it garbage: to look for some costs a tenth of the start.
+    # Imports create many objects and no garbage; collections would take a tenth of the start time.
     gc.disable()
     from inventory_assets.cli.progress_line import show_progress
     from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
@@ -186,7 +190,7 @@ def _warn(unreadable: "UnreadableRecords", folder: Path) -> None:
 
     _say(
         f"{unreadable.count:,} record(s) of the listing could not be decoded: they are set aside "
-        f"in {folder / UNREADABLE} as they came, and in no other file; the first are:"
+        f"unchanged in {folder / UNREADABLE}, and in no other file; the first are:"
     )
     for record in unreadable.first[:_SHOWN_RECORDS]:
         name = "" if record.key is None else f"{record.key[:_SHOWN_CHARACTERS]!a}: "
@@ -194,7 +198,7 @@ def _warn(unreadable: "UnreadableRecords", folder: Path) -> None:
 
 
 def asked_for(options: argparse.Namespace) -> list[str]:
-    """The arguments that ask for the same listing again, without its folder."""
+    """The command-line arguments of the same listing, without its folder."""
     return [*given_arguments(options, _REMEMBERED), "--", "s3://" + "/".join(options.url)]
 
 

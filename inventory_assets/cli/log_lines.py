@@ -1,4 +1,4 @@
-"""Log records of this package, as lines of a command's standard error."""
+"""Write the log records of this package to a command's standard error, one line each."""
 
 import logging
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def logged_to(stream: TextIO) -> Iterator[None]:
 
 
 class _LineFormatter(logging.Formatter):
-    """Escapes what is not printable: names of keys may hold control characters."""
+    """Escapes characters that are not printable, because keys may hold control characters."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         record.message = printable(record.message)

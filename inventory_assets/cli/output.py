@@ -1,7 +1,7 @@
-"""Where the rows of a command go (a file that appears whole, or standard output), in which format.
+"""The destination and the format of a command's rows.
 
-A person at a terminal gets a table, a program at the end of a pipe gets CSV, unless `--format`
-names another format.
+Rows go to standard output, or to a file that appears when it is complete. On a terminal they are
+written as a table, and to a pipe as CSV, unless `--format` names another format.
 """
 
 import argparse
@@ -24,14 +24,14 @@ TABLE = "table"
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where to write rows, and in which format."""
+    """Add the options for the destination and the format of rows."""
     parser.add_argument(
         "-o",
         "--out",
         metavar="FILE",
         default=STANDARD_OUTPUT,
-        help="write to FILE in the format of its suffix: .parquet, .csv or .jsonl, with .gz or "
-        ".zst after it to compress (standard output)",
+        help="write to FILE in the format of its suffix: .parquet, .csv or .jsonl, followed by "
+        ".gz or .zst to compress it (standard output)",
     )
     parser.add_argument(
         "--format",
@@ -41,7 +41,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def add_summary_format(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says how a command prints its summary."""
+    """Add the option for the format of a command's summary."""
     parser.add_argument(
         "--format",
         choices=["text", "json"],
@@ -57,10 +57,10 @@ def print_json(document: Mapping[str, object]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where rows go, and in which format.
+    """The destination and the format of rows.
 
     Attributes:
-        out: The file; `STANDARD_OUTPUT` for standard output.
+        out: The path of the file; `STANDARD_OUTPUT` for standard output.
         export_format: The format; None for a table.
     """
 
@@ -69,12 +69,12 @@ class Output:
 
     @classmethod
     def of(cls, options: argparse.Namespace, dialect: Dialect | None, default: Dialect) -> "Output":
-        """The output that the options of `add_output` ask for.
+        """The output that the options of `add_output` describe.
 
         Args:
             options: The parsed options.
-            dialect: The dialect of CSV that was asked for, if any; it is no table then.
-            default: The dialect of CSV otherwise.
+            dialect: The requested dialect of CSV, or None; with one, a table is not the default.
+            default: The dialect of CSV if none was requested.
 
         Raises:
             UnknownFormat: The options name no known format.
@@ -111,7 +111,7 @@ class Output:
         target = sys.stdout.buffer
         if sys.stdout.isatty() and self.export_format is not None:
             if self.export_format.is_binary:
-                raise UnknownFormat("this is not text for a terminal; write it to a file with -o")
+                raise UnknownFormat("a terminal cannot show this format; write to a file with -o")
             target = cast(IO[bytes], _Terminal(target))
         rows = self._write_to(target, batches, schema)
         sys.stdout.flush()
@@ -130,7 +130,7 @@ class Output:
 
 
 class _Terminal:
-    """A terminal, on which a key must not move the cursor or ring the bell."""
+    """A terminal; characters that are not printable are escaped, so keys cannot control it."""
 
     def __init__(self, terminal: IO[bytes]) -> None:
         self._stream = terminal

@@ -1,4 +1,4 @@
-"""The progress of a command on a terminal, as one line that is replaced again and again."""
+"""Show the progress of a command on a terminal, as one line that is redrawn."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,12 +24,12 @@ def show_progress(
     Args:
         meter: Measures the progress.
         stream: Where to show it; nothing is written to a stream that is not a terminal.
-        every_seconds: How often the numbers are renewed.
+        every_seconds: The interval at which the numbers are updated.
     """
     if stream is None or not stream.isatty():
         yield
         return
-    # Rich takes longer to import than the help may take to appear.
+    # Imported only here, because it is slow to import.
     from rich.console import Console
     from rich.progress import Progress as ProgressDisplay
     from rich.progress import SpinnerColumn, TextColumn
@@ -57,7 +57,7 @@ def show_progress(
 
     def show(progress: Progress) -> None:
         display.update(task, description=progress.line)
-        display.start()  # only now: a command that is done at once does not touch the terminal
+        display.start()  # only now, so that a short command writes nothing to the terminal
 
     try:
         with reported_every(meter, show, every_seconds):

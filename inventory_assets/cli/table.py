@@ -1,6 +1,6 @@
-"""Rows as a table for people: aligned columns, a line for each row.
+"""Write rows as a table with aligned columns, one line per row.
 
-The widths of the columns follow from the first rows, so that a table of any length is streamed. A
+The first rows determine the widths of the columns, so that a table of any length can be streamed. A
 longer value is written whole, and shifts the rest of its line.
 """
 
@@ -16,7 +16,7 @@ from inventory_assets.errors import printable
 
 _MEASURED_ROWS = 1000
 _WIDEST = 60
-"""Of a column, in characters: one long key shall not push the other columns off the screen."""
+"""Maximum characters of a column, so that a long key does not push the others off the screen."""
 
 _GAP = "  "
 
@@ -25,9 +25,9 @@ def write_table(batches: Iterable[pa.RecordBatch], schema: pa.Schema, target: IO
     """Write batches as a table with a header; returns the number of rows.
 
     Args:
-        batches: With `schema`.
-        schema: Of the rows.
-        target: Written front to back, in UTF-8; no control character of a value is in it.
+        batches: The rows, with `schema`.
+        schema: The schema of the rows.
+        target: Written sequentially, in UTF-8; control characters of values are escaped.
     """
     header = [printable(name) for name in schema.names]
     to_right = [_is_number(kind) for kind in schema.types]

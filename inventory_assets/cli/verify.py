@@ -43,15 +43,15 @@ def add_verify(commands: Any) -> None:
         help="compare a sample of a bucket with its inventory",
         description="List random ranges of an inventory again, a page each, and compare key, size, "
         "ETag and LastModified. Objects created, modified or deleted since the listing are only "
-        "counted. The exit code is 0 if nothing else differs; 1 if an object older than the "
-        "listing is missing from it or differs, if the store contradicts itself, or if most of the "
-        "sample is gone; and 2 after an error.",
+        "counted. The exit code is 0 if there are no other differences; 1 if an object older than "
+        "the listing is missing from it or differs, if the store contradicts itself, or if most of "
+        "the sample is gone; and 2 after an error.",
     )
     parser.add_argument(
         "inventory",
         metavar="INVENTORY",
         help="a source of the configuration (logs: its newest date), a date of it "
-        "(logs@2026-11-22), or the path of a folder that `inventory list` made",
+        "(logs@2026-11-22), or the path of a folder that `inventory list` wrote",
     )
     add_bucket(parser, nargs="?", help="bucket and prefix that were listed into the folder")
     parser.add_argument(
@@ -124,8 +124,8 @@ def _print_summary(found: "Verification", rows: int, seed: str) -> None:
     print(", ".join(f"{count:,} {finding}" for finding, count in found.counts.items()))
     if found.asked_again:
         print(
-            f"{found.asked_again:,} of {found.seemed_gone:,} that seemed gone were asked for again "
-            "by name"
+            f"{found.asked_again:,} of {found.seemed_gone:,} keys that seemed gone were requested "
+            "again by name"
         )
 
 
@@ -145,8 +145,8 @@ def _of_source(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
     flags = [*(["the URL"] if options.url else []), *(text.partition("=")[0] for text in given)]
     if flags:
         raise NotVerifiable(
-            f"the configuration says how the bucket of a source is reached: leave out "
-            f"{', '.join(flags)}, or name a folder that `inventory list` made"
+            f"the configuration has the settings for the bucket of a source: leave out "
+            f"{', '.join(flags)}, or name a folder that `inventory list` wrote"
         )
     config = load_config()
     source, day = source_and_day(config, options.inventory)
@@ -191,6 +191,6 @@ def _of_folder(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
 
 
 def _written_at(files: list[Path]) -> datetime:
-    """When the first of some files was written; now if there are none."""
+    """The time when the first of the files was written; now if there are none."""
     seconds = min((file.stat().st_mtime for file in files), default=None)
     return datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -41,16 +41,16 @@ def _are_texts_without_secrets(properties: object) -> object:
 
 
 class Iceberg(StrictTable):
-    """Where the Iceberg tables of the sources are registered that ask for one."""
+    """Where the Iceberg tables of sources with `iceberg = true` are registered."""
 
     catalog: Annotated[str | None, _form("catalog")] = None
-    """The catalogue, as pyiceberg's own configuration names it; else SQLite in the store."""
+    """The catalogue's name in pyiceberg's configuration; without it, SQLite in the store."""
     namespace: Annotated[str, _form("namespace")] = "inventory"
-    """The namespace of the inventories; that of the change logs has `_changes` after it."""
+    """The namespace of the inventories; `_changes` is appended for the change logs."""
     properties: Annotated[dict[str, str], BeforeValidator(_are_texts_without_secrets)] = Field(
         default_factory=dict
     )
-    """What pyiceberg is told of the catalogue, besides; no secrets, and only with `catalog`."""
+    """Further properties of the catalogue for pyiceberg; only with `catalog`, and no secrets."""
 
     @field_validator("properties")
     @classmethod

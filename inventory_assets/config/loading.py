@@ -33,8 +33,9 @@ class ConfigError(InventoryError):
 def load_config(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
     """Read the configuration file.
 
-    The file is `path`, else that of INVENTORY_CONFIG in `environ`, else `inventory.toml` in the
-    working directory. If the latter does not exist, returns the configuration of the embedded demo.
+    The file is `path`, or the one that INVENTORY_CONFIG in `environ` names, or `inventory.toml` in
+    the working directory. If the last of these does not exist, the result is the configuration of
+    the embedded demo.
 
     Raises:
         ConfigError: The file is invalid; the message lists all mistakes.

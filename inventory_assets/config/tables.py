@@ -45,7 +45,7 @@ FORMS = {
     "endpoint_url": (
         r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$",
         "http://127.0.0.1:9000",
-        "http:// or https://, a host, a port where needed, and no path",
+        "http:// or https://, a host, a port if needed, and no path",
     ),
     "region": (r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$", "eu-west-1", "letters, digits and '-'"),
     "profile": (r"\S", "prod", "the name of an AWS profile"),
@@ -62,7 +62,7 @@ FORMS = {
     "files": (
         r"^((batch-operations|plain|spreadsheet)\.csv|csv|jsonl|parquet)(\.(gz|zst))?$",
         "csv.gz",
-        "csv, jsonl or parquet, with .gz or .zst after them, and a dialect before csv",
+        "csv, jsonl or parquet, optionally followed by .gz or .zst; csv may follow a dialect",
     ),
 }
 
@@ -113,7 +113,7 @@ class Exports(_Table):
     """The formats in which each date is published in addition to Parquet."""
 
     csv_inventory: bool = False
-    """Whether to publish each date as an S3 Inventory with CSV files, too."""
+    """Whether to publish each date also as an S3 Inventory with CSV files."""
     files: Annotated[
         tuple[Annotated[str, _form("files")], ...], Field(strict=False, examples=[["csv.gz"]])
     ] = ()
@@ -209,7 +209,7 @@ class SourceTable(_Table):
     exports: Exports = Exports()
     """Further formats in which each date is published."""
     encodings: Literal["compact", "plain"] = "compact"
-    """How Parquet files are encoded: compactly, or for readers that support little."""
+    """How Parquet files are encoded: compactly, or for readers without delta encodings."""
     iceberg: bool = False
     """Whether to maintain Iceberg tables over the same files."""
     retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults
@@ -226,7 +226,7 @@ class SourceTable(_Table):
         if bucket.startswith("arn:"):
             expected = "a bucket's name: ARNs and access points are not supported; name the bucket"
         elif "://" in bucket:
-            expected = "a bucket's name alone; put what follows the name into 'prefix'"
+            expected = "only the bucket's name; put the rest of the URL into 'prefix'"
         elif bucket.endswith(("--x-s3", "--xa-s3")):
             expected = (
                 "a general purpose bucket: directory buckets do not list their keys in order and"
@@ -261,7 +261,7 @@ class SourceTable(_Table):
         names = ("profile", "role_arn", "external_id")
         if given := ", ".join(name for name in names if anonymous and info.data.get(name)):
             raise ValueError(
-                f"found true together with {given}, expected unsigned requests to come without an"
+                f"found true together with {given}, expected unsigned requests without an"
                 f" identity; remove {given} or set anonymous = false"
             )
         return anonymous
@@ -363,8 +363,8 @@ class ConfigFile(_Table):
         is_named = "iceberg" not in info.data or (info.data["iceberg"] or Iceberg()).catalog
         if asking and is_bucket and not is_named:
             raise ValueError(
-                f"found iceberg = true in {asking[0]}, expected a catalogue for it, as a file of"
-                " SQLite on a bucket is none; add [iceberg] with a catalog"
+                f"found iceberg = true in {asking[0]}, expected a catalogue for it, because a"
+                " bucket cannot hold the SQLite catalogue; add [iceberg] with a catalog"
             )
         return sources
 

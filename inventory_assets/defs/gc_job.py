@@ -37,7 +37,7 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
         required_resource_keys={"inventory_store", "clock"},
         description=(
             f"Remove the dates of `{assets.source.name}` that its configuration does not keep, and "
-            "files that nothing needs any more. With dry_run, as is the default, only tell them."
+            "files that no record needs. With dry_run, the default, only report them."
         ),
     )
     def collect_garbage(
@@ -59,15 +59,16 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
         if assets.source.iceberg and plan.expired and not config.dry_run:
             context.log.warning(
                 "the Iceberg tables show the removed dates until iceberg_tables is materialized "
-                "for any date; let that be before their data files go, in some four days"
+                "for any date; do that before their data files are removed, in some four days"
             )
         return dg.Output(None, metadata=_metadata(store, plan, dry_run=config.dry_run))
 
     @dg.job(
         name=f"{assets.source.name}_collect_garbage",
         description=(
-            f"Remove what of `{assets.source.name}` is not to be kept (docs/retention.md). "
-            "Launched as it is, it only tells; with dry_run: false it removes."
+            f"Remove expired dates and unused files of `{assets.source.name}` "
+            "(docs/retention.md). By default it only reports them; with dry_run: false it removes "
+            "them."
         ),
     )
     def collect() -> None:
@@ -81,7 +82,7 @@ def _sentence(plan: Plan, *, dry_run: bool) -> str:
     return (
         f"{'would remove' if dry_run else 'removed'} {len(plan.removed):,} files "
         f"({plan.bytes:,} bytes); dates: {days}; {len(plan.waiting):,} more files "
-        f"({_bytes(plan.waiting):,} bytes) are not needed, and wait until that is certain; "
+        f"({_bytes(plan.waiting):,} bytes) seem unused, and are kept until that is certain; "
         f"dates kept: {len(plan.kept):,}"
     )
 

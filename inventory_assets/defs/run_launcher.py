@@ -57,7 +57,7 @@ class MonitoredRunLauncher(DefaultRunLauncher):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(
             WorkerStatus.NOT_FOUND,
-            f"the run's process {pid} is not there any more: it was killed, or the machine was "
+            f"the run's process {pid} no longer exists: it was killed, or the machine was "
             "restarted; start the run again to resume its work",
         )
 

@@ -10,14 +10,13 @@ from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.scan.errors import TooManyShards
 
 COLLECTION_CRON = "0 13 * * *"
-"""The time of garbage collection, twelve hours from the default listing."""
+"""The time of garbage collection, twelve hours after the default listing."""
 
 
 def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
     """The schedule that searches for new prefixes, then lists all shards in one run.
 
-    Its job becomes part of the definitions with it; the sensor for new prefixes starts the same
-    job, by its name.
+    The definitions get its job through the schedule; the sensor for new prefixes names that job.
     """
     job = dg.define_asset_job(
         assets.listing_job,
@@ -60,5 +59,5 @@ def build_collection_schedule(assets: SourceAssets, job: dg.JobDefinition) -> dg
         cron_schedule=COLLECTION_CRON,
         execution_timezone=assets.source.schedule.timezone,
         run_config={"ops": {collection_op_name(assets): {"config": {"dry_run": False}}}},
-        description=f"Remove what of `{assets.source.name}` is not to be kept, once a day.",
+        description=f"Remove expired dates and unused files of `{assets.source.name}`, once a day.",
     )

@@ -28,14 +28,14 @@ def build_new_prefix_sensor(assets: SourceAssets) -> dg.SensorDefinition:
         job_name=assets.listing_job,
         minimum_interval_seconds=assets.source.schedule.sensor_interval_seconds,
         required_resource_keys=assets.resource_keys,
-        description=f"Find new prefixes of `{assets.source.bucket}`, and list just these.",
+        description=f"Find new prefixes of `{assets.source.bucket}`, and list only these.",
     )
     def new_prefixes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         work = assets.bind(context.resources, context.instance)
         if not work.shard_keys:
             # All prefixes would be new, each with its own run; the schedule lists them in one run.
             return dg.SkipReason(
-                "no shards are known yet; materialize `shards`, or let the daily schedule begin"
+                "no shards are known yet; materialize `shards`, or wait for the daily schedule"
             )
         handled = _known_shards(context.cursor, work)
         discovery = discover_shards(work)
@@ -87,7 +87,7 @@ def _new_prefixes(
 ) -> dict[str, str]:
     """The prefixes not handled yet, by partition key, in order.
 
-    A prefix that was listed today or yesterday is not new: another way made it a shard.
+    A prefix that was listed today or yesterday is not new: the schedule or a user added its shard.
     """
     new: dict[str, str] = {}
     for prefix in discovery.prefixes:

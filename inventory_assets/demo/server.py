@@ -112,7 +112,7 @@ def _key_store(bucket: "FakeBucket", objects: tuple[DemoObject, ...]) -> Any:
     store = type(bucket.keys)()
     for shown in objects:
         store.setlist(shown.key, [_fake_key(bucket, shown)])
-    # moto tracks all keys to close the files of their values. These have no files, and would
+    # moto tracks all keys to close the files of their values. These keys have no files, and would
     # accumulate over many days.
     made = {id(key) for key in store.values()}
     tracked = FakeKey.instances_tracked  # type: ignore[attr-defined]

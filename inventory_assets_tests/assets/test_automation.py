@@ -128,7 +128,7 @@ def test_a_shard_that_succeeds_at_last_releases_a_manifest_that_failed(
     assert daemon.tick() == {"change_log": {str(TODAY)}}
 
 
-def test_a_new_shard_holds_back_no_manifest_of_today_or_yesterday(
+def test_a_new_shard_blocks_no_manifest_of_today_or_yesterday(
     world: World, buckets: Buckets
 ) -> None:
     world.pass_day(YESTERDAY)
@@ -190,7 +190,7 @@ def test_a_log_with_an_outdated_baseline_is_requested_after_the_next_comparison(
     assert world.run("change_log", str(YESTERDAY)).success
 
 
-def test_after_a_date_was_published_again_the_next_day_goes_by_itself(
+def test_after_a_date_was_published_again_the_next_day_is_logged_automatically(
     world: World, buckets: Buckets
 ) -> None:
     before = TODAY - timedelta(days=2)

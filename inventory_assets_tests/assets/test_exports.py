@@ -91,6 +91,6 @@ def test_a_manifest_that_changed_is_exported_once(exporting: World, buckets: Buc
     assert wanted == [DAY]
 
 
-def test_a_source_that_asks_for_nothing_has_no_such_asset(world: World) -> None:
+def test_a_source_without_exports_has_no_such_asset(world: World) -> None:
     keys = build_definitions(world.config).resolve_all_asset_keys()
     assert world.assets.key("inventory_exports") not in keys

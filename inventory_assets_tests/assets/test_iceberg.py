@@ -106,6 +106,6 @@ def test_changed_dates_are_requested_once(tabular: World, buckets: Buckets) -> N
     assert wanted == [DAY]
 
 
-def test_a_source_that_asks_for_none_has_no_such_asset(world: World) -> None:
+def test_a_source_without_iceberg_has_no_such_asset(world: World) -> None:
     keys = build_definitions(world.config).resolve_all_asset_keys()
     assert world.assets.key("iceberg_tables") not in keys

@@ -40,7 +40,7 @@ def test_the_check_on_its_own_finds_a_damaged_file(world: World, damage: str) ->
         path.write_bytes(data)
     result = world.run_check("object_listing", "listing_complete", world.key("a/"))
     assert not result.success
-    assert "is missing or was altered; remove what was altered" in failure_text(result)
+    assert "is missing or was altered; remove the altered files" in failure_text(result)
     assert not check_results(result)["listing_complete", world.key("a/")].passed
 
 

@@ -160,7 +160,9 @@ def test_a_failed_verification_does_not_block_the_manifest(world: World, buckets
     assert read_manifest(world.store, world.layout, TODAY) is not None
 
 
-def test_another_check_on_its_own_asks_the_bucket_nothing(world: World, buckets: Buckets) -> None:
+def test_another_check_on_its_own_sends_no_request_to_the_bucket(
+    world: World, buckets: Buckets
+) -> None:
     world.pass_day(TODAY)
     buckets.listed.clear()
     world.run_check("inventory_manifest", "data_files_exist", DAY)

@@ -1,4 +1,4 @@
-"""The load source's keys by their definition, slowly: the oracle of the C program."""
+"""A slow reference implementation of the load source's keys, to test the C program."""
 
 import datetime as dt
 import functools

@@ -126,7 +126,7 @@ def test_folders_are_as_many_as_there_are_workers_or_the_first_level_of_several(
 
 
 @needs_compiler
-def test_a_worker_is_a_place_that_one_task_after_the_other_takes() -> None:
+def test_one_task_after_the_other_uses_a_worker() -> None:
     with LoadSource("flat", 1000) as source:
         observed = ObservedLimiter(connection_to(source))
         lister = ListClient(connection_to(source), limiter=observed)

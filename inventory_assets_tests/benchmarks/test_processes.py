@@ -50,7 +50,7 @@ def test_a_watcher_sees_the_process() -> None:
     assert seen
 
 
-def test_a_failure_says_what_the_process_said() -> None:
+def test_a_failure_includes_the_output_of_the_process() -> None:
     with pytest.raises(ProcessFailed, match=r"exit code 3: .*too bad"):
         python("import sys; sys.stderr.write('too bad'); sys.exit(3)")
     with pytest.raises(ProcessFailed, match="cannot be started"):

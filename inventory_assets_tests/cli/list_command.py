@@ -1,4 +1,4 @@
-"""`inventory list` as a process, and what it left in its folder."""
+"""Run `inventory list` as a process, and read the files in its folder."""
 
 import os
 import resource

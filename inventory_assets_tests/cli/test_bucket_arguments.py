@@ -1,4 +1,4 @@
-"""The options that say how a bucket is reached, as `list`, `resume` and `verify` take them."""
+"""The options to connect to a bucket, of `list`, `resume` and `verify`."""
 
 import argparse
 import json
@@ -51,7 +51,7 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "one")
 
 
-def test_every_field_of_a_source_that_says_how_its_bucket_is_reached_is_an_option() -> None:
+def test_every_connection_field_of_a_source_is_an_option() -> None:
     others = {
         *("bucket", "prefix"),  # of the URL
         *("versions", "concurrency", "concurrency_policy", "encodings"),  # of `inventory list`
@@ -162,7 +162,7 @@ def test_a_source_s_name_excludes_each_option(run: Run, given: list[str]) -> Non
     outcome = run("verify", "source", *given)
     assert (outcome.code, outcome.output) == (ERROR, b"")
     name = given[0] if given[0].startswith("--") else "the URL"
-    assert f"how the bucket of a source is reached: leave out {name}, or" in outcome.error
+    assert f"has the settings for the bucket of a source: leave out {name}, or" in outcome.error
     assert outcome.error.count("\n") == 1
 
 

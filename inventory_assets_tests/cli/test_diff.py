@@ -42,7 +42,7 @@ def test_two_listings_are_compared(run: Run, tmp_path: Path) -> None:
     assert changes.select("bucket", "key", "change").rows() == [("bucket", "e", "created")]
 
 
-def test_trouble_is_reported_from_a_difference(run: Run) -> None:
+def test_an_error_is_distinguished_from_a_difference(run: Run) -> None:
     outcome = run("diff", "source", "source@2026-01-01")
     assert (outcome.code, outcome.output) == (ERROR, b"")
     assert "no inventory of source was published for 2026-01-01" in outcome.error

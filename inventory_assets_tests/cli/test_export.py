@@ -37,7 +37,7 @@ def test_an_inventory_goes_to_standard_output_as_s3_writes_it(
     assert keys_of(outcome.output) == keys
 
 
-def test_a_file_is_written_as_its_suffix_tells(run: Run, tmp_path: Path) -> None:
+def test_the_suffix_chooses_the_format_of_a_file(run: Run, tmp_path: Path) -> None:
     outcome = run("export", "source", "-o", tmp_path / "out.parquet")
     assert (outcome.code, outcome.error) == (0, "")
     assert outcome.output == f"8 objects in {tmp_path}/out.parquet\n".encode()
@@ -61,15 +61,15 @@ def test_a_dialect_makes_a_manifest_for_batch_operations(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nobody"], "no source is called 'nobody'; there is source"),
-        (["store"], "no source is called 'store'; there is source; the folder here is ./store"),
+        (["nobody"], "no source is called 'nobody'; sources are: source"),
+        (["store"], "no source is called 'store'; sources are: source; the folder here is ./store"),
         (["source@may"], "'may' is not a date; write it as source@"),
         (["source@2026-05-09"], "no inventory of source was published for 2026-05-09"),
         (["./no/such"], "./no/such does not exist; correct the path"),
         (["./store"], "holds no Parquet files; name a folder"),
         (["source", "-o", "out.xml"], "'out.xml' does not say how to write it"),
         (["source", "-o", "no/such/out.csv"], "cannot write no/such/out.csv: No such file"),
-        (["source", "-o", "out.jsonl", "--dialect", "plain"], "--dialect is a way to write CSV"),
+        (["source", "-o", "out.jsonl", "--dialect", "plain"], "--dialect applies only to CSV"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_to_do(
@@ -102,7 +102,7 @@ def test_a_pipe_closed_before_the_first_write_is_no_error(published: Path) -> No
     process.stderr.close()
 
 
-def test_no_key_speaks_to_the_terminal(published: Path) -> None:
+def test_no_key_can_control_the_terminal(published: Path) -> None:
     code, shown = on_a_terminal(published, "export", "source", "--dialect", "plain")
     assert code == 0
     assert rb"tab\t\x1b[31m" in shown
@@ -113,5 +113,5 @@ def test_binary_output_is_not_written_to_a_terminal(published: Path) -> None:
     code, shown = on_a_terminal(published, "export", "source", "--format", "parquet")
     assert (code, shown) == (
         1,
-        b"inventory: this is not text for a terminal; write it to a file with -o\r\n",
+        b"inventory: a terminal cannot show this format; write to a file with -o\r\n",
     )

@@ -1,4 +1,4 @@
-"""`inventory list` leaves what is in its folder, and says what it cannot do."""
+"""`inventory list` keeps existing files of its folder, and reports errors in one line."""
 
 import resource
 import subprocess
@@ -44,7 +44,7 @@ def test_a_file_in_place_of_the_folder_is_rejected(
     assert (tmp_path / "out").read_bytes() == b"mine"
 
 
-def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(
+def test_a_full_disk_is_reported_in_one_line_and_leaves_nothing(
     moto: Endpoint, some_bucket: str, tmp_path: Path
 ) -> None:
     outcome = list_bucket(moto, f"s3://{some_bucket}", tmp_path / "out", file_bytes=2000)
@@ -65,7 +65,7 @@ def test_an_endpoint_with_a_password_is_rejected_and_not_repeated(
     assert files_in(tmp_path) == []
 
 
-def test_a_public_bucket_is_listed_without_credentials_and_gone_on_with_so(tmp_path: Path) -> None:
+def test_a_public_bucket_is_listed_and_resumed_without_credentials(tmp_path: Path) -> None:
     good = Answer(body=render([Listed("k")]))
     with ScriptedServer([good]) as server:
         command = ["list", "s3://b", "--out", tmp_path / "out", "--endpoint-url", server.url]
@@ -78,7 +78,7 @@ def test_a_public_bucket_is_listed_without_credentials_and_gone_on_with_so(tmp_p
         assert all(seen.headers["x-amz-request-payer"] == "requester" for seen in server.seen)
 
 
-def test_no_more_descriptors_are_said_in_one_line(tmp_path: Path) -> None:
+def test_a_lack_of_descriptors_is_reported_in_one_line(tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (6, 6))
 

@@ -1,4 +1,4 @@
-"""`inventory list`, told to stop or killed, and resumed."""
+"""`inventory list`, stopped or killed, and resumed."""
 
 import signal
 import time
@@ -75,7 +75,7 @@ def test_a_killed_command_leaves_nothing_that_looks_finished_and_can_be_run_agai
     assert files_in(tmp_path) == ["part-00000.parquet"]
 
 
-def test_a_killed_command_is_resumed_without_saying_again_what_was_asked_for(
+def test_a_killed_command_is_resumed_without_repeating_its_arguments(
     tmp_path: Path,
 ) -> None:
     with ScriptedServer([LEVEL, STUCK]) as server:

@@ -28,7 +28,9 @@ def test_unreadable_records_are_reported_by_name_and_exit_code(
     assert outcome.code == RECORDS_SET_ASIDE
     assert outcome.output.startswith(b"2 objects ")
     said, first = outcome.error.splitlines()
-    assert "1 record(s) of the listing could not be decoded: they are set aside in" in said
+    assert (
+        "1 record(s) of the listing could not be decoded: they are set aside unchanged in" in said
+    )
     assert first.startswith(r"inventory:   'b/\x1b[2J': it has no <Size>: '<Contents>")
     assert Dataset.of_listing(tmp_path).scan().select("key").collect()["key"].to_list() == [
         "a",

@@ -71,7 +71,7 @@ def test_unexplained_differences_are_named_and_fail(
     assert counts == (
         "1 missing, 1 altered, 0 created since, 0 modified since, 1 gone, 0 contradicted"
     )
-    assert again == "1 of 1 that seemed gone were asked for again by name"
+    assert again == "1 of 1 keys that seemed gone were requested again by name"
     assert outcome.error == "missing: 'logs/new'\naltered: 'logs/003'\n"
 
 
@@ -167,14 +167,16 @@ def test_a_listing_of_another_bucket_is_rejected(run: Run, listed: list[object])
     assert f"holds objects of the bucket {bucket!r}, not of 'another'" in outcome.error
 
 
-def test_an_emptied_bucket_is_doubted(run: Run, moto: Endpoint, listed: list[object]) -> None:
+def test_an_emptied_bucket_fails_the_verification(
+    run: Run, moto: Endpoint, listed: list[object]
+) -> None:
     moto.delete(str(listed[1]).split("/")[2], KEYS)
     outcome = run("verify", *listed)
     assert outcome.code == DIFFERS
     assert outcome.error == (
         "30 of 30 sampled records are gone: is this the right bucket, and was it emptied?\n"
     )
-    assert b"30 of 30 that seemed gone were asked for again by name" in outcome.output
+    assert b"30 of 30 keys that seemed gone were requested again by name" in outcome.output
 
 
 def test_another_bucket_is_doubted(

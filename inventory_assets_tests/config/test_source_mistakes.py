@@ -15,7 +15,7 @@ def test_a_bucket_name_that_s3_does_not_have_is_an_error(bucket: str) -> None:
     [
         ("acme--use1-az4--x-s3", "directory buckets do not list their keys in order"),
         ("arn:aws:s3:eu-west-1:123456789012:accesspoint/ap", "access points are not supported"),
-        ("s3://acme-logs/a/", "put what follows the name into 'prefix'"),
+        ("s3://acme-logs/a/", "put the rest of the URL into 'prefix'"),
         ("a..b", "without '..'"),
         ("192.168.1.1", "not an IP address"),
     ],

@@ -1,9 +1,9 @@
-"""A moto server that lists versions as S3 does, and of which a test says when things were put.
+"""A moto server that lists versions as S3 does, with times of versions that a test sets.
 
-moto keeps versions, but its listing is not S3's: all delete markers stand after all versions, the
-first version after a key marker is left out, and versions of one millisecond stand oldest first. So
-the listing is rendered here from what moto keeps: keys in byte order, the newest first within a
-key, after all versions of a key marker that comes alone
+moto keeps versions, but lists them in another way than S3: all delete markers come after all
+versions, the first version after a key marker is left out, and versions of the same millisecond
+come oldest first. So this module renders the listing from moto's data: keys in byte order, the
+newest version of a key first, and a key marker without a version skips all versions of its key
 (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html).
 """
 

@@ -58,14 +58,14 @@ def store_of_unknown_make(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "DIRECTORY_SERVERS", ("no such make",))
 
 
-def test_the_make_tells_the_order(seaweedfs: Endpoint) -> None:
+def test_the_server_header_shows_the_order(seaweedfs: Endpoint) -> None:
     seaweedfs.make_bucket("plain", {"plain": b"x"})
     lister = ListClient(seaweedfs.connection("plain"))
     assert discover(lister, "", ShardBounds()).key_order is KeyOrder.DIRECTORY
 
 
 @pytest.mark.usefixtures("store_of_unknown_make")
-def test_a_pair_of_siblings_tells_the_order_of_an_unknown_make(lister: ListClient) -> None:
+def test_a_pair_of_siblings_shows_the_order_of_an_unknown_server(lister: ListClient) -> None:
     assert discover(lister, "deep/", ShardBounds()).key_order is KeyOrder.DIRECTORY
 
 

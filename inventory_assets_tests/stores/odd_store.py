@@ -1,7 +1,7 @@
-"""A bucket that is listed with habits: from the query of a request to the answer's bytes.
+"""A bucket that is listed with habits: turns the query of a request into the bytes of a response.
 
-It knows no sockets; `odd_server.py` and `odd_network.py` put it behind HTTP and behind
-`ListClient`. All chance follows from a seed.
+It uses no sockets; `odd_server.py` serves it over HTTP, and `odd_network.py` to `ListClient`. A
+seed determines all random behaviour.
 """
 
 import base64

@@ -1,5 +1,4 @@
-"""A proxy on 127.0.0.1 that mixes answers up: it sends them twice, late, cut off, to the wrong
-client, or not at all."""
+"""A proxy on 127.0.0.1 that sends responses twice, late, truncated, misdirected, or never."""
 
 import http.client
 import threading

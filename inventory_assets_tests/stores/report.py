@@ -1,4 +1,4 @@
-"""What `make test-stores` prints: how each odd store was listed, and the figures of all of them.
+"""The report of `make test-stores`: how each odd store was listed, and the totals.
 
 Run as a module it prints the figures of the last run as the table of docs/reliability.md.
 """

@@ -1,4 +1,4 @@
-"""OpenStack Swift with its S3 middleware: a proxy, and a server each for what it keeps.
+"""OpenStack Swift with its S3 middleware: a proxy, and servers for accounts, containers, objects.
 
 Debian's packages: swift-proxy swift-account swift-container swift-object (`install_servers.sh`).
 """

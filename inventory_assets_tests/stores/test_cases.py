@@ -50,7 +50,7 @@ def assert_expected(case: Case, outcome: Outcome) -> None:
         for each in CASES
     ],
 )
-def test_the_truth_or_a_refusal(case: Case, tmp_path: Path, noted: Noted) -> None:
+def test_a_listing_is_correct_or_refused(case: Case, tmp_path: Path, noted: Noted) -> None:
     outcome = outcome_of(case, tmp_path / "out")
     noted(case.says, outcome)
     assert_expected(case, outcome)

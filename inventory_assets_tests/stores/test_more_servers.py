@@ -1,5 +1,7 @@
-"""Ceph's gateway and Swift: what they hold is listed, whatever the names, with all versions, by any
-number of requests at once. Results that they hold are in `inventory/test_any_store.py`."""
+"""Listings of Ceph's gateway and Swift: any names, versions, many requests at once.
+
+`inventory/test_any_store.py` tests them as stores of results.
+"""
 
 from collections.abc import Iterable
 from itertools import count

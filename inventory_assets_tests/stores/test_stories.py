@@ -1,7 +1,7 @@
-"""A listing of an odd store ends with the truth or by name, in thousands of stories.
+"""A listing of an odd store is correct or fails with the reason, in thousands of random stories.
 
-The stories follow from a seed, which the report prints; `STORES_SEED` plays those of a seed again,
-and `STORES_STORIES` says how many.
+A seed, which the report prints, determines the stories. `STORES_SEED` repeats those of a seed, and
+`STORES_STORIES` is their number.
 """
 
 import asyncio
@@ -199,7 +199,7 @@ def check(number: int, start: int | None, noted: Noted) -> None:
         noted.stories(f"Stories that chance drew ({named})", results)
 
 
-def test_a_listing_ends_with_the_truth_or_by_name(noted: Noted) -> None:
+def test_a_listing_is_correct_or_refused_with_the_reason(noted: Noted) -> None:
     check(FEW, None, noted)
 
 
@@ -212,6 +212,6 @@ def test_a_scenario_that_failed_once(name: str, by_shards: bool, tmp_path: Path)
 
 
 @pytest.mark.stores
-def test_thousands_of_listings_end_with_the_truth_or_by_name(noted: Noted) -> None:
+def test_thousands_of_listings_are_correct_or_refused_with_the_reason(noted: Noted) -> None:
     start = int(os.environ.get("STORES_SEED") or random.randrange(2**32))  # noqa: S311
     check(int(os.environ.get("STORES_STORIES") or MANY), start, noted)

@@ -1,4 +1,4 @@
-"""A real `dagster dev` (webserver, daemon, code server) in a folder, asked through GraphQL."""
+"""A real `dagster dev` (webserver, daemon, code server) in a folder, queried through GraphQL."""
 
 import http.client
 import json

@@ -41,7 +41,7 @@ def home(
 
 
 @pytest.mark.slow  # Dagster is started twice
-def test_runs_that_a_power_failure_ended_do_not_stand_in_the_way_of_others(
+def test_runs_ended_by_a_power_failure_do_not_block_others(
     home: Path, environment: dict[str, str], standing_store: ScriptedServer, today: date
 ) -> None:
     environment = {**environment, "DAGSTER_HOME": str(home)}
@@ -59,6 +59,6 @@ def test_runs_that_a_power_failure_ended_do_not_stand_in_the_way_of_others(
         assert [running.ended_run(run_id) for run_id in doomed] == ["FAILURE"] * AT_ONCE
         assert running.ended_run(waiting) == "SUCCESS"
         assert running.ended_run(running.materialize("ui/shards")) == "SUCCESS"
-        assert "is not there any more" in running.run_failure(doomed[0])
+        assert "no longer exists" in running.run_failure(doomed[0])
     finally:
         running.stop()

@@ -48,7 +48,7 @@ def test_assets_by_shard_and_by_date_fail_in_one_run(dagster: RunningDagster, to
     tags = {"dagster/partition": str(today)}
     run_id = dagster.materialize("ui/object_listing", "ui/inventory_manifest", tags=tags)
     assert dagster.ended_run(run_id) == "FAILURE"
-    assert "one run cannot make assets of both kinds" in dagster.failures(run_id)
+    assert "one run cannot materialize assets of both kinds" in dagster.failures(run_id)
 
 
 def test_a_backfill_of_all_of_them_makes_all(

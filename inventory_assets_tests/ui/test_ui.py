@@ -1,4 +1,4 @@
-"""The whole, as a user has it: webserver, daemon, runs and browser are real; S3 is moto.
+"""End-to-end tests of the UI: webserver, daemon, runs and browser are real; S3 is moto.
 
 The tests are in the order of a user's actions; slow work of the daemon runs during tests that do
 not need it. Each test can run alone, as its fixtures do the previous steps.

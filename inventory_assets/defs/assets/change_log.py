@@ -40,8 +40,8 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         "change_log_reconciles",
         key,
         assets.partitions.dates,
-        "Baseline + created - deleted = inventory, over all shards; every file is there. "
-        "Run on its own, it also sees whether the baseline is still the newest before the date.",
+        "Baseline + created - deleted = inventory, over all shards; every file exists. Run on its "
+        "own, the check also finds out whether the baseline is still the newest before the date.",
     )
 
     @partitioned_asset(
@@ -50,7 +50,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         assets.partitions.dates,
         description=(
             "All changes of a day, each key once, with the columns of S3 Metadata's journal "
-            "table: one list of the shards' files. No data is moved."
+            "table: a list of the shards' files of changes. No data is moved."
         ),
         kinds={"parquet"},
         deps=[
@@ -97,7 +97,7 @@ def _publish(work: SourceContext, day: date) -> ChangeLog:
     orphans = work.without_partition(entry.shard.prefix for entry in manifest.shards)
     for prefix in compare_shards(work.store, work.layout, manifest, orphans, work.now()):
         LOG.warning(
-            "the shard %r of %s has no partition any more: it was compared here", prefix, day
+            "the partition of shard %r was deleted; change_log compared it for %s", prefix, day
         )
     return publish_change_log(work.store, work.layout, manifest, work.now(), expected_etag)
 

@@ -38,9 +38,9 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
         key,
         assets.partitions.listing,
         description=(
-            "What was created, modified, touched, transitioned or deleted since the baseline: the "
-            "newest complete manifest before the day. Compared by ETag, then size, LastModified "
-            "and storage class; old and new side by side."
+            "The objects that were created, modified, touched, transitioned or deleted since the "
+            "baseline, which is the newest complete manifest before the day. They are compared by "
+            "ETag, size, LastModified and storage class; each row has the old and new values."
         ),
         kinds={"parquet"},
         deps=[assets.key("object_listing")],

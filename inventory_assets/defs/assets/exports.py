@@ -35,8 +35,8 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
         key,
         assets.partitions.dates,
         description=(
-            "The inventory of a day for readers of other formats, each sorted by key: "
-            f"{', '.join(_format_names(assets))}."
+            f"The inventory of a day in other formats: {', '.join(_format_names(assets))}. Each is "
+            "sorted by key."
         ),
         kinds={"csv"},
         deps=[assets.key("inventory_manifest")],

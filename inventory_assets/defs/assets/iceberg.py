@@ -31,8 +31,8 @@ def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
         key,
         assets.partitions.dates,
         description=(
-            "Two Iceberg tables over the files that are there anyway: the inventory, with a "
-            "tagged snapshot for each day, and the changes of all days."
+            "Two Iceberg tables over the published Parquet files: the inventory, with a tagged "
+            "snapshot for each day, and the changes of all days."
         ),
         kinds={"iceberg"},
         deps=[assets.key("inventory_manifest"), assets.key("change_log")],

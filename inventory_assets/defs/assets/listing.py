@@ -57,16 +57,16 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         "listing_complete",
         key,
         assets.partitions.listing,
-        f"Ranges tile the shard, counts add up, {order}, and none lies outside the shard. Seams "
-        "agree: where two ranges meet, what one has shown beyond its end is what the next begins "
-        "with. Run on its own, it reads every key of the Parquet files again.",
+        f"Ranges cover the shard without overlap, counts add up, {order}, and no key is outside "
+        "the shard. Seams agree: the first key that one range has shown beyond its end is the "
+        "first key of the next. Run on its own, the check reads every key of the Parquet files.",
     )
     readable = partitioned_check(
         "records_readable",
         key,
         assets.partitions.listing,
-        "Every record of the listing could be decoded. Those that could not are in no part; the "
-        "snapshot keeps the first 1,000 as they came (`unreadable`).",
+        "Every record of the listing could be decoded. Records that could not are in no part; the "
+        "snapshot keeps the original XML of the first 1,000 (`unreadable`).",
         blocking=False,
     )
 
@@ -142,8 +142,8 @@ def _check_again(
         violations = _log_rule_results(context, evidence, partition_key, results)
         if violations:
             raise dg.Failure(
-                f"{partition_key}: {'; '.join(violations)}; remove what was altered, so that no "
-                "date shares it, and list it again"
+                f"{partition_key}: {'; '.join(violations)}; remove the altered files, so that no "
+                "date shares them, and list the shard again"
             )
 
 

@@ -51,19 +51,19 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         "shards_cover_source",
         key,
         assets.partitions.dates,
-        "Every key of the source belongs to one shard; parts ascend without overlap.",
+        "Every key of the source belongs to exactly one shard; parts ascend without overlap.",
     )
     files = partitioned_check(
         "data_files_exist",
         key,
         assets.partitions.dates,
-        "Every file that the manifest lists is there, with its size.",
+        "Every file that the manifest lists exists and has the recorded size.",
     )
     age = partitioned_check(
         "shards_equally_fresh",
         key,
         assets.partitions.dates,
-        f"No shard was listed more than {STALE_AFTER} before the newest.",
+        f"No shard was listed more than {STALE_AFTER} before the one that was listed last.",
         blocking=False,
     )
 
@@ -71,9 +71,9 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         "sample_matches_bucket",
         key,
         assets.partitions.dates,
-        f"{RANGES} random ranges of a page each, and {EMPTY_RANGES} in which nothing was found, "
-        "are listed again: no object older than the listing is missing from it or differs, no more "
-        "than half is gone, and what seems gone is not there when asked for by name.",
+        f"{RANGES} random ranges of a page each, and {EMPTY_RANGES} ranges without objects, are "
+        "listed again. No object older than the listing is missing from it or differs, no more "
+        "than half are gone, and keys that seem gone do not exist when requested by name.",
         blocking=False,
     )
 
@@ -82,8 +82,8 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         key,
         assets.partitions.dates,
         description=(
-            "The whole inventory of a day: `manifest.json` over the shards' sorted parts. No data "
-            "is moved. It fails, and names them, while shards are missing."
+            "The whole inventory of a day: `manifest.json` lists the sorted parts of all shards. "
+            "No data is moved. It fails while shards are missing, and names them."
         ),
         kinds={"parquet"},
         deps=[dg.AssetDep(assets.key("object_listing"), partition_mapping=shards_of_the_date())],

@@ -27,9 +27,9 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
         kinds={"s3"},
         required_resource_keys=assets.resource_keys,
         description=(
-            f"The prefixes of `{assets.source.bucket}` that are listed each on its own, and the "
-            "remainder that covers every other key. Materialize it to find new ones; it adds the "
-            "partitions of `object_listing`."
+            f"The prefixes of `{assets.source.bucket}` that are listed separately, and the "
+            "remainder, which covers all other keys. Materialize it to find new prefixes and add "
+            "their partitions to `object_listing`."
         ),
     )
     def shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
@@ -58,7 +58,7 @@ def _prefix_label(work: SourceContext, shard_key: str) -> str:
     try:
         return work.prefix(shard_key)
     except UnknownShard:
-        return "(none that is known here; delete this partition)"
+        return "(no known prefix; delete this partition)"
 
 
 def discover_shards(work: SourceContext) -> Discovery:

@@ -258,7 +258,7 @@ def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
         "dagster/row_count": manifest.rows,
         "dagster/table_name": inventory.identifier,
         "tag": tag,
-        # As text, as JavaScript would round the number.
+        # Text, because JavaScript would round the number.
         "snapshot_id": str(inventory.snapshot_id),
         "files": len(manifest.parts),
         "metadata_file": dg.MetadataValue.path(inventory.metadata_file),

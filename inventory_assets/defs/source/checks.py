@@ -1,7 +1,7 @@
 """Partitioned asset checks.
 
 This module imports a private module of Dagster: the type of an evaluation's target has no public
-name, and without a target Dagster takes a check that passed for outdated.
+name, and without a target Dagster shows a passed check as outdated.
 """
 
 import warnings

@@ -213,8 +213,8 @@ def partitions_of(context: dg.AssetExecutionContext) -> Sequence[str]:
     if is_by_shard and given and "|" not in given:
         raise dg.Failure(
             f"the run's partition {given!r} is a date, and {context.assets_def.key.path[-1]} is "
-            "partitioned by date and shard: one run cannot make assets of both kinds; start a "
-            "backfill of them, as *Materialize* in the UI does, or a run for each kind",
+            "partitioned by date and shard: one run cannot materialize assets of both kinds; start "
+            "a backfill of them, as *Materialize* in the UI does, or a run for each kind",
             allow_retries=False,
         )
     return tuple(context.partition_keys)

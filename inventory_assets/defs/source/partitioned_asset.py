@@ -1,4 +1,4 @@
-"""The declaration that the partitioned assets of a source have in common."""
+"""The common declaration of a source's partitioned assets."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -25,10 +25,10 @@ def partitioned_asset(
     one_run_per_partition: bool = False,
     further_resources: frozenset[str] = frozenset(),
 ) -> Callable[[Step], dg.AssetsDefinition]:
-    """A decorator that makes a partitioned asset of a source out of a function.
+    """A decorator that turns a function into a partitioned asset of a source.
 
-    A check of the asset can also run without it: the function sees that in the
-    `selected_asset_keys` of its context.
+    A check can also run without materializing its asset; then the asset's key is not in the
+    `selected_asset_keys` of the function's context.
 
     Args:
         assets: The source.
@@ -39,9 +39,9 @@ def partitioned_asset(
         deps: The assets that it reads.
         columns: The columns of its records, if it has records.
         checks: Its checks, which the function logs.
-        automation_condition: When it is materialized by itself.
-        one_run_per_partition: Whether a backfill starts a run for each partition, so that one that
-            fails does not make the run of another fail; otherwise, one run for all.
+        automation_condition: When it is materialized automatically.
+        one_run_per_partition: Whether a backfill starts a run for each partition, so that a failed
+            partition does not fail the run of others; otherwise, it starts one run for all.
         further_resources: The keys of resources besides those of the source.
     """
     return dg.multi_asset(

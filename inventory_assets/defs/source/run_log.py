@@ -1,4 +1,4 @@
-"""Show in the log of a Dagster run what the package logs while a step of the run works."""
+"""Copy this package's log messages to the log of a Dagster run while its step works."""
 
 import logging
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 @contextmanager
 def logged_to_run(run_log: logging.Logger) -> Iterator[None]:
-    """Add what this package logs, on any thread, to the log of a run.
+    """Copy this package's log messages, of any thread, to the log of a run.
 
-    The setting `python_logs` of `dagster.yaml` does the same, but for a whole instance, which may
-    belong to somebody else. Where it is set as well, each message is recorded once, and Dagster's
+    The setting `python_logs` of `dagster.yaml` does the same, but for a whole instance, which this
+    project may share with others. If both are used, each message is recorded once, and Dagster's
     own handlers stay.
 
     Args:
-        run_log: The `log` of a step's context; its level is used, or INFO where it has none.
+        run_log: The `log` of a step's context. Its level is used, or INFO if it has none.
     """
     logger = logging.getLogger("inventory_assets")
     level = logger.level
