@@ -1,4 +1,4 @@
-"""What the definitions of one source share: context, partitions, metadata, checks, resources.
+"""Shared by the definitions of one source: context, partitions, metadata, checks, resources.
 
 This package knows no individual asset.
 """

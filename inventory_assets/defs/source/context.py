@@ -1,4 +1,4 @@
-"""What the assets of one source share: names, resources, and logging of partitions."""
+"""The names, resources and partition logging that the assets of one source share."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
