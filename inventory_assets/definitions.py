@@ -17,8 +17,8 @@ from inventory_assets.defs.schedules import (
     build_collection_schedule,
     build_daily_schedule,
 )
-from inventory_assets.defs.sensors import build_following_sensor, build_new_prefix_sensor
-from inventory_assets.defs.source.context import SourceAssets
+from inventory_assets.defs.sensors import build_automation_sensor, build_new_prefix_sensor
+from inventory_assets.defs.source.context import AssetOptions, SourceAssets
 from inventory_assets.defs.source.resources import (
     Clock,
     IcebergCatalog,
@@ -27,54 +27,66 @@ from inventory_assets.defs.source.resources import (
 )
 
 
-def build_definitions(config: Config, clock: Clock | None = None) -> dg.Definitions:
+def build_definitions(
+    config: Config, clock: Clock | None = None, options: AssetOptions | None = None
+) -> dg.Definitions:
     """All assets, checks, jobs, schedules, sensors and resources of a configuration.
+
+    They can be merged with any others: every name carries that of a source, and there is no
+    executor and no IO manager among them.
 
     Args:
         config: The sources and the store.
-        clock: The clock to use instead of the real one.
+        clock: The time, where it is not the real one.
+        options: How the assets appear in Dagster.
     """
+    return dg.Definitions.merge(
+        *(
+            _source_definitions(SourceAssets(source, options or AssetOptions()), config, clock)
+            for source in config.sources.values()
+        )
+    )
+
+
+def _source_definitions(
+    source: SourceAssets, config: Config, clock: Clock | None
+) -> dg.Definitions:
     resources: dict[str, object] = {
-        "inventory_store": InventoryStore.of(config.store),
-        "clock": clock or Clock(),
+        source.bucket_resource: SourceBucket.of(source.source),
+        source.store_resource: InventoryStore.of(config.store),
+        source.clock_resource: clock or Clock(),
     }
-    assets: list[dg.AssetsDefinition] = []
-    jobs: list[dg.JobDefinition] = []
-    schedules: list[dg.ScheduleDefinition] = []
-    sensors: list[dg.SensorDefinition] = [build_following_sensor()]
-    for source in config.sources.values():
-        of_source = SourceAssets(source)
-        resources[of_source.bucket_resource] = SourceBucket.of(source)
-        assets += [
-            build_shards(of_source),
-            build_object_listing(of_source),
-            build_object_changes(of_source),
-            build_inventory_manifest(of_source),
-            build_change_log(of_source),
-        ]
-        if source.exports:
-            assets.append(build_inventory_exports(of_source))
-        if source.iceberg:
-            resources["iceberg_catalog"] = IcebergCatalog.of(config.iceberg)
-            assets.append(build_iceberg_tables(of_source))
-        collection = build_collection_job(of_source)
-        jobs.append(collection)
-        schedules.append(build_daily_schedule(of_source))
-        if of_source.retention:
-            schedules.append(build_collection_schedule(of_source, collection))
-        sensors.append(build_new_prefix_sensor(of_source))
+    assets = [
+        build_shards(source),
+        build_object_listing(source),
+        build_object_changes(source),
+        build_inventory_manifest(source),
+        build_change_log(source),
+    ]
+    if source.source.exports:
+        assets.append(build_inventory_exports(source))
+    if source.source.iceberg:
+        resources[source.catalog_resource] = IcebergCatalog.of(config.iceberg)
+        assets.append(build_iceberg_tables(source))
+    collection = build_collection_job(source)
+    schedules = [build_daily_schedule(source)]
+    if source.retention:
+        schedules.append(build_collection_schedule(source, collection))
+    sensors: list[dg.SensorDefinition] = [build_new_prefix_sensor(source)]
+    if source.options.automation:
+        sensors.append(build_automation_sensor(source, assets))
     return dg.Definitions(
         assets=assets,
-        jobs=jobs,
+        jobs=[collection],
         schedules=schedules,
         sensors=sensors,
         resources=resources,
-        # A process per step would double the cost of a run; threads do the listing.
-        executor=dg.in_process_executor,
     )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The definitions of the configuration, which is read when the code location is loaded."""
-    return build_definitions(load_config())
+    """The definitions of the configuration found; it is read when the location is loaded."""
+    # A process per step would double the cost of a run; threads do the listing.
+    executor = dg.Definitions(executor=dg.in_process_executor)
+    return dg.Definitions.merge(build_definitions(load_config()), executor)

@@ -35,7 +35,9 @@ def test_each_source_has_a_schedule_a_sensor_and_a_job(five: dg.Definitions) -> 
     repository = five.get_repository_def()
     assert {s.name for s in repository.schedule_defs} == {f"{name}_daily" for name in NAMES}
     sensors = {f"{name}_new_prefixes" for name in NAMES}
-    assert {s.name for s in repository.sensor_defs} == sensors | {"follow_listings"}
+    assert {s.name for s in repository.sensor_defs} == sensors | {
+        f"{name}_automation" for name in NAMES
+    }
     assert {f"{name}_listing" for name in NAMES} <= set(repository.job_names)
 
 

@@ -34,7 +34,7 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
 
     @dg.op(
         name=collection_op_name(assets),
-        required_resource_keys={"inventory_store", "clock"},
+        required_resource_keys={assets.store_resource, assets.clock_resource},
         description=(
             f"Remove the dates of `{assets.source.name}` that its configuration does not keep, and "
             "files that no record needs. With dry_run, the default, only report them."
@@ -43,8 +43,8 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
     def collect_garbage(
         context: dg.OpExecutionContext, config: CollectionConfig
     ) -> dg.Output[None]:
-        resource: InventoryStore = context.resources.inventory_store
-        clock: Clock = context.resources.clock
+        resource: InventoryStore = getattr(context.resources, assets.store_resource)
+        clock: Clock = getattr(context.resources, assets.clock_resource)
         store = resource.open()
         now = clock.now()
         today = now.astimezone(ZoneInfo(assets.source.schedule.timezone)).date()

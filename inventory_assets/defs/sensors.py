@@ -1,6 +1,7 @@
-"""The sensors: one per source for new prefixes, and one for automation conditions."""
+"""The sensors of a source: for new prefixes, and for automation conditions."""
 
 import json
+from collections.abc import Sequence
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -62,11 +63,16 @@ def build_new_prefix_sensor(assets: SourceAssets) -> dg.SensorDefinition:
     return new_prefixes
 
 
-def build_following_sensor() -> dg.AutomationConditionSensorDefinition:
-    """The sensor that evaluates automation conditions; running by default."""
+def build_automation_sensor(
+    source: SourceAssets, assets: Sequence[dg.AssetsDefinition]
+) -> dg.AutomationConditionSensorDefinition:
+    """The sensor that evaluates the automation conditions of the source's assets.
+
+    It is running by default, and covers no other asset of the code location.
+    """
     return dg.AutomationConditionSensorDefinition(
-        "follow_listings",
-        target=dg.AssetSelection.all(),
+        f"{source.source.name}_automation",
+        target=dg.AssetSelection.assets(*assets),
         default_status=dg.DefaultSensorStatus.RUNNING,
         # Runs start at once, also for ranges; a backfill would wait for the backfill daemon.
         emit_backfills=False,

@@ -144,7 +144,7 @@ def test_automation_compares_and_publishes_without_being_asked(
     assert counts["dagster/row_count"] == bucket.ALL_KEYS
     (run,) = dagster.runs(runIds=[manifest["runId"]])
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}
-    assert tags["dagster/sensor_name"] == "follow_listings"
+    assert tags["dagster/sensor_name"] == "ui_automation"
 
 
 @pytest.mark.usefixtures("followed")
@@ -197,7 +197,7 @@ def test_the_automation_page_shows_schedule_and_sensors(
     browser: Browser,
 ) -> None:
     browser.open("/automation")
-    browser.see("ui_daily", "ui_new_prefixes", "follow_listings")
+    browser.see("ui_daily", "ui_new_prefixes", "ui_automation")
     browser.keep("automation")
     assert browser.complaints == []
 

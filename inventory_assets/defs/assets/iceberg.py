@@ -17,6 +17,7 @@ from inventory_assets.defs.source.context import (
     log_partition,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.defs.source.resources import IcebergCatalog, InventoryStore
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.tables import IcebergTables
@@ -37,13 +38,15 @@ def build_iceberg_tables(assets: SourceAssets) -> dg.AssetsDefinition:
         kinds={"iceberg"},
         deps=[assets.key("inventory_manifest"), assets.key("change_log")],
         automation_condition=on_listing_change(),
-        further_resources=frozenset({"iceberg_catalog"}),
+        further_resources=frozenset({assets.catalog_resource}),
     )
     def iceberg_tables(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         resources = context.resources
 
         def process(partition_key: str) -> list[str]:
-            tables = resources.iceberg_catalog.tables(resources.inventory_store, assets.layout)
+            catalog: IcebergCatalog = getattr(resources, assets.catalog_resource)
+            store: InventoryStore = getattr(resources, assets.store_resource)
+            tables = catalog.tables(store, assets.layout)
             with closing(tables.catalog):
                 version, metadata = _sync(tables, date.fromisoformat(partition_key))
             log_partition(context, key, partition_key, version, metadata)

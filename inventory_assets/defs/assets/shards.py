@@ -6,7 +6,7 @@ from hashlib import sha256
 import dagster as dg
 
 from inventory_assets.defs.source.asset_metadata import prefixes_table
-from inventory_assets.defs.source.context import OWNERS, SourceAssets, SourceContext
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.listing.shard_registry import record_discovery, shard_key
@@ -22,9 +22,10 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=assets.key("shards"),
-        group_name=assets.source.name,
-        owners=OWNERS,
-        kinds={"s3"},
+        group_name=assets.group_name,
+        owners=assets.options.owners,
+        tags=assets.options.tags,
+        kinds={"s3"} | assets.options.kinds,
         required_resource_keys=assets.resource_keys,
         description=(
             f"The prefixes of `{assets.source.bucket}` that are listed separately, and the "

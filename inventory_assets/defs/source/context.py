@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -33,7 +33,6 @@ from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.store_probe import profile_store
 
 DATA_VERSION_TAG = "dagster/data_version"
-OWNERS = ["team:data-platform"]
 
 StepResult = dg.MaterializeResult[None] | dg.Output[None]
 """What an asset's step yields at its end."""
@@ -44,14 +43,40 @@ test checks that each partition is materialized once."""
 
 
 @dataclass(frozen=True)
+class AssetOptions:
+    """How the assets of a source appear in Dagster.
+
+    Attributes:
+        key_prefix: The names that precede the source's name in asset keys.
+        group_name: The group; by default the source's name.
+        owners: The owners: e-mail addresses, or `team:` with a name.
+        tags: Further tags.
+        kinds: Further kinds; Dagster allows three for each asset, and the assets have up to two.
+        automation: Whether the assets downstream of listings are materialized by themselves.
+    """
+
+    key_prefix: tuple[str, ...] = ()
+    group_name: str | None = None
+    owners: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    kinds: frozenset[str] = frozenset()
+    automation: bool = True
+
+
+@dataclass(frozen=True)
 class SourceAssets:
     """The source of a group of assets.
 
+    Everything that it adds to a code location carries the source's name, so that the definitions of
+    other sources, and of the host's own assets, can be merged with these.
+
     Attributes:
         source: The configuration of the source.
+        options: How its assets appear.
     """
 
     source: Source
+    options: AssetOptions = AssetOptions()
 
     @cached_property
     def partitions(self) -> SourcePartitions:
@@ -60,12 +85,32 @@ class SourceAssets:
 
     def key(self, name: str) -> dg.AssetKey:
         """The asset key of an asset of the source."""
-        return dg.AssetKey([self.source.name, name])
+        return dg.AssetKey([*self.options.key_prefix, self.source.name, name])
+
+    @property
+    def group_name(self) -> str:
+        """The group of its assets."""
+        return self.options.group_name or self.source.name
 
     @property
     def bucket_resource(self) -> str:
         """The resource key of the bucket."""
         return f"{self.source.name}_bucket"
+
+    @property
+    def store_resource(self) -> str:
+        """The resource key of the store of results."""
+        return f"{self.source.name}_store"
+
+    @property
+    def clock_resource(self) -> str:
+        """The resource key of the clock."""
+        return f"{self.source.name}_clock"
+
+    @property
+    def catalog_resource(self) -> str:
+        """The resource key of the catalogue of its Iceberg tables."""
+        return f"{self.source.name}_iceberg_catalog"
 
     @property
     def listing_job(self) -> str:
@@ -82,7 +127,7 @@ class SourceAssets:
     @property
     def resource_keys(self) -> set[str]:
         """The keys of the resources that its assets need."""
-        return {self.bucket_resource, "inventory_store", "clock"}
+        return {self.bucket_resource, self.store_resource, self.clock_resource}
 
     @property
     def layout(self) -> Layout:
@@ -97,8 +142,8 @@ class SourceAssets:
     def bind(self, resources: object, instance: dg.DagsterInstance) -> "SourceContext":
         """Bind the source to the resources and shards of a run or tick."""
         bucket: SourceBucket = getattr(resources, self.bucket_resource)
-        store: InventoryStore = resources.inventory_store  # type: ignore[attr-defined]
-        clock: Clock = resources.clock  # type: ignore[attr-defined]
+        store: InventoryStore = getattr(resources, self.store_resource)
+        clock: Clock = getattr(resources, self.clock_resource)
         shard_keys = instance.get_dynamic_partitions(self.partitions.shards_name)
         return SourceContext(self, bucket, store.open(), clock, tuple(shard_keys))
 

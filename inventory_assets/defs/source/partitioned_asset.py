@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from inventory_assets.defs.source.context import OWNERS, SourceAssets, StepResult
+from inventory_assets.defs.source.context import SourceAssets, StepResult
 
 Step = Callable[[dg.AssetExecutionContext], Iterator[StepResult]]
 """The body of an asset, which logs its partitions itself and ends with `step_results`."""
@@ -51,12 +51,13 @@ def partitioned_asset(
                 key,
                 deps=deps,
                 skippable=True,
-                group_name=assets.source.name,
-                owners=OWNERS,
-                kinds=kinds,
+                group_name=assets.group_name,
+                owners=assets.options.owners,
+                tags=assets.options.tags,
+                kinds=kinds | assets.options.kinds,
                 description=description,
                 metadata={"dagster/column_schema": columns} if columns else None,
-                automation_condition=automation_condition,
+                automation_condition=automation_condition if assets.options.automation else None,
                 freshness_policy=assets.freshness,
             )
         ],
