@@ -22,7 +22,7 @@ from inventory_assets.inventory.export.export_format import (
 )
 from inventory_assets.inventory.export.exporter import atomic_file, publish_export, write_export
 from inventory_assets.inventory.manifest.manifest_merge import merge
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import Shard

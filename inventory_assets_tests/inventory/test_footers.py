@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.parts.footers import MAGIC, Footers, footer_of
-from inventory_assets.inventory.parts.part_writer import parquet_writer
+from inventory_assets.inventory.parts.parquet_encoding import parquet_writer
 from inventory_assets_tests.inventory.samples import listed, records_of
 
 

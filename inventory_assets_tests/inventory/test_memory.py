@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inventory_assets.inventory.listing.part_stream import ROWS_IN_MEMORY
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.scan.engine.page_queue import BATCH_PAGES, QUEUED_PAGES
 
 POOL = "ARROW_DEFAULT_MEMORY_POOL"

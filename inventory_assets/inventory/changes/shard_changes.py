@@ -22,8 +22,8 @@ from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.current import count_current, read_current
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.parts.part import Part
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.storage.commit import publish
 from inventory_assets.inventory.storage.layout import FileKind, Layout
 from inventory_assets.inventory.storage.record_type import RecordType

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 

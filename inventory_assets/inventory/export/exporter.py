@@ -22,8 +22,8 @@ from inventory_assets.inventory.export.export_format import ExportFormat
 from inventory_assets.inventory.export.text_encoding import csv_header, csv_lines, json_lines
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.parts.part import read_records
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.storage.disk import full_disk
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout

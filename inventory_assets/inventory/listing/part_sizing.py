@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.part import Part
-from inventory_assets.inventory.parts.part_writer import PART_ROWS, ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.part_writer import PART_ROWS
 from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS
 
 

@@ -18,8 +18,9 @@ from inventory_assets.inventory.listing.part_sizing import (
 )
 from inventory_assets.inventory.parts.drafts import Draft, Drafts
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.part import Part, part_exists
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS, PartWriter
+from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, to_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from inventory_assets.inventory.errors import QueryRefused
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.query.dataset import Dataset, connect
 from inventory_assets.inventory.storage.scratch import ScratchSpace
 
