@@ -91,7 +91,7 @@ def test_a_listing_overtaken_by_another_run_leaves_no_checkpoints(
     with small_files():
         newer = finished(store, Bucket(keys[1:], key_order=key_order), NOW + HOUR)
         overtake = at_event(20, lambda: publish_snapshot(store, MODEL, newer))
-        with pytest.raises(ConflictError, match="materializing again begins afresh"):
+        with pytest.raises(ConflictError, match="materialize again to start over"):
             retaken(store, Bucket(keys, key_order=key_order), report=overtake)
         assert store.list_names(MODEL.checkpoints(DAY)) == []
         assert read_snapshot(store, MODEL, DAY, "") == newer
