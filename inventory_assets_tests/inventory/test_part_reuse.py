@@ -352,7 +352,7 @@ def test_a_part_damaged_at_its_size_is_healed_as_its_error_says(store: LocalStor
     store.path(old[0].key).write_bytes(b"\xff" * old[0].file_bytes)
     _, new = assembled(store, bucket, old, 2)
     assert old[0] in new
-    with pytest.raises(CorruptRecord, match="remove it, so that no date shares it"):
+    with pytest.raises(CorruptRecord, match="remove it, so that no date reuses it"):
         content(store, new)
     store.remove_key(old[0].key)
     driver, new = assembled(store, bucket, old, 3)

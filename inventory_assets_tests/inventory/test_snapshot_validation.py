@@ -81,7 +81,7 @@ def test_each_broken_rule_is_found(
 
 def test_a_broken_rule_says_where(snapshot: Snapshot) -> None:
     assert failed_rules_of(with_evidence(snapshot, 0, rows=9)) == [
-        "counts add up: 11 seen, 4 written"
+        "counts add up: 11 records listed, 4 written"
     ]
 
 
