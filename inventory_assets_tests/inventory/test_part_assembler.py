@@ -12,8 +12,7 @@ from inventory_assets.inventory.errors import StoreError
 from inventory_assets.inventory.listing.part_assembler import PartAssembler
 from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts import hashing_file
-from inventory_assets.inventory.parts.fingerprint import Fingerprint
-from inventory_assets.inventory.parts.fingerprint import joined as fingerprint_of
+from inventory_assets.inventory.parts.fingerprint import Fingerprint, joined
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce
@@ -41,7 +40,7 @@ def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
         assert sum(part.first_key in each and part.last_key in each for each in stretches) == 1
     whole = Fingerprint()
     whole.update(records_of(listed(driver.expected)))
-    assert fingerprint_of(driver.assembler.fingerprints()) == whole.hexdigest()
+    assert joined(driver.assembler.fingerprints()).hexdigest() == whole.hexdigest()
     check_told(store, driver)
     assert [part for _, parts in sorted(driver.told, key=first) for part in parts] == [*found]
     assert coalesce(key_range for key_range, _ in sorted(driver.told, key=first)) == [
@@ -181,7 +180,7 @@ def test_nothing_listed_is_no_part(store: LocalStore) -> None:
     for number, until in ((2, "m"), (0, "f"), (1, LAST)):
         assembler.end(number, until)
     assert assembler.finish() == ()
-    assert fingerprint_of(assembler.fingerprints()) == Fingerprint().hexdigest()
+    assert joined(assembler.fingerprints()).hexdigest() == Fingerprint().hexdigest()
     assembler.close()
     assert scratch_of(store) == []
 

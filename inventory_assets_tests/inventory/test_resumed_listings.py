@@ -276,7 +276,7 @@ def test_adjacent_completed_ranges_are_hashed_to_one_fingerprint(
     lister = Bucket(FOLDERS, key_order=KeyOrder.DIRECTORY)
     held: list[int] = []
 
-    def counted(fingerprints: Sequence[tuple[str, Fingerprint]]) -> str:
+    def counted(fingerprints: Sequence[tuple[str, Fingerprint]]) -> Fingerprint:
         held.append(len(fingerprints))
         return joined(fingerprints)
 

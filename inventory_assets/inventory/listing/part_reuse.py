@@ -21,6 +21,7 @@ from inventory_assets.inventory.listing.part_sizing import (
     PartSizing,
     UsePart,
     decide,
+    holds_same_records,
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import Reuse
@@ -277,23 +278,27 @@ def substitute_unchanged(
         part = segment.part
         start = bisect_right(found, segment.after, key=_last_key)
         stop = bisect_right(found, segment.until, key=_first_key)
-        inside = found[start:stop]
-        if (
-            part is None
-            or inside in ([], [part])
-            or sum(each.rows for each in inside) != part.rows
-            or inside[0].first_key != part.first_key
-            or inside[-1].last_key != part.last_key
-        ):
+        if part is None or not _has_same_extent(found[start:stop], part):
             continue
-        read = partial_hashes[
-            bisect_right(partial_hashes, segment.after, key=_first) : bisect_right(
-                partial_hashes, segment.until, key=_first
-            )
-        ]
-        if (part in unchanged or joined(read) == part.fingerprint) and exists(part):
+        first = bisect_right(partial_hashes, segment.after, key=_first)
+        last = bisect_right(partial_hashes, segment.until, key=_first)
+        read = partial_hashes[first:last]
+        if (part in unchanged or holds_same_records(part, joined(read))) and exists(part):
             found[start:stop] = [part]
     return found
+
+
+def _has_same_extent(written: Sequence[Part], part: Part) -> bool:
+    """Whether written parts hold as many records as a part, with the same first and last key.
+
+    If so, they hold no records of another segment, so that the part can replace them.
+    """
+    return (
+        sum(each.rows for each in written) == part.rows
+        and [*written] != [part]
+        and written[0].first_key == part.first_key
+        and written[-1].last_key == part.last_key
+    )
 
 
 def reuse_whole_shard(

@@ -189,7 +189,7 @@ class SnapshotBuilder(CheckpointedSink):
         written = sorted([*self.assembler.finish(), *resumed.parts], key=_first_key)
         replayed = self._replay_resumed()
         hashed = [(first_key, each.fingerprint) for first_key, each in replayed]
-        fingerprint = joined([*self.assembler.fingerprints(), *hashed])
+        fingerprint = joined([*self.assembler.fingerprints(), *hashed]).hexdigest()
         parts, reuse = reuse_whole_shard(
             self._baseline,
             shard,

@@ -115,12 +115,12 @@ class Fingerprint:
             self.tail = _RecordBytes()
 
 
-def joined(fingerprints: Iterable[tuple[str, Fingerprint]]) -> str:
-    """The digest of the fingerprints of disjoint ranges, each with its first key, in any order."""
+def joined(fingerprints: Iterable[tuple[str, Fingerprint]]) -> Fingerprint:
+    """Join the fingerprints of disjoint ranges, each with its first key, in any order."""
     whole = Fingerprint()
     for _, fingerprint in sorted(fingerprints, key=lambda pair: pair[0]):
         whole.join(fingerprint)
-    return whole.hexdigest()
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
