@@ -68,7 +68,7 @@ def test_a_file_of_somebody_else_is_neither_replaced_nor_mixed_in(
     kill_finished(tmp_path, moved=1)
     (tmp_path / name).write_bytes(b"mine")
     before = tree(tmp_path)
-    with pytest.raises(StoreError, match=f"{name} is not of the listing"):
+    with pytest.raises(StoreError, match=f"{name} does not belong to the listing"):
         fill(tmp_path)
     assert tree(tmp_path) == before
     (tmp_path / name).unlink()
@@ -88,7 +88,7 @@ def test_one_that_comes_at_the_last_moment_is_not_replaced(
 
     with small_files(), monkeypatch.context() as patch:
         patch.setattr(Path, "hardlink_to", linked)
-        with pytest.raises(StoreError, match=r"part-00002\.parquet is not of the listing"):
+        with pytest.raises(StoreError, match=r"part-00002\.parquet does not belong to the listing"):
             fill(tmp_path)
     assert (tmp_path / "part-00002.parquet").read_bytes() == b"mine"
 

@@ -103,7 +103,7 @@ def test_a_finished_listing_of_another_day_is_not_taken_for_now(
 ) -> None:
     kill_finished(tmp_path)
     before = tree(tmp_path)
-    with pytest.raises(OtherListing, match="too old to be taken for the bucket as it is now"):
+    with pytest.raises(OtherListing, match="too old to stand for the present bucket"):
         fill(tmp_path, now=lambda: utc_now() + DAY)
     assert tree(tmp_path) == before
     logged.clear()

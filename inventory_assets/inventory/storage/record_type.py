@@ -120,7 +120,7 @@ class RecordType(JsonFile, Generic[T]):
 
     def encode(self, record: T) -> bytes:
         """The bytes of a record."""
-        return _adapter(self.model).dump_json(record, indent=self.indent)
+        return encode_json(record, self.indent)
 
     def decode(self, data: bytes) -> T:
         """Decode a record.
@@ -128,10 +128,9 @@ class RecordType(JsonFile, Generic[T]):
         Raises:
             ValueError: The bytes are damaged, or of another format.
         """
-        if self.formats and _adapter(_Format).validate_json(data).format not in self.formats:
+        if self.formats and decode_json(_Format, data).format not in self.formats:
             raise ValueError("the record has another format")
-        record: T = _adapter(self.model).validate_json(data)
-        return record
+        return decode_json(self.model, data)
 
     def read(self, store: Store, key: str) -> T | None:
         """The record at a key, or None where there is none.
@@ -150,6 +149,26 @@ class RecordType(JsonFile, Generic[T]):
     def file(self, key: str, record: T) -> RecordFile:
         """The file of a record, to be published or committed (`commit.py`)."""
         return RecordFile(key, self.encode(record), _values(record, self.data_files))
+
+
+def encode_json(record: Hashable, indent: int | None = None) -> bytes:
+    """A dataclass as a JSON document.
+
+    Args:
+        record: The dataclass.
+        indent: Spaces by which the document is indented; None for one line.
+    """
+    return _adapter(type(record)).dump_json(record, indent=indent)
+
+
+def decode_json(model: type[T], data: bytes) -> T:
+    """A dataclass from a JSON document.
+
+    Raises:
+        ValueError: The document is damaged, or is not one of `model`.
+    """
+    record: T = _adapter(model).validate_json(data)
+    return record
 
 
 @dataclass(frozen=True, slots=True)
