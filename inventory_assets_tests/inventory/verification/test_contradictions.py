@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.inventory.verification import targets, verification
+from inventory_assets.inventory.verification import comparison, targets
 from inventory_assets.inventory.verification.findings import Finding
 from inventory_assets.inventory.verification.verification import verify
 from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
@@ -90,7 +90,7 @@ def test_a_store_that_sometimes_lists_nothing_contradicts_itself(
 def test_only_some_of_very_many_are_requested_again(
     roomy_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verification, "MAX_LOOKUPS", 7)
+    monkeypatch.setattr(comparison, "MAX_LOOKUPS", 7)
     store = OddStore(set())
     found = verify(inventory_of(roomy_store, KEYS), store, chance(0), 99)
     assert (found.asked_again, found.seemed_gone) == (7, 100)
@@ -171,4 +171,4 @@ def test_an_end_that_came_too_early_is_noted(roomy_store: LocalStore) -> None:
     found = verify(inventory_of(roomy_store, KEYS), OddStore(KEYS, Oddity.ENDS_EARLY, 3), chance(0))
     assert found.problems == []
     assert found.notes
-    assert all("said that its listing ends behind" in note for note in found.notes)
+    assert all("reported the end of its listing after" in note for note in found.notes)

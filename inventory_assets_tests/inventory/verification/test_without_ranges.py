@@ -45,7 +45,7 @@ def test_an_inventory_of_ranges_is_in_doubt_where_the_store_lists_none(
     for oddity in WITHOUT_RANGES:
         found = verify(inventory, OddStore(FOLDERS, oddity), chance(0), 99)
         (fault,) = found.problems
-        assert fault.startswith("the inventory was listed in byte order, and now")
+        assert fault.startswith("the inventory was listed in byte order, but now")
 
 
 def test_a_folder_that_the_inventory_lacks_is_missed(roomy_store: LocalStore) -> None:
