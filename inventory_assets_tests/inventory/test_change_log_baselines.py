@@ -52,7 +52,7 @@ def test_a_listing_that_is_newer_than_the_manifest_is_not_compared_for_it(
     manifest = merged(store, shard_snapshots(store, {"a/1"}, {"a/"}, DAY))
     snapshot = shard_snapshots(store, {"a/2"}, {"a/"}, DAY)["a/"]
     publish_snapshot(store, LAYOUT, snapshot)
-    with pytest.raises(ManifestIncomplete, match="'a/' have not the listing any more"):
+    with pytest.raises(ManifestIncomplete, match="'a/' have been listed again after the manifest"):
         compare_shards(store, LAYOUT, manifest, ["a/"], NOW)
 
 
@@ -75,7 +75,7 @@ def test_a_baseline_that_was_published_again_must_be_compared_with(store: LocalS
     snapshots = shard_snapshots(store, {"a"}, set(), DAY)
     compared(store, snapshots)
     merged(store, shard_snapshots(store, {"a", "c"}, set(), YESTERDAY))
-    with pytest.raises(ManifestIncomplete, match="object_changes for 2026-05-05 and them"):
+    with pytest.raises(ManifestIncomplete, match="object_changes for 2026-05-05 and these shards"):
         publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
 
 
@@ -98,8 +98,8 @@ def test_dates_compared_before_their_baseline_came_make_no_log(store: LocalStore
     manifests = [merged(store, snapshots) for snapshots in later]
     publish_change_log(store, LAYOUT, manifests[0], NOW)
     said = (
-        r"the remainder have not been compared with the newest complete inventory before "
-        r"2026-05-05 as it is now \(2026-05-04\); materialize object_changes for 2026-05-05"
+        r"the remainder have not been compared with the present newest complete inventory before "
+        r"2026-05-05 \(2026-05-04\); materialize object_changes for 2026-05-05"
     )
     with pytest.raises(ManifestIncomplete, match=said):
         publish_change_log(store, LAYOUT, manifests[1], NOW)

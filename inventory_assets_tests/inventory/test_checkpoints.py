@@ -164,7 +164,7 @@ def test_another_configuration_code_or_day_starts_afresh_and_says_so(
         now = NOW + timedelta(hours=hours)
         found = take(lister, LocalStore(tmp_path), make_shard("", []), now)
     (message,) = logged.messages
-    assert "listed afresh" in message
+    assert "listing from the beginning" in message
     assert all(row.ending is not Ending.RESUMED for row in found.evidence)
     assert found.rows == len(KEYS)
 

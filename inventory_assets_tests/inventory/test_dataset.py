@@ -260,7 +260,7 @@ def test_files_of_two_listings_are_rejected(store: LocalStore, tmp_path: Path) -
 
 
 def test_a_folder_without_an_inventory_says_what_would_be_one(tmp_path: Path) -> None:
-    with pytest.raises(InventoryNotFound, match="name a folder that `inventory list` made"):
+    with pytest.raises(InventoryNotFound, match="name a folder that `inventory list` wrote"):
         Dataset.at(tmp_path)
 
 
@@ -271,7 +271,7 @@ def test_a_file_that_is_none_of_ours_is_named(tmp_path: Path, content: bytes | N
         pl.DataFrame({"key": ["a"], "x": [1]}).write_parquet(path)
     else:
         path.write_bytes(content)
-    with pytest.raises(CorruptRecord, match=r"other\.parquet is no"):
+    with pytest.raises(CorruptRecord, match=r"other\.parquet is not a"):
         Dataset.at(tmp_path)
 
 

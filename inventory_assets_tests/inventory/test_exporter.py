@@ -96,7 +96,7 @@ def test_a_parquet_file_has_the_schema_and_statistics_of_a_part() -> None:
     "name", ["objects", "objects.xml", "csv.bz2", "objects.gz", ".zst", "objects.csv.gz.gz"]
 )
 def test_another_suffix_is_rejected_with_those_that_are_known(name: str) -> None:
-    with pytest.raises(UnknownFormat, match=r"let it end in \.parquet, \.csv or \.jsonl"):
+    with pytest.raises(UnknownFormat, match=r"a name that ends in \.parquet, \.csv or \.jsonl"):
         ExportFormat.of(name)
 
 

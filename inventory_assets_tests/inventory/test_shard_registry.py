@@ -52,7 +52,9 @@ def test_a_damaged_record_of_a_long_prefix_makes_its_key_unknown(
 def test_a_key_that_stands_for_nothing_here_is_rejected_with_advice(
     store: LocalStore, key: str
 ) -> None:
-    with pytest.raises(UnknownShard, match=r"stands for no prefix under 'logs/'.* `shards`"):
+    with pytest.raises(
+        UnknownShard, match=r"does not belong to a known prefix under 'logs/'.* `shards`"
+    ):
         prefix_of(store, LAYOUT, key, "logs/")
 
 
