@@ -1,4 +1,4 @@
-"""Parts are ordinary Parquet: the readers that people have give back exactly what was written."""
+"""Common Parquet readers return exactly the records that were written to parts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
