@@ -24,7 +24,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import zstandard
 
-from inventory_assets.inventory.parts import part_writer
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
@@ -153,7 +154,7 @@ def present_settings() -> Settings:
 
     with tempfile.TemporaryDirectory() as folder, patch.object(pq, "ParquetWriter", Witness):
         write_parts(records(pa.array(["key"])), Path(folder))
-    return Settings("**as parts are written**", part_writer.ROW_GROUP_ROWS, seen)
+    return Settings("**as parts are written**", ROW_GROUP_ROWS, seen)
 
 
 def candidates(present: Settings) -> Iterator[Settings]:
@@ -302,7 +303,7 @@ def read(file: pa.Buffer) -> None:
 
 def write_parts(table: pa.Table, folder: Path) -> int:
     """Publish a table as parts, a listed page at a time; the bytes of them all."""
-    with part_writer.PartWriter(
+    with PartWriter(
         LocalStore(folder), Layout("bucket", "source"), with_fingerprint=False
     ) as writer:
         for batch in table.to_batches(PAGE_ROWS):

@@ -1,4 +1,4 @@
-"""What an inventory is: records, parts, snapshots, changes, manifests, and where they are kept.
+"""Inventories: records, parts, snapshots, changes, manifests, and their storage.
 
-This room turns walked objects into published files. It must not know of Dagster.
+This package turns listed objects into published files. It does not know Dagster.
 """

@@ -1,4 +1,4 @@
-"""What can go wrong between a listing and a published inventory."""
+"""Errors of listings, published inventories and their readers."""
 
 from inventory_assets.errors import InventoryError
 
@@ -8,11 +8,11 @@ class StoreError(InventoryError):
 
 
 class DiskFull(StoreError, OSError):
-    """A disk has no room, or a quota is used up; which path, and how much was needed, is said."""
+    """A disk is full or a quota is used up; the message names the path and the bytes needed."""
 
 
 class CorruptRecord(StoreError):
-    """A file of the store is not what was published."""
+    """A file of the store is missing, damaged, or of an unknown format."""
 
 
 class FolderInUse(StoreError):
@@ -20,23 +20,23 @@ class FolderInUse(StoreError):
 
 
 class OtherListing(StoreError):
-    """The folder holds the work of a listing that is not the one asked for."""
+    """The folder holds the work of a listing other than the requested one."""
 
 
 class ConflictError(StoreError):
-    """Another run published the same thing in the meantime; what it published stands."""
+    """Another run published the same record in the meantime; its record remains."""
 
 
 def superseded(where: object) -> ConflictError:
-    """The error for a record at some place that another run published."""
+    """The error for a record that another run published; `where` names its place."""
     return ConflictError(
-        f"{where} was published by another run in the meantime; what that run published stands, "
-        "and materializing again begins afresh"
+        f"{where} was published by another run in the meantime and was not replaced; materialize "
+        "again to start over"
     )
 
 
 class DateNotObservable(InventoryError):
-    """A listing sees now: this date is over, or has not come."""
+    """A listing shows the bucket as it is now, so it cannot stand for this date."""
 
 
 class ManifestIncomplete(InventoryError):
@@ -44,7 +44,7 @@ class ManifestIncomplete(InventoryError):
 
 
 class IncompleteListing(InventoryError):
-    """A snapshot does not prove what it must; it is not published."""
+    """The evidence does not prove that a listing is complete; it is not published."""
 
 
 class RecordsUnreadable(InventoryError):
@@ -56,7 +56,7 @@ class VersionsNotListed(InventoryError):
 
 
 def versions_in_directories(where: str) -> VersionsNotListed:
-    """The error for a store whose versions are wanted, and that lists in directory order."""
+    """The error for a listing of versions from a store that lists in directory order."""
     return VersionsNotListed(
         f"{where}: the store lists in directory order, in which its versions cannot be listed; set "
         "versions = false, or leave out --versions"
@@ -64,7 +64,7 @@ def versions_in_directories(where: str) -> VersionsNotListed:
 
 
 class UnknownShard(InventoryError):
-    """A partition key stands for no prefix that is known here."""
+    """A partition key does not belong to a known prefix of the source."""
 
 
 class WorkerDied(InventoryError):
@@ -72,15 +72,15 @@ class WorkerDied(InventoryError):
 
 
 class UnknownFormat(InventoryError):
-    """A file's name does not say how to write it."""
+    """The format of a file cannot be derived from its name."""
 
 
 class InventoryNotFound(InventoryError):
-    """There is no inventory where one was looked for."""
+    """No inventory or listing was found at a place."""
 
 
 class PackageMissing(InventoryError):
-    """A package that is not always needed is not installed."""
+    """An optional package is needed and not installed."""
 
 
 class IcebergError(StoreError):
@@ -88,8 +88,8 @@ class IcebergError(StoreError):
 
 
 class QueryRefused(InventoryError):
-    """A query is none that can be answered."""
+    """A query is not a single SELECT, or it failed."""
 
 
 class NotVerifiable(InventoryError):
-    """An inventory cannot be compared with its bucket a range at a time."""
+    """An inventory cannot be compared with its bucket range by range."""

@@ -183,7 +183,7 @@ def test_a_log_with_an_outdated_baseline_is_requested_after_the_next_comparison(
         assert world.run("inventory_manifest", str(day)).success
     assert daemon.tick()["change_log"] >= {str(YESTERDAY)}
     said = failure_text(world.run("change_log", str(YESTERDAY)))
-    assert f"materialize object_changes for {YESTERDAY} and them" in said
+    assert f"materialize object_changes for {YESTERDAY} and these shards" in said
     assert daemon.tick() == {}
     assert world.run("object_changes", tags=world.range_tags()).success
     assert daemon.tick() == {"change_log": {str(YESTERDAY)}}

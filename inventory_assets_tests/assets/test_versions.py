@@ -95,7 +95,7 @@ def test_dates_compared_before_their_manifests_are_compared_again(versioned: Wor
         assert versioned.run("inventory_manifest", str(day)).success
     assert versioned.run("change_log", str(BEFORE)).success
     said = failure_text(versioned.run("change_log", str(THEN)))
-    assert f"materialize object_changes for {THEN} and them" in said
+    assert f"materialize object_changes for {THEN} and these shards" in said
     assert versioned.run("object_changes", tags=versioned.range_tags(THEN)).success
     assert versioned.run("change_log", str(THEN)).success
     log = read_change_log(versioned.store, versioned.layout, THEN)

@@ -67,7 +67,7 @@ def test_a_dialect_makes_a_manifest_for_batch_operations(run: Run) -> None:
         (["source@2026-05-09"], "no inventory of source was published for 2026-05-09"),
         (["./no/such"], "./no/such does not exist; correct the path"),
         (["./store"], "holds no Parquet files; name a folder"),
-        (["source", "-o", "out.xml"], "'out.xml' does not say how to write it"),
+        (["source", "-o", "out.xml"], "the format of 'out.xml' is unknown"),
         (["source", "-o", "no/such/out.csv"], "cannot write no/such/out.csv: No such file"),
         (["source", "-o", "out.jsonl", "--dialect", "plain"], "--dialect applies only to CSV"),
     ],

@@ -129,7 +129,7 @@ def test_an_end_that_comes_too_early_is_a_note(run: Run, monkeypatch: pytest.Mon
     monkeypatch.setattr(wiring, "open_source_bucket", lambda _source, _now: bucket)
     outcome = run("verify", "source@2026-05-06")
     assert outcome.code == AGREES
-    assert outcome.error.startswith("note: the store said that its listing ends behind ")
+    assert outcome.error.startswith("note: the store reported the end of its listing after ")
 
 
 def test_a_source_is_verified_against_its_bucket(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A `PartAssembler` driven like by a scan: ranges are split and completed in any order."""
+"""Drives a `PartAssembler` as a scan does: ranges are split and completed in any order."""
 
 import random
 from bisect import bisect_right
@@ -43,7 +43,7 @@ def small_files(group_rows: int, part_rows: int = 10**6) -> Iterator[None]:
 
 
 class CheckedBudget(RowBuffer):
-    """Looks, after every batch, at what really waits in all the assemblies that share it."""
+    """A row buffer that checks after every batch how many rows its assemblers really hold."""
 
     def __init__(self, rows: int) -> None:
         super().__init__(rows)
@@ -72,14 +72,14 @@ class Listing:
 
 
 class Driver:
-    """Lists `keys` into an assembly, as a scan might: splits, writes and ends in any order.
+    """Lists keys into an assembler as a scan does, with splits, writes and ends in any order.
 
     Attributes:
-        ranges: What is listed: the tiling at `bounds`, without the stretches `left_out`.
-        segments: What there is to share.
+        ranges: The listed ranges: those between `bounds`, without the ones numbered in `left_out`.
+        segments: The segments of the baseline.
         marks: Keys at which ranges may be split.
-        expected: The keys in them.
-        written: Those that were written, in the order in which they were.
+        expected: The keys in the ranges.
+        written: The keys written so far, in the order of writing.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Driver:
             self._checkpoint_log.tick(self._stats)
 
     def _key(self, at: int) -> str:
-        """The last key before a place."""
+        """The last key before a position."""
         return self._keys[at - 1] if at else ""
 
     @property
@@ -148,12 +148,12 @@ class Driver:
         return not self._live
 
     def run(self) -> None:
-        """All that is left happens."""
+        """Run all remaining steps."""
         while not self.is_done:
             self.step()
 
     def step(self) -> None:
-        """Something happens to some range."""
+        """Run one step: write to, split or end a range."""
         while not self._try_step():
             pass
         self._budget.check()

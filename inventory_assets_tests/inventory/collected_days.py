@@ -1,4 +1,4 @@
-"""Days that are published, for a collection to look at."""
+"""Published days, for tests of garbage collection."""
 
 import shutil
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def checkpoint_log_of(store: Store, day: date, now: Callable[[], datetime]) -> C
 
 
 def note(store: Store, day: date, parts: tuple[Part, ...]) -> None:
-    """Let a checkpoint of a listing say that parts of it are safe."""
+    """Write a checkpoint of a listing that names some parts."""
     checkpoint_log = checkpoint_log_of(store, day, lambda: noon(day))
     checkpoint_log.record_completed(KeyRange("", "zz"), parts, RequestStats())
     checkpoint_log.flush(RequestStats())

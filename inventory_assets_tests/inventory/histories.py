@@ -77,14 +77,14 @@ def keys_of(store: Store, day: date) -> list[str] | None:
 
 
 def collect(store: Store, retention: Retention, now: datetime) -> Plan:
-    """One collection, planned and carried out in no time."""
+    """Plan a collection and execute it at the same time."""
     plan = plan_collection(store, LAYOUT, retention, now.date(), now)
     execute(store, plan, lambda: now)
     return plan
 
 
 def collect_all(store: Store, retention: Retention, start: datetime) -> None:
-    """Collections until nothing is left to be done."""
+    """Run collections until none changes anything."""
     # The files that only a date named are found after it went.
     for moment in (start, *(start + later for later in CYCLE)):
         collect(store, retention, moment)
@@ -102,12 +102,12 @@ def data_files(store: Store) -> set[str]:
 
 
 def tombstone_keys(store: Store) -> list[str]:
-    """The keys of all marks."""
+    """The keys of all tombstones."""
     return [key for key in all_keys(store) if "/tombstones/" in key]
 
 
 def named(store: Store) -> set[str]:
-    """All data files that stand anywhere in a record, however it is made: a plain look."""
+    """All data files whose names occur anywhere in a record: a simple reference implementation."""
     found: set[str] = set()
     for key in all_keys(store):
         if "/tombstones/" not in key and key.endswith((".json", "symlink.txt")):
@@ -130,11 +130,11 @@ def texts(document: Any) -> Iterator[str]:
 
 
 class Killed(Exception):
-    """The process is no more."""
+    """The process was killed."""
 
 
 def killed_after(store: Store, operations: int) -> Store:
-    """The same store for a process that is killed once it has changed so much."""
+    """The same store, for a process that is killed after a number of changes."""
     dying = copy(store)
     left = operations
 

@@ -1,4 +1,4 @@
-"""Listings that are killed midway, of a bucket in memory."""
+"""Listings of a bucket in memory that are killed before they end."""
 
 import random
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ EITHER_ORDER = pytest.mark.parametrize(
 
 
 class Bucket(ModelS3):
-    """Answers in any order."""
+    """A bucket in memory whose responses arrive in any order."""
 
     def __init__(
         self, keys: list[str], seed: int = 0, key_order: KeyOrder = KeyOrder.BYTES
@@ -88,7 +88,7 @@ def records(store: LocalStore, snapshot: Snapshot) -> pa.Table:
 
 
 def killed_late(root: Path, keys: list[str] = KEYS, key_order: KeyOrder = KeyOrder.BYTES) -> None:
-    """A listing that was killed when much of it was safe."""
+    """A listing that was killed when checkpoints covered much of it."""
     # By directories, each file holds but what a folder does, and is noted.
     left = 50 if key_order is KeyOrder.BYTES else 350
     with pytest.raises(Killed):

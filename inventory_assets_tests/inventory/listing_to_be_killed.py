@@ -1,6 +1,6 @@
 """`inventory list` with small files and frequent checkpoints, for tests that kill its process.
 
-A kill costs little of what is done, as files end early.
+Files end early, so a kill loses little work.
 """
 
 import sys

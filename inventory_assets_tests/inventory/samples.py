@@ -1,4 +1,4 @@
-"""Records, parts and snapshots made without a bucket, for tests of what is done with them."""
+"""Records, parts and snapshots for tests, made without a bucket."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime

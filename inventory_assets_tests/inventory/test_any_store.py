@@ -80,7 +80,7 @@ def test_an_unpublished_record_is_none(any_store: Store) -> None:
     any_store.remove_key("nothing")
 
 
-def test_names_are_those_right_under_a_folder_in_order(any_store: Store) -> None:
+def test_list_names_returns_the_direct_children_in_order(any_store: Store) -> None:
     keys = ["top", "f/b c+d%20", "f/a/x", "f/a/y", "f/a-b", "f/é", "fg/x"]
     for key in keys:
         any_store.publish(key, b"")
@@ -88,7 +88,7 @@ def test_names_are_those_right_under_a_folder_in_order(any_store: Store) -> None
     assert set(any_store.list_names("")) - {".scratch"} == {"top", "f", "fg"}
 
 
-def test_files_are_those_of_a_folder_and_of_all_within_it(any_store: Store) -> None:
+def test_files_are_listed_with_those_of_subfolders(any_store: Store) -> None:
     sizes = {"f/b c+d%20": 1, "f/a/x": 2, "f/a/y/z": 0, "f/é": 3, "fg/x": 4, "top": 5}
     for key, size in sizes.items():
         any_store.publish(key, b"x" * size)
@@ -132,10 +132,10 @@ def test_a_damaged_file_is_healed_by_publishing_it_again(any_store: Store) -> No
         assert any_store.read("part") == data
 
 
-def test_a_record_changes_only_where_nobody_else_changed_it(any_store: Store) -> None:
+def test_a_conditional_write_fails_after_another_write(any_store: Store) -> None:
     first = any_store.put_if_match("x", b"1", NO_ETAG)
     assert any_store.etag("x") == first != NO_ETAG
-    with pytest.raises(ConflictError, match=r"x was published by another run.*begins afresh"):
+    with pytest.raises(ConflictError, match=r"x was published by another run.*start over"):
         any_store.put_if_match("x", b"2", NO_ETAG)
     second = any_store.put_if_match("x", b"2", first)
     with pytest.raises(ConflictError):
@@ -147,7 +147,7 @@ def test_a_record_changes_only_where_nobody_else_changed_it(any_store: Store) ->
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-def test_of_runs_that_publish_at_once_exactly_one_does(any_store: Store, is_new: bool) -> None:
+def test_exactly_one_of_concurrent_runs_publishes(any_store: Store, is_new: bool) -> None:
     if not is_new:
         any_store.publish("x", b"old")
     version = any_store.etag("x")
@@ -168,7 +168,7 @@ def test_of_runs_that_publish_at_once_exactly_one_does(any_store: Store, is_new:
     assert [any_store.read("x")] == published
 
 
-def test_of_manifests_published_at_once_exactly_one_is(any_store: Store) -> None:
+def test_exactly_one_of_concurrent_manifests_is_published(any_store: Store) -> None:
     snapshots = [snapshot_of(any_store, Shard(""), listed(keys)) for keys in ("ab", "cd")]
     manifests = [merge(any_store, LAYOUT, "", {"": taken}, NOW) for taken in snapshots]
     start = Barrier(len(manifests))
@@ -187,9 +187,7 @@ def test_of_manifests_published_at_once_exactly_one_is(any_store: Store) -> None
     assert read_manifest(any_store, LAYOUT, DAY) == manifests[done.index(True)]
 
 
-def test_parts_are_read_by_range_as_they_are_from_a_folder(
-    any_store: Store, tmp_path: Path
-) -> None:
+def test_parts_are_read_by_range_as_from_a_folder(any_store: Store, tmp_path: Path) -> None:
     groups = [
         [Listed(f"k{number:05}") for number in range(start, start + 500)] for start in (0, 500)
     ]
@@ -206,7 +204,7 @@ def test_parts_are_read_by_range_as_they_are_from_a_folder(
     assert count_records(any_store, parts, some) == 450
 
 
-def test_a_part_that_is_gone_differs(any_store: Store) -> None:
+def test_a_missing_part_counts_as_different(any_store: Store) -> None:
     parts = parts_of(any_store, [Listed("a")], [Listed("b")])
     any_store.remove_key(parts[0].key)
     assert files_that_differ(any_store, parts) == [parts[0].key]
@@ -223,7 +221,9 @@ def test_no_key_leads_out_of_the_store(any_store: Store, key: str) -> None:
     size=st.integers(0, 60),
     steps=st.lists(st.tuples(st.integers(0, 70), st.integers(0, 30)), max_size=8),
 )
-def test_a_file_of_ranges_reads_like_a_file(size: int, steps: list[tuple[int, int]]) -> None:
+def test_a_file_read_by_ranges_behaves_like_a_local_file(
+    size: int, steps: list[tuple[int, int]]
+) -> None:
     data = bytes(range(size))
     asked: list[tuple[int, int]] = []
 

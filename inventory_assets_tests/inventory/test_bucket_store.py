@@ -55,7 +55,7 @@ def store(moto: Endpoint) -> BucketStore:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits between two attempts."""
+    """Do not wait between two attempts."""
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
 
 
@@ -127,7 +127,7 @@ def test_an_upload_that_is_rejected_midway_is_aborted_and_named(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_throttling_that_passes_is_waited_out(store: BucketStore) -> None:
+def test_temporary_throttling_is_retried(store: BucketStore) -> None:
     handle, refused = failing(503, "SlowDown", times=object_client.ATTEMPTS - 1)
     on_the_way(store, handle)
     store.publish("x", b"1")
@@ -145,7 +145,7 @@ def test_throttling_that_passes_is_waited_out(store: BucketStore) -> None:
         (404, "NoSuchBucket", "there is no such bucket; check its name"),
     ],
 )
-def test_a_refusal_that_lasts_names_the_object_and_the_remedy(
+def test_a_permanent_refusal_names_the_object_and_the_remedy(
     store: BucketStore, status: int, code: str, message: str
 ) -> None:
     handle, _ = failing(status, code, times=99)
@@ -155,7 +155,7 @@ def test_a_refusal_that_lasts_names_the_object_and_the_remedy(
             use("x")
 
 
-def test_a_body_that_breaks_off_is_requested_again() -> None:
+def test_a_truncated_body_is_requested_again() -> None:
     answers = [Answer(body=b"whole", sent=2), Answer(body=b"whole")]
     with ScriptedServer(answers) as server:
         connection = BucketConfig(
@@ -179,7 +179,7 @@ def test_a_write_whose_response_was_lost_is_recognized(store: BucketStore) -> No
     assert version == store.etag("x")
 
 
-def test_a_conflict_that_changed_nothing_is_tried_again(store: BucketStore) -> None:
+def test_a_conflict_without_a_change_is_retried(store: BucketStore) -> None:
     handle, refused = failing(409, "ConditionalRequestConflict", times=1)
     version = store.etag("x")
     assert store.conditional_writes.are_honoured
@@ -190,7 +190,7 @@ def test_a_conflict_that_changed_nothing_is_tried_again(store: BucketStore) -> N
 
 
 @pytest.mark.parametrize("habit", ["refuses", "ignores"])
-def test_a_store_without_conditions_is_looked_at_before_each_write(
+def test_without_conditional_writes_the_record_is_checked_before_each_write(
     store: BucketStore, habit: str
 ) -> None:
     if habit == "refuses":
@@ -226,7 +226,7 @@ def test_a_part_uploaded_concurrently_by_another_run_is_accepted(
     assert len(overtaken) == 1
 
 
-def test_a_part_that_is_there_is_not_sent_again(store: BucketStore) -> None:
+def test_an_existing_part_is_not_uploaded_again(store: BucketStore) -> None:
     parts_of(store, listed("ab"))
     sent: list[str] = []
     on_the_way(store, lambda request: sent.append(str(request.method)))
@@ -234,7 +234,7 @@ def test_a_part_that_is_there_is_not_sent_again(store: BucketStore) -> None:
     assert sent == ["HEAD", "HEAD"]  # whether it is marked, and whether it is there
 
 
-def test_a_shard_that_is_as_it_was_uploads_no_part(store: BucketStore) -> None:
+def test_an_unchanged_shard_uploads_no_part(store: BucketStore) -> None:
     """Only the snapshot is written."""
     layout = Layout("model", "source")
     keys = [f"{number:04}" for number in range(300)]
@@ -277,7 +277,7 @@ def test_a_file_replaced_while_it_is_read_is_an_error(store: BucketStore) -> Non
         file.read()
 
 
-def test_an_endpoint_that_is_not_there_is_named(impatient: None) -> None:  # noqa: ARG001
+def test_an_unreachable_endpoint_is_named(impatient: None) -> None:  # noqa: ARG001
     nowhere = BucketConfig(BUCKET, "http://127.0.0.1:9", access_key="any", secret_key="any")
     with pytest.raises(StoreError, match=r"cannot read s3://results/x: refused at each"):
         BucketStore(nowhere).read("x")

@@ -71,7 +71,7 @@ def test_every_key_is_logged_once_however_prefixes_become_shards_during_the_day(
     assert sum(log.counts.values()) == len(expected(then, now))
 
 
-def test_files_are_listed_as_they_are_where_no_shard_was_cut(store: LocalStore) -> None:
+def test_files_of_unchanged_shards_are_listed_without_a_copy(store: LocalStore) -> None:
     pass_day(store, {"a/1", "b/1"}, YESTERDAY, {"a/", "b/"})
     before = set(store.list_names(f"{LAYOUT.base}/changes/data"))
     snapshots = shard_snapshots(store, {"a/1", "a/2", "b/1"}, {"a/", "b/"}, DAY)
@@ -151,14 +151,14 @@ def test_the_next_log_is_that_of_the_first_date_after(store: LocalStore) -> None
     assert [next_change_log(store, LAYOUT, log.day) for log in logs] == [*logs[1:], None]
 
 
-def test_of_several_empty_files_a_log_lists_that_of_the_first_shard(store: LocalStore) -> None:
+def test_a_log_without_changes_lists_the_empty_file_of_the_first_shard(store: LocalStore) -> None:
     log = pass_day(store, {"a"}, DAY, {"a/", "b/"})
     entries = [replace(entry, file=f"{n}.parquet") for n, entry in enumerate(log.entries)]
     assert replace(log, entries=tuple(entries)).files == ("0.parquet",)
     assert replace(log, entries=tuple(reversed(entries))).files == ("2.parquet",)
 
 
-def test_of_two_runs_that_log_a_date_at_once_the_first_publishes(store: LocalStore) -> None:
+def test_of_two_concurrent_runs_for_a_date_the_first_publishes(store: LocalStore) -> None:
     pass_day(store, {"a"}, YESTERDAY, set())
     begun = change_log_etag(store, LAYOUT, DAY)
     late = shard_snapshots(store, {"a", "b"}, set(), DAY)

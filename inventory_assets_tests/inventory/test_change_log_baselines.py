@@ -1,4 +1,4 @@
-"""With which baseline a change log is made, and when it is refused or outdated."""
+"""The baseline of a change log: when a log is rejected, and when it is outdated."""
 
 import json
 from datetime import timedelta
@@ -31,7 +31,7 @@ from inventory_assets_tests.inventory.logged_days import (
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW
 
 
-def test_shards_are_compared_where_they_were_not_as_the_log_needs_them(store: LocalStore) -> None:
+def test_only_shards_without_the_needed_comparison_are_compared(store: LocalStore) -> None:
     pass_day(store, {"a/1", "b/1"}, YESTERDAY, {"a/", "b/"})
     snapshots = shard_snapshots(store, {"a/1", "a/2", "b/2"}, {"a/", "b/"}, DAY)
     for snapshot in snapshots.values():
@@ -46,13 +46,13 @@ def test_shards_are_compared_where_they_were_not_as_the_log_needs_them(store: Lo
     assert logged(store) == [("a/2", "created"), ("b/1", "deleted"), ("b/2", "created")]
 
 
-def test_a_listing_that_is_newer_than_the_manifest_is_not_compared_for_it(
+def test_a_listing_newer_than_the_manifest_is_not_compared(
     store: LocalStore,
 ) -> None:
     manifest = merged(store, shard_snapshots(store, {"a/1"}, {"a/"}, DAY))
     snapshot = shard_snapshots(store, {"a/2"}, {"a/"}, DAY)["a/"]
     publish_snapshot(store, LAYOUT, snapshot)
-    with pytest.raises(ManifestIncomplete, match="'a/' have not the listing any more"):
+    with pytest.raises(ManifestIncomplete, match="'a/' have been listed again after the manifest"):
         compare_shards(store, LAYOUT, manifest, ["a/"], NOW)
 
 
@@ -75,7 +75,7 @@ def test_a_baseline_that_was_published_again_must_be_compared_with(store: LocalS
     snapshots = shard_snapshots(store, {"a"}, set(), DAY)
     compared(store, snapshots)
     merged(store, shard_snapshots(store, {"a", "c"}, set(), YESTERDAY))
-    with pytest.raises(ManifestIncomplete, match="object_changes for 2026-05-05 and them"):
+    with pytest.raises(ManifestIncomplete, match="object_changes for 2026-05-05 and these shards"):
         publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
 
 
@@ -89,7 +89,7 @@ def test_shards_compared_with_different_baselines_make_no_log(store: LocalStore)
         publish_change_log(store, LAYOUT, merged(store, snapshots), NOW)
 
 
-def test_dates_compared_before_their_baseline_came_make_no_log(store: LocalStore) -> None:
+def test_shards_compared_before_the_baseline_was_published_make_no_log(store: LocalStore) -> None:
     days = [DAY - timedelta(days=age) for age in (2, 1, 0)]
     pass_day(store, {"a"}, days[0], set())
     later = [shard_snapshots(store, {"a", "b"}, set(), day) for day in days[1:]]
@@ -98,8 +98,8 @@ def test_dates_compared_before_their_baseline_came_make_no_log(store: LocalStore
     manifests = [merged(store, snapshots) for snapshots in later]
     publish_change_log(store, LAYOUT, manifests[0], NOW)
     said = (
-        r"the remainder have not been compared with the newest complete inventory before "
-        r"2026-05-05 as it is now \(2026-05-04\); materialize object_changes for 2026-05-05"
+        r"the remainder have not been compared with the present newest complete inventory before "
+        r"2026-05-05 \(2026-05-04\); materialize object_changes for 2026-05-05"
     )
     with pytest.raises(ManifestIncomplete, match=said):
         publish_change_log(store, LAYOUT, manifests[1], NOW)
@@ -108,7 +108,7 @@ def test_dates_compared_before_their_baseline_came_make_no_log(store: LocalStore
     assert [logged(store, day) for day in days[1:]] == [[("b", "created")], []]
 
 
-def test_a_baseline_that_is_as_the_one_before_it_needs_no_comparison(store: LocalStore) -> None:
+def test_a_baseline_with_the_same_content_needs_no_new_comparison(store: LocalStore) -> None:
     pass_day(store, {"a"}, YESTERDAY - timedelta(days=1), set())
     snapshots = shard_snapshots(store, {"a", "b"}, set(), DAY)
     compared(store, snapshots)
@@ -133,12 +133,12 @@ def interleaved(draw: st.DrawFn) -> list[tuple[str, int, frozenset[str]]]:
 
 @settings(max_examples=60)
 @given(interleaved(), ANY_STEPS)
-def test_in_whatever_order_dates_are_made_a_log_has_the_changes_since_the_date_before(
+def test_a_log_has_the_changes_since_the_previous_date_in_any_order_of_runs(
     roomy_store: LocalStore,
     side_by_side: list[tuple[str, int, frozenset[str]]],
     more: list[tuple[str, int, frozenset[str]]],
 ) -> None:
-    """A log that has not, is refused, or found to be outdated."""
+    """A log without exactly these changes is rejected, or reported as outdated."""
     steps = [*side_by_side, *more]
     store = roomy_store
     store.remove()
@@ -184,7 +184,7 @@ def test_a_log_outlives_its_baseline(store: LocalStore) -> None:
     assert outdated_fault(store, LAYOUT, log) is None
 
 
-def test_a_log_of_code_that_noted_no_identity_is_outdated_by_its_baselines_day(
+def test_an_old_log_without_identity_is_compared_by_its_baselines_date(
     store: LocalStore,
 ) -> None:
     days = [DAY - timedelta(days=age) for age in (2, 1, 0)]

@@ -72,7 +72,7 @@ def whole(store: LocalStore, keys_then: str, keys_now: str) -> Changes:
     st.sets(prefixes, max_size=3),
     st.sets(prefixes, max_size=3),
 )
-def test_changes_are_right_however_both_days_were_sharded(
+def test_changes_do_not_depend_on_the_shards_of_both_days(
     roomy_store: LocalStore,
     then: set[str],
     now: set[str],
@@ -163,7 +163,7 @@ def test_parts_that_both_days_share_are_not_read(store: LocalStore) -> None:
     assert (changes.total, changes.baseline_rows, changes.balance_fault) == (0, 3, None)
 
 
-def test_a_shard_that_is_as_it_was_has_no_changes_and_no_part_is_opened(store: LocalStore) -> None:
+def test_an_unchanged_shard_has_no_changes_and_no_part_is_opened(store: LocalStore) -> None:
     layout = Layout("model", "source")
     first = ShardLister(ModelS3("abc"), store, layout).list_shard(YESTERDAY, Shard(""))
     baseline = merge(store, layout, "", {"": first}, NOW)

@@ -50,7 +50,7 @@ from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, p
     seed=st.integers(0, 999),
 )
 @settings(max_examples=25)
-def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
+def test_a_listing_killed_at_any_point_ends_like_an_undisturbed_one(
     keys: list[str],
     key_order: KeyOrder,
     kills: list[int],
@@ -85,7 +85,7 @@ def test_a_listing_that_was_killed_anywhere_ends_as_an_undisturbed_one(
     seed=st.integers(0, 999),
 )
 @settings(max_examples=8, deadline=None)
-def test_a_listing_that_shares_with_yesterday_may_be_killed_anywhere(
+def test_a_listing_that_reuses_parts_may_be_killed_at_any_point(
     kills: list[int], changed: set[str], seed: int
 ) -> None:
     shard = make_shard("", [])
@@ -164,12 +164,12 @@ def test_another_configuration_code_or_day_starts_afresh_and_says_so(
         now = NOW + timedelta(hours=hours)
         found = take(lister, LocalStore(tmp_path), make_shard("", []), now)
     (message,) = logged.messages
-    assert "listed afresh" in message
+    assert "listing from the beginning" in message
     assert all(row.ending is not Ending.RESUMED for row in found.evidence)
     assert found.rows == len(KEYS)
 
 
-def test_a_part_that_is_gone_is_listed_again(tmp_path: Path) -> None:
+def test_the_keys_of_a_missing_part_are_listed_again(tmp_path: Path) -> None:
     with small_files():
         killed_late(tmp_path)
         store = LocalStore(tmp_path)
@@ -181,7 +181,7 @@ def test_a_part_that_is_gone_is_listed_again(tmp_path: Path) -> None:
 
 @given(st.data())
 @settings(max_examples=60)
-def test_a_record_truncated_or_garbled_is_no_record(data: st.DataObject) -> None:
+def test_a_truncated_or_damaged_checkpoint_is_ignored(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder, small_files():
         store = LocalStore(Path(folder))
         checkpoint_log = opened(store)

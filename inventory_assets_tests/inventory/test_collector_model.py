@@ -59,7 +59,7 @@ contents = st.sampled_from([frozenset(), frozenset({"a/1", "b"})])
 
 @dataclass
 class Run:
-    """A run that has taken files and not said so yet."""
+    """A run that uses files and has not published its record yet."""
 
     began: datetime
     publish: Callable[[], None]
@@ -68,7 +68,7 @@ class Run:
 
 
 class RunsAndCollections(RuleBasedStateMachine):
-    """Everything named is there at every moment; in the end, nothing else is."""
+    """All named files exist at every moment; at the end, no other files do."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class RunsAndCollections(RuleBasedStateMachine):
     @precondition(lambda self: self.runs)
     @rule(data=st.data())
     def note(self, data: st.DataObject) -> None:
-        """A listing writes down what is safe."""
+        """A listing writes a checkpoint."""
         run = data.draw(st.sampled_from(self.runs))
         snapshot = run.snapshot
         if snapshot:
@@ -160,14 +160,14 @@ class RunsAndCollections(RuleBasedStateMachine):
 
     @rule()
     def collect(self) -> None:
-        """A plan, carried out at once."""
+        """Plan a collection and execute it at once."""
         self.plan()
         _, plan = self.plans.pop()
         execute(self.store, plan, lambda: self.now)
 
     @rule()
     def collect_for_days(self) -> None:
-        """From then on, what nothing names is about to be removed."""
+        """Collect until unnamed files are about to be removed."""
         for _ in range(2):
             self.collect()
             self.pass_time(47)
@@ -189,7 +189,7 @@ class RunsAndCollections(RuleBasedStateMachine):
     @precondition(lambda self: self.plans)
     @rule(data=st.data(), operations=st.integers(0, 40))
     def remove(self, data: st.DataObject, operations: int) -> None:
-        """Carry out a plan, perhaps an old one, perhaps not to its end."""
+        """Execute a plan, which may be old, completely or in part."""
         planned = data.draw(st.sampled_from(self.plans))
         self.plans.remove(planned)
         with suppress(Killed):

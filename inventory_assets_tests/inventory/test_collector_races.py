@@ -83,7 +83,7 @@ def test_a_part_that_is_about_to_be_removed_is_not_used_again(store: LocalStore)
     assert store.size(part.key) == part.file_bytes
 
 
-def test_a_part_found_before_it_was_recorded_is_pardoned_when_it_is(store: LocalStore) -> None:
+def test_the_tombstone_of_a_part_is_removed_when_the_part_is_recorded(store: LocalStore) -> None:
     publish_days(store, 1)
     running = snapshots_of(store, DAYS[1], {"new"})[0]
     collect(store, EVER, NEXT_WEEK)
@@ -141,7 +141,7 @@ def record_checkpoint(store: Store, manifest: Manifest) -> Iterable[str]:
         record_checkpoint,
     ],
 )
-def test_whoever_records_a_file_removes_its_mark(
+def test_every_record_removes_the_tombstones_of_its_files(
     store: LocalStore, record: Callable[[Store, Manifest], Iterable[str]]
 ) -> None:
     manifest = publish_day(store, DAYS[0], KEYS[0])
@@ -152,7 +152,7 @@ def test_whoever_records_a_file_removes_its_mark(
     assert not {tombstone_key(key) for key in keys} & set(tombstone_keys(store))
 
 
-def test_a_record_that_comes_while_a_collection_is_under_way_keeps_its_pardon(
+def test_a_record_published_during_a_collection_keeps_its_tombstones_removed(
     store: LocalStore,
 ) -> None:
     publish_days(store, 1)
@@ -198,7 +198,7 @@ def test_a_scan_may_reuse_parts_of_a_baseline_that_expires_meanwhile(store: Loca
     assert all(store.size(part.key) == part.file_bytes for part in running.parts)
 
 
-def test_of_two_collections_at_once_the_later_removes_no_file_that_is_new(
+def test_of_two_concurrent_collections_the_later_removes_no_new_file(
     store: LocalStore,
 ) -> None:
     publish_days(store, 1)
@@ -214,7 +214,7 @@ def test_of_two_collections_at_once_the_later_removes_no_file_that_is_new(
     assert store.size(part.key) == part.file_bytes
 
 
-def test_a_mark_that_cannot_be_read_begins_anew(store: LocalStore) -> None:
+def test_an_unreadable_tombstone_is_replaced_by_a_new_one(store: LocalStore) -> None:
     publish_days(store, 1)
     (part,) = parts_of(store, listed(["again"]))
     store.publish(tombstone_key(part.key), b"?")
@@ -284,5 +284,5 @@ def test_a_collection_killed_after_any_operation_leaves_nothing_dangling(
 
 
 @pytest.mark.slow
-def test_nor_does_it_on_a_bucket(moto: Endpoint) -> None:
+def test_a_collection_killed_on_a_bucket_leaves_nothing_dangling(moto: Endpoint) -> None:
     assert killed_everywhere(lambda: bucket_store(moto), 2, [0]) > 15

@@ -19,7 +19,7 @@ RECORDS = ("links", "document", "checksum")
 
 
 class Turns:
-    """Lets one thread at a time go on, whichever chance says."""
+    """Lets one thread run at a time, chosen at random."""
 
     def __init__(self, seed: int) -> None:
         self._chances = random.Random(seed)  # noqa: S311
@@ -71,7 +71,7 @@ class Turns:
 
 
 class StoreInTurns(LocalStore):
-    """Every look and every swap is a turn."""
+    """A store in which each read and each conditional write is one turn."""
 
     def __init__(self, store: LocalStore, turns: Turns) -> None:
         super().__init__(store.root)
@@ -101,7 +101,7 @@ def publish(store: LocalStore, name: str) -> None:
 
 
 def read_all(store: LocalStore) -> list[str]:
-    """Whose each record is."""
+    """The run that wrote each record."""
     return [(store.read(key) or b"").decode().partition(" of ")[2] for key in (HEAD, *RECORDS)]
 
 
@@ -129,7 +129,7 @@ def test_all_records_are_of_the_one_run_that_succeeded(
     assert set(read_all(roomy_store)) == {published[-1]}
 
 
-def test_of_runs_that_began_together_the_first_stands(store: LocalStore) -> None:
+def test_of_runs_that_began_together_the_first_publishes(store: LocalStore) -> None:
     first = Commit.begin(store, HEAD, b"1", NO_ETAG)
     with pytest.raises(ConflictError):
         Commit.begin(store, HEAD, b"2", NO_ETAG)
@@ -137,7 +137,7 @@ def test_of_runs_that_began_together_the_first_stands(store: LocalStore) -> None
     assert store.read("document") == b"1"
 
 
-def test_a_run_whose_head_was_taken_over_writes_nothing_more(store: LocalStore) -> None:
+def test_a_run_whose_head_was_replaced_writes_nothing_more(store: LocalStore) -> None:
     first = Commit.begin(store, HEAD, b"1", NO_ETAG)
     Commit.begin(store, HEAD, b"2", store.etag(HEAD)).publish("document", b"2")
     with pytest.raises(ConflictError, match="head was published by another run"):
@@ -145,5 +145,5 @@ def test_a_run_whose_head_was_taken_over_writes_nothing_more(store: LocalStore) 
     assert store.read("document") == b"2"
 
 
-def test_superseded_is_trouble_of_the_store() -> None:
+def test_a_conflict_is_a_store_error() -> None:
     assert issubclass(ConflictError, StoreError)

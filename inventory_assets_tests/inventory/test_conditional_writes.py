@@ -72,7 +72,7 @@ HABITS: dict[str, tuple[Condition, ConditionalWrites]] = {
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits long between two attempts."""
+    """Shorten the waits between two attempts."""
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
     for module in ("s3.conditional_writes", "inventory.storage.bucket_store"):
         monkeypatch.setattr(f"inventory_assets.{module}.wait_before_retry", lambda _attempt: None)
@@ -103,7 +103,7 @@ def serve(server: ResultsServer) -> Serve:
 
 @pytest.fixture
 def store(connected: BucketStore) -> BucketStore:
-    """A store that has not tried yet how conditions are taken."""
+    """A store that has not probed yet how conditional writes are treated."""
     fresh = copy(connected)
     fresh._habit = _ConditionalWriteHabit(connected._objects, connected._habit._folder)
     return fresh
@@ -120,7 +120,7 @@ def test_support_for_conditional_writes_is_detected(
 
 
 @pytest.mark.parametrize(("name", "requests"), [("AWS", 5), ("ignored", 3), ("Ceph RGW", 8)])
-def test_it_costs_few_requests_once(
+def test_detection_takes_few_requests_and_happens_once(
     serve: Serve, store: BucketStore, name: str, requests: int
 ) -> None:
     server = serve(condition=HABITS[name][0])
@@ -139,14 +139,14 @@ def test_it_costs_few_requests_once(
         *((name, etag) for name in ("AWS", "Ceph RGW") for etag in ("{}", 'W/"{}"')),
     ],
 )
-def test_a_record_changes_only_where_nobody_else_changed_it(
+def test_a_conditional_write_fails_after_another_write(
     serve: Serve, store: BucketStore, name: str, etag: str
 ) -> None:
     server = serve(condition=HABITS[name][0], etag=etag.format)
     other = copy(store)
     first = store.put_if_match("x", b"1", NO_ETAG)
     assert store.etag("x") == other.etag("x") == first != NO_ETAG
-    with pytest.raises(ConflictError, match=r"x was published by another run.*begins afresh"):
+    with pytest.raises(ConflictError, match=r"x was published by another run.*start over"):
         other.put_if_match("x", b"2", NO_ETAG)
     second = store.put_if_match("x", b"2", first)
     with pytest.raises(ConflictError):
@@ -159,7 +159,7 @@ def test_a_record_changes_only_where_nobody_else_changed_it(
 
 @pytest.mark.parametrize("is_new", [True, False])
 @pytest.mark.parametrize("name", HABITS)
-def test_of_runs_that_publish_at_once_exactly_one_does(
+def test_exactly_one_of_concurrent_runs_publishes(
     serve: Serve, store: BucketStore, name: str, is_new: bool
 ) -> None:
     server = serve(condition=HABITS[name][0])
@@ -211,7 +211,7 @@ def test_nothing_but_the_results_is_left_for_readers(
     assert [file.key for file in store.files("a")] == ["a/x"]
 
 
-def test_files_go_without_a_condition_however_large(
+def test_files_of_any_size_are_uploaded_without_a_condition(
     serve: Serve, store: BucketStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Uploads in one request and in several; existing objects are not sent again."""
@@ -230,10 +230,10 @@ def test_files_go_without_a_condition_however_large(
 
 
 @pytest.mark.parametrize("name", HABITS)
-def test_records_go_by_one_request_each(
+def test_each_record_is_written_by_one_request(
     serve: Serve, store: BucketStore, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A condition may be lost where an upload in several parts is completed."""
+    """Some stores ignore a condition on the completion of a multipart upload."""
     monkeypatch.setattr(object_client, "UPLOAD_BYTES", 10)
     server = serve(condition=HABITS[name][0])
     store.put_if_match("x", bytes(1000), NO_ETAG)
@@ -243,7 +243,7 @@ def test_records_go_by_one_request_each(
 def test_the_same_file_uploaded_twice_is_read_on(
     serve: Serve, store: BucketStore, tmp_path: Path
 ) -> None:
-    """Some stores give equal contents another ETag; here the bytes that count are the digest's."""
+    """Some stores give equal content another ETag; the SHA-256 proves that it is equal."""
     server = serve()
     data, digest = bytes(100), sha256(bytes(100)).hexdigest()
     (tmp_path / "file").write_bytes(data)
@@ -300,7 +300,7 @@ def test_the_claim_of_a_killed_run_blocks_others_until_it_is_stale(
     with monkeypatch.context() as patch:
         patch.setattr(claims.Claim, "__exit__", lambda *_: None)
         store.put_if_match("x", b"1", NO_ETAG)
-    with pytest.raises(StoreError, match=r"another run has been about to .* 15 minutes after"):
+    with pytest.raises(StoreError, match=r"another run has had a claim to it .* 15 minutes after"):
         store.put_if_match("x", b"2", store.etag("x"))
     now += claims.STALE_AFTER + timedelta(seconds=1)
     store.put_if_match("x", b"2", store.etag("x"))
@@ -325,6 +325,6 @@ def test_a_run_delayed_beyond_the_time_of_its_claim_is_an_error(
 
 def test_claims_on_a_store_that_lists_late_are_rejected(serve: Serve, store: BucketStore) -> None:
     serve(condition=ignored, lists=False)
-    with pytest.raises(StoreError, match=r"does not list at once .* in a folder"):
+    with pytest.raises(StoreError, match=r"does not list new objects at once; .* in a folder"):
         store.put_if_match("x", b"1", NO_ETAG)
     assert store.read("x") is None

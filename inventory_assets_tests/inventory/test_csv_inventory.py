@@ -92,14 +92,14 @@ def test_a_file_that_vanished_is_written_again(store: LocalStore, written: list[
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"files": [{}]}', b"\xff", b"[]"])
-def test_a_damaged_manifest_is_no_help_and_no_harm(store: LocalStore, damage: bytes) -> None:
+def test_a_damaged_csv_manifest_is_ignored(store: LocalStore, damage: bytes) -> None:
     manifest = manifest_of(store, ["a/1", "b"])
     files = publish_csv_inventory(store, LAYOUT, manifest)
     store.publish(LAYOUT.csv.s3_manifest(DAY), damage)
     assert publish_csv_inventory(store, LAYOUT, manifest) == files
 
 
-def test_of_two_runs_that_export_a_date_at_once_the_first_publishes(store: LocalStore) -> None:
+def test_of_two_concurrent_runs_for_a_date_the_first_publishes(store: LocalStore) -> None:
     before = csv_inventory_etag(store, LAYOUT, DAY)
     first = publish_csv_inventory(store, LAYOUT, manifest_of(store, ["a/1", "b"]), before)
     second = manifest_of(store, ["a/1", "c"])

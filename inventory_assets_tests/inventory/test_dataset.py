@@ -77,23 +77,23 @@ doors = pytest.mark.parametrize("read", [by_polars, by_duckdb, by_arrow, by_sql]
 
 
 @doors
-def test_every_door_opens_on_all_keys(any_store: Store, read: Read) -> None:
+def test_every_interface_reads_all_keys(any_store: Store, read: Read) -> None:
     assert sorted(read(dataset_of(any_store))) == KEYS
 
 
 @doors
 @pytest.mark.parametrize("prefix", ["b/", "b/03", "b", "\U0010ffff", "nothing", "a/1"])
-def test_every_door_opens_on_a_prefix(any_store: Store, read: Read, prefix: str) -> None:
+def test_every_interface_reads_a_prefix(any_store: Store, read: Read, prefix: str) -> None:
     found = read(dataset_of(any_store).with_prefix(prefix))
     assert sorted(found) == [key for key in KEYS if key.startswith(prefix)]
 
 
 @doors
-def test_an_inventory_of_nothing_is_a_table_without_rows(any_store: Store, read: Read) -> None:
+def test_an_empty_inventory_is_a_table_without_rows(any_store: Store, read: Read) -> None:
     assert read(Dataset(any_store, ())) == []
 
 
-def test_an_inventory_of_nothing_has_its_columns(any_store: Store) -> None:
+def test_an_empty_inventory_has_its_columns(any_store: Store) -> None:
     empty, full = Dataset(any_store, ()), dataset_of(any_store)
     assert empty.scan().collect_schema() == full.scan().collect_schema()
     with connect() as connection:
@@ -109,7 +109,7 @@ def test_a_prefix_holds_exactly_the_keys_with_it(
     assert by_polars(dataset) == by_arrow(dataset) == expected
 
 
-def test_a_path_is_no_pattern_and_no_column(tmp_path: Path) -> None:
+def test_a_path_is_not_taken_for_a_pattern_or_a_hive_column(tmp_path: Path) -> None:
     store = LocalStore(tmp_path / "[x]* dt=2026" / "é?")
     dataset = dataset_of(store)
     assert sorted(by_duckdb(dataset)) == by_polars(dataset) == sorted(by_sql(dataset)) == KEYS
@@ -202,7 +202,7 @@ def test_files_that_cannot_hold_a_prefix_are_not_opened(any_store: Store, read: 
 
 
 def publish(store: LocalStore, days: int = 2) -> None:
-    """On each day a key more."""
+    """Publish several days, each with one more key than the day before."""
     for number in range(days):
         snapshots = {}
         for prefix in ("", "b/"):
@@ -259,19 +259,19 @@ def test_files_of_two_listings_are_rejected(store: LocalStore, tmp_path: Path) -
         Dataset.at(folder)
 
 
-def test_a_folder_without_an_inventory_says_what_would_be_one(tmp_path: Path) -> None:
-    with pytest.raises(InventoryNotFound, match="name a folder that `inventory list` made"):
+def test_the_error_for_a_folder_without_an_inventory_says_what_to_name(tmp_path: Path) -> None:
+    with pytest.raises(InventoryNotFound, match="name a folder that `inventory list` wrote"):
         Dataset.at(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", None])
-def test_a_file_that_is_none_of_ours_is_named(tmp_path: Path, content: bytes | None) -> None:
+def test_a_foreign_file_is_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "other.parquet"
     if content is None:
         pl.DataFrame({"key": ["a"], "x": [1]}).write_parquet(path)
     else:
         path.write_bytes(content)
-    with pytest.raises(CorruptRecord, match=r"other\.parquet is no"):
+    with pytest.raises(CorruptRecord, match=r"other\.parquet is not a"):
         Dataset.at(tmp_path)
 
 

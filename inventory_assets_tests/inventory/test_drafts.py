@@ -1,4 +1,4 @@
-"""What remains of a listing that is killed or stopped, or whose disk is full."""
+"""The work that remains of a listing that is killed or stopped, or whose disk is full."""
 
 import random
 import tempfile
@@ -147,7 +147,7 @@ def test_a_kill_at_any_moment_costs_fifteen_seconds_of_listing_at_most(
         driver.assembler.close()
 
 
-def test_a_slow_listing_ends_in_few_files_however_often_it_is_noted(
+def test_a_slow_listing_ends_in_few_files_despite_many_checkpoints(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_store, "_flush", lambda _path: None)

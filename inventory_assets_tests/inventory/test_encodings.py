@@ -57,7 +57,7 @@ def plain(roomy_store: LocalStore) -> list[Path]:
     return [roomy_store.path(part.key) for part in writer.parts]
 
 
-def test_plain_parts_use_no_encodings_but_those_that_all_read(plain: list[Path]) -> None:
+def test_plain_parts_use_only_encodings_that_all_readers_know(plain: list[Path]) -> None:
     assert len(plain) == len(FILES)
     assert {each for path in plain for each in encodings_in(path)} <= READ_BY_ALL
 

@@ -22,7 +22,7 @@ from inventory_assets.inventory.export.export_format import (
 )
 from inventory_assets.inventory.export.exporter import atomic_file, publish_export, write_export
 from inventory_assets.inventory.manifest.manifest_merge import merge
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import Shard
@@ -96,7 +96,7 @@ def test_a_parquet_file_has_the_schema_and_statistics_of_a_part() -> None:
     "name", ["objects", "objects.xml", "csv.bz2", "objects.gz", ".zst", "objects.csv.gz.gz"]
 )
 def test_another_suffix_is_rejected_with_those_that_are_known(name: str) -> None:
-    with pytest.raises(UnknownFormat, match=r"let it end in \.parquet, \.csv or \.jsonl"):
+    with pytest.raises(UnknownFormat, match=r"a name that ends in \.parquet, \.csv or \.jsonl"):
         ExportFormat.of(name)
 
 

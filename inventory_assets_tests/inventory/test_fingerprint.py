@@ -74,7 +74,9 @@ def test_equal_digests_mean_equal_records_in_equal_order(one: list[Row], other: 
 
 
 @given(rows_strategy.filter(bool), st.data())
-def test_a_change_of_any_one_field_shows(rows: list[Row], data: st.DataObject) -> None:
+def test_a_change_of_any_field_changes_the_fingerprint(
+    rows: list[Row], data: st.DataObject
+) -> None:
     at = data.draw(st.integers(0, len(rows) - 1))
     name = data.draw(st.sampled_from(RECORD_SCHEMA.names))
     value = data.draw(fields[name])
@@ -106,7 +108,7 @@ def test_null_differs_from_empty(name: str, empty: object) -> None:
     assert without != digest(records([{**ROW, name: empty}]))
 
 
-def test_text_that_moves_between_neighbours_shows() -> None:
+def test_text_that_moves_between_neighbours_changes_the_fingerprint() -> None:
     def two(one: str, other: str) -> str:
         return digest(records([{**ROW, "key": one}, {**ROW, "key": other}]))
 
@@ -184,7 +186,7 @@ def joined_anyhow(parts: list[Fingerprint], data: st.DataObject) -> str:
 @pytest.mark.parametrize("size", [1, 2, 4, NEVER])
 @settings(max_examples=30)
 @given(stretches=divisions, data=st.data())
-def test_where_ranges_met_leaves_no_trace(
+def test_the_fingerprint_does_not_depend_on_range_boundaries(
     size: int, stretches: list[list[list[Row]]], data: st.DataObject
 ) -> None:
     rows = [row for batches in stretches for batch in batches for row in batch]
@@ -268,7 +270,7 @@ def test_chunks_have_a_maximum_size_and_equal_splits_are_equal(
             assert left != joined([of_stretch(batches) for batches in other])
 
 
-def test_chunks_that_never_end_hold_no_more_than_so_many_records() -> None:
+def test_a_chunk_without_an_end_has_a_maximum_size() -> None:
     with chunks(NEVER, 10):
         fingerprint = of_stretch([numbered(at, at + 3) for at in range(0, 300, 3)])
     assert fingerprint.head.rows + fingerprint.tail.rows <= 2 * 12

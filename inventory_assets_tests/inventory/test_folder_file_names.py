@@ -1,4 +1,4 @@
-"""When the files of a listing get their names in its folder."""
+"""A complete listing gives its files their final names in the folder."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_a_part_that_is_missing_is_an_error_and_not_a_shorter_result(
     assert tree(tmp_path) == before
 
 
-def test_a_file_that_has_its_name_and_is_gone_since_is_missed(tmp_path: Path) -> None:
+def test_a_renamed_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
     kill_finished(tmp_path, moved=2)
     (tmp_path / "part-00001.parquet").unlink()
     with pytest.raises(CorruptRecord, match="is missing"):
@@ -42,7 +42,7 @@ def test_a_file_that_has_its_name_and_is_gone_since_is_missed(tmp_path: Path) ->
 
 
 @small_files()
-def test_a_part_that_is_gone_before_all_is_whole_is_listed_again(
+def test_a_part_removed_before_the_listing_is_complete_is_listed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list_all = folder_listing._list
@@ -62,13 +62,11 @@ def test_a_part_that_is_gone_before_all_is_whole_is_listed_again(
 
 
 @pytest.mark.parametrize("name", ["part-00002.parquet", "mine.parquet"])
-def test_a_file_of_somebody_else_is_neither_replaced_nor_mixed_in(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_foreign_file_is_neither_replaced_nor_included(name: str, tmp_path: Path) -> None:
     kill_finished(tmp_path, moved=1)
     (tmp_path / name).write_bytes(b"mine")
     before = tree(tmp_path)
-    with pytest.raises(StoreError, match=f"{name} is not of the listing"):
+    with pytest.raises(StoreError, match=f"{name} does not belong to the listing"):
         fill(tmp_path)
     assert tree(tmp_path) == before
     (tmp_path / name).unlink()
@@ -76,7 +74,7 @@ def test_a_file_of_somebody_else_is_neither_replaced_nor_mixed_in(
     assert keys_in(tmp_path) == sorted(KEYS_OF["one"])
 
 
-def test_one_that_comes_at_the_last_moment_is_not_replaced(
+def test_a_foreign_file_that_appears_late_is_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = Path.hardlink_to
@@ -88,7 +86,7 @@ def test_one_that_comes_at_the_last_moment_is_not_replaced(
 
     with small_files(), monkeypatch.context() as patch:
         patch.setattr(Path, "hardlink_to", linked)
-        with pytest.raises(StoreError, match=r"part-00002\.parquet is not of the listing"):
+        with pytest.raises(StoreError, match=r"part-00002\.parquet does not belong to the listing"):
             fill(tmp_path)
     assert (tmp_path / "part-00002.parquet").read_bytes() == b"mine"
 
@@ -105,7 +103,7 @@ def test_where_files_cannot_be_linked_they_are_renamed(
     assert keys_in(tmp_path) == sorted(KEYS_OF["one"])
 
 
-def test_who_reads_a_folder_whose_files_have_not_all_their_names_is_reported(
+def test_reading_a_folder_with_unnamed_files_is_an_error(
     tmp_path: Path,
 ) -> None:
     kill_finished(tmp_path, moved=2)
@@ -115,7 +113,7 @@ def test_who_reads_a_folder_whose_files_have_not_all_their_names_is_reported(
     assert Dataset.at(tmp_path).bucket == "one"
 
 
-def test_what_a_killed_run_left_beside_is_removed(tmp_path: Path) -> None:
+def test_other_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
     kill(tmp_path, 14)
     scratch = tmp_path / WORK_FOLDER / ".scratch" / "tmp1"
     scratch.mkdir(parents=True)

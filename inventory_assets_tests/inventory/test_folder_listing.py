@@ -75,7 +75,7 @@ def test_a_folder_that_replaced_the_locked_one_is_not_changed(
     assert fill(elsewhere).rows == len(KEYS_OF["one"])
 
 
-def test_a_finished_listing_of_another_bucket_is_not_taken_for_this_one(tmp_path: Path) -> None:
+def test_a_finished_listing_of_another_bucket_is_rejected(tmp_path: Path) -> None:
     kill_finished(tmp_path, "two", moved=1)
     before = tree(tmp_path)
     with pytest.raises(OtherListing, match=r"bucket 'two' .* not of bucket 'one' .* resume") as no:
@@ -87,7 +87,7 @@ def test_a_finished_listing_of_another_bucket_is_not_taken_for_this_one(tmp_path
     assert all(path.name.startswith("part-") for path in tmp_path.iterdir())
 
 
-def test_nor_is_one_of_another_prefix_or_of_versions(tmp_path: Path) -> None:
+def test_a_finished_listing_of_another_prefix_or_of_versions_is_rejected(tmp_path: Path) -> None:
     kill_finished(tmp_path)
     before = tree(tmp_path)
     with pytest.raises(OtherListing, match="keys that start with 'a/'"):
@@ -98,12 +98,12 @@ def test_nor_is_one_of_another_prefix_or_of_versions(tmp_path: Path) -> None:
     assert tree(tmp_path) == before
 
 
-def test_a_finished_listing_of_another_day_is_not_taken_for_now(
+def test_an_old_finished_listing_is_rejected(
     tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     kill_finished(tmp_path)
     before = tree(tmp_path)
-    with pytest.raises(OtherListing, match="too old to be taken for the bucket as it is now"):
+    with pytest.raises(OtherListing, match="too old to stand for the present bucket"):
         fill(tmp_path, now=lambda: utc_now() + DAY)
     assert tree(tmp_path) == before
     logged.clear()
@@ -112,7 +112,7 @@ def test_a_finished_listing_of_another_day_is_not_taken_for_now(
     assert keys_in(tmp_path) == sorted(KEYS_OF["one"])
 
 
-def test_a_finished_listing_of_today_gets_its_names_and_says_of_when_it_is(
+def test_a_recent_finished_listing_gets_its_file_names_and_logs_its_time(
     tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     kill_finished(tmp_path, moved=2)
@@ -202,7 +202,7 @@ def test_the_folder_holds_one_whole_listing_of_what_was_asked_for_or_an_error_is
 
 
 def _do(folder: Path, step: str, life: int | None, is_later: bool, begun: str | None) -> str | None:
-    """Do a step; which listing is unfinished now, as the model has it."""
+    """Run a step; return the listing that is unfinished now, according to the model."""
     resume = step == "resume"
     before = tree(folder)
     try:

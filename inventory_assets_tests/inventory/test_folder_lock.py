@@ -93,7 +93,7 @@ def test_a_kill_releases_it(tmp_path: Path) -> None:
     assert contents(tmp_path) == {}
 
 
-def test_processes_of_one_that_was_killed_are_waited_for(tmp_path: Path) -> None:
+def test_child_processes_of_a_killed_holder_are_waited_for(tmp_path: Path) -> None:
     with holding(tmp_path, orphan_seconds=1) as holder:
         holder.kill()
         holder.wait()
@@ -124,7 +124,7 @@ def test_a_lock_file_without_a_holder_locks_as_well(content: str, tmp_path: Path
     lock_now(tmp_path)
 
 
-def test_of_many_at_once_one_holds_it_however_often_the_file_is_removed(tmp_path: Path) -> None:
+def test_only_one_process_holds_it_even_if_the_file_is_removed_often(tmp_path: Path) -> None:
     holders, most, done = 0, 0, 0
     counting = threading.Lock()
 
@@ -211,7 +211,7 @@ def _is_kept(path: Path) -> bool:
     return path.name != LOCK_FILE
 
 
-def test_a_link_and_its_folder_are_one(tmp_path: Path) -> None:
+def test_a_link_and_its_folder_have_the_same_lock(tmp_path: Path) -> None:
     folder, link = tmp_path / "folder", tmp_path / "link"
     folder.mkdir()
     link.symlink_to("folder")
@@ -256,7 +256,7 @@ def test_a_file_in_the_folders_place_is_rejected_by_name(tmp_path: Path) -> None
             lock_now(folder)
 
 
-def test_a_lock_is_passed_on_to_no_process_but_those_it_is_given_to(tmp_path: Path) -> None:
+def test_only_processes_that_are_given_the_lock_inherit_it(tmp_path: Path) -> None:
     with locked(tmp_path, lambda: NOW) as lock:
         assert isinstance(lock, FolderLock)
         assert not os.get_inheritable(lock._descriptor)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.parts.footers import MAGIC, Footers, footer_of
-from inventory_assets.inventory.parts.part_writer import parquet_writer
+from inventory_assets.inventory.parts.parquet_encoding import parquet_writer
 from inventory_assets_tests.inventory.samples import listed, records_of
 
 
@@ -36,7 +36,7 @@ def by_a_writer_each(groups: list[pa.RecordBatch]) -> bytes:
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=40))
 @settings(max_examples=40)
-def test_row_groups_written_apart_are_byte_for_byte_one_file(sizes: list[int]) -> None:
+def test_row_groups_written_separately_make_the_same_bytes_as_one_file(sizes: list[int]) -> None:
     groups = groups_of(sizes)
     assert by_a_writer_each(groups) == by_one_writer(groups)
 
@@ -65,6 +65,6 @@ SCHEMA = pa.schema(
 
 @given(st.lists(st.lists(VALUES, min_size=1, max_size=5), min_size=1, max_size=20))
 @settings(max_examples=40)
-def test_of_any_schema(rows: list[list[dict[str, object]]]) -> None:
+def test_row_groups_of_any_schema_are_combined(rows: list[list[dict[str, object]]]) -> None:
     groups = [pa.RecordBatch.from_pylist(each, SCHEMA) for each in rows]
     assert by_a_writer_each(groups) == by_one_writer(groups)

@@ -98,7 +98,7 @@ def test_no_data_file_is_written_or_touched(tables: IcebergTables, store: LocalS
     assert suffixes == {".avro", ".json"}
 
 
-def test_a_date_that_is_shown_already_is_left_alone(tables: IcebergTables) -> None:
+def test_a_date_that_is_up_to_date_is_not_changed(tables: IcebergTables) -> None:
     first = show(tables, DAY, {"a/1", "b/1"})
     show(tables, BEFORE, {"a/1"})
     second = show(tables, DAY, {"a/1", "b/1"})
@@ -154,7 +154,7 @@ def test_files_that_cannot_hold_a_key_are_not_planned(tables: IcebergTables) -> 
     assert [task.file.record_count for task in planned] == [1]
 
 
-def test_columns_that_come_later_are_null_before(tables: IcebergTables) -> None:
+def test_columns_added_later_are_null_in_older_dates(tables: IcebergTables) -> None:
     show(tables, BEFORE, {"a/1"})
     manifest, _ = publish(tables, DAY, {"a/1"})
     (entry,) = (entry for entry in manifest.shards if entry.parts)
@@ -235,7 +235,7 @@ def test_a_foreign_tag_and_branch_are_left_alone(tables: IcebergTables) -> None:
 @pytest.mark.parametrize(
     ("number", "said"), [(0, "{} is missing"), (1, "as a file is missing .*{}")]
 )
-def test_a_file_that_is_gone_is_named(tables: IcebergTables, number: int, said: str) -> None:
+def test_a_missing_file_is_named(tables: IcebergTables, number: int, said: str) -> None:
     manifest, _ = publish(tables, DAY, {"a/1", "b/1"})
     gone = manifest.parts[number].key
     tables.store.remove_key(gone)
@@ -266,5 +266,5 @@ def test_a_table_of_other_results_is_not_changed(tables: IcebergTables, tmp_path
 def test_a_folder_that_readers_cannot_address_is_rejected(tmp_path: Path) -> None:
     tables = tables_in(LocalStore(tmp_path / "50% #1"))
     manifest, _ = publish(tables, DAY, {"a/1"})
-    with pytest.raises(IcebergError, match="has # % in it"):
+    with pytest.raises(IcebergError, match="contains # %"):
         sync_manifest(tables, manifest)

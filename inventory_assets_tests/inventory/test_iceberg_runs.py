@@ -29,7 +29,7 @@ from inventory_assets_tests.inventory.tables import (
 pytestmark = pytest.mark.filterwarnings("ignore:Iceberg scan planning with the polars_iceberg")
 
 
-def test_dates_that_are_shown_at_once_are_all_shown(tables: IcebergTables) -> None:
+def test_dates_added_concurrently_are_all_in_the_table(tables: IcebergTables) -> None:
     every = [DAY + timedelta(days=number) for number in range(4)]
     published = [publish(tables, day, {"a/1", f"b/{day}"}) for day in every]
     assert isinstance(tables.store, LocalStore)
@@ -49,7 +49,7 @@ def test_dates_that_are_shown_at_once_are_all_shown(tables: IcebergTables) -> No
     assert len(changes_in_table(tables)) == 2 * 3
 
 
-def test_a_date_published_again_meanwhile_is_shown_as_it_is_last(
+def test_a_date_published_again_meanwhile_has_its_latest_content(
     tables: IcebergTables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(tables, BEFORE, {"a/1"})

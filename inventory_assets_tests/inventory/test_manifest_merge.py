@@ -195,7 +195,7 @@ def test_a_manifest_is_read_as_it_was_published(store: LocalStore) -> None:
     assert read_manifest(store, LAYOUT, DAY - timedelta(days=1)) is None
 
 
-def test_a_manifest_is_read_where_its_store_was_moved_to(
+def test_a_manifest_is_read_after_its_store_was_moved(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = merged(store, tiles(store, "a/"))
@@ -248,7 +248,7 @@ def test_the_symlink_file_lists_files_that_read_in_key_order(store: LocalStore) 
     assert pl.read_parquet(names.splitlines())["key"].to_list() == sorted(KEYS)
 
 
-def test_a_part_that_is_gone_stops_the_publication(store: LocalStore) -> None:
+def test_a_missing_part_stops_the_publication(store: LocalStore) -> None:
     manifest = merged(store, tiles(store, "a/"))
     path = store.path(manifest.parts[0].key)
     path.unlink()
@@ -333,7 +333,7 @@ def test_the_baseline_is_the_newest_complete_manifest_before_the_day(store: Loca
     assert found(date(2026, 4, 29)) is None
 
 
-def test_a_store_of_nothing_has_no_baseline(store: LocalStore) -> None:
+def test_an_empty_store_has_no_baseline(store: LocalStore) -> None:
     assert newest_manifest(store, LAYOUT, DAY) is None
 
 

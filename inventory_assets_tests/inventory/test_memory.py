@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inventory_assets.inventory.listing.part_stream import ROWS_IN_MEMORY
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.scan.engine.page_queue import BATCH_PAGES, QUEUED_PAGES
 
 POOL = "ARROW_DEFAULT_MEMORY_POOL"
@@ -41,7 +41,7 @@ def test_twenty_times_the_objects_take_no_more_memory(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Arrow has jemalloc on Linux")
 @pytest.mark.parametrize(("chosen", "used"), [(None, "jemalloc"), ("system", "system")])
-def test_arrow_takes_its_memory_from_jemalloc_unless_something_else_is_chosen(
+def test_arrow_uses_jemalloc_unless_another_allocator_is_configured(
     chosen: str | None, used: str
 ) -> None:
     environment = {name: text for name, text in os.environ.items() if name != POOL}

@@ -1,4 +1,4 @@
-"""No process outlives its parent, and none leaves files for ever."""
+"""No process outlives its parent, and its files are removed later."""
 
 import ctypes
 import os
@@ -89,7 +89,7 @@ def begin(source: LoadSource, out: Path, kept: int, processes: int = 2) -> Comma
 
 
 def at_work(command: Command) -> psutil.Process:
-    """A process that lists already, for others."""
+    """A worker process that has begun to list."""
     end = time.monotonic() + TIMEOUT_SECONDS
     while True:
         for worker in command.workers():

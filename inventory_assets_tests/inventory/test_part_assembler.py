@@ -12,8 +12,7 @@ from inventory_assets.inventory.errors import StoreError
 from inventory_assets.inventory.listing.part_assembler import PartAssembler
 from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts import hashing_file
-from inventory_assets.inventory.parts.fingerprint import Fingerprint
-from inventory_assets.inventory.parts.fingerprint import joined as fingerprint_of
+from inventory_assets.inventory.parts.fingerprint import Fingerprint, joined
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce
@@ -41,7 +40,7 @@ def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
         assert sum(part.first_key in each and part.last_key in each for each in stretches) == 1
     whole = Fingerprint()
     whole.update(records_of(listed(driver.expected)))
-    assert fingerprint_of(driver.assembler.fingerprints()) == whole.hexdigest()
+    assert joined(driver.assembler.fingerprints()).hexdigest() == whole.hexdigest()
     check_told(store, driver)
     assert [part for _, parts in sorted(driver.told, key=first) for part in parts] == [*found]
     assert coalesce(key_range for key_range, _ in sorted(driver.told, key=first)) == [
@@ -175,18 +174,18 @@ def test_a_full_buffer_spills_the_fullest_stream(store: LocalStore) -> None:
         assembler.close()
 
 
-def test_nothing_listed_is_no_part(store: LocalStore) -> None:
+def test_ranges_without_objects_make_no_part(store: LocalStore) -> None:
     assembler = PartAssembler(store, LAYOUT, [KeyRange("", "m"), KeyRange("n", LAST)], RowBuffer())
     assembler.split(0, 2, "f")
     for number, until in ((2, "m"), (0, "f"), (1, LAST)):
         assembler.end(number, until)
     assert assembler.finish() == ()
-    assert fingerprint_of(assembler.fingerprints()) == Fingerprint().hexdigest()
+    assert joined(assembler.fingerprints()).hexdigest() == Fingerprint().hexdigest()
     assembler.close()
     assert scratch_of(store) == []
 
 
-def test_no_range_is_no_part(store: LocalStore) -> None:
+def test_no_ranges_make_no_part(store: LocalStore) -> None:
     assembler = PartAssembler(store, LAYOUT, [], RowBuffer())
     assert assembler.finish() == ()
     assembler.close()
@@ -197,7 +196,7 @@ def test_no_range_is_no_part(store: LocalStore) -> None:
 
 @given(seed=st.integers(0, 9999), steps=st.integers(0, 60))
 @settings(max_examples=40)
-def test_an_assembly_that_is_given_up_leaves_no_scratch_file_and_no_claim_on_the_budget(
+def test_a_closed_assembler_leaves_no_scratch_files_and_no_buffered_rows(
     roomy_store: LocalStore, seed: int, steps: int
 ) -> None:
     chances = random.Random(seed)  # noqa: S311
@@ -247,7 +246,7 @@ def test_a_disk_that_fails_is_reported_and_nothing_is_left_behind(
     assert budget._total == 0
 
 
-def test_a_disk_that_fails_at_last_is_reported_by_finish(store: LocalStore) -> None:
+def test_a_disk_that_fails_at_the_end_is_reported_by_finish(store: LocalStore) -> None:
     failing = FailingStore(store.root)
     assembler = PartAssembler(
         failing, LAYOUT, [KeyRange("", "b"), KeyRange("b", LAST)], RowBuffer()

@@ -1,4 +1,4 @@
-"""Days share unchanged parts, in whatever order they were listed."""
+"""Dates share unchanged parts, in whatever order their ranges are listed."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ END = "~"
 
 
 def small_parts(rows: int, share: int = 16, of_all: int = 10**9) -> PartSizing:
-    """Which parts are small, in records and in their share of all, and what is taken in."""
+    """Sizes of parts for small tests: below which they are small, and which are merged."""
     return PartSizing(min_rows=rows, min_fraction=of_all, merge_ratio=share)
 
 
@@ -63,17 +63,17 @@ def assembled(
     most: int = 4,
     sizing: PartSizing = DEFAULT_SIZING,
 ) -> tuple[Driver, list[Part]]:
-    """A bucket listed anyhow, and its parts.
+    """List a bucket with its events in random order; return its parts.
 
     Args:
-        store: Where they are published.
-        bucket: What it holds.
-        baseline: The parts of the day before.
-        seed: Of what happens in which order.
-        cuts: How often it is cut where those ended, before it begins.
-        left_out: Which of seven stretches are not listed.
-        most: Objects of a page.
-        sizing: How large parts are.
+        store: The store to publish to.
+        bucket: The objects.
+        baseline: The parts of the previous date.
+        seed: Determines the order of events.
+        cuts: The number of ends of the baseline's parts at which the first range is split.
+        left_out: The numbers of the ranges, of seven, that are not listed.
+        most: The maximum number of objects per page.
+        sizing: The sizes of parts.
     """
     keys = sorted(bucket)
     chances = random.Random(seed)  # noqa: S311 - a repeatable test
@@ -153,7 +153,7 @@ part_rows = st.sampled_from([4, 16, 10**6])
     seed=64,
 )
 @settings(max_examples=100, deadline=None)
-def test_a_part_is_shared_if_its_interval_holds_the_same_and_not_otherwise(
+def test_a_part_is_reused_only_if_its_segment_is_unchanged(
     roomy_store: LocalStore,
     bucket: Bucket,
     changes: list[tuple[int, str]],
@@ -192,7 +192,7 @@ def test_a_part_is_shared_if_its_interval_holds_the_same_and_not_otherwise(
     seed=st.integers(0, 9999),
 )
 @settings(max_examples=60, deadline=None)
-def test_every_day_holds_its_records_whichever_parts_are_merged(
+def test_every_day_has_its_records_whichever_parts_are_merged(
     roomy_store: LocalStore,
     bucket: Bucket,
     days: list[list[tuple[int, str]]],
@@ -241,7 +241,7 @@ def test_an_unchanged_bucket_has_the_same_parts_however_it_is_listed(
     st.lists(st.text("abc", min_size=1, max_size=3), max_size=6, unique=True).map(sorted),
     st.booleans(),
 )
-def test_intervals_tile_the_ranges(keys: list[str], bounds: list[str], are_small: bool) -> None:
+def test_segments_tile_the_ranges(keys: list[str], bounds: list[str], are_small: bool) -> None:
     ends = [*zip(keys[::2], keys[1::2], strict=False)]
     parts = [part(first, last, 10 if are_small else 10**6) for first, last in ends]
     ranges = [KeyRange(*pair) for pair in zip(bounds[::2], bounds[1::2], strict=False)]
@@ -268,13 +268,13 @@ def test_appended_keys_extend_a_small_last_part_and_not_a_large_one() -> None:
     ]
 
 
-def test_a_part_of_older_code_or_of_other_keys_is_not_shared() -> None:
+def test_a_part_of_older_code_or_with_other_keys_is_not_reused() -> None:
     unknown, straddling = part("n", "p", 10**6, ""), part("a", "m", 10**6)
     found = segments_of([straddling, unknown], [KeyRange("c", "p")], DEFAULT_SIZING)
     assert [(each.until, each.part) for each in found] == [("m", None), ("p", None)]
 
 
-def test_a_small_part_is_a_share_of_its_shard_within_bounds() -> None:
+def test_the_size_of_a_small_part_is_a_bounded_fraction_of_its_shard() -> None:
     found = [DEFAULT_SIZING.of_shard(rows).min_rows for rows in (10, 10**8, 10**10)]
     assert found == [16_384, 10**8 // 256, 16 * 65_536]
 
@@ -318,7 +318,7 @@ def test_the_decision_on_a_segment_follows_from_its_records() -> None:
     assert decide(without, hashed("abc", **small), sizing) == ExtendPart()
 
 
-def test_an_unchanged_shard_shares_even_parts_of_older_code(store: LocalStore) -> None:
+def test_an_unchanged_shard_reuses_even_parts_of_older_code(store: LocalStore) -> None:
     snapshot = snapshot_of(store, Shard(""), listed("abc"))
     old = tuple(replace(part, fingerprint="") for part in snapshot.parts)
     baseline = merge(store, LAYOUT, "", {"": replace(snapshot, parts=old)}, NOW)
@@ -338,7 +338,7 @@ def test_an_unchanged_shard_shares_even_parts_of_older_code(store: LocalStore) -
     assert share(same, Shard(""), is_there=False) == ([*new], replace(nothing, unchanged=True))
 
 
-def test_a_part_that_is_gone_is_written_again(store: LocalStore) -> None:
+def test_a_missing_part_is_written_again(store: LocalStore) -> None:
     bucket = {f"{number:03}": 3 for number in range(20)} | {END: 1}
     _, old = assembled(store, bucket, [], 1)
     store.remove_key(old[0].key)
@@ -346,20 +346,20 @@ def test_a_part_that_is_gone_is_written_again(store: LocalStore) -> None:
     check(store, driver, bucket, new)
 
 
-def test_a_part_damaged_at_its_size_is_healed_as_its_error_says(store: LocalStore) -> None:
+def test_the_remedy_for_a_damaged_part_of_the_same_size_works(store: LocalStore) -> None:
     bucket = {f"{number:03}": 3 for number in range(20)} | {END: 1}
     _, old = assembled(store, bucket, [], 1)
     store.path(old[0].key).write_bytes(b"\xff" * old[0].file_bytes)
     _, new = assembled(store, bucket, old, 2)
     assert old[0] in new
-    with pytest.raises(CorruptRecord, match="remove it, so that no date shares it"):
+    with pytest.raises(CorruptRecord, match="remove it, so that no date reuses it"):
         content(store, new)
     store.remove_key(old[0].key)
     driver, new = assembled(store, bucket, old, 3)
     check(store, driver, bucket, new)
 
 
-def test_parts_stay_few_and_are_mostly_shared_over_sixty_days(roomy_store: LocalStore) -> None:
+def test_parts_stay_few_and_are_mostly_reused_over_sixty_days(roomy_store: LocalStore) -> None:
     """Each day something comes in one place, keys go here and there, and some are appended.
 
     No two small parts lie side by side for long where something changes, so there are about twice

@@ -1,4 +1,4 @@
-"""Parts are ordinary Parquet: the readers that people have give back exactly what was written."""
+"""Common Parquet readers return exactly the records that were written to parts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from inventory_assets.inventory.parts import part_writer
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.storage.local_store import LocalStore
@@ -94,7 +95,7 @@ def hostile(roomy_store: LocalStore) -> Written:
 @pytest.fixture(scope="module")
 def full_group(roomy_store: LocalStore) -> Written:
     """A file with a row group of the usual size, of several pages."""
-    numbers = range(part_writer.ROW_GROUP_ROWS)
+    numbers = range(ROW_GROUP_ROWS)
     columns = {
         "bucket": [LAYOUT.bucket for _ in numbers],
         "key": [f"data/{number:06}/{number * 7919 % 104729:x}" for number in numbers],

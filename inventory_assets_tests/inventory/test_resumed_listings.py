@@ -91,7 +91,7 @@ def test_a_listing_overtaken_by_another_run_leaves_no_checkpoints(
     with small_files():
         newer = finished(store, Bucket(keys[1:], key_order=key_order), NOW + HOUR)
         overtake = at_event(20, lambda: publish_snapshot(store, MODEL, newer))
-        with pytest.raises(ConflictError, match="materializing again begins afresh"):
+        with pytest.raises(ConflictError, match="materialize again to start over"):
             retaken(store, Bucket(keys, key_order=key_order), report=overtake)
         assert store.list_names(MODEL.checkpoints(DAY)) == []
         assert read_snapshot(store, MODEL, DAY, "") == newer
@@ -108,7 +108,7 @@ def test_a_listing_begun_before_the_present_snapshot_was_finished_is_not_resumed
         publish_snapshot(store, MODEL, newer)
         found = take(Bucket(keys[2:], key_order=key_order), store, SHARD, NOW + 2 * HOUR)
     (message,) = logged.messages
-    assert "older than what was published since" in message
+    assert "older than the published one" in message
     assert is_afresh(found)
     assert records(store, found).column("key").to_pylist() == sorted(keys[2:])
 
@@ -139,7 +139,7 @@ def test_a_resumed_listing_does_not_replace_a_snapshot_published_meanwhile(
         assert read_snapshot(store, MODEL, DAY, "") == newer
 
 
-def test_a_listing_killed_when_it_was_published_is_not_resumed(
+def test_a_listing_killed_after_its_publication_is_not_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = LocalStore(tmp_path)
@@ -200,7 +200,7 @@ OUT_OF_ORDER = [*FOLDERS, *(f"{name}-x" for name in "0123456789abcdef")]
 """Where directories are folders, `0-x` comes after all of `0/`."""
 
 
-def test_a_listing_by_directories_is_resumed_where_the_order_is_found_out_again(
+def test_a_listing_in_directory_order_is_resumed_after_the_order_is_detected_again(
     tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     store = LocalStore(tmp_path)
@@ -247,7 +247,7 @@ class ReadsCounted(LocalStore):
 
 
 @EITHER_ORDER
-def test_a_baseline_is_read_once_however_many_dates_and_shards_have_it(
+def test_a_baseline_is_read_once_for_all_dates_and_shards(
     keys: list[str], key_order: KeyOrder, tmp_path: Path
 ) -> None:
     store = ReadsCounted(tmp_path)
@@ -276,7 +276,7 @@ def test_adjacent_completed_ranges_are_hashed_to_one_fingerprint(
     lister = Bucket(FOLDERS, key_order=KeyOrder.DIRECTORY)
     held: list[int] = []
 
-    def counted(fingerprints: Sequence[tuple[str, Fingerprint]]) -> str:
+    def counted(fingerprints: Sequence[tuple[str, Fingerprint]]) -> Fingerprint:
         held.append(len(fingerprints))
         return joined(fingerprints)
 

@@ -58,7 +58,7 @@ def test_dates_that_never_became_complete_do_not_count_and_go_with_the_others() 
     assert kept(Retention(keep_last=2), states) == [0, 1, 2]
 
 
-def test_a_date_that_is_worked_on_stays_with_its_baseline() -> None:
+def test_a_date_in_progress_stays_with_its_baseline() -> None:
     states = daily(3) | {ago(15): AT_WORK, ago(16): COMPLETE, ago(17): COMPLETE}
     assert kept(Retention(keep_days=3), states) == [0, 1, 2, 15, 16]
 

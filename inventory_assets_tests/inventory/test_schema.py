@@ -74,14 +74,14 @@ def test_filtered_objects_give_the_same_result_as_independent_ones(
 
 
 @given(e_tags_strategy, e_tags_strategy)
-def test_batches_put_together_are_reported_like_each(
+def test_concatenated_batches_give_the_results_of_each(
     one: list[str | None], other: list[str | None]
 ) -> None:
     objects = pa.concat_batches([objects_with(one)[1:], objects_with(other)])
     assert multipart(objects) == expected([*one[1:], *other])
 
 
-def test_text_beneath_a_null_is_not_looked_at() -> None:
+def test_bytes_of_null_values_are_ignored() -> None:
     text = objects_with([f"{HASH}-1", f"{HASH}-2", HASH])
     _validity, offsets, data = text.column("e_tag").buffers()
     only_the_second = pa.py_buffer(bytes([0b010]))

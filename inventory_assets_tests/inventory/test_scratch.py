@@ -62,7 +62,7 @@ KINDS = pytest.mark.parametrize(
 
 
 @KINDS
-def test_the_next_process_removes_what_one_that_was_killed_has_left(
+def test_the_next_process_removes_the_files_of_a_killed_one(
     program: str, use: Callable[[Path], None], kept: list[str], tmp_path: Path
 ) -> None:
     assert left_by(program, tmp_path)
@@ -86,7 +86,7 @@ def test_locked_recent_and_foreign_folders_are_kept(
     assert {*tmp_path.iterdir()} == {*mine, *locked, *young, *(tmp_path / name for name in kept)}
 
 
-def test_where_there_are_no_locks_only_what_is_a_week_old_is_removed(
+def test_without_locks_only_files_older_than_a_week_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def flock(_descriptor: int, _how: int) -> None:
@@ -132,7 +132,7 @@ def test_threads_share_it_and_the_last_leaves_nothing(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []
 
 
-def test_a_store_removes_what_a_run_that_was_killed_left_in_it(tmp_path: Path) -> None:
+def test_a_store_removes_the_files_of_a_killed_run(tmp_path: Path) -> None:
     (tmp_path / ".scratch").mkdir()
     program = LEAVE_SCRATCH.replace('"inventory-"', '""')
     assert len(left_by(program, tmp_path / ".scratch")) == 3

@@ -32,19 +32,21 @@ def part(first: str, last: str, rows: int = 100_000) -> Part:
     st.lists(st.text("abc", min_size=1, max_size=3), max_size=12, unique=True).map(sorted),
     st.lists(st.text("abc", min_size=1, max_size=3), max_size=6, unique=True).map(sorted),
 )
-def test_marks_are_the_ends_of_parts_within_the_ranges(ends: list[str], bounds: list[str]) -> None:
+def test_split_hints_are_the_ends_of_parts_within_the_ranges(
+    ends: list[str], bounds: list[str]
+) -> None:
     parts = [part(end, end) for end in ends]
     ranges = [KeyRange(*pair) for pair in zip(bounds[::2], bounds[1::2], strict=False)]
     inside = [end for end in ends if any(each.after < end < each.until for each in ranges)]
     assert split_hints(parts, ranges, DEFAULT_SIZING) == inside
 
 
-def test_a_small_shard_is_not_cut() -> None:
+def test_a_small_shard_has_no_split_hints() -> None:
     parts = [part("a", "b", 10), part("c", "d", 10)]
     assert split_hints(parts, [KeyRange("", "z")], DEFAULT_SIZING) == []
 
 
-def test_a_listing_begins_where_the_parts_of_the_day_before_ended(
+def test_a_listing_is_split_at_the_ends_of_the_previous_days_parts(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs: list[ListingJob] = []

@@ -49,10 +49,10 @@ def test_a_damaged_record_of_a_long_prefix_makes_its_key_unknown(
 @pytest.mark.parametrize(
     "key", ["", "%ZZ", "%FF", "a b", "a%2F", "%61", "~", "x~0123456789abcdef01234567", "other/"]
 )
-def test_a_key_that_stands_for_nothing_here_is_rejected_with_advice(
-    store: LocalStore, key: str
-) -> None:
-    with pytest.raises(UnknownShard, match=r"stands for no prefix under 'logs/'.* `shards`"):
+def test_an_unknown_partition_key_is_rejected_with_advice(store: LocalStore, key: str) -> None:
+    with pytest.raises(
+        UnknownShard, match=r"does not belong to a known prefix under 'logs/'.* `shards`"
+    ):
         prefix_of(store, LAYOUT, key, "logs/")
 
 
@@ -63,6 +63,6 @@ def test_the_key_order_found_is_remembered(store: LocalStore) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b'{"key_order": "other"}'])
-def test_a_damaged_discovery_is_as_none(store: LocalStore, damage: bytes) -> None:
+def test_a_damaged_discovery_is_ignored(store: LocalStore, damage: bytes) -> None:
     store.publish(LAYOUT.discovery, damage)
     assert known_key_order(store, LAYOUT) is None

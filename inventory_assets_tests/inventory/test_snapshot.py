@@ -67,7 +67,7 @@ def test_a_snapshot_sums_up_its_parts(store: LocalStore) -> None:
     assert snapshot.file_bytes == sum(part.file_bytes for part in snapshot.parts) > 0
 
 
-def test_there_is_none_where_none_was_published(store: LocalStore) -> None:
+def test_reading_an_unpublished_snapshot_returns_none(store: LocalStore) -> None:
     published(store)
     assert read_snapshot(store, LAYOUT, DAY, "a") is None
     assert read_snapshot(store, LAYOUT, date(2026, 5, 4), "a/") is None
@@ -148,7 +148,7 @@ def test_a_file_that_is_missing_or_of_another_size_differs(store: LocalStore) ->
     assert files_that_differ(store, [first, second]) == [first.key, second.key]
 
 
-def test_of_two_runs_that_list_a_shard_at_once_the_first_publishes(store: LocalStore) -> None:
+def test_of_two_concurrent_runs_for_a_shard_the_first_publishes(store: LocalStore) -> None:
     began = snapshot_etag(store, LAYOUT, DAY, "a/")
     first = snapshot_of(store, SHARD, listed(["a/1"]))
     publish_snapshot(store, LAYOUT, first, began)

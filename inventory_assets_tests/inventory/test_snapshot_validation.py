@@ -40,12 +40,12 @@ def with_part(snapshot: Snapshot, at: int, **facts: Any) -> Snapshot:
     return replace(snapshot, parts=tuple(parts))
 
 
-def test_an_honest_snapshot_breaks_no_rule(store: LocalStore, snapshot: Snapshot) -> None:
+def test_a_correct_snapshot_violates_no_rule(store: LocalStore, snapshot: Snapshot) -> None:
     assert failed_rules_of(snapshot) == []
     assert [result.fault for result in validate_files(store, snapshot)] == [None] * 3
 
 
-def test_an_empty_shard_breaks_no_rule(store: LocalStore) -> None:
+def test_an_empty_shard_violates_no_rule(store: LocalStore) -> None:
     snapshot = snapshot_of(store, SHARD, [])
     assert failed_rules_of(snapshot) == []
     assert [result.fault for result in validate_files(store, snapshot)] == [None] * 3
@@ -73,15 +73,15 @@ def test_an_empty_shard_breaks_no_rule(store: LocalStore) -> None:
         (lambda s: with_evidence(s, 1, first_key="a/1"), "every key is inside the shard"),
     ],
 )
-def test_each_broken_rule_is_found(
+def test_each_violated_rule_is_found(
     snapshot: Snapshot, broken: Callable[[Snapshot], Snapshot], rule: str
 ) -> None:
     assert rule in rules(broken(snapshot))
 
 
-def test_a_broken_rule_says_where(snapshot: Snapshot) -> None:
+def test_a_violated_rule_states_the_place(snapshot: Snapshot) -> None:
     assert failed_rules_of(with_evidence(snapshot, 0, rows=9)) == [
-        "counts add up: 11 seen, 4 written"
+        "counts add up: 11 records listed, 4 written"
     ]
 
 

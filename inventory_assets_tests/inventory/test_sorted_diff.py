@@ -61,7 +61,7 @@ def compared(
 
 
 def kind(old: Row, new: Row) -> Change | None:
-    """The plain oracle: what happened to a key that is on both sides."""
+    """The reference implementation: the change of a key that is on both sides."""
     if old["e_tag"] != new["e_tag"] or old["size"] != new["size"]:
         return Change.MODIFIED
     if old["last_modified_date"] != new["last_modified_date"]:
@@ -129,7 +129,7 @@ def test_changes_are_those_of_a_plain_comparison_of_sets(
         (replace(OLD, storage_class=None), "transitioned"),
     ],
 )
-def test_the_e_tag_is_looked_at_first(new: Listed, change: str | None) -> None:
+def test_the_e_tag_is_compared_first(new: Listed, change: str | None) -> None:
     assert [row["change"] for row in compared([OLD], [new])] == ([change] if change else [])
 
 
@@ -139,7 +139,7 @@ def test_a_value_that_is_null_on_both_sides_did_not_change() -> None:
 
 
 @pytest.mark.parametrize("name", ["size", "last_modified_date"])
-def test_a_number_that_is_missing_is_no_zero(name: str) -> None:
+def test_a_null_number_differs_from_zero(name: str) -> None:
     def batch(*values: int | None) -> pa.RecordBatch:
         records = records_of([replace(OLD, key=key) for key in "abc"])
         place = RECORD_SCHEMA.get_field_index(name)
@@ -150,7 +150,7 @@ def test_a_number_that_is_missing_is_no_zero(name: str) -> None:
     assert table["key"].to_pylist() == ["b", "c"]
 
 
-def test_other_columns_make_no_change() -> None:
+def test_other_columns_are_not_compared() -> None:
     assert compared([OLD], [replace(OLD, owner="o", checksums=("CRC32",))]) == []
 
 
@@ -191,7 +191,7 @@ def test_an_error_while_reading_ahead_is_raised() -> None:
         list(diff_sorted(batches(listed("a"), []), broken()))
 
 
-def test_many_records_are_compared_as_a_full_join_compares_them() -> None:
+def test_many_records_give_the_result_of_a_full_join() -> None:
     """Over several look-ups and batches, against Polars' join of the whole."""
     random = np.random.default_rng(5)
     old, new = (drawn_records(random, 20_000) for _ in range(2))

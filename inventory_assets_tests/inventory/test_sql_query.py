@@ -57,7 +57,7 @@ def test_times_are_in_utc_in_any_time_zone_of_the_machine(
     ],
 )
 def test_anything_but_a_single_select_is_rejected(dataset: Dataset, sql: str) -> None:
-    with pytest.raises(QueryRefused, match="a query is one SELECT"):
+    with pytest.raises(QueryRefused, match="a query must be one SELECT"):
         ask(dataset, sql)
 
 

@@ -83,7 +83,7 @@ def test_an_absolute_key_stays_inside(store: LocalStore) -> None:
     assert store.path("/etc/passwd") == store.root / "etc/passwd"
 
 
-def test_a_folder_that_is_removed_before_anything_is_in_it_is_made_again(
+def test_a_folder_removed_while_it_was_empty_is_created_again(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace, removals = Path.replace, [1]

@@ -28,7 +28,7 @@ STEPS = ("take", "look", "publish", "leave", "die", "end")
 def test_each_run_replaces_only_the_record_it_read_in_any_interleaving(
     steps: list[tuple[int, str]],
 ) -> None:
-    """Whoever ends whose turn, and when, with or without a reason."""
+    """Also if any run ends the turn of any other at any time."""
     with TemporaryDirectory() as root:
         runs = Runs(Path(root))
         for number, step in steps:
@@ -36,7 +36,7 @@ def test_each_run_replaces_only_the_record_it_read_in_any_interleaving(
 
 
 class Runs:
-    """Runs by number, each somewhere in its turn, or not in it."""
+    """Numbered runs, each at some step of its turn, or without a turn."""
 
     def __init__(self, root: Path) -> None:
         self._scratch, self._target = root / "scratch", root / "record"
@@ -81,7 +81,7 @@ class Runs:
             record.unlink()
 
 
-def test_only_one_has_the_turn_and_it_passes_on(tmp_path: Path) -> None:
+def test_only_one_run_has_the_turn_at_a_time(tmp_path: Path) -> None:
     place = tmp_path / "turn"
     first, second = (Turn(place, Path(mkdtemp(dir=tmp_path))) for _ in range(2))
     for turn in (first, second):
@@ -98,7 +98,7 @@ def test_only_one_has_the_turn_and_it_passes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("one_is_killed", [False, True])
-def test_of_processes_that_publish_at_once_without_locks_exactly_one_does(
+def test_exactly_one_of_concurrent_processes_publishes_without_locks(
     tmp_path: Path, one_is_killed: bool
 ) -> None:
     rounds = 2 if one_is_killed else 30
@@ -119,7 +119,7 @@ def test_of_processes_that_publish_at_once_without_locks_exactly_one_does(
     delays=st.lists(st.floats(0, 0.004), min_size=6, max_size=6),
 )
 @settings(max_examples=25, deadline=None)
-def test_of_threads_that_publish_at_once_without_locks_exactly_one_does(
+def test_exactly_one_of_concurrent_threads_publishes_without_locks(
     is_new: bool, runs: int, delays: list[float]
 ) -> None:
     with TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
@@ -146,7 +146,7 @@ def test_of_threads_that_publish_at_once_without_locks_exactly_one_does(
         assert store.list_names(".scratch") == []
 
 
-def test_a_run_that_is_held_up_in_its_turn_cannot_publish_any_more(
+def test_a_run_whose_turn_was_ended_cannot_publish(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that is suspended, and continues after another has ended its turn."""
@@ -182,7 +182,7 @@ def test_a_run_that_is_held_up_in_its_turn_cannot_publish_any_more(
     assert store.read("x") == b"third"
 
 
-def test_a_slow_run_that_nobody_overtook_begins_its_turn_again(
+def test_a_slow_run_takes_another_turn_if_the_record_is_unchanged(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish, lost = Turn.publish, [1]
@@ -215,7 +215,7 @@ def test_a_rename_whose_response_was_lost_is_recognized(
 
 
 @pytest.mark.parametrize("code", [errno.EEXIST, errno.EACCES])
-def test_a_file_system_that_renames_no_folder_over_an_empty_one_will_do(
+def test_a_file_system_that_cannot_replace_an_empty_folder_is_supported(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     rename = Path.rename
@@ -245,7 +245,7 @@ def test_a_file_system_that_renames_no_folders_is_rejected(
         store.put_if_match("x", b"1", store.etag("x"))
 
 
-def test_a_turn_of_another_machine_ends_when_nothing_happens_in_it(
+def test_a_turn_of_another_machine_ends_after_its_lease(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns, "LEASE_SECONDS", 0.1)

@@ -77,7 +77,7 @@ def test_a_shard_of_which_most_cannot_be_read_is_rejected_and_a_small_one_is_not
     assert (snapshot.rows, snapshot.unreadable.count) == (0, 1)
 
 
-def test_a_snapshot_and_the_facts_of_its_date_tell_of_unreadable_records(
+def test_snapshot_and_manifest_report_unreadable_records(
     store: LocalStore,
 ) -> None:
     snapshot = ShardLister(RawS3([*KEYS, b"x\xff"], SIZELESS), store, LAYOUT).list_shard(

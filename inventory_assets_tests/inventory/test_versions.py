@@ -153,7 +153,7 @@ def test_a_snapshot_holds_the_listed_versions_and_no_key_is_split(history: Histo
 
 @settings(max_examples=20)
 @given(histories())
-def test_the_fingerprint_knows_no_pages_and_ranges(history: History) -> None:
+def test_the_fingerprint_does_not_depend_on_pages_and_ranges(history: History) -> None:
     with new_store() as store:
         whole = taken(store, history, Versions())
         other = ShardLister(VersionedS3(history, 7), store, LAYOUT, now=lambda: NOW)
@@ -240,7 +240,7 @@ def test_a_listing_that_was_stopped_is_resumed_for_the_same_moment_alone(
         stopped.list_shard(DAY, Shard(""), Versions())
     logged.clear()
     shard_lister.list_shard(DAY, Shard(""), at(30))
-    assert any("listed afresh" in message for message in logged.messages)
+    assert any("listing from the beginning" in message for message in logged.messages)
 
 
 def test_the_manifest_names_the_columns_of_versions_in_s3_inventorys_order(
@@ -291,7 +291,7 @@ def test_exports_hold_every_version_by_its_id(store: LocalStore) -> None:
     assert lines[2].startswith(b'"model","b","v3","true","true","","1970-01-01T00:00:00.020Z",')
 
 
-def test_the_facts_say_when_a_day_that_was_over_was_observed_and_what_is_missing(
+def test_the_manifest_says_when_a_past_day_was_observed_and_what_is_missing(
     store: LocalStore,
 ) -> None:
     history = sample_history()
@@ -350,7 +350,7 @@ def names_of(versions: list[Version]) -> set[str]:
 
 @settings(deadline=None, max_examples=50)
 @given(histories("ab-"), histories("ab-"), st.sets(st.integers(1, 30)))
-def test_versions_that_seem_gone_are_asked_for_by_their_key(
+def test_versions_that_seem_deleted_are_looked_up_by_key(
     history: History, other: History, numbers: set[int]
 ) -> None:
     hidden = {f"v{number}" for number in numbers}
@@ -385,7 +385,7 @@ def test_a_past_date_is_seen_as_of_its_last_millisecond(zone: str, moment: str) 
     assert versions_of(DAY, NOW, zone) == Versions(datetime.fromisoformat(moment))
 
 
-def test_a_date_that_lasts_is_seen_as_it_is_and_one_to_come_is_rejected() -> None:
+def test_the_present_date_has_all_versions_and_a_future_one_is_rejected() -> None:
     assert versions_of(NOW.date(), NOW, "UTC") == Versions()
-    with pytest.raises(DateNotObservable, match="has not come yet"):
+    with pytest.raises(DateNotObservable, match="is in the future"):
         versions_of(NOW.date() + timedelta(days=1), NOW, "UTC")

@@ -85,7 +85,7 @@ def test_a_failed_shard_is_named_and_the_others_are_kept(
     (run,) = ended["runs"]
     said = dagster.failures(run["runId"])
     assert "1 of 2 partitions failed; the others are kept" in said
-    assert "'~bogus' stands for no prefix" in said
+    assert "'~bogus' does not belong to a known prefix" in said
     assert "materialize the source's asset `shards`" in said
     newest = dagster.materializations(LISTING, f"{today}|photos/")[0]
     assert newest["runId"] == run["runId"]

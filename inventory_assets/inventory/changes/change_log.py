@@ -1,8 +1,9 @@
 """The change log of a date: all changes of the source since its baseline, each key once.
 
-It copies nothing: it lists the files of the changes of all shards. If a prefix became a shard after
-the shard around it was compared, the changed records of the outer shard are written again without
-those of the prefix. A key belongs to the shard that covers it in the manifest of the date.
+It lists the files of the changes of all shards and copies no records, with one exception: if a
+prefix became a shard after the shard around it was compared, the changed records of the outer shard
+are written again without those of the prefix. A key belongs to the shard that covers it in the
+manifest of the date.
 """
 
 import hashlib
@@ -98,13 +99,13 @@ class ChangeLog:
 
     @property
     def identity(self) -> str:
-        """A hash of what was compared: equal days, equal identity."""
+        """A hash of the manifest, the baseline's date and the files; equal logs have equal ones."""
         identifying = [self.manifest_identity, str(self.baseline_day), *self.files]
         return hashlib.sha256(json.dumps(identifying).encode()).hexdigest()[:32]
 
     @property
     def balance_fault(self) -> str | None:
-        """Why baseline + created - deleted is not the inventory; None where it is, as it must."""
+        """Why the counts do not add up to the inventory; None if they do. See `balance_fault`."""
         if self.baseline_day is None:
             return None
         unreadable = sum(entry.unreadable for entry in self.entries)
@@ -190,7 +191,7 @@ def publish_change_log(
 def compare_shards(
     store: Store, layout: Layout, manifest: Manifest, prefixes: Collection[str], now: datetime
 ) -> list[str]:
-    """Compare those of some shards whose changes the change log of the manifest lacks.
+    """Compare some shards, except those that were compared as the manifest's change log needs.
 
     Args:
         store: Where.
@@ -204,7 +205,7 @@ def compare_shards(
 
     Raises:
         ManifestIncomplete: The snapshot of a shard is not the one in the manifest.
-        CorruptRecord: A file that is compared is damaged.
+        CorruptRecord: A part is missing or damaged.
     """
     baseline = newest_manifest(store, layout, before=manifest.day)
     identity = baseline.identity if baseline else None
@@ -225,8 +226,9 @@ def compare_shards(
         snapshot = read_snapshot(store, layout, manifest.day, prefix)
         if snapshot is None or snapshot.fingerprint != entry.fingerprint:
             raise ManifestIncomplete(
-                f"{_name_shards(manifest, [prefix])} not the listing any more that the manifest of "
-                f"{manifest.day} was made of; materialize inventory_manifest for it, then this"
+                f"{_name_shards(manifest, [prefix])} been listed again after the manifest of "
+                f"{manifest.day} was published; materialize inventory_manifest for this date, then "
+                "change_log"
             )
         publish_changes(store, layout, snapshot, baseline, now)
         compared.append(prefix)
@@ -243,7 +245,7 @@ def read_change_log(store: Store, layout: Layout, day: date) -> ChangeLog | None
 
 
 def violations_of(store: Store, log: ChangeLog) -> list[str]:
-    """The rules that the log violates, each with the place; none, as a rule."""
+    """Describe the rules that the log violates, each with the place; normally none."""
     faults = [log.balance_fault] if log.balance_fault else []
     return faults + [f"{file} is missing" for file in log.files if store.size(file) is None]
 
@@ -261,8 +263,8 @@ def outdated_fault(store: Store, layout: Layout, log: ChangeLog) -> str | None:
     if newest.identity == log.baseline_identity or (is_same_day and not log.baseline_identity):
         return None
     return (
-        f"the inventory of {newest.day} was published after the change log of {log.day}, which was "
-        f"made with that of {log.baseline_day or 'no date'}; materialize object_changes for "
+        f"the inventory of {newest.day} was published after the change log of {log.day}, whose "
+        f"baseline is {log.baseline_day or 'no date'}; materialize object_changes for "
         f"{log.day} and all shards, then change_log"
     )
 
@@ -292,8 +294,7 @@ def _compared(store: Store, layout: Layout, manifest: Manifest) -> Mapping[str, 
     if missing:
         raise ManifestIncomplete(
             f"{_name_shards(manifest, missing)} not been compared since they were listed; "
-            "materialize "
-            f"object_changes for {manifest.day} and them"
+            f"materialize object_changes for {manifest.day} and these shards"
         )
     return found
 
@@ -312,10 +313,9 @@ def _require_baseline(
     ]
     if other:
         raise ManifestIncomplete(
-            f"{_name_shards(manifest, other)} not been compared with the newest complete "
-            "inventory before "
-            f"{manifest.day} as it is now ({baseline.day if baseline else 'there is none'}); "
-            f"materialize object_changes for {manifest.day} and them"
+            f"{_name_shards(manifest, other)} not been compared with the present newest complete "
+            f"inventory before {manifest.day} ({baseline.day if baseline else 'there is none'}); "
+            f"materialize object_changes for {manifest.day} and these shards"
         )
 
 
@@ -330,6 +330,7 @@ def _entry(store: Store, layout: Layout, entry: ShardEntry, changes: Changes) ->
 
 
 def _name_shards(manifest: Manifest, prefixes: list[str]) -> str:
+    """The names of shards as the subject of a sentence, with "have"."""
     names = [
         "the remainder" if prefix == manifest.prefix else repr(prefix) for prefix in prefixes[:10]
     ]

@@ -98,10 +98,10 @@ def to_journal(differences: pa.Table, bucket: str, day: date, seen_at: datetime)
         differences: A table with `DIFFERENCE_SCHEMA`.
         bucket: The bucket compared.
         day: The date of the newer side.
-        seen_at: When the listing of the newer side ended.
+        seen_at: The time when the listing of the newer side ended.
 
     Returns:
-        A table with `CHANGE_SCHEMA`, of as many rows.
+        A table with `CHANGE_SCHEMA` and the same number of rows.
     """
     rows = differences.num_rows
     change = differences.column("change")

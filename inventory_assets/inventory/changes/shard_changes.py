@@ -22,8 +22,8 @@ from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.current import count_current, read_current
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.parts.part import Part
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.storage.commit import publish
 from inventory_assets.inventory.storage.layout import FileKind, Layout
 from inventory_assets.inventory.storage.record_type import RecordType
@@ -34,7 +34,7 @@ from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 
 FORMAT = 3
-"""The format of the records; it rises when other code could misread a record."""
+"""The format of the records; it rises when older code could misread a record."""
 
 _FEW_VALUES = ["storage_class", "checksum_algorithm"]
 """Columns that are compared faster as indices of a dictionary."""
@@ -80,7 +80,7 @@ class Changes:
 
     @property
     def balance_fault(self) -> str | None:
-        """Why baseline + created - deleted is not the snapshot; None where it is, as it must be."""
+        """Why the counts do not add up to the snapshot; None if they do. See `balance_fault`."""
         if self.baseline_day is None:
             return None
         return balance_fault(
@@ -112,8 +112,8 @@ def balance_fault(
         baseline_rows: Current objects of the baseline.
         counts: Changed records by kind.
         unreadable: Objects of the baseline whose records could not be decoded this time.
-        rows: Current objects of what was compared with the baseline.
-        compared: What that is, for the message.
+        rows: Current objects of the snapshot or inventory that was compared with the baseline.
+        compared: Its name in the message.
     """
     created, deleted = counts[Change.CREATED], counts[Change.DELETED]
     balance = baseline_rows + created - deleted - unreadable
@@ -133,11 +133,14 @@ def publish_changes(
     baseline: Manifest | None,
     now: datetime,
 ) -> Changes:
-    """Compare a snapshot with its baseline and publish what changed.
+    """Compare a snapshot with its baseline and publish the changes.
 
-    The baseline is restricted to the key ranges of the snapshot, whatever its shards are. Of
-    versions, the current objects of both days are compared. The Parquet file is published before
-    the record.
+    The baseline is restricted to the key ranges of the snapshot, whatever its shards are. If
+    versions are listed, the current objects of both days are compared. The Parquet file is
+    published before the record.
+
+    Raises:
+        CorruptRecord: A part is missing or damaged.
     """
     old, new = _differing(baseline, snapshot)
     ranges = snapshot.shard.ranges
@@ -238,7 +241,7 @@ class _UnreadableKeys:
     """Objects that a snapshot lacks only because their records could not be decoded.
 
     Attributes:
-        found: Those that the baseline has; complete once all differences were read.
+        found: Their keys in the baseline; complete when all differences were read.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -264,7 +267,7 @@ class _UnreadableKeys:
 def _differing(
     baseline: Manifest | None, snapshot: Snapshot
 ) -> tuple[Sequence[Part], Sequence[Part]]:
-    """The parts to compare: none without a baseline, and none that is in both sides."""
+    """The parts of both sides to compare, without common parts; none without a baseline."""
     if baseline is None:
         return (), ()
     shared = baseline.part_keys & {part.key for part in snapshot.parts}
@@ -285,7 +288,7 @@ def _rows(store: Store, baseline: Manifest | None, shard: Shard) -> int:
 def _opened(store: Store, key: str) -> Iterator[pq.ParquetFile]:
     source = store.open(key)
     if source is None:
-        raise _damaged(store, key, "nothing is there")
+        raise _damaged(store, key, "the file does not exist")
     try:
         with source, pq.ParquetFile(source) as file:
             yield file

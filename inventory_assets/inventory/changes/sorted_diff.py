@@ -1,9 +1,9 @@
-"""Compare two sorted streams of records, a bounded window at a time.
+"""Compare two sorted streams of records, one bounded window of each at a time.
 
-Both windows end at the same key. Equal records are found first, and exactly, by a comparison of the
+Both windows end at the same key. Records that are equal in both are found first, by comparing
 columns row by row. Only the few other records are joined by key, and only those that differ are
 copied. Meanwhile a thread for each side reads its next batches. So memory holds three batches for
-each side and the changes that were not yielded yet, however long the streams are.
+each side and the changes that are not yielded yet, however long the streams are.
 """
 
 from collections import deque
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 
@@ -27,7 +27,7 @@ LOOK_UP_ROWS = 4096
 """Keys that are looked up at once; a hash table of this size fits into the cache of a core."""
 
 MAX_SHIFT = 64
-"""The greatest distance of rows in two windows that are compared without a lookup by key."""
+"""The maximum distance between rows of two windows that are compared without a lookup by key."""
 
 
 class Change(StrEnum):
@@ -82,7 +82,7 @@ def diff_sorted(
 ) -> Generator[pa.Table, None, None]:
     """The changes from `baseline` to `snapshot`, in key order.
 
-    Each is read in a thread, some batches ahead; the threads end with the iterator.
+    A thread for each side reads some batches ahead; the threads end with the iterator.
 
     Args:
         baseline: Batches with at least `BASELINE_COLUMNS`, keys strictly ascending.
@@ -90,7 +90,7 @@ def diff_sorted(
             versions were listed.
 
     Yields:
-        Tables with `DIFFERENCE_SCHEMA`, none empty, all but the last of at least a row group.
+        Non-empty tables with `DIFFERENCE_SCHEMA`; all but the last have at least `ROW_GROUP_ROWS`.
     """
     waiting: list[pa.RecordBatch] = []
     rows = 0
@@ -111,7 +111,7 @@ def diff_sorted(
 
 
 class _BufferedStream:
-    """The records of one stream that were read and not yet taken."""
+    """The records of one stream that were read and not yet compared."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class _BufferedStream:
         return self._reader.submit(next, self._batches, None)
 
     def has_records(self) -> bool:
-        """Whether a record is at hand; waits for the next batch where none is."""
+        """Whether a record is buffered; waits for the next batch if none is."""
         while not self._records.num_rows:
             batch = self._ahead.popleft().result()
             self._ahead.append(self._read())
@@ -140,7 +140,7 @@ class _BufferedStream:
 
     @property
     def last_key(self) -> str:
-        """The last key at hand."""
+        """The last buffered key."""
         return str(self._records.column("key")[-1])
 
     def read_up_to(self, bound: str) -> pa.RecordBatch:
@@ -158,7 +158,7 @@ def _selected(records: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch
 
 
 def _differences(old: pa.RecordBatch, new: pa.RecordBatch) -> pa.RecordBatch | None:
-    """What differs between two windows of the same keys, in key order; None where nothing does."""
+    """The differences between two windows of the same keys, in key order; None without any."""
     is_same_old, is_same_new = _unchanged(old, new)
     old, new = old.filter(pa.array(~is_same_old)), new.filter(pa.array(~is_same_new))
     positions = _positions(old.column("key"), new.column("key"))
@@ -195,8 +195,8 @@ def _differences(old: pa.RecordBatch, new: pa.RecordBatch) -> pa.RecordBatch | N
 def _unchanged(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[_Flags, _Flags]:
     """Flags of the records in each window that are equal in the other; a few may be missed.
 
-    Few nearby objects have the same size and LastModified, and numbers are compared fast. So these
-    two give candidates, whose other columns are then compared.
+    Size and LastModified are fast to compare and seldom equal for nearby objects. So they give the
+    candidates, whose other columns are then compared.
     """
     is_same_old, is_same_new = np.zeros(old.num_rows, np.bool_), np.zeros(new.num_rows, np.bool_)
     if not (old.num_rows and new.num_rows):
@@ -215,7 +215,7 @@ def _unchanged(old: pa.RecordBatch, new: pa.RecordBatch) -> tuple[_Flags, _Flags
 
 
 def _row_hashes(records: pa.RecordBatch) -> _Rows:
-    """A hash of each record; at one time, hashes are equal only if the sizes are equal."""
+    """A hash of each record. If LastModified is equal, hashes are equal only for equal sizes."""
     hashes: _Rows = _times(records) * _SPREADING ^ records.column("size").to_numpy()
     return hashes
 
@@ -226,7 +226,7 @@ def _times(records: pa.RecordBatch) -> _Rows:
 
 
 def _guesses(old: _Rows, new: _Rows) -> _Rows:
-    """The rows of `new` that may have the hashes of `old`; -1 where none was found.
+    """For each row of `old`, a row of `new` with the same hash; -1 if none was found.
 
     A created or deleted key shifts all rows after it by one. So the two arrays are compared at
     growing shifts, until a shift finds nothing more.
@@ -261,7 +261,7 @@ def _positions(old: pa.StringArray, new: pa.StringArray) -> _Rows:
 
 
 def _kinds(old: pa.RecordBatch, new: pa.RecordBatch) -> _Rows:
-    """The code of how each record changed, or `_SAME`; both sides have the same keys."""
+    """The code of each record's change, or `_SAME`; both sides have the same keys."""
     kinds = np.full(old.num_rows, _SAME)
     if not old.num_rows:
         return kinds
@@ -298,7 +298,7 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 def _or_null(before: int, rows: _Rows, after: int) -> pa.Array:
-    """Row numbers to take, with some nulls before and after them."""
+    """Row numbers for `take`, with `before` nulls before and `after` nulls after them."""
     pieces = [pa.nulls(before, pa.int64()), pa.array(rows), pa.nulls(after, pa.int64())]
     return pa.concat_arrays(pieces)
 

@@ -32,7 +32,7 @@ SUFFIX = "csv.gz"
 
 
 def csv_inventory_etag(store: Store, layout: Layout, day: date) -> str:
-    """The etag of a date's CSV inventory, for compare-and-swap."""
+    """The ETag of a date's CSV inventory; it changes when another run publishes one."""
     return store.etag(layout.csv.s3_manifest(day))
 
 

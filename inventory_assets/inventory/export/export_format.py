@@ -67,8 +67,8 @@ class ExportFormat:
         shape = stem.rpartition(".")[2]
         if shape not in SHAPES:
             raise UnknownFormat(
-                f"{name!r} does not say how to write it; let it end in .parquet, .csv or .jsonl, "
-                "and in .gz or .zst after it to compress it"
+                f"the format of {name!r} is unknown; use a name that ends in .parquet, .csv or "
+                ".jsonl, followed by .gz or .zst for a compressed file"
             )
         return cls(shape, compression, dialect)
 

@@ -22,8 +22,8 @@ from inventory_assets.inventory.export.export_format import ExportFormat
 from inventory_assets.inventory.export.text_encoding import csv_header, csv_lines, json_lines
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.parts.part import read_records
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS, parquet_writer
 from inventory_assets.inventory.storage.disk import full_disk
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
@@ -113,6 +113,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
     Raises:
         StoreError: It cannot be written.
+        BrokenPipeError: The reader of a pipe has closed it.
     """
     target = path.resolve()
     partial_bytes = 0
@@ -172,16 +173,16 @@ class _Forward:
         return self._bytes
 
     def flush(self) -> None:
-        """Does nothing: flushing would reduce the compression."""
+        """Do nothing: flushing would reduce the compression."""
 
     def close(self) -> None:
-        """Does nothing: the caller closes the file."""
+        """Do nothing: the caller closes the file."""
 
 
 @contextmanager
 def _compressed(target: IO[bytes], compression: str) -> Iterator[IO[bytes]]:
     if compression == "gz":
-        # Without time and name, equal records make equal files.
+        # Without time and name, files of equal records are equal.
         with gzip.GzipFile("", "wb", _GZIP_LEVEL, target, mtime=0) as stream:
             yield cast(IO[bytes], stream)
     elif compression == "zst":

@@ -21,7 +21,7 @@ NO_VERSION = "null"
 
 
 def csv_header(schema: pa.Schema, dialect: Dialect) -> bytes:
-    """The header line, or b""."""
+    """The header line; b"" for a dialect without one."""
     if not dialect.has_header:
         return b""
     names = [name.replace('"', '""') for name in schema.names]
@@ -100,6 +100,7 @@ _BLANK_START = "^([\t\r\n])"
 
 
 def _harmless(texts: pl.Expr) -> pl.Expr:
+    """Put an apostrophe before text that a spreadsheet may take for a formula."""
     return texts.str.replace_all(_FORMULA, "${1}'${2}").str.replace(_BLANK_START, "'${1}")
 
 

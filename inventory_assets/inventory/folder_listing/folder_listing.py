@@ -51,7 +51,7 @@ from inventory_assets.scan.validation.object_versions import Versions
 LOG = logging.getLogger(__name__)
 
 _BOUNDS = ShardBounds(depth=0)
-"""For a discovery of the store's order only."""
+"""Discovery without prefixes, which only detects the key order of the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class FolderListing:
     Attributes:
         files: The Parquet files, in key order.
         rows: The number of objects in the files.
-        object_bytes: The sum of their sizes.
+        object_bytes: The sum of the sizes of the objects, in bytes.
         requests: Requests sent.
         faults: Transient errors, by kind.
         unreadable: Records that could not be decoded, and are in no file.
@@ -105,20 +105,20 @@ def list_into_folder(
         versions: The versions to list; None for the current objects.
         encodings: The encodings of the files.
         key_order: The order in which the store lists; None to detect it.
-        resume: Whether the user asked to finish what the folder holds, however old it is.
+        resume: Whether to finish a complete listing in the folder even if it is old.
         now: The clock.
 
     Raises:
         FolderInUse: Another process is listing into the folder.
         OtherListing: The folder holds an unfinished listing of other keys, or one too old.
-        StoreError: The folder holds Parquet files already, cannot be written, or somebody removed
-            or renamed it meanwhile.
+        StoreError: The folder already holds Parquet files, cannot be written, or was removed or
+            renamed meanwhile.
         IncompleteListing: The listing does not prove that it is complete.
         RecordsUnreadable: Most records, or all of them, cannot be decoded.
         WorkerDied: A process was killed.
         S3Error: A request failed for good.
         ScanError: The store keeps to no order.
-        VersionsNotListed: Its order is one in which versions cannot be listed.
+        VersionsNotListed: The store lists in directory order, so versions cannot be listed.
     """
     with locked(folder, now) as lock:
         remove_finished_folder(lock.folder)
@@ -149,7 +149,7 @@ def _list_into(
 ) -> FolderListing:
     """List the missing ranges and publish the files.
 
-    However it ends, the folder then holds all that the next call needs to continue, or nothing.
+    If it fails, the folder holds all that the next call needs to continue, or nothing.
     """
     store = work.store
     before = records.begun() if any(store.list_names(CHECKPOINTS)) else None
@@ -157,7 +157,7 @@ def _list_into(
         store.remove_scratch()
         begun = replace(begun, began_at=before.began_at)
     else:
-        store.remove()  # parts that no record names cannot be resumed
+        store.remove()  # without checkpoints, parts cannot be resumed
     try:
         records.begin(begun)
         listing = _list(work)
@@ -172,7 +172,7 @@ def _list_into(
             store.remove()  # a wrong listing must not be resumed
         raise
     except BaseException as error:
-        # A failure that kept nothing needs no note.
+        # After a failure, no note says that nothing was kept; after Ctrl-C, one does.
         if lock.is_held() and (resumed := _describe_resumable(records, work)):
             error.add_note(resumed)
         elif isinstance(error, KeyboardInterrupt):
@@ -192,22 +192,22 @@ def _move_files(records: FolderRecords, lock: FolderLock, found: Listing) -> Fol
 
 
 def _describe_resumable(records: FolderRecords, work: Work) -> str | None:
-    """Describe what is kept of a listing that has ended early; None if nothing is kept.
+    """Describe the work that a failed listing keeps; None if there is none.
 
-    If nothing is kept, remaining files are removed.
+    If no work is kept, remaining files are removed.
     """
     if records.is_finished:
         return (
             f"the listing is complete; run {records.resume_command} to give its files their names"
         )
     if any(work.store.root.parent.glob("*.parquet")):
-        return "the listing is complete, and so are its files"
+        return "the listing and its files are complete"
     rows = max(open_checkpoint_log(work, key_order).resumed.rows for key_order in KeyOrder)
     if not rows:
         work.store.remove()
         return None
-    what = "versions" if work.versions else "objects"
-    return f"{rows:,} {what} are kept; run {records.resume_command} to continue"
+    kind = "versions" if work.versions else "objects"
+    return f"{rows:,} {kind} are kept; run {records.resume_command} to continue"
 
 
 def _list(work: Work) -> Listing:
@@ -230,7 +230,7 @@ def _list(work: Work) -> Listing:
                         "order"
                     ) from None
                 order = KeyOrder.DIRECTORY
-            LOG.info("%s; listing it again in another way", error)
+            LOG.info("%s; listing the bucket again with other requests", error)
 
 
 def _list_in_order(work: Work, key_order: KeyOrder, stats: RequestStats) -> Listing:

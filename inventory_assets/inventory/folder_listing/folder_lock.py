@@ -1,10 +1,10 @@
 """An exclusive lock on a folder, so that one process at a time lists into it.
 
-The kernel holds the lock (`flock` on a file in the folder) and releases it when the last process
-that has the file open ends, however it ends. Processes that a listing starts inherit the open file:
-after a kill, the folder stays locked until all of them are gone.
+The kernel holds the lock (`flock` on a file in the folder). It releases the lock when the last
+process that has the file open has ended, also after a kill. Processes that a listing starts inherit
+the open file: after a kill, the folder stays locked until all of them are gone.
 
-The file names the process that holds the lock, for messages. Its content decides nothing.
+The content of the file names the process that holds the lock. It is used for messages only.
 """
 
 import errno
@@ -66,7 +66,7 @@ class Holder(NamedTuple):
 
 
 class FolderLock:
-    """A lock that is held; from `locked`, or inherited from the parent process.
+    """A lock that this process holds: from `locked`, or inherited from the parent process.
 
     Args:
         named: The folder, as the user named it.
@@ -95,16 +95,16 @@ class FolderLock:
         return False
 
     def check(self) -> None:
-        """Make sure that the lock still protects the folder.
+        """Check that the lock still protects the folder.
 
         Raises:
-            StoreError: Somebody renamed, removed or replaced the folder, or removed the lock file.
+            StoreError: The folder was renamed, removed or replaced, or the lock file was removed.
         """
         if not self.is_held():
             raise StoreError(
                 f"{self._named} or {LOCK_FILE} in it was renamed, removed or replaced while the "
-                "bucket was being listed into it, and nothing was changed there since; list the "
-                "bucket again, into a folder that is left alone meanwhile"
+                "bucket was being listed into it, so no files were published there; list the "
+                "bucket again, into a folder that no other program changes"
             )
 
     def release(self) -> None:
@@ -153,13 +153,13 @@ def _acquire(named: Path, now: Callable[[], datetime], orphans_seconds: float) -
         descriptor = _open_lock_file(named, path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The last holder may have removed the file after it was opened here.
+            # The last holder may have removed the file after this process opened it.
             if _is_at(descriptor, path):
                 _write_holder(descriptor, Holder(os.getpid(), socket.gethostname(), _iso(now())))
                 return FolderLock(named, folder, descriptor)
         except BlockingIOError:
             holder = _read_holder(descriptor)
-            # Without content, the file is about to be written.
+            # Without content, the other process has locked the file and not written it yet.
             if (holder is None or holder.has_ended) and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
             else:

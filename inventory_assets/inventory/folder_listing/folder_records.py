@@ -1,21 +1,18 @@
-"""The records of a listing into a folder: that it has begun, and that it is finished.
+"""The records that a listing into a folder has begun, and that it is complete.
 
-Both are in the work folder, which is removed once the files have their final names. They name their
-listing, so that the work of another listing is not taken for it.
+Both are in the work folder, which is removed when the files have their final names. Each record
+identifies its listing, so that no other listing resumes its work.
 """
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from shlex import quote
 from typing import TypeVar
-
-from pydantic import TypeAdapter, ValidationError
 
 from inventory_assets.inventory.errors import CorruptRecord, OtherListing, StoreError
 from inventory_assets.inventory.folder_listing.folder_lock import WORK_FOLDER, FolderLock
@@ -28,6 +25,7 @@ from inventory_assets.inventory.manifest.unreadable_records import (
 )
 from inventory_assets.inventory.parts.part import Part, part_exists
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.storage.record_type import decode_json, encode_json
 
 _FINISHED_FOLDER = ".inventory-finished"
 UNREADABLE = "unreadable.jsonl"
@@ -35,12 +33,12 @@ UNREADABLE = "unreadable.jsonl"
 
 _FINISHED, _BEGUN = "finished.json", "asked-for.json"
 
-_Record = TypeVar("_Record")
+T = TypeVar("T", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
 class ListingRequest:
-    """What a listing lists.
+    """A listing that a user requested.
 
     Attributes:
         identity: From `listing_fingerprint`; equal for the same bucket, keys, versions and code.
@@ -71,7 +69,7 @@ class BegunListing:
 
     Attributes:
         arguments: The arguments of the command.
-        listing: What is listed.
+        listing: The request.
         began_at: When the first run began.
     """
 
@@ -82,7 +80,14 @@ class BegunListing:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The result of a listing, whose parts still have the names of the store."""
+    """The result of a listing, whose parts still have the names of the store.
+
+    Attributes:
+        parts: The parts, in key order.
+        requests: The number of requests sent.
+        faults: Transient errors, by kind.
+        unreadable: Records that could not be decoded, and are in no part.
+    """
 
     parts: tuple[Part, ...]
     requests: int
@@ -92,10 +97,10 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class FinishedListing:
-    """The record of a listing that is complete, while its files get their names.
+    """The record of a complete listing, whose files get their final names.
 
     Attributes:
-        listing: What was listed.
+        listing: The request.
         finished_at: When it was complete.
         found: The result.
     """
@@ -128,7 +133,7 @@ class FolderRecords:
         Raises:
             CorruptRecord: The record is damaged.
         """
-        return self._read(_BEGUN, _begun_adapter())
+        return self._read(_BEGUN, BegunListing)
 
     def finished(self) -> FinishedListing | None:
         """The finished listing, if there is one.
@@ -136,17 +141,17 @@ class FolderRecords:
         Raises:
             CorruptRecord: The record is damaged.
         """
-        return self._read(_FINISHED, _finished_adapter())
+        return self._read(_FINISHED, FinishedListing)
 
     @property
     def is_finished(self) -> bool:
         return self._store.size(_FINISHED) is not None
 
     def begin(self, begun: BegunListing) -> None:
-        self._store.publish(_BEGUN, _begun_adapter().dump_json(begun))
+        self._store.publish(_BEGUN, encode_json(begun))
 
     def finish(self, finished: FinishedListing) -> None:
-        """Record that the listing is complete: after a kill, its files only need to be moved.
+        """Record that the listing is complete, so that after a kill only its files are moved.
 
         Raises:
             CorruptRecord: A part is missing.
@@ -154,7 +159,7 @@ class FolderRecords:
         for part in finished.found.parts:
             if not part_exists(self._store, part):
                 raise self._missing(self._store.where(part.key))
-        self._store.publish(_FINISHED, _finished_adapter().dump_json(finished))
+        self._store.publish(_FINISHED, encode_json(finished))
 
     def require_same(
         self, finished: FinishedListing, wanted: ListingRequest, now: datetime
@@ -162,7 +167,7 @@ class FolderRecords:
         """Make sure that a finished listing is the requested one, and is recent.
 
         Raises:
-            OtherListing: It is not.
+            OtherListing: It is another listing, or is too old.
         """
         found = finished.listing
         is_same = found.identity == wanted.identity
@@ -170,18 +175,18 @@ class FolderRecords:
             return
         raise OtherListing(
             f"{self._folder} holds a finished listing of {_describe(found, wanted)}, of "
-            f"{finished.finished_at.isoformat(timespec='seconds')}, whose files have not all got "
-            f"their names{'' if is_same else f', not of {wanted.described}'}; give them their "
-            f"names with {self.resume_command}, or list into another folder"
-            + (": it is too old to be taken for the bucket as it is now" if is_same else "")
+            f"{finished.finished_at.isoformat(timespec='seconds')}, not all files of which have "
+            f"their final names{'' if is_same else f', not of {wanted.described}'}; finish it with "
+            f"{self.resume_command}, or list into another folder"
+            + (": it is too old to stand for the present bucket" if is_same else "")
         )
 
     def require_no_other(self, wanted: ListingRequest) -> None:
         """Make sure that the folder holds no work of another listing.
 
         Raises:
-            OtherListing: It does, and the work would be lost.
-            CorruptRecord: It holds work, but not the record that names its listing.
+            OtherListing: It holds such work, which would be lost.
+            CorruptRecord: It holds work, but not the record that identifies the listing.
         """
         if not any(self._store.list_names(CHECKPOINTS)):
             return
@@ -194,16 +199,16 @@ class FolderRecords:
                 f"{_describe(begun.listing, wanted)}, begun at "
                 f"{begun.began_at.isoformat(timespec='seconds')}, not of {wanted.described}; "
                 f"finish it with {self.resume_command}, list into another folder, or remove "
-                f"{self._store.root} to give up what it has"
+                f"{self._store.root} to discard its work"
             )
 
-    def _read(self, name: str, adapter: TypeAdapter[_Record]) -> _Record | None:
+    def _read(self, name: str, model: type[T]) -> T | None:
         data = self._store.read(name)
         if data is None:
             return None
         try:
-            return adapter.validate_json(data)
-        except ValidationError:
+            return decode_json(model, data)
+        except ValueError:
             raise self._damaged(name) from None
 
     def _damaged(self, name: str) -> CorruptRecord:
@@ -214,8 +219,8 @@ class FolderRecords:
 
     def _missing(self, file: object) -> CorruptRecord:
         return CorruptRecord(
-            f"{file} is missing or has another size, though the listing wrote it; list the bucket "
-            "again, into another folder, to which no other program writes"
+            f"{file} is missing or does not have the size that the listing wrote; list the bucket "
+            "again, into another folder to which no other program writes"
         )
 
     def move(self, lock: FolderLock, found: Listing) -> tuple[Path, ...]:
@@ -234,7 +239,7 @@ class FolderRecords:
             if not self._has_its_name(part, file)
         ]
         if foreign := sorted({*lock.folder.glob("*.parquet")} - {*files}):
-            raise self._in_the_way(foreign[0])
+            raise self._foreign_file(foreign[0])
         try:
             for path, file in left:
                 self._give_name(path, file)
@@ -244,12 +249,12 @@ class FolderRecords:
                 unreadable.write_text(found.unreadable.lines, "utf-8")
             _flush(lock.folder)
             lock.check()
-            # Renamed before it is removed, so that it disappears at once, with the finished record.
+            # Renamed first: the work folder and its finished record disappear atomically.
             self._store.root.rename(lock.folder / _FINISHED_FOLDER)
         except OSError as error:
             raise StoreError(
-                f"cannot give the files in {self._folder} their names: {error.strerror}; "
-                f"{self.resume_command} continues"
+                f"cannot give the files in {self._folder} their names: {error.strerror}; run "
+                f"{self.resume_command} to continue"
             ) from error
         remove_finished_folder(lock.folder)
         return tuple(self._folder / file.name for file in files)
@@ -261,7 +266,7 @@ class FolderRecords:
             if not os.path.lexists(file):
                 return False
             if not _is_same(path, file):
-                raise self._in_the_way(file)
+                raise self._foreign_file(file)
             # A run was killed between creating the new name and removing the old one.
             path.unlink()
             return True
@@ -272,21 +277,21 @@ class FolderRecords:
 
     def _give_name(self, path: Path, file: Path) -> None:
         try:
-            file.hardlink_to(path)  # unlike a rename, it replaces nothing
+            file.hardlink_to(path)  # unlike a rename, it never replaces a file
         except FileExistsError:
-            raise self._in_the_way(file) from None
+            raise self._foreign_file(file) from None
         except OSError:
             # This file system has no hard links.
             if os.path.lexists(file):
-                raise self._in_the_way(file) from None
+                raise self._foreign_file(file) from None
             path.replace(file)
         else:
             path.unlink()
 
-    def _in_the_way(self, file: Path) -> StoreError:
+    def _foreign_file(self, file: Path) -> StoreError:
         return StoreError(
-            f"{file} is not of the listing of this folder, which is finished but for the names of "
-            f"its files; move it elsewhere, then {self.resume_command}"
+            f"{file} does not belong to the listing in this folder, which is complete except for "
+            f"the names of its files; move it elsewhere, then run {self.resume_command}"
         )
 
 
@@ -299,7 +304,8 @@ def interrupted_listing(folder: Path) -> Sequence[str]:
     """The command-line arguments of the unfinished listing in a folder.
 
     Raises:
-        StoreError: There is none, or its record is damaged.
+        StoreError: There is none.
+        CorruptRecord: Its record is damaged.
     """
     records = FolderRecords(folder, LocalStore(folder / WORK_FOLDER))
     begun = records.begun()
@@ -326,13 +332,3 @@ def _flush(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@cache
-def _begun_adapter() -> TypeAdapter[BegunListing]:
-    return TypeAdapter(BegunListing)
-
-
-@cache
-def _finished_adapter() -> TypeAdapter[FinishedListing]:
-    return TypeAdapter(FinishedListing)

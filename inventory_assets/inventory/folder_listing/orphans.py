@@ -1,4 +1,4 @@
-"""End a child process when its parent ends, for whatever reason.
+"""End a child process when its parent ends, also if the parent is killed.
 
 A parent that is killed cannot stop its children. On Linux the kernel does it; on other systems, and
 if that fails, a thread of the child waits until the pipe to the parent closes.

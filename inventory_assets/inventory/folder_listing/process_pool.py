@@ -60,7 +60,7 @@ EXIT_STOPPED = 130
 """The exit code of a process that was stopped."""
 
 _CONTEXT = get_context("spawn")
-"""With `fork`, locks that other threads hold would stay locked in the child process."""
+"""Not `fork`: locks that other threads hold would stay locked in the child process."""
 
 
 def list_by_processes(
@@ -108,7 +108,7 @@ def list_by_processes(
         except BrokenProcessPool:
             raise WorkerDied(
                 f"{connection.display_name}: a process of the listing ended unexpectedly, "
-                "perhaps for want of memory; list it again, with fewer --processes"
+                "perhaps for lack of memory; list it again with fewer --processes"
             ) from None
         except BaseException:
             for process in active_children():
@@ -127,16 +127,16 @@ def _list_missing(
     evidence: Sequence[RangeEvidence],
     stats: RequestStats,
 ) -> list[Part]:
-    """List the keys between ranges of two processes again if the processes disagree about them.
+    """List the keys between the ranges of two processes again, if the processes disagree on them.
 
     Raises:
-        SeamDisagrees: The store contradicts itself.
+        SeamDisagrees: The store still does not list a key that exists.
         InventoryError: Any error of a listing.
     """
     parts: list[Part] = []
     lister, versions = work.lister, work.versions is not None
     if work.versions and work.versions.as_of:
-        return parts  # what was not there at that moment is no evidence
+        return parts  # keys without a version at that time are not listed, so seams prove nothing
     for unseen, first_key in unseen_between(sorted(evidence, key=lambda row: row.key_range)):
         missing = [both for each in wanted if (both := unseen.intersection(each))]
         listed = list_by_ranges(work, checkpoints, missing, stats)
@@ -150,8 +150,8 @@ def _list_missing(
             if page.objects.column("key").to_pylist() == [first_key]:
                 raise SeamDisagrees(
                     f"{lister.connection.display_name}: the store does not list {first_key!r} "
-                    f"after {unseen.after!r}, though it is there: it lists in another order than "
-                    "that of bytes, ends listings too early, or loses keys"
+                    f"after {unseen.after!r}, though the key exists: the store does not list in "
+                    "byte order, ends listings too early, or loses keys"
                 )
     return parts
 
@@ -175,7 +175,7 @@ def _progress_of_workers(report: Report) -> Iterator[Pipe]:
     try:
         yield sender
     finally:
-        sender.close()  # the last open end, as the processes have ended
+        sender.close()  # the last open sending end, as all processes have ended
         thread.join()
         receiver.close()
 
@@ -192,7 +192,7 @@ def _start_worker(progress: Pipe, parent: int, lock: FolderLock | None) -> None:
     end_with_parent(parent)
     _Worker.progress, _Worker.lock = progress, lock
     logging.basicConfig(format="inventory: %(message)s", level=logging.WARNING)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it, and ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it, and ends its children
     signal.signal(signal.SIGTERM, _stop)
 
 

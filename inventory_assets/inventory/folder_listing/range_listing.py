@@ -133,7 +133,7 @@ def list_by_ranges(
     def open_builder(job: ListingJob) -> RangesBuilder:
         return RangesBuilder(work, checkpoints, job)
 
-    # Read to the end, also after a failure: leaving early would cancel the lister.
+    # Read all results, also after a failure: leaving early would cancel the lister.
     ((_, result),) = list_in_parallel(work.lister, [job], open_builder, work.report)
     if isinstance(result, Exception):
         raise result
@@ -179,11 +179,11 @@ class RangesBuilder(CheckpointedSink):
             if each.key_range == was:
                 self.evidence[index] = replace(each, key_range=KeyRange(after, was.until))
                 return
-        # It was resumed; its head is listed in this run.
+        # The range was resumed; its beginning is listed in this run.
         self._expected.append(KeyRange(was.after, after))
 
     def finish(self) -> RangesListed:
-        """End all parts.
+        """Publish all parts.
 
         Raises:
             IncompleteListing: The evidence does not prove that the listing is complete.
@@ -201,9 +201,9 @@ class RangesBuilder(CheckpointedSink):
             raise IncompleteListing(
                 f"{self._work.lister.connection.display_name}: the listing of "
                 f"{self._work.prefix!r} does not prove that it is complete: "
-                f"{fault or f'{rows:,} objects seen, {written:,} written'}; list it again"
+                f"{fault or f'{rows:,} objects listed, {written:,} written'}; list it again"
             )
         return RangesListed(parts, evidence)
 
     def fail(self, error: Exception) -> None:
-        """Keep the checkpoints: the caller removes them if no run can resume from them."""
+        """Do nothing: the caller removes the checkpoints if no run can resume from them."""

@@ -83,13 +83,13 @@ class DateSync:
 def sync_date(tables: IcebergTables, day: date) -> DateSync:
     """Update both tables to a date's published manifest and change log.
 
-    Of two concurrent runs, the last to commit may have read an older manifest; so each run checks
-    after its commit whether the date was published again, and repeats.
+    Of two concurrent runs, the last to commit may have read an older manifest. So after its commit
+    each run checks whether the date was published again, and if so, starts again.
 
     Raises:
         ManifestIncomplete: The date has no manifest, or no change log.
         CorruptRecord: A file is missing or damaged.
-        IcebergError: A table cannot be used, or others keep changing it.
+        IcebergError: A table cannot be used, or other runs keep changing it.
     """
     store, layout = tables.store, tables.layout
     while True:
@@ -121,8 +121,8 @@ def sync_manifest(tables: IcebergTables, manifest: Manifest) -> TableState:
         manifest: The published manifest.
 
     Raises:
-        CorruptRecord: A part is missing or no Parquet file.
-        IcebergError: The catalogue or table cannot be used, or others keep changing it.
+        CorruptRecord: A part is missing or not a Parquet file.
+        IcebergError: The catalogue or table cannot be used, or other runs keep changing it.
     """
     store, layout, day = tables.store, tables.layout, manifest.day
     files = [part.key for part in manifest.parts]
@@ -162,8 +162,8 @@ def sync_change_log(tables: IcebergTables, log: ChangeLog) -> TableState:
     """Update the change log's table to a date's changes, and remove dates that no longer exist.
 
     Raises:
-        CorruptRecord: A file is missing or no Parquet file.
-        IcebergError: The catalogue or table cannot be used, or others keep changing it.
+        CorruptRecord: A file is missing or not a Parquet file.
+        IcebergError: The catalogue or table cannot be used, or other runs keep changing it.
     """
     store, layout, day = tables.store, tables.layout, str(log.day)
     files = [entry.file for entry in log.entries if any(entry.counts.values())]

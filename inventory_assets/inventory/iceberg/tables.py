@@ -120,7 +120,7 @@ def commit_with_retry(
         _expire(table, unreferenced)
         return table
     is_missing = isinstance(conflict, FileNotFoundError)
-    why = "a file is missing" if is_missing else "others change it all the time"
+    why = "a file is missing" if is_missing else "other runs keep changing it"
     raise IcebergError(
         f"the Iceberg table {identifier} could not be changed in {_ATTEMPTS} attempts, as {why} "
         f"({_describe(conflict)}); {'materialize the date' if is_missing else 'run it'} again"
@@ -132,8 +132,8 @@ def _open(tables: IcebergTables, identifier: str, folder: str, schema: pa.Schema
     bad = sorted(set(location) & set(_RESERVED_CHARACTERS))
     if bad:
         raise IcebergError(
-            f"{location} has {' '.join(bad)} in it, which readers of Iceberg take for a part of "
-            "an address; keep the results in a folder without"
+            f"{location} contains {' '.join(bad)}, which readers of Iceberg take for a delimiter "
+            "in a URI; keep the results in a folder whose path has no such character"
         )
     try:
         table = tables.catalog.load_table(identifier)
@@ -144,8 +144,8 @@ def _open(tables: IcebergTables, identifier: str, folder: str, schema: pa.Schema
         )
     if table.location().rstrip("/") != location:
         raise IcebergError(
-            f"the Iceberg table {identifier} of the catalogue lies in {table.location()}, but "
-            f"these results belong in {location}; configure another namespace, or drop the table"
+            f"the Iceberg table {identifier} of the catalogue is in {table.location()}, but these "
+            f"results need a table in {location}; configure another namespace, or drop the table"
         )
     return table
 
@@ -233,7 +233,7 @@ def schema_of(
                 schema = pq.read_schema(file)
         except pa.ArrowInvalid as error:
             where = tables.store.where(files[0])
-            raise CorruptRecord(f"{where} is no Parquet file ({error})") from None
+            raise CorruptRecord(f"{where} is not a Parquet file ({error})") from None
     return pa.schema(
         field.with_metadata({"doc": descriptions[field.name]})
         if field.name in descriptions

@@ -1,4 +1,4 @@
-"""From a scan to a published snapshot: assembling parts, checkpoints, reuse of unchanged parts.
+"""From a scan to a published snapshot: parts, checkpoints, reuse of unchanged parts.
 
-It does not know comparisons, exports, or the folders of the command line.
+This package does not know comparisons, exports, or the folders of the command line.
 """

@@ -57,15 +57,15 @@ class Checkpoint:
     """One checkpoint.
 
     Attributes:
-        identity: From `listing_fingerprint`; another identity is another listing.
+        identity: From `listing_fingerprint`; it differs for different listings.
         started_at: When the first run of the listing began.
         written_at: When the checkpoint was written.
-        completed: Ranges completed since the checkpoint before.
-        requests: Requests sent since the checkpoint before.
+        completed: Ranges completed since the previous checkpoint of the run.
+        requests: Requests sent since then.
         response_bytes: Bytes of their response bodies.
         faults: Transient errors of these requests, by kind.
-        unreadable: Records of these keys that could not be decoded. Its count of `others` is that
-            of the whole run.
+        unreadable: Records of the completed ranges and of those in progress that could not be
+            decoded. Its `others` counts those of the whole run.
         in_progress: Ranges with unpublished records. The next checkpoint of the process replaces
             them.
         spool: The file with the records of `in_progress` that are in no draft.
@@ -126,11 +126,11 @@ class ResumedWork:
 
     @property
     def rows(self) -> int:
-        """Objects that need not be listed again."""
+        """The number of records that need not be listed again."""
         return sum(evidence.rows for evidence in self.evidence)
 
     def missing(self, ranges: Sequence[KeyRange]) -> tuple[KeyRange, ...]:
-        """The keys of some ranges that are still to be listed, in order."""
+        """The remaining subranges of some ranges, which are not listed yet, in key order."""
         covered = [completed.key_range for completed in self.completed]
         return tuple(left for key_range in ranges for left in key_range.difference(covered))
 

@@ -1,4 +1,4 @@
-"""The common part of the sinks of a listing: parts and checkpoints are written from its events."""
+"""The common base of the sinks of a listing, which writes parts and checkpoints."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 
 class CheckpointedSink:
-    """Writes the parts of a job and its checkpoints; what they become is up to its children.
+    """Writes the parts and checkpoints of a job; subclasses publish the result.
 
     Args:
         job: The ranges to list.
@@ -26,8 +26,8 @@ class CheckpointedSink:
         store: The store to publish to.
         layout: The keys and encodings of the results.
         buffer: Shared by all listings that run at the same time.
-        for_manifest: As `PartAssembler` has it.
-        segments: As `PartAssembler` has it.
+        for_manifest: See `PartAssembler`.
+        segments: See `PartAssembler`.
         sizing: The sizes of parts.
 
     Attributes:

@@ -2,8 +2,8 @@
 
 Every few seconds, a listing writes a small record of the ranges whose records are in published
 parts. A record is written atomically, and after the parts that it names. So whenever a run is
-killed, the existing records are true, and keys that they do not cover are listed again. Nothing has
-to be repaired.
+killed, the existing records are correct, and nothing has to be repaired: keys that no record covers
+are listed again.
 """
 
 import logging
@@ -47,8 +47,8 @@ RECORD_INTERVAL = timedelta(seconds=5)
 """Minimum time between two records of published parts."""
 
 MAX_UNRECORDED = timedelta(seconds=8)
-"""Time after which buffered objects are recorded, too. A kill loses the listing of this time, and
-of the time that it takes to write the record."""
+"""Time after which buffered objects are recorded, too. A kill loses at most the objects listed in
+this time and while the record is written."""
 
 MAX_AGE = timedelta(hours=24)
 """An older listing is not resumed: an inventory must not mix the states of different days."""
@@ -127,8 +127,8 @@ class CheckpointLog:
         """
         if self.discarded:
             LOG.info(
-                "%san unfinished listing was found, but it is a day old, older than what was "
-                "published since, damaged, or of another configuration: it is listed afresh",
+                "%san unfinished listing was found, but it is more than a day old, older than the "
+                "published one, damaged, or of another configuration: listing from the beginning",
                 listing,
             )
         elif self.resumed.started_at is not None:
@@ -147,7 +147,7 @@ class CheckpointLog:
             self.flush(stats)
 
     def track_open_ranges(self, open_ranges: Callable[[], Sequence[OpenRange]]) -> None:
-        """From now on, record open ranges, too: those with unpublished records."""
+        """Also record open ranges, those with unpublished records, in all later checkpoints."""
         self._open_ranges = open_ranges
 
     def tick(self, stats: RequestStats) -> None:
@@ -171,7 +171,7 @@ class CheckpointLog:
 
         Args:
             stats: The requests of the listing so far.
-            is_brief: Leave out objects in memory, as there is no space for them.
+            is_brief: Omit buffered objects, for which a full disk has no space.
         """
         in_progress: list[RangeInProgress] = []
         batches: list[pa.RecordBatch] = []
@@ -224,7 +224,7 @@ class CheckpointLog:
         self._records.append(name)
 
     def close(self) -> None:
-        """Leave the drafts to another run."""
+        """Unlock the drafts, so that another run can resume from them."""
         if self.drafts is not None:
             self.drafts.keep()
 
@@ -327,7 +327,7 @@ class CheckpointLog:
         return record if is_same_listing and is_recent and is_newest else None
 
     def _disjoint(self, completed_ranges: Iterable[CompletedRange]) -> tuple[CompletedRange, ...]:
-        """The ranges whose parts exist; of overlapping ones, from concurrent runs, only one."""
+        """The ranges whose parts exist; of overlapping ranges, from concurrent runs, only one."""
         found: list[CompletedRange] = []
         for completed in sorted(completed_ranges, key=lambda each: each.key_range):
             if found and completed.key_range.after < found[-1].key_range.until:

@@ -16,7 +16,7 @@ def directory_events(
 
     Args:
         lister: A bucket that lists in directory order.
-        job: What to list.
+        job: The job to list.
 
     Raises:
         VersionsNotListed: Versions are wanted.

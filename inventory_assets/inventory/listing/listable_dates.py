@@ -1,9 +1,9 @@
 """The dates for which a bucket can be listed now.
 
 A listing shows the present content of a bucket. It may stand for today, or for yesterday if a run
-began late, crossed midnight or retries a failed shard. Earlier content cannot be observed any more.
-A bucket that keeps versions also shows its content at the end of earlier days, except for versions
-that were permanently deleted since.
+began late, crossed midnight or retries a failed shard. Earlier content cannot be observed. A bucket
+that keeps versions also shows its content at the end of earlier days, except for versions that were
+permanently deleted since.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -25,11 +25,11 @@ def require_observable(day: date, now: datetime, timezone: str) -> None:
     today = now.astimezone(ZoneInfo(timezone)).date()
     if day > today:
         raise DateNotObservable(
-            f"{day} has not come yet: it is {today} in {timezone}; choose {today}"
+            f"{day} is in the future: it is {today} in {timezone}; choose {today}"
         )
     if day < today - timedelta(days=OBSERVABLE_DAYS):
         raise DateNotObservable(
-            f"{day} cannot be observed any more: a listing sees the bucket as it is now, {today} "
+            f"{day} cannot be listed any more: a listing shows the bucket as it is now, {today} "
             f"in {timezone}, and may stand for that day or the day before; choose one of these, or "
             "set versions = true where the bucket keeps versions"
         )
@@ -49,6 +49,6 @@ def versions_of(day: date, now: datetime, timezone: str) -> Versions:
 
 
 def end_of(day: date, timezone: str) -> datetime:
-    """The last millisecond of a day; S3 reports times in milliseconds."""
+    """The last millisecond of a day, in UTC; S3 reports times in milliseconds."""
     next_day = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(timezone))
     return next_day.astimezone(UTC) - timedelta(milliseconds=1)

@@ -33,7 +33,8 @@ from inventory_assets.scan.store_probe import contradicted, corrected
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 DIRECTORY_PART_INTERVAL = timedelta(minutes=1)
-"""How often a listing in directory order publishes a part; a kill loses no more than this time."""
+"""How often a listing in directory order publishes a part; a kill loses at most the listing of this
+time."""
 
 Result = TypeVar("Result")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
@@ -78,11 +79,11 @@ def list_in_parallel(
     report: Report,
     now: Callable[[], datetime] = utc_now,
 ) -> Generator[tuple[ListingJob, Result | Exception], None, None]:
-    """List jobs side by side from a store that lists in byte order.
+    """List jobs in parallel from a store that lists in byte order.
 
     Args:
         lister: The bucket.
-        jobs: The jobs to list; one without ranges is complete.
+        jobs: The jobs to list; a job without ranges is complete.
         open_sink: Opens the sink of a job at its first event.
         report: Receives every event, before the sink does.
         now: The clock.
@@ -196,6 +197,7 @@ def list_in_directory_order(
 
 
 def _pass_on(event: Event, sink: ListingSink[object]) -> None:
+    """Call the method of a sink for an event; raise the error of a failed job."""
     match event:
         case ObjectsListed(index=index, objects=objects):
             sink.write(index, objects)
@@ -210,7 +212,7 @@ def _pass_on(event: Event, sink: ListingSink[object]) -> None:
 
 
 class ProfileCorrector:
-    """Corrects the profile of a store that listings contradict, a limited number of times.
+    """Corrects the profile of a store after errors that contradict it, a limited number of times.
 
     Args:
         lister: The bucket, whose profile is corrected.

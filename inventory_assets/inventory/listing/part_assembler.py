@@ -1,4 +1,4 @@
-"""Turn the objects of ranges that are listed side by side into parts in key order.
+"""Turn the objects of ranges that are listed in parallel into parts in key order.
 
 Each range begins with a `PartStream` of its own. When all ranges of a stream are complete, the
 stream merges its right neighbour, unless the neighbour has begun a file. So small neighbours share
@@ -49,7 +49,7 @@ class PartAssembler:
         store: The store to publish parts to, each as soon as it is complete.
         layout: The keys and encodings of parts.
         ranges: Disjoint and in key order; a part never spans a gap between them.
-        buffer: Shared by all assemblers that are at work at the same time.
+        buffer: Shared by all assemblers that run at the same time.
         for_manifest: Whether a manifest will state fingerprints and MD5s of the parts, which
             cost an eighth of the CPU.
         on_published: Called with a range whose records are all published, and with its parts.
@@ -113,7 +113,7 @@ class PartAssembler:
         self._on_tick()
 
     def open_ranges(self) -> list[OpenRange]:
-        """For each stream with records not yet reported as published, their range."""
+        """The ranges of records not yet reported as published, one for each stream with such."""
         return [found for stream in self._in_order() if (found := stream.open_range())]
 
     def end(self, index: int, until: str) -> None:

@@ -2,8 +2,8 @@
 
 The ends of the baseline's parts split the keys of a shard into segments. While a shard is listed,
 the records of each segment are hashed. If the hash is that of the baseline's part, the part is
-reused, and nothing is written. So an added or deleted key rewrites only the part that it belongs
-to.
+reused and its records are not published again. So an added or deleted key rewrites only the part
+that it belongs to.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,6 +21,7 @@ from inventory_assets.inventory.listing.part_sizing import (
     PartSizing,
     UsePart,
     decide,
+    holds_same_records,
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.snapshot import Reuse
@@ -31,7 +32,7 @@ from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 
 PartialHashes = list[tuple[str, Fingerprint]]
-"""Hashes of segments that several streams have read, each with its first key."""
+"""Hashes of pieces of segments that several streams have read, each with its first key."""
 
 
 def segments_of(
@@ -74,8 +75,8 @@ def segments_of(
 def split_hints(parts: Sequence[Part], ranges: Sequence[KeyRange], sizing: PartSizing) -> list[str]:
     """The keys at which to split some ranges: the ends of the baseline's parts.
 
-    They are quantiles of the keys. Besides, a part whose keys are all listed in one range is reused
-    without being written first.
+    They are quantiles of the keys. Also, if one range covers a whole segment, its part can be
+    reused before the records are published.
 
     Args:
         parts: The baseline's parts, in key order.
@@ -157,11 +158,11 @@ class SegmentHasher:
     def decide(
         self, part_rows: int = 0, *, starts_part: bool = True
     ) -> UsePart | EndPart | ExtendPart:
-        """Decide what to do with the records of the current segment, which ends.
+        """Decide what to do with the records of the current segment, which was read to its end.
 
         Args:
-            part_rows: Records of the open part, those of this segment included.
-            starts_part: Whether the open part has no records of the segment before.
+            part_rows: Records of the open part, including those of this segment.
+            starts_part: Whether the open part has no records of an earlier segment.
         """
         segment = self._segment
         if segment is None:
@@ -222,8 +223,8 @@ def replay_hashes(
 ) -> ReplayedHashes:
     """Hash records of published parts, segment by segment.
 
-    Fingerprints use memory for the records at their ends, so the result has none of segments that
-    were read whole.
+    Fingerprints hold the records at their ends in memory, so the result has no fingerprints of
+    segments that were read completely.
 
     Args:
         batches: All records of the keys, in key order.
@@ -277,23 +278,27 @@ def substitute_unchanged(
         part = segment.part
         start = bisect_right(found, segment.after, key=_last_key)
         stop = bisect_right(found, segment.until, key=_first_key)
-        inside = found[start:stop]
-        if (
-            part is None
-            or inside in ([], [part])
-            or sum(each.rows for each in inside) != part.rows
-            or inside[0].first_key != part.first_key
-            or inside[-1].last_key != part.last_key
-        ):
+        if part is None or not _has_same_extent(found[start:stop], part):
             continue
-        read = partial_hashes[
-            bisect_right(partial_hashes, segment.after, key=_first) : bisect_right(
-                partial_hashes, segment.until, key=_first
-            )
-        ]
-        if (part in unchanged or joined(read) == part.fingerprint) and exists(part):
+        first = bisect_right(partial_hashes, segment.after, key=_first)
+        last = bisect_right(partial_hashes, segment.until, key=_first)
+        read = partial_hashes[first:last]
+        if (part in unchanged or holds_same_records(part, joined(read))) and exists(part):
             found[start:stop] = [part]
     return found
+
+
+def _has_same_extent(written: Sequence[Part], part: Part) -> bool:
+    """Whether written parts hold as many records as a part, with the same first and last key.
+
+    If so, they hold no records of another segment, so that the part can replace them.
+    """
+    return (
+        sum(each.rows for each in written) == part.rows
+        and [*written] != [part]
+        and written[0].first_key == part.first_key
+        and written[-1].last_key == part.last_key
+    )
 
 
 def reuse_whole_shard(
@@ -308,7 +313,7 @@ def reuse_whole_shard(
     Args:
         baseline: The baseline; None for a first inventory.
         shard: The shard.
-        fingerprint: Of its records.
+        fingerprint: The fingerprint of its records.
         parts: Its parts, in key order.
         exists: Whether a part of the baseline can still be read.
 
@@ -318,7 +323,7 @@ def reuse_whole_shard(
     entries = [entry for entry in baseline.shards if entry.shard == shard] if baseline else []
     unchanged = any(entry.fingerprint == fingerprint for entry in entries)
     old = [part for entry in entries for part in entry.parts]
-    # Parts of older code have no fingerprint, but that of the shard proves that they are the same.
+    # Some old parts have no fingerprint; that of the shard proves that the records are the same.
     if unchanged and old != [*parts] and all(map(exists, old)):
         parts = old
     reused = [part for part in parts if baseline and part.key in baseline.part_keys]

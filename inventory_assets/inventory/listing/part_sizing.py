@@ -1,4 +1,4 @@
-"""How large parts are, and what to do with the records of a segment of the baseline.
+"""The sizes of parts, and the decision to write or reuse the records of a segment.
 
 All functions are pure. `PartStream`, which hashes and writes, calls them.
 """
@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from inventory_assets.inventory.listing.baseline_segment import BaselineSegment
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.part import Part
-from inventory_assets.inventory.parts.part_writer import PART_ROWS, ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.part_writer import PART_ROWS
 from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS
 
 
@@ -20,15 +21,15 @@ class PartSizing:
         min_rows: A part with fewer records is small: when it is rewritten, it may be merged with
             its neighbour. A quarter of a row group is about 700 kB.
         max_rows: No part is extended beyond this.
-        min_fraction: A part of less than this fraction (1 / n) of its shard is small, too. So a
-            shard has some hundreds of parts, however long its history is.
+        min_fraction: A part with less than this fraction (1 / n) of its shard is small, too. So a
+            shard has at most some hundreds of parts, even after many changes.
         split_factor: A changed part of more than `split_factor * min_rows` is split, so that the
             next change rewrites less.
         merge_ratio: A part that is rewritten is merged with its right neighbour if that is at most
-            this fraction (1 / n) of it. So at most a sixteenth is copied without need, and small
-            parts do not accumulate.
-        min_rows_to_split: The scan of a shard with at least so many objects is split where parts of
-            the baseline ended. The scan of a smaller shard is over too soon to profit.
+            this fraction (1 / n) of it. So at most 1 / n of the records are copied without need,
+            and small parts do not accumulate.
+        min_rows_to_split: The scan of a shard with at least this many objects is split where parts
+            of the baseline ended. The scan of a smaller shard is too short to benefit.
     """
 
     min_rows: int = ROW_GROUP_ROWS // 4
@@ -39,7 +40,7 @@ class PartSizing:
     min_rows_to_split: int = 100 * MAX_KEYS
 
     def of_shard(self, rows: int) -> "PartSizing":
-        """The sizes for a shard of which the baseline holds `rows` records."""
+        """The sizes for a shard with `rows` records in the baseline."""
         min_rows = min(max(rows // self.min_fraction, self.min_rows), self.max_rows // 4)
         return replace(self, min_rows=min_rows)
 
@@ -76,8 +77,8 @@ class HashedSegment:
     Attributes:
         fingerprint: Of the records read.
         is_from_start: Whether the stream read the segment from its beginning.
-        starts_part: Whether the open part has no records of the segment before.
-        part_rows: Records of the open part, those of this segment included.
+        starts_part: Whether the open part has no records of an earlier segment.
+        part_rows: Records of the open part, including those of this segment.
         next_rows: Records of the next segment, in the baseline.
     """
 
@@ -121,7 +122,7 @@ def decide(
             if hashed.starts_part and holds_same_records(part, hashed.fingerprint):
                 return UsePart(part)
         elif 0 < hashed.fingerprint.rows < part.rows:
-            return EndPart()  # unchanged, perhaps, together with the records of another stream
+            return EndPart()  # perhaps unchanged, together with the records of another stream
     if hashed.part_rows and sizing.should_merge(hashed.part_rows, hashed.next_rows):
         return ExtendPart()
     return EndPart()

@@ -18,8 +18,9 @@ from inventory_assets.inventory.listing.part_sizing import (
 )
 from inventory_assets.inventory.parts.drafts import Draft, Drafts
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.part import Part, part_exists
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS, PartWriter
+from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, to_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
@@ -55,7 +56,7 @@ class RowBuffer:
     """Bounds how many objects are in memory, over all streams of a process.
 
     Args:
-        rows: The bound.
+        rows: The maximum number of objects.
     """
 
     def __init__(self, rows: int = ROWS_IN_MEMORY) -> None:
@@ -71,7 +72,7 @@ class RowBuffer:
             max(self._streams, key=self._streams.__getitem__).spill()
 
     def release(self, stream: "PartStream") -> None:
-        """Note that `stream` holds no objects any more."""
+        """Set the number of objects in `stream` to zero."""
         self._total -= self._streams.pop(stream, 0)
 
 
@@ -80,7 +81,7 @@ class PartStream:
 
     Attributes:
         right: The next stream in key order, or None.
-        merged_into: The stream before it, if that has merged it.
+        merged_into: The stream before it, if this stream was merged into that one.
         touches: Whether it begins where the stream before it ends.
         is_complete: Whether its last range is listed to the end.
         until: The end of its last range, once that is complete.
@@ -123,7 +124,7 @@ class PartStream:
         self._reported_until = after
         self.buffered: list[pa.RecordBatch] = []
         self._row_group: list[pa.RecordBatch] = []
-        """Objects that are being written: after an interruption, some may be in no file."""
+        """Objects that are being written. After an interruption, some of them may be in no file."""
         self.buffered_rows = 0
 
     @property
@@ -211,7 +212,7 @@ class PartStream:
         self._writer.finish_part()
 
     def _report_durable(self) -> None:
-        """Report the range whose records are all published by now."""
+        """Report the range whose records have all been published since the last report."""
         if self.is_complete and not self.buffered_rows:
             upto = self.until
         elif len(self.parts) > self._reported_parts:

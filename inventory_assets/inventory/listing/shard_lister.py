@@ -48,7 +48,7 @@ from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
 
 DIRECTORY_SHARDS_AT_ONCE = 8
-"""Shards listed at the same time, each by one request after the other."""
+"""Shards in directory order that are listed at the same time, each by sequential requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class ShardLister:
     Attributes:
         lister: The bucket; its profile is corrected if listings contradict it.
         store: The store to publish parts and snapshots to.
-        layout: The keys and encodings of these.
+        layout: The keys and encodings of the results.
         key_order: The order in which the store lists; None to detect it.
         now: The clock.
         report: Receives every event, on any thread.
@@ -95,8 +95,8 @@ class ShardLister:
         Leaving the iteration early cancels the lister.
 
         Yields:
-            Each request with its snapshot or its error: `KeysOutOfOrder` (the store keeps to no
-            order, or not to `key_order`), `IncompleteListing`, `S3Error` or `StoreError`.
+            Each request with its snapshot or its error: `KeysOutOfOrder` (the store lists in no
+            known order, or not in `key_order`), `IncompleteListing`, `S3Error` or `StoreError`.
         """
         baselines = self._baselines(wanted)
         if self.key_order is KeyOrder.DIRECTORY:
@@ -192,7 +192,7 @@ class ShardLister:
                 self.layout.encodings,
             )
             expected_etag, published_at = None, None
-            if records:  # they may replace the present snapshot, but no later one
+            if records:  # a resumed listing may replace the present snapshot, but no later one
                 expected_etag = snapshot_etag(self.store, self.layout, each.day, shard.prefix)
                 published_at = self._published_at(each)
             checkpoints = CheckpointLog(
@@ -212,7 +212,7 @@ class ShardLister:
         """When the present snapshot was finished; no earlier state may replace it."""
         try:
             found = read_snapshot(self.store, self.layout, wanted.day, wanted.shard.prefix)
-        except CorruptRecord:  # unknown, so only a new listing may replace it
+        except CorruptRecord:  # the time is unknown, so only a new listing may replace it
             return self.now()
         return found.finished_at if found else None
 

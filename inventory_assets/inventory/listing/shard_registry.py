@@ -82,10 +82,10 @@ def _read_discovery(store: Store, layout: Layout) -> Discovery | None:
 
 
 def prefix_of(store: Store, layout: Layout, key: str, source_prefix: str) -> str:
-    """The prefix that a partition key stands for.
+    """The prefix of a partition key.
 
     Raises:
-        UnknownShard: It stands for none, for one outside the source, or for one never discovered.
+        UnknownShard: The key is invalid, or its prefix is outside the source or was never found.
     """
     if key == REMAINDER:
         return source_prefix
@@ -99,8 +99,8 @@ def prefix_of(store: Store, layout: Layout, key: str, source_prefix: str) -> str
     is_canonical = encode_prefix(prefix) == key
     if not prefix or not is_canonical or not prefix.startswith(source_prefix):
         raise UnknownShard(
-            f"the partition key {key!r} stands for no prefix under {source_prefix!r} that is known "
-            "here; materialize the source's asset `shards` to find its prefixes, and choose one of "
-            "the keys it adds"
+            f"the partition key {key!r} does not belong to a known prefix under {source_prefix!r}; "
+            "materialize the source's asset `shards` to find its prefixes, and choose one of the "
+            "keys that it adds"
         )
     return prefix

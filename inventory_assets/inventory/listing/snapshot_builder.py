@@ -164,7 +164,11 @@ class SnapshotBuilder(CheckpointedSink):
         return self._layout.encodes_like(part.key) and part_exists(self._store, part)
 
     def _replay_resumed(self) -> list[tuple[str, ReplayedHashes]]:
-        """Hash the parts of earlier runs, once for each contiguous range; with its first key."""
+        """Hash the parts of earlier runs, range by contiguous range.
+
+        Returns:
+            The hashes of each range, with its first key.
+        """
         found = []
         parts = self._resumed.parts
         for key_range in coalesce(completed.key_range for completed in self._resumed.completed):
@@ -189,7 +193,7 @@ class SnapshotBuilder(CheckpointedSink):
         written = sorted([*self.assembler.finish(), *resumed.parts], key=_first_key)
         replayed = self._replay_resumed()
         hashed = [(first_key, each.fingerprint) for first_key, each in replayed]
-        fingerprint = joined([*self.assembler.fingerprints(), *hashed])
+        fingerprint = joined([*self.assembler.fingerprints(), *hashed]).hexdigest()
         parts, reuse = reuse_whole_shard(
             self._baseline,
             shard,

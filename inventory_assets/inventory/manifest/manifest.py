@@ -37,7 +37,7 @@ NOT_SEEN = (
     "versions that were deleted for good before the listing, and null versions that were "
     "overwritten or deleted"
 )
-"""What a reconstruction lacks, as the bucket holds no trace of it."""
+"""The versions that a reconstruction lacks, as the bucket holds no trace of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class EvidenceSummary:
         key_order: The key order of the store.
         response_bytes: Bytes of the response bodies.
         seams: The number of seams of the ranges, by kind.
-        store: How the store differs from AWS in listings, in words.
+        store: A description of how the store differs from AWS in listings.
     """
 
     snapshot: str
@@ -85,7 +85,7 @@ class Reconstruction:
         observed_from: When the listing of the first shard began.
         observed_until: When the listing of the last shard ended.
         shards: The number of shards that were listed after the day; others were listed during it.
-        missing: What cannot be observed any more.
+        missing: A description of the versions that cannot be observed any more.
     """
 
     as_of: datetime
@@ -152,7 +152,7 @@ class Manifest:
         created_at: When it was merged.
         shards: The shards, by prefix in order.
         destination: Where readers of S3 Inventory look for the data files.
-        configuration: How the source is configured.
+        configuration: The configuration of the source.
         baseline: The newest complete inventory before the date, as it was merged; None without.
     """
 
@@ -168,7 +168,7 @@ class Manifest:
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
-        """All parts, in key order: their records ascend from part to part."""
+        """All parts, in key order; the keys ascend from part to part."""
         return tuple(sorted((p for entry in self.shards for p in entry.parts), key=_first_key))
 
     @cached_property
@@ -191,7 +191,7 @@ class Manifest:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def unreadable(self) -> int:
-        """Records that the listings met and could not decode; they are in no part."""
+        """Records of the listings that could not be decoded; they are in no part."""
         return sum(entry.unreadable for entry in self.shards)
 
     @computed_field  # type: ignore[prop-decorator]
@@ -226,7 +226,7 @@ class Manifest:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def object_bytes(self) -> int:
-        """The sum of their sizes."""
+        """The sum of the sizes of all objects and versions, in bytes."""
         return sum(part.object_bytes for part in self.parts)
 
     @computed_field  # type: ignore[prop-decorator]
@@ -244,7 +244,7 @@ class Manifest:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def estimated_usd(self) -> float:
-        """The estimated price of these requests on AWS, at `LIST_USD_PER_1000`."""
+        """The estimated price of the requests on AWS in USD, at `LIST_USD_PER_1000`."""
         return round(self.requests * LIST_USD_PER_1000 / 1000, 6)
 
     @computed_field  # type: ignore[prop-decorator]

@@ -1,4 +1,4 @@
-"""Merge the snapshots of one date to a manifest, and publish it as S3 Inventory does.
+"""Merge the snapshots of one date into a manifest, and publish it as S3 Inventory does.
 
 The merge moves no data: it lists the parts of the shards in key order. If a prefix became a shard
 after the shard around it was listed, the few parts concerned are written again without its keys. A
@@ -115,7 +115,7 @@ def missing_prefixes(prefix: str, snapshots: Mapping[str, Snapshot]) -> list[str
 
 
 def violations_of(manifest: Manifest) -> list[str]:
-    """The rules that the manifest violates, each with the place; none, as a rule."""
+    """Describe the rules that the manifest violates, each with the place; normally none."""
     faults = []
     ranges = sorted(key_range for entry in manifest.shards for key_range in entry.shard.ranges)
     gap = tiling_fault(ranges, [KeyRange.of_prefix(manifest.prefix)])
@@ -142,7 +142,7 @@ def publish_manifest(
     """Publish the inventory of a date. `manifest.checksum` is written last and makes it complete.
 
     Args:
-        store: Where.
+        store: The store to publish to.
         layout: The layout of the source.
         manifest: The manifest.
         expected_etag: The `manifest_etag` when this run began to read the snapshots of the date;
@@ -183,7 +183,7 @@ def read_manifest(store: Store, layout: Layout, day: date) -> Manifest | None:
         return None
     if manifest is None:
         return None
-    # A publication that was interrupted leaves files that do not agree.
+    # After an interrupted publication, the files do not match each other.
     document = _document(manifest)
     is_whole = store.read(layout.s3_manifest(day)) == document and store.read(
         layout.checksum(day)
@@ -200,7 +200,7 @@ def newest_manifest(
     """The newest complete manifest older than a date: its baseline.
 
     Args:
-        store: Where.
+        store: The store with the manifests.
         layout: The layout of the source.
         before: The date.
         read: Replaces `read_manifest`, for a caller that caches manifests.
@@ -239,8 +239,8 @@ def _describe_missing(prefix: str, missing: Sequence[str], *, has_any: bool) -> 
     more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
     return (
         f"{len(missing)} shard(s) of this date have no snapshot: {names}{more}; materialize "
-        "object_listing for them, and the manifest follows; where the partition of one was "
-        "deleted, for the shard around it"
+        "object_listing for them, then the manifest; if the partition of a shard was deleted, "
+        "materialize object_listing for the shard that contains it"
     )
 
 

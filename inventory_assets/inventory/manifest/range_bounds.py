@@ -1,4 +1,7 @@
-"""Bounds of key ranges as JSON: the last key of a prefix, 1,024 bytes long, is named for it."""
+"""Bounds of key ranges as JSON.
+
+The upper bound of a prefix is a key of 1,024 bytes. It is written as `{"through": prefix}`.
+"""
 
 from typing import Annotated, Any, TypeVar
 
@@ -15,7 +18,7 @@ def _decode(rows: Any) -> Any:
             bounds = row["key_range"]
             row["key_range"] = {side: _key_of(bound) for side, bound in bounds.items()}
     except (KeyError, TypeError, AttributeError):
-        raise ValueError("this is no list of key ranges") from None
+        raise ValueError("not a list of values with a `key_range`") from None
     return rows
 
 
@@ -37,4 +40,4 @@ def _key_of(bound: Any) -> str:
 
 
 Ranges = Annotated[tuple[_Row, ...], BeforeValidator(_decode), WrapSerializer(_encode)]
-"""Values with a `key_range`; a bound that is the last key of a prefix is `{"through": prefix}`."""
+"""Values with a `key_range`, whose bounds are written in the short form."""

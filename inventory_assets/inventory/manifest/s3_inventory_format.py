@@ -1,4 +1,4 @@
-"""S3 Inventory's own files about a date's data files: `manifest.json`, its checksum, `symlink.txt`.
+"""S3 Inventory's files that list the data files of a date: `manifest.json` and `symlink.txt`.
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html
 """
@@ -47,9 +47,9 @@ class DataFile:
     """A data file, as `manifest.json` lists it.
 
     Attributes:
-        key: Where in the store it lies.
-        size: Its bytes.
-        md5: Their MD5, hexadecimal.
+        key: Its key in the store.
+        size: Its size in bytes.
+        md5: The MD5 of its content, hexadecimal.
     """
 
     key: str
@@ -69,11 +69,11 @@ def manifest_document(
 
     Args:
         bucket: The bucket inventoried.
-        destination: Where the data files lie.
+        destination: The bucket and prefix of the data files.
         created_at: When the inventory was made.
-        file_format: Of the data files.
-        files: The data files, in key order of what they hold.
-        schema: Of the records in them.
+        file_format: The format of the data files.
+        files: The data files, in key order of their records.
+        schema: The schema of the records.
     """
     file_schema = parquet_file_schema if file_format == "Parquet" else csv_file_schema
     document = {
@@ -97,12 +97,12 @@ def manifest_checksum(document: bytes) -> bytes:
 
 
 def symlinks(uris: Sequence[str]) -> bytes:
-    """The bytes of `symlink.txt`: a URI a line."""
+    """The bytes of `symlink.txt`: one URI per line."""
     return "".join(f"{uri}\n" for uri in uris).encode()
 
 
 def parquet_file_schema(schema: pa.Schema = RECORD_SCHEMA) -> str:
-    """`fileSchema` of Parquet files, in the form that S3's own manifests carry."""
+    """`fileSchema` of Parquet files, in the form of S3's own manifests."""
     fields = " ".join(
         f" {'optional' if field.nullable else 'required'} "
         f"{_PARQUET_TYPES[str(field.type)].format(field.name)};"

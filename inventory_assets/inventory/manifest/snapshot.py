@@ -24,10 +24,10 @@ from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 FORMAT = 3
-"""The format of records of current objects; it rises when other code could misread a record."""
+"""The format of snapshots of current objects; it rises when older code could misread a record."""
 
 FORMAT_OF_VERSIONS = 4
-"""The format of records of versions: code that does not know versions must refuse them."""
+"""The format of snapshots of versions, which code without support for versions rejects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Reuse:
     Attributes:
         unchanged: Whether the baseline held the same records of the same shard.
         parts: The number of parts in both.
-        bytes: The size of their files.
+        bytes: The size of their files in bytes.
     """
 
     unchanged: bool = False
@@ -108,12 +108,12 @@ class Snapshot:
 
     @property
     def object_bytes(self) -> int:
-        """The sum of their sizes."""
+        """The sum of the sizes of the objects or versions, in bytes."""
         return sum(part.object_bytes for part in self.parts)
 
     @property
     def file_bytes(self) -> int:
-        """Bytes of the Parquet files."""
+        """The size of the Parquet files in bytes."""
         return sum(part.file_bytes for part in self.parts)
 
     @property
@@ -154,7 +154,7 @@ def publish_snapshot(
     """Publish the snapshot of a shard for its date; its parts must be published already.
 
     Args:
-        store: Where.
+        store: The store to publish to.
         layout: The layout of the source.
         snapshot: The snapshot.
         expected_etag: The `snapshot_etag` when the listing began; None for the present one.

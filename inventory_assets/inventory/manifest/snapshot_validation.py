@@ -23,7 +23,7 @@ class RuleResult:
 
     Attributes:
         rule: The rule.
-        fault: Where the snapshot violates it; None where it does not.
+        fault: Where the snapshot violates it; None if it does not.
     """
 
     rule: str
@@ -31,7 +31,7 @@ class RuleResult:
 
 
 def validate(snapshot: Snapshot) -> tuple[RuleResult, ...]:
-    """Validate the evidence alone: tiling, counts, order and bounds. Pure, and cheap."""
+    """Validate a snapshot by its evidence: tiling, counts, order, bounds, seams. Reads no files."""
     return (
         RuleResult("ranges tile the shard", _tiling(snapshot)),
         RuleResult("counts add up", _counts(snapshot)),
@@ -52,7 +52,7 @@ def failed_rules(results: Iterable[RuleResult]) -> list[str]:
 
 
 def validate_files(store: Store, snapshot: Snapshot) -> tuple[RuleResult, ...]:
-    """Validate the Parquet files: they are hashed, and every key is read again."""
+    """Validate the Parquet files of a snapshot: hash each file, and read every key."""
     differing = files_that_differ(store, snapshot.parts) or [
         part.key for part in snapshot.parts if _md5(store, part.key) != part.md5
     ]
@@ -82,7 +82,7 @@ def validate_files(store: Store, snapshot: Snapshot) -> tuple[RuleResult, ...]:
 
 
 def _versions_are_unique(records: pa.RecordBatch) -> bool:
-    """Whether no key descends and no version is there twice; a key is never in two batches."""
+    """Whether no key descends and no version occurs twice. A key is never in two batches."""
     keys = records.column("key")
     rows = pa.table(records).group_by(["key", "version_id"]).aggregate([]).num_rows
     return rows == len(keys) and not pc.any(pc.greater(keys[:-1], keys[1:])).as_py()
@@ -102,11 +102,11 @@ def _tiling(snapshot: Snapshot) -> str | None:
 
 def _counts(snapshot: Snapshot) -> str | None:
     seen = sum(row.rows for row in snapshot.evidence)
-    return None if seen == snapshot.rows else f"{seen:,} seen, {snapshot.rows:,} written"
+    return None if seen == snapshot.rows else f"{seen:,} records listed, {snapshot.rows:,} written"
 
 
 def _seams(snapshot: Snapshot) -> str | None:
-    """Where two ranges meet, the key shown beyond the left one is the first of the right one."""
+    """The first seam whose next key after the left range is not the first key of the right one."""
     return next(iter(seam_faults(snapshot.evidence)), None)
 
 

@@ -10,7 +10,7 @@ from inventory_assets.s3.unreadable_log import MAX_STORED, UnreadableLog
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 MAX_TOLERATED = 100
-"""Records that may be unreadable however few the others are."""
+"""The number of unreadable records that is tolerated in every listing."""
 
 _SHOWN_CHARACTERS = 300
 
@@ -23,8 +23,8 @@ class UnreadableRecord:
         xml: The element as received, at most 4 KiB of it. A backslash is doubled, and a byte that
             is not UTF-8 is written as `\xNN`, so that the bytes can be restored.
         reason: Why it cannot be decoded.
-        key: The key, where it is certain.
-        sort_key: Its place among the keys.
+        key: The key, if it is certain.
+        sort_key: A key at its place in key order; "" if the place is unknown.
     """
 
     xml: str
@@ -38,7 +38,7 @@ class UnreadableRecords:
     """The records of a listing that cannot be decoded.
 
     Attributes:
-        count: The number of all of them.
+        count: Their number.
         first: The first of them, at most 1,000.
     """
 
@@ -46,7 +46,7 @@ class UnreadableRecords:
     first: tuple[UnreadableRecord, ...] = ()
 
     def joined(self, log: UnreadableLog) -> "UnreadableRecords":
-        """These and those of a log, without duplicates."""
+        """Add the records of a log, without duplicates."""
         added = unreadable_of(log)
         there = set(self.first)
         records = (*self.first, *(each for each in added.first if each not in there))
@@ -56,7 +56,7 @@ class UnreadableRecords:
 
     @property
     def others(self) -> int:
-        """The number of records beside the first."""
+        """The number of records that are not among `first`."""
         return self.count - len(self.first)
 
     def within(
@@ -66,7 +66,7 @@ class UnreadableRecords:
 
         Args:
             ranges: The key ranges.
-            with_others: Whether to count those beside the first.
+            with_others: Whether to count `others`, whose places are unknown.
         """
         records = [
             record
@@ -93,11 +93,11 @@ def unreadable_of(log: UnreadableLog) -> UnreadableRecords:
 def require_readable(where: str, rows: int, found: UnreadableRecords, most: int) -> None:
     """Refuse a listing if most of its records cannot be read.
 
-    A few unreadable records are set aside. If they are more than half of a listing, the store
-    writes its listings in a form of its own, and the result would be no inventory.
+    A few unreadable records are tolerated. If more than half are unreadable, the store probably
+    lists in an unknown format, and the result would not be an inventory.
 
     Args:
-        where: What was listed.
+        where: The name of the listing in messages.
         rows: The number of records that were read.
         found: The records that could not be read.
         most: The number of unreadable records that is always tolerated.
@@ -110,8 +110,8 @@ def require_readable(where: str, rows: int, found: UnreadableRecords, most: int)
     example = found.first[0]
     raise RecordsUnreadable(
         f"{where}: {found.count:,} of {found.count + rows:,} records cannot be read, as "
-        f"{example.reason}: {example.xml[:_SHOWN_CHARACTERS]!r}; so these are no single bad "
-        "records, but the way in which the store lists, and nothing was published"
+        f"{example.reason}: {example.xml[:_SHOWN_CHARACTERS]!r}; the store probably lists in a "
+        "format that is not supported, and nothing was published"
     )
 
 

@@ -1,8 +1,8 @@
 """Unpublished files of a listing that survive a kill of the process.
 
-Written data is in the page cache, which survives the process. A checkpoint (`checkpoints.py`) says
-how many bytes of each file are complete, with their digest, so that data lost in a power failure is
-detected.
+Written data is in the page cache of the kernel, which survives the process. A checkpoint
+(`checkpoints.py`) records how many bytes of each file are complete, and their SHA-256, so that data
+lost in a power failure is detected.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ _BUFFERED_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The complete row groups of a file; their footers are in a second file.
+    """The complete row groups of a file; their Parquet footers are in a second file.
 
     Attributes:
         name: The file's name.
@@ -110,7 +110,7 @@ class Drafts:
             return ""
         path = self.new()
         try:
-            # Each column of each page is written alone: without a buffer, thousands of calls.
+            # Arrow writes each column of each batch separately; a buffer saves thousands of calls.
             with (
                 pa.OSFile(str(path), "wb") as file,
                 pa.BufferedOutputStream(file, _BUFFERED_BYTES) as buffered,

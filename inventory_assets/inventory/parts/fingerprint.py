@@ -27,7 +27,7 @@ MAX_CHUNK_RECORDS = 64 * CHUNK_RECORDS
 _DIGEST_BYTES = 16
 _NULL_LENGTH = -1
 _MULTIPLIERS = tuple(np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F))
-"""Odd multipliers that mix bits: the golden ratio's, and a prime of xxHash."""
+"""Odd multipliers that mix bits: 2^64 / golden ratio, and a prime of xxHash."""
 
 _MASKS = np.array([(1 << 8 * width) - 1 for width in range(9)], np.uint64)
 
@@ -36,7 +36,12 @@ _Words = npt.NDArray[np.uint64]
 
 @dataclass(slots=True)
 class _RecordBytes:
-    """Consecutive records as the bytes to hash: shape and values of each column."""
+    """Consecutive records as the bytes to hash.
+
+    Attributes:
+        rows: The number of records.
+        pieces: For each slice of a batch, the shape and the values of each column in turn.
+    """
 
     rows: int = 0
     pieces: list[tuple[bytes, ...]] = field(default_factory=list)
@@ -110,17 +115,24 @@ class Fingerprint:
             self.tail = _RecordBytes()
 
 
-def joined(fingerprints: Iterable[tuple[str, Fingerprint]]) -> str:
-    """The digest of the fingerprints of disjoint ranges, each with its first key, in any order."""
+def joined(fingerprints: Iterable[tuple[str, Fingerprint]]) -> Fingerprint:
+    """Join the fingerprints of disjoint ranges, each with its first key, in any order."""
     whole = Fingerprint()
     for _, fingerprint in sorted(fingerprints, key=lambda pair: pair[0]):
         whole.join(fingerprint)
-    return whole.hexdigest()
+    return whole
 
 
 @dataclass(frozen=True, slots=True)
 class _ColumnBytes:
-    """The bytes of a column's values and shape, with the bounds of each row's value."""
+    """The bytes of a column.
+
+    Attributes:
+        shape: For each row, the length of a text, -1 for null; otherwise whether it is not null.
+        shape_width: Bytes of `shape` for each row.
+        values: The concatenated values.
+        bounds: The offsets of the rows in `values`, one more than rows; or the bytes of each row.
+    """
 
     shape: memoryview
     shape_width: int
@@ -166,7 +178,7 @@ def _bytes_of_rows(columns: list[_ColumnBytes], start: int, stop: int) -> _Recor
 
 
 def _chunk_ends(records: pa.RecordBatch) -> Iterator[int]:
-    """The number of rows up to each end of a chunk; depends on each row alone."""
+    """The number of rows up to each end of a chunk; each end depends only on its own row."""
     if not records.num_rows:
         return
     keys, bounds = _text(records.column("key"))
@@ -191,6 +203,7 @@ def _words(text: memoryview, at: npt.NDArray[np.int64], lengths: npt.NDArray[np.
 
 
 def _spread(words: _Words) -> _Words:
+    """Mix the bits of each number."""
     words = words * _MULTIPLIERS[0]
     words ^= words >> np.uint64(29)
     words *= _MULTIPLIERS[1]

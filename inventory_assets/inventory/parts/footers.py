@@ -24,9 +24,10 @@ _PAGE_OFFSETS = (9, 10, 11, 14)
 _NUMBERS = (_I32, _I64, _I16)
 
 _SIZES = {_TRUE: 0, _FALSE: 0, _BYTE: 1, _DOUBLE: 8}
-"""Of values that are all alike; as a field, a boolean is its type."""
+"""Bytes of the values of a fixed size. A boolean field has its value in the type."""
 
 _ONE_GROUP = bytes([1 << 4 | _LIST, 1 << 4 | _STRUCT])
+"""The header of the field with the row groups, a list of one structure."""
 
 
 class Footers:
@@ -39,9 +40,9 @@ class Footers:
     def __init__(self) -> None:
         self.rows = 0
         self._before = b""
-        """What stands before the number of rows, which is the same for all row groups."""
+        """The bytes before the number of rows, which are the same for all row groups."""
         self._rest = b""
-        """What stands behind the row groups."""
+        """The bytes after the row groups."""
         self._groups: list[bytes] = []
 
     def add(self, footer: bytes, at: int) -> None:
@@ -49,13 +50,16 @@ class Footers:
 
         Args:
             footer: The footer of a file with this row group alone, without length and magic.
-            at: The actual offset of the row group.
+            at: The actual offset of the row group, in bytes.
+
+        Raises:
+            ValueError: The footer is not that of one row group.
         """
         is_known = self._before != b"" and footer.startswith(self._before)
         start_of_rows = len(self._before) if is_known else _start_of_rows(footer)
         rows, start = _read_number(footer, start_of_rows)
         self.rows += rows
-        # The head of a list with one structure follows, then the structure.
+        # The header of a list with one structure follows, then the structure.
         if footer[start : start + 2] != _ONE_GROUP:
             raise ValueError("the footer is not that of one row group")
         relocated = _RelocatedGroup(footer, at - len(MAGIC))
@@ -65,7 +69,7 @@ class Footers:
             self._before, self._rest = footer[:start_of_rows], footer[end:]
 
     def whole(self) -> bytes:
-        """What ends the file: footer, length and magic."""
+        """The end of the file: footer, length and magic."""
         groups = _ONE_GROUP[:1] + _list_head(_STRUCT, len(self._groups)) + b"".join(self._groups)
         text = self._before + _zigzag(self.rows) + groups + self._rest
         return text + struct.pack("<I", len(text)) + MAGIC
@@ -91,6 +95,10 @@ class _RelocatedGroup:
     """Copies a row group's metadata and adjusts the offsets in it.
 
     Decoding and encoding everything would cost several times as much.
+
+    Args:
+        text: A footer.
+        by: The number of bytes to add to each offset.
     """
 
     def __init__(self, text: bytes, by: int) -> None:
@@ -100,7 +108,12 @@ class _RelocatedGroup:
         self._copied = 0
 
     def group(self, at: int, ordinal: int) -> tuple[bytes, int]:
-        """A row group that begins there, with another number; and where it ends."""
+        """Copy the row group at an offset; return the copy and the offset of its end.
+
+        Args:
+            at: The offset of the row group in the footer.
+            ordinal: The number of the row group in the new file.
+        """
         text, number = self._text, 0
         self._copied = at
         while text[at]:
@@ -120,7 +133,7 @@ class _RelocatedGroup:
         return bytes(self._found + text[self._copied : at + 1]), at + 1
 
     def _fields(self, at: int, offsets: tuple[int, ...]) -> int:
-        """Adjust offsets in a structure and in its column metadata; return where it ends."""
+        """Adjust the fields `offsets` of a structure and of its column metadata; return its end."""
         text, number = self._text, 0
         while text[at]:
             number, kind, at = _read_head(text, at, number)
@@ -163,7 +176,13 @@ def _read_number(text: bytes, at: int) -> tuple[int, int]:
 
 
 def _read_head(text: bytes, at: int, last: int) -> tuple[int, int, int]:
-    """Number and type of a field, and the offset of its value."""
+    """The number and the type of a field, and the offset of its value.
+
+    Args:
+        text: The footer.
+        at: The offset of the field.
+        last: The number of the field before it in the structure; 0 for the first.
+    """
     head = text[at]
     if head > 15:
         return last + (head >> 4), head & 15, at + 1
@@ -177,7 +196,7 @@ def _read_list_head(text: bytes, at: int) -> tuple[int, int]:
 
 
 def _after(kind: int, text: bytes, at: int) -> int:
-    """Where the next thing stands."""
+    """The offset after a value of the type `kind` at the offset `at`."""
     if kind in _NUMBERS:
         while text[at] > 0x7F:
             at += 1
@@ -189,16 +208,16 @@ def _after(kind: int, text: bytes, at: int) -> int:
         return at + size
     if kind == _STRUCT:
         while head := text[at]:
-            # Without a number in its head, the number of the field comes by itself.
+            # If the header of a field does not hold its number, the number follows.
             at = _after(head & 15, text, at + 1 if head > 15 else _after(_I16, text, at + 1))
         return at + 1
     if kind in (_LIST, _SET):
         of = text[at] & 15
         size, at = _read_list_head(text, at)
-        for _ in range(size):  # as an element of a list a boolean is a byte
+        for _ in range(size):  # in a list, a boolean is a byte
             at = _after(_BYTE if of in (_TRUE, _FALSE) else of, text, at)
         return at
-    raise ValueError(f"the footer holds a value of the type {kind}, which none of Parquet has")
+    raise ValueError(f"the footer holds a value of the type {kind}, which Parquet does not use")
 
 
 # Writing.

@@ -88,11 +88,14 @@ def read_records(
         store: The store of the parts.
         parts: The parts, in key order.
         ranges: The ranges, disjoint and in key order.
-        columns: The columns, including `key`; None for all.
+        columns: The columns, including `key`; None for all. Missing columns are ignored.
         dictionaries: The columns to leave dictionary-encoded.
 
     Yields:
         Non-empty batches with the parts' schema, or those of `columns` that exist.
+
+    Raises:
+        CorruptRecord: A part is missing or damaged.
     """
     for part in parts:
         overlapping = [key_range for key_range in ranges if part.meets(key_range)]
@@ -126,7 +129,7 @@ def open_part(store: Store, part: Part) -> pa.NativeFile:
     """
     source = store.open(part.key)
     if source is None:
-        raise _damaged(store, part, "nothing is there")
+        raise _damaged(store, part, "the file does not exist")
     return source
 
 
@@ -148,7 +151,7 @@ def open_files(
 def _damaged(store: Store, part: Part, cause: Exception | str) -> CorruptRecord:
     return CorruptRecord(
         f"{store.where(part.key)} is missing or damaged ({cause}); remove it, so that no date "
-        "shares it, then materialize object_listing again for the shards of the dates that use it"
+        "reuses it, then materialize object_listing again for the shards of the dates that use it"
     )
 
 

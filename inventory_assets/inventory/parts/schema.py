@@ -28,7 +28,7 @@ VERSION_RECORD_SCHEMA = pa.schema(
 
 Keys are UTF-8 and byte-exact; sizes are in bytes; times are UTC, in ms. The versions of a key are
 sorted from new to old; the version id is `null` if versioning was off. ETags have no quotes; an
-ETag that ends in `-N` is that of a multipart upload and no hash of the content.
+ETag that ends in `-N` is that of a multipart upload in N parts, and not a hash of the content.
 """
 
 VERSION_COLUMNS = ["version_id", "is_latest", "is_delete_marker"]

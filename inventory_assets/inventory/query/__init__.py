@@ -1,1 +1,1 @@
-"""Reading inventories and listings: datasets, and SQL queries."""
+"""Read inventories and listings as datasets, or with SQL queries."""

@@ -92,17 +92,17 @@ class Dataset:
         import pyarrow.parquet as pq
 
         store = LocalStore(folder)
-        # Checked before and after, as the listing may be renaming its files now.
+        # Checked before and after reading the names, as a listing may rename its files meanwhile.
         was_unfinished = is_interrupted(folder)
         names = [path.name for path in sorted(folder.glob("*.parquet"))]
         if was_unfinished or is_interrupted(folder):
             raise InventoryNotFound(
-                f"{folder} holds a listing that is not finished; wait for the process that is at "
-                f"work on it, or finish it with `inventory resume {quote(str(folder))}`"
+                f"{folder} holds a listing that is not finished; wait for the process that writes "
+                f"it, or finish it with `inventory resume {quote(str(folder))}`"
             )
         if not names:
             raise InventoryNotFound(
-                f"{folder} holds no Parquet files; name a folder that `inventory list` made, a "
+                f"{folder} holds no Parquet files; name a folder that `inventory list` wrote, a "
                 "source's folder, or a date's folder in it"
             )
         parts = [part for name in names if (part := _part_of(store, name))]
@@ -175,7 +175,7 @@ class Dataset:
         if not self.parts:
             return pl.LazyFrame(self.schema.empty_table())
         if self.paths:
-            # Paths are not glob patterns and have no Hive partitions.
+            # Names may contain characters of glob patterns and Hive partitions.
             frame = pl.scan_parquet(self.paths, glob=False, hive_partitioning=False)
         else:
             frame = pl.scan_pyarrow_dataset(self._arrow_dataset())
@@ -195,7 +195,7 @@ class Dataset:
         if not self.parts:
             return connection.from_arrow(self.schema.empty_table())
         if self.paths:
-            # Paths are not glob patterns and have no Hive partitions.
+            # Names may contain characters of glob patterns and Hive partitions.
             files = [glob.escape(str(path)) for path in self.paths]
             relation = connection.read_parquet(files, hive_partitioning=False)
         else:
@@ -286,7 +286,9 @@ def _part_of(store: LocalStore, name: str) -> Part | None:
     try:
         metadata = pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
-        raise CorruptRecord(f"{path} is no Parquet file ({error}); list the bucket again") from None
+        raise CorruptRecord(
+            f"{path} is not a Parquet file ({error}); list the bucket again"
+        ) from None
     if not metadata.num_rows:
         return None
     column = RECORD_SCHEMA.get_field_index("key")
@@ -296,7 +298,7 @@ def _part_of(store: LocalStore, name: str) -> Part | None:
     keys = [group.column(column).statistics for group in groups] if is_ours else []
     if not keys or not all(keys):
         raise CorruptRecord(
-            f"{path} is no file of a listing; name a folder that `inventory list` made"
+            f"{path} is not a file of a listing; name a folder that `inventory list` wrote"
         )
     return Part(
         key=name,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from inventory_assets.inventory.errors import QueryRefused
-from inventory_assets.inventory.parts.part_writer import ROW_GROUP_ROWS
+from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.query.dataset import Dataset, connect
 from inventory_assets.inventory.storage.scratch import ScratchSpace
 
@@ -31,7 +31,7 @@ def query_reader(dataset: Dataset, view: str, sql: str) -> Iterator[pa.RecordBat
         sql: A single SELECT.
 
     Raises:
-        QueryRefused: It is no SELECT, is invalid, or failed.
+        QueryRefused: The query is not a single SELECT, is invalid, or failed.
         PackageMissing: DuckDB is not installed.
     """
     space = ScratchSpace(lambda: Path(gettempdir()), "inventory-")
@@ -43,7 +43,7 @@ def query_reader(dataset: Dataset, view: str, sql: str) -> Iterator[pa.RecordBat
             _restrict(connection, dataset, str(scratch))
             statements = connection.extract_statements(sql)
             if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-                raise QueryRefused(f"a query is one SELECT; write for example: FROM {view} LIMIT 9")
+                raise QueryRefused(f"a query must be one SELECT, for example: FROM {view} LIMIT 9")
             yield connection.sql(sql).to_arrow_reader(ROW_GROUP_ROWS)
         # Errors while streaming are raised by Arrow.
         except (duckdb.Error, pa.ArrowException) as error:
@@ -57,7 +57,7 @@ def _restrict(connection: "duckdb.DuckDBPyConnection", dataset: Dataset, scratch
     connection.execute("SET temp_directory = $folder", {"folder": scratch})
     connection.execute("SET allowed_paths = $paths", {"paths": allowed})
     for setting in (
-        "python_enable_replacements = false",  # else a query could read Python variables
+        "python_enable_replacements = false",  # otherwise a query could read Python variables
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
         "enable_external_access = false",

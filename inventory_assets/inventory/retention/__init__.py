@@ -1,4 +1,4 @@
 """Retention: which dates are kept, which files no record names, and their garbage collection.
 
-This package reads of each record only which files it names and when it was written.
+From each record, this package reads only which files it names and when it was written.
 """

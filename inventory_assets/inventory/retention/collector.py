@@ -37,8 +37,9 @@ from inventory_assets.inventory.storage.tombstones import marked_key, tombstone_
 LOG = logging.getLogger(__name__)
 
 GRACE = timedelta(hours=47)
-"""How long a run may use a file that no record names yet: two days, less the variation of daily
-runs. A date counts as in progress for as long after its last record."""
+"""How long a run may use a file that no record names yet. It is an hour less than two days, so that
+the start of daily collections may vary. A date counts as in progress for the same time after its
+last record."""
 
 READS_AT_ONCE = 10
 """Records that are read at the same time: as many connections as botocore keeps open."""
@@ -100,10 +101,10 @@ _NO_TOMBSTONE = _Tombstone("", datetime.fromtimestamp(0, UTC), NO_ETAG)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a collection does.
+    """The removals and tombstones of a collection.
 
     Attributes:
-        kept: The dates that stay.
+        kept: The dates that are kept.
         expired: The dates that are removed, oldest first.
         abandoned: Checkpoints of listings that no run continues.
         removable: Data files that no record names and no run can be using.
@@ -151,7 +152,7 @@ def plan_collection(
         now: The time.
 
     Raises:
-        CorruptRecord: A record cannot be read, so the files it needs are not known.
+        CorruptRecord: A record cannot be read, so the files that it needs are unknown.
         StoreError: The store cannot be used.
     """
     scan = _StoreScan(store, layout, now)
@@ -214,7 +215,7 @@ class _StoreScan:
         dated: The files of each date, without data files.
         data: The data files, by key.
         tombstones: The tombstones, by the keys of their files.
-        references: What each record names, by its key.
+        references: The data files that each record names, by its key.
     """
 
     def __init__(self, store: Store, layout: Layout, now: datetime) -> None:
@@ -342,4 +343,4 @@ def _read_tombstone(store: Store, key: str) -> _Tombstone | None:
         since = datetime.fromisoformat(document["since"]).astimezone(UTC)
         return _Tombstone(document["state"], since, etag)
     except (ValueError, KeyError, TypeError):
-        return _Tombstone("damaged", _NO_TOMBSTONE.since, etag)  # counts as found anew
+        return _Tombstone("damaged", _NO_TOMBSTONE.since, etag)  # replaced by a new one

@@ -7,12 +7,12 @@ from datetime import date, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long dates are kept: for ever if neither bound is given.
+    """How long dates are kept; without both bounds, for ever.
 
     Attributes:
         keep_days: The number of days, including today, whose inventories are kept.
         keep_last: The number of newest complete inventories that are kept, with all dates since.
-            It is one where only `keep_days` is given, as that is the baseline of the next date.
+            With `keep_days` alone, the newest one is kept, as it is the baseline of the next date.
     """
 
     keep_days: int | None = None
@@ -52,7 +52,7 @@ class DateState:
 
 
 def dates_kept(retention: Retention, today: date, states: Mapping[date, DateState]) -> set[date]:
-    """The dates that stay: those to keep, those in progress, and the baselines of these."""
+    """The dates to keep: those within the bounds, those in progress, and the baselines of these."""
     complete = [day for day, state in states.items() if state.is_complete]
     first = retention.first_kept(today, complete)
     kept = {day for day, state in states.items() if day >= first or state.is_in_progress}

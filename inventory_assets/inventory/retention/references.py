@@ -1,4 +1,4 @@
-"""The files of a source that name data files, and what they name."""
+"""Read which data files the records of a source name."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class References:
     """The data files that a record names.
 
     Attributes:
-        names: The names of the data files that it names, ascending. The name of a data file
-            follows from its content, so the folder does not matter.
+        names: The names of the data files, ascending, without folder: the name of a data file is a
+            hash of its content.
         written_at: When the record was written; None if it does not say.
     """
 
@@ -44,7 +44,7 @@ class References:
 
 
 class NamePool:
-    """Names of data files, each held once however many records name it.
+    """Names of data files, each held in memory only once.
 
     Dates share files, and several records of a date name the same files. Threads may share a pool.
     """
@@ -70,7 +70,7 @@ def read_references(store: Store, key: str, kind: FileKind, pool: NamePool) -> R
         pool: Holds the names of all records that are read.
 
     Raises:
-        CorruptRecord: The file cannot be read, so what it names is not known.
+        CorruptRecord: The record cannot be read, so the files that it names are unknown.
     """
     file_type = _TYPES.get(kind)
     data = store.read(key) if file_type else None
@@ -82,7 +82,7 @@ def read_references(store: Store, key: str, kind: FileKind, pool: NamePool) -> R
         raise file_type.unreadable(
             store,
             key,
-            ", so the files it needs are not known and nothing is removed",
-            "; or remove it if its date is of no use any more",
+            ", so the files that it needs are unknown and nothing is removed",
+            "; or remove the record if its date is not needed any more",
         ) from None
     return References(pool.of(found.keys), found.written_at)

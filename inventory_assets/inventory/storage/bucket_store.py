@@ -189,7 +189,7 @@ class BucketStore(Store):
             self._objects.remove(self._key(key))
 
     def drafts(self, name: str) -> Path | None:
-        """A folder of this machine. Another machine lists again what is not in the bucket yet."""
+        """See `Store`. Another machine cannot read it, and lists unpublished keys again."""
         folder = Path(tempfile.gettempdir()) / f"inventory-drafts-{os.getuid()}"
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -201,7 +201,7 @@ class BucketStore(Store):
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder of this machine, in TMPDIR."""
+        """See `Store`. The folder is in TMPDIR."""
         with ExitStack() as stack:
             try:
                 folder = stack.enter_context(self._space.folder())
@@ -244,10 +244,10 @@ def _as_store_error() -> Iterator[None]:
 
 
 class _Ranges:
-    """Reads ranges of an object, and detects a replacement by other content.
+    """Reads ranges of an object; an error if other content replaced the object meanwhile.
 
-    A concurrent run may upload the same file a second time while it is read. Some stores give it
-    another ETag then.
+    A concurrent run may upload the same file again while it is read, and some stores then change
+    its ETag. This is not an error: the SHA-256 in the metadata is still the same.
     """
 
     def __init__(self, objects: ObjectClient, key: str, metadata: ObjectMetadata) -> None:

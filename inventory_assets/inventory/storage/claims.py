@@ -30,7 +30,7 @@ WRITE_WITHIN_SECONDS = 120
 """The greatest age of a claim at the start of its write."""
 
 WAIT_SECONDS = 60
-"""How long to wait for the claims of others."""
+"""How long to wait for the claims of other runs."""
 
 
 class Claim:
@@ -61,7 +61,7 @@ class Claim:
         if self._attempts and self._objects.written_at(self._folder):
             self._wait()
             return False
-        # Names sort by the clock, so that the first who came stays; a wrong clock harms nobody.
+        # Names sort by time, so the earliest claim remains. A wrong clock only changes which one.
         self._key, self._written = f"{self._folder}{time.time_ns():020}-{uuid4().hex}", _now()
         self._objects.write(self._key, b"")
         try:
@@ -80,9 +80,10 @@ class Claim:
         self._attempts += 1
         if _now() - self._began > WAIT_SECONDS:
             raise StoreError(
-                f"cannot publish {self._where}: another run has been about to for {WAIT_SECONDS} "
-                f"seconds; if it was killed, its claim in {self._folder} counts for nothing "
-                f"{STALE_AFTER.seconds // 60} minutes after it was written; run it again then"
+                f"cannot publish {self._where}: another run has had a claim to it for "
+                f"{WAIT_SECONDS} seconds; if that run was killed, its claim in {self._folder} "
+                f"expires {STALE_AFTER.seconds // 60} minutes after it was written; run it again "
+                "then"
             )
         wait_before_retry(min(self._attempts, 4))
 
@@ -90,19 +91,19 @@ class Claim:
         """Require, before the write, that the claim is fresh.
 
         Raises:
-            StoreError: It is not, as the run was delayed.
+            StoreError: It is too old, as the run was delayed.
         """
         if _now() - self._written > WRITE_WITHIN_SECONDS:
-            raise self._held_up()
+            raise self._delayed()
 
     def require_held(self) -> None:
         """Require, after the write, that the claim is still there.
 
         Raises:
-            StoreError: It is not, so that another run may have published meanwhile.
+            StoreError: It was removed, so another run may have published meanwhile.
         """
         if self._objects.head(self._key) is None:
-            raise self._held_up()
+            raise self._delayed()
 
     def __enter__(self) -> Self:
         return self
@@ -125,14 +126,14 @@ class Claim:
         if mine is None:
             raise StoreError(
                 f"cannot publish {self._where}: the store ignores conditional writes, and does "
-                "not list at once what was written; keep results on another store, or in a folder"
+                "not list new objects at once; keep results on another store, or in a folder"
             )
         stale = [key for key, written in found.items() if mine - written > STALE_AFTER]
         for key in stale:
             self._objects.remove(key)
         return sorted(found.keys() - set(stale))
 
-    def _held_up(self) -> StoreError:
+    def _delayed(self) -> StoreError:
         return StoreError(
             f"cannot publish {self._where}: this run was delayed for so long that another run may "
             "have published it meanwhile; run it again"
@@ -140,6 +141,6 @@ class Claim:
 
 
 def _now() -> float:
-    """Seconds, including those in which the machine slept."""
+    """A monotonic clock in seconds, which also counts the time in which the machine slept."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)

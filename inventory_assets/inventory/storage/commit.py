@@ -29,7 +29,7 @@ class RecordFile:
 
 
 def publish(store: Store, record: RecordFile) -> None:
-    """Publish a record, whatever is there."""
+    """Publish a record, replacing an existing one."""
     clear_tombstones(store, record.data_files)
     store.publish(record.key, record.data)
 
@@ -49,8 +49,9 @@ def commit(
         record: The record.
         expected_etag: The ETag of the record when this run began its work; None for the present
             one.
-        verify: Called before anything is published, when no collection can remove the data files
-            any more; raises an error where one of them is missing.
+        verify: Called after the tombstones are removed, so that no collection can remove the data
+            files any more, and before the record is published. It raises an error if one of them
+            is missing.
         dependents: Keys and contents of the files that count only together with the record, in the
             order in which they are published.
 
@@ -70,12 +71,13 @@ def commit(
 class Commit:
     """A head record that this run has published, and the files that depend on it.
 
-    The head is published only if it is still what it was when the run began. So of several runs
-    that began together, one continues. A run that began later may still replace the head while this
-    one is at work. Therefore each dependent file is written only if it is still what it was when
-    the head was last seen to be this run's. The run that wrote the head last writes every file
-    last, and the other run gets an error. (In a store that compares content, a run that pauses
-    between the two steps may put an older file back over an equal one.)
+    The head is published only if its ETag has not changed since the run began. So of several runs
+    that began together, one continues. A run that began later may replace the head while this one
+    still publishes. Therefore `publish` takes the ETag of a dependent file, then checks that this
+    run's head is still there, then writes the file only if its ETag has not changed. The run that
+    wrote the head last thus writes every file last, and the other run gets an error. (Where the
+    ETag is a hash of the content, a file that is replaced by equal content counts as unchanged: a
+    run that pauses between check and write may then still write its older file.)
 
     Attributes:
         store: Where.
@@ -92,7 +94,7 @@ class Commit:
         """Publish the head, if its ETag is still `etag`.
 
         Raises:
-            ConflictError: It is not. Nothing was written.
+            ConflictError: It has changed. Nothing was written.
         """
         return cls(store, head, store.put_if_match(head, data, etag))
 
@@ -100,7 +102,7 @@ class Commit:
         """Publish a file that depends on the head.
 
         Raises:
-            ConflictError: Another run has replaced the head; what it publishes counts.
+            ConflictError: Another run has replaced the head, and publishes the file itself.
         """
         while True:
             found = self.store.etag(key)
@@ -108,6 +110,6 @@ class Commit:
                 raise superseded(self.store.where(self.head))
             try:
                 self.store.put_if_match(key, data, found)
-            except ConflictError:  # a run that had the head before has written the file
+            except ConflictError:  # written by a run whose head this one replaced
                 continue
             return

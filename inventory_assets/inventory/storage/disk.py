@@ -26,10 +26,10 @@ def full_disk(error: OSError, path: Path, needed: int) -> OSError:
     try:
         free = f"{shutil.disk_usage(folder).free:,} bytes are free"
     except OSError:
-        free = "how much is free is not known"
-    said = DiskFull(
+        free = "the free space is not known"
+    full = DiskFull(
         f"{what}: {path} needs {needed:,} bytes or more, and {free}; free some space there, or "
         "choose another folder, and try again"
     )
-    said.errno = error.errno
-    return said
+    full.errno = error.errno
+    return full

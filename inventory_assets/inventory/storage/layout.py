@@ -55,11 +55,11 @@ class FileKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FilePlace:
-    """What the path of a file says.
+    """The information in the path of a file.
 
     Attributes:
-        kind: What the file is.
-        day: The date it belongs to; None for files that no date owns.
+        kind: The kind of the file.
+        day: The date that it belongs to; None for a kind without a date.
     """
 
     kind: FileKind
@@ -67,7 +67,7 @@ class FilePlace:
 
 
 def parse_path(path: str) -> FilePlace | None:
-    """Parse a path relative to the folder of a source; None where it is of no known kind."""
+    """Parse a path relative to the folder of a source; None if it is of no known kind."""
     for kind in FileKind:
         found = kind._pattern.fullmatch(path)  # noqa: SLF001
         if found:
@@ -91,7 +91,7 @@ class Layout:
     Attributes:
         bucket: The bucket that is inventoried.
         source: The name of the source, which S3 Inventory calls "configuration id".
-        encodings: How Parquet files are written; their names tell it.
+        encodings: The encodings of Parquet files, which the suffix of their names shows.
     """
 
     bucket: str
@@ -153,7 +153,7 @@ class Layout:
         return self._key(FileKind.CHANGE_LOG, day)
 
     def change_log_symlink(self, day: date) -> str:
-        """The list of the files of a date's change log."""
+        """The list of the URIs of the files of a date's change log."""
         return self._key(FileKind.CHANGE_LOG_SYMLINK, day)
 
     def manifest(self, day: date) -> str:
@@ -169,7 +169,7 @@ class Layout:
         return self._key(FileKind.CHECKSUM, day)
 
     def symlink(self, day: date) -> str:
-        """The list of a date's data files that Hive, Athena and people read."""
+        """The list of the URIs of a date's data files, for Hive and Athena."""
         return self._key(FileKind.SYMLINK, day)
 
     def iceberg(self, table: str) -> str:
@@ -182,7 +182,7 @@ class Layout:
         return self._key(FileKind.DISCOVERY)
 
     def long_prefix(self, partition_key: str) -> str:
-        """The prefix of a partition key that was too long to hold it."""
+        """The record of a prefix that is too long for its partition key."""
         return self._key(FileKind.LONG_PREFIX, name=file_stem(partition_key))
 
 

@@ -2,7 +2,7 @@
 
 A prefix is arbitrary text; a partition key must survive Dagster's own syntax (`|` between
 dimensions, `...` in ranges, `*`, `,`, `[`, `]` in selections), a shell, a URL and a database index.
-Ordinary prefixes stay as they are: `2024/01/` is `2024/01/`.
+Ordinary prefixes such as `2024/01/` are not changed.
 """
 
 import re
@@ -60,7 +60,7 @@ def _percent(character: str) -> str:
 def _is_plain(prefix: str, index: int) -> bool:
     character = prefix[index]
     if character == ".":
-        # '...' is Dagster's range; '.' and '..' are folders.
+        # Dagster writes ranges with '...'; in paths, '.' and '..' are folders.
         neighbours = prefix[max(index - 1, 0) : index] + prefix[index + 1 : index + 2]
         return len(neighbours) == 2 and not set(neighbours) & set("./")
     if character in _PUNCTUATION:

@@ -1,7 +1,7 @@
-"""The types of the files that name data files: where they lie and what is read of them.
+"""Types of the files that name data files: their place, their encoding, and what they name.
 
-A record type is declared once, in the room that owns the record. Its declaration says how the
-record is encoded, and which data files it names. Publication and garbage collection follow it.
+A record type is declared once, in the package that owns the record. Publication and garbage
+collection use the declaration.
 """
 
 from abc import ABC, abstractmethod
@@ -24,11 +24,11 @@ T = TypeVar("T", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What a file tells about other files.
+    """The data files that a file names.
 
     Attributes:
         keys: The keys or URIs of the data files that it names.
-        written_at: When it was written, as far as it says so.
+        written_at: When it was written; None if it does not say.
     """
 
     keys: list[str]
@@ -40,9 +40,9 @@ class FileType(ABC):
     """A type of files that name data files.
 
     Attributes:
-        kind: Where its files lie.
-        title: What messages call such a file.
-        remedy: What makes a damaged file readable again; `{day}` is its date.
+        kind: The kind of its files, which determines their paths.
+        title: The name of such a file in messages.
+        remedy: The advice in messages about a damaged file; `{day}` is its date.
     """
 
     kind: FileKind
@@ -51,10 +51,10 @@ class FileType(ABC):
 
     @abstractmethod
     def references_in(self, data: bytes) -> References:
-        """What the bytes of a file tell about other files; nothing else of it is read.
+        """Read only the names of data files, and the time, from the bytes of a file.
 
         Raises:
-            ValueError: The file is damaged, or was written by newer code.
+            ValueError: The file is damaged, or has a newer format.
         """
 
     def unreadable(
@@ -63,10 +63,10 @@ class FileType(ABC):
         """The error for a file that cannot be read.
 
         Args:
-            store: Where it lies.
+            store: The store of the file.
             key: Its key.
-            consequence: What follows from that, for the message.
-            alternative: What else makes it harmless, for the message.
+            consequence: The consequence, appended to the description of the error.
+            alternative: Another remedy, appended to the message.
         """
         place = parse_path(path_in_source(key))
         remedy = self.remedy.format(day=place.day if place else None)
@@ -89,11 +89,11 @@ class JsonFile(FileType):
     """A JSON document.
 
     Attributes:
-        data_files: The path of the keys of the data files that it names. `parts[].key` is the field
-            `key` of each element of `parts`. It holds for the document and for the decoded record.
-            "" where it names none.
-        written_at: The field that tells when the document was written.
-        formats: The numbers of the formats that are read; none where the document has no number.
+        data_files: The path to the keys of the data files that it names, in the document and in the
+            decoded record. `parts[].key` is the field `key` of each element of `parts`. "" if it
+            names none.
+        written_at: The field with the time when the document was written.
+        formats: The format numbers that can be read; empty if the document has no number.
     """
 
     data_files: str = ""
@@ -120,18 +120,17 @@ class RecordType(JsonFile, Generic[T]):
 
     def encode(self, record: T) -> bytes:
         """The bytes of a record."""
-        return _adapter(self.model).dump_json(record, indent=self.indent)
+        return encode_json(record, self.indent)
 
     def decode(self, data: bytes) -> T:
-        """The record of some bytes.
+        """Decode a record.
 
         Raises:
-            ValueError: They are damaged, or of another format.
+            ValueError: The bytes are damaged, or of another format.
         """
-        if self.formats and _adapter(_Format).validate_json(data).format not in self.formats:
+        if self.formats and decode_json(_Format, data).format not in self.formats:
             raise ValueError("the record has another format")
-        record: T = _adapter(self.model).validate_json(data)
-        return record
+        return decode_json(self.model, data)
 
     def read(self, store: Store, key: str) -> T | None:
         """The record at a key, or None where there is none.
@@ -150,6 +149,26 @@ class RecordType(JsonFile, Generic[T]):
     def file(self, key: str, record: T) -> RecordFile:
         """The file of a record, to be published or committed (`commit.py`)."""
         return RecordFile(key, self.encode(record), _values(record, self.data_files))
+
+
+def encode_json(record: Hashable, indent: int | None = None) -> bytes:
+    """A dataclass as a JSON document.
+
+    Args:
+        record: The dataclass.
+        indent: Spaces by which the document is indented; None for one line.
+    """
+    return _adapter(type(record)).dump_json(record, indent=indent)
+
+
+def decode_json(model: type[T], data: bytes) -> T:
+    """A dataclass from a JSON document.
+
+    Raises:
+        ValueError: The document is damaged, or is not one of `model`.
+    """
+    record: T = _adapter(model).validate_json(data)
+    return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +191,9 @@ def _values(value: Any, path: str) -> Iterator[str]:
 
 @cache
 def _projection(data_files: str, written_at: str, formats: tuple[int, ...]) -> type[Hashable]:
-    """A dataclass of the few fields that `references_in` needs; the others are not kept."""
+    """A dataclass of the few fields that `references_in` needs; the others are skipped."""
     others: dict[str, Any] = {written_at: AwareDatetime}
-    if formats:  # older code may have written the file: newer code could mean something else
+    if formats:  # an older format names its files in the same way; a newer one may not
         others["format"] = Annotated[int, Field(le=max(formats))]
     return _fields_at(data_files, others)
 

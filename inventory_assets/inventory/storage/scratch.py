@@ -1,4 +1,4 @@
-"""Folders for files that are not published yet; those of killed processes are removed later.
+"""Folders for unpublished files, which are removed even if their process was killed.
 
 A process that has such folders open keeps a file beside them locked. The next process that opens a
 folder in the same place removes the folders whose file is not locked, as their process has ended.
@@ -19,7 +19,7 @@ from secrets import token_hex
 _OWNER = ".owner"
 
 _YOUNG_SECONDS = 60
-"""A file of this age may be about to be locked."""
+"""A younger file may have been created by a process that has not locked it yet."""
 
 _OLD_SECONDS = 7 * 86_400
 """Where the file system has no locks, a process that used no scratch for so long has ended."""
@@ -101,7 +101,7 @@ def sweep(parent: Path, prefix: str) -> None:
         prefix: The prefix of their names.
     """
     names: list[Path] = []
-    with suppress(OSError):  # a folder that may be written and not read
+    with suppress(OSError):  # the folder may be writable, but not readable
         names = [path for path in parent.iterdir() if path.name.startswith(prefix)]
     for path in names:
         if path.suffix == _OWNER and is_abandoned(path):
@@ -117,7 +117,7 @@ def is_abandoned(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return False  # it is gone, or somebody else's
+        return False  # it was removed, or belongs to another user
     try:
         found = os.fstat(descriptor)
         seconds = time.time() - found.st_mtime
@@ -134,7 +134,7 @@ def claim(descriptor: int) -> bool | None:
     """Lock an open file until it is closed or its process ends.
 
     Returns:
-        Whether nobody else had locked it; None where the file system has no locks.
+        Whether no other process had locked it; None if the file system has no locks.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

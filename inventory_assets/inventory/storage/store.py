@@ -85,7 +85,7 @@ class Store(ABC):
             The ETag of `data`.
 
         Raises:
-            ConflictError: It is not. Nothing was written.
+            ConflictError: It has changed. Nothing was written.
         """
 
     @abstractmethod
@@ -95,8 +95,8 @@ class Store(ABC):
         Args:
             key: The key.
             file: The file; it may be gone afterwards.
-            digest: The SHA-256 of the file, where `key` contains it: equal content that is there
-                already need not be written again.
+            digest: The SHA-256 of the file, if `key` contains it. Then an equal file that is there
+                already is not written again.
         """
 
     @abstractmethod

@@ -25,22 +25,22 @@ from pathlib import Path
 from uuid import uuid4
 
 LEASE_SECONDS = 30.0
-"""How long a run may do nothing in its turn before another run ends the turn, which normally takes
+"""How long a turn may last without progress before another run ends it. Normally a turn lasts
 milliseconds."""
 
 DEAD_SECONDS = 1.0
-"""The same for a run of this machine whose process has ended."""
+"""The same time for a run of this machine whose process has ended."""
 
 _NOT_EMPTY = (errno.EEXIST, errno.ENOTEMPTY)
 _TAKEN = (*_NOT_EMPTY, errno.EACCES, errno.EPERM, errno.EBUSY)
 """Errors of file systems for a folder that cannot be renamed over another one."""
 
-_TRIES_IN_VAIN = 50
+_MAX_FAILED_RENAMES = 50
 """Renames that may fail although no run has the turn, before it is an error."""
 
 
 class Turn:
-    """The turn of a run to change something that other runs want to change, too.
+    """The exclusive turn of a run to change something that other runs may change, too.
 
     Args:
         place: The folder that is the turn; it exists while a run has the turn.
@@ -54,7 +54,7 @@ class Turn:
         self._name = f"{_processes()}:{os.getpid()}:{uuid4().hex}"
         self._watched: list[str] = []
         self._since = 0.0
-        self._vain = 0
+        self._failed_renames = 0
 
     @property
     def record(self) -> Path:
@@ -62,7 +62,7 @@ class Turn:
         return self._folder / self._name
 
     def take(self) -> bool:
-        """Take the turn, unless another has it.
+        """Take the turn, unless another run has it; return whether this run has it now.
 
         Raises:
             OSError: The folder cannot be moved.
@@ -74,8 +74,9 @@ class Turn:
             if self.is_mine:
                 return True
             holders = self._holders()
-            self._vain = 0 if holders or error.errno in _NOT_EMPTY else self._vain + 1
-            if error.errno not in _TAKEN or self._vain > _TRIES_IN_VAIN:
+            is_taken = bool(holders) or error.errno in _NOT_EMPTY
+            self._failed_renames = 0 if is_taken else self._failed_renames + 1
+            if error.errno not in _TAKEN or self._failed_renames > _MAX_FAILED_RENAMES:
                 raise
             self._end_turns_of_the_dead(holders)
             return False
@@ -98,7 +99,7 @@ class Turn:
         """End the turn, if this run has it."""
         with suppress(OSError):
             (self._place / self._name).unlink()
-        with suppress(OSError):  # another run has it already, or it is gone
+        with suppress(OSError):  # another run has the turn already, or the folder is removed
             self._place.rmdir()
 
     def _holders(self) -> list[str]:

@@ -16,7 +16,7 @@ LONGEST_UPLOAD = timedelta(days=7)
 appeared after a listing that began later."""
 
 COLUMNS = ["key", "size", "last_modified_date", "e_tag"]
-"""The columns to compare, and the key."""
+"""The key and the columns to compare."""
 
 _VERSION = " (version "
 
@@ -44,7 +44,13 @@ UNEXPLAINED = (Finding.MISSING, Finding.ALTERED, Finding.CONTRADICTED)
 
 @dataclass(frozen=True, slots=True)
 class ComparedFields:
-    """The fields of an object to compare."""
+    """The fields of an object to compare.
+
+    Attributes:
+        size: The size in bytes; None for a delete marker.
+        last_modified: LastModified.
+        e_tag: The ETag; None without one.
+    """
 
     size: int | None
     last_modified: datetime
@@ -65,6 +71,9 @@ def differences(
         expected: The inventory's records, by key.
         found: The bucket's objects, by key.
         began_at: When the inventory's listing began.
+
+    Returns:
+        The keys that differ, with the kind of the difference.
     """
     findings: dict[str, Finding] = {}
     for key in expected.keys() | found.keys():
@@ -81,7 +90,7 @@ def differences(
 
 
 def compared_fields(batches: Iterable[pa.RecordBatch]) -> dict[str, ComparedFields]:
-    """The fields to compare of each row, by name: the key, with the version id if listed."""
+    """The fields to compare, by name. A name is the key, with the version id if that is listed."""
     return dict(_named_fields(batches))
 
 

@@ -31,7 +31,7 @@ class SampledRecords:
         return sum(part.rows for part in self.parts)
 
     def blocks(self, chance: random.Random, count: int, size: int) -> list[KeyRange]:
-        """Draw up to `count` of the ranges with `size` records each that tile all keys."""
+        """Divide all keys into ranges with `size` records each, and draw up to `count` of them."""
         rows = self.rows
         blocks = max(1, -(-rows // size))
         drawn = chance.sample(range(blocks), min(count, blocks))
@@ -51,7 +51,8 @@ class SampledRecords:
     def between_records(self, ranges: Sequence[KeyRange]) -> list[KeyRange]:
         """Widen empty ranges so that each contains the records before and after it.
 
-        An empty response thus proves nothing: the store must list the two records consecutively.
+        Otherwise, a store that wrongly returns an empty response would seem to agree. It must list
+        the records at both ends, with no record between them.
         """
         whole = KeyRange.of_prefix(self.prefix)
         through_start = self._positions([each.after for each in ranges], through=True)
@@ -61,7 +62,7 @@ class SampledRecords:
             [position - 1 for position in through_start.values() if position]
             + [position for position in through_end.values() if position < rows]
         )
-        # The key before the neighbour, which may have several versions.
+        # Begin at the key before the left neighbour, which may have several versions.
         lefts = {after: neighbours.get(position - 1) for after, position in through_start.items()}
         before = self._positions(
             [left for left in lefts.values() if left is not None], through=False
@@ -80,8 +81,8 @@ class SampledRecords:
     ) -> list[str]:
         """Draw up to `count` records with equal probability, and return a prefix of each key.
 
-        Each prefix is the shortest with at most `size` records, or a whole key. It is at least
-        `least_length` long, unless the key is shorter.
+        Each prefix is the shortest with at most `size` records, or a whole key. It has at least
+        `least_length` characters, unless the key is shorter.
         """
         rows = self.rows
         positions = chance.sample(range(rows), min(count, rows))

@@ -1,4 +1,4 @@
-"""The inventory to verify: its records, and the ranges that it claims to be empty."""
+"""The inventory to verify: its records, and the ranges in which its listing found none."""
 
 import random
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ EMPTY_RANGES = 4
 
 @dataclass(frozen=True, slots=True)
 class VerificationTarget:
-    """What verification needs of an inventory.
+    """An inventory to verify.
 
     Attributes:
         store: The store of its parts.
@@ -70,7 +70,7 @@ class VerificationTarget:
         began_at = min(entry.started_at for entry in manifest.shards)
         versions = None
         if has_versions(manifest.schema):
-            # Applies to shards that were listed during the day, too: they have no newer versions.
+            # Also right for shards that were listed during the day: they have no newer versions.
             late = manifest.reconstruction
             versions = Versions(late.as_of if late else None)
         orders = {entry.evidence.key_order for entry in manifest.shards}

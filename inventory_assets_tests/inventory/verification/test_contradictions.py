@@ -1,4 +1,4 @@
-"""Answers of a store that are requested again, or doubted."""
+"""Responses of a store that contradict each other, or raise doubt about the bucket."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.inventory.verification import targets, verification
+from inventory_assets.inventory.verification import comparison, targets
 from inventory_assets.inventory.verification.findings import Finding
 from inventory_assets.inventory.verification.verification import verify
 from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
@@ -65,7 +65,7 @@ def test_with_any_habit_exactly_the_differences_are_found(
 KEYS = {f"{number:03}" for number in range(100)}
 
 
-def test_a_key_that_seems_gone_and_is_there_contradicts_the_store(
+def test_an_existing_key_that_is_not_listed_contradicts_the_store(
     roomy_store: LocalStore,
 ) -> None:
     hidden = {f"{number:03}" for number in range(0, 100, 10)}
@@ -87,10 +87,10 @@ def test_a_store_that_sometimes_lists_nothing_contradicts_itself(
     assert set(found.findings.values()) == {Finding.CONTRADICTED}
 
 
-def test_only_some_of_very_many_are_requested_again(
+def test_the_number_of_lookups_is_limited(
     roomy_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verification, "MAX_LOOKUPS", 7)
+    monkeypatch.setattr(comparison, "MAX_LOOKUPS", 7)
     store = OddStore(set())
     found = verify(inventory_of(roomy_store, KEYS), store, chance(0), 99)
     assert (found.asked_again, found.seemed_gone) == (7, 100)
@@ -167,8 +167,8 @@ def test_an_empty_response_does_not_confirm_an_empty_inventory(roomy_store: Loca
     assert found.findings == {"a": Finding.CONTRADICTED}
 
 
-def test_an_end_that_came_too_early_is_noted(roomy_store: LocalStore) -> None:
+def test_an_early_end_of_a_listing_is_noted(roomy_store: LocalStore) -> None:
     found = verify(inventory_of(roomy_store, KEYS), OddStore(KEYS, Oddity.ENDS_EARLY, 3), chance(0))
     assert found.problems == []
     assert found.notes
-    assert all("said that its listing ends behind" in note for note in found.notes)
+    assert all("reported the end of its listing after" in note for note in found.notes)

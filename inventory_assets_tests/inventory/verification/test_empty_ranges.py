@@ -32,7 +32,7 @@ def test_the_evidence_has_the_empty_ranges(store: LocalStore) -> None:
         assert any(key in each for each in inventory.empty)
 
 
-def test_a_key_lost_where_nothing_was_found_is_missing(store: LocalStore) -> None:
+def test_a_key_lost_in_an_empty_range_is_found_missing(store: LocalStore) -> None:
     keys = ["a/1", "a/2", "c"]
     inventory = manifest_with(store, keys, ["", "a/", "b/"])
     assert len(inventory.empty) <= EMPTY_RANGES + 1

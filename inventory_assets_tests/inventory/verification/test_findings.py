@@ -39,7 +39,7 @@ sides = st.dictionaries(st.sampled_from("abcde"), facts)
 def plain_differences(
     held: Mapping[str, ComparedFields], found: Mapping[str, ComparedFields]
 ) -> list[tuple[str, Finding]]:
-    """The oracle: each key by itself, each case by itself."""
+    """The reference implementation, which treats each key and each case separately."""
     told = []
     for key in "abcde":
         if key not in held and key not in found:
@@ -76,6 +76,6 @@ def test_differences_are_those_of_a_plain_comparison(
     assert sorted(differences(held, found, NOW).items()) == plain_differences(held, found)
 
 
-def test_an_equal_object_does_not_differ_however_new() -> None:
+def test_an_equal_object_does_not_differ_whatever_its_age() -> None:
     same = {"a": ComparedFields(1, NOW + timedelta(days=1), "e")}
     assert differences(same, same, NOW) == {}

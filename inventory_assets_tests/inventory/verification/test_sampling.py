@@ -31,7 +31,7 @@ def test_all_ranges_with_records_tile_the_key_space_a_page_each(
 
 
 @given(keys=keys_strategy, places=st.sets(st.integers(0, 40)))
-def test_the_keys_at_some_places_are_those_of_the_whole(
+def test_keys_at_returns_the_keys_at_the_positions(
     roomy_store: LocalStore, keys: set[str], places: set[int]
 ) -> None:
     parts = inventory_of(roomy_store, keys).parts
@@ -39,14 +39,14 @@ def test_the_keys_at_some_places_are_those_of_the_whole(
     assert keys_at(roomy_store, parts, places) == expected
 
 
-def test_a_seed_draws_the_same_again_and_another_draws_others(roomy_store: LocalStore) -> None:
+def test_equal_seeds_draw_equal_samples_and_others_differ(roomy_store: LocalStore) -> None:
     inventory = inventory_of(roomy_store, {f"{number:03}" for number in range(200)})
     draws = [inventory.sample(chance(seed), 4) for seed in ("a", "a", "b")]
     assert draws[0] == draws[1] != draws[2]
     assert [len(draw) for draw in draws] == [4, 4, 4]
 
 
-def test_every_record_is_drawn_at_last(roomy_store: LocalStore) -> None:
+def test_every_record_can_be_drawn(roomy_store: LocalStore) -> None:
     keys = {f"{number:03}" for number in range(43)}
     inventory = inventory_of(roomy_store, keys)
     one = chance(1)
@@ -55,7 +55,7 @@ def test_every_record_is_drawn_at_last(roomy_store: LocalStore) -> None:
 
 
 @given(keys=keys_strategy, asked=keys_strategy, through=st.booleans())
-def test_the_places_of_keys_are_those_of_the_whole(
+def test_positions_of_returns_the_positions_of_keys(
     roomy_store: LocalStore, keys: set[str], asked: set[str], *, through: bool
 ) -> None:
     parts = inventory_of(roomy_store, keys).parts

@@ -71,7 +71,7 @@ def test_keys_outside_the_prefix_are_not_missed(roomy_store: LocalStore) -> None
     assert found.findings == {}
 
 
-def test_a_part_that_was_lost_is_found_where_it_stood(roomy_store: LocalStore) -> None:
+def test_the_keys_of_a_lost_part_are_found_missing(roomy_store: LocalStore) -> None:
     keys = [f"{number:03}" for number in range(90)]
     groups = [keys[:30], keys[30:60], keys[60:]]
     parts = parts_of(roomy_store, *map(listed, groups))
@@ -87,11 +87,11 @@ def test_a_part_that_was_lost_is_found_where_it_stood(roomy_store: LocalStore) -
     assert [key for key in groups[1] if found.findings.get(key) is Finding.MISSING] == groups[1]
 
 
-def test_no_parts_leave_nothing_between_them() -> None:
+def test_without_parts_there_are_no_ranges_between_them() -> None:
     assert empty_between([], "") == []
 
 
-def test_faults_name_the_first_and_count_the_rest() -> None:
+def test_problems_name_the_first_keys_and_count_the_others() -> None:
     findings = {f"{number:02}\n": Finding.MISSING for number in range(12)}
     findings["z"] = Finding.MISSING_IN_BUCKET
     found = Verification((), 0, 0, findings, shown=12)
@@ -102,7 +102,7 @@ def test_faults_name_the_first_and_count_the_rest() -> None:
 
 
 @pytest.mark.parametrize("server", ["moto", "ministack"])
-def test_on_a_real_server_what_changed_is_reported_from_what_was_lost(
+def test_on_a_real_server_changed_and_lost_keys_are_told_apart(
     server: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     endpoint: Endpoint = request.getfixturevalue(server)

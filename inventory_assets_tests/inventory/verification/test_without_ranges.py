@@ -45,10 +45,10 @@ def test_an_inventory_of_ranges_is_in_doubt_where_the_store_lists_none(
     for oddity in WITHOUT_RANGES:
         found = verify(inventory, OddStore(FOLDERS, oddity), chance(0), 99)
         (fault,) = found.problems
-        assert fault.startswith("the inventory was listed in byte order, and now")
+        assert fault.startswith("the inventory was listed in byte order, but now")
 
 
-def test_a_folder_that_the_inventory_lacks_is_missed(roomy_store: LocalStore) -> None:
+def test_a_folder_that_the_inventory_lacks_is_found(roomy_store: LocalStore) -> None:
     held = {key for key in FOLDERS if not key.startswith("a-b/")} | {"a/deep/1"}
     inventory = replace(inventory_of(roomy_store, held), key_order=KeyOrder.DIRECTORY)
     there = FOLDERS | {"a/deep/1", "top"}
@@ -62,7 +62,7 @@ def test_a_folder_that_the_inventory_lacks_is_missed(roomy_store: LocalStore) ->
     size=st.integers(1, 10),
     least_length=st.integers(0, 2),
 )
-def test_a_sampled_prefix_is_the_shortest_with_at_most_so_many_records(
+def test_a_sampled_prefix_is_the_shortest_with_at_most_the_given_records(
     roomy_store: LocalStore, keys: set[str], size: int, least_length: int
 ) -> None:
     records = inventory_of(roomy_store, keys).records
