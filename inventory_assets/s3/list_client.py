@@ -339,7 +339,7 @@ class ListClient:
             # The next response on this connection would be misplaced, too.
             self._transport.discard(response)
             raise MisplacedResponse(
-                f"the answer to another request came: its <{name}> is not what was asked for"
+                f"the response belongs to another request: its <{name}> differs from this one"
             )
 
 
@@ -364,7 +364,7 @@ def retries_exhausted(
     longer = (
         ""
         if seconds is None
-        else "; --max-outage (in the configuration: max_outage_seconds) sets how long is tried"
+        else "; --max-outage (in the configuration: max_outage_seconds) sets how long to retry"
     )
     return RetriesExhausted(
         f"{connection.display_name}: {fault} {often}{within}, last with: "

@@ -1,4 +1,4 @@
-"""Requests that fail, and what is true of every error."""
+"""Requests that fail, and checks that hold for every error."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def list_once(where: BucketConfig, stats: RequestStats | None = None) -> Page:
 
 
 def error_of(lister: ListClient | BucketConfig, stats: RequestStats | None = None) -> S3Error:
-    """The error of the listing: it names the bucket, has no secret, and is one line."""
+    """The listing's error; checks that it names the bucket, has no secret, and is one line."""
     if isinstance(lister, BucketConfig):
         lister = ListClient(lister, QUICK)
     with pytest.raises(S3Error) as caught:

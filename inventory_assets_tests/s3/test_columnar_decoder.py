@@ -68,7 +68,7 @@ def assert_alike(body: bytes) -> None:
 
 
 def regular(count: int) -> Sequence[Listed]:
-    """Objects as real buckets hold them: some with a checksum, some with an owner."""
+    """Objects as in real buckets: some have a checksum, some an owner."""
     return [
         Listed(
             f"dt=2026-11-22/é {number}+%.parquet",

@@ -102,13 +102,13 @@ def test_a_record_with_contradicting_fields(name: str) -> None:
 @pytest.mark.parametrize(
     "size", ["", "-1", "1.5", "1e3", "0x10", " 1", "\uff11\uff12", "ten", str(2**63), "9" * 5000]
 )
-def test_a_size_that_is_no_number_of_bytes(size: str) -> None:
+def test_an_invalid_size(size: str) -> None:
     unreadable = with_field("Size", size[:3000])
     assert unreadable.reason.startswith("<Size> is ")
     assert (unreadable.key, unreadable.sort_key) == ("k", "k")
 
 
-def test_a_time_that_is_none() -> None:
+def test_an_invalid_time() -> None:
     assert with_field("LastModified", "yesterday").reason.startswith("<LastModified> is ")
 
 
@@ -116,7 +116,7 @@ def test_a_text_that_is_not_utf_8() -> None:
     body = listing(contents(*contents_fields(Listed("k")))).replace(b"STANDARD", b"\xff\xfe")
     page = page_of(body)
     assert page.objects.num_rows == 0
-    assert page.unreadable[0].reason == "a text of it is not UTF-8"
+    assert page.unreadable[0].reason == "one of its texts is not UTF-8"
     assert b"\xff\xfe" in page.unreadable[0].text
 
 

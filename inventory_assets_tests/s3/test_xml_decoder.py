@@ -128,7 +128,7 @@ def test_a_missing_or_empty_optional_field_is_null(name: str, column: str, stand
     assert one(*fields, stand_in.format(name)) == {**FULL.row(), column: None}
 
 
-def test_unknown_elements_and_restore_status_are_passed_over() -> None:
+def test_unknown_elements_and_restore_status_are_ignored() -> None:
     restore = (
         "<RestoreStatus><IsRestoreInProgress>false</IsRestoreInProgress><Key>no</Key>"
         "<RestoreExpiryDate>2030-01-01T00:00:00Z</RestoreExpiryDate></RestoreStatus>"

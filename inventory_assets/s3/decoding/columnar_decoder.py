@@ -156,7 +156,7 @@ def _page(envelope: Envelope, objects: pa.RecordBatch, raw: "_RawKeys", start: i
 
 
 def _envelope(text: bytes, encoding: KeyEncoding) -> Envelope | ErrorDocument:
-    """Decode the envelope; cached for envelopes that differ in their tokens alone."""
+    """Decode the envelope; cached for envelopes that differ only in their tokens."""
     found = _NEXT.search(text)
     if found:
         alike = text[: found.start()] + _SOME_TOKEN + text[found.end() :]
@@ -173,7 +173,7 @@ def _envelope(text: bytes, encoding: KeyEncoding) -> Envelope | ErrorDocument:
 
 
 def _with_tokens(envelope: Envelope, token: str, echoed: str | None) -> Envelope:
-    """With other tokens; `dataclasses.replace` takes several times as long, for every page."""
+    """The envelope with other tokens. `dataclasses.replace` would take several times as long."""
     of = envelope.echo
     echo = Echo(of.name, of.prefix, of.start_after, echoed, of.max_keys, of.delimiter)
     return Envelope(
@@ -255,7 +255,7 @@ class _RawKeys:
         _validity, offsets, data = text.buffers()
         self._bounds = np.frombuffer(offsets, np.int32, len(text) + 1)
         self._data: _Bytes = np.frombuffer(data, np.uint8, int(self._bounds[-1]))
-        # Most keys hold none of these, all of which come before a comma: one look at all bytes.
+        # Most keys have none of these, which are all less than a comma: one pass over all bytes.
         self._is_plain = not len(self._data) or int(self._data.min()) >= ord(",")
         self._escapes, self._pluses, self._spaces = (
             _NOWHERE if self._is_plain else np.flatnonzero(self._data == ord(character))
@@ -263,7 +263,7 @@ class _RawKeys:
         )
 
     def ambiguous(self, start: int, stop: int) -> list[int]:
-        """Of the keys between two, the first that holds "%", that holds "+" and that a space."""
+        """The rows in [start, stop) of the first key with "%", with "+" and with a space."""
         if self._is_plain:
             return []
         first, end = self._bounds[start], self._bounds[stop]

@@ -34,8 +34,8 @@ def unpack(headers: Mapping[str, str], body: bytearray, where: str) -> None:
         window = _WINDOWS.get(coding)
         if window is None:
             raise RequestRejected(
-                f"{where}: the answer has the Content-Encoding {one_line_text(coding)!r}, though "
-                "none was asked for; switch compression off at the endpoint, or at the proxy in "
+                f"{where}: the response has the Content-Encoding {one_line_text(coding)!r}, though "
+                "none was requested; switch compression off at the endpoint, or at the proxy in "
                 "between"
             )
         body[:] = _inflated(body, window)

@@ -108,10 +108,10 @@ def _scan_header(body: Body, encoding: KeyEncoding) -> RawPage:
 
 
 def _texts(around: bytes) -> dict[str, str]:
-    """By name, what is in each element around the records, those in common prefixes left out.
+    """The text of each element outside the records and common prefixes, by name.
 
     Raises:
-        _Inconclusive: An element is repeated or nested, or there is something else.
+        _Inconclusive: An element is repeated or nested, or has attributes.
     """
     if b"<CommonPrefixes>" in around:
         around = _PREFIXES.sub(b"", around)
@@ -159,7 +159,7 @@ def _unique_element_text(record: bytes, name: bytes) -> bytes | None:
 
 
 def _text(raw: bytes | None) -> str | None:
-    """A text without entities; None where it is absent or empty."""
+    """A text with its entities resolved; None if it is absent or empty."""
     return _without_references(_decoded(raw)) if raw else None
 
 

@@ -241,7 +241,7 @@ def decode_envelope(
     if root.name == "Error":
         return _error(root)
     if any(element.name in _RECORDS[root.name] for element in root.elements):
-        raise MalformedResponse("there are records among what is around them")
+        raise MalformedResponse("the envelope contains records")
     return _envelope(root, encoding)
 
 
@@ -428,7 +428,6 @@ def next_token(envelope: Envelope, last_version: str | None) -> str | None:
         last_version = envelope.token
     if last_version is None:
         raise MalformedResponse(
-            "the listing goes on, but there is no key that it could go on after, and no "
-            "<NextKeyMarker>"
+            "the listing is truncated, but has no key to continue after and no <NextKeyMarker>"
         )
     return last_version

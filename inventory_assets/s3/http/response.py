@@ -126,7 +126,7 @@ class UnexpectedResponse(MalformedResponse):
         self.signature: object = self.foreign or (len(response.body), zlib.crc32(response.body))
         words = f"found {self.foreign.what}" if self.foreign else str(error)
         if not self.foreign and _OF_VERSION_1.search(response.body[:_HEAD_BYTES]):
-            words += " (the store answers as the old ListObjects does, version 1)"
+            words += " (it is a response of ListObjects, version 1)"
         super().__init__(words)
 
 

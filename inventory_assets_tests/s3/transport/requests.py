@@ -1,4 +1,4 @@
-"""Requests of a transport, and what the server saw of them."""
+"""Send requests, and read what the server received."""
 
 import asyncio
 import time
