@@ -159,6 +159,6 @@ def _list(
             break
         empty_pages = 0 if rows else empty_pages + 1
         if page.next_token == token or empty_pages > MAX_EMPTY_PAGES:
-            raise ListingStuck(f"{where}: the listing of {prefix!r} does not go on")
+            raise ListingStuck(f"{where}: the listing of prefix {prefix!r} does not advance")
         token = page.next_token
     return Listed(pa.Table.from_batches(found, schema=schema), is_whole)

@@ -143,7 +143,7 @@ def list_range(
             break
         empty_pages = 0 if rows.num_rows else empty_pages + 1
         if following == cursor or empty_pages > MAX_EMPTY_PAGES:
-            raise ListingStuck(f"{display_name}: the listing after {last_key!r} does not go on")
+            raise ListingStuck(f"{display_name}: the listing does not advance after {last_key!r}")
         said_end = not page.is_truncated
         cursor = following
     objects = pa.Table.from_batches(found, schema=schema)

@@ -89,10 +89,9 @@ def profile_store(lister: ListClient, prefix: str, stats: RequestStats) -> Store
             found = again if is_habit else replace(usual, echoes=again.echoes)
         if found.continuation is Continuation.NONE:
             raise ListingUnsupported(
-                f"{lister.connection.display_name}: start-after does not lead behind a key, and "
-                "nothing "
-                "shows that continuation tokens lead to the next one, so keys may be missing "
-                "between two pages; ask the store's operator for one of the two"
+                f"{lister.connection.display_name}: the store ignores start-after, and its "
+                "continuation tokens do not provably lead to the next key, so keys may be missing "
+                "between two pages; ask its operator to support one of the two"
             )
     finally:
         lister.profile = before
@@ -160,8 +159,8 @@ async def check_names(lister: ListClient, page: Page, stats: RequestStats) -> No
         if encoding is not lister.profile.encoding:
             lister.proven_names = frozenset()
             raise NamesMisread(
-                f"{lister.connection.display_name}: the store encodes keys otherwise than was "
-                f"thought ({encoding}, not {lister.profile.encoding}), as the key {raw!r} shows",
+                f"{lister.connection.display_name}: the store encodes keys as '{encoding}', "
+                f"expected '{lister.profile.encoding}'; the key {raw!r} shows that",
                 encoding,
             )
         lister.proven_names |= unproven
@@ -193,7 +192,7 @@ async def require_versions(lister: ListClient, prefix: str, stats: RequestStats)
     page = await first_page(lister, PageRequest(prefix, max_keys=1), stats)
     if page.objects.num_rows:
         raise versions_unsupported(
-            lister.connection, "answers a request for versions with none, though there are objects"
+            lister.connection, "returns no versions, although there are objects"
         )
 
 
@@ -264,7 +263,7 @@ def _probe(
     keys = first.keys
     profile = lister.profile
     if (lister.server or "").startswith(DIRECTORY_SERVERS):
-        return profile  # it is listed by folders, which needs no StartAfter
+        return profile  # it is listed level by level, without StartAfter
     if first.page.is_truncated and first.page.next_token is None and keys:
         profile = _without_tokens(lister, prefix, keys, ask)
         lister.profile = profile
@@ -286,7 +285,7 @@ def _probe(
     if start_after is StartAfter.IGNORED and first.page.is_truncated:
         return _by_tokens_alone(profile, prefix, first, ask)
     chain, rest = first, keys[len(first.keys) :]
-    if after_absent_key and shown == keys[1 : 1 + len(shown)]:  # in another order it is elsewhere
+    if after_absent_key and shown == keys[1 : 1 + len(shown)]:  # not so in another key order
         chain, rest = after_absent_key, keys[1 + len(shown) :]
     rest += [key for key in after_last.keys if key != keys[-1]]
     return _compared(profile, prefix, chain, rest, ask)
@@ -295,12 +294,20 @@ def _probe(
 def _compared(
     profile: StoreProfile, prefix: str, chain: _Probed, rest: list[str], ask: Ask
 ) -> StoreProfile:
-    """How a store goes on whose token of a page must lead to the first of some keys."""
+    """Compare the token of a page with StartAfter; return the profile with the right continuation.
+
+    Args:
+        profile: The profile so far.
+        prefix: The prefix.
+        chain: The page whose token is compared.
+        rest: The keys that follow the page, according to StartAfter.
+        ask: Sends a request.
+    """
     token = chain.page.next_token if chain.keys else None
     if token and profile.continuation is Continuation.TOKEN:
         by_token = ask(PageRequest(prefix, token=token, max_keys=_KEYS - 1))
-        # A token that leads back shows another order of keys. The scan will notice it; chaining by
-        # StartAfter would hide it.
+        # A token that leads back shows another order of keys. The scan detects that order; listing
+        # by StartAfter would hide it.
         leads_back = any(key <= chain.keys[-1] for key in by_token.keys[:1])
         if by_token.keys[:1] != rest[:1] and not leads_back:
             profile = replace(profile, continuation=Continuation.LAST_KEY)
@@ -308,9 +315,9 @@ def _compared(
 
 
 def _by_tokens_alone(profile: StoreProfile, prefix: str, first: _Probed, ask: Ask) -> StoreProfile:
-    """How a store goes on whose StartAfter leads nowhere, so that its tokens cannot be compared.
+    """The profile of a store that ignores StartAfter, so that its tokens are compared with a page.
 
-    A listing that begins with a smaller page must go on with the keys of a larger one.
+    After a page of one key, the token must lead to the second key of the larger first page.
     """
     profile = replace(profile, start_after=StartAfter.IGNORED)
     if profile.continuation is not Continuation.TOKEN:
@@ -324,19 +331,22 @@ def _by_tokens_alone(profile: StoreProfile, prefix: str, first: _Probed, ask: As
 
 
 def _collect_keys(prefix: str, first: _Probed, behind: list[str], ask: Ask) -> list[str]:
-    """The first keys, from a store whose pages hold fewer than are asked for.
+    """The first keys of a store whose pages have fewer keys than requested.
 
     Args:
-        prefix: What is probed.
+        prefix: The prefix.
         first: The first page.
-        behind: What StartAfter of its last key leads to.
-        ask: How to ask for more.
+        behind: The keys listed with StartAfter of its last key.
+        ask: Sends a request.
+
+    Returns:
+        At most `_KEYS` keys.
     """
     keys = [*first.keys]
     token = first.page.next_token
     while len(keys) < _KEYS:
         found = [key for key in behind if key not in keys]
-        if not found and token:  # StartAfter leads nowhere, or to that key alone
+        if not found and token:  # StartAfter leads to no new key
             page = ask(PageRequest(prefix, token=token))
             found, token = [key for key in page.keys if key not in keys], page.page.next_token
         if not found:
@@ -356,17 +366,24 @@ def _without_tokens(lister: ListClient, prefix: str, keys: list[str], ask: Ask) 
         ]:
             return lister.profile
     raise ListingUnsupported(
-        f"{lister.connection.display_name}: the store answers with an old listing (ListObjects, "
-        "version 1), and neither start-after nor marker leads behind its first page, so nothing "
-        "but a page can be listed; ask its operator for ListObjectsV2 (list-type=2)"
+        f"{lister.connection.display_name}: the store sends no continuation token, as in "
+        "ListObjects, version 1, and neither start-after nor marker continues after its first "
+        "page, so only one page can be listed; ask its operator for ListObjectsV2 (list-type=2)"
     )
 
 
 def _start_after(
     keys: list[str], absent_key: str | None, after_absent_key: list[str], after_last: list[str]
 ) -> StartAfter:
-    """What StartAfter leads to, by what is listed after a made-up key and after the last one."""
-    # By name, not by comparing: what comes behind the last key may sort before the first one.
+    """The meaning of StartAfter.
+
+    Args:
+        keys: The first keys of the listing.
+        absent_key: A non-existing key between the first two, or None.
+        after_absent_key: The keys listed with StartAfter of `absent_key`.
+        after_last: The keys listed with StartAfter of the last of `keys`.
+    """
+    # By name, as in another order keys after the last one may sort before the first one.
     starts_over = any(key in keys[:-1] for key in after_last)
     if starts_over and (absent_key is None or any(key <= absent_key for key in after_absent_key)):
         return StartAfter.IGNORED

@@ -61,7 +61,7 @@ raw_keys = st.sets(
     st.data(),
 )
 @example({b"a", b"b\xff", b"c"}, ["b"], 1, None)
-def test_each_key_is_listed_or_counted_just_once(
+def test_each_key_is_listed_or_counted_once(
     keys: set[bytes], prefixes: list[str], page_size: int, data: st.DataObject | None
 ) -> None:
     sizeless = data.draw(st.sets(st.sampled_from(sorted(keys)))) if data and keys else set()
@@ -102,7 +102,7 @@ def test_a_kind_of_unreadable_record_is_requested_again_once_per_job() -> None:
     assert not stats.faults
 
 
-def test_a_page_of_nothing_that_can_be_read_is_no_empty_page(
+def test_a_page_of_only_unreadable_records_is_not_an_empty_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("inventory_assets.scan.validation.page_validation.MAX_EMPTY_PAGES", 3)
