@@ -205,7 +205,7 @@ class ListClient:
     """How the store lists; set after a probe."""
 
     proven_names: frozenset[str] = frozenset()
-    """Characters whose decoding in keys was verified (`scan.store_probe.check_names`)."""
+    """Characters whose decoding in keys was verified (`scan.key_encoding.check_names`)."""
 
     names_gone: int = 0
     """How many keys no longer existed when they were verified."""

@@ -19,10 +19,11 @@ from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import Continuation
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
+from inventory_assets.scan.first_page import first_page
+from inventory_assets.scan.key_encoding import page_with_names
 from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS
 from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange
 from inventory_assets.scan.keyspace.sorted_keys import keys_ascend
-from inventory_assets.scan.store_probe import first_page, page_with_names
 from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES
 from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuilder
 

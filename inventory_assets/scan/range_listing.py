@@ -19,9 +19,9 @@ from inventory_assets.s3.decoding.xml_decoder import (
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.errors import ListingStuck
+from inventory_assets.scan.key_encoding import page_with_names
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
-from inventory_assets.scan.store_probe import page_with_names
 from inventory_assets.scan.validation.object_versions import Versions, split_last_key
 from inventory_assets.scan.validation.page_validation import MAX_EMPTY_PAGES, check_keys
 

@@ -2,16 +2,14 @@
 
 Four requests for two or three keys each show what StartAfter means, whether a continuation token
 continues at the same key as StartAfter (also after a StartAfter that is no existing key, where some
-stores skip a key), and which parameters a response repeats. The first key with `%`, `+` or a space
-is looked up by its exact name, which shows how keys are encoded.
+stores skip a key), and which parameters a response repeats. `key_encoding.py` verifies how keys are
+encoded.
 """
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from urllib.parse import unquote, unquote_plus
+from dataclasses import replace
 
-from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.error_classification import versions_unsupported
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
@@ -25,6 +23,8 @@ from inventory_assets.s3.store_profile import (
     StoreProfile,
 )
 from inventory_assets.scan.errors import ListingUnsupported, NamesMisread
+from inventory_assets.scan.first_page import RequestedPage, first_page, pages_until_names
+from inventory_assets.scan.key_encoding import check_names, corrected
 from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS
 from inventory_assets.scan.keyspace.key_range import MAX_KEY_BYTES
 
@@ -34,33 +34,11 @@ _KEYS = 3
 _SUFFIXES = ("\U0010fffd", "~", "!")
 """Suffixes that make a non-existing key between two keys; the first one that fits is used."""
 
-_AMBIGUOUS = frozenset("%+ ")
-"""Characters whose meaning depends on the store's key encoding."""
-
-_MAX_GONE = 3
-"""After this many lookups of keys that no longer exist, the encoding is accepted unproven."""
-
 _MAX_PROBES = 4
 """Maximum probes of a store whose responses sometimes repeat parameters of other requests: some
 responses then belong to other requests, and the probe is not valid."""
 
-_MAX_EMPTY_PAGES = 20
-"""Maximum empty pages that a probe skips; a listing skips more."""
-
-Ask = Callable[[PageRequest], "_Probed"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Probed:
-    """A request and its page."""
-
-    request: PageRequest
-    page: Page
-
-    @property
-    def keys(self) -> list[str]:
-        keys: list[str] = self.page.objects.column("key").to_pylist()
-        return keys
+Ask = Callable[[PageRequest], RequestedPage]
 
 
 def profile_store(lister: ListClient, prefix: str, stats: RequestStats) -> StoreProfile:
@@ -98,18 +76,6 @@ def profile_store(lister: ListClient, prefix: str, stats: RequestStats) -> Store
     return found
 
 
-def page_with_names(lister: ListClient, request: PageRequest, stats: RequestStats) -> Page:
-    """Fetch a page and verify the decoding of its names.
-
-    Raises:
-        NamesMisread: The names have another encoding than the profile says.
-        S3Error: A request failed permanently.
-    """
-    page = lister.list_page_sync(request, stats)
-    asyncio.run(check_names(lister, page, stats))
-    return page
-
-
 def contradicted(lister: ListClient, prefix: str, stats: RequestStats) -> bool:
     """Probe a store again after its listing contradicted its profile; sets `lister.profile`.
 
@@ -126,62 +92,6 @@ def contradicted(lister: ListClient, prefix: str, stats: RequestStats) -> bool:
     return _habits(lister.profile) != _habits(before)
 
 
-def corrected(profile: StoreProfile, error: NamesMisread) -> StoreProfile:
-    """The profile with the encoding that the error names."""
-    return replace(profile, encoding=error.encoding)
-
-
-async def check_names(lister: ListClient, page: Page, stats: RequestStats) -> None:
-    """Verify the decoding of a page's names, once per ambiguous character.
-
-    Looks up the first key with `%`, `+` or a space by its exact name.
-
-    Args:
-        lister: The bucket; `proven_names` stores the verified characters.
-        page: A page.
-        stats: Counts requests and transient errors.
-
-    Raises:
-        NamesMisread: The names have another encoding than the profile says.
-        S3Error: A request failed permanently.
-    """
-    for key, raw in page.ambiguous:
-        unproven = _AMBIGUOUS.intersection(raw) - lister.proven_names
-        if not unproven:
-            continue
-        encoding = await _encoding_of(lister, key, raw, stats)
-        if encoding is None:
-            # The key no longer exists: try others, up to a limit.
-            lister.names_gone += 1
-            if lister.names_gone >= _MAX_GONE:
-                lister.proven_names |= unproven
-            continue
-        if encoding is not lister.profile.encoding:
-            lister.proven_names = frozenset()
-            raise NamesMisread(
-                f"{lister.connection.display_name}: the store encodes keys as '{encoding}', "
-                f"expected '{lister.profile.encoding}'; the key {raw!r} shows that",
-                encoding,
-            )
-        lister.proven_names |= unproven
-
-
-async def _encoding_of(
-    lister: ListClient, key: str, raw: str, stats: RequestStats
-) -> KeyEncoding | None:
-    """The encoding with which the name is an existing key, or None if there is none (any more)."""
-    candidates = {key: lister.profile.encoding}
-    candidates.setdefault(unquote_plus(raw), KeyEncoding.URL)
-    candidates.setdefault(unquote(raw), KeyEncoding.URL_PLUS_LITERAL)
-    candidates.setdefault(raw, KeyEncoding.PLAIN)
-    for candidate, encoding in candidates.items():
-        request = PageRequest(candidate, max_keys=1, encoding=encoding)
-        found = await first_page(lister, request, stats)
-        if (candidate, raw) in found.ambiguous:
-            return encoding
-    return None
-
-
 async def require_versions(lister: ListClient, prefix: str, stats: RequestStats) -> None:
     """Check, after a versions listing found nothing, that the prefix has no objects.
 
@@ -196,30 +106,6 @@ async def require_versions(lister: ListClient, prefix: str, stats: RequestStats)
         )
 
 
-async def first_page(lister: ListClient, request: PageRequest, stats: RequestStats) -> Page:
-    """The first non-empty page, as some stores send empty pages before it; else the last page.
-
-    Raises:
-        S3Error: A request failed permanently.
-    """
-    return (await _pages_until_names(lister, request, stats))[-1].page
-
-
-async def _pages_until_names(
-    lister: ListClient, request: PageRequest, stats: RequestStats
-) -> list[_Probed]:
-    """`first_page` and the empty pages before it, each with its request."""
-    found = [_Probed(request, await lister.list_page(request, stats))]
-    for _ in range(_MAX_EMPTY_PAGES):
-        page = found[-1].page
-        is_empty = not page.objects.num_rows and not page.common_prefixes
-        if not is_empty or not page.is_truncated or page.next_token is None:
-            break
-        request = replace(request, start_after="", token=page.next_token)
-        found.append(_Probed(request, await lister.list_page(request, stats)))
-    return found
-
-
 def _habits(profile: StoreProfile) -> StoreProfile:
     return replace(profile, echoes=frozenset())
 
@@ -227,7 +113,7 @@ def _habits(profile: StoreProfile) -> StoreProfile:
 def _probe_names(lister: ListClient, prefix: str, stats: RequestStats) -> StoreProfile:
     """`_probe` with the right encoding, repeated until no response belongs to another request."""
     for _ in range(_MAX_PROBES):
-        probed: list[_Probed] = []
+        probed: list[RequestedPage] = []
         profile = _probe_in_some_encoding(lister, prefix, stats, probed)
         seen = _echoes(probed, lister.connection.bucket)
         if not any(any(found) and not all(found) for found in seen.values()):
@@ -237,7 +123,7 @@ def _probe_names(lister: ListClient, prefix: str, stats: RequestStats) -> StoreP
 
 
 def _probe_in_some_encoding(
-    lister: ListClient, prefix: str, stats: RequestStats, probed: list[_Probed]
+    lister: ListClient, prefix: str, stats: RequestStats, probed: list[RequestedPage]
 ) -> StoreProfile:
     for _ in KeyEncoding:
         try:
@@ -249,12 +135,12 @@ def _probe_in_some_encoding(
 
 
 def _probe(
-    lister: ListClient, prefix: str, stats: RequestStats, probed: list[_Probed]
+    lister: ListClient, prefix: str, stats: RequestStats, probed: list[RequestedPage]
 ) -> StoreProfile:
     """Determine the profile without echoes; appends all requests to `probed`."""
 
-    def ask(request: PageRequest) -> _Probed:
-        found = asyncio.run(_pages_until_names(lister, request, stats))
+    def ask(request: PageRequest) -> RequestedPage:
+        found = asyncio.run(pages_until_names(lister, request, stats))
         asyncio.run(check_names(lister, found[-1].page, stats))
         probed.extend(found)
         return found[-1]
@@ -292,7 +178,7 @@ def _probe(
 
 
 def _compared(
-    profile: StoreProfile, prefix: str, chain: _Probed, rest: list[str], ask: Ask
+    profile: StoreProfile, prefix: str, chain: RequestedPage, rest: list[str], ask: Ask
 ) -> StoreProfile:
     """Compare the token of a page with StartAfter; return the profile with the right continuation.
 
@@ -314,7 +200,9 @@ def _compared(
     return profile
 
 
-def _by_tokens_alone(profile: StoreProfile, prefix: str, first: _Probed, ask: Ask) -> StoreProfile:
+def _by_tokens_alone(
+    profile: StoreProfile, prefix: str, first: RequestedPage, ask: Ask
+) -> StoreProfile:
     """The profile of a store that ignores StartAfter, so that its tokens are compared with a page.
 
     After a page of one key, the token must lead to the second key of the larger first page.
@@ -330,7 +218,7 @@ def _by_tokens_alone(profile: StoreProfile, prefix: str, first: _Probed, ask: As
     return replace(profile, continuation=Continuation.NONE)
 
 
-def _collect_keys(prefix: str, first: _Probed, behind: list[str], ask: Ask) -> list[str]:
+def _collect_keys(prefix: str, first: RequestedPage, behind: list[str], ask: Ask) -> list[str]:
     """The first keys of a store whose pages have fewer keys than requested.
 
     Args:
@@ -401,7 +289,7 @@ def _between(left: str, right: str) -> str | None:
     return None
 
 
-def _echoes(probed: list[_Probed], bucket: str) -> dict[Echoed, list[bool]]:
+def _echoes(probed: list[RequestedPage], bucket: str) -> dict[Echoed, list[bool]]:
     """For each parameter, whether each response repeats it correctly, if at all."""
     seen: dict[Echoed, list[bool]] = {each: [] for each in Echoed}
     for each in probed:

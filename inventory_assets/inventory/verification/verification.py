@@ -24,11 +24,11 @@ from inventory_assets.inventory.verification.targets import VerificationTarget
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.store_profile import KeyEncoding, StartAfter
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
+from inventory_assets.scan.key_encoding import corrected
 from inventory_assets.scan.key_lookup import find_misplaced_key, list_level, list_prefix, look_up
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.range_listing import list_range
-from inventory_assets.scan.store_probe import corrected
 
 RANGES = 8
 """The default number of ranges with records to list again."""

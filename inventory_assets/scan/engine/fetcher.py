@@ -10,9 +10,9 @@ from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import StartAfter
 from inventory_assets.scan.engine.page_queue import PageReceived, SeamProbed
 from inventory_assets.scan.engine.range_task import RangeTask
+from inventory_assets.scan.first_page import first_page
 from inventory_assets.scan.keyspace.key_range import LEAST_CHARACTER, MAX_KEY_BYTES
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
-from inventory_assets.scan.store_probe import first_page
 from inventory_assets.scan.validation.order_proof import OrderProof
 from inventory_assets.scan.validation.page_validation import next_place
 from inventory_assets.scan.validation.range_evidence import Ending

@@ -31,8 +31,9 @@ from inventory_assets.scan.engine.range_task import RangeTask
 from inventory_assets.scan.engine.scheduler import Scheduler
 from inventory_assets.scan.engine.seam_keeper import SeamEvent, SeamKeeper
 from inventory_assets.scan.errors import NamesMisread
+from inventory_assets.scan.key_encoding import check_names
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
-from inventory_assets.scan.store_probe import check_names, require_versions
+from inventory_assets.scan.store_probe import require_versions
 from inventory_assets.scan.validation.object_versions import split_last_key
 from inventory_assets.scan.validation.page_validation import (
     MisplacedPage,

@@ -16,8 +16,8 @@ from itertools import pairwise
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.first_page import first_page
 from inventory_assets.scan.keyspace.key_range import DELIMITER
-from inventory_assets.scan.store_probe import first_page
 
 _BYTE_ORDER_SERVERS = ("AmazonS3", "MinIO")
 """Starts of the `Server` header of stores that are known to list in byte order."""
