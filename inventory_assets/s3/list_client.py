@@ -23,12 +23,8 @@ from inventory_assets.s3.concurrency.limiter import Cancelled, ConcurrencyLimite
 from inventory_assets.s3.concurrency.policies import open_policy
 from inventory_assets.s3.concurrency.request_outcome import Outcome
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
+from inventory_assets.s3.decoding.page import ErrorDocument, Page, Unreadable
 from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
-from inventory_assets.s3.decoding.xml_decoder import (
-    ErrorDocument,
-    Page,
-    Unreadable,
-)
 from inventory_assets.s3.error_classification import (
     Repetition,
     classify,

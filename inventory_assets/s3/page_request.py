@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-from inventory_assets.s3.decoding.xml_decoder import (
-    MAX_KEYS,
-    versions_markers,
-)
+from inventory_assets.s3.decoding.page import MAX_KEYS, versions_markers
 from inventory_assets.s3.store_profile import Continuation, KeyEncoding
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import Continuation

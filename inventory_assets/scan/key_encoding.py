@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import replace
 from urllib.parse import unquote, unquote_plus
 
-from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import KeyEncoding, StoreProfile

@@ -10,12 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.s3.decoding.xml_decoder import (
-    OBJECT_SCHEMA,
-    VERSION_SCHEMA,
-    Page,
-    versions_token,
-)
+from inventory_assets.s3.decoding.page import OBJECT_SCHEMA, VERSION_SCHEMA, Page, versions_token
 from inventory_assets.s3.list_client import ListClient, RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.errors import ListingStuck

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.record_fields import Unclear, milliseconds
-from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets_tests.fakes.listings import (
     Listed,
     contents,

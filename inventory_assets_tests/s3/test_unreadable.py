@@ -7,14 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
+from inventory_assets.s3.decoding.page import MAX_UNREADABLE_BYTES, Page, Unreadable
 from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
 from inventory_assets.s3.decoding.record_fields import least_key_from
-from inventory_assets.s3.decoding.xml_decoder import (
-    MAX_UNREADABLE_BYTES,
-    Page,
-    Unreadable,
-    decode_page,
-)
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets_tests.fakes.listings import (
     Listed,
     contents,

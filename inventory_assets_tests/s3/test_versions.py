@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding import columnar_decoder, page_peek
 from inventory_assets.s3.decoding.columnar_decoder import decode_pages
-from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
-from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
-from inventory_assets.s3.decoding.xml_decoder import (
+from inventory_assets.s3.decoding.page import (
     VERSION_SCHEMA,
     ErrorDocument,
     Page,
-    decode_page,
     versions_markers,
     versions_token,
 )
+from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
+from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.validation.page_validation import matches_header

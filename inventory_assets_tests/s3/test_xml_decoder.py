@@ -8,14 +8,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.decoding.xml_decoder import (
+from inventory_assets.s3.decoding.page import (
     MAX_KEYS,
     MAX_RESPONSE_BYTES,
     OBJECT_SCHEMA,
     ErrorDocument,
     Page,
-    decode_page,
 )
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets_tests.fakes.listings import (
     Listed,

@@ -1,6 +1,6 @@
 import pytest
 
-from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import AWS, Continuation, StartAfter

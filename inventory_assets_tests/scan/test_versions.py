@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.decoding.xml_decoder import VERSION_SCHEMA
+from inventory_assets.s3.decoding.page import VERSION_SCHEMA
 from inventory_assets.s3.list_client import RequestStats
 from inventory_assets.scan.engine import page_queue
 from inventory_assets.scan.engine.events import JobFailed, ListingJob, ObjectsListed, RangeCompleted

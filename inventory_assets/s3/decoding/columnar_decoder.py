@@ -18,21 +18,23 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.s3.decoding.record_fields import NULL_VERSION
-from inventory_assets.s3.decoding.swar_parsing import NotVectorizable
-from inventory_assets.s3.decoding.tag_scanner import CLOSE, OPEN, DecodeBuffers, PageBatch
-from inventory_assets.s3.decoding.xml_decoder import (
+from inventory_assets.s3.decoding.page import (
     MAX_RESPONSE_BYTES,
     OBJECT_SCHEMA,
     VERSION_SCHEMA,
     Echo,
-    Envelope,
     ErrorDocument,
     Page,
+    versions_token,
+)
+from inventory_assets.s3.decoding.record_fields import NULL_VERSION
+from inventory_assets.s3.decoding.swar_parsing import NotVectorizable
+from inventory_assets.s3.decoding.tag_scanner import CLOSE, OPEN, DecodeBuffers, PageBatch
+from inventory_assets.s3.decoding.xml_decoder import (
+    Envelope,
     decode_envelope,
     decode_page,
     next_token,
-    versions_token,
 )
 from inventory_assets.s3.decoding.xml_tree import Body
 from inventory_assets.s3.errors import MalformedResponse

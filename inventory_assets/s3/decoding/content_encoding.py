@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Mapping
 
-from inventory_assets.s3.decoding.xml_decoder import MAX_RESPONSE_BYTES
+from inventory_assets.s3.decoding.page import MAX_RESPONSE_BYTES
 from inventory_assets.s3.error_wording import one_line_text
 from inventory_assets.s3.errors import MalformedResponse, RequestRejected
 

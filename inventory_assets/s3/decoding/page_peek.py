@@ -8,15 +8,9 @@ is compared with these values later.
 import re
 from dataclasses import dataclass
 
+from inventory_assets.s3.decoding.page import NO_ECHO, Echo, ErrorDocument, versions_token
 from inventory_assets.s3.decoding.record_fields import NULL_VERSION, Unclear, key_bytes, key_of
-from inventory_assets.s3.decoding.xml_decoder import (
-    NO_ECHO,
-    Echo,
-    ErrorDocument,
-    decode_page,
-    is_url_encoded,
-    versions_token,
-)
+from inventory_assets.s3.decoding.xml_decoder import decode_page, is_url_encoded
 from inventory_assets.s3.decoding.xml_tree import Body, is_legal
 from inventory_assets.s3.store_profile import KeyEncoding
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 
-from inventory_assets.s3.decoding.xml_decoder import MAX_RESPONSE_BYTES
+from inventory_assets.s3.decoding.page import MAX_RESPONSE_BYTES
 from inventory_assets.s3.errors import MalformedResponse
 
 Receive = Callable[[memoryview], int]

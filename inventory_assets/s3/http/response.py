@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, decode_page
+from inventory_assets.s3.decoding.page import ErrorDocument
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.foreign_responses import ForeignResponse, foreign_response
 from inventory_assets.s3.http.connection import AsyncHttpConnection

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Iterable
 
+from inventory_assets.s3.decoding.page import MAX_KEYS
 from inventory_assets.s3.decoding.page_peek import RawPage
-from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS
 from inventory_assets.s3.decoding.xml_tree import Body
 from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest

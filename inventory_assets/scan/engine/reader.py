@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 
 from inventory_assets.s3.concurrency.limiter import Cancelled
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
-from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.errors import MalformedResponse, TransientError
 from inventory_assets.s3.list_client import ListClient, retries_exhausted
 from inventory_assets.s3.store_profile import StartAfter

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.s3.decoding.xml_decoder import VERSION_SCHEMA
+from inventory_assets.s3.decoding.page import VERSION_SCHEMA
 
 _Flags = npt.NDArray[np.bool_]
 

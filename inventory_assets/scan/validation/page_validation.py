@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_pages
+from inventory_assets.s3.decoding.page import VERSION_SCHEMA, Page, versions_markers
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
-from inventory_assets.s3.decoding.xml_decoder import VERSION_SCHEMA, Page, versions_markers
 from inventory_assets.s3.decoding.xml_tree import Body
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.page_request import PageRequest
