@@ -26,7 +26,7 @@ from inventory_assets.inventory.listing.part_sizing import DEFAULT_SIZING
 from inventory_assets.inventory.listing.part_stream import RowBuffer
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA
+from inventory_assets.s3.decoding.page import OBJECT_SCHEMA
 from inventory_assets.scan.engine.splitter import pick_evenly
 from inventory_assets.scan.keyspace.key_range import KeyRange
 

@@ -98,9 +98,9 @@ def credential_error(error: Exception, identity: Identity) -> Explanation:
             return _of_service(error, identity)
         case NoTerminal() | EOFError() | boto.RefreshWithMFAUnsupportedError():
             return CredentialsMissing, (
-                f"{identity.role} asks for a code of a second factor (mfa_serial), and there is no "
-                "terminal to ask for it; give a profile without mfa_serial, or temporary "
-                "credentials, as `aws sts get-session-token` makes them"
+                f"{identity.role} needs an MFA code (mfa_serial), and there is no terminal to ask "
+                "for it; give a profile without mfa_serial, or temporary credentials from `aws sts "
+                "get-session-token`"
             )
         case boto.NoCredentialsError() if identity.roles:
             return CredentialsMissing, (
@@ -120,12 +120,12 @@ def credential_error(error: Exception, identity: Identity) -> Explanation:
             )
         case boto.SSLError() | ssl.SSLError():
             return TlsFailure, (
-                f"the TLS connection to the service that gives credentials cannot be trusted: "
+                f"the TLS connection to the service that issues credentials cannot be trusted: "
                 f"{one_line(error)}; name its certificate authority's file in AWS_CA_BUNDLE"
             )
         case boto.ConnectionError() | boto.HTTPClientError():
             return RequestRejected, (
-                f"the service that gives credentials (STS, SSO or the machine's) cannot be "
+                f"the service that issues credentials (STS, SSO or instance metadata) cannot be "
                 f"reached: {one_line(error)}; check AWS_ENDPOINT_URL_STS, the region and proxies"
             )
         case boto.NoRegionError():
@@ -151,13 +151,15 @@ def _of_service(error: boto.ClientError, identity: Identity) -> Explanation:
             text = f"the SSO session has expired; run `aws sso login{_option(identity)}` ({words})"
         case "GetRoleCredentials", _:
             text = (
-                f"SSO does not give the role of the profile {identity.profile!r}; check its "
-                f"sso_account_id and sso_role_name, and what is assigned to you ({words})"
+                f"SSO refuses the role of the profile {identity.profile!r}; check its "
+                f"sso_account_id and sso_role_name, and the roles assigned to you ({words})"
             )
         case "AssumeRoleWithWebIdentity", "ExpiredTokenException" | "ExpiredToken":
-            text = f"{token} has expired; have it renewed ({words})"
+            text = f"{token} has expired; renew it ({words})"
         case "AssumeRoleWithWebIdentity", "IDPCommunicationError":
-            text = f"STS cannot reach the issuer of {token}, with which {role} is assumed ({words})"
+            text = (
+                f"STS cannot reach the issuer of {token}, which is used to assume {role} ({words})"
+            )
         case "AssumeRoleWithWebIdentity", _:
             text = (
                 f"{role} refuses {token}; its trust policy must allow "
@@ -198,14 +200,14 @@ def _of_files(error: Exception, identity: Identity) -> str:
                 "AWS_WEB_IDENTITY_TOKEN_FILE or web_identity_token_file"
             )
         case UnicodeDecodeError() if token:
-            return f"the web identity token file {token} holds no text; have it written anew"
+            return f"the web identity token file {token} is not text; write it again"
         case boto.ParamValidationError() if token and "WebIdentityToken" in text:
             return (
-                f"the web identity token file {token} holds no token; have it written anew, or "
+                f"the web identity token file {token} contains no token; write it again, or "
                 "correct AWS_WEB_IDENTITY_TOKEN_FILE or web_identity_token_file"
             )
         case boto.ParamValidationError() if identity.roles:
-            return f"{identity.role} cannot be asked for: {text}; correct its ARN"
+            return f"{identity.role} cannot be requested: {text}; correct its ARN"
         case boto.ConfigParseError():
             return config_words(error)
         case boto.ProfileNotFound():
@@ -215,9 +217,9 @@ def _of_files(error: Exception, identity: Identity) -> str:
         case JSONDecodeError() | UnicodeDecodeError() | KeyError() | TypeError() | AttributeError():
             # The output is not repeated: it may contain a secret.
             return (
-                "what a credential_process printed, or a credential service answered, is no "
-                "credentials (JSON with Version, AccessKeyId and SecretAccessKey); run the command "
-                "of credential_process alone to see why"
+                "a credential_process or a credential service returned no credentials (expected "
+                "JSON with Version, AccessKeyId and SecretAccessKey); run the command of "
+                "credential_process alone to see why"
             )
         case OSError():
             of_file = f" ({file})" if file else ""

@@ -42,7 +42,7 @@ _UNKNOWN = (
 )
 _CLOCK = (
     CredentialsRefused,
-    "this machine's clock differs too much from the endpoint's; set it",
+    "this machine's clock differs too much from the endpoint's; correct it",
 )
 _PATH_STYLE = (
     RequestRejected,
@@ -171,15 +171,15 @@ def _advice(
         )
     if details.foreign:
         return RequestRejected, (
-            f"what answers is not S3: it sends {details.foreign.what} with the status "
+            f"the response is not from S3: it is {details.foreign.what}, with the status "
             f"{details.status}; {details.foreign.remedy}"
         )
     if details.status == 403 or details.code in _DENIED:
         return AccessDenied, _denied(connection, action, words)
     if 200 < details.status < 300:
         return RequestRejected, (
-            f"what answers is not S3: it sends the status {details.status} where a listing was "
-            f"asked for; {OTHER_PORT}"
+            f"the response is not from S3: its status is {details.status}, which no listing has; "
+            f"{OTHER_PORT}"
         )
     return RequestRejected, f"the request was rejected; {words}"
 
@@ -188,13 +188,13 @@ def _elsewhere(details: ErrorDetails, connection: BucketConfig) -> str:
     asked = details.asked or connection.region or "the default"
     if details.region and details.region != asked:
         return (
-            f"the bucket is in the region {one_line_text(details.region)}, and {asked} was asked; "
-            f"set --region (in the configuration: region) ({details.words})"
+            f"the bucket is in the region {one_line_text(details.region)}, but the request went to "
+            f"{asked}; set --region (in the configuration: region) ({details.words})"
         )
     if details.code == ANOTHER_REGION:
         return (
-            f"the bucket is in another region than {asked}, which the endpoint does not name; set "
-            f"--region (in the configuration: region) ({details.words})"
+            f"the bucket is not in the region {asked}, and the endpoint does not name its region; "
+            f"set --region (in the configuration: region) ({details.words})"
         )
     if details.code == "AuthorizationHeaderMalformed":
         return (
@@ -204,13 +204,13 @@ def _elsewhere(details: ErrorDetails, connection: BucketConfig) -> str:
     named = f", {one_line_text(details.endpoint)}" if details.endpoint else ""
     if connection.endpoint_url:
         return (
-            f"the bucket is to be asked at another endpoint{named}, though {asked} is its region; "
-            "leave out --endpoint-url, or correct the endpoint (in the configuration: "
-            f"endpoint_url) ({details.words})"
+            f"the bucket has another endpoint{named}, although {asked} is its region; leave out "
+            "--endpoint-url, or correct the endpoint (in the configuration: endpoint_url) "
+            f"({details.words})"
         )
     return (
-        f"the bucket is to be asked at another endpoint{named} than that of {asked}, its region; "
-        f"give that endpoint with --endpoint-url, or another region ({details.words})"
+        f"the bucket has another endpoint{named}, not that of its region, {asked}; give that "
+        f"endpoint with --endpoint-url, or another region ({details.words})"
     )
 
 
@@ -223,7 +223,7 @@ def _denied(connection: BucketConfig, action: str, words: str) -> str:
     payer = (
         ""
         if connection.requester_pays
-        else "; if its requesters pay, add --requester-pays (in the configuration: "
+        else "; if it is a Requester Pays bucket, add --requester-pays (in the configuration: "
         "requester_pays = true)"
     )
     return (

@@ -63,13 +63,13 @@ _TLS_REMEDIES = {
         "UNKNOWN_PROTOCOL",
         "HTTP_REQUEST",
     ),
-    "the other side offers no version or cipher of TLS that is allowed here; update it": (
+    "the other side supports no TLS version or cipher that this machine allows; update it": (
         "UNSUPPORTED_PROTOCOL",
         "PROTOCOL_VERSION",
         "HANDSHAKE_FAILURE",
         "INSUFFICIENT_SECURITY",
     ),
-    "the other side asks for a certificate of this machine's, which is not supported": (
+    "the other side asks for a client certificate, which is not supported": (
         "CERTIFICATE_REQUIRED",
         "BAD_CERTIFICATE",
         "ALERT_UNKNOWN_CA",
@@ -189,22 +189,21 @@ def _of_response(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error
     match error:
         case UnexpectedResponse() if error.foreign:
             return RequestRejected, (
-                f"what answers is not S3: it sends {error.foreign.what} where a listing was asked "
-                f"for; {error.foreign.remedy}"
+                f"the response is not from S3: it is {error.foreign.what}; {error.foreign.remedy}"
             )
         case MalformedResponse():
             return UnusableResponse, (
-                "the endpoint answers the same request twice with the same unusable bytes: "
-                f"{one_line(error)}; a proxy in between may damage them, or the store does not "
+                "the endpoint sent the same unusable response twice: "
+                f"{one_line(error)}; a proxy in between may damage it, or the store does not "
                 "list as S3 does"
             )
         case ProtocolError() if error.is_tls:
             return RequestRejected, (
-                "the endpoint speaks TLS, and was asked without; use https:// in its URL"
+                "the endpoint requires TLS, but its URL has http://; use https://"
             )
         case _:
             return RequestRejected, (
-                f"what answers does not speak HTTP as S3 does: {one_line(error)}; correct the "
+                f"the response is not HTTP as S3 sends it: {one_line(error)}; correct the "
                 "endpoint's scheme, host and port, or the proxy in between"
             )
 
@@ -221,8 +220,8 @@ def _of_connection(error: BaseException) -> tuple[type[S3Error], str]:
         )
     if tunnel:
         return RequestRejected, (
-            "the proxy does not let requests through to the endpoint; have it allowed there, or "
-            f"name the endpoint's host in NO_PROXY ({one_line(_root(error))})"
+            "the proxy does not let requests through to the endpoint; allow the endpoint in the "
+            f"proxy, or name its host in NO_PROXY ({one_line(_root(error))})"
         )
     if isinstance(error, boto.SSLError | http.ProxyError | ssl.SSLError):
         return TlsFailure, (

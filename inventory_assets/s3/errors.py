@@ -46,7 +46,7 @@ class TlsFailure(S3Error):
 
 
 class UnsupportedBucket(S3Error):
-    """The kind of bucket does not list in key order."""
+    """Buckets of this kind do not list in key order."""
 
 
 class VersionsUnsupported(S3Error):

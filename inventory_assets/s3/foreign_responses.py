@@ -40,7 +40,7 @@ class ForeignResponse:
     """A description of a response that is not from S3.
 
     Attributes:
-        what: What it is, for the middle of a sentence.
+        what: What it is, to follow "the response is".
         remedy: What the user can do.
     """
 
@@ -60,12 +60,12 @@ def foreign_response(headers: Mapping[str, str], body: bytes | bytearray) -> For
         return ForeignResponse("an empty body")
     if start.startswith(_GZIP):
         return ForeignResponse(
-            "compressed, though no Content-Encoding says so",
+            "compressed data without a Content-Encoding header",
             "switch compression off at the endpoint, or at the proxy in between",
         )
     if _WANTS_TLS.search(start):
         return ForeignResponse(
-            "that it was asked without TLS", "use https:// in the endpoint's URL"
+            "an error of a server that requires TLS", "use https:// in the endpoint's URL"
         )
     if start.startswith((b"{", b"[")):
         return ForeignResponse("JSON" + _quoted(_said_in_json(body) or ""))
@@ -82,14 +82,14 @@ def redirect_words(location: str, endpoint: str | None) -> str:
         host, scheme = target.hostname, target.scheme
         asked = urlsplit(endpoint or "")
     except ValueError:
-        return "the endpoint redirects to what is no URL; correct the endpoint"
+        return "the endpoint redirects to an invalid URL; correct the endpoint"
     if not host or (host == asked.hostname and scheme == asked.scheme):
         return (
-            "the endpoint redirects to another path of its own, which is not followed; "
+            "the endpoint redirects to another path on its host, which is not followed; "
             f"{OTHER_PORT}"
         )
     if host == asked.hostname:
-        return f"the endpoint redirects to {scheme}://; give it with {scheme}://"
+        return f"the endpoint redirects to {scheme}://; use {scheme}:// in its URL"
     return (
         f"the endpoint redirects to another host, {one_line_text(host)}, to which no "
         "credentials are sent; if that is the store, give it as the endpoint (--endpoint-url), "
@@ -107,8 +107,8 @@ def _of_xml(start: bytes) -> ForeignResponse | None:
         return None
     code, message = _CODE.search(start), _MESSAGE.search(start)
     told = ": ".join(_text(each[1]) for each in (code, message) if each)
-    kind = "a document type and " if _DOCTYPE.search(start) else ""
-    return ForeignResponse(f"{kind}XML of another service or request, <{root}>{_quoted(told)}")
+    kind = " with a document type" if _DOCTYPE.search(start) else ""
+    return ForeignResponse(f"XML of another service or request{kind}, <{root}>{_quoted(told)}")
 
 
 def _of_text(headers: Mapping[str, str], start: bytes) -> ForeignResponse | None:

@@ -18,11 +18,8 @@ from inventory_assets.s3.concurrency.limiter import Cancelled, ConcurrencyLimite
 from inventory_assets.s3.concurrency.policies import open_policy
 from inventory_assets.s3.concurrency.request_outcome import Outcome
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
+from inventory_assets.s3.decoding.page import ErrorDocument, Page
 from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
-from inventory_assets.s3.decoding.xml_decoder import (
-    ErrorDocument,
-    Page,
-)
 from inventory_assets.s3.error_classification import (
     Repetition,
     classify,
@@ -94,7 +91,7 @@ class ListClient:
     """How the store lists; set after a probe."""
 
     proven_names: frozenset[str] = frozenset()
-    """Characters whose decoding in keys was verified (`scan.store_probe.check_names`)."""
+    """Characters whose decoding in keys was verified (`scan.key_encoding.check_names`)."""
 
     names_gone: int = 0
     """How many keys no longer existed when they were verified."""
@@ -237,5 +234,5 @@ class ListClient:
             # The next response on this connection would be misplaced, too.
             self._transport.discard(response)
             raise MisplacedResponse(
-                f"the answer to another request came: its <{name}> is not what was asked for"
+                f"the response belongs to another request: its <{name}> differs from this one"
             )

@@ -1,8 +1,8 @@
 """Read and write the objects of one bucket, for results; listings use `list_client.py`.
 
 boto3 sends the requests, with the same credentials, endpoints, proxies and certificate authorities
-as a listing. botocore's standard mode retries transient errors; this module retries bodies that
-break off, which botocore does not notice.
+as a listing. botocore's standard mode retries transient errors; this module retries truncated
+bodies, which botocore does not retry.
 """
 
 import hashlib
@@ -124,8 +124,8 @@ class ObjectClient:
         etag = _unquoted(answer.get("ETag"))
         if not etag:
             raise ObjectRequestFailed(
-                f"cannot read {self.url(key)}: the endpoint does not send its ETag, without which "
-                "a change cannot be noticed; keep results on another store, or in a folder"
+                f"cannot read {self.url(key)}: the endpoint does not send its ETag, which is "
+                "needed to detect changes; keep results on another store, or in a folder"
             )
         metadata: Mapping[str, str] = answer.get("Metadata", {})
         return ObjectMetadata(answer["ContentLength"], etag, metadata.get(_DIGEST))
@@ -308,7 +308,7 @@ class ObjectClient:
                 return ObjectRequestFailed(
                     f"{what}: it is not allowed (the endpoint said {code_of(error)}); grant these "
                     "credentials s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, "
-                    "s3:DeleteObject and s3:AbortMultipartUpload on what is in it",
+                    "s3:DeleteObject and s3:AbortMultipartUpload on its objects",
                     status_of(error),
                 )
         if isinstance(error, boto.NoCredentialsError):
@@ -319,8 +319,8 @@ class ObjectClient:
         fault = classify(error)
         if fault is not None or isinstance(error, boto.IncompleteReadError):
             return ObjectRequestFailed(
-                f"{what}: {fault or 'the answer broke off'} at each of {ATTEMPTS} attempts "
-                f"({one_line(error)}); try again when the endpoint is well",
+                f"{what}: {fault or 'the response broke off'} at each of {ATTEMPTS} attempts "
+                f"({one_line(error)}); try again when the endpoint is available",
                 status_of(error) if isinstance(error, boto.ClientError) else None,
             )
         final = to_user_error(error, self.connection)

@@ -9,19 +9,19 @@ from inventory_assets.s3.errors import TransientError
 LOG = logging.getLogger("inventory_assets.s3")
 
 SECONDS_BEFORE_LOG = 3.0
-"""How long a request must fail before the first line."""
+"""How long a request must fail before the first line is logged."""
 
 SECONDS_BETWEEN_LOGS = 30.0
 """Interval at which the line is repeated."""
 
 _DESCRIPTIONS = {
     TransientError.REFUSED: "connection refused",
-    TransientError.UNREACHABLE: "it cannot be reached",
-    TransientError.TIMED_OUT: "no answer in time",
-    TransientError.RESET: "connections break off",
-    TransientError.THROTTLED: "it asks to slow down",
+    TransientError.UNREACHABLE: "unreachable",
+    TransientError.TIMED_OUT: "requests time out",
+    TransientError.RESET: "connections are reset",
+    TransientError.THROTTLED: "requests are throttled",
     TransientError.SERVER_ERROR: "server errors",
-    TransientError.MALFORMED: "answers that cannot be read",
+    TransientError.MALFORMED: "responses cannot be decoded",
 }
 
 
@@ -62,7 +62,7 @@ class OutageLog:
             self._began = oldest if self._began is None else self._began
         end = datetime.now(UTC) + timedelta(seconds=max(0.0, oldest + budget - now))
         LOG.warning(
-            "%s: %s for %.0f s; trying until %s UTC (at most %g s)",
+            "%s: %s for %.0f s; retrying until %s UTC (at most %g s)",
             *(self._display_name, _DESCRIPTIONS[fault], now - oldest, f"{end:%H:%M:%S}", budget),
         )
 
@@ -80,4 +80,4 @@ class OutageLog:
                 return
             began, self._began = self._began, None
         if is_answered:
-            LOG.warning("%s: it answers again, after %.0f s", self._display_name, now - began)
+            LOG.warning("%s: responding again after %.0f s", self._display_name, now - began)

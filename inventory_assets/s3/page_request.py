@@ -1,10 +1,7 @@
 """One request for a page of keys, and its query parameters."""
 
 from inventory_assets.fast_values import value
-from inventory_assets.s3.decoding.xml_decoder import (
-    MAX_KEYS,
-    versions_markers,
-)
+from inventory_assets.s3.decoding.page import MAX_KEYS, versions_markers
 from inventory_assets.s3.store_profile import Continuation, KeyEncoding
 
 

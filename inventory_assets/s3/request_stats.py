@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from inventory_assets.s3.decoding.xml_decoder import Unreadable
+from inventory_assets.s3.decoding.page import Unreadable
 from inventory_assets.s3.errors import TransientError
 from inventory_assets.s3.unreadable_log import UnreadableLog
 

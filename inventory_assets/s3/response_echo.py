@@ -7,7 +7,7 @@ plausible; only the repeated parameters reveal it.
 from collections.abc import Iterator
 from urllib.parse import unquote, unquote_plus
 
-from inventory_assets.s3.decoding.xml_decoder import Echo
+from inventory_assets.s3.decoding.page import Echo
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.store_profile import Echoed
 

@@ -112,7 +112,7 @@ def retries_exhausted(
     longer = (
         ""
         if seconds is None
-        else "; --max-outage (in the configuration: max_outage_seconds) sets how long is tried"
+        else "; --max-outage (in the configuration: max_outage_seconds) sets how long to retry"
     )
     return RetriesExhausted(
         f"{connection.display_name}: {fault} {often}{within}, last with: "

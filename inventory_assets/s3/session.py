@@ -114,6 +114,6 @@ def refuse_user_information(url: str | None, connection: BucketConfig) -> None:
     """
     if url and "@" in url:
         raise RequestRejected(
-            f"{connection.display_name}: the endpoint holds a user name or password, expected "
-            "none; credentials come from boto3's chain: the environment, profiles, roles"
+            f"{connection.display_name}: the endpoint's URL contains a user name or "
+            "password; remove it: credentials come from the environment, profiles or roles"
         )

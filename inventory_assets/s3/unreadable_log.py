@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from inventory_assets.s3.decoding.xml_decoder import Unreadable
+from inventory_assets.s3.decoding.page import Unreadable
 
 MAX_STORED = 1000
 """Maximum records to store; further ones are only counted."""

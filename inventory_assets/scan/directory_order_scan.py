@@ -14,16 +14,17 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import Continuation
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
+from inventory_assets.scan.first_page import first_page
+from inventory_assets.scan.key_encoding import page_with_names
 from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS
 from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange
 from inventory_assets.scan.keyspace.sorted_keys import keys_ascend
-from inventory_assets.scan.store_probe import first_page, page_with_names
 from inventory_assets.scan.validation.page_validation import (
     MAX_EMPTY_PAGES,
     check_empty_pages,
@@ -32,15 +33,14 @@ from inventory_assets.scan.validation.page_validation import (
 from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuilder
 
 _MIN_NAMES_TO_CONFIRM = 100
-"""Names in a level from which on its end is confirmed by a request behind the last of them: such a
-level may be a page that the store says is the last, though it is not. Where pages hold fewer names,
-as many as a page holds are enough."""
+"""Minimum names of a level whose end is confirmed by a request after the last name, as a store may
+wrongly report a page as the last one. If pages have fewer names, a page's size is the minimum."""
 
 _LAST_CHARACTER = "\U0010fffd"
-"""Sorts behind the keys of a folder, where it is appended to the folder's name."""
+"""Appended to a folder's name, it gives a StartAfter greater than the folder's keys."""
 
 _MOST_PROOFS = 3
-"""How often the tokens are put to the proof, as names come and go meanwhile."""
+"""Maximum attempts to prove the tokens, as names may be created and deleted in between."""
 
 
 class DirectoryOrderScan:
@@ -68,7 +68,7 @@ class DirectoryOrderScan:
         self._ends = [key_range.until for key_range in ranges]
         self._stats = stats
         self._evidence = evidence
-        # Known makes fill their pages, and their tokens skip nothing.
+        # Known servers fill their pages, and their tokens skip nothing.
         self._is_proven = (lister.server or "").startswith(DIRECTORY_SERVERS)
         self._worth_confirming = _MIN_NAMES_TO_CONFIRM
 
@@ -100,7 +100,7 @@ class DirectoryOrderScan:
                 while end < len(keys) and keys[end] in ranges[0]:
                     end += 1
                 if end == start:
-                    raise KeysOutOfOrder(self._message(f"lists {keys[start]!r} out of its place"))
+                    raise KeysOutOfOrder(self._message(f"lists {keys[start]!r} outside its range"))
                 part = objects.slice(start, end - start)
                 self._evidence.rows(part.column("key"))
                 yield part
@@ -112,7 +112,7 @@ class DirectoryOrderScan:
         if self._ranges and not self._is_proven:
             page = self._lister.list_page_sync(PageRequest(self._prefix), self._stats)
             self._note_page_size(page.objects.num_rows)
-        # A stack of its own: keys may be nested deeper than Python's calls.
+        # An explicit stack, as keys may be nested deeper than Python's recursion limit.
         open_levels = [self._level(self._prefix)] if self._ranges else []
         while open_levels:
             found = next(open_levels[-1], None)
@@ -222,8 +222,8 @@ class DirectoryOrderScan:
             if self._lister.profile.continuation is not Continuation.TOKEN:
                 raise ListingStuck(
                     self._message(
-                        "lists by folders, and its continuation tokens skip keys, so a folder of "
-                        f"more than a page, as {prefix!r}, cannot be listed"
+                        "uses directory order, and its continuation tokens skip keys, so a folder "
+                        f"of more than one page, such as {prefix!r}, cannot be listed"
                     )
                 )
             self._note_page_size(len(names))
@@ -232,23 +232,24 @@ class DirectoryOrderScan:
             yield from self._after_the_end(prefix, last)
 
     def _note_page_size(self, names: int) -> None:
-        """Take note of how many names a page holds that may not be the last."""
+        """Lower the minimum for a confirmation to the names of a page that is not the last."""
         if names:
             self._worth_confirming = min(self._worth_confirming, names)
 
     def _prove_tokens(self, prefix: str, page: Page, *, is_first: bool) -> None:
-        """Make sure that a token leads to the next name, once in the scan.
+        """Check that tokens lead to the next name, once in the scan.
 
-        A level that begins with a smaller page must go on with the same names. A page of one name
-        cannot be smaller: behind it, the token and StartAfter must lead to the same name.
+        The level is listed again with a page of one name; its token must lead to the second name of
+        `page`. If `page` has only one name, its token and StartAfter must lead to the same name.
 
         Args:
             prefix: The level.
-            page: A page of it that is not its last.
-            is_first: Whether no name was listed before it; only such a page can be asked for again.
+            page: A page of the level that is not its last.
+            is_first: Whether it is the first page with names; only such a page can be requested
+                again with another size.
 
         Raises:
-            ListingStuck: The token leads elsewhere, or nothing shows where it should lead.
+            ListingStuck: The token leads to another name, or nothing shows where it should lead.
         """
         names = _names(page)
         if self._is_proven or not names or not is_first:
@@ -274,22 +275,23 @@ class DirectoryOrderScan:
                 return
         raise ListingStuck(
             self._message(
-                f"lists by folders, and a continuation token in {prefix!r} does not lead where "
-                "a smaller page or a start-after leads, so names may be missing behind it; ask its "
-                "operator for tokens that lead to the next name"
+                f"uses directory order, and a continuation token in {prefix!r} leads to another "
+                "name than a smaller page or start-after does, so names may be missing after it; "
+                "ask its operator for tokens that lead to the next name"
             )
         )
 
     def _after_the_end(self, prefix: str, last: str) -> Iterator[Page]:
-        """What follows where the store said that a level ends; as a rule nothing."""
+        """Yield pages of names after the reported end of a level; usually none."""
         while page := self._page_behind(prefix, last):
             yield page
             last = max(_names(page), key=_place)
 
     def _page_behind(self, prefix: str, last: str) -> Page | None:
-        """The names of a level that a StartAfter of its last name shows; None where it shows none.
+        """The names of a level after its last one, requested by StartAfter; None if there are none.
 
-        That of a folder's bare name shows the folder again, and what follows it in either order.
+        For a folder, StartAfter is its bare name, which lists the folder again and what follows it
+        in either key order.
         """
         is_folder = _is_folder(last, prefix)
         after = _bare(last) if is_folder else last
@@ -300,15 +302,17 @@ class DirectoryOrderScan:
         return page
 
     def _next_page(self, request: PageRequest, last: str) -> Page | None:
-        """The first page of a chain that shows names behind one, with these alone; None without.
+        """The first page with names after `last`, reduced to these names; None if there is none.
+
+        Follows continuation tokens from `request` on.
 
         Raises:
-            ListingStuck: The chain does not end.
+            ListingStuck: `MAX_EMPTY_PAGES` pages have no such name.
         """
         for _ in range(MAX_EMPTY_PAGES):
             page = self._lister.list_page_sync(request, self._stats)
             self._evidence.page()
-            # StartAfter may mean anything: only what was not listed before tells something.
+            # The meaning of StartAfter is unknown: names that were listed before are ignored.
             keys: list[str] = page.objects.column("key").to_pylist()
             rows = [row for row, key in enumerate(keys) if _follows(key, request.prefix, last)]
             folders = [
@@ -320,7 +324,7 @@ class DirectoryOrderScan:
             if not page.is_truncated or page.next_token in (None, request.token):
                 return None
             request = replace(request, start_after="", token=page.next_token)
-        raise ListingStuck(self._message(f"does not come to what follows {last!r}"))
+        raise ListingStuck(self._message(f"does not list the names after {last!r}"))
 
     def _message(self, what: str) -> str:
         return f"{self._lister.connection.display_name}: the store {what}"
@@ -331,23 +335,23 @@ def _bare(name: str) -> str:
 
 
 def _place(name: str) -> tuple[str, bool]:
-    """What a level is sorted by; a folder follows the object of the same name."""
+    """The sort key of a name in a level; a folder follows the object of the same name."""
     return _bare(name), name.endswith(DELIMITER)
 
 
 def _names(page: Page) -> list[str]:
-    """The page's objects and folders in the order of their level."""
+    """The page's objects and folders, in the order of the level."""
     keys: list[str] = page.objects.column("key").to_pylist()
     return sorted((*keys, *page.common_prefixes), key=_place)
 
 
 def _is_folder(name: str, prefix: str) -> bool:
-    """Whether a name of a level is a folder, and not the object that bears the level's own name."""
+    """Whether a name of a level is a folder, not the object with the level's own name."""
     return name.endswith(DELIMITER) and name != prefix
 
 
 def _follows(name: str, prefix: str, last: str) -> bool:
-    """Whether a name lies within a level, and comes after another."""
+    """Whether a name is in a level and comes after another one."""
     return _place(name) > _place(last) and name.startswith(prefix) and name != prefix
 
 

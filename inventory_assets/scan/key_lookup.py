@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, OBJECT_SCHEMA, VERSION_SCHEMA
+from inventory_assets.s3.decoding.page import MAX_KEYS, OBJECT_SCHEMA, VERSION_SCHEMA
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_stats import RequestStats

@@ -12,6 +12,7 @@ from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import AWS, KeyEncoding, StartAfter, StoreProfile
 from inventory_assets.scan.errors import ListingStuck, NamesMisread, TooManyShards
+from inventory_assets.scan.key_encoding import corrected, page_with_names
 from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS, KeyOrder
 from inventory_assets.scan.keyspace.key_range import (
     DELIMITER,
@@ -19,7 +20,7 @@ from inventory_assets.scan.keyspace.key_range import (
     KeyRange,
     prefix_upper_bound,
 )
-from inventory_assets.scan.store_probe import corrected, page_with_names, profile_store
+from inventory_assets.scan.store_probe import profile_store
 from inventory_assets.scan.validation.order_proof import telling_pairs
 
 LEVEL_PAGES = 20

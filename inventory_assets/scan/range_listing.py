@@ -10,18 +10,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.s3.decoding.xml_decoder import (
-    OBJECT_SCHEMA,
-    VERSION_SCHEMA,
-    Page,
-    versions_token,
-)
+from inventory_assets.s3.decoding.page import OBJECT_SCHEMA, VERSION_SCHEMA, Page, versions_token
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_stats import RequestStats
+from inventory_assets.scan.key_encoding import page_with_names
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
-from inventory_assets.scan.store_probe import page_with_names
 from inventory_assets.scan.validation.object_versions import Versions, split_last_key
 from inventory_assets.scan.validation.page_validation import (
     check_empty_pages,

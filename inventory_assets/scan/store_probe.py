@@ -2,17 +2,15 @@
 
 Four requests for two or three keys each show what StartAfter means, whether a continuation token
 continues at the same key as StartAfter (also after a StartAfter that is no existing key, where some
-stores skip a key), and which parameters a response repeats. The first key with `%`, `+` or a space
-is looked up by its exact name, which shows how keys are encoded.
+stores skip a key), and which parameters a response repeats. `key_encoding.py` verifies how keys are
+encoded.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from urllib.parse import unquote, unquote_plus
 
-from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.error_classification import versions_unsupported
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
@@ -27,6 +25,8 @@ from inventory_assets.s3.store_profile import (
     StoreProfile,
 )
 from inventory_assets.scan.errors import ListingUnsupported, NamesMisread
+from inventory_assets.scan.first_page import RequestedPage, first_page, pages_until_names
+from inventory_assets.scan.key_encoding import check_names, corrected
 from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS
 from inventory_assets.scan.keyspace.key_range import MAX_KEY_BYTES
 
@@ -36,33 +36,11 @@ _KEYS = 3
 _SUFFIXES = ("\U0010fffd", "~", "!")
 """Suffixes that make a non-existing key between two keys; the first one that fits is used."""
 
-_AMBIGUOUS = frozenset("%+ ")
-"""Characters whose meaning depends on the store's key encoding."""
-
-_MAX_GONE = 3
-"""After this many lookups of keys that no longer exist, the encoding is accepted unproven."""
-
 _MAX_PROBES = 4
 """Maximum probes of a store whose responses sometimes repeat parameters of other requests: some
 responses then belong to other requests, and the probe is not valid."""
 
-_MAX_EMPTY_PAGES = 20
-"""Maximum empty pages that a probe skips; a listing skips more."""
-
-Ask = Callable[[PageRequest], "_Probed"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Probed:
-    """A request and its page."""
-
-    request: PageRequest
-    page: Page
-
-    @property
-    def keys(self) -> list[str]:
-        keys: list[str] = self.page.objects.column("key").to_pylist()
-        return keys
+Ask = Callable[[PageRequest], RequestedPage]
 
 
 def profile_store(lister: PageSource, prefix: str, stats: RequestStats) -> StoreProfile:
@@ -91,26 +69,13 @@ def profile_store(lister: PageSource, prefix: str, stats: RequestStats) -> Store
             found = again if is_habit else replace(usual, echoes=again.echoes)
         if found.continuation is Continuation.NONE:
             raise ListingUnsupported(
-                f"{lister.connection.display_name}: start-after does not lead behind a key, and "
-                "nothing "
-                "shows that continuation tokens lead to the next one, so keys may be missing "
-                "between two pages; ask the store's operator for one of the two"
+                f"{lister.connection.display_name}: the store ignores start-after, and its "
+                "continuation tokens do not provably lead to the next key, so keys may be missing "
+                "between two pages; ask its operator to support one of the two"
             )
     finally:
         lister.profile = before
     return found
-
-
-def page_with_names(lister: PageSource, request: PageRequest, stats: RequestStats) -> Page:
-    """Fetch a page and verify the decoding of its names.
-
-    Raises:
-        NamesMisread: The names have another encoding than the profile says.
-        S3Error: A request failed permanently.
-    """
-    page = lister.list_page_sync(request, stats)
-    asyncio.run(check_names(lister, page, stats))
-    return page
 
 
 def contradicted(lister: PageSource, prefix: str, stats: RequestStats) -> bool:
@@ -129,62 +94,6 @@ def contradicted(lister: PageSource, prefix: str, stats: RequestStats) -> bool:
     return _habits(lister.profile) != _habits(before)
 
 
-def corrected(profile: StoreProfile, error: NamesMisread) -> StoreProfile:
-    """The profile with the encoding that the error names."""
-    return replace(profile, encoding=error.encoding)
-
-
-async def check_names(lister: PageSource, page: Page, stats: RequestStats) -> None:
-    """Verify the decoding of a page's names, once per ambiguous character.
-
-    Looks up the first key with `%`, `+` or a space by its exact name.
-
-    Args:
-        lister: The bucket; `proven_names` stores the verified characters.
-        page: A page.
-        stats: Counts requests and transient errors.
-
-    Raises:
-        NamesMisread: The names have another encoding than the profile says.
-        S3Error: A request failed permanently.
-    """
-    for key, raw in page.ambiguous:
-        unproven = _AMBIGUOUS.intersection(raw) - lister.proven_names
-        if not unproven:
-            continue
-        encoding = await _encoding_of(lister, key, raw, stats)
-        if encoding is None:
-            # The key no longer exists: try others, up to a limit.
-            lister.names_gone += 1
-            if lister.names_gone >= _MAX_GONE:
-                lister.proven_names |= unproven
-            continue
-        if encoding is not lister.profile.encoding:
-            lister.proven_names = frozenset()
-            raise NamesMisread(
-                f"{lister.connection.display_name}: the store encodes keys otherwise than was "
-                f"thought ({encoding}, not {lister.profile.encoding}), as the key {raw!r} shows",
-                encoding,
-            )
-        lister.proven_names |= unproven
-
-
-async def _encoding_of(
-    lister: PageSource, key: str, raw: str, stats: RequestStats
-) -> KeyEncoding | None:
-    """The encoding with which the name is an existing key, or None if there is none (any more)."""
-    candidates = {key: lister.profile.encoding}
-    candidates.setdefault(unquote_plus(raw), KeyEncoding.URL)
-    candidates.setdefault(unquote(raw), KeyEncoding.URL_PLUS_LITERAL)
-    candidates.setdefault(raw, KeyEncoding.PLAIN)
-    for candidate, encoding in candidates.items():
-        request = PageRequest(candidate, max_keys=1, encoding=encoding)
-        found = await first_page(lister, request, stats)
-        if (candidate, raw) in found.ambiguous:
-            return encoding
-    return None
-
-
 async def require_versions(lister: PageSource, prefix: str, stats: RequestStats) -> None:
     """Check, after a versions listing found nothing, that the prefix has no objects.
 
@@ -195,32 +104,8 @@ async def require_versions(lister: PageSource, prefix: str, stats: RequestStats)
     page = await first_page(lister, PageRequest(prefix, max_keys=1), stats)
     if page.objects.num_rows:
         raise versions_unsupported(
-            lister.connection, "answers a request for versions with none, though there are objects"
+            lister.connection, "returns no versions, although there are objects"
         )
-
-
-async def first_page(lister: PageSource, request: PageRequest, stats: RequestStats) -> Page:
-    """The first non-empty page, as some stores send empty pages before it; else the last page.
-
-    Raises:
-        S3Error: A request failed permanently.
-    """
-    return (await _pages_until_names(lister, request, stats))[-1].page
-
-
-async def _pages_until_names(
-    lister: PageSource, request: PageRequest, stats: RequestStats
-) -> list[_Probed]:
-    """`first_page` and the empty pages before it, each with its request."""
-    found = [_Probed(request, await lister.list_page(request, stats))]
-    for _ in range(_MAX_EMPTY_PAGES):
-        page = found[-1].page
-        is_empty = not page.objects.num_rows and not page.common_prefixes
-        if not is_empty or not page.is_truncated or page.next_token is None:
-            break
-        request = replace(request, start_after="", token=page.next_token)
-        found.append(_Probed(request, await lister.list_page(request, stats)))
-    return found
 
 
 def _habits(profile: StoreProfile) -> StoreProfile:
@@ -230,7 +115,7 @@ def _habits(profile: StoreProfile) -> StoreProfile:
 def _probe_names(lister: PageSource, prefix: str, stats: RequestStats) -> StoreProfile:
     """`_probe` with the right encoding, repeated until no response belongs to another request."""
     for _ in range(_MAX_PROBES):
-        probed: list[_Probed] = []
+        probed: list[RequestedPage] = []
         profile = _probe_in_some_encoding(lister, prefix, stats, probed)
         seen = _echoes(probed, lister.connection.bucket)
         if not any(any(found) and not all(found) for found in seen.values()):
@@ -240,7 +125,7 @@ def _probe_names(lister: PageSource, prefix: str, stats: RequestStats) -> StoreP
 
 
 def _probe_in_some_encoding(
-    lister: PageSource, prefix: str, stats: RequestStats, probed: list[_Probed]
+    lister: PageSource, prefix: str, stats: RequestStats, probed: list[RequestedPage]
 ) -> StoreProfile:
     for _ in KeyEncoding:
         try:
@@ -252,12 +137,12 @@ def _probe_in_some_encoding(
 
 
 def _probe(
-    lister: PageSource, prefix: str, stats: RequestStats, probed: list[_Probed]
+    lister: PageSource, prefix: str, stats: RequestStats, probed: list[RequestedPage]
 ) -> StoreProfile:
     """Determine the profile without echoes; appends all requests to `probed`."""
 
-    def ask(request: PageRequest) -> _Probed:
-        found = asyncio.run(_pages_until_names(lister, request, stats))
+    def ask(request: PageRequest) -> RequestedPage:
+        found = asyncio.run(pages_until_names(lister, request, stats))
         asyncio.run(check_names(lister, found[-1].page, stats))
         probed.extend(found)
         return found[-1]
@@ -266,7 +151,7 @@ def _probe(
     keys = first.keys
     profile = lister.profile
     if (lister.server or "").startswith(DIRECTORY_SERVERS):
-        return profile  # it is listed by folders, which needs no StartAfter
+        return profile  # it is listed level by level, without StartAfter
     if first.page.is_truncated and first.page.next_token is None and keys:
         profile = _without_tokens(lister, prefix, keys, ask)
         lister.profile = profile
@@ -296,24 +181,34 @@ def _probe(
 
 
 def _compared(
-    profile: StoreProfile, prefix: str, chain: _Probed, rest: list[str], ask: Ask
+    profile: StoreProfile, prefix: str, chain: RequestedPage, rest: list[str], ask: Ask
 ) -> StoreProfile:
-    """How a store goes on whose token of a page must lead to the first of some keys."""
+    """Compare the token of a page with StartAfter; return the profile with the right continuation.
+
+    Args:
+        profile: The profile so far.
+        prefix: The prefix.
+        chain: The page whose token is compared.
+        rest: The keys that follow the page, according to StartAfter.
+        ask: Sends a request.
+    """
     token = chain.page.next_token if chain.keys else None
     if token and profile.continuation is Continuation.TOKEN:
         by_token = ask(PageRequest(prefix, token=token, max_keys=_KEYS - 1))
-        # A token that leads back shows another order of keys. The scan will notice it; chaining by
-        # StartAfter would hide it.
+        # A token that leads back shows another order of keys. The scan detects that order; listing
+        # by StartAfter would hide it.
         leads_back = any(key <= chain.keys[-1] for key in by_token.keys[:1])
         if by_token.keys[:1] != rest[:1] and not leads_back:
             profile = replace(profile, continuation=Continuation.LAST_KEY)
     return profile
 
 
-def _by_tokens_alone(profile: StoreProfile, prefix: str, first: _Probed, ask: Ask) -> StoreProfile:
-    """How a store goes on whose StartAfter leads nowhere, so that its tokens cannot be compared.
+def _by_tokens_alone(
+    profile: StoreProfile, prefix: str, first: RequestedPage, ask: Ask
+) -> StoreProfile:
+    """The profile of a store that ignores StartAfter, so that its tokens are compared with a page.
 
-    A listing that begins with a smaller page must go on with the keys of a larger one.
+    After a page of one key, the token must lead to the second key of the larger first page.
     """
     profile = replace(profile, start_after=StartAfter.IGNORED)
     if profile.continuation is not Continuation.TOKEN:
@@ -326,20 +221,23 @@ def _by_tokens_alone(profile: StoreProfile, prefix: str, first: _Probed, ask: As
     return replace(profile, continuation=Continuation.NONE)
 
 
-def _collect_keys(prefix: str, first: _Probed, behind: list[str], ask: Ask) -> list[str]:
-    """The first keys, from a store whose pages hold fewer than are asked for.
+def _collect_keys(prefix: str, first: RequestedPage, behind: list[str], ask: Ask) -> list[str]:
+    """The first keys of a store whose pages have fewer keys than requested.
 
     Args:
-        prefix: What is probed.
+        prefix: The prefix.
         first: The first page.
-        behind: What StartAfter of its last key leads to.
-        ask: How to ask for more.
+        behind: The keys listed with StartAfter of its last key.
+        ask: Sends a request.
+
+    Returns:
+        At most `_KEYS` keys.
     """
     keys = [*first.keys]
     token = first.page.next_token
     while len(keys) < _KEYS:
         found = [key for key in behind if key not in keys]
-        if not found and token:  # StartAfter leads nowhere, or to that key alone
+        if not found and token:  # StartAfter leads to no new key
             page = ask(PageRequest(prefix, token=token))
             found, token = [key for key in page.keys if key not in keys], page.page.next_token
         if not found:
@@ -359,17 +257,24 @@ def _without_tokens(lister: PageSource, prefix: str, keys: list[str], ask: Ask) 
         ]:
             return lister.profile
     raise ListingUnsupported(
-        f"{lister.connection.display_name}: the store answers with an old listing (ListObjects, "
-        "version 1), and neither start-after nor marker leads behind its first page, so nothing "
-        "but a page can be listed; ask its operator for ListObjectsV2 (list-type=2)"
+        f"{lister.connection.display_name}: the store sends no continuation token, as in "
+        "ListObjects, version 1, and neither start-after nor marker continues after its first "
+        "page, so only one page can be listed; ask its operator for ListObjectsV2 (list-type=2)"
     )
 
 
 def _start_after(
     keys: list[str], absent_key: str | None, after_absent_key: list[str], after_last: list[str]
 ) -> StartAfter:
-    """What StartAfter leads to, by what is listed after a made-up key and after the last one."""
-    # By name, not by comparing: what comes behind the last key may sort before the first one.
+    """The meaning of StartAfter.
+
+    Args:
+        keys: The first keys of the listing.
+        absent_key: A non-existing key between the first two, or None.
+        after_absent_key: The keys listed with StartAfter of `absent_key`.
+        after_last: The keys listed with StartAfter of the last of `keys`.
+    """
+    # By name, as in another order keys after the last one may sort before the first one.
     starts_over = any(key in keys[:-1] for key in after_last)
     if starts_over and (absent_key is None or any(key <= absent_key for key in after_absent_key)):
         return StartAfter.IGNORED
@@ -394,7 +299,7 @@ def _absent_key(keys: Sequence[str]) -> tuple[int, str | None]:
     return 0, None
 
 
-def _echoes(probed: list[_Probed], bucket: str) -> dict[Echoed, list[bool]]:
+def _echoes(probed: list[RequestedPage], bucket: str) -> dict[Echoed, list[bool]]:
     """For each parameter, whether each response repeats it correctly, if at all."""
     seen: dict[Echoed, list[bool]] = {each: [] for each in Echoed}
     for each in probed:

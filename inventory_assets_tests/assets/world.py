@@ -19,8 +19,8 @@ from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.resources import Clock, SourceBucket
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.page_peek import RawPage
-from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_stats import RequestStats

@@ -16,7 +16,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from benchmarks.load_source import SHAPES, LoadSource
-from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA, ErrorDocument, Page, decode_page
+from inventory_assets.s3.decoding.page import OBJECT_SCHEMA, ErrorDocument, Page
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets_tests.benchmarks.keys import keys_of
 
 if TYPE_CHECKING:

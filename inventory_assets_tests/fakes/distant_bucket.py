@@ -11,8 +11,8 @@ from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import ConcurrencyLimiter
 from inventory_assets.s3.concurrency.policies import PolicyName, open_policy
 from inventory_assets.s3.concurrency.request_outcome import Outcome
+from inventory_assets.s3.decoding.page import MAX_KEYS, Page
 from inventory_assets.s3.decoding.page_peek import RawPage
-from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS, Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_range import prefix_upper_bound

@@ -3,7 +3,7 @@
 import asyncio
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_stats import RequestStats

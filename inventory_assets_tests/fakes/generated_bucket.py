@@ -3,8 +3,8 @@
 from bisect import bisect_right
 
 from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.decoding.page import NO_OBJECTS, Page
 from inventory_assets.s3.decoding.page_peek import RawPage
-from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.fake_source import FakeSource

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 import pyarrow as pa
 
-from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA
+from inventory_assets.s3.decoding.page import OBJECT_SCHEMA
 
 NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -7,8 +7,8 @@ from urllib.parse import quote, unquote
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import Cancelled
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.page_peek import RawPage
-from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.retries import RetryPolicy

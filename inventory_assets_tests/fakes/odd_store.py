@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from random import Random
 
-from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
+from inventory_assets.s3.decoding.page import NO_OBJECTS, Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.listings import objects_of

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from urllib.parse import quote_from_bytes
 
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
-from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.listings import (

@@ -8,14 +8,9 @@ from urllib.parse import quote_plus
 import pyarrow as pa
 from hypothesis import strategies as st
 
+from inventory_assets.s3.decoding.page import VERSION_SCHEMA, ErrorDocument, Page, versions_markers
 from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
-from inventory_assets.s3.decoding.xml_decoder import (
-    VERSION_SCHEMA,
-    ErrorDocument,
-    Page,
-    decode_page,
-    versions_markers,
-)
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.listings import NAMESPACE, element, timestamp

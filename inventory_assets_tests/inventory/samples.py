@@ -12,7 +12,7 @@ from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.parts.schema import to_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA
+from inventory_assets.s3.decoding.page import OBJECT_SCHEMA
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuilder

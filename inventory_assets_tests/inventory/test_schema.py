@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, to_records
-from inventory_assets.s3.decoding.xml_decoder import OBJECT_SCHEMA
+from inventory_assets.s3.decoding.page import OBJECT_SCHEMA
 from inventory_assets_tests.fakes.listings import Listed
 
 PARTS_COUNT = "-[0-9]+$"

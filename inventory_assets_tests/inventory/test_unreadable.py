@@ -22,7 +22,7 @@ from inventory_assets.inventory.manifest.snapshot import read_snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import failed_rules_of
 from inventory_assets.inventory.manifest.unreadable_records import UnreadableRecords, unreadable_of
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.s3.decoding.xml_decoder import Unreadable
+from inventory_assets.s3.decoding.page import Unreadable
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.unreadable_log import MAX_STORED, UnreadableLog
 from inventory_assets.scan.keyspace.key_range import KeyRange

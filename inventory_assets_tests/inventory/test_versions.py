@@ -48,7 +48,7 @@ from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.verification.findings import Finding
 from inventory_assets.inventory.verification.targets import VerificationTarget
 from inventory_assets.inventory.verification.verification import verify
-from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.errors import RetriesExhausted
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats

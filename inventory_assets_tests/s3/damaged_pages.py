@@ -8,12 +8,12 @@ MARKS = b'<>&%+"/ 09azT:.-\x01\x7f\x80\n]!?=;#'
 
 
 def damaged(page: bytes, pieces: Sequence[bytes], data: st.DataObject) -> bytes:
-    """A page with one to three damages.
+    """The page with one to three changes.
 
     Args:
         page: A well-formed page.
-        pieces: What may be inserted.
-        data: Draws the damages.
+        pieces: Texts that may be inserted.
+        data: Draws the changes.
     """
     body = bytearray(page)
     for _ in range(data.draw(st.integers(1, 3))):

@@ -1,9 +1,9 @@
-"""Requests that fail, and what is true of every error."""
+"""Requests that fail, and checks that hold for every error."""
 
 import pytest
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.errors import S3Error
 from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
@@ -32,7 +32,7 @@ def list_once(where: BucketConfig, stats: RequestStats | None = None) -> Page:
 
 
 def error_of(lister: ListClient | BucketConfig, stats: RequestStats | None = None) -> S3Error:
-    """The error of the listing: it names the bucket, has no secret, and is one line."""
+    """The listing's error; checks that it names the bucket, has no secret, and is one line."""
     if isinstance(lister, BucketConfig):
         lister = ListClient(lister, QUICK)
     with pytest.raises(S3Error) as caught:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding import columnar_decoder
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns, decode_pages
+from inventory_assets.s3.decoding.page import ErrorDocument, Page
 from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers, PageBatch
-from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, Page, decode_page
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets_tests.fakes.listings import Listed, contents, contents_fields, listing, render
 from inventory_assets_tests.s3.damaged_pages import damaged
@@ -68,7 +69,7 @@ def assert_alike(body: bytes) -> None:
 
 
 def regular(count: int) -> Sequence[Listed]:
-    """Objects as real buckets hold them: some with a checksum, some with an owner."""
+    """Objects as in real buckets: some have a checksum, some an owner."""
     return [
         Listed(
             f"dt=2026-11-22/é {number}+%.parquet",

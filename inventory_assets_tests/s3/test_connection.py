@@ -19,7 +19,7 @@ PATIENCE = 10.0
 
 @contextlib.contextmanager
 def serving(pieces: Iterable[bytes], every: float) -> Iterator[AsyncHttpConnection]:
-    """A connection to whom sends some bytes every so many seconds, whatever it is asked."""
+    """A connection to a server that sends `pieces`, one every `every` seconds."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -66,7 +66,7 @@ TRICKLES = {
 def test_a_trickling_response_times_out(trickle: str) -> None:
     began = time.monotonic()
     with serving(TRICKLES[trickle], every=0.05) as channel:
-        with pytest.raises(TimeoutError, match=r"not whole after 0\.5 seconds"):
+        with pytest.raises(TimeoutError, match=r"not complete after 0\.5 seconds"):
             exchanged(channel)
         lasted = time.monotonic() - began
         assert not channel.is_reusable
@@ -76,7 +76,7 @@ def test_a_trickling_response_times_out(trickle: str) -> None:
 def test_a_server_that_falls_silent_is_given_up_before_the_deadline() -> None:
     with (
         serving([HEAD], every=1) as channel,
-        pytest.raises(TimeoutError, match=r"nothing was heard for 0\.2 seconds"),
+        pytest.raises(TimeoutError, match=r"no bytes arrived for 0\.2 seconds"),
     ):
         exchanged(channel, longest=10, patience=0.2)
 
@@ -85,19 +85,19 @@ def test_endless_interim_responses_are_rejected() -> None:
     flood = b"HTTP/1.1 100 Continue\r\n\r\n" * 50_000
     with (
         serving([flood], every=0) as channel,
-        pytest.raises(Exception, match="answers of status 100"),
+        pytest.raises(Exception, match="interim responses of status 100"),
     ):
         exchanged(channel, longest=30)
 
 
-def test_a_few_interim_responses_are_passed_over() -> None:
+def test_a_few_interim_responses_are_skipped() -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * MAX_INTERIM_RESPONSES
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     with serving([early + answer], every=0) as channel:
         assert exchanged(channel, longest=10).status == 200
 
 
-def test_time_in_which_this_process_did_something_else_is_not_the_servers() -> None:
+def test_time_in_which_this_process_is_busy_does_not_count_as_a_timeout() -> None:
     """The response is larger than the kernel's receive buffer."""
     size = 15 * 2**20
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
@@ -106,7 +106,7 @@ def test_time_in_which_this_process_did_something_else_is_not_the_servers() -> N
     async def busy(channel: AsyncHttpConnection) -> ResponseHead:
         reading = asyncio.create_task(channel.send_request(request, bytearray(), PATIENCE, 1.0))
         await asyncio.sleep(0.01)
-        time.sleep(1.5)  # noqa: ASYNC251 - as a reader does that decodes, or waits for its disk
+        time.sleep(1.5)  # noqa: ASYNC251 - like decoding, or writing to a slow disk
         return await reading
 
     with serving([answer], every=0) as channel:

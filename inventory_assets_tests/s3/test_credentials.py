@@ -185,7 +185,7 @@ def test_a_profile_s_role_that_cannot_be_assumed_is_named(
     assert not bucket.seen
 
 
-def test_expired_credentials_of_a_role_s_source_are_not_taken_for_the_bucket_s(
+def test_expired_credentials_of_a_role_s_source_are_not_reported_as_the_bucket_s(
     configured: Callable[..., None], bucket: ScriptedServer, sts: ScriptedServer
 ) -> None:
     configured(PROFILES.format(""), BASE.format("OLDKEY"), "work")
@@ -224,7 +224,7 @@ def test_a_second_factor_without_a_terminal_is_one_clear_error(
     configured(PROFILES.format("mfa_serial = arn:aws:iam::1:mfa/me\n"), BASE.format("KEY"), "work")
     error = error_of(of(bucket.url))
     assert type(error) is CredentialsMissing
-    assert "second factor (mfa_serial)" in str(error)
+    assert "needs an MFA code (mfa_serial)" in str(error)
     assert not sts.seen
 
 

@@ -60,14 +60,22 @@ PASSING = {
 UNEXPECTED = {
     "TLS": (Answer(raw=b"\x16\x03\x01 hello\r\n\r\n"), TransientError.RESET, "https://"),
     "another protocol": (Answer(raw=b"SSH-2.0-OpenSSH_9.2\r\n"), TransientError.RESET, "SSH-2.0"),
-    "garbage": (Answer(200, b"\x00\xff garbage"), TransientError.MALFORMED, "same unusable bytes"),
+    "garbage": (
+        Answer(200, b"\x00\xff garbage"),
+        TransientError.MALFORMED,
+        "same unusable response twice",
+    ),
     "empty": (Answer(200, b""), TransientError.MALFORMED, "empty body"),
     "HTML": (
         Answer(200, b"<html>welcome to the hotel</html>"),
         TransientError.MALFORMED,
-        "not S3: it sends a web page",
+        "not from S3: it is a web page",
     ),
-    "half a document": (Answer(200, GOOD[:200]), TransientError.MALFORMED, "same unusable bytes"),
+    "half a document": (
+        Answer(200, GOOD[:200]),
+        TransientError.MALFORMED,
+        "same unusable response twice",
+    ),
 }
 
 

@@ -93,7 +93,7 @@ def test_a_response_that_is_not_from_s3_is_described(kind: str, status: int) -> 
         return  # S3 itself answers so to some requests
     assert type(error) is RequestRejected
     assert words in str(error)
-    assert "not S3" in str(error)
+    assert "not from S3" in str(error)
     assert "s3:ListBucket" not in str(error)
 
 
@@ -108,7 +108,7 @@ def test_a_response_damaged_twice_in_the_same_way_is_not_retried() -> None:
     assert "twice" in str(error)
 
 
-def test_a_gateway_s_page_is_waited_out_and_a_server_that_will_not_is_not() -> None:
+def test_web_pages_are_transient_errors_only_with_transient_statuses() -> None:
     page = b"<html>Bad Gateway</html>"
     waited_out = {500, 502, 503, 504, 520, 429}
     final = {501, 505, 511, 400, 401, 403, 404, 405, 410, 418, 451, 302}
@@ -119,8 +119,8 @@ def test_a_gateway_s_page_is_waited_out_and_a_server_that_will_not_is_not() -> N
 
 
 @pytest.mark.parametrize("status", [202, 204, 206])
-def test_a_success_that_is_no_listing_is_not_s3_s(status: int) -> None:
-    assert f"the status {status}" in str(error_of(response(status)))
+def test_a_success_status_other_than_200_is_not_from_s3(status: int) -> None:
+    assert f"its status is {status}" in str(error_of(response(status)))
 
 
 def test_a_page_of_listobjects_version_1_is_reported_as_such() -> None:
@@ -128,7 +128,7 @@ def test_a_page_of_listobjects_version_1_is_reported_as_such() -> None:
     assert "version 1" in str(error_of(response(200, body)))
 
 
-def test_only_the_same_twice_in_a_row_is_repetition() -> None:
+def test_only_two_equal_errors_in_a_row_are_a_repetition() -> None:
     repetition = Repetition()
     one, two, page = (
         UnexpectedResponse(response(200, body), MalformedResponse("damaged"))
@@ -151,7 +151,7 @@ def test_only_the_same_twice_in_a_row_is_repetition() -> None:
         ("https://127.0.0.1:9001/", "redirects to https://"),
         ("/console", "another path"),
         ("http://127.0.0.1:9001/ours/", "another path"),
-        ("http://[::1", "no URL"),
+        ("http://[::1", "invalid URL"),
     ],
 )
 def test_a_redirect_is_not_followed_and_says_where_it_leads(location: str, words: str) -> None:

@@ -183,7 +183,7 @@ def test_a_head_without_an_end_is_rejected_soon() -> None:
         read(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20_000)
 
 
-def test_words_on_the_way_are_passed_over() -> None:
+def test_an_interim_response_is_skipped() -> None:
     body = bytearray()
     reader = read(
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", body=body
@@ -208,7 +208,7 @@ def test_a_connection_is_reused_only_if_the_response_allows(raw: bytes, is_reusa
     assert read(raw).is_reusable is is_reusable
 
 
-def test_memory_that_was_used_before_is_used_again() -> None:
+def test_the_memory_of_the_body_is_reused() -> None:
     body = bytearray(5000)
     raw = b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n" + b"x" * 3000
     allocated = body.__alloc__()

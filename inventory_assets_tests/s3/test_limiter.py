@@ -35,7 +35,7 @@ class Counted:
         await asyncio.gather(*(self.visit() for _ in range(times)))
 
 
-def test_no_more_than_the_limit_are_inside_and_all_come_in_from_any_thread() -> None:
+def test_the_limit_holds_over_all_threads_and_every_request_gets_a_slot() -> None:
     counted = Counted(ConcurrencyLimiter(Fixed(3)))
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(asyncio.run, counted.visit_often(50)) for _ in range(4)]:
@@ -50,8 +50,8 @@ def test_a_cancelled_waiter_leaves_its_slot_to_the_next() -> None:
         impatient = asyncio.create_task(limiter.acquire())
         patient = asyncio.create_task(limiter.acquire())
         await asyncio.sleep(0)
-        limiter.release(None, 0, 0)  # calls the first in,
-        impatient.cancel()  # who goes at that very moment
+        limiter.release(None, 0, 0)  # assigns the slot to the first waiter,
+        impatient.cancel()  # which is cancelled before it runs
         await asyncio.wait_for(patient, 5)
         assert impatient.cancelled()
         assert limiter.in_flight == 1
@@ -83,7 +83,7 @@ def test_acquire_and_sleep_raise_once_it_is_closed() -> None:
             asyncio.run(attempt)
 
 
-def test_a_pause_ends_by_itself() -> None:
+def test_a_sleep_ends_by_itself() -> None:
     since = time.monotonic()
     asyncio.run(ConcurrencyLimiter(Fixed(1)).sleep(0.02))
     assert 0.02 <= time.monotonic() - since < 5

@@ -107,7 +107,7 @@ def test_requester_pays_is_sent_in_a_header(server: ScriptedServer) -> None:
     assert server.seen[0].headers["x-amz-request-payer"] == "requester"
 
 
-def test_the_make_of_the_store_is_remembered(server: ScriptedServer) -> None:
+def test_the_server_header_is_stored(server: ScriptedServer) -> None:
     lister = lister_for(server.url)
     assert lister.server is None
     lister.list_page_sync(PageRequest(), RequestStats())

@@ -245,11 +245,11 @@ def test_one_line_reports_an_outage_and_one_its_end(
     assert len(waiting) <= 1 + 100 // 30
     for line in waiting:
         assert re.fullmatch(
-            r"bucket 'ours' at http://store: connections break off for \d+ s; trying until "
+            r"bucket 'ours' at http://store: connections are reset for \d+ s; retrying until "
             r"\d\d:\d\d:\d\d UTC \(at most 300 s\)",
             line,
         )
-    assert re.fullmatch(r"bucket 'ours' at http://store: it answers again, after \d+ s", over)
+    assert re.fullmatch(r"bucket 'ours' at http://store: responding again after \d+ s", over)
 
 
 def test_short_outages_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -261,7 +261,7 @@ def test_a_store_that_stays_down_is_not_reported_as_back(caplog: pytest.LogCaptu
     lister = Lister(away(1e9, ConnectionResetError()), RetryPolicy(outage_seconds=40))
     lines = said_while(lister, ["p"] * 8, caplog)
     assert lines
-    assert not any("answers again" in line for line in lines)
+    assert not any("responding again" in line for line in lines)
 
 
 @given(
@@ -278,7 +278,7 @@ def test_no_two_lines_about_waiting_come_within_thirty_seconds(
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if "trying until" in record.getMessage():
+            if "retrying until" in record.getMessage():
                 lines.append(now)
 
     handler, log = Handler(), logging.getLogger("inventory_assets.s3")

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding import page_peek
+from inventory_assets.s3.decoding.page import ErrorDocument, Page
 from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
-from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, Page, decode_page
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets_tests.fakes.listings import (
     Listed,
@@ -94,7 +95,7 @@ def glanced(body: bytes) -> Told | ErrorDocument | None:
 
 
 def in_plain(listed: list[Listed], token: str | None) -> bytes:
-    """A page whose keys are not url-encoded, as stores send it that know no encoding."""
+    """A page from a store that does not url-encode keys."""
     rendered = [contents(*contents_fields(each, url_encoded=False)) for each in listed]
     page = listing(
         *rendered,
@@ -116,7 +117,7 @@ def no_plain_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @settings(max_examples=200)
 @given(st.lists(objects, max_size=5), st.lists(text, max_size=2), tokens)
-def test_a_legal_page_is_received_as_it_is_decoded(
+def test_the_search_and_the_decoder_agree_on_legal_pages(
     listed: list[Listed], common_prefixes: list[str], token: str | None
 ) -> None:
     body = render(listed, common_prefixes, token)
@@ -125,7 +126,7 @@ def test_a_legal_page_is_received_as_it_is_decoded(
 
 
 @given(st.lists(st.builds(Listed, key=legal_xml), min_size=1, max_size=4), st.none() | legal_xml)
-def test_a_page_without_url_encoding_is_received_as_it_is_decoded(
+def test_the_search_and_the_decoder_agree_without_url_encoding(
     listed: list[Listed], token: str | None
 ) -> None:
     body = in_plain(listed, token)
@@ -139,18 +140,18 @@ def test_a_page_without_url_encoding_is_received_as_it_is_decoded(
     st.sampled_from([None, "token"]),
     st.data(),
 )
-def test_a_damaged_page_that_both_accept_is_received_as_it_is_decoded(
+def test_the_search_and_the_decoder_agree_on_damaged_pages_that_both_accept(
     listed: list[Listed], url_encoded: bool, token: str | None, data: st.DataObject
 ) -> None:
-    """What is refused by the searcher is refused by the decoder; what only the decoder refuses, the
-    reader notices when it decodes the page."""
+    """The decoder rejects all pages that the search rejects, and possibly more; the reader then
+    notices that."""
     page = render(listed, [], token) if url_encoded else in_plain(listed, token)
     body = damaged(page, PIECES, data)
     plain = decoded(body)
     assert plain is None or glanced(body) == plain
 
 
-def test_an_unknown_element_that_holds_a_key_is_none_of_the_objects() -> None:
+def test_an_unknown_element_with_a_key_is_not_an_object() -> None:
     body = render([Listed("a"), Listed("b")], [], None)
     for place in (b"<Key>b</Key>", b"</Contents></ListBucketResult>"):
         tagged = body.replace(place, b"<Tag><Key>k</Key></Tag>" + place)
@@ -187,7 +188,7 @@ def test_trailing_white_space_does_not_matter(end: bytes) -> None:
 
 
 @pytest.mark.usefixtures("no_plain_decoder")
-def test_a_body_in_memory_that_is_used_again_is_received_alike() -> None:
+def test_the_search_works_in_reused_memory() -> None:
     body = bytearray(render([Listed("k")], [], "token"))
     found = peek_page(body)
     assert isinstance(found, RawPage)
@@ -236,7 +237,7 @@ def test_comments_and_cdata_are_not_misread(fake: str, place: str) -> None:
         ("<Contents>", "<Wrapped/><Contents>"),
     ],
 )
-def test_unusual_spellings_are_received_as_they_are_decoded(old: str, new: str) -> None:
+def test_the_search_and_the_decoder_agree_on_unusual_spellings(old: str, new: str) -> None:
     page = render([Listed("k")], [], "token")
     body = page.replace(old.encode(), new.encode())
     assert body != page
@@ -267,7 +268,7 @@ def test_a_token_keeps_its_carriage_return() -> None:
     assert glanced(body) == decoded(body) == Told(True, "to\rken", "k")
 
 
-def test_an_error_document_is_handed_over() -> None:
+def test_an_error_document_is_returned() -> None:
     found = peek_page(error_document("SlowDown", "easy"))
     assert found == ErrorDocument("SlowDown", "easy")
 

@@ -140,7 +140,7 @@ def test_a_throttled_store_gets_few_more_requests_than_it_serves() -> None:
         )
 
 
-def test_beyond_a_knee_no_more_is_sent_than_helps() -> None:
+def test_beyond_a_knee_the_limit_stays_near_it() -> None:
     scenario = BY_NAME["knee at 20 workers"]
     ((start, end, _),) = scenario.settled()
     for seed in SEEDS:
@@ -194,9 +194,7 @@ def test_after_a_back_off_the_limit_returns_to_just_below_its_old_value() -> Non
     assert after.extremes(after.cuts[0] + 0.001, 19) == (int(64 * BACKOFF_RATIO), 60)
 
 
-def test_growth_from_a_single_request_that_does_not_pay_is_taken_back_to_one_and_not_to_none() -> (
-    None
-):
+def test_growth_from_one_request_that_does_not_pay_returns_to_one() -> None:
     subject = Adaptive(64)
     for second in range(20):
         _limits(subject, _burst(Outcome.THROTTLED, at=2 * second + 1))
@@ -276,14 +274,14 @@ def test_the_pid_starves_a_healthy_bucket_that_is_far_away() -> None:
     assert pid < 0.1 * conditions.best_goodput(scenario.maximum)
 
 
-def test_the_pid_starves_all_for_one_slow_prefix() -> None:
+def test_the_pid_reduces_all_requests_for_one_slow_prefix() -> None:
     scenario = BY_NAME["a slow prefix: 1 worker in 4, 10 times"]
     ((start, end, conditions),) = scenario.settled()
     pid = _played(scenario.name, PolicyName.PID, 1).goodput(start, end)
     assert pid < 0.1 * conditions.best_goodput(scenario.maximum)
 
 
-def test_the_pid_with_raw_milliseconds_swings_between_its_clamps_for_ever() -> None:
+def test_the_pid_with_raw_milliseconds_oscillates_between_its_clamps() -> None:
     scenario = Scenario("knee", [Conditions(180, slots=64)], maximum=256)
     trace = simulate(scenario, MillisecondPid(256), seed=1)
     for start in (60, 120):

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.record_fields import Unclear, milliseconds
-from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets_tests.fakes.listings import (
     Listed,
     contents,
@@ -73,7 +74,7 @@ def test_a_time_is_read_in_all_its_forms(text: str) -> None:
         "9" * 5000,
     ],
 )
-def test_a_time_that_has_no_single_meaning_is_not_read(text: str) -> None:
+def test_an_ambiguous_or_invalid_time_is_rejected(text: str) -> None:
     with pytest.raises(Unclear, match="<LastModified> is "):
         milliseconds(text)
 
@@ -91,7 +92,7 @@ def test_every_form_of_a_time_is_read_alike(moment: datetime, zone: timezone) ->
     assert milliseconds(str(expected)) == expected
 
 
-def test_a_folder_that_is_shown_among_objects_is_empty() -> None:
+def test_a_folder_listed_as_an_object_has_no_bytes() -> None:
     fields = [element("Key", "b/"), element("LastModified", "2024-01-01T00:00:00Z")]
     body = listing(contents(*contents_fields(Listed("a"))), contents(*fields))
     page = decode_page(body)

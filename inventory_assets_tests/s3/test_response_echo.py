@@ -1,6 +1,6 @@
 import pytest
 
-from inventory_assets.s3.decoding.xml_decoder import Echo
+from inventory_assets.s3.decoding.page import Echo
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.response_echo import contradiction
 from inventory_assets.s3.store_profile import Echoed

@@ -114,6 +114,6 @@ def test_a_time_with_another_character_is_read_as_python_reads_it_or_not_at_all(
     ],
 )
 @pytest.mark.parametrize("before", [0, 2])
-def test_a_day_or_time_that_there_is_not_is_not_read(text: str, before: int) -> None:
+def test_a_day_or_time_that_does_not_exist_is_rejected(text: str, before: int) -> None:
     with pytest.raises(NotVectorizable):
         moments([*["2024-04-01T00:00:00.000Z"] * before, text])

@@ -7,14 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
+from inventory_assets.s3.decoding.page import MAX_UNREADABLE_BYTES, Page, Unreadable
 from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
 from inventory_assets.s3.decoding.record_fields import least_key_from
-from inventory_assets.s3.decoding.xml_decoder import (
-    MAX_UNREADABLE_BYTES,
-    Page,
-    Unreadable,
-    decode_page,
-)
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets_tests.fakes.listings import (
     Listed,
     contents,
@@ -102,13 +98,13 @@ def test_a_record_with_contradicting_fields(name: str) -> None:
 @pytest.mark.parametrize(
     "size", ["", "-1", "1.5", "1e3", "0x10", " 1", "\uff11\uff12", "ten", str(2**63), "9" * 5000]
 )
-def test_a_size_that_is_no_number_of_bytes(size: str) -> None:
+def test_an_invalid_size(size: str) -> None:
     unreadable = with_field("Size", size[:3000])
     assert unreadable.reason.startswith("<Size> is ")
     assert (unreadable.key, unreadable.sort_key) == ("k", "k")
 
 
-def test_a_time_that_is_none() -> None:
+def test_an_invalid_time() -> None:
     assert with_field("LastModified", "yesterday").reason.startswith("<LastModified> is ")
 
 
@@ -116,7 +112,7 @@ def test_a_text_that_is_not_utf_8() -> None:
     body = listing(contents(*contents_fields(Listed("k")))).replace(b"STANDARD", b"\xff\xfe")
     page = page_of(body)
     assert page.objects.num_rows == 0
-    assert page.unreadable[0].reason == "a text of it is not UTF-8"
+    assert page.unreadable[0].reason == "one of its texts is not UTF-8"
     assert b"\xff\xfe" in page.unreadable[0].text
 
 

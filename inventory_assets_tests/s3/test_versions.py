@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding import columnar_decoder, page_peek
 from inventory_assets.s3.decoding.columnar_decoder import decode_pages
-from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
-from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
-from inventory_assets.s3.decoding.xml_decoder import (
+from inventory_assets.s3.decoding.page import (
     VERSION_SCHEMA,
     ErrorDocument,
     Page,
-    decode_page,
     versions_markers,
     versions_token,
 )
+from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
+from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.scan.validation.page_validation import matches_header
@@ -129,7 +129,7 @@ def test_a_delete_marker_with_a_size_has_none_and_a_version_must_have_one() -> N
 
 
 def assert_alike(body: bytes, scratch: DecodeBuffers) -> None:
-    """The columnar decoder does what the plain one does, in result and in error."""
+    """Both decoders return the same result or raise the same error."""
     plain = outcome(lambda: decode_page(body))
     fast = outcome(lambda: decode_pages([body], scratch)[0])
     if isinstance(plain, Page) and isinstance(fast, Page):
@@ -202,7 +202,7 @@ def test_a_page_without_versions_continues_at_its_markers() -> None:
     page = decode_page(body)
     assert isinstance(page, Page)
     assert versions_markers(page.next_token or "") == ("k +", "v1")
-    with pytest.raises(MalformedResponse, match="no key that it could go on after"):
+    with pytest.raises(MalformedResponse, match="no key to continue after"):
         decode_page(body.replace(b"NextKeyMarker", b"Other"))
 
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.decoding.xml_decoder import (
+from inventory_assets.s3.decoding.page import (
     MAX_KEYS,
     MAX_RESPONSE_BYTES,
     OBJECT_SCHEMA,
     ErrorDocument,
     Page,
-    decode_page,
 )
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets_tests.fakes.listings import (
     Listed,
@@ -128,7 +128,7 @@ def test_a_missing_or_empty_optional_field_is_null(name: str, column: str, stand
     assert one(*fields, stand_in.format(name)) == {**FULL.row(), column: None}
 
 
-def test_unknown_elements_and_restore_status_are_passed_over() -> None:
+def test_unknown_elements_and_restore_status_are_ignored() -> None:
     restore = (
         "<RestoreStatus><IsRestoreInProgress>false</IsRestoreInProgress><Key>no</Key>"
         "<RestoreExpiryDate>2030-01-01T00:00:00Z</RestoreExpiryDate></RestoreStatus>"

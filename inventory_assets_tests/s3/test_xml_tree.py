@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory_assets.s3.decoding.columnar_decoder import decode_columns
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.page_peek import RawPage, peek_page
-from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.decoding.xml_tree import MAX_ELEMENTS, is_legal, parse, utf8
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.store_profile import KeyEncoding
@@ -144,13 +145,13 @@ def test_unknown_elements_of_the_envelope_do_not_matter(forbidden: str) -> None:
 
 
 @pytest.mark.parametrize("forbidden", ["&#1;", "\x01", "&#xFFFE;", "\ufffe"])
-def test_a_token_that_cannot_be_sent_back_is_none(forbidden: str) -> None:
+def test_a_token_with_forbidden_characters_is_none(forbidden: str) -> None:
     body = rendered("k", f"<NextContinuationToken>t{forbidden}</NextContinuationToken>")
     page = pages_of(body.replace(b">false<", b">true<"), KeyEncoding.DECLARED)
     assert (page.is_truncated, page.next_token, page.last_key) == (True, None, "k")
 
 
-def test_an_old_listing_names_no_token() -> None:
+def test_a_listing_of_version_1_has_no_token() -> None:
     body = rendered("k", "<Marker>a</Marker>").replace(b">false<", b">true<")
     page = pages_of(body, KeyEncoding.DECLARED)
     assert (page.is_truncated, page.next_token, page.last_key) == (True, None, "k")
@@ -162,9 +163,7 @@ PREFIX = "<CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>"
 
 @pytest.mark.parametrize(("count", "is_right"), [("1", True), ("2", True), ("", True), ("x", True)])
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_count_may_be_of_keys_or_of_all_that_there_is(
-    count: str, is_right: bool, place: int
-) -> None:
+def test_key_count_may_include_common_prefixes(count: str, is_right: bool, place: int) -> None:
     body = rendered("k", element("KeyCount", count) + PREFIX * place)
     if count == "2" and not place:
         is_right = False

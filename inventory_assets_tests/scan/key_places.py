@@ -1,4 +1,4 @@
-"""Keys of any characters, and the start that two of them share."""
+"""A strategy for keys of any characters, and the common start of two keys."""
 
 from hypothesis import strategies as st
 

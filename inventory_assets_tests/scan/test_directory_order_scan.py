@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.directory_order_scan import DirectoryOrderScan
@@ -27,7 +27,7 @@ def directory_store(keys: set[str] | list[str], page_size: int = 3, **more: Habi
 
 
 class Ending(ModelS3):
-    """Says of each page that it is the last."""
+    """Reports each page as the last."""
 
     def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         page = super().list_page_sync(request, stats)
@@ -35,7 +35,7 @@ class Ending(ModelS3):
 
 
 class Skipping(ModelS3):
-    """Leaves out a name behind each token."""
+    """Skips a name after each token."""
 
     def _entries(self, request: PageRequest, after: str) -> list[tuple[str, bool]]:
         return super()._entries(request, after)[1 if request.token else 0 :]
@@ -56,7 +56,8 @@ def list_shard(lister: ModelS3, shard: Shard) -> tuple[list[str], list[RangeEvid
     return list_in_order(lister, shard.prefix, shard.ranges)
 
 
-# Behind a page of one folder with such keys nothing can be asked, so it may be refused.
+# Not with pages of one name: after a folder with such keys no StartAfter is possible, so the scan
+# may reject the store.
 @given(keys_strategy, prefixes_strategy, st.integers(2, 6))
 @settings(max_examples=150)
 def test_a_store_in_directory_order_is_listed_in_byte_order(
@@ -80,7 +81,7 @@ def test_a_store_in_directory_order_is_listed_in_byte_order(
     assert sorted(found) == sorted(keys)
 
 
-def test_a_store_that_fills_its_pages_is_asked_for_no_more_than_its_levels() -> None:
+def test_a_store_with_full_pages_takes_one_request_per_level_and_one_to_start() -> None:
     keys = [f"{letter}/{n}" for letter in "abc" for n in range(20)]
     lister = directory_store(keys, page_size=1000)
     assert list_shard(lister, make_shard("", []))[0] == sorted(keys)
@@ -90,7 +91,7 @@ def test_a_store_that_fills_its_pages_is_asked_for_no_more_than_its_levels() -> 
     assert not any(request.start_after for request in lister.requests)
 
 
-def test_a_store_of_a_known_make_is_asked_for_its_levels_alone() -> None:
+def test_a_known_server_takes_only_the_requests_for_its_levels() -> None:
     lister = directory_store(["a/1", "a/2", "b/1"], page_size=1000)
     lister.server = "SeaweedFS S3"
     assert list_shard(lister, make_shard("", []))[0] == ["a/1", "a/2", "b/1"]
@@ -98,7 +99,7 @@ def test_a_store_of_a_known_make_is_asked_for_its_levels_alone() -> None:
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 3])
-def test_a_level_that_a_small_page_ends_too_early_is_gone_on_with(page_size: int) -> None:
+def test_a_level_that_a_small_page_ends_too_early_is_continued(page_size: int) -> None:
     keys = ["a", "a/1", "a/2", "a-b", "b/", "b/1", "c"]
     assert list_shard(Ending(keys, page_size, in_directory_order=True), make_shard("", []))[0] == (
         sorted(keys)

@@ -15,8 +15,8 @@ from inventory_assets_tests.key_spaces import key_sets
 PAGE = 10
 
 
-def piece_of(after: str, until: str, reached: Iterable[str]) -> RangeTask:
-    """A range of which some pages were received, and the last key of each."""
+def task_of(after: str, until: str, reached: Iterable[str]) -> RangeTask:
+    """A range with received pages; `reached` has the last key of each."""
     task = RangeTask(ListingJob("", []), 0, KeyRange(after, until))
     for key in reached:
         task.fetch.advance(key)
@@ -30,11 +30,11 @@ def walked(densities: KeyDensityModel, keys: Sequence[str], until: str, pages: i
         densities.observe_key(key)
     for after, upto in pairwise(reached):
         densities.observe_pages(after, upto, until, 1)
-    return densities.pages_left(piece_of("", until, reached), until)
+    return densities.pages_left(task_of("", until, reached), until)
 
 
 @given(key_sets(), st.integers(1, 5), st.data())
-def test_an_estimate_is_never_negative_and_zero_at_the_end_whatever_keys_hold(
+def test_an_estimate_is_never_negative_and_zero_at_the_end_for_any_keys(
     keys: list[str], size: int, data: st.DataObject
 ) -> None:
     densities = KeyDensityModel()
@@ -46,9 +46,9 @@ def test_an_estimate_is_never_negative_and_zero_at_the_end_whatever_keys_hold(
     densities.observe_folders("", [key + "/" for key in reached], are_last=True)
     for key in reached:
         # A comparison with NaN is false.
-        assert densities.pages_left(piece_of("", until, [key]), until) >= 0
-        assert densities.pages_left(piece_of("", until, reached), until) >= 0
-        assert densities.pages_left(piece_of("", key, reached[: reached.index(key) + 1]), key) == 0
+        assert densities.pages_left(task_of("", until, [key]), until) >= 0
+        assert densities.pages_left(task_of("", until, reached), until) >= 0
+        assert densities.pages_left(task_of("", key, reached[: reached.index(key) + 1]), key) == 0
 
 
 @pytest.mark.parametrize("head", ["", "data/"])
@@ -97,9 +97,9 @@ def test_a_folder_far_larger_than_others_is_counted_by_itself() -> None:
     assert unusual > usual
 
 
-def test_pages_between_keys_at_one_place_are_no_measure() -> None:
+def test_pages_between_keys_at_one_position_are_not_a_measurement() -> None:
     densities, until = KeyDensityModel(), prefix_upper_bound("")
     for key in ("a", "a//", "a//b", "a//c"):
         densities.observe_key(key)
     densities.observe_pages("a", "a//", until, 1)
-    assert densities.pages_left(piece_of("", until, ["a//b", "a//c"]), until) >= 0
+    assert densities.pages_left(task_of("", until, ["a//b", "a//c"]), until) >= 0

@@ -98,7 +98,7 @@ def test_the_last_bytes_of_a_key_are_used_and_none_beyond_them() -> None:
 
 
 @given(st.text("ab/é\U0010ffff", max_size=6), st.data())
-def test_there_is_a_middle_between_a_key_and_the_ceiling_above_it(
+def test_there_is_a_middle_between_a_key_and_its_prefix_upper_bound(
     prefix: str, data: st.DataObject
 ) -> None:
     after = prefix + data.draw(st.text(HEX, min_size=1, max_size=8))

@@ -37,9 +37,7 @@ def test_a_prefix_is_listed_in_any_order(
 
 
 @given(keys=st.sets(names, max_size=25), key=names, oddity=st.sampled_from(Oddity))
-def test_a_key_is_found_by_its_name_where_it_is_there(
-    keys: set[str], key: str, oddity: Oddity
-) -> None:
+def test_an_existing_key_is_found_by_its_name(keys: set[str], key: str, oddity: Oddity) -> None:
     found = look_up(OddStore(keys, oddity), key, RequestStats())
     assert found.column("key").to_pylist() == [key] * (key in keys)
 
@@ -56,18 +54,18 @@ def test_all_versions_of_a_key_are_found_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("oddity", "told"), [(Oddity.NONE, None), (Oddity.DIRECTORIES_FROM_BYTES, "a/1")]
 )
-def test_a_key_out_of_byte_order_gives_the_order_away(oddity: Oddity, told: str | None) -> None:
+def test_a_key_out_of_byte_order_reveals_the_order(oddity: Oddity, told: str | None) -> None:
     store = OddStore(["a-b/1", "a/1", "a/2"], oddity)
     assert find_misplaced_key(store, "a-b/1", "a/2", RequestStats()) == told
 
 
-def test_a_key_far_behind_gives_the_order_away_by_its_folders() -> None:
+def test_a_key_on_a_later_page_reveals_the_order_by_its_folders() -> None:
     keys = ["a-b/1", *(f"a/{number:03}" for number in range(100))]
     store = OddStore(keys, Oddity.DIRECTORIES_FROM_BYTES)
     assert find_misplaced_key(store, "a-b/1", "a/099", RequestStats()) == "a/000"
 
 
-def test_a_key_that_is_left_out_gives_no_order_away() -> None:
+def test_a_missing_key_reveals_no_order() -> None:
     store = OddStore(["a1", "a2"], Oddity.HIDES, hidden=["a1"])
     assert find_misplaced_key(store, "a1", "a2", RequestStats()) is None
 

@@ -22,7 +22,7 @@ NO_KEY_BEYOND = KeyRange.of_prefix("").until
 
 
 def successor(key: str) -> str | None:
-    """The very next legal key: one NUL more, or else the next character somewhere to the left."""
+    """The next legal key: with a NUL appended, or else with a character to the left incremented."""
     if len(key.encode()) < MAX_KEY_BYTES:
         return key + "\0"
     for index in reversed(range(len(key))):
@@ -84,7 +84,7 @@ def test_prefix_ranges_agree_with_brute_force_over_a_small_alphabet(prefix: str)
 @example("a" * 1021 + "\u0800")
 @example("a" * 1022 + "\u0080")
 @example("a" * 1020 + "\U00010000")
-def test_no_key_lies_between_a_floor_and_its_prefix(prefix: str) -> None:
+def test_no_key_is_between_a_lower_bound_and_its_prefix(prefix: str) -> None:
     before = prefix_lower_bound(prefix)
     assert len(before.encode()) <= MAX_KEY_BYTES
     assert before < prefix
@@ -95,7 +95,7 @@ def test_no_key_lies_between_a_floor_and_its_prefix(prefix: str) -> None:
 @example("")
 @example("a" * 1024)
 @example("\U0010ffff" * 256)
-def test_no_key_with_the_prefix_lies_beyond_its_ceiling(prefix: str) -> None:
+def test_no_key_with_the_prefix_is_beyond_its_upper_bound(prefix: str) -> None:
     last = prefix_upper_bound(prefix)
     assert len(last.encode()) <= MAX_KEY_BYTES
     assert last.startswith(prefix)
@@ -119,7 +119,7 @@ def test_prefixes_that_nearly_fill_a_key_have_legal_adjacent_bounds(size: int, e
 @example("a\u07ff")
 @example("a\uffff\x7f")
 @example("")
-def test_a_ceiling_is_recognised(prefix: str) -> None:
+def test_an_upper_bound_is_recognised(prefix: str) -> None:
     found = prefix_of_upper_bound(prefix_upper_bound(prefix))
     if len(prefix.encode()) <= MAX_KEY_BYTES - 4:
         assert found is not None
@@ -148,7 +148,7 @@ def test_start_after_is_legal_and_skips_nothing_of_the_range(prefix: str, other:
 
 
 @pytest.mark.parametrize("prefix", ["logs/", "a\x7f", "a\uffff", ""])
-def test_start_after_a_ceiling_is_short_and_without_noncharacters(prefix: str) -> None:
+def test_start_after_an_upper_bound_is_short_and_without_noncharacters(prefix: str) -> None:
     start_after = KeyRange(prefix_upper_bound(prefix), prefix_upper_bound("")).start_after
     assert start_after == prefix + "\U0010fffd"
 
@@ -175,7 +175,7 @@ def test_the_difference_of_ranges_agrees_with_brute_force(prefix: str, taken: li
 
 
 @given(prefixes, st.lists(prefixes, max_size=4), st.lists(keys, max_size=8))
-def test_taking_prefixes_out_takes_exactly_their_keys(
+def test_a_range_minus_prefixes_lacks_exactly_their_keys(
     prefix: str, taken: list[str], sample: list[str]
 ) -> None:
     left = KeyRange.of_prefix(prefix).minus(taken)

@@ -11,7 +11,7 @@ KEYS = ["top/a/1", "top/b-1/1", "top/b/1", "top/c/1"]
 
 
 def prove(lister: ModelS3, *boundaries: str) -> int:
-    """Prove that nothing is lost at some boundaries; how many requests that took."""
+    """Prove the order at some boundaries; return the number of requests."""
 
     async def run() -> None:
         proof = OrderProof(lister)
@@ -31,19 +31,19 @@ def test_directory_order_is_reported_wherever_a_range_is_split(boundary: str) ->
 
 def test_byte_order_is_proven_by_one_pair_for_the_whole_bucket() -> None:
     lister = ModelS3(KEYS, 10)
-    # The root, the level with the pair, and which of the two comes first.
+    # The root, the level with the pair, and the first of the two siblings.
     assert prove(lister, "top/b/0") == 3
     lister.requests.clear()
     assert prove(lister, "top/b/0", "top/c/1", "top/b/0") <= 4
 
 
-def test_a_level_is_asked_for_once_however_many_boundaries_are_in_it() -> None:
+def test_a_level_is_listed_once_for_any_number_of_boundaries() -> None:
     keys = [f"logs/{day:02}/{n}" for day in range(30) for n in range(3)]
     lister = ModelS3(keys, 100)
     assert prove(lister, *(f"logs/{day:02}/\U0010fffd" for day in range(30))) == 2 + 30
 
 
-def test_a_store_known_to_list_in_byte_order_is_believed() -> None:
+def test_a_server_known_to_list_in_byte_order_takes_no_requests() -> None:
     lister = ModelS3(KEYS, 10)
     lister.server = "AmazonS3"
     assert prove(lister, "top/b/0") == 0
@@ -55,6 +55,6 @@ def test_names_at_risk_are_those_whose_siblings_a_boundary_may_separate() -> Non
     assert [*names_at_risk("x/", "a/b")] == []
 
 
-def test_siblings_that_tell_the_orders_apart() -> None:
+def test_telling_pairs_are_siblings_that_both_orders_sort_differently() -> None:
     assert [*telling_pairs(["a-b", "a/", "b/", "c"], ["a/", "b/"])] == [("a-b", "a/")]
     assert [*telling_pairs(["a/", "a0/"], ["a/", "a0/"])] == []

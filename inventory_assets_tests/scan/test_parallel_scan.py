@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import Cancelled
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.page_peek import RawPage
-from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.errors import AccessDenied, RetriesExhausted, TransientError
 from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
@@ -71,7 +71,7 @@ def tasks_left() -> list[object]:
 
 
 def one_at_a_time(lister: ModelS3) -> ModelS3:
-    """Nothing is split where one request is in flight at most."""
+    """The lister with at most one request in flight, so that nothing is split."""
     lister.connection = BucketConfig("model", max_in_flight=1)
     return lister
 
@@ -99,7 +99,7 @@ def test_every_key_is_listed_once_in_order_by_the_shards_of_a_tiling(
         listed, closed = walk_shard(lister, shard, stats)
         assert listed == sorted(key for key in keys if shard.covers(key))
         check_evidence(shard, listed, closed)
-        # A request may have run ahead of an open range in vain, but none is counted twice.
+        # Some requests are not needed in the end, but none is counted twice.
         assert sum(evidence.pages for evidence in closed) <= stats.requests
         proven += [evidence.key_range for evidence in closed]
         found += listed
@@ -107,7 +107,7 @@ def test_every_key_is_listed_once_in_order_by_the_shards_of_a_tiling(
     assert tiling_fault(sorted(proven), [KeyRange.of_prefix("")]) is None
 
 
-def test_the_ending_tells_a_reached_bound_from_the_end_of_the_listing() -> None:
+def test_the_ending_distinguishes_a_reached_bound_from_the_end_of_the_listing() -> None:
     shard = make_shard("", ["b"])
     _, closed = walk_shard(ModelS3(["a", "b1", "b2", "b3", "b4", "b5", "c"]), shard)
     assert [evidence.ending for evidence in closed] == [
@@ -116,7 +116,7 @@ def test_the_ending_tells_a_reached_bound_from_the_end_of_the_listing() -> None:
     ]
 
 
-def test_a_range_that_ends_at_its_prefix_costs_no_page_too_many() -> None:
+def test_a_range_that_ends_at_its_prefix_takes_one_confirming_request() -> None:
     lister = one_at_a_time(ModelS3([f"p{n:02}" for n in range(9)] + ["q"], page_size=3))
     keys, closed = walk_shard(lister, make_shard("p", []))
     assert len(keys) == 9
@@ -125,7 +125,7 @@ def test_a_range_that_ends_at_its_prefix_costs_no_page_too_many() -> None:
     assert lister.requests[-1].start_after == "p08"
 
 
-def test_a_prefix_that_was_cut_out_is_jumped_over() -> None:
+def test_an_excluded_prefix_is_skipped() -> None:
     lister = ModelS3(["a", *(f"m/{n:03}" for n in range(900)), "z"], page_size=10)
     keys, _ = walk_shard(lister, make_shard("", ["m/"]))
     assert keys == ["a", "z"]
@@ -163,7 +163,7 @@ def test_a_store_with_a_bad_habit_is_caught(
     assert len(lister.requests) <= 20 + QUEUED_PAGES + BATCH_PAGES + 2
 
 
-def test_pages_that_go_back_are_asked_for_by_the_last_key() -> None:
+def test_after_pages_that_go_back_the_listing_continues_after_the_last_key() -> None:
     lister = one_at_a_time(ModelS3(LETTERS, habit=Habit.GOES_BACKWARDS))
     keys, _ = walk_shard(lister, make_shard("", []))
     assert keys == LETTERS
@@ -187,14 +187,14 @@ def test_a_store_in_directory_order_is_caught_where_the_orders_differ() -> None:
         walk_shard(lister, make_shard("", []))
 
 
-def test_as_many_empty_pages_as_allowed_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_many_empty_pages_as_allowed_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_validation, "MAX_EMPTY_PAGES", 5)
     keys, _ = walk_shard(one_at_a_time(ModelS3(LETTERS, empty_pages=5)), make_shard("", []))
     assert keys == LETTERS
 
 
 class _Watched(ModelS3):
-    """Tells how many pages have been asked for beyond those that were read."""
+    """Calls `before` with each request."""
 
     def __init__(self, keys: Sequence[str], before: Callable[[PageRequest], None]) -> None:
         super().__init__(keys)
@@ -205,7 +205,7 @@ class _Watched(ModelS3):
         return super().list_page_sync(request, stats)
 
 
-def test_a_slow_reader_holds_the_receivers_up() -> None:
+def test_fetchers_wait_for_a_slow_reader() -> None:
     keys = [f"{letter}{n:04}" for letter in "abcdefgh" for n in range(300)]
     asked: Counter[str] = Counter()
     lister = _Watched(
@@ -217,7 +217,7 @@ def test_a_slow_reader_holds_the_receivers_up() -> None:
     for event in ParallelScan(lister, jobs):
         if isinstance(event, ObjectsListed):
             pages += 1
-            # Those at hand, those queued, and one for each receiver.
+            # The current batch, the queue, and one for each fetcher.
             assert asked["pages"] <= pages + BATCH_PAGES + QUEUED_PAGES + 8 + splits
         splits += isinstance(event, RangeSplit)
     # One more for each job, to confirm its end.
@@ -242,7 +242,7 @@ def test_a_cancelled_lister_ends_the_scan() -> None:
     assert not tasks_left()
 
 
-def test_a_walk_that_fails_leaves_the_others_alone() -> None:
+def test_other_jobs_continue_after_one_has_failed() -> None:
     def before(request: PageRequest) -> None:
         if request.prefix == "b":
             raise AccessDenied("not b")
@@ -263,7 +263,7 @@ def test_a_walk_that_fails_leaves_the_others_alone() -> None:
     assert isinstance(error, AccessDenied)
 
 
-def test_a_walk_that_is_given_up_ends_soon_and_tells_nothing_more() -> None:
+def test_an_abandoned_job_ends_soon_and_yields_no_more_events() -> None:
     lister = ModelS3([f"{n:05}" for n in range(9000)])
     job = ListingJob("", [KeyRange("", "4"), KeyRange("4", "5"), KeyRange("5", "9" * 9)])
     events = 0
@@ -277,7 +277,7 @@ def test_a_walk_that_is_given_up_ends_soon_and_tells_nothing_more() -> None:
 
 
 def test_a_job_abandoned_at_its_last_page_yields_no_completed_range() -> None:
-    job = ListingJob("", [KeyRange("", "b")])  # one page shows all, and that "c" lies beyond
+    job = ListingJob("", [KeyRange("", "b")])  # one page has all keys, and "c" beyond the range
     scan = ParallelScan(ModelS3(["a", "c"]), [job])
     events = []
     for event in scan:
@@ -287,7 +287,7 @@ def test_a_job_abandoned_at_its_last_page_yields_no_completed_range() -> None:
 
 
 class _Damaging(ModelS3):
-    """Damages bodies so that their ends look whole, as often as `times` a place."""
+    """Applies a damage to pages by chance, such that their ends look complete."""
 
     def __init__(self, keys: Iterable[str], chance: Callable[[], bool], damage: Damage) -> None:
         super().__init__(keys)
@@ -318,7 +318,7 @@ def _mistake_the_token(received: RawPage) -> RawPage:
 @pytest.mark.parametrize("damage", [_garble, _lose_an_object, _mistake_the_token])
 @given(keys=keys_strategy, prefixes=prefixes_strategy, seed=st.integers(0, 9999))
 @settings(max_examples=60)
-def test_a_damaged_page_is_listed_again_and_nothing_is_lost_or_doubled(
+def test_a_damaged_page_is_listed_again_without_loss_or_repetition(
     damage: Damage, keys: set[str], prefixes: list[str], seed: int
 ) -> None:
     chances = random.Random(seed)  # noqa: S311 - a repeatable test
@@ -340,7 +340,7 @@ def test_a_damaged_page_is_listed_again_and_nothing_is_lost_or_doubled(
     assert set(stats.faults) <= {TransientError.MALFORMED}
 
 
-def test_a_page_that_stays_damaged_ends_the_walk() -> None:
+def test_a_page_that_stays_damaged_fails_the_job() -> None:
     lister = one_at_a_time(_Damaging(LETTERS, lambda: True, _garble))
     stats = RequestStats()
     with pytest.raises(RetriesExhausted, match="malformed 3 times"):
@@ -348,7 +348,7 @@ def test_a_page_that_stays_damaged_ends_the_walk() -> None:
     assert stats.faults == {TransientError.MALFORMED: 3}
 
 
-def test_a_walk_knows_when_it_began() -> None:
+def test_a_job_records_when_it_began() -> None:
     moments = iter(range(100))
     clock = lambda: datetime(2026, 1, 1, 0, 0, next(moments), tzinfo=UTC)  # noqa: E731
     jobs = [ListingJob(letter, [KeyRange.of_prefix(letter)]) for letter in "ab"]
@@ -367,7 +367,7 @@ HOSTILE_KEYS = [
 ]  # fmt: skip
 
 
-def test_a_real_server_is_walked_whole_over_hostile_keys(
+def test_a_real_server_with_hostile_keys_is_listed_completely(
     moto_bucket: Callable[[Iterable[str]], BucketConfig],
 ) -> None:
     lister = ListClient(moto_bucket(HOSTILE_KEYS))

@@ -41,7 +41,7 @@ from inventory_assets_tests.key_spaces import key_sets
 
 @pytest.fixture(scope="module", autouse=True)
 def virtual_time() -> Iterator[None]:
-    """Waiting costs nothing, and a reader that does not wait for more pages, as there are few."""
+    """Run scans on a virtual clock, with a short wait for full batches, as there are few pages."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page_queue, "BATCH_WAIT_SECONDS", 0.0005)
         scans_run_on_virtual_time(patch)
@@ -50,12 +50,12 @@ def virtual_time() -> Iterator[None]:
 
 @dataclass(slots=True)
 class Told:
-    """What a scan of one walk told.
+    """The events of a scan of one job.
 
     Attributes:
-        keys: By the number of the range.
-        evidence: By the number of the range.
-        splits: Pairs of a range and the one taken from it.
+        keys: Number of a range to its keys.
+        evidence: Number of a range to its evidence.
+        splits: Pairs of the numbers of a range and of the one split off.
     """
 
     keys: dict[int, list[str]]
@@ -70,7 +70,7 @@ class Told:
 def scan(
     lister: PageSource, shard: Shard, stats: RequestStats | None = None, cuts: Sequence[str] = ()
 ) -> Told:
-    """List a shard; the events of a range are between its start and its completion."""
+    """List a shard; check that the events of each range end with its completion."""
     job = ListingJob(shard.prefix, shard.ranges, stats or RequestStats(), initial_splits=cuts)
     told = Told({index: [] for index in range(len(shard.ranges))})
     for event in ParallelScan(lister, [job]):
@@ -96,7 +96,8 @@ def scan(
 
 
 def check(told: Told, shard: Shard, keys: Iterable[str]) -> None:
-    """Every key once and in order, in ranges that tile the shard, and evidence that says so."""
+    """Check that each key was listed once and in order, that the ranges tile the shard, and the
+    evidence."""
     in_order = told.in_order()
     assert told.evidence.keys() == told.keys.keys()
     assert [key for _, found in in_order for key in found] == sorted(
@@ -112,11 +113,11 @@ def check(told: Told, shard: Shard, keys: Iterable[str]) -> None:
         assert evidence.pages >= 1
 
 
-# Any key space, any errors.
+# Correctness, for any key space and any errors.
 
 
 class Unsteady(ModelS3):
-    """Answers when it likes, and damages some pages so that their ends look whole."""
+    """Responds with random delays, and damages some pages such that their ends look complete."""
 
     def __init__(
         self, keys: Iterable[str], page_size: int, in_flight: int, seed: int, damaged: float
@@ -178,7 +179,7 @@ def test_every_key_is_found_once_and_in_order_however_ranges_are_split(
         assert len(told.splits) <= len(cuts)
 
 
-def test_who_receives_alone_splits_nothing() -> None:
+def test_a_single_worker_splits_nothing() -> None:
     keys = [f"{number:04}" for number in range(500)]
     shard = make_shard("", [])
     told = scan(Unsteady(keys, 5, 1, 0, 0), shard)
@@ -186,7 +187,7 @@ def test_who_receives_alone_splits_nothing() -> None:
     assert told.splits == []
 
 
-def test_the_ranges_taken_from_one_are_numbered_in_turn() -> None:
+def test_the_ranges_split_off_are_numbered_in_order() -> None:
     keys = [f"{letter}/{number:03}" for letter in "abcdefghijkl" for number in range(100)]
     shard = make_shard("", ["e/"])
     told = scan(Unsteady(keys, 5, 8, 0, 0), shard)
@@ -206,7 +207,7 @@ def test_a_split_leaves_the_lower_part_to_the_range_that_was_split() -> None:
 
 
 def test_a_page_damaged_while_its_range_is_being_split_does_no_harm() -> None:
-    """The range is listed anew, and may be split anew, while the first split still asks."""
+    """The range is restarted, and may be split again, while the first split sends requests."""
     keys = [f"{letter}/{number:03}" for letter in "abcdefgh" for number in range(40)]
     for seed in range(4):
         lister = _SlowToShowFolders(keys, 5, 8, seed, 0.3)
@@ -223,7 +224,7 @@ class _SlowToShowFolders(Unsteady):
         return super().seconds(request)
 
 
-# The use of it.
+# Efficiency.
 
 PAGE_SIZE = 100
 IN_FLIGHT = 8
@@ -231,7 +232,7 @@ KEYS = 500_000
 
 
 def unused(in_flight: InFlight, number: float) -> tuple[float, float, float]:
-    """Seconds until so many were in flight, and with fewer than that in between and at the end."""
+    """Seconds with fewer than `number` requests in flight: at the start, in between, at the end."""
     reached = [moment for moment, under_way in in_flight.changes if under_way >= number]
     first, last = reached[0], reached[-1]
     below = in_flight.seconds_below(number)
@@ -257,14 +258,14 @@ def test_as_many_requests_are_in_flight_as_allowed_and_few_are_wasted(shape: str
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, PAGE_SIZE])
-def test_what_fits_into_a_page_costs_a_request_and_one_that_confirms_it(count: int) -> None:
+def test_keys_that_fit_into_a_page_take_two_requests(count: int) -> None:
     keys = [f"a/{number:03}" for number in range(count)]
     bucket = DistantBucket(keys, IN_FLIGHT, page_size=PAGE_SIZE)
     check(scan(bucket, make_shard("", [])), make_shard("", []), keys)
     assert len(bucket.requests) == 2
 
 
-def test_a_range_cut_beforehand_is_listed_by_many_from_the_first_request_on() -> None:
+def test_initial_splits_are_listed_concurrently_from_the_first_request_on() -> None:
     keys = [f"data/{number:05}" for number in range(20_000)]
     bucket = DistantBucket(keys, 16, page_size=PAGE_SIZE, policy=PolicyName.FIXED)
     shard = make_shard("", [])
@@ -290,8 +291,8 @@ class _Stepped:
         return self.limit
 
 
-def test_no_more_ranges_are_open_than_requests_may_be_in_flight_just_then() -> None:
-    """More would only wait for each other, each with a file open and rows in memory."""
+def test_no_more_ranges_are_open_than_requests_may_be_in_flight() -> None:
+    """More would wait for each other, each with an open file and rows in memory."""
     keys = [sha256(str(number).encode()).hexdigest() for number in range(30_000)]
     bucket = DistantBucket(sorted(keys), 64, page_size=PAGE_SIZE)
     bucket._limiter = ConcurrencyLimiter(_Stepped())

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
@@ -22,7 +22,7 @@ keys_strategy = st.sets(st.text(ALPHABET, min_size=1, max_size=5), max_size=30)
 
 
 def check_cover(source: str, found: Discovery, keys: Iterable[str]) -> None:
-    """The prefixes lie within the source, apart from each other, and with the remainder tile it."""
+    """Check that the prefixes are disjoint, within the source, and tile it with the remainder."""
     assert list(found.prefixes) == sorted(set(found.prefixes))
     assert outermost(found.prefixes) == found.prefixes
     assert all(prefix.startswith(source) and prefix != source for prefix in found.prefixes)
@@ -35,7 +35,7 @@ def check_cover(source: str, found: Discovery, keys: Iterable[str]) -> None:
 
 
 def level(keys: Iterable[str], prefix: str) -> tuple[set[str], set[str]]:
-    """The plain keys and the folders right under a prefix."""
+    """The keys and folders directly under a prefix."""
     plain: set[str] = set()
     folders: set[str] = set()
     for key in keys:
@@ -132,7 +132,7 @@ def test_the_order_is_probed_once_with_a_telling_pair(in_directory_order: bool) 
     assert found.requests == 2 + 4
 
 
-def test_a_page_that_shows_directory_order_needs_no_question() -> None:
+def test_a_page_that_shows_directory_order_makes_a_probe_unnecessary() -> None:
     lister = ModelS3(["a-/y", "a/x"], 1000, in_directory_order=True)
     found = discover(lister, "", ShardBounds())
     assert (found.key_order, found.requests) == (KeyOrder.DIRECTORY, 1 + 1)
@@ -150,7 +150,7 @@ def test_a_pair_that_no_longer_exists_does_not_determine_the_order() -> None:
     assert discover(lister, "", ShardBounds()).key_order is KeyOrder.DIRECTORY
 
 
-def test_a_store_known_to_list_in_directory_order_is_believed() -> None:
+def test_a_server_known_to_list_in_directory_order_is_not_probed() -> None:
     lister = ModelS3(["a/x", "b"], 1000)
     lister.server = "SeaweedFS Filer 4.0"
     assert discover(lister, "", ShardBounds()).key_order is KeyOrder.DIRECTORY
@@ -209,7 +209,7 @@ def test_a_flat_level_is_split_below_its_common_start() -> None:
     check_cover("data/", found, keys)
 
 
-def test_a_common_start_of_a_whole_keys_length_ends() -> None:
+def test_discovery_ends_for_a_common_start_of_maximum_length() -> None:
     start = "x" * 1022
     keys = [start + one + two for one in "ab" for two in "0123456789abcdef"]
     assert len(keys) > LEVEL_PAGES
@@ -252,7 +252,7 @@ def test_too_many_shards_of_several_levels_are_counted_together() -> None:
         discover(ModelS3(keys), "", ShardBounds(2, max_shards=11))
 
 
-def test_a_flat_level_of_too_many_characters_is_given_up_after_the_bound() -> None:
+def test_a_flat_level_of_too_many_characters_is_rejected_at_the_maximum() -> None:
     keys = [chr(0x4E00 + n) for n in range(500)]
     lister = ModelS3(keys, 1)
     with pytest.raises(TooManyShards):
@@ -276,7 +276,7 @@ def test_a_prefix_with_few_objects_stays_in_the_remainder() -> None:
 
 
 @given(keys_strategy, st.dictionaries(st.text(ALPHABET, min_size=1, max_size=3), st.integers(0, 9)))
-def test_row_counts_never_uncover_a_key(keys: set[str], rows: dict[str, int]) -> None:
+def test_with_any_row_counts_every_key_is_covered(keys: set[str], rows: dict[str, int]) -> None:
     bounds = ShardBounds(depth=1, min_objects=3, split_objects=6)
     found = discover(ModelS3(keys), "", bounds, rows_under=rows.get)
     check_cover("", found, keys)

@@ -28,7 +28,7 @@ WHOLE = KeyRange.of_prefix("")
 
 
 class Watched:
-    """A meter, and a clock to turn."""
+    """A meter with a clock that the test advances."""
 
     def __init__(self, expected: Mapping[str, int | None] | None = None) -> None:
         self.now = 100.0
@@ -51,7 +51,7 @@ def job(prefix: str = "", kept: int = 0) -> ListingJob:
     return ListingJob(prefix, [KeyRange.of_prefix(prefix)], RequestStats(), resumed_objects=kept)
 
 
-def test_before_anything_happens_it_is_nothing_and_nobody_can_tell_the_rest() -> None:
+def test_without_events_progress_is_zero_and_the_time_left_unknown() -> None:
     progress = Watched({"": 10}).after(0)
     assert (progress.objects, progress.rate, progress.seconds_left) == (0, 0, None)
 
@@ -64,7 +64,7 @@ def test_objects_and_their_rate_are_counted() -> None:
     assert (progress.in_flight, progress.limit) == (3, 8)
 
 
-def test_the_rate_is_that_of_late() -> None:
+def test_the_rate_is_the_recent_one() -> None:
     watched, one = Watched(), job()
     for count in (1000, 1000, 10, 10, 10, 10, 10, 10):
         watched.find(one, count)
@@ -72,7 +72,7 @@ def test_the_rate_is_that_of_late() -> None:
     assert progress.rate == 2
 
 
-def test_ranges_are_counted_as_they_are_split_and_end() -> None:
+def test_split_and_completed_ranges_are_counted() -> None:
     watched, one = Watched(), job()
     watched.find(one, 1)
     watched.meter.on_event(RangeSplit(one, 0, 1, "k"))
@@ -81,7 +81,7 @@ def test_ranges_are_counted_as_they_are_split_and_end() -> None:
     assert (watched.after(1).ranges_done, watched.after(1).ranges_open) == (1, 1)
 
 
-def test_faults_are_counted_over_all_walks_by_kind() -> None:
+def test_faults_are_counted_over_all_jobs_by_kind() -> None:
     watched, one, other = Watched(), job("a"), job("b")
     for each in (one, other):
         watched.find(each, 1)
@@ -90,41 +90,41 @@ def test_faults_are_counted_over_all_walks_by_kind() -> None:
     assert watched.after(1).faults == {"throttled": 2, "reset": 1}
 
 
-def test_the_rest_is_what_is_expected_at_the_rate_of_late() -> None:
+def test_the_time_left_is_that_of_the_expected_rest_at_the_recent_rate() -> None:
     watched = Watched({"a": 30, "b": 60})
     watched.find(job("a"), 20)
     progress = watched.after(10)
     assert (progress.seconds_left, progress.is_at_least) == (35, False)
 
 
-def test_without_anything_expected_nothing_is_said_of_the_rest() -> None:
+def test_without_expected_objects_the_time_left_is_unknown() -> None:
     watched = Watched()
     watched.find(job(), 20)
     assert watched.after(10).seconds_left is None
 
 
-def test_a_shard_of_which_nothing_is_known_makes_it_at_least() -> None:
+def test_a_shard_without_expected_objects_makes_the_time_left_a_minimum() -> None:
     watched = Watched({"a": 30, "new": None})
     watched.find(job("a"), 20)
     progress = watched.after(10)
     assert (progress.seconds_left, progress.is_at_least) == (5, True)
 
 
-def test_a_shard_that_holds_more_than_expected_makes_it_at_least() -> None:
+def test_a_shard_with_more_objects_than_expected_makes_the_time_left_a_minimum() -> None:
     watched = Watched({"a": 30, "b": 60})
     watched.find(job("a"), 40)
     progress = watched.after(10)
     assert (progress.seconds_left, progress.is_at_least) == (15, True)
 
 
-def test_nothing_more_is_expected_of_a_shard_that_ended() -> None:
+def test_a_completed_shard_adds_no_time() -> None:
     watched, one = Watched({"a": 1000, "b": 60}), job("a")
     watched.find(one, 20)
     watched.end(one)
     assert watched.after(10).seconds_left == 30
 
 
-def test_a_shard_that_failed_counts_no_more_and_is_not_waited_for() -> None:
+def test_a_failed_shard_does_not_count_and_adds_no_time() -> None:
     watched, failed = Watched({"a": 1000, "b": 60}), job("a")
     watched.find(failed, 500)
     watched.find(job("b"), 20)
@@ -135,13 +135,13 @@ def test_a_shard_that_failed_counts_no_more_and_is_not_waited_for() -> None:
     assert progress.seconds_left == 20
 
 
-def test_what_an_earlier_run_found_is_not_expected_again() -> None:
+def test_objects_of_an_earlier_run_are_not_expected_again() -> None:
     watched = Watched({"": 100})
     watched.find(job(kept=70), 10)
     assert watched.after(10).seconds_left == 20
 
 
-def test_nothing_found_for_long_is_no_estimate() -> None:
+def test_without_recent_objects_the_time_left_is_unknown() -> None:
     watched, one = Watched({"": 100}), job()
     watched.find(one, 10)
     for _ in range(7):
@@ -150,7 +150,7 @@ def test_nothing_found_for_long_is_no_estimate() -> None:
 
 
 @given(st.sets(st.text("ab/", min_size=1, max_size=5), max_size=40), st.integers(1, 5))
-def test_at_the_end_of_a_scan_all_is_counted_and_nothing_open(
+def test_at_the_end_of_a_scan_all_objects_are_counted_and_no_range_is_open(
     keys: set[str], page_size: int
 ) -> None:
     watched = Watched()
@@ -169,7 +169,7 @@ def test_at_the_end_of_a_scan_all_is_counted_and_nothing_open(
         (7322, True, ", at least 2:02:02 left"),
     ],
 )
-def test_all_of_it_is_one_line(left: float | None, is_at_least: bool, end: str) -> None:
+def test_the_progress_is_one_line(left: float | None, is_at_least: bool, end: str) -> None:
     progress = Progress(
         objects=1234567,
         rate=45678.9,
@@ -194,7 +194,7 @@ def threads() -> Callable[[], set[threading.Thread]]:
     return lambda: set(threading.enumerate()) - before
 
 
-def test_it_is_reported_again_and_again_though_nothing_happens_and_no_thread_is_left(
+def test_progress_is_reported_at_intervals_without_events_and_no_thread_is_left(
     threads: Callable[[], set[threading.Thread]],
 ) -> None:
     told = threading.Semaphore(0)
@@ -204,7 +204,7 @@ def test_it_is_reported_again_and_again_though_nothing_happens_and_no_thread_is_
     assert threads() == set()
 
 
-def test_an_error_ends_it_without_waiting_for_the_next_time(
+def test_an_error_ends_the_reports_without_waiting_for_the_next(
     threads: Callable[[], set[threading.Thread]],
 ) -> None:
     told: list[Progress] = []
@@ -213,7 +213,7 @@ def test_an_error_ends_it_without_waiting_for_the_next_time(
     assert (told, threads()) == ([], set())
 
 
-def test_what_other_processes_have_come_to_is_added_up() -> None:
+def test_the_progress_of_other_processes_is_added() -> None:
     watched = Watched()
     others = {1: Watched(), 2: Watched()}
     for process, other in others.items():

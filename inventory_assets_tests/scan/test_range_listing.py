@@ -1,4 +1,4 @@
-"""Listing a range again finds the keys that a simple filter finds."""
+"""Listing a range again finds the same keys as a simple filter."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.decoding.xml_decoder import Page, versions_markers
+from inventory_assets.s3.decoding.page import Page, versions_markers
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
@@ -29,7 +29,7 @@ WHOLE = KeyRange.of_prefix("")
     page_size=st.integers(1, 9),
     empty_pages=st.integers(0, 2),
 )
-def test_it_holds_the_keys_that_lie_in_it_up_to_where_it_was_listed(
+def test_the_listed_range_has_exactly_its_keys(
     keys: set[str], prefix: str, bounds: tuple[str, str], page_size: int, empty_pages: int
 ) -> None:
     whole = KeyRange.of_prefix(prefix)
@@ -59,7 +59,7 @@ def test_a_page_of_keys_takes_one_request() -> None:
     assert (found.objects.num_rows, stats.requests) == (10, 1)
 
 
-def test_however_much_was_added_it_ends_after_some_pages() -> None:
+def test_a_range_with_many_keys_ends_after_some_pages() -> None:
     keys = [f"{number:03}" for number in range(100)]
     found = list_range(ModelS3(keys, 3), "", WHOLE, stats := RequestStats())
     assert found.key_range == KeyRange("", "011")
@@ -115,14 +115,14 @@ def test_with_any_habit_a_range_is_listed_correctly(
         assert found.key_range.until == held[-1]
 
 
-def test_an_end_that_comes_too_early_is_not_believed() -> None:
+def test_a_listing_continues_after_an_end_that_is_too_early() -> None:
     keys = [f"{number:03}" for number in range(20)]
     found = list_range(OddStore(keys, Oddity.ENDS_EARLY, 6), "", WHOLE, RequestStats())
     assert found.objects.column("key").to_pylist() == keys
     assert found.ended_early == "005"
 
 
-def test_a_true_end_takes_one_request_more() -> None:
+def test_confirming_an_end_takes_one_request() -> None:
     keys = [f"{number:03}" for number in range(20)]
     store = OddStore(keys, page_size=10)
     found = list_range(store, "", KeyRange("009", WHOLE.until), RequestStats())
@@ -131,7 +131,7 @@ def test_a_true_end_takes_one_request_more() -> None:
 
 
 class InclusiveVersions(VersionedS3):
-    """Shows the version, or all of the key, that a request begins after once more."""
+    """Lists the version, or the versions of the key, after which a request starts again."""
 
     def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         before: str | None = None
@@ -156,7 +156,7 @@ class InclusiveVersions(VersionedS3):
 
 
 @given(histories("ab-"), st.integers(9, 20), st.text("ab-", max_size=2))
-def test_inclusive_markers_of_versions_double_nothing(
+def test_inclusive_markers_of_versions_repeat_no_rows(
     history: History, page_size: int, after: str
 ) -> None:
     key_range = KeyRange(after, WHOLE.until)
@@ -176,7 +176,7 @@ class NullMarkers(VersionedS3):
         return super().list_page_sync(request, stats)
 
 
-def test_a_marker_of_a_version_that_leads_nowhere_is_left_out() -> None:
+def test_a_version_marker_that_returns_nothing_is_omitted() -> None:
     history = History()
     for number in range(9):
         history.put(f"{number}", number, number)

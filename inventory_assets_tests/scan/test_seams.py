@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.concurrency.limiter import Cancelled
-from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.events import (
@@ -43,15 +43,16 @@ ORDERS: dict[str, Rank] = {
 
 
 class ContraryS3(ModelS3):
-    """Lists in any order, and says now and then what is not so.
+    """Lists in any order, and sometimes sends wrong responses.
 
     Args:
-        keys: What the bucket holds.
+        keys: The keys in the bucket.
         rank: The order in which it lists; StartAfter compares in that order as well.
-        chances: Decides when it says what is not so.
-        early_end: How likely a page says that it is the last, though more keys follow.
-        stale: The number of the request that is answered as the one before it, if that held keys.
-        page_size: Keys in a page at most.
+        chances: Decides when a response is wrong.
+        early_end: The probability that a page is reported as the last although more keys follow.
+        stale: The number of the request that gets the response to the one before it, if that had
+            keys.
+        page_size: Maximum keys in a page.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class ContraryS3(ModelS3):
         return page
 
     def _answer(self, request: PageRequest) -> Page:
-        # Like a real one, a token means a key, not a number.
+        # As on a real store, a token stands for a key, not for a number.
         after = request.token[2:] if request.token else request.start_after
         entries = self._entries(request, after)
         page = entries[: min(self._page_size, request.max_keys)]
@@ -164,17 +165,17 @@ def test_early_ends_and_misplaced_responses_lose_no_key(
 
 def test_the_smallest_loss_in_directory_order_is_reported() -> None:
     keys = [f"d/{folder}{n:02}" for folder in ("obj/", "obj-1/") for n in range(3)]
-    with pytest.raises(ScanError, match="in another order than that of bytes"):
+    with pytest.raises(ScanError, match="in byte order"):
         listed(ContraryS3(keys, ORDERS["directory"]), [prefix_upper_bound("d/obj-1/")])
 
 
-def test_a_store_whose_listings_always_end_after_a_page_is_listed_whole() -> None:
+def test_a_store_whose_listings_always_end_after_a_page_is_listed_completely() -> None:
     keys = [f"k{n:03}" for n in range(40)]
     assert listed(ContraryS3(keys, early_end=1.0), ["k02"]) == keys
 
 
 @pytest.mark.parametrize("empty", [False, True], ids=["", "with empty ranges"])
-def test_objects_that_come_and_go_at_a_seam_are_no_contradiction(empty: bool) -> None:
+def test_objects_created_or_deleted_at_a_seam_are_no_contradiction(empty: bool) -> None:
     for seed in range(300):
         chances = random.Random(seed)  # noqa: S311
         always = {f"k{n:02}" for n in range(0, 40, 2)}

@@ -1,4 +1,4 @@
-"""Where a range is split, as a bucket answers."""
+"""Split points of ranges, for different buckets."""
 
 import asyncio
 import random
@@ -27,7 +27,7 @@ from inventory_assets_tests.scan.key_places import any_key, common_start
 REQUESTS_A_CALL = 9
 
 
-def piece_of(prefix: str, after: str, until: str, stats: RequestStats | None = None) -> RangeTask:
+def task_of(prefix: str, after: str, until: str, stats: RequestStats | None = None) -> RangeTask:
     """A range that has been listed up to `after`."""
     task = RangeTask(ListingJob(prefix, [], stats or RequestStats()), 0, KeyRange(after, until))
     task.fetch.cursor = after
@@ -71,12 +71,12 @@ def places_of(
     for key in random.Random(0).sample(held, min(len(held), 40)):  # noqa: S311
         splitter.observe_key(key)
     stats = RequestStats()
-    places = asyncio.run(splitter.split_points(piece_of(prefix, after, until, stats), wanted))
+    places = asyncio.run(splitter.split_points(task_of(prefix, after, until, stats), wanted))
     assert stats.requests == len(lister.requests) <= REQUESTS_A_CALL
     return places, lister
 
 
-def test_marks_within_a_range_are_where_it_is_split_and_cost_no_request() -> None:
+def test_a_range_is_split_at_split_hints_without_requests() -> None:
     lister = ModelS3("abcdefgh")
     job = ListingJob("", [], split_hints=["b", "c", "d", "dd", "e", "f", "g", "h"])
     task = RangeTask(job, 0, KeyRange("c", "g"))
@@ -179,7 +179,7 @@ def test_a_range_within_a_folder_is_split_at_the_folders_below_it() -> None:
     ]
 
 
-def test_the_only_folder_between_the_bounds_is_looked_into() -> None:
+def test_the_only_folder_between_the_bounds_is_split_within() -> None:
     """Keys after the upper bound have no effect."""
     keys = [f"{letter}/{number}/{name}" for letter in "abc" for number in range(9) for name in "xy"]
     places, lister = places_of(keys, prefix_upper_bound("a/"), prefix_upper_bound("b/"))
@@ -187,7 +187,7 @@ def test_the_only_folder_between_the_bounds_is_looked_into() -> None:
     assert [request.prefix for request in lister.requests] == ["", "b/"]
 
 
-def test_a_chain_of_single_folders_is_followed_for_so_long_only() -> None:
+def test_a_chain_of_single_folders_is_followed_to_a_maximum_depth() -> None:
     keys = [f"{'d/' * 30}{name}" for name in HASHED[:100]]
     places, lister = places_of(keys, keys[0], prefix_upper_bound(""))
     check_places(places, keys[0], prefix_upper_bound(""), 3)
@@ -201,12 +201,12 @@ def test_a_level_known_to_be_flat_costs_no_request() -> None:
     for key in keys[::100]:
         splitter.observe_key(key)
     assert asyncio.run(
-        splitter.split_points(piece_of("data/", keys[100], prefix_upper_bound("data/")), 5)
+        splitter.split_points(task_of("data/", keys[100], prefix_upper_bound("data/")), 5)
     )
     assert len(lister.requests) == 1
-    assert asyncio.run(splitter.split_points(piece_of("data/", keys[200], "data/8"), 5))
+    assert asyncio.run(splitter.split_points(task_of("data/", keys[200], "data/8"), 5))
     assert asyncio.run(
-        splitter.split_points(piece_of("data/", "data/8", prefix_upper_bound("data/")), 5)
+        splitter.split_points(task_of("data/", "data/8", prefix_upper_bound("data/")), 5)
     )
     assert len(lister.requests) == 1
 
@@ -240,7 +240,7 @@ def test_hashed_names_are_cut_into_even_ranges() -> None:
     assert min(counts) > 300
 
 
-def test_folders_are_cut_between_them() -> None:
+def test_folders_are_cut_at_their_ends() -> None:
     keys = [
         f"y={year}/m={month:02}/{n:03}" for year in (1, 2) for month in range(12) for n in range(9)
     ]

@@ -1,6 +1,6 @@
 import pytest
 
-from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import AWS, Continuation, StartAfter
@@ -12,7 +12,7 @@ KEYS = [f"k{number:02}" for number in range(12)]
 
 
 class Inclusive(ModelS3):
-    """Lists the key itself that it is asked to start after."""
+    """Lists the key of StartAfter itself, if it exists."""
 
     def _entries(self, request: PageRequest, after: str) -> list[tuple[str, bool]]:
         found = super()._entries(request, after)
@@ -21,7 +21,7 @@ class Inclusive(ModelS3):
 
 
 class Skipping(ModelS3):
-    """Leaves out a key after a token, where the listing began after a key that does not exist."""
+    """Skips a key after a token if the listing began after a key that does not exist."""
 
     def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         page = super().list_page_sync(request, stats)
@@ -30,15 +30,15 @@ class Skipping(ModelS3):
 
 
 class Old(ModelS3):
-    """Knows no continuation tokens."""
+    """Sends no continuation tokens."""
 
     def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
         page = super().list_page_sync(request, stats)
         return Page(page.objects, page.common_prefixes, page.is_truncated, None)
 
 
-class OldAndDeaf(Old):
-    """Heeds no StartAfter either."""
+class OldWithoutStartAfter(Old):
+    """Ignores StartAfter, too."""
 
     def _entries(self, request: PageRequest, after: str) -> list[tuple[str, bool]]:  # noqa: ARG002
         return super()._entries(request, "")
@@ -78,9 +78,9 @@ def test_habits_are_recognised(
     assert store.profile == AWS, "it is left as it was"
 
 
-def test_a_store_of_which_only_a_page_can_be_listed_is_rejected_by_name() -> None:
+def test_a_store_that_lists_only_one_page_is_rejected() -> None:
     with pytest.raises(ListingUnsupported, match="ListObjects, version 1"):
-        profile_store(OldAndDeaf(KEYS), "", RequestStats())
+        profile_store(OldWithoutStartAfter(KEYS), "", RequestStats())
 
 
 def test_a_profile_describes_its_differences_from_aws() -> None:

@@ -5,7 +5,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.decoding.xml_decoder import Page, decode_page
+from inventory_assets.s3.decoding.page import Page
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.directory_order_scan import DirectoryOrderScan
@@ -61,7 +62,7 @@ raw_keys = st.sets(
     st.data(),
 )
 @example({b"a", b"b\xff", b"c"}, ["b"], 1, None)
-def test_each_key_is_listed_or_counted_just_once(
+def test_each_key_is_listed_or_counted_once(
     keys: set[bytes], prefixes: list[str], page_size: int, data: st.DataObject | None
 ) -> None:
     sizeless = data.draw(st.sets(st.sampled_from(sorted(keys)))) if data and keys else set()
@@ -102,7 +103,7 @@ def test_a_kind_of_unreadable_record_is_requested_again_once_per_job() -> None:
     assert not stats.faults
 
 
-def test_a_page_of_nothing_that_can_be_read_is_no_empty_page(
+def test_a_page_of_only_unreadable_records_is_not_an_empty_page(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("inventory_assets.scan.validation.page_validation.MAX_EMPTY_PAGES", 3)

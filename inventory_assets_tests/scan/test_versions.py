@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.s3.decoding.xml_decoder import VERSION_SCHEMA
+from inventory_assets.s3.decoding.page import VERSION_SCHEMA
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine import page_queue
 from inventory_assets.scan.engine.events import JobFailed, ListingJob, ObjectsListed, RangeCompleted
@@ -47,7 +47,7 @@ def at(moment: int | None) -> Versions:
 
 
 def scanned(lister: VersionedS3, job: ListingJob) -> list[pa.RecordBatch]:
-    """The rows of a scan, in key order; each key is in one batch, and evidence counts it."""
+    """The rows of a scan, in key order; checks that each key is in one batch, and the evidence."""
     found: dict[int, list[pa.RecordBatch]] = {}
     evidence = []
     for event in ParallelScan(lister, [job]):
@@ -97,7 +97,7 @@ def test_a_range_is_listed_after_all_versions_of_the_key_before_it() -> None:
     assert keys == ["b"] * 4
 
 
-def test_a_key_of_many_pages_is_handed_on_at_once() -> None:
+def test_a_key_of_many_pages_is_in_one_event() -> None:
     history = History()
     for number in range(100):
         history.put("many", number, number)
@@ -146,7 +146,7 @@ def test_an_object_written_at_the_exact_time_is_included() -> None:
         ([("a", "1", 1), ("b", "1", 1), ("a", "2", 0)], "delete markers after all versions"),
     ],
 )
-def test_versions_that_are_in_no_order_are_rejected(
+def test_versions_out_of_order_are_rejected(
     versions: list[tuple[str, str, int]], fault: str
 ) -> None:
     listed = [Version(key, name, 0, 0, bool(latest)) for key, name, latest in versions]
@@ -159,7 +159,7 @@ def test_versions_in_the_order_of_a_listing_are_accepted(history: History) -> No
     check_keys(batch_of(history.listed()), "", "", "model")
 
 
-def test_the_order_of_storing_counts_and_not_last_modified() -> None:
+def test_versions_are_ordered_by_storing_not_by_last_modified() -> None:
     history = History()
     history.put("k", 20, 1)
     history.put("k", 10, 2)  # an upload in parts, begun before and completed after

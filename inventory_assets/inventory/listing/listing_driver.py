@@ -29,7 +29,8 @@ from inventory_assets.scan.engine.events import (
 from inventory_assets.scan.engine.parallel_scan import ParallelScan, utc_now
 from inventory_assets.scan.engine.progress import Report
 from inventory_assets.scan.errors import NamesMisread
-from inventory_assets.scan.store_probe import contradicted, corrected
+from inventory_assets.scan.key_encoding import corrected
+from inventory_assets.scan.store_probe import contradicted
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 DIRECTORY_PART_INTERVAL = timedelta(minutes=1)

@@ -10,7 +10,7 @@ from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.parts.part_writer import PART_ROWS
-from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS
+from inventory_assets.s3.decoding.page import MAX_KEYS
 
 
 @dataclass(frozen=True, slots=True)

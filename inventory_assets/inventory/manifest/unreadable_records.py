@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from inventory_assets.inventory.errors import RecordsUnreadable
-from inventory_assets.s3.decoding.xml_decoder import Unreadable
+from inventory_assets.s3.decoding.page import Unreadable
 from inventory_assets.s3.unreadable_log import MAX_STORED, UnreadableLog
 from inventory_assets.scan.keyspace.key_range import KeyRange
 

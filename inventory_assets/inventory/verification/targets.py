@@ -18,7 +18,7 @@ from inventory_assets.inventory.verification.findings import (
     compared_fields,
 )
 from inventory_assets.inventory.verification.sampling import SampledRecords
-from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS
+from inventory_assets.s3.decoding.page import MAX_KEYS
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions

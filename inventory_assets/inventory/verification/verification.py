@@ -18,9 +18,9 @@ from inventory_assets.inventory.verification.targets import VerificationTarget
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.store_profile import KeyEncoding, StartAfter
 from inventory_assets.scan.errors import KeysOutOfOrder, NamesMisread
+from inventory_assets.scan.key_encoding import corrected
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.store_probe import corrected
 
 RANGES = 8
 """The default number of ranges with records to list again."""

@@ -7,15 +7,15 @@ from enum import StrEnum
 from inventory_assets.fast_values import value
 
 BACKOFF_RATIO = 0.7
-"""The limit after a back-off, relative to the one before. As in RFC 9438 §4.6, recovery is faster
-than from TCP's half."""
+"""The limit after a back-off, relative to the one before. It is the ratio of RFC 9438, section 4.6:
+recovery is faster than after a reduction by half."""
 
 SECONDS_BETWEEN_BACKOFFS = 1.0
-"""A back-off takes effect only when the requests sent before it have ended."""
+"""Minimum time between back-offs: one takes effect only when earlier requests have ended."""
 
 SUCCESSES_PER_FORGIVEN_LOSS = 100
-"""Occasional 503s and timeouts are no sign of load. One per hundred requests costs 1.01 requests
-per page; a listing may spend 1.02."""
+"""Occasional 503s and timeouts are no sign of load. At one per hundred requests, a page costs 1.01
+requests; a listing may spend 1.02."""
 
 FORGIVEN_LOSSES = 3
 """Maximum credit, so that a long good period does not delay a back-off."""

@@ -18,21 +18,23 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.s3.decoding.record_fields import NULL_VERSION
-from inventory_assets.s3.decoding.swar_parsing import NotVectorizable
-from inventory_assets.s3.decoding.tag_scanner import CLOSE, OPEN, DecodeBuffers, PageBatch
-from inventory_assets.s3.decoding.xml_decoder import (
+from inventory_assets.s3.decoding.page import (
     MAX_RESPONSE_BYTES,
     OBJECT_SCHEMA,
     VERSION_SCHEMA,
     Echo,
-    Envelope,
     ErrorDocument,
     Page,
+    versions_token,
+)
+from inventory_assets.s3.decoding.record_fields import NULL_VERSION
+from inventory_assets.s3.decoding.swar_parsing import NotVectorizable
+from inventory_assets.s3.decoding.tag_scanner import CLOSE, OPEN, DecodeBuffers, PageBatch
+from inventory_assets.s3.decoding.xml_decoder import (
+    Envelope,
     decode_envelope,
     decode_page,
     next_token,
-    versions_token,
 )
 from inventory_assets.s3.decoding.xml_tree import Body
 from inventory_assets.s3.errors import MalformedResponse
@@ -258,7 +260,7 @@ class _RawKeys:
         _validity, offsets, data = text.buffers()
         self._bounds = np.frombuffer(offsets, np.int32, len(text) + 1)
         self._data: _Bytes = np.frombuffer(data, np.uint8, int(self._bounds[-1]))
-        # Most keys hold none of these, all of which come before a comma: one look at all bytes.
+        # Most keys have none of these, which are all less than a comma: one pass over all bytes.
         self._is_plain = not len(self._data) or int(self._data.min()) >= ord(",")
         self._escapes, self._pluses, self._spaces = (
             _NOWHERE if self._is_plain else np.flatnonzero(self._data == ord(character))
@@ -266,7 +268,7 @@ class _RawKeys:
         )
 
     def ambiguous(self, start: int, stop: int) -> list[int]:
-        """Of the keys between two, the first that holds "%", that holds "+" and that a space."""
+        """The rows in [start, stop) of the first key with "%", with "+" and with a space."""
         if self._is_plain:
             return []
         first, end = self._bounds[start], self._bounds[stop]

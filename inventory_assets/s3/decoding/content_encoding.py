@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Mapping
 
-from inventory_assets.s3.decoding.xml_decoder import MAX_RESPONSE_BYTES
+from inventory_assets.s3.decoding.page import MAX_RESPONSE_BYTES
 from inventory_assets.s3.error_wording import one_line_text
 from inventory_assets.s3.errors import MalformedResponse, RequestRejected
 
@@ -34,8 +34,8 @@ def unpack(headers: Mapping[str, str], body: bytearray, where: str) -> None:
         window = _WINDOWS.get(coding)
         if window is None:
             raise RequestRejected(
-                f"{where}: the answer has the Content-Encoding {one_line_text(coding)!r}, though "
-                "none was asked for; switch compression off at the endpoint, or at the proxy in "
+                f"{where}: the response has the Content-Encoding {one_line_text(coding)!r}, though "
+                "none was requested; switch compression off at the endpoint, or at the proxy in "
                 "between"
             )
         body[:] = _inflated(body, window)

@@ -9,15 +9,9 @@ import re
 from collections.abc import Sequence
 
 from inventory_assets.fast_values import value
+from inventory_assets.s3.decoding.page import NO_ECHO, Echo, ErrorDocument, versions_token
 from inventory_assets.s3.decoding.record_fields import NULL_VERSION, Unclear, key_bytes, key_of
-from inventory_assets.s3.decoding.xml_decoder import (
-    NO_ECHO,
-    Echo,
-    ErrorDocument,
-    decode_page,
-    is_url_encoded,
-    versions_token,
-)
+from inventory_assets.s3.decoding.xml_decoder import decode_page, is_url_encoded
 from inventory_assets.s3.decoding.xml_tree import Body, is_legal
 from inventory_assets.s3.store_profile import KeyEncoding
 
@@ -123,10 +117,10 @@ def _records_in(body: Body, tags: Sequence[tuple[bytes, bytes]]) -> tuple[int, i
 
 
 def _texts(around: bytes) -> dict[str, str]:
-    """By name, what is in each element around the records, those in common prefixes left out.
+    """The text of each element outside the records and common prefixes, by name.
 
     Raises:
-        _Inconclusive: An element is repeated or nested, or there is something else.
+        _Inconclusive: An element is repeated or nested, or has attributes.
     """
     if b"<CommonPrefixes>" in around:
         around = _PREFIXES.sub(b"", around)
@@ -174,7 +168,7 @@ def _unique_element_text(record: bytes, name: bytes) -> bytes | None:
 
 
 def _text(raw: bytes | None) -> str | None:
-    """A text without entities; None where it is absent or empty."""
+    """A text with its entities resolved; None if it is absent or empty."""
     return _without_references(_decoded(raw)) if raw else None
 
 

@@ -2,7 +2,7 @@
 
 An ambiguous value raises `Unclear` and is never guessed. Times may be ISO 8601 in any form, RFC
 1123, or a number of seconds, milliseconds, microseconds or nanoseconds; without a zone they are
-UTC, as all times of S3 are.
+UTC, like all times of S3.
 """
 
 import re
@@ -40,7 +40,7 @@ _RFC_1123 = re.compile(
 )
 _NAMED_ZONE = re.compile(r" ?(?:[+-]00:?00 )?(?:UTC|GMT|[Zz])\Z")
 _FIRST_SECOND, _LAST_SECOND = 946_684_800, 4_102_444_800
-"""2000 and 2100. A number in this range of seconds is ambiguous with no other unit."""
+"""2000 and 2100. A time between them has a different range of numbers in each unit."""
 
 
 class Unclear(Exception):
@@ -164,7 +164,7 @@ class Record:
             self._element.text_of("Owner", "ID"),
         )
         if not all(_is_utf8(text) for text in (*versions[:1], *texts) if text):
-            raise Unclear("a text of it is not UTF-8")
+            raise Unclear("one of its texts is not UTF-8")
         return (
             *versions,
             None if name == "DeleteMarker" else self._size(),
@@ -196,7 +196,9 @@ def milliseconds(text: str) -> int:
         for unit in (1, 10**3, 10**6, 10**9):
             if _FIRST_SECOND * unit <= number < _LAST_SECOND * unit:
                 return number * 1000 // unit
-        raise Unclear(f"<LastModified> is {_shown(text)}, a number that is no time of this century")
+        raise Unclear(
+            f"<LastModified> is {_shown(text)}, a number that is not a time in 2000 to 2099"
+        )
     found = _RFC_1123.fullmatch(text)
     if found:
         day, month, year, clock, zone = found.groups()

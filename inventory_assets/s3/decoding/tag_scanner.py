@@ -30,7 +30,7 @@ _MAX_HEAD_BYTES = 1024
 
 
 class DecodeBuffers:
-    """Working memory, reused for each batch, as allocating it would cost more than the work in it.
+    """Working memory, reused for each batch: allocating it costs more time than the decoding.
 
     Results must be copied out before the next batch.
 
@@ -48,7 +48,7 @@ class DecodeBuffers:
         self.bounds = np.empty(0, np.int32)
 
     def reserve(self, text: int, response: int) -> None:
-        """Make room for `text` bytes in all, and `response` bytes of the longest response."""
+        """Make room for `text` bytes in total, and for the `response` bytes of the longest one."""
         if len(self.text) < text:
             # A new one, as arrays may still refer to the old one.
             self.text = bytearray(text + text // 4)

@@ -36,7 +36,7 @@ class AsyncHttpConnection:
     def __init__(self, connection: HTTPConnection) -> None:
         self.is_reusable = True
         self._connection = connection
-        # Plain, TLS, or TLS in TLS; each raises another of `_NOT_READY`.
+        # Plain, TLS, or TLS in TLS; each raises different exceptions of `_NOT_READY`.
         self._socket: Any = connection.sock
         self._socket.settimeout(0)
 
@@ -161,7 +161,7 @@ class _Reading:
 
     def _on_timer(self) -> None:
         now = self._loop.time()
-        # The time in which this process was not able to receive does not count.
+        # Time in which this process could not receive does not count.
         late = now - self._deadline
         self._end += late
         left = min(self._heard_at + self._idle_timeout, self._end) - now
@@ -171,9 +171,9 @@ class _Reading:
             self._wait(left)
         elif not self.done.done():
             message = (
-                f"the answer was not whole after {self._total_timeout:g} seconds"
+                f"the response was not complete after {self._total_timeout:g} seconds"
                 if now >= self._end
-                else f"nothing was heard for {self._idle_timeout:g} seconds"
+                else f"no bytes arrived for {self._idle_timeout:g} seconds"
             )
             self.done.set_exception(TimeoutError(message))
 

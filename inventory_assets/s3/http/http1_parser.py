@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 
 from inventory_assets.fast_values import value
-from inventory_assets.s3.decoding.xml_decoder import MAX_RESPONSE_BYTES
+from inventory_assets.s3.decoding.page import MAX_RESPONSE_BYTES
 from inventory_assets.s3.errors import MalformedResponse
 
 Receive = Callable[[memoryview], int]
@@ -21,7 +21,7 @@ Receive = Callable[[memoryview], int]
 Raises the socket's own exception if no bytes are available."""
 
 _FIRST_BYTES = 4096
-"""Bytes to receive at first: the head and little of the body, which must be copied."""
+"""Bytes to receive at first: the head, and little of the body, as that part must be copied."""
 
 _MORE_BYTES = 65_536
 MAX_HEAD_BYTES = 65_536
@@ -112,15 +112,15 @@ class ResponseParser:
             # Raised at once: a peer with another protocol may wait for more from us.
             is_tls = self._raw.startswith(_TLS_RECORDS)
             said = "TLS" if is_tls else repr(bytes(self._raw[:40]))
-            raise ProtocolError(f"the answer begins with {said}", is_tls=is_tls)
+            raise ProtocolError(f"the response begins with {said}", is_tls=is_tls)
         end = self._raw.find(b"\r\n\r\n")
         if end < 0:
             if len(self._raw) > MAX_HEAD_BYTES:
-                raise ProtocolError(f"the head of the answer is over {MAX_HEAD_BYTES:,} bytes")
+                raise ProtocolError(f"the head of the response is over {MAX_HEAD_BYTES:,} bytes")
             if not self._recv(_FIRST_BYTES):
                 if self.is_begun:
                     raise IncompleteRead(bytes(self._raw[:100]))
-                raise RemoteDisconnected("the connection was closed without an answer")
+                raise RemoteDisconnected("the connection was closed without a response")
             self.is_begun = True
             return False
         head = parse_head(bytes(self._raw[:end]))
@@ -129,7 +129,7 @@ class ResponseParser:
             self._interim += 1
             if self._interim > MAX_INTERIM_RESPONSES:
                 raise ProtocolError(
-                    f"{self._interim} answers of status {head.status} came, and not the answer"
+                    f"{self._interim} interim responses of status {head.status}, and no final one"
                 )
             return False  # an interim response; the final one follows
         self.head = head
@@ -145,7 +145,7 @@ class ResponseParser:
             if "content-length" in head.headers:
                 self.is_reusable = False  # RFC 9112, section 6.3: possible request smuggling
         elif coding:
-            raise ProtocolError(f"the answer has the transfer coding {coding!r}")
+            raise ProtocolError(f"the response has the transfer coding {coding!r}")
         elif "content-length" in head.headers:
             # A proxy may repeat the header; that is valid if all values are equal.
             length = head.headers["content-length"]
@@ -161,7 +161,7 @@ class ResponseParser:
 
     def _expect(self, length: str) -> bool:
         if not _DECIMAL.fullmatch(length):
-            raise ProtocolError(f"the answer has the length {length[:40]!r}")
+            raise ProtocolError(f"the response has the length {length[:40]!r}")
         size = int(length)
         _check_size(size)
         del self._body[size:]
@@ -204,12 +204,12 @@ class ResponseParser:
                 return False
             if len(self._raw) >= stop + 2:
                 if self._raw[stop : stop + 2] != b"\r\n":
-                    raise ProtocolError("a chunk of the answer is not as long as it says")
+                    raise ProtocolError("a chunk of the response does not have its declared length")
                 self._body += self._raw[line_end + 2 : stop]
                 del self._raw[: stop + 2]
                 return False
         elif len(self._raw) > MAX_HEAD_BYTES:
-            raise ProtocolError("a chunk of the answer says no length")
+            raise ProtocolError("a chunk of the response declares no length")
         self._recv_or_fail()
         return False
 
@@ -217,7 +217,7 @@ class ResponseParser:
         line_end = self._raw.find(b"\r\n")
         if line_end < 0:
             if len(self._raw) > MAX_HEAD_BYTES:
-                raise ProtocolError("what follows the chunks of the answer does not end")
+                raise ProtocolError("the response's trailer does not end")
             self._recv_or_fail()
             return False
         del self._raw[: line_end + 2]
@@ -249,13 +249,13 @@ def parse_head(text: bytes) -> ResponseHead:
     version, _, rest = status_line.partition(" ")
     code = rest[:3]
     if version not in ("HTTP/1.1", "HTTP/1.0") or not (code.isascii() and code.isdigit()):
-        raise ProtocolError(f"the answer begins with {status_line[:40]!r}")
+        raise ProtocolError(f"the response begins with {status_line[:40]!r}")
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")
         # Folded lines and a space before the colon are rejected: they can smuggle headers.
         if not colon or not name or name != name.strip():
-            raise ProtocolError(f"the answer has the header line {line[:100]!r}")
+            raise ProtocolError(f"the response has the header line {line[:100]!r}")
         name, value = name.lower(), value.strip(" \t")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     options = headers.get("connection", "").lower()
@@ -266,7 +266,7 @@ def parse_head(text: bytes) -> ResponseHead:
 def _chunk_size(line: bytes) -> int:
     digits = line.partition(b";")[0].strip(b" \t")
     if not _HEXADECIMAL.fullmatch(digits):
-        raise ProtocolError(f"a chunk of the answer has the length {line[:40]!r}")
+        raise ProtocolError(f"a chunk of the response has the length {line[:40]!r}")
     return int(digits, 16)
 
 

@@ -10,7 +10,8 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from inventory_assets.fast_values import value
-from inventory_assets.s3.decoding.xml_decoder import ErrorDocument, decode_page
+from inventory_assets.s3.decoding.page import ErrorDocument
+from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.foreign_responses import ForeignResponse, foreign_response
 from inventory_assets.s3.http.connection import AsyncHttpConnection
@@ -127,7 +128,7 @@ class UnexpectedResponse(MalformedResponse):
         self.signature: object = self.foreign or (len(response.body), zlib.crc32(response.body))
         words = f"found {self.foreign.what}" if self.foreign else str(error)
         if not self.foreign and _OF_VERSION_1.search(response.body[:_HEAD_BYTES]):
-            words += " (the store answers as the old ListObjects does, version 1)"
+            words += " (it is a response of ListObjects, version 1)"
         super().__init__(words)
 
 

@@ -36,15 +36,15 @@ def route_to(
         # botocore prepends http:// to a scheme that it does not know: http://socks5://…
         scheme, separator, _ = named.get(url.partition(":")[0], "").partition("://")
         if separator and scheme.lower() not in ("http", "https"):
-            raise ValueError("the proxy's scheme is none of HTTP")  # noqa: TRY301 - translated below
+            raise ValueError("the proxy's scheme is not HTTP or HTTPS")  # noqa: TRY301 - translated below
         proxies = ProxyConfiguration(proxies=named)
         proxy_url = proxies.proxy_url_for(url)
         to_proxy = proxies.proxy_headers_for(proxy_url)
         return proxy_url, to_proxy, _pool(url, proxy_url, to_proxy)
     except UnicodeError:
         raise RequestRejected(
-            f"{where}: the proxy's user or password is not ASCII, which a request cannot say; "
-            "change it"
+            f"{where}: the proxy's user or password is not ASCII, which a request cannot "
+            "contain; change it"
         ) from None
     except (HTTPError, ValueError):
         name = f"{url.partition(':')[0].upper()}_PROXY"

@@ -50,7 +50,7 @@ _RENEWABLE = EXPIRED_CREDENTIALS | {"InvalidAccessKeyId", "InvalidToken"}
 """Codes for credentials that may have been replaced at their source since they were loaded."""
 
 _REGION_UNNAMED = frozenset({ANOTHER_REGION, "PermanentRedirect"})
-"""Codes for a bucket in another region that the response may not name."""
+"""Codes for a bucket in another region; the response may omit the region's name."""
 
 _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 
@@ -259,7 +259,7 @@ class Transport:
         self._track_socket(connection.sock)
         if self._aborted.is_set():
             connection.close()
-            raise ConnectionAbortedError("the listing was told to stop")
+            raise ConnectionAbortedError("the listing was cancelled")
         opened: HTTPConnection = connection
         return opened
 
@@ -268,7 +268,7 @@ class Transport:
         hint = ""
         if host.startswith(f"{self.connection.bucket}."):
             hint = (
-                "; the bucket's name is part of it, and would be part of the path with "
+                "; it contains the bucket's name, which is in the path instead with "
                 "addressing_style = path"
             )
         return NewConnectionError(connection, f"{host} has no address{hint}")
@@ -325,7 +325,7 @@ class Transport:
             client.list_objects_v2(**parameters)
         except _CapturedRequest as captured:
             return captured.request
-        raise RuntimeError("botocore sent a request that it was to hand over")
+        raise RuntimeError("botocore sent a request instead of handing it over")
 
     def _read(self, prepared: AWSPreparedRequest) -> _Endpoint:
         url = urlsplit(prepared.url)

@@ -1,4 +1,4 @@
-"""The parallel scan: it splits ranges while it lists them, and yields events.
+"""The parallel scan: it splits ranges while listing them, and yields events.
 
-It must not know of files.
+This package knows no files.
 """

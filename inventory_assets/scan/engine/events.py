@@ -1,4 +1,4 @@
-"""The jobs that a scan is given, and the events that it yields."""
+"""The input of a scan, jobs, and its output, events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from inventory_assets.scan.validation.range_evidence import RangeEvidence
 
 @dataclass(slots=True)
 class JobState:
-    """How far a job has come. Only the scan that lists the job writes it.
+    """The mutable state of a job. Only the scan that lists the job writes it.
 
     Attributes:
         began_at: When the first request of the job was about to be sent; None before.
@@ -28,19 +28,19 @@ class JobState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ListingJob:
-    """Key ranges that a scan lists together: they share their statistics, and fail together.
+    """Key ranges that share their statistics and fail together.
 
     Attributes:
         prefix: The prefix of all keys in the ranges.
         ranges: Disjoint, in key order.
         stats: Counts requests and transient errors.
         initial_splits: Ascending keys at which the ranges are split before the scan starts.
-        split_hints: Ascending keys at which ranges are split during the scan; where a range
-            contains none, the scan chooses the key.
+        split_hints: Ascending keys at which ranges are split during the scan. If a range contains
+            none, the scan chooses the key.
         resumed_objects: The number of objects that earlier runs found outside the ranges.
-        resumed_evidence: Evidence of earlier runs, of ranges outside these ranges.
+        resumed_evidence: Evidence of earlier runs, for ranges outside `ranges`.
         versions: Which versions to list; None for the current objects.
-        state: How far the job has come.
+        state: The mutable state of the job.
     """
 
     prefix: str
@@ -66,7 +66,7 @@ class ListingJob:
 
 @value
 class ObjectsListed:
-    """Objects of a range, in key order, after those of its earlier events.
+    """Objects of a range, in key order; they follow those of its earlier events.
 
     Attributes:
         job: The job of the range.
@@ -82,7 +82,7 @@ class ObjectsListed:
 
 @dataclass(frozen=True, slots=True)
 class RangeSplit:
-    """The upper part of a range became a range of its own, between it and its right neighbour.
+    """The upper part of a range became a new range, between it and its right neighbour.
 
     Attributes:
         job: The job of the range.
@@ -101,12 +101,14 @@ class RangeSplit:
 
 @dataclass(frozen=True, slots=True)
 class RangeNarrowed:
-    """A completed range, or one that an earlier run listed, begins later; another lists its head.
+    """The lower bound of a completed range was raised; the keys below are listed by a new range.
+
+    It may be a range that an earlier run completed.
 
     Attributes:
         job: The job of the range.
-        was: The range as it was completed.
-        after: The key that it begins after instead.
+        was: The key range as it was completed.
+        after: The new lower bound, exclusive.
     """
 
     job: ListingJob
@@ -116,7 +118,7 @@ class RangeNarrowed:
 
 @dataclass(frozen=True, slots=True)
 class RangeCompleted:
-    """The range with the number `index` is completely listed."""
+    """The range with number `index` is completely listed."""
 
     job: ListingJob
     index: int
@@ -125,7 +127,7 @@ class RangeCompleted:
 
 @dataclass(frozen=True, slots=True)
 class JobFailed:
-    """A job cannot go on; the other jobs do."""
+    """A job failed; the other jobs continue."""
 
     job: ListingJob
     error: Exception

@@ -2,38 +2,37 @@
 
 from collections.abc import AsyncIterator, Iterable
 
+from inventory_assets.s3.decoding.page import MAX_KEYS
 from inventory_assets.s3.decoding.page_peek import RawPage
-from inventory_assets.s3.decoding.xml_decoder import MAX_KEYS
 from inventory_assets.s3.decoding.xml_tree import Body
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.store_profile import StartAfter
 from inventory_assets.scan.engine.page_queue import PageReceived, SeamProbed
 from inventory_assets.scan.engine.range_task import RangeTask
+from inventory_assets.scan.first_page import first_page
 from inventory_assets.scan.keyspace.key_range import LEAST_CHARACTER, MAX_KEY_BYTES
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
-from inventory_assets.scan.store_probe import first_page
 from inventory_assets.scan.validation.order_proof import OrderProof
 from inventory_assets.scan.validation.page_validation import next_place
 from inventory_assets.scan.validation.range_evidence import Ending
 from inventory_assets.scan.validation.seams import Beyond, ListedRange
 
 GAP_PROBE_KEYS = 10
-"""Keys asked for first where a range ends within the prefix.
-
-Most gaps between shards are empty, and one key beyond the gap proves that."""
+"""Maximum keys of the first page of a gap between shards: most gaps are empty, and one key beyond a
+gap proves that."""
 
 
 class Fetcher:
-    """Requests pages, without decoding them: what the next request needs is found by byte search.
+    """Requests pages without decoding them: a byte search finds what the next request needs.
 
-    It writes `RangeTask.fetch` of the range whose pages it requests.
+    It writes `RangeTask.fetch`.
 
     Args:
         lister: The bucket.
 
     Attributes:
-        repeats_start: Whether the store was seen to list the key that a request begins after.
+        repeats_start: Whether the store lists the key of StartAfter again.
     """
 
     def __init__(self, lister: PageSource) -> None:
@@ -42,25 +41,25 @@ class Fetcher:
         self._display_name = lister.connection.display_name
         self._order = OrderProof(lister)
         self._buffers: list[bytearray] = []
-        """Memory for pages, to be used again."""
+        """Memory for pages, for reuse."""
 
     def learn_repeated_start(self) -> None:
-        """The store was seen to list the key that a request begins after."""
+        """Record that the store lists the key of StartAfter again."""
         self.repeats_start = True
 
     def recycle(self, bodies: Iterable[Body]) -> None:
-        """Use the memory of pages again that nothing refers to any more."""
+        """Reuse the memory of pages to which nothing refers any more."""
         self._buffers += [body for body in bodies if isinstance(body, bytearray)]
 
     async def pages(self, task: RangeTask) -> AsyncIterator[PageReceived]:
-        """Request a range from where it was read to, page by page.
+        """Request the pages of a range, from the last key read.
 
-        It ends early where the job fails or the range is started over.
+        Ends early if the job fails or the range is restarted.
 
         Raises:
             KeysOutOfOrder: The store does not list in byte order.
-            ListingStuck: The store repeats a token, or names no place to go on from.
-            S3Error: A request failed for good.
+            ListingStuck: The store repeats a token, or sends neither a token nor a key.
+            S3Error: A request failed permanently.
         """
         job, attempt = task.job, task.attempt
         token, after = task.read.resume_token, self._first_start_after(task)
@@ -82,10 +81,10 @@ class Fetcher:
             token, after = next_place(request, raw_page, self._lister.profile, self._display_name)
 
     async def probe(self, left: RangeTask, right: ListedRange) -> SeamProbed:
-        """Ask what the range on the right of a seam begins with now.
+        """Request the current first key of the range on the right of a seam.
 
         Raises:
-            S3Error: A request failed for good.
+            S3Error: A request failed permanently.
         """
         job, attempt, after = left.job, left.attempt, right.key_range.after
         request = PageRequest(
@@ -102,8 +101,8 @@ class Fetcher:
     def _first_start_after(self, task: RangeTask) -> str:
         """The StartAfter of the first request.
 
-        A store that repeats the key of StartAfter, and shows nothing else, confirms no end; so
-        where an end is to be confirmed, the request begins right behind that key.
+        A page with only the repeated key of StartAfter does not confirm an end. To confirm one on
+        such a store, the request starts after the next possible key.
         """
         after = task.read.after
         confirms_end = bool(task.rows) and task.seam.asked_rows == task.rows
@@ -117,19 +116,19 @@ class Fetcher:
 
 
 def _needs_order(task: RangeTask, request: PageRequest) -> bool:
-    """Whether only the store's order tells that no key is lost before the page.
+    """Whether it depends on the store's order that no key is lost before the page.
 
-    Where a shard begins, discovery has checked that.
+    At the start of a shard, discovery has checked that.
     """
     is_start = request.start_after == task.start_after and not task.has_arbitrary_start
     return not request.token and bool(request.start_after) and not is_start
 
 
 def _advance(task: RangeTask, raw_page: RawPage) -> Ending | None:
-    """Move the cursor of a range; return how the range ends with the page, or None."""
+    """Advance the cursor of a range; return how the range ends with this page, or None."""
     last_key = raw_page.last_key
     if last_key is not None:
-        # A damaged page must not move it back: what was listed already is never split off.
+        # A damaged page must not move it back: keys that were listed are never split off.
         task.fetch.advance(max(task.fetch.cursor, last_key))
         if last_key > task.key_range.until:
             return Ending.BOUND_REACHED

@@ -1,10 +1,10 @@
 """Estimate how many pages a range has left, from the key density seen so far.
 
-Keys are paths of names. A key is mapped to a position in [0, 1] as if every name existed that the
-characters seen at its depth allow, each with the same number of keys. The density is the number of
-pages that came between two positions. The estimate is good for hashes, numbers and dates, which
-most large folders hold. It is poor for words, and where one folder has a thousand times the keys of
-another; callers must expect estimates that are far off.
+Keys are paths of names. A key is mapped to a position in [0, 1], assuming that all names that can
+be formed from the characters seen at a depth exist and have the same number of keys. The density is
+the number of pages received between two positions, divided by their distance. The estimate is good
+for hashes, numbers and dates, which most large folders contain. It is poor for words, and if one
+folder has a thousand times the keys of another. Callers must expect estimates that are far off.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,35 +21,35 @@ from inventory_assets.scan.keyspace.key_range import (
 )
 
 _LEAST_WIDTH = 1e-15
-"""Of [0, 1]; digits of less weight are ignored."""
+"""As a part of [0, 1]; digits of less weight are ignored."""
 
 _DEPTHS = 16
-"""Depths at which names are observed."""
+"""Maximum depth at which names are observed."""
 
 _MOST_LETTERS = 256
-"""The limit of distinct characters remembered for a depth."""
+"""Maximum distinct characters stored per depth."""
 
 _MOST_DIGITS = 4096
-"""The limit of cached digits for a depth."""
+"""Maximum cached digits per depth."""
 
 _GREATEST_LENGTH = 48
-"""Characters of the greatest name that are remembered."""
+"""Maximum characters stored of the greatest name."""
 
 _UNUSUAL = 2
-"""A folder with more than so many times the pages of the average one is not estimated by it."""
+"""A folder with more than this multiple of the average pages is not estimated by the average."""
 
 
 class KeyDensityModel:
-    """What was seen of a key space; estimates the rest from it."""
+    """Observes the keys of a scan, and estimates the pages that are left."""
 
     def __init__(self) -> None:
         self._names: dict[int, _Names] = defaultdict(_Names)
-        """By depth."""
+        """By depth, from 0."""
         self._last: dict[str, str] = {}
-        """The last folder of a level, where it is known."""
+        """Level to its last folder, if it is known."""
 
     def observe_key(self, key: str) -> None:
-        """Remember the characters and lengths of the names in a key."""
+        """Record the characters and lengths of the names in a key."""
         start = 0
         for depth, name in enumerate(key.split(DELIMITER, _DEPTHS)[:_DEPTHS]):
             end = start + len(name)
@@ -57,18 +57,18 @@ class KeyDensityModel:
             start = end + 1
 
     def observe_folders(self, level: str, folders: Sequence[str], *, are_last: bool) -> None:
-        """Remember ascending folders of a level, and whether no folder follows the last one."""
+        """Record ascending folders of a level, and whether no folder follows the last one."""
         for folder in folders:
             self.observe_key(folder)
         if folders and are_last:
             self._last[level] = folders[-1]
 
     def observe_pages(self, after: str, upto: str, until: str, pages: int) -> None:
-        """Remember how many pages of a range came between two keys.
+        """Record the number of pages of a range between two keys.
 
         Args:
-            after: The last key of the page before them.
-            upto: The last key of the last of them.
+            after: The last key of the page before the first of these pages.
+            upto: The last key of the last of these pages.
             until: The end of the range.
             pages: The number of pages.
         """
@@ -81,11 +81,11 @@ class KeyDensityModel:
             names.are_measured |= level_of(after, upto, "") == level
 
     def pages_left(self, task: RangeTask, until: str) -> float:
-        """Estimate the pages that a range has left up to a key; infinite where nothing is known.
+        """Estimate the pages that a range has left up to a key; infinite if nothing is known.
 
-        If the range has gone from one folder of a level into another, its own density is used. If
-        it has stayed in one folder, the density that other ranges met at that depth is used, unless
-        this folder is far larger than theirs.
+        If the range has passed from one folder of a level to another, its own density is used. If
+        it has stayed in one folder, the density of other ranges at that depth is used, unless this
+        folder is much larger than theirs.
         """
         here = task.fetch.cursor
         end = self._end(here, until)
@@ -107,9 +107,9 @@ class KeyDensityModel:
         return next((pages * self._ratio(since, here, end) for since, pages in measures), inf)
 
     def _end(self, after: str, until: str) -> str:
-        """Estimate where the keys before a bound end, where the bound is the end of a folder.
+        """Estimate the last key before a bound that is the end of a folder.
 
-        The names there are assumed to end as those in other folders of the same depth do.
+        The greatest names are assumed to be those of other folders of the same depth.
         """
         level = prefix_of_upper_bound(until)
         if level is None or (level and not level.endswith(DELIMITER)):
@@ -135,8 +135,8 @@ class KeyDensityModel:
     def _distance(self, after: str, until: str, level: str) -> float:
         """The distance between two positions; `until` is the greater key.
 
-        A folder has the position of its name's end, before characters that sort below the
-        delimiter. So the position of `until` may be the lower one; then the distance is 0.
+        The delimiter counts as the lowest character, although other characters sort below it. So
+        the position of `until` may be lower than that of `after`; then the distance is 0.
         """
         start = len(level)
         return max(0.0, self._position(until, start) - self._position(after, start))
@@ -166,14 +166,15 @@ class KeyDensityModel:
 
 
 class _Names:
-    """The names of one depth, as far as they were seen.
+    """The names observed at one depth.
 
     Attributes:
         greatest: The beginning of the greatest name.
         is_typical: Whether names were seen in several folders.
-        pages: Pages that came between keys of the same folder of this depth.
+        pages: The number of pages received between keys within one folder of this depth.
         distance: The sum of the distances between these keys.
-        are_measured: Whether such pages led from one name to another at least once.
+        are_measured: Whether at least one such pair of keys had different names at this depth.
+        digits: A cache of `digit`; cleared when its inputs change.
     """
 
     def __init__(self) -> None:
@@ -183,15 +184,14 @@ class _Names:
         self._folder: str | None = None
         self._known: set[str] = set()
         self._letters = ""
-        """Those known, in order."""
+        """The characters in `_known`, in order."""
         self._longest = 0
         self._ends: set[int] = set()
-        """How long folders' names are."""
+        """The lengths of folders' names."""
         self.digits: dict[tuple[str, int], tuple[int, int]] = {}
-        """What `digit` has found; forgotten when what it depends on changes."""
 
     def observe(self, name: str, folder: str, *, is_folder: bool) -> None:
-        # Called for each name of each page's last key: as a rule nothing is new.
+        # Called for each name of each page's last key, which rarely has anything new.
         length = len(name)
         if self._folder is None:
             self._folder = folder
@@ -211,14 +211,14 @@ class _Names:
         if not self._known.issuperset(name) and len(self._letters) < _MOST_LETTERS:
             self._known.update(name)
             self._letters = "".join(sorted(self._known))
-            # In other characters distances are others.
+            # Distances depend on the known characters.
             self.pages, self.distance, self.are_measured = 0, 0.0, False
             self.digits.clear()
 
     def digit(self, letter: str, at: int) -> tuple[int, int]:
-        """Find what a character at some place of a name counts, and the base of that place.
+        """The value of a character at an index in a name, and the base of that index.
 
-        The base itself for what is greater than any seen.
+        The value is the base itself for a character greater than all that were seen.
         """
         if len(self.digits) >= _MOST_DIGITS:
             self.digits.clear()

@@ -12,13 +12,13 @@ from inventory_assets.scan.validation.range_evidence import Ending
 from inventory_assets.scan.validation.seams import Beyond, ListedRange
 
 BATCH_PAGES = 8
-"""Pages decoded in one call; that costs less CPU than one call for each page."""
+"""Maximum pages decoded in one call, which takes less CPU time than a call per page."""
 
 QUEUED_PAGES = BATCH_PAGES
 """The capacity of the queue, in pages."""
 
 BATCH_WAIT_SECONDS = 0.02
-"""How long the reader waits for a full batch."""
+"""Maximum time for which the reader waits for a full batch."""
 
 
 @value
@@ -29,8 +29,8 @@ class PageReceived:
         task: The range.
         attempt: The attempt of the range that requested the page.
         raw_page: The page.
-        request: The request that the page answers.
-        ending: How the range ends with this page; None where more pages follow.
+        request: The request of the page.
+        ending: How the range ends with this page; None if more pages follow.
     """
 
     task: RangeTask
@@ -42,12 +42,12 @@ class PageReceived:
 
 @dataclass(frozen=True, slots=True)
 class FetchStopped:
-    """No more pages of a range come, though the range has not ended.
+    """The fetcher stopped before the end of a range.
 
     Attributes:
         task: The range.
         attempt: The attempt of the range that stopped.
-        error: Why; None where the job has failed or the attempt is void.
+        error: The reason; None if the job failed or the attempt is obsolete.
     """
 
     task: RangeTask
@@ -57,7 +57,7 @@ class FetchStopped:
 
 @dataclass(frozen=True, slots=True)
 class RangeTaken:
-    """The upper part of a range became a range of its own.
+    """The upper part of a range became a new range.
 
     Attributes:
         task: The range.
@@ -70,13 +70,13 @@ class RangeTaken:
 
 @dataclass(frozen=True, slots=True)
 class SeamProbed:
-    """The answer to a probe of the seam between two ranges.
+    """The result of probing the seam between two ranges.
 
     Attributes:
         task: The range on the left.
         attempt: The attempt of that range when the probe was sent.
         right: The range on the right.
-        shown: The first key that the store shows from the beginning of `right` on.
+        shown: The first key after the lower bound of `right`, as the store lists it now.
     """
 
     task: RangeTask
@@ -89,30 +89,29 @@ QueueItem = PageReceived | FetchStopped | RangeTaken | SeamProbed
 
 
 class PageQueue:
-    """The queue; for one event loop, any number of writers and one reader.
+    """The queue, for one event loop, any number of writers and one reader.
 
-    Every item but `RangeTaken` counts as a page. Writers wait while the queue holds `QUEUED_PAGES`
-    pages. The reader waits for the first page, and then for up to `BATCH_WAIT_SECONDS` until a
-    batch is complete; it does not wait longer once an urgent item has come, as other ranges may
-    depend on what the reader finds in it.
+    Every item except `RangeTaken` counts as a page. Writers wait while the queue has `QUEUED_PAGES`
+    pages. The reader waits for the first page, and then up to `BATCH_WAIT_SECONDS` for a full
+    batch. An urgent item ends the wait, as other ranges may depend on it.
     """
 
     def __init__(self) -> None:
         self._items: deque[QueueItem] = deque()
         self._pages = 0
-        """Items in the queue that count as pages."""
+        """The number of items in the queue that count as pages."""
         self._blocked_writers: deque[asyncio.Future[None]] = deque()
-        """Writers that wait for room, the first one first."""
+        """Writers that wait for room, first in, first out."""
         self._waiting_reader: tuple[int, asyncio.Future[None]] | None = None
-        """The number of pages that the reader waits for, and what wakes it."""
+        """The number of pages that the reader waits for, and the future that wakes it."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to read."""
+        """Whether the queue has no items."""
         return not self._items
 
     def add(self, item: RangeTaken) -> None:
-        """Append an item that needs no room, without waiting."""
+        """Append an item that does not count as a page, without waiting."""
         self._items.append(item)
 
     async def put(self, item: PageReceived | FetchStopped | SeamProbed) -> None:
@@ -129,7 +128,7 @@ class PageQueue:
                 _wake(arrived)
 
     async def take(self) -> list[QueueItem]:
-        """Remove the next items, with up to `BATCH_PAGES` pages, once there is a page."""
+        """Wait for a page; remove and return the next items, with up to `BATCH_PAGES` pages."""
         if not self._pages:
             await self._arrival(1, None)
         if self._pages < BATCH_PAGES and not _is_urgent(self._items[-1]):
@@ -145,7 +144,7 @@ class PageQueue:
         return taken
 
     async def _arrival(self, pages: int, seconds: float | None) -> None:
-        """Wait until the queue holds so many pages, an urgent item comes, or the time is over."""
+        """Wait for `pages` pages in the queue, an urgent item, or the end of `seconds`."""
         loop = asyncio.get_running_loop()
         arrived = loop.create_future()
         self._waiting_reader = (pages, arrived)
@@ -159,7 +158,7 @@ class PageQueue:
 
 
 def _is_urgent(item: QueueItem) -> bool:
-    """Whether other ranges may depend on what the reader finds in an item."""
+    """Whether other ranges may depend on the item."""
     if isinstance(item, PageReceived):
         return item.ending is not None
     return not isinstance(item, RangeTaken)

@@ -2,17 +2,17 @@
 
 Three parts work on the ranges, each with its own state:
 
-- `Scheduler` decides which ranges are listed at a time, and splits those with most pages left where
-  fewer requests are in flight than allowed.
-- `Fetcher` requests the pages of one range after the other. It finds what the next request needs
-  without decoding a page.
-- `Reader` decodes a batch of pages in one call, validates every page, has ranges listed again where
-  a page is damaged or a seam disagrees, and yields events.
+- `Scheduler` decides which ranges are listed at the same time. If fewer requests are in flight than
+  allowed, it splits the ranges with the most pages left.
+- `Fetcher` requests the pages of a range in sequence. It finds what the next request needs without
+  decoding the page.
+- `Reader` decodes a batch of pages in one call, validates every page, restarts ranges if a page is
+  damaged or a seam disagrees, and yields events.
 
-Scheduler and fetcher run in an event loop; the caller who iterates runs that loop while the reader
-has nothing to read, so no lock is needed, and the kernel receives while pages are decoded. Between
-them stands `PageQueue`: fetchers wait while it is full, so memory is bounded by its pages and one
-page for each range that is listed, however fast the store or slow the disk.
+Scheduler and fetcher run in an event loop, which the iterating caller runs while the reader has no
+input. So no lock is needed, and the kernel receives data while pages are decoded. `PageQueue` is
+between fetcher and reader. Fetchers wait while it is full, so memory is bounded by its pages and
+one page per range in progress, at any speed of the store and the disk.
 """
 
 import asyncio
@@ -28,19 +28,20 @@ from inventory_assets.scan.engine.scheduler import Scheduler
 
 
 def utc_now() -> datetime:
-    """The time; the one clock that production code reads."""
+    """The current time, UTC; tests pass another clock."""
     return datetime.now(UTC)
 
 
 class ParallelScan:
     """The objects of some jobs: in key order within a range, in no order between ranges.
 
-    It is iterated once, by one thread, and leaves no task behind. If the iteration is left early,
-    by an error or otherwise, it cancels the lister.
+    It can be iterated once, by one thread, and leaves no task behind. If the iteration ends early,
+    for example by an error, the lister is cancelled.
 
     Args:
         lister: The bucket.
-        jobs: Begun in this order; as many ranges at a time as requests may be in flight.
+        jobs: The jobs, in the order in which they start; at most as many ranges are in progress as
+            requests may be in flight.
         now: The clock.
         can_split: Whether ranges may be split while they are listed.
     """
@@ -63,10 +64,10 @@ class ParallelScan:
     def __iter__(self) -> Iterator[Event]:
         """Yield events as soon as they are known.
 
-        A job ends with one `JobFailed`, or with a `RangeCompleted` for each of its ranges and for
-        each that was split off. The error of `JobFailed` is `KeysOutOfOrder` (a page does not
-        ascend, or goes back behind the page before it), `SeamDisagrees` (ranges contradict each
-        other where they meet), `KeyOutsideRequest`, `ListingStuck` (a token is repeated, or empty
+        A job ends with one `JobFailed`, or with a `RangeCompleted` for each of its ranges and those
+        that were split off. The error of `JobFailed` is `KeysOutOfOrder` (the keys of a page
+        do not ascend, or are not after the previous page), `SeamDisagrees` (neighbouring ranges
+        contradict each other), `KeyOutsideRequest`, `ListingStuck` (a token is repeated, or empty
         pages do not end) or an `S3Error`.
 
         Raises:
@@ -86,11 +87,11 @@ class ParallelScan:
                 self._scheduler.close()  # the runner cancels the tasks that are left
 
     def abandon(self, job: ListingJob) -> None:
-        """Stop listing a job: no more of its requests are sent, and no more events yielded."""
+        """Stop listing a job: no more of its requests are sent, and no more events are yielded."""
         job.state.failed = True
 
     async def _next_items(self) -> list[QueueItem]:
         self._scheduler.start_workers()
         if self._scheduler.is_idle and self._queue.is_empty:
-            raise RuntimeError("the ranges of a scan wait for each other")
+            raise RuntimeError("deadlock: all ranges of the scan wait for each other")
         return await self._queue.take()

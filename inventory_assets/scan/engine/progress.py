@@ -17,7 +17,7 @@ from inventory_assets.scan.engine.events import (
 )
 
 EVERY_SECONDS = 1.0
-"""The interval between progress reports that somebody watches."""
+"""The interval between progress reports to a user."""
 
 RATE_ASKINGS = 6
 """Calls of `ProgressMeter.progress` over which the rate is averaged, so that it is steady."""
@@ -33,12 +33,13 @@ class Progress:
         ranges_done: Completed ranges.
         ranges_open: Ranges that are not completed, those split off included.
         in_flight: Requests in flight.
-        limit: How many may be in flight at the moment.
+        limit: The current limit of requests in flight.
         faults: Transient errors, by kind.
         seconds: Seconds since the scan began.
-        seconds_left: Seconds that the rest takes at this rate if it contains the expected number of
-            objects; None where that is unknown.
-        is_at_least: Whether nothing is known about some of the rest, so that it takes longer.
+        seconds_left: Seconds until the expected number of objects is found at this rate; None if it
+            is unknown.
+        is_at_least: Whether the expected number is unknown or exceeded for a part of the scan, so
+            that `seconds_left` is a minimum.
     """
 
     objects: int
@@ -78,7 +79,7 @@ class Elsewhere:
 
 
 Report = Callable[[Event | Elsewhere], None]
-"""Is called with every event of a scan, from any thread."""
+"""Receives every event of a scan, from any thread."""
 
 
 def ignore_events(_event: Event | Elsewhere) -> None:
@@ -94,14 +95,14 @@ class _Account:
 
 
 class ProgressMeter:
-    """Counts the events of a scan, and computes its progress; safe for any number of threads.
+    """Counts the events of a scan, and computes its progress; thread-safe.
 
     Args:
-        in_flight: Returns how many requests are in flight, and how many may be.
-        expected: The expected number of objects under each prefix that is listed, None where it is
-            unknown. Without it the time left is not estimated, as a part of a key space does not
-            tell how many keys are in the rest.
-        clock: Seconds that never go back.
+        in_flight: Returns the number of requests in flight, and its limit.
+        expected: The expected number of objects under each listed prefix, None if unknown. Without
+            it the time left is not estimated, as the keys listed so far do not show how many
+            remain.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class ProgressMeter:
                     pass  # `ListingJob.failed` says so
 
     def progress(self) -> Progress:
-        """The progress of the scan, without the objects of jobs that have failed."""
+        """The progress of the scan; objects of failed jobs do not count."""
         with self._lock:
             going = {job: found for job, found in self._accounts.items() if not job.failed}
             elsewhere = [*self._elsewhere.values()]
@@ -176,7 +177,7 @@ class ProgressMeter:
             )
 
     def _objects_left(self) -> tuple[int, bool]:
-        """The number of objects still expected, and whether there are more than expected."""
+        """The number of objects still expected, and whether it is only a minimum."""
         found: Counter[str] = Counter()
         settled: set[str] = set()
         for job, account in self._accounts.items():
@@ -198,11 +199,11 @@ class ProgressMeter:
 def reported_every(
     meter: ProgressMeter, tell: Callable[[Progress], None], every_seconds: float
 ) -> Iterator[None]:
-    """Report the progress at intervals while the context lasts, even when no event arrives.
+    """Report the progress at intervals during the context, with or without events.
 
     Args:
         meter: Computes the progress.
-        tell: Is called with it, in a thread that ends with the context.
+        tell: Receives the progress, in a thread that ends with the context.
         every_seconds: The interval.
     """
     ended = threading.Event()

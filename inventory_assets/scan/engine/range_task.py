@@ -1,4 +1,4 @@
-"""A range that is being listed, and its state: small parts with one writer each."""
+"""A range that is being listed; each part of its state has one writer."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -17,26 +17,24 @@ from inventory_assets.scan.validation.range_evidence import Ending, EvidenceBuil
 from inventory_assets.scan.validation.seams import KnownRange, ListedRange, OpenRange, link
 
 PAGES_BEFORE_SPLIT = 2
-"""Pages that a range must have received before it is split.
-
-A range that ends after a page or two is not worth the request that a split costs."""
+"""Minimum pages received of a range before it is split: a range of one or two pages is not worth
+the request that a split costs."""
 
 MAX_PAGES_BEFORE_SPLIT = 8
-"""The limit of the pages that a range must receive before it is split once more, however many of
-its splits failed."""
+"""Upper limit of the pages to receive before the next split, after any number of failed splits."""
 
 PAGES_REMEMBERED = 16
-"""Pages of a range whose first keys are remembered, to recognize a page that comes again."""
+"""Number of recent pages whose first keys are stored, to recognise a repeated page."""
 
 
 class FetchState:
-    """How far the pages of a range have been received. `Fetcher` writes it.
+    """The received pages of a range. `Fetcher` writes it.
 
     Attributes:
         cursor: The greatest key received.
-        pages: How many pages with keys were received.
+        pages: The number of pages with keys received.
         first_page_key: The last key of the first page; "" before there is one.
-        milestones: Two earlier cursors, each with the number of pages received by then.
+        milestones: Two earlier cursors, each with `pages` at that time.
     """
 
     __slots__ = ("cursor", "first_page_key", "milestones", "pages")
@@ -48,7 +46,7 @@ class FetchState:
         self.milestones = ((cursor, 0), (cursor, 0))
 
     def advance(self, key: str) -> None:
-        """Count a page, and move the cursor to its last key."""
+        """Count a page, and set the cursor to its last key."""
         self.pages += 1
         self.first_page_key = self.first_page_key or key
         self.cursor = key
@@ -58,20 +56,20 @@ class FetchState:
 
     @property
     def history(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        """Two earlier cursors, each with the number of pages since: a recent one, and the first."""
+        """Two earlier cursors, a recent one and the first, each with the number of pages since."""
         since, pages = self.milestones[0]
         return (since, self.pages - pages), (self.first_page_key, self.pages - 1)
 
 
 @dataclass(slots=True)
 class DensityState:
-    """What was measured of a range's key density. `Splitter` writes it.
+    """Measurements of a range's key density. `Splitter` writes it.
 
     Attributes:
-        measured_key: The cursor at the last measurement; "" before there was one.
-        measured_pages: The pages received by then.
-        estimate: The pages left, as estimated for `estimated_at`.
-        estimated_at: The cursor and the end of the range at that estimate.
+        measured_key: The cursor at the last measurement; "" before the first.
+        measured_pages: The number of pages received at that time.
+        estimate: The last estimate of the pages left.
+        estimated_at: The cursor and the end of the range for which `estimate` is valid.
     """
 
     measured_key: str = ""
@@ -82,15 +80,15 @@ class DensityState:
 
 @dataclass(slots=True)
 class SplitState:
-    """Whether a range can be split, and how its splits went. `Scheduler` writes it.
+    """Whether a range can be split, and the results of its splits. `Scheduler` writes it.
 
     Attributes:
-        is_splittable: Whether more pages are expected, and no split is under way.
-        pages: Pages received since the range began, or since it was last considered for a split.
-        failed_splits: The number of its latest splits in a row that gained little.
-        parent: The range that this one was split from, until it is known whether that split
-            gained anything; None otherwise.
-        parent_failed_splits: The parent's `failed_splits` at that split.
+        is_splittable: Whether more pages are expected, and no split is in progress.
+        pages: Pages received since the start of the range, or since the last attempt to split it.
+        failed_splits: The number of consecutive recent splits that gained little.
+        parent: The range from which this one was split off, until the gain of that split is known;
+            else None.
+        parent_failed_splits: `failed_splits` of the parent at that split.
     """
 
     is_splittable: bool = False
@@ -101,25 +99,27 @@ class SplitState:
 
     @property
     def pages_before_next_split(self) -> int:
-        """Pages to receive before the next split: each split in vain doubles them."""
+        """Pages to receive before the next split; doubled by each failed split."""
         return min(PAGES_BEFORE_SPLIT << self.failed_splits, MAX_PAGES_BEFORE_SPLIT)
 
 
 @dataclass(slots=True)
 class ReadState:
-    """How far the pages of a range have been read. `Reader` writes it.
+    """The decoded pages of a range. `Reader` writes it.
 
     Attributes:
-        after: The last key read; a listing that starts over begins after it.
-        evidence: Collects the proof that the range was listed completely.
-        resume_token: The token to start over with, where a store ignores StartAfter.
+        after: The last key read; a restarted listing begins after it.
+        evidence: Collects the evidence of the range.
+        resume_token: The token for a restart, if the store ignores StartAfter.
         ending: How the last page ended the range; None while the range is being listed.
         page_starts: The first keys of the latest pages.
-        empty_pages: Empty pages in a row.
-        corrupt_pages: Pages in a row that were damaged, or answers to another request.
-        unreadable_keys: Records that could not be decoded, in a page that was requested again.
-        pending_versions: Versions of the last key of the last page, until the next page shows
-            whether the key has more; with `VERSION_SCHEMA`.
+        empty_pages: The number of consecutive empty pages.
+        corrupt_pages: The number of consecutive pages that were damaged, or responses to another
+            request.
+        unreadable_keys: The XML of records that cannot be decoded, in a page that is requested
+            again.
+        pending_versions: Versions of the last key, until the next page shows whether it has more;
+            with `VERSION_SCHEMA`.
     """
 
     after: str
@@ -136,32 +136,31 @@ class ReadState:
 class RangeTask(OpenRange):
     """A range that is being listed.
 
-    Besides the parts named below, `Scheduler` writes `key_range`, `left`, `right`, `attempt` and
-    `is_gap`; `Reader` writes what was found (`first_key`, `last_key`, `rows`, `beyond`), and
-    `SeamKeeper`, which works for it, `seam`, `start_after` and `is_settled`.
+    Writers of attributes other than `fetch`, `density`, `split` and `read`: `Scheduler` writes
+    `key_range`, `left`, `right`, `attempt` and `is_gap`; `Reader` writes `first_key`, `last_key`,
+    `rows` and `beyond`; its `SeamKeeper` writes `seam`, `start_after` and `is_settled`.
 
     Attributes:
         job: The job that the range belongs to.
         index: The number of the range in its job.
-        has_arbitrary_start: Whether the range begins at a key that was chosen without knowledge of
-            the store's order, as by a split.
-        is_gap: Whether the range may well be empty, so that its first request asks for few keys.
-        attempt: How often the listing of the range was started over; pages of earlier attempts are
-            void.
-        fetch: How far its pages have been received.
-        density: What was measured of its key density.
-        split: Whether it can be split, and how its splits went.
-        read: How far its pages have been read.
+        has_arbitrary_start: Whether the lower bound was chosen without knowledge of the store's
+            order, for example by a split.
+        is_gap: Whether the range is probably empty, so that its first request is for few keys.
+        attempt: How often the range was restarted; pages of earlier attempts are discarded.
+        fetch: Its received pages.
+        density: Measurements of its key density.
+        split: Whether it can be split, and the results of its splits.
+        read: Its decoded pages.
 
     Args:
         job: The job that the range belongs to.
         index: The number of the range in its job.
         key_range: Its keys.
-        start_after: The StartAfter of its first request; None for the one that its lower bound
-            needs.
-        parent: The range that it was split from, where the gain of that split is to be judged.
-        has_arbitrary_start: As the attribute.
-        is_gap: As the attribute; None for whether the range ends before its prefix does.
+        start_after: The StartAfter of its first request; None to derive it from the lower bound.
+        parent: The range from which it was split off, if the gain of that split is evaluated.
+        has_arbitrary_start: See the attribute.
+        is_gap: See the attribute; None for a range that is a gap if it ends before the end of
+            the job's prefix.
     """
 
     def __init__(
@@ -196,13 +195,13 @@ class RangeTask(OpenRange):
 
 
 def linked_tasks(jobs: Sequence[ListingJob]) -> list[RangeTask]:
-    """The ranges of some jobs, linked to their neighbours, which earlier runs may have listed."""
+    """The ranges of the jobs, linked to their neighbours, including those of earlier runs."""
     tasks: list[RangeTask] = []
     for job in jobs:
         neighbours: list[ListedRange] = [KnownRange(each) for each in job.resumed_evidence]
         for index, key_range in enumerate(job.ranges):
             task = RangeTask(job, index, key_range)
-            # Where an earlier run stopped, nothing is known of the store's order.
+            # At a boundary from an earlier run, the store's order is not proven.
             is_edge = prefix_of_upper_bound(key_range.after) is not None or not task.start_after
             task.has_arbitrary_start = bool(job.resumed_evidence) or not is_edge
             tasks.append(task)

@@ -1,4 +1,4 @@
-"""Read what was received: decode it, validate it, and yield what it tells as events."""
+"""Decode and validate received pages, and yield events."""
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 
 from inventory_assets.s3.concurrency.limiter import Cancelled
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
-from inventory_assets.s3.decoding.xml_decoder import Page
 from inventory_assets.s3.errors import MalformedResponse, TransientError
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.retries import retries_exhausted
@@ -32,8 +32,9 @@ from inventory_assets.scan.engine.range_task import RangeTask
 from inventory_assets.scan.engine.scheduler import Scheduler
 from inventory_assets.scan.engine.seam_keeper import SeamEvent, SeamKeeper
 from inventory_assets.scan.errors import NamesMisread
+from inventory_assets.scan.key_encoding import check_names
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
-from inventory_assets.scan.store_probe import check_names, require_versions
+from inventory_assets.scan.store_probe import require_versions
 from inventory_assets.scan.validation.object_versions import split_last_key
 from inventory_assets.scan.validation.page_validation import (
     MisplacedPage,
@@ -47,24 +48,22 @@ from inventory_assets.scan.validation.range_evidence import Ending
 from inventory_assets.scan.validation.seams import Beyond
 
 MISPLACED_PAGES = 3
-"""How often in a row a page is requested again that may be the answer to another request.
-
-A proxy may confuse answers now and then; a store that lists in another order does so every time."""
+"""Maximum consecutive retries of a page that may be the response to another request: a proxy
+confuses responses now and then, but a store that lists in another order does so every time."""
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
-"""Runs a coroutine to its end, while the workers go on."""
+"""Runs a coroutine to its end; the workers continue meanwhile."""
 
 
 class Reader:
     """Reads the pages of all ranges, in the order in which they were received.
 
-    It writes `RangeTask.read`, and what was found of a range (`first_key`, `last_key`, `rows`,
-    `beyond`).
+    It writes `read`, `first_key`, `last_key`, `rows` and `beyond` of `RangeTask`.
 
     Args:
         lister: The bucket.
-        scheduler: Lists ranges again.
-        fetcher: Learns what pages tell about the store.
+        scheduler: Restarts ranges.
+        fetcher: Reuses the memory of pages; is told whether the store lists StartAfter itself.
         run: Runs a coroutine that sends requests.
     """
 
@@ -79,11 +78,11 @@ class Reader:
         self._seams = SeamKeeper(scheduler, self._display_name)
         self._decode_buffers = DecodeBuffers()
         self._misread: NamesMisread | None = None
-        """Set once names were found to be misread: then those of all jobs are."""
+        """The error once a name was decoded wrongly; it applies to all jobs."""
         self._jobs_with_keys: set[ListingJob] = set()
 
     def read(self, items: Sequence[QueueItem]) -> Iterator[Event]:
-        """Decode and validate a batch, and yield the events that follow from it.
+        """Decode and validate a batch, and yield its events.
 
         Raises:
             Cancelled: The lister was cancelled.
@@ -118,7 +117,7 @@ class Reader:
                         break
             except Cancelled:
                 raise
-            except Exception as error:  # noqa: BLE001 - the caller is told, whatever it is
+            except Exception as error:  # noqa: BLE001 - reported to the caller
                 job.state.failed = True
                 yield JobFailed(job, error)
         if job.state.failed:
@@ -134,7 +133,7 @@ class Reader:
         if isinstance(item, FetchStopped):
             raise item.error or RuntimeError("a range was not listed to its end")
         if page is None:
-            raise RuntimeError("a page was received, and not decoded")
+            raise RuntimeError("a page was received but not decoded")
         return self._read_page(item, page)
 
     def _read_page(self, item: PageReceived, page: Page | MalformedResponse) -> Iterable[Event]:
@@ -155,12 +154,12 @@ class Reader:
             self._retry_damaged(task, error)
             return ()
         except MisplacedPage as misplaced:
-            if read.pending_versions is None:  # only the page before shows those again
+            if read.pending_versions is None:  # else a restart needs the page before
                 self._note_resume_token(item)
             self._retry_misplaced(task, misplaced)
             return ()
         if valid.repeats_start and not self._fetcher.repeats_start:
-            # That key alone may have hidden that more keys follow.
+            # A page with only that key may have been mistaken for the end.
             self._fetcher.learn_repeated_start()
             self._seams.distrust_end(task)
         self._note_resume_token(item)
@@ -207,7 +206,7 @@ class Reader:
         objects, first, last = valid.objects, valid.first_key, valid.last_key
         keys = objects.column("key")
         if job.versions:
-            # An event holds whole keys, so that nobody else needs to know that keys have versions.
+            # An event has all versions of a key, so its receivers can ignore page boundaries.
             objects, read.pending_versions = split_last_key(objects, goes_on=not ending)
             keys = objects.column("key")
             first, last = (keys[0].as_py(), keys[-1].as_py()) if len(keys) else (None, None)
@@ -231,7 +230,7 @@ class Reader:
         return job.versions.as_of_view(objects) if job.versions else objects
 
     def _counted(self, events: Iterator[SeamEvent]) -> Iterator[Event]:
-        """Pass events on, and count the ranges that they complete."""
+        """Forward events, and count the completed ranges."""
         for event in events:
             if isinstance(event, RangeCompleted):
                 job = event.job
@@ -241,7 +240,11 @@ class Reader:
             yield event
 
     def _check_names(self, task: RangeTask, page: Page) -> None:
-        """Make sure that names are read as the store means them."""
+        """Verify the decoding of names.
+
+        Raises:
+            NamesMisread: The store encodes keys differently from its profile.
+        """
         try:
             self._run(check_names(self._lister, page, task.job.stats))
         except NamesMisread as error:
@@ -250,9 +253,9 @@ class Reader:
 
     @staticmethod
     def _set_aside(task: RangeTask, page: Page) -> bool:
-        """Note the unreadable records of a page; return whether they are believed.
+        """Record the unreadable records of a page; return False to request the page again.
 
-        A kind of them that is new may be damage: it is believed once the page came twice.
+        A new kind of unreadable record may be damage, so it must occur in the repeated page, too.
         """
         stats, read = task.job.stats, task.read
         inside = [
@@ -267,15 +270,15 @@ class Reader:
         return True
 
     def _note_resume_token(self, item: PageReceived) -> None:
-        """Where a store ignores StartAfter, a range that starts over begins with this page."""
+        """If the store ignores StartAfter, store the token of this page for a restart."""
         if self._lister.profile.start_after is StartAfter.IGNORED:
             item.task.read.resume_token = item.request.token
 
     def _retry_damaged(self, task: RangeTask, error: MalformedResponse) -> None:
-        """List a range again from the last good page on.
+        """Restart a range after its last valid page.
 
         Raises:
-            RetriesExhausted: That was tried too often.
+            RetriesExhausted: `RetryPolicy.malformed_attempts` consecutive pages were damaged.
         """
         count = self._count_corrupt_page(task)
         if count >= self._lister.retry.malformed_attempts:
@@ -283,14 +286,14 @@ class Reader:
         self._restart(task)
 
     def _retry_misplaced(self, task: RangeTask, misplaced: MisplacedPage) -> None:
-        """List a range again from the last good page on, over other connections.
+        """Restart a range after its last valid page, over new connections.
 
         Raises:
-            ScanError: That was tried too often.
+            ScanError: `MISPLACED_PAGES` consecutive pages were retried.
         """
         if task.read.corrupt_pages >= MISPLACED_PAGES:
             raise misplaced.error from None
-        # The next answer on a connection that is one behind belongs elsewhere, too.
+        # If responses on a connection are one request late, the next one is misplaced, too.
         self._lister.reconnect()
         self._count_corrupt_page(task)
         self._restart(task)
@@ -307,6 +310,6 @@ class Reader:
 
 
 def _split_event(taken: RangeTaken) -> RangeSplit:
-    # Its lower bound is where it was split off; only its upper one may have moved since.
+    # The lower bound is the boundary of the split; only the upper one may have changed since.
     task, upper = taken.task, taken.upper
     return RangeSplit(task.job, task.index, upper.index, upper.key_range.after)

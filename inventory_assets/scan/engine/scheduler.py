@@ -1,8 +1,8 @@
-"""Decide which ranges are listed at a time, and which of them are split.
+"""Decide which ranges are listed at the same time, and which of them are split.
 
-As many ranges are listed as requests may be in flight. Where fewer are left, the range with most
-pages left is split: its upper part becomes a range of its own, to the right of it. Ranges stay
-disjoint, and together always cover what the job asked for.
+As many ranges are listed as requests may be in flight. If fewer ranges are left, the one with the
+most pages left is split: its upper part becomes a new range to its right. The ranges of a job are
+disjoint, and always cover all its keys.
 """
 
 import asyncio
@@ -27,23 +27,23 @@ from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.seams import ListedRange
 
 PAGES_WORTH_A_SPLIT = 6
-"""Estimated pages left from which a range is worth splitting; a split costs half a page or more."""
+"""Minimum estimated pages left of a range to split it; a split costs at least half a page."""
 
 IDLE_RATIO = 16
-"""Where at most one in so many of the allowed requests is in flight, ranges are split whatever the
-estimate of the pages left: no estimate is good enough to leave nearly all idle."""
+"""If at most one in this many of the allowed requests is in flight, ranges are split whatever the
+estimate of the pages left: estimates are not reliable enough to leave nearly all workers idle."""
 
 
 class Scheduler:
-    """Runs a worker for each range that is being received, for each split and for each probe.
+    """Runs a worker for each range that is being received, each split and each probe.
 
-    It writes `RangeTask.split`, `attempt` and `is_gap`, and the bounds and neighbours of ranges.
+    It writes `split`, `attempt`, `is_gap`, `key_range`, `left` and `right` of `RangeTask`.
 
     Args:
         lister: The bucket.
-        jobs: Begun in this order.
+        jobs: The jobs, in the order in which they start.
         fetcher: Requests the pages of a range.
-        queue: Takes the pages, and the ranges that were split off.
+        queue: Receives the pages, and the ranges that were split off.
         now: The clock.
         can_split: Whether ranges may be split while they are listed.
     """
@@ -65,18 +65,18 @@ class Scheduler:
         self._can_split = can_split
         self._splitter = Splitter(lister)
         self._waiting = deque(linked_tasks(jobs))
-        """Ranges to be received, the next one first."""
+        """Ranges to receive, the next one first."""
         self._active: set[RangeTask] = set()
-        """Ranges of which a page was received, and more are expected."""
+        """Ranges of which at least one page was received and more are expected."""
         self._probes: deque[tuple[RangeTask, ListedRange]] = deque()
-        """Seams to be probed: a range, and the one on its right."""
+        """Seams to probe: the ranges on the left and on the right."""
         self._workers: set[asyncio.Task[None]] = set()
         self._pending_splits = 0
-        """Ranges that the splits under way are to yield."""
+        """Ranges expected from the splits in progress."""
         self._open_ranges = {job: len(job.ranges) for job in jobs if job.ranges}
-        """The number of ranges of each job that are not completed; without jobs that are over."""
+        """Per job that has not ended: the number of its ranges that are not completed."""
         self._range_count = Counter({job: len(job.ranges) for job in jobs})
-        """The number of ranges of each job so far, completed or not."""
+        """Per job: the number of its ranges so far, completed or not."""
         self._is_closed = False
         if not self._ignores_start_after:
             for task in [*self._waiting]:
@@ -90,7 +90,7 @@ class Scheduler:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no worker runs."""
+        """Whether no worker is running."""
         return not self._workers
 
     def close(self) -> None:
@@ -98,9 +98,9 @@ class Scheduler:
         self._is_closed = True
 
     def start_workers(self) -> None:
-        """Start workers until as many run as requests may be in flight, or nothing is to be done.
+        """Start workers while there is work, at most as many as requests may be in flight.
 
-        More would wait for each other, and each has a file open and rows in memory.
+        More would wait for each other, and each needs an open file and rows in memory.
         """
         while not self._is_closed and (free := self._max_workers - len(self._workers)) > 0:
             work = self._next_work(free)
@@ -110,27 +110,27 @@ class Scheduler:
             self._workers.add(worker)
             worker.add_done_callback(self._on_worker_done)
 
-    # Called by the reader's side.
+    # Called by the reader and the seam keeper.
 
     def retry(self, task: RangeTask) -> None:
-        """Start a range over after the last key that was read; pages under way become void."""
+        """Restart a range after the last key read; its pages in progress are discarded."""
         task.attempt += 1
         self._active.discard(task)
         self._waiting.appendleft(task)
 
     def list_again(self, task: RangeTask) -> None:
-        """Go on with a range that was listed to its end, as `retry`, with whole pages."""
+        """Continue a range that was listed to its end, like `retry`, with full pages."""
         task.is_gap = False
         self.retry(task)
 
     def take_head(
         self, left: RangeTask, right: ListedRange, bound: str, start_after: str
     ) -> RangeTask:
-        """Make a range of the keys of `right` up to `bound`, and list it.
+        """Split the keys up to `bound` off `right` as a new range, and list it.
 
         Args:
             left: The range to the left of the new one.
-            right: Begins after `bound` from now on.
+            right: The range that begins after `bound` afterwards.
             bound: A key within `right`.
             start_after: The StartAfter of the new range.
         """
@@ -142,7 +142,7 @@ class Scheduler:
         return head
 
     def probe(self, left: RangeTask, right: ListedRange) -> None:
-        """Ask what the range on the right begins with now; the queue takes the answer."""
+        """Request the current first key of the range on the right; the queue receives it."""
         self._probes.append((left, right))
 
     def complete_range(self, job: ListingJob) -> bool:
@@ -154,7 +154,7 @@ class Scheduler:
         return True
 
     def drop_job(self, job: ListingJob) -> None:
-        """No longer wait for the ranges of a job that has failed."""
+        """Stop waiting for the ranges of a failed job."""
         self._open_ranges.pop(job, None)
 
     # Workers.
@@ -168,7 +168,7 @@ class Scheduler:
         return self._lister.profile.start_after is StartAfter.IGNORED
 
     def _next_work(self, free: int) -> Coroutine[None, None, None] | None:
-        """What a worker does next, for `free` workers that do nothing; None for nothing."""
+        """The work of the next worker, or None; `free` is the number of idle workers."""
         if self._probes:
             return self._probe(*self._probes.popleft())
         if self._waiting:
@@ -193,7 +193,7 @@ class Scheduler:
         self.start_workers()
 
     async def _receive(self, task: RangeTask) -> None:
-        """Queue the pages of a range, up to its end or an error."""
+        """Fetch the pages of a range, to its end or an error, and queue them."""
         attempt = task.attempt
         ending = None
         try:
@@ -212,7 +212,7 @@ class Scheduler:
             self._active.discard(task)
 
     def _on_page(self, received: PageReceived) -> None:
-        """Note what a page tells about the range it came for, and about splits."""
+        """Update the split state of a page's range."""
         task, ending = received.task, received.ending
         if task.attempt != received.attempt:
             return
@@ -222,7 +222,7 @@ class Scheduler:
             split.pages += 1
             self._splitter.observe_page(task)
         if split.parent and (ending or has_keys):
-            # A part that ends with its first page gained little: the parent's next split waits.
+            # A range that ends with its first page gained little: delay the parent's next split.
             split.parent.split.failed_splits = split.parent_failed_splits + 1 if ending else 0
             split.parent = None
         if ending:
@@ -247,7 +247,7 @@ class Scheduler:
     # Splits.
 
     def _steal_candidates(self, count: int) -> list[RangeTask]:
-        """Up to `count` ranges that are worth splitting, those with most pages left first."""
+        """Up to `count` ranges that are worth splitting, those with the most pages left first."""
         if count <= 0 or not self._can_split or self._ignores_start_after:
             return []
         is_mostly_idle = len(self._workers) * IDLE_RATIO <= self._max_workers
@@ -263,12 +263,12 @@ class Scheduler:
         return sorted(worthwhile, key=left.__getitem__, reverse=True)[:count]
 
     async def _split(self, victim: RangeTask, parts: int) -> None:
-        """Split up to `parts` ranges off a range, and let them wait for workers."""
+        """Split up to `parts` ranges off a range, and queue them for workers."""
         try:
             places = await self._splitter.split_points(victim, parts)
         except asyncio.CancelledError:
             raise
-        except Exception:  # noqa: BLE001 - the requests of the range itself will meet it
+        except Exception:  # noqa: BLE001 - the range's own requests report it
             places = []
         self._pending_splits -= parts
         victim.split.pages = 0
@@ -285,12 +285,15 @@ class Scheduler:
     def _split_off(
         self, victim: RangeTask, places: Sequence[str], *, is_judged: bool = False
     ) -> list[RangeTask]:
-        """Make ranges of what lies after some places of a range; the rightmost comes first.
+        """Split a range at some keys.
 
         Args:
-            victim: Keeps what lies up to the first place.
-            places: Within it, ascending.
-            is_judged: Whether the first pages of the new ranges tell if the split gained anything.
+            victim: The range; it keeps the keys up to the first place.
+            places: Ascending keys within the range.
+            is_judged: Whether the first pages of the new ranges decide if the split has failed.
+
+        Returns:
+            The new ranges, the rightmost first.
         """
         until = victim.key_range.until
         parts: list[RangeTask] = []
@@ -319,7 +322,7 @@ class Scheduler:
         parent: RangeTask | None = None,
         has_arbitrary_start: bool = False,
     ) -> RangeTask:
-        """Add a range to a job, right of another one."""
+        """Add a range to a job, to the right of another one."""
         job = left.job
         task = RangeTask(
             job,

@@ -1,4 +1,4 @@
-"""Complete a range only once its seams agree; have listed again what does not agree."""
+"""Complete ranges whose seams agree, and list again the keys on which seams disagree."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,12 +20,12 @@ SeamEvent = RangeSplit | RangeNarrowed | RangeCompleted
 
 
 class SeamKeeper:
-    """Watches the seams between the ranges of a scan, for its reader.
+    """Settles the seams between the ranges of a scan, for the reader.
 
     It writes `RangeTask.seam`, `start_after` and `is_settled`.
 
     Args:
-        scheduler: Has ranges listed again, and seams probed.
+        scheduler: Lists ranges again, and probes seams.
         display_name: The bucket, for messages.
     """
 
@@ -34,10 +34,10 @@ class SeamKeeper:
         self._display_name = display_name
 
     def update(self, task: RangeTask) -> Iterator[SeamEvent]:
-        """Act on the seams of a range that showed its first key, or was listed to its end.
+        """Update the seams of a range whose first key was found, or that was listed to its end.
 
         Raises:
-            SeamDisagrees: The store contradicts itself about what lies around the range's ends.
+            SeamDisagrees: The store contradicts itself about the keys at a bound of the range.
         """
         if isinstance(task.left, RangeTask) and not task.left.is_settled:
             yield from self._settle(task.left)
@@ -45,27 +45,27 @@ class SeamKeeper:
             yield from self._settle(task)
 
     def on_probed(self, left: RangeTask, right: ListedRange, shown: Beyond) -> Iterator[SeamEvent]:
-        """Act on the answer to a probe.
+        """Update a seam after a probe.
 
         Args:
             left: The range on the left of the seam.
             right: The range on the right.
-            shown: The first key that the store shows now from the beginning of `right` on.
+            shown: The first key after the lower bound of `right`, as the store lists it now.
 
         Raises:
-            SeamDisagrees: The store contradicts itself about what lies around the seam.
+            SeamDisagrees: The store contradicts itself about the keys at the seam.
         """
         if shown == left.beyond:
             left.seam.accepted = (left.beyond, right.head)
         yield from self._settle(left)
 
     def list_again(self, task: RangeTask, after: str) -> None:
-        """Go on behind a key with a range that was listed to its end."""
+        """Continue a range that was listed to its end, after the key `after`."""
         task.read.after, task.read.ending, task.beyond = after, None, None
         self._scheduler.list_again(task)
 
     def distrust_end(self, task: RangeTask) -> None:
-        """Have the end of a range confirmed (again) before it is believed."""
+        """Require that the end of a range is confirmed (again) before its seam is settled."""
         task.seam.asked_rows = -1
 
     def _settle(self, task: RangeTask) -> Iterator[SeamEvent]:
@@ -75,10 +75,10 @@ class SeamKeeper:
             match next_action(task):
                 case Action.SETTLE if task.rows or task.left is None or task.left.is_settled:
                     yield self._completed(task)
-                    following = task.right  # if it is empty, it may have waited for this
+                    following = task.right  # an empty one may have waited for this range
                     continue
                 case Action.SETTLE:
-                    following = task.left  # this is empty, so what its left shows lies beyond it
+                    following = task.left  # as this range is empty, the left one's `beyond` decides
                     continue
                 case Action.ASK_LEFT:
                     task.seam.asked_rows = task.rows
@@ -107,9 +107,9 @@ class SeamKeeper:
     def _completed(task: RangeTask) -> RangeCompleted:
         ending, evidence = task.read.ending, task.read.evidence
         if ending is None or task.beyond is None:
-            raise RuntimeError("a range is settled before it was listed")
+            raise RuntimeError("a range was settled before it was listed to its end")
         task.is_settled = True
-        # A listing of an earlier moment requests keys that did not exist then; they prove nothing.
+        # A listing of a past time also sees keys that did not exist then: they are no evidence.
         is_past = task.job.versions is not None and task.job.versions.as_of is not None
         next_key = None if is_past else task.beyond.key
         evidence.close(ending, next_key, seam_of(task))
@@ -117,7 +117,7 @@ class SeamKeeper:
         return RangeCompleted(task.job, task.index, closed)
 
     def _list_head(self, left: RangeTask, right: ListedRange) -> Iterator[SeamEvent]:
-        """Take what lies before the first key of a range away from it, and have it listed."""
+        """Split off the keys of a range before its first key, and list them as a new range."""
         was, bound = right.key_range, prefix_lower_bound(right.first_key or "")
         if bound <= was.after:
             raise self._disagreement(left)
@@ -133,7 +133,7 @@ class SeamKeeper:
         shown = f"{beyond.key!r}" if beyond and beyond.key is not None else "nothing"
         listed = f"{head.key!r}" if head and head.key is not None else "nothing"
         return SeamDisagrees(
-            f"{self._display_name}: the store lists {shown} next after {left.resume_after!r}, but "
-            f"{listed} when asked for the keys after {left.key_range.until!r}, again and again: "
-            "it lists in another order than that of bytes, ends listings too early, or loses keys"
+            f"{self._display_name}: after {left.resume_after!r} the store lists {shown}, "
+            f"but {listed} after {left.key_range.until!r}, repeatedly: it does not list in byte "
+            "order, ends listings too early, or omits keys"
         )

@@ -1,8 +1,8 @@
 """Choose the keys at which a range is split.
 
-Split points are the folders of a level where keys have folders. Otherwise they are interpolated
-between two keys in the alphabet of the keys seen so far, so that hexadecimal names are halved
-between 7 and 8, and not between 'O' and 'P'.
+If a level has folders, split points are the ends of folders. Otherwise they are interpolated
+between two keys, in the alphabet of the keys seen so far, so that hexadecimal names are halved
+between '7' and '8', not between 'O' and 'P'.
 """
 
 from bisect import bisect_left, bisect_right
@@ -25,37 +25,37 @@ from inventory_assets.scan.keyspace.key_range import (
 )
 
 _DIGITS = 48
-"""Characters beyond the common start that count; more than any split needs."""
+"""Characters after the common start that are used; more than any split needs."""
 
 _FALLBACK = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 _LEVELS = 8
-"""The limit of levels with a single folder each that one split descends."""
+"""Maximum levels with a single folder through which one split descends."""
 
 _SAMPLE = 64
-"""Keys whose characters form the observed alphabet."""
+"""Number of recent keys whose characters form the observed alphabet."""
 
 _KNOWN_LEVELS = 32
-"""Levels whose folders are cached, up to a page for each level."""
+"""Maximum levels whose folders are cached, up to a page per level."""
 
 _MAX_SPLIT_POINTS = 14
-"""The limit of interpolated split points at a time, divided by `pages_before_next_split`: each part
-that turns out to be empty costs a request."""
+"""Maximum interpolated split points of one split, to be divided by `pages_before_next_split`: each
+range that is empty costs a request."""
 
 PAGES_MEASURED = 8
-"""Density is measured over each of the first pages of a range, and then over so many pages at a
-time: one more page adds little, and each measurement costs CPU."""
+"""Density is measured for each of the first pages of a range, and then once per this many pages: a
+single page adds little, and each measurement costs CPU time."""
 
 _PAGES_PER_KEY = 4
 """Beyond its first pages, one key of so many pages of a range is observed."""
 
 _PAGES_WORTH_FOLDERS = 16
-"""Estimated pages from which the next thousand folders of a level are used; otherwise split points
-are interpolated."""
+"""Minimum estimated pages in the next page of folders of a level to split there; otherwise split
+points are interpolated."""
 
 
 class Splitter:
-    """Chooses split points from what was seen of a key space.
+    """Chooses split points from the keys seen so far.
 
     It writes `RangeTask.density`.
 
@@ -69,16 +69,16 @@ class Splitter:
         self._flat: set[str] = set()
         """Levels without folders, or with too many small ones."""
         self._folders: dict[str, tuple[str, str, list[str]]] = {}
-        """By level: two keys, and the folders that hold all keys from the one to the other."""
+        """Level to two keys and the folders that contain all keys between them."""
         self._density = KeyDensityModel()
 
     def observe_key(self, key: str) -> None:
-        """Remember a key."""
+        """Record a key."""
         self._sample.append(key)
         self._density.observe_key(key)
 
     def observe_page(self, task: RangeTask) -> None:
-        """Remember the last page of a range, which moved its cursor."""
+        """Record the last page of a range, after its cursor advanced."""
         fetch, measured = task.fetch, task.density
         since, count = measured.measured_key, fetch.pages - measured.measured_pages
         is_early = fetch.pages <= PAGES_MEASURED
@@ -91,7 +91,7 @@ class Splitter:
         measured.measured_key, measured.measured_pages = fetch.cursor, fetch.pages
 
     def pages_left(self, task: RangeTask) -> float:
-        """Estimate the pages that a range has left; infinite where nothing is known yet."""
+        """Estimate the pages that a range has left; infinite if nothing is known yet."""
         known, place = task.density, (task.fetch.cursor, task.key_range.until)
         if place != known.estimated_at or known.estimate == inf:
             known.estimated_at = place
@@ -99,15 +99,15 @@ class Splitter:
         return known.estimate
 
     async def split_points(self, task: RangeTask, wanted: int) -> list[str]:
-        """Choose up to `wanted` ascending keys at which to split what a range has left.
+        """Choose up to `wanted` ascending keys at which to split the rest of a range.
 
-        That costs no request where the job has split hints within the range; otherwise one for
-        each level whose folders are not cached.
+        This takes no request if the job has split hints within the range; otherwise one per level
+        whose folders are not cached.
 
         Raises:
-            S3Error: A request failed for good.
+            S3Error: A request failed permanently.
         """
-        # The cursor of a range without a page may still lie before the range.
+        # The cursor of a range without a page may be before the range.
         after, until = max(task.fetch.cursor, task.key_range.after), task.key_range.until
         marks = task.job.split_hints
         marked = marks[bisect_right(marks, after) : bisect_left(marks, until)]
@@ -116,7 +116,7 @@ class Splitter:
         level = level_of(after, until, task.job.prefix)
         since, _ = task.fetch.history[0]
         for _ in range(task.split.failed_splits):
-            # Splits at this level gained little: most keys may be in the folder of the cursor.
+            # Splits at this level gained little: most keys may be in the cursor's folder.
             deeper = after[: after.find(DELIMITER, len(level)) + 1]
             level = deeper if since.startswith(deeper or after) else level
         for _ in range(_LEVELS):
@@ -141,9 +141,10 @@ class Splitter:
         )
 
     async def _folders_after(self, level: str, after: str, task: RangeTask) -> list[str] | None:
-        """The folders of a level that the range has not passed; None where interpolation is better.
+        """The folders of a level after `after`; None if split points should be interpolated.
 
-        These are all such folders, or those of one page where more follow and they seem large.
+        If there are more than one page of folders, the result is one page, or None if these folders
+        seem small.
         """
         if level in self._flat:
             return None
@@ -173,7 +174,7 @@ async def cut_evenly(
     """Cut the keys under a prefix into at most `count` ranges of about the same size.
 
     Raises:
-        S3Error: A request failed for good.
+        S3Error: A request failed permanently.
     """
     splitter = Splitter(lister)
     page = await lister.list_page(PageRequest(prefix), stats)
@@ -198,10 +199,10 @@ async def cut_evenly(
 
 
 def observed_alphabet(keys: Iterable[str], start: str) -> str:
-    """The characters that follow `start` in keys, in order; a fallback where fewer than two do.
+    """The characters in the names after `start` in keys, in order; a default if fewer than two.
 
-    Characters that are unsafe in a request or an XML document are left out: `%`, and those that
-    cannot be printed, such as control characters, surrogates and noncharacters.
+    Characters that are unsafe in a request or an XML document are left out: `%`, and unprintable
+    ones, such as control characters, surrogates and noncharacters.
     """
     rests = (key[len(start) :] for key in keys if key.startswith(start))
     seen = {letter for rest in rests for letter in rest.partition(DELIMITER)[0]}
@@ -216,11 +217,11 @@ def interpolate_keys(after: str, until: str, alphabet: str, count: int) -> list[
         after: The lower bound.
         until: The upper bound, greater than `after`.
         alphabet: At least two characters, ascending.
-        count: How many are wanted.
+        count: The maximum number of keys.
 
     Returns:
-        Ascending keys of at most 1,024 bytes. Beyond the common start of the bounds they consist
-        of characters of the alphabet. They are fewer than `count` where there are no more.
+        Ascending keys of at most 1,024 bytes. After the common start of the bounds they consist of
+        characters of the alphabet. There are fewer than `count` if no more such keys exist.
     """
     start = common_start(after, until)
     low = _number(after[len(start) :], alphabet)
@@ -240,7 +241,7 @@ def _short_key(
 ) -> str | None:
     """The shortest key between two bounds that is at most an eighth of a step below the target.
 
-    None where no key of at most 1,024 bytes lies between them.
+    None if no key of at most 1,024 bytes is between them.
     """
     digits = _text(target, alphabet)
     found = None
@@ -256,14 +257,14 @@ def _short_key(
 
 
 def pick_evenly(places: Sequence[str], count: int) -> list[str]:
-    """Choose at most `count` of some places, evenly spaced."""
+    """Choose at most `count` of the places, evenly spaced."""
     count = min(count, len(places))
     step = (len(places) + 1) / (count + 1)
     return [places[round(step * (number + 1)) - 1] for number in range(count)]
 
 
 def _number(text: str, alphabet: str) -> int:
-    """The text as a number of `_DIGITS` digits, the first one the most significant."""
+    """The text as a number of `_DIGITS` digits in the alphabet, the most significant first."""
     base, number = len(alphabet), 0
     for place in range(_DIGITS):
         digit = bisect_left(alphabet, text[place]) if place < len(text) else 0

@@ -110,13 +110,13 @@ def tiling_fault(ranges: Sequence[KeyRange], whole: Sequence[KeyRange]) -> str |
             return f"two ranges overlap between {right.after!r} and {left.until!r}"
     for key_range in ranges:
         if key_range.after >= key_range.until:
-            return f"a range holds no key: {key_range}"
+            return f"a range is empty: {key_range}"
     coalesced = coalesce(ranges)
     for found, expected in zip(coalesced, whole, strict=False):
         if found != expected:
             return f"expected {expected}, found {found}"
     if len(coalesced) != len(whole):
-        return f"expected {len(whole)} separate stretches of keys, found {len(coalesced)}"
+        return f"expected {len(whole)} ranges after joining adjacent ones, found {len(coalesced)}"
     return None
 
 

@@ -1,1 +1,1 @@
-"""Checks that a page and a range must pass before they are believed, and the evidence of them."""
+"""Checks that pages and ranges must pass before they are used, and the evidence of the result."""

@@ -1,8 +1,8 @@
-"""Versions of objects: keys with all their versions, their order, and the state at a past moment.
+"""Versions of objects: their order within a key, and the versions at a past time.
 
 ListObjectVersions lists keys in order, and the versions and delete markers of a key newest first,
-as they were stored. LastModified does not give that order: a multipart upload has the time when it
-was started, and several versions may have the same time. Source:
+by the time of storing. LastModified does not give that order: a multipart upload has the time when
+it was started, and several versions may have the same time. Source:
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
 """
 
@@ -14,14 +14,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.s3.decoding.xml_decoder import VERSION_SCHEMA
+from inventory_assets.s3.decoding.page import VERSION_SCHEMA
 
 _Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """Asks for all versions and delete markers, instead of the current objects.
+    """The versions and delete markers to list, instead of the current objects.
 
     Attributes:
         as_of: Only versions last modified by then; None for all.
@@ -58,10 +58,10 @@ def split_last_key(
 
 
 def order_fault(objects: pa.RecordBatch) -> str | None:
-    """Describe how versions violate the order of a listing; None where they do not.
+    """Describe how versions violate the order of a listing; None if they do not.
 
     Args:
-        objects: With `VERSION_SCHEMA`, beginning with the first version of a key.
+        objects: With `VERSION_SCHEMA`; the first row is the newest version of its key.
     """
     keys = objects.column("key")
     if pc.any(pc.greater(keys[:-1], keys[1:])).as_py():

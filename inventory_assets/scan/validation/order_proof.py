@@ -1,10 +1,11 @@
 """Prove that a store lists in byte order where a range is split.
 
-In directory order, all keys under `a/` come where the name `a` stands among its siblings, before
-`a-b`. If a range ends within `a/`, or between `a-b` and `a/`, and the store compares StartAfter by
-bytes, neither side of the boundary ever shows `a-b`, and both agree. So for each name `a` whose
-siblings a boundary may separate, the siblings are listed. If some of them are listed differently in
-the two orders, the store is asked which of them it lists first; that proves its order everywhere.
+In directory order, all keys under `a/` are listed at the position of the name `a` among its
+siblings, before `a-b`. If a range ends within `a/`, or between `a-b` and `a/`, and the store
+compares StartAfter by bytes, neither of the two ranges lists `a-b`, although their seam agrees.
+Therefore, for each name `a` whose siblings a boundary may separate, the siblings are listed. If the
+two orders sort a pair of them differently, a request shows which one the store lists first; this
+proves its order everywhere.
 """
 
 import asyncio
@@ -16,15 +17,15 @@ from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.errors import KeysOutOfOrder
+from inventory_assets.scan.first_page import first_page
 from inventory_assets.scan.keyspace.key_range import DELIMITER
-from inventory_assets.scan.store_probe import first_page
 
 _BYTE_ORDER_SERVERS = ("AmazonS3", "MinIO")
-"""The start of the `Server` header of stores that are known to list in byte order."""
+"""Starts of the `Server` header of stores that are known to list in byte order."""
 
 
 class OrderProof:
-    """Proves the order of a store, for one event loop; it lists each level at most once.
+    """Proves the order of a store. For one event loop; each level is listed at most once.
 
     Args:
         lister: The bucket.
@@ -37,7 +38,7 @@ class OrderProof:
         self._asked: dict[str, bool] = {}
 
     async def prove(self, prefix: str, boundary: str, stats: RequestStats) -> None:
-        """Make sure that no key is lost where two ranges meet.
+        """Check that no key is lost at the boundary of two ranges.
 
         Args:
             prefix: The prefix of all keys in the ranges.
@@ -46,7 +47,7 @@ class OrderProof:
 
         Raises:
             KeysOutOfOrder: The store lists in directory order.
-            S3Error: A request failed for good.
+            S3Error: A request failed permanently.
         """
         for name in (*names_at_risk(prefix, boundary), boundary):
             if self._is_proven or (self._lister.server or "").startswith(_BYTE_ORDER_SERVERS):
@@ -69,9 +70,8 @@ class OrderProof:
         for names in (keys, list(page.common_prefixes)):
             if names != sorted(names):
                 raise KeysOutOfOrder(
-                    f"{self._lister.connection.display_name}: the store lists the names after "
-                    f"{start!r} "
-                    "in another order than that of bytes"
+                    f"{self._lister.connection.display_name}: the store does not list the names "
+                    f"after {start!r} in byte order"
                 )
         for name, folder in telling_pairs([*keys, *page.common_prefixes], page.common_prefixes):
             if not self._is_proven:
@@ -81,14 +81,13 @@ class OrderProof:
     async def _compare(self, name: str, folder: str, stats: RequestStats) -> None:
         """Request the first of two siblings, and check that it is the one of byte order."""
         bare = folder.removesuffix(DELIMITER)
-        # Two keys, as an object may have the bare name itself.
+        # Two keys, as the bare name itself may be an object.
         page = await first_page(self._lister, PageRequest(bare, max_keys=2), stats)
         listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
         if listed and listed[0].startswith(folder):
             raise KeysOutOfOrder(
                 f"{self._lister.connection.display_name}: the store lists {listed[0]!r} before "
-                f"{name!r}, "
-                "so not in byte order"
+                f"{name!r}, so not in byte order"
             )
         self._is_proven = self._is_proven or bool(listed)
 

@@ -1,8 +1,8 @@
-"""Check what a store sent against what it was asked for, before any of it is believed.
+"""Compare pages with their requests before their content is used.
 
-`validate_page` is the one check of a page in a parallel scan; it applies the others of this module.
-What remains for its caller costs requests (whether names are read as the store means them), or
-looks at several pages (empty pages in a row, records that cannot be decoded).
+`validate_page` applies all checks of a single page in a parallel scan. Its caller does those that
+need requests (the encoding of names) or several pages (consecutive empty pages, records that cannot
+be decoded).
 """
 
 from collections.abc import Collection, Sequence
@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from inventory_assets.fast_values import value
 from inventory_assets.s3.decoding.columnar_decoder import decode_pages
+from inventory_assets.s3.decoding.page import VERSION_SCHEMA, Page, versions_markers
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.decoding.tag_scanner import DecodeBuffers
-from inventory_assets.s3.decoding.xml_decoder import VERSION_SCHEMA, Page, versions_markers
 from inventory_assets.s3.decoding.xml_tree import Body
 from inventory_assets.s3.errors import MalformedResponse
 from inventory_assets.s3.page_request import PageRequest
@@ -34,14 +34,14 @@ from inventory_assets.scan.keyspace.sorted_keys import count_up_to, keys_ascend
 from inventory_assets.scan.validation.object_versions import order_fault
 
 MAX_EMPTY_PAGES = 1000
-"""Empty pages in a row that a store may send while it skips deleted keys; more are a loop."""
+"""Maximum consecutive empty pages while a store skips deleted keys; more count as a loop."""
 
 
 class MisplacedPage(Exception):
-    """A page does not fit its request, but may be the answer to another one, as of a proxy.
+    """A page does not match its request, but may be the response to another one, sent by a proxy.
 
     Attributes:
-        error: What the store has violated if the page is no such answer.
+        error: The error if the page is the response to this request.
     """
 
     def __init__(self, error: ScanError) -> None:
@@ -51,16 +51,16 @@ class MisplacedPage(Exception):
 
 @value
 class PageContext:
-    """What a page answers, and what was read of its range before it.
+    """The request of a page, and the state of its range before the page.
 
     Attributes:
         request: The request.
-        raw_page: What byte search found in the response.
+        raw_page: The values that the byte search found in the response.
         key_range: The range that is listed.
-        after: The last key read of it; "" before the first.
-        page_starts: The first keys of its latest pages.
-        pending_versions: Versions of its last key that belong before the page, if any; with
-            `VERSION_SCHEMA`.
+        after: The last key read in the range; "" before the first.
+        page_starts: The first keys of the range's latest pages.
+        pending_versions: Versions of the last key that belong before the page, with
+            `VERSION_SCHEMA`; None if there are none.
     """
 
     request: PageRequest
@@ -77,10 +77,10 @@ class ValidPage:
 
     Attributes:
         page: The page.
-        objects: Its objects, after the pending versions, and without keys that were read before.
+        objects: The pending versions and the page's objects, without keys that were read before.
         first_key: The first key of these objects, or None.
         last_key: The last key of these objects, or None.
-        repeats_start: Whether it began with the key that the request begins after.
+        repeats_start: Whether the page began with the key of the request's StartAfter.
     """
 
     page: Page
@@ -93,30 +93,31 @@ class ValidPage:
 def validate_page(
     page: Page | MalformedResponse, context: PageContext, profile: StoreProfile, where: str
 ) -> ValidPage:
-    """Check a page against its request, its own header, and what was read before it.
+    """Compare a page with its request, the byte search, and the keys read before it.
 
     Args:
-        page: As `decoded_pages` returns it.
-        context: What the page answers.
+        page: From `decoded_pages`.
+        context: Its request, and the state of its range.
         profile: How the store lists.
         where: The bucket, for messages.
 
     Raises:
         MalformedResponse: The page is damaged.
-        MisplacedPage: It may be the answer to another request.
-        KeysOutOfOrder: Keys do not ascend, or go back; or versions are in no order.
+        MisplacedPage: It may be the response to another request.
+        KeysOutOfOrder: Keys do not ascend, or are not after `context.after`; or versions are not in
+            the order of a listing.
         KeyOutsideRequest: A key does not start with the prefix.
     """
     if isinstance(page, MalformedResponse):
         raise page
     if not matches_header(page, context.raw_page):
-        raise MalformedResponse("the ends of the response contradict it")
+        raise MalformedResponse("the byte search and the decoder disagree on the response")
     if page.common_prefixes:
-        raise MalformedResponse("the page holds common prefixes, which were not asked for")
+        raise MalformedResponse("the page has common prefixes, which were not requested")
     objects = without_repeated(page.objects, context.request, context.after)
     repeats_start = objects.num_rows < page.objects.num_rows
     if profile.start_after is StartAfter.IGNORED:
-        # There nothing can be asked for behind a key, so a listing starts over before it.
+        # A request cannot start after a key there, so a restarted listing repeats earlier keys.
         objects = objects.slice(count_up_to(objects.column("key"), context.after))
     if context.pending_versions is not None:
         objects = pa.concat_batches([context.pending_versions, objects])
@@ -132,7 +133,7 @@ def validate_page(
 def decoded_pages(
     bodies: Sequence[Body], buffers: DecodeBuffers, encoding: KeyEncoding
 ) -> list[Page | MalformedResponse]:
-    """Decode pages; in the place of a damaged one stands its error."""
+    """Decode pages; a damaged page is returned as its error."""
     try:
         found = decode_pages(bodies, buffers, encoding)
     except MalformedResponse as error:
@@ -146,7 +147,7 @@ def decoded_pages(
 
 
 def matches_header(page: Page, raw_page: RawPage) -> bool:
-    """Whether byte search found in a response what the decoder finds."""
+    """Whether the byte search and the decoder found the same values in a response."""
     return (
         page.is_truncated == raw_page.is_truncated
         and page.next_token == raw_page.next_token
@@ -157,10 +158,13 @@ def matches_header(page: Page, raw_page: RawPage) -> bool:
 def next_place(
     request: PageRequest, raw_page: RawPage, profile: StoreProfile, where: str
 ) -> tuple[str | None, str]:
-    """What the next request begins with, after a page that is not the last: a token or StartAfter.
+    """The token and StartAfter of the next request, after a page that is not the last.
+
+    Returns:
+        A token and "", or None and a key.
 
     Raises:
-        ListingStuck: The store repeats a token, or names no place to go on from.
+        ListingStuck: The store repeats a token, or the page has neither a token nor a key.
     """
     token = raw_page.next_token
     is_by_token = request.versions or profile.continuation is Continuation.TOKEN
@@ -193,21 +197,21 @@ def following_token(token: str | None, request: PageRequest, where: str) -> str:
 
 
 def check_empty_pages(count: int, where: str) -> None:
-    """Check that a store does not send empty pages for ever.
+    """Limit consecutive empty pages.
 
     Raises:
-        ListingStuck: `count` empty pages in a row are too many.
+        ListingStuck: `count` exceeds `MAX_EMPTY_PAGES`.
     """
     if count > MAX_EMPTY_PAGES:
         raise ListingStuck(f"{where}: the store sent {count} empty pages in a row")
 
 
 def without_repeated(objects: pa.RecordBatch, request: PageRequest, after: str) -> pa.RecordBatch:
-    """Drop the key, or the version, that a page was asked to begin after; some stores list it.
+    """Drop the key or version of the request's StartAfter or marker, which some stores list again.
 
     Args:
         objects: The objects of the page.
-        request: The request that the page answers.
+        request: The request of the page.
         after: The last key before the page.
     """
     if not objects.num_rows:
@@ -227,15 +231,15 @@ def without_repeated(objects: pa.RecordBatch, request: PageRequest, after: str) 
 def belongs_elsewhere(
     page: Page, key_range: KeyRange, after: str, page_starts: Collection[str]
 ) -> bool:
-    """Whether a page that does not fit its request may be the answer to another one.
+    """Whether a page that does not match its request may be the response to another one.
 
-    It is not if it shows keys of the range that must have come before: then the store lists in
-    another order.
+    A page with keys of the range that belong before `after` is not: it shows that the store lists
+    in another order.
 
     Args:
         page: The page.
-        key_range: The range that it came for.
-        after: The last key read of that range.
+        key_range: The range that was requested.
+        after: The last key read in that range.
         page_starts: The first keys of its latest pages.
     """
     keys = page.objects.column("key")
@@ -254,7 +258,8 @@ def check_keys(
         The first and the last key; None and None without objects.
 
     Raises:
-        KeysOutOfOrder: They do not ascend, or go back; or versions are in no order.
+        KeysOutOfOrder: They do not ascend, or are not after `after`; or versions are not in the
+            order of a listing.
         KeyOutsideRequest: One does not start with the prefix.
     """
     keys = objects.column("key")
@@ -267,13 +272,13 @@ def check_keys(
     if is_beyond and len(longest.encode()) > MAX_KEY_BYTES:
         raise KeyOutsideRequest(
             f"{where}: the store lists a key of {len(longest.encode()):,} bytes, which begins with "
-            f"{longest[:40]!r}; S3 allows {MAX_KEY_BYTES:,}, and no range can hold it: rename it"
+            f"{longest[:40]!r}; S3 allows {MAX_KEY_BYTES:,}, and no range can contain it: rename it"
         )
     if objects.schema == VERSION_SCHEMA:
         if fault := order_fault(objects):
             raise KeysOutOfOrder(
                 f"{where}: the store lists versions between {first!r} and {last!r} {fault}, "
-                "so its versions cannot be told in order; list its current objects instead"
+                "so their order is unknown; list current objects instead"
             )
     elif not keys_ascend(keys):
         raise KeysOutOfOrder(

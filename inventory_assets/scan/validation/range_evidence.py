@@ -18,31 +18,31 @@ class Ending(StrEnum):
 
 
 class Seam(StrEnum):
-    """How the end of a range agrees with what lies to its right."""
+    """How the end of a range agrees with the ranges to its right."""
 
     AGREES = "agrees"
     END_CONFIRMED = "end confirmed"
-    """A request behind the last key showed no more keys."""
+    """A request that starts after the last key returned no more keys."""
     CHANGED = "changed meanwhile"
-    """An object was created or deleted there during the listing; the store showed so."""
+    """A request showed that an object was created or deleted there during the listing."""
     NOT_COMPARED = "not compared"
     """The other side belongs to an earlier run, or to another shard."""
 
 
 @dataclass(frozen=True, slots=True)
 class RangeEvidence:
-    """What was found in one range.
+    """The result of listing one range.
 
     Attributes:
         key_range: The range.
-        rows: The number of objects found in it.
-        first_key: The first of their keys, or None where there is none.
-        last_key: The last of their keys, or None where there is none.
+        rows: The number of objects in it.
+        first_key: The first of their keys, or None if there are none.
+        last_key: The last of their keys, or None if there are none.
         pages: The number of pages fetched for it.
         ending: Why its listing ended.
-        next_key: The first key beyond the range that its last page showed; None where the store
-            said that no keys follow, or where the last page came in an earlier run.
-        seam: How that agrees with the next range to the right that holds any key.
+        next_key: The first key beyond the range in its last page; None if no keys follow, or if an
+            earlier run listed the range.
+        seam: How `next_key` agrees with the next range to the right that has keys.
     """
 
     key_range: KeyRange
@@ -56,7 +56,14 @@ class RangeEvidence:
 
 
 class EvidenceBuilder:
-    """Collects the evidence of ranges that are listed one after the other."""
+    """Collects the evidence of ranges that are listed one after the other.
+
+    Args:
+        ranges: The ranges, in the order in which they are listed.
+
+    Attributes:
+        closed: The evidence of the ranges that ended.
+    """
 
     def __init__(self, ranges: Sequence[KeyRange]) -> None:
         self.closed: list[RangeEvidence] = []
@@ -81,7 +88,7 @@ class EvidenceBuilder:
         self._pages += 1
 
     def rows(self, keys: pa.StringArray) -> None:
-        """Count objects, in key order, that all lie in the open range."""
+        """Count objects of the open range, given by their keys in order."""
         if len(keys):
             self._rows += len(keys)
             self._first = self._first if self._first is not None else keys[0].as_py()

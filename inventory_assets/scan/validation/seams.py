@@ -1,13 +1,13 @@
-"""Check the seams between ranges: both sides must agree about which key comes first beyond them.
+"""Check the seams between ranges: both sides must agree on the first key beyond the boundary.
 
-A boundary between two ranges assumes an order in which the store lists. The last page of the range
-on the left usually shows the first key beyond the boundary. That key must be the first key of the
-next range to the right that has keys; and where the store said that no keys follow, all ranges to
-the right must be empty. If all seams of a job agree, its ranges form one unbroken listing, whatever
-the store's order is, so no key is missing between them.
+Splitting a range assumes an order in which the store lists. The last page of the left range usually
+contains the first key beyond the boundary. That key must be the first key of the next range to the
+right that has keys. If the store reported that no keys follow, all ranges to the right must be
+empty. If all seams of a job agree, its ranges form one unbroken listing in any order of the store,
+so no key is missing between them.
 
-Objects come and go during a listing, so where a seam disagrees, both sides are listed again from
-the last key that they agree on. Only a disagreement that remains is an error.
+Objects are created and deleted during a listing. If a seam disagrees, both sides are therefore
+listed again from the last key on which they agree. Only a disagreement that persists is an error.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,33 +20,32 @@ from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_lower_boun
 from inventory_assets.scan.validation.range_evidence import RangeEvidence, Seam
 
 MAX_ROUNDS = 6
-"""How often both sides of a seam are listed again before the disagreement is an error.
-
-In each round an object may have been created or deleted right there."""
+"""How often both sides of a seam are listed again before the disagreement is an error: an object
+may be created or deleted at the seam in each round."""
 
 
 @value
 class Beyond:
-    """The first key beyond some key, as the store has shown it.
+    """The first key after a position, as the store listed it.
 
     Attributes:
-        key: The key; None where the store said that no keys follow.
+        key: The key; None if the store reported that no keys follow.
     """
 
     key: str | None
 
 
 class ListedRange:
-    """A range of a job, as its neighbours see it.
+    """A range of a job, with what its neighbours are compared with.
 
     Attributes:
         key_range: Its keys.
         left: The range before it in the job, or None.
         right: The range after it in the job, or None.
-        first_key: The first key found in it; None where none was found yet.
-        last_key: The last key found in it so far.
+        first_key: The first key found in it; None if none was found yet.
+        last_key: The last key found in it so far; None if there is none.
         rows: The number of objects found in it so far.
-        beyond: What its last page showed beyond it; None until it is listed to its end.
+        beyond: The first key beyond it in its last page; None until it is listed to its end.
         is_settled: Whether it is completed.
     """
 
@@ -62,11 +61,11 @@ class ListedRange:
 
     @property
     def head(self) -> Beyond | None:
-        """The first key from the beginning of the range on; None while that is not known."""
+        """The first key in or beyond the range; None while it is unknown."""
         return Beyond(self.first_key) if self.first_key is not None else self.beyond
 
     def insert_right(self, new: "ListedRange") -> None:
-        """Put a range between this one and the next."""
+        """Insert a range between this one and the next."""
         new.left, new.right = self, self.right
         if self.right:
             self.right.left = new
@@ -85,14 +84,14 @@ class KnownRange(ListedRange):
 
 @dataclass(slots=True)
 class SeamState:
-    """What was asked about the seam on the right of a range.
+    """The checks of the seam on the right of a range.
 
     Attributes:
-        asked_rows: The rows of the range when the store was last asked for more behind its last
-            key; -1 where that has to be asked (again).
+        asked_rows: `rows` of the range when the store was last asked for keys after its last key;
+            -1 if it must be asked (again).
         rounds: How often both sides of the seam were listed again.
-        accepted: What lies beyond the range, and the first key of its neighbour, where a probe
-            showed that they differ because an object was created or deleted.
+        accepted: `beyond` of the range and `head` of its neighbour, if a probe showed that they
+            differ because an object was created or deleted; else None.
     """
 
     asked_rows: int = -1
@@ -105,7 +104,7 @@ class OpenRange(ListedRange):
 
     Attributes:
         start_after: The StartAfter of its first request.
-        seam: What was asked about the seam on its right.
+        seam: The checks of the seam on its right.
     """
 
     def __init__(self, key_range: KeyRange, start_after: str) -> None:
@@ -115,14 +114,14 @@ class OpenRange(ListedRange):
 
     @property
     def resume_after(self) -> str:
-        """Where to go on: behind the last key, or where the range began."""
+        """The StartAfter to continue with: the last key, or the first request's StartAfter."""
         return self.start_after if self.last_key is None else self.last_key
 
 
 def link(ranges: Sequence[ListedRange]) -> None:
-    """Make ranges of a job, in key order, each other's neighbours.
+    """Link the ranges of a job, given in key order, as neighbours.
 
-    A range that an earlier run found empty is left out, as a gap.
+    A range that an earlier run found empty is left out, so it is treated as a gap.
     """
     with_keys = [each for each in ranges if not isinstance(each, KnownRange) or each.rows]
     for left, right in pairwise(with_keys):
@@ -130,10 +129,10 @@ def link(ranges: Sequence[ListedRange]) -> None:
 
 
 class Action(Enum):
-    """What to do about a seam."""
+    """The next step for a seam."""
 
     WAIT = auto()
-    """The neighbour has not shown a key yet; an empty one has not shown what follows it."""
+    """The neighbour has no key yet, or it is empty and has not been listed to its end."""
     SETTLE = auto()
     """The seam agrees."""
     ASK_LEFT = auto()
@@ -149,13 +148,13 @@ class Action(Enum):
 
 
 def next_action(left: OpenRange) -> Action:
-    """What to do about the seam on the right of a range."""
+    """The next step for the seam on the right of a range."""
     beyond, right = left.beyond, left.right
     if beyond is None:
         return Action.WAIT
     is_asked = left.seam.asked_rows == left.rows
     if beyond.key is None and not is_asked and (left.rows or not left.left):
-        return Action.ASK_LEFT  # an end must be confirmed by a request behind the last key
+        return Action.ASK_LEFT  # an end must be confirmed by a request after the last key
     head = _head_right_of(left, beyond)
     if head is None:
         return Action.WAIT
@@ -166,13 +165,13 @@ def next_action(left: OpenRange) -> Action:
     if left.seam.rounds >= MAX_ROUNDS or right is None:
         return Action.FAIL
     if head.key is None or (beyond.key is not None and beyond.key < head.key):
-        # The right side lacks a key that the left side has shown.
+        # The right side lacks a key that the left side has listed.
         return Action.ASK_RIGHT if right.first_key is None else Action.LIST_HEAD
     return Action.PROBE
 
 
 def seam_of(left: OpenRange) -> Seam:
-    """How the end of a range agrees with what lies to its right, once nothing is to be done."""
+    """How the end of a range agrees with the ranges to its right, once no step is left."""
     beyond = left.beyond
     if left.seam.accepted and left.seam.accepted[0] == beyond:
         return Seam.CHANGED
@@ -185,7 +184,7 @@ def seam_of(left: OpenRange) -> Seam:
 
 
 def seam_faults(evidence: Iterable[RangeEvidence]) -> list[str]:
-    """Describe where neighbouring ranges contradict each other by their evidence.
+    """Describe where the evidence of neighbouring ranges is contradictory.
 
     Args:
         evidence: Evidence of a job's ranges, in key order.
@@ -199,28 +198,28 @@ def seam_faults(evidence: Iterable[RangeEvidence]) -> list[str]:
         is_listed = any(shown in key_range for key_range in ranges) if shown else True
         if is_known and row.seam is Seam.AGREES and is_listed and shown and shown != first:
             faults.append(
-                f"{shown!r} was shown after {row.key_range.until!r}, and the first key found there "
-                f"is {first!r}"
+                f"{shown!r} was listed next after {row.key_range.until!r}, but the next range "
+                f"begins with {first!r}"
             )
         if is_known and row.seam is Seam.END_CONFIRMED and following is not None:
-            faults.append(f"the listing ended after {row.last_key!r}, and {first!r} follows")
+            faults.append(f"the listing ended after {row.last_key!r}, but {first!r} follows")
         ranges.append(row.key_range)
         if row.rows:
             following, is_known = row, True
         elif row.seam in (Seam.CHANGED, Seam.NOT_COMPARED):
-            is_known = False  # it was compared with keys that may be gone
+            is_known = False  # it was compared with keys that may have been deleted
     return faults[::-1]
 
 
 def unseen_between(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, str | None]]:
-    """Where ranges that were listed by different processes disagree about the keys between them.
+    """The keys on which ranges that different processes listed disagree.
 
     Args:
         evidence: Evidence of the ranges, in key order.
 
     Returns:
-        What must be listed again: the range from the last key that both sides agree on up to the
-        first key that the right side has listed, with that first key; None where there is none.
+        For each disagreement, the range to list again, from the last key on which both sides agree
+        to just before the first key of the right side; and that key, or None if there is none.
     """
     found = []
     following: RangeEvidence | None = None
@@ -240,14 +239,14 @@ def unseen_between(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, st
 
 
 def _agrees(left: OpenRange, head: Beyond | None) -> bool:
-    """Whether a range has shown the key that lies beyond it."""
+    """Whether `beyond` of a range is the first key to its right, or the difference is accepted."""
     return head is not None and (head == left.beyond or left.seam.accepted == (left.beyond, head))
 
 
 def _empty_ones_agree(each: ListedRange | None) -> bool:
-    """Whether each empty range, from one on to the right, agrees with what follows it.
+    """Whether all consecutive empty ranges from `each` to the right agree with their successors.
 
-    An empty range knows what follows only from its own last page, and may be listed again.
+    The `beyond` of an empty range comes only from its own last page, and it may be listed again.
     """
     while isinstance(each, OpenRange) and each.first_key is None and not each.is_settled:
         if each.beyond is None or not _agrees(each, _head_right_of(each, each.beyond)):
@@ -257,9 +256,9 @@ def _empty_ones_agree(each: ListedRange | None) -> bool:
 
 
 def _head_right_of(left: OpenRange, beyond: Beyond) -> Beyond | None:
-    """The first key to the right of a range as its neighbours know it; None while none does.
+    """The first key to the right of a range according to its neighbour; None while it is unknown.
 
-    In a gap between ranges the range itself is believed, as nothing else is listed there.
+    In a gap to the neighbour, the range's own `beyond` counts, as nothing else lists the gap.
     """
     right = left.right
     if right is None or (beyond.key is not None and beyond.key <= right.key_range.after):

@@ -11,7 +11,7 @@ from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.verification import comparison, targets
 from inventory_assets.inventory.verification.findings import Finding
 from inventory_assets.inventory.verification.verification import verify
-from inventory_assets.s3.decoding.xml_decoder import NO_OBJECTS, Page
+from inventory_assets.s3.decoding.page import NO_OBJECTS, Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange

@@ -23,7 +23,7 @@ from inventory_assets_tests.s3.transport.requests import GOOD
 
 @pytest.fixture(scope="package", autouse=True)
 def models_read_once() -> Iterator[None]:
-    """botocore's models are read once, and not for every test."""
+    """Read botocore's models once, not for every test."""
     with pytest.MonkeyPatch.context() as patch:
         load = JSONFileLoader().load_file
         read = cache(load)
@@ -39,7 +39,7 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def connected(monkeypatch: pytest.MonkeyPatch) -> list[HTTPConnection]:
-    """The connections opened, in their order."""
+    """The opened connections, in order."""
     found: list[HTTPConnection] = []
     connect = Transport._connect
 
@@ -97,7 +97,7 @@ def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """No proxy is set, nor kept from being used."""
+    """Remove all proxy variables, NO_PROXY included; the test sets its own."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

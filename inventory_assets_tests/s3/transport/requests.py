@@ -1,4 +1,4 @@
-"""Requests of a transport, and what the server saw of them."""
+"""Send requests, and read what the server received."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.decoding.xml_decoder import Page
+from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.errors import S3Error
 from inventory_assets.s3.http.response import Response
 from inventory_assets.s3.http.transport import Transport

@@ -52,15 +52,15 @@ class QuietServer(socketserver.ThreadingTCPServer):
     block_on_close = False
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A connection that the client closed early is what the test wanted."""
+        """Ignore errors: tests close connections early on purpose."""
 
 
 class ConnectProxy(Served):
-    """An HTTP proxy that does nothing but tunnel, to ports of this machine whatever their host.
+    """An HTTP proxy that only tunnels, to ports of this machine whatever host is requested.
 
     Attributes:
         url: Where it listens.
-        heads: What it was asked, as it arrived.
+        heads: The heads of the CONNECT requests that it received.
     """
 
     def __init__(
@@ -104,11 +104,11 @@ def with_password(url: str) -> str:
 
 
 class Talkative(Served):
-    """A server that sends something behind each of its answers, whether or not it was asked for.
+    """A server that sends unsolicited bytes after each response.
 
     Attributes:
-        url: Where it listens.
-        connections: How many connections were made.
+        url: Its URL.
+        connections: The number of connections made.
     """
 
     def __init__(self, behind: bytes, tls: ssl.SSLContext | None = None) -> None:
@@ -121,7 +121,7 @@ class Talkative(Served):
                 client = tls.wrap_socket(self.request, server_side=True) if tls else self.request
                 while request_head(client):
                     client.sendall(http_response(BODY))
-                    time.sleep(0.02)  # so that it does not come together with the answer
+                    time.sleep(0.02)  # the bytes must not arrive together with the response
                     client.sendall(behind)
 
         server = QuietServer(("127.0.0.1", 0), Handler)

@@ -80,7 +80,7 @@ def test_a_compressed_body_that_is_damaged_or_a_bomb_is_malformed(
 
 
 @pytest.mark.parametrize("length", ["9" * 5000, "-1", "1e3", "0x10", "5, 6", "٣"])
-def test_an_absurd_length_is_no_length(length: str, server: ScriptedServer) -> None:
+def test_an_absurd_length_is_rejected(length: str, server: ScriptedServer) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode()
     server.script(Answer(raw=head + BODY))
     error = error_of(to(server.url))
@@ -89,7 +89,7 @@ def test_an_absurd_length_is_no_length(length: str, server: ScriptedServer) -> N
     assert len(server.seen) == 2
 
 
-def test_the_memory_of_a_body_is_used_again_and_keeps_no_rest(server: ScriptedServer) -> None:
+def test_the_memory_of_a_body_is_reused_without_remains(server: ScriptedServer) -> None:
     bodies = [b"a" * 3000, b"b" * 10, b"", b"c" * 500]
     server.script(*(Answer(200, each) for each in bodies))
     way, body = Transport(to(server.url)), bytearray()

@@ -1,4 +1,4 @@
-"""A cancellation ends a request at once, whatever it waits for."""
+"""A cancellation ends a request at once, in any state."""
 
 import socketserver
 import ssl
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("no_aws_environment")
 
 
 def cancelled(lister: ListClient, is_ready: Callable[[], bool]) -> float:
-    """Cancel a request once it is ready for that, and say how many seconds it lived on."""
+    """Cancel a request once `is_ready` holds; return the seconds until it ended."""
     with ThreadPoolExecutor(1) as pool:
         page = pool.submit(lister.list_page_sync, PageRequest(), RequestStats())
         until(is_ready)
@@ -59,7 +59,7 @@ def test_a_cancellation_ends_a_request_through_a_tunnel(
 
 
 def test_a_cancellation_ends_a_body_that_does_not_come(server: ScriptedServer) -> None:
-    """Though the server closes the connection after it, so that it is no longer urllib3's."""
+    """The response has `Connection: close`, after which urllib3 no longer tracks the connection."""
     held = threading.Event()
     started = threading.Event()
 

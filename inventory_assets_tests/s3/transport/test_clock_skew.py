@@ -76,7 +76,7 @@ def test_a_clock_skew_error_without_the_server_time_ends_the_listing(
     assert len(server.seen) == 1
 
 
-def test_a_time_that_one_request_learns_is_news_to_those_sent_before(
+def test_a_server_time_found_by_one_request_applies_to_earlier_ones(
     server: ScriptedServer,
 ) -> None:
     server.script(skewed(dt.timedelta(hours=1)))

@@ -116,7 +116,7 @@ STALE = http_response(render([Listed("of another request")]))
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("is_tls", [False, True])
 @pytest.mark.parametrize("behind", [STALE, b"\0"])
-def test_a_connection_on_which_something_waits_is_never_used_again(
+def test_a_connection_with_unread_bytes_is_never_reused(
     behind: bytes, is_tls: bool, tls: ssl.SSLContext, connected: list[HTTPConnection]
 ) -> None:
     with Talkative(behind, tls if is_tls else None) as talkative:
@@ -156,7 +156,7 @@ def test_the_connection_of_a_discarded_response_is_not_reused(
     assert len(connected) == 2
 
 
-def test_a_request_under_way_on_a_discarded_connection_ends_as_a_reset(
+def test_a_request_in_flight_on_a_discarded_connection_ends_as_a_reset(
     server: ScriptedServer,
 ) -> None:
     server.script(GOOD, replace(GOOD, delay=10))

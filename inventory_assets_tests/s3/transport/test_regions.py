@@ -85,7 +85,7 @@ def test_a_redirect_to_the_requested_region_blames_the_endpoint(
     assert len(server.seen) == 1
 
 
-def test_regions_that_send_us_to_and_fro_end_the_listing_soon(server: ScriptedServer) -> None:
+def test_regions_that_name_each_other_end_the_listing_soon(server: ScriptedServer) -> None:
     server.script(*[elsewhere("eu-west-3"), elsewhere("us-east-1")] * 20)
     error = error_of(to(server.url))
     assert isinstance(error, RequestRejected)
@@ -93,7 +93,7 @@ def test_regions_that_send_us_to_and_fro_end_the_listing_soon(server: ScriptedSe
     assert len(server.seen) <= 6
 
 
-def test_a_region_that_cannot_be_is_not_followed(server: ScriptedServer) -> None:
+def test_an_invalid_region_is_not_followed(server: ScriptedServer) -> None:
     server.script(elsewhere("no/such.region#"))
     assert isinstance(error_of(to(server.url)), RequestRejected)
     assert len(server.seen) == 1
@@ -110,7 +110,7 @@ def test_an_anonymous_listing_follows_the_bucket_to_its_region(server: ScriptedS
     assert way._resolve_endpoint(None).scope is None
 
 
-def test_an_anonymous_listing_that_is_sent_nowhere_else_ends(server: ScriptedServer) -> None:
+def test_an_anonymous_listing_without_another_region_ends(server: ScriptedServer) -> None:
     server.script(elsewhere("us-east-1"))
     nobody = to(server.url, access_key=None, secret_key=None, anonymous=True)
     assert isinstance(error_of(nobody), RequestRejected)

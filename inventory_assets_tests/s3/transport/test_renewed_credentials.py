@@ -86,7 +86,7 @@ def test_expired_credentials_that_are_gone_end_the_listing_as_its_errors_do(
         lister.list_page_sync(PageRequest(), RequestStats())
 
 
-def test_credentials_that_one_request_renews_are_news_to_those_sent_before(
+def test_credentials_renewed_by_one_request_apply_to_earlier_ones(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_environment(monkeypatch, "OLDKEY")
@@ -98,7 +98,7 @@ def test_credentials_that_one_request_renews_are_news_to_those_sent_before(
     assert not way.adapt_to_error(ErrorResponse(get(way, {}, bytearray())))
 
 
-def test_many_requests_on_their_way_take_up_the_renewed_credentials(
+def test_requests_in_flight_are_sent_again_with_the_renewed_credentials(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_environment(monkeypatch, "OLDKEY")
