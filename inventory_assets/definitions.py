@@ -1,11 +1,14 @@
 """Dagster's code location: builds the definitions of every source of the configuration."""
 
+import os
+
 import dagster as dg
 
-from inventory_assets.config import Config, load_config
+from inventory_assets.config import Config, ConfigError, load_valid_sources
 from inventory_assets.defs.assets import (
     build_change_log,
     build_iceberg_tables,
+    build_invalid_source,
     build_inventory_exports,
     build_inventory_manifest,
     build_object_changes,
@@ -25,6 +28,9 @@ from inventory_assets.defs.source.resources import (
     InventoryStore,
     SourceBucket,
 )
+
+VALIDATION_VARIABLE = "DAGSTER_IS_DEFS_VALIDATION_CLI"
+"""Dagster's commands that validate definitions set it."""
 
 
 def build_definitions(
@@ -86,7 +92,23 @@ def _source_definitions(
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The definitions of the configuration found; it is read when the location is loaded."""
-    # A process per step would double the cost of a run; threads do the listing.
-    executor = dg.Definitions(executor=dg.in_process_executor)
-    return dg.Definitions.merge(build_definitions(load_config()), executor)
+    """The definitions of the configuration found; it is read when the location is loaded.
+
+    A source whose table is invalid has one asset, which says so and fails. `dg check defs` and
+    `dagster definitions validate` fail with the mistakes.
+
+    Raises:
+        ConfigError: The file is invalid outside the tables of sources, or has no valid source; or
+            the definitions are being validated, and any source is invalid.
+    """
+    config, invalid = load_valid_sources()
+    if invalid and os.environ.get(VALIDATION_VARIABLE):
+        raise ConfigError("\n".join(invalid.values()))
+    return dg.Definitions.merge(
+        build_definitions(config),
+        dg.Definitions(
+            assets=[build_invalid_source(name, mistakes) for name, mistakes in invalid.items()],
+            # A process per step would double the cost of a run; threads do the listing.
+            executor=dg.in_process_executor,
+        ),
+    )

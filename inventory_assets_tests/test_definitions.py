@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from inventory_assets.config import Config, ConfigError, Source
-from inventory_assets.definitions import build_definitions, defs
+from inventory_assets.definitions import VALIDATION_VARIABLE, build_definitions, defs
 
 NAMES = ["one", "two", "three", "four", "five"]
 ASSETS = ["change_log", "inventory_manifest", "object_changes", "object_listing", "shards"]
@@ -65,4 +65,61 @@ def test_an_invalid_configuration_is_reported_when_the_location_is_loaded(
     path.write_text("[sources.x]\n")
     monkeypatch.setenv("INVENTORY_CONFIG", str(path))
     with pytest.raises(ConfigError, match="bucket"):
+        defs()
+
+
+BROKEN = """
+[sources.good]
+bucket = "good"
+
+[sources.bad]
+bucket = "bad"
+colour = "re`d"
+
+["sources"."worse name"]
+bucket = 7
+"""
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "inventory.toml"
+    path.write_text(BROKEN)
+    monkeypatch.setenv("INVENTORY_CONFIG", str(path))
+    monkeypatch.delenv(VALIDATION_VARIABLE, raising=False)
+    return path
+
+
+def test_a_mistake_in_one_source_leaves_the_others_loaded(broken: Path) -> None:
+    definitions = defs()
+    keys = {key.to_user_string() for key in definitions.resolve_all_asset_keys()}
+    assert keys == {
+        *(f"good/{name}" for name in ASSETS),
+        "bad/invalid_configuration",
+        "worse_name/invalid_configuration",
+    }
+    bad = definitions.resolve_assets_def(dg.AssetKey(["bad", "invalid_configuration"]))
+    with pytest.raises(dg.Failure, match=r"sources\.bad\.colour: found an unknown field") as raised:
+        dg.materialize([bad])
+    assert str(broken) in str(raised.value.description)
+    assert "bad.colour" in (bad.specs_by_key[bad.key].description or "")
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_mistake_in_one_source_fails_the_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VALIDATION_VARIABLE, "1")
+    with pytest.raises(ConfigError, match=r"bad\.colour(.|\n)*worse name"):
+        defs()
+
+
+@pytest.mark.parametrize("also", ["", "store = 7\n"])
+def test_without_a_valid_source_nothing_is_loaded(also: str, broken: Path) -> None:
+    broken.write_text(also + BROKEN.replace('bucket = "good"', "bucket = 7"))
+    with pytest.raises(ConfigError, match=r"sources\.good\.bucket"):
+        defs()
+
+
+def test_a_mistake_outside_of_sources_is_not_ignored(broken: Path) -> None:
+    broken.write_text("store = 7\n" + BROKEN)
+    with pytest.raises(ConfigError, match="store: found the number 7"):
         defs()

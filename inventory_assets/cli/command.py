@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from inventory_assets.cli.check_config import add_check_config
 from inventory_assets.cli.diff import add_diff
 from inventory_assets.cli.export import add_export
 from inventory_assets.cli.listing import add_list, add_resume
@@ -81,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_query(commands)
     add_diff(commands)
     add_verify(commands)
+    add_check_config(commands)
 
     completion = commands.add_parser(
         "completion",

@@ -6,7 +6,12 @@ repeats a value that may be one.
 """
 
 from inventory_assets.config.iceberg import Iceberg
-from inventory_assets.config.loading import ConfigError, json_schema, load_config
+from inventory_assets.config.loading import (
+    ConfigError,
+    json_schema,
+    load_config,
+    load_valid_sources,
+)
 from inventory_assets.config.tables import (
     CONFIG_FILE,
     CONFIG_VARIABLE,
@@ -43,4 +48,5 @@ __all__ = [
     "StoreBucket",
     "json_schema",
     "load_config",
+    "load_valid_sources",
 ]

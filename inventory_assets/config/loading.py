@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
+from pydantic_core import ErrorDetails, core_schema
 
 from inventory_assets.config.error_messages import format_error
 from inventory_assets.config.iceberg import Iceberg
@@ -33,37 +33,78 @@ class ConfigError(InventoryError):
 def load_config(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
     """Read the configuration file.
 
-    The file is `path`, or the one that INVENTORY_CONFIG in `environ` names, or `inventory.toml` in
-    the working directory. If the last of these does not exist, the result is the configuration of
-    the embedded demo.
+    The file is `path`, else that of INVENTORY_CONFIG in `environ`, else `inventory.toml` in the
+    working directory. If the latter does not exist, returns the configuration of the embedded demo.
 
     Raises:
         ConfigError: The file is invalid; the message lists all mistakes.
     """
-    if path is None and (named := environ.get(CONFIG_VARIABLE)):
-        path = Path(named)
+    config, invalid = load_valid_sources(path, environ)
+    if invalid:
+        raise ConfigError("\n".join(invalid.values()))
+    return config
+
+
+def load_valid_sources(
+    path: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> tuple[Config, Mapping[str, str]]:
+    """Read the configuration file, without the sources whose tables are invalid.
+
+    Returns:
+        The configuration, and the mistakes of each invalid source, one a line, by its name.
+
+    Raises:
+        ConfigError: The file is invalid outside these tables, or has no valid source.
+    """
+    path = _config_file(path, environ)
     if path is None:
-        path = Path(CONFIG_FILE)
-        if not (path.exists() or path.is_symlink()):
-            demo = Source(
-                name="demo",
-                demo=True,
-                bucket="demo-bucket",
-                shards=Shards(depth=2),
-                schedule=Schedule(start_date=dt.date(2026, 11, 1)),
-            )
-            return Config(store=Path(DEFAULT_STORE).absolute(), sources={"demo": demo})
+        return _demo_config(), {}
     document = _parse(path)
-    mistakes = []
-    try:
-        file = ConfigFile.model_validate(document)
-    except ValidationError as error:
-        mistakes = [f"{path}: {format_error(detail)}" for detail in error.errors(include_url=False)]
-    if mistakes:  # raised here, so that it has no cause with the file's values
-        raise ConfigError("\n".join(mistakes))
+    file, errors = _validated(document)
+    mistakes = [(error["loc"], f"{path}: {format_error(error)}") for error in errors]
+    invalid: dict[str, list[str]] = {}
+    for (table, *names), mistake in mistakes:
+        if table == "sources" and names:
+            invalid.setdefault(str(names[0]), []).append(mistake)
+    if sum(map(len, invalid.values())) == len(mistakes) > 0:
+        valid = {name: table for name, table in document["sources"].items() if name not in invalid}
+        file, _ = _validated({**document, "sources": valid})
+    if file is None:
+        raise ConfigError("\n".join(mistake for _, mistake in mistakes))
     sources = {name: Source(name=name, **dict(table)) for name, table in file.sources.items()}
     store = file.resolved_store(path.absolute().parent)
-    return Config(store=store, sources=sources, iceberg=file.iceberg or Iceberg())
+    config = Config(store=store, sources=sources, iceberg=file.iceberg or Iceberg())
+    return config, {name: "\n".join(found) for name, found in invalid.items()}
+
+
+def _validated(document: dict[str, Any]) -> tuple[ConfigFile | None, list[ErrorDetails]]:
+    """The valid file, or its errors."""
+    # Nothing is raised within `except`: the cause would hold the values of the file.
+    try:
+        return ConfigFile.model_validate(document), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False)
+
+
+def _config_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The file to read; None for the embedded demo."""
+    if path is None and (named := environ.get(CONFIG_VARIABLE)):
+        path = Path(named)
+    if path is not None:
+        return path
+    default = Path(CONFIG_FILE)
+    return default if default.exists() or default.is_symlink() else None
+
+
+def _demo_config() -> Config:
+    demo = Source(
+        name="demo",
+        demo=True,
+        bucket="demo-bucket",
+        shards=Shards(depth=2),
+        schedule=Schedule(start_date=dt.date(2026, 11, 1)),
+    )
+    return Config(store=Path(DEFAULT_STORE).absolute(), sources={"demo": demo})
 
 
 def json_schema() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from inventory_assets.defs.assets.change_log import build_change_log
 from inventory_assets.defs.assets.changes import build_object_changes
 from inventory_assets.defs.assets.exports import build_inventory_exports
 from inventory_assets.defs.assets.iceberg import build_iceberg_tables
+from inventory_assets.defs.assets.invalid_source import build_invalid_source
 from inventory_assets.defs.assets.listing import build_object_listing
 from inventory_assets.defs.assets.manifest import build_inventory_manifest
 from inventory_assets.defs.assets.shards import build_shards
@@ -15,6 +16,7 @@ from inventory_assets.defs.assets.shards import build_shards
 __all__ = [
     "build_change_log",
     "build_iceberg_tables",
+    "build_invalid_source",
     "build_inventory_exports",
     "build_inventory_manifest",
     "build_object_changes",
