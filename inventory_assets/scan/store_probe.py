@@ -1,6 +1,6 @@
 """Determine a store's profile with a few cheap requests.
 
-Four requests for two or three keys each show what StartAfter means, whether a continuation token
+Four requests for two to four keys each show what StartAfter means, whether a continuation token
 continues at the same key as StartAfter (also after a StartAfter that is no existing key, where some
 stores skip a key), and which parameters a response repeats. `key_encoding.py` verifies how keys are
 encoded.
@@ -31,7 +31,7 @@ from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS
 from inventory_assets.scan.keyspace.key_range import MAX_KEY_BYTES
 
 _KEYS = 3
-"""The number of keys in the first request; the other requests list the same keys."""
+"""The number of keys that all requests list; the first one lists one more."""
 
 _SUFFIXES = ("\U0010fffd", "~", "!")
 """Suffixes that make a non-existing key between two keys; the first one that fits is used."""
@@ -147,8 +147,8 @@ def _probe(
         probed.extend(found)
         return found[-1]
 
-    first = ask(PageRequest(prefix, max_keys=_KEYS))
-    keys = first.keys
+    first = ask(PageRequest(prefix, max_keys=_KEYS + 1))
+    keys = first.keys[:_KEYS]
     profile = lister.profile
     if (lister.server or "").startswith(DIRECTORY_SERVERS):
         return profile  # it is listed level by level, without StartAfter
@@ -162,45 +162,88 @@ def _probe(
         keys = _collect_keys(prefix, first, behind, ask)
     if len(keys) < _KEYS:
         return profile
+    profile = _probe_start_after(prefix, first, keys, profile, ask)
+    by_marker = replace(profile, continuation=Continuation.MARKER)
+    ends = not first.page.is_truncated and profile.continuation is Continuation.TOKEN
+    if ends and profile.start_after is StartAfter.IGNORED:
+        # The page may end too early, and only a marker can show that.
+        lister.profile = by_marker
+        if {*ask(PageRequest(prefix, keys[-1])).keys} - {*first.keys}:
+            return _probe(lister, prefix, stats, probed)
+        lister.profile = profile
+    return profile
+
+
+def _probe_start_after(
+    prefix: str, first: RequestedPage, keys: list[str], profile: StoreProfile, ask: Ask
+) -> StoreProfile:
+    """Add the meaning of StartAfter, and whether tokens continue at the same keys.
+
+    Args:
+        prefix: The prefix.
+        first: The first page.
+        keys: The first `_KEYS` keys.
+        profile: The profile so far.
+        ask: Sends a request.
+    """
     index, absent_key = _absent_key(keys)
-    after_absent_key = None
+    shown: list[str] = []
+    chain, known, by_token = first, keys, None
     if absent_key:
         after_absent_key = ask(PageRequest(prefix, absent_key, max_keys=_KEYS - 1 - index))
-    after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS - 1))
-    shown = after_absent_key.keys if after_absent_key else []
-    start_after = _start_after(keys, absent_key, shown, after_last.keys)
-    profile = replace(profile, start_after=start_after)
-    if start_after is StartAfter.IGNORED and first.page.is_truncated:
+        shown = after_absent_key.keys
+        if shown == keys[index + 1 :][: len(shown)]:  # in another order it is elsewhere
+            chain, known = after_absent_key, keys[: index + 1 + len(shown)]
+            by_token = _page_by_token(profile, prefix, chain, ask)
+    after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS - 1)).keys
+    profile = replace(profile, start_after=_start_after(keys, absent_key, shown, after_last))
+    if profile.start_after is StartAfter.IGNORED and first.page.is_truncated:
         return _by_tokens_alone(profile, prefix, first, ask)
-    chain, rest = first, keys[len(first.keys) :]
-    behind_it = keys[index + 1 :]
-    if after_absent_key and shown == behind_it[: len(shown)]:  # in another order it is elsewhere
-        chain, rest = after_absent_key, behind_it[len(shown) :]
-    rest += [key for key in after_last.keys if key != keys[-1]]
-    return _compared(profile, prefix, chain, rest, ask)
+    by_token = by_token or _page_by_token(profile, prefix, chain, ask)
+    listed = {*known, *chain.keys}
+    following = [key for key in [*keys, *after_last] if key not in listed]
+    before = [key for key in first.keys if key not in listed]
+    return _compared(profile, chain, by_token, following, before)
+
+
+def _page_by_token(
+    profile: StoreProfile, prefix: str, chain: RequestedPage, ask: Ask
+) -> RequestedPage | None:
+    """The page to which the token of another one leads; None if tokens are not used."""
+    token = chain.page.next_token if chain.keys else None
+    if not token or profile.continuation is not Continuation.TOKEN:
+        return None
+    return ask(PageRequest(prefix, token=token, max_keys=_KEYS - 1))
 
 
 def _compared(
-    profile: StoreProfile, prefix: str, chain: RequestedPage, rest: list[str], ask: Ask
+    profile: StoreProfile,
+    chain: RequestedPage,
+    by_token: RequestedPage | None,
+    *expected: Sequence[str],
 ) -> StoreProfile:
-    """Compare the token of a page with StartAfter; return the profile with the right continuation.
+    """Compare a token with what other requests list; return the profile with the continuation.
 
     Args:
         profile: The profile so far.
-        prefix: The prefix.
         chain: The page whose token is compared.
-        rest: The keys that follow the page, according to StartAfter.
-        ask: Sends a request.
+        by_token: The page to which its token leads.
+        expected: The keys that follow `chain` according to StartAfter, and according to an earlier
+            request. These enclose `by_token`, as an object that is created or deleted meanwhile can
+            hide that a token skips a key; empty if unknown.
     """
-    token = chain.page.next_token if chain.keys else None
-    if token and profile.continuation is Continuation.TOKEN:
-        by_token = ask(PageRequest(prefix, token=token, max_keys=_KEYS - 1))
-        # A token that leads back shows another order of keys. The scan detects that order; listing
-        # by StartAfter would hide it.
-        leads_back = any(key <= chain.keys[-1] for key in by_token.keys[:1])
-        if by_token.keys[:1] != rest[:1] and not leads_back:
-            profile = replace(profile, continuation=Continuation.LAST_KEY)
-    return profile
+    if by_token is None:
+        return profile
+    # A token that leads back shows another order of keys. The scan detects that order; listing by
+    # StartAfter would hide it.
+    leads_back = any(key <= chain.keys[-1] for key in by_token.keys[:1])
+    following, *others = expected
+    is_same = by_token.keys[:1] == [*following[:1]] and all(
+        by_token.keys[:1] == [*keys[:1]] for keys in others if keys
+    )
+    if is_same or leads_back:
+        return profile
+    return replace(profile, continuation=Continuation.LAST_KEY)
 
 
 def _by_tokens_alone(

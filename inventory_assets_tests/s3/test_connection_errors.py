@@ -20,9 +20,9 @@ pytestmark = pytest.mark.usefixtures("no_aws_environment")
 
 
 def test_a_slow_answer_is_timed_out_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bucket_config, "READ_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(bucket_config, "READ_TIMEOUT_SECONDS", 0.5)
     stats = RequestStats()
-    with ScriptedServer([Answer(200, GOOD, delay=1.0), Answer(200, GOOD)]) as server:
+    with ScriptedServer([Answer(200, GOOD, delay=3.0), Answer(200, GOOD)]) as server:
         list_once(to(server.url), stats)
     assert stats.faults == {TransientError.TIMED_OUT: 1}
 

@@ -171,6 +171,18 @@ def test_a_made_up_key_is_tried_that_fits_between_two_others(second: str, tmp_pa
     assert play(story, tmp_path) == "exact"
 
 
+def test_an_old_listing_that_always_ends_too_early_continues_by_marker(tmp_path: Path) -> None:
+    """It ignores StartAfter, and sends no token: only a marker shows that keys follow."""
+    habits = Habits(
+        tokens=Tokens.MARKER,
+        page_keys=3,
+        contradiction=Contradiction.ENDS_WITH_TOKEN,
+        contradicted=1_000,
+    )
+    story = Story(habits, _NESTED, 0, "", 2, kills=[], churn=0.0, by_shards=False, heads=[])
+    assert play(story, tmp_path) == "exact"
+
+
 def check(number: int, start: int | None, noted: Noted) -> None:
     """Play so many stories; those of a seed, or always the same."""
     results: Counter[str] = Counter()
