@@ -40,6 +40,9 @@ _MAX_PROBES = 4
 """Maximum probes of a store whose responses sometimes repeat parameters of other requests: some
 responses then belong to other requests, and the probe is not valid."""
 
+_MAX_REPETITIONS = 8
+"""Maximum times that a request of a probe is sent if the responses are to other requests."""
+
 Ask = Callable[[PageRequest], RequestedPage]
 
 
@@ -142,7 +145,7 @@ def _probe(
     """Determine the profile without echoes; appends all requests to `probed`."""
 
     def ask(request: PageRequest) -> RequestedPage:
-        found = asyncio.run(pages_until_names(lister, request, stats))
+        found = _own_pages(lister, request, stats, probed)
         asyncio.run(check_names(lister, found[-1].page, stats))
         probed.extend(found)
         return found[-1]
@@ -195,7 +198,7 @@ def _probe_start_after(
         if shown == keys[index + 1 :][: len(shown)]:  # in another order it is elsewhere
             chain, known = after_absent_key, keys[: index + 1 + len(shown)]
             by_token = _page_by_token(profile, prefix, chain, ask)
-    after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS - 1)).keys
+    after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS)).keys
     profile = replace(profile, start_after=_start_after(keys, absent_key, shown, after_last))
     if profile.start_after is StartAfter.IGNORED and first.page.is_truncated:
         return _by_tokens_alone(profile, prefix, first, ask)
@@ -213,7 +216,7 @@ def _page_by_token(
     token = chain.page.next_token if chain.keys else None
     if not token or profile.continuation is not Continuation.TOKEN:
         return None
-    return ask(PageRequest(prefix, token=token, max_keys=_KEYS - 1))
+    return ask(PageRequest(prefix, token=token, max_keys=_KEYS + 2))
 
 
 def _compared(
@@ -340,6 +343,27 @@ def _absent_key(keys: Sequence[str]) -> tuple[int, str | None]:
             if left < candidate < right and len(candidate.encode()) <= MAX_KEY_BYTES:
                 return index, candidate
     return 0, None
+
+
+def _own_pages(
+    lister: PageSource, request: PageRequest, stats: RequestStats, probed: Sequence[RequestedPage]
+) -> list[RequestedPage]:
+    """`pages_until_names`, repeated while the response is to an earlier request."""
+    for _ in range(_MAX_REPETITIONS):
+        found = asyncio.run(pages_until_names(lister, request, stats))
+        if not _answers_another(found[-1], probed):
+            break
+    return found
+
+
+def _answers_another(found: RequestedPage, probed: Sequence[RequestedPage]) -> bool:
+    """Whether a response repeats the `max-keys` of an earlier request of the probe.
+
+    The requests of a probe have different ones, as nearly all stores repeat that parameter.
+    """
+    repeated = found.page.echo.max_keys
+    earlier = {str(each.request.max_keys) for each in probed}
+    return repeated != str(found.request.max_keys) and repeated in earlier
 
 
 def _echoes(probed: list[RequestedPage], bucket: str) -> dict[Echoed, list[bool]]:

@@ -183,6 +183,15 @@ def test_an_old_listing_that_always_ends_too_early_continues_by_marker(tmp_path:
     assert play(story, tmp_path) == "exact"
 
 
+def test_a_probe_repeats_requests_whose_responses_are_to_others(tmp_path: Path) -> None:
+    """Such responses made the probe distrust what the store repeats of requests."""
+    habits = Habits(page_keys=10, stale=0.3, stale_times=4)
+    keys = [" ", "%", "%漢", "&", "& ", "&&", "+", "++", "+🦄", "<", "<%", "<<", "é", "漢+", "🦄"]
+    for start in range(889, 894):
+        story = Story(habits, keys, start, "+", 5, [45, 21, 25], 0.0, by_shards=True, heads=["++"])
+        assert play(story, tmp_path / str(start)) == "exact"
+
+
 def check(number: int, start: int | None, noted: Noted) -> None:
     """Play so many stories; those of a seed, or always the same."""
     results: Counter[str] = Counter()
