@@ -10,7 +10,7 @@ from inventory_assets.errors import printable
 from inventory_assets.inventory.changes.change_log import ChangeLog
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.changes.shard_changes import Changes, read_changed_records
-from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import RuleResult
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
 
 PREVIEW_ROWS = 10
+SHARDS_SHOWN = 20
+"""Shards in the table of a manifest: the largest ones, and one row for all others."""
+
 _SHOWN_CHARACTERS = 300
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
 
@@ -63,6 +66,7 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
         "prefix": printable(snapshot.shard.prefix),
         **_versions_metadata(snapshot.versions, snapshot.objects),
         "object_bytes": snapshot.object_bytes,
+        "size": human_bytes(snapshot.object_bytes),
         "storage_classes": classes_table(snapshot.classes),
         "preview": preview(store, snapshot.parts),
         "seconds": round(snapshot.seconds, 3),
@@ -176,19 +180,9 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
         **({"objects": manifest.objects} if has_versions(manifest.schema) else {}),
         **_reconstruction_metadata(manifest),
         "object_bytes": manifest.object_bytes,
+        "size": human_bytes(manifest.object_bytes),
         "storage_classes": classes_table(manifest.classes),
-        "shards": _records(
-            [
-                {
-                    "prefix": printable(entry.shard.prefix) or "(all other keys)",
-                    "objects": entry.rows,
-                    "parts": len(entry.parts),
-                    "requests": entry.requests,
-                    "listed_at": entry.finished_at.isoformat(timespec="seconds"),
-                }
-                for entry in manifest.shards
-            ]
-        ),
+        "shards": _shards_table(manifest.shards),
         "preview": preview(store, manifest.parts),
         "unreadable": manifest.unreadable,
         "requests": sum(entry.requests for entry in manifest.shards),
@@ -197,6 +191,50 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
         "manifest": dg.MetadataValue.path(store.where(layout.s3_manifest(manifest.day))),
         "symlink": dg.MetadataValue.path(store.where(layout.symlink(manifest.day))),
     }
+
+
+def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
+    """The largest shards of a manifest by bytes, and the sum of the others."""
+    by_size = sorted(shards, key=lambda entry: (-_object_bytes(entry), entry.shard.prefix))
+    rows: list[dict[str, str | int]] = [
+        {
+            "prefix": printable(entry.shard.prefix) or "(all other keys)",
+            "objects": entry.rows,
+            "size": human_bytes(_object_bytes(entry)),
+            "parts": len(entry.parts),
+            "requests": entry.requests,
+            "listed_at": entry.finished_at.isoformat(timespec="seconds"),
+        }
+        for entry in by_size[:SHARDS_SHOWN]
+    ]
+    if others := by_size[SHARDS_SHOWN:]:
+        rows.append(
+            {
+                "prefix": f"({len(others):,} smaller shards)",
+                "objects": sum(entry.rows for entry in others),
+                "size": human_bytes(sum(_object_bytes(entry) for entry in others)),
+                "parts": sum(len(entry.parts) for entry in others),
+                "requests": sum(entry.requests for entry in others),
+                "listed_at": "",
+            }
+        )
+    return _records(rows)
+
+
+def _object_bytes(entry: ShardEntry) -> int:
+    return sum(part.object_bytes for part in entry.parts)
+
+
+def human_bytes(count: int) -> str:
+    """A number of bytes with a decimal unit, as S3's console shows it: `67.8 GB`."""
+    if count < 1000:
+        return f"{count:,} B"
+    size = float(count)
+    for unit in ("kB", "MB", "GB", "TB", "PB"):
+        size /= 1000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:,.1f} EB"
 
 
 def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
@@ -291,7 +329,11 @@ def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
     """Totals by storage class."""
     return _records(
         [
-            {"storage_class": total.storage_class, "objects": total.objects, "bytes": total.bytes}
+            {
+                "storage_class": total.storage_class,
+                "objects": total.objects,
+                "size": human_bytes(total.bytes),
+            }
             for total in classes
         ]
     )
