@@ -12,7 +12,6 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from inventory_assets.config.error_messages import format_error
-from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.tables import (
     CONFIG_FILE,
     CONFIG_VARIABLE,
@@ -61,9 +60,7 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] = os.enviro
         mistakes = [f"{path}: {format_error(detail)}" for detail in error.errors(include_url=False)]
     if mistakes:  # raised here, so that it has no cause with the file's values
         raise ConfigError("\n".join(mistakes))
-    sources = {name: Source(name=name, **dict(table)) for name, table in file.sources.items()}
-    store = file.resolved_store(path.absolute().parent)
-    return Config(store=store, sources=sources, iceberg=file.iceberg or Iceberg())
+    return file.resolved(path.absolute().parent)
 
 
 def json_schema() -> dict[str, Any]:
