@@ -1,4 +1,4 @@
-"""The models of a YAML file whose fields may be templates, from the tables of the configuration."""
+"""Models of a YAML file whose fields may be templates, from the tables of the configuration."""
 
 import types
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -10,11 +10,11 @@ from pydantic_core import PydanticUndefined
 Template = Annotated[
     str, WithJsonSchema({"type": "string", "pattern": r"\{[{%]", "title": "Template"})
 ]
-"""A text with an expression, as in `{{ env.BUCKET }}`, in the place of any value."""
+"""A text with an expression, as in `{{ env.BUCKET }}`, in the place of a value."""
 
 
 def template_tolerant(table: type[BaseModel], name: str | None = None) -> type[BaseModel]:
-    """A model of `table` for YAML, in which each field may be a template.
+    """A model of `table` for YAML, in which each value may be a template.
 
     Its JSON Schema describes the fields of the table, without unknown fields. The model itself
     validates nothing: `table` does, when templates are rendered, and so reports all mistakes.
@@ -40,7 +40,9 @@ def template_tolerant(table: type[BaseModel], name: str | None = None) -> type[B
 def _field(info: FieldInfo) -> tuple[Any, FieldInfo]:
     """The type and the description of a field that may be a template."""
     kind = _tolerant(info.rebuild_annotation())
-    if info.json_schema_extra:
+    if kind is None:
+        kind = info.rebuild_annotation() | Template
+    elif info.json_schema_extra:
         kind = Annotated[kind, Field(json_schema_extra=info.json_schema_extra)]
     described = Field(
         default=PydanticUndefined if info.is_required() else info.default,
@@ -49,18 +51,22 @@ def _field(info: FieldInfo) -> tuple[Any, FieldInfo]:
         description=info.description,
         examples=info.examples,
     )
-    return Annotated[kind | Template, SkipValidation], described  # type: ignore[return-value]
+    return Annotated[kind, SkipValidation], described  # type: ignore[return-value]
 
 
 def _tolerant(kind: Any) -> Any:
-    """A type in which all tables are template-tolerant."""
+    """The model of a table, or of tables by name; None for other types.
+
+    A table is no template itself: a validator that may choose between the two does not say which
+    field of the table is wrong.
+    """
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return template_tolerant(kind)
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return Annotated[(_tolerant(inner[0]), *inner[1:])]
+        return _tolerant(inner[0])
     if origin in (Union, types.UnionType):
-        return Union[tuple(map(_tolerant, inner))]  # noqa: UP007 - of a computed tuple
-    if origin is dict:
-        return dict[(inner[0], _tolerant(inner[1]))]  # type: ignore[misc]
-    return kind
+        return next(filter(None, map(_tolerant, inner)), None)
+    if origin is dict and (table := _tolerant(inner[1])):
+        return Annotated[dict[(inner[0], table)], Field(min_length=1)]  # type: ignore[misc]
+    return None
