@@ -47,7 +47,7 @@ help:
 $(VENV)/installed: pyproject.toml uv.lock requirements.lock
 	@echo "installing into $(VENV) ..." >&2
 	@if command -v uv >/dev/null 2>&1; then \
-	  uv sync --quiet --frozen; \
+	  uv sync --quiet --frozen --extra demo; \
 	else \
 	  "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed; name one with PYTHON=")' && \
 	  "$(PYTHON)" -m venv $(VENV) && \
@@ -59,7 +59,7 @@ $(VENV)/installed: pyproject.toml uv.lock requirements.lock
 # Spark, fastparquet and odc-cloud, which only the tests open files with.
 $(VENV)/readers: $(VENV)/installed requirements-readers.lock
 	@if command -v uv >/dev/null 2>&1; then \
-	  uv sync --quiet --frozen --group readers; \
+	  uv sync --quiet --frozen --extra demo --group readers; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-readers.lock; \
 	fi
@@ -137,7 +137,7 @@ bench: $(PEERS)/installed
 
 lock:
 	uv lock
-	uv export --quiet --frozen --no-emit-project --output-file requirements.lock
+	uv export --quiet --frozen --extra demo --no-emit-project --output-file requirements.lock
 	uv export --quiet --frozen --only-group readers --no-emit-project --output-file requirements-readers.lock
 	uv export --quiet --frozen --only-group docs --no-emit-project --output-file requirements-docs.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes benchmarks/peers.in \

@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from inventory_assets.components.s3_inventory import S3InventoryComponent
     from inventory_assets.config import Config, load_config
     from inventory_assets.definitions import build_definitions
     from inventory_assets.errors import InventoryError
@@ -27,6 +28,7 @@ __all__ = [
     "Dataset",
     "InventoryError",
     "Layout",
+    "S3InventoryComponent",
     "build_definitions",
     "changes_between",
     "connect",
@@ -39,6 +41,7 @@ _MODULES = {
     "Dataset": "inventory.query.dataset",
     "InventoryError": "errors",
     "Layout": "inventory.storage.layout",
+    "S3InventoryComponent": "components.s3_inventory",
     "build_definitions": "definitions",
     "changes_between": "inventory.query.dataset",
     "connect": "inventory.query.dataset",

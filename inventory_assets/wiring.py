@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 SQLITE_CATALOG = "inventory"
 """The name of the catalogue in SQLite, which its readers must use too."""
+
+_DEMO_PACKAGES = ("moto", "flask")
+"""moto, and what its server needs."""
 
 
 class SourceAccess(Protocol):
@@ -100,6 +104,9 @@ def open_source_bucket(source: SourceAccess, now: datetime) -> "ListClient":
     Args:
         source: The source; the embedded demo shows its content at `now`.
         now: The time.
+
+    Raises:
+        PackageMissing: The source is the embedded demo, whose packages are not installed.
     """
     from inventory_assets.s3.bucket_config import BucketConfig
     from inventory_assets.s3.concurrency.policies import PolicyName
@@ -124,10 +131,24 @@ def open_source_bucket(source: SourceAccess, now: datetime) -> "ListClient":
     return ListClient(config, RetryPolicy(outage_seconds=source.max_outage_seconds))
 
 
+def require_demo_packages() -> None:
+    """Check that the packages of the embedded demo bucket are installed.
+
+    Raises:
+        PackageMissing: They are not.
+    """
+    if not all(map(find_spec, _DEMO_PACKAGES)):
+        raise PackageMissing(
+            "the embedded demo bucket needs moto, which is not installed; install it: "
+            "pip install 'inventory-assets[demo]'"
+        )
+
+
 def _at_demo_server(config: "BucketConfig", now: datetime) -> "BucketConfig":
     """The same bucket on the embedded demo server, which shows its content at `now`."""
     from inventory_assets.demo.server import ACCESS_KEY, SECRET_KEY, demo_server
 
+    require_demo_packages()
     server = demo_server()
     server.show(now.astimezone(UTC).date())
     return replace(

@@ -26,7 +26,7 @@ from inventory_assets.inventory.changes.sorted_diff import Change
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.wiring import open_results
+from inventory_assets.wiring import open_results, require_demo_packages
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _HISTORY = Path("data/.dagster")
@@ -44,7 +44,9 @@ def run_demo(folder: Path) -> None:
 
     Raises:
         DemoFailed: A run did not succeed.
+        PackageMissing: The packages of the demo are not installed.
     """
+    require_demo_packages()
     config = load_config(environ={}, path=None) if _is_demo() else None
     if config is None:
         raise DemoFailed(

@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -29,8 +30,40 @@ _TYPES = {
 }
 
 
-def format_error(error: ErrorDetails) -> str:
-    """Format an error as one line: location, value found, what is expected, remedy."""
+@dataclass(frozen=True, slots=True)
+class Notation:
+    """How a language writes what the messages quote.
+
+    Attributes:
+        field: A field with its value, as a format of both.
+        table: The head of a table, as a format of its name.
+        top: Where fields outside all tables belong.
+    """
+
+    field: str
+    table: str
+    top: str
+
+    def translate(self, message: str) -> str:
+        """A message that quotes TOML, in this notation."""
+        message = re.sub(r"\b([a-z_]+) = (?=\S)", lambda m: self.field.format(m[1], ""), message)
+        return re.sub(r"\[([a-z_.<>]+)\]", lambda m: self.table.format(m[1]), message)
+
+
+TOML = Notation("{} = {}", "[{}]", "at the top of the file, above the first table")
+YAML = Notation("{}: {}", "{}:", "directly below attributes")
+
+
+def format_error(
+    error: ErrorDetails, file: type[ConfigFile] = ConfigFile, notation: Notation = TOML
+) -> str:
+    """Format an error as one line: location, value found, what is expected, remedy.
+
+    Args:
+        error: An error of validating the file.
+        file: The type of the file.
+        notation: The language of the file.
+    """
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     path = [str(part) for part in error["loc"] if not isinstance(part, int)]
     where = ".".join(
@@ -38,17 +71,18 @@ def format_error(error: ErrorDetails) -> str:
         for part in path
         if part != "[key]"
     )
-    table = _TABLES.get((len(path), *path[2:-1]), ConfigFile)
+    table = _TABLES.get((len(path), *path[2:-1]), file)
     field, known = path[-1], (Iceberg if path[:-1] == ["iceberg"] else table).model_fields
     if is_named_secret(field) and (kind == "extra_forbidden" or not isinstance(value, dict)):
         return f"{where}: {NO_SECRETS}"
     if kind == "extra_forbidden":
-        return f"{where}: found an unknown field; {_advice(field, known)}"
+        return f"{where}: found an unknown field; {_advice(field, known, file, notation)}"
     if kind == "value_error":
-        return f"{where}: {context['error']}"
+        return f"{where}: {notation.translate(str(context['error']))}"
     if kind in {"dict_type", "model_type"}:
         # The value may be a secret, so it is not shown.
-        return f"{where}: found no table, expected one; write [{where}] and its fields below it"
+        head = notation.table.format(where)
+        return f"{where}: found no table, expected one; write {head} and its fields below it"
     if field == "[key]":
         return (
             f"{where}: found {describe_value(value)}, expected a name of 1 to 40 lower-case "
@@ -56,7 +90,8 @@ def format_error(error: ErrorDetails) -> str:
             "rename the source"
         )
     if field == "sources":
-        return f"{where}: found no source, expected one or more; add a table [sources.<name>]"
+        head = notation.table.format("sources.<name>")
+        return f"{where}: found no source, expected one or more; add a table {head}"
     info = known[field]
     bounds = [
         str(getattr(item, end))
@@ -75,7 +110,8 @@ def format_error(error: ErrorDetails) -> str:
     example = info.examples[0] if info.examples else info.default
     sample = str(example) if isinstance(example, dt.date) else json.dumps(example)
     what = "nothing" if kind == "missing" else describe_value(value)
-    return f"{where}: found {what}, expected {expected}; write for example {field} = {sample}"
+    example = notation.field.format(field, sample)
+    return f"{where}: found {what}, expected {expected}; write for example {example}"
 
 
 # Length of a field's path, and the names in it between the source's name and the field, to table.
@@ -89,13 +125,14 @@ _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
 }
 
 
-def _advice(field: str, known: Iterable[str]) -> str:
+def _advice(field: str, known: Iterable[str], file: type[ConfigFile], notation: Notation) -> str:
     """The remedy for an unknown field."""
-    if field in ConfigFile.model_fields:
-        return "it belongs at the top of the file, above the first table"
+    if field in file.model_fields:
+        return f"it belongs {notation.top}"
     for (_, *inner), table in _TABLES.items():
         if field in table.model_fields:
-            return f"it belongs in [{'.'.join(['sources.<name>', *map(str, inner)])}]"
+            head = ".".join(["sources.<name>", *map(str, inner)])
+            return f"it belongs in {notation.table.format(head)}"
     if field in Iceberg.model_fields:
-        return "it belongs in [iceberg]"
+        return f"it belongs in {notation.table.format('iceberg')}"
     return suggestion(field, known) or f"remove it, or use one of {', '.join(known)}"

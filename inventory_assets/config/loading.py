@@ -12,7 +12,6 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import ErrorDetails, core_schema
 
 from inventory_assets.config.error_messages import format_error
-from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.tables import (
     CONFIG_FILE,
     CONFIG_VARIABLE,
@@ -71,9 +70,7 @@ def load_valid_sources(
         file, _ = _validated({**document, "sources": valid})
     if file is None:
         raise ConfigError("\n".join(mistake for _, mistake in mistakes))
-    sources = {name: Source(name=name, **dict(table)) for name, table in file.sources.items()}
-    store = file.resolved_store(path.absolute().parent)
-    config = Config(store=store, sources=sources, iceberg=file.iceberg or Iceberg())
+    config = file.resolved(path.absolute().parent)
     return config, {name: "\n".join(found) for name, found in invalid.items()}
 
 

@@ -376,6 +376,16 @@ class ConfigFile(_Table):
         access = self.store_bucket or StoreAccess()
         return StoreBucket(bucket=bucket, prefix=prefix.strip("/"), **dict(access))
 
+    def resolved(self, folder: Path) -> "Config":
+        """The configuration; a relative path of the store is resolved against `folder`."""
+        return Config(
+            store=self.resolved_store(folder),
+            sources={
+                name: Source(name=name, **dict(table)) for name, table in self.sources.items()
+            },
+            iceberg=self.iceberg or Iceberg(),
+        )
+
 
 def _invalid_bucket(store: str) -> tuple[str, str]:
     """The printable part of an s3:// URL, and what is wrong with it; two "" if it is valid."""

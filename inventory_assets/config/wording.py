@@ -42,6 +42,8 @@ def may_be_secret(name: str, value: object) -> bool:
 def describe_value(value: object) -> str:
     """Describe a value with its type, without showing possible secrets."""
     match value:
+        case None:
+            return "nothing"
         case bool():
             return str(value).lower()
         case int() | float():
