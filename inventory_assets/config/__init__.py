@@ -12,6 +12,7 @@ from inventory_assets.config.tables import (
     CONFIG_VARIABLE,
     DEFAULT_CRON,
     DEFAULT_STORE,
+    MANY_PARTITIONS,
     MAX_PREFIX_BYTES,
     Config,
     Exports,
@@ -22,6 +23,7 @@ from inventory_assets.config.tables import (
     SourceName,
     SourceTable,
     StoreBucket,
+    estimated_partitions,
 )
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "DEFAULT_CRON",
     "DEFAULT_STORE",
+    "MANY_PARTITIONS",
     "MAX_PREFIX_BYTES",
     "Config",
     "ConfigError",
@@ -41,6 +44,7 @@ __all__ = [
     "SourceName",
     "SourceTable",
     "StoreBucket",
+    "estimated_partitions",
     "json_schema",
     "load_config",
 ]
