@@ -1,10 +1,18 @@
 """Dagster's code location: builds the definitions of every source of the configuration."""
 
+import logging
 import os
 
 import dagster as dg
 
-from inventory_assets.config import Config, ConfigError, load_valid_sources
+from inventory_assets.config import (
+    MANY_PARTITIONS,
+    Config,
+    ConfigError,
+    Source,
+    estimated_partitions,
+    load_valid_sources,
+)
 from inventory_assets.defs.assets import (
     build_change_log,
     build_iceberg_tables,
@@ -29,6 +37,8 @@ from inventory_assets.defs.source.resources import (
     SourceBucket,
 )
 
+LOG = logging.getLogger(__name__)
+
 VALIDATION_VARIABLE = "DAGSTER_IS_DEFS_VALIDATION_CLI"
 """Dagster's commands that validate definitions set it."""
 
@@ -46,9 +56,12 @@ def build_definitions(
         clock: The time, where it is not the real one.
         options: How the assets appear in Dagster.
     """
+    loaded_at = (clock or Clock()).now()
     return dg.Definitions.merge(
         *(
-            _source_definitions(SourceAssets(source, options or AssetOptions()), config, clock)
+            _source_definitions(
+                SourceAssets(source, options or AssetOptions(), loaded_at), config, clock
+            )
             for source in config.sources.values()
         )
     )
@@ -57,6 +70,7 @@ def build_definitions(
 def _source_definitions(
     source: SourceAssets, config: Config, clock: Clock | None
 ) -> dg.Definitions:
+    _warn_of_many_partitions(source.source)
     resources: dict[str, object] = {
         source.bucket_resource: SourceBucket.of(source.source),
         source.store_resource: InventoryStore.of(config.store),
@@ -88,6 +102,18 @@ def _source_definitions(
         sensors=sensors,
         resources=resources,
     )
+
+
+def _warn_of_many_partitions(source: Source) -> None:
+    partitions = estimated_partitions(source.shards, source.schedule)
+    if partitions >= MANY_PARTITIONS:
+        LOG.warning(
+            "source %s may have %s partitions by date and shard, and the UI is slow beyond %s; "
+            "lower schedule.listing_window_days or shards.max_shards",
+            source.name,
+            f"{partitions:,}",
+            f"{MANY_PARTITIONS:,}",
+        )
 
 
 @dg.definitions

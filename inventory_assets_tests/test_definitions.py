@@ -3,7 +3,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from inventory_assets.config import Config, ConfigError, Source
+from inventory_assets.config import Config, ConfigError, Schedule, Source
 from inventory_assets.definitions import VALIDATION_VARIABLE, build_definitions, defs
 
 NAMES = ["one", "two", "three", "four", "five"]
@@ -56,6 +56,15 @@ def test_without_a_configuration_there_is_the_demo(
     definitions = defs()
     keys = definitions.resolve_all_asset_keys()
     assert {key.to_user_string() for key in keys} == {f"demo/{name}" for name in ASSETS}
+
+
+@pytest.mark.parametrize(("days", "warns"), [(31, False), (194, False), (195, True), (380, True)])
+def test_many_partitions_are_warned_about_when_the_location_is_loaded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, days: int, warns: bool
+) -> None:
+    source = Source(name="x", bucket="b-c", schedule=Schedule(listing_window_days=days))
+    build_definitions(Config(store=tmp_path, sources={"x": source}))
+    assert ("lower schedule.listing_window_days" in caplog.text) == warns
 
 
 def test_an_invalid_configuration_is_reported_when_the_location_is_loaded(

@@ -17,6 +17,7 @@ from inventory_assets.config.tables import (
     CONFIG_VARIABLE,
     DEFAULT_CRON,
     DEFAULT_STORE,
+    MANY_PARTITIONS,
     MAX_PREFIX_BYTES,
     Config,
     ConfigFile,
@@ -28,6 +29,7 @@ from inventory_assets.config.tables import (
     SourceName,
     SourceTable,
     StoreBucket,
+    estimated_partitions,
 )
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "DEFAULT_CRON",
     "DEFAULT_STORE",
+    "MANY_PARTITIONS",
     "MAX_PREFIX_BYTES",
     "Config",
     "ConfigError",
@@ -48,6 +51,7 @@ __all__ = [
     "SourceName",
     "SourceTable",
     "StoreBucket",
+    "estimated_partitions",
     "json_schema",
     "load_config",
     "load_valid_sources",

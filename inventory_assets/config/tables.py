@@ -33,6 +33,8 @@ S3_SCHEME = "s3://"
 EXAMPLE_STORE = "s3://acme-inventories/daily"
 STORE_PREFIX = r"[A-Za-z0-9!_.=/-]{0,300}"
 DEFAULT_CRON = "0 1 * * *"
+MAX_PARTITIONS = 100_000  # Dagster's recommendation for an asset
+MANY_PARTITIONS = 50_000
 MAX_PREFIX_BYTES = 1024  # longest key: docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys
 
 # For each field: the pattern of its text, an example, and a description of the pattern.
@@ -140,8 +142,10 @@ class Schedule(_Table):
     """When the daily inventory starts: minute, hour, day of month, month, day of week."""
     timezone: str = "UTC"
     """The IANA time zone of `cron` and of the date partitions."""
-    start_date: dt.date = dt.date(2026, 1, 1)
-    """The first date partition."""
+    start_date: dt.date | None = None
+    """The first date partition; without it, as many dates as are kept, or a year of them."""
+    listing_window_days: Annotated[int, Field(ge=2, le=36_500)] = 31
+    """Number of days, including today, whose shards are partitions."""
     sensor_interval_seconds: Annotated[int, Field(ge=30)] = 300
     """Seconds between two searches for new prefixes."""
 
@@ -165,6 +169,12 @@ class Schedule(_Table):
                 f"{remedy}"
             )
         return timezone
+
+
+def estimated_partitions(shards: Shards, schedule: Schedule) -> int:
+    """The maximum number of partitions by date and shard of a source."""
+    prefixes = shards.max_shards if shards.depth else 0
+    return schedule.listing_window_days * (prefixes + 1)  # the remainder is a shard, too
 
 
 class SourceTable(_Table):
@@ -203,8 +213,8 @@ class SourceTable(_Table):
     max_outage_seconds: Annotated[int, Field(ge=0, le=86_400)] = 1_800
     """How long a failing request is retried before the listing fails."""
     shards: Shards = Shards()
-    """How the source is divided into shards."""
-    schedule: Schedule = Schedule()
+    """How the source is divided into shards; at most 100,000 partitions by date and shard."""
+    schedule: Schedule = Field(default_factory=Schedule)  # TOML cannot express its defaults
     """When the source is inventoried."""
     exports: Exports = Exports()
     """Further formats in which each date is published."""
@@ -265,6 +275,18 @@ class SourceTable(_Table):
                 f" identity; remove {given} or set anonymous = false"
             )
         return anonymous
+
+    @field_validator("schedule")
+    @classmethod
+    def _partitions_are_few(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
+        count = estimated_partitions(info.data.get("shards", Shards(depth=0)), schedule)
+        if count > MAX_PARTITIONS:
+            raise ValueError(
+                f"found listing_window_days = {schedule.listing_window_days}, which makes up to "
+                f"{count:,} partitions by date and shard, expected at most {MAX_PARTITIONS:,}; "
+                "lower schedule.listing_window_days or shards.max_shards"
+            )
+        return schedule
 
     @field_validator("versions")
     @classmethod

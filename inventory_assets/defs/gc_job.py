@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 from pydantic import Field
@@ -47,7 +46,7 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
         clock: Clock = getattr(context.resources, assets.clock_resource)
         store = resource.open()
         now = clock.now()
-        today = now.astimezone(ZoneInfo(assets.source.schedule.timezone)).date()
+        today = assets.day_of(now)
         try:
             plan = plan_collection(store, assets.layout, assets.retention, today, now)
             if not config.dry_run:

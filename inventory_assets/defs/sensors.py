@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from datetime import date, timedelta
-from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -40,7 +39,7 @@ def build_new_prefix_sensor(assets: SourceAssets) -> dg.SensorDefinition:
             )
         handled = _known_shards(context.cursor, work)
         discovery = discover_shards(work)
-        today = work.now().astimezone(ZoneInfo(work.source.schedule.timezone)).date()
+        today = assets.day_of(work.now())
         new = _new_prefixes(work, discovery, handled, today)
         chosen = dict(list(new.items())[:NEW_SHARDS_PER_TICK])
         if not chosen:

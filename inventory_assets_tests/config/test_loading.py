@@ -125,7 +125,8 @@ def test_defaults_are_the_documented_ones() -> None:
         "schedule": {
             "cron": "0 1 * * *",
             "timezone": "UTC",
-            "start_date": dt.date(2026, 1, 1),
+            "start_date": None,
+            "listing_window_days": 31,
             "sensor_interval_seconds": 300,
         },
         "exports": {"csv_inventory": False, "files": ()},

@@ -166,6 +166,16 @@ def test_the_message_for_a_number_out_of_bounds_has_the_bounds(text: str, told: 
 
 
 @pytest.mark.parametrize(
+    ("shards", "partitions"),
+    [("", "102,800"), ("[sources.logs.shards]\nmax_shards = 999", "400,000")],
+)
+def test_more_partitions_than_dagster_recommends_are_an_error(shards: str, partitions: str) -> None:
+    told = mistake(f"{shards}\n[sources.logs.schedule]\nlisting_window_days = 400")
+    assert f"up to {partitions} partitions by date and shard, expected at most 100,000" in told
+    assert "lower schedule.listing_window_days or shards.max_shards" in told
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         (

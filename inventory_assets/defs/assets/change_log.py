@@ -74,7 +74,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
                 log_check(context, balance, partition_key, violations)
                 return violations
             log = _publish(work, day)
-            orphans = work.without_partition(entry.shard.prefix for entry in log.entries)
+            orphans = work.without_partition(day, (entry.shard.prefix for entry in log.entries))
             metadata = change_log_metadata(work.store, work.layout, log, orphans)
             log_partition(context, key, partition_key, log.identity, metadata)
             violations = violations_of(work.store, log)
@@ -93,12 +93,15 @@ def _publish(work: SourceContext, day: date) -> ChangeLog:
     manifest = read_manifest(work.store, work.layout, day)
     if manifest is None:
         raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
-    # `object_changes` cannot be materialized for a shard whose partition was deleted.
-    orphans = work.without_partition(entry.shard.prefix for entry in manifest.shards)
+    # `object_changes` cannot be materialized for a shard that has no partition.
+    orphans = work.without_partition(day, (entry.shard.prefix for entry in manifest.shards))
     for prefix in compare_shards(work.store, work.layout, manifest, orphans, work.now()):
-        LOG.warning(
-            "the partition of shard %r was deleted; change_log compared it for %s", prefix, day
-        )
+        if day < work.assets.partitions.first_listed_date:
+            LOG.info("%s has left the window of listings; change_log compared %r", day, prefix)
+        else:
+            LOG.warning(
+                "the partition of shard %r was deleted; change_log compared it for %s", prefix, day
+            )
     return publish_change_log(work.store, work.layout, manifest, work.now(), expected_etag)
 
 

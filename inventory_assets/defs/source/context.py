@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -73,15 +74,21 @@ class SourceAssets:
     Attributes:
         source: The configuration of the source.
         options: How its assets appear.
+        loaded_at: When the definitions are loaded; dates of partitions follow from it.
     """
 
     source: Source
     options: AssetOptions = AssetOptions()
+    loaded_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @cached_property
     def partitions(self) -> SourcePartitions:
         """The partitions definitions."""
-        return SourcePartitions.of(self.source)
+        return SourcePartitions.of(self.source, self.day_of(self.loaded_at))
+
+    def day_of(self, moment: datetime) -> date:
+        """The date of a time in the source's time zone."""
+        return moment.astimezone(ZoneInfo(self.source.schedule.timezone)).date()
 
     def key(self, name: str) -> dg.AssetKey:
         """The asset key of an asset of the source."""
@@ -198,8 +205,13 @@ class SourceContext:
                 continue
         return prefixes
 
-    def without_partition(self, prefixes: Iterable[str]) -> list[str]:
-        """The prefixes whose partition was deleted."""
+    def without_partition(self, day: date, prefixes: Iterable[str]) -> list[str]:
+        """The prefixes that have no partition on a date.
+
+        A partition was deleted, or the date has left the window of listings.
+        """
+        if day < self.assets.partitions.first_listed_date:
+            return list(prefixes)
         known = set(self.shard_keys)
         return [each for each in prefixes if shard_key(each, self.source.prefix) not in known]
 
