@@ -183,6 +183,7 @@ class DirectoryOrderScan:
         token: str | None = None
         last_name = last = ""
         empty_pages = count = 0
+        is_in_order = True
         while True:
             request = PageRequest(prefix, token=token, delimiter=DELIMITER)
             page = page_with_names(self._lister, request, self._stats)
@@ -201,6 +202,7 @@ class DirectoryOrderScan:
                 raise KeyOutsideRequest(
                     self._message(f"lists {outside[0]!r} when asked for prefix {prefix!r}")
                 )
+            is_in_order = is_in_order and _is_in_order(page)
             last = max((last, *_names(page)), key=_place)
             names = [_bare(name) for name in _names(page)]
             empty_pages = 0 if names else empty_pages + 1
@@ -229,6 +231,14 @@ class DirectoryOrderScan:
             self._note_page_size(len(names))
             self._prove_tokens(prefix, page, is_first=count == len(names))
         if count >= self._worth_confirming:
+            if not is_in_order:
+                # Names that were not listed may come before the last one.
+                raise KeysOutOfOrder(
+                    self._message(
+                        f"lists the names in {prefix!r} neither in byte order nor in directory "
+                        "order, so the end of its listing cannot be confirmed"
+                    )
+                )
             yield from self._after_the_end(prefix, last)
 
     def _note_page_size(self, names: int) -> None:
@@ -343,6 +353,15 @@ def _names(page: Page) -> list[str]:
     """The page's objects and folders, in the order of the level."""
     keys: list[str] = page.objects.column("key").to_pylist()
     return sorted((*keys, *page.common_prefixes), key=_place)
+
+
+def _is_in_order(page: Page) -> bool:
+    """Whether objects and folders, each for themselves, are in byte order or directory order."""
+    keys: list[str] = page.objects.column("key").to_pylist()
+    return all(
+        names == sorted(names) or (bare := [*map(_bare, names)]) == sorted(bare)
+        for names in (keys, list(page.common_prefixes))
+    )
 
 
 def _is_folder(name: str, prefix: str) -> bool:

@@ -192,6 +192,15 @@ def test_a_probe_repeats_requests_whose_responses_are_to_others(tmp_path: Path) 
         assert play(story, tmp_path / str(start)) == "exact"
 
 
+@pytest.mark.parametrize("order", [Order.REVERSE, Order.CASELESS])
+def test_an_early_end_in_an_unknown_order_is_refused(order: Order, tmp_path: Path) -> None:
+    """Nothing can be requested behind the last name."""
+    habits = Habits(order=order, page_keys=3, early_end=EarlyEnd(after=3, chance=1.0))
+    keys = ["B", "D", "Z", "a", "c", "k", "x"]
+    story = Story(habits, keys, 0, "", 2, kills=[], churn=0.0, by_shards=False, heads=[])
+    assert play(story, tmp_path) == "KeysOutOfOrder"
+
+
 def check(number: int, start: int | None, noted: Noted) -> None:
     """Play so many stories; those of a seed, or always the same."""
     results: Counter[str] = Counter()
