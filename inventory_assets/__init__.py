@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from inventory_assets.components.s3_inventory import S3InventoryComponent
     from inventory_assets.config import Config, load_config
     from inventory_assets.definitions import build_definitions
+    from inventory_assets.defs.source.context import AssetOptions
     from inventory_assets.errors import InventoryError
     from inventory_assets.inventory.query.dataset import Dataset, changes_between, connect
     from inventory_assets.inventory.storage.layout import Layout
     from inventory_assets.wiring import open_results
 
 __all__ = [
+    "AssetOptions",
     "Config",
     "Dataset",
     "InventoryError",
@@ -37,6 +39,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AssetOptions": "defs.source.context",
     "Config": "config",
     "Dataset": "inventory.query.dataset",
     "InventoryError": "errors",

@@ -23,7 +23,7 @@ attributes:
 """
 
 
-class S3InventoryScaffolder(dg.Scaffolder):  # type: ignore[type-arg]
+class S3InventoryScaffolder(dg.Scaffolder):
     """Writes `defs.yaml` with one source, which has the name of the folder."""
 
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:

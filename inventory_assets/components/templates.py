@@ -52,7 +52,8 @@ def _render_text(context: dg.ResolutionContext, text: str, kinds: set[Any]) -> A
         if value is None:
             return None
         if str in kinds:
-            return context.resolve_value(_NO_LITERAL + text).removeprefix(_NO_LITERAL)
+            rendered = context.resolve_value(_NO_LITERAL + text, as_type=str)
+            return rendered.removeprefix(_NO_LITERAL)
         if isinstance(value, str):
             value = _read_scalar(value)
     if dt.date in kinds and isinstance(value, str) and _DATE.fullmatch(value):

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchema, create_model
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 Template = Annotated[
     str, WithJsonSchema({"type": "string", "pattern": r"\{[{%]", "title": "Template"})
@@ -25,16 +24,19 @@ def template_tolerant(table: type[BaseModel], name: str | None = None) -> type[B
     """
     fields = {field: _field(info) for field, info in table.model_fields.items()}
     required = [field for field, info in table.model_fields.items() if info.is_required()]
-    extra = {"additionalProperties": False} | ({"required": required} if required else {})
+    extra: dict[str, Any] = {"additionalProperties": False}
+    if required:
+        extra["required"] = required
     config = ConfigDict(
         extra="allow", title=table.model_config.get("title"), json_schema_extra=extra
     )
-    return create_model(
+    model: type[BaseModel] = create_model(
         name or table.__name__,
         __doc__=table.__doc__,
         __config__=config,
         **fields,  # type: ignore[call-overload]
     )
+    return model
 
 
 def _field(info: FieldInfo) -> tuple[Any, FieldInfo]:
@@ -44,14 +46,11 @@ def _field(info: FieldInfo) -> tuple[Any, FieldInfo]:
         kind = info.rebuild_annotation() | Template
     elif info.json_schema_extra:
         kind = Annotated[kind, Field(json_schema_extra=info.json_schema_extra)]
-    described = Field(
-        default=PydanticUndefined if info.is_required() else info.default,
-        # Required fields may be absent here: that is reported with the other mistakes.
-        default_factory=(lambda: None) if info.is_required() else info.default_factory,
-        description=info.description,
-        examples=info.examples,
-    )
-    return Annotated[kind, SkipValidation], described  # type: ignore[return-value]
+    # Required fields may be absent here: that is reported with the other mistakes.
+    factory = (lambda: None) if info.is_required() else info.default_factory
+    default = {"default_factory": factory} if factory else {"default": info.default}
+    described: FieldInfo = Field(**default, description=info.description, examples=info.examples)
+    return Annotated[kind, SkipValidation], described
 
 
 def _tolerant(kind: Any) -> Any:
@@ -68,5 +67,5 @@ def _tolerant(kind: Any) -> Any:
     if origin in (Union, types.UnionType):
         return next(filter(None, map(_tolerant, inner)), None)
     if origin is dict and (table := _tolerant(inner[1])):
-        return Annotated[dict[(inner[0], table)], Field(min_length=1)]  # type: ignore[misc]
+        return Annotated[types.GenericAlias(dict, (inner[0], table)), Field(min_length=1)]
     return None

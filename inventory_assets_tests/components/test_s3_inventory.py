@@ -182,6 +182,20 @@ def test_two_instances_live_beside_the_definitions_of_a_host() -> None:
         dg.Definitions.validate_loadable(merged)
 
 
+def test_another_component_depends_on_the_change_log_by_its_key() -> None:
+    script = "type: dagster.PythonScriptComponent\nattributes:\n  execution: {path: script.py}\n"
+    with create_defs_folder_sandbox() as project:
+        write_component(project, ONE)
+        (project.defs_folder_path / "ingest").mkdir()
+        (project.defs_folder_path / "ingest/defs.yaml").write_text(
+            f"{script}  assets: [{{key: ingested, deps: [logs/change_log]}}]\n"
+        )
+        with project.build_component_tree() as tree:
+            graph = tree.build_defs().resolve_asset_graph()
+    upstream = graph.get(dg.AssetKey("ingested")).parent_keys
+    assert upstream == {dg.AssetKey(["logs", "change_log"])}
+
+
 def test_nothing_but_assets_and_jobs_lacks_the_name_of_a_source() -> None:
     with loaded(ONE) as (_, definitions, _):
         repository = definitions.get_repository_def()

@@ -37,9 +37,9 @@ class Environment:
 
     def install(self, *packages: str) -> None:
         uv = shutil.which("uv")
-        pip = [uv, "pip", "install", "-q"] if uv else [self.python, "-m", "pip", "install", "-q"]
-        where = ["--python", self.python] if uv else []
-        subprocess.run([*pip, *where, *packages], check=True, timeout=900)
+        python = str(self.python)
+        pip = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
+        subprocess.run([*pip, "-q", *packages], check=True, timeout=900)
 
     def run(self, program: str, *arguments: str, **variables: str) -> str:
         """Run a program of the environment in the project, and return what it prints."""
@@ -71,9 +71,9 @@ def supported_versions() -> tuple[str, str]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     uv = shutil.which("uv")
-    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder]
-    command = [uv, "build", "-q", "--wheel", "-o", folder] if uv else pip
-    subprocess.run([*command, ROOT], check=True, timeout=300)
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder)]
+    command = [uv, "build", "-q", "--wheel", "-o", str(folder)] if uv else pip
+    subprocess.run([*command, str(ROOT)], check=True, timeout=300)
     (built,) = folder.glob("*.whl")
     return built
 
