@@ -142,7 +142,7 @@ class Schedule(_Table):
     """When the daily inventory starts: minute, hour, day of month, month, day of week."""
     timezone: str = "UTC"
     """The IANA time zone of `cron` and of the date partitions."""
-    start_date: dt.date | None = None
+    start_date: Annotated[dt.date | None, Field(examples=[dt.date(2026, 1, 1)])] = None
     """The first date partition; without it, as many dates as are kept, or a year of them."""
     listing_window_days: Annotated[int, Field(ge=2, le=36_500)] = 31
     """Number of days, including today, whose shards are partitions."""
