@@ -40,6 +40,9 @@ _MAX_PROBES = 4
 """Maximum probes of a store whose responses sometimes repeat parameters of other requests: some
 responses then belong to other requests, and the probe is not valid."""
 
+_MAX_SAMPLES = 4
+"""Maximum samples of keys; a further one is taken if the keys changed meanwhile."""
+
 _MAX_REPETITIONS = 8
 """Maximum times that a request of a probe is sent if the responses are to other requests."""
 
@@ -189,15 +192,23 @@ def _probe_start_after(
         profile: The profile so far.
         ask: Sends a request.
     """
-    index, absent_key = _absent_key(keys)
     shown: list[str] = []
-    chain, known, by_token = first, keys, None
-    if absent_key:
+    for _ in range(_MAX_SAMPLES):
+        chain, known, by_token = first, keys, None
+        index, absent_key = _absent_key(keys)
+        if not absent_key:
+            break
         after_absent_key = ask(PageRequest(prefix, absent_key, max_keys=_KEYS - 1 - index))
         shown = after_absent_key.keys
-        if shown == keys[index + 1 :][: len(shown)]:  # in another order it is elsewhere
+        if shown == keys[index + 1 :][: len(shown)]:
             chain, known = after_absent_key, keys[: index + 1 + len(shown)]
             by_token = _page_by_token(profile, prefix, chain, ask)
+            break
+        # The order is another one; or objects were created or deleted, which another sample shows.
+        again = ask(PageRequest(prefix, max_keys=_KEYS + 1))
+        if len(again.keys) < _KEYS or again.keys == first.keys:
+            break
+        first, keys = again, again.keys[:_KEYS]
     after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS)).keys
     profile = replace(profile, start_after=_start_after(keys, absent_key, shown, after_last))
     if profile.start_after is StartAfter.IGNORED and first.page.is_truncated:
