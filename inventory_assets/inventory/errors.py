@@ -79,6 +79,10 @@ class InventoryNotFound(InventoryError):
     """There is no inventory where one was looked for."""
 
 
+class CursorRefused(InventoryError):
+    """A cursor does not say where to continue: it is damaged, of another source, or too old."""
+
+
 class PackageMissing(InventoryError):
     """A package that is not always needed is not installed."""
 
