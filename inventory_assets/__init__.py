@@ -18,37 +18,50 @@ if TYPE_CHECKING:
     from inventory_assets.components.s3_inventory import S3InventoryComponent
     from inventory_assets.config import Config, load_config
     from inventory_assets.definitions import build_definitions
+    from inventory_assets.defs.object_sensor import NewObject, NewObjects, new_objects_sensor
     from inventory_assets.defs.source.context import AssetOptions
     from inventory_assets.errors import InventoryError
+    from inventory_assets.inventory.query.change_cursor import ChangeCursor
+    from inventory_assets.inventory.query.change_feed import ChangeFeed
     from inventory_assets.inventory.query.dataset import Dataset, changes_between, connect
     from inventory_assets.inventory.storage.layout import Layout
     from inventory_assets.wiring import open_results
 
 __all__ = [
     "AssetOptions",
+    "ChangeCursor",
+    "ChangeFeed",
     "Config",
     "Dataset",
     "InventoryError",
     "Layout",
+    "NewObject",
+    "NewObjects",
     "S3InventoryComponent",
     "build_definitions",
     "changes_between",
     "connect",
     "load_config",
+    "new_objects_sensor",
     "open_results",
 ]
 
 _MODULES = {
     "AssetOptions": "defs.source.context",
+    "ChangeCursor": "inventory.query.change_cursor",
+    "ChangeFeed": "inventory.query.change_feed",
     "Config": "config",
     "Dataset": "inventory.query.dataset",
     "InventoryError": "errors",
     "Layout": "inventory.storage.layout",
     "S3InventoryComponent": "components.s3_inventory",
+    "NewObject": "defs.object_sensor",
+    "NewObjects": "defs.object_sensor",
     "build_definitions": "definitions",
     "changes_between": "inventory.query.dataset",
     "connect": "inventory.query.dataset",
     "load_config": "config",
+    "new_objects_sensor": "defs.object_sensor",
     "open_results": "wiring",
 }
 """The module of each public name, within this package."""

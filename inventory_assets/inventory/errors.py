@@ -79,6 +79,10 @@ class InventoryNotFound(InventoryError):
     """No inventory or listing was found at a place."""
 
 
+class CursorRefused(InventoryError):
+    """A cursor does not say where to continue: it is damaged, of another source, or too old."""
+
+
 class PackageMissing(InventoryError):
     """An optional package is needed and not installed."""
 

@@ -68,6 +68,7 @@ class ChangeLog:
         entries: The shards, by prefix in order.
         baseline_identity: The identity of the baseline; None without one, or in older logs.
         format: The number of the format of this record.
+        listed_at: The time whose state the date's inventory holds; None in older logs.
     """
 
     bucket: str
@@ -81,6 +82,7 @@ class ChangeLog:
     entries: tuple[ChangeLogEntry, ...]
     baseline_identity: str | None = None
     format: int = FORMAT
+    listed_at: datetime | None = None
 
     @property
     def counts(self) -> Mapping[Change, int]:
@@ -177,6 +179,7 @@ def publish_change_log(
             _entry(store, layout, entry, compared[entry.shard.prefix]) for entry in manifest.shards
         ),
         baseline_identity=baseline.identity if baseline else None,
+        listed_at=manifest.listed_at,
     )
     links = symlinks([store.uri(file) for file in log.files])
     commit(
@@ -271,13 +274,16 @@ def outdated_fault(store: Store, layout: Layout, log: ChangeLog) -> str | None:
 
 def next_change_log(store: Store, layout: Layout, day: date) -> ChangeLog | None:
     """The change log of the first date after another that has one."""
-    folder = layout.change_log(day).rpartition("/dt=")[0]
-    days = filter(None, map(day_of_partition, store.list_names(folder)))
-    for later in sorted(each for each in days if each > day):
-        log = read_change_log(store, layout, later)
-        if log is not None:
+    for later in days_with_changes(store, layout):
+        if later > day and (log := read_change_log(store, layout, later)):
             return log
     return None
+
+
+def days_with_changes(store: Store, layout: Layout) -> list[date]:
+    """The dates for which some shard was compared, in order; the change log may be missing."""
+    folder = layout.change_log(date.min).rpartition("/dt=")[0]
+    return sorted(filter(None, map(day_of_partition, store.list_names(folder))))
 
 
 def _compared(store: Store, layout: Layout, manifest: Manifest) -> Mapping[str, Changes]:

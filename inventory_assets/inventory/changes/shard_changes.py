@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -36,7 +36,7 @@ from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 FORMAT = 3
 """The format of the records; it rises when older code could misread a record."""
 
-_FEW_VALUES = ["storage_class", "checksum_algorithm"]
+FEW_VALUES = ["storage_class", "checksum_algorithm"]
 """Columns that are compared faster as indices of a dictionary."""
 
 
@@ -145,8 +145,8 @@ def publish_changes(
     old, new = _differing(baseline, snapshot)
     ranges = snapshot.shard.ranges
     differences = diff_sorted(
-        read_current(store, old, ranges, BASELINE_COLUMNS, _FEW_VALUES),
-        read_current(store, new, ranges, SNAPSHOT_COLUMNS, _FEW_VALUES),
+        read_current(store, old, ranges, BASELINE_COLUMNS, FEW_VALUES),
+        read_current(store, new, ranges, SNAPSHOT_COLUMNS, FEW_VALUES),
     )
     unread = _UnreadableKeys(snapshot)
     file, counts = publish_changed_records(
@@ -237,6 +237,62 @@ def read_changed_records(store: Store, key: str, ranges: Sequence[KeyRange]) -> 
                     yield table.slice(start, stop - start)
 
 
+class ChangedRecordsFile:
+    """An open file of changed records, of which ranges are read one after the other.
+
+    The last row group stays in memory: neighbouring ranges often lie in the same one.
+
+    Args:
+        store: Where.
+        key: The key of the file.
+
+    Raises:
+        CorruptRecord: The file is missing or damaged; so do the methods.
+    """
+
+    def __init__(self, store: Store, key: str) -> None:
+        self._store, self._key = store, key
+        self._stack = ExitStack()
+        self._file = self._stack.enter_context(_opened(store, key))
+        self._group = -1
+        self._table = CHANGE_SCHEMA.empty_table()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
+
+    def read(self, key_range: KeyRange) -> Iterator[pa.RecordBatch]:
+        """The records of a range, in key order, without the row groups that have none of them.
+
+        Yields:
+            Batches with `CHANGE_SCHEMA`, none empty.
+        """
+        for group in range(self._file.num_row_groups):
+            if not self._may_contain(group, key_range):
+                continue
+            for batch in self._read_group(group).to_batches():
+                start = count_up_to(batch.column("key"), key_range.after)
+                stop = count_up_to(batch.column("key"), key_range.until)
+                if stop > start:
+                    yield batch.slice(start, stop - start)
+
+    def _read_group(self, group: int) -> pa.Table:
+        if group != self._group:
+            try:
+                self._table = self._file.read_row_group(group, use_threads=False)
+            except (pa.ArrowException, OSError) as error:
+                raise _damaged(self._store, self._key, error) from None
+            self._group = group
+        return self._table
+
+    def _may_contain(self, group: int, key_range: KeyRange) -> bool:
+        column = CHANGE_SCHEMA.get_field_index("key")
+        statistics = self._file.metadata.row_group(group).column(column).statistics
+        if statistics is None or not statistics.has_min_max:
+            return True
+        return bool(statistics.min <= key_range.until and statistics.max > key_range.after)
+
+
 class _UnreadableKeys:
     """Objects that a snapshot lacks only because their records could not be decoded.
 
@@ -284,11 +340,21 @@ def _rows(store: Store, baseline: Manifest | None, shard: Shard) -> int:
     return sum(count_current(store, parts, key_range) for key_range in shard.ranges)
 
 
-@contextmanager
-def _opened(store: Store, key: str) -> Iterator[pq.ParquetFile]:
+def open_changed_records(store: Store, key: str) -> pa.NativeFile:
+    """Open a file of changed records.
+
+    Raises:
+        CorruptRecord: The file is missing.
+    """
     source = store.open(key)
     if source is None:
         raise _damaged(store, key, "the file does not exist")
+    return source
+
+
+@contextmanager
+def _opened(store: Store, key: str) -> Iterator[pq.ParquetFile]:
+    source = open_changed_records(store, key)
     try:
         with source, pq.ParquetFile(source) as file:
             yield file

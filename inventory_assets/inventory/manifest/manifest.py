@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
 
@@ -201,6 +201,11 @@ class Manifest:
         return FORMAT_OF_VERSIONS if self._holds_versions else FORMAT
 
     @property
+    def listed_at(self) -> datetime:
+        """The time whose state it holds: when the listing of the last shard ended."""
+        return max(entry.as_of or entry.finished_at for entry in self.shards)
+
+    @property
     def schema(self) -> pa.Schema:
         """The schema of its records."""
         return record_schema(of_versions=self._holds_versions)
@@ -274,6 +279,14 @@ MANIFEST = RecordType(
     formats=(FORMAT, FORMAT_OF_VERSIONS),
     model=Manifest,
 )
+
+SUPERSEDED = replace(
+    MANIFEST,
+    kind=FileKind.SUPERSEDED,
+    title="earlier inventory.json of a date",
+    remedy="remove it, unless something downstream still compares with it",
+)
+"""A manifest whose date was published again. What was made of it can still be compared with it."""
 
 
 def manifest_json_schema() -> dict[str, object]:

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from inventory_assets.inventory.errors import CorruptRecord, ManifestIncomplete, StoreError
 from inventory_assets.inventory.manifest.manifest import (
     MANIFEST,
+    SUPERSEDED,
     Baseline,
     EvidenceSummary,
     Manifest,
@@ -29,7 +30,7 @@ from inventory_assets.inventory.manifest.s3_inventory_format import (
 from inventory_assets.inventory.manifest.snapshot import Snapshot, files_that_differ
 from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.parts.part_writer import PartWriter
-from inventory_assets.inventory.storage.commit import commit
+from inventory_assets.inventory.storage.commit import commit, publish
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
@@ -141,6 +142,9 @@ def publish_manifest(
 ) -> None:
     """Publish the inventory of a date. `manifest.checksum` is written last and makes it complete.
 
+    An earlier inventory of the date with other content stays readable (`read_manifest_as_of`), so
+    that what was made of it can be compared with the new one.
+
     Args:
         store: The store to publish to.
         layout: The layout of the source.
@@ -161,6 +165,14 @@ def publish_manifest(
                 f"object_listing for {manifest.day} again, then this manifest"
             )
 
+    if expected_etag is None:
+        expected_etag = manifest_etag(store, layout, manifest.day)
+    earlier = read_manifest(store, layout, manifest.day)
+    if earlier is not None and earlier.identity != manifest.identity:
+        publish(
+            store,
+            SUPERSEDED.file(layout.superseded(earlier.day, earlier.identity), earlier),
+        )
     document = _document(manifest)
     commit(
         store,
@@ -189,6 +201,20 @@ def read_manifest(store: Store, layout: Layout, day: date) -> Manifest | None:
         layout.checksum(day)
     ) == manifest_checksum(document)
     return manifest if is_whole else None
+
+
+def read_manifest_as_of(store: Store, layout: Layout, day: date, identity: str) -> Manifest | None:
+    """The manifest of a date that has an identity, also if the date was published again since.
+
+    None where there is none, or none any more: retention keeps the earlier ones for some days.
+
+    Raises:
+        CorruptRecord: The earlier manifest is damaged.
+    """
+    manifest = read_manifest(store, layout, day)
+    if manifest is None or manifest.identity != identity:
+        manifest = SUPERSEDED.read(store, layout.superseded(day, identity))
+    return manifest
 
 
 def newest_manifest(

@@ -18,19 +18,36 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from inventory_assets.inventory.changes.change_log import ChangeLog
+from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA
+from inventory_assets.inventory.changes.shard_changes import open_changed_records
 from inventory_assets.inventory.changes.sorted_diff import (
     BASELINE_COLUMNS,
     DIFFERENCE_SCHEMA,
     SNAPSHOT_COLUMNS,
     diff_sorted,
 )
-from inventory_assets.inventory.errors import CorruptRecord, InventoryNotFound, PackageMissing
+from inventory_assets.inventory.errors import (
+    CorruptRecord,
+    InventoryNotFound,
+    PackageMissing,
+    QueryRefused,
+)
 from inventory_assets.inventory.folder_listing.folder_lock import is_interrupted
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
 from inventory_assets.inventory.parts.current import read_current
 from inventory_assets.inventory.parts.part import Part, open_part, read_records
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
+from inventory_assets.inventory.query.change_records import (
+    CREATED,
+    Days,
+    change_logs,
+    change_logs_since,
+    files_of,
+    only_created,
+    read_log,
+)
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
@@ -60,12 +77,14 @@ class Dataset:
         parts: The files, in key order.
         prefix: Only keys with this prefix are read.
         schema: The schema of the records: `RECORD_SCHEMA` or `VERSION_RECORD_SCHEMA`.
+        layout: The source whose inventory this is, which has change logs; None for other files.
     """
 
     store: Store
     parts: tuple[Part, ...]
     prefix: str = ""
     schema: pa.Schema = RECORD_SCHEMA
+    layout: Layout | None = None
 
     @classmethod
     def of_manifest(cls, store: Store, manifest: Manifest) -> "Dataset":
@@ -79,7 +98,8 @@ class Dataset:
         Raises:
             InventoryNotFound: No inventory was published.
         """
-        return cls.of_manifest(store, published_manifest(store, layout, day))
+        inventory = cls.of_manifest(store, published_manifest(store, layout, day))
+        return replace(inventory, layout=layout)
 
     @classmethod
     def of_listing(cls, folder: Path) -> "Dataset":
@@ -179,10 +199,7 @@ class Dataset:
             frame = pl.scan_parquet(self.paths, glob=False, hive_partitioning=False)
         else:
             frame = pl.scan_pyarrow_dataset(self._arrow_dataset())
-        if not self.prefix:
-            return frame
-        last = KeyRange.of_prefix(self.prefix).until
-        return frame.filter(pl.col("key") >= self.prefix, pl.col("key") <= last)
+        return self._with_prefix_only(frame)
 
     def relation(self, connection: "duckdb.DuckDBPyConnection") -> "duckdb.DuckDBPyRelation":
         """A DuckDB relation; filters and projections on it are pushed down to the files.
@@ -206,13 +223,108 @@ class Dataset:
         key = duckdb.ColumnExpression("key")
         return relation.filter(key.between(*map(duckdb.ConstantExpression, bounds)))
 
-    def _arrow_dataset(self) -> "ds.Dataset":
-        """A dataset that reads through the store, so that engines need no credentials."""
-        import pyarrow.dataset as ds
+    def changes(self, days: Days) -> "pl.LazyFrame":
+        """What changed on a date of the source, or on the dates of a range.
 
-        parquet = ds.ParquetFileFormat()
-        fragments = [parquet.make_fragment(open_part(self.store, part)) for part in self.parts]
-        return ds.FileSystemDataset(fragments, self.schema, parquet)
+        The records are those of the change logs (docs/changes.md): one for each key and date on
+        which the key differs from the baseline of the date. `sequence_number` is the date. In a
+        range, a date that was not listed is covered by the next one. Records are sorted by date
+        only.
+
+        Args:
+            days: A date, or the first and the last date. They need not be the date of this dataset.
+
+        Raises:
+            InventoryNotFound: A date was removed or never published, or its change log is missing
+                or outdated.
+            QueryRefused: The dataset is no inventory of a source, or the range is empty.
+        """
+        return self._scan_logs(change_logs(self.store, self._source, days))
+
+    def created(self, days: Days | None = None, *, since: date | None = None) -> "pl.LazyFrame":
+        """The objects that were created or modified: the key is new, or its ETag or size differs.
+
+        These are records of `changes` with `change` created or modified. A first inventory has
+        none, because it has no baseline. An object that was modified on two dates has two records.
+
+        Args:
+            days: A date, or the first and the last date.
+            since: Instead, a date with an inventory: all changes after it, up to the newest log.
+
+        Raises:
+            InventoryNotFound: As for `changes`.
+            QueryRefused: Likewise; or both or none of the arguments are given.
+        """
+        import polars as pl
+
+        frame = self._scan_logs(self._logs(days, since))
+        return frame.filter(pl.col("change").is_in(list(CREATED)))
+
+    def change_batches(self, days: Days) -> Iterator[pa.RecordBatch]:
+        """The records of `changes`, by date and in key order, in bounded memory."""
+        return self._read_logs(change_logs(self.store, self._source, days))
+
+    def created_batches(
+        self, days: Days | None = None, *, since: date | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The records of `created`, by date and in key order, in bounded memory."""
+        return only_created(self._read_logs(self._logs(days, since)))
+
+    @property
+    def _source(self) -> Layout:
+        if self.layout is None:
+            raise QueryRefused(
+                "this dataset is no inventory of a source, so it has no change logs; open a "
+                "source's folder, or compare two datasets with changes_between"
+            )
+        return self.layout
+
+    def _logs(self, days: Days | None, since: date | None) -> list[ChangeLog]:
+        if since is not None and days is None:
+            return change_logs_since(self.store, self._source, since)
+        if days is not None and since is None:
+            return change_logs(self.store, self._source, days)
+        raise QueryRefused("created needs either a date or range, or since=")
+
+    def _read_logs(self, logs: Sequence[ChangeLog]) -> Iterator[pa.RecordBatch]:
+        within = KeyRange.of_prefix(self.prefix)
+        for log in logs:
+            yield from read_log(self.store, log, within)
+
+    def _scan_logs(self, logs: Sequence[ChangeLog]) -> "pl.LazyFrame":
+        import polars as pl
+
+        keys = files_of(logs)
+        store = self.store
+        if not keys:
+            frame = pl.LazyFrame(CHANGE_SCHEMA.empty_table())
+        elif isinstance(store, LocalStore):
+            paths = [store.path(key) for key in keys]
+            frame = pl.scan_parquet(paths, glob=False, hive_partitioning=False)
+        else:
+            opened = [open_changed_records(store, key) for key in keys]
+            frame = pl.scan_pyarrow_dataset(_files_dataset(opened, CHANGE_SCHEMA))
+        return self._with_prefix_only(frame)
+
+    def _with_prefix_only(self, frame: "pl.LazyFrame") -> "pl.LazyFrame":
+        import polars as pl
+
+        if not self.prefix:
+            return frame
+        last = KeyRange.of_prefix(self.prefix).until
+        return frame.filter(pl.col("key") >= self.prefix, pl.col("key") <= last)
+
+    def _arrow_dataset(self) -> "ds.Dataset":
+        return _files_dataset([open_part(self.store, part) for part in self.parts], self.schema)
+
+
+def _files_dataset(files: Sequence[pa.NativeFile], schema: pa.Schema) -> "ds.Dataset":
+    """A dataset that reads through the store, so that engines need no credentials."""
+    import pyarrow.dataset as ds
+
+    parquet = ds.ParquetFileFormat()
+    fragments = [parquet.make_fragment(file) for file in files]
+    return ds.FileSystemDataset(fragments, schema, parquet)
 
 
 def published_manifest(store: Store, layout: Layout, day: date | None = None) -> Manifest:

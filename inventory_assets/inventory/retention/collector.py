@@ -41,6 +41,10 @@ GRACE = timedelta(hours=47)
 the start of daily collections may vary. A date counts as in progress for the same time after its
 last record."""
 
+SUPERSEDED_KEPT = timedelta(days=7)
+"""How long an inventory is kept after it was merged, if its date was published again since. Until
+then, an asset downstream that has read it can continue with what differs from it."""
+
 READS_AT_ONCE = 10
 """Records that are read at the same time: as many connections as botocore keeps open."""
 
@@ -58,6 +62,7 @@ _ORDER = (
     (FileKind.S3_MANIFEST, False),
     (FileKind.SYMLINK, False),
     (FileKind.MANIFEST, False),
+    (FileKind.SUPERSEDED, False),
     (FileKind.CHANGES, False),
     (FileKind.SNAPSHOT, False),
     (FileKind.CHECKPOINT, False),
@@ -106,7 +111,7 @@ class Plan:
     Attributes:
         kept: The dates that are kept.
         expired: The dates that are removed, oldest first.
-        abandoned: Checkpoints of listings that no run continues.
+        abandoned: Checkpoints of listings that no run continues, and old superseded inventories.
         removable: Data files that no record names and no run can be using.
         waiting: Data files that no record names, but a run may be using.
         needed: The number of data files that remaining records name.
@@ -196,7 +201,7 @@ def execute(
         for file in each.files:
             _remove(store, file)
     for file in plan.abandoned:
-        LOG.info("removing %s, a checkpoint that no run continues", file.key)
+        LOG.info("removing %s, which no run reads any more", file.key)
         _remove(store, file)
     for file in plan.removable:
         LOG.info("removing %s, which no record names", file.key)
@@ -267,22 +272,30 @@ class _StoreScan:
     def _is_in_progress(self, day: date) -> bool:
         return any(self._is_recent(file) for file in self.dated[day])
 
-    def _is_recent(self, file: StoredFile) -> bool:
+    def _is_recent(self, file: StoredFile, age: timedelta = GRACE) -> bool:
         written_at = self.references[file.key].written_at
-        return written_at is not None and written_at > self.now - GRACE
+        return written_at is not None and written_at > self.now - age
 
     def abandoned(self, days: Iterable[date]) -> list[StoredFile]:
-        """The checkpoints of listings that wrote none recently; no run continues these."""
+        """The checkpoints of listings that wrote none recently, which no run continues.
+
+        Also the inventories that were superseded, and are older than `SUPERSEDED_KEPT`.
+        """
         listings: dict[str, list[StoredFile]] = defaultdict(list)
+        superseded = []
         for file in (file for day in sorted(days) for file in self.dated[day]):
-            if self._kinds[file.key][0] is FileKind.CHECKPOINT:
+            kind, _ = self._kinds[file.key]
+            if kind is FileKind.CHECKPOINT:
                 listings[listing_of(file.key)].append(file)
-        return [
+            elif kind is FileKind.SUPERSEDED and not self._is_recent(file, SUPERSEDED_KEPT):
+                superseded.append(file)
+        checkpoints = [
             file
             for files in listings.values()
             if not any(map(self._is_recent, files))
             for file in files
         ]
+        return checkpoints + superseded
 
     def is_old(self, tombstone: _Tombstone) -> bool:
         """Whether all runs that used the file before its tombstone have published their records."""

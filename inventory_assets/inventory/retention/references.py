@@ -7,7 +7,7 @@ from datetime import datetime
 from inventory_assets.inventory.changes.change_log import CHANGE_LOG, CHANGE_LOG_SYMLINK
 from inventory_assets.inventory.changes.shard_changes import CHANGES
 from inventory_assets.inventory.listing.checkpoint_record import CHECKPOINT
-from inventory_assets.inventory.manifest.manifest import MANIFEST
+from inventory_assets.inventory.manifest.manifest import MANIFEST, SUPERSEDED
 from inventory_assets.inventory.manifest.s3_inventory_format import S3_MANIFEST, SYMLINK
 from inventory_assets.inventory.manifest.snapshot import SNAPSHOT
 from inventory_assets.inventory.storage.layout import FileKind
@@ -20,6 +20,7 @@ _TYPES: dict[FileKind, FileType] = {
         MANIFEST,
         S3_MANIFEST,
         SYMLINK,
+        SUPERSEDED,
         SNAPSHOT,
         CHANGES,
         CHANGE_LOG,

@@ -31,6 +31,7 @@ class FileKind(StrEnum):
     S3_MANIFEST = "{day}T00-00Z/manifest.json"
     CHECKSUM = "{day}T00-00Z/manifest.checksum"
     SYMLINK = "hive/dt={day}-00-00/symlink.txt"
+    SUPERSEDED = "superseded/dt={day}/{name}.json"
     SNAPSHOT = "snapshots/dt={day}/{name}.json"
     CHANGE_LOG = "changes/dt={day}/change_log.json"
     CHANGES = "changes/dt={day}/{name}.json"
@@ -159,6 +160,10 @@ class Layout:
     def manifest(self, day: date) -> str:
         """The manifest of a date, `inventory.json`."""
         return self._key(FileKind.MANIFEST, day)
+
+    def superseded(self, day: date, identity: str) -> str:
+        """A manifest of a date that was published again since, by its identity."""
+        return self._key(FileKind.SUPERSEDED, day, identity)
 
     def s3_manifest(self, day: date) -> str:
         """The manifest of a date as S3 Inventory writes it, `manifest.json`."""
