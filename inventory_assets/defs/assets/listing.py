@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 
 import dagster as dg
 
+from inventory_assets.defs.assets.shards import find_shards
 from inventory_assets.defs.source.asset_metadata import (
     record_columns,
     rule_results_table,
@@ -40,6 +42,9 @@ from inventory_assets.scan.engine.progress import Progress, ProgressMeter, repor
 from inventory_assets.scan.validation.object_versions import Versions
 
 LOG = logging.getLogger(__name__)
+
+FIND_SHARDS_TAG = "inventory_assets/find_shards"
+"""The tag of a run that searches for new prefixes before it lists."""
 
 PROGRESS_INTERVAL_SECONDS = 5.0
 """Interval of progress messages in the run's log."""
@@ -93,7 +98,10 @@ def _list(
     """List all partitions of the run; a failed one does not affect the others."""
     failures: dict[str, Exception] = {}
     done = 0
-    for partition_key, result in _list_all(work, partitions_of(context)):
+    partition_keys = partitions_of(context)
+    if FIND_SHARDS_TAG in context.run.tags:
+        work, partition_keys = _with_new_shards(context, work, partition_keys)
+    for partition_key, result in _list_all(work, partition_keys):
         if isinstance(result, Exception):
             context.log.error(f"{partition_key}: {result}")
             failures[partition_key] = result
@@ -114,6 +122,29 @@ def _list(
         raise partition_failure(
             "partitions", failures, done, "the others are kept; materialize just these again"
         )
+
+
+def _with_new_shards(
+    context: dg.AssetExecutionContext, work: SourceContext, partition_keys: Sequence[str]
+) -> tuple[SourceContext, Sequence[str]]:
+    """Search for new prefixes; return the source with their shards, and all partitions to list.
+
+    The new shards are not among the planned partitions of the run, but are listed in it.
+    """
+    try:
+        found = find_shards(work, context.instance)
+    except InventoryError as error:
+        # The listings of the known shards report what is wrong with the bucket.
+        context.log.warning(f"no new prefixes were searched for: {error}")
+        return work, partition_keys
+    if found.excess:
+        context.log.warning(f"the remainder covers prefixes without a shard: {found.excess}")
+    if found.added:
+        context.log.info(f"{len(found.added):,} shard(s) were added: {', '.join(found.added)}")
+    days = sorted({work.assets.partitions.split(each)[0] for each in partition_keys})
+    new = [str(work.assets.partitions.key(day, each)) for day in days for each in found.added]
+    known = dict.fromkeys([*work.shard_keys, *found.added])
+    return replace(work, shard_keys=tuple(known)), [*partition_keys, *new]
 
 
 def _check_again(
