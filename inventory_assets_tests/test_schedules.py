@@ -7,8 +7,15 @@ import dagster as dg
 import pytest
 
 from inventory_assets.config import Schedule, Shards
-from inventory_assets.scan.errors import TooManyShards
-from inventory_assets_tests.assets.world import REMAINDER, TODAY, Buckets, World
+from inventory_assets.defs.source.resources import SourceBucket
+from inventory_assets_tests.assets.world import (
+    REMAINDER,
+    TODAY,
+    Buckets,
+    World,
+    check_results,
+    materializations,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,17 @@ def bounds(request: dg.RunRequest) -> tuple[str, str]:
     return start, end
 
 
+def listed(world: World) -> set[str]:
+    """The partitions that the run of a tick lists."""
+    (request,) = tick(world)
+    outcome = world.run("object_listing", tags=request.tags)
+    assert outcome.success
+    assert all(check.passed for check in check_results(outcome).values())
+    return set(materializations(outcome))
+
+
 def test_one_run_is_requested_for_all_shards_of_the_day(world: World) -> None:
+    world.discover()
     (request,) = tick(world)
     assert request.run_key == str(TODAY)
     assert bounds(request) == (f"{TODAY}|{REMAINDER}", f"{TODAY}|b/")
@@ -57,17 +74,30 @@ def test_one_run_is_requested_for_all_shards_of_the_day(world: World) -> None:
 
 
 def test_that_run_lists_them_all(world: World) -> None:
+    world.discover()
+    assert listed(world) == {f"{TODAY}|{key}" for key in (REMAINDER, "a/", "b/")}
+
+
+def test_a_tick_sends_no_request_to_the_bucket(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(SourceBucket, "lister")
     (request,) = tick(world)
-    outcome = world.run("object_listing", tags=request.tags)
-    assert outcome.success
-    assert sum(event.is_step_materialization for event in outcome.events) == 3
+    assert bounds(request) == (f"{TODAY}|{REMAINDER}", f"{TODAY}|{REMAINDER}")
 
 
-def test_a_prefix_that_is_new_is_in_the_range(world: World, buckets: Buckets) -> None:
-    tick(world)
+def test_the_first_run_finds_the_shards_and_lists_them_all(world: World) -> None:
+    assert listed(world) == {f"{TODAY}|{key}" for key in (REMAINDER, "a/", "b/")}
+    assert world.shard_keys == [REMAINDER, "a/", "b/"]
+    assert world.run("inventory_manifest", str(TODAY)).success
+
+
+def test_a_prefix_that_is_new_is_listed_by_the_same_run(world: World, buckets: Buckets) -> None:
+    world.discover()
     buckets.keys["memory"].add("0/1")
-    (request,) = tick(world)
+    assert f"{TODAY}|0/" in listed(world)
     assert world.shard_keys[-1] == "0/"
+    (request,) = tick(world)
     assert bounds(request) == (f"{TODAY}|{REMAINDER}", f"{TODAY}|0/")
 
 
@@ -78,17 +108,18 @@ def test_a_tick_that_is_repeated_asks_for_the_same_run(world: World) -> None:
 def test_too_many_prefixes_leave_the_new_ones_to_the_remainder(
     world: World, buckets: Buckets
 ) -> None:
-    tick(world)
+    world.discover()
     buckets.keys["memory"] |= {"c/1", "d/1"}
-    (request,) = tick(world)
-    assert bounds(request) == (f"{TODAY}|{REMAINDER}", f"{TODAY}|b/")
+    assert listed(world) == {f"{TODAY}|{key}" for key in (REMAINDER, "a/", "b/")}
+    assert world.run("inventory_manifest", str(TODAY)).success
 
 
-def test_too_many_prefixes_without_a_shard_are_an_error(world: World, buckets: Buckets) -> None:
+def test_too_many_prefixes_at_first_are_all_listed_by_the_remainder(
+    world: World, buckets: Buckets
+) -> None:
     buckets.keys["memory"] |= {"c/1", "d/1"}
-    with pytest.raises(dg.DagsterError) as caught:
-        tick(world)
-    assert isinstance(caught.value.__cause__, TooManyShards)
+    assert listed(world) == {f"{TODAY}|{REMAINDER}"}
+    assert world.run("inventory_manifest", str(TODAY)).success
 
 
 def test_the_day_is_that_of_the_sources_time_zone(

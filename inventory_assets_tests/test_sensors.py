@@ -122,3 +122,20 @@ def test_a_source_without_shards_waits_for_its_first_discovery(world: World) -> 
     data = tick(world)
     assert requested(data) == {}
     assert "materialize `shards`" in str(data.skip_message)
+
+
+def test_a_source_whose_first_run_is_still_to_search_waits_for_it(
+    world: World, buckets: Buckets, tmp_path: Path
+) -> None:
+    assert buckets.keys
+    fresh = World(tmp_path / "fresh", world.instance, {"bucket": "memory"})
+    world.forget_shards()
+    fresh.instance.add_dynamic_partitions(fresh.assets.partitions.shards_name, [REMAINDER])
+    assert requested(tick(fresh)) == {}
+
+
+def test_too_many_prefixes_are_left_to_the_remainder(world: World, buckets: Buckets) -> None:
+    buckets.keys["memory"] = {f"{number:03}/x" for number in range(300)}
+    data = tick(world)
+    assert requested(data) == {}
+    assert "the remainder covers prefixes without a shard" in str(data.skip_message)

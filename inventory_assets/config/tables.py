@@ -104,7 +104,7 @@ class Shards(_Table):
     depth: Annotated[int, Field(ge=0, le=10)] = 1
     """Levels of the delimiter '/' to discover prefixes on; 0 lists the source as one shard."""
     max_shards: Annotated[int, Field(ge=1, le=10_000)] = 256
-    """Maximum number of shards; discovery fails if there are more."""
+    """Maximum number of shards; if there would be more, no new ones are added."""
     min_objects: Annotated[int, Field(ge=0)] = 0
     """A prefix with fewer objects in the last manifest gets no shard of its own."""
     split_objects: Annotated[int, Field(ge=1)] = 5_000_000

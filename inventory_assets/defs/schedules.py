@@ -4,19 +4,22 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from inventory_assets.defs.assets.shards import add_shards, discover_shards
+from inventory_assets.defs.assets.listing import FIND_SHARDS_TAG
+from inventory_assets.defs.assets.shards import add_remainder
 from inventory_assets.defs.gc_job import collection_op_name
 from inventory_assets.defs.source.context import SourceAssets
-from inventory_assets.scan.errors import TooManyShards
 
 COLLECTION_CRON = "0 13 * * *"
 """The time of garbage collection, twelve hours after the default listing."""
 
 
 def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
-    """The schedule that searches for new prefixes, then lists all shards in one run.
+    """The schedule of the run that searches for new prefixes and lists all shards.
 
-    The definitions get its job through the schedule; the sensor for new prefixes names that job.
+    A tick sends no request to the bucket, whose answers may take longer than a tick may. It
+    requests the known shards, or the remainder before there are any, and the run adds those that
+    it finds. The definitions get its job through the schedule; the sensor for new prefixes names
+    that job.
     """
     job = dg.define_asset_job(
         assets.listing_job,
@@ -29,23 +32,17 @@ def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
         job=job,
         cron_schedule=assets.source.schedule.cron,
         execution_timezone=assets.source.schedule.timezone,
-        required_resource_keys=assets.resource_keys,
         description=f"List every shard of `{assets.source.bucket}`, once a day, in one run.",
     )
     def daily(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
-        work = assets.bind(context.resources, context.instance)
-        try:
-            added = add_shards(work, discover_shards(work), context.instance)
-        except TooManyShards as error:
-            if not work.shard_keys:
-                raise
-            # The remainder covers prefixes without a shard, with less parallelism.
-            context.log.warning(f"no shards were added: {error}")
-            added = []
-        shard_keys = [*work.shard_keys, *added]
+        name = assets.partitions.shards_name
+        shard_keys = list(context.instance.get_dynamic_partitions(name))
+        if not shard_keys:
+            shard_keys = add_remainder(assets, context.instance)
         day = context.scheduled_execution_time.date()
         yield dg.RunRequest(
-            run_key=day.isoformat(), tags=assets.partitions.range_tags(day, shard_keys)
+            run_key=day.isoformat(),
+            tags={**assets.partitions.range_tags(day, shard_keys), FIND_SHARDS_TAG: "true"},
         )
 
     return daily

@@ -8,8 +8,10 @@ import dagster as dg
 
 from inventory_assets.defs.assets.shards import discover_shards, store_discovery
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
-from inventory_assets.inventory.listing.shard_registry import shard_key
+from inventory_assets.inventory.listing.shard_registry import known_key_order, shard_key
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
+from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
+from inventory_assets.scan.errors import TooManyShards
 from inventory_assets.scan.prefix_discovery import Discovery
 
 NEW_SHARDS_PER_TICK = 20
@@ -32,13 +34,17 @@ def build_new_prefix_sensor(assets: SourceAssets) -> dg.SensorDefinition:
     )
     def new_prefixes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         work = assets.bind(context.resources, context.instance)
-        if not work.shard_keys:
+        is_searched = known_key_order(work.store, work.layout) is not None
+        if not work.shard_keys or (work.shard_keys == (REMAINDER,) and not is_searched):
             # All prefixes would be new, each with its own run; the schedule lists them in one run.
             return dg.SkipReason(
                 "no shards are known yet; materialize `shards`, or wait for the daily schedule"
             )
         handled = _known_shards(context.cursor, work)
-        discovery = discover_shards(work)
+        try:
+            discovery = discover_shards(work)
+        except TooManyShards as error:
+            return dg.SkipReason(f"the remainder covers prefixes without a shard: {error}")
         today = assets.day_of(work.now())
         new = _new_prefixes(work, discovery, handled, today)
         chosen = dict(list(new.items())[:NEW_SHARDS_PER_TICK])

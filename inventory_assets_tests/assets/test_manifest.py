@@ -5,8 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+import pytest
 from dagster import AssetCheckEvaluation
 
+from inventory_assets.defs.source.resources import SourceBucket
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.s3.errors import AccessDenied
 from inventory_assets_tests.assets.world import (
@@ -23,6 +26,7 @@ from inventory_assets_tests.assets.world import (
     metadata_of,
     table_of,
 )
+from inventory_assets_tests.fakes.raw_s3 import RawS3
 
 DAY = str(TODAY)
 
@@ -47,6 +51,7 @@ def test_a_manifest_is_published_with_its_metadata_and_checks(
         "shards_cover_source",
         "data_files_exist",
         "shards_equally_fresh",
+        "records_readable",
         "sample_matches_bucket",
     }
     checks = check_results(outcome)
@@ -193,3 +198,19 @@ def test_a_store_in_directory_order_is_sampled_by_prefixes(
     assert (check.passed, check.description) == (False, "missing: 'c/lost'")
     values: dict[str, Any] = {name: value.value for name, value in check.metadata.items()}
     assert (values["ranges"], values["prefixes"], values["records"]) == (0, 1, 2)
+
+
+def test_records_that_could_not_be_decoded_are_warned_about(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [f"a/{number}".encode() for number in range(5)]
+    monkeypatch.setattr(SourceBucket, "lister", lambda _bucket, _now: RawS3(keys, keys[:2]))
+    world.instance.add_dynamic_partitions(world.assets.partitions.shards_name, [REMAINDER, "a/"])
+    assert world.list_all().success
+    outcome = world.run("inventory_manifest", DAY)
+    assert outcome.success
+    check = check_results(outcome)["records_readable", DAY]
+    assert not check.passed
+    assert check.severity == dg.AssetCheckSeverity.WARN
+    assert check.description == "2 record(s) could not be decoded and are in no part"
+    assert [row["key"] for row in table_of(check, "records")] == ["a/0", "a/1"]

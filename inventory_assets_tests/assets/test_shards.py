@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 
+import dagster as dg
+
 from inventory_assets.config import Shards
 from inventory_assets_tests.assets.world import (
     REMAINDER,
     Buckets,
     World,
+    check_results,
     data_versions,
-    failure_text,
     materializations,
     metadata_of,
     table_of,
@@ -37,7 +39,18 @@ def test_only_what_is_new_is_added_and_nothing_is_removed(world: World, buckets:
     assert versions[0] == versions[1] != versions[2]
 
 
-def test_too_many_prefixes_are_an_error_that_adds_none(make_world: Callable[..., World]) -> None:
+def test_too_many_prefixes_add_the_remainder_alone_and_a_check_warns(
+    make_world: Callable[..., World],
+) -> None:
     world = make_world(["a/1", "b/1", "c/1"], shards=Shards(max_shards=2))
-    assert "2" in failure_text(world.run("shards"))
-    assert world.shard_keys == []
+    outcome = world.run("shards")
+    assert outcome.success
+    assert world.shard_keys == [REMAINDER]
+    check = check_results(outcome)["shards_within_bounds", "None"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "more than 2 prefixes under '' would be shards" in str(check.description)
+    assert metadata_of(materializations(outcome)["None"], "shards") == 1
+
+
+def test_the_check_passes_if_every_prefix_has_a_shard(world: World) -> None:
+    assert check_results(world.run("shards"))["shards_within_bounds", "None"].passed

@@ -2,15 +2,16 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 
 import dagster as dg
 
+from inventory_assets.defs.assets.shards import find_shards
 from inventory_assets.defs.source.asset_metadata import (
     record_columns,
     rule_results_table,
     snapshot_metadata,
-    unreadable_table,
 )
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
@@ -42,6 +43,9 @@ from inventory_assets.scan.validation.object_versions import Versions
 
 LOG = logging.getLogger(__name__)
 
+FIND_SHARDS_TAG = "inventory_assets/find_shards"
+"""The tag of a run that searches for new prefixes before it lists."""
+
 PROGRESS_INTERVAL_SECONDS = 5.0
 """Interval of progress messages in the run's log."""
 
@@ -61,14 +65,6 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         "the shard. Seams agree: the first key that one range has shown beyond its end is the "
         "first key of the next. Run on its own, the check reads every key of the Parquet files.",
     )
-    readable = partitioned_check(
-        "records_readable",
-        key,
-        assets.partitions.listing,
-        "Every record of the listing could be decoded. Records that could not are in no part; the "
-        "snapshot keeps the original XML of the first 1,000 (`unreadable`).",
-        blocking=False,
-    )
 
     @partitioned_asset(
         assets,
@@ -80,15 +76,15 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         ),
         kinds={"s3", "parquet"},
         columns=record_columns(assets.source.versions),
-        checks=[evidence, readable],
+        checks=[evidence],
     )
     def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)
         with logged_to_run(context.log):
             if key in context.selected_asset_keys:
-                _list(context, work, evidence, readable)
+                _list(context, work, evidence)
             else:
-                _check_again(context, work, evidence, readable)
+                _check_again(context, work, evidence)
         yield from step_results(context)
 
     return object_listing
@@ -98,19 +94,25 @@ def _list(
     context: dg.AssetExecutionContext,
     work: SourceContext,
     evidence: dg.AssetCheckSpec,
-    readable: dg.AssetCheckSpec,
 ) -> None:
     """List all partitions of the run; a failed one does not affect the others."""
     failures: dict[str, Exception] = {}
     done = 0
-    for partition_key, result in _list_all(work, partitions_of(context)):
+    partition_keys = partitions_of(context)
+    if FIND_SHARDS_TAG in context.run.tags:
+        work, partition_keys = _with_new_shards(context, work, partition_keys)
+    for partition_key, result in _list_all(work, partition_keys):
         if isinstance(result, Exception):
             context.log.error(f"{partition_key}: {result}")
             failures[partition_key] = result
             continue
         metadata = snapshot_metadata(work.store, work.layout, result)
         log_partition(context, evidence.asset_key, partition_key, result.fingerprint, metadata)
-        _log_readable(context, readable, partition_key, result)
+        if result.unreadable.count:
+            context.log.warning(
+                f"{partition_key}: {result.unreadable.count:,} record(s) could not be decoded and "
+                "are in no part"
+            )
         violations = _log_rule_results(context, evidence, partition_key, validate(result))
         if violations:
             failures[partition_key] = blocking_checks_failed(violations)
@@ -122,11 +124,33 @@ def _list(
         )
 
 
+def _with_new_shards(
+    context: dg.AssetExecutionContext, work: SourceContext, partition_keys: Sequence[str]
+) -> tuple[SourceContext, Sequence[str]]:
+    """Search for new prefixes; return the source with their shards, and all partitions to list.
+
+    The new shards are not among the planned partitions of the run, but are listed in it.
+    """
+    try:
+        found = find_shards(work, context.instance)
+    except InventoryError as error:
+        # The listings of the known shards report what is wrong with the bucket.
+        context.log.warning(f"no new prefixes were searched for: {error}")
+        return work, partition_keys
+    if found.excess:
+        context.log.warning(f"the remainder covers prefixes without a shard: {found.excess}")
+    if found.added:
+        context.log.info(f"{len(found.added):,} shard(s) were added: {', '.join(found.added)}")
+    days = sorted({work.assets.partitions.split(each)[0] for each in partition_keys})
+    new = [str(work.assets.partitions.key(day, each)) for day in days for each in found.added]
+    known = dict.fromkeys([*work.shard_keys, *found.added])
+    return replace(work, shard_keys=tuple(known)), [*partition_keys, *new]
+
+
 def _check_again(
     context: dg.AssetExecutionContext,
     work: SourceContext,
     evidence: dg.AssetCheckSpec,
-    readable: dg.AssetCheckSpec,
 ) -> None:
     """Validate existing snapshots and all keys in their files."""
     for partition_key in partitions_of(context):
@@ -134,10 +158,6 @@ def _check_again(
         snapshot = read_snapshot(work.store, work.layout, day, work.prefix(shard_key))
         if snapshot is None:
             raise dg.Failure(f"{partition_key}: nothing was listed yet; materialize it first")
-        if readable.key in context.selected_asset_check_keys:
-            _log_readable(context, readable, partition_key, snapshot)
-        if evidence.key not in context.selected_asset_check_keys:
-            continue
         results = (*validate(snapshot), *validate_files(work.store, snapshot))
         violations = _log_rule_results(context, evidence, partition_key, results)
         if violations:
@@ -147,30 +167,20 @@ def _check_again(
             )
 
 
-def _log_readable(
-    context: dg.AssetExecutionContext,
-    readable: dg.AssetCheckSpec,
-    partition_key: str,
-    snapshot: Snapshot,
-) -> None:
-    """Log the check of unreadable records."""
-    count = snapshot.unreadable.count
-    violations = [f"{count:,} record(s) could not be decoded and are in no part"] if count else []
-    metadata = {"unreadable": count, "records": unreadable_table(snapshot)}
-    log_check(
-        context, readable, partition_key, violations, metadata, severity=dg.AssetCheckSeverity.WARN
-    )
-
-
 def _log_rule_results(
     context: dg.AssetExecutionContext,
     evidence: dg.AssetCheckSpec,
     partition_key: str,
     results: Sequence[RuleResult],
 ) -> list[str]:
-    """Log the check of one partition; return the rules that do not hold."""
+    """Log the check of one partition; return the rules that do not hold.
+
+    The rules are listed only where a reader looks for them, as there is a check a shard and day.
+    """
     violations = failed_rules(results)
-    log_check(context, evidence, partition_key, violations, {"rules": rule_results_table(results)})
+    is_listing = evidence.asset_key in context.selected_asset_keys
+    metadata = {} if is_listing and not violations else {"rules": rule_results_table(results)}
+    log_check(context, evidence, partition_key, violations, metadata)
     return violations
 
 

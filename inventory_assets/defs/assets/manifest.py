@@ -10,6 +10,7 @@ import dagster as dg
 from inventory_assets.defs.source.asset_metadata import (
     manifest_metadata,
     record_columns,
+    unreadable_table,
     verification_metadata,
 )
 from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
@@ -36,7 +37,11 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     read_manifest,
     violations_of,
 )
-from inventory_assets.inventory.manifest.snapshot import files_that_differ, read_snapshots
+from inventory_assets.inventory.manifest.snapshot import (
+    files_that_differ,
+    read_snapshot,
+    read_snapshots,
+)
 from inventory_assets.inventory.verification.targets import EMPTY_RANGES, VerificationTarget
 from inventory_assets.inventory.verification.verification import RANGES, verify
 
@@ -67,6 +72,14 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         blocking=False,
     )
 
+    readable = partitioned_check(
+        "records_readable",
+        key,
+        assets.partitions.dates,
+        "Every record of the listings could be decoded. Records that could not are in no part; the "
+        "snapshot of a shard keeps the original XML of the first 1,000 (`unreadable`).",
+        blocking=False,
+    )
     sample = partitioned_check(
         "sample_matches_bucket",
         key,
@@ -88,7 +101,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         kinds={"parquet"},
         deps=[dg.AssetDep(assets.key("object_listing"), partition_mapping=shards_of_the_date())],
         columns=record_columns(assets.source.versions),
-        checks=[tiling, files, age, sample],
+        checks=[tiling, files, age, readable, sample],
         automation_condition=on_any_shard_change(),
         one_run_per_partition=True,  # so that an incomplete date fails alone
     )
@@ -107,6 +120,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
             log_check(context, tiling, partition_key, violations)
             log_check(context, files, partition_key, differing)
             log_check(context, age, partition_key, _stale_shards(manifest))
+            _log_readable(context, readable, work, manifest)
             if sample.key in context.selected_asset_check_keys:
                 _log_sample(context, sample, work, manifest)
             return [*violations, *(f"{file} is missing or was altered" for file in differing)]
@@ -144,6 +158,28 @@ def _read(work: SourceContext, day: date) -> Manifest:
     if manifest is None:
         raise ManifestIncomplete("no manifest was published; materialize it first")
     return manifest
+
+
+def _log_readable(
+    context: dg.AssetExecutionContext,
+    check: dg.AssetCheckSpec,
+    work: SourceContext,
+    manifest: Manifest,
+) -> None:
+    """Log the check of unreadable records; the first are read from the shards' snapshots."""
+    violations, metadata = [], {}
+    if manifest.unreadable:
+        with_some = (each.shard.prefix for each in manifest.shards if each.unreadable)
+        snapshots = (
+            read_snapshot(work.store, work.layout, manifest.day, prefix) for prefix in with_some
+        )
+        violations = [f"{manifest.unreadable:,} record(s) could not be decoded and are in no part"]
+        metadata = {
+            "unreadable": manifest.unreadable,
+            "records": unreadable_table(filter(None, snapshots)),
+        }
+    severity = dg.AssetCheckSeverity.WARN
+    log_check(context, check, str(manifest.day), violations, metadata, severity)
 
 
 def _log_sample(

@@ -1,5 +1,7 @@
 """`shards`: the prefixes by which a source's listing is partitioned."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 
@@ -12,16 +14,44 @@ from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.listing.shard_registry import record_discovery, shard_key
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.parts.counting import count_records
+from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
+from inventory_assets.scan.errors import TooManyShards
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.prefix_discovery import Discovery, RowsUnder, ShardBounds, discover
 
 
+@dataclass(frozen=True, slots=True)
+class FoundShards:
+    """What a search for shards led to.
+
+    Attributes:
+        added: The keys of the partitions added, in order.
+        discovery: The result; None if there were too many prefixes.
+        excess: Why no shard was added although there are prefixes without one; or None.
+    """
+
+    added: tuple[str, ...]
+    discovery: Discovery | None
+    excess: str | None = None
+
+
 def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset that discovers shards and adds partitions for them; it never removes any."""
+    key = assets.key("shards")
+    few = dg.AssetCheckSpec(
+        "shards_within_bounds",
+        asset=key,
+        description=(
+            f"No more than {assets.source.shards.max_shards:,} prefixes would be shards "
+            "(`shards.max_shards`). If there are more, none is added, and the remainder covers "
+            "those without a shard, with less parallelism."
+        ),
+    )
 
     @dg.asset(
-        key=assets.key("shards"),
+        key=key,
+        check_specs=[few],
         group_name=assets.group_name,
         owners=assets.options.owners,
         tags=assets.options.tags,
@@ -33,23 +63,37 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
             "their partitions to `object_listing`."
         ),
     )
-    def shards(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    def shards(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         work = assets.bind(context.resources, context.instance)
         with logged_to_run(context.log):
-            discovery = discover_shards(work)
-        added = add_shards(work, discovery, context.instance)
-        known = dict.fromkeys([*work.shard_keys, *added])
+            found = find_shards(work, context.instance)
+        known = dict.fromkeys([*work.shard_keys, *found.added])
         prefixes = {key: _prefix_label(work, key) for key in known}
-        return dg.MaterializeResult(
+        discovery = found.discovery
+        yield dg.MaterializeResult(
             data_version=dg.DataVersion(sha256("\n".join(known).encode()).hexdigest()[:32]),
             metadata={
                 "shards": len(known),
-                "added": len(added),
-                "requests": discovery.requests,
-                "key_order": discovery.key_order.value,
-                "store": discovery.profile.habits,
+                "added": len(found.added),
+                **(
+                    {
+                        "requests": discovery.requests,
+                        "key_order": discovery.key_order.value,
+                        "store": discovery.profile.habits,
+                    }
+                    if discovery
+                    else {}
+                ),
                 "prefixes": prefixes_table(prefixes),
             },
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=few.name,
+                    passed=not found.excess,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    description=found.excess,
+                )
+            ],
         )
 
     return shards
@@ -89,6 +133,31 @@ def store_discovery(work: SourceContext, discovery: Discovery) -> list[str]:
     prefixes = [work.source.prefix, *discovery.prefixes]
     keys = [shard_key(prefix, work.source.prefix) for prefix in prefixes]
     return [key for key in keys if key not in work.shard_keys]
+
+
+def find_shards(work: SourceContext, instance: dg.DagsterInstance) -> FoundShards:
+    """Discover shards and add their partitions.
+
+    If there are too many prefixes, only the remainder is added, unless it is known: it covers all
+    prefixes without a shard.
+
+    Raises:
+        S3Error: A request failed permanently.
+    """
+    try:
+        discovery = discover_shards(work)
+    except TooManyShards as error:
+        return FoundShards(tuple(add_remainder(work.assets, instance)), None, str(error))
+    return FoundShards(tuple(add_shards(work, discovery, instance)), discovery)
+
+
+def add_remainder(assets: SourceAssets, instance: dg.DagsterInstance) -> list[str]:
+    """Add the partition of the remainder if a source has none; return its key if it was added."""
+    name = assets.partitions.shards_name
+    if instance.has_dynamic_partition(name, REMAINDER):
+        return []
+    instance.add_dynamic_partitions(name, [REMAINDER])
+    return [REMAINDER]
 
 
 def add_shards(

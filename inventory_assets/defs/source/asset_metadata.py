@@ -1,6 +1,7 @@
 """Metadata of partitions for the UI: counts, costs, tables. Object keys are escaped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -9,7 +10,7 @@ import pyarrow as pa
 from inventory_assets.errors import printable
 from inventory_assets.inventory.changes.change_log import ChangeLog
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
-from inventory_assets.inventory.changes.shard_changes import Changes, read_changed_records
+from inventory_assets.inventory.changes.shard_changes import Changes
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
@@ -59,7 +60,7 @@ CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA, CHANGE_DESCRIPTIONS)
 
 
 def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metadata:
-    """The metadata of a shard's listing."""
+    """The metadata of a shard's listing; few and small, as there is one a shard and day."""
     key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
     return {
         "dagster/row_count": snapshot.rows,
@@ -67,30 +68,41 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
         **_versions_metadata(snapshot.versions, snapshot.objects),
         "object_bytes": snapshot.object_bytes,
         "size": human_bytes(snapshot.object_bytes),
-        "storage_classes": classes_table(snapshot.classes),
-        "preview": preview(store, snapshot.parts),
+        "storage_classes": dg.MetadataValue.json(
+            {total.storage_class: total.objects for total in snapshot.classes}
+        ),
         "seconds": round(snapshot.seconds, 3),
         "requests": snapshot.requests,
         "response_bytes": snapshot.response_bytes,
         "faults": dg.MetadataValue.json(dict(snapshot.faults)),
-        "parts": len(snapshot.parts),
-        "parquet_bytes": snapshot.file_bytes,
         "unchanged": snapshot.reuse.unchanged,
-        "parts_shared": snapshot.reuse.parts,
-        "bytes_shared": snapshot.reuse.bytes,
-        "bytes_written": snapshot.file_bytes - snapshot.reuse.bytes,
-        "ranges": len(snapshot.evidence),
-        "excluded_prefixes": len(snapshot.shard.excluded),
+        # Dagster stores some hundred bytes for each name, in two databases.
+        "files": dg.MetadataValue.json(
+            {
+                "parts": len(snapshot.parts),
+                "parquet_bytes": snapshot.file_bytes,
+                "parts_shared": snapshot.reuse.parts,
+                "bytes_shared": snapshot.reuse.bytes,
+                "bytes_written": snapshot.file_bytes - snapshot.reuse.bytes,
+            }
+        ),
         "unreadable": snapshot.unreadable.count,
-        "key_order": snapshot.key_order.value,
-        "store": snapshot.profile.habits,
-        "seams": dg.MetadataValue.json(snapshot.seams),
+        "evidence": dg.MetadataValue.json(
+            {
+                "key_order": snapshot.key_order.value,
+                "store": snapshot.profile.habits,
+                "ranges": len(snapshot.evidence),
+                "seams": snapshot.seams,
+                "excluded_prefixes": len(snapshot.shard.excluded),
+            }
+        ),
         "snapshot": dg.MetadataValue.path(store.where(key)),
     }
 
 
-def unreadable_table(snapshot: Snapshot) -> dg.TableMetadataValue:
-    """The first unreadable records of a listing."""
+def unreadable_table(snapshots: Iterable[Snapshot]) -> dg.TableMetadataValue:
+    """The first unreadable records of some listings."""
+    records = (record for snapshot in snapshots for record in snapshot.unreadable.first)
     return _records(
         [
             {
@@ -98,7 +110,7 @@ def unreadable_table(snapshot: Snapshot) -> dg.TableMetadataValue:
                 "reason": printable(record.reason),
                 "record": printable(record.xml[:_SHOWN_CHARACTERS]),
             }
-            for record in snapshot.unreadable.first[:PREVIEW_ROWS]
+            for record in islice(records, PREVIEW_ROWS)
         ],
         ["key", "reason", "record"],
     )
@@ -126,15 +138,13 @@ def _reconstruction_metadata(manifest: Manifest) -> dict[str, Any]:
 
 
 def changes_metadata(store: Store, changes: Changes) -> Metadata:
-    """The metadata of a shard's changes."""
-    first = next(read_changed_records(store, changes.file, [KeyRange.of_prefix("")]), None)
+    """The metadata of a shard's changes; few and small, as there is one a shard and day."""
     return {
         "dagster/row_count": changes.total,
         **{change.value: count for change, count in changes.counts.items()},
         "baseline": str(changes.baseline_day or "none: the first inventory"),
         "baseline_rows": changes.baseline_rows,
         "snapshot_rows": changes.snapshot_rows,
-        "preview": _table(first, ["change", *_PREVIEW_COLUMNS]),
         "changed_records": dg.MetadataValue.path(store.where(changes.file)),
     }
 
