@@ -28,7 +28,9 @@ def state(age: int, manifest: str, clock: int) -> InventoryState:
 
 
 def logged(after: InventoryState, before: InventoryState | None = None) -> LoggedDate:
-    return LoggedDate(after, before and before.day, before and before.manifest)
+    if before is None:
+        return LoggedDate(after, None, None)
+    return LoggedDate(after, before.day, before.manifest)
 
 
 def of(*actions: str) -> list[Step]:

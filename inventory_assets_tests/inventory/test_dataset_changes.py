@@ -1,5 +1,6 @@
 """`Dataset.changes` and `Dataset.created`: the records of change logs."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import polars as pl
@@ -28,6 +29,7 @@ from inventory_assets_tests.inventory.logged_days import (
 from inventory_assets_tests.inventory.samples import DAY, HOSTILE_KEYS, LAYOUT, NOW
 from inventory_assets_tests.inventory.stores import bucket_store
 
+Read = Callable[[], pl.LazyFrame]
 DAYS = [DAY + timedelta(days=number) for number in range(4)]
 HELD = [{"a/1", "a/2", "b", "c/1"}, {"a/1", "a/3", "b", "d"}, {"a/3", "b", "c/1", "d"}, {"b", "e"}]
 
@@ -117,10 +119,11 @@ def test_a_date_that_was_removed_is_named_with_the_oldest_that_is_left(store: Lo
     plan = plan_collection(store, LAYOUT, Retention(keep_last=2), now.date(), now)
     execute(store, plan, lambda: now)
     removed = rf"inventory of {DAYS[1]} of source under .* was removed by retention; the oldest"
-    for read in (
+    reads: list[Read] = [
         lambda: dataset.changes(DAYS[1]),
         lambda: dataset.changes((DAYS[1], DAYS[3])),
-    ):
+    ]
+    for read in reads:
         with pytest.raises(
             InventoryNotFound, match=rf"{removed} that is left is that of {DAYS[2]}"
         ):
@@ -152,13 +155,14 @@ def test_a_log_whose_baseline_came_later_is_refused_until_it_is_made_again(
 ) -> None:
     dataset = publish(store, 0, 2, 1)
     said = rf"source: the inventory of {DAYS[1]} was published after the change log of {DAYS[2]}"
-    for read in (
+    reads: list[Read] = [
         lambda: dataset.changes(DAYS[2]),
         lambda: dataset.changes((DAYS[0], DAYS[2])),
         lambda: dataset.changes((DAYS[1], DAYS[2])),
         lambda: dataset.created(since=DAYS[0]),
         lambda: dataset.created(since=DAYS[1]),
-    ):
+    ]
+    for read in reads:
         with pytest.raises(InventoryNotFound, match=said):
             read()
     assert rows(dataset.changes(DAYS[1])) == of_days((0, 1))
@@ -179,7 +183,7 @@ def test_a_request_that_makes_no_sense_is_refused(store: LocalStore) -> None:
         dataset.changes((DAYS[1], DAYS[0]))
     for arguments in ({}, {"days": DAYS[1], "since": DAYS[0]}):
         with pytest.raises(QueryRefused, match="either a date or range, or since="):
-            dataset.created(**arguments)  # type: ignore[arg-type]
+            dataset.created(**arguments)
     with pytest.raises(QueryRefused, match="no inventory of a source"):
         Dataset(store, ()).changes(DAYS[1])
 

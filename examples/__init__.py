@@ -1,0 +1,1 @@
+"""Examples of assets downstream of an inventory; the tests run them (docs/downstream.md)."""
