@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from inventory_assets.defs.expired_runs import delete_runs, expired_runs
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.resources import Clock, InventoryStore
 from inventory_assets.defs.source.run_log import logged_to_run
@@ -35,8 +36,9 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
         name=collection_op_name(assets),
         required_resource_keys={assets.store_resource, assets.clock_resource},
         description=(
-            f"Remove the dates of `{assets.source.name}` that its configuration does not keep, and "
-            "files that no record needs. With dry_run, the default, only report them."
+            f"Remove the dates of `{assets.source.name}` that its configuration does not keep, "
+            "files that no record needs, and the runs of dates that are gone from Dagster's "
+            "history. With dry_run, the default, only report them."
         ),
     )
     def collect_garbage(
@@ -49,18 +51,22 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
         today = assets.day_of(now)
         try:
             plan = plan_collection(store, assets.layout, assets.retention, today, now)
+            first_kept = min(plan.kept, default=None) if assets.retention else None
+            runs = expired_runs(assets, context.instance, today, first_kept)
             if not config.dry_run:
                 with logged_to_run(context.log):
                     execute(store, plan, clock.now)
+                    delete_runs(assets, context.instance, runs)
         except InventoryError as error:
             raise dg.Failure(f"{error}", allow_retries=False) from None
-        context.log.info(_sentence(plan, dry_run=config.dry_run))
+        context.log.info(_sentence(plan, len(runs), dry_run=config.dry_run))
         if assets.source.iceberg and plan.expired and not config.dry_run:
             context.log.warning(
                 "the Iceberg tables show the removed dates until iceberg_tables is materialized "
                 "for any date; do that before their data files are removed, in some four days"
             )
-        return dg.Output(None, metadata=_metadata(store, plan, dry_run=config.dry_run))
+        metadata = _metadata(store, plan, dry_run=config.dry_run)
+        return dg.Output(None, metadata={**metadata, "runs_removed": len(runs)})
 
     @dg.job(
         name=f"{assets.source.name}_collect_garbage",
@@ -76,13 +82,13 @@ def build_collection_job(assets: SourceAssets) -> dg.JobDefinition:
     return collect
 
 
-def _sentence(plan: Plan, *, dry_run: bool) -> str:
+def _sentence(plan: Plan, runs: int, *, dry_run: bool) -> str:
     days = ", ".join(str(each.day) for each in plan.expired) or "none"
     return (
         f"{'would remove' if dry_run else 'removed'} {len(plan.removed):,} files "
         f"({plan.bytes:,} bytes); dates: {days}; {len(plan.waiting):,} more files "
         f"({_bytes(plan.waiting):,} bytes) seem unused, and are kept until that is certain; "
-        f"dates kept: {len(plan.kept):,}"
+        f"dates kept: {len(plan.kept):,}; runs of dates that are gone: {runs:,}"
     )
 
 

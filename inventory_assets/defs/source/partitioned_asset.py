@@ -1,11 +1,18 @@
 """The common declaration of a source's partitioned assets."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
 from typing import Any
 
 import dagster as dg
 
 from inventory_assets.defs.source.context import SourceAssets, StepResult
+
+SHARDS_TAG = "inventory_assets/shards_of"
+"""The tag of runs by date and shard, whose value is the source's name."""
+
+DATES_TAG = "inventory_assets/dates_of"
+"""The tag of runs by date."""
 
 Step = Callable[[dg.AssetExecutionContext], Iterator[StepResult]]
 """The body of an asset, which logs its partitions itself and ends with `step_results`."""
@@ -44,7 +51,7 @@ def partitioned_asset(
             partition does not fail the run of others; otherwise, it starts one run for all.
         further_resources: The keys of resources besides those of the source.
     """
-    return dg.multi_asset(
+    declare = dg.multi_asset(
         name="__".join(key.path),
         specs=[
             dg.AssetSpec(
@@ -71,3 +78,15 @@ def partitioned_asset(
         required_resource_keys=assets.resource_keys | further_resources,
         can_subset=bool(checks),
     )
+    tag = SHARDS_TAG if isinstance(partitions, dg.MultiPartitionsDefinition) else DATES_TAG
+
+    def decorate(step: Step) -> dg.AssetsDefinition:
+        @wraps(step)
+        def tagged(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
+            # So that the collection job finds the run.
+            context.instance.add_run_tags(context.run.run_id, {tag: assets.source.name})
+            yield from step(context)
+
+        return declare(tagged)
+
+    return decorate
