@@ -154,7 +154,7 @@ def _probe(
         return found[-1]
 
     first = ask(PageRequest(prefix, max_keys=_KEYS + 1))
-    keys = first.keys[:_KEYS]
+    keys = first.keys
     profile = lister.profile
     if (lister.server or "").startswith(DIRECTORY_SERVERS):
         return profile  # it is listed level by level, without StartAfter
@@ -181,19 +181,20 @@ def _probe(
 
 
 def _probe_start_after(
-    prefix: str, first: RequestedPage, keys: list[str], profile: StoreProfile, ask: Ask
+    prefix: str, first: RequestedPage, sample: list[str], profile: StoreProfile, ask: Ask
 ) -> StoreProfile:
     """Add the meaning of StartAfter, and whether tokens continue at the same keys.
 
     Args:
         prefix: The prefix.
         first: The first page.
-        keys: The first `_KEYS` keys.
+        sample: The first keys: `_KEYS` or one more.
         profile: The profile so far.
         ask: Sends a request.
     """
     shown: list[str] = []
     for _ in range(_MAX_SAMPLES):
+        keys = sample[:_KEYS]
         chain, known, by_token = first, keys, None
         index, absent_key = _absent_key(keys)
         if not absent_key:
@@ -206,9 +207,9 @@ def _probe_start_after(
             break
         # The order is another one; or objects were created or deleted, which another sample shows.
         again = ask(PageRequest(prefix, max_keys=_KEYS + 1))
-        if len(again.keys) < _KEYS or again.keys == first.keys:
+        if len(again.keys) < _KEYS or again.keys == sample:
             break
-        first, keys = again, again.keys[:_KEYS]
+        first, sample = again, again.keys
     after_last = ask(PageRequest(prefix, keys[-1], max_keys=_KEYS)).keys
     profile = replace(profile, start_after=_start_after(keys, absent_key, shown, after_last))
     if profile.start_after is StartAfter.IGNORED and first.page.is_truncated:
@@ -216,7 +217,7 @@ def _probe_start_after(
     by_token = by_token or _page_by_token(profile, prefix, chain, ask)
     listed = {*known, *chain.keys}
     following = [key for key in [*keys, *after_last] if key not in listed]
-    before = [key for key in first.keys if key not in listed]
+    before = [key for key in sample if key not in listed]
     return _compared(profile, chain, by_token, following, before)
 
 
@@ -288,11 +289,11 @@ def _collect_keys(prefix: str, first: RequestedPage, behind: list[str], ask: Ask
         ask: Sends a request.
 
     Returns:
-        At most `_KEYS` keys.
+        At most `_KEYS` keys and one more.
     """
     keys = [*first.keys]
     token = first.page.next_token
-    while len(keys) < _KEYS:
+    while len(keys) <= _KEYS:
         found = [key for key in behind if key not in keys]
         if not found and token:  # StartAfter leads to no new key
             page = ask(PageRequest(prefix, token=token))
@@ -300,8 +301,8 @@ def _collect_keys(prefix: str, first: RequestedPage, behind: list[str], ask: Ask
         if not found:
             break
         keys += found
-        behind = ask(PageRequest(prefix, keys[-1])).keys if len(keys) < _KEYS else []
-    return keys[:_KEYS]
+        behind = ask(PageRequest(prefix, keys[-1])).keys if len(keys) <= _KEYS else []
+    return keys[: _KEYS + 1]
 
 
 def _without_tokens(lister: PageSource, prefix: str, keys: list[str], ask: Ask) -> StoreProfile:

@@ -166,7 +166,7 @@ def test_a_known_order_is_not_probed(order: KeyOrder) -> None:
 @pytest.mark.parametrize("depth", [0, 1])
 def test_a_level_is_listed_once(depth: int) -> None:
     lister = ModelS3(["a/x", "b", "c/y"], 2)
-    assert discover(lister, "", ShardBounds(depth=depth)).requests == 2 + 4
+    assert discover(lister, "", ShardBounds(depth=depth)).requests == 2 + 6
 
 
 def test_depth_says_how_many_levels_become_shards() -> None:
@@ -257,7 +257,7 @@ def test_a_flat_level_of_too_many_characters_is_rejected_at_the_maximum() -> Non
     lister = ModelS3(keys, 1)
     with pytest.raises(TooManyShards):
         discover(lister, "", ShardBounds(max_shards=10))
-    assert len(lister.requests) <= LEVEL_PAGES + 17
+    assert len(lister.requests) <= LEVEL_PAGES + 18
 
 
 ROWS = {"big/": 10_000, "big/a/": 9_000, "big/a/x/": 100, "big/b/": 900, "small/": 3, "none/": 0}
