@@ -21,6 +21,10 @@ def test_a_wrong_bucket_is_reported(make_world: Callable[..., World]) -> None:
     world = make_world(KEYS, bucket="no-such-bucket-here")
     result = world.run("shards")
     assert "there is no such bucket; check its name, region and endpoint" in failure_text(result)
+    (failure,) = (event.step_failure_data for event in result.events if event.is_step_failure)
+    assert failure.user_failure_data, "the UI shows the sentence before the trace"
+    assert failure.error
+    assert failure.error.cause is None
 
 
 def test_missing_credentials_are_reported(

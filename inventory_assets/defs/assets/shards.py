@@ -10,6 +10,7 @@ import dagster as dg
 from inventory_assets.defs.source.asset_metadata import prefixes_table
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.defs.source.run_log import logged_to_run
+from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.listing.shard_registry import record_discovery, shard_key
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
@@ -65,8 +66,12 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
     )
     def shards(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         work = assets.bind(context.resources, context.instance)
-        with logged_to_run(context.log):
-            found = find_shards(work, context.instance)
+        try:
+            with logged_to_run(context.log):
+                found = find_shards(work, context.instance)
+        except (InventoryError, OSError) as error:
+            # The sentence comes first, and no trace of this code.
+            raise dg.Failure(str(error), allow_retries=False) from None
         known = dict.fromkeys([*work.shard_keys, *found.added])
         prefixes = {key: _prefix_label(work, key) for key in known}
         discovery = found.discovery
