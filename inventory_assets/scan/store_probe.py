@@ -371,11 +371,17 @@ def _own_pages(
 def _answers_another(found: RequestedPage, probed: Sequence[RequestedPage]) -> bool:
     """Whether a response repeats the `max-keys` of an earlier request of the probe.
 
-    The requests of a probe have different ones, as nearly all stores repeat that parameter.
+    The requests of a probe have different ones, as nearly all stores repeat that parameter. A store
+    whose limit is lower repeats its own.
     """
     repeated = found.page.echo.max_keys
     earlier = {str(each.request.max_keys) for each in probed}
-    return repeated != str(found.request.max_keys) and repeated in earlier
+    own_limits = {
+        each.page.echo.max_keys
+        for each in probed[:1]
+        if each.page.echo.max_keys != str(each.request.max_keys)
+    }
+    return repeated in earlier - own_limits - {str(found.request.max_keys)}
 
 
 def _echoes(probed: list[RequestedPage], bucket: str) -> dict[Echoed, list[bool]]:
