@@ -167,7 +167,8 @@ def _probe(
             return _by_tokens_alone(profile, prefix, first, ask)
         keys = _collect_keys(prefix, first, behind, ask)
     if len(keys) < _KEYS:
-        return profile
+        is_unproven = first.page.is_truncated and profile.continuation is Continuation.TOKEN
+        return replace(profile, continuation=Continuation.LAST_KEY) if is_unproven else profile
     profile = _probe_start_after(prefix, first, keys, profile, ask)
     by_marker = replace(profile, continuation=Continuation.MARKER)
     ends = not first.page.is_truncated and profile.continuation is Continuation.TOKEN
