@@ -12,20 +12,20 @@ NAME = "ui-bucket"
 
 HOSTILE_PREFIX = "<img src=x onerror=alert(1)>/"
 HOSTILE_KEYS = (
-    "hostile/\"double\" and 'single'",
-    "hostile/<script>alert(1)</script>",
-    "hostile/=1+1",
-    "hostile/C:\\back\\slash",
-    "hostile/line\nbreak",
-    "hostile/right-to-left \u202egnp.exe",
+    "-hostile/\"double\" and 'single'",
+    "-hostile/<script>alert(1)</script>",
+    "-hostile/=1+1",
+    "-hostile/C:\\back\\slash",
+    "-hostile/line\nbreak",
+    "-hostile/right-to-left \u202egnp.exe",
 )
 SHOWN_HOSTILE_KEYS = (
-    "hostile/\"double\" and 'single'",
-    "hostile/<script>alert(1)</script>",
-    "hostile/=1+1",
-    "hostile/C:\\back\\slash",
-    "hostile/line\\nbreak",
-    "hostile/right-to-left \\u202egnp.exe",
+    "-hostile/\"double\" and 'single'",
+    "-hostile/<script>alert(1)</script>",
+    "-hostile/=1+1",
+    "-hostile/C:\\back\\slash",
+    "-hostile/line\\nbreak",
+    "-hostile/right-to-left \\u202egnp.exe",
 )
 """The same as the UI has to show them: what is not printable escaped, all else as it is."""
 
@@ -33,8 +33,8 @@ COUNTS: Mapping[str, int] = MappingProxyType({"logs/": 150, "photos/": 120, HOST
 ROOT_KEYS = ("README.txt", "index.html")
 SHARD_KEYS = (
     "@remainder",
+    "-hostile/",
     "%3Cimg%20src=x%20onerror=alert%281%29%3E/",
-    "hostile/",
     "logs/",
     "photos/",
 )

@@ -135,7 +135,7 @@ def one_unknown(dagster: RunningDagster, listed: dict[str, Any], today: date) ->
 def one_prefix(dagster: RunningDagster, one_unknown: str, today: date) -> str:
     """A backfill of one prefix, which may be under way beside the other."""
     assert one_unknown
-    return dagster.backfill("ui/object_listing", [f"{today}|hostile/"])
+    return dagster.backfill("ui/object_listing", [f"{today}|-hostile/"])
 
 
 @pytest.fixture(scope="session")

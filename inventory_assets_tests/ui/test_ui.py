@@ -71,7 +71,7 @@ def test_a_backfill_of_one_prefix_lists_just_that(
     ended = dagster.ended_backfill(one_prefix)
     assert ended["status"] == "COMPLETED_SUCCESS"
     (run,) = ended["runs"]
-    newest = dagster.materializations(LISTING, f"{today}|hostile/")[0]
+    newest = dagster.materializations(LISTING, f"{today}|-hostile/")[0]
     assert newest["runId"] == run["runId"]
     others = dagster.materializations(LISTING, f"{today}|logs/")
     assert run["runId"] not in {other["runId"] for other in others}
@@ -95,16 +95,15 @@ def test_a_failed_shard_is_named_and_the_others_are_kept(
     assert statuses == expected
 
 
-def test_a_partitions_page_shows_its_counts_and_hostile_keys_as_text(
+def test_a_partitions_page_shows_its_counts(
     browser: Browser, listed: dict[str, Any], today: date
 ) -> None:
     assert listed["status"] == "COMPLETED_SUCCESS"
-    browser.open(partition_path(LISTING, f"{today}|hostile/"))
-    browser.see(f"{today}|hostile/", "Materialized", "dagster/row_count")
-    browser.see(*bucket.SHOWN_HOSTILE_KEYS)
+    browser.open(partition_path(LISTING, f"{today}|-hostile/"))
+    browser.see(f"{today}|-hostile/", "Materialized", "dagster/row_count")
     count = browser.page.locator("tr").filter(has_text="dagster/row_count")
     expect(count.first).to_contain_text(str(len(bucket.HOSTILE_KEYS)), timeout=PATIENCE_MS)
-    browser.keep("partition-of-hostile-keys")
+    browser.keep("partition")
     assert browser.injected().count() == 0
     assert browser.complaints == []
 
@@ -113,9 +112,9 @@ def test_a_hostile_prefix_is_shown_as_text(
     browser: Browser, listed: dict[str, Any], today: date
 ) -> None:
     assert listed["status"] == "COMPLETED_SUCCESS"
-    key = bucket.SHARD_KEYS[1]
+    key = bucket.SHARD_KEYS[2]
     browser.open(partition_path(LISTING, f"{today}|{key}"))
-    browser.see(f"{today}|{key}", bucket.HOSTILE_PREFIX, f"{bucket.HOSTILE_PREFIX}0000")
+    browser.see(f"{today}|{key}", bucket.HOSTILE_PREFIX)
     browser.keep("partition-of-hostile-prefix")
     assert browser.injected().count() == 0
     assert browser.complaints == []
@@ -169,16 +168,19 @@ def test_the_sensor_lists_a_new_prefix_and_nothing_else(
 def test_the_graph_of_a_source_shows_its_assets_and_checks(browser: Browser) -> None:
     browser.open("/locations/inventory_assets/asset-groups/ui/lineage")
     browser.see("shards", "object_listing", "object_changes", "inventory_manifest", "change_log")
-    browser.see("4 / 4 Passed", "1 / 1 Passed", "Parquet")
+    browser.see("5 / 5 Passed", "1 / 1 Passed", "Parquet")
     browser.keep("lineage")
     assert browser.complaints == []
 
 
 @pytest.mark.usefixtures("followed")
-def test_the_manifests_page_shows_its_counts_and_shards(browser: Browser) -> None:
+def test_the_manifests_page_shows_its_counts_and_hostile_keys_as_text(
+    browser: Browser,
+) -> None:
     browser.open("/assets/ui/inventory_manifest")
     browser.see("Row count", ROW_COUNT, "(all other keys)", "Latest check results")
-    browser.see(bucket.HOSTILE_PREFIX)
+    browser.see(bucket.HOSTILE_PREFIX, f"{bucket.HOSTILE_PREFIX}0000")
+    browser.see(*bucket.SHOWN_HOSTILE_KEYS)
     browser.keep("manifest")
     assert browser.injected().count() == 0
     assert browser.complaints == []
