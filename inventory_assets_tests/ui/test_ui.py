@@ -179,7 +179,7 @@ def test_the_manifests_page_shows_its_counts_and_hostile_keys_as_text(
 ) -> None:
     browser.open("/assets/ui/inventory_manifest")
     browser.see("Row count", ROW_COUNT, "(all other keys)", "Latest check results")
-    browser.see(bucket.HOSTILE_PREFIX, f"{bucket.HOSTILE_PREFIX}0000")
+    browser.see(bucket.HOSTILE_PREFIX)
     browser.see(*bucket.SHOWN_HOSTILE_KEYS)
     browser.keep("manifest")
     assert browser.injected().count() == 0
