@@ -170,11 +170,10 @@ def _probe(
         is_unproven = first.page.is_truncated and profile.continuation is Continuation.TOKEN
         return replace(profile, continuation=Continuation.LAST_KEY) if is_unproven else profile
     profile = _probe_start_after(prefix, first, keys, profile, ask)
-    by_marker = replace(profile, continuation=Continuation.MARKER)
     ends = not first.page.is_truncated and profile.continuation is Continuation.TOKEN
     if ends and profile.start_after is StartAfter.IGNORED:
         # The page may end too early, and only a marker can show that.
-        lister.profile = by_marker
+        lister.profile = replace(profile, continuation=Continuation.MARKER)
         if {*ask(PageRequest(prefix, keys[-1])).keys} - {*first.keys}:
             return _probe(lister, prefix, stats, probed)
         lister.profile = profile
@@ -196,14 +195,14 @@ def _probe_start_after(
     shown: list[str] = []
     for _ in range(_MAX_SAMPLES):
         keys = sample[:_KEYS]
-        chain, known, by_token = first, keys, None
+        chain, passed, by_token = first, keys[:0], None
         index, absent_key = _absent_key(keys)
         if not absent_key:
             break
         after_absent_key = ask(PageRequest(prefix, absent_key, max_keys=_KEYS - 1 - index))
         shown = after_absent_key.keys
         if shown == keys[index + 1 :][: len(shown)]:
-            chain, known = after_absent_key, keys[: index + 1 + len(shown)]
+            chain, passed = after_absent_key, keys[: index + 1]
             by_token = _page_by_token(profile, prefix, chain, ask)
             break
         # The order is another one; or objects were created or deleted, which another sample shows.
@@ -216,10 +215,10 @@ def _probe_start_after(
     if profile.start_after is StartAfter.IGNORED and first.page.is_truncated:
         return _by_tokens_alone(profile, prefix, first, ask)
     by_token = by_token or _page_by_token(profile, prefix, chain, ask)
-    listed = {*known, *chain.keys}
+    listed = {*passed, *chain.keys}
     following = [key for key in [*keys, *after_last] if key not in listed]
-    before = [key for key in sample if key not in listed]
-    return _compared(profile, chain, by_token, following, before)
+    earlier = [key for key in sample if key not in listed]
+    return _compared(profile, chain, by_token, following, earlier)
 
 
 def _page_by_token(
@@ -236,7 +235,8 @@ def _compared(
     profile: StoreProfile,
     chain: RequestedPage,
     by_token: RequestedPage | None,
-    *expected: Sequence[str],
+    following: list[str],
+    earlier: list[str],
 ) -> StoreProfile:
     """Compare a token with what other requests list; return the profile with the continuation.
 
@@ -244,19 +244,18 @@ def _compared(
         profile: The profile so far.
         chain: The page whose token is compared.
         by_token: The page to which its token leads.
-        expected: The keys that follow `chain` according to StartAfter, and according to an earlier
-            request. These enclose `by_token`, as an object that is created or deleted meanwhile can
-            hide that a token skips a key; empty if unknown.
+        following: The keys that follow `chain` according to StartAfter.
+        earlier: Those that followed it in an earlier request; empty if unknown. The two requests
+            enclose that of `by_token`, as an object that is created or deleted meanwhile can hide
+            that a token skips a key.
     """
     if by_token is None:
         return profile
     # A token that leads back shows another order of keys. The scan detects that order; listing by
     # StartAfter would hide it.
-    leads_back = any(key <= chain.keys[-1] for key in by_token.keys[:1])
-    following, *others = expected
-    is_same = by_token.keys[:1] == [*following[:1]] and all(
-        by_token.keys[:1] == [*keys[:1]] for keys in others if keys
-    )
+    found = by_token.keys[:1]
+    leads_back = any(key <= chain.keys[-1] for key in found)
+    is_same = found == following[:1] and (not earlier or found == earlier[:1])
     if is_same or leads_back:
         return profile
     return replace(profile, continuation=Continuation.LAST_KEY)
