@@ -20,12 +20,11 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from inventory_assets.defs.source.resources import InventoryStore
-from inventory_assets.inventory.errors import CursorRefused
 from inventory_assets.inventory.query.change_cursor import (
     ChangeCursor,
     InventoryState,
     Step,
-    require_source,
+    parse_cursor,
 )
 from inventory_assets.inventory.query.change_feed import ChangeFeed, ChangeStep
 from inventory_assets.inventory.storage.layout import Layout
@@ -197,15 +196,8 @@ class _Position:
         Raises:
             CursorRefused: It is the cursor of another source, or none.
         """
-        try:
-            position = _ADAPTER.validate_json(text)
-        except ValueError:
-            raise CursorRefused(
-                f"this is no cursor of a sensor of new objects: {text[:80]!r}; reset the cursor of "
-                "the sensor to begin anew"
-            ) from None
-        require_source(position.source, source.base)
-        return position
+        kind, remedy = "a sensor of new objects", "reset the cursor of the sensor"
+        return parse_cursor(_ADAPTER, text, source.base, kind, remedy)
 
     def to_json(self) -> str:
         return _ADAPTER.dump_json(self).decode()

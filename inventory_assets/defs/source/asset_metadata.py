@@ -205,12 +205,12 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
 
 def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
     """The largest shards of a manifest by bytes, and the sum of the others."""
-    by_size = sorted(shards, key=lambda entry: (-_object_bytes(entry), entry.shard.prefix))
+    by_size = sorted(shards, key=lambda entry: (-entry.object_bytes, entry.shard.prefix))
     rows: list[dict[str, str | int]] = [
         {
             "prefix": printable(entry.shard.prefix) or "(all other keys)",
             "objects": entry.rows,
-            "size": human_bytes(_object_bytes(entry)),
+            "size": human_bytes(entry.object_bytes),
             "parts": len(entry.parts),
             "requests": entry.requests,
             "listed_at": entry.finished_at.isoformat(timespec="seconds"),
@@ -222,17 +222,13 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
             {
                 "prefix": f"({len(others):,} smaller shards)",
                 "objects": sum(entry.rows for entry in others),
-                "size": human_bytes(sum(_object_bytes(entry) for entry in others)),
+                "size": human_bytes(sum(entry.object_bytes for entry in others)),
                 "parts": sum(len(entry.parts) for entry in others),
                 "requests": sum(entry.requests for entry in others),
                 "listed_at": "",
             }
         )
     return _records(rows)
-
-
-def _object_bytes(entry: ShardEntry) -> int:
-    return sum(part.object_bytes for part in entry.parts)
 
 
 def human_bytes(count: int) -> str:

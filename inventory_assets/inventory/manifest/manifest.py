@@ -132,6 +132,11 @@ class ShardEntry:
         return sum(part.rows for part in self.parts)
 
     @property
+    def object_bytes(self) -> int:
+        """The sum of the sizes of its objects and versions, in bytes."""
+        return sum(part.object_bytes for part in self.parts)
+
+    @property
     def as_of(self) -> datetime | None:
         """The past time whose state it holds; None where it holds that of the listing."""
         return self.versions.as_of if self.versions else None

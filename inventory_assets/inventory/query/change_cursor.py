@@ -17,10 +17,19 @@ which a reader goes, and was not in the one before with the same ETag and size, 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from typing import Protocol, TypeVar
 
 from pydantic import AwareDatetime, TypeAdapter
 
 from inventory_assets.inventory.errors import CursorRefused
+
+
+class _OfSource(Protocol):
+    @property
+    def source(self) -> str: ...
+
+
+CursorT = TypeVar("CursorT", bound=_OfSource)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +120,7 @@ class ChangeCursor:
         Raises:
             CursorRefused: It is the cursor of another source, or none.
         """
-        try:
-            cursor = _ADAPTER.validate_json(text)
-        except ValueError:
-            raise CursorRefused(
-                f"this is no cursor of new objects: {text[:80]!r}; remove it to begin anew"
-            ) from None
-        require_source(cursor.source, source)
-        return cursor
+        return parse_cursor(_ADAPTER, text, source, "new objects", "remove it")
 
     def _is_ahead(self, state: InventoryState) -> bool:
         stand = self.state
@@ -132,14 +134,30 @@ class ChangeCursor:
 _ADAPTER = TypeAdapter(ChangeCursor)
 
 
-def require_source(found: str, source: str) -> None:
-    """Require that a cursor belongs to a source.
+def parse_cursor(
+    adapter: TypeAdapter[CursorT], text: str, source: str, kind: str, remedy: str
+) -> CursorT:
+    """Read the text of a cursor, and require that it belongs to a source.
+
+    Args:
+        adapter: Of the type of the cursor.
+        text: The text.
+        source: The folder of the source.
+        kind: Whose cursor it is, for messages.
+        remedy: How to remove one, for messages.
 
     Raises:
-        CursorRefused: It belongs to another one.
+        CursorRefused: It is the cursor of another source, or none.
     """
-    if found != source:
+    try:
+        cursor = adapter.validate_json(text)
+    except ValueError:
         raise CursorRefused(
-            f"the cursor belongs to the source {found!r}, and this reads {source!r}; remove the "
-            "cursor to begin anew, or name the source to which it belongs"
+            f"this is no cursor of {kind}: {text[:80]!r}; {remedy} to begin anew"
+        ) from None
+    if cursor.source != source:
+        raise CursorRefused(
+            f"the cursor belongs to the source {cursor.source!r}, and this reads {source!r}; "
+            "remove the cursor to begin anew, or name the source to which it belongs"
         )
+    return cursor
