@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from inventory_assets.config.field_forms import FORMS
 from inventory_assets.config.iceberg import ICEBERG_FORMS, Iceberg
+from inventory_assets.config.store import StoreAccess
 from inventory_assets.config.tables import (
-    FORMS,
     ConfigFile,
     Exports,
     Retention,
     Schedule,
     Shards,
     SourceTable,
-    StoreAccess,
 )
 from inventory_assets.config.wording import NO_SECRETS, describe_value, is_named_secret, suggestion
 
