@@ -68,12 +68,12 @@ class ObservedLimiter(ConcurrencyLimiter):
         longest: Seconds of the slowest request.
     """
 
-    def __init__(self, connection: BucketConfig) -> None:
-        super().__init__(open_policy(connection.policy, connection.max_in_flight))
+    def __init__(self, bucket_config: BucketConfig) -> None:
+        super().__init__(open_policy(bucket_config.policy, bucket_config.max_in_flight))
         self.changes: list[tuple[float, int]] = []
-        self.sent_by = [0] * connection.max_in_flight
+        self.sent_by = [0] * bucket_config.max_in_flight
         self.longest = 0.0
-        self._idle = deque(range(connection.max_in_flight))
+        self._idle = deque(range(bucket_config.max_in_flight))
         self._workers: dict[asyncio.Task[object], int] = {}
 
     @property

@@ -163,7 +163,9 @@ def folders_and_the_rest(lister: PageSource) -> list[ListingJob]:
     level = [""]
     while True:
         below = (name for folder in level for name in folders(lister, folder))
-        found = list(below if len(level) == 1 else islice(below, lister.connection.max_in_flight))
+        found = list(
+            below if len(level) == 1 else islice(below, lister.bucket_config.max_in_flight)
+        )
         if not found or next(below, None) is not None:
             return by_prefixes(level)
         level = found
@@ -221,7 +223,7 @@ def measured(
         NoCompiler: The load source cannot be built here.
     """
     with LoadSource(shape, keys, latency=latency) as source:
-        connection = BucketConfig(
+        bucket_config = BucketConfig(
             BUCKET,
             source.url,
             region="us-east-1",
@@ -230,10 +232,10 @@ def measured(
             addressing_style="path",
             max_in_flight=allowed,
         )
-        with contextlib.closing(ListClient(connection)) as scout:
+        with contextlib.closing(ListClient(bucket_config)) as scout:
             jobs = strategy.plan(scout)
-        observed = ObservedLimiter(connection)
-        with contextlib.closing(ListClient(connection, limiter=observed)) as lister:
+        observed = ObservedLimiter(bucket_config)
+        with contextlib.closing(ListClient(bucket_config, limiter=observed)) as lister:
             cpu, begun = time.process_time(), time.monotonic()
             try:
                 list_all(strategy.scan(lister, jobs), keys)

@@ -206,7 +206,7 @@ class DirectoryOrderScan:
             last = max((last, *_names(page)), key=_place)
             names = [_bare(name) for name in _names(page)]
             empty_pages = 0 if names else empty_pages + 1
-            check_empty_pages(empty_pages, self._lister.connection.display_name)
+            check_empty_pages(empty_pages, self._lister.bucket_config.display_name)
             if names:
                 if min(names) < last_name:
                     raise KeysOutOfOrder(
@@ -220,7 +220,9 @@ class DirectoryOrderScan:
             count += len(names)
             if not page.is_truncated:
                 break
-            token = following_token(page.next_token, request, self._lister.connection.display_name)
+            token = following_token(
+                page.next_token, request, self._lister.bucket_config.display_name
+            )
             if self._lister.profile.continuation is not Continuation.TOKEN:
                 raise ListingStuck(
                     self._message(
@@ -337,7 +339,7 @@ class DirectoryOrderScan:
         raise ListingStuck(self._message(f"does not list the names after {last!r}"))
 
     def _message(self, what: str) -> str:
-        return f"{self._lister.connection.display_name}: the store {what}"
+        return f"{self._lister.bucket_config.display_name}: the store {what}"
 
 
 def _bare(name: str) -> str:

@@ -130,7 +130,7 @@ def list_level(
 def _list(
     lister: PageSource, request: PageRequest, stats: RequestStats, pages: int = PAGES_WITH_KEYS
 ) -> Listed:
-    where, prefix = lister.connection.display_name, request.prefix
+    where, prefix = lister.bucket_config.display_name, request.prefix
     schema = VERSION_SCHEMA if request.versions else OBJECT_SCHEMA
     found: list[pa.RecordBatch] = []
     empty_pages, is_whole = 0, False

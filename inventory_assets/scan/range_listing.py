@@ -106,7 +106,7 @@ def list_range(
         ListingStuck: A token is repeated, or empty pages do not end.
         S3Error: A request failed permanently.
     """
-    display_name = lister.connection.display_name
+    display_name = lister.bucket_config.display_name
     schema = VERSION_SCHEMA if versions else OBJECT_SCHEMA
     found: list[pa.RecordBatch] = []
     pending = pa.RecordBatch.from_pylist([], schema)

@@ -136,14 +136,14 @@ def test_a_mistake_has_an_error_of_its_own(
 ) -> None:
     error_response = REFUSALS[name]
     account = accounts[error_response.account]
-    connection = BucketConfig(
+    bucket_config = BucketConfig(
         error_response.bucket,
         urls[error_response.endpoint],
         access_key=account.access_key if account else None,
         secret_key=account.secret_key if account else None,
     )
     with pytest.raises(error_response.error, match=error_response.words):
-        list_into_folder(ListClient(connection, RetryPolicy(outage_seconds=0.3)), "", tmp_path)
+        list_into_folder(ListClient(bucket_config, RetryPolicy(outage_seconds=0.3)), "", tmp_path)
     assert files_in(tmp_path) == []
 
 

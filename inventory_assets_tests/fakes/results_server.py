@@ -160,7 +160,7 @@ class ResultsServer(Served):
             self.habits, self.objects, self.seen, self._uploads = habits, {}, [], {}
 
     @property
-    def connection(self) -> BucketConfig:
+    def bucket_config(self) -> BucketConfig:
         """The configuration to access the bucket."""
         url = self._url
         return BucketConfig(

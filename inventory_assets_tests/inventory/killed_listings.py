@@ -68,7 +68,7 @@ class Bucket(ModelS3):
         in_directory_order = key_order is KeyOrder.DIRECTORY
         super().__init__(keys, page_size=10, in_directory_order=in_directory_order)
         self.key_order = key_order
-        self.connection = BucketConfig("model", max_in_flight=4)
+        self.bucket_config = BucketConfig("model", max_in_flight=4)
         self._chances = random.Random(seed)  # noqa: S311 - a repeatable test
 
     def seconds(self, _request: object) -> float:

@@ -158,7 +158,7 @@ def test_another_configuration_code_or_day_starts_afresh_and_says_so(
         killed_late(tmp_path)
         lister = Bucket(KEYS)
         if change == "endpoint":
-            lister.connection = replace(lister.connection, endpoint_url="http://elsewhere")
+            lister.bucket_config = replace(lister.bucket_config, endpoint_url="http://elsewhere")
         if change == "code":
             monkeypatch.setattr(checkpoint_record, "_LISTING_VERSION", -1)
         now = NOW + timedelta(hours=hours)

@@ -87,7 +87,7 @@ def server() -> Iterator[ResultsServer]:
 @pytest.fixture(scope="module")
 def connected(server: ResultsServer) -> BucketStore:
     """Its connections are shared, as they take long to open."""
-    return BucketStore(server.connection, PREFIX)
+    return BucketStore(server.bucket_config, PREFIX)
 
 
 @pytest.fixture

@@ -112,9 +112,9 @@ def test_changes_and_exports_are_encoded_like_the_parts(store: LocalStore) -> No
 
 
 def test_a_listing_in_other_encodings_is_not_resumed() -> None:
-    connection = BucketConfig("bucket")
+    bucket_config = BucketConfig("bucket")
     identities = {
-        listing_fingerprint(connection, "", encodings=encodings) for encodings in Encodings
+        listing_fingerprint(bucket_config, "", encodings=encodings) for encodings in Encodings
     }
     assert len(identities) == len(Encodings)
-    assert listing_fingerprint(connection, "") in identities
+    assert listing_fingerprint(bucket_config, "") in identities

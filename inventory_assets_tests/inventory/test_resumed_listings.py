@@ -336,7 +336,7 @@ def test_processes_keep_the_checkpoints_of_other_processes_of_their_listing(
 ) -> None:
     """Even if a listing takes longer than the lifetime of another's drafts."""
     store, lister = LocalStore(tmp_path), Bucket(KEYS)
-    monkeypatch.setattr(process_pool, "_list_client", lambda _connection, _retry: lister)
+    monkeypatch.setattr(process_pool, "_list_client", lambda _bucket_config, _retry: lister)
     monkeypatch.setattr(process_pool, "_send_progress", lambda _progress: None)
     began = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
     with small_files():
@@ -345,7 +345,7 @@ def test_processes_keep_the_checkpoints_of_other_processes_of_their_listing(
         noting.flush(RequestStats())
         before = store.list_names(range_listing.CHECKPOINTS)
         found, _ = process_pool._list_range(
-            lister.connection,
+            lister.bucket_config,
             AWS,
             lister.retry,
             "",

@@ -143,10 +143,10 @@ def told(story: Story, root: Path) -> tuple[SimulatedBucket, dict[Shard, Snapsho
             troubles = Troubles(changed=story.troubles.changed)
             assert runs <= CALM_AFTER + 1 + len(story.kills), "it never ends"
         life = Life(lives.pop(0) if lives else float("inf"))
-        connection = BucketConfig("model", max_in_flight=story.in_flight, policy=story.policy)
+        bucket_config = BucketConfig("model", max_in_flight=story.in_flight, policy=story.policy)
         network = SimulatedNetwork(bucket, life, troubles)
         shard_lister = ShardLister(
-            ListClient(connection, transport=network),
+            ListClient(bucket_config, transport=network),
             MortalStore(root, life),
             MODEL,
             KeyOrder.BYTES,

@@ -278,7 +278,7 @@ def test_an_assumed_role_signs_with_its_temporary_credentials(
     assert headers["x-amz-security-token"]
 
 
-def test_secrets_do_not_show_in_a_connection() -> None:
+def test_secrets_do_not_show_in_a_bucket_config() -> None:
     where = to("http://127.0.0.1:1")
     assert SECRET not in f"{where} {where!r} {where.display_name}"
     assert "AKIATHEKEY" not in repr(where)

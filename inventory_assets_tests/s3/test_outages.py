@@ -57,8 +57,8 @@ class Lister(ListClient):
 
     def __init__(self, answers: Answers, retry: RetryPolicy, in_flight: int = 8) -> None:
         self.store = Store(answers)
-        connection = BucketConfig("ours", "http://store", max_in_flight=in_flight)
-        super().__init__(connection, retry, transport=self.store)
+        bucket_config = BucketConfig("ours", "http://store", max_in_flight=in_flight)
+        super().__init__(bucket_config, retry, transport=self.store)
 
 
 def played(lister: Lister, prefixes: list[str]) -> tuple[list[object], float, RequestStats]:

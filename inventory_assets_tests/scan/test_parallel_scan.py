@@ -72,7 +72,7 @@ def tasks_left() -> list[object]:
 
 def one_at_a_time(lister: ModelS3) -> ModelS3:
     """The lister with at most one request in flight, so that nothing is split."""
-    lister.connection = BucketConfig("model", max_in_flight=1)
+    lister.bucket_config = BucketConfig("model", max_in_flight=1)
     return lister
 
 
@@ -211,7 +211,7 @@ def test_fetchers_wait_for_a_slow_reader() -> None:
     lister = _Watched(
         keys, lambda request: asked.update(["probes" if request.delimiter else "pages"])
     )
-    lister.connection = BucketConfig("model", max_in_flight=8)
+    lister.bucket_config = BucketConfig("model", max_in_flight=8)
     jobs = [ListingJob(letter, [KeyRange.of_prefix(letter)]) for letter in "abcdefgh"]
     pages = splits = 0
     for event in ParallelScan(lister, jobs):
@@ -353,7 +353,7 @@ def test_a_job_records_when_it_began() -> None:
     clock = lambda: datetime(2026, 1, 1, 0, 0, next(moments), tzinfo=UTC)  # noqa: E731
     jobs = [ListingJob(letter, [KeyRange.of_prefix(letter)]) for letter in "ab"]
     lister = ModelS3(["a", "b"])
-    lister.connection = BucketConfig("model", max_in_flight=1)
+    lister.bucket_config = BucketConfig("model", max_in_flight=1)
     assert all(job.began_at is None for job in jobs)
     list(ParallelScan(lister, jobs, clock))
     began = [job.began_at for job in jobs if job.began_at]

@@ -123,7 +123,7 @@ class Unsteady(ModelS3):
         self, keys: Iterable[str], page_size: int, in_flight: int, seed: int, damaged: float
     ) -> None:
         super().__init__(keys, page_size)
-        self.connection = BucketConfig("model", max_in_flight=in_flight)
+        self.bucket_config = BucketConfig("model", max_in_flight=in_flight)
         self.retry = RetryPolicy(base_seconds=0, malformed_attempts=1000)
         self._chances = random.Random(seed)  # noqa: S311 - a repeatable test
         self._damaged = damaged

@@ -102,7 +102,7 @@ class ContraryS3(ModelS3):
 
 def listed(lister: ModelS3, cuts: Sequence[str], prefix: str = "") -> list[str]:
     """The keys that a scan finds, in the order of its ranges; its evidence must agree."""
-    lister.connection = BucketConfig("model", max_in_flight=8)
+    lister.bucket_config = BucketConfig("model", max_in_flight=8)
     job = ListingJob(prefix, [KeyRange.of_prefix(prefix)], initial_splits=sorted(set(cuts)))
     found: dict[int, list[str]] = {0: []}
     evidence: dict[int, RangeEvidence] = {}

@@ -59,7 +59,7 @@ def take_inventory(
 ) -> Taken:
     """Discover shards, list each, merge, publish, and read back what was published."""
     store, layout = LocalStore(folder), Layout(bucket, "test")
-    lister = ListClient(endpoint.connection(bucket))
+    lister = ListClient(endpoint.bucket_config(bucket))
     try:
         bounds = ShardBounds(depth=depth, max_shards=10_000)
         found = discover(lister, prefix, bounds, key_order)

@@ -46,7 +46,7 @@ def bucket(seaweedfs: Endpoint, objects: dict[str, bytes]) -> str:
 
 @pytest.fixture
 def lister(seaweedfs: Endpoint, bucket: str) -> Iterator[ListClient]:
-    lister = ListClient(seaweedfs.connection(bucket))
+    lister = ListClient(seaweedfs.bucket_config(bucket))
     yield lister
     lister.close()
 
@@ -60,7 +60,7 @@ def store_of_unknown_make(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_server_header_shows_the_order(seaweedfs: Endpoint) -> None:
     seaweedfs.make_bucket("plain", {"plain": b"x"})
-    lister = ListClient(seaweedfs.connection("plain"))
+    lister = ListClient(seaweedfs.bucket_config("plain"))
     assert discover(lister, "", ShardBounds()).key_order is KeyOrder.DIRECTORY
 
 
@@ -137,7 +137,7 @@ def test_a_name_that_appears_before_a_shards_folder_after_discovery_is_not_lost(
     seaweedfs.make_bucket(
         f"late{ord(name[1])}", dict.fromkeys(("a/1", "a/2", name, "b/1", "z"), b"x")
     )
-    lister = ListClient(seaweedfs.connection(f"late{ord(name[1])}"))
+    lister = ListClient(seaweedfs.bucket_config(f"late{ord(name[1])}"))
     shard_lister = ShardLister(
         lister, LocalStore(tmp_path), Layout("late", "test"), now=lambda: NOW
     )

@@ -217,8 +217,8 @@ def play(story: Story, folder: Path) -> str:
     kills = [*story.kills]
     for _ in range(MOST_RUNS):
         life = Life(kills.pop(0) if kills else float("inf"))
-        connection = BucketConfig(BUCKET, max_in_flight=story.in_flight, policy=PolicyName.FIXED)
-        lister = ListClient(connection, transport=OddNetwork(store, life))
+        bucket_config = BucketConfig(BUCKET, max_in_flight=story.in_flight, policy=PolicyName.FIXED)
+        lister = ListClient(bucket_config, transport=OddNetwork(store, life))
         try:
             keys, unread = (_by_shards if story.by_shards else _into_folder)(
                 story, lister, life, folder

@@ -67,7 +67,7 @@ class Work:
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.lister.connection.bucket, "list", self.encodings)
+        return Layout(self.lister.bucket_config.bucket, "list", self.encodings)
 
 
 def open_checkpoint_log(
@@ -86,7 +86,7 @@ def open_checkpoint_log(
         CHECKPOINTS,
         checkpoint_name("listing", key_order),
         listing_fingerprint(
-            work.lister.connection, work.prefix, (), key_order, work.versions, work.encodings
+            work.lister.bucket_config, work.prefix, (), key_order, work.versions, work.encodings
         ),
         utc_now,
         names=None if started_at is None else (),
@@ -199,7 +199,7 @@ class RangesBuilder(CheckpointedSink):
         written = sum(part.rows for part in parts)
         if fault or rows != written:
             raise IncompleteListing(
-                f"{self._work.lister.connection.display_name}: the listing of "
+                f"{self._work.lister.bucket_config.display_name}: the listing of "
                 f"{self._work.prefix!r} does not prove that it is complete: "
                 f"{fault or f'{rows:,} objects listed, {written:,} written'}; list it again"
             )

@@ -223,7 +223,7 @@ class SnapshotBuilder(CheckpointedSink):
             profile=self._lister.profile,
             unreadable=resumed.unreadable.joined(self.stats.unreadable),
         )
-        bucket = self._lister.connection.display_name
+        bucket = self._lister.bucket_config.display_name
         failed_rules = failed_rules_of(snapshot)
         if failed_rules:
             raise IncompleteListing(

@@ -38,7 +38,7 @@ class Fetcher:
     def __init__(self, lister: PageSource) -> None:
         self.repeats_start = lister.profile.start_after is StartAfter.INCLUSIVE
         self._lister = lister
-        self._display_name = lister.connection.display_name
+        self._display_name = lister.bucket_config.display_name
         self._order = OrderProof(lister)
         self._buffers: list[bytearray] = []
         """Memory for pages, for reuse."""

@@ -71,7 +71,7 @@ class Reader:
         self, lister: PageSource, scheduler: Scheduler, fetcher: Fetcher, run: Run
     ) -> None:
         self._lister = lister
-        self._display_name = lister.connection.display_name
+        self._display_name = lister.bucket_config.display_name
         self._scheduler = scheduler
         self._fetcher = fetcher
         self._run = run
@@ -282,7 +282,9 @@ class Reader:
         """
         count = self._count_corrupt_page(task)
         if count >= self._lister.retry.malformed_attempts:
-            raise retries_exhausted(error, TransientError.MALFORMED, count, self._lister.connection)
+            raise retries_exhausted(
+                error, TransientError.MALFORMED, count, self._lister.bucket_config
+            )
         self._restart(task)
 
     def _retry_misplaced(self, task: RangeTask, misplaced: MisplacedPage) -> None:

@@ -70,7 +70,7 @@ class OrderProof:
         for names in (keys, list(page.common_prefixes)):
             if names != sorted(names):
                 raise KeysOutOfOrder(
-                    f"{self._lister.connection.display_name}: the store does not list the names "
+                    f"{self._lister.bucket_config.display_name}: the store does not list the names "
                     f"after {start!r} in byte order"
                 )
         for name, folder in telling_pairs([*keys, *page.common_prefixes], page.common_prefixes):
@@ -86,7 +86,7 @@ class OrderProof:
         listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
         if listed and listed[0].startswith(folder):
             raise KeysOutOfOrder(
-                f"{self._lister.connection.display_name}: the store lists {listed[0]!r} before "
+                f"{self._lister.bucket_config.display_name}: the store lists {listed[0]!r} before "
                 f"{name!r}, so not in byte order"
             )
         self._is_proven = self._is_proven or bool(listed)

@@ -111,7 +111,7 @@ def test_on_a_real_server_changed_and_lost_keys_are_told_apart(
     bucket = endpoint.make_bucket("verified", dict.fromkeys(keys, b"as it was"))
     taken = take_inventory(endpoint, bucket, tmp_path)
     store = LocalStore(tmp_path)
-    lister = ListClient(endpoint.connection(bucket))
+    lister = ListClient(endpoint.bucket_config(bucket))
 
     def verified(parts: tuple[Part, ...], began_at: datetime) -> Verification:
         inventory = VerificationTarget(store, parts, "", began_at)
