@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 LARGEST_PREFIXES = 50
 """The rows of the table of the largest prefixes."""
 
+NEWEST_DATES = 120
+"""The rows of the table of dates, and the most dates whose points are marked in the charts."""
+
 MAX_CHARACTERS = 200
 """The characters of a key or prefix that the page shows; it says how many more there are."""
 
@@ -63,6 +66,8 @@ def render(data: ReportData) -> str:
             size_chart=line_chart([(day, total.bytes) for day, total in days]),
             count_chart=line_chart([(day, total.objects) for day, total in days]),
             plot=(WIDTH, HEIGHT),
+            newest=data.history[: -NEWEST_DATES - 1 : -1],
+            has_dots=len(data.history) <= NEWEST_DATES,
             comparisons=_comparisons(data),
             growth_labels=_GROWTH_LABELS,
         )
@@ -86,7 +91,7 @@ def _environment() -> "jinja2.Environment":
         "share": human_share,
         "decimal": human_bytes,
         "binary": lambda count: human_bytes(count, binary=True),
-        "signed": lambda value, text: f"+{text}" if value > 0 else text,
+        "usd_change": lambda change: f"+{human_usd(change)}" if change > 0 else human_usd(change),
         "weight": _weight,
     }
     environment.filters.update(filters)

@@ -12,7 +12,7 @@ from itertools import count
 
 from inventory_assets.inventory.report.report_data import PrefixRow, Total
 
-MAX_PANELS = 80
+MAX_PANELS = 60
 """The prefixes that can be opened, the largest first, so that the page stays below 1 MB."""
 
 MAX_TILES = 18
@@ -170,10 +170,11 @@ def _lay_out(areas: Sequence[float], free: _Free) -> tuple[list[Rectangle], _Fre
     """Fill the shorter side of the free rectangle; returns what is placed, and what stays free."""
     left, top, width, height = free
     is_wide = width >= height
-    thickness = sum(areas) / (height if is_wide else width)
+    side, whole = (height if is_wide else width), sum(areas)
+    thickness = whole / side
     places, at = [], 0.0
     for area in areas:
-        length = area / thickness
+        length = side * area / whole
         if is_wide:
             places.append(Rectangle(left, top + at, thickness, length))
         else:

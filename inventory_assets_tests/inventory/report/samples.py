@@ -1,5 +1,6 @@
 """Reports to render: an ordinary one, and one whose names are hostile."""
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
 from inventory_assets.inventory.report.report_data import (
@@ -34,7 +35,7 @@ def total(objects: int, size: int) -> Total:
     return Total(objects, size, size / 2**30 * 0.023)
 
 
-def prefix_rows(prefixes: dict[str, tuple[int, int, int | None]]) -> list[PrefixRow]:
+def prefix_rows(prefixes: Mapping[str, tuple[int, int, int | None]]) -> list[PrefixRow]:
     """Rows of prefixes, which must name their parents; each has objects, bytes and growth."""
     return [
         PrefixRow(
@@ -48,7 +49,7 @@ def prefix_rows(prefixes: dict[str, tuple[int, int, int | None]]) -> list[Prefix
     ]
 
 
-def report(prefixes: dict[str, tuple[int, int, int | None]], dates: int = 30) -> ReportData:
+def report(prefixes: Mapping[str, tuple[int, int, int | None]], dates: int = 30) -> ReportData:
     rows = prefix_rows(prefixes)
     whole = rows[0].total
     history = [
