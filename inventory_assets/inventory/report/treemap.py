@@ -170,8 +170,9 @@ def _lay_out(areas: Sequence[float], free: _Free) -> tuple[list[Rectangle], _Fre
     """Fill the shorter side of the free rectangle; returns what is placed, and what stays free."""
     left, top, width, height = free
     is_wide = width >= height
-    side, whole = (height if is_wide else width), sum(areas)
-    thickness = whole / side
+    side, depth = (height, width) if is_wide else (width, height)
+    whole = sum(areas)
+    thickness = min(whole / side, depth)  # not beyond the edge by rounding
     places, at = [], 0.0
     for area in areas:
         length = side * area / whole
