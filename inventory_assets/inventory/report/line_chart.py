@@ -1,6 +1,5 @@
 """The geometry of a line chart over dates; the template draws it as SVG."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -40,17 +39,17 @@ class LineChart:
     days: tuple[Mark, ...]
 
 
-def line_chart(values: Sequence[tuple[date, int]], *, base: int = 10) -> LineChart:
+def line_chart(values: Sequence[tuple[date, int]]) -> LineChart:
     """Lay out a line chart; the vertical axis begins at zero.
 
     Args:
         values: At least one date with its value, ascending. Dates may be missing in between.
-        base: 10 for ticks that are round in decimal, 2 for powers of two.
     """
     first, last = values[0][0], values[-1][0]
     span = max((last - first).days, 1)
-    step = _tick_step(max(value for _, value in values), base)
-    top = step * max(math.ceil(max(value for _, value in values) / step), 1)
+    greatest = max(value for _, value in values)
+    step = _tick_step(greatest)
+    top = step * max(-(-greatest // step), 1)
     xs = [WIDTH * ((day - first).days / span if len(values) > 1 else 0.5) for day, _ in values]
     ys = [HEIGHT * (1 - value / top) for _, value in values]
     labelled = sorted({0, len(values) // 2, len(values) - 1})
@@ -63,10 +62,8 @@ def line_chart(values: Sequence[tuple[date, int]], *, base: int = 10) -> LineCha
     )
 
 
-def _tick_step(greatest: int, base: int) -> int:
+def _tick_step(greatest: int) -> int:
     """A round step that divides the axis into at most five parts."""
-    wanted = max(greatest / 4, 1)
-    if base == 2:
-        return int(2 ** math.ceil(math.log2(wanted)))
-    power = 10 ** math.floor(math.log10(wanted))
-    return int(next(power * step for step in (1, 2, 5, 10) if power * step >= wanted))
+    wanted = max(-(-greatest // 4), 1)
+    power = int(10 ** (len(str(wanted)) - 1))
+    return next(power * step for step in (1, 2, 5, 10) if power * step >= wanted)

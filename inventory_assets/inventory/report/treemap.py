@@ -25,6 +25,10 @@ GROWTH_STEPS = (-0.25, -0.05, -0.005, 0.005, 0.05, 0.25)
 """The bounds of the seven steps of growth, as shares of the earlier bytes."""
 
 
+_HAIR = 1e-12
+"""The least side to divide by: rounding can leave nothing for the last, invisible rectangles."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rectangle:
     """A rectangle in per cent of its panel."""
@@ -139,7 +143,7 @@ def squarify(sizes: Sequence[float], aspect: float = ASPECT) -> list[Rectangle]:
     places: list[Rectangle] = []
     start = 0
     while start < len(areas):
-        side = min(free[2], free[3])
+        side = max(min(free[2], free[3]), _HAIR)
         stop = start + 1
         while stop < len(areas) and _worst(areas[start : stop + 1], side) <= _worst(
             areas[start:stop], side
@@ -160,7 +164,7 @@ def squarify(sizes: Sequence[float], aspect: float = ASPECT) -> list[Rectangle]:
 def _worst(areas: Sequence[float], side: float) -> float:
     """The worst ratio of sides in a row of rectangles along a side."""
     thickness = sum(areas) / side
-    return max(max(thickness * thickness / area, area / (thickness * thickness)) for area in areas)
+    return max(max(thickness**2 / area, area / thickness**2) for area in areas)
 
 
 _Free = tuple[float, float, float, float]
@@ -172,7 +176,7 @@ def _lay_out(areas: Sequence[float], free: _Free) -> tuple[list[Rectangle], _Fre
     is_wide = width >= height
     side, depth = (height, width) if is_wide else (width, height)
     whole = sum(areas)
-    thickness = min(whole / side, depth)  # not beyond the edge by rounding
+    thickness = min(whole / max(side, _HAIR), depth)  # not beyond the edge by rounding
     places, at = [], 0.0
     for area in areas:
         length = side * area / whole

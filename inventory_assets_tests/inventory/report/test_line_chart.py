@@ -10,9 +10,9 @@ VALUES = st.dictionaries(
 ).map(lambda values: sorted(values.items()))
 
 
-@given(VALUES, st.sampled_from([2, 10]))
-def test_every_date_is_a_point_within_the_plot(values: list[tuple[date, int]], base: int) -> None:
-    chart = line_chart(values, base=base)
+@given(VALUES)
+def test_every_date_is_a_point_within_the_plot(values: list[tuple[date, int]]) -> None:
+    chart = line_chart(values)
     assert [(dot.day, dot.value) for dot in chart.dots] == values
     for dot, height in zip(chart.dots, chart.heights, strict=True):
         assert 0 <= dot.at <= WIDTH
@@ -20,11 +20,11 @@ def test_every_date_is_a_point_within_the_plot(values: list[tuple[date, int]], b
     assert len(chart.points.split()) == len(values)
 
 
-@given(VALUES, st.sampled_from([2, 10]))
+@given(VALUES)
 def test_the_ticks_begin_at_zero_and_reach_the_greatest_value(
-    values: list[tuple[date, int]], base: int
+    values: list[tuple[date, int]],
 ) -> None:
-    ticks = line_chart(values, base=base).ticks
+    ticks = line_chart(values).ticks
     assert ticks[0].value == 0
     assert ticks[-1].value >= max(value for _, value in values)
     assert 2 <= len(ticks) <= 6
