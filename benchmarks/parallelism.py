@@ -33,7 +33,7 @@ from inventory_assets.scan.engine.events import (
     RangeSplit,
 )
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
-from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange, tiling_violation
 
 COUNT = 10_000_000
 """Keys: at 64 in flight 156 pages a connection, so that what beginning and ending cost is small."""
@@ -277,8 +277,8 @@ def list_all(scan: ParallelScan, keys: int) -> None:
                 raise ValueError(str(event.error)) from event.error
             case RangeSplit() if isinstance(scan, UnsplitScan):
                 raise ValueError("a range was split that should be left as it was given")
-    if fault := tiling_fault(sorted(ranges), [WHOLE]):
-        raise ValueError(f"its ranges do not tile the key space: {fault}")
+    if violation := tiling_violation(sorted(ranges), [WHOLE]):
+        raise ValueError(f"its ranges do not tile the key space: {violation}")
     if found != keys:
         raise ValueError(f"it found {found:,} of {keys:,} keys")
 

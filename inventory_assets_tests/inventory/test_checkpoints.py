@@ -75,7 +75,7 @@ def test_a_listing_killed_at_any_point_ends_like_an_undisturbed_one(
         assert records(store, found).equals(records(undisturbed, expected))
         assert found.fingerprint == expected.fingerprint
         assert failed_rules_of(found) == []
-        assert all(result.fault is None for result in validate_files(store, found))
+        assert all(result.violation is None for result in validate_files(store, found))
         assert store.list_names(MODEL.checkpoints(DAY)) == []
 
 
@@ -108,7 +108,7 @@ def test_a_listing_that_reuses_parts_may_be_killed_at_any_point(
         )
         assert records(store, found).column("key").to_pylist() == sorted(keys)
         assert failed_rules_of(found) == []
-        assert all(result.fault is None for result in validate_files(store, found))
+        assert all(result.violation is None for result in validate_files(store, found))
         assert found.reuse.unchanged is (not changed)
         assert changed or found.parts == yesterday.parts
         assert store.list_names(MODEL.checkpoints(DAY + timedelta(days=1))) == []

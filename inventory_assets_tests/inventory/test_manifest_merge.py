@@ -176,7 +176,9 @@ def test_parts_that_overlap_are_found(store: LocalStore) -> None:
     twice: tuple[ShardEntry, ...] = tuple(
         replace(entry, parts=entry.parts * 2) for entry in manifest.shards[:1]
     )
-    assert any("overlap" in fault for fault in violations_of(replace(manifest, shards=twice)))
+    assert any(
+        "overlap" in violation for violation in violations_of(replace(manifest, shards=twice))
+    )
 
 
 def test_equal_content_has_equal_identity_whenever_it_was_merged(store: LocalStore) -> None:

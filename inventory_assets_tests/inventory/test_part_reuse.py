@@ -28,7 +28,7 @@ from inventory_assets.inventory.parts.fingerprint import Fingerprint
 from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.engine.splitter import pick_evenly
-from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_violation
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.assemblies import CheckedBudget, Driver, small_files
 from inventory_assets_tests.inventory.samples import (
@@ -246,7 +246,7 @@ def test_segments_tile_the_ranges(keys: list[str], bounds: list[str], are_small:
     parts = [part(first, last, 10 if are_small else 10**6) for first, last in ends]
     ranges = [KeyRange(*pair) for pair in zip(bounds[::2], bounds[1::2], strict=False)]
     found = segments_of(parts, ranges, DEFAULT_SIZING)
-    assert tiling_fault([KeyRange(each.after, each.until) for each in found], ranges) is None
+    assert tiling_violation([KeyRange(each.after, each.until) for each in found], ranges) is None
     for each in found:
         met = [old for old in parts if old.meets(KeyRange(each.after, each.until))]
         assert each.part is None or each.part in met

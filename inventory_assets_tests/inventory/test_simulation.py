@@ -185,7 +185,7 @@ def check(story: Story, root: Path) -> None:
     set_aside: set[str | None] = set()
     for shard, snapshot in found.items():
         assert failed_rules_of(snapshot) == []
-        assert [result for result in validate_files(store, snapshot) if result.fault] == []
+        assert [result for result in validate_files(store, snapshot) if result.violation] == []
         assert read_snapshot(store, MODEL, DAY, shard.prefix) == snapshot
         fingerprint, keys = Fingerprint(), list[str]()
         for records in read_records(store, snapshot.parts, [KeyRange.of_prefix("")]):

@@ -179,7 +179,7 @@ def test_changes_are_those_of_the_current_objects_with_their_versions(history: H
             or (old[key].size, old[key].modified) != (new[key].size, new[key].modified)
         }
         assert {row["key"]: row["version_id"] for row in rows} == expected
-        assert changes.balance_fault is None
+        assert changes.balance_violation is None
         assert (changes.baseline_rows, changes.snapshot_rows) == (len(old), len(new))
 
 
@@ -314,7 +314,7 @@ def test_shards_of_versions_and_of_objects_make_no_inventory(store: LocalStore) 
         for prefix, versions in zip(prefixes, (None, Versions()), strict=True)
     }
     manifest = merge(store, LAYOUT, "", snapshots, NOW)
-    assert any("some shards hold versions" in fault for fault in violations_of(manifest))
+    assert any("some shards hold versions" in violation for violation in violations_of(manifest))
 
 
 def test_a_sample_of_versions_agrees_until_one_is_lost(store: LocalStore) -> None:

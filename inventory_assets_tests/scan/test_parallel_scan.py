@@ -30,7 +30,7 @@ from inventory_assets.scan.engine.events import (
 from inventory_assets.scan.engine.page_queue import BATCH_PAGES, QUEUED_PAGES
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.errors import KeyOutsideRequest, KeysOutOfOrder, ListingStuck
-from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_violation
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.validation import page_validation
 from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence, Seam
@@ -77,7 +77,7 @@ def one_at_a_time(lister: ModelS3) -> ModelS3:
 
 
 def check_evidence(shard: Shard, keys: list[str], closed: list[RangeEvidence]) -> None:
-    assert tiling_fault([evidence.key_range for evidence in closed], shard.ranges) is None
+    assert tiling_violation([evidence.key_range for evidence in closed], shard.ranges) is None
     for evidence in closed:
         inside = [key for key in keys if key in evidence.key_range]
         assert evidence.rows == len(inside)
@@ -104,7 +104,7 @@ def test_every_key_is_listed_once_in_order_by_the_shards_of_a_tiling(
         proven += [evidence.key_range for evidence in closed]
         found += listed
     assert sorted(found) == sorted(keys)
-    assert tiling_fault(sorted(proven), [KeyRange.of_prefix("")]) is None
+    assert tiling_violation(sorted(proven), [KeyRange.of_prefix("")]) is None
 
 
 def test_the_ending_distinguishes_a_reached_bound_from_the_end_of_the_listing() -> None:

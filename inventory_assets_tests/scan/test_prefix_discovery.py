@@ -12,7 +12,7 @@ from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan import prefix_discovery
 from inventory_assets.scan.errors import ListingStuck, TooManyShards
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.keyspace.key_range import KeyRange, outermost, tiling_fault
+from inventory_assets.scan.keyspace.key_range import KeyRange, outermost, tiling_violation
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.scan.prefix_discovery import LEVEL_PAGES, Discovery, ShardBounds, discover
 from inventory_assets_tests.fakes.model_s3 import Habit, ModelS3
@@ -29,7 +29,7 @@ def check_cover(source: str, found: Discovery, keys: Iterable[str]) -> None:
     registered = [source, *found.prefixes]
     shards = [make_shard(prefix, registered) for prefix in registered]
     ranges = sorted(task for shard in shards for task in shard.ranges)
-    assert tiling_fault(ranges, [KeyRange.of_prefix(source)]) is None
+    assert tiling_violation(ranges, [KeyRange.of_prefix(source)]) is None
     for key in keys:
         assert sum(shard.covers(key) for shard in shards) == int(key.startswith(source))
 

@@ -19,7 +19,7 @@ from inventory_assets.scan.keyspace.key_range import (
     KeyRange,
     prefix_of_upper_bound,
     prefix_upper_bound,
-    tiling_fault,
+    tiling_violation,
 )
 from inventory_assets_tests.fakes.model_s3 import ModelS3
 from inventory_assets_tests.scan.key_places import any_key, common_start
@@ -229,7 +229,7 @@ def test_an_even_cut_tiles_the_prefix_with_no_more_ranges_than_asked_for(
             cut_evenly(ModelS3(keys, page_size=1000), prefix, count, RequestStats())
         )
         assert 1 <= len(ranges) <= count
-        assert tiling_fault(ranges, [KeyRange.of_prefix(prefix)]) is None
+        assert tiling_violation(ranges, [KeyRange.of_prefix(prefix)]) is None
 
 
 def test_hashed_names_are_cut_into_even_ranges() -> None:

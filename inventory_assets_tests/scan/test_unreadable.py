@@ -16,7 +16,7 @@ from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.validation.range_evidence import EvidenceBuilder
-from inventory_assets.scan.validation.seams import seam_faults
+from inventory_assets.scan.validation.seams import seam_violations
 from inventory_assets_tests.fakes.listings import Listed, contents, contents_fields, listing
 from inventory_assets_tests.fakes.model_s3 import ModelS3
 from inventory_assets_tests.fakes.raw_s3 import RawS3
@@ -42,7 +42,7 @@ def listed_by(lister: RawS3, shard: Shard, stats: RequestStats) -> list[str]:
                 evidence.append(event.evidence)
             case JobFailed(error=error):
                 raise error
-    assert not [*seam_faults(sorted(evidence, key=lambda each: each.key_range))]
+    assert not [*seam_violations(sorted(evidence, key=lambda each: each.key_range))]
     return sorted(found)
 
 

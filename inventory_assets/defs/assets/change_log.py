@@ -22,7 +22,7 @@ from inventory_assets.inventory.changes.change_log import (
     change_log_etag,
     compare_shards,
     next_change_log,
-    outdated_fault,
+    outdated_reason,
     publish_change_log,
     read_change_log,
     violations_of,
@@ -106,7 +106,7 @@ def _publish(work: SourceContext, day: date) -> ChangeLog:
 
 
 def _outdated(work: SourceContext, log: ChangeLog | None) -> list[str]:
-    violation = outdated_fault(work.store, work.layout, log) if log else None
+    violation = outdated_reason(work.store, work.layout, log) if log else None
     return [violation] if violation else []
 
 

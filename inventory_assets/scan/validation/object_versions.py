@@ -57,7 +57,7 @@ def split_last_key(
     return objects.slice(0, whole), objects.slice(whole)
 
 
-def order_fault(objects: pa.RecordBatch) -> str | None:
+def order_violation(objects: pa.RecordBatch) -> str | None:
     """Describe how versions violate the order of a listing; None if they do not.
 
     Args:

@@ -31,7 +31,7 @@ from inventory_assets.scan.errors import (
 )
 from inventory_assets.scan.keyspace.key_range import MAX_KEY_BYTES, KeyRange, prefix_upper_bound
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to, keys_ascend
-from inventory_assets.scan.validation.object_versions import order_fault
+from inventory_assets.scan.validation.object_versions import order_violation
 
 MAX_EMPTY_PAGES = 1000
 """Maximum consecutive empty pages while a store skips deleted keys; more count as a loop."""
@@ -275,9 +275,9 @@ def check_keys(
             f"{longest[:40]!r}; S3 allows {MAX_KEY_BYTES:,}, and no range can contain it: rename it"
         )
     if objects.schema == VERSION_SCHEMA:
-        if fault := order_fault(objects):
+        if violation := order_violation(objects):
             raise KeysOutOfOrder(
-                f"{where}: the store lists versions between {first!r} and {last!r} {fault}, "
+                f"{where}: the store lists versions between {first!r} and {last!r} {violation}, "
                 "so their order is unknown; list current objects instead"
             )
     elif not keys_ascend(keys):
