@@ -33,13 +33,6 @@ def test_the_ticks_begin_at_zero_and_reach_the_greatest_value(
 def test_ticks_are_round() -> None:
     values = [(date(2026, 11, 1), 0), (date(2026, 11, 2), 12_800)]
     assert [tick.value for tick in line_chart(values).ticks] == [0, 5_000, 10_000, 15_000]
-    assert [tick.value for tick in line_chart(values, base=2).ticks] == [
-        0,
-        4096,
-        8192,
-        12288,
-        16384,
-    ]
 
 
 def test_a_gap_between_dates_is_as_wide_as_the_days() -> None:
