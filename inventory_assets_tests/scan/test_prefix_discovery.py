@@ -83,9 +83,9 @@ def test_directory_order_is_never_missed_where_a_listed_level_can_tell(
     lister = ModelS3(keys, page_size, in_directory_order=True)
     found = discover(lister, source, ShardBounds(depth=depth))
     listed = {request.prefix for request in lister.requests if request.delimiter}
-    is_told = any(tells_the_orders_apart(keys, prefix) for prefix in listed)
+    is_known = any(tells_the_orders_apart(keys, prefix) for prefix in listed)
     is_found = found.key_order is KeyOrder.DIRECTORY
-    assert is_found or not is_told
+    assert is_found or not is_known
     # A store may be recognised in other ways, too, but never without reason.
     assert not is_found or [*lister._keys] != sorted(keys)
 

@@ -29,7 +29,7 @@ def on_listing_change() -> dg.AutomationCondition[Any]:
         & ~dg.AutomationCondition.any_deps_missing()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
-    ).with_label("follow_changed_listings")
+    ).with_label("on_listing_change")
 
 
 def changed_since_last_request() -> dg.AutomationCondition[Any]:
@@ -55,4 +55,4 @@ def on_any_shard_change() -> dg.AutomationCondition[Any]:
         & changed_since_last_request()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
-    ).with_label("follow_any_shard")
+    ).with_label("on_any_shard_change")
