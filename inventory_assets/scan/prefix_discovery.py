@@ -303,7 +303,7 @@ class PrefixSearch:
         self._found += 1
         if self._found > self._bounds.max_shards:
             raise TooManyShards(
-                f"{self._lister.connection.display_name}: more than {self._bounds.max_shards} "
+                f"{self._lister.bucket_config.display_name}: more than {self._bounds.max_shards} "
                 f"prefixes under {self._levels[0].prefix!r} would be shards; lower shards.depth, "
                 "raise shards.max_shards, or set shards.min_objects so that small ones share one"
             )
@@ -335,7 +335,7 @@ class PrefixSearch:
                 after = prefix_upper_bound(last) if last in page.common_prefixes else last
             if (page.next_token, after) == before:
                 raise ListingStuck(
-                    f"{self._lister.connection.display_name}: the store repeats the "
+                    f"{self._lister.bucket_config.display_name}: the store repeats the "
                     f"continuation token {token!r}"
                 )
             token = page.next_token

@@ -22,6 +22,7 @@ from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.verification.verification import Verification
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets.units import human_bytes
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
@@ -231,18 +232,6 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
     return _records(rows)
 
 
-def human_bytes(count: int) -> str:
-    """A number of bytes with a decimal unit, as S3's console shows it: `67.8 GB`."""
-    if count < 1000:
-        return f"{count:,} B"
-    size = float(count)
-    for unit in ("kB", "MB", "GB", "TB", "PB"):
-        size /= 1000
-        if size < 999.95:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:,.1f} EB"
-
-
 def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
     """The metadata of a verification, with the seed of its sample."""
     differing = sorted((kind.value, key) for key, kind in found.findings.items())
@@ -320,7 +309,10 @@ def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
 def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
     """The result of each rule of a check."""
     return _records(
-        [{"rule": result.rule, "fault": printable(result.fault or "none")} for result in results]
+        [
+            {"rule": result.rule, "violation": printable(result.violation or "none")}
+            for result in results
+        ]
     )
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from inventory_assets.defs.source.asset_metadata import human_bytes
+from inventory_assets.units import human_bytes
 
 
 @pytest.mark.parametrize(
