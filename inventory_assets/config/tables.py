@@ -61,6 +61,7 @@ FORMS = {
         "inventory-42",
         "2 to 1224 letters, digits and characters of '+=,.@:/_-'",
     ),
+    "prices": (r"\S", "prices.toml", "the path of a price table"),
     "files": (
         r"^((batch-operations|plain|spreadsheet)\.csv|csv|jsonl|parquet)(\.(gz|zst))?$",
         "csv.gz",
@@ -224,6 +225,8 @@ class SourceTable(_Table):
     """Whether to maintain Iceberg tables over the same files."""
     retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults
     """How long its inventories are kept."""
+    prices: Annotated[str | None, _form("prices")] = None
+    """The price table, relative to the folder of this file; without it, S3's list prices."""
 
     # Checks across fields are field validators that read earlier fields. Model validators would run
     # only if all fields are valid, and so not all mistakes would be reported at once.
@@ -294,6 +297,11 @@ class SourceTable(_Table):
         if versions and info.data.get("key_order") == "directory":
             raise ValueError(VERSIONS_IN_DIRECTORIES)
         return versions
+
+    def resolved(self, folder: Path) -> dict[str, Any]:
+        """The fields, with relative paths resolved against `folder`."""
+        prices = self.prices and str(folder / self.prices)
+        return {**dict(self), "prices": prices}
 
 
 class Source(SourceTable):
@@ -399,11 +407,12 @@ class ConfigFile(_Table):
         return StoreBucket(bucket=bucket, prefix=prefix.strip("/"), **dict(access))
 
     def resolved(self, folder: Path) -> "Config":
-        """The configuration; a relative path of the store is resolved against `folder`."""
+        """The configuration; relative paths are resolved against `folder`."""
         return Config(
             store=self.resolved_store(folder),
             sources={
-                name: Source(name=name, **dict(table)) for name, table in self.sources.items()
+                name: Source(name=name, **table.resolved(folder))
+                for name, table in self.sources.items()
             },
             iceberg=self.iceberg or Iceberg(),
         )
