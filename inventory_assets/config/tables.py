@@ -1,6 +1,7 @@
 """Frozen and strict models of the file's tables and fields."""
 
 import datetime as dt
+import math
 import re
 import zoneinfo
 from collections.abc import Mapping
@@ -136,6 +137,25 @@ class Retention(_Table):
     """Number of newest complete inventories that are kept, with all dates since."""
 
 
+class Budget(_Table):
+    """What a listing may cost; a run that is expected to cost more does not start."""
+
+    requests: Annotated[int | None, Field(ge=1, examples=[100_000])] = None
+    """Maximum LIST requests of a run, as the newest manifest lets expect."""
+    usd: Annotated[float | None, Field(examples=[0.5])] = None
+    """Maximum price of these requests in USD, by the source's price table."""
+
+    @field_validator("usd")
+    @classmethod
+    def _usd_is_an_amount(cls, usd: float | None) -> float | None:
+        if usd is not None and not 0 < usd < math.inf:
+            raise ValueError(
+                f"found {describe_value(usd)}, expected a number above 0; write for example "
+                "usd = 0.5, or remove it"
+            )
+        return usd
+
+
 class Schedule(_Table):
     """When a source is inventoried."""
 
@@ -225,6 +245,8 @@ class SourceTable(_Table):
     """Whether to maintain Iceberg tables over the same files."""
     retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults
     """How long its inventories are kept."""
+    budget: Budget = Field(default_factory=Budget)  # TOML cannot express its defaults
+    """What a run that lists it may cost."""
     prices: Annotated[str | None, _form("prices")] = None
     """The price table, relative to the folder of this file; without it, S3's list prices."""
 

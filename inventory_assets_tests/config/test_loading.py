@@ -132,6 +132,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "exports": {"csv_inventory": False, "files": ()},
         "iceberg": False,
         "retention": {"keep_days": None, "keep_last": None},
+        "budget": {"requests": None, "usd": None},
         "prices": None,
     }
 
