@@ -22,13 +22,16 @@ def human_bytes(count: int, *, binary: bool = False) -> str:
     return f"{size / base:,.1f} {units[-1]}"
 
 
-def human_usd(amount: float) -> str:
-    """An amount of money: `$1,234`, and cents where it is below 100 dollars: `$0.05`."""
-    sign = "-" if amount < 0 else ""
-    size = abs(amount)
-    if 0 < size < 0.005:
-        return f"{sign}<$0.01"
-    return f"{sign}${size:,.0f}" if size >= 100 else f"{sign}${size:,.2f}"
+def human_usd(usd: float | None) -> str:
+    """An amount with the digits that matter: `1,234 USD`, `5.03 USD`, `0.00042 USD`, `unknown`."""
+    if usd is None:
+        return "unknown"
+    size = abs(usd)
+    if size >= 100:
+        return f"{usd:,.0f} USD"
+    if size >= 0.995:
+        return f"{usd:,.2f} USD"
+    return f"{float(f'{usd:.2g}'):.10f}".rstrip("0").rstrip(".") + " USD"
 
 
 def human_share(part: float, whole: float) -> str:

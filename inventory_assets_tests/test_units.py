@@ -1,6 +1,6 @@
 import pytest
 
-from inventory_assets.units import human_bytes
+from inventory_assets.units import human_bytes, human_usd
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,20 @@ from inventory_assets.units import human_bytes
 )
 def test_bytes_are_shown_with_a_unit(count: int, shown: str) -> None:
     assert human_bytes(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("usd", "shown"),
+    [
+        (None, "unknown"),
+        (0.0, "0 USD"),
+        (0.0004216, "0.00042 USD"),
+        (0.5, "0.5 USD"),
+        (0.999, "1.00 USD"),
+        (5.034, "5.03 USD"),
+        (1_234.5, "1,234 USD"),
+        (-3.25, "-3.25 USD"),
+    ],
+)
+def test_amounts_are_shown_with_the_digits_that_matter(usd: float | None, shown: str) -> None:
+    assert human_usd(usd) == shown

@@ -1,6 +1,7 @@
 """Frozen and strict models of the file's tables and fields."""
 
 import datetime as dt
+import math
 import re
 import zoneinfo
 from collections.abc import Mapping
@@ -61,6 +62,7 @@ FORMS = {
         "inventory-42",
         "2 to 1224 letters, digits and characters of '+=,.@:/_-'",
     ),
+    "prices": (r"\S", "prices.toml", "the path of a price table"),
     "files": (
         r"^((batch-operations|plain|spreadsheet)\.csv|csv|jsonl|parquet)(\.(gz|zst))?$",
         "csv.gz",
@@ -133,6 +135,25 @@ class Retention(_Table):
     """Number of days, including today, whose inventories are kept."""
     keep_last: Annotated[int | None, Field(ge=1, le=36_500, examples=[30])] = None
     """Number of newest complete inventories that are kept, with all dates since."""
+
+
+class Budget(_Table):
+    """What a listing may cost; a run that is expected to cost more does not start."""
+
+    requests: Annotated[int | None, Field(ge=1, examples=[100_000])] = None
+    """Maximum LIST requests of a run, as the newest manifest lets expect."""
+    usd: Annotated[float | None, Field(examples=[0.5])] = None
+    """Maximum price of these requests in USD, by the source's price table."""
+
+    @field_validator("usd")
+    @classmethod
+    def _usd_is_an_amount(cls, usd: float | None) -> float | None:
+        if usd is not None and not 0 < usd < math.inf:
+            raise ValueError(
+                f"found {describe_value(usd)}, expected a number above 0; write for example "
+                "usd = 0.5, or remove it"
+            )
+        return usd
 
 
 class Schedule(_Table):
@@ -224,6 +245,10 @@ class SourceTable(_Table):
     """Whether to maintain Iceberg tables over the same files."""
     retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults
     """How long its inventories are kept."""
+    budget: Budget = Field(default_factory=Budget)  # TOML cannot express its defaults
+    """What a run that lists it may cost."""
+    prices: Annotated[str | None, _form("prices")] = None
+    """The price table, relative to the folder of this file; without it, S3's list prices."""
 
     # Checks across fields are field validators that read earlier fields. Model validators would run
     # only if all fields are valid, and so not all mistakes would be reported at once.
@@ -294,6 +319,11 @@ class SourceTable(_Table):
         if versions and info.data.get("key_order") == "directory":
             raise ValueError(VERSIONS_IN_DIRECTORIES)
         return versions
+
+    def resolved(self, folder: Path) -> dict[str, Any]:
+        """The fields, with relative paths resolved against `folder`."""
+        prices = self.prices and str(folder / self.prices)
+        return {**dict(self), "prices": prices}
 
 
 class Source(SourceTable):
@@ -399,11 +429,12 @@ class ConfigFile(_Table):
         return StoreBucket(bucket=bucket, prefix=prefix.strip("/"), **dict(access))
 
     def resolved(self, folder: Path) -> "Config":
-        """The configuration; a relative path of the store is resolved against `folder`."""
+        """The configuration; relative paths are resolved against `folder`."""
         return Config(
             store=self.resolved_store(folder),
             sources={
-                name: Source(name=name, **dict(table)) for name, table in self.sources.items()
+                name: Source(name=name, **table.resolved(folder))
+                for name, table in self.sources.items()
             },
             iceberg=self.iceberg or Iceberg(),
         )

@@ -90,8 +90,8 @@ def test_snapshot_and_manifest_report_unreadable_records(
     manifest = read_manifest(store, LAYOUT, DAY)
     assert manifest
     assert manifest.unreadable == manifest.shards[0].unreadable == len(SIZELESS) + 1
-    facts = json.loads(store.read(LAYOUT.manifest(DAY)) or b"")
-    assert facts["unreadable"] == len(SIZELESS) + 1
+    document = json.loads(store.read(LAYOUT.manifest(DAY)) or b"")
+    assert document["unreadable"] == len(SIZELESS) + 1
 
 
 def test_an_object_that_became_unreadable_is_not_reported_as_deleted(store: LocalStore) -> None:

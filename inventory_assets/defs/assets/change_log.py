@@ -7,7 +7,7 @@ from datetime import date
 import dagster as dg
 
 from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, change_log_metadata
-from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
+from inventory_assets.defs.source.automation import on_any_shard_change_of, shards_of_the_date
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
     SourceAssets,
@@ -59,7 +59,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         ],
         columns=CHANGE_COLUMNS,
         checks=[balance],
-        automation_condition=on_any_shard_change(),
+        automation_condition=on_any_shard_change_of(assets.key("inventory_manifest")),
         one_run_per_partition=True,  # so that an incomplete date fails alone
     )
     def change_log(context: dg.AssetExecutionContext) -> Iterator[StepResult]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 
@@ -27,6 +28,8 @@ from inventory_assets.defs.source.context import (
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.errors import UnknownShard
+from inventory_assets.inventory.listing.budget import budget_excess, expected_requests
 from inventory_assets.inventory.listing.listable_dates import require_observable, versions_of
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
@@ -99,6 +102,7 @@ def _list(
     failures: dict[str, Exception] = {}
     done = 0
     partition_keys = partitions_of(context)
+    _require_budget(work, partition_keys)
     if FIND_SHARDS_TAG in context.run.tags:
         work, partition_keys = _with_new_shards(context, work, partition_keys)
     for partition_key, result in _list_all(work, partition_keys):
@@ -122,6 +126,30 @@ def _list(
         raise partition_failure(
             "partitions", failures, done, "the others are kept; materialize just these again"
         )
+
+
+def _require_budget(work: SourceContext, partition_keys: Sequence[str]) -> None:
+    """Check that the run is within the budget of the source, before it sends a request.
+
+    Raises:
+        dagster.Failure: It is expected to cost more.
+    """
+    budget = work.source.budget
+    if budget.requests is None and budget.usd is None:
+        return
+    prefixes: dict[date, list[str]] = {}
+    for partition_key in partition_keys:
+        day, shard_key = work.assets.partitions.split(partition_key)
+        with suppress(UnknownShard):  # the listing reports it
+            prefixes.setdefault(day, []).append(work.prefix(shard_key))
+    newest = newest_manifest(work.store, work.layout, before=date.max)
+    expected = expected_requests(newest, prefixes.values())
+    if expected is None:
+        LOG.info("there is no manifest yet, so the budget cannot be checked")
+        return
+    excess = budget_excess(work.source.name, budget, expected, work.assets.prices)
+    if excess:
+        raise dg.Failure(excess, allow_retries=False)
 
 
 def _with_new_shards(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from hashlib import sha256
 
 import dagster as dg
@@ -15,6 +16,7 @@ from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.listing.shard_registry import record_discovery, shard_key
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.parts.counting import count_records
+from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
 from inventory_assets.scan.errors import TooManyShards
 from inventory_assets.scan.keyspace.key_order import KeyOrder
@@ -124,20 +126,12 @@ def discover_shards(work: SourceContext) -> Discovery:
         return discover(
             lister,
             work.source.prefix,
-            ShardBounds(**work.source.shards.model_dump()),
+            shard_bounds(work),
             None if work.source.key_order == "auto" else KeyOrder(work.source.key_order),
-            _rows_under(work),
+            rows_of_newest_manifest(work),
         )
     finally:
         lister.close()
-
-
-def store_discovery(work: SourceContext, discovery: Discovery) -> list[str]:
-    """Store a discovery; return the keys of new shards, including the remainder at first."""
-    record_discovery(work.store, work.layout, discovery, work.now())
-    prefixes = [work.source.prefix, *discovery.prefixes]
-    keys = [shard_key(prefix, work.source.prefix) for prefix in prefixes]
-    return [key for key in keys if key not in work.shard_keys]
 
 
 def find_shards(work: SourceContext, instance: dg.DagsterInstance) -> FoundShards:
@@ -168,21 +162,35 @@ def add_remainder(assets: SourceAssets, instance: dg.DagsterInstance) -> list[st
 def add_shards(
     work: SourceContext, discovery: Discovery, instance: dg.DagsterInstance
 ) -> list[str]:
-    """Store a discovery, and add partitions for new shards."""
-    new = store_discovery(work, discovery)
+    """Store a discovery, and add partitions for new shards; return their keys.
+
+    The remainder is one of them at first.
+    """
+    record_discovery(work.store, work.layout, discovery, work.now())
+    prefixes = [work.source.prefix, *discovery.prefixes]
+    keys = [shard_key(prefix, work.source.prefix) for prefix in prefixes]
+    new = [key for key in keys if key not in work.shard_keys]
     if new:
         instance.add_dynamic_partitions(work.assets.partitions.shards_name, new)
     return new
 
 
-def _rows_under(work: SourceContext) -> RowsUnder:
-    """A function that counts rows in the newest manifest."""
-    manifest = newest_manifest(work.store, work.layout, before=date.max)
-    all_parts = manifest.parts if manifest else ()
+def shard_bounds(work: SourceContext) -> ShardBounds:
+    """The limits of sharding the source."""
+    return ShardBounds(**work.source.shards.model_dump())
+
+
+def rows_of_newest_manifest(work: SourceContext) -> RowsUnder:
+    """A function that counts rows in the newest manifest, which it reads when first called."""
+
+    @cache
+    def all_parts() -> tuple[Part, ...]:
+        manifest = newest_manifest(work.store, work.layout, before=date.max)
+        return manifest.parts if manifest else ()
 
     def rows_under(prefix: str) -> int | None:
         key_range = KeyRange.of_prefix(prefix)
-        parts = [part for part in all_parts if part.meets(key_range)]
+        parts = [part for part in all_parts() if part.meets(key_range)]
         return count_records(work.store, parts, key_range) if parts else None
 
     return rows_under

@@ -21,6 +21,7 @@ from inventory_assets.inventory.listing.shard_registry import (
     prefix_of,
     shard_key,
 )
+from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
@@ -32,6 +33,7 @@ from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.store_probe import profile_store
+from inventory_assets.wiring import prices_of
 
 DATA_VERSION_TAG = "dagster/data_version"
 
@@ -145,6 +147,15 @@ class SourceAssets:
     def retention(self) -> Retention:
         """The retention of its inventories."""
         return Retention(**self.source.retention.model_dump())
+
+    @cached_property
+    def prices(self) -> Prices:
+        """The price table of the source.
+
+        Raises:
+            ConfigError: The table cannot be read or is invalid.
+        """
+        return prices_of(self.source)
 
     def bind(self, resources: object, instance: dg.DagsterInstance) -> "SourceContext":
         """Bind the source to the resources and shards of a run or tick."""

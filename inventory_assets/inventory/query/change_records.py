@@ -111,14 +111,14 @@ def read_log(
     Raises:
         CorruptRecord: A file of the log is missing or damaged.
     """
-    stretches = sorted(
+    ranges = sorted(
         (key_range, entry.file)
         for entry in log.entries
         if any(entry.counts.values())
         for key_range in entry.shard.ranges
     )
     with closing(_OpenFiles(store)) as files:
-        for key_range, file in stretches:
+        for key_range, file in ranges:
             wanted = key_range.intersection(within)
             if wanted:
                 yield from files.get(file).read(wanted)

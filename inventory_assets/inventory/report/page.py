@@ -87,7 +87,7 @@ def _environment() -> "jinja2.Environment":
     )
     filters: dict[str, Callable[..., Any]] = {
         "name": shown_name,
-        "usd": lambda amount: "unknown" if amount is None else human_usd(amount),
+        "usd": human_usd,
         "share": human_share,
         "decimal": human_bytes,
         "binary": lambda count: human_bytes(count, binary=True),
