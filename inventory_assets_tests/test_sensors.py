@@ -7,7 +7,8 @@ import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from inventory_assets.defs.sensors import NEW_SHARDS_PER_TICK
-from inventory_assets_tests.assets.world import REMAINDER, TODAY, Buckets, World
+from inventory_assets.inventory.listing.shard_retirement import Retirement, record_retirement
+from inventory_assets_tests.assets.world import REMAINDER, TODAY, YESTERDAY, Buckets, World
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,15 @@ def test_one_tick_starts_a_bounded_number_of_runs_and_the_next_continues(
 @pytest.mark.parametrize("cursor", ["{", "", "null", "7", "no json"])
 def test_a_cursor_that_cannot_be_read_is_ignored(world: World, cursor: str) -> None:
     assert requested(tick(world, cursor)) == {f"{TODAY}|new/": f"{TODAY}|new/"}
+
+
+def test_a_prefix_whose_shard_was_retired_is_new_again(world: World) -> None:
+    cursor = json.dumps([REMAINDER, "a/", "b/", "new/"])
+    assert requested(tick(world, cursor)) == {}
+    record_retirement(world.store, world.layout, Retirement("new/", TODAY, YESTERDAY))
+    data = tick(world, cursor)
+    assert (list(requested(data)), added(data)) == ([f"{TODAY}|new/"], ["new/"])
+    assert requested(tick(world, keep(world, data))) == {}
 
 
 def test_a_source_without_shards_waits_for_its_first_discovery(world: World) -> None:

@@ -9,6 +9,7 @@ import dagster as dg
 from inventory_assets.defs.assets.shards import discover_shards, store_discovery
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
 from inventory_assets.inventory.listing.shard_registry import known_key_order, shard_key
+from inventory_assets.inventory.listing.shard_retirement import read_retirement
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
 from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
 from inventory_assets.scan.errors import TooManyShards
@@ -99,11 +100,15 @@ def _new_prefixes(
     """The prefixes not handled yet, by partition key, in order.
 
     A prefix that was listed today or yesterday is not new: the schedule or a user added its shard.
+    A prefix whose shard is retired is new again.
     """
     new: dict[str, str] = {}
     for prefix in discovery.prefixes:
         key = shard_key(prefix, work.source.prefix)
-        if key not in known_shards and not any(
+        is_handled = key in known_shards and not (
+            key not in work.shard_keys and read_retirement(work.store, work.layout, key)
+        )
+        if not is_handled and not any(
             read_snapshot(work.store, work.layout, day, prefix)
             for day in (today, today - timedelta(days=1))
         ):
