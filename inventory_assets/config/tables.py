@@ -111,6 +111,8 @@ class Shards(_Table):
     """A prefix with fewer objects in the last manifest gets no shard of its own."""
     split_objects: Annotated[int, Field(ge=1)] = 5_000_000
     """A prefix with more objects in the last manifest is split one level further."""
+    retire_after_days: Annotated[int, Field(ge=0, le=36_500)] = 30
+    """A shard that was empty for so many days is no partition any more; 0 keeps all shards."""
 
 
 class Exports(_Table):

@@ -121,6 +121,7 @@ def test_defaults_are_the_documented_ones() -> None:
             "max_shards": 256,
             "min_objects": 0,
             "split_objects": 5_000_000,
+            "retire_after_days": 30,
         },
         "schedule": {
             "cron": "0 1 * * *",

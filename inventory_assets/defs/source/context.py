@@ -21,6 +21,7 @@ from inventory_assets.inventory.listing.shard_registry import (
     prefix_of,
     shard_key,
 )
+from inventory_assets.inventory.listing.shard_retirement import read_retirement
 from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.encodings import Encodings
@@ -225,6 +226,26 @@ class SourceContext:
             return list(prefixes)
         known = set(self.shard_keys)
         return [each for each in prefixes if shard_key(each, self.source.prefix) not in known]
+
+    def why_no_shard(self, key: str) -> str:
+        """A sentence that says why a key without a partition has none, and what covers its keys."""
+        try:
+            prefix = self.prefix(key)
+        except InventoryError as error:
+            return str(error)
+        around = [known for known in self.known_prefixes() if prefix.startswith(known)]
+        cover = shard_key(max(around, key=len, default=self.source.prefix), self.source.prefix)
+        advice = (
+            f"the partition {cover!r} covers its keys: materialize that one, or, if {prefix!r} "
+            "has objects again, the source's asset `shards`, which makes it a shard again"
+        )
+        retirement = read_retirement(self.store, self.layout, key)
+        if retirement is None:
+            return f"the shard {key!r} has no partition any more, as it was deleted; {advice}"
+        return (
+            f"the shard {key!r} is retired since {retirement.retired_on}, as it was empty in every "
+            f"inventory from {retirement.empty_since} on; {advice}"
+        )
 
     def shard(self, shard_key: str, known_prefixes: Sequence[str]) -> Shard:
         """The shard of a key, without the other shards within it."""
