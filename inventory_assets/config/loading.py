@@ -12,10 +12,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import ErrorDetails, core_schema
 
 from inventory_assets.config.error_messages import format_error
+from inventory_assets.config.store import DEFAULT_STORE
 from inventory_assets.config.tables import (
     CONFIG_FILE,
     CONFIG_VARIABLE,
-    DEFAULT_STORE,
     Config,
     ConfigFile,
     Schedule,

@@ -94,7 +94,7 @@ def test_each_date_is_exact_however_shards_are_retired_and_return(
         truth = truth_of(snapshots, morning, noon, listed_again)
         assert violations_of(manifest) == []
         assert keys_of(store, manifest) == sorted(truth)
-        assert log.balance_fault is None
+        assert log.balance_violation is None
         before = max((other for other in truths), default=None)
         assert logged(store, day) == (expected(truths[before], truth) if before else [])
         truths[day] = truth
