@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from inventory_assets.inventory.manifest.manifest import manifest_json_schema
+from inventory_assets.inventory.manifest.snapshot import FORMAT, FORMAT_OF_VERSIONS
 from tools import reference, site_resources
 
 REPOSITORY = Path(__file__).parent.parent
@@ -11,6 +13,7 @@ PAGES = sorted(
     for folder in (REPOSITORY.glob("*.md"), (REPOSITORY / "docs").rglob("*.md"))
     for page in folder
 )
+MANIFEST_PAGE = REPOSITORY / "docs/manifest.md"
 NAMED_TEST = re.compile(r"`([a-z0-9_/]+\.py)::(test_\w+)`")
 
 
@@ -63,3 +66,25 @@ def test_a_page_that_loads_from_another_host_is_found(tmp_path: Path, text: str)
 def test_links_that_are_followed_load_nothing(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text('<a href="https://example.com"><img src="a.png"></a>')
     assert site_resources.main(tmp_path) == 0
+
+
+def test_the_page_of_the_manifest_describes_its_fields_and_no_others() -> None:
+    rows = [
+        line for line in MANIFEST_PAGE.read_text("utf-8").splitlines() if line.startswith("| `")
+    ]
+    named = [name for row in rows for name in re.findall("`([^`]+)`", row.split("|")[1])]
+    schema = manifest_json_schema()
+    properties, definitions = schema["properties"], schema["$defs"]
+    assert isinstance(properties, dict)
+    assert isinstance(definitions, dict)
+    nested = {
+        *(f"shards[].{name}" for name in definitions["ShardEntry"]["properties"]),
+        *(f"shards[].parts[].{name}" for name in definitions["Part"]["properties"]),
+    }
+    assert set(properties) <= set(named)
+    assert set(named) <= {*properties, *nested}
+
+
+def test_the_page_of_the_manifest_names_its_formats() -> None:
+    row = f"| `format` | {FORMAT}, or {FORMAT_OF_VERSIONS} if versions are listed"
+    assert row in MANIFEST_PAGE.read_text("utf-8")

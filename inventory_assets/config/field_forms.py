@@ -30,6 +30,7 @@ FORMS = {
         "inventory-42",
         "2 to 1224 letters, digits and characters of '+=,.@:/_-'",
     ),
+    "prices": (r"\S", "prices.toml", "the path of a price table"),
     "files": (
         r"^((batch-operations|plain|spreadsheet)\.csv|csv|jsonl|parquet)(\.(gz|zst))?$",
         "csv.gz",

@@ -1,6 +1,7 @@
 """The file's tables: what to inventory, how and when."""
 
 import datetime as dt
+import math
 import re
 import zoneinfo
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ MAX_PARTITIONS = 100_000  # Dagster's recommendation for an asset
 MANY_PARTITIONS = 50_000
 MAX_PREFIX_BYTES = 1024  # longest key: docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys
 
+
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
 
@@ -45,6 +47,8 @@ class Shards(_Table):
     """A prefix with fewer objects in the last manifest gets no shard of its own."""
     split_objects: Annotated[int, Field(ge=1)] = 5_000_000
     """A prefix with more objects in the last manifest is split one level further."""
+    retire_after_days: Annotated[int, Field(ge=0, le=36_500)] = 30
+    """A shard that was empty for so many days is no partition any more; 0 keeps all shards."""
 
 
 class Exports(_Table):
@@ -69,6 +73,25 @@ class Retention(_Table):
     """Number of days, including today, whose inventories are kept."""
     keep_last: Annotated[int | None, Field(ge=1, le=36_500, examples=[30])] = None
     """Number of newest complete inventories that are kept, with all dates since."""
+
+
+class Budget(_Table):
+    """What a listing may cost; a run that is expected to cost more does not start."""
+
+    requests: Annotated[int | None, Field(ge=1, examples=[100_000])] = None
+    """Maximum LIST requests of a run, as the newest manifest lets expect."""
+    usd: Annotated[float | None, Field(examples=[0.5])] = None
+    """Maximum price of these requests in USD, by the source's price table."""
+
+    @field_validator("usd")
+    @classmethod
+    def _usd_is_an_amount(cls, usd: float | None) -> float | None:
+        if usd is not None and not 0 < usd < math.inf:
+            raise ValueError(
+                f"found {describe_value(usd)}, expected a number above 0; write for example "
+                "usd = 0.5, or remove it"
+            )
+        return usd
 
 
 class Schedule(_Table):
@@ -160,6 +183,10 @@ class SourceTable(_Table):
     """Whether to maintain Iceberg tables over the same files."""
     retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults
     """How long its inventories are kept."""
+    budget: Budget = Field(default_factory=Budget)  # TOML cannot express its defaults
+    """What a run that lists it may cost."""
+    prices: Annotated[str | None, _form("prices")] = None
+    """The price table, relative to the folder of this file; without it, S3's list prices."""
 
     # Checks across fields are field validators that read earlier fields. Model validators would run
     # only if all fields are valid, and so not all mistakes would be reported at once.
@@ -231,6 +258,11 @@ class SourceTable(_Table):
             raise ValueError(VERSIONS_IN_DIRECTORIES)
         return versions
 
+    def resolved(self, folder: Path) -> dict[str, Any]:
+        """The fields, with relative paths resolved against `folder`."""
+        prices = self.prices and str(folder / self.prices)
+        return {**dict(self), "prices": prices}
+
 
 class Source(SourceTable):
     """One bucket, or the keys with one prefix in it, and how it is inventoried."""
@@ -293,11 +325,12 @@ class ConfigFile(_Table):
         return sources
 
     def resolved(self, folder: Path) -> "Config":
-        """The configuration; a relative path of the store is resolved against `folder`."""
+        """The configuration; relative paths are resolved against `folder`."""
         return Config(
             store=resolved_store(self.store, self.store_bucket, folder),
             sources={
-                name: Source(name=name, **dict(table)) for name, table in self.sources.items()
+                name: Source(name=name, **table.resolved(folder))
+                for name, table in self.sources.items()
             },
             iceberg=self.iceberg or Iceberg(),
         )

@@ -17,11 +17,13 @@ from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import RuleResult
 from inventory_assets.inventory.parts.part import ClassTotal, Part, read_records
 from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, has_versions, record_schema
+from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.verification.verification import Verification
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets.units import human_bytes, human_usd
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
@@ -183,8 +185,9 @@ def change_log_metadata(
     }
 
 
-def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metadata:
+def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: Prices) -> Metadata:
     """The metadata of a date's manifest."""
+    listing_usd = prices.listing_usd(manifest.requests)
     return {
         "dagster/row_count": manifest.rows,
         **({"objects": manifest.objects} if has_versions(manifest.schema) else {}),
@@ -195,7 +198,9 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
         "shards": _shards_table(manifest.shards),
         "preview": preview(store, manifest.parts),
         "unreadable": manifest.unreadable,
-        "requests": sum(entry.requests for entry in manifest.shards),
+        "requests": manifest.requests,
+        "listing_usd": listing_usd,
+        "listing_cost": f"{human_usd(listing_usd)} ({prices.label})",
         "parts": len(manifest.parts),
         "parquet_bytes": sum(part.file_bytes for part in manifest.parts),
         "manifest": dg.MetadataValue.path(store.where(layout.s3_manifest(manifest.day))),
@@ -229,18 +234,6 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
             }
         )
     return _records(rows)
-
-
-def human_bytes(count: int) -> str:
-    """A number of bytes with a decimal unit, as S3's console shows it: `67.8 GB`."""
-    if count < 1000:
-        return f"{count:,} B"
-    size = float(count)
-    for unit in ("kB", "MB", "GB", "TB", "PB"):
-        size /= 1000
-        if size < 999.95:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:,.1f} EB"
 
 
 def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class FileKind(StrEnum):
     CHANGED_RECORDS = "changes/data/{name}"
     DISCOVERY = "discovery.json"
     LONG_PREFIX = "prefixes/{name}.json"
+    RETIREMENT = "retired/{name}.json"
 
     def path(self, day: date | None = None, name: str = "") -> str:
         """The path of a file of this kind."""
@@ -189,6 +190,10 @@ class Layout:
     def long_prefix(self, partition_key: str) -> str:
         """The record of a prefix that is too long for its partition key."""
         return self._key(FileKind.LONG_PREFIX, name=file_stem(partition_key))
+
+    def retirement(self, partition_key: str) -> str:
+        """The record of a retired shard."""
+        return self._key(FileKind.RETIREMENT, name=file_stem(partition_key))
 
 
 def folder_of(key: str) -> str:
