@@ -185,7 +185,7 @@ class SourceTable(_Table):
     """How long its inventories are kept."""
     budget: Budget = Field(default_factory=Budget)  # TOML cannot express its defaults
     """What a run that lists it may cost."""
-    prices: Annotated[str | None, _form("prices")] = None
+    prices: Annotated[str | None, form("prices")] = None
     """The price table, relative to the folder of this file; without it, S3's list prices."""
 
     # Checks across fields are field validators that read earlier fields. Model validators would run
