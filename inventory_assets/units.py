@@ -11,3 +11,8 @@ def human_bytes(count: int) -> str:
         if abs(size) < 999.95:
             return f"{size:.1f} {unit}"
     return f"{size / 1000:,.1f} EB"
+
+
+def human_change(count: int) -> str:
+    """A number of bytes more or less, with its sign: `+67.8 GB`."""
+    return f"{'+' if count > 0 else ''}{human_bytes(count)}"
