@@ -22,6 +22,7 @@ from inventory_assets.defs.assets import (
     build_inventory_manifest,
     build_object_changes,
     build_object_listing,
+    build_prefix_usage,
     build_shards,
 )
 from inventory_assets.defs.gc_job import build_collection_job
@@ -84,6 +85,7 @@ def _source_definitions(
         build_object_changes(source),
         build_inventory_manifest(source),
         build_change_log(source),
+        build_prefix_usage(source),
     ]
     if source.source.exports:
         assets.append(build_inventory_exports(source))

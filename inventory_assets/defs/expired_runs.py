@@ -84,6 +84,7 @@ def _keys(assets: SourceAssets) -> list[dg.AssetKey]:
         "object_changes",
         "inventory_manifest",
         "change_log",
+        "prefix_usage",
         "inventory_exports",
         "iceberg_tables",
     )

@@ -53,6 +53,7 @@ _FOUND, _CONFIRMED, _REMOVED = "found", "confirmed", "removed"
 # The file that is published last is removed first: readers start from it.
 _ORDER = (
     (FileKind.EXPORT, False),
+    (FileKind.USAGE, False),
     (FileKind.CHECKSUM, True),
     (FileKind.SYMLINK, True),
     (FileKind.S3_MANIFEST, True),
@@ -69,7 +70,13 @@ _ORDER = (
 )
 """Kinds of files, and whether they are of the inventory in CSV."""
 
-_DATA = (FileKind.DATA, FileKind.CHANGED_RECORDS)
+_DATA = (
+    FileKind.DATA,
+    FileKind.CHANGED_RECORDS,
+    FileKind.USAGE_DATA,
+    # It has the name of its part, so it is needed as long as the part.
+    FileKind.PART_USAGE,
+)
 
 
 @dataclass(frozen=True, slots=True)
