@@ -36,12 +36,12 @@ class PrefixShare:
     Attributes:
         prefix: The prefix; "" for all keys, others end in "/".
         objects: Objects that are counted.
-        bytes: Their bytes.
+        bytes: Their bytes; None if they are not known.
     """
 
     prefix: str
     objects: int
-    bytes: int
+    bytes: int | None
 
 
 class PrefixCounts:
@@ -56,7 +56,7 @@ class PrefixCounts:
     def __init__(self, *, is_cumulative: bool, shares: Iterable[PrefixShare] = ()) -> None:
         self._is_cumulative = is_cumulative
         self._counts: dict[str, tuple[int, int]] = {
-            share.prefix: (share.objects, share.bytes) for share in shares
+            share.prefix: (share.objects, share.bytes or 0) for share in shares
         }
 
     def add(self, keys: pa.StringArray, sizes: npt.NDArray[np.int64]) -> None:
@@ -76,7 +76,7 @@ class PrefixCounts:
     def merge(self, shares: Iterable[PrefixShare]) -> None:
         """Add the counts of the neighbouring piece to the right."""
         for share in shares:
-            self._add(share.prefix, share.objects, share.bytes)
+            self._add(share.prefix, share.objects, share.bytes or 0)
 
     def _add(self, prefix: str, objects: int, size: int) -> None:
         before = self._counts.get(prefix, (0, 0))
@@ -105,7 +105,7 @@ class PrefixCounts:
         # Equal ones in the order of their prefixes, so that every cut gives the same.
         found = {
             *heapq.nsmallest(KEPT, every, key=lambda share: (-share.objects, share.prefix)),
-            *heapq.nsmallest(KEPT, every, key=lambda share: (-share.bytes, share.prefix)),
+            *heapq.nsmallest(KEPT, every, key=lambda share: (-(share.bytes or 0), share.prefix)),
         }
         return tuple(sorted(found, key=lambda share: share.prefix))
 
