@@ -33,7 +33,7 @@ from inventory_assets.scan.engine.events import (
     RangeSplit,
 )
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
-from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.key_range import DELIMITER, KeyRange, tiling_violation
 
 COUNT = 10_000_000
 """Keys: at 64 in flight 156 pages a connection, so that what beginning and ending cost is small."""
@@ -163,7 +163,9 @@ def folders_and_the_rest(lister: PageSource) -> list[ListingJob]:
     level = [""]
     while True:
         below = (name for folder in level for name in folders(lister, folder))
-        found = list(below if len(level) == 1 else islice(below, lister.connection.max_in_flight))
+        found = list(
+            below if len(level) == 1 else islice(below, lister.bucket_config.max_in_flight)
+        )
         if not found or next(below, None) is not None:
             return by_prefixes(level)
         level = found
@@ -221,7 +223,7 @@ def measured(
         NoCompiler: The load source cannot be built here.
     """
     with LoadSource(shape, keys, latency=latency) as source:
-        connection = BucketConfig(
+        bucket_config = BucketConfig(
             BUCKET,
             source.url,
             region="us-east-1",
@@ -230,10 +232,10 @@ def measured(
             addressing_style="path",
             max_in_flight=allowed,
         )
-        with contextlib.closing(ListClient(connection)) as scout:
+        with contextlib.closing(ListClient(bucket_config)) as scout:
             jobs = strategy.plan(scout)
-        observed = ObservedLimiter(connection)
-        with contextlib.closing(ListClient(connection, limiter=observed)) as lister:
+        observed = ObservedLimiter(bucket_config)
+        with contextlib.closing(ListClient(bucket_config, limiter=observed)) as lister:
             cpu, begun = time.process_time(), time.monotonic()
             try:
                 list_all(strategy.scan(lister, jobs), keys)
@@ -275,8 +277,8 @@ def list_all(scan: ParallelScan, keys: int) -> None:
                 raise ValueError(str(event.error)) from event.error
             case RangeSplit() if isinstance(scan, UnsplitScan):
                 raise ValueError("a range was split that should be left as it was given")
-    if fault := tiling_fault(sorted(ranges), [WHOLE]):
-        raise ValueError(f"its ranges do not tile the key space: {fault}")
+    if violation := tiling_violation(sorted(ranges), [WHOLE]):
+        raise ValueError(f"its ranges do not tile the key space: {violation}")
     if found != keys:
         raise ValueError(f"it found {found:,} of {keys:,} keys")
 

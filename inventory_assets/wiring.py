@@ -58,7 +58,7 @@ def open_results(store: Path | StoreBucket) -> Store:
     """The store of results; this sends no request to a bucket.
 
     Raises:
-        StoreError: The bucket's connection cannot be opened.
+        StoreError: The session of the bucket cannot be opened.
     """
     if isinstance(store, Path):
         return LocalStore(store)

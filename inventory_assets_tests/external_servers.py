@@ -67,7 +67,7 @@ class Endpoint:
     account: Account
     keeps_folders: bool = False
 
-    def connection(self, bucket: str, max_in_flight: int = 32) -> BucketConfig:
+    def bucket_config(self, bucket: str, max_in_flight: int = 32) -> BucketConfig:
         return BucketConfig(
             bucket,
             self.url,

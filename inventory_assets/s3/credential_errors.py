@@ -56,14 +56,14 @@ class Identity:
     files: tuple[Path, ...]
 
     @classmethod
-    def of(cls, session: botocore.session.Session, connection: BucketConfig) -> "Identity":
+    def of(cls, session: botocore.session.Session, bucket_config: BucketConfig) -> "Identity":
         """Read it from the session and the bucket's configuration."""
         profile = session.get_config_variable("profile")
         try:
             profiles = session.full_config.get("profiles", {})
         except boto.BotoCoreError:
             profiles = {}
-        roles = [connection.role_arn] if connection.role_arn else []
+        roles = [bucket_config.role_arn] if bucket_config.role_arn else []
         settings: dict[str, Any] = profiles.get(profile or "default", {})
         token_file = settings.get("web_identity_token_file")
         if os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE"):
@@ -77,7 +77,7 @@ class Identity:
             for name in ("credentials_file", "config_file")
         ]
         named = tuple(dict.fromkeys(role for role in roles if role))
-        return cls(connection.display_name, profile, named, token_file, tuple(files))
+        return cls(bucket_config.display_name, profile, named, token_file, tuple(files))
 
     @property
     def role(self) -> str:

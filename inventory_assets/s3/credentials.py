@@ -66,33 +66,33 @@ class CredentialsFailed(BotoCoreError):
         self.user_error = user_error
 
 
-def open_session(connection: BucketConfig) -> botocore.session.Session:
-    """Open a session for `connection`; credentials are loaded on first use.
+def open_session(bucket_config: BucketConfig) -> botocore.session.Session:
+    """Open a session for `bucket_config`; credentials are loaded on first use.
 
     Raises:
         ProfileNotFound: The profile does not exist.
     """
-    session = botocore.session.Session(_SESSION_VARIABLES, profile=connection.profile)
-    session.register_component("credential_provider", _Chain(session, connection))
+    session = botocore.session.Session(_SESSION_VARIABLES, profile=bucket_config.profile)
+    session.register_component("credential_provider", _Chain(session, bucket_config))
     return session
 
 
-def session_region(session: botocore.session.Session, connection: BucketConfig) -> str:
+def session_region(session: botocore.session.Session, bucket_config: BucketConfig) -> str:
     """The configured region, or the default."""
-    return str(connection.region or session.get_config_variable("region") or DEFAULT_REGION)
+    return str(bucket_config.region or session.get_config_variable("region") or DEFAULT_REGION)
 
 
 class _Chain:
     """botocore's chain of providers, followed by the role of the bucket's configuration."""
 
-    def __init__(self, session: botocore.session.Session, connection: BucketConfig) -> None:
+    def __init__(self, session: botocore.session.Session, bucket_config: BucketConfig) -> None:
         self._session = session
-        self._connection = connection
+        self._bucket_config = bucket_config
 
     def load_credentials(self) -> "_TranslatedCredentials | None":
-        identity = Identity.of(self._session, self._connection)
-        load = partial(_load, self._connection)
-        found = _translating_errors(identity, lambda: _load(self._connection, self._session))
+        identity = Identity.of(self._session, self._bucket_config)
+        load = partial(_load, self._bucket_config)
+        found = _translating_errors(identity, lambda: _load(self._bucket_config, self._session))
         return None if found is None else _TranslatedCredentials(found, identity, load)
 
 
@@ -139,19 +139,19 @@ def _translating_errors(identity: Identity, work: Callable[[], Any]) -> Any:
         raise CredentialsFailed(error, kind(f"{identity.display_name}: {words}"), words) from None
 
 
-def _load(connection: BucketConfig, session: botocore.session.Session | None = None) -> Any:
+def _load(bucket_config: BucketConfig, session: botocore.session.Session | None = None) -> Any:
     """Load credentials; None if there are none."""
     if session is None:
-        session = botocore.session.Session(_SESSION_VARIABLES, profile=connection.profile)
-    region = session_region(session, connection)
-    if connection.role_arn is None:
+        session = botocore.session.Session(_SESSION_VARIABLES, profile=bucket_config.profile)
+    region = session_region(session, bucket_config)
+    if bucket_config.role_arn is None:
         return _resolved(session, region)
-    source = _Source(connection, _resolved(session, region))
+    source = _Source(bucket_config, _resolved(session, region))
     extra = {"RoleSessionName": "inventory-assets"}
-    if connection.external_id:
-        extra["ExternalId"] = connection.external_id
+    if bucket_config.external_id:
+        extra["ExternalId"] = bucket_config.external_id
     fetcher = AssumeRoleCredentialFetcher(
-        partial(session.create_client, region_name=region), source, connection.role_arn, extra
+        partial(session.create_client, region_name=region), source, bucket_config.role_arn, extra
     )
     return CredentialResolver([_AssumedRole(fetcher)]).load_credentials()
 
@@ -168,15 +168,15 @@ def _resolved(session: botocore.session.Session, region: str) -> Any:
 class _Source:
     """The credentials to assume a role with, loaded again each time, as they may rotate."""
 
-    def __init__(self, connection: BucketConfig, found: Any) -> None:
+    def __init__(self, bucket_config: BucketConfig, found: Any) -> None:
         if found is None:
             raise NoCredentialsError
-        self._connection = connection
+        self._bucket_config = bucket_config
         self._found = found
 
     def get_frozen_credentials(self) -> Any:
         if self._found is None:
-            self._found = _load(replace(self._connection, role_arn=None))
+            self._found = _load(replace(self._bucket_config, role_arn=None))
         if self._found is None:
             raise NoCredentialsError
         frozen, self._found = self._found.get_frozen_credentials(), None

@@ -118,33 +118,33 @@ class ErrorDetails:
         return said(self.code, self.message)
 
 
-def rejected(details: ErrorDetails, connection: BucketConfig, action: str) -> S3Error:
+def rejected(details: ErrorDetails, bucket_config: BucketConfig, action: str) -> S3Error:
     """The error for the user.
 
     Args:
         details: The error response.
-        connection: The bucket.
+        bucket_config: The bucket.
         action: The IAM action that the request needs.
     """
-    kind, words = _advice(details, connection, action)
-    return kind(f"{connection.display_name}: {words}")
+    kind, words = _advice(details, bucket_config, action)
+    return kind(f"{bucket_config.display_name}: {words}")
 
 
-def versions_unsupported(connection: BucketConfig, reason: str) -> VersionsUnsupported:
+def versions_unsupported(bucket_config: BucketConfig, reason: str) -> VersionsUnsupported:
     """The error for a store that does not list versions.
 
     Args:
-        connection: The bucket.
+        bucket_config: The bucket.
         reason: The evidence, to follow "the store".
     """
     return VersionsUnsupported(
-        f"{connection.display_name}: the store {reason}, so it lists no versions; set versions "
+        f"{bucket_config.display_name}: the store {reason}, so it lists no versions; set versions "
         "= false, or leave out --versions"
     )
 
 
 def _advice(
-    details: ErrorDetails, connection: BucketConfig, action: str
+    details: ErrorDetails, bucket_config: BucketConfig, action: str
 ) -> tuple[type[S3Error], str]:
     words = details.words
     if details.status == 407:
@@ -160,10 +160,10 @@ def _advice(
         and not details.region
         and not details.endpoint
     ):
-        redirected = redirect_words(details.location, connection.endpoint_url)
+        redirected = redirect_words(details.location, bucket_config.endpoint_url)
         return RequestRejected, f"{redirected} (status {details.status})"
     if details.code in _ELSEWHERE:
-        return RequestRejected, _elsewhere(details, connection)
+        return RequestRejected, _elsewhere(details, bucket_config)
     if action == _OF_VERSIONS and (details.status in (405, 501) or details.code in _NO_VERSIONS):
         return VersionsUnsupported, (
             f"the store refuses a request for versions, so it lists no versions ({words}); set "
@@ -175,7 +175,7 @@ def _advice(
             f"{details.status}; {details.foreign.remedy}"
         )
     if details.status == 403 or details.code in _DENIED:
-        return AccessDenied, _denied(connection, action, words)
+        return AccessDenied, _denied(bucket_config, action, words)
     if 200 < details.status < 300:
         return RequestRejected, (
             f"the response is not from S3: its status is {details.status}, which no listing has; "
@@ -184,8 +184,8 @@ def _advice(
     return RequestRejected, f"the request was rejected; {words}"
 
 
-def _elsewhere(details: ErrorDetails, connection: BucketConfig) -> str:
-    asked = details.asked or connection.region or "the default"
+def _elsewhere(details: ErrorDetails, bucket_config: BucketConfig) -> str:
+    asked = details.asked or bucket_config.region or "the default"
     if details.region and details.region != asked:
         return (
             f"the bucket is in the region {one_line_text(details.region)}, but the request went to "
@@ -202,7 +202,7 @@ def _elsewhere(details: ErrorDetails, connection: BucketConfig) -> str:
             f"names no other region; check both ({details.words})"
         )
     named = f", {one_line_text(details.endpoint)}" if details.endpoint else ""
-    if connection.endpoint_url:
+    if bucket_config.endpoint_url:
         return (
             f"the bucket has another endpoint{named}, although {asked} is its region; leave out "
             "--endpoint-url, or correct the endpoint (in the configuration: endpoint_url) "
@@ -214,19 +214,19 @@ def _elsewhere(details: ErrorDetails, connection: BucketConfig) -> str:
     )
 
 
-def _denied(connection: BucketConfig, action: str, words: str) -> str:
-    if connection.anonymous:
+def _denied(bucket_config: BucketConfig, action: str, words: str) -> str:
+    if bucket_config.anonymous:
         return (
             f"the bucket may not be listed anonymously ({words}); leave out --anonymous (in the "
             f"configuration: anonymous) and give credentials that are allowed {action}"
         )
     payer = (
         ""
-        if connection.requester_pays
+        if bucket_config.requester_pays
         else "; if it is a Requester Pays bucket, add --requester-pays (in the configuration: "
         "requester_pays = true)"
     )
     return (
-        f"listing is not allowed; grant {action} on arn:aws:s3:::{connection.bucket} to these "
+        f"listing is not allowed; grant {action} on arn:aws:s3:::{bucket_config.bucket} to these "
         f"credentials ({words}){payer}"
     )

@@ -155,13 +155,13 @@ def _classify_response(code: str, status: int) -> TransientError | None:
 
 
 def to_user_error(
-    error: BaseException, connection: BucketConfig, action: str = "s3:ListBucket"
+    error: BaseException, bucket_config: BucketConfig, action: str = "s3:ListBucket"
 ) -> S3Error:
     """The error for the user, if a retry cannot help.
 
     Args:
         error: The permanent error, or a response that was unexpected twice.
-        connection: The bucket.
+        bucket_config: The bucket.
         action: The IAM action that the request needs.
     """
     kind: type[S3Error]
@@ -169,19 +169,19 @@ def to_user_error(
         case CredentialsFailed():
             return error.user_error
         case ErrorResponse():
-            return rejected(ErrorDetails.of_error_response(error), connection, action)
+            return rejected(ErrorDetails.of_error_response(error), bucket_config, action)
         case boto.ClientError():
-            return rejected(ErrorDetails.of_client_error(error), connection, action)
+            return rejected(ErrorDetails.of_client_error(error), bucket_config, action)
         case boto.ProfileNotFound():
             kind, words = CredentialsMissing, f"{one_line(error)}; name a profile that exists"
         case _ if isinstance(error, _NO_CREDENTIALS):
-            identity = Identity.of(open_session(connection), connection)
+            identity = Identity.of(open_session(bucket_config), bucket_config)
             kind, words = CredentialsMissing, no_credentials(identity)
         case MalformedResponse() | BadStatusLine():
             kind, words = _of_response(error)
         case _:
             kind, words = _of_connection(error)
-    return kind(f"{connection.display_name}: {words}")
+    return kind(f"{bucket_config.display_name}: {words}")
 
 
 def _of_response(error: MalformedResponse | BadStatusLine) -> tuple[type[S3Error], str]:

@@ -77,14 +77,14 @@ class PageTransport(Protocol):
 class ListClient:
     """Lists pages of one bucket; shared by any number of threads.
 
-    At most `connection.max_in_flight` requests are in flight over all threads; `connection.policy`
-    may set a lower limit.
+    At most `bucket_config.max_in_flight` requests are in flight over all threads;
+    `bucket_config.policy` may set a lower limit.
 
     Args:
-        connection: The bucket and how to reach it.
+        bucket_config: The bucket and how to reach it.
         retry: How transient errors are retried.
         transport: Sends the requests; None for HTTP.
-        limiter: Limits the requests in flight; None for one that follows `connection`.
+        limiter: Limits the requests in flight; None for one that follows `bucket_config`.
     """
 
     profile: StoreProfile = AWS
@@ -98,21 +98,21 @@ class ListClient:
 
     def __init__(
         self,
-        connection: BucketConfig,
+        bucket_config: BucketConfig,
         retry: RetryPolicy | None = None,
         *,
         transport: PageTransport | None = None,
         limiter: ConcurrencyLimiter | None = None,
     ) -> None:
-        self.connection = connection
+        self.bucket_config = bucket_config
         self.server: str | None = None
         """The `Server` header of the last response, which identifies the store's software."""
         self.retry = retry or RetryPolicy()
         self._limiter = limiter or ConcurrencyLimiter(
-            open_policy(connection.policy, connection.max_in_flight)
+            open_policy(bucket_config.policy, bucket_config.max_in_flight)
         )
-        self._outages = OutageLog(connection.display_name)
-        self._transport: PageTransport = transport or Transport(connection)
+        self._outages = OutageLog(bucket_config.display_name)
+        self._transport: PageTransport = transport or Transport(bucket_config)
 
     @property
     def in_flight(self) -> tuple[int, int]:
@@ -180,7 +180,7 @@ class ListClient:
                 body = bytearray()  # the error's traceback may hold views of the other one
                 fault = classify(error)
                 if fault is None or repetition.is_repeated(error):
-                    raise to_user_error(error, self.connection, request.action) from None
+                    raise to_user_error(error, self.bucket_config, request.action) from None
                 stats.failed(fault)
                 now = clock()
                 attempts = attempts or Attempts(now, now)
@@ -199,7 +199,7 @@ class ListClient:
         self, error: Exception, fault: TransientError, attempts: Attempts
     ) -> RetriesExhausted:
         seconds = attempts.last - attempts.began
-        return retries_exhausted(error, fault, attempts.failures, self.connection, seconds)
+        return retries_exhausted(error, fault, attempts.failures, self.bucket_config, seconds)
 
     async def _send_once(
         self, request: PageRequest, stats: RequestStats, read: _Reader[_T], body: bytearray
@@ -216,7 +216,7 @@ class ListClient:
             self.server = response.headers.get("server")
             lack = lacks_versions(response.body) if request.versions else None
             if lack and response.status == 200:
-                raise versions_unsupported(self.connection, lack)
+                raise versions_unsupported(self.bucket_config, lack)
             found = decoded(response, read)
             self._check_echo(request, response, found)
             outcome = Outcome.SUCCEEDED
@@ -229,7 +229,7 @@ class ListClient:
 
     def _check_echo(self, request: PageRequest, response: Response, found: Page | RawPage) -> None:
         """Check that the response repeats the parameters of this request."""
-        name = contradiction(request, found.echo, self.connection.bucket, self.profile.echoes)
+        name = contradiction(request, found.echo, self.bucket_config.bucket, self.profile.echoes)
         if name:
             # The next response on this connection would be misplaced, too.
             self._transport.discard(response)

@@ -92,15 +92,15 @@ class ObjectClient:
     ETags are passed without quotes, as stores differ in quoting them.
 
     Args:
-        connection: The bucket and how to reach it.
+        bucket_config: The bucket and how to reach it.
 
     Raises:
-        S3Error: The connection cannot be opened.
+        S3Error: The session cannot be opened.
     """
 
-    def __init__(self, connection: BucketConfig) -> None:
-        self.connection = connection
-        opened = open_boto_session(connection, attempts=ATTEMPTS)
+    def __init__(self, bucket_config: BucketConfig) -> None:
+        self.bucket_config = bucket_config
+        opened = open_boto_session(bucket_config, attempts=ATTEMPTS)
         self._client: Any = opened.client
 
     @property
@@ -110,13 +110,13 @@ class ObjectClient:
 
     def url(self, key: str) -> str:
         """The object's `s3://` URL."""
-        return f"s3://{self.connection.bucket}/{key}"
+        return f"s3://{self.bucket_config.bucket}/{key}"
 
     def head(self, key: str) -> ObjectMetadata | None:
         """The metadata of an object, or None if it does not exist."""
         with self._translate_errors("read", key):
             try:
-                answer = self._client.head_object(Bucket=self.connection.bucket, Key=key)
+                answer = self._client.head_object(Bucket=self.bucket_config.bucket, Key=key)
             except boto.ClientError as error:
                 if code_of(error) in _MISSING:
                     return None
@@ -165,7 +165,7 @@ class ObjectClient:
         """The names directly in a folder ("" or ending in `/`), in the store's order."""
         with self._translate_errors("list", folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.connection.bucket, Prefix=folder, Delimiter="/"
+                Bucket=self.bucket_config.bucket, Prefix=folder, Delimiter="/"
             )
             for page in pages:
                 keys = [each["Key"] for each in page.get("Contents", ())]
@@ -179,7 +179,7 @@ class ObjectClient:
         """Key and size in bytes of all objects in a folder (ending in `/`), at any depth."""
         with self._translate_errors("list", folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.connection.bucket, Prefix=folder
+                Bucket=self.bucket_config.bucket, Prefix=folder
             )
             for page in pages:
                 for each in page.get("Contents", ()):
@@ -190,7 +190,7 @@ class ObjectClient:
         """Key to last modification time of all objects in a folder (ending in `/`)."""
         with self._translate_errors("list", folder):
             pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.connection.bucket, Prefix=folder
+                Bucket=self.bucket_config.bucket, Prefix=folder
             )
             return {
                 each["Key"]: each["LastModified"]
@@ -201,7 +201,7 @@ class ObjectClient:
     def remove(self, key: str) -> None:
         """Remove an object, if it exists."""
         with self._translate_errors("remove", key):
-            self._client.delete_object(Bucket=self.connection.bucket, Key=key)
+            self._client.delete_object(Bucket=self.bucket_config.bucket, Key=key)
 
     def write(
         self,
@@ -227,7 +227,7 @@ class ObjectClient:
         with self._translate_errors("write", key):
             try:
                 answer = self._client.put_object(
-                    Bucket=self.connection.bucket,
+                    Bucket=self.bucket_config.bucket,
                     Key=key,
                     Body=data,
                     ContentMD5=_md5(data),
@@ -257,7 +257,7 @@ class ObjectClient:
             self._upload(key, file, max(UPLOAD_BYTES, -(-size // UPLOADS)), digest)
 
     def _upload(self, key: str, file: Path, part_bytes: int, digest: str | None) -> None:
-        upload = {"Bucket": self.connection.bucket, "Key": key}
+        upload = {"Bucket": self.bucket_config.bucket, "Key": key}
         answer = self._client.create_multipart_upload(**upload, **_metadata(digest))
         upload["UploadId"] = answer["UploadId"]
         parts: list[dict[str, object]] = []
@@ -279,7 +279,7 @@ class ObjectClient:
     def _body(self, key: str, options: Mapping[str, str]) -> tuple[bytes, str]:
         """The body and ETag of GetObject."""
         for attempt in range(1, ATTEMPTS + 1):
-            answer = self._client.get_object(Bucket=self.connection.bucket, Key=key, **options)
+            answer = self._client.get_object(Bucket=self.bucket_config.bucket, Key=key, **options)
             try:
                 with answer["Body"] as body:
                     return bytes(body.read()), _unquoted(answer.get("ETag"))
@@ -323,7 +323,7 @@ class ObjectClient:
                 f"({one_line(error)}); try again when the endpoint is available",
                 status_of(error) if isinstance(error, boto.ClientError) else None,
             )
-        final = to_user_error(error, self.connection)
+        final = to_user_error(error, self.bucket_config)
         status = status_of(error) if isinstance(error, boto.ClientError) else None
         return ObjectRequestFailed(f"{what}: {final}", status)
 

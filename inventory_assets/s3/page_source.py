@@ -29,7 +29,7 @@ class PageSource(Protocol):
     names_gone: int
 
     @property
-    def connection(self) -> BucketConfig:
+    def bucket_config(self) -> BucketConfig:
         """The bucket and how to reach it."""
 
     @property

@@ -95,7 +95,7 @@ def retries_exhausted(
     error: Exception,
     fault: TransientError,
     attempts: int,
-    connection: BucketConfig,
+    bucket_config: BucketConfig,
     seconds: float | None = None,
 ) -> RetriesExhausted:
     """The error for the user if a transient error persisted.
@@ -104,7 +104,7 @@ def retries_exhausted(
         error: The last error.
         fault: Its kind.
         attempts: The number of attempts.
-        connection: The bucket.
+        bucket_config: The bucket.
         seconds: The time spent, if the budget was a time.
     """
     often = f"{attempts} times in a row" if attempts > 1 else "once"
@@ -115,7 +115,7 @@ def retries_exhausted(
         else "; --max-outage (in the configuration: max_outage_seconds) sets how long to retry"
     )
     return RetriesExhausted(
-        f"{connection.display_name}: {fault} {often}{within}, last with: "
+        f"{bucket_config.display_name}: {fault} {often}{within}, last with: "
         f"{one_line(error)}; check that the endpoint can be reached and is not overloaded, then "
         f"run this again{longer}",
         fault,

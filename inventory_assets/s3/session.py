@@ -45,12 +45,12 @@ class BotoSession:
 
 
 def open_boto_session(
-    connection: BucketConfig, region: str | None = None, attempts: int = 1
+    bucket_config: BucketConfig, region: str | None = None, attempts: int = 1
 ) -> BotoSession:
-    """Open boto3 for `connection`. No request is sent; the profile or role is looked up.
+    """Open boto3 for `bucket_config`. No request is sent; the profile or role is looked up.
 
     Args:
-        connection: The bucket and how to reach it.
+        bucket_config: The bucket and how to reach it.
         region: The bucket's region, if it differs from the configured one.
         attempts: Maximum attempts per request.
 
@@ -59,27 +59,27 @@ def open_boto_session(
         CredentialsMissing: There is no such profile, or no credentials to assume the role with.
         RequestRejected: The endpoint, the region or the AWS configuration is unusable.
     """
-    refuse_user_information(connection.endpoint_url, connection)
-    if connection.bucket.endswith("--x-s3"):
+    refuse_user_information(bucket_config.endpoint_url, bucket_config)
+    if bucket_config.bucket.endswith("--x-s3"):
         raise UnsupportedBucket(
-            f"{connection.display_name}: directory buckets (names ending in --x-s3) do not list "
+            f"{bucket_config.display_name}: directory buckets (names ending in --x-s3) do not list "
             "in key order and are not supported; inventory a general purpose bucket instead"
         )
     try:
-        session = open_session(connection)
+        session = open_session(bucket_config)
         boto_session = boto3.session.Session(
             botocore_session=session,
-            aws_access_key_id=connection.access_key,
-            aws_secret_access_key=connection.secret_key,
+            aws_access_key_id=bucket_config.access_key,
+            aws_secret_access_key=bucket_config.secret_key,
         )
         # "auto" leaves the addressing style to ~/.aws/config.
-        style = connection.addressing_style
+        style = bucket_config.addressing_style
         client = boto_session.client(
             "s3",
-            region_name=region or session_region(session, connection),
-            endpoint_url=connection.endpoint_url,
+            region_name=region or session_region(session, bucket_config),
+            endpoint_url=bucket_config.endpoint_url,
             config=Config(
-                signature_version=UNSIGNED if connection.anonymous else None,
+                signature_version=UNSIGNED if bucket_config.anonymous else None,
                 retries={"total_max_attempts": attempts, "mode": "standard"},
                 # Uploads carry Content-MD5, which all stores support, unlike newer checksums.
                 request_checksum_calculation="when_required",
@@ -87,26 +87,26 @@ def open_boto_session(
                 s3=None if style == "auto" else {"addressing_style": style},
             ),
         )
-        refuse_user_information(client.meta.endpoint_url, connection)
+        refuse_user_information(client.meta.endpoint_url, bucket_config)
         return BotoSession(boto_session, client, session.get_config_variable("ca_bundle"))
     except CredentialsFailed as error:
         raise error.user_error from None
     except ConfigParseError as error:
-        raise RequestRejected(f"{connection.display_name}: {config_words(error)}") from None
+        raise RequestRejected(f"{bucket_config.display_name}: {config_words(error)}") from None
     except (ProfileNotFound, PartialCredentialsError, CredentialRetrievalError) as error:
         is_named = isinstance(error, ProfileNotFound)
         remedy = f"; {NAME_A_PROFILE}" if is_named else ""
         raise CredentialsMissing(
-            f"{connection.display_name}: cannot open a session: {one_line(error)}{remedy}"
+            f"{bucket_config.display_name}: cannot open a session: {one_line(error)}{remedy}"
         ) from None
     except (BotoCoreError, ValueError) as error:
         raise RequestRejected(
-            f"{connection.display_name}: cannot open a session: {one_line(error)}; check the "
+            f"{bucket_config.display_name}: cannot open a session: {one_line(error)}; check the "
             "endpoint, the region and the AWS configuration"
         ) from None
 
 
-def refuse_user_information(url: str | None, connection: BucketConfig) -> None:
+def refuse_user_information(url: str | None, bucket_config: BucketConfig) -> None:
     """Reject an endpoint URL with a user name or password, which messages and files would show.
 
     Raises:
@@ -114,6 +114,6 @@ def refuse_user_information(url: str | None, connection: BucketConfig) -> None:
     """
     if url and "@" in url:
         raise RequestRejected(
-            f"{connection.display_name}: the endpoint's URL contains a user name or "
+            f"{bucket_config.display_name}: the endpoint's URL contains a user name or "
             "password; remove it: credentials come from the environment, profiles or roles"
         )

@@ -63,7 +63,7 @@ async def check_names(lister: PageSource, page: Page, stats: RequestStats) -> No
         if encoding is not lister.profile.encoding:
             lister.proven_names = frozenset()
             raise NamesMisread(
-                f"{lister.connection.display_name}: the store encodes keys as '{encoding}', "
+                f"{lister.bucket_config.display_name}: the store encodes keys as '{encoding}', "
                 f"expected '{lister.profile.encoding}'; the key {raw!r} shows that",
                 encoding,
             )

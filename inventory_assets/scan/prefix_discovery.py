@@ -140,9 +140,10 @@ class _Discoverer:
             shards += deeper or [child]
             if len(shards) > self._bounds.max_shards:
                 raise TooManyShards(
-                    f"{self._lister.connection.display_name}: more than {self._bounds.max_shards} "
-                    f"prefixes under {prefix!r} would be shards; lower shards.depth, raise "
-                    "shards.max_shards, or set shards.min_objects so that small ones share one"
+                    f"{self._lister.bucket_config.display_name}: more than "
+                    f"{self._bounds.max_shards} prefixes under {prefix!r} would be shards; lower "
+                    "shards.depth, raise shards.max_shards, or set shards.min_objects so that "
+                    "small ones share one"
                 )
         return shards
 
@@ -179,7 +180,7 @@ class _Discoverer:
                 after = prefix_upper_bound(last) if last in page.common_prefixes else last
             if (page.next_token, after) == before:
                 raise ListingStuck(
-                    f"{self._lister.connection.display_name}: the store repeats the "
+                    f"{self._lister.bucket_config.display_name}: the store repeats the "
                     f"continuation token {token!r}"
                 )
             token = page.next_token

@@ -75,7 +75,7 @@ def profile_store(lister: PageSource, prefix: str, stats: RequestStats) -> Store
             found = again if is_habit else replace(usual, echoes=again.echoes)
         if found.continuation is Continuation.NONE:
             raise ListingUnsupported(
-                f"{lister.connection.display_name}: the store ignores start-after, and its "
+                f"{lister.bucket_config.display_name}: the store ignores start-after, and its "
                 "continuation tokens do not provably lead to the next key, so keys may be missing "
                 "between two pages; ask its operator to support one of the two"
             )
@@ -110,7 +110,7 @@ async def require_versions(lister: PageSource, prefix: str, stats: RequestStats)
     page = await first_page(lister, PageRequest(prefix, max_keys=1), stats)
     if page.objects.num_rows:
         raise versions_unsupported(
-            lister.connection, "returns no versions, although there are objects"
+            lister.bucket_config, "returns no versions, although there are objects"
         )
 
 
@@ -123,7 +123,7 @@ def _probe_names(lister: PageSource, prefix: str, stats: RequestStats) -> StoreP
     for _ in range(_MAX_PROBES):
         probed: list[RequestedPage] = []
         profile = _probe_in_some_encoding(lister, prefix, stats, probed)
-        seen = _echoes(probed, lister.connection.bucket)
+        seen = _echoes(probed, lister.bucket_config.bucket)
         if not any(any(found) and not all(found) for found in seen.values()):
             break
     reliable = frozenset(echoed for echoed, found in seen.items() if found and all(found))
@@ -315,7 +315,7 @@ def _without_tokens(lister: PageSource, prefix: str, keys: list[str], ask: Ask) 
         ]:
             return lister.profile
     raise ListingUnsupported(
-        f"{lister.connection.display_name}: the store sends no continuation token, as in "
+        f"{lister.bucket_config.display_name}: the store sends no continuation token, as in "
         "ListObjects, version 1, and neither start-after nor marker continues after its first "
         "page, so only one page can be listed; ask its operator for ListObjectsV2 (list-type=2)"
     )

@@ -28,10 +28,10 @@ def make_world(
     with dg.DagsterInstance.ephemeral() as instance:
 
         def make(keys: Iterable[str], **source: Any) -> World:
-            connection = moto_bucket(keys)
+            bucket_config = moto_bucket(keys)
             fields = {
-                "bucket": connection.bucket,
-                "endpoint_url": connection.endpoint_url,
+                "bucket": bucket_config.bucket,
+                "endpoint_url": bucket_config.endpoint_url,
                 "addressing_style": "path",
             }
             return World(tmp_path, instance, {**fields, **source})

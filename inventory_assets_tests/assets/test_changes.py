@@ -23,7 +23,7 @@ def counts(world: World) -> Counter[str]:
         prefix = "" if key.startswith("@") else key
         changes = read_changes(world.store, world.layout, TODAY, prefix)
         assert changes is not None
-        assert changes.balance_fault is None
+        assert changes.balance_violation is None
         found.update({kind.value: count for kind, count in changes.counts.items() if count})
     return found
 

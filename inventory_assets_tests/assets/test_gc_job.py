@@ -134,7 +134,7 @@ def test_the_next_day_is_compared_with_the_retained_one(world: World) -> None:
     world.pass_day(TODAY)
     log = read_change_log(world.store, world.layout, TODAY)
     assert log
-    assert (log.baseline_day, log.balance_fault) == (DAYS[2], None)
+    assert (log.baseline_day, log.balance_violation) == (DAYS[2], None)
     assert {change.value: count for change, count in log.counts.items() if count} == {
         "created": 1,
         "deleted": 1,

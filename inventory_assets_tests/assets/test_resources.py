@@ -53,7 +53,7 @@ def test_a_source_is_reached_likewise_with_and_without_dagster(
         open_source_bucket(source, noon(TODAY)),
     ):
         with closing(lister):
-            assert lister.connection == expected
+            assert lister.bucket_config == expected
             assert lister.retry.outage_seconds == 5
 
 

@@ -227,7 +227,7 @@ class Buckets:
 
 class _Watched(FakeSource):
     def __init__(self, asked: PageSource, buckets: Buckets) -> None:
-        super().__init__(asked.connection, asked.server, asked.retry)
+        super().__init__(asked.bucket_config, asked.server, asked.retry)
         self._asked = asked
         self._buckets = buckets
 
@@ -267,16 +267,16 @@ class _Watched(FakeSource):
             self._buckets.listed.append(request.prefix)
 
 
-def put(connection_endpoint: str, bucket: str, keys: Iterable[str], body: bytes = b"") -> None:
+def put(endpoint_url: str, bucket: str, keys: Iterable[str], body: bytes = b"") -> None:
     """Upload objects to a real endpoint."""
-    with closing(_client(connection_endpoint)) as client:
+    with closing(_client(endpoint_url)) as client:
         for key in keys:
             client.put_object(Bucket=bucket, Key=key, Body=body)
 
 
-def delete(connection_endpoint: str, bucket: str, keys: Iterable[str]) -> None:
+def delete(endpoint_url: str, bucket: str, keys: Iterable[str]) -> None:
     """Delete objects of a real endpoint."""
-    with closing(_client(connection_endpoint)) as client:
+    with closing(_client(endpoint_url)) as client:
         for key in keys:
             client.delete_object(Bucket=bucket, Key=key)
 

@@ -38,7 +38,7 @@ class SplitAllTheSame(UnsplitScan):
         ParallelScan.__init__(self, lister, jobs)
 
 
-def connection_to(source: LoadSource) -> BucketConfig:
+def bucket_config_of(source: LoadSource) -> BucketConfig:
     return BucketConfig(
         BUCKET,
         source.url,
@@ -100,7 +100,7 @@ def test_only_ours_is_split() -> None:
 def test_what_is_not_listed_whole_fails() -> None:
     with (
         LoadSource("skewed", KEYS) as source,
-        closing(ListClient(connection_to(source))) as lister,
+        closing(ListClient(bucket_config_of(source))) as lister,
     ):
         part = ListingJob("tenant-07/", [KeyRange.of_prefix("tenant-07/")])
         with pytest.raises(ValueError, match="do not tile the key space"):
@@ -115,7 +115,7 @@ def test_folders_are_as_many_as_there_are_workers_or_the_first_level_of_several(
     for shape in SHAPES:
         with (
             LoadSource(shape, KEYS) as source,
-            closing(ListClient(connection_to(source))) as lister,
+            closing(ListClient(bucket_config_of(source))) as lister,
         ):
             *prefixes, _rest = [job.prefix for job in folders_and_the_rest(lister)]
             planned[shape] = prefixes
@@ -128,8 +128,8 @@ def test_folders_are_as_many_as_there_are_workers_or_the_first_level_of_several(
 @needs_compiler
 def test_one_task_after_the_other_uses_a_worker() -> None:
     with LoadSource("flat", 1000) as source:
-        observed = ObservedLimiter(connection_to(source))
-        lister = ListClient(connection_to(source), limiter=observed)
+        observed = ObservedLimiter(bucket_config_of(source))
+        lister = ListClient(bucket_config_of(source), limiter=observed)
         with closing(lister):
             for _ in range(ALLOWED + 1):
                 lister.list_page_sync(PageRequest(), RequestStats())

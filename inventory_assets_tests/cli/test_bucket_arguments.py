@@ -51,7 +51,7 @@ def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "one")
 
 
-def test_every_connection_field_of_a_source_is_an_option() -> None:
+def test_every_field_of_a_source_that_reaches_its_bucket_is_an_option() -> None:
     others = {
         *("bucket", "prefix"),  # of the URL
         *("versions", "concurrency", "concurrency_policy", "encodings"),  # of `inventory list`
@@ -87,7 +87,10 @@ def test_an_option_sets_the_field_of_its_name(
 def test_an_external_id_goes_with_a_role() -> None:
     arguments = ["--role-arn", ROLE, "--external-id", "inventory-42"]
     client = open_bucket(build_parser().parse_args([*command_line("list"), *arguments]))
-    assert (client.connection.role_arn, client.connection.external_id) == (ROLE, "inventory-42")
+    assert (client.bucket_config.role_arn, client.bucket_config.external_id) == (
+        ROLE,
+        "inventory-42",
+    )
 
 
 @pytest.mark.parametrize(

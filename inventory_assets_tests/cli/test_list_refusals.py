@@ -33,7 +33,7 @@ from inventory_assets_tests.external_servers import REGION, Account, Endpoint, f
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedListing:
     """A mistake: what it raises, and what its line says.
 
     The account is the server's own with the named change, or another; the endpoint likewise.
@@ -47,14 +47,20 @@ class Refusal:
 
 
 REFUSALS = {
-    "wrong bucket": Refusal(BucketNotFound, "there is no such bucket", bucket="missing"),
-    "no permission": Refusal(AccessDenied, "grant s3:ListBucket", account="stranger"),
-    "wrong secret": Refusal(CredentialsRefused, "check the access key", account="wrong secret"),
-    "unknown access key": Refusal(CredentialsRefused, "check the access key", account="unknown"),
-    "no keys at all": Refusal(CredentialsMissing, "set AWS_PROFILE", account="none"),
-    "directory bucket": Refusal(UnsupportedBucket, "directory buckets", bucket="b--use1-az4--x-s3"),
-    "TLS to a plain port": Refusal(TlsFailure, "TLS", endpoint="tls"),
-    "closed port": Refusal(RetriesExhausted, "times in a row within", endpoint="closed"),
+    "wrong bucket": RefusedListing(BucketNotFound, "there is no such bucket", bucket="missing"),
+    "no permission": RefusedListing(AccessDenied, "grant s3:ListBucket", account="stranger"),
+    "wrong secret": RefusedListing(
+        CredentialsRefused, "check the access key", account="wrong secret"
+    ),
+    "unknown access key": RefusedListing(
+        CredentialsRefused, "check the access key", account="unknown"
+    ),
+    "no keys at all": RefusedListing(CredentialsMissing, "set AWS_PROFILE", account="none"),
+    "directory bucket": RefusedListing(
+        UnsupportedBucket, "directory buckets", bucket="b--use1-az4--x-s3"
+    ),
+    "TLS to a plain port": RefusedListing(TlsFailure, "TLS", endpoint="tls"),
+    "closed port": RefusedListing(RetriesExhausted, "times in a row within", endpoint="closed"),
 }
 
 
@@ -136,14 +142,14 @@ def test_a_mistake_has_an_error_of_its_own(
 ) -> None:
     error_response = REFUSALS[name]
     account = accounts[error_response.account]
-    connection = BucketConfig(
+    bucket_config = BucketConfig(
         error_response.bucket,
         urls[error_response.endpoint],
         access_key=account.access_key if account else None,
         secret_key=account.secret_key if account else None,
     )
     with pytest.raises(error_response.error, match=error_response.words):
-        list_into_folder(ListClient(connection, RetryPolicy(outage_seconds=0.3)), "", tmp_path)
+        list_into_folder(ListClient(bucket_config, RetryPolicy(outage_seconds=0.3)), "", tmp_path)
     assert files_in(tmp_path) == []
 
 

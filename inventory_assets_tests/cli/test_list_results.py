@@ -177,7 +177,7 @@ def children_at_work(pid: int, server: ScriptedServer) -> list[psutil.Process]:
 
 @pytest.mark.usefixtures("listing")
 def test_a_prefix_in_the_url_is_listed_alone(endpoint: Endpoint, tmp_path: Path) -> None:
-    list_into_folder(ListClient(endpoint.connection(BUCKET)), "small/01", tmp_path)
+    list_into_folder(ListClient(endpoint.bucket_config(BUCKET)), "small/01", tmp_path)
     assert keys_in(tmp_path) == sorted(key for key in KEYS if key.startswith("small/01"))
 
 
@@ -186,7 +186,7 @@ def test_a_bucket_or_prefix_without_objects_gives_no_file(
     endpoint: Endpoint, tmp_path: Path, prefix: str
 ) -> None:
     endpoint.make_bucket(f"empty-{len(prefix)}", {"no/other": b"x"} if prefix else {})
-    lister = ListClient(endpoint.connection(f"empty-{len(prefix)}"))
+    lister = ListClient(endpoint.bucket_config(f"empty-{len(prefix)}"))
     assert list_into_folder(lister, prefix, tmp_path).files == ()
     assert files_in(tmp_path) == []
 
@@ -206,7 +206,7 @@ def test_a_store_that_turns_out_to_list_by_directory_is_listed_again(
     keys = ["one/two/a/1", "one/two/a-b", "one/two/a/2", "two/1"]
     seaweedfs.make_bucket("turns-out", dict.fromkeys(keys, b"x"))
 
-    listing = list_into_folder(ListClient(seaweedfs.connection("turns-out")), "", tmp_path)
+    listing = list_into_folder(ListClient(seaweedfs.bucket_config("turns-out")), "", tmp_path)
 
     assert listing.rows == len(keys)
     assert keys_in(tmp_path) == sorted(keys)

@@ -23,7 +23,7 @@ def test_unreadable_records_are_reported_by_name_and_exit_code(
     monkeypatch.setenv("NO_PROXY", "*")
     unreadable = held("b/\x1b[2J", written={"Size": None})
     with OddServer(OddStore([*objects(["a", "c"]), unreadable], Habits())) as server:
-        bucket = server.connection().bucket
+        bucket = server.bucket_config().bucket
         outcome = run("list", f"s3://{bucket}", "--endpoint-url", server.url, "--out", tmp_path)
     assert outcome.code == RECORDS_SET_ASIDE
     assert outcome.output.startswith(b"2 objects ")

@@ -55,8 +55,8 @@ class DistantBucket(FakeSource):
         page_size: int = MAX_KEYS,
         policy: PolicyName = PolicyName.ADAPTIVE,
     ) -> None:
-        connection = BucketConfig("distant", max_in_flight=in_flight, policy=policy)
-        super().__init__(connection, "AmazonS3")
+        bucket_config = BucketConfig("distant", max_in_flight=in_flight, policy=policy)
+        super().__init__(bucket_config, "AmazonS3")
         self.requests: list[PageRequest] = []
         self._limiter = ConcurrencyLimiter(open_policy(policy, in_flight))
         self._keys = keys

@@ -15,7 +15,7 @@ class FakeSource:
     """A `PageSource` without a network; its subclasses have the pages.
 
     Args:
-        connection: Names the bucket, and how many requests may be in flight.
+        bucket_config: Names the bucket, and how many requests may be in flight.
         server: The `Server` header that it shows.
         retry: How damaged pages are retried.
     """
@@ -26,17 +26,17 @@ class FakeSource:
 
     def __init__(
         self,
-        connection: BucketConfig,
+        bucket_config: BucketConfig,
         server: str | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self.connection = connection
+        self.bucket_config = bucket_config
         self.server = server
         self.retry = retry or RetryPolicy()
 
     @property
     def in_flight(self) -> tuple[int, int]:
-        return 0, self.connection.max_in_flight
+        return 0, self.bucket_config.max_in_flight
 
     def cancel(self) -> None:
         """Nothing is on its way."""

@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 
 def bucket(name: str = "one") -> Bucket:
     opened = Bucket(KEYS_OF[name])
-    opened.connection = BucketConfig(name, max_in_flight=4)
+    opened.bucket_config = BucketConfig(name, max_in_flight=4)
     return opened
 
 

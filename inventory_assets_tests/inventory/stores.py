@@ -36,7 +36,7 @@ def new_bucket_store(endpoint: Endpoint) -> BucketStore:
     """An empty store with connections of its own."""
     if endpoint.send("HEAD", f"/{BUCKET}") != 200:
         endpoint.make_bucket(BUCKET)
-    return BucketStore(endpoint.connection(BUCKET), f"some/{next(_numbers)}/")
+    return BucketStore(endpoint.bucket_config(BUCKET), f"some/{next(_numbers)}/")
 
 
 def unfinished_uploads(store: BucketStore) -> list[str]:

@@ -158,10 +158,10 @@ def test_a_permanent_refusal_names_the_object_and_the_remedy(
 def test_a_truncated_body_is_requested_again() -> None:
     answers = [Answer(body=b"whole", sent=2), Answer(body=b"whole")]
     with ScriptedServer(answers) as server:
-        connection = BucketConfig(
+        bucket_config = BucketConfig(
             BUCKET, server.url, access_key="any", secret_key="any", addressing_style="path"
         )
-        assert BucketStore(connection).read("x") == b"whole"
+        assert BucketStore(bucket_config).read("x") == b"whole"
         assert len(server.seen) == 2
 
 

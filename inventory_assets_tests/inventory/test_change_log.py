@@ -67,7 +67,7 @@ def test_every_key_is_logged_once_however_prefixes_become_shards_during_the_day(
     now = {key for key in morning if shard_of[key] in early}
     now |= {key for key in noon if shard_of[key] not in early}
     assert logged(roomy_store) == expected(then, now)
-    assert log.balance_fault is None
+    assert log.balance_violation is None
     assert sum(log.counts.values()) == len(expected(then, now))
 
 
@@ -92,7 +92,7 @@ def test_a_day_without_changes_lists_one_empty_file_that_readers_open(store: Loc
 
 def test_a_first_inventory_has_no_changes(store: LocalStore) -> None:
     log = pass_day(store, {"a", "b"}, DAY, set())
-    assert (log.baseline_day, log.rows, log.balance_fault) == (None, 2, None)
+    assert (log.baseline_day, log.rows, log.balance_violation) == (None, 2, None)
     assert logged(store) == []
 
 
@@ -180,7 +180,7 @@ def test_a_log_is_read_as_it_was_published(store: LocalStore) -> None:
     assert read_change_log(store, LAYOUT, DAY) is None
 
 
-def test_faults_of_a_log_are_reported(store: LocalStore) -> None:
+def test_violations_of_a_log_are_reported(store: LocalStore) -> None:
     pass_day(store, {"a", "b"}, YESTERDAY, set())
     log = pass_day(store, {"a", "c"}, DAY, set())
     assert violations_of(store, log) == []

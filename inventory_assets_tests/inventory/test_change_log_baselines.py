@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.changes.change_log import (
     compare_shards,
-    outdated_fault,
+    outdated_reason,
     publish_change_log,
     read_change_log,
 )
@@ -174,14 +174,14 @@ def test_a_log_has_the_changes_since_the_previous_date_in_any_order_of_runs(
     for number, then in baseline.items():
         log = read_change_log(store, LAYOUT, DAY + timedelta(days=number))
         assert log
-        assert (outdated_fault(store, LAYOUT, log) is None) == (then == before(number))
+        assert (outdated_reason(store, LAYOUT, log) is None) == (then == before(number))
 
 
 def test_a_log_outlives_its_baseline(store: LocalStore) -> None:
     pass_day(store, {"a"}, YESTERDAY, set())
     log = pass_day(store, {"b"}, DAY, set())
     store.remove_key(LAYOUT.checksum(YESTERDAY))
-    assert outdated_fault(store, LAYOUT, log) is None
+    assert outdated_reason(store, LAYOUT, log) is None
 
 
 def test_an_old_log_without_identity_is_compared_by_its_baselines_date(
@@ -196,6 +196,6 @@ def test_an_old_log_without_identity_is_compared_by_its_baselines_date(
     store.publish(key, json.dumps(document).encode())
     log = read_change_log(store, LAYOUT, DAY)
     assert log
-    assert outdated_fault(store, LAYOUT, log) is None
+    assert outdated_reason(store, LAYOUT, log) is None
     pass_day(store, {"b"}, days[1], set())
-    assert outdated_fault(store, LAYOUT, log) is not None
+    assert outdated_reason(store, LAYOUT, log) is not None

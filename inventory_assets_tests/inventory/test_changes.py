@@ -84,7 +84,7 @@ def test_changes_do_not_depend_on_the_shards_of_both_days(
     found: list[tuple[str, str]] = []
     for snapshot in snapshots.values():
         changes = publish_changes(roomy_store, LAYOUT, snapshot, baseline, NOW)
-        assert changes.balance_fault is None
+        assert changes.balance_violation is None
         covered = [key for key in then if snapshot.shard.covers(key)]
         assert changes.baseline_rows == len(covered)
         log = log_of(roomy_store, changes)
@@ -121,7 +121,9 @@ def test_a_first_inventory_has_no_changes(store: LocalStore) -> None:
     snapshot = snapshot_of(store, Shard(""), listed("abc"))
     changes = publish_changes(store, LAYOUT, snapshot, None, NOW)
     assert changes.counts == dict.fromkeys(Change, 0)
-    assert (changes.baseline_day, changes.baseline_identity, changes.balance_fault) == (None,) * 3
+    assert (changes.baseline_day, changes.baseline_identity, changes.balance_violation) == (
+        None,
+    ) * 3
     assert log_of(store, changes) == []
 
 
@@ -152,7 +154,7 @@ def test_a_damaged_file_of_changed_records_is_named(store: LocalStore) -> None:
 def test_a_bucket_that_became_empty_has_every_key_deleted(store: LocalStore) -> None:
     changes = whole(store, "abc", "")
     assert log_of(store, changes) == [("a", "deleted"), ("b", "deleted"), ("c", "deleted")]
-    assert changes.balance_fault is None
+    assert changes.balance_violation is None
 
 
 def test_parts_that_both_days_share_are_not_read(store: LocalStore) -> None:
@@ -160,7 +162,7 @@ def test_parts_that_both_days_share_are_not_read(store: LocalStore) -> None:
     for part in baseline.parts:
         store.path(part.key).unlink()
     changes = publish_changes(store, LAYOUT, replace(snapshots[""], day=DAY), baseline, NOW)
-    assert (changes.total, changes.baseline_rows, changes.balance_fault) == (0, 3, None)
+    assert (changes.total, changes.baseline_rows, changes.balance_violation) == (0, 3, None)
 
 
 def test_an_unchanged_shard_has_no_changes_and_no_part_is_opened(store: LocalStore) -> None:
@@ -178,7 +180,7 @@ def test_an_unchanged_shard_has_no_changes_and_no_part_is_opened(store: LocalSto
 
 def test_an_imbalance_is_reported(store: LocalStore) -> None:
     changes = replace(whole(store, "abc", "bcde"), snapshot_rows=5)
-    assert changes.balance_fault == ("3 + 2 created - 1 deleted = 4, but the snapshot holds 5")
+    assert changes.balance_violation == ("3 + 2 created - 1 deleted = 4, but the snapshot holds 5")
 
 
 def test_a_record_of_changes_is_read_as_it_was_published(store: LocalStore) -> None:

@@ -20,9 +20,9 @@ from inventory_assets_tests.inventory.collected_days import (
     LAST,
     NEXT_WEEK,
     checkpoint_log_of,
-    note,
     publish_days,
     remove_published,
+    write_checkpoint,
 )
 from inventory_assets_tests.inventory.histories import (
     all_keys,
@@ -222,7 +222,7 @@ def test_parts_of_an_unfinished_listing_are_needed_until_it_is_abandoned(
 ) -> None:
     publish_days(store, 2)
     parts = parts_of(store, listed(["a/safe"]))
-    note(store, DAYS[1], parts)
+    write_checkpoint(store, DAYS[1], parts)
     for hours in range(0, 46, 9):
         assert collect(store, EVER, noon(DAYS[1]) + timedelta(hours=hours)).waiting == ()
     collect_all(store, EVER, noon(DAYS[1]) + GRACE)
@@ -233,7 +233,7 @@ def test_parts_of_an_unfinished_listing_are_needed_until_it_is_abandoned(
 def test_a_listing_that_still_writes_checkpoints_keeps_its_old_ones(store: LocalStore) -> None:
     publish_days(store, 1)
     parts = parts_of(store, listed(["a/safe"]))
-    note(store, DAYS[0], parts)
+    write_checkpoint(store, DAYS[0], parts)
     late = checkpoint_log_of(store, DAYS[0], lambda: NEXT_WEEK)
     late.record_completed(KeyRange("zz", "zzz"), (), RequestStats())
     late.flush(RequestStats())

@@ -68,7 +68,7 @@ def test_a_listing_is_split_at_the_ends_of_the_previous_days_parts(
     assert all(not job.initial_splits for job in jobs)
 
     lister = ModelS3([*keys, "0451", "1"], 10)
-    lister.connection = BucketConfig("model", max_in_flight=4)
+    lister.bucket_config = BucketConfig("model", max_in_flight=4)
     later = ShardLister(lister, store, LAYOUT, now=lambda: NOW, sizing=sizing)
     found = later.list_shard(DAY + timedelta(days=1), make_shard("", []))
     ends = sorted(part.last_key for each in snapshots.values() for part in each.parts)

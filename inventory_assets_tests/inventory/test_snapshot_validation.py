@@ -25,30 +25,30 @@ def snapshot(store: LocalStore) -> Snapshot:
 
 
 def rules(snapshot: Snapshot) -> list[str]:
-    return [result.rule for result in validate(snapshot) if result.fault]
+    return [result.rule for result in validate(snapshot) if result.violation]
 
 
-def with_evidence(snapshot: Snapshot, at: int, **facts: Any) -> Snapshot:
+def with_evidence(snapshot: Snapshot, at: int, **fields: Any) -> Snapshot:
     rows = list(snapshot.evidence)
-    rows[at] = replace(rows[at], **facts)
+    rows[at] = replace(rows[at], **fields)
     return replace(snapshot, evidence=tuple(rows))
 
 
-def with_part(snapshot: Snapshot, at: int, **facts: Any) -> Snapshot:
+def with_part(snapshot: Snapshot, at: int, **fields: Any) -> Snapshot:
     parts = list(snapshot.parts)
-    parts[at] = replace(parts[at], **facts)
+    parts[at] = replace(parts[at], **fields)
     return replace(snapshot, parts=tuple(parts))
 
 
 def test_a_correct_snapshot_violates_no_rule(store: LocalStore, snapshot: Snapshot) -> None:
     assert failed_rules_of(snapshot) == []
-    assert [result.fault for result in validate_files(store, snapshot)] == [None] * 3
+    assert [result.violation for result in validate_files(store, snapshot)] == [None] * 3
 
 
 def test_an_empty_shard_violates_no_rule(store: LocalStore) -> None:
     snapshot = snapshot_of(store, SHARD, [])
     assert failed_rules_of(snapshot) == []
-    assert [result.fault for result in validate_files(store, snapshot)] == [None] * 3
+    assert [result.violation for result in validate_files(store, snapshot)] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_a_violated_rule_states_the_place(snapshot: Snapshot) -> None:
     ]
 
 
-def file_faults(store: LocalStore, snapshot: Snapshot) -> dict[str, str]:
+def file_violations(store: LocalStore, snapshot: Snapshot) -> dict[str, str]:
     results = validate_files(store, snapshot)
-    return {result.rule: result.fault for result in results if result.fault}
+    return {result.rule: result.violation for result in results if result.violation}
 
 
 @pytest.mark.parametrize("damage", ["removed", "truncated", "one byte", "replaced"])
@@ -105,7 +105,7 @@ def test_a_file_that_is_not_as_published_is_found(
             path.write_bytes(data)
         case "replaced":
             path.write_bytes(store.path(snapshot.parts[0].key).read_bytes())
-    assert file_faults(store, snapshot) == {
+    assert file_violations(store, snapshot) == {
         "files are as published": f"{snapshot.parts[1].key} is missing or was altered"
     }
 
@@ -114,7 +114,7 @@ def test_records_outside_the_shard_are_found_in_the_files(
     store: LocalStore, snapshot: Snapshot
 ) -> None:
     stray = replace(snapshot, parts=parts_of(store, listed(["a/1", "a/m/1"]), listed(["b"])))
-    assert file_faults(store, stray) == {
+    assert file_violations(store, stray) == {
         "every record is inside the shard": "1 of 3 records lie within the shard's ranges"
     }
 
@@ -124,4 +124,4 @@ def test_records_out_of_order_are_found_in_the_files(
     store: LocalStore, snapshot: Snapshot, keys: list[str]
 ) -> None:
     disordered = replace(snapshot, parts=parts_of(store, *(listed([key]) for key in keys)))
-    assert list(file_faults(store, disordered)) == ["records ascend and are unique"]
+    assert list(file_violations(store, disordered)) == ["records ascend and are unique"]

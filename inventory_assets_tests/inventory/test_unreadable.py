@@ -90,8 +90,8 @@ def test_snapshot_and_manifest_report_unreadable_records(
     manifest = read_manifest(store, LAYOUT, DAY)
     assert manifest
     assert manifest.unreadable == manifest.shards[0].unreadable == len(SIZELESS) + 1
-    facts = json.loads(store.read(LAYOUT.manifest(DAY)) or b"")
-    assert facts["unreadable"] == len(SIZELESS) + 1
+    document = json.loads(store.read(LAYOUT.manifest(DAY)) or b"")
+    assert document["unreadable"] == len(SIZELESS) + 1
 
 
 def test_an_object_that_became_unreadable_is_not_reported_as_deleted(store: LocalStore) -> None:
@@ -107,8 +107,8 @@ def test_an_object_that_became_unreadable_is_not_reported_as_deleted(store: Loca
     found = [row for table in tables for row in table.to_pylist()]
     assert [(row["key"], row["change"]) for row in found] == [("k05", "deleted")]
     assert changes.unreadable == tuple(key.decode() for key in SIZELESS)
-    assert changes.balance_fault is None
-    assert "- 3 unreadable" in (replace(changes, snapshot_rows=0).balance_fault or "")
+    assert changes.balance_violation is None
+    assert "- 3 unreadable" in (replace(changes, snapshot_rows=0).balance_violation or "")
 
 
 def test_a_resumed_listing_knows_the_unreadable_records_of_earlier_runs(

@@ -12,7 +12,7 @@ from inventory_assets.scan.keyspace.key_range import (
     prefix_lower_bound,
     prefix_of_upper_bound,
     prefix_upper_bound,
-    tiling_fault,
+    tiling_violation,
 )
 
 EDGES = "\0\x01-/0a\x7f\x80\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010fffd\U0010ffff"
@@ -35,14 +35,14 @@ def successor(key: str) -> str | None:
     return None
 
 
-def cut_to(text: str, size: int) -> str:
+def truncated(text: str, size: int) -> str:
     return text.encode()[:size].decode(errors="ignore")
 
 
 characters = st.sampled_from(EDGES) | st.characters(exclude_categories=["Cs"])
 short_texts = st.text(characters, max_size=5)
 long_texts = st.builds(
-    lambda filler, size, end: cut_to(filler * MAX_KEY_BYTES, size - len(end.encode())) + end,
+    lambda filler, size, end: truncated(filler * MAX_KEY_BYTES, size - len(end.encode())) + end,
     characters,
     st.integers(1010, MAX_KEY_BYTES),
     st.text(characters, max_size=2),
@@ -61,7 +61,7 @@ small_prefixes = st.lists(st.text(SMALL, max_size=3), max_size=5)
 def test_a_prefix_range_holds_exactly_the_keys_with_the_prefix(prefix: str, key: str) -> None:
     key_range = KeyRange.of_prefix(prefix)
     assert (key in key_range) == key.startswith(prefix)
-    longer = cut_to(prefix + key, MAX_KEY_BYTES)
+    longer = truncated(prefix + key, MAX_KEY_BYTES)
     assert not longer or (longer in key_range) == longer.startswith(prefix)
 
 
@@ -160,36 +160,36 @@ def test_start_after_an_ordinary_key_is_that_key() -> None:
 @given(st.text(SMALL, max_size=2), small_prefixes)
 def test_a_difference_and_the_excluded_ranges_tile_the_whole(prefix: str, ends: list[str]) -> None:
     whole = KeyRange.of_prefix(prefix)
-    taken = [prefix + end for end in ends]
-    left = whole.minus(taken)
-    out = [KeyRange.of_prefix(one) for one in outermost(taken)]
-    assert tiling_fault(sorted([*left, *out]), [whole]) is None
+    removed = [prefix + end for end in ends]
+    left = whole.minus(removed)
+    out = [KeyRange.of_prefix(one) for one in outermost(removed)]
+    assert tiling_violation(sorted([*left, *out]), [whole]) is None
 
 
 @given(st.text(SMALL, max_size=2), small_prefixes)
-def test_the_difference_of_ranges_agrees_with_brute_force(prefix: str, taken: list[str]) -> None:
-    left = KeyRange.of_prefix(prefix).minus(taken)
+def test_the_difference_of_ranges_agrees_with_brute_force(prefix: str, removed: list[str]) -> None:
+    left = KeyRange.of_prefix(prefix).minus(removed)
     for key in SMALL_KEYS:
-        expected = key.startswith(prefix) and not key.startswith(tuple(taken))
+        expected = key.startswith(prefix) and not key.startswith(tuple(removed))
         assert sum(key in task for task in left) == int(expected)
 
 
 @given(prefixes, st.lists(prefixes, max_size=4), st.lists(keys, max_size=8))
 def test_a_range_minus_prefixes_lacks_exactly_their_keys(
-    prefix: str, taken: list[str], sample: list[str]
+    prefix: str, removed: list[str], sample: list[str]
 ) -> None:
-    left = KeyRange.of_prefix(prefix).minus(taken)
+    left = KeyRange.of_prefix(prefix).minus(removed)
     assert list(left) == sorted(left)
     assert all(task.after < task.until for task in left)
     edges = [
-        *taken,
-        *map(prefix_upper_bound, taken),
-        *map(prefix_lower_bound, taken),
+        *removed,
+        *map(prefix_upper_bound, removed),
+        *map(prefix_lower_bound, removed),
         prefix,
         prefix_upper_bound(prefix),
     ]
     for key in filter(None, sample + edges):
-        expected = key.startswith(prefix) and not key.startswith(tuple(taken))
+        expected = key.startswith(prefix) and not key.startswith(tuple(removed))
         assert sum(key in task for task in left) == int(expected)
 
 
@@ -204,41 +204,43 @@ cuts = st.lists(st.text("abcdefghijklmnop", min_size=1, max_size=2), max_size=6)
 
 
 @given(cuts)
-def test_a_tiling_has_no_fault(between: list[str]) -> None:
+def test_a_tiling_has_no_violation(between: list[str]) -> None:
     ranges = tiling(between, LEFT) + tiling(between, RIGHT)
-    assert tiling_fault(ranges, [LEFT, RIGHT]) is None
+    assert tiling_violation(ranges, [LEFT, RIGHT]) is None
 
 
 @given(cuts, st.data())
-def test_a_missing_or_repeated_range_is_a_fault(between: list[str], data: st.DataObject) -> None:
+def test_a_missing_or_repeated_range_is_a_violation(
+    between: list[str], data: st.DataObject
+) -> None:
     ranges = tiling(between, LEFT) + tiling(between, RIGHT)
     at = data.draw(st.integers(0, len(ranges) - 1))
-    assert tiling_fault(ranges[:at] + ranges[at + 1 :], [LEFT, RIGHT])
-    assert tiling_fault(ranges[: at + 1] + ranges[at:], [LEFT, RIGHT])
+    assert tiling_violation(ranges[:at] + ranges[at + 1 :], [LEFT, RIGHT])
+    assert tiling_violation(ranges[: at + 1] + ranges[at:], [LEFT, RIGHT])
 
 
 @given(cuts, st.data(), st.text("abcdefghijklmnop", min_size=1, max_size=2))
-def test_a_moved_bound_is_a_fault(between: list[str], data: st.DataObject, moved: str) -> None:
+def test_a_moved_bound_is_a_violation(between: list[str], data: st.DataObject, moved: str) -> None:
     ranges = tiling(between, LEFT) + tiling(between, RIGHT)
     at = data.draw(st.integers(0, len(ranges) - 1))
     original = ranges[at]
     for changed in (KeyRange(moved, original.until), KeyRange(original.after, moved)):
         if changed != original:
-            assert tiling_fault([*ranges[:at], changed, *ranges[at + 1 :]], [LEFT, RIGHT])
+            assert tiling_violation([*ranges[:at], changed, *ranges[at + 1 :]], [LEFT, RIGHT])
 
 
-def test_ranges_that_lie_outside_or_do_not_exist_are_faults() -> None:
-    assert tiling_fault([], [LEFT])
-    assert tiling_fault([LEFT], [])
-    assert tiling_fault([LEFT, RIGHT], [LEFT])
-    assert tiling_fault([KeyRange("", "a"), LEFT], [LEFT])
-    assert tiling_fault([RIGHT, LEFT], [LEFT, RIGHT])
-    assert tiling_fault([], []) is None
+def test_ranges_that_lie_outside_or_do_not_exist_are_violations() -> None:
+    assert tiling_violation([], [LEFT])
+    assert tiling_violation([LEFT], [])
+    assert tiling_violation([LEFT, RIGHT], [LEFT])
+    assert tiling_violation([KeyRange("", "a"), LEFT], [LEFT])
+    assert tiling_violation([RIGHT, LEFT], [LEFT, RIGHT])
+    assert tiling_violation([], []) is None
 
 
 def test_a_range_that_runs_backwards_does_not_hide_an_overlap() -> None:
     ranges = [KeyRange("a", "d"), KeyRange("d", "c"), KeyRange("c", "f")]
-    assert tiling_fault(ranges, [LEFT])
+    assert tiling_violation(ranges, [LEFT])
 
 
 @given(small_prefixes)

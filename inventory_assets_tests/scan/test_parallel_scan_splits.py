@@ -29,7 +29,7 @@ from inventory_assets.scan.engine.events import (
     RangeSplit,
 )
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
-from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_violation
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
 from inventory_assets_tests.benchmarks.keys import keys_of
@@ -103,7 +103,7 @@ def check(told: Told, shard: Shard, keys: Iterable[str]) -> None:
     assert [key for _, found in in_order for key in found] == sorted(
         key for key in keys if shard.covers(key)
     )
-    assert tiling_fault([evidence.key_range for evidence, _ in in_order], shard.ranges) is None
+    assert tiling_violation([evidence.key_range for evidence, _ in in_order], shard.ranges) is None
     for evidence, found in in_order:
         assert all(left < right for left, right in pairwise(found))
         assert all(key in evidence.key_range for key in found)
@@ -123,7 +123,7 @@ class Unsteady(ModelS3):
         self, keys: Iterable[str], page_size: int, in_flight: int, seed: int, damaged: float
     ) -> None:
         super().__init__(keys, page_size)
-        self.connection = BucketConfig("model", max_in_flight=in_flight)
+        self.bucket_config = BucketConfig("model", max_in_flight=in_flight)
         self.retry = RetryPolicy(base_seconds=0, malformed_attempts=1000)
         self._chances = random.Random(seed)  # noqa: S311 - a repeatable test
         self._damaged = damaged

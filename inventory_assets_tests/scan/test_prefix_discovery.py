@@ -12,7 +12,7 @@ from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan import prefix_discovery
 from inventory_assets.scan.errors import ListingStuck, TooManyShards
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.keyspace.key_range import KeyRange, outermost, tiling_fault
+from inventory_assets.scan.keyspace.key_range import KeyRange, outermost, tiling_violation
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.scan.prefix_discovery import LEVEL_PAGES, Discovery, ShardBounds, discover
 from inventory_assets_tests.fakes.model_s3 import Habit, ModelS3
@@ -29,7 +29,7 @@ def check_cover(source: str, found: Discovery, keys: Iterable[str]) -> None:
     registered = [source, *found.prefixes]
     shards = [make_shard(prefix, registered) for prefix in registered]
     ranges = sorted(task for shard in shards for task in shard.ranges)
-    assert tiling_fault(ranges, [KeyRange.of_prefix(source)]) is None
+    assert tiling_violation(ranges, [KeyRange.of_prefix(source)]) is None
     for key in keys:
         assert sum(shard.covers(key) for shard in shards) == int(key.startswith(source))
 
@@ -83,9 +83,9 @@ def test_directory_order_is_never_missed_where_a_listed_level_can_tell(
     lister = ModelS3(keys, page_size, in_directory_order=True)
     found = discover(lister, source, ShardBounds(depth=depth))
     listed = {request.prefix for request in lister.requests if request.delimiter}
-    is_told = any(tells_the_orders_apart(keys, prefix) for prefix in listed)
+    is_known = any(tells_the_orders_apart(keys, prefix) for prefix in listed)
     is_found = found.key_order is KeyOrder.DIRECTORY
-    assert is_found or not is_told
+    assert is_found or not is_known
     # A store may be recognised in other ways, too, but never without reason.
     assert not is_found or [*lister._keys] != sorted(keys)
 

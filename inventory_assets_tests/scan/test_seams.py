@@ -23,9 +23,9 @@ from inventory_assets.scan.engine.events import (
 )
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.errors import ScanError
-from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_upper_bound, tiling_fault
+from inventory_assets.scan.keyspace.key_range import KeyRange, prefix_upper_bound, tiling_violation
 from inventory_assets.scan.validation.range_evidence import Ending, RangeEvidence, Seam
-from inventory_assets.scan.validation.seams import seam_faults, unseen_between
+from inventory_assets.scan.validation.seams import seam_violations, unseen_between
 from inventory_assets_tests.fakes.listings import objects_of
 from inventory_assets_tests.fakes.model_s3 import ModelS3
 
@@ -102,7 +102,7 @@ class ContraryS3(ModelS3):
 
 def listed(lister: ModelS3, cuts: Sequence[str], prefix: str = "") -> list[str]:
     """The keys that a scan finds, in the order of its ranges; its evidence must agree."""
-    lister.connection = BucketConfig("model", max_in_flight=8)
+    lister.bucket_config = BucketConfig("model", max_in_flight=8)
     job = ListingJob(prefix, [KeyRange.of_prefix(prefix)], initial_splits=sorted(set(cuts)))
     found: dict[int, list[str]] = {0: []}
     evidence: dict[int, RangeEvidence] = {}
@@ -123,8 +123,8 @@ def listed(lister: ModelS3, cuts: Sequence[str], prefix: str = "") -> list[str]:
                 raise error
     order = sorted(evidence, key=lambda index: evidence[index].key_range)
     rows = [evidence[index] for index in order]
-    assert tiling_fault([row.key_range for row in rows], [KeyRange.of_prefix(prefix)]) is None
-    assert seam_faults(rows) == []
+    assert tiling_violation([row.key_range for row in rows], [KeyRange.of_prefix(prefix)]) is None
+    assert seam_violations(rows) == []
     return [key for index in order for key in found[index]]
 
 
@@ -212,14 +212,14 @@ def row(
 
 def test_evidence_whose_seams_contradict_each_other_is_found() -> None:
     left = row("", "c", ["a"], "d", Seam.AGREES)
-    assert seam_faults([left, row("c", "z", ["d"], None, Seam.END_CONFIRMED)]) == []
-    assert seam_faults([left, row("c", "z", ["e"], None, Seam.END_CONFIRMED)])
-    assert seam_faults([left, row("c", "z", [], None, Seam.END_CONFIRMED)])
-    assert seam_faults([left, row("c", "cc", [], "d", Seam.AGREES)]) == []
+    assert seam_violations([left, row("c", "z", ["d"], None, Seam.END_CONFIRMED)]) == []
+    assert seam_violations([left, row("c", "z", ["e"], None, Seam.END_CONFIRMED)])
+    assert seam_violations([left, row("c", "z", [], None, Seam.END_CONFIRMED)])
+    assert seam_violations([left, row("c", "cc", [], "d", Seam.AGREES)]) == []
     ended = row("", "c", ["a"], None, Seam.END_CONFIRMED)
-    assert seam_faults([ended, row("c", "z", ["d"], None, Seam.END_CONFIRMED)])
+    assert seam_violations([ended, row("c", "z", ["d"], None, Seam.END_CONFIRMED)])
     changed = row("", "c", ["a"], "d", Seam.CHANGED)
-    assert seam_faults([changed, row("c", "z", ["e"], None, Seam.END_CONFIRMED)]) == []
+    assert seam_violations([changed, row("c", "z", ["e"], None, Seam.END_CONFIRMED)]) == []
 
 
 def test_the_keys_between_disagreeing_ranges_are_named() -> None:

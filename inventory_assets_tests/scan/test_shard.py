@@ -3,7 +3,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_violation
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 
 ALPHABET = "-/0\0\U0010ffff"
@@ -42,4 +42,4 @@ def test_the_ranges_of_a_shard_hold_exactly_the_keys_it_covers(
 def test_the_shards_of_a_source_tile_it(source: str, some: list[str]) -> None:
     registered = {source, *(prefix for prefix in some if prefix.startswith(source))}
     ranges = [task for prefix in registered for task in make_shard(prefix, registered).ranges]
-    assert tiling_fault(sorted(ranges), [KeyRange.of_prefix(source)]) is None
+    assert tiling_violation(sorted(ranges), [KeyRange.of_prefix(source)]) is None

@@ -16,7 +16,7 @@ from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.validation.range_evidence import EvidenceBuilder
-from inventory_assets.scan.validation.seams import seam_faults
+from inventory_assets.scan.validation.seams import seam_violations
 from inventory_assets_tests.fakes.listings import Listed, contents, contents_fields, listing
 from inventory_assets_tests.fakes.model_s3 import ModelS3
 from inventory_assets_tests.fakes.raw_s3 import RawS3
@@ -42,7 +42,7 @@ def listed_by(lister: RawS3, shard: Shard, stats: RequestStats) -> list[str]:
                 evidence.append(event.evidence)
             case JobFailed(error=error):
                 raise error
-    assert not [*seam_faults(sorted(evidence, key=lambda each: each.key_range))]
+    assert not [*seam_violations(sorted(evidence, key=lambda each: each.key_range))]
     return sorted(found)
 
 
@@ -87,7 +87,7 @@ def test_each_key_is_listed_or_counted_once(
 def test_a_size_that_is_garbled_once_is_requested_again() -> None:
     keys = [f"k{number:02}".encode() for number in range(20)]
     lister, stats = RawS3(keys, garbled=[1, 4, 6]), RequestStats()
-    lister.connection = BucketConfig("model", max_in_flight=1)
+    lister.bucket_config = BucketConfig("model", max_in_flight=1)
     listed = listed_by(lister, make_shard("", []), stats)
     assert listed == [key.decode() for key in keys]
     assert stats.unreadable.count == 0
@@ -96,7 +96,7 @@ def test_a_size_that_is_garbled_once_is_requested_again() -> None:
 def test_a_kind_of_unreadable_record_is_requested_again_once_per_job() -> None:
     keys = [f"k{number:03}".encode() for number in range(300)]
     lister, stats = RawS3(keys, keys[::5]), RequestStats()
-    lister.connection = BucketConfig("model", max_in_flight=1)
+    lister.bucket_config = BucketConfig("model", max_in_flight=1)
     assert len(listed_by(lister, make_shard("", []), stats)) == 240
     assert stats.unreadable.count == 60
     assert stats.requests <= 100 + 3 * QUEUED_PAGES  # those that had run ahead

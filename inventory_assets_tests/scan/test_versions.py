@@ -16,7 +16,7 @@ from inventory_assets.scan.engine import page_queue
 from inventory_assets.scan.engine.events import JobFailed, ListingJob, ObjectsListed, RangeCompleted
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
 from inventory_assets.scan.errors import KeysOutOfOrder
-from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_violation
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.range_listing import list_range
 from inventory_assets.scan.validation.object_versions import Versions
@@ -60,7 +60,7 @@ def scanned(lister: VersionedS3, job: ListingJob) -> list[pa.RecordBatch]:
             case JobFailed(error=error):
                 raise error
     evidence.sort(key=lambda pair: pair[0].key_range)
-    assert tiling_fault([row.key_range for row, _ in evidence], job.ranges) is None
+    assert tiling_violation([row.key_range for row, _ in evidence], job.ranges) is None
     batches = [batch for _, index in evidence for batch in found.get(index, [])]
     keys = [batch.column("key").to_pylist() for batch in batches]
     assert all(left[-1] < right[0] for left, right in pairwise(keys)), "a key is in two batches"
@@ -138,7 +138,7 @@ def test_an_object_written_at_the_exact_time_is_included() -> None:
 
 
 @pytest.mark.parametrize(
-    ("versions", "fault"),
+    ("versions", "violation"),
     [
         ([("b", "1", 1), ("a", "1", 1)], "out of byte order"),
         ([("a", "1", 0), ("a", "2", 1)], "with an older version before the latest"),
@@ -147,10 +147,10 @@ def test_an_object_written_at_the_exact_time_is_included() -> None:
     ],
 )
 def test_versions_out_of_order_are_rejected(
-    versions: list[tuple[str, str, int]], fault: str
+    versions: list[tuple[str, str, int]], violation: str
 ) -> None:
     listed = [Version(key, name, 0, 0, bool(latest)) for key, name, latest in versions]
-    with pytest.raises(KeysOutOfOrder, match=fault):
+    with pytest.raises(KeysOutOfOrder, match=violation):
         check_keys(batch_of(listed), "", "", "model")
 
 

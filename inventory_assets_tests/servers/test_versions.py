@@ -45,7 +45,7 @@ def objects(
     endpoint: Endpoint, bucket: str, as_of: datetime | None, folder: Path
 ) -> dict[str, int]:
     """The current objects of a listing of versions, with their sizes."""
-    lister = ListClient(endpoint.connection(bucket))
+    lister = ListClient(endpoint.bucket_config(bucket))
     try:
         list_into_folder(lister, "", folder, versions=Versions(as_of))
     finally:
@@ -146,7 +146,7 @@ def test_on_ministack_all_versions_are_listed_newest_first(
         put.setdefault(key, []).insert(0, version)
         if number % 7 == 0:
             put[key].insert(0, client.delete_object(Bucket=name, Key=key)["VersionId"])
-    lister = ListClient(ministack.connection(name))
+    lister = ListClient(ministack.bucket_config(name))
     list_into_folder(lister, "", tmp_path, versions=Versions())
     lister.close()
     rows = [
@@ -159,7 +159,7 @@ def test_on_ministack_all_versions_are_listed_newest_first(
 
 def test_seaweedfs_is_rejected_with_what_to_do(seaweedfs: Endpoint, tmp_path: Path) -> None:
     name = seaweedfs.make_bucket(f"versions-{next(numbers)}", {"a/1": b"", "a-b": b""})
-    lister = ListClient(seaweedfs.connection(name))
+    lister = ListClient(seaweedfs.bucket_config(name))
     with pytest.raises(VersionsNotListed, match="set versions = false"):
         list_into_folder(lister, "", tmp_path, versions=Versions())
     lister.close()

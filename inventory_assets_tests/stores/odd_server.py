@@ -20,7 +20,9 @@ class OddServer(ScriptedServer):
         super().__init__([])
         self.store = store
 
-    def connection(self, max_in_flight: int = 8, endpoint_url: str | None = None) -> BucketConfig:
+    def bucket_config(
+        self, max_in_flight: int = 8, endpoint_url: str | None = None
+    ) -> BucketConfig:
         """The configuration to access the bucket, perhaps at another URL."""
         return BucketConfig(
             BUCKET,

@@ -37,7 +37,7 @@ from inventory_assets_tests.stores.habits import (
     Times,
     Tokens,
 )
-from inventory_assets_tests.stores.holdings import Held, held, listed
+from inventory_assets_tests.stores.holdings import StoredObject, held, listed
 from inventory_assets_tests.stores.listing_runs import set_aside
 from inventory_assets_tests.stores.odd_network import OddNetwork
 from inventory_assets_tests.stores.odd_pages import BUCKET
@@ -197,7 +197,7 @@ class Churn:
             self.throughout.discard(key)
         store.hold(self.holdings())
 
-    def holdings(self) -> list[Held]:
+    def holdings(self) -> list[StoredObject]:
         return [held(key, len(key)) for key in self.there]
 
 
@@ -217,8 +217,8 @@ def play(story: Story, folder: Path) -> str:
     kills = [*story.kills]
     for _ in range(MOST_RUNS):
         life = Life(kills.pop(0) if kills else float("inf"))
-        connection = BucketConfig(BUCKET, max_in_flight=story.in_flight, policy=PolicyName.FIXED)
-        lister = ListClient(connection, transport=OddNetwork(store, life))
+        bucket_config = BucketConfig(BUCKET, max_in_flight=story.in_flight, policy=PolicyName.FIXED)
+        lister = ListClient(bucket_config, transport=OddNetwork(store, life))
         try:
             keys, unread = (_by_shards if story.by_shards else _into_folder)(
                 story, lister, life, folder

@@ -19,7 +19,7 @@ def outcome_of(case: Case, folder: Path) -> Outcome:
     """List the case's bucket over HTTP."""
     store = OddStore(case.bucket(), case.store_habits)
     with OddServer(store) as server:
-        lister = ListClient(server.connection(case.in_flight), impatient())
+        lister = ListClient(server.bucket_config(case.in_flight), impatient())
         try:
             return list_and_compare(
                 lister,

@@ -37,7 +37,7 @@ ENDS_OF_PAGES = ["pool/apt_1%3a2_amd64.deb", "k%7E0999", "pool/g++_12_amd64.deb"
 def list_keys(
     endpoint: Endpoint, bucket: str, folder: Path, in_flight: int, versions: Versions | None = None
 ) -> list[str]:
-    lister = ListClient(endpoint.connection(bucket, in_flight))
+    lister = ListClient(endpoint.bucket_config(bucket, in_flight))
     try:
         list_into_folder(lister, "", folder, versions=versions)
     finally:

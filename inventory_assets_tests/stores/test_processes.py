@@ -27,7 +27,7 @@ def test_processes_lose_nothing_where_their_ranges_meet(habits: Habits, tmp_path
     results: Counter[str] = Counter()
     with OddServer(OddStore(HOLDINGS, Habits(page_keys=20) | habits)) as server:
         for number in range(5):
-            lister = ListClient(server.connection(6), impatient())
+            lister = ListClient(server.bucket_config(6), impatient())
             outcome = list_and_compare(
                 lister, server.store.asked, HOLDINGS, tmp_path / str(number), processes=3
             )

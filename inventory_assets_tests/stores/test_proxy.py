@@ -26,7 +26,8 @@ def list_behind(proxy: MixingProxy, server: OddServer, number: int, folder: Path
     """List so many times, with various numbers of requests at once; how each ended."""
     results: Counter[str] = Counter()
     listers = [
-        ListClient(server.connection(in_flight, endpoint_url=proxy.url)) for in_flight in (8, 2, 16)
+        ListClient(server.bucket_config(in_flight, endpoint_url=proxy.url))
+        for in_flight in (8, 2, 16)
     ]
     try:
         for each in range(number):

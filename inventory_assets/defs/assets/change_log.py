@@ -7,7 +7,7 @@ from datetime import date
 import dagster as dg
 
 from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, change_log_metadata
-from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
+from inventory_assets.defs.source.automation import on_any_shard_change_of, shards_of_the_date
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
     SourceAssets,
@@ -22,7 +22,7 @@ from inventory_assets.inventory.changes.change_log import (
     change_log_etag,
     compare_shards,
     next_change_log,
-    outdated_fault,
+    outdated_reason,
     publish_change_log,
     read_change_log,
     violations_of,
@@ -59,7 +59,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         ],
         columns=CHANGE_COLUMNS,
         checks=[balance],
-        automation_condition=on_any_shard_change(),
+        automation_condition=on_any_shard_change_of(assets.key("inventory_manifest")),
         one_run_per_partition=True,  # so that an incomplete date fails alone
     )
     def change_log(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
@@ -106,7 +106,7 @@ def _publish(work: SourceContext, day: date) -> ChangeLog:
 
 
 def _outdated(work: SourceContext, log: ChangeLog | None) -> list[str]:
-    violation = outdated_fault(work.store, work.layout, log) if log else None
+    violation = outdated_reason(work.store, work.layout, log) if log else None
     return [violation] if violation else []
 
 

@@ -57,7 +57,7 @@ def build_object_changes(assets: SourceAssets) -> dg.AssetsDefinition:
             if not is_check_only:
                 metadata = changes_metadata(work.store, changes)
                 log_partition(context, key, partition_key, _data_version(changes), metadata)
-            violation = changes.balance_fault
+            violation = changes.balance_violation
             log_check(context, balance, partition_key, [violation] if violation else [])
             if violation:
                 raise InventoryError(f"changes do not balance: {violation}")

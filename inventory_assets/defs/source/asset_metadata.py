@@ -309,7 +309,10 @@ def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
 def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
     """The result of each rule of a check."""
     return _records(
-        [{"rule": result.rule, "fault": printable(result.fault or "none")} for result in results]
+        [
+            {"rule": result.rule, "violation": printable(result.violation or "none")}
+            for result in results
+        ]
     )
 
 

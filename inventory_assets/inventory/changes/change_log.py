@@ -16,7 +16,7 @@ from datetime import date, datetime
 from inventory_assets.inventory.changes.shard_changes import (
     FORMAT,
     Changes,
-    balance_fault,
+    balance_violation,
     publish_changed_records,
     publish_changes,
     read_changed_records,
@@ -106,12 +106,12 @@ class ChangeLog:
         return hashlib.sha256(json.dumps(identifying).encode()).hexdigest()[:32]
 
     @property
-    def balance_fault(self) -> str | None:
-        """Why the counts do not add up to the inventory; None if they do. See `balance_fault`."""
+    def balance_violation(self) -> str | None:
+        """Why the counts do not add up to the inventory; None if they do."""
         if self.baseline_day is None:
             return None
         unreadable = sum(entry.unreadable for entry in self.entries)
-        return balance_fault(
+        return balance_violation(
             self.baseline_rows, self.counts, unreadable, self.rows, "the inventory"
         )
 
@@ -249,11 +249,11 @@ def read_change_log(store: Store, layout: Layout, day: date) -> ChangeLog | None
 
 def violations_of(store: Store, log: ChangeLog) -> list[str]:
     """Describe the rules that the log violates, each with the place; normally none."""
-    faults = [log.balance_fault] if log.balance_fault else []
-    return faults + [f"{file} is missing" for file in log.files if store.size(file) is None]
+    violations = [log.balance_violation] if log.balance_violation else []
+    return violations + [f"{file} is missing" for file in log.files if store.size(file) is None]
 
 
-def outdated_fault(store: Store, layout: Layout, log: ChangeLog) -> str | None:
+def outdated_reason(store: Store, layout: Layout, log: ChangeLog) -> str | None:
     """Why the baseline of the log is no longer the baseline of its date; None where it still is.
 
     A log is outdated if a complete inventory was published later for a date between the two, or for

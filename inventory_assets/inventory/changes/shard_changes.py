@@ -79,11 +79,11 @@ class Changes:
         return sum(self.counts.values())
 
     @property
-    def balance_fault(self) -> str | None:
-        """Why the counts do not add up to the snapshot; None if they do. See `balance_fault`."""
+    def balance_violation(self) -> str | None:
+        """Why the counts do not add up to the snapshot; None if they do."""
         if self.baseline_day is None:
             return None
-        return balance_fault(
+        return balance_violation(
             self.baseline_rows,
             self.counts,
             len(self.unreadable),
@@ -103,7 +103,7 @@ CHANGES = RecordType(
 )
 
 
-def balance_fault(
+def balance_violation(
     baseline_rows: int, counts: Mapping[Change, int], unreadable: int, rows: int, compared: str
 ) -> str | None:
     """Why baseline + created - deleted - unreadable is not `rows`; None where it is.
@@ -362,8 +362,8 @@ def _opened(store: Store, key: str) -> Iterator[pq.ParquetFile]:
         raise _damaged(store, key, error) from None
 
 
-def _damaged(store: Store, key: str, fault: Exception | str) -> CorruptRecord:
+def _damaged(store: Store, key: str, reason: Exception | str) -> CorruptRecord:
     return CorruptRecord(
-        f"{store.where(key)} is missing or damaged ({fault}); materialize object_changes again for "
-        "the shard and date that use it"
+        f"{store.where(key)} is missing or damaged ({reason}); materialize object_changes again "
+        "for the shard and date that use it"
     )

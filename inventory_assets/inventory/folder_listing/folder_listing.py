@@ -163,7 +163,7 @@ def _list_into(
         listing = _list(work)
         rows = sum(part.rows for part in listing.parts)
         most = MAX_TOLERATED if rows else 0
-        require_readable(work.lister.connection.display_name, rows, listing.unreadable, most)
+        require_readable(work.lister.bucket_config.display_name, rows, listing.unreadable, most)
         lock.check()
         records.finish(FinishedListing(begun.listing, now(), listing))
         return _move_files(records, lock, listing)

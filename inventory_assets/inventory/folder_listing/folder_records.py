@@ -51,15 +51,15 @@ class ListingRequest:
 
 def request_of(work: Work) -> ListingRequest:
     """The request that `work` carries out; it does not depend on the order of the store."""
-    connection, versions = work.lister.connection, work.versions
-    described = connection.display_name
+    bucket_config, versions = work.lister.bucket_config, work.versions
+    described = bucket_config.display_name
     if work.prefix:
         described += f", keys that start with {work.prefix!r}"
     if versions:
         as_of = f"the versions as of {versions.as_of.isoformat()}" if versions.as_of else ""
         described += f", {as_of or 'all versions'}"
     return ListingRequest(
-        listing_fingerprint(connection, work.prefix, versions=versions), described
+        listing_fingerprint(bucket_config, work.prefix, versions=versions), described
     )
 
 

@@ -45,7 +45,7 @@ from inventory_assets.scan.engine.progress import (
     Report,
     reported_every,
 )
-from inventory_assets.scan.engine.splitter import cut_evenly
+from inventory_assets.scan.engine.splitter import split_evenly
 from inventory_assets.scan.errors import SeamDisagrees
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -75,10 +75,14 @@ def list_by_processes(
         WorkerDied: A process was killed.
         InventoryError: Any error of a process.
     """
-    lister, connection, processes = work.lister, work.lister.connection, work.processes
-    share = replace(connection, max_in_flight=max(1, connection.max_in_flight // processes))
-    cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_PER_PROCESS, stats))
-    ranges = [both for cut in cuts for each in wanted if (both := cut.intersection(each))]
+    lister, bucket_config, processes = work.lister, work.lister.bucket_config, work.processes
+    per_process = replace(
+        bucket_config, max_in_flight=max(1, bucket_config.max_in_flight // processes)
+    )
+    splits = asyncio.run(
+        split_evenly(work.lister, work.prefix, processes * RANGES_PER_PROCESS, stats)
+    )
+    ranges = [both for split in splits for each in wanted if (both := split.intersection(each))]
     parts: list[Part] = []
     evidence: list[RangeEvidence] = []
     with _progress_of_workers(work.report) as progress:
@@ -92,7 +96,7 @@ def list_by_processes(
         try:
             task = partial(
                 _list_range,
-                share,
+                per_process,
                 lister.profile,
                 lister.retry,
                 work.prefix,
@@ -107,7 +111,7 @@ def list_by_processes(
                 stats.add(cost)
         except BrokenProcessPool:
             raise WorkerDied(
-                f"{connection.display_name}: a process of the listing ended unexpectedly, "
+                f"{bucket_config.display_name}: a process of the listing ended unexpectedly, "
                 "perhaps for lack of memory; list it again with fewer --processes"
             ) from None
         except BaseException:
@@ -149,7 +153,7 @@ def _list_missing(
             )
             if page.objects.column("key").to_pylist() == [first_key]:
                 raise SeamDisagrees(
-                    f"{lister.connection.display_name}: the store does not list {first_key!r} "
+                    f"{lister.bucket_config.display_name}: the store does not list {first_key!r} "
                     f"after {unseen.after!r}, though the key exists: the store does not list in "
                     "byte order, ends listings too early, or loses keys"
                 )
@@ -205,7 +209,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _list_range(
-    connection: BucketConfig,
+    bucket_config: BucketConfig,
     profile: StoreProfile,
     retry: RetryPolicy,
     prefix: str,
@@ -216,8 +220,8 @@ def _list_range(
     encodings: Encodings = Encodings.COMPACT,
 ) -> tuple[RangesListed, RequestStats]:
     """List one range in a child process."""
-    stats, meter = RequestStats(), _meter(connection, retry)
-    lister, store = _list_client(connection, retry), LocalStore(root)
+    stats, meter = RequestStats(), _meter(bucket_config, retry)
+    lister, store = _list_client(bucket_config, retry), LocalStore(root)
     lister.profile = profile
     work = Work(
         lister, prefix, 1, store, report=meter.on_event, versions=versions, encodings=encodings
@@ -235,15 +239,15 @@ def _list_range(
 
 
 @cache
-def _list_client(connection: BucketConfig, retry: RetryPolicy) -> ListClient:
+def _list_client(bucket_config: BucketConfig, retry: RetryPolicy) -> ListClient:
     """The client of this process, for all its ranges, so that connections are kept alive."""
-    return ListClient(connection, retry)
+    return ListClient(bucket_config, retry)
 
 
 @cache
-def _meter(connection: BucketConfig, retry: RetryPolicy) -> ProgressMeter:
+def _meter(bucket_config: BucketConfig, retry: RetryPolicy) -> ProgressMeter:
     """The meter of this process, for all its ranges."""
-    return ProgressMeter(lambda: _list_client(connection, retry).in_flight)
+    return ProgressMeter(lambda: _list_client(bucket_config, retry).in_flight)
 
 
 def _send_progress(progress: Progress) -> None:

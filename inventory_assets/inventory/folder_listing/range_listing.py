@@ -30,10 +30,10 @@ from inventory_assets.scan.engine.events import (
 from inventory_assets.scan.engine.parallel_scan import utc_now
 from inventory_assets.scan.engine.progress import Report, ignore_events
 from inventory_assets.scan.keyspace.key_order import KeyOrder
-from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce, tiling_fault
+from inventory_assets.scan.keyspace.key_range import KeyRange, coalesce, tiling_violation
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.scan.validation.range_evidence import RangeEvidence
-from inventory_assets.scan.validation.seams import seam_faults
+from inventory_assets.scan.validation.seams import seam_violations
 
 CHECKPOINTS = "checkpoints"
 """The folder of the store that holds the checkpoints."""
@@ -67,7 +67,7 @@ class Work:
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.lister.connection.bucket, "list", self.encodings)
+        return Layout(self.lister.bucket_config.bucket, "list", self.encodings)
 
 
 def open_checkpoint_log(
@@ -86,7 +86,7 @@ def open_checkpoint_log(
         CHECKPOINTS,
         checkpoint_name("listing", key_order),
         listing_fingerprint(
-            work.lister.connection, work.prefix, (), key_order, work.versions, work.encodings
+            work.lister.bucket_config, work.prefix, (), key_order, work.versions, work.encodings
         ),
         utc_now,
         names=None if started_at is None else (),
@@ -193,15 +193,15 @@ class RangesBuilder(CheckpointedSink):
         self._checkpoints.flush(self.stats)
         evidence = tuple(sorted(self.evidence.values(), key=lambda each: each.key_range))
         ranges = [each.key_range for each in evidence]
-        fault = tiling_fault(ranges, coalesce(sorted(self._expected)))
-        fault = fault or next(iter(seam_faults(evidence)), None)
+        violation = tiling_violation(ranges, coalesce(sorted(self._expected)))
+        violation = violation or next(iter(seam_violations(evidence)), None)
         rows = sum(each.rows for each in evidence)
         written = sum(part.rows for part in parts)
-        if fault or rows != written:
+        if violation or rows != written:
             raise IncompleteListing(
-                f"{self._work.lister.connection.display_name}: the listing of "
+                f"{self._work.lister.bucket_config.display_name}: the listing of "
                 f"{self._work.prefix!r} does not prove that it is complete: "
-                f"{fault or f'{rows:,} objects listed, {written:,} written'}; list it again"
+                f"{violation or f'{rows:,} objects listed, {written:,} written'}; list it again"
             )
         return RangesListed(parts, evidence)
 

@@ -136,7 +136,7 @@ class ResumedWork:
 
 
 def listing_fingerprint(
-    connection: BucketConfig,
+    bucket_config: BucketConfig,
     prefix: str,
     excluded: Iterable[str] = (),
     key_order: KeyOrder = KeyOrder.BYTES,
@@ -150,8 +150,8 @@ def listing_fingerprint(
     """
     identifying = [
         _LISTING_VERSION,
-        connection.bucket,
-        connection.endpoint_url,
+        bucket_config.bucket,
+        bucket_config.endpoint_url,
         prefix,
         sorted(excluded),
         key_order,

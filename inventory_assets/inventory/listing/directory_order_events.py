@@ -24,7 +24,7 @@ def directory_events(
         S3Error: A request failed for good.
     """
     if job.versions:
-        raise versions_in_directories(lister.connection.display_name)
+        raise versions_in_directories(lister.bucket_config.display_name)
     log = EvidenceBuilder(job.ranges)
     ended = 0
     for objects in DirectoryOrderScan(lister, job.prefix, job.ranges, job.stats, log):

@@ -147,7 +147,7 @@ class ShardLister:
             job = ListingJob(
                 each.shard.prefix,
                 ranges,
-                initial_splits=pick_evenly(hints, self.lister.connection.max_in_flight),
+                initial_splits=pick_evenly(hints, self.lister.bucket_config.max_in_flight),
                 split_hints=hints,
                 resumed_objects=resumed.rows,
                 resumed_evidence=resumed.evidence,
@@ -184,7 +184,7 @@ class ShardLister:
                 names[each.day] = self.store.list_names(folder)
             records = [record for record in names[each.day] if listing_of(record) == name]
             identity = listing_fingerprint(
-                self.lister.connection,
+                self.lister.bucket_config,
                 shard.prefix,
                 shard.excluded,
                 key_order,

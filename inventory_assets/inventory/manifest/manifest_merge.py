@@ -33,7 +33,7 @@ from inventory_assets.inventory.parts.part_writer import PartWriter
 from inventory_assets.inventory.storage.commit import commit, publish
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_fault
+from inventory_assets.scan.keyspace.key_range import KeyRange, tiling_violation
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 
 
@@ -117,19 +117,19 @@ def missing_prefixes(prefix: str, snapshots: Mapping[str, Snapshot]) -> list[str
 
 def violations_of(manifest: Manifest) -> list[str]:
     """Describe the rules that the manifest violates, each with the place; normally none."""
-    faults = []
+    violations = []
     ranges = sorted(key_range for entry in manifest.shards for key_range in entry.shard.ranges)
-    gap = tiling_fault(ranges, [KeyRange.of_prefix(manifest.prefix)])
+    gap = tiling_violation(ranges, [KeyRange.of_prefix(manifest.prefix)])
     if gap:
-        faults.append(f"the shards do not tile the source: {gap}")
+        violations.append(f"the shards do not tile the source: {gap}")
     if len({entry.versions is None for entry in manifest.shards}) > 1:
-        faults.append("some shards hold versions and others current objects; list these again")
-    faults += [
+        violations.append("some shards hold versions and others current objects; list these again")
+    violations += [
         f"{right.first_key!r} comes after {left.last_key!r}: two parts overlap"
         for left, right in pairwise(manifest.parts)
         if left.last_key >= right.first_key
     ]
-    return faults
+    return violations
 
 
 def manifest_etag(store: Store, layout: Layout, day: date) -> str:

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from inventory_assets.inventory.manifest.snapshot import Snapshot, files_that_differ
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.scan.keyspace.key_range import tiling_fault
+from inventory_assets.scan.keyspace.key_range import tiling_violation
 from inventory_assets.scan.keyspace.sorted_keys import keys_ascend
-from inventory_assets.scan.validation.seams import seam_faults
+from inventory_assets.scan.validation.seams import seam_violations
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class RuleResult:
 
     Attributes:
         rule: The rule.
-        fault: Where the snapshot violates it; None if it does not.
+        violation: Where the snapshot violates it; None if it does not.
     """
 
     rule: str
-    fault: str | None
+    violation: str | None
 
 
 def validate(snapshot: Snapshot) -> tuple[RuleResult, ...]:
@@ -48,7 +48,7 @@ def failed_rules_of(snapshot: Snapshot) -> list[str]:
 
 def failed_rules(results: Iterable[RuleResult]) -> list[str]:
     """The rules that are violated, each with the place."""
-    return [f"{result.rule}: {result.fault}" for result in results if result.fault]
+    return [f"{result.rule}: {result.violation}" for result in results if result.violation]
 
 
 def validate_files(store: Store, snapshot: Snapshot) -> tuple[RuleResult, ...]:
@@ -97,7 +97,7 @@ def _md5(store: Store, key: str) -> str | None:
 
 
 def _tiling(snapshot: Snapshot) -> str | None:
-    return tiling_fault([row.key_range for row in snapshot.evidence], snapshot.shard.ranges)
+    return tiling_violation([row.key_range for row in snapshot.evidence], snapshot.shard.ranges)
 
 
 def _counts(snapshot: Snapshot) -> str | None:
@@ -107,7 +107,7 @@ def _counts(snapshot: Snapshot) -> str | None:
 
 def _seams(snapshot: Snapshot) -> str | None:
     """The first seam whose next key after the left range is not the first key of the right one."""
-    return next(iter(seam_faults(snapshot.evidence)), None)
+    return next(iter(seam_violations(snapshot.evidence)), None)
 
 
 def _order(snapshot: Snapshot) -> str | None:

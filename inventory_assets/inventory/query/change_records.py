@@ -16,7 +16,7 @@ from inventory_assets.inventory.changes.change_log import (
     ChangeLog,
     days_with_changes,
     next_change_log,
-    outdated_fault,
+    outdated_reason,
     read_change_log,
 )
 from inventory_assets.inventory.changes.journal_format import to_journal
@@ -70,9 +70,9 @@ def change_logs(store: Store, layout: Layout, days: Days) -> list[ChangeLog]:
             # It was published after its successor was logged, so that log has its changes, too.
             follower = next(log for log in logs if log.day > day)
             raise InventoryNotFound(_outdated(store, layout, follower, day))
-    fault = outdated_fault(store, layout, logs[0])
-    if fault:
-        raise InventoryNotFound(f"{layout.source}: {fault}")
+    reason = outdated_reason(store, layout, logs[0])
+    if reason:
+        raise InventoryNotFound(f"{layout.source}: {reason}")
     return logs
 
 
@@ -111,14 +111,14 @@ def read_log(
     Raises:
         CorruptRecord: A file of the log is missing or damaged.
     """
-    stretches = sorted(
+    ranges = sorted(
         (key_range, entry.file)
         for entry in log.entries
         if any(entry.counts.values())
         for key_range in entry.shard.ranges
     )
     with closing(_OpenFiles(store)) as files:
-        for key_range, file in stretches:
+        for key_range, file in ranges:
             wanted = key_range.intersection(within)
             if wanted:
                 yield from files.get(file).read(wanted)
@@ -221,11 +221,11 @@ def _log_before(store: Store, layout: Layout, log: ChangeLog, first: date) -> Ch
 
 def _outdated(store: Store, layout: Layout, log: ChangeLog, day: date) -> str:
     """Why a log is not the continuation of the inventory of an earlier date."""
-    fault = outdated_fault(store, layout, log) or (
+    reason = outdated_reason(store, layout, log) or (
         f"the change log of {log.day} was not made with the inventory of {day} as its change log "
         f"has it; materialize object_changes for {day}, then change_log, and the same for {log.day}"
     )
-    return f"{layout.source}: {fault}"
+    return f"{layout.source}: {reason}"
 
 
 def _no_log(layout: Layout, day: date) -> InventoryNotFound:

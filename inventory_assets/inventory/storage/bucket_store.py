@@ -48,14 +48,14 @@ class BucketStore(Store):
     """Results in a bucket.
 
     Args:
-        connection: The bucket and how to reach it.
+        bucket_config: The bucket and how to reach it.
         prefix: The prefix of all keys there, with or without a `/` at its end.
     """
 
-    def __init__(self, connection: BucketConfig, prefix: str = "") -> None:
+    def __init__(self, bucket_config: BucketConfig, prefix: str = "") -> None:
         with _as_store_error():
-            self._objects = ObjectClient(connection)
-        arn = f"arn:{self._objects.partition}:s3:::{connection.bucket}"
+            self._objects = ObjectClient(bucket_config)
+        arn = f"arn:{self._objects.partition}:s3:::{bucket_config.bucket}"
         self._destination = Destination(arn, prefix.strip("/"))
         self._habit = _ConditionalWriteHabit(self._objects, self._key(f"{_SCRATCH}/conditions"))
         self._space = ScratchSpace(lambda: Path(tempfile.gettempdir()), "inventory-")
@@ -159,7 +159,7 @@ class BucketStore(Store):
         folder = self._key(f"{_SCRATCH}/claims/{sha256(key.encode()).hexdigest()}")
         claim = Claim(self._objects, folder, self.where(key))
         with _as_store_error():
-            while not claim.take():
+            while not claim.acquire():
                 if self.etag(key) != expected_etag:
                     raise superseded(self.where(key))
             with claim:
@@ -196,7 +196,7 @@ class BucketStore(Store):
             is_ours = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
         except OSError:
             return None
-        here = f"{self._objects.connection.endpoint_url} {self.where('x')}"
+        here = f"{self._objects.bucket_config.endpoint_url} {self.where('x')}"
         return folder / sha256(here.encode()).hexdigest()[:16] / name if is_ours else None
 
     @contextmanager

@@ -57,7 +57,7 @@ class FileKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FilePlace:
+class ParsedPath:
     """The information in the path of a file.
 
     Attributes:
@@ -69,14 +69,14 @@ class FilePlace:
     day: date | None
 
 
-def parse_path(path: str) -> FilePlace | None:
+def parse_path(path: str) -> ParsedPath | None:
     """Parse a path relative to the folder of a source; None if it is of no known kind."""
     for kind in FileKind:
         found = kind._pattern.fullmatch(path)  # noqa: SLF001
         if found:
             try:
                 day = found.groupdict().get("day")
-                return FilePlace(kind, date.fromisoformat(day) if day else None)
+                return ParsedPath(kind, date.fromisoformat(day) if day else None)
             except ValueError:
                 return None
     return None
@@ -208,11 +208,11 @@ def folder_of(key: str) -> str:
 
 def day_of_folder(name: str) -> date | None:
     """The date of a folder such as `2026-05-05T00-00Z`, or None for any other name."""
-    place = parse_path(f"{name}/inventory.json")
-    return place.day if place else None
+    parsed = parse_path(f"{name}/inventory.json")
+    return parsed.day if parsed else None
 
 
 def day_of_partition(name: str) -> date | None:
     """The date of a folder such as `dt=2026-05-05`, or None for any other name."""
-    place = parse_path(f"snapshots/{name}/any.json")
-    return place.day if place else None
+    parsed = parse_path(f"snapshots/{name}/any.json")
+    return parsed.day if parsed else None

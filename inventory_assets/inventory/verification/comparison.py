@@ -138,7 +138,7 @@ class Comparison:
             first = find_misplaced_key(self.lister, key, other, self.stats, versions)
             if first is not None:
                 raise KeysOutOfOrder(
-                    f"{self.lister.connection.display_name}: the store lists {first!r} before "
+                    f"{self.lister.bucket_config.display_name}: the store lists {first!r} before "
                     f"{key!r}, which is not byte order"
                 )
 

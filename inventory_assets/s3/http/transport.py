@@ -91,10 +91,10 @@ class Transport:
     """Sends requests to one bucket; shared by threads, each with its own event loop.
 
     Attributes:
-        connection: The bucket and how to reach it.
+        bucket_config: The bucket and how to reach it.
     """
 
-    connection: BucketConfig
+    bucket_config: BucketConfig
     _boto: BotoSession = field(init=False)
     _endpoint: _Endpoint | None = field(default=None, init=False)
     _skew: timedelta = field(default=timedelta(0), init=False)
@@ -105,7 +105,7 @@ class Transport:
     _aborted: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __post_init__(self) -> None:
-        self._boto = open_boto_session(self.connection)
+        self._boto = open_boto_session(self.bucket_config)
 
     async def get(self, parameters: Mapping[str, str], body: bytearray) -> Response:
         """Send a request and receive its response, whatever its status.
@@ -120,7 +120,7 @@ class Transport:
             MalformedResponse: The response is longer than `MAX_RESPONSE_BYTES`.
             RequestRejected: The bucket needs a kind of signature that is not supported.
         """
-        credentials = None if self.connection.anonymous else await self._current_credentials()
+        credentials = None if self.bucket_config.anonymous else await self._current_credentials()
         target = self._endpoint or self._resolve_endpoint(None)
         context = RequestContext(target.region, self._skew, credentials)
         query = encoded_query(parameters)
@@ -143,7 +143,7 @@ class Transport:
                 settings.RESPONSE_TIMEOUT_SECONDS,
             )
             if "content-encoding" in head.headers:
-                unpack(head.headers, body, self.connection.display_name)
+                unpack(head.headers, body, self.bucket_config.display_name)
             return Response(head.status, head.headers, body, context, channel)
         finally:
             if channel.is_reusable:
@@ -190,7 +190,7 @@ class Transport:
     def _region_of_bucket(self) -> str | None:
         """The region according to HeadBucket, or None."""
         try:
-            answer: Any = self._boto.client.head_bucket(Bucket=self.connection.bucket)
+            answer: Any = self._boto.client.head_bucket(Bucket=self.bucket_config.bucket)
         except ClientError as error:
             answer = error.response
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
@@ -266,7 +266,7 @@ class Transport:
     def _without_host_name(self, connection: Any, host: str) -> NewConnectionError:
         """The error for a host name that does not resolve."""
         hint = ""
-        if host.startswith(f"{self.connection.bucket}."):
+        if host.startswith(f"{self.bucket_config.bucket}."):
             hint = (
                 "; it contains the bucket's name, which is in the path instead with "
                 "addressing_style = path"
@@ -283,7 +283,7 @@ class Transport:
         with self._lock:
             if self._credentials() == refused:
                 self._boto.client.close()
-                self._boto = open_boto_session(self.connection)
+                self._boto = open_boto_session(self.bucket_config)
             return self._credentials()
 
     async def _current_credentials(self) -> Credentials:
@@ -310,7 +310,7 @@ class Transport:
                 return known  # another thread was first
             if region:
                 self._boto.client.close()
-                self._boto = open_boto_session(self.connection, region)
+                self._boto = open_boto_session(self.bucket_config, region)
             prepared = self._prepared()
             self._endpoint = self._read(prepared)
             return self._endpoint
@@ -318,8 +318,8 @@ class Transport:
     def _prepared(self) -> AWSPreparedRequest:
         client = self._boto.client
         client.meta.events.register("before-send.s3.ListObjectsV2", _capture_request)
-        parameters: dict[str, Any] = {"Bucket": self.connection.bucket}
-        if self.connection.requester_pays:
+        parameters: dict[str, Any] = {"Bucket": self.bucket_config.bucket}
+        if self.bucket_config.requester_pays:
             parameters["RequestPayer"] = "requester"
         try:
             client.list_objects_v2(**parameters)
@@ -331,12 +331,12 @@ class Transport:
         url = urlsplit(prepared.url)
         headers = {name.lower(): _text(value) for name, value in prepared.headers.items()}
         scope: tuple[str, str] | None = None
-        if not self.connection.anonymous:
+        if not self.bucket_config.anonymous:
             authorization = headers.get("authorization", "")
             found = _SCOPE.search(authorization)
             if not authorization.startswith(ALGORITHM) or not found:
                 raise RequestRejected(
-                    f"{self.connection.display_name}: botocore signs its requests with "
+                    f"{self.bucket_config.display_name}: botocore signs its requests with "
                     f"{authorization.partition(' ')[0] or 'nothing'}; only {ALGORITHM} is "
                     "supported, so remove signature_version from the AWS configuration, and name "
                     "a bucket instead of a multi-region access point"
@@ -345,7 +345,7 @@ class Transport:
         default = {"http": 80, "https": 443}.get(url.scheme)
         named = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
         signed = ("x-amz-request-payer",)
-        proxy_url, proxy_headers, pool = route_to(prepared.url, self.connection.display_name)
+        proxy_url, proxy_headers, pool = route_to(prepared.url, self.bucket_config.display_name)
         absolute = proxy_url is not None and url.scheme == "http"
         return _Endpoint(
             origin=f"{url.scheme}://{url.netloc}",
@@ -358,7 +358,7 @@ class Transport:
             pool=pool,
             absolute=absolute,
             tls=(
-                trusted(self._boto.ca_bundle, self.connection.display_name)
+                trusted(self._boto.ca_bundle, self.bucket_config.display_name)
                 if "https:" in (prepared.url[:6], (proxy_url or "")[:6])
                 else {}
             ),

@@ -25,7 +25,7 @@ from inventory_assets.scan.engine.page_queue import (
     FetchStopped,
     PageReceived,
     QueueItem,
-    RangeTaken,
+    RangeSplitOff,
     SeamProbed,
 )
 from inventory_assets.scan.engine.range_task import RangeTask
@@ -71,7 +71,7 @@ class Reader:
         self, lister: PageSource, scheduler: Scheduler, fetcher: Fetcher, run: Run
     ) -> None:
         self._lister = lister
-        self._display_name = lister.connection.display_name
+        self._display_name = lister.bucket_config.display_name
         self._scheduler = scheduler
         self._fetcher = fetcher
         self._run = run
@@ -94,7 +94,7 @@ class Reader:
             self._fetcher.recycle(bodies)
         pages = iter(decoded)
         for item in items:
-            if isinstance(item, RangeTaken):
+            if isinstance(item, RangeSplitOff):
                 if not item.task.job.state.failed:
                     yield _split_event(item)
                 continue
@@ -207,7 +207,7 @@ class Reader:
         keys = objects.column("key")
         if job.versions:
             # An event has all versions of a key, so its receivers can ignore page boundaries.
-            objects, read.pending_versions = split_last_key(objects, goes_on=not ending)
+            objects, read.pending_versions = split_last_key(objects, has_more=not ending)
             keys = objects.column("key")
             first, last = (keys[0].as_py(), keys[-1].as_py()) if len(keys) else (None, None)
         read.after = read.after if last is None else last
@@ -282,7 +282,9 @@ class Reader:
         """
         count = self._count_corrupt_page(task)
         if count >= self._lister.retry.malformed_attempts:
-            raise retries_exhausted(error, TransientError.MALFORMED, count, self._lister.connection)
+            raise retries_exhausted(
+                error, TransientError.MALFORMED, count, self._lister.bucket_config
+            )
         self._restart(task)
 
     def _retry_misplaced(self, task: RangeTask, misplaced: MisplacedPage) -> None:
@@ -309,7 +311,7 @@ class Reader:
         self._scheduler.retry(task)
 
 
-def _split_event(taken: RangeTaken) -> RangeSplit:
+def _split_event(item: RangeSplitOff) -> RangeSplit:
     # The lower bound is the boundary of the split; only the upper one may have changed since.
-    task, upper = taken.task, taken.upper
+    task, upper = item.task, item.upper
     return RangeSplit(task.job, task.index, upper.index, upper.key_range.after)

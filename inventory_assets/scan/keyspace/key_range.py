@@ -100,7 +100,7 @@ class KeyRange:
         return tuple(remaining)
 
 
-def tiling_fault(ranges: Sequence[KeyRange], whole: Sequence[KeyRange]) -> str | None:
+def tiling_violation(ranges: Sequence[KeyRange], whole: Sequence[KeyRange]) -> str | None:
     """Describe how `ranges` fail to tile `whole`; None if they tile it.
 
     Both are in key order; neighbours in `whole` are not adjacent.

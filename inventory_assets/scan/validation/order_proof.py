@@ -70,7 +70,7 @@ class OrderProof:
         for names in (keys, list(page.common_prefixes)):
             if names != sorted(names):
                 raise KeysOutOfOrder(
-                    f"{self._lister.connection.display_name}: the store does not list the names "
+                    f"{self._lister.bucket_config.display_name}: the store does not list the names "
                     f"after {start!r} in byte order"
                 )
         for name, folder in telling_pairs([*keys, *page.common_prefixes], page.common_prefixes):
@@ -86,7 +86,7 @@ class OrderProof:
         listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
         if listed and listed[0].startswith(folder):
             raise KeysOutOfOrder(
-                f"{self._lister.connection.display_name}: the store lists {listed[0]!r} before "
+                f"{self._lister.bucket_config.display_name}: the store lists {listed[0]!r} before "
                 f"{name!r}, so not in byte order"
             )
         self._is_proven = self._is_proven or bool(listed)
@@ -95,9 +95,9 @@ class OrderProof:
 def names_at_risk(prefix: str, boundary: str) -> Iterator[str]:
     """The names whose siblings a boundary may separate in directory order; shortest first."""
     if boundary.startswith(prefix):
-        for place in range(len(prefix), len(boundary)):
-            if boundary[place] <= DELIMITER:
-                yield boundary[:place]
+        for index in range(len(prefix), len(boundary)):
+            if boundary[index] <= DELIMITER:
+                yield boundary[:index]
 
 
 def telling_pairs(names: Iterable[str], folders: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -183,13 +183,13 @@ def seam_of(left: OpenRange) -> Seam:
     return Seam.AGREES if is_seen else Seam.NOT_COMPARED
 
 
-def seam_faults(evidence: Iterable[RangeEvidence]) -> list[str]:
+def seam_violations(evidence: Iterable[RangeEvidence]) -> list[str]:
     """Describe where the evidence of neighbouring ranges is contradictory.
 
     Args:
         evidence: Evidence of a job's ranges, in key order.
     """
-    faults = []
+    violations = []
     following: RangeEvidence | None = None
     is_known = True
     ranges: list[KeyRange] = []
@@ -197,18 +197,18 @@ def seam_faults(evidence: Iterable[RangeEvidence]) -> list[str]:
         shown, first = row.next_key, following.first_key if following else None
         is_listed = any(shown in key_range for key_range in ranges) if shown else True
         if is_known and row.seam is Seam.AGREES and is_listed and shown and shown != first:
-            faults.append(
+            violations.append(
                 f"{shown!r} was listed next after {row.key_range.until!r}, but the next range "
                 f"begins with {first!r}"
             )
         if is_known and row.seam is Seam.END_CONFIRMED and following is not None:
-            faults.append(f"the listing ended after {row.last_key!r}, but {first!r} follows")
+            violations.append(f"the listing ended after {row.last_key!r}, but {first!r} follows")
         ranges.append(row.key_range)
         if row.rows:
             following, is_known = row, True
         elif row.seam in (Seam.CHANGED, Seam.NOT_COMPARED):
             is_known = False  # it was compared with keys that may have been deleted
-    return faults[::-1]
+    return violations[::-1]
 
 
 def unseen_between(evidence: Sequence[RangeEvidence]) -> list[tuple[KeyRange, str | None]]:

@@ -75,7 +75,7 @@ def test_an_existing_key_that_is_not_listed_contradicts_the_store(
     assert found.findings == expected
     assert found.asked_again == len(expected)
     assert "contradicted: '010'" in found.problems
-    assert any("contradicts itself: 10 of the keys" in fault for fault in found.problems)
+    assert any("contradicts itself: 10 of the keys" in problem for problem in found.problems)
 
 
 def test_a_store_that_sometimes_lists_nothing_contradicts_itself(
@@ -139,7 +139,7 @@ def test_a_bucket_that_lacks_most_of_a_sample_is_doubted(
     found = verify(inventory, OddStore(there), chance(0), 99)
     gone = found.counts[Finding.MISSING_IN_BUCKET]
     sentence = f"{gone:,} of {held:,} sampled records are gone: is this the right bucket, "
-    assert any(fault.startswith(sentence) for fault in found.problems) is is_doubted
+    assert any(problem.startswith(sentence) for problem in found.problems) is is_doubted
 
 
 def test_an_empty_range_is_listed_with_the_records_around_it(

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.parts.counting import keys_at, positions_of
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.scan.keyspace.key_range import tiling_fault
+from inventory_assets.scan.keyspace.key_range import tiling_violation
 from inventory_assets_tests.inventory.verification.verified import (
     RECORDS,
     WHOLE,
@@ -23,7 +23,7 @@ def test_all_ranges_with_records_tile_the_key_space_a_page_each(
 ) -> None:
     inventory = inventory_of(roomy_store, keys)
     ranges = inventory.sample(chance(0), 100)
-    assert tiling_fault(ranges, [WHOLE]) is None
+    assert tiling_violation(ranges, [WHOLE]) is None
     counts = [len(inventory.records_in(each)) for each in ranges]
     assert counts == [sum(key in each for key in keys) for each in ranges]
     assert all(count == RECORDS for count in counts[:-1])
@@ -51,7 +51,7 @@ def test_every_record_can_be_drawn(roomy_store: LocalStore) -> None:
     inventory = inventory_of(roomy_store, keys)
     one = chance(1)
     drawn = {each for _ in range(100) for each in inventory.sample(one, 2)}
-    assert tiling_fault(sorted(drawn), [WHOLE]) is None
+    assert tiling_violation(sorted(drawn), [WHOLE]) is None
 
 
 @given(keys=keys_strategy, asked=keys_strategy, through=st.booleans())

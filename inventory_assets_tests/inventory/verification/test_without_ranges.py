@@ -44,8 +44,8 @@ def test_an_inventory_of_ranges_is_in_doubt_where_the_store_lists_none(
     inventory = replace(inventory_of(roomy_store, FOLDERS), key_order=KeyOrder.BYTES)
     for oddity in WITHOUT_RANGES:
         found = verify(inventory, OddStore(FOLDERS, oddity), chance(0), 99)
-        (fault,) = found.problems
-        assert fault.startswith("the inventory was listed in byte order, but now")
+        (problem,) = found.problems
+        assert problem.startswith("the inventory was listed in byte order, but now")
 
 
 def test_a_folder_that_the_inventory_lacks_is_found(roomy_store: LocalStore) -> None:
