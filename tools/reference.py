@@ -26,6 +26,7 @@ _TABLES = (
     ("`[sources.<name>.shards]`", "Shards"),
     ("`[sources.<name>.schedule]`", "Schedule"),
     ("`[sources.<name>.exports]`", "Exports"),
+    ("`[sources.<name>.hygiene]`", "Hygiene"),
     ("`[sources.<name>.retention]`", "Retention"),
 )
 """The tables of the file in the order of the page, with the name of their schema."""

@@ -54,6 +54,7 @@ def _keys(assets: SourceAssets) -> list[dg.AssetKey]:
         "object_changes",
         "inventory_manifest",
         "change_log",
+        "hygiene_report",
         "inventory_exports",
         "iceberg_tables",
     )

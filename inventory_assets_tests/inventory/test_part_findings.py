@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.hygiene import part_findings as module
 from inventory_assets.inventory.hygiene import prefix_counts
-from inventory_assets.inventory.hygiene.odd_keys import ODD_KEYS
+from inventory_assets.inventory.hygiene.odd_keys import ODD_KEYS, odd_keys
 from inventory_assets.inventory.hygiene.part_findings import (
     PART_FINDINGS,
     PartFindings,
@@ -180,7 +180,7 @@ def test_property_sums_of_the_prefixes_that_are_kept_are_exact(
 def _top(shares: tuple[PrefixShare, ...]) -> dict[str, tuple[int, int]]:
     """Those that are kept of the whole; without its first and last key's prefixes."""
     counts = PrefixCounts(is_cumulative=True, shares=shares)
-    return {share.prefix: (share.objects, share.bytes) for share in counts.top()}
+    return {share.prefix: (share.objects, share.bytes or 0) for share in counts.top()}
 
 
 @given(key=st.one_of(_keys, st.text(min_size=1, max_size=8)))
@@ -194,7 +194,7 @@ def _top(shares: tuple[PrefixShare, ...]) -> dict[str, tuple[int, int]]:
 @example("a\n=1/x")
 def test_a_key_has_the_kinds_that_its_names_show(key: str) -> None:
     keys = pa.array([key])
-    assert [kind for kind, _ in module.odd_keys(keys)] == list(kinds_of(key))
+    assert [kind for kind, _ in odd_keys(keys)] == list(kinds_of(key))
 
 
 def test_every_kind_has_an_example_here() -> None:

@@ -118,20 +118,28 @@ class PartFindings:
     Delete markers are counted only as `HIDING_NOTHING`, with the bytes of their keys.
 
     Attributes:
-        objects: Objects and noncurrent versions.
-        bytes: Their bytes.
+        totals: Objects and noncurrent versions by storage class and size band, ascending.
         tallies: What is counted of each finding that occurs, by name.
         largest: The largest objects, from the largest on.
         crowded: The prefixes that hold most objects directly in them, by prefix.
         format: The number of the format of this record.
     """
 
-    objects: int
-    bytes: int
+    totals: tuple[StorageTotal, ...]
     tallies: Mapping[str, Tally]
     largest: tuple[LargeObject, ...]
     crowded: tuple[PrefixShare, ...]
     format: int = FORMAT
+
+    @property
+    def objects(self) -> int:
+        """Objects and noncurrent versions."""
+        return sum(total.objects for total in self.totals)
+
+    @property
+    def bytes(self) -> int:
+        """Their bytes."""
+        return sum(total.bytes for total in self.totals)
 
 
 PART_FINDINGS = RecordType(
@@ -144,21 +152,30 @@ PART_FINDINGS = RecordType(
 )
 
 
-def part_findings(store: Store, layout: Layout, part: Part) -> PartFindings:
+def part_findings(
+    store: Store, layout: Layout, part: Part, *, is_kept: bool = True
+) -> PartFindings:
     """The findings of a part; they are computed only if no earlier run has kept them.
+
+    Args:
+        store: The store of the part.
+        layout: The layout of the source.
+        part: The part.
+        is_kept: Whether to keep them once they are computed.
 
     Raises:
         CorruptRecord: The part is missing or damaged.
     """
     key = layout.part_findings(part.key)
     try:
-        kept = PART_FINDINGS.read(store, key)
+        found = PART_FINDINGS.read(store, key)
     except CorruptRecord:
-        kept = None
-    if kept is None:
-        kept = compute_findings(part, row_groups(store, part))
-        store.publish(key, PART_FINDINGS.encode(kept))
-    return kept
+        found = None
+    if found is None:
+        found = compute_findings(part, row_groups(store, part))
+        if is_kept:
+            store.publish(key, PART_FINDINGS.encode(found))
+    return found
 
 
 def row_groups(
@@ -198,11 +215,29 @@ def merge_findings(parts: Sequence[Part], findings: Iterable[PartFindings]) -> P
     return builder.finish()
 
 
+class Totals:
+    """Sums by storage class and size band."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def add(self, totals: Iterable[StorageTotal]) -> None:
+        """Add to the sums."""
+        for total in totals:
+            kind = total.storage_class, total.size_band
+            objects, size = self._sums.get(kind, (0, 0))
+            self._sums[kind] = objects + total.objects, size + total.bytes
+
+    def finish(self) -> tuple[StorageTotal, ...]:
+        """The sums, ascending."""
+        return tuple(StorageTotal(*kind, *found) for kind, found in sorted(self._sums.items()))
+
+
 class TallyBuilder:
     """Counts the objects of one finding, in key order."""
 
     def __init__(self) -> None:
-        self._totals: dict[tuple[str, int], tuple[int, int]] = {}
+        self._totals = Totals()
         self._prefixes = PrefixCounts(is_cumulative=True)
         self._examples: list[str] = []
 
@@ -214,16 +249,14 @@ class TallyBuilder:
             sizes: Their bytes.
             classes: Their storage classes.
         """
-        for total in storage_totals(sizes, classes):
-            self._add_total(total)
+        self._totals.add(storage_totals(sizes, classes))
         self._prefixes.add(keys, sizes)
         if len(self._examples) < EXAMPLES:
             self._add_examples(pc.unique(keys).slice(0, EXAMPLES + 1).to_pylist())
 
     def merge(self, tally: Tally) -> None:
         """Add the tally of the neighbouring piece to the right."""
-        for total in tally.totals:
-            self._add_total(total)
+        self._totals.add(tally.totals)
         self._prefixes.merge(tally.prefixes)
         self._add_examples(tally.examples)
 
@@ -234,17 +267,7 @@ class TallyBuilder:
     def finish(self, first_key: str, last_key: str) -> Tally:
         """The tally of the piece between two keys."""
         self._prefixes.prune(first_key, last_key, at_most=0)
-        totals = sorted(self._totals.items())
-        return Tally(
-            tuple(StorageTotal(*kind, *found) for kind, found in totals),
-            self._prefixes.shares(),
-            tuple(self._examples),
-        )
-
-    def _add_total(self, total: StorageTotal) -> None:
-        kind = total.storage_class, total.size_band
-        objects, size = self._totals.get(kind, (0, 0))
-        self._totals[kind] = objects + total.objects, size + total.bytes
+        return Tally(self._totals.finish(), self._prefixes.shares(), tuple(self._examples))
 
     def _add_examples(self, keys: Iterable[str]) -> None:
         self._examples = list(dict.fromkeys([*self._examples, *keys]))[:EXAMPLES]
@@ -259,7 +282,7 @@ class FindingsBuilder:
 
     def __init__(self, first_key: str) -> None:
         self._first_key = self._last_key = first_key
-        self._objects = self._bytes = 0
+        self._totals = Totals()
         self._tallies: dict[str, TallyBuilder] = {}
         self._crowded = PrefixCounts(is_cumulative=False)
         self._largest: tuple[LargeObject, ...] = ()
@@ -279,8 +302,7 @@ class FindingsBuilder:
         else:
             objects = records
         sizes = objects.column("size").fill_null(0).to_numpy()
-        self._objects += objects.num_rows
-        self._bytes += int(sizes.sum())
+        self._totals.add(storage_totals(sizes, objects.column("storage_class")))
         if of_versions:
             is_old = ~objects.column("is_latest").to_numpy(zero_copy_only=False)
             self._count(NONCURRENT, objects.filter(pa.array(is_old)), sizes[is_old])
@@ -292,8 +314,7 @@ class FindingsBuilder:
 
     def merge(self, findings: PartFindings, last_key: str) -> None:
         """Add the findings of the next part, whose last key is `last_key`."""
-        self._objects += findings.objects
-        self._bytes += findings.bytes
+        self._totals.add(findings.totals)
         for name, tally in findings.tallies.items():
             self._tallies.setdefault(name, TallyBuilder()).merge(tally)
         self._crowded.merge(findings.crowded)
@@ -304,8 +325,7 @@ class FindingsBuilder:
         """The findings of all records."""
         self._crowded.prune(self._first_key, self._last_key, at_most=0)
         return PartFindings(
-            self._objects,
-            self._bytes,
+            self._totals.finish(),
             {
                 name: tally.finish(self._first_key, self._last_key)
                 for name, tally in sorted(self._tallies.items())
@@ -362,7 +382,8 @@ def _hide_nothing(records: pa.RecordBatch) -> _Flags:
     numbers = np.arange(len(keys))
     # The position of the last version of each key; -1 for a key with delete markers alone.
     last = np.maximum.reduceat(np.where(is_marker, -1, numbers), np.flatnonzero(is_first))
-    return is_marker & (numbers > last[np.cumsum(is_first) - 1])
+    hides_nothing: _Flags = is_marker & (numbers > last[np.cumsum(is_first) - 1])
+    return hides_nothing
 
 
 def _largest(objects: pa.RecordBatch, sizes: _Sizes, least: int) -> list[LargeObject]:

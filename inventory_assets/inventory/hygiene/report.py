@@ -1,6 +1,6 @@
 """The hygiene report of a date: all findings, with counts, bytes, cost and the worst prefixes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -45,13 +45,16 @@ TITLES = {
 _BY_OBJECTS = frozenset({HIDING_NOTHING, *ODD_KEYS})
 """The findings whose worst prefixes are those with most objects; of others, with most bytes."""
 
-StoragePrice = Callable[[StorageTotal], float | None]
-"""The USD a month that objects of a class and size band cost; None if it is unknown."""
+StoragePrice = Callable[[Sequence[StorageTotal]], float | None]
+"""The USD a month that storing objects costs; None if it is unknown for any of them."""
+
+PriceTable = Callable[[Sequence[StorageTotal]], StoragePrice]
+"""The prices of a bucket by its totals, of which the tiers of the prices follow."""
 
 
-def unknown_price(_total: StorageTotal) -> float | None:
-    """A price that is unknown for every class."""
-    return None
+def unknown_prices(_whole: Sequence[StorageTotal]) -> StoragePrice:
+    """Prices that are unknown for every class."""
+    return lambda totals: None if totals else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +100,46 @@ class Skew:
 
 
 @dataclass(frozen=True, slots=True)
+class OldUpload:
+    """An unfinished upload.
+
+    Attributes:
+        key: The key of the object that it would make.
+        initiated: When it was started.
+        bytes: The bytes of its parts; None if they are unknown.
+    """
+
+    key: str
+    initiated: datetime
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadAges:
+    """How old the unfinished uploads of a bucket are.
+
+    Attributes:
+        older_than_days: The number of uploads older than so many days.
+        oldest: The oldest ones, from the oldest on.
+        gone: Uploads that were completed or aborted during the survey; they are not counted.
+        requests: The requests for sizes that were sent.
+    """
+
+    older_than_days: tuple[tuple[int, int], ...]
+    oldest: tuple[OldUpload, ...]
+    gone: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
 class HygieneReport:
-    """What is waste or odd in the inventory of a date.
+    """What is waste or odd in an inventory.
 
     Attributes:
         bucket: The bucket inventoried.
-        source: The name of the source.
-        day: The date.
-        manifest_identity: The identity of the date's manifest.
+        source: The name of the source; "" for a folder of a listing.
+        day: The date; None for a folder of a listing.
+        manifest_identity: The identity of the date's manifest; "" for a folder of a listing.
         created_at: When it was made.
         objects: Objects and noncurrent versions of the inventory.
         bytes: Their bytes.
@@ -112,13 +147,15 @@ class HygieneReport:
         largest: The largest objects, from the largest on.
         crowded: The prefixes that hold most objects directly in them, from the fullest on.
         skew: How unevenly objects and bytes are distributed; None without objects.
+        uploads: How old unfinished uploads are; None if they were not listed.
+        prices: Which prices the costs are estimated with; "" if they are unknown.
         left_out: What was not searched for, and why.
         format: The number of the format of this record.
     """
 
     bucket: str
     source: str
-    day: date
+    day: date | None
     manifest_identity: str
     created_at: datetime
     objects: int
@@ -127,6 +164,8 @@ class HygieneReport:
     largest: tuple[LargeObject, ...]
     crowded: tuple[PrefixShare, ...]
     skew: Skew | None
+    uploads: UploadAges | None = None
+    prices: str = ""
     left_out: tuple[str, ...] = ()
     format: int = FORMAT
 
@@ -175,17 +214,10 @@ def finding_of(name: str, tally: Tally, price: StoragePrice) -> Finding:
         title=TITLES[name],
         objects=tally.objects,
         bytes=tally.bytes,
-        monthly_usd=monthly_usd(tally.totals, price),
+        monthly_usd=price(tally.totals),
         worst=worst_prefixes(tally.prefixes, order),
         examples=tally.examples,
     )
-
-
-def monthly_usd(totals: Iterable[StorageTotal], price: StoragePrice) -> float | None:
-    """What objects cost a month, in USD; None if the price of any of them is unknown."""
-    costs = [price(total) for total in totals]
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if len(known) == len(costs) else None
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -23,8 +23,9 @@ from inventory_assets.inventory.hygiene.report import (
     TITLES,
     UPLOADS,
     Finding,
+    OldUpload,
     StoragePrice,
-    monthly_usd,
+    UploadAges,
 )
 from inventory_assets.inventory.parts.open_part import NO_STORAGE_CLASS
 from inventory_assets.s3.upload_client import Upload, UploadSource
@@ -32,47 +33,13 @@ from inventory_assets.s3.upload_client import Upload, UploadSource
 OLDEST = 20
 """Uploads that are shown, from the oldest on."""
 
-AGES = {"1 day": 1, "7 days": 7, "30 days": 30, "365 days": 365}
+AGES = (1, 7, 30, 365)
 """Ages by which uploads are counted, in days."""
-
-
-@dataclass(frozen=True, slots=True)
-class SurveyedUpload:
-    """An unfinished upload.
-
-    Attributes:
-        key: The key of the object that it would make.
-        initiated: When it was started.
-        bytes: The bytes of its parts; None if they are unknown.
-    """
-
-    key: str
-    initiated: datetime
-    bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class UploadSurvey:
-    """The unfinished uploads of a bucket.
-
-    Attributes:
-        finding: Their number, bytes and cost.
-        older_than: The number of uploads older than each of `AGES`.
-        oldest: The oldest ones, from the oldest on.
-        gone: Uploads that were completed or aborted during the survey; they are not counted.
-        requests: The requests for sizes that were sent.
-    """
-
-    finding: Finding
-    older_than: tuple[tuple[str, int], ...]
-    oldest: tuple[SurveyedUpload, ...]
-    gone: int
-    requests: int
 
 
 def survey_uploads(
     source: UploadSource, prefix: str, now: datetime, requests: int, price: StoragePrice
-) -> UploadSurvey:
+) -> tuple[Finding, UploadAges]:
     """List the unfinished uploads, and ask for the sizes of the oldest.
 
     Memory is bounded by `requests`, whatever the number of uploads.
@@ -89,7 +56,7 @@ def survey_uploads(
         S3Error: Another error.
     """
     counts = PrefixCounts(is_cumulative=True)
-    ages: Counter[str] = Counter()
+    ages: Counter[int] = Counter()
     total, first_key = 0, ""
     examples: list[str] = []
     oldest: list[Upload] = []
@@ -98,15 +65,12 @@ def survey_uploads(
         total += len(page)
         counts.add(pa.array([upload.key for upload in page]), np.zeros(len(page), np.int64))
         counts.prune(first_key, page[-1].key)
-        for age, days in AGES.items():
-            before = now - timedelta(days=days)
-            ages[age] += sum(upload.initiated < before for upload in page)
+        ages.update(_older(page, now))
         examples = [*examples, *(upload.key for upload in page[:EXAMPLES])][:EXAMPLES]
         oldest = heapq.nsmallest(max(requests, OLDEST), [*oldest, *page], key=_age)
     sizes, sent = _sizes(source, oldest, requests)
     gone = [upload for upload, (_, is_gone) in zip(oldest, sizes, strict=False) if is_gone]
-    for age, days in AGES.items():
-        ages[age] -= sum(upload.initiated < now - timedelta(days=days) for upload in gone)
+    ages.subtract(_older(gone, now))
     left = [
         _SizedUpload(upload, size)
         for upload, (size, is_gone) in zip(oldest, sizes, strict=True)
@@ -119,17 +83,15 @@ def survey_uploads(
         title=TITLES[UPLOADS],
         objects=count,
         bytes=sum(each.bytes or 0 for each in known) if known or not count else None,
-        monthly_usd=monthly_usd(map(_total, known), price) if known or not count else None,
+        monthly_usd=price([*map(_total, known)]) if known or not count else None,
         worst=_worst(counts, gone, known),
         examples=tuple(examples),
         unsized=count - len(known),
     )
-    return UploadSurvey(
-        finding,
-        tuple(ages.items()),
+    return finding, UploadAges(
+        tuple((days, ages[days]) for days in AGES),
         tuple(
-            SurveyedUpload(each.upload.key, each.upload.initiated, each.bytes)
-            for each in left[:OLDEST]
+            OldUpload(each.upload.key, each.upload.initiated, each.bytes) for each in left[:OLDEST]
         ),
         len(gone),
         sent,
@@ -142,6 +104,12 @@ class _SizedUpload:
 
     upload: Upload
     bytes: int | None
+
+
+def _older(uploads: Iterable[Upload], now: datetime) -> Counter[int]:
+    """The number of uploads older than each of `AGES`."""
+    ages = [now - upload.initiated for upload in uploads]
+    return Counter({days: sum(age > timedelta(days=days) for age in ages) for days in AGES})
 
 
 def _age(upload: Upload) -> tuple[datetime, str, str]:
