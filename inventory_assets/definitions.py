@@ -16,6 +16,7 @@ from inventory_assets.config import (
 )
 from inventory_assets.defs.assets import (
     build_change_log,
+    build_hygiene_report,
     build_iceberg_tables,
     build_invalid_source,
     build_inventory_exports,
@@ -87,6 +88,8 @@ def _source_definitions(
         build_change_log(source),
         build_prefix_usage(source),
     ]
+    if source.source.hygiene.enabled:
+        assets.append(build_hygiene_report(source))
     if source.source.exports:
         assets.append(build_inventory_exports(source))
     if source.source.iceberg:

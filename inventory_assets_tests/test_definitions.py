@@ -9,6 +9,7 @@ from inventory_assets.definitions import VALIDATION_VARIABLE, build_definitions,
 NAMES = ["one", "two", "three", "four", "five"]
 ASSETS = [
     "change_log",
+    "hygiene_report",
     "inventory_manifest",
     "object_changes",
     "object_listing",

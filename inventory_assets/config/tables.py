@@ -66,6 +66,19 @@ class Exports(_Table):
         return self.csv_inventory or bool(self.files)
 
 
+class Hygiene(_Table):
+    """What is searched for in each date's inventory: waste, and keys that hurt."""
+
+    enabled: bool = True
+    """Whether each date has a hygiene report; it reads each new part once."""
+    duplicates: bool = False
+    """Whether to search for objects with equal ETag and size, which reads all parts of a date."""
+    multipart_uploads: bool = False
+    """Whether to list the unfinished multipart uploads of the bucket."""
+    part_requests: Annotated[int, Field(ge=0, le=1_000_000)] = 1_000
+    """Maximum requests a date for the sizes of unfinished uploads, the oldest first."""
+
+
 class Retention(_Table):
     """How long the inventories of a source are kept; without both fields, for ever."""
 
@@ -179,13 +192,15 @@ class SourceTable(_Table):
     """Further formats in which each date is published."""
     encodings: Literal["compact", "plain"] = "compact"
     """How Parquet files are encoded: compactly, or for readers without delta encodings."""
+    hygiene: Hygiene = Hygiene()
+    """What the hygiene report of each date searches for."""
     iceberg: bool = False
     """Whether to maintain Iceberg tables over the same files."""
     retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults
     """How long its inventories are kept."""
     budget: Budget = Field(default_factory=Budget)  # TOML cannot express its defaults
     """What a run that lists it may cost."""
-    prices: Annotated[str | None, _form("prices")] = None
+    prices: Annotated[str | None, form("prices")] = None
     """The price table, relative to the folder of this file; without it, S3's list prices."""
 
     # Checks across fields are field validators that read earlier fields. Model validators would run

@@ -85,6 +85,7 @@ def _keys(assets: SourceAssets) -> list[dg.AssetKey]:
         "inventory_manifest",
         "change_log",
         "prefix_usage",
+        "hygiene_report",
         "inventory_exports",
         "iceberg_tables",
     )

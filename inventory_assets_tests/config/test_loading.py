@@ -132,6 +132,12 @@ def test_defaults_are_the_documented_ones() -> None:
         },
         "exports": {"csv_inventory": False, "files": ()},
         "iceberg": False,
+        "hygiene": {
+            "enabled": True,
+            "duplicates": False,
+            "multipart_uploads": False,
+            "part_requests": 1_000,
+        },
         "retention": {"keep_days": None, "keep_last": None},
         "budget": {"requests": None, "usd": None},
         "prices": None,

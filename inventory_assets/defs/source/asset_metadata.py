@@ -11,6 +11,8 @@ from inventory_assets.errors import printable
 from inventory_assets.inventory.changes.change_log import ChangeLog
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.changes.shard_changes import Changes
+from inventory_assets.inventory.hygiene import rows
+from inventory_assets.inventory.hygiene.report import HygieneReport
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
@@ -345,6 +347,29 @@ def exports_metadata(
         manifest_key = layout.csv.s3_manifest(manifest.day)
         metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
     return metadata
+
+
+def hygiene_metadata(store: Store, layout: Layout, report: HygieneReport) -> dict[str, Any]:
+    """The metadata of a date's hygiene report."""
+    key = layout.hygiene(report.day) if report.day else ""
+    found = sum(1 for finding in report.findings if finding.objects)
+    return {
+        "kinds_found": found,
+        "findings": _records(rows.finding_rows(report)),
+        "worst_prefixes": _records(rows.prefix_rows(report)),
+        "largest_objects": _records(rows.largest_rows(report)),
+        "crowded_prefixes": _records(rows.crowded_rows(report)),
+        **({"oldest_uploads": _records(rows.upload_rows(report))} if report.uploads else {}),
+        # Numbers, which the UI plots over dates.
+        **{finding.name: finding.objects for finding in report.findings},
+        **{
+            f"{finding.name}_bytes": finding.bytes
+            for finding in report.findings
+            if finding.name in rows.PLOTTED_BYTES and finding.bytes is not None
+        },
+        "notes": "; ".join(rows.note_lines(report)) or "none",
+        "report": dg.MetadataValue.path(store.where(key)),
+    }
 
 
 def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:

@@ -43,6 +43,8 @@ class FileKind(StrEnum):
     CHANGED_RECORDS = "changes/data/{name}"
     USAGE_DATA = "usage/data/{name}"
     PART_USAGE = "usage/parts/{name}"
+    HYGIENE = "usage/dt={day}/hygiene.json"
+    PART_FINDINGS = "usage/findings/{name}"
     DISCOVERY = "discovery.json"
     LONG_PREFIX = "prefixes/{name}.json"
     RETIREMENT = "retired/{name}.json"
@@ -192,6 +194,14 @@ class Layout:
     def symlink(self, day: date) -> str:
         """The list of the URIs of a date's data files, for Hive and Athena."""
         return self._key(FileKind.SYMLINK, day)
+
+    def hygiene(self, day: date) -> str:
+        """The hygiene report of a date."""
+        return self._key(FileKind.HYGIENE, day)
+
+    def part_findings(self, part: str) -> str:
+        """The findings of a part, under the name of its file."""
+        return self._key(FileKind.PART_FINDINGS, name=part.rpartition("/")[2])
 
     def iceberg(self, table: str) -> str:
         """The folder of the files that Iceberg itself writes for a table."""
