@@ -5,8 +5,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pyarrow as pa
 
+from inventory_assets.defs.source.metadata_tables import (
+    PREVIEW_ROWS,
+    column_schema,
+    table_of_records,
+    table_of_rows,
+)
 from inventory_assets.errors import printable
 from inventory_assets.inventory.changes.change_log import ChangeLog
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
@@ -38,7 +43,6 @@ from inventory_assets.units import human_bytes, human_change, human_usd
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
 
-PREVIEW_ROWS = 10
 PREFIXES_SHOWN = 20
 SHARDS_SHOWN = 20
 """Shards in the table of a manifest: the largest ones, and one row for all others."""
@@ -47,21 +51,6 @@ _SHOWN_CHARACTERS = 300
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
 
 Metadata = Mapping[str, Any]
-
-
-def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
-    """Convert an Arrow schema to Dagster's."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                name=field.name,
-                type=str(field.type),
-                description=descriptions[field.name],
-                constraints=dg.TableColumnConstraints(nullable=field.nullable),
-            )
-            for field in schema
-        ]
-    )
 
 
 def record_columns(of_versions: bool) -> dg.TableSchema:
@@ -117,7 +106,7 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
 def unreadable_table(snapshots: Iterable[Snapshot]) -> dg.TableMetadataValue:
     """The first unreadable records of some listings."""
     records = (record for snapshot in snapshots for record in snapshot.unreadable.first)
-    return _records(
+    return table_of_rows(
         [
             {
                 "key": printable(record.key or ""),
@@ -180,7 +169,7 @@ def change_log_metadata(
         "baseline": str(log.baseline_day or "none: the first inventory"),
         "baseline_rows": log.baseline_rows,
         "inventory_rows": log.rows,
-        "shards": _records(
+        "shards": table_of_rows(
             [
                 {"prefix": printable(entry.shard.prefix) or "(all other keys)"}
                 | {change.value: count for change, count in entry.counts.items()}
@@ -245,7 +234,7 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
                 "listed_at": "",
             }
         )
-    return _records(rows)
+    return table_of_rows(rows)
 
 
 def usage_metadata(store: Store, usage: DateUsage) -> Metadata:
@@ -290,8 +279,8 @@ def _prefixes_table(prefixes: pa.Table) -> dg.TableMetadataValue:
         for row in largest.slice(0, PREFIXES_SHOWN).to_pylist()
     ]
     if (others := largest.num_rows - PREFIXES_SHOWN) > 0:
-        rows.append(dict.fromkeys(rows[0], "") | {"prefix": f"(and {others:,} more)"})
-    return _records(rows)
+        rows.append({**dict.fromkeys(rows[0], ""), "prefix": f"(and {others:,} more)"})
+    return table_of_rows(rows)
 
 
 def _growth(count: int | None) -> str:
@@ -310,7 +299,7 @@ def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
         "notes": "; ".join(found.notes) or "none",
         "seed": seed,
         **{kind.value.replace(" ", "_"): count for kind, count in found.counts.items()},
-        "differences": _records(
+        "differences": table_of_rows(
             [{"finding": kind, "key": printable(key)} for kind, key in differing[:PREVIEW_ROWS]]
         ),
     }
@@ -334,7 +323,7 @@ def exports_metadata(
     """
     metadata: dict[str, Any] = {
         "dagster/row_count": manifest.rows,
-        "files": _records(
+        "files": table_of_rows(
             [
                 {"format": name, "bytes": file.size, "md5": file.md5, "file": store.where(file.key)}
                 for name, file in files.items()
@@ -355,11 +344,11 @@ def hygiene_metadata(store: Store, layout: Layout, report: HygieneReport) -> dic
     found = sum(1 for finding in report.findings if finding.objects)
     return {
         "kinds_found": found,
-        "findings": _records(rows.finding_rows(report)),
-        "worst_prefixes": _records(rows.prefix_rows(report)),
-        "largest_objects": _records(rows.largest_rows(report)),
-        "crowded_prefixes": _records(rows.crowded_rows(report)),
-        **({"oldest_uploads": _records(rows.upload_rows(report))} if report.uploads else {}),
+        "findings": table_of_rows(rows.finding_rows(report)),
+        "worst_prefixes": table_of_rows(rows.prefix_rows(report)),
+        "largest_objects": table_of_rows(rows.largest_rows(report)),
+        "crowded_prefixes": table_of_rows(rows.crowded_rows(report)),
+        **({"oldest_uploads": table_of_rows(rows.upload_rows(report))} if report.uploads else {}),
         # Numbers, which the UI plots over dates.
         **{finding.name: finding.objects for finding in report.findings},
         **{
@@ -397,7 +386,7 @@ def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
 
 def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
     """The result of each rule of a check."""
-    return _records(
+    return table_of_rows(
         [
             {"rule": result.rule, "violation": printable(result.violation or "none")}
             for result in results
@@ -407,14 +396,14 @@ def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
 
 def prefixes_table(prefixes: Mapping[str, str]) -> dg.TableMetadataValue:
     """Partition keys and their prefixes."""
-    return _records(
+    return table_of_rows(
         [{"partition": key, "prefix": printable(prefix)} for key, prefix in prefixes.items()]
     )
 
 
 def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
     """Totals by storage class."""
-    return _records(
+    return table_of_rows(
         [
             {
                 "storage_class": total.storage_class,
@@ -430,27 +419,4 @@ def preview(store: Store, parts: Sequence[Part]) -> dg.TableMetadataValue:
     """The first records."""
     everything = [KeyRange.of_prefix("")]
     batch = next(read_records(store, parts[:1], everything, _PREVIEW_COLUMNS), None)
-    return _table(batch, _PREVIEW_COLUMNS)
-
-
-def _table(
-    records: pa.RecordBatch | pa.Table | None, columns: Sequence[str]
-) -> dg.TableMetadataValue:
-    rows = records.slice(0, PREVIEW_ROWS).select(columns).to_pylist() if records else []
-    return _records([{name: _cell(value) for name, value in row.items()} for row in rows], columns)
-
-
-def _cell(value: object) -> str | int:
-    if isinstance(value, int):
-        return value
-    return "" if value is None else printable(str(value))
-
-
-def _records(
-    rows: Sequence[Mapping[str, str | int]], columns: Sequence[str] = ()
-) -> dg.TableMetadataValue:
-    names = columns or list(rows[0] if rows else [])
-    return dg.MetadataValue.table(
-        records=[dg.TableRecord(dict(row)) for row in rows],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in names or ["none"]]),
-    )
+    return table_of_records(batch, _PREVIEW_COLUMNS)
