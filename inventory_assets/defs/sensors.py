@@ -107,7 +107,7 @@ def build_new_prefix_sensor(assets: SourceAssets) -> dg.SensorDefinition:
         job_name=assets.listing_job,
         minimum_interval_seconds=assets.source.schedule.sensor_interval_seconds,
         required_resource_keys=assets.resource_keys,
-        description=f"Find new prefixes of `{assets.source.bucket}`, and list only these.",
+        description=f"Find new prefixes of {assets.source.bucket}, and list only these.",
     )
     def new_prefixes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if not assets.source.shards.depth:

@@ -75,7 +75,8 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
             # The sentence comes first, and no trace of this code.
             raise dg.Failure(str(error), allow_retries=False) from None
         known = dict.fromkeys([*work.shard_keys, *found.added])
-        prefixes = {key: _prefix_label(work, key) for key in known}
+        newest_first = dict.fromkeys([*found.added, *work.shard_keys])
+        prefixes = {key: _prefix_label(work, key) for key in newest_first}
         discovery = found.discovery
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(sha256("\n".join(known).encode()).hexdigest()[:32]),
