@@ -83,6 +83,7 @@ def test_a_bucket_without_objects_has_a_manifest(make_world: Callable[..., World
 def test_a_date_without_listings_says_what_to_do(world: World) -> None:
     outcome = world.run("inventory_manifest", DAY)
     assert f"{DAY}: no shard of this date has been listed yet" in failure_text(outcome)
+    assert "1 of 1" not in failure_text(outcome)  # there are no others, which were kept
     assert materializations(outcome) == {}
 
 
