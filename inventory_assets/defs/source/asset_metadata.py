@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import pyarrow as pa
 
 from inventory_assets.defs.source.metadata_tables import (
     PREVIEW_ROWS,
@@ -13,7 +14,7 @@ from inventory_assets.defs.source.metadata_tables import (
     table_of_rows,
 )
 from inventory_assets.errors import printable
-from inventory_assets.inventory.changes.change_log import ChangeLog
+from inventory_assets.inventory.changes.change_log import ChangeLog, ChangeLogEntry
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.changes.shard_changes import Changes
 from inventory_assets.inventory.hygiene import rows
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 PREFIXES_SHOWN = 20
 SHARDS_SHOWN = 20
-"""Shards in the table of a manifest: the largest ones, and one row for all others."""
+"""Shards in a table, such as the largest ones; one row is for all others."""
 
 _SHOWN_CHARACTERS = 300
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
@@ -67,7 +68,7 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
     key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
     return {
         "dagster/row_count": snapshot.rows,
-        "prefix": printable(snapshot.shard.prefix),
+        "prefix": _prefix_label(snapshot.shard.prefix),
         **_versions_metadata(snapshot.versions, snapshot.objects),
         "object_bytes": snapshot.object_bytes,
         "size": human_bytes(snapshot.object_bytes),
@@ -169,13 +170,7 @@ def change_log_metadata(
         "baseline": str(log.baseline_day or "none: the first inventory"),
         "baseline_rows": log.baseline_rows,
         "inventory_rows": log.rows,
-        "shards": table_of_rows(
-            [
-                {"prefix": printable(entry.shard.prefix) or "(all other keys)"}
-                | {change.value: count for change, count in entry.counts.items()}
-                for entry in log.entries
-            ]
-        ),
+        "shards": _changed_shards_table(log),
         **(
             {"compared_here": dg.MetadataValue.json([printable(prefix) for prefix in orphans])}
             if orphans
@@ -184,6 +179,33 @@ def change_log_metadata(
         "files": len(log.files),
         "symlink": dg.MetadataValue.path(store.where(layout.change_log_symlink(log.day))),
     }
+
+
+def _changed_shards_table(log: ChangeLog) -> dg.TableMetadataValue:
+    """The shards of a change log with the most changes, and the sums of the others."""
+
+    def total(entry: ChangeLogEntry) -> int:
+        return sum(entry.counts.values())
+
+    ranked = sorted(log.entries, key=lambda entry: (-total(entry), entry.shard.prefix))
+    shown = [entry for entry in ranked[:SHARDS_SHOWN] if total(entry)]
+    others = ranked[len(shown) :]
+    rows = [
+        {"prefix": _prefix_label(entry.shard.prefix)}
+        | {change.value: entry.counts[change] for change in log.counts}
+        for entry in shown
+    ]
+    if others:
+        rows.append(
+            {"prefix": f"({len(others):,} {'other ' if shown else ''}shards)"}
+            | {change.value: sum(each.counts[change] for each in others) for change in log.counts}
+        )
+    return table_of_rows(rows)
+
+
+def _prefix_label(prefix: str) -> str:
+    """The prefix of a shard; that of the remainder is empty, unless the source has one."""
+    return printable(prefix) or "(all other keys)"
 
 
 def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: Prices) -> Metadata:
@@ -203,7 +225,7 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: 
         "listing_usd": listing_usd,
         "listing_cost": f"{human_usd(listing_usd)} ({prices.label})",
         "parts": len(manifest.parts),
-        "parquet_bytes": sum(part.file_bytes for part in manifest.parts),
+        "parquet_size": human_bytes(sum(part.file_bytes for part in manifest.parts)),
         "manifest": dg.MetadataValue.path(store.where(layout.s3_manifest(manifest.day))),
         "symlink": dg.MetadataValue.path(store.where(layout.symlink(manifest.day))),
     }
@@ -214,7 +236,7 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
     by_size = sorted(shards, key=lambda entry: (-entry.object_bytes, entry.shard.prefix))
     rows: list[dict[str, str | int]] = [
         {
-            "prefix": printable(entry.shard.prefix) or "(all other keys)",
+            "prefix": _prefix_label(entry.shard.prefix),
             "objects": entry.rows,
             "size": human_bytes(entry.object_bytes),
             "parts": len(entry.parts),
@@ -325,14 +347,19 @@ def exports_metadata(
         "dagster/row_count": manifest.rows,
         "files": table_of_rows(
             [
-                {"format": name, "bytes": file.size, "md5": file.md5, "file": store.where(file.key)}
+                {
+                    "format": name,
+                    "size": human_bytes(file.size),
+                    "md5": file.md5,
+                    "file": store.where(file.key),
+                }
                 for name, file in files.items()
             ]
         ),
     }
     if csv_files is not None:
         metadata["csv_files"] = len(csv_files)
-        metadata["csv_bytes"] = sum(file.size for file in csv_files)
+        metadata["csv_size"] = human_bytes(sum(file.size for file in csv_files))
         manifest_key = layout.csv.s3_manifest(manifest.day)
         metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
     return metadata
@@ -395,10 +422,14 @@ def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
 
 
 def prefixes_table(prefixes: Mapping[str, str]) -> dg.TableMetadataValue:
-    """Partition keys and their prefixes."""
-    return table_of_rows(
-        [{"partition": key, "prefix": printable(prefix)} for key, prefix in prefixes.items()]
-    )
+    """The first partition keys and their prefixes, and the number of the others."""
+    rows = [
+        {"partition": key, "prefix": _prefix_label(prefix)}
+        for key, prefix in islice(prefixes.items(), SHARDS_SHOWN)
+    ]
+    if others := len(prefixes) - len(rows):
+        rows.append({"partition": f"({others:,} others)", "prefix": ""})
+    return table_of_rows(rows)
 
 
 def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
@@ -417,6 +448,10 @@ def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
 
 def preview(store: Store, parts: Sequence[Part]) -> dg.TableMetadataValue:
     """The first records."""
-    everything = [KeyRange.of_prefix("")]
-    batch = next(read_records(store, parts[:1], everything, _PREVIEW_COLUMNS), None)
-    return table_of_records(batch, _PREVIEW_COLUMNS)
+    first, rows = [], 0
+    for batch in read_records(store, parts, [KeyRange.of_prefix("")], _PREVIEW_COLUMNS):
+        first.append(batch)
+        rows += batch.num_rows
+        if rows >= PREVIEW_ROWS:
+            break
+    return table_of_records(pa.Table.from_batches(first) if first else None, _PREVIEW_COLUMNS)

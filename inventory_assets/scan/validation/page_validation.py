@@ -315,5 +315,6 @@ def check_unreadable(page: Page, after: str, display_name: str) -> None:
         behind = keys[each.row].as_py() if each.row < len(keys) else each.sort_key
         if each.sort_key and not before <= each.sort_key <= behind:
             raise KeysOutOfOrder(
-                f"{display_name}: the store lists {each.sort_key!r} between {before!r} and {behind!r}"
+                f"{display_name}: the store lists {each.sort_key!r} between {before!r} and "
+                f"{behind!r}"
             )
