@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from inventory_assets.config import Iceberg, StoreBucket
+from inventory_assets.config import ConfigError, Iceberg, Source, StoreBucket
 from inventory_assets.inventory.errors import IcebergError, PackageMissing
 from inventory_assets.inventory.storage.layout import ICEBERG_CATALOG
 from inventory_assets.inventory.storage.local_store import LocalStore
@@ -15,6 +15,7 @@ from inventory_assets.inventory.storage.store import Store
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
 
+    from inventory_assets.inventory.pricing.price_table import Prices
     from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
     from inventory_assets.s3.list_client import ListClient
     from inventory_assets.s3.upload_client import UploadClient
@@ -150,6 +151,26 @@ def _source_config(source: SourceAccess, now: datetime) -> "BucketConfig":
         policy=PolicyName(source.concurrency_policy),
     )
     return _at_demo_server(config, now) if source.demo else config
+
+
+def prices_of(source: Source) -> "Prices":
+    """The price table of a source: its own, or S3's list prices.
+
+    Raises:
+        ConfigError: The table cannot be read or is invalid.
+    """
+    from inventory_assets.inventory.pricing.price_table import load_prices
+
+    return load_prices(Path(source.prices) if source.prices else None)
+
+
+def named_file_mistakes(source: Source) -> list[str]:
+    """The mistakes in the files that the configuration of a source names, one a line."""
+    try:
+        prices_of(source)
+    except ConfigError as error:
+        return str(error).splitlines()
+    return []
 
 
 def require_demo_packages() -> None:

@@ -12,13 +12,14 @@ from inventory_assets.config.loading import (
     load_config,
     load_valid_sources,
 )
+from inventory_assets.config.store import DEFAULT_STORE, StoreBucket
 from inventory_assets.config.tables import (
     CONFIG_FILE,
     CONFIG_VARIABLE,
     DEFAULT_CRON,
-    DEFAULT_STORE,
     MANY_PARTITIONS,
     MAX_PREFIX_BYTES,
+    Budget,
     Config,
     ConfigFile,
     Exports,
@@ -29,7 +30,6 @@ from inventory_assets.config.tables import (
     Source,
     SourceName,
     SourceTable,
-    StoreBucket,
     estimated_partitions,
 )
 
@@ -40,6 +40,7 @@ __all__ = [
     "DEFAULT_STORE",
     "MANY_PARTITIONS",
     "MAX_PREFIX_BYTES",
+    "Budget",
     "Config",
     "ConfigError",
     "ConfigFile",

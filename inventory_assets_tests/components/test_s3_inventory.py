@@ -21,6 +21,7 @@ ASSETS = [
     "inventory_manifest",
     "object_changes",
     "object_listing",
+    "prefix_usage",
     "shards",
 ]
 

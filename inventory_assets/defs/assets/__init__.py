@@ -13,6 +13,7 @@ from inventory_assets.defs.assets.invalid_source import build_invalid_source
 from inventory_assets.defs.assets.listing import build_object_listing
 from inventory_assets.defs.assets.manifest import build_inventory_manifest
 from inventory_assets.defs.assets.shards import build_shards
+from inventory_assets.defs.assets.usage import build_prefix_usage
 
 __all__ = [
     "build_change_log",
@@ -23,5 +24,6 @@ __all__ = [
     "build_inventory_manifest",
     "build_object_changes",
     "build_object_listing",
+    "build_prefix_usage",
     "build_shards",
 ]

@@ -19,17 +19,27 @@ from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import RuleResult
 from inventory_assets.inventory.parts.part import ClassTotal, Part, read_records
 from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, has_versions, record_schema
+from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.usage.date_usage import DateUsage
+from inventory_assets.inventory.usage.largest import largest_prefixes
+from inventory_assets.inventory.usage.schema import (
+    CHANGES_SINCE,
+    PREFIX_DESCRIPTIONS,
+    PREFIX_SCHEMA,
+)
+from inventory_assets.inventory.usage.usage_files import read_table
 from inventory_assets.inventory.verification.verification import Verification
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
-from inventory_assets.units import human_bytes
+from inventory_assets.units import human_bytes, human_change, human_usd
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
 
 PREVIEW_ROWS = 10
+PREFIXES_SHOWN = 20
 SHARDS_SHOWN = 20
 """Shards in the table of a manifest: the largest ones, and one row for all others."""
 
@@ -60,6 +70,7 @@ def record_columns(of_versions: bool) -> dg.TableSchema:
 
 
 CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA, CHANGE_DESCRIPTIONS)
+PREFIX_COLUMNS = column_schema(PREFIX_SCHEMA, PREFIX_DESCRIPTIONS)
 
 
 def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metadata:
@@ -186,8 +197,9 @@ def change_log_metadata(
     }
 
 
-def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metadata:
+def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: Prices) -> Metadata:
     """The metadata of a date's manifest."""
+    listing_usd = prices.listing_usd(manifest.requests)
     return {
         "dagster/row_count": manifest.rows,
         **({"objects": manifest.objects} if has_versions(manifest.schema) else {}),
@@ -198,7 +210,9 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
         "shards": _shards_table(manifest.shards),
         "preview": preview(store, manifest.parts),
         "unreadable": manifest.unreadable,
-        "requests": sum(entry.requests for entry in manifest.shards),
+        "requests": manifest.requests,
+        "listing_usd": listing_usd,
+        "listing_cost": f"{human_usd(listing_usd)} ({prices.label})",
         "parts": len(manifest.parts),
         "parquet_bytes": sum(part.file_bytes for part in manifest.parts),
         "manifest": dg.MetadataValue.path(store.where(layout.s3_manifest(manifest.day))),
@@ -232,6 +246,56 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
             }
         )
     return _records(rows)
+
+
+def usage_metadata(store: Store, usage: DateUsage) -> Metadata:
+    """The metadata of a date's usage: numbers, which the UI plots, and the same with units."""
+    totals = usage.totals
+    metadata: dict[str, Any] = {
+        "dagster/row_count": usage.by_prefix.rows,
+        "objects": totals.objects,
+        "object_bytes": totals.bytes,
+        "size": human_bytes(totals.bytes),
+        "noncurrent_objects": totals.noncurrent_objects,
+        "noncurrent_bytes": totals.noncurrent_bytes,
+        "noncurrent_size": human_bytes(totals.noncurrent_bytes),
+        "delete_markers": totals.delete_markers,
+    }
+    if totals.monthly_usd is not None:
+        metadata["monthly_usd"] = totals.monthly_usd
+    for each in usage.compared:
+        metadata[f"objects_change{each.since}"] = each.objects_change
+        metadata[f"bytes_change{each.since}"] = each.bytes_change
+        metadata[f"growth{each.since}"] = f"{human_change(each.bytes_change)} since {each.day}"
+    return {
+        **metadata,
+        "prefixes": _prefixes_table(read_table(store, usage.by_prefix.key, PREFIX_SCHEMA)),
+        "parts": usage.parts,
+        "usage": dg.MetadataValue.path(store.where(usage.aggregate.key)),
+        "usage_by_prefix": dg.MetadataValue.path(store.where(usage.by_prefix.key)),
+    }
+
+
+def _prefixes_table(prefixes: pa.Table) -> dg.TableMetadataValue:
+    """The largest prefixes by bytes, and the number of the others."""
+    largest = largest_prefixes(prefixes, "bytes")
+    rows: list[dict[str, str | int]] = [
+        {
+            "prefix": printable(row["prefix"]),
+            "objects": row["objects"],
+            "size": human_bytes(row["bytes"]),
+            "noncurrent": human_bytes(row["noncurrent_bytes"]),
+            **{f"growth{since}": _growth(row[f"bytes_change{since}"]) for since in CHANGES_SINCE},
+        }
+        for row in largest.slice(0, PREFIXES_SHOWN).to_pylist()
+    ]
+    if (others := largest.num_rows - PREFIXES_SHOWN) > 0:
+        rows.append(dict.fromkeys(rows[0], "") | {"prefix": f"(and {others:,} more)"})
+    return _records(rows)
+
+
+def _growth(count: int | None) -> str:
+    return "" if count is None else human_change(count)
 
 
 def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ FOLLOWED_WINDOW = timedelta(days=2)
 def shards_of_the_date() -> dg.MultiToSingleDimensionPartitionMapping:
     """The mapping from partitions by date to partitions by date and shard."""
     with warnings.catch_warnings():
-        # In beta in Dagster 1.13; the lock file pins the version.
+        # In beta; `pyproject.toml` accepts only those minor versions of Dagster that are tested.
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.MultiToSingleDimensionPartitionMapping(DATE)
 

@@ -85,6 +85,11 @@ class SourceBucket(ResourceWithS3Configuration):
         """`Source.anonymous`, likewise."""
         return self.use_unsigned_session
 
+    def for_tick(self, max_outage_seconds: int) -> "SourceBucket":
+        """The same bucket, whose failing requests are given up earlier, as ticks have limits."""
+        seconds = min(self.max_outage_seconds, max_outage_seconds)
+        return SourceBucket(**{**dict(self), "max_outage_seconds": seconds})
+
     def lister(self, now: datetime) -> PageSource:
         """A client that lists the bucket; the demo store shows what it holds at `now`."""
         return open_source_bucket(self, now)

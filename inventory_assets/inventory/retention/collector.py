@@ -54,6 +54,7 @@ _FOUND, _CONFIRMED, _REMOVED = "found", "confirmed", "removed"
 _ORDER = (
     (FileKind.HYGIENE, False),
     (FileKind.EXPORT, False),
+    (FileKind.USAGE, False),
     (FileKind.CHECKSUM, True),
     (FileKind.SYMLINK, True),
     (FileKind.S3_MANIFEST, True),
@@ -70,7 +71,13 @@ _ORDER = (
 )
 """Kinds of files, and whether they are of the inventory in CSV."""
 
-_DATA = (FileKind.DATA, FileKind.CHANGED_RECORDS, FileKind.PART_FINDINGS)
+_DATA = (
+    FileKind.DATA,
+    FileKind.CHANGED_RECORDS,
+    FileKind.USAGE_DATA,
+    FileKind.PART_USAGE,
+    FileKind.PART_FINDINGS,
+)
 """Kinds of files that are needed while a record names a file with the same name. What is computed
 of a part has the name of the part."""
 
