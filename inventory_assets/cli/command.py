@@ -17,6 +17,7 @@ from inventory_assets.cli.hygiene import add_hygiene
 from inventory_assets.cli.listing import add_list, add_resume
 from inventory_assets.cli.log_lines import logged_to
 from inventory_assets.cli.query import add_query
+from inventory_assets.cli.sql import add_sql
 from inventory_assets.cli.verify import add_verify
 from inventory_assets.errors import InventoryError, machine_words, printable
 
@@ -81,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_resume(commands)
     add_export(commands)
     add_query(commands)
+    add_sql(commands)
     add_diff(commands)
     add_hygiene(commands)
     add_verify(commands)

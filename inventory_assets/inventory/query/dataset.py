@@ -317,7 +317,7 @@ class Dataset:
             frame = pl.scan_parquet(paths, glob=False, hive_partitioning=False)
         else:
             opened = [open_changed_records(store, key) for key in keys]
-            frame = pl.scan_pyarrow_dataset(_files_dataset(opened, CHANGE_SCHEMA))
+            frame = pl.scan_pyarrow_dataset(files_dataset(opened, CHANGE_SCHEMA))
         return self._with_prefix_only(frame)
 
     def _with_prefix_only(self, frame: "pl.LazyFrame", column: str = "key") -> "pl.LazyFrame":
@@ -329,10 +329,10 @@ class Dataset:
         return frame.filter(pl.col(column) >= self.prefix, pl.col(column) <= last)
 
     def _arrow_dataset(self) -> "ds.Dataset":
-        return _files_dataset([open_part(self.store, part) for part in self.parts], self.schema)
+        return files_dataset([open_part(self.store, part) for part in self.parts], self.schema)
 
 
-def _files_dataset(files: Sequence[pa.NativeFile], schema: pa.Schema) -> "ds.Dataset":
+def files_dataset(files: Sequence[pa.NativeFile], schema: pa.Schema) -> "ds.Dataset":
     """A dataset that reads through the store, so that engines need no credentials."""
     import pyarrow.dataset as ds
 
