@@ -26,6 +26,7 @@ from inventory_assets.inventory.usage.date_usage import (
     usage_etag,
     violations_of,
 )
+from inventory_assets.inventory.usage.usage_costs import pricing_by
 
 
 def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -76,7 +77,11 @@ def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
 def _publish(work: SourceContext, day: date) -> tuple[Manifest, DateUsage]:
     expected_etag = usage_etag(work.store, work.layout, day)
     manifest = _manifest(work, day)
-    return manifest, publish_usage(work.store, work.layout, manifest, work.now(), expected_etag)
+    pricing = pricing_by(work.assets.prices)
+    usage = publish_usage(
+        work.store, work.layout, manifest, work.now(), expected_etag, pricing=pricing
+    )
+    return manifest, usage
 
 
 def _read(work: SourceContext, day: date) -> tuple[Manifest, DateUsage]:
