@@ -15,8 +15,8 @@ from inventory_assets.inventory.changes.change_log import (
     days_with_changes,
     read_change_log,
 )
+from inventory_assets.inventory.changes.changed_records import open_changed_records
 from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA
-from inventory_assets.inventory.changes.shard_changes import open_changed_records
 from inventory_assets.inventory.changes.sorted_diff import Change
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
