@@ -9,6 +9,7 @@ from inventory_assets.definitions import VALIDATION_VARIABLE, build_definitions,
 NAMES = ["one", "two", "three", "four", "five"]
 ASSETS = [
     "change_log",
+    "hygiene_report",
     "inventory_manifest",
     "object_changes",
     "object_listing",
@@ -139,3 +140,11 @@ def test_a_mistake_outside_of_sources_is_not_ignored(broken: Path) -> None:
     broken.write_text("store = 7\n" + BROKEN)
     with pytest.raises(ConfigError, match="store: found the number 7"):
         defs()
+
+
+def test_a_mistake_in_a_price_table_is_one_of_its_source(broken: Path) -> None:
+    broken.write_text(
+        '[sources.good]\nbucket = "good"\n[sources.bad]\nbucket = "bad"\nprices = "gone.toml"\n'
+    )
+    keys = {key.to_user_string() for key in defs().resolve_all_asset_keys()}
+    assert keys == {*(f"good/{name}" for name in ASSETS), "bad/invalid_configuration"}

@@ -136,6 +136,23 @@ def test_a_shard_that_succeeds_at_last_releases_a_manifest_that_failed(
     assert daemon.tick() == {"change_log": {str(TODAY)}}
 
 
+def test_a_date_without_a_manifest_asks_for_no_log(world: World) -> None:
+    """On the first day, a user may list one shard to see what happens."""
+    world.discover()
+    daemon = Daemon(world)
+    assert world.run("object_listing", world.key("a/")).success
+    assert daemon.tick().keys() == {"object_changes", "inventory_manifest"}
+    assert world.run("object_changes", world.key("a/")).success
+    assert not world.run("inventory_manifest", str(TODAY)).success
+    assert daemon.tick() == {}
+    assert world.list_all().success
+    assert daemon.tick().keys() == {"object_changes", "inventory_manifest"}
+    assert world.run("object_changes", tags=world.range_tags()).success
+    assert daemon.tick() == {}
+    assert world.run("inventory_manifest", str(TODAY)).success
+    assert daemon.tick() == {"change_log": {str(TODAY)}}
+
+
 def test_a_new_shard_blocks_no_manifest_of_today_or_yesterday(
     world: World, buckets: Buckets
 ) -> None:

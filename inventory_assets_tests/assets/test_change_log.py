@@ -27,8 +27,8 @@ def test_a_log_is_published_with_its_metadata_and_check(world: World, buckets: B
     log = read_change_log(world.store, world.layout, TODAY)
     assert log is not None
     event = materializations(outcome)[DAY]
-    facts = ("dagster/row_count", "created", "deleted", "baseline", "files")
-    assert [metadata_of(event, name) for name in facts] == [2, 1, 1, str(YESTERDAY), 2]
+    values = ("dagster/row_count", "created", "deleted", "baseline", "files")
+    assert [metadata_of(event, name) for name in values] == [2, 1, 1, str(YESTERDAY), 2]
     symlink = world.store.path(world.layout.change_log_symlink(TODAY))
     assert metadata_of(event, "symlink") == str(symlink)
     assert sum(row["created"] for row in table_of(event, "shards")) == 1
@@ -116,8 +116,8 @@ def test_a_shard_without_partition_is_compared_again_with_a_baseline_that_came_l
     outcome = world.run("change_log", DAY)
     assert outcome.success
     event = materializations(outcome)[DAY]
-    facts = [metadata_of(event, name) for name in ("baseline", "dagster/row_count")]
-    assert facts == [str(YESTERDAY), 0]
+    values = [metadata_of(event, name) for name in ("baseline", "dagster/row_count")]
+    assert values == [str(YESTERDAY), 0]
 
 
 def test_a_shard_that_has_its_partition_is_left_to_object_changes(world: World) -> None:

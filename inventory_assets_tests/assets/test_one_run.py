@@ -60,6 +60,12 @@ def materialized(outcome: Outcome) -> Counter[tuple[str, str]]:
     return Counter((event.asset_key.path[-1], str(event.partition)) for event in found)
 
 
+def missing_outputs(world: World, outcome: Outcome) -> list[str]:
+    """Dagster's messages of outputs that a step did not yield."""
+    messages = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
+    return [each for each in messages if "did not yield or return expected outputs" in each]
+
+
 def skipped(outcome: Outcome) -> list[str | None]:
     return [event.step_key for event in outcome.events if event.is_step_skipped]
 
@@ -78,6 +84,7 @@ def test_a_listing_and_its_changes_are_made_in_one_run(
     assert outcome.success
     assert materialized(outcome) == expected
     assert skipped(outcome) == []
+    assert missing_outputs(everything, outcome) == []
     assert "emitted no result" not in caplog.text
 
 
@@ -90,6 +97,7 @@ def test_all_assets_of_a_date_are_made_in_one_run(
     assert outcome.success
     assert materialized(outcome) == {(name, DAY): 1 for name in chosen}
     assert skipped(outcome) == []
+    assert missing_outputs(everything, outcome) == []
 
 
 def test_a_range_of_dates_is_made_in_one_run(everything: World, buckets: Buckets) -> None:

@@ -17,6 +17,7 @@ from inventory_assets_tests.components.projects import loaded, refusal, write_co
 ONE = "sources:\n  logs:\n    bucket: acme-logs\n"
 ASSETS = [
     "change_log",
+    "hygiene_report",
     "inventory_manifest",
     "object_changes",
     "object_listing",

@@ -97,3 +97,21 @@ def test_a_cron_that_dagster_cannot_run_is_an_error(cron: str) -> None:
 )
 def test_a_time_zone_that_does_not_exist_is_an_error(timezone: str, remedy: str) -> None:
     assert remedy in mistake(f'[sources.logs.schedule]\ntimezone = "{timezone}"')
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("requests = 0", "budget.requests: found the number 0, expected a whole number from 1 up"),
+        ('usd = "1"', "budget.usd: found the text '1', expected a number; write for example usd ="),
+        ("usd = 0", "budget.usd: found the number 0.0, expected a number above 0"),
+        ("usd = inf", "budget.usd: found the number inf, expected a number above 0"),
+        ("dollars = 1", "budget.dollars: found an unknown field"),
+    ],
+)
+def test_a_budget_that_is_no_bound_is_an_error(text: str, told: str) -> None:
+    assert told in mistake(f"[sources.logs.budget]\n{text}")
+
+
+def test_a_price_table_without_a_name_is_an_error() -> None:
+    assert "expected the path of a price table" in mistake('prices = ""')

@@ -27,9 +27,9 @@ from inventory_assets_tests.inventory.collected_days import (
     KEYS,
     LAST,
     NEXT_WEEK,
-    note,
     publish_days,
     remove_published,
+    write_checkpoint,
 )
 from inventory_assets_tests.inventory.histories import (
     Killed,
@@ -131,7 +131,7 @@ def record_csv_inventory(store: Store, manifest: Manifest) -> Iterable[str]:
 
 
 def record_checkpoint(store: Store, manifest: Manifest) -> Iterable[str]:
-    note(store, manifest.day, manifest.parts)
+    write_checkpoint(store, manifest.day, manifest.parts)
     return [part.key for part in manifest.parts]
 
 

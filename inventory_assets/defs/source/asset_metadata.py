@@ -11,12 +11,15 @@ from inventory_assets.errors import printable
 from inventory_assets.inventory.changes.change_log import ChangeLog
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.changes.shard_changes import Changes
+from inventory_assets.inventory.hygiene import rows
+from inventory_assets.inventory.hygiene.report import HygieneReport
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import RuleResult
 from inventory_assets.inventory.parts.part import ClassTotal, Part, read_records
 from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, has_versions, record_schema
+from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.usage.date_usage import DateUsage
@@ -30,7 +33,7 @@ from inventory_assets.inventory.usage.usage_files import read_table
 from inventory_assets.inventory.verification.verification import Verification
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
-from inventory_assets.units import human_bytes, human_change
+from inventory_assets.units import human_bytes, human_change, human_usd
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
@@ -194,8 +197,9 @@ def change_log_metadata(
     }
 
 
-def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metadata:
+def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: Prices) -> Metadata:
     """The metadata of a date's manifest."""
+    listing_usd = prices.listing_usd(manifest.requests)
     return {
         "dagster/row_count": manifest.rows,
         **({"objects": manifest.objects} if has_versions(manifest.schema) else {}),
@@ -206,7 +210,9 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
         "shards": _shards_table(manifest.shards),
         "preview": preview(store, manifest.parts),
         "unreadable": manifest.unreadable,
-        "requests": sum(entry.requests for entry in manifest.shards),
+        "requests": manifest.requests,
+        "listing_usd": listing_usd,
+        "listing_cost": f"{human_usd(listing_usd)} ({prices.label})",
         "parts": len(manifest.parts),
         "parquet_bytes": sum(part.file_bytes for part in manifest.parts),
         "manifest": dg.MetadataValue.path(store.where(layout.s3_manifest(manifest.day))),
@@ -341,6 +347,29 @@ def exports_metadata(
         manifest_key = layout.csv.s3_manifest(manifest.day)
         metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
     return metadata
+
+
+def hygiene_metadata(store: Store, layout: Layout, report: HygieneReport) -> dict[str, Any]:
+    """The metadata of a date's hygiene report."""
+    key = layout.hygiene(report.day) if report.day else ""
+    found = sum(1 for finding in report.findings if finding.objects)
+    return {
+        "kinds_found": found,
+        "findings": _records(rows.finding_rows(report)),
+        "worst_prefixes": _records(rows.prefix_rows(report)),
+        "largest_objects": _records(rows.largest_rows(report)),
+        "crowded_prefixes": _records(rows.crowded_rows(report)),
+        **({"oldest_uploads": _records(rows.upload_rows(report))} if report.uploads else {}),
+        # Numbers, which the UI plots over dates.
+        **{finding.name: finding.objects for finding in report.findings},
+        **{
+            f"{finding.name}_bytes": finding.bytes
+            for finding in report.findings
+            if finding.name in rows.PLOTTED_BYTES and finding.bytes is not None
+        },
+        "notes": "; ".join(rows.note_lines(report)) or "none",
+        "report": dg.MetadataValue.path(store.where(key)),
+    }
 
 
 def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:

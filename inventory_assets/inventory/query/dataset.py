@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from inventory_assets.inventory.changes.change_log import ChangeLog
+from inventory_assets.inventory.changes.changed_records import open_changed_records
 from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA
-from inventory_assets.inventory.changes.shard_changes import open_changed_records
 from inventory_assets.inventory.changes.sorted_diff import (
     BASELINE_COLUMNS,
     DIFFERENCE_SCHEMA,

@@ -52,6 +52,7 @@ _FOUND, _CONFIRMED, _REMOVED = "found", "confirmed", "removed"
 
 # The file that is published last is removed first: readers start from it.
 _ORDER = (
+    (FileKind.HYGIENE, False),
     (FileKind.EXPORT, False),
     (FileKind.USAGE, False),
     (FileKind.CHECKSUM, True),
@@ -74,9 +75,11 @@ _DATA = (
     FileKind.DATA,
     FileKind.CHANGED_RECORDS,
     FileKind.USAGE_DATA,
-    # It has the name of its part, so it is needed as long as the part.
     FileKind.PART_USAGE,
+    FileKind.PART_FINDINGS,
 )
+"""Kinds of files that are needed while a record names a file with the same name. What is computed
+of a part has the name of the part."""
 
 
 @dataclass(frozen=True, slots=True)

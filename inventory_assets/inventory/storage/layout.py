@@ -43,8 +43,11 @@ class FileKind(StrEnum):
     CHANGED_RECORDS = "changes/data/{name}"
     USAGE_DATA = "usage/data/{name}"
     PART_USAGE = "usage/parts/{name}"
+    HYGIENE = "usage/dt={day}/hygiene.json"
+    PART_FINDINGS = "usage/findings/{name}"
     DISCOVERY = "discovery.json"
     LONG_PREFIX = "prefixes/{name}.json"
+    RETIREMENT = "retired/{name}.json"
 
     def path(self, day: date | None = None, name: str = "") -> str:
         """The path of a file of this kind."""
@@ -58,7 +61,7 @@ class FileKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FilePlace:
+class ParsedPath:
     """The information in the path of a file.
 
     Attributes:
@@ -70,14 +73,14 @@ class FilePlace:
     day: date | None
 
 
-def parse_path(path: str) -> FilePlace | None:
+def parse_path(path: str) -> ParsedPath | None:
     """Parse a path relative to the folder of a source; None if it is of no known kind."""
     for kind in FileKind:
         found = kind._pattern.fullmatch(path)  # noqa: SLF001
         if found:
             try:
                 day = found.groupdict().get("day")
-                return FilePlace(kind, date.fromisoformat(day) if day else None)
+                return ParsedPath(kind, date.fromisoformat(day) if day else None)
             except ValueError:
                 return None
     return None
@@ -192,6 +195,14 @@ class Layout:
         """The list of the URIs of a date's data files, for Hive and Athena."""
         return self._key(FileKind.SYMLINK, day)
 
+    def hygiene(self, day: date) -> str:
+        """The hygiene report of a date."""
+        return self._key(FileKind.HYGIENE, day)
+
+    def part_findings(self, part: str) -> str:
+        """The findings of a part, under the name of its file."""
+        return self._key(FileKind.PART_FINDINGS, name=part.rpartition("/")[2])
+
     def iceberg(self, table: str) -> str:
         """The folder of the files that Iceberg itself writes for a table."""
         return f"{self.base}/iceberg/{table}"
@@ -205,6 +216,10 @@ class Layout:
         """The record of a prefix that is too long for its partition key."""
         return self._key(FileKind.LONG_PREFIX, name=file_stem(partition_key))
 
+    def retirement(self, partition_key: str) -> str:
+        """The record of a retired shard."""
+        return self._key(FileKind.RETIREMENT, name=file_stem(partition_key))
+
 
 def folder_of(key: str) -> str:
     """The folder of a file."""
@@ -213,11 +228,11 @@ def folder_of(key: str) -> str:
 
 def day_of_folder(name: str) -> date | None:
     """The date of a folder such as `2026-05-05T00-00Z`, or None for any other name."""
-    place = parse_path(f"{name}/inventory.json")
-    return place.day if place else None
+    parsed = parse_path(f"{name}/inventory.json")
+    return parsed.day if parsed else None
 
 
 def day_of_partition(name: str) -> date | None:
     """The date of a folder such as `dt=2026-05-05`, or None for any other name."""
-    place = parse_path(f"snapshots/{name}/any.json")
-    return place.day if place else None
+    parsed = parse_path(f"snapshots/{name}/any.json")
+    return parsed.day if parsed else None
