@@ -22,7 +22,7 @@ from inventory_assets.cli.output import STANDARD_OUTPUT, Output, add_output
 from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import InventoryNotFound, QueryRefused
 from inventory_assets.inventory.export.export_format import Dialect
-from inventory_assets.units import human_bytes, human_change
+from inventory_assets.units import human_bytes, human_change, human_usd
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +36,9 @@ SORTED_BY = {"bytes": "bytes", "objects": "objects", "growth": "bytes_change"}
 
 GROWTHS = {"bytes_change": "growth", "bytes_change_7d": "7 days", "bytes_change_30d": "30 days"}
 """The columns with growth, and their titles in a table."""
+
+COST = "estimated a month"
+"""The title of the column with costs."""
 
 RECORDS_SET_ASIDE = 3
 """The exit code if some records could not be decoded, and do not count."""
@@ -242,10 +245,8 @@ def _for_people(whole: "pa.Table", shown: "pa.Table", others: int) -> "pa.Table"
                 title, ["" if change is None else human_change(change) for change in changes]
             )
     if any(row["monthly_usd"] is not None for row in rows):
-        costs = (row["monthly_usd"] for row in rows)
-        columns["USD a month"] = _right(
-            "USD a month", ["unknown" if cost is None else f"{cost:,.2f}" for cost in costs]
-        )
+        costs = [human_usd(row["monthly_usd"]) for row in rows]
+        columns[COST] = _right(COST, costs)
     columns["prefix"] = [row["prefix"] for row in rows]
     if others:
         for values in columns.values():

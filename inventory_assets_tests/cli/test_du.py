@@ -116,6 +116,24 @@ def test_a_terminal_shows_a_table_with_units_and_the_total_last(used: Run) -> No
     ]
 
 
+def test_costs_are_estimated(run: Run, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    manifest = publish_day(store, DAY, {"a/1", "a/2", "b"})
+    publish_usage(
+        store,
+        LAYOUT,
+        manifest,
+        NOW,
+        pricing=lambda rows: rows.column("objects").cast("float64").combine_chunks(),
+    )
+    lines = run("du", tmp_path / LAYOUT.base, "--format", "table").output.decode().splitlines()
+    assert lines == [
+        "size  objects  estimated a month  prefix",
+        " 6 B        2           2.00 USD  a/",
+        " 7 B        3           3.00 USD  (total)",
+    ]
+
+
 def test_nothing_in_a_prefix_controls_a_terminal(tmp_path: Path) -> None:
     publish_day(LocalStore(tmp_path), DAY, {"\x1b[31mred/x", "new\nline/x"})
     code, shown = on_a_terminal(tmp_path, "du", tmp_path / LAYOUT.base)
