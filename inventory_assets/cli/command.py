@@ -12,6 +12,7 @@ from typing import Any
 
 from inventory_assets.cli.check_config import add_check_config
 from inventory_assets.cli.diff import add_diff
+from inventory_assets.cli.du import add_du
 from inventory_assets.cli.export import add_export
 from inventory_assets.cli.hygiene import add_hygiene
 from inventory_assets.cli.listing import add_list, add_resume
@@ -84,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_query(commands)
     add_sql(commands)
     add_diff(commands)
+    add_du(commands)
     add_hygiene(commands)
     add_verify(commands)
     add_check_config(commands)
