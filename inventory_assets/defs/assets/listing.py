@@ -30,6 +30,7 @@ from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.listing.listable_dates import require_observable, versions_of
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
+from inventory_assets.inventory.listing.source_record import require_source
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import (
@@ -108,6 +109,10 @@ def _list(
     failures: dict[str, Exception] = {}
     done = 0
     partition_keys = partitions_of(context)
+    try:
+        require_source(work.store, work.layout, work.source_record)
+    except InventoryError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
     discovery = None
     if FIND_SHARDS_TAG in context.run.tags:
         work, partition_keys, discovery = _with_new_shards(context, work, partition_keys)

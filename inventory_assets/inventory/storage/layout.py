@@ -42,6 +42,7 @@ class FileKind(StrEnum):
     CHANGED_RECORDS = "changes/data/{name}"
     DISCOVERY = "discovery.json"
     LONG_PREFIX = "prefixes/{name}.json"
+    SOURCE = "source.json"
     RETIREMENT = "retired/{name}.json"
 
     def path(self, day: date | None = None, name: str = "") -> str:
@@ -181,6 +182,11 @@ class Layout:
     def iceberg(self, table: str) -> str:
         """The folder of the files that Iceberg itself writes for a table."""
         return f"{self.base}/iceberg/{table}"
+
+    @property
+    def source_record(self) -> str:
+        """The record of what is inventoried in this folder."""
+        return self._key(FileKind.SOURCE)
 
     @property
     def discovery(self) -> str:
