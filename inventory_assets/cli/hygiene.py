@@ -73,7 +73,7 @@ def _of_source(options: argparse.Namespace) -> "HygieneReport":
 
     config = load_config()
     source, day = source_and_day(config, options.inventory)
-    store, layout = open_results(config.store), Layout(source.bucket, source.name)
+    store, layout = open_results(config.store), Layout(source.bucket, source.folder_name)
     manifest = published_manifest(store, layout, day)
     report = read_report(store, layout, manifest.day)
     is_of_manifest = report is not None and report.manifest_identity == manifest.identity
