@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 
@@ -128,6 +128,12 @@ def _list(
                 f"{partition_key}: {result.unreadable.count:,} record(s) could not be decoded and "
                 "are in no part"
             )
+        if _is_newer_than_next_date(work, result):
+            context.log.warning(
+                f"{partition_key}: the next date was listed before this listing; objects that came "
+                "in between are told as created by this date, and again by a later one "
+                "(docs/changes.md)"
+            )
         violations = _log_rule_results(context, evidence, partition_key, validate(result))
         if violations:
             failures[partition_key] = blocking_checks_failed(violations)
@@ -154,6 +160,18 @@ def _retire(
             f"{len(retired):,} shard(s) were retired, which were empty for "
             f"{work.source.shards.retire_after_days} days: {', '.join(retired)}"
         )
+
+
+def _is_newer_than_next_date(work: SourceContext, snapshot: Snapshot) -> bool:
+    """Whether a listing of yesterday shows a later state than the listing of today."""
+    if snapshot.versions or snapshot.day >= work.assets.day_of(work.now()):
+        return False
+    following = snapshot.day + timedelta(days=1)
+    try:
+        found = read_snapshot(work.store, work.layout, following, snapshot.shard.prefix)
+    except InventoryError:
+        return False
+    return found is not None and found.finished_at < snapshot.started_at
 
 
 def _with_new_shards(
