@@ -25,6 +25,7 @@ from inventory_assets.defs.assets import (
     build_object_listing,
     build_prefix_usage,
     build_shards,
+    build_storage_report,
 )
 from inventory_assets.defs.gc_job import build_collection_job
 from inventory_assets.defs.schedules import (
@@ -87,6 +88,7 @@ def _source_definitions(
         build_inventory_manifest(source),
         build_change_log(source),
         build_prefix_usage(source),
+        build_storage_report(source),
     ]
     if source.source.hygiene.enabled:
         assets.append(build_hygiene_report(source))

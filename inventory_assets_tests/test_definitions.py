@@ -15,6 +15,7 @@ ASSETS = [
     "object_listing",
     "prefix_usage",
     "shards",
+    "storage_report",
 ]
 
 

@@ -86,6 +86,7 @@ def _keys(assets: SourceAssets) -> list[dg.AssetKey]:
         "change_log",
         "prefix_usage",
         "hygiene_report",
+        "storage_report",
         "inventory_exports",
         "iceberg_tables",
     )

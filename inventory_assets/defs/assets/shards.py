@@ -86,7 +86,8 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
         known = dict.fromkeys([*work.shard_keys, *found.added])
         for each in retired:
             del known[each]
-        prefixes = {key: _prefix_label(work, key) for key in known}
+        newest_first = dict.fromkeys([*found.added, *known])
+        prefixes = {key: _prefix_label(work, key) for key in newest_first}
         discovery = found.discovery
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(sha256("\n".join(known).encode()).hexdigest()[:32]),

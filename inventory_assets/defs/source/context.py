@@ -366,9 +366,11 @@ def partition_failure(
 ) -> dg.Failure:
     """The failure of a run in which some partitions failed."""
     lines = [f"{partition_key}: {error}" for partition_key, error in failures.items()]
+    total = len(failures) + done
+    if total > 1:
+        lines.insert(0, f"{len(failures)} of {total} {what} failed; {advice}")
     return dg.Failure(
-        description=f"{len(failures)} of {len(failures) + done} {what} failed; {advice}\n"
-        + "\n".join(lines),
+        description="\n".join(lines),
         metadata={"failed": dg.MetadataValue.json(sorted(failures)), "done": done},
         allow_retries=False,
     )

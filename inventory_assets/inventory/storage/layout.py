@@ -45,6 +45,7 @@ class FileKind(StrEnum):
     PART_USAGE = "usage/parts/{name}"
     HYGIENE = "usage/dt={day}/hygiene.json"
     PART_FINDINGS = "usage/findings/{name}"
+    REPORT = "reports/dt={day}/report.html"
     DISCOVERY = "discovery.json"
     LONG_PREFIX = "prefixes/{name}.json"
     RETIREMENT = "retired/{name}.json"
@@ -198,6 +199,10 @@ class Layout:
     def hygiene(self, day: date) -> str:
         """The hygiene report of a date."""
         return self._key(FileKind.HYGIENE, day)
+
+    def report(self, day: date) -> str:
+        """The page that shows a date's inventory to people."""
+        return self._key(FileKind.REPORT, day)
 
     def part_findings(self, part: str) -> str:
         """The findings of a part, under the name of its file."""
