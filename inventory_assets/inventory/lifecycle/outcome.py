@@ -167,11 +167,12 @@ class Forecast:
 
     def outcome(self, subject: Subject) -> Outcome:
         """What happens to a record under all rules that it passes, and what the rules dispute."""
-        events, holds = self._events(subject, subject.rules)
+        rules = [index for index in subject.rules if self._acts_on(subject.state, index)]
+        events, holds = self._events(subject, rules)
         disputes: dict[tuple[Action, Action], None] = {}
-        if len(subject.rules) > 1:
+        if len(rules) > 1:
             happened = set(events)
-            for rule in subject.rules:
+            for rule in rules:
                 alone, _ = self._events(subject, (rule,))
                 for wanted in alone:
                     if wanted in happened:
@@ -180,6 +181,16 @@ class Forecast:
                     if winner is not None:
                         disputes[winner, wanted.action] = None
         return Outcome(tuple(events), self._early_ends(subject, events), tuple(disputes))
+
+    def _acts_on(self, state: State, index: int) -> bool:
+        """Whether a rule has actions for such records, now or when they are noncurrent."""
+        rule = self._rule(index)
+        if state is State.MARKER:
+            return rule.expiration is not None
+        is_noncurrent = bool(rule.noncurrent_transitions) or rule.noncurrent_expiration is not None
+        if state is State.CURRENT:
+            return is_noncurrent or bool(rule.transitions) or rule.expiration is not None
+        return is_noncurrent
 
     def _events(self, subject: Subject, rules: Sequence[int]) -> tuple[list[Event], list[Event]]:
         """The actions under some rules, and moves that keep a record in its class."""

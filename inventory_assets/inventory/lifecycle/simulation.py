@@ -117,8 +117,13 @@ class _Simulator:
         if prices.unnamed_class:
             minimum_days[""] = minimum_days[prices.unnamed_class]
         self._forecast = Forecast(rules, at, False, minimum_days)
-        self._longest_stay = max(minimum_days.values(), default=0) + 1
-        self._oldest = min(max(self._longest_stay, *map(_longest, rules.rules)) + 2, _OLDEST_AGE)
+        # Beyond these ages all is overdue, and no minimum duration is missed.
+        longest = max(minimum_days.values(), default=0)
+        self._oldest = min(max(longest, *map(_longest, rules.rules)) + 2, _OLDEST_AGE)
+        actions = [action for rule in rules.rules for action in _noncurrent_actions(rule)]
+        self._oldest_noncurrent = min(
+            max((action.days for action in actions), default=0) + 2, self._oldest
+        )
         self._span = self._oldest - _EARLIEST_AGE + 2
         self._thresholds = np.array(sorted(_thresholds(rules, prices)), np.int64)
         self._band_sizes = [0, *map(int, self._thresholds)]
@@ -128,7 +133,6 @@ class _Simulator:
             for index, rule in enumerate(rules.rules)
             if rule.is_simulated
         }
-        actions = [action for rule in rules.rules for action in _noncurrent_actions(rule)]
         self._newer_bounds = np.unique([action.newer for action in actions]).astype(np.int64)
         self._rule_sets: dict[tuple[int, ...], int] = {}
         self._rule_set_list: list[tuple[int, ...]] = []
@@ -253,14 +257,16 @@ class _Simulator:
     ) -> Integers:
         """The outcomes of noncurrent versions and delete markers."""
         # A version's own age matters only for the minimum duration of its class.
-        stays, stay_of = _distinct(heads * self._span + self._ages(created, self._longest_stay))
+        minimum = [self._forecast.minimum_days.get(name, 0) for name in self._class_list]
+        longest_stays = np.array(minimum, np.int64)[heads % _CLASSES] + 1
+        stays, stay_of = _distinct(heads * self._span + self._ages(created, longest_stays))
         # Of the newer versions, only the bounds matter that they reach now, and that they reach
         # when the current version joins them.
         reached = np.searchsorted(self._newer_bounds, newer, side="right")
         reaches = np.searchsorted(self._newer_bounds, newer + 1, side="right") > reached
         joined = np.where(reaches & (joins != NEVER), joins + 1, 0)
         bounds, days = len(self._newer_bounds) + 1, int(joined.max(initial=0)) + 1
-        times = self._ages(since, self._oldest) * bounds + reached
+        times = self._ages(since, self._oldest_noncurrent) * bounds + reached
         codes, inverse = _distinct((stay_of * (self._span * bounds) + times) * days + joined)
         ids = np.empty(len(codes), np.int64)
         for place, code in enumerate(codes.tolist()):
@@ -359,7 +365,7 @@ class _Simulator:
         found: Integers = np.array(codes, np.int64)[encoded.indices.to_numpy()]
         return found
 
-    def _ages(self, days: Days, oldest: int) -> Integers:
+    def _ages(self, days: Days, oldest: int | Integers) -> Integers:
         """Ages as numbers from 0 up; `_age` is the inverse."""
         ages = np.clip(self._at_day - days.values, _EARLIEST_AGE, oldest) - _EARLIEST_AGE + 1
         return np.where(days.known, ages, 0)
