@@ -48,14 +48,16 @@ def row(
     goodput = fmean(trace.goodput(start, end) for trace in traces) / best
     sent = sum(trace.count(outcome, start, end) for trace in traces for outcome in Outcome)
     refused = sum(trace.count(Outcome.THROTTLED, start, end) for trace in traces) / sent
-    cuts = fmean(sum(start <= at < end for at in trace.cuts) / (end - start) for trace in traces)
+    back_offs = fmean(
+        sum(start <= at < end for at in trace.back_offs) / (end - start) for trace in traces
+    )
     lost = sum(start <= at < end for trace in traces for at in trace.given_up) / len(traces)
     mean = fmean(trace.mean_limit(start, end) for trace in traces)
     extremes = [trace.extremes(start, end) for trace in traces]
     least, most = min(low for low, _ in extremes), max(high for _, high in extremes)
     steady = fmean(trace.steadiness(start, end) for trace in traces)
     return (
-        f"| {name} | {goodput:.0%} | {refused:.1%} | {lost:.0f} | {cuts:.2f} "
+        f"| {name} | {goodput:.0%} | {refused:.1%} | {lost:.0f} | {back_offs:.2f} "
         f"| {mean:.0f} ({least} to {most}) | {steady:.0%} |"
     )
 
@@ -64,7 +66,7 @@ def print_table(scenarios: Sequence[Scenario], policies: Policies) -> None:
     """One row for each policy and each of the conditions that lasted long enough."""
     print(
         "| store | policy | goodput, of the optimum | 503s, of the requests | given up "
-        "| cuts/s | limit, mean (least to most) | steady |\n|---|---|--:|--:|--:|--:|--:|--:|"
+        "| back_offs/s | limit, mean (least to most) | steady |\n|---|---|--:|--:|--:|--:|--:|--:|"
     )
     for scenario in scenarios:
         played = {

@@ -35,7 +35,7 @@ class InFlight:
     @property
     def mean(self) -> float:
         """Requests in flight on average."""
-        return sum(seconds * number for seconds, number in self._stretches()) / self.seconds
+        return sum(seconds * number for seconds, number in self._spans()) / self.seconds
 
     def seconds_until(self, number: float) -> float | None:
         """Seconds until so many were in flight for the first time; None where they never were."""
@@ -45,9 +45,9 @@ class InFlight:
 
     def seconds_below(self, number: float) -> float:
         """Seconds during which fewer were in flight, at the beginning, at the end or between."""
-        return sum(seconds for seconds, in_flight in self._stretches() if in_flight < number)
+        return sum(seconds for seconds, in_flight in self._spans() if in_flight < number)
 
-    def _stretches(self) -> Iterator[tuple[float, int]]:
+    def _spans(self) -> Iterator[tuple[float, int]]:
         """Seconds for each number of requests in flight."""
         changes = [(self.begun, 0), *self.changes, (self.ended, 0)]
         return ((until - since, number) for (since, number), (until, _) in pairwise(changes))
@@ -103,8 +103,8 @@ class ObservedLimiter(ConcurrencyLimiter):
                 self._idle.append(len(self.sent_by))
                 self.sent_by.append(0)
             self._workers[task] = self._idle.popleft()
-            task.add_done_callback(self._let_go)
+            task.add_done_callback(self._on_task_done)
         return self._workers[task]
 
-    def _let_go(self, task: asyncio.Task[object]) -> None:
+    def _on_task_done(self, task: asyncio.Task[object]) -> None:
         self._idle.append(self._workers.pop(task))

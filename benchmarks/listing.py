@@ -224,8 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _compare(contenders: Sequence[Contender], options: argparse.Namespace) -> None:
     def start(count: int) -> LoadSource:
-        trouble = {"latency": options.latency, "tls": options.tls}
-        return LoadSource(options.shape, count, names=options.names, **trouble)
+        conditions = {"latency": options.latency, "tls": options.tls}
+        return LoadSource(options.shape, count, names=options.names, **conditions)
 
     pairs: dict[str, list[Pair]] = {contender.name: [] for contender in contenders}
     with contextlib.closing(Course(start, options.scale)) as course:

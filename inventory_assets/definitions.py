@@ -16,13 +16,16 @@ from inventory_assets.config import (
 )
 from inventory_assets.defs.assets import (
     build_change_log,
+    build_hygiene_report,
     build_iceberg_tables,
     build_invalid_source,
     build_inventory_exports,
     build_inventory_manifest,
     build_object_changes,
     build_object_listing,
+    build_prefix_usage,
     build_shards,
+    build_storage_report,
 )
 from inventory_assets.defs.gc_job import build_collection_job
 from inventory_assets.defs.schedules import (
@@ -84,7 +87,11 @@ def _source_definitions(
         build_object_changes(source),
         build_inventory_manifest(source),
         build_change_log(source),
+        build_prefix_usage(source),
+        build_storage_report(source),
     ]
+    if source.source.hygiene.enabled:
+        assets.append(build_hygiene_report(source))
     if source.source.exports:
         assets.append(build_inventory_exports(source))
     if source.source.iceberg:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from inventory_assets.inventory.pricing.price_table import Prices
     from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
     from inventory_assets.s3.list_client import ListClient
+    from inventory_assets.s3.upload_client import UploadClient
 
 SQLITE_CATALOG = "inventory"
 """The name of the catalogue in SQLite, which its readers must use too."""
@@ -109,10 +110,32 @@ def open_source_bucket(source: SourceAccess, now: datetime) -> "ListClient":
     Raises:
         PackageMissing: The source is the embedded demo, whose packages are not installed.
     """
-    from inventory_assets.s3.bucket_config import BucketConfig
-    from inventory_assets.s3.concurrency.policies import PolicyName
     from inventory_assets.s3.list_client import ListClient
     from inventory_assets.s3.retries import RetryPolicy
+
+    retry = RetryPolicy(outage_seconds=source.max_outage_seconds)
+    return ListClient(_source_config(source, now), retry)
+
+
+def open_source_uploads(source: SourceAccess, now: datetime) -> "UploadClient":
+    """A client that lists the unfinished uploads of a source's bucket; this sends no request.
+
+    Args:
+        source: The source; the embedded demo shows its content at `now`.
+        now: The time.
+
+    Raises:
+        PackageMissing: The source is the embedded demo, whose packages are not installed.
+        S3Error: The connection cannot be opened.
+    """
+    from inventory_assets.s3.upload_client import UploadClient
+
+    return UploadClient(_source_config(source, now))
+
+
+def _source_config(source: SourceAccess, now: datetime) -> "BucketConfig":
+    from inventory_assets.s3.bucket_config import BucketConfig
+    from inventory_assets.s3.concurrency.policies import PolicyName
 
     config = BucketConfig(
         bucket=source.bucket,
@@ -127,9 +150,7 @@ def open_source_bucket(source: SourceAccess, now: datetime) -> "ListClient":
         max_in_flight=source.concurrency,
         policy=PolicyName(source.concurrency_policy),
     )
-    if source.demo:
-        config = _at_demo_server(config, now)
-    return ListClient(config, RetryPolicy(outage_seconds=source.max_outage_seconds))
+    return _at_demo_server(config, now) if source.demo else config
 
 
 def prices_of(source: Source) -> "Prices":

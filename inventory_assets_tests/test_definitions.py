@@ -7,7 +7,16 @@ from inventory_assets.config import Config, ConfigError, Schedule, Source
 from inventory_assets.definitions import VALIDATION_VARIABLE, build_definitions, defs
 
 NAMES = ["one", "two", "three", "four", "five"]
-ASSETS = ["change_log", "inventory_manifest", "object_changes", "object_listing", "shards"]
+ASSETS = [
+    "change_log",
+    "hygiene_report",
+    "inventory_manifest",
+    "object_changes",
+    "object_listing",
+    "prefix_usage",
+    "shards",
+    "storage_report",
+]
 
 
 @pytest.fixture(scope="module")

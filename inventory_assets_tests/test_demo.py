@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def toured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder in which `inventory demo` was run, and what it printed."""
-    folder = tmp_path_factory.mktemp("tour")
+    folder = tmp_path_factory.mktemp("demo")
     (folder / "dagster.yaml").write_bytes((ROOT / "dagster.yaml").read_bytes())
     return folder, run(folder, [sys.executable, "-m", "inventory_assets.cli", "demo"])
 

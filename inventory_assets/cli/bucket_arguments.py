@@ -191,7 +191,7 @@ def _in_form(field: str) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         # The tables import pydantic, which would delay the help.
-        from inventory_assets.config.tables import FORMS
+        from inventory_assets.config.field_forms import FORMS
         from inventory_assets.config.wording import describe_value
 
         pattern, example, words = FORMS[field]

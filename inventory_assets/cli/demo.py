@@ -115,22 +115,26 @@ class _SimulatedDay:
         self._follow(self._evaluate(evaluation), "change_log")
 
     def _tick_sensor(self) -> None:
+        """Search for new prefixes in one tick, and start their runs in the next."""
         sensor = self._repository.get_sensor_def(f"{self._assets.source.name}_new_prefixes")
-        with dg.build_sensor_context(
-            instance_ref=self._instance.get_ref(),
-            repository_def=self._repository,
-            resources=self._resources(),
-        ) as context:
-            tick = sensor.evaluate_tick(context)
-        for addition in tick.dynamic_partitions_requests or []:
-            self._instance.add_dynamic_partitions(
-                addition.partitions_def_name, addition.partition_keys
-            )
-        requests = tick.run_requests or []
-        for request in requests:
-            self._run("new prefix", "object_listing", partition_key=request.partition_key)
-        if not requests:
-            _say("sensor", str(tick.skip_message))
+        cursor: str | None = None
+        for _ in range(2):
+            with dg.build_sensor_context(
+                instance_ref=self._instance.get_ref(),
+                cursor=cursor,
+                repository_def=self._repository,
+                resources=self._resources(),
+            ) as context:
+                tick = sensor.evaluate_tick(context)
+            cursor = tick.cursor
+            if tick.skip_message:
+                _say("sensor", tick.skip_message)
+            for addition in tick.dynamic_partitions_requests or []:
+                self._instance.add_dynamic_partitions(
+                    addition.partitions_def_name, addition.partition_keys
+                )
+            for request in tick.run_requests or []:
+                self._run("new prefix", "object_listing", partition_key=request.partition_key)
 
     def _tick_schedule(self) -> None:
         schedule = self._repository.get_schedule_def(f"{self._assets.source.name}_daily")

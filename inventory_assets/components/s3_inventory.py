@@ -30,7 +30,7 @@ class S3InventoryComponent(InventoryAttributes, dg.Component, dg.Resolvable):
     value may be a template.
     """
 
-    _place: str = PrivateAttr(default="")
+    _location: str = PrivateAttr(default="")
 
     @classmethod
     def model(cls) -> type[BaseModel]:
@@ -65,10 +65,10 @@ class S3InventoryComponent(InventoryAttributes, dg.Component, dg.Resolvable):
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 line = format_error(detail, cls, YAML) + _template_of(given, detail["loc"])
-                mistakes.append(f"{_place(context, detail['loc'])}: {line}")
+                mistakes.append(f"{_location(context, detail['loc'])}: {line}")
         if mistakes:  # raised here, so that it has no cause with the file's values
             raise ConfigError("\n".join(mistakes))
-        component._place = _place(context, ("sources",))  # noqa: SLF001 - of this class
+        component._location = _location(context, ("sources",))  # noqa: SLF001 - of this class
         return component
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -91,10 +91,10 @@ class S3InventoryComponent(InventoryAttributes, dg.Component, dg.Resolvable):
             if other is self:
                 continue
             for name in self.sources.keys() & other.sources.keys():
-                places = " and ".join(sorted([self._place, other._place]))  # noqa: SLF001
+                locations = " and ".join(sorted([self._location, other._location]))  # noqa: SLF001
                 raise ConfigError(
-                    f"sources.{name}: found in two components, {places}, expected one, as assets "
-                    "are named for the source; rename one of them"
+                    f"sources.{name}: found in two components, {locations}, expected one, as "
+                    "assets are named for the source; rename one of them"
                 )
 
 
@@ -103,7 +103,7 @@ def _yaml_model(component: type[InventoryAttributes]) -> type[BaseModel]:
     return template_tolerant(component, f"{component.__name__}Attributes")
 
 
-def _place(context: dg.ResolutionContext, location: Sequence[str | int]) -> str:
+def _location(context: dg.ResolutionContext, location: Sequence[str | int]) -> str:
     """The file and line of an attribute."""
     tree = context.source_position_tree
     if tree is None:

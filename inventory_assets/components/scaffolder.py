@@ -1,6 +1,7 @@
 """Write the first `defs.yaml` of a component."""
 
 import re
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,19 @@ attributes:
       # prefix: 2026/           # only keys that start with it
       shards:
         depth: 1                # a partition for each prefix of the first level
+      schedule:                 # also cron and timezone
+        start_date: "{today}"  # the first date; earlier ones can no longer be listed
+      # retention: {{keep_days: 400}}  # removes older dates; without it, all are kept
 """
 
 
 class S3InventoryScaffolder(dg.Scaffolder):
-    """Writes `defs.yaml` with one source, which has the name of the folder."""
+    """Writes `defs.yaml` with one source, which has the name of the folder.
+
+    The source's first date is the day on which the file is written, since a listing can be made of
+    that day and the one before only: without a `start_date`, Dagster would show a year of dates
+    that nothing can fill.
+    """
 
     def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
         """Write the file, or append to one."""
@@ -33,9 +42,15 @@ class S3InventoryScaffolder(dg.Scaffolder):
             return
         path = request.target_path if request.append else request.target_path / "defs.yaml"
         folder = path.parent.name
-        text = _DEFS_YAML.format(type_name=request.type_name, name=source_name(folder))
+        text = _DEFS_YAML.format(
+            type_name=request.type_name, name=source_name(folder), today=_today().isoformat()
+        )
         with Path(path).open("a" if request.append else "w", encoding="utf-8") as file:
             file.write(f"---\n{text}" if request.append else text)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def source_name(folder: str) -> str:

@@ -12,24 +12,24 @@ from inventory_assets.config.loading import (
     load_config,
     load_valid_sources,
 )
+from inventory_assets.config.store import DEFAULT_STORE, StoreBucket
 from inventory_assets.config.tables import (
     CONFIG_FILE,
     CONFIG_VARIABLE,
     DEFAULT_CRON,
-    DEFAULT_STORE,
     MANY_PARTITIONS,
     MAX_PREFIX_BYTES,
     Budget,
     Config,
     ConfigFile,
     Exports,
+    Hygiene,
     Retention,
     Schedule,
     Shards,
     Source,
     SourceName,
     SourceTable,
-    StoreBucket,
     estimated_partitions,
 )
 
@@ -45,6 +45,7 @@ __all__ = [
     "ConfigError",
     "ConfigFile",
     "Exports",
+    "Hygiene",
     "Iceberg",
     "Retention",
     "Schedule",

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from inventory_assets.config.field_forms import FORMS
 from inventory_assets.config.iceberg import ICEBERG_FORMS, Iceberg
+from inventory_assets.config.store import StoreAccess
 from inventory_assets.config.tables import (
-    FORMS,
     Budget,
     ConfigFile,
     Exports,
@@ -19,7 +20,6 @@ from inventory_assets.config.tables import (
     Schedule,
     Shards,
     SourceTable,
-    StoreAccess,
 )
 from inventory_assets.config.wording import NO_SECRETS, describe_value, is_named_secret, suggestion
 

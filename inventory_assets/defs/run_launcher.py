@@ -6,7 +6,8 @@ launcher can tell that a run's process does not exist. The default launcher cann
 therefore names this one.
 
 Dagster has no public API for the health checks of run launchers, so this module imports private
-modules of Dagster. The lock file pins the version, and a test forbids such imports elsewhere.
+modules of Dagster. `pyproject.toml` accepts only those minor versions of Dagster that are tested,
+and a test forbids such imports elsewhere.
 """
 
 import json

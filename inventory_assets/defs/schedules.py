@@ -32,7 +32,7 @@ def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
         job=job,
         cron_schedule=assets.source.schedule.cron,
         execution_timezone=assets.source.schedule.timezone,
-        description=f"List every shard of `{assets.source.bucket}`, once a day, in one run.",
+        description=f"List every shard of {assets.source.bucket}, once a day, in one run.",
     )
     def daily(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
         name = assets.partitions.shards_name
@@ -56,5 +56,5 @@ def build_collection_schedule(assets: SourceAssets, job: dg.JobDefinition) -> dg
         cron_schedule=COLLECTION_CRON,
         execution_timezone=assets.source.schedule.timezone,
         run_config={"ops": {collection_op_name(assets): {"config": {"dry_run": False}}}},
-        description=f"Remove expired dates and unused files of `{assets.source.name}`, once a day.",
+        description=f"Remove expired dates and unused files of {assets.source.name}, once a day.",
     )

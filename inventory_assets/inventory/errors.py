@@ -55,11 +55,11 @@ class VersionsNotListed(InventoryError):
     """Versions cannot be listed in the store's order."""
 
 
-def versions_in_directories(where: str) -> VersionsNotListed:
+def versions_in_directories(display_name: str) -> VersionsNotListed:
     """The error for a listing of versions from a store that lists in directory order."""
     return VersionsNotListed(
-        f"{where}: the store lists in directory order, in which its versions cannot be listed; set "
-        "versions = false, or leave out --versions"
+        f"{display_name}: the store lists in directory order, in which its versions cannot be "
+        "listed; set versions = false, or leave out --versions"
     )
 
 

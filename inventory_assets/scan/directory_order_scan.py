@@ -134,13 +134,13 @@ class DirectoryOrderScan:
                     continue  # some stores repeat a folder at the start of the next page
                 last_folder = name if row is None else last_folder
                 while folders and folders[0] < name:
-                    yield from _take(page.objects, rows)
+                    yield from _select_rows(page.objects, rows)
                     yield folders.pop(0)
                 if row is None:
                     insort(folders, name)
                 else:
                     rows.append(row)
-            yield from _take(page.objects, rows)
+            yield from _select_rows(page.objects, rows)
         yield from folders
 
     def _entries(self, page: Page) -> list[tuple[str, int | None]]:
@@ -203,7 +203,7 @@ class DirectoryOrderScan:
                     self._message(f"lists {outside[0]!r} when asked for prefix {prefix!r}")
                 )
             is_in_order = is_in_order and _is_in_order(page)
-            last = max((last, *_names(page)), key=_place)
+            last = max((last, *_names(page)), key=_sort_key)
             names = [_bare(name) for name in _names(page)]
             empty_pages = 0 if names else empty_pages + 1
             check_empty_pages(empty_pages, self._lister.bucket_config.display_name)
@@ -270,7 +270,7 @@ class DirectoryOrderScan:
             if len(names) > 1:
                 request = PageRequest(prefix, delimiter=DELIMITER, max_keys=1)
                 begin = asyncio.run(first_page(self._lister, request, self._stats))
-                last = max(("", *_names(begin)), key=_place)
+                last = max(("", *_names(begin)), key=_sort_key)
                 expected = [name for name in names if _follows(name, prefix, last)]
             else:
                 begin, last = page, names[0]
@@ -297,7 +297,7 @@ class DirectoryOrderScan:
         """Yield pages of names after the reported end of a level; usually none."""
         while page := self._page_behind(prefix, last):
             yield page
-            last = max(_names(page), key=_place)
+            last = max(_names(page), key=_sort_key)
 
     def _page_behind(self, prefix: str, last: str) -> Page | None:
         """The names of a level after its last one, requested by StartAfter; None if there are none.
@@ -319,6 +319,7 @@ class DirectoryOrderScan:
         Follows continuation tokens from `request` on.
 
         Raises:
+            KeysOutOfOrder: StartAfter leads to names that come before it in every known order.
             ListingStuck: `MAX_EMPTY_PAGES` pages have no such name.
         """
         for _ in range(MAX_EMPTY_PAGES):
@@ -333,10 +334,38 @@ class DirectoryOrderScan:
             if rows or folders:
                 objects = page.objects.take(pa.array(rows, pa.int64()))
                 return replace(page, objects=objects, common_prefixes=tuple(folders))
+            if request.start_after:
+                self._check_earlier_names(request, page)
             if not page.is_truncated or page.next_token in (None, request.token):
                 return None
             request = replace(request, start_after="", token=page.next_token)
         raise ListingStuck(self._message(f"does not list the names after {last!r}"))
+
+    def _check_earlier_names(self, request: PageRequest, page: Page) -> None:
+        """Check names that a page lists though they come before its request's StartAfter.
+
+        A store that ignores StartAfter begins with the first name again; another store lists in an
+        order of its own, so that there may be more names behind.
+
+        Raises:
+            KeysOutOfOrder: It does not begin with the first name.
+        """
+        after = request.start_after
+        for _ in range(_MOST_PROOFS):
+            # In directory order, StartAfter by bytes leads to earlier folders, too.
+            earlier = [each for each in _names(page) if each < after and _bare(each) < after]
+            if not earlier:
+                return
+            begin = self._lister.list_page_sync(replace(request, start_after=""), self._stats)
+            if _names(begin) == _names(page):
+                return
+            page = self._lister.list_page_sync(request, self._stats)
+        raise KeysOutOfOrder(
+            self._message(
+                f"lists {earlier[0]!r} after {after!r} in one folder: neither in byte order nor in "
+                "directory order"
+            )
+        )
 
     def _message(self, what: str) -> str:
         return f"{self._lister.bucket_config.display_name}: the store {what}"
@@ -346,7 +375,7 @@ def _bare(name: str) -> str:
     return name.removesuffix(DELIMITER)
 
 
-def _place(name: str) -> tuple[str, bool]:
+def _sort_key(name: str) -> tuple[str, bool]:
     """The sort key of a name in a level; a folder follows the object of the same name."""
     return _bare(name), name.endswith(DELIMITER)
 
@@ -354,7 +383,7 @@ def _place(name: str) -> tuple[str, bool]:
 def _names(page: Page) -> list[str]:
     """The page's objects and folders, in the order of the level."""
     keys: list[str] = page.objects.column("key").to_pylist()
-    return sorted((*keys, *page.common_prefixes), key=_place)
+    return sorted((*keys, *page.common_prefixes), key=_sort_key)
 
 
 def _is_in_order(page: Page) -> bool:
@@ -373,10 +402,10 @@ def _is_folder(name: str, prefix: str) -> bool:
 
 def _follows(name: str, prefix: str, last: str) -> bool:
     """Whether a name is in a level and comes after another one."""
-    return _place(name) > _place(last) and name.startswith(prefix) and name != prefix
+    return _sort_key(name) > _sort_key(last) and name.startswith(prefix) and name != prefix
 
 
-def _take(objects: pa.RecordBatch, rows: list[int]) -> Iterator[pa.RecordBatch]:
+def _select_rows(objects: pa.RecordBatch, rows: list[int]) -> Iterator[pa.RecordBatch]:
     if rows:
         yield objects.take(pa.array(rows))
         rows.clear()

@@ -130,7 +130,7 @@ def list_level(
 def _list(
     lister: PageSource, request: PageRequest, stats: RequestStats, pages: int = PAGES_WITH_KEYS
 ) -> Listed:
-    where, prefix = lister.bucket_config.display_name, request.prefix
+    display_name, prefix = lister.bucket_config.display_name, request.prefix
     schema = VERSION_SCHEMA if request.versions else OBJECT_SCHEMA
     found: list[pa.RecordBatch] = []
     empty_pages, is_whole = 0, False
@@ -141,12 +141,12 @@ def _list(
         for key in keys:
             if not key.startswith(prefix):
                 raise KeyOutsideRequest(
-                    f"{where}: the store lists {key!r} when asked for prefix {prefix!r}"
+                    f"{display_name}: the store lists {key!r} when asked for prefix {prefix!r}"
                 )
         ids = page.objects.column("version_id").to_pylist() if request.versions else keys
         rows = list(zip(keys, ids, strict=True))
         if len({*rows} | seen) < len(rows) + len(seen):
-            raise KeysOutOfOrder(f"{where}: the store lists a key under {prefix!r} twice")
+            raise KeysOutOfOrder(f"{display_name}: the store lists a key under {prefix!r} twice")
         seen |= set(rows)
         if rows:
             found.append(page.objects)
@@ -156,6 +156,6 @@ def _list(
         if page.next_token is None:
             break
         empty_pages = 0 if rows else empty_pages + 1
-        check_empty_pages(empty_pages, where)
-        request = replace(request, token=following_token(page.next_token, request, where))
+        check_empty_pages(empty_pages, display_name)
+        request = replace(request, token=following_token(page.next_token, request, display_name))
     return Listed(pa.Table.from_batches(found, schema=schema), is_whole)

@@ -2,10 +2,13 @@
 
 Levels are listed with a delimiter down to a depth. A level that is too large (flat keys, or very
 many folders) is split by next character instead, so that hashed key spaces get shards, too.
+
+A search can end after any step and continue elsewhere: its position is a small value.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
@@ -57,6 +60,73 @@ class ShardBounds:
     split_objects: int = 5_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class CharacterSplit:
+    """The split of a level by next character, which takes one request for each character.
+
+    Attributes:
+        prefix: The common prefix of all keys, as far as it is known.
+        characters: The characters found after it, in order.
+        after: The next request asks for the first key after this.
+        is_complete: Whether there are no further characters.
+    """
+
+    prefix: str
+    characters: str = ""
+    after: str = ""
+    is_complete: bool = False
+
+    @property
+    def children(self) -> list[str]:
+        """The prefixes into which the level is split."""
+        return [self.prefix + character for character in self.characters]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLevel:
+    """A prefix whose children are being searched.
+
+    Attributes:
+        prefix: The prefix.
+        depth: How many levels below it may become shards; at least 1.
+        after: The last child that was searched; empty at first.
+        found: The number of shards found within it.
+        split: Its split, if it is too large to be listed.
+    """
+
+    prefix: str
+    depth: int
+    after: str = ""
+    found: int = 0
+    split: CharacterSplit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPosition:
+    """Where a search stands.
+
+    Attributes:
+        levels: The prefixes under way, each a child of the one before; empty at the end.
+        profile: The store's profile.
+        key_order: The order in which the store lists, if known.
+        found: The number of shards found.
+    """
+
+    levels: tuple[OpenLevel, ...]
+    profile: StoreProfile = AWS
+    key_order: KeyOrder | None = None
+    found: int = 0
+
+    @classmethod
+    def start(
+        cls, prefix: str, depth: int, profile: StoreProfile, key_order: KeyOrder | None
+    ) -> "SearchPosition":
+        """The beginning of a search, or its end if there can be no shards."""
+        # Without StartAfter, the remainder could not be listed.
+        is_searched = depth > 0 and profile.start_after is not StartAfter.IGNORED
+        return cls((OpenLevel(prefix, depth),) if is_searched else (), profile, key_order)
+
+
 def discover(
     lister: PageSource,
     prefix: str,
@@ -81,7 +151,37 @@ def discover(
         TooManyShards: More than `bounds.max_shards` prefixes were found.
         S3Error: A request failed permanently.
     """
-    return _Discoverer(lister, bounds, rows_under, key_order).run(prefix)
+    stats = RequestStats()
+    for _ in KeyEncoding:
+        try:
+            return _discover(lister, prefix, bounds, key_order, rows_under, stats)
+        except NamesMisread as error:
+            lister.profile = corrected(lister.profile, error)
+    return _discover(lister, prefix, bounds, key_order, rows_under, stats)
+
+
+def _discover(
+    lister: PageSource,
+    prefix: str,
+    bounds: ShardBounds,
+    key_order: KeyOrder | None,
+    rows_under: RowsUnder,
+    stats: RequestStats,
+) -> Discovery:
+    profile = lister.profile
+    if key_order is not KeyOrder.DIRECTORY:
+        profile = profile_store(lister, prefix, stats)
+    position = SearchPosition.start(prefix, bounds.depth, profile, key_order)
+    search = PrefixSearch(lister, bounds, rows_under, position, stats)
+    found: list[str] = []
+    if not position.levels and key_order is None:
+        search.determine_order(prefix)
+    while not search.is_done:
+        shard = search.step()
+        if shard is not None:
+            found.append(shard)
+    order = search.position.key_order or KeyOrder.BYTES
+    return Discovery(tuple(found), order, stats.requests, profile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,71 +190,126 @@ class _Level:
     is_whole: bool
 
 
-class _Discoverer:
+class PrefixSearch:
+    """A search for shards that goes on step by step. It sets `lister.profile`.
+
+    Args:
+        lister: The bucket.
+        bounds: The limits of sharding.
+        rows_under: Row counts of an earlier inventory, as for `discover`.
+        position: Where it begins or continues.
+        stats: Counts its requests.
+
+    Attributes:
+        stats: Its requests.
+    """
+
     def __init__(
         self,
         lister: PageSource,
         bounds: ShardBounds,
         rows_under: RowsUnder,
-        key_order: KeyOrder | None,
+        position: SearchPosition,
+        stats: RequestStats,
     ) -> None:
+        lister.profile = position.profile
+        self.stats = stats
         self._lister = lister
         self._bounds = bounds
         self._rows_under = rows_under
-        self._stats = RequestStats()
-        self._key_order = key_order
+        self._profile = position.profile
+        self._key_order = position.key_order
+        self._levels = list(position.levels)
+        self._found = position.found
+        self._listed: dict[str, _Level] = {}
 
-    def run(self, prefix: str) -> Discovery:
-        for _ in KeyEncoding:
-            try:
-                return self._run(prefix)
-            except NamesMisread as error:
-                self._lister.profile = corrected(self._lister.profile, error)
-        return self._run(prefix)
+    @property
+    def position(self) -> SearchPosition:
+        """Where it stands; another search can continue there."""
+        return SearchPosition(tuple(self._levels), self._profile, self._key_order, self._found)
 
-    def _run(self, prefix: str) -> Discovery:
-        profile = self._lister.profile
-        if self._key_order is not KeyOrder.DIRECTORY:
-            profile = profile_store(self._lister, prefix, self._stats)
-            self._lister.profile = profile
-        depth = self._bounds.depth
-        if profile.start_after is StartAfter.IGNORED:
-            depth = 0  # the remainder could not be listed without StartAfter
-        found = self._within(prefix, depth)
-        if self._key_order is None and depth <= 0:
-            self._level(prefix)  # no level was listed yet
-        order = self._key_order or KeyOrder.BYTES
-        return Discovery(tuple(found), order, self._stats.requests, profile)
+    @property
+    def is_done(self) -> bool:
+        """Whether all prefixes were searched."""
+        return not self._levels
 
-    def _within(self, prefix: str, depth: int) -> list[str]:
-        """The shards within `prefix`, down to `depth` levels; empty if there are no folders."""
-        if depth <= 0:
-            return []
-        shards: list[str] = []
-        for child in self._children(prefix):
-            rows = self._rows_under(child)
-            if rows is not None and rows < self._bounds.min_objects:
-                continue
-            is_large = rows is not None and rows > self._bounds.split_objects
-            deeper = self._within(child, max(depth - 1, 1 if is_large else 0))
-            shards += deeper or [child]
-            if len(shards) > self._bounds.max_shards:
-                raise TooManyShards(
-                    f"{self._lister.bucket_config.display_name}: more than "
-                    f"{self._bounds.max_shards} prefixes under {prefix!r} would be shards; lower "
-                    "shards.depth, raise shards.max_shards, or set shards.min_objects so that "
-                    "small ones share one"
-                )
-        return shards
+    def step(self) -> str | None:
+        """Search on by one child, or by one character of a split; return the shard found, if any.
 
-    def _children(self, prefix: str) -> list[str]:
-        level = self._level(prefix)
-        if level.is_whole:
-            return sorted(set(level.folders))
-        # In directory order StartAfter is not reliable: the level is not split.
-        return [] if self._key_order is KeyOrder.DIRECTORY else self._split_flat(prefix)
+        A step sends the requests of at most one level: up to `LEVEL_PAGES`, and a few that
+        determine the key order. A search that continues lists the levels under way again.
 
-    def _level(self, prefix: str) -> "_Level":
+        Raises:
+            TooManyShards: More than `bounds.max_shards` prefixes were found.
+            NamesMisread: The names have another encoding than the profile says; the position is
+                of no use then.
+            S3Error: A request failed permanently.
+        """
+        level = self._levels[-1]
+        if level.split is None:
+            listed = self._listed.get(level.prefix) or self._list_level(level.prefix)
+            self._listed[level.prefix] = listed
+            # In directory order StartAfter is not reliable: the level is not split.
+            if not listed.is_whole and self._key_order is not KeyOrder.DIRECTORY:
+                self._levels[-1] = replace(level, split=CharacterSplit(level.prefix))
+                return None
+            children = listed.folders if listed.is_whole else []
+        elif not level.split.is_complete:
+            self._levels[-1] = replace(level, split=self._split_further(level.split))
+            return None
+        else:
+            children = level.split.children
+        at = bisect_right(children, level.after)
+        return self._search(level, children[at]) if at < len(children) else self._close(level)
+
+    def determine_order(self, prefix: str) -> None:
+        """List the level of a prefix to determine the key order.
+
+        Raises:
+            S3Error: A request failed permanently.
+        """
+        self._list_level(prefix)
+
+    def _search(self, level: OpenLevel, child: str) -> str | None:
+        """Search a child: it is left out, opened, or a shard."""
+        rows = self._rows_under(child)
+        if rows is not None and rows < self._bounds.min_objects:
+            self._levels[-1] = replace(level, after=child)
+            return None
+        is_large = rows is not None and rows > self._bounds.split_objects
+        depth = max(level.depth - 1, 1 if is_large else 0)
+        if depth > 0:
+            self._levels.append(OpenLevel(child, depth))
+            return None
+        return self._add(child)
+
+    def _close(self, level: OpenLevel) -> str | None:
+        """Return to the level above; a prefix without shards within it is one itself."""
+        self._levels.pop()
+        self._listed.pop(level.prefix, None)
+        if not self._levels:
+            return None
+        if not level.found:
+            return self._add(level.prefix)
+        above = self._levels[-1]
+        found = above.found + level.found
+        self._levels[-1] = replace(above, after=level.prefix, found=found)
+        return None
+
+    def _add(self, shard: str) -> str:
+        """Count a child of the last level as a shard."""
+        level = self._levels[-1]
+        self._levels[-1] = replace(level, after=shard, found=level.found + 1)
+        self._found += 1
+        if self._found > self._bounds.max_shards:
+            raise TooManyShards(
+                f"{self._lister.bucket_config.display_name}: more than {self._bounds.max_shards} "
+                f"prefixes under {self._levels[0].prefix!r} would be shards; lower shards.depth, "
+                "raise shards.max_shards, or set shards.min_objects so that small ones share one"
+            )
+        return shard
+
+    def _list_level(self, prefix: str) -> _Level:
         """The folders directly under `prefix`, from up to `LEVEL_PAGES` pages."""
         keys: list[str] = []
         folders: list[str] = []
@@ -162,7 +317,7 @@ class _Discoverer:
         last = after = ""
         for _ in range(LEVEL_PAGES):
             request = PageRequest(prefix, after, token, delimiter=DELIMITER)
-            page = page_with_names(self._lister, request, self._stats)
+            page = page_with_names(self._lister, request, self.stats)
             groups = [page.objects.column("key").to_pylist(), list(page.common_prefixes)]
             names = groups[0] + groups[1]
             if any(group != sorted(group) for group in groups) or min(names, default=last) < last:
@@ -172,7 +327,7 @@ class _Discoverer:
             folders += groups[1]
             if not page.is_truncated:
                 self._probe_order(keys, folders)
-                return _Level(folders, is_whole=True)
+                return _Level(sorted(set(folders)), is_whole=True)
             # Without a usable token, continue after the last name.
             before = token, after
             after = ""
@@ -185,7 +340,7 @@ class _Discoverer:
                 )
             token = page.next_token
         self._probe_order(keys, folders)
-        return _Level(folders, is_whole=False)
+        return _Level([], is_whole=False)
 
     def _probe_order(self, keys: list[str], folders: list[str]) -> None:
         """Determine the key order from two siblings that both orders sort differently.
@@ -200,7 +355,7 @@ class _Discoverer:
                 return
             bare = folder.removesuffix(DELIMITER)
             # Two keys, as the bare name itself may be an object.
-            page = self._lister.list_page_sync(PageRequest(bare, max_keys=2), self._stats)
+            page = self._lister.list_page_sync(PageRequest(bare, max_keys=2), self.stats)
             listed = [key for key in page.objects.column("key").to_pylist() if key != bare]
             if listed:
                 misplaced = listed[0].startswith(folder)
@@ -209,35 +364,36 @@ class _Discoverer:
     def _set_order(self, order: KeyOrder) -> None:
         self._key_order = self._key_order or order
 
-    def _split_flat(self, prefix: str) -> list[str]:
-        """Split by the next character after the common prefix of all keys.
+    def _split_further(self, split: CharacterSplit) -> CharacterSplit:
+        """Find the next character after the common prefix of all keys, with one request.
 
-        Each character takes one request for one key; `bounds.max_shards` limits the number.
+        `bounds.max_shards` limits the number of characters.
         """
-        while True:
-            children: list[str] = []
-            after = ""
-            while len(children) <= self._bounds.max_shards:
-                page = self._lister.list_page_sync(
-                    PageRequest(prefix, after, max_keys=1), self._stats
-                )
-                if not page.objects.num_rows:
-                    break
-                key: str = page.objects.column("key")[0].as_py()
-                if key <= after or not key.startswith(prefix):
-                    # The store does not list in byte order; a parallel scan would fail.
-                    self._set_order(KeyOrder.DIRECTORY)
-                    return []
-                if key == prefix:
-                    after = key
-                    continue
-                child = key[: len(prefix) + 1]
-                if children and child <= children[-1]:
-                    # The short StartAfter is less than the upper bound: use the bound itself.
-                    after = prefix_upper_bound(children[-1])
-                    continue
-                children.append(child)
-                after = KeyRange(prefix_upper_bound(child), prefix_upper_bound(child)).start_after
-            if len(children) != 1 or len(children[0].encode()) == MAX_KEY_BYTES:
-                return children
-            prefix = children[0]
+        request = PageRequest(split.prefix, split.after, max_keys=1)
+        page = self._lister.list_page_sync(request, self.stats)
+        if not page.objects.num_rows:
+            return _completed(split)
+        key: str = page.objects.column("key")[0].as_py()
+        if key <= split.after or not key.startswith(split.prefix):
+            # The store does not list in byte order; a parallel scan would fail.
+            self._set_order(KeyOrder.DIRECTORY)
+            return CharacterSplit(split.prefix, is_complete=True)
+        if key == split.prefix:
+            return replace(split, after=key)
+        character = key[len(split.prefix)]
+        if character <= split.characters[-1:]:
+            # The short StartAfter is less than the upper bound: use the bound itself.
+            return replace(split, after=prefix_upper_bound(split.children[-1]))
+        bound = prefix_upper_bound(split.prefix + character)
+        after = KeyRange(bound, bound).start_after
+        grown = replace(split, characters=split.characters + character, after=after)
+        is_full = len(grown.characters) > self._bounds.max_shards
+        return _completed(grown) if is_full else grown
+
+
+def _completed(split: CharacterSplit) -> CharacterSplit:
+    """The split without further characters; a single one belongs to the common prefix."""
+    common = split.prefix + split.characters
+    if len(split.characters) != 1 or len(common.encode()) == MAX_KEY_BYTES:
+        return replace(split, is_complete=True)
+    return CharacterSplit(common)

@@ -126,7 +126,7 @@ def list_range(
         following = _following(cursor, page, rows, versions, request, display_name)
         is_end = is_past or following is None
         if versions:
-            objects, pending = split_last_key(objects, goes_on=not is_end)
+            objects, pending = split_last_key(objects, has_more=not is_end)
         keys = objects.column("key")
         last_key = keys[-1].as_py() if len(keys) else last_key
         # A shortened StartAfter may include keys before the range.
@@ -162,7 +162,7 @@ def _following(
     rows: pa.RecordBatch,
     versions: Versions | None,
     request: PageRequest,
-    where: str,
+    display_name: str,
 ) -> _Cursor | None:
     """The position of the request after `request`, which was at `cursor`; None after the end.
 
@@ -178,7 +178,7 @@ def _following(
         return _Cursor(key)
     if page.is_truncated:
         # The store still skips deleted keys: continue with its token.
-        token = following_token(page.next_token, request, where)
+        token = following_token(page.next_token, request, display_name)
         return _Cursor(cursor.key, cursor.version_id, token)
     # Some stores ignore version markers and then send an empty page: start after the key.
     return None if cursor.version_id is None else _Cursor(cursor.key)

@@ -1,5 +1,6 @@
 """Automation after a listing, evaluated like Dagster's daemon does."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import dagster as dg
@@ -22,10 +23,16 @@ ASSETS = ("shards", "object_listing", "object_changes", "inventory_manifest", "c
 
 
 class Daemon:
-    """Evaluates the automation conditions tick after tick."""
+    """Evaluates the automation conditions tick after tick.
 
-    def __init__(self, world: World) -> None:
+    Args:
+        world: The source.
+        names: The assets whose requests are returned.
+    """
+
+    def __init__(self, world: World, names: Sequence[str] = ASSETS) -> None:
         self._world = world
+        self._names = names
         self._last: dg.EvaluateAutomationConditionsResult | None = None
         self.tick()
 
@@ -39,7 +46,8 @@ class Daemon:
             cursor=self._last.cursor if self._last else None,
         )
         found = {
-            name: self._last.get_requested_partitions(world.assets.key(name)) for name in ASSETS
+            name: self._last.get_requested_partitions(world.assets.key(name))
+            for name in self._names
         }
         return {name: set(map(str, keys)) for name, keys in found.items() if keys}
 
@@ -124,6 +132,23 @@ def test_a_shard_that_succeeds_at_last_releases_a_manifest_that_failed(
     buckets.failing.clear()
     assert world.run("object_listing", world.key("b/")).success
     assert daemon.tick()["inventory_manifest"] == {str(TODAY)}
+    assert world.run("inventory_manifest", str(TODAY)).success
+    assert daemon.tick() == {"change_log": {str(TODAY)}}
+
+
+def test_a_date_without_a_manifest_asks_for_no_log(world: World) -> None:
+    """On the first day, a user may list one shard to see what happens."""
+    world.discover()
+    daemon = Daemon(world)
+    assert world.run("object_listing", world.key("a/")).success
+    assert daemon.tick().keys() == {"object_changes", "inventory_manifest"}
+    assert world.run("object_changes", world.key("a/")).success
+    assert not world.run("inventory_manifest", str(TODAY)).success
+    assert daemon.tick() == {}
+    assert world.list_all().success
+    assert daemon.tick().keys() == {"object_changes", "inventory_manifest"}
+    assert world.run("object_changes", tags=world.range_tags()).success
+    assert daemon.tick() == {}
     assert world.run("inventory_manifest", str(TODAY)).success
     assert daemon.tick() == {"change_log": {str(TODAY)}}
 

@@ -22,9 +22,16 @@ from inventory_assets_tests.assets.world import (
 
 DAY = str(TODAY)
 BY_SHARD = ("object_listing", "object_changes")
-BY_DATE = ("inventory_manifest", "change_log", "inventory_exports", "iceberg_tables")
+BY_DATE = (
+    "inventory_manifest",
+    "change_log",
+    "prefix_usage",
+    "inventory_exports",
+    "iceberg_tables",
+)
 TOGETHER = [
     ("inventory_manifest", "change_log"),
+    ("inventory_manifest", "prefix_usage"),
     ("inventory_manifest", "inventory_exports"),
     ("change_log", "iceberg_tables"),
     BY_DATE,
@@ -53,6 +60,12 @@ def materialized(outcome: Outcome) -> Counter[tuple[str, str]]:
     return Counter((event.asset_key.path[-1], str(event.partition)) for event in found)
 
 
+def missing_outputs(world: World, outcome: Outcome) -> list[str]:
+    """Dagster's messages of outputs that a step did not yield."""
+    messages = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
+    return [each for each in messages if "did not yield or return expected outputs" in each]
+
+
 def skipped(outcome: Outcome) -> list[str | None]:
     return [event.step_key for event in outcome.events if event.is_step_skipped]
 
@@ -71,6 +84,7 @@ def test_a_listing_and_its_changes_are_made_in_one_run(
     assert outcome.success
     assert materialized(outcome) == expected
     assert skipped(outcome) == []
+    assert missing_outputs(everything, outcome) == []
     assert "emitted no result" not in caplog.text
 
 
@@ -83,6 +97,7 @@ def test_all_assets_of_a_date_are_made_in_one_run(
     assert outcome.success
     assert materialized(outcome) == {(name, DAY): 1 for name in chosen}
     assert skipped(outcome) == []
+    assert missing_outputs(everything, outcome) == []
 
 
 def test_a_range_of_dates_is_made_in_one_run(everything: World, buckets: Buckets) -> None:

@@ -33,7 +33,7 @@ from inventory_assets_tests.external_servers import REGION, Account, Endpoint, f
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusedListing:
     """A mistake: what it raises, and what its line says.
 
     The account is the server's own with the named change, or another; the endpoint likewise.
@@ -47,14 +47,20 @@ class Refusal:
 
 
 REFUSALS = {
-    "wrong bucket": Refusal(BucketNotFound, "there is no such bucket", bucket="missing"),
-    "no permission": Refusal(AccessDenied, "grant s3:ListBucket", account="stranger"),
-    "wrong secret": Refusal(CredentialsRefused, "check the access key", account="wrong secret"),
-    "unknown access key": Refusal(CredentialsRefused, "check the access key", account="unknown"),
-    "no keys at all": Refusal(CredentialsMissing, "set AWS_PROFILE", account="none"),
-    "directory bucket": Refusal(UnsupportedBucket, "directory buckets", bucket="b--use1-az4--x-s3"),
-    "TLS to a plain port": Refusal(TlsFailure, "TLS", endpoint="tls"),
-    "closed port": Refusal(RetriesExhausted, "times in a row within", endpoint="closed"),
+    "wrong bucket": RefusedListing(BucketNotFound, "there is no such bucket", bucket="missing"),
+    "no permission": RefusedListing(AccessDenied, "grant s3:ListBucket", account="stranger"),
+    "wrong secret": RefusedListing(
+        CredentialsRefused, "check the access key", account="wrong secret"
+    ),
+    "unknown access key": RefusedListing(
+        CredentialsRefused, "check the access key", account="unknown"
+    ),
+    "no keys at all": RefusedListing(CredentialsMissing, "set AWS_PROFILE", account="none"),
+    "directory bucket": RefusedListing(
+        UnsupportedBucket, "directory buckets", bucket="b--use1-az4--x-s3"
+    ),
+    "TLS to a plain port": RefusedListing(TlsFailure, "TLS", endpoint="tls"),
+    "closed port": RefusedListing(RetriesExhausted, "times in a row within", endpoint="closed"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,20 @@ def test_a_scaffolded_file_is_short_commented_and_loads() -> None:
             (component,) = tree.get_all_components(S3InventoryComponent)
             dg.Definitions.validate_loadable(tree.build_defs())
         assert list(component.sources) == ["logs"]
+
+
+def test_a_scaffolded_source_has_no_dates_that_nothing_can_fill() -> None:
+    before = datetime.now(UTC).date()
+    with create_defs_folder_sandbox() as project:
+        scaffold(project.defs_folder_path / "logs")
+        with project.build_component_tree() as tree:
+            (component,) = tree.get_all_components(S3InventoryComponent)
+            assets = tree.build_defs().resolve_all_asset_specs()
+    start = component.sources["logs"].schedule.start_date
+    assert start in {before, datetime.now(UTC).date()}
+    (manifest,) = [each for each in assets if each.key.path[-1] == "inventory_manifest"]
+    assert manifest.partitions_def is not None
+    assert manifest.partitions_def.get_partition_keys()[:1] == [str(start)]
 
 
 def test_a_second_component_can_be_appended() -> None:

@@ -27,6 +27,20 @@ def test_without_a_file_the_embedded_demo_is_the_configuration(tmp_path: Path) -
     )
 
 
+def test_the_dates_of_the_demo_begin_with_those_that_it_has() -> None:
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+
+    def first_date() -> dt.date | None:
+        return load_config(environ={}).sources["demo"].schedule.start_date
+
+    assert first_date() in {yesterday, dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)}
+    results = load_config(environ={}).store
+    assert isinstance(results, Path)
+    for day in (yesterday - dt.timedelta(days=9), yesterday):
+        (results / f"demo-bucket/demo/{day}T00-00Z").mkdir(parents=True)
+    assert first_date() == yesterday - dt.timedelta(days=9)
+
+
 def test_the_file_in_the_working_directory_replaces_the_demo() -> None:
     config = load('[sources.logs]\nbucket = "acme-logs"')
 
@@ -121,6 +135,7 @@ def test_defaults_are_the_documented_ones() -> None:
             "max_shards": 256,
             "min_objects": 0,
             "split_objects": 5_000_000,
+            "retire_after_days": 30,
         },
         "schedule": {
             "cron": "0 1 * * *",
@@ -131,6 +146,12 @@ def test_defaults_are_the_documented_ones() -> None:
         },
         "exports": {"csv_inventory": False, "files": ()},
         "iceberg": False,
+        "hygiene": {
+            "enabled": True,
+            "duplicates": False,
+            "multipart_uploads": False,
+            "part_requests": 1_000,
+        },
         "retention": {"keep_days": None, "keep_last": None},
         "budget": {"requests": None, "usd": None},
         "prices": None,

@@ -63,23 +63,23 @@ def unquoted_is_ignored(
 def says(words: str) -> Condition:
     """Every write on a condition is answered with a status and a code."""
 
-    def judge(if_none_match: str | None, if_match: str | None, _etag: str | None) -> str | None:
+    def check(if_none_match: str | None, if_match: str | None, _etag: str | None) -> str | None:
         return words if if_none_match or if_match else None
 
-    return judge
+    return check
 
 
 def refusing(condition: Condition, words: str) -> Condition:
     """A condition that does not hold is answered with another status and code."""
 
-    def judge(if_none_match: str | None, if_match: str | None, etag: str | None) -> str | None:
+    def check(if_none_match: str | None, if_match: str | None, etag: str | None) -> str | None:
         return words if condition(if_none_match, if_match, etag) else None
 
-    return judge
+    return check
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredObject:
     """An object."""
 
     body: bytes
@@ -121,7 +121,7 @@ class ResultsServer(Served):
 
     def __init__(self, habits: Habits) -> None:
         self.habits = habits
-        self.objects: dict[str, Kept] = {}
+        self.objects: dict[str, StoredObject] = {}
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self._uploads: dict[str, tuple[dict[str, str], dict[int, bytes]]] = {}
         self._lock = threading.Lock()
@@ -195,8 +195,8 @@ class ResultsServer(Served):
         )
         if error_response:
             return self._refused(error_response)
-        kept = self._keep(key, body, headers)
-        return 200, {"ETag": self.habits.etag(kept.etag)}, b""
+        stored = self._store(key, body, headers)
+        return 200, {"ETag": self.habits.etag(stored.etag)}, b""
 
     def _upload(
         self, key: str, query: Mapping[str, str], headers: dict[str, str], body: bytes
@@ -209,26 +209,26 @@ class ResultsServer(Served):
             self._uploads[query["uploadId"]][1][int(query["partNumber"])] = body
             return 200, {"ETag": '"part"'}, b""
         headers, pieces = self._uploads.pop(query["uploadId"])
-        self._keep(key, b"".join(pieces[number] for number in sorted(pieces)), headers)
+        self._store(key, b"".join(pieces[number] for number in sorted(pieces)), headers)
         told = "<CompleteMultipartUploadResult><ETag>x</ETag>"
         return 200, {}, f"{told}</CompleteMultipartUploadResult>".encode()
 
     def _read(self, method: str, key: str, headers: Mapping[str, str]) -> Answered:
-        kept = self.objects.get(key)
-        if kept is None:
+        stored = self.objects.get(key)
+        if stored is None:
             return self._refused("404 NoSuchKey")
-        told = {"ETag": self.habits.etag(kept.etag), **kept.headers}
+        told = {"ETag": self.habits.etag(stored.etag), **stored.headers}
         if method == "HEAD":
-            return 200, {**told, "Content-Length": str(len(kept.body))}, b""
+            return 200, {**told, "Content-Length": str(len(stored.body))}, b""
         if "range" in headers:
             low, _, high = headers["range"].removeprefix("bytes=").partition("-")
-            return 206, told, kept.body[int(low) : int(high) + 1]
-        return 200, told, kept.body
+            return 206, told, stored.body[int(low) : int(high) + 1]
+        return 200, told, stored.body
 
-    def _keep(self, key: str, body: bytes, headers: Mapping[str, str]) -> Kept:
+    def _store(self, key: str, body: bytes, headers: Mapping[str, str]) -> StoredObject:
         meta = {name: value for name, value in headers.items() if name.startswith("x-amz-meta-")}
-        self.objects[key] = kept = Kept(body, meta, self.habits.now())
-        return kept
+        self.objects[key] = stored = StoredObject(body, meta, self.habits.now())
+        return stored
 
     def _listing(self, query: Mapping[str, str]) -> bytes:
         prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
@@ -240,10 +240,10 @@ class ResultsServer(Served):
             if is_folder:
                 found.append(f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>")
                 continue
-            kept = self.objects[key]
+            stored = self.objects[key]
             found.append(
-                f"<Contents><Key>{escape(key)}</Key><Size>{len(kept.body)}</Size>"
-                f"<LastModified>{kept.written:%Y-%m-%dT%H:%M:%S.000Z}</LastModified></Contents>"
+                f"<Contents><Key>{escape(key)}</Key><Size>{len(stored.body)}</Size>"
+                f"<LastModified>{stored.written:%Y-%m-%dT%H:%M:%S.000Z}</LastModified></Contents>"
             )
         entries = "".join(dict.fromkeys(found))
         told = f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"

@@ -46,7 +46,7 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True)
-class Troubles:
+class ErrorRates:
     """The probabilities of errors of a request.
 
     Attributes:
@@ -127,17 +127,17 @@ class SimulatedNetwork(IdleTransport):
     Args:
         bucket: The bucket.
         life: The life of the requesting process.
-        troubles: The probabilities of errors.
+        rates: The probabilities of errors.
 
     Attributes:
         under_way: Requests in flight.
         most_under_way: The maximum of requests in flight.
     """
 
-    def __init__(self, bucket: SimulatedBucket, life: Life, troubles: Troubles) -> None:
+    def __init__(self, bucket: SimulatedBucket, life: Life, rates: ErrorRates) -> None:
         self._bucket = bucket
         self._life = life
-        self._troubles = troubles
+        self._rates = rates
         self._began = bucket.seconds
         self._asked = 0
         self.under_way = self.most_under_way = 0
@@ -153,24 +153,24 @@ class SimulatedNetwork(IdleTransport):
             self.under_way -= 1
 
     async def _answer(self, parameters: Mapping[str, str], body: bytearray) -> Response:
-        bucket, troubles = self._bucket, self._troubles
+        bucket, rates = self._bucket, self._rates
         await asyncio.sleep(bucket.chances.choice((0, 0.01, 0.1, 0.1, 0.2, 2)))
         bucket.seconds = self._began + asyncio.get_running_loop().time()
-        if self._befalls(troubles.changed):
+        if self._befalls(rates.changed):
             bucket.change()
-        if self._befalls(troubles.throttled):
+        if self._befalls(rates.throttled):
             return _response(503, _SLOW_DOWN, body)
-        if self._befalls(troubles.failed):
+        if self._befalls(rates.failed):
             return _response(500, _INTERNAL, body)
-        if self._befalls(troubles.reset):
+        if self._befalls(rates.reset):
             raise ConnectionResetError
-        if self._befalls(troubles.timed_out):
+        if self._befalls(rates.timed_out):
             await asyncio.sleep(30)
             raise TimeoutError
         page = self._page(parameters)
-        if self._befalls(troubles.cut_off):
+        if self._befalls(rates.cut_off):
             page = page[: bucket.chances.randrange(len(page))]
-        if self._befalls(troubles.garbled):
+        if self._befalls(rates.garbled):
             page = page.replace(b"<Size>", b"<Size>x", 1)
         return _response(200, page, body)
 
@@ -182,15 +182,15 @@ class SimulatedNetwork(IdleTransport):
         after = parameters.get("start-after", "") if token is None else _after(token)
         delimiter = parameters.get("delimiter")
         size = min(self._bucket.page_size, int(parameters["max-keys"]))
-        if self._befalls(self._troubles.empty):
+        if self._befalls(self._rates.empty):
             return render([], token=self._token(after))
         found = self._bucket.entries(parameters.get("prefix", ""), delimiter, after)
         entries = [*islice(found, size + 1)]
         page, is_truncated = entries[:size], len(entries) > size
         next_token = self._token(page[-1][0]) if is_truncated else None
-        if is_truncated and self._befalls(self._troubles.repeated):
+        if is_truncated and self._befalls(self._rates.repeated):
             next_token = self._token(after)
-        if is_truncated and self._befalls(self._troubles.stuck):
+        if is_truncated and self._befalls(self._rates.stuck):
             next_token = token or next_token
         objects = [Listed(name, size=len(name)) for name, is_folder in page if not is_folder]
         return render(objects, [name for name, is_folder in page if is_folder], next_token)

@@ -95,13 +95,13 @@ class Trace:
     Attributes:
         limits: The limit from a time on; the first is from 0.
         ends: When requests ended, and how, in order.
-        cuts: When a throttling or timeout lowered the limit.
+        back_offs: When a throttling or timeout lowered the limit.
         given_up: When a request had failed for so long that a listing would have ended.
     """
 
     limits: list[tuple[float, int]]
     ends: list[tuple[float, Outcome]] = field(default_factory=list)
-    cuts: list[float] = field(default_factory=list)
+    back_offs: list[float] = field(default_factory=list)
     given_up: list[float] = field(default_factory=list)
 
     def count(self, outcome: Outcome, start: float, end: float) -> int:
@@ -219,7 +219,7 @@ def simulate(scenario: Scenario, controller: LimitPolicy, seed: int) -> Trace:
         if limit != before:
             trace.limits.append((now, limit))
             if limit < before and ended in LOSSES:
-                trace.cuts.append(now)
+                trace.back_offs.append(now)
         if ended is Outcome.SUCCEEDED:
             failures[worker] = 0
             waiting.append(worker)

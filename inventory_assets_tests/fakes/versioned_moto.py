@@ -90,21 +90,21 @@ def _list_object_versions(response: Any) -> tuple[int, dict[str, str], str]:
         there = there[places[0] + 1 :]
     elif marker[0]:
         there = [row for row in there if row[0] > marker[0]]
-    page, goes_on = there[:size], len(there) > size
+    page, has_more = there[:size], len(there) > size
     is_encoded = asked("encoding-type") == "url"
 
     def shown(key: str) -> str:
         return quote_plus(key, safe="/") if is_encoded else key
 
     markers = ""
-    if goes_on:
+    if has_more:
         markers = element("NextKeyMarker", shown(page[-1][0]))
         markers += element("NextVersionIdMarker", _id(page[-1][1]))
     body = (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<ListVersionsResult{NAMESPACE}>'
         f"{element('Name', response.bucket_name)}{element('MaxKeys', str(size))}"
         f"{element('EncodingType', 'url') if is_encoded else ''}"
-        f"{element('IsTruncated', 'true' if goes_on else 'false')}{markers}"
+        f"{element('IsTruncated', 'true' if has_more else 'false')}{markers}"
         f"{''.join(_rendered(shown(key), each, latest) for key, each, latest in page)}"
         "</ListVersionsResult>"
     )

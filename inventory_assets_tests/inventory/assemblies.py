@@ -75,9 +75,9 @@ class Driver:
     """Lists keys into an assembler as a scan does, with splits, writes and ends in any order.
 
     Attributes:
-        ranges: The listed ranges: those between `bounds`, without the ones numbered in `left_out`.
+        ranges: The listed ranges: those between `bounds`, without the ones numbered in `excluded`.
         segments: The segments of the baseline.
-        marks: Keys at which ranges may be split.
+        split_hints: Keys at which ranges may be split.
         expected: The keys in the ranges.
         written: The keys written so far, in the order of writing.
     """
@@ -87,7 +87,7 @@ class Driver:
         store: LocalStore,
         keys: Sequence[str],
         bounds: Sequence[int],
-        left_out: Sequence[int],
+        excluded: Sequence[int],
         budget: CheckedBudget,
         chances: random.Random,
         *,
@@ -100,18 +100,17 @@ class Driver:
         self.written: list[str] = []
         self._checkpoint_log, self._stats = checkpoint_log, RequestStats()
         self.segments = segments
-        self.marks = [segment.until for segment in segments]
+        self.split_hints = [segment.until for segment in segments]
         self._sizes = sizes or {}
         self._most = most
         self._keys = keys
         self._budget = budget
         self._chances = chances
-        stretches = [pair for number, pair in enumerate(pairwise(bounds)) if number not in left_out]
-        self.ranges = [KeyRange(self._key(at), self._key(stop)) for at, stop in stretches]
-        self.expected = [key for at, stop in stretches for key in keys[at:stop]]
+        spans = [pair for number, pair in enumerate(pairwise(bounds)) if number not in excluded]
+        self.ranges = [KeyRange(self._key(at), self._key(stop)) for at, stop in spans]
+        self.expected = [key for at, stop in spans for key in keys[at:stop]]
         self._live = [
-            Listing(number, at, stop, self._key(stop))
-            for number, (at, stop) in enumerate(stretches)
+            Listing(number, at, stop, self._key(stop)) for number, (at, stop) in enumerate(spans)
         ]
         self._begun = len(self._live)
         self.told: list[tuple[KeyRange, Sequence[Part]]] = []
@@ -182,7 +181,7 @@ class Driver:
     def _split(self, listing: Listing) -> None:
         """Upper parts become ranges; the uppermost is numbered first, as a scan does it."""
         count = self._chances.randint(1, 3)
-        ahead = [mark for mark in self.marks if self._key(listing.at) < mark < listing.until]
+        ahead = [hint for hint in self.split_hints if self._key(listing.at) < hint < listing.until]
         if ahead and self._chances.random() < 0.5:
             self.split_at(listing, sorted(self._chances.sample(ahead, min(count, len(ahead)))))
             return

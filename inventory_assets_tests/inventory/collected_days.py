@@ -56,7 +56,7 @@ def checkpoint_log_of(store: Store, day: date, now: Callable[[], datetime]) -> C
     return CheckpointLog(store, LAYOUT.checkpoints(day), "stem", "identity", now)
 
 
-def note(store: Store, day: date, parts: tuple[Part, ...]) -> None:
+def write_checkpoint(store: Store, day: date, parts: tuple[Part, ...]) -> None:
     """Write a checkpoint of a listing that names some parts."""
     checkpoint_log = checkpoint_log_of(store, day, lambda: noon(day))
     checkpoint_log.record_completed(KeyRange("", "zz"), parts, RequestStats())

@@ -75,7 +75,7 @@ class Bucket(ModelS3):
         return self._chances.choice((0.01, 0.02, 0.1))
 
 
-def take(lister: Bucket, store: LocalStore, shard: Shard, now: datetime = NOW) -> Snapshot:
+def list_shard(lister: Bucket, store: LocalStore, shard: Shard, now: datetime = NOW) -> Snapshot:
     shard_lister = ShardLister(
         lister, store, MODEL, lister.key_order, now=lambda: now, sizing=SMALL
     )
@@ -92,4 +92,6 @@ def killed_late(root: Path, keys: list[str] = KEYS, key_order: KeyOrder = KeyOrd
     # By directories, each file holds but what a folder does, and is noted.
     left = 50 if key_order is KeyOrder.BYTES else 350
     with pytest.raises(Killed):
-        take(Bucket(keys, key_order=key_order), MortalStore(root, Life(left)), make_shard("", []))
+        list_shard(
+            Bucket(keys, key_order=key_order), MortalStore(root, Life(left)), make_shard("", [])
+        )

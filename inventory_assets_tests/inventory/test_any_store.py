@@ -170,7 +170,7 @@ def test_exactly_one_of_concurrent_runs_publishes(any_store: Store, is_new: bool
 
 def test_exactly_one_of_concurrent_manifests_is_published(any_store: Store) -> None:
     snapshots = [snapshot_of(any_store, Shard(""), listed(keys)) for keys in ("ab", "cd")]
-    manifests = [merge(any_store, LAYOUT, "", {"": taken}, NOW) for taken in snapshots]
+    manifests = [merge(any_store, LAYOUT, "", {"": snapshot}, NOW) for snapshot in snapshots]
     start = Barrier(len(manifests))
 
     def publish(number: int) -> bool:

@@ -35,9 +35,9 @@ from inventory_assets_tests.inventory.killed_listings import (
     SMALL,
     Bucket,
     killed_late,
+    list_shard,
     records,
     small_files,
-    take,
 )
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, parts_of
 
@@ -63,15 +63,17 @@ def test_a_listing_killed_at_any_point_ends_like_an_undisturbed_one(
     keys, shard = keys[:count], make_shard("", excluded)
     with tempfile.TemporaryDirectory() as folder, small_files():
         undisturbed = LocalStore(Path(folder) / "undisturbed")
-        expected = take(Bucket(keys, key_order=key_order), undisturbed, shard)
+        expected = list_shard(Bucket(keys, key_order=key_order), undisturbed, shard)
         root = Path(folder) / "killed"
         for number, left in enumerate(kills):
             try:
-                take(Bucket(keys, seed + number, key_order), MortalStore(root, Life(left)), shard)
+                list_shard(
+                    Bucket(keys, seed + number, key_order), MortalStore(root, Life(left)), shard
+                )
             except Killed:
                 continue
         store = LocalStore(root)
-        found = take(Bucket(keys, seed + 99, key_order), store, shard)
+        found = list_shard(Bucket(keys, seed + 99, key_order), store, shard)
         assert records(store, found).equals(records(undisturbed, expected))
         assert found.fingerprint == expected.fingerprint
         assert failed_rules_of(found) == []
@@ -92,7 +94,7 @@ def test_a_listing_that_reuses_parts_may_be_killed_at_any_point(
     keys = [key for key in KEYS if key not in changed] + [f"{key}0" for key in changed]
     with tempfile.TemporaryDirectory() as folder, small_files():
         store = LocalStore(Path(folder))
-        yesterday = take(Bucket(KEYS), store, shard)
+        yesterday = list_shard(Bucket(KEYS), store, shard)
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         for number, left in enumerate(kills):
             shard_lister = ShardLister(
@@ -121,7 +123,7 @@ def test_completed_ranges_are_not_listed_again_and_the_user_is_told(
     with small_files():
         killed_late(tmp_path, keys, key_order)
         lister = Bucket(keys, key_order=key_order)
-        found = take(lister, LocalStore(tmp_path), make_shard("", []))
+        found = list_shard(lister, LocalStore(tmp_path), make_shard("", []))
     kept = sum(row.rows for row in found.evidence if row.ending is Ending.RESUMED)
     assert kept > 200
     assert logged.messages == [
@@ -139,7 +141,7 @@ def test_a_listing_begins_when_its_first_run_began(tmp_path: Path) -> None:
     with small_files():
         killed_late(tmp_path)
         later = NOW + timedelta(hours=3)
-        found = take(Bucket(KEYS), LocalStore(tmp_path), make_shard("", []), later)
+        found = list_shard(Bucket(KEYS), LocalStore(tmp_path), make_shard("", []), later)
     assert (found.started_at, found.finished_at) == (NOW, later)
 
 
@@ -162,7 +164,7 @@ def test_another_configuration_code_or_day_starts_afresh_and_says_so(
         if change == "code":
             monkeypatch.setattr(checkpoint_record, "_LISTING_VERSION", -1)
         now = NOW + timedelta(hours=hours)
-        found = take(lister, LocalStore(tmp_path), make_shard("", []), now)
+        found = list_shard(lister, LocalStore(tmp_path), make_shard("", []), now)
     (message,) = logged.messages
     assert "listing from the beginning" in message
     assert all(row.ending is not Ending.RESUMED for row in found.evidence)
@@ -175,7 +177,7 @@ def test_the_keys_of_a_missing_part_are_listed_again(tmp_path: Path) -> None:
         store = LocalStore(tmp_path)
         for name in store.list_names(MODEL.data_folder)[::3]:
             store.remove_key(MODEL.data(name))
-        found = take(Bucket(KEYS), store, make_shard("", []))
+        found = list_shard(Bucket(KEYS), store, make_shard("", []))
         assert records(store, found).column("key").to_pylist() == sorted(KEYS)
 
 

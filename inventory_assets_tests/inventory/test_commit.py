@@ -24,7 +24,7 @@ class Turns:
     def __init__(self, seed: int) -> None:
         self._chances = random.Random(seed)  # noqa: S311
         self._waiting: dict[int, threading.Event] = {}
-        self._at_work = 0
+        self._active = 0
         self._changed = threading.Condition()
 
     def wait(self) -> None:
@@ -32,7 +32,7 @@ class Turns:
         turn = threading.Event()
         with self._changed:
             self._waiting[threading.get_ident()] = turn
-            self._at_work -= 1
+            self._active -= 1
             self._changed.notify()
         turn.wait()
 
@@ -40,31 +40,31 @@ class Turns:
         """Run tasks, of which one is at work at a time."""
 
         @contextmanager
-        def at_work() -> Iterator[None]:
+        def active() -> Iterator[None]:
             try:
                 yield
             finally:
                 with self._changed:
-                    self._at_work -= 1
+                    self._active -= 1
                     self._changed.notify()
 
         def work(task: Callable[[], None]) -> None:
-            with at_work():
+            with active():
                 self.wait()
                 task()
 
         threads = [threading.Thread(target=work, args=(task,)) for task in tasks]
-        self._at_work = len(threads)
+        self._active = len(threads)
         for thread in threads:
             thread.start()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._at_work == 0)
+                self._changed.wait_for(lambda: self._active == 0)
                 if not self._waiting:
                     break
                 ident = self._chances.choice(sorted(self._waiting))
                 turn = self._waiting.pop(ident)
-                self._at_work = 1
+                self._active = 1
             turn.set()
         for thread in threads:
             thread.join()

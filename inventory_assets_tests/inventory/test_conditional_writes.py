@@ -191,8 +191,8 @@ def test_a_manifest_is_published_again_and_again(
 ) -> None:
     serve(condition=HABITS[name][0])
     for keys in ("ab", "cd", "ef"):
-        taken = snapshot_of(store, Shard(""), listed(keys))
-        manifest = merge(store, LAYOUT, "", {"": taken}, NOW)
+        snapshot = snapshot_of(store, Shard(""), listed(keys))
+        manifest = merge(store, LAYOUT, "", {"": snapshot}, NOW)
         publish_manifest(store, LAYOUT, manifest)
         assert read_manifest(store, LAYOUT, DAY) == manifest
 

@@ -71,7 +71,7 @@ def test_a_reader_without_delta_encodings_reads_plain_parts_whole(
     assert [value for path in plain for value in fastparquet_reads(path, column)] == expected
 
 
-def taken(store: LocalStore, days: int, encodings: Encodings, keys: list[str]) -> Snapshot:
+def listed_on(store: LocalStore, days: int, encodings: Encodings, keys: list[str]) -> Snapshot:
     layout = replace(LAYOUT, bucket="model", encodings=encodings)
     snapshot = ShardLister(ModelS3(keys, 100), store, layout).list_shard(
         DAY + timedelta(days), Shard("")
@@ -82,8 +82,8 @@ def taken(store: LocalStore, days: int, encodings: Encodings, keys: list[str]) -
 
 def test_after_a_change_of_the_encodings_parts_are_written_again_once(store: LocalStore) -> None:
     """Nothing downstream is stale for it: the records are the same."""
-    compact = taken(store, 0, Encodings.COMPACT, KEYS)
-    plain, again = (taken(store, days, Encodings.PLAIN, KEYS) for days in (1, 2))
+    compact = listed_on(store, 0, Encodings.COMPACT, KEYS)
+    plain, again = (listed_on(store, days, Encodings.PLAIN, KEYS) for days in (1, 2))
     assert plain.fingerprint == compact.fingerprint
     assert (plain.reuse.parts, again.reuse.parts) == (0, len(plain.parts))
     assert again.parts == plain.parts
@@ -91,13 +91,13 @@ def test_after_a_change_of_the_encodings_parts_are_written_again_once(store: Loc
     for part in plain.parts:
         assert encodings_of(part.key) is Encodings.PLAIN
         assert encodings_in(store.path(part.key)) <= READ_BY_ALL
-    back = taken(store, 3, Encodings.COMPACT, [*KEYS, "5"])
+    back = listed_on(store, 3, Encodings.COMPACT, [*KEYS, "5"])
     assert all(encodings_of(part.key) is Encodings.COMPACT for part in back.parts)
     assert all(part_exists(store, part) for part in (*compact.parts, *plain.parts, *back.parts))
 
 
 def test_changes_and_exports_are_encoded_like_the_parts(store: LocalStore) -> None:
-    snapshot = taken(store, 0, Encodings.PLAIN, KEYS)
+    snapshot = listed_on(store, 0, Encodings.PLAIN, KEYS)
     layout = replace(LAYOUT, bucket="model", encodings=Encodings.PLAIN)
     changes = publish_changes(store, layout, snapshot, None, NOW)
     manifest = merge(store, layout, "", {"": snapshot}, NOW)
@@ -106,7 +106,7 @@ def test_changes_and_exports_are_encoded_like_the_parts(store: LocalStore) -> No
         assert encodings_in(store.path(key)) <= READ_BY_ALL
     assert "DELTA_BYTE_ARRAY" in {
         each
-        for part in taken(store, 1, Encodings.COMPACT, KEYS).parts
+        for part in listed_on(store, 1, Encodings.COMPACT, KEYS).parts
         for each in encodings_in(store.path(part.key))
     }
 

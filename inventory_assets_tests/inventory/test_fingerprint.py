@@ -148,7 +148,7 @@ some_rows = st.builds(
     fields["e_tag"],
 )
 divisions = st.lists(st.lists(st.lists(some_rows, max_size=4), max_size=3), max_size=6)
-"""The batches of some consecutive stretches of records."""
+"""The batches of some consecutive runs of records."""
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def chunks(records: int, at_most: int = NEVER) -> Iterator[None]:
         yield
 
 
-def of_stretch(batches: list[list[Row]]) -> Fingerprint:
+def fingerprint_of(batches: list[list[Row]]) -> Fingerprint:
     fingerprint = Fingerprint()
     for batch in batches:
         fingerprint.update(records(batch))
@@ -185,15 +185,15 @@ def joined_anyhow(parts: list[Fingerprint], data: st.DataObject) -> str:
 
 @pytest.mark.parametrize("size", [1, 2, 4, NEVER])
 @settings(max_examples=30)
-@given(stretches=divisions, data=st.data())
+@given(runs=divisions, data=st.data())
 def test_the_fingerprint_does_not_depend_on_range_boundaries(
-    size: int, stretches: list[list[list[Row]]], data: st.DataObject
+    size: int, runs: list[list[list[Row]]], data: st.DataObject
 ) -> None:
-    rows = [row for batches in stretches for batch in batches for row in batch]
+    rows = [row for batches in runs for batch in batches for row in batch]
     with chunks(size):
         whole = digest(records(rows))
-        assert joined([of_stretch(batches) for batches in stretches]) == whole
-        assert joined_anyhow([of_stretch(batches) for batches in stretches], data) == whole
+        assert joined([fingerprint_of(batches) for batches in runs]) == whole
+        assert joined_anyhow([fingerprint_of(batches) for batches in runs], data) == whole
 
 
 @settings(max_examples=30)
@@ -201,8 +201,8 @@ def test_the_fingerprint_does_not_depend_on_range_boundaries(
 def test_records_can_be_added_after_a_join(rows: list[Row], one: int, other: int) -> None:
     first, second = sorted((one, other))
     with chunks(2):
-        fingerprint = of_stretch([rows[:first]])
-        fingerprint.join(of_stretch([rows[first:second]]))
+        fingerprint = fingerprint_of([rows[:first]])
+        fingerprint.join(fingerprint_of([rows[first:second]]))
         fingerprint.update(records(rows[second:]))
         assert fingerprint.hexdigest() == digest(records(rows))
 
@@ -226,7 +226,7 @@ def test_the_order_of_ranges_and_records_counts(
     swapped = [*rows[cut:], *rows[:cut]]
     with chunks(2):
         assert (digest(records(rows)) == digest(records(shuffled))) == (rows == shuffled)
-        parts = [of_stretch([rows[cut:]]), of_stretch([rows[:cut]])]
+        parts = [fingerprint_of([rows[cut:]]), fingerprint_of([rows[:cut]])]
         assert (joined(parts) == digest(records(rows))) == (rows == swapped)
 
 
@@ -247,7 +247,7 @@ def numbered(start: int, stop: int) -> list[Row]:
 def test_chunks_have_about_the_intended_size_and_stable_ends() -> None:
     """Records put in front change the chunks around them only."""
     with chunks(8):
-        whole, more = of_stretch([numbered(0, 4000)]), of_stretch([numbered(-40, 4000)])
+        whole, more = fingerprint_of([numbered(0, 4000)]), fingerprint_of([numbered(-40, 4000)])
     found = len(whole.digests) // 16
     assert 350 <= found <= 650
     assert more.digests.endswith(whole.digests[16:])
@@ -260,18 +260,17 @@ def test_chunks_have_a_maximum_size_and_equal_splits_are_equal(
 ) -> None:
     """Only joined in the same order: where a chunk is cut depends on what came before."""
     with chunks(NEVER, at_most):
-        left = joined([of_stretch(batches) for batches in one])
-        assert left == joined([of_stretch(batches) for batches in one])
+        left = joined([fingerprint_of(batches) for batches in one])
+        assert left == joined([fingerprint_of(batches) for batches in one])
         rows, others = (
-            [row for batches in stretches for batch in batches for row in batch]
-            for stretches in (one, other)
+            [row for batches in runs for batch in batches for row in batch] for runs in (one, other)
         )
         if rows != others:
-            assert left != joined([of_stretch(batches) for batches in other])
+            assert left != joined([fingerprint_of(batches) for batches in other])
 
 
 def test_a_chunk_without_an_end_has_a_maximum_size() -> None:
     with chunks(NEVER, 10):
-        fingerprint = of_stretch([numbered(at, at + 3) for at in range(0, 300, 3)])
+        fingerprint = fingerprint_of([numbered(at, at + 3) for at in range(0, 300, 3)])
     assert fingerprint.head.rows + fingerprint.tail.rows <= 2 * 12
     assert fingerprint.rows == 300

@@ -32,10 +32,10 @@ def publish(store: LocalStore, *keys: str) -> None:
         snapshots = {}
         for prefix in ("", "a/"):
             shard = make_shard(prefix, ["", "a/"])
-            taken = snapshot_of(store, shard, listed(filter(shard.covers, keys)), day)
+            snapshot = snapshot_of(store, shard, listed(filter(shard.covers, keys)), day)
             if day == NEXT_DAY:
-                taken = replace(taken, requests=600, faults=FAULTS[prefix])
-            snapshots[prefix] = taken
+                snapshot = replace(snapshot, requests=600, faults=FAULTS[prefix])
+            snapshots[prefix] = snapshot
         baseline = merge(
             store,
             LAYOUT,
@@ -48,7 +48,7 @@ def publish(store: LocalStore, *keys: str) -> None:
         publish_manifest(store, LAYOUT, baseline)
 
 
-def facts(store: LocalStore) -> dict[str, Any]:
+def document_of(store: LocalStore) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(store.read(LAYOUT.manifest(NEXT_DAY)) or b"")
     return document
 
@@ -62,27 +62,27 @@ def test_what_is_published_keeps_to_the_schema(store: LocalStore, keys: tuple[st
     publish(store, *keys)
     schema = json.loads(SCHEMA.read_text("utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
-    jsonschema.validate(facts(store), schema)
+    jsonschema.validate(document_of(store), schema)
 
 
 def test_the_schema_names_every_field_that_is_published(store: LocalStore) -> None:
     publish(store, "a/1", "b")
     schema = json.loads(SCHEMA.read_text("utf-8"))
-    document = facts(store)
+    document = document_of(store)
     assert set(document) == set(schema["properties"]) == set(schema["required"])
     assert set(document["shards"][0]) == set(schema["$defs"]["ShardEntry"]["properties"])
 
 
 def test_totals_are_by_storage_class(store: LocalStore) -> None:
     publish(store, "a/1", "a/2", "b")
-    document = facts(store)
+    document = document_of(store)
     assert (document["rows"], document["object_bytes"]) == (3, 7)
     assert document["classes"] == [{"storage_class": "STANDARD", "objects": 3, "bytes": 7}]
 
 
 def test_requests_are_priced_and_faults_counted_by_kind(store: LocalStore) -> None:
     publish(store, "a/1", "b")
-    document = facts(store)
+    document = document_of(store)
     assert document["requests"] == 1200
     assert document["estimated_usd"] == pytest.approx(1.2 * load_prices().list_usd_per_1000)
     assert document["faults"] == {"reset": 1, "throttled": 5}
@@ -90,7 +90,7 @@ def test_requests_are_priced_and_faults_counted_by_kind(store: LocalStore) -> No
 
 def test_the_baseline_and_the_configuration_are_on_record(store: LocalStore) -> None:
     publish(store, "a/1", "b")
-    document = facts(store)
+    document = document_of(store)
     first = read_manifest(store, LAYOUT, DAY)
     assert first is not None
     assert first.baseline is None
@@ -100,7 +100,7 @@ def test_the_baseline_and_the_configuration_are_on_record(store: LocalStore) -> 
 
 def test_each_shard_names_the_snapshot_that_proves_it(store: LocalStore) -> None:
     publish(store, "a/1", "a/2", "b")
-    remainder, shard = facts(store)["shards"]
+    remainder, shard = document_of(store)["shards"]
     assert remainder["evidence"]["ranges"] == 2
     assert shard["evidence"] == {
         "snapshot": LAYOUT.snapshot(NEXT_DAY, "a/"),

@@ -33,10 +33,10 @@ keys = st.text(st.sampled_from("ab/é"), min_size=1, max_size=5)
 prefixes = st.text(st.sampled_from("ab/é"), min_size=1, max_size=3)
 
 
-def take(
+def snapshot_under(
     store: LocalStore, prefix: str, known: Iterable[str], held: Iterable[str] = KEYS
 ) -> Snapshot:
-    """The snapshot that is taken of `prefix` when `known` are shards too."""
+    """The snapshot of `prefix` when `known` are shards too."""
     shard = make_shard(prefix, known)
     return snapshot_of(store, shard, listed(filter(shard.covers, held)))
 
@@ -44,9 +44,9 @@ def take(
 def tiles(
     store: LocalStore, *shard_prefixes: str, held: Iterable[str] = KEYS
 ) -> dict[str, Snapshot]:
-    """The snapshots of all shards, taken with all known."""
+    """The snapshots of all shards, listed with all known."""
     every = sorted({"", *shard_prefixes})
-    return {prefix: take(store, prefix, every, held) for prefix in every}
+    return {prefix: snapshot_under(store, prefix, every, held) for prefix in every}
 
 
 def merged(store: LocalStore, snapshots: dict[str, Snapshot], now: datetime = NOW) -> Manifest:
@@ -113,8 +113,8 @@ def test_of_many_missing_shards_some_are_named_and_all_counted(store: LocalStore
 def test_a_prefix_that_became_a_shard_later_neither_doubles_nor_loses_a_key(
     store: LocalStore,
 ) -> None:
-    remainder = take(store, "", [])
-    shard = take(store, "b/", ["b/"], [*KEYS, "b/new"])
+    remainder = snapshot_under(store, "", [])
+    shard = snapshot_under(store, "b/", ["b/"], [*KEYS, "b/new"])
     manifest = merged(store, {"": remainder, "b/": shard})
     assert keys_of(store, manifest) == sorted([*KEYS, "b/new"])
     assert violations_of(manifest) == []
@@ -136,13 +136,13 @@ def test_every_key_is_in_one_shard_however_prefixes_became_shards(
     snapshots: dict[str, Snapshot] = {}
     known = {"", *early}
     for prefix in sorted(known):
-        snapshots[prefix] = take(roomy_store, prefix, known, held)
+        snapshots[prefix] = snapshot_under(roomy_store, prefix, known, held)
     # Each late one is found and listed; some earlier shard may be listed again, now without it.
     for prefix in sorted(late - known):
         known.add(prefix)
-        snapshots[prefix] = take(roomy_store, prefix, known, held)
+        snapshots[prefix] = snapshot_under(roomy_store, prefix, known, held)
         again = data.draw(st.sampled_from(sorted(known)))
-        snapshots[again] = take(roomy_store, again, known, held)
+        snapshots[again] = snapshot_under(roomy_store, again, known, held)
     manifest = merged(roomy_store, snapshots)
     assert keys_of(roomy_store, manifest) == sorted(held)
     assert violations_of(manifest) == []
@@ -156,7 +156,7 @@ def test_a_key_belongs_to_the_longest_prefix_that_has_a_snapshot(
     # Every shard sees another bucket, so that it shows whose view of a key counts.
     views = {prefix: {k for k in held if data.draw(st.booleans())} for prefix in {"", *late}}
     snapshots = {
-        prefix: take(roomy_store, prefix, [], {k for k in view if k.startswith(prefix)})
+        prefix: snapshot_under(roomy_store, prefix, [], {k for k in view if k.startswith(prefix)})
         for prefix, view in views.items()
     }
     expected = {

@@ -88,7 +88,7 @@ def begin(source: LoadSource, out: Path, kept: int, processes: int = 2) -> Comma
     return command
 
 
-def at_work(command: Command) -> psutil.Process:
+def running_worker(command: Command) -> psutil.Process:
     """A worker process that has begun to list."""
     end = time.monotonic() + TIMEOUT_SECONDS
     while True:
@@ -159,7 +159,7 @@ def test_a_process_that_is_stopped_does_not_outlive_the_first_either(
 ) -> None:
     command = begin(source, tmp_path, kept=1)
     processes = command.started()
-    stopped = at_work(command)
+    stopped = running_worker(command)
     stopped.suspend()
     command.send(signal.SIGKILL)
     command.end()

@@ -35,23 +35,23 @@ def check(store: LocalStore, driver: Driver, found: tuple[Part, ...]) -> None:
     """All keys are in order, without gaps within a part, and have the fingerprint of the whole."""
     assert keys_of(store, *found) == driver.expected
     assert sum(part.rows for part in found) == len(driver.expected)
-    stretches = coalesce(driver.ranges)
+    spans = coalesce(driver.ranges)
     for part in found:
-        assert sum(part.first_key in each and part.last_key in each for each in stretches) == 1
+        assert sum(part.first_key in each and part.last_key in each for each in spans) == 1
     whole = Fingerprint()
     whole.update(records_of(listed(driver.expected)))
     assert joined(driver.assembler.fingerprints()).hexdigest() == whole.hexdigest()
     check_told(store, driver)
     assert [part for _, parts in sorted(driver.told, key=first) for part in parts] == [*found]
     assert coalesce(key_range for key_range, _ in sorted(driver.told, key=first)) == [
-        each for each in stretches if each.after < each.until
+        each for each in spans if each.after < each.until
     ]
 
 
 @given(
     count=st.integers(0, 60),
     cuts=st.sets(st.integers(1, 59), max_size=6),
-    left_out=st.sets(st.integers(0, 6), max_size=3),
+    excluded=st.sets(st.integers(0, 6), max_size=3),
     group_rows=st.integers(1, 12),
     part_rows=st.sampled_from([4, 16, 10**6]),
     budget_rows=st.integers(4, 40),
@@ -62,7 +62,7 @@ def test_ranges_listed_in_any_order_become_parts_in_key_order(
     roomy_store: LocalStore,
     count: int,
     cuts: set[int],
-    left_out: set[int],
+    excluded: set[int],
     group_rows: int,
     part_rows: int,
     budget_rows: int,
@@ -72,7 +72,7 @@ def test_ranges_listed_in_any_order_become_parts_in_key_order(
     budget = CheckedBudget(budget_rows)
     with small_files(group_rows, part_rows):
         chances = random.Random(seed)  # noqa: S311 - a repeatable test
-        driver = Driver(roomy_store, numbered(count), bounds, sorted(left_out), budget, chances)
+        driver = Driver(roomy_store, numbered(count), bounds, sorted(excluded), budget, chances)
         driver.run()
         found = driver.assembler.finish()
         check(roomy_store, driver, found)

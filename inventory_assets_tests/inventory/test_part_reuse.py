@@ -59,7 +59,7 @@ def assembled(
     baseline: Sequence[Part],
     seed: int,
     cuts: int = 0,
-    left_out: Sequence[int] = (),
+    excluded: Sequence[int] = (),
     most: int = 4,
     sizing: PartSizing = DEFAULT_SIZING,
 ) -> tuple[Driver, list[Part]]:
@@ -71,24 +71,24 @@ def assembled(
         baseline: The parts of the previous date.
         seed: Determines the order of events.
         cuts: The number of ends of the baseline's parts at which the first range is split.
-        left_out: The numbers of the ranges, of seven, that are not listed.
+        excluded: The numbers of the ranges, of seven, that are not listed.
         most: The maximum number of objects per page.
         sizing: The sizes of parts.
     """
     keys = sorted(bucket)
     chances = random.Random(seed)  # noqa: S311 - a repeatable test
-    bounds = [round(len(keys) * number / 7) for number in range(8)] if left_out else [0, len(keys)]
+    bounds = [round(len(keys) * number / 7) for number in range(8)] if excluded else [0, len(keys)]
     ranges = [
         KeyRange(keys[at - 1] if at else "", keys[stop - 1])
         for number, (at, stop) in enumerate(pairwise(bounds))
-        if number not in left_out and at < stop
+        if number not in excluded and at < stop
     ]
     segments = segments_of(baseline, ranges, sizing)
     driver = Driver(
         store,
         keys,
         bounds,
-        left_out,
+        excluded,
         CheckedBudget(10 * most),
         chances,
         most=most,
@@ -96,7 +96,7 @@ def assembled(
         segments=segments,
         sizing=sizing,
     )
-    driver.split_first(pick_evenly(driver.marks[:-1], cuts))
+    driver.split_first(pick_evenly(driver.split_hints[:-1], cuts))
     driver.run()
     return driver, driver.assembler.substitute_unchanged(driver.assembler.finish(), [])
 
@@ -139,7 +139,7 @@ part_rows = st.sampled_from([4, 16, 10**6])
     changes=all_changes,
     rows=st.tuples(few_rows, few_rows),
     part_rows=st.tuples(part_rows, part_rows),
-    left_out=st.sets(st.integers(0, 6), max_size=2).map(sorted),
+    excluded=st.sets(st.integers(0, 6), max_size=2).map(sorted),
     cuts=st.integers(0, 4),
     seed=st.integers(0, 9999),
 )
@@ -148,7 +148,7 @@ part_rows = st.sampled_from([4, 16, 10**6])
     changes=[(0, "created or modified")],
     rows=(1, 1),
     part_rows=(4, 4),
-    left_out=[],
+    excluded=[],
     cuts=0,
     seed=64,
 )
@@ -159,7 +159,7 @@ def test_a_part_is_reused_only_if_its_segment_is_unchanged(
     changes: list[tuple[int, str]],
     rows: tuple[int, int],
     part_rows: tuple[int, int],
-    left_out: list[int],
+    excluded: list[int],
     cuts: int,
     seed: int,
 ) -> None:
@@ -169,7 +169,7 @@ def test_a_part_is_reused_only_if_its_segment_is_unchanged(
     with small_files(rows[0], part_rows[0]):
         _, old = assembled(roomy_store, bucket, [], seed, sizing=sizing)
     with small_files(rows[1], part_rows[1]):
-        driver, new = assembled(roomy_store, today, old, seed + 1, cuts, left_out, sizing=sizing)
+        driver, new = assembled(roomy_store, today, old, seed + 1, cuts, excluded, sizing=sizing)
     check(roomy_store, driver, today, new)
     for segment in driver.segments:
         if segment.part is not None:
@@ -280,7 +280,7 @@ def test_the_size_of_a_small_part_is_a_bounded_fraction_of_its_shard() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "neighbour", "is_taken_in"),
+    ("rows", "neighbour", "is_merged"),
     [
         (10, 990, True),
         (10, 991, False),
@@ -289,8 +289,8 @@ def test_the_size_of_a_small_part_is_a_bounded_fraction_of_its_shard() -> None:
         (64 * 65_536, 1, False),
     ],
 )
-def test_small_neighbours_are_merged(rows: int, neighbour: int, is_taken_in: bool) -> None:
-    assert PartSizing(min_rows=1000).should_merge(rows, neighbour) is is_taken_in
+def test_small_neighbours_are_merged(rows: int, neighbour: int, is_merged: bool) -> None:
+    assert PartSizing(min_rows=1000).should_merge(rows, neighbour) is is_merged
 
 
 def hashed(keys: str, **options: Any) -> HashedSegment:

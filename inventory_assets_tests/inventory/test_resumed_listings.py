@@ -43,9 +43,9 @@ from inventory_assets_tests.inventory.killed_listings import (
     SMALL,
     Bucket,
     killed_late,
+    list_shard,
     records,
     small_files,
-    take,
 )
 from inventory_assets_tests.inventory.samples import DAY, NOW, listed, parts_of, records_of
 
@@ -55,7 +55,7 @@ HOUR = timedelta(hours=1)
 
 def finished(store: LocalStore, lister: Bucket, now: datetime) -> Snapshot:
     """The snapshot that another run takes; it is not published any more, but can be."""
-    snapshot = take(lister, store, SHARD, now)
+    snapshot = list_shard(lister, store, SHARD, now)
     store.remove_key(MODEL.snapshot(DAY, ""))
     return snapshot
 
@@ -106,7 +106,7 @@ def test_a_listing_begun_before_the_present_snapshot_was_finished_is_not_resumed
         newer = finished(store, Bucket(keys[1:], key_order=key_order), NOW + HOUR)
         killed_late(tmp_path, keys, key_order)
         publish_snapshot(store, MODEL, newer)
-        found = take(Bucket(keys[2:], key_order=key_order), store, SHARD, NOW + 2 * HOUR)
+        found = list_shard(Bucket(keys[2:], key_order=key_order), store, SHARD, NOW + 2 * HOUR)
     (message,) = logged.messages
     assert "older than the published one" in message
     assert is_afresh(found)
@@ -118,9 +118,9 @@ def test_a_listing_begun_after_the_present_snapshot_was_finished_is_resumed(
 ) -> None:
     store = LocalStore(tmp_path)
     with small_files():
-        take(Bucket(KEYS[1:]), store, SHARD, NOW - HOUR)
+        list_shard(Bucket(KEYS[1:]), store, SHARD, NOW - HOUR)
         killed_late(tmp_path)
-        found = take(Bucket(KEYS), store, SHARD)
+        found = list_shard(Bucket(KEYS), store, SHARD)
     assert not is_afresh(found)
     assert found.rows == len(KEYS)
 
@@ -151,9 +151,9 @@ def test_a_listing_killed_after_its_publication_is_not_resumed(
         with monkeypatch.context() as patch:
             patch.setattr(LocalStore, "remove_key", kill)
             with pytest.raises(Killed):
-                take(Bucket(KEYS), store, SHARD)
+                list_shard(Bucket(KEYS), store, SHARD)
         assert store.list_names(MODEL.checkpoints(DAY)) != []
-        found = take(Bucket(KEYS[1:]), store, SHARD, NOW + HOUR)
+        found = list_shard(Bucket(KEYS[1:]), store, SHARD, NOW + HOUR)
     assert found.rows == len(KEYS) - 1
 
 
@@ -164,7 +164,7 @@ def test_where_the_present_snapshot_cannot_be_read_everything_is_listed_again(
     with small_files():
         killed_late(tmp_path)
         store.publish(MODEL.snapshot(DAY, ""), b"{")
-        found = take(Bucket(KEYS), store, SHARD, NOW + HOUR)
+        found = list_shard(Bucket(KEYS), store, SHARD, NOW + HOUR)
     assert is_afresh(found)
 
 
@@ -184,15 +184,15 @@ def test_a_damaged_part_of_a_checkpoint_is_listed_again_at_the_next_attempt(
     with small_files():
         if is_whole:
             with pytest.raises(Killed):
-                take(Bucket(keys, key_order=key_order), LastBreath(tmp_path), SHARD)
+                list_shard(Bucket(keys, key_order=key_order), LastBreath(tmp_path), SHARD)
         else:
             killed_late(tmp_path, keys, key_order)
         name = store.list_names(MODEL.data_folder)[0]
         path = store.path(MODEL.data(name))
         path.write_bytes(bytes(path.stat().st_size))
         with pytest.raises(CorruptRecord, match="is missing or damaged"):
-            take(Bucket(keys, key_order=key_order), store, SHARD)
-        found = take(Bucket(keys, key_order=key_order), store, SHARD)
+            list_shard(Bucket(keys, key_order=key_order), store, SHARD)
+        found = list_shard(Bucket(keys, key_order=key_order), store, SHARD)
         assert records(store, found).column("key").to_pylist() == sorted(keys)
 
 
@@ -220,8 +220,8 @@ def test_a_listing_in_directory_order_is_resumed_after_the_order_is_detected_aga
 def test_a_folder_is_resumed_after_the_store_order_was_misdetected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
 ) -> None:
-    taken_for = Discovery((), KeyOrder.BYTES, 0)
-    monkeypatch.setattr(folder_listing, "discover", lambda *_arguments: taken_for)
+    misdetected = Discovery((), KeyOrder.BYTES, 0)
+    monkeypatch.setattr(folder_listing, "discover", lambda *_arguments: misdetected)
     lister = Bucket(OUT_OF_ORDER, key_order=KeyOrder.DIRECTORY)
     with small_files():
         with monkeypatch.context() as patch:
@@ -235,14 +235,14 @@ def test_a_folder_is_resumed_after_the_store_order_was_misdetected(
 
 
 class ReadsCounted(LocalStore):
-    """Counts how often the facts of a date are read."""
+    """Counts how often the manifest of a date is read."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.facts_read = 0
+        self.manifests_read = 0
 
     def read(self, key: str) -> bytes | None:
-        self.facts_read += key.endswith("inventory.json")
+        self.manifests_read += key.endswith("inventory.json")
         return super().read(key)
 
 
@@ -254,10 +254,10 @@ def test_a_baseline_is_read_once_for_all_dates_and_shards(
     lister = Bucket(keys[:40], key_order=key_order)
     shards = [make_shard("", "abc"), *(make_shard(prefix, []) for prefix in "abc")]
     with small_files():
-        yesterday = take(lister, store, SHARD)
+        yesterday = list_shard(lister, store, SHARD)
         publish_manifest(store, MODEL, merge(store, MODEL, "", {"": yesterday}, NOW))
         days = [DAY + timedelta(days=number) for number in (1, 2)]
-        store.facts_read = 0
+        store.manifests_read = 0
         shard_lister = ShardLister(lister, store, MODEL, key_order, lambda: NOW, sizing=SMALL)
         results = [
             *shard_lister.list_shards(
@@ -265,7 +265,7 @@ def test_a_baseline_is_read_once_for_all_dates_and_shards(
             )
         ]
     assert all(isinstance(result, Snapshot) for _, result in results)
-    assert store.facts_read == 1
+    assert store.manifests_read == 1
 
 
 def test_adjacent_completed_ranges_are_hashed_to_one_fingerprint(
@@ -281,11 +281,11 @@ def test_adjacent_completed_ranges_are_hashed_to_one_fingerprint(
         return joined(fingerprints)
 
     with small_files():
-        undisturbed = take(lister, LocalStore(tmp_path / "undisturbed"), SHARD)
+        undisturbed = list_shard(lister, LocalStore(tmp_path / "undisturbed"), SHARD)
         with pytest.raises(Killed):
-            take(lister, LastBreath(tmp_path), SHARD)
+            list_shard(lister, LastBreath(tmp_path), SHARD)
         monkeypatch.setattr(snapshot_builder, "joined", counted)
-        found = take(lister, store, SHARD)
+        found = list_shard(lister, store, SHARD)
     assert len(found.parts) > 100
     assert held == [1]
     assert found.fingerprint == undisturbed.fingerprint

@@ -37,12 +37,12 @@ from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets_tests.fakes.simulated_bucket import (
+    ErrorRates,
     Killed,
     Life,
     MortalStore,
     SimulatedBucket,
     SimulatedNetwork,
-    Troubles,
     cut_short,
 )
 from inventory_assets_tests.fakes.virtual_time import scans_run_on_virtual_time
@@ -55,7 +55,7 @@ CALM_AFTER = 12
 """Runs after which nothing fails any more; so a listing ends, or never will."""
 
 EXPECTED = (RetriesExhausted, UnusableResponse, ListingStuck, KeysOutOfOrder)
-"""How a listing may end that meets such troubles."""
+"""How a listing may end at such rates."""
 
 MODEL = Layout("model", "source")
 
@@ -86,7 +86,7 @@ class Story:
         in_flight: Requests in flight at most.
         policy: The policy for requests in flight.
         kills: The operations of each process before it is killed.
-        troubles: The probabilities of errors.
+        rates: The probabilities of errors.
     """
 
     keys: list[str]
@@ -96,7 +96,7 @@ class Story:
     in_flight: int
     policy: PolicyName
     kills: list[int]
-    troubles: Troubles
+    rates: ErrorRates
 
 
 @st.composite
@@ -112,7 +112,7 @@ def stories(draw: st.DrawFn, most: int) -> Story:
         in_flight=draw(st.integers(1, 12)),
         policy=draw(st.sampled_from(PolicyName)),
         kills=draw(st.lists(st.integers(0, 80), max_size=4)),
-        troubles=Troubles(
+        rates=ErrorRates(
             throttled=draw(often),
             failed=draw(often),
             reset=draw(often),
@@ -130,21 +130,21 @@ def stories(draw: st.DrawFn, most: int) -> Story:
 def told(story: Story, root: Path) -> tuple[SimulatedBucket, dict[Shard, Snapshot]]:
     """Play a story until every shard has its snapshot."""
     chances = Random(story.seed)  # noqa: S311 - a repeatable test
-    existing = [key for key in story.keys if chances.random() < 0.8 or not story.troubles.changed]
+    existing = [key for key in story.keys if chances.random() < 0.8 or not story.rates.changed]
     others = sorted({*story.keys} - {*existing})
     bucket = SimulatedBucket(existing, others, story.page_size, chances)
     shards = [make_shard(prefix, story.prefixes) for prefix in sorted({"", *story.prefixes})]
     found: dict[Shard, Snapshot] = {}
     lives = [*story.kills]
-    troubles, runs = story.troubles, 0
+    rates, runs = story.rates, 0
     while len(found) < len(shards):
         runs += 1
         if runs > CALM_AFTER:
-            troubles = Troubles(changed=story.troubles.changed)
+            rates = ErrorRates(changed=story.rates.changed)
             assert runs <= CALM_AFTER + 1 + len(story.kills), "it never ends"
         life = Life(lives.pop(0) if lives else float("inf"))
         bucket_config = BucketConfig("model", max_in_flight=story.in_flight, policy=story.policy)
-        network = SimulatedNetwork(bucket, life, troubles)
+        network = SimulatedNetwork(bucket, life, rates)
         shard_lister = ShardLister(
             ListClient(bucket_config, transport=network),
             MortalStore(root, life),
@@ -159,7 +159,7 @@ def told(story: Story, root: Path) -> tuple[SimulatedBucket, dict[Shard, Snapsho
                     found[each.shard] = result
                 else:
                     assert isinstance(result, EXPECTED), result
-                    assert troubles != Troubles(changed=troubles.changed), result
+                    assert rates != ErrorRates(changed=rates.changed), result
         except Killed:
             kept = {root / part.key for snapshot in found.values() for part in snapshot.parts}
             if chances.random() < 0.3:
@@ -201,7 +201,7 @@ def check(story: Story, root: Path) -> None:
     assert len(listed) == len(set(listed))
     assert bucket.throughout <= {*listed} | set_aside
     assert {*listed} | set_aside <= bucket.ever
-    assert not set_aside or story.troubles.garbled
+    assert not set_aside or story.rates.garbled
     assert store.list_names(MODEL.checkpoints(DAY)) == []
 
 

@@ -28,15 +28,15 @@ def rules(snapshot: Snapshot) -> list[str]:
     return [result.rule for result in validate(snapshot) if result.violation]
 
 
-def with_evidence(snapshot: Snapshot, at: int, **facts: Any) -> Snapshot:
+def with_evidence(snapshot: Snapshot, at: int, **fields: Any) -> Snapshot:
     rows = list(snapshot.evidence)
-    rows[at] = replace(rows[at], **facts)
+    rows[at] = replace(rows[at], **fields)
     return replace(snapshot, evidence=tuple(rows))
 
 
-def with_part(snapshot: Snapshot, at: int, **facts: Any) -> Snapshot:
+def with_part(snapshot: Snapshot, at: int, **fields: Any) -> Snapshot:
     parts = list(snapshot.parts)
-    parts[at] = replace(parts[at], **facts)
+    parts[at] = replace(parts[at], **fields)
     return replace(snapshot, parts=tuple(parts))
 
 

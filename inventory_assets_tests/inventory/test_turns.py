@@ -18,7 +18,7 @@ from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.turns import Turn
 from inventory_assets_tests.inventory.publishers import refuse_locks, run_publishers
 
-STEPS = ("take", "look", "publish", "leave", "die", "end")
+STEPS = ("acquire", "look", "publish", "release", "die", "end")
 
 
 @given(
@@ -46,13 +46,13 @@ class Runs:
         self._looked: dict[int, str] = {}
         self._written = 0
 
-    def take(self, number: int) -> None:
+    def acquire(self, number: int) -> None:
         if number in self._turns:
             return
         turn = Turn(self._scratch / "turn", Path(mkdtemp(dir=self._scratch)))
         self._written += 1
         turn.record.write_text(str(self._written))
-        if turn.take():
+        if turn.acquire():
             self._turns[number] = turn
 
     def look(self, number: int) -> None:
@@ -67,9 +67,9 @@ class Runs:
         if self.die(number).publish(self._target):
             assert looked == before
 
-    def leave(self, number: int) -> None:
+    def release(self, number: int) -> None:
         if number in self._turns:
-            self.die(number).leave()
+            self.die(number).release()
 
     def die(self, number: int) -> Turn:
         self._looked.pop(number, None)
@@ -86,14 +86,14 @@ def test_only_one_run_has_the_turn_at_a_time(tmp_path: Path) -> None:
     first, second = (Turn(place, Path(mkdtemp(dir=tmp_path))) for _ in range(2))
     for turn in (first, second):
         turn.record.touch()
-    assert first.take()
-    assert not second.take()
+    assert first.acquire()
+    assert not second.acquire()
     assert (first.is_mine, second.is_mine) == (True, False)
-    first.leave()
-    assert second.take()
-    first.leave()
+    first.release()
+    assert second.acquire()
+    first.release()
     assert second.publish(tmp_path / "record")
-    second.leave()
+    second.release()
     assert not place.exists()
 
 
@@ -190,7 +190,7 @@ def test_a_slow_run_takes_another_turn_if_the_record_is_unchanged(
     def lose(turn: Turn, target: Path) -> bool:
         if lost:
             lost.pop()
-            turn.leave()
+            turn.release()
         return publish(turn, target)
 
     monkeypatch.setattr(Turn, "publish", lose)

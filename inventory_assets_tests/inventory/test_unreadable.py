@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.inventory.changes.shard_changes import publish_changes, read_changed_records
+from inventory_assets.inventory.changes.changed_records import read_changed_records
+from inventory_assets.inventory.changes.shard_changes import publish_changes
 from inventory_assets.inventory.errors import RecordsUnreadable
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
@@ -90,8 +91,8 @@ def test_snapshot_and_manifest_report_unreadable_records(
     manifest = read_manifest(store, LAYOUT, DAY)
     assert manifest
     assert manifest.unreadable == manifest.shards[0].unreadable == len(SIZELESS) + 1
-    facts = json.loads(store.read(LAYOUT.manifest(DAY)) or b"")
-    assert facts["unreadable"] == len(SIZELESS) + 1
+    document = json.loads(store.read(LAYOUT.manifest(DAY)) or b"")
+    assert document["unreadable"] == len(SIZELESS) + 1
 
 
 def test_an_object_that_became_unreadable_is_not_reported_as_deleted(store: LocalStore) -> None:

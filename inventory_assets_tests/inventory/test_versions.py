@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.changes.shard_changes import publish_changes, read_changed_records
+from inventory_assets.inventory.changes.changed_records import read_changed_records
+from inventory_assets.inventory.changes.shard_changes import publish_changes
 from inventory_assets.inventory.errors import DateNotObservable, VersionsNotListed
 from inventory_assets.inventory.export.csv_inventory import publish_csv_inventory
 from inventory_assets.inventory.export.export_format import ExportFormat
@@ -94,7 +95,7 @@ def at(moment: int | None) -> Versions:
     return Versions(None if moment is None else EPOCH + timedelta(milliseconds=moment))
 
 
-def taken(
+def snapshot_at(
     store: LocalStore,
     history: History,
     versions: Versions | None,
@@ -134,7 +135,7 @@ def sample_history() -> History:
 def test_a_snapshot_holds_the_listed_versions_and_no_key_is_split(history: History) -> None:
     with new_store() as store:
         for moment in (None, 40, 90):
-            found = taken(store, history, at(moment))
+            found = snapshot_at(store, history, at(moment))
             expected = [each.row() for each in history.listed(moment)]
             records = records_of(store, found)
             columns = expected[0].keys() if expected else ()
@@ -155,7 +156,7 @@ def test_a_snapshot_holds_the_listed_versions_and_no_key_is_split(history: Histo
 @given(histories())
 def test_the_fingerprint_does_not_depend_on_pages_and_ranges(history: History) -> None:
     with new_store() as store:
-        whole = taken(store, history, Versions())
+        whole = snapshot_at(store, history, Versions())
         other = ShardLister(VersionedS3(history, 7), store, LAYOUT, now=lambda: NOW)
         assert other.list_shard(DAY, Shard(""), Versions()).fingerprint == whole.fingerprint
 
@@ -164,8 +165,8 @@ def test_the_fingerprint_does_not_depend_on_pages_and_ranges(history: History) -
 @given(histories())
 def test_changes_are_those_of_the_current_objects_with_their_versions(history: History) -> None:
     with new_store() as store:
-        before = merged(store, taken(store, history, at(40)))
-        snapshot = taken(store, history, at(90), DAY + timedelta(days=1))
+        before = merged(store, snapshot_at(store, history, at(40)))
+        snapshot = snapshot_at(store, history, at(90), DAY + timedelta(days=1))
         changes = publish_changes(store, LAYOUT, snapshot, before, NOW)
         old, new = history.current(40), history.current(90)
         rows = [
@@ -187,13 +188,13 @@ def test_records_with_versions_are_rejected_by_code_that_knows_none(store: Local
     """Old code supports format 3 only."""
     records = (LAYOUT.snapshot(DAY, ""), LAYOUT.manifest(DAY))
     for versions, expected in ((None, 3), (Versions(), 4)):
-        merged(store, taken(store, sample_history(), versions))
+        merged(store, snapshot_at(store, sample_history(), versions))
         found = [json.loads(store.read(key) or b"")["format"] for key in records]
         assert found == [expected, expected]
 
 
 def test_records_with_versions_that_say_the_format_of_objects_are_read(store: LocalStore) -> None:
-    snapshot = taken(store, sample_history(), Versions())
+    snapshot = snapshot_at(store, sample_history(), Versions())
     manifest = merged(store, snapshot)
     for key in (LAYOUT.snapshot(DAY, ""), LAYOUT.manifest(DAY)):
         store.publish(key, (store.read(key) or b"").replace(b'"format": 4', b'"format": 3'))
@@ -203,9 +204,9 @@ def test_records_with_versions_that_say_the_format_of_objects_are_read(store: Lo
 
 def test_a_day_of_versions_is_compared_with_one_of_current_objects(store: LocalStore) -> None:
     history = sample_history()
-    before = merged(store, taken(store, history, None))
+    before = merged(store, snapshot_at(store, history, None))
     history.put("a", 50, 50)
-    snapshot = taken(store, history, Versions(), DAY + timedelta(days=1))
+    snapshot = snapshot_at(store, history, Versions(), DAY + timedelta(days=1))
     changes = publish_changes(store, LAYOUT, snapshot, before, NOW)
     (table,) = read_changed_records(store, changes.file, [WHOLE])
     # The model's current objects have other ETags than its versions.
@@ -230,7 +231,7 @@ def test_a_listing_that_was_stopped_is_resumed_for_the_same_moment_alone(
     shard_lister = ShardLister(lister, store, LAYOUT, now=lambda: NOW)
     found = shard_lister.list_shard(DAY, Shard(""), Versions())
     assert any("continuing an unfinished listing" in message for message in logged.messages)
-    assert found.fingerprint == taken(store, history, Versions()).fingerprint
+    assert found.fingerprint == snapshot_at(store, history, Versions()).fingerprint
     assert failed_rules(validate_files(store, found)) == []
 
     stopped = ShardLister(
@@ -246,7 +247,7 @@ def test_a_listing_that_was_stopped_is_resumed_for_the_same_moment_alone(
 def test_the_manifest_names_the_columns_of_versions_in_s3_inventorys_order(
     store: LocalStore,
 ) -> None:
-    manifest = merged(store, taken(store, sample_history(), Versions()))
+    manifest = merged(store, snapshot_at(store, sample_history(), Versions()))
     document = (store.read(LAYOUT.s3_manifest(DAY)) or b"").decode()
     assert (
         "required binary key (STRING);  optional binary version_id (STRING);  "
@@ -275,7 +276,7 @@ def test_record_columns_without_versions_are_unchanged() -> None:
 
 
 def test_exports_hold_every_version_by_its_id(store: LocalStore) -> None:
-    manifest = merged(store, taken(store, sample_history(), Versions()))
+    manifest = merged(store, snapshot_at(store, sample_history(), Versions()))
     name = "batch-operations.csv"
     file = publish_export(store, LAYOUT, manifest, name, ExportFormat.named(name))
     assert (store.read(file.key) or b"").decode().splitlines() == [
@@ -295,10 +296,10 @@ def test_the_manifest_says_when_a_past_day_was_observed_and_what_is_missing(
     store: LocalStore,
 ) -> None:
     history = sample_history()
-    live = merged(store, taken(store, history, Versions()))
+    live = merged(store, snapshot_at(store, history, Versions()))
     assert live.reconstruction is None
     moment = end_of(DAY, "UTC")
-    late = merged(store, taken(store, history, Versions(moment)))
+    late = merged(store, snapshot_at(store, history, Versions(moment)))
     assert late.reconstruction
     assert (late.reconstruction.as_of, late.reconstruction.shards) == (moment, 1)
     assert late.reconstruction.observed_from == NOW
@@ -310,7 +311,7 @@ def test_the_manifest_says_when_a_past_day_was_observed_and_what_is_missing(
 def test_shards_of_versions_and_of_objects_make_no_inventory(store: LocalStore) -> None:
     prefixes = ["", "c/"]
     snapshots = {
-        prefix: taken(store, sample_history(), versions, shard=make_shard(prefix, prefixes))
+        prefix: snapshot_at(store, sample_history(), versions, shard=make_shard(prefix, prefixes))
         for prefix, versions in zip(prefixes, (None, Versions()), strict=True)
     }
     manifest = merge(store, LAYOUT, "", snapshots, NOW)
@@ -319,7 +320,7 @@ def test_shards_of_versions_and_of_objects_make_no_inventory(store: LocalStore) 
 
 def test_a_sample_of_versions_agrees_until_one_is_lost(store: LocalStore) -> None:
     history = sample_history()
-    manifest = merged(store, taken(store, history, at(30)))
+    manifest = merged(store, snapshot_at(store, history, at(30)))
     inventory = VerificationTarget.of_manifest(store, LAYOUT, manifest)
     assert not verify(inventory, VersionedS3(history), Random(1)).findings  # noqa: S311
     without = replace(inventory, parts=manifest.parts[1:])
@@ -355,7 +356,7 @@ def test_versions_that_seem_deleted_are_looked_up_by_key(
 ) -> None:
     hidden = {f"v{number}" for number in numbers}
     with new_store() as store:
-        manifest = merged(store, taken(store, history, Versions()))
+        manifest = merged(store, snapshot_at(store, history, Versions()))
         inventory = VerificationTarget.of_manifest(store, LAYOUT, manifest)
         hiding = verify(inventory, HidesVersions(history, hidden), Random(1))  # noqa: S311
         elsewhere = verify(inventory, VersionedS3(other, 100), Random(1))  # noqa: S311

@@ -14,7 +14,7 @@ from inventory_assets.s3.http.connection import AsyncHttpConnection
 from inventory_assets.s3.http.http1_parser import MAX_INTERIM_RESPONSES, ResponseHead
 
 LONGEST = 0.5
-PATIENCE = 10.0
+IDLE_TIMEOUT = 10.0
 
 
 @contextlib.contextmanager
@@ -41,11 +41,11 @@ def serving(pieces: Iterable[bytes], every: float) -> Iterator[AsyncHttpConnecti
             thread.join(10)
 
 
-def exchanged(
-    channel: AsyncHttpConnection, longest: float = LONGEST, patience: float = PATIENCE
+def sent_and_received(
+    channel: AsyncHttpConnection, longest: float = LONGEST, idle_timeout: float = IDLE_TIMEOUT
 ) -> ResponseHead:
     request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
-    return asyncio.run(channel.send_request(request, bytearray(), patience, longest))
+    return asyncio.run(channel.send_request(request, bytearray(), idle_timeout, longest))
 
 
 def bytewise(text: bytes) -> list[bytes]:
@@ -67,7 +67,7 @@ def test_a_trickling_response_times_out(trickle: str) -> None:
     began = time.monotonic()
     with serving(TRICKLES[trickle], every=0.05) as channel:
         with pytest.raises(TimeoutError, match=r"not complete after 0\.5 seconds"):
-            exchanged(channel)
+            sent_and_received(channel)
         lasted = time.monotonic() - began
         assert not channel.is_reusable
     assert LONGEST <= lasted < LONGEST + 2
@@ -78,7 +78,7 @@ def test_a_server_that_falls_silent_is_given_up_before_the_deadline() -> None:
         serving([HEAD], every=1) as channel,
         pytest.raises(TimeoutError, match=r"no bytes arrived for 0\.2 seconds"),
     ):
-        exchanged(channel, longest=10, patience=0.2)
+        sent_and_received(channel, longest=10, idle_timeout=0.2)
 
 
 def test_endless_interim_responses_are_rejected() -> None:
@@ -87,14 +87,14 @@ def test_endless_interim_responses_are_rejected() -> None:
         serving([flood], every=0) as channel,
         pytest.raises(Exception, match="interim responses of status 100"),
     ):
-        exchanged(channel, longest=30)
+        sent_and_received(channel, longest=30)
 
 
 def test_a_few_interim_responses_are_skipped() -> None:
     early = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * MAX_INTERIM_RESPONSES
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     with serving([early + answer], every=0) as channel:
-        assert exchanged(channel, longest=10).status == 200
+        assert sent_and_received(channel, longest=10).status == 200
 
 
 def test_time_in_which_this_process_is_busy_does_not_count_as_a_timeout() -> None:
@@ -104,7 +104,7 @@ def test_time_in_which_this_process_is_busy_does_not_count_as_a_timeout() -> Non
     request = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
 
     async def busy(channel: AsyncHttpConnection) -> ResponseHead:
-        reading = asyncio.create_task(channel.send_request(request, bytearray(), PATIENCE, 1.0))
+        reading = asyncio.create_task(channel.send_request(request, bytearray(), IDLE_TIMEOUT, 1.0))
         await asyncio.sleep(0.01)
         time.sleep(1.5)  # noqa: ASYNC251 - like decoding, or writing to a slow disk
         return await reading

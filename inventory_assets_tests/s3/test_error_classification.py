@@ -42,7 +42,7 @@ def answer_with(code: str, status: int = 400, message: str = "scripted") -> Answ
     return Answer(status, error_document(code, message))
 
 
-PASSING = {
+TRANSIENT = {
     "SlowDown": (answer_with("SlowDown", 503), TransientError.THROTTLED),
     "503 without a body": (Answer(503), TransientError.THROTTLED),
     "503 with HTML": (Answer(503, b"<html><h1>busy</h1>"), TransientError.THROTTLED),
@@ -79,11 +79,11 @@ UNEXPECTED = {
 }
 
 
-@pytest.mark.parametrize("trouble", PASSING)
+@pytest.mark.parametrize("name", TRANSIENT)
 def test_transient_errors_are_retried_and_counted_by_kind(
-    trouble: str, server: ScriptedServer, lister: ListClient
+    name: str, server: ScriptedServer, lister: ListClient
 ) -> None:
-    answer, fault = PASSING[trouble]
+    answer, fault = TRANSIENT[name]
     stats = RequestStats()
     server.script(answer, answer, Answer(200, GOOD))
     page = lister.list_page_sync(PageRequest(), stats)
@@ -92,11 +92,11 @@ def test_transient_errors_are_retried_and_counted_by_kind(
     assert stats.requests == len(server.seen) == 3
 
 
-@pytest.mark.parametrize("trouble", PASSING)
+@pytest.mark.parametrize("name", TRANSIENT)
 def test_a_persistent_transient_error_ends_after_the_allowed_time(
-    trouble: str, server: ScriptedServer, lister: ListClient
+    name: str, server: ScriptedServer, lister: ListClient
 ) -> None:
-    answer, fault = PASSING[trouble]
+    answer, fault = TRANSIENT[name]
     stats, began = RequestStats(), time.monotonic()
     server.script(answer)
     error = error_of(lister, stats)
@@ -136,7 +136,7 @@ def test_a_response_unexpected_twice_in_the_same_way_is_a_permanent_error(
     assert stats.requests == len(server.seen) == 2
 
 
-LASTING = {
+PERMANENT = {
     "AccessDenied": (answer_with("AccessDenied", 403), AccessDenied, "s3:ListBucket"),
     "403 without a body": (Answer(403), AccessDenied, "s3:ListBucket"),
     "AccessDenied in a 200": (answer_with("AccessDenied", 200), AccessDenied, "s3:ListBucket"),
@@ -165,11 +165,11 @@ LASTING = {
 }
 
 
-@pytest.mark.parametrize("trouble", LASTING)
+@pytest.mark.parametrize("name", PERMANENT)
 def test_a_permanent_error_fails_at_once_and_says_what_to_do(
-    trouble: str, server: ScriptedServer, lister: ListClient
+    name: str, server: ScriptedServer, lister: ListClient
 ) -> None:
-    answer, kind, advice = LASTING[trouble]
+    answer, kind, advice = PERMANENT[name]
     stats = RequestStats()
     server.script(answer)
     error = error_of(lister, stats)

@@ -74,12 +74,12 @@ def played(lister: Lister, prefixes: list[str]) -> tuple[list[object], float, Re
         return runner.run(all_pages()), loop.now, stats
 
 
-def away(until: float, trouble: Exception) -> Answers:
+def away(until: float, error: Exception) -> Answers:
     """No response until a time."""
 
     def answers(now: float, _prefix: str) -> tuple[int, bytes, dict[str, str]]:
         if now < until:
-            raise trouble
+            raise error
         return 200, _GOOD, {}
 
     return answers
@@ -89,13 +89,13 @@ def refused_by(until: float, status: int, body: bytes, headers: dict[str, str]) 
     return lambda now, _: (status, body, headers) if now < until else (200, _GOOD, {})
 
 
-@pytest.mark.parametrize("trouble", [ConnectionResetError(), TimeoutError()], ids=repr)
+@pytest.mark.parametrize("error", [ConnectionResetError(), TimeoutError()], ids=repr)
 @given(seconds=st.floats(0, 299), requests=st.integers(1, 20))
 @settings(max_examples=15)
 def test_an_outage_of_less_than_the_budget_is_survived(
-    trouble: Exception, seconds: float, requests: int
+    error: Exception, seconds: float, requests: int
 ) -> None:
-    lister = Lister(away(seconds, trouble), RetryPolicy())
+    lister = Lister(away(seconds, error), RetryPolicy())
     ends, lasted, _ = played(lister, ["p"] * requests)
     assert not any(isinstance(end, BaseException) for end in ends)
     assert lasted <= seconds + 20 + requests  # no wait is longer than the cap

@@ -94,8 +94,8 @@ THROTTLED_FOR_LONG = {
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", BY_NAME)
 def test_back_offs_recur_only_while_throttled_and_are_a_second_apart(name: str, seed: int) -> None:
-    cuts = _played(name, PolicyName.ADAPTIVE, seed).cuts
-    pauses = [later - earlier for earlier, later in itertools.pairwise(cuts)]
+    back_offs = _played(name, PolicyName.ADAPTIVE, seed).back_offs
+    pauses = [later - earlier for earlier, later in itertools.pairwise(back_offs)]
     assert bool(pauses) == (name in THROTTLED_FOR_LONG)
     assert min(pauses, default=math.inf) >= SECONDS_BETWEEN_BACKOFFS
 
@@ -185,13 +185,13 @@ def test_an_unused_limit_does_not_grow(policy: PolicyName) -> None:
 def test_after_a_back_off_the_limit_returns_to_just_below_its_old_value() -> None:
     scenario = Scenario("a blow", [Conditions(10), Conditions(1.2, rate=1), Conditions(4)])
     trace = simulate(scenario, Adaptive(64), seed=1)
-    limits = [limit for _, limit in trace.limits_between(trace.cuts[0], 12)]
+    limits = [limit for _, limit in trace.limits_between(trace.back_offs[0], 12)]
     assert len(limits) > 1
     assert limits == sorted(limits, reverse=True)
     calm = Scenario("then calm", [Conditions(10), Conditions(0.5, rate=1), Conditions(9)])
     after = simulate(calm, Adaptive(64), seed=1)
-    assert len(after.cuts) == 1
-    assert after.extremes(after.cuts[0] + 0.001, 19) == (int(64 * BACKOFF_RATIO), 60)
+    assert len(after.back_offs) == 1
+    assert after.extremes(after.back_offs[0] + 0.001, 19) == (int(64 * BACKOFF_RATIO), 60)
 
 
 def test_growth_from_one_request_that_does_not_pay_returns_to_one() -> None:

@@ -55,8 +55,8 @@ versions = st.builds(
 
 @settings(max_examples=200)
 @given(st.lists(versions, max_size=8), st.booleans())
-def test_rendered_pages_are_decoded_exactly(listed: list[Version], goes_on: bool) -> None:
-    marker = listed[-1] if listed and goes_on else None
+def test_rendered_pages_are_decoded_exactly(listed: list[Version], has_more: bool) -> None:
+    marker = listed[-1] if listed and has_more else None
     body = rendered(listed, marker)
     page = decode_page(body)
     assert isinstance(page, Page)
@@ -64,7 +64,7 @@ def test_rendered_pages_are_decoded_exactly(listed: list[Version], goes_on: bool
     assert page.is_truncated is (marker is not None)
     if marker:
         assert versions_markers(page.next_token or "") == (marker.key, marker.version_id)
-    assert matches_header(page, taken(peek_page(body)))
+    assert matches_header(page, raw_page(peek_page(body)))
 
 
 @settings(max_examples=100)
@@ -137,12 +137,12 @@ def assert_alike(body: bytes, scratch: DecodeBuffers) -> None:
         assert plain.objects.equals(fast.objects)
         assert plain.objects.schema == fast.objects.schema
         assert replace(plain, objects=None) == replace(fast, objects=None)
-        assert matches_header(plain, taken(peek_page(body)))
+        assert matches_header(plain, raw_page(peek_page(body)))
     else:
         assert plain == fast
 
 
-def taken(found: RawPage | ErrorDocument) -> RawPage:
+def raw_page(found: RawPage | ErrorDocument) -> RawPage:
     assert isinstance(found, RawPage)
     return found
 
@@ -152,7 +152,7 @@ def test_a_regular_page_is_peeked_without_decoding_it(
 ) -> None:
     monkeypatch.setattr(page_peek, "decode_page", None)
     listed = [Version("k +", "v2", 1, None, True), Version("k +", "v1", 0, 1)]
-    found = taken(peek_page(rendered(listed, listed[-1])))
+    found = raw_page(peek_page(rendered(listed, listed[-1])))
     assert (found.last_key, found.next_token) == ("k +", versions_token("k +", "v1"))
 
 
@@ -194,7 +194,7 @@ def test_a_listing_continues_after_its_last_version_whatever_the_markers_say(
     page, found = decode_page(body.replace(old, new)), peek_page(body.replace(old, new))
     assert isinstance(page, Page)
     assert versions_markers(page.next_token or "") == ("k%2", "v1")
-    assert taken(found).next_token == page.next_token
+    assert raw_page(found).next_token == page.next_token
 
 
 def test_a_page_without_versions_continues_at_its_markers() -> None:

@@ -19,10 +19,10 @@ alphabets = st.sets(st.characters(codec="utf-8"), min_size=2, max_size=20).map(
 tiny = st.text("abcde", max_size=4)
 
 
-def check_between(place: str, after: str, until: str, alphabet: str) -> None:
-    assert after < place < until
-    assert len(place.encode()) <= MAX_KEY_BYTES
-    assert set(place[len(common_start(after, until)) :]) <= set(alphabet)
+def check_between(point: str, after: str, until: str, alphabet: str) -> None:
+    assert after < point < until
+    assert len(point.encode()) <= MAX_KEY_BYTES
+    assert set(point[len(common_start(after, until)) :]) <= set(alphabet)
 
 
 def middle(after: str, until: str, alphabet: str) -> str | None:
@@ -43,19 +43,19 @@ def test_a_middle_is_found_wherever_something_lies_between(
     candidates = (
         start + "".join(rest) for size in range(1, 7) for rest in product(alphabet, repeat=size)
     )
-    place = middle(after, until, alphabet)
-    assert (place is not None) == any(after < key < until for key in candidates)
-    if place is not None:
-        check_between(place, after, until, alphabet)
+    point = middle(after, until, alphabet)
+    assert (point is not None) == any(after < key < until for key in candidates)
+    if point is not None:
+        check_between(point, after, until, alphabet)
 
 
 @given(st.text(max_size=30) | any_key, any_key, alphabets)
 def test_a_middle_lies_strictly_between_any_two_bounds(one: str, other: str, alphabet: str) -> None:
     assume(one != other)
     after, until = sorted((one, other))
-    place = middle(after, until, alphabet)
-    if place is not None:
-        check_between(place, after, until, alphabet)
+    point = middle(after, until, alphabet)
+    if point is not None:
+        check_between(point, after, until, alphabet)
 
 
 @given(st.text(max_size=30) | any_key, any_key, alphabets, st.integers(1, 9))
@@ -64,11 +64,11 @@ def test_places_between_two_bounds_ascend_strictly(
 ) -> None:
     assume(one != other)
     after, until = sorted((one, other))
-    places = interpolate_keys(after, until, alphabet, count)
-    assert len(places) <= count
-    for lower, place in pairwise([after, *places]):
-        check_between(place, after, until, alphabet)
-        assert lower < place
+    points = interpolate_keys(after, until, alphabet, count)
+    assert len(points) <= count
+    for lower, point in pairwise([after, *points]):
+        check_between(point, after, until, alphabet)
+        assert lower < point
 
 
 @given(
@@ -83,9 +83,9 @@ def test_bounds_that_share_a_long_prefix_have_a_middle_of_a_legal_length(
     assume(one != other)
     shared = head + "x" * (size - len(head.encode()))
     after, until = sorted((shared + one, shared + other))
-    place = middle(after, until, "abc")
-    if place is not None:
-        check_between(place, after, until, "abc")
+    point = middle(after, until, "abc")
+    if point is not None:
+        check_between(point, after, until, "abc")
 
 
 def test_the_last_bytes_of_a_key_are_used_and_none_beyond_them() -> None:
@@ -103,13 +103,13 @@ def test_there_is_a_middle_between_a_key_and_its_prefix_upper_bound(
 ) -> None:
     after = prefix + data.draw(st.text(HEX, min_size=1, max_size=8))
     until = prefix_upper_bound(prefix)
-    place = middle(after, until, HEX)
-    assert place is not None
-    check_between(place, after, until, HEX)
+    point = middle(after, until, HEX)
+    assert point is not None
+    check_between(point, after, until, HEX)
 
 
 @pytest.mark.parametrize(
-    ("after", "until", "alphabet", "place"),
+    ("after", "until", "alphabet", "point"),
     [
         ("", prefix_upper_bound(""), HEX, "8"),
         ("data/", prefix_upper_bound("data/"), HEX, "data/8"),
@@ -123,9 +123,9 @@ def test_there_is_a_middle_between_a_key_and_its_prefix_upper_bound(
     ],
 )
 def test_names_are_halved_in_the_characters_that_they_use(
-    after: str, until: str, alphabet: str, place: str
+    after: str, until: str, alphabet: str, point: str
 ) -> None:
-    assert middle(after, until, alphabet) == place
+    assert middle(after, until, alphabet) == point
 
 
 @given(st.lists(st.text(st.characters(), max_size=6), max_size=20), st.text("ab", max_size=2))

@@ -35,14 +35,14 @@ def successor(key: str) -> str | None:
     return None
 
 
-def cut_to(text: str, size: int) -> str:
+def truncated(text: str, size: int) -> str:
     return text.encode()[:size].decode(errors="ignore")
 
 
 characters = st.sampled_from(EDGES) | st.characters(exclude_categories=["Cs"])
 short_texts = st.text(characters, max_size=5)
 long_texts = st.builds(
-    lambda filler, size, end: cut_to(filler * MAX_KEY_BYTES, size - len(end.encode())) + end,
+    lambda filler, size, end: truncated(filler * MAX_KEY_BYTES, size - len(end.encode())) + end,
     characters,
     st.integers(1010, MAX_KEY_BYTES),
     st.text(characters, max_size=2),
@@ -61,7 +61,7 @@ small_prefixes = st.lists(st.text(SMALL, max_size=3), max_size=5)
 def test_a_prefix_range_holds_exactly_the_keys_with_the_prefix(prefix: str, key: str) -> None:
     key_range = KeyRange.of_prefix(prefix)
     assert (key in key_range) == key.startswith(prefix)
-    longer = cut_to(prefix + key, MAX_KEY_BYTES)
+    longer = truncated(prefix + key, MAX_KEY_BYTES)
     assert not longer or (longer in key_range) == longer.startswith(prefix)
 
 
@@ -160,36 +160,36 @@ def test_start_after_an_ordinary_key_is_that_key() -> None:
 @given(st.text(SMALL, max_size=2), small_prefixes)
 def test_a_difference_and_the_excluded_ranges_tile_the_whole(prefix: str, ends: list[str]) -> None:
     whole = KeyRange.of_prefix(prefix)
-    taken = [prefix + end for end in ends]
-    left = whole.minus(taken)
-    out = [KeyRange.of_prefix(one) for one in outermost(taken)]
+    removed = [prefix + end for end in ends]
+    left = whole.minus(removed)
+    out = [KeyRange.of_prefix(one) for one in outermost(removed)]
     assert tiling_violation(sorted([*left, *out]), [whole]) is None
 
 
 @given(st.text(SMALL, max_size=2), small_prefixes)
-def test_the_difference_of_ranges_agrees_with_brute_force(prefix: str, taken: list[str]) -> None:
-    left = KeyRange.of_prefix(prefix).minus(taken)
+def test_the_difference_of_ranges_agrees_with_brute_force(prefix: str, removed: list[str]) -> None:
+    left = KeyRange.of_prefix(prefix).minus(removed)
     for key in SMALL_KEYS:
-        expected = key.startswith(prefix) and not key.startswith(tuple(taken))
+        expected = key.startswith(prefix) and not key.startswith(tuple(removed))
         assert sum(key in task for task in left) == int(expected)
 
 
 @given(prefixes, st.lists(prefixes, max_size=4), st.lists(keys, max_size=8))
 def test_a_range_minus_prefixes_lacks_exactly_their_keys(
-    prefix: str, taken: list[str], sample: list[str]
+    prefix: str, removed: list[str], sample: list[str]
 ) -> None:
-    left = KeyRange.of_prefix(prefix).minus(taken)
+    left = KeyRange.of_prefix(prefix).minus(removed)
     assert list(left) == sorted(left)
     assert all(task.after < task.until for task in left)
     edges = [
-        *taken,
-        *map(prefix_upper_bound, taken),
-        *map(prefix_lower_bound, taken),
+        *removed,
+        *map(prefix_upper_bound, removed),
+        *map(prefix_lower_bound, removed),
         prefix,
         prefix_upper_bound(prefix),
     ]
     for key in filter(None, sample + edges):
-        expected = key.startswith(prefix) and not key.startswith(tuple(taken))
+        expected = key.startswith(prefix) and not key.startswith(tuple(removed))
         assert sum(key in task for task in left) == int(expected)
 
 

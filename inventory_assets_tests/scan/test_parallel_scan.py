@@ -42,7 +42,7 @@ keys_strategy = st.sets(st.text(ALPHABET, min_size=1, max_size=4), max_size=25)
 prefixes_strategy = st.lists(st.text(ALPHABET, max_size=2), max_size=5)
 
 
-def walk_shard(
+def scan_shard(
     lister: PageSource, shard: Shard, stats: RequestStats | None = None
 ) -> tuple[list[str], list[RangeEvidence]]:
     job = ListingJob(shard.prefix, shard.ranges, stats or RequestStats())
@@ -96,7 +96,7 @@ def test_every_key_is_listed_once_in_order_by_the_shards_of_a_tiling(
     found: list[str] = []
     for prefix in {"", *some}:
         shard, stats = make_shard(prefix, some), RequestStats()
-        listed, closed = walk_shard(lister, shard, stats)
+        listed, closed = scan_shard(lister, shard, stats)
         assert listed == sorted(key for key in keys if shard.covers(key))
         check_evidence(shard, listed, closed)
         # Some requests are not needed in the end, but none is counted twice.
@@ -109,7 +109,7 @@ def test_every_key_is_listed_once_in_order_by_the_shards_of_a_tiling(
 
 def test_the_ending_distinguishes_a_reached_bound_from_the_end_of_the_listing() -> None:
     shard = make_shard("", ["b"])
-    _, closed = walk_shard(ModelS3(["a", "b1", "b2", "b3", "b4", "b5", "c"]), shard)
+    _, closed = scan_shard(ModelS3(["a", "b1", "b2", "b3", "b4", "b5", "c"]), shard)
     assert [evidence.ending for evidence in closed] == [
         Ending.BOUND_REACHED,
         Ending.LISTED_TO_END,
@@ -118,7 +118,7 @@ def test_the_ending_distinguishes_a_reached_bound_from_the_end_of_the_listing() 
 
 def test_a_range_that_ends_at_its_prefix_takes_one_confirming_request() -> None:
     lister = one_at_a_time(ModelS3([f"p{n:02}" for n in range(9)] + ["q"], page_size=3))
-    keys, closed = walk_shard(lister, make_shard("p", []))
+    keys, closed = scan_shard(lister, make_shard("p", []))
     assert len(keys) == 9
     # The last one confirms the end: nothing follows the last key.
     assert len(lister.requests) == closed[0].pages == 3 + 1
@@ -127,13 +127,13 @@ def test_a_range_that_ends_at_its_prefix_takes_one_confirming_request() -> None:
 
 def test_an_excluded_prefix_is_skipped() -> None:
     lister = ModelS3(["a", *(f"m/{n:03}" for n in range(900)), "z"], page_size=10)
-    keys, _ = walk_shard(lister, make_shard("", ["m/"]))
+    keys, _ = scan_shard(lister, make_shard("", ["m/"]))
     assert keys == ["a", "z"]
     assert len(lister.requests) <= 4
 
 
 def test_an_empty_bucket_has_evidence_of_being_empty() -> None:
-    keys, closed = walk_shard(ModelS3([]), make_shard("", []))
+    keys, closed = scan_shard(ModelS3([]), make_shard("", []))
     assert keys == []
     whole = KeyRange.of_prefix("")
     assert closed == [
@@ -159,37 +159,37 @@ def test_a_store_with_a_bad_habit_is_caught(
     monkeypatch.setattr(page_validation, "MAX_EMPTY_PAGES", 20)
     lister = one_at_a_time(ModelS3(LETTERS, habit=habit))
     with pytest.raises(error, match="bucket 'model'"):
-        walk_shard(lister, make_shard("", []))
+        scan_shard(lister, make_shard("", []))
     assert len(lister.requests) <= 20 + QUEUED_PAGES + BATCH_PAGES + 2
 
 
 def test_after_pages_that_go_back_the_listing_continues_after_the_last_key() -> None:
     lister = one_at_a_time(ModelS3(LETTERS, habit=Habit.GOES_BACKWARDS))
-    keys, _ = walk_shard(lister, make_shard("", []))
+    keys, _ = scan_shard(lister, make_shard("", []))
     assert keys == LETTERS
 
 
 def test_a_store_that_ignores_start_after_is_caught() -> None:
     lister = ModelS3(["a", "b", "c"], habit=Habit.IGNORES_START_AFTER)
     with pytest.raises(KeysOutOfOrder, match="lists 'a' after"):
-        walk_shard(lister, make_shard("", ["b"]))
+        scan_shard(lister, make_shard("", ["b"]))
 
 
 @pytest.mark.parametrize("keys", [["a"], ["z"], ["a", "pa", "z"], ["pa", "q"]])
 def test_a_store_that_ignores_the_prefix_is_caught(keys: list[str]) -> None:
     with pytest.raises(KeyOutsideRequest):
-        walk_shard(ModelS3(keys, habit=Habit.IGNORES_PREFIX), make_shard("p", []))
+        scan_shard(ModelS3(keys, habit=Habit.IGNORES_PREFIX), make_shard("p", []))
 
 
 def test_a_store_in_directory_order_is_caught_where_the_orders_differ() -> None:
     lister = ModelS3(["a/x", "a-b", "a.c"], in_directory_order=True)
     with pytest.raises(KeysOutOfOrder, match="out of byte order"):
-        walk_shard(lister, make_shard("", []))
+        scan_shard(lister, make_shard("", []))
 
 
 def test_as_many_empty_pages_as_allowed_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_validation, "MAX_EMPTY_PAGES", 5)
-    keys, _ = walk_shard(one_at_a_time(ModelS3(LETTERS, empty_pages=5)), make_shard("", []))
+    keys, _ = scan_shard(one_at_a_time(ModelS3(LETTERS, empty_pages=5)), make_shard("", []))
     assert keys == LETTERS
 
 
@@ -333,7 +333,7 @@ def test_a_damaged_page_is_listed_again_without_loss_or_repetition(
     lister = _Damaging(keys, chance, damage)
     lister.retry = RetryPolicy(malformed_attempts=1000)
     shard, stats = make_shard("", prefixes), RequestStats()
-    listed, closed = walk_shard(lister, shard, stats)
+    listed, closed = scan_shard(lister, shard, stats)
     assert listed == sorted(key for key in keys if shard.covers(key))
     check_evidence(shard, listed, closed)
     assert stats.faults.total() <= damaged
@@ -344,7 +344,7 @@ def test_a_page_that_stays_damaged_fails_the_job() -> None:
     lister = one_at_a_time(_Damaging(LETTERS, lambda: True, _garble))
     stats = RequestStats()
     with pytest.raises(RetriesExhausted, match="malformed 3 times"):
-        walk_shard(lister, make_shard("", []), stats)
+        scan_shard(lister, make_shard("", []), stats)
     assert stats.faults == {TransientError.MALFORMED: 3}
 
 
@@ -375,7 +375,7 @@ def test_a_real_server_with_hostile_keys_is_listed_completely(
     found: list[str] = []
     for prefix in ["", *registered]:
         shard = make_shard(prefix, registered)
-        keys, closed = walk_shard(lister, shard)
+        keys, closed = scan_shard(lister, shard)
         assert keys == sorted(key for key in HOSTILE_KEYS if shard.covers(key))
         check_evidence(shard, keys, closed)
         found += keys

@@ -13,7 +13,7 @@ from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.engine.events import ListingJob
 from inventory_assets.scan.engine.key_density import level_of
 from inventory_assets.scan.engine.range_task import RangeTask
-from inventory_assets.scan.engine.splitter import Splitter, cut_evenly, pick_evenly
+from inventory_assets.scan.engine.splitter import Splitter, pick_evenly, split_evenly
 from inventory_assets.scan.keyspace.key_range import (
     MAX_KEY_BYTES,
     KeyRange,
@@ -36,10 +36,10 @@ def task_of(prefix: str, after: str, until: str, stats: RequestStats | None = No
 
 @given(st.integers(0, 300), st.integers(0, 40))
 def test_places_are_chosen_evenly(held: int, count: int) -> None:
-    places = [f"{number:04}" for number in range(1, held + 1)]
-    chosen = pick_evenly(places, count)
+    points = [f"{number:04}" for number in range(1, held + 1)]
+    chosen = pick_evenly(points, count)
     assert len(chosen) == min(count, held)
-    assert set(chosen) <= set(places)
+    assert set(chosen) <= set(points)
     assert all(left < right for left, right in pairwise(chosen))
     gaps = [right - left for left, right in pairwise([0, *map(int, chosen), held + 1])]
     assert max(gaps) - min(gaps) <= 1
@@ -61,7 +61,7 @@ def test_the_level_of_a_bound_that_ends_with_a_folder_is_that_folder() -> None:
     assert level_of("", prefix_upper_bound(""), "") == ""
 
 
-def places_of(
+def split_points_of(
     keys: Iterable[str], after: str, until: str, wanted: int = 3, prefix: str = ""
 ) -> tuple[list[str], ModelS3]:
     """The split points of a splitter that has observed some keys."""
@@ -71,9 +71,9 @@ def places_of(
     for key in random.Random(0).sample(held, min(len(held), 40)):  # noqa: S311
         splitter.observe_key(key)
     stats = RequestStats()
-    places = asyncio.run(splitter.split_points(task_of(prefix, after, until, stats), wanted))
+    points = asyncio.run(splitter.split_points(task_of(prefix, after, until, stats), wanted))
     assert stats.requests == len(lister.requests) <= REQUESTS_A_CALL
-    return places, lister
+    return points, lister
 
 
 def test_a_range_is_split_at_split_hints_without_requests() -> None:
@@ -85,10 +85,10 @@ def test_a_range_is_split_at_split_hints_without_requests() -> None:
     assert lister.requests == []
 
 
-def check_places(places: list[str], after: str, until: str, wanted: int) -> None:
-    assert len(places) <= wanted
-    assert all(left < right for left, right in pairwise([after, *places, until]))
-    assert all(len(place.encode()) <= MAX_KEY_BYTES for place in places)
+def check_split_points(points: list[str], after: str, until: str, wanted: int) -> None:
+    assert len(points) <= wanted
+    assert all(left < right for left, right in pairwise([after, *points, until]))
+    assert all(len(point.encode()) <= MAX_KEY_BYTES for point in points)
 
 
 @given(
@@ -105,8 +105,8 @@ def test_places_lie_between_the_bounds_and_ascend(
 ) -> None:
     assume(one != other)
     after, until = sorted((one, other))
-    places, lister = places_of(keys, after, until, wanted)
-    check_places(places, after, until, wanted)
+    points, lister = split_points_of(keys, after, until, wanted)
+    check_split_points(points, after, until, wanted)
     assert len(lister.requests) == len(set(lister.requests)), "the same was asked twice"
 
 
@@ -122,9 +122,9 @@ def test_places_stay_inside_a_prefix(
     keys = sorted(prefix + name for name in names)
     after = data.draw(st.sampled_from([prefix, *keys]))
     until = prefix_upper_bound(prefix)
-    places, lister = places_of(keys, after, until, wanted, prefix)
-    check_places(places, after, until, wanted)
-    assert all(place.startswith(prefix) for place in places)
+    points, lister = split_points_of(keys, after, until, wanted, prefix)
+    check_split_points(points, after, until, wanted)
+    assert all(point.startswith(prefix) for point in points)
     assert all(request.prefix.startswith(prefix) for request in lister.requests)
 
 
@@ -140,19 +140,19 @@ HASHED = sorted(sha256(str(number).encode()).hexdigest() for number in range(150
 def test_hashed_names_are_halved(head: str, first: int, last: int | None) -> None:
     keys = [head + name for name in HASHED]
     after, until = keys[first], prefix_upper_bound(head) if last is None else keys[last]
-    (place,), _ = places_of(keys, after, until, wanted=1)
-    left = sum(after < key <= place for key in keys)
-    right = sum(place < key <= until for key in keys)
+    (point,), _ = split_points_of(keys, after, until, wanted=1)
+    left = sum(after < key <= point for key in keys)
+    right = sum(point < key <= until for key in keys)
     assert 0.35 <= left / (left + right) <= 0.65
 
 
 def test_halves_of_hashed_names_are_halved_again() -> None:
     after, until, held = "", prefix_upper_bound(""), HASHED
     while len(held) > 100:
-        (place,), _ = places_of(HASHED, after, until, wanted=1)
-        left = [key for key in held if key <= place]
+        (point,), _ = split_points_of(HASHED, after, until, wanted=1)
+        left = [key for key in held if key <= point]
         assert 0.35 <= len(left) / len(held) <= 0.65
-        after, held = place, [key for key in held if key > place]
+        after, held = point, [key for key in held if key > point]
 
 
 TREE = [
@@ -164,16 +164,16 @@ TREE = [
 
 
 def test_a_tree_is_split_at_the_ends_of_its_folders() -> None:
-    places, lister = places_of(TREE, TREE[0], prefix_upper_bound(""))
-    ends = [prefix_of_upper_bound(place) for place in places]
+    points, lister = split_points_of(TREE, TREE[0], prefix_upper_bound(""))
+    ends = [prefix_of_upper_bound(point) for point in points]
     assert ends == ["logs/2026/03/", "logs/2026/06/", "logs/2026/09/"]
     assert [request.prefix for request in lister.requests] == ["", "logs/", "logs/2026/"]
 
 
 def test_a_range_within_a_folder_is_split_at_the_folders_below_it() -> None:
     until = prefix_upper_bound("logs/2026/05/")
-    places, _ = places_of(TREE, "logs/2026/05/07/host-1", until, wanted=2)
-    assert [prefix_of_upper_bound(place) for place in places] == [
+    points, _ = split_points_of(TREE, "logs/2026/05/07/host-1", until, wanted=2)
+    assert [prefix_of_upper_bound(point) for point in points] == [
         "logs/2026/05/13/",
         "logs/2026/05/21/",
     ]
@@ -182,15 +182,15 @@ def test_a_range_within_a_folder_is_split_at_the_folders_below_it() -> None:
 def test_the_only_folder_between_the_bounds_is_split_within() -> None:
     """Keys after the upper bound have no effect."""
     keys = [f"{letter}/{number}/{name}" for letter in "abc" for number in range(9) for name in "xy"]
-    places, lister = places_of(keys, prefix_upper_bound("a/"), prefix_upper_bound("b/"))
-    assert [prefix_of_upper_bound(place) for place in places] == ["b/1/", "b/3/", "b/6/"]
+    points, lister = split_points_of(keys, prefix_upper_bound("a/"), prefix_upper_bound("b/"))
+    assert [prefix_of_upper_bound(point) for point in points] == ["b/1/", "b/3/", "b/6/"]
     assert [request.prefix for request in lister.requests] == ["", "b/"]
 
 
 def test_a_chain_of_single_folders_is_followed_to_a_maximum_depth() -> None:
     keys = [f"{'d/' * 30}{name}" for name in HASHED[:100]]
-    places, lister = places_of(keys, keys[0], prefix_upper_bound(""))
-    check_places(places, keys[0], prefix_upper_bound(""), 3)
+    points, lister = split_points_of(keys, keys[0], prefix_upper_bound(""))
+    check_split_points(points, keys[0], prefix_upper_bound(""), 3)
     assert len(lister.requests) <= REQUESTS_A_CALL
 
 
@@ -213,8 +213,8 @@ def test_a_level_known_to_be_flat_costs_no_request() -> None:
 
 def test_a_level_with_too_many_folders_is_halved_like_names() -> None:
     keys = [f"{name}/object" for name in HASHED]
-    (place,), lister = places_of(keys, keys[0], prefix_upper_bound(""), wanted=1)
-    assert 0.35 <= sum(key <= place for key in keys) / len(keys) <= 0.65
+    (point,), lister = split_points_of(keys, keys[0], prefix_upper_bound(""), wanted=1)
+    assert 0.35 <= sum(key <= point for key in keys) / len(keys) <= 0.65
     assert len(lister.requests) == 1
 
 
@@ -226,7 +226,7 @@ def test_an_even_cut_tiles_the_prefix_with_no_more_ranges_than_asked_for(
 ) -> None:
     for prefix in ("", "a", "b/"):
         ranges = asyncio.run(
-            cut_evenly(ModelS3(keys, page_size=1000), prefix, count, RequestStats())
+            split_evenly(ModelS3(keys, page_size=1000), prefix, count, RequestStats())
         )
         assert 1 <= len(ranges) <= count
         assert tiling_violation(ranges, [KeyRange.of_prefix(prefix)]) is None
@@ -234,7 +234,7 @@ def test_an_even_cut_tiles_the_prefix_with_no_more_ranges_than_asked_for(
 
 def test_hashed_names_are_cut_into_even_ranges() -> None:
     keys = [f"data/{sha256(str(n).encode()).hexdigest()}" for n in range(4000)]
-    ranges = asyncio.run(cut_evenly(ModelS3(keys, page_size=1000), "", 8, RequestStats()))
+    ranges = asyncio.run(split_evenly(ModelS3(keys, page_size=1000), "", 8, RequestStats()))
     counts = [sum(key in key_range for key in keys) for key_range in ranges]
     assert len(counts) == 8
     assert min(counts) > 300
@@ -244,7 +244,7 @@ def test_folders_are_cut_at_their_ends() -> None:
     keys = [
         f"y={year}/m={month:02}/{n:03}" for year in (1, 2) for month in range(12) for n in range(9)
     ]
-    ranges = asyncio.run(cut_evenly(ModelS3(keys, page_size=1000), "", 6, RequestStats()))
+    ranges = asyncio.run(split_evenly(ModelS3(keys, page_size=1000), "", 6, RequestStats()))
     counts = [sum(key in key_range for key in keys) for key_range in ranges]
     assert len(counts) >= 4
     assert all(count % 9 == 0 for count in counts)

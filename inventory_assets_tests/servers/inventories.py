@@ -1,4 +1,4 @@
-"""Inventories of whole buckets on real servers, taken as the assets take them."""
+"""Inventories of whole buckets on real servers, made as the assets make them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ from inventory_assets_tests.external_servers import Endpoint
 DAY = date(2026, 3, 1)
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 
-Facts = tuple[str, int, str | None]
+ObjectFields = tuple[str, int, str | None]
 """A key, its size and its ETag."""
 
 
@@ -42,14 +42,14 @@ class Taken:
 
     manifest: Manifest
     snapshots: Mapping[str, Snapshot]
-    facts: list[Facts]
+    fields: list[ObjectFields]
 
     @property
     def keys(self) -> list[str]:
-        return [key for key, _, _ in self.facts]
+        return [key for key, _, _ in self.fields]
 
 
-def take_inventory(
+def list_inventory(
     endpoint: Endpoint,
     bucket: str,
     folder: Path,
@@ -75,10 +75,10 @@ def take_inventory(
     assert violations_of(manifest) == []
     publish_manifest(store, layout, manifest)
     assert read_manifest(store, layout, DAY) == manifest
-    return Taken(manifest, snapshots, facts_of(store, manifest))
+    return Taken(manifest, snapshots, fields_of(store, manifest))
 
 
-def facts_of(store: LocalStore, manifest: Manifest) -> list[Facts]:
+def fields_of(store: LocalStore, manifest: Manifest) -> list[ObjectFields]:
     """The rows of a manifest's files, in order."""
     everything = [KeyRange.of_prefix("")]
     batches = list(read_records(store, manifest.parts, everything, ["key", "size", "e_tag"]))
@@ -88,7 +88,7 @@ def facts_of(store: LocalStore, manifest: Manifest) -> list[Facts]:
     return list(zip(*columns.values(), strict=True))
 
 
-def expected_facts(objects: Mapping[str, bytes]) -> list[Facts]:
+def expected_fields(objects: Mapping[str, bytes]) -> list[ObjectFields]:
     """The rows of an inventory of exactly these objects: the oracle."""
     keys = sorted(objects, key=str.encode)
     return [(key, len(objects[key]), _md5(objects[key])) for key in keys]

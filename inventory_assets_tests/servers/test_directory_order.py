@@ -19,8 +19,8 @@ from inventory_assets_tests.servers.inventories import (
     DAY,
     NOW,
     body_of,
-    expected_facts,
-    take_inventory,
+    expected_fields,
+    list_inventory,
 )
 
 SIBLINGS = ("", " b", "!", "-b", "-b/x", ".b", ".b/x", "/1", "/2/x", "/2-x", "0", "b")
@@ -78,11 +78,11 @@ def test_the_inventory_is_complete_and_in_byte_order(
     prefix: str,
     depth: int,
 ) -> None:
-    taken = take_inventory(seaweedfs, bucket, tmp_path, prefix=prefix, depth=depth)
+    inventory = list_inventory(seaweedfs, bucket, tmp_path, prefix=prefix, depth=depth)
 
     within = {key: body for key, body in objects.items() if key.startswith(prefix)}
-    assert taken.facts == expected_facts(within)
-    assert {each.key_order for each in taken.snapshots.values()} == {KeyOrder.DIRECTORY}
+    assert inventory.fields == expected_fields(within)
+    assert {each.key_order for each in inventory.snapshots.values()} == {KeyOrder.DIRECTORY}
 
 
 def test_the_remainder_leaves_out_exactly_the_other_shards(
@@ -123,10 +123,10 @@ def test_a_pair_hidden_deep_in_one_shard_is_met_and_the_shard_listed_again(
     objects = {key: body_of(key) for key in keys}
     seaweedfs.make_bucket("hidden", objects)
 
-    taken = take_inventory(seaweedfs, "hidden", tmp_path)
+    inventory = list_inventory(seaweedfs, "hidden", tmp_path)
 
-    assert taken.facts == expected_facts(objects)
-    assert taken.snapshots["one/"].key_order is KeyOrder.DIRECTORY
+    assert inventory.fields == expected_fields(objects)
+    assert inventory.snapshots["one/"].key_order is KeyOrder.DIRECTORY
 
 
 @pytest.mark.usefixtures("store_of_unknown_make")
@@ -154,6 +154,6 @@ def test_a_folder_that_lost_its_last_object_is_no_key_but_an_object_named_like_o
     seaweedfs.make_bucket("left", {**objects, "left/one": b"x", "full/left/one": b"x"})
     seaweedfs.delete("left", ["left/one", "full/left/one"])
 
-    taken = take_inventory(seaweedfs, "left", tmp_path)
+    inventory = list_inventory(seaweedfs, "left", tmp_path)
 
-    assert taken.facts == expected_facts(objects)
+    assert inventory.fields == expected_fields(objects)

@@ -5,9 +5,9 @@ from pathlib import Path
 from inventory_assets_tests.external_servers import Endpoint, MotoEndpoint
 from inventory_assets_tests.servers.inventories import (
     body_of,
-    expected_facts,
+    expected_fields,
+    list_inventory,
     real_names,
-    take_inventory,
 )
 
 HOSTILE_KEYS = (
@@ -92,16 +92,16 @@ def test_every_key_is_inventoried_once_byte_for_byte_and_in_order(
     objects = objects_for(endpoint)
     endpoint.make_bucket("every-key", objects)
 
-    taken = take_inventory(endpoint, "every-key", tmp_path)
+    inventory = list_inventory(endpoint, "every-key", tmp_path)
 
-    assert taken.facts == expected_facts(objects)
-    assert taken.manifest.object_bytes == sum(map(len, objects.values()))
+    assert inventory.fields == expected_fields(objects)
+    assert inventory.manifest.object_bytes == sum(map(len, objects.values()))
 
 
 def test_a_prefix_is_inventoried_alone(endpoint: Endpoint, tmp_path: Path) -> None:
     keys = ("a", "a-b", "a/\x01", "a/1", "a/b/2", "a/\U0010fffd", "a0", "b/a/1")
     endpoint.make_bucket("one-prefix", {key: body_of(key) for key in keys})
 
-    taken = take_inventory(endpoint, "one-prefix", tmp_path, prefix="a/")
+    inventory = list_inventory(endpoint, "one-prefix", tmp_path, prefix="a/")
 
-    assert taken.keys == ["a/\x01", "a/1", "a/b/2", "a/\U0010fffd"]
+    assert inventory.keys == ["a/\x01", "a/1", "a/b/2", "a/\U0010fffd"]

@@ -7,9 +7,9 @@ import pytest
 from inventory_assets_tests.external_servers import Ministack, SeaweedFS, ServerProcess
 from inventory_assets_tests.servers.inventories import (
     body_of,
-    expected_facts,
+    expected_fields,
+    list_inventory,
     real_names,
-    take_inventory,
 )
 
 
@@ -29,11 +29,11 @@ def test_a_restarted_server_gives_the_same_fingerprints(
     objects = {key: body_of(key) for key in [*real_names()[::300], "a-b", "a/1", "e\u0301 +%2B"]}
     with make(tmp_path / "server") as server:
         server.endpoint.make_bucket("lasting", objects)
-        before = take_inventory(server.endpoint, "lasting", tmp_path / "before")
+        before = list_inventory(server.endpoint, "lasting", tmp_path / "before")
         server.restart()
-        after = take_inventory(server.endpoint, "lasting", tmp_path / "after")
+        after = list_inventory(server.endpoint, "lasting", tmp_path / "after")
 
-    assert after.facts == expected_facts(objects)
+    assert after.fields == expected_fields(objects)
     fingerprints = {prefix: each.fingerprint for prefix, each in before.snapshots.items()}
     assert {prefix: each.fingerprint for prefix, each in after.snapshots.items()} == fingerprints
     assert after.manifest.identity == before.manifest.identity

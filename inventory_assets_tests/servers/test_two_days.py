@@ -23,9 +23,9 @@ from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan import directory_order_scan, prefix_discovery, store_probe
 from inventory_assets_tests.external_servers import Endpoint, Ministack, SeaweedFS, ServerProcess
 from inventory_assets_tests.servers.inventories import (
-    Facts,
+    ObjectFields,
     body_of,
-    expected_facts,
+    expected_fields,
     real_names,
 )
 
@@ -102,7 +102,7 @@ class Daily:
         self._assets = SourceAssets(source)
         self._instance = instance
 
-    def take(self, day: date) -> None:
+    def run(self, day: date) -> None:
         """Materialize the day's listing of all shards, its changes, manifest and change log."""
         clock = Clock(fixed=datetime.combine(day, datetime.min.time(), UTC).isoformat())
         self._run(clock, "shards")
@@ -113,7 +113,7 @@ class Daily:
         self._run(clock, "inventory_manifest", partition_key=day.isoformat())
         self._run(clock, "change_log", partition_key=day.isoformat())
 
-    def facts(self, day: date) -> list[Facts]:
+    def fields(self, day: date) -> list[ObjectFields]:
         """The content of the day's published files, read by their readers."""
         store, layout = self._store, self._assets.layout
         assert read_manifest(store, layout, day) is not None
@@ -175,12 +175,12 @@ def assert_two_days_are_accounted_for(
     endpoint.put("two-days", objects, connections)
     with open_instance() as instance:
         daily = Daily(endpoint, "two-days", folder / "store", yesterday, depth, instance)
-        daily.take(yesterday)
+        daily.run(yesterday)
         night.fall(endpoint, "two-days")
-        daily.take(today)
+        daily.run(today)
 
-    assert daily.facts(yesterday) == expected_facts(objects)
-    assert daily.facts(today) == expected_facts(night.after(objects))
+    assert daily.fields(yesterday) == expected_fields(objects)
+    assert daily.fields(today) == expected_fields(night.after(objects))
     assert daily.changes(yesterday) == {}
     assert daily.changes(today) == night.changes
 
@@ -212,9 +212,9 @@ def test_a_store_that_turns_out_to_list_by_directory_is_inventoried_all_the_same
     today = datetime.now(UTC).date()
     with dg.DagsterInstance.ephemeral() as instance:
         daily = Daily(seaweedfs, "turns-out-daily", tmp_path, today, 1, instance)
-        daily.take(today)
+        daily.run(today)
 
-    assert daily.facts(today) == expected_facts(objects)
+    assert daily.fields(today) == expected_fields(objects)
 
 
 @pytest.fixture(scope="module")

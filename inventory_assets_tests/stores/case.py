@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from inventory_assets_tests.stores.habits import Habits
-from inventory_assets_tests.stores.holdings import Held
+from inventory_assets_tests.stores.holdings import StoredObject
 
 ALWAYS = 10**9
 
@@ -29,7 +29,7 @@ class Case:
 
     says: str
     habits: Habits
-    bucket: Callable[[], list[Held]]
+    bucket: Callable[[], list[StoredObject]]
     refusal: str | None = None
     must_refuse: bool = False
     prefix: str = ""

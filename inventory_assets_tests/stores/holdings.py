@@ -17,7 +17,7 @@ marker (where versions are listed), size, time, ETag."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredObject:
     """An object, a version of one, or a delete marker.
 
     Attributes:
@@ -47,12 +47,12 @@ class Held:
 
     def row(self, *, with_versions: bool) -> Row:
         """The rows of a correct inventory."""
-        facts: Row = (self.size, self.modified, self.e_tag)
+        fields: Row = (self.size, self.modified, self.e_tag)
         if self.is_delete_marker:
-            facts = (None, self.modified, None)
+            fields = (None, self.modified, None)
         if not with_versions:
-            return (self.key, *facts)
-        return (self.key, self.version_id, self.is_latest, self.is_delete_marker, *facts)
+            return (self.key, *fields)
+        return (self.key, self.version_id, self.is_latest, self.is_delete_marker, *fields)
 
 
 def raw(key: str) -> bytes:
@@ -60,27 +60,27 @@ def raw(key: str) -> bytes:
     return key.encode("utf-8", "surrogateescape")
 
 
-def held(key: str, number: int = 0, **other: Any) -> Held:
+def held(key: str, number: int = 0, **other: Any) -> StoredObject:
     """An object whose fields follow from its number."""
-    facts: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "size": number,
         "modified": EPOCH + timedelta(seconds=number),
         "e_tag": hashlib.md5(raw(key), usedforsecurity=False).hexdigest(),
     }
-    return Held(key, **{**facts, **other})
+    return StoredObject(key, **{**fields, **other})
 
 
-def objects(keys: Iterable[str]) -> list[Held]:
+def objects(keys: Iterable[str]) -> list[StoredObject]:
     """An object for each key."""
     return [held(key, number) for number, key in enumerate(keys)]
 
 
-def folders(names: Iterable[str], keys: int) -> list[Held]:
+def folders(names: Iterable[str], keys: int) -> list[StoredObject]:
     """The same number of objects under each name."""
     return objects(f"{name}k{number:05}" for name in names for number in range(keys))
 
 
-def versions(keys: Iterable[str], each: int = 2) -> list[Held]:
+def versions(keys: Iterable[str], each: int = 2) -> list[StoredObject]:
     """Some versions of each key, newest first."""
     return [
         held(key, number, version_id=f"v{number}.{age}", is_latest=not age)
@@ -89,7 +89,7 @@ def versions(keys: Iterable[str], each: int = 2) -> list[Held]:
     ]
 
 
-def truth(holdings: Iterable[Held], *, with_versions: bool = False) -> list[Row]:
+def truth(holdings: Iterable[StoredObject], *, with_versions: bool = False) -> list[Row]:
     """The rows of a right inventory: in byte order, the versions of a key as they are given."""
     rows = sorted(holdings, key=lambda each: each.raw)
     if not with_versions:

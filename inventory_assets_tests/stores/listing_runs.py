@@ -10,7 +10,7 @@ from inventory_assets.inventory.folder_listing.folder_listing import list_into_f
 from inventory_assets.s3.list_client import ListClient
 from inventory_assets.s3.retries import RetryPolicy
 from inventory_assets.scan.validation.object_versions import Versions
-from inventory_assets_tests.stores.holdings import Held, difference, listed, truth
+from inventory_assets_tests.stores.holdings import StoredObject, difference, listed, truth
 from inventory_assets_tests.stores.odd_pages import Query
 
 EXACT = "exact"
@@ -58,7 +58,7 @@ class Outcome:
 def list_and_compare(
     lister: ListClient,
     asked: Sequence[Query],
-    holdings: Sequence[Held],
+    holdings: Sequence[StoredObject],
     folder: Path,
     prefix: str = "",
     *,

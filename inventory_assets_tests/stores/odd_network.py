@@ -7,10 +7,10 @@ from random import Random
 
 from inventory_assets.s3.http.response import RequestContext, Response
 from inventory_assets_tests.fakes.simulated_bucket import (
+    ErrorRates,
     Life,
     SimulatedBucket,
     SimulatedNetwork,
-    Troubles,
 )
 from inventory_assets_tests.stores.odd_store import OddStore
 
@@ -29,7 +29,7 @@ class OddNetwork(SimulatedNetwork):
 
     def __init__(self, store: OddStore, life: Life) -> None:
         chances = Random(store.seed)  # noqa: S311 - a repeatable test
-        super().__init__(SimulatedBucket([], [], 1, chances), life, Troubles())
+        super().__init__(SimulatedBucket([], [], 1, chances), life, ErrorRates())
         self._store = store
         self._chances = chances
 

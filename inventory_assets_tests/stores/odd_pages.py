@@ -13,7 +13,7 @@ from inventory_assets_tests.stores.habits import (
     Tokens,
     VersionMarker,
 )
-from inventory_assets_tests.stores.holdings import Held, raw
+from inventory_assets_tests.stores.holdings import StoredObject, raw
 
 BUCKET = "truth"
 
@@ -66,18 +66,20 @@ class Pages:
     query: Query
     size: int
 
-    def of_objects(self, entries: Sequence[Held | str], token: str | None, *, goes_on: bool) -> str:
+    def of_objects(
+        self, entries: Sequence[StoredObject | str], token: str | None, *, has_more: bool
+    ) -> str:
         """A page of objects, and of folders as their names.
 
         Args:
             entries: What is listed.
             token: Where the listing goes on, if the store says so by token.
-            goes_on: Whether it does.
+            has_more: Whether it does.
         """
         out = [self._head("ListBucketResult")]
         if self.habits.tokens in (Tokens.MARKER, Tokens.NEXT_MARKER):
             by_next = self.habits.tokens is Tokens.NEXT_MARKER or self.query.text("delimiter")
-            if goes_on and by_next and entries:
+            if has_more and by_next and entries:
                 out.append(element("NextMarker", self._name(name_of(entries[-1]))))
         else:
             out.append(element("KeyCount", str(len(entries))))
@@ -85,23 +87,23 @@ class Pages:
                 if self.habits.echo is Echo.PLAIN and entries:
                     token += "." + _escaped(name_of(entries[-1]))
                 out.append(element("NextContinuationToken", token))
-        out.append(element("IsTruncated", str(goes_on).lower()))
-        records = [self._record(each) for each in entries if isinstance(each, Held)]
+        out.append(element("IsTruncated", str(has_more).lower()))
+        records = [self._record(each) for each in entries if isinstance(each, StoredObject)]
         out += [f"<Contents>{record}</Contents>" for record in records]
         folders = [self._name(each) for each in entries if isinstance(each, str)]
         out += [f"<CommonPrefixes><Prefix>{each}</Prefix></CommonPrefixes>" for each in folders]
         return "".join([*out, "</ListBucketResult>"])
 
-    def of_versions(self, page: Sequence[Held], *, goes_on: bool) -> str:
+    def of_versions(self, page: Sequence[StoredObject], *, has_more: bool) -> str:
         """A page of versions and delete markers."""
         out = [self._head("ListVersionsResult")]
-        if goes_on:
+        if has_more:
             last, way = page[-1], self.habits.version_marker
             is_plain = way is VersionMarker.KEY_PLAIN
             key = _escaped(last.key) if is_plain else self._name(last.key)
             version = "null" if way is VersionMarker.ID_NULL else last.version_id
             out += [element("NextKeyMarker", key), element("NextVersionIdMarker", version)]
-        out.append(element("IsTruncated", str(goes_on).lower()))
+        out.append(element("IsTruncated", str(has_more).lower()))
         for each in page:
             kind = "DeleteMarker" if each.is_delete_marker else "Version"
             identity = element("VersionId", each.version_id)
@@ -140,7 +142,7 @@ class Pages:
             case _:
                 return _escaped(key)
 
-    def _record(self, each: Held) -> str:
+    def _record(self, each: StoredObject) -> str:
         elements: dict[str, str | None] = {
             "Key": self._name(each.key),
             "LastModified": each.modified.strftime(self.habits.times),
@@ -178,7 +180,7 @@ def contradicting(page: str, kind: Contradiction, count: int) -> str:
             return before + rest.partition("</NextContinuationToken>")[2] if found else page
 
 
-def name_of(entry: Held | str) -> str:
+def name_of(entry: StoredObject | str) -> str:
     """The name of an object or a folder."""
     return entry if isinstance(entry, str) else entry.key
 

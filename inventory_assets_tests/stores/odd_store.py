@@ -25,7 +25,7 @@ from inventory_assets_tests.stores.habits import (
     VersionListing,
     VersionMarker,
 )
-from inventory_assets_tests.stores.holdings import Held, raw
+from inventory_assets_tests.stores.holdings import StoredObject, raw
 from inventory_assets_tests.stores.odd_pages import Pages, Query, contradicting, name_of
 
 _XML = {"Content-Type": "application/xml"}
@@ -40,7 +40,7 @@ Rank = Any
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Position:
     """Where a chain of pages stands: what a token means.
 
     Attributes:
@@ -64,7 +64,7 @@ class _Place:
         return base64.urlsafe_b64encode(json.dumps(words).encode()).decode()
 
     @classmethod
-    def of(cls, token: str) -> "_Place":
+    def of(cls, token: str) -> "_Position":
         return cls(*json.loads(base64.urlsafe_b64decode(token.partition(".")[0])))
 
 
@@ -77,8 +77,8 @@ class _Shown:
         next: Where the chain goes on; None at its end.
     """
 
-    entries: list[Held | str]
-    next: _Place | None
+    entries: list[StoredObject | str]
+    next: _Position | None
 
 
 @dataclass(slots=True)
@@ -93,14 +93,14 @@ class OddStore:
         asked: The queries that came.
     """
 
-    holdings: list[Held]
+    holdings: list[StoredObject]
     habits: Habits = AWS
     seed: int = 0
     before: Callable[["OddStore"], None] | None = None
     asked: list[Query] = field(default_factory=list)
     _chances: Random = field(init=False)
     _lock: threading.RLock = field(init=False, default_factory=threading.RLock)
-    _sorted: dict[tuple[str, bool], tuple[list[Held], list[Rank]]] = field(
+    _sorted: dict[tuple[str, bool], tuple[list[StoredObject], list[Rank]]] = field(
         init=False, default_factory=dict
     )
     _answers: list[Answer] = field(init=False, default_factory=list)
@@ -112,7 +112,7 @@ class OddStore:
         self._chances = Random(self.seed)  # noqa: S311 - a repeatable test
         self.hold(self.holdings)
 
-    def hold(self, holdings: Iterable[Held]) -> None:
+    def hold(self, holdings: Iterable[StoredObject]) -> None:
         """Hold something else from now on."""
         with self._lock:
             self.holdings = sorted(holdings, key=lambda each: each.raw)
@@ -159,7 +159,7 @@ class OddStore:
             case _:
                 return raw(name)
 
-    def _current(self, prefix: str) -> tuple[list[Held], list[Rank]]:
+    def _current(self, prefix: str) -> tuple[list[StoredObject], list[Rank]]:
         """The current objects under a prefix in the store's order, and their ranks."""
         found = self._sorted.get((prefix, False))
         if found is None:
@@ -175,42 +175,42 @@ class OddStore:
     def _objects(self, query: Query) -> Answer:
         habits, prefix = self.habits, query.text("prefix")
         by_marker = habits.tokens in (Tokens.MARKER, Tokens.NEXT_MARKER)
-        place = self._begin(query, by_marker=by_marker)
-        outside = place.start_after and not place.start_after.startswith(prefix)
+        position = self._begin(query, by_marker=by_marker)
+        outside = position.start_after and not position.start_after.startswith(prefix)
         if outside and habits.start_after is StartAfter.WITHIN_PREFIX_OR_501:
             return self._error(501, "NotImplemented")
         size = min(int(query.given.get("max-keys", 1000)), habits.page_keys)
         if outside and habits.start_after is StartAfter.WITHIN_PREFIX_OR_EMPTY:
             shown = _Shown([], None)
-        elif place.empty < habits.empty_pages:
-            shown = _Shown([], replace(place, empty=place.empty + 1))
+        elif position.empty < habits.empty_pages:
+            shown = _Shown([], replace(position, empty=position.empty + 1))
         else:
-            shown = self._page(query, place, size)
+            shown = self._page(query, position, size)
         token = shown.next.token() if shown.next else None
         page = Pages(habits, query, size).of_objects(
-            shown.entries, token, goes_on=shown.next is not None
+            shown.entries, token, has_more=shown.next is not None
         )
         return self._ok(self._contradicted_page(page, shown))
 
-    def _begin(self, query: Query, *, by_marker: bool) -> _Place:
+    def _begin(self, query: Query, *, by_marker: bool) -> _Position:
         if by_marker:
-            return _Place(start_after=query.text("marker"))
+            return _Position(start_after=query.text("marker"))
         if token := query.text("continuation-token"):
-            return _Place.of(token)
-        return _Place(start_after=query.text("start-after"))
+            return _Position.of(token)
+        return _Position(start_after=query.text("start-after"))
 
-    def _page(self, query: Query, place: _Place, size: int) -> _Shown:
+    def _page(self, query: Query, position: _Position, size: int) -> _Shown:
         delimiter, prefix = query.text("delimiter"), query.text("prefix")
         there, ranks = self._current(prefix)
-        at = self._begins_at(place, there, ranks, delimiter, prefix)
+        at = self._begins_at(position, there, ranks, delimiter, prefix)
         by_bytes = self.habits.start_after is StartAfter.BY_BYTES
-        prefix_lower_bound = raw(place.start_after) if by_bytes else b""
-        entries: list[Held | str] = []
-        skip = place.skip
+        lower = raw(position.start_after) if by_bytes else b""
+        entries: list[StoredObject | str] = []
+        skip = position.skip
         while at < len(there) and len(entries) < size:
             each = there[at]
             at += 1
-            if each.raw <= prefix_lower_bound:
+            if each.raw <= lower:
                 continue
             if skip:
                 skip -= 1
@@ -224,28 +224,33 @@ class OddStore:
         if at >= len(there):
             return _Shown(entries, None)
         if self.habits.tokens is Tokens.STUCK and query.text("continuation-token"):
-            return _Shown(entries, _Place.of(query.text("continuation-token")))
-        place = replace(
-            place,
-            after=name_of(entries[-1]) if entries else place.after,
-            shown=place.shown + len(entries),
-            skip=self._skips(place, there, delimiter),
+            return _Shown(entries, _Position.of(query.text("continuation-token")))
+        position = replace(
+            position,
+            after=name_of(entries[-1]) if entries else position.after,
+            shown=position.shown + len(entries),
+            skip=self._skips(position, there, delimiter),
             empty=0,
             index=at,
         )
-        shown = _Shown(entries, place)
+        shown = _Shown(entries, position)
         return replace(shown, next=None) if self._lies_now(self.habits.early_end, shown) else shown
 
     def _begins_at(
-        self, place: _Place, there: list[Held], ranks: list[Rank], delimiter: str, prefix: str
+        self,
+        position: _Position,
+        there: list[StoredObject],
+        ranks: list[Rank],
+        delimiter: str,
+        prefix: str,
     ) -> int:
         """The index of the first object that may be shown."""
-        habits, after = self.habits, place.start_after
+        habits, after = self.habits, position.start_after
         by_marker = habits.tokens in (Tokens.MARKER, Tokens.NEXT_MARKER)
-        if place.after is not None or (by_marker and after):
+        if position.after is not None or (by_marker and after):
             if habits.tokens is Tokens.INDEX:
-                return place.index
-            last = after if place.after is None else place.after
+                return position.index
+            last = after if position.after is None else position.after
             at = bisect_right(ranks, self.rank(last))
             is_folder = bool(delimiter) and last.endswith(delimiter) and last != prefix
             return _behind_folder(there, at, last) if is_folder else at
@@ -257,12 +262,14 @@ class OddStore:
             case _:
                 return bisect_right(ranks, self.rank(after)) if after else 0
 
-    def _skips(self, place: _Place, there: list[Held], delimiter: str) -> int:
+    def _skips(self, position: _Position, there: list[StoredObject], delimiter: str) -> int:
         match self.habits.tokens:
             case Tokens.SKIP_ALWAYS:
                 return 1
-            case Tokens.SKIP_AFTER_MADE_UP if place.after is None and place.start_after:
-                return int(all(each.key != place.start_after for each in there) and not delimiter)
+            case Tokens.SKIP_AFTER_MADE_UP if position.after is None and position.start_after:
+                return int(
+                    all(each.key != position.start_after for each in there) and not delimiter
+                )
             case _:
                 return 0
 
@@ -303,10 +310,10 @@ class OddStore:
         if habits.versions is VersionListing.EMPTY:
             there = []
         start = self._version_start(query, there)
-        page, goes_on = there[start : start + size], start + size < len(there)
-        return self._ok(Pages(habits, query, size).of_versions(page, goes_on=goes_on))
+        page, has_more = there[start : start + size], start + size < len(there)
+        return self._ok(Pages(habits, query, size).of_versions(page, has_more=has_more))
 
-    def _version_start(self, query: Query, there: list[Held]) -> int:
+    def _version_start(self, query: Query, there: list[StoredObject]) -> int:
         habits, key = self.habits, query.text("key-marker")
         version = query.text("version-id-marker")
         if not key:
@@ -344,7 +351,7 @@ def _parted(name: str, level: int) -> tuple[str, str]:
     return name[:cut], name[cut:]
 
 
-def _behind_folder(there: list[Held], at: int, folder: str) -> int:
+def _behind_folder(there: list[StoredObject], at: int, folder: str) -> int:
     """The index of the first object from `at` on that is not in the folder."""
     while at < len(there) and there[at].key.startswith(folder):
         at += 1

@@ -37,7 +37,7 @@ from inventory_assets_tests.stores.habits import (
     Times,
     Tokens,
 )
-from inventory_assets_tests.stores.holdings import Held, held, listed
+from inventory_assets_tests.stores.holdings import StoredObject, held, listed
 from inventory_assets_tests.stores.listing_runs import set_aside
 from inventory_assets_tests.stores.odd_network import OddNetwork
 from inventory_assets_tests.stores.odd_pages import BUCKET
@@ -197,7 +197,7 @@ class Churn:
             self.throughout.discard(key)
         store.hold(self.holdings())
 
-    def holdings(self) -> list[Held]:
+    def holdings(self) -> list[StoredObject]:
         return [held(key, len(key)) for key in self.there]
 
 

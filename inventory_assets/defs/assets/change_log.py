@@ -7,7 +7,7 @@ from datetime import date
 import dagster as dg
 
 from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, change_log_metadata
-from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
+from inventory_assets.defs.source.automation import on_any_shard_change_of, shards_of_the_date
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
     SourceAssets,
@@ -28,6 +28,8 @@ from inventory_assets.inventory.changes.change_log import (
     violations_of,
 )
 from inventory_assets.inventory.errors import ManifestIncomplete
+from inventory_assets.inventory.listing.shard_registry import shard_key
+from inventory_assets.inventory.listing.shard_retirement import read_retirement
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 
 LOG = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         ],
         columns=CHANGE_COLUMNS,
         checks=[balance],
-        automation_condition=on_any_shard_change(),
+        automation_condition=on_any_shard_change_of(assets.key("inventory_manifest")),
         one_run_per_partition=True,  # so that an incomplete date fails alone
     )
     def change_log(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
@@ -98,6 +100,8 @@ def _publish(work: SourceContext, day: date) -> ChangeLog:
     for prefix in compare_shards(work.store, work.layout, manifest, orphans, work.now()):
         if day < work.assets.partitions.first_listed_date:
             LOG.info("%s has left the window of listings; change_log compared %r", day, prefix)
+        elif read_retirement(work.store, work.layout, shard_key(prefix, work.source.prefix)):
+            LOG.info("shard %r is retired; change_log compared it for %s", prefix, day)
         else:
             LOG.warning(
                 "the partition of shard %r was deleted; change_log compared it for %s", prefix, day

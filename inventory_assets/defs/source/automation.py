@@ -15,7 +15,7 @@ FOLLOWED_WINDOW = timedelta(days=2)
 def shards_of_the_date() -> dg.MultiToSingleDimensionPartitionMapping:
     """The mapping from partitions by date to partitions by date and shard."""
     with warnings.catch_warnings():
-        # In beta in Dagster 1.13; the lock file pins the version.
+        # In beta; `pyproject.toml` accepts only those minor versions of Dagster that are tested.
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.MultiToSingleDimensionPartitionMapping(DATE)
 
@@ -29,7 +29,7 @@ def on_listing_change() -> dg.AutomationCondition[Any]:
         & ~dg.AutomationCondition.any_deps_missing()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
-    ).with_label("follow_changed_listings")
+    ).with_label("on_listing_change")
 
 
 def changed_since_last_request() -> dg.AutomationCondition[Any]:
@@ -55,4 +55,16 @@ def on_any_shard_change() -> dg.AutomationCondition[Any]:
         & changed_since_last_request()
         & ~dg.AutomationCondition.any_deps_in_progress()
         & ~dg.AutomationCondition.in_progress()
-    ).with_label("follow_any_shard")
+    ).with_label("on_any_shard_change")
+
+
+def on_any_shard_change_of(manifest: dg.AssetKey) -> dg.AutomationCondition[Any]:
+    """Run when any shard of the date changed, but not before the date has a manifest.
+
+    Dagster's `any_deps_missing` is false as soon as the manifest is requested, and the request may
+    fail because shards of the date are missing.
+    """
+    without = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.missing()).allow(
+        dg.AssetSelection.assets(manifest)
+    )
+    return (on_any_shard_change() & ~without).with_label("on_any_shard_change_of_a_manifest")

@@ -1,7 +1,8 @@
 """Partitioned asset checks.
 
 This module imports a private module of Dagster: the type of an evaluation's target has no public
-name, and without a target Dagster shows a passed check as outdated.
+name, and without a target Dagster shows a passed check as outdated. A slow test runs the checks
+with the oldest and with the newest version of Dagster that `pyproject.toml` accepts.
 """
 
 import warnings
@@ -25,7 +26,7 @@ def partitioned_check(
 ) -> dg.AssetCheckSpec:
     """The spec of a check that is evaluated for each partition of its asset."""
     with warnings.catch_warnings():
-        # A preview in Dagster 1.13; the lock file pins the version.
+        # A preview; `pyproject.toml` accepts only those minor versions of Dagster that are tested.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.AssetCheckSpec(
             name,

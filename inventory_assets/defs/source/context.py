@@ -21,6 +21,7 @@ from inventory_assets.inventory.listing.shard_registry import (
     prefix_of,
     shard_key,
 )
+from inventory_assets.inventory.listing.shard_retirement import read_retirement
 from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.encodings import Encodings
@@ -226,6 +227,26 @@ class SourceContext:
         known = set(self.shard_keys)
         return [each for each in prefixes if shard_key(each, self.source.prefix) not in known]
 
+    def why_no_shard(self, key: str) -> str:
+        """A sentence that says why a key without a partition has none, and what covers its keys."""
+        try:
+            prefix = self.prefix(key)
+        except InventoryError as error:
+            return str(error)
+        around = [known for known in self.known_prefixes() if prefix.startswith(known)]
+        cover = shard_key(max(around, key=len, default=self.source.prefix), self.source.prefix)
+        advice = (
+            f"the partition {cover!r} covers its keys: materialize that one, or, if {prefix!r} "
+            "has objects again, the source's asset `shards`, which makes it a shard again"
+        )
+        retirement = read_retirement(self.store, self.layout, key)
+        if retirement is None:
+            return f"the shard {key!r} has no partition any more, as it was deleted; {advice}"
+        return (
+            f"the shard {key!r} is retired since {retirement.retired_on}, as it was empty in every "
+            f"inventory from {retirement.empty_since} on; {advice}"
+        )
+
     def shard(self, shard_key: str, known_prefixes: Sequence[str]) -> Shard:
         """The shard of a key, without the other shards within it."""
         return make_shard(self.prefix(shard_key), known_prefixes)
@@ -345,9 +366,11 @@ def partition_failure(
 ) -> dg.Failure:
     """The failure of a run in which some partitions failed."""
     lines = [f"{partition_key}: {error}" for partition_key, error in failures.items()]
+    total = len(failures) + done
+    if total > 1:
+        lines.insert(0, f"{len(failures)} of {total} {what} failed; {advice}")
     return dg.Failure(
-        description=f"{len(failures)} of {len(failures) + done} {what} failed; {advice}\n"
-        + "\n".join(lines),
+        description="\n".join(lines),
         metadata={"failed": dg.MetadataValue.json(sorted(failures)), "done": done},
         allow_retries=False,
     )

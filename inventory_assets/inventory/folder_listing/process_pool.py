@@ -45,7 +45,7 @@ from inventory_assets.scan.engine.progress import (
     Report,
     reported_every,
 )
-from inventory_assets.scan.engine.splitter import cut_evenly
+from inventory_assets.scan.engine.splitter import split_evenly
 from inventory_assets.scan.errors import SeamDisagrees
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -76,9 +76,13 @@ def list_by_processes(
         InventoryError: Any error of a process.
     """
     lister, bucket_config, processes = work.lister, work.lister.bucket_config, work.processes
-    share = replace(bucket_config, max_in_flight=max(1, bucket_config.max_in_flight // processes))
-    cuts = asyncio.run(cut_evenly(work.lister, work.prefix, processes * RANGES_PER_PROCESS, stats))
-    ranges = [both for cut in cuts for each in wanted if (both := cut.intersection(each))]
+    per_process = replace(
+        bucket_config, max_in_flight=max(1, bucket_config.max_in_flight // processes)
+    )
+    splits = asyncio.run(
+        split_evenly(work.lister, work.prefix, processes * RANGES_PER_PROCESS, stats)
+    )
+    ranges = [both for split in splits for each in wanted if (both := split.intersection(each))]
     parts: list[Part] = []
     evidence: list[RangeEvidence] = []
     with _progress_of_workers(work.report) as progress:
@@ -92,7 +96,7 @@ def list_by_processes(
         try:
             task = partial(
                 _list_range,
-                share,
+                per_process,
                 lister.profile,
                 lister.retry,
                 work.prefix,

@@ -215,7 +215,7 @@ class CheckpointLog:
             stats.requests, stats.response_bytes, Counter(stats.faults)
         )
         if self.drafts is not None:
-            self.drafts.take_recorded()
+            self.drafts.remove_recorded()
 
     def _write(self, record: Checkpoint) -> None:
         name = f"{self._name}.{self._run_id}-{self._written:06}.json"

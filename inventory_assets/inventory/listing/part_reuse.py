@@ -65,10 +65,10 @@ def segments_of(
             if start < stop:
                 trailing.append(len(found) - 1)
     min_rows = sizing.of_shard(sum(each.rows for each in found)).min_rows
-    for place in reversed(trailing):
-        last, rest = found[place - 1 : place + 1]
+    for index in reversed(trailing):
+        last, rest = found[index - 1 : index + 1]
         if last.rows < min_rows:
-            found[place - 1 : place + 1] = [replace(last, until=rest.until)]
+            found[index - 1 : index + 1] = [replace(last, until=rest.until)]
     return found
 
 

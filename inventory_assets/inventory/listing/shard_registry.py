@@ -1,5 +1,6 @@
 """The recorded result of discovery, which later listings read."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -48,10 +49,7 @@ def shard_key(prefix: str, source_prefix: str) -> str:
 
 def record_discovery(store: Store, layout: Layout, discovery: Discovery, now: datetime) -> None:
     """Record the store's key order, and the prefixes too long for their partition keys."""
-    for prefix in discovery.prefixes:
-        key = encode_prefix(prefix)
-        if decode_prefix(key) is None:
-            publish(store, _LONG_PREFIX.file(layout.long_prefix(key), _LongPrefix(prefix)))
+    record_prefixes(store, layout, discovery.prefixes)
     record = _RecordedDiscovery(
         discovery.prefixes,
         discovery.key_order,
@@ -60,6 +58,14 @@ def record_discovery(store: Store, layout: Layout, discovery: Discovery, now: da
         found_at=now,
     )
     publish(store, _DISCOVERY.file(layout.discovery, record))
+
+
+def record_prefixes(store: Store, layout: Layout, prefixes: Iterable[str]) -> None:
+    """Record those prefixes of shards that are too long for their partition keys."""
+    for prefix in prefixes:
+        key = encode_prefix(prefix)
+        if decode_prefix(key) is None:
+            publish(store, _LONG_PREFIX.file(layout.long_prefix(key), _LongPrefix(prefix)))
 
 
 def known_key_order(store: Store, layout: Layout) -> KeyOrder | None:

@@ -149,11 +149,11 @@ class SnapshotBuilder(CheckpointedSink):
     def narrow(self, narrowed: RangeNarrowed) -> None:
         """Move the beginning of a range that was completed, or resumed."""
         evidence = [*self.evidence.items(), *self._resumed_evidence.items()]
-        for place, each in evidence:
+        for index, each in evidence:
             if each.key_range == narrowed.was:
                 later = replace(each, key_range=KeyRange(narrowed.after, narrowed.was.until))
-                rows = self.evidence if isinstance(place, int) else self._resumed_evidence
-                rows[place] = later  # type: ignore[index]
+                rows = self.evidence if isinstance(index, int) else self._resumed_evidence
+                rows[index] = later  # type: ignore[index]
 
     def fail(self, error: Exception) -> None:
         """Remove the checkpoints if, after this error, no run can resume from them."""

@@ -125,7 +125,7 @@ class Drafts:
         self._spool = path
         return path.name
 
-    def take_recorded(self) -> None:
+    def remove_recorded(self) -> None:
         """Remove the dropped drafts after a checkpoint was written, except its spool."""
         self.is_urgent = False
         for path in self._dropped:

@@ -19,8 +19,9 @@ from inventory_assets.inventory.changes.change_log import (
     outdated_reason,
     read_change_log,
 )
+from inventory_assets.inventory.changes.changed_records import ChangedRecordsFile
 from inventory_assets.inventory.changes.journal_format import to_journal
-from inventory_assets.inventory.changes.shard_changes import FEW_VALUES, ChangedRecordsFile
+from inventory_assets.inventory.changes.shard_changes import FEW_VALUES
 from inventory_assets.inventory.changes.sorted_diff import (
     BASELINE_COLUMNS,
     SNAPSHOT_COLUMNS,
@@ -111,14 +112,14 @@ def read_log(
     Raises:
         CorruptRecord: A file of the log is missing or damaged.
     """
-    stretches = sorted(
+    ranges = sorted(
         (key_range, entry.file)
         for entry in log.entries
         if any(entry.counts.values())
         for key_range in entry.shard.ranges
     )
     with closing(_OpenFiles(store)) as files:
-        for key_range, file in stretches:
+        for key_range, file in ranges:
             wanted = key_range.intersection(within)
             if wanted:
                 yield from files.get(file).read(wanted)

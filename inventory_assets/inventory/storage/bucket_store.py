@@ -159,7 +159,7 @@ class BucketStore(Store):
         folder = self._key(f"{_SCRATCH}/claims/{sha256(key.encode()).hexdigest()}")
         claim = Claim(self._objects, folder, self.where(key))
         with _as_store_error():
-            while not claim.take():
+            while not claim.acquire():
                 if self.etag(key) != expected_etag:
                     raise superseded(self.where(key))
             with claim:

@@ -51,7 +51,7 @@ class Claim:
         self._written = 0.0
         self._attempts = 0
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Write the claim; withdraw it and wait a moment if it is not the only one.
 
         Raises:

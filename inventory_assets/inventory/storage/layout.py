@@ -37,11 +37,18 @@ class FileKind(StrEnum):
     CHANGES = "changes/dt={day}/{name}.json"
     CHANGE_LOG_SYMLINK = "changes/hive/dt={day}-00-00/symlink.txt"
     CHECKPOINT = "checkpoints/dt={day}/{name}.json"
+    USAGE = "usage/dt={day}/usage.json"
     EXPORT = "exports/dt={day}/{name}"
     DATA = "data/{name}"
     CHANGED_RECORDS = "changes/data/{name}"
+    USAGE_DATA = "usage/data/{name}"
+    PART_USAGE = "usage/parts/{name}"
+    HYGIENE = "usage/dt={day}/hygiene.json"
+    PART_FINDINGS = "usage/findings/{name}"
+    REPORT = "reports/dt={day}/report.html"
     DISCOVERY = "discovery.json"
     LONG_PREFIX = "prefixes/{name}.json"
+    RETIREMENT = "retired/{name}.json"
 
     def path(self, day: date | None = None, name: str = "") -> str:
         """The path of a file of this kind."""
@@ -55,7 +62,7 @@ class FileKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FilePlace:
+class ParsedPath:
     """The information in the path of a file.
 
     Attributes:
@@ -67,14 +74,14 @@ class FilePlace:
     day: date | None
 
 
-def parse_path(path: str) -> FilePlace | None:
+def parse_path(path: str) -> ParsedPath | None:
     """Parse a path relative to the folder of a source; None if it is of no known kind."""
     for kind in FileKind:
         found = kind._pattern.fullmatch(path)  # noqa: SLF001
         if found:
             try:
                 day = found.groupdict().get("day")
-                return FilePlace(kind, date.fromisoformat(day) if day else None)
+                return ParsedPath(kind, date.fromisoformat(day) if day else None)
             except ValueError:
                 return None
     return None
@@ -157,6 +164,18 @@ class Layout:
         """The list of the URIs of the files of a date's change log."""
         return self._key(FileKind.CHANGE_LOG_SYMLINK, day)
 
+    def usage(self, day: date) -> str:
+        """The record of a date's usage, which names its tables."""
+        return self._key(FileKind.USAGE, day)
+
+    def usage_data(self, digest: str) -> str:
+        """A table of a date's usage, named for its content."""
+        return self._key(FileKind.USAGE_DATA, name=f"{digest}{self.encodings.suffix}")
+
+    def part_usage(self, part: str) -> str:
+        """The usage of a part, which has the name of the part's file."""
+        return self._key(FileKind.PART_USAGE, name=part.rpartition("/")[2])
+
     def manifest(self, day: date) -> str:
         """The manifest of a date, `inventory.json`."""
         return self._key(FileKind.MANIFEST, day)
@@ -177,6 +196,18 @@ class Layout:
         """The list of the URIs of a date's data files, for Hive and Athena."""
         return self._key(FileKind.SYMLINK, day)
 
+    def hygiene(self, day: date) -> str:
+        """The hygiene report of a date."""
+        return self._key(FileKind.HYGIENE, day)
+
+    def report(self, day: date) -> str:
+        """The page that shows a date's inventory to people."""
+        return self._key(FileKind.REPORT, day)
+
+    def part_findings(self, part: str) -> str:
+        """The findings of a part, under the name of its file."""
+        return self._key(FileKind.PART_FINDINGS, name=part.rpartition("/")[2])
+
     def iceberg(self, table: str) -> str:
         """The folder of the files that Iceberg itself writes for a table."""
         return f"{self.base}/iceberg/{table}"
@@ -190,6 +221,10 @@ class Layout:
         """The record of a prefix that is too long for its partition key."""
         return self._key(FileKind.LONG_PREFIX, name=file_stem(partition_key))
 
+    def retirement(self, partition_key: str) -> str:
+        """The record of a retired shard."""
+        return self._key(FileKind.RETIREMENT, name=file_stem(partition_key))
+
 
 def folder_of(key: str) -> str:
     """The folder of a file."""
@@ -198,11 +233,11 @@ def folder_of(key: str) -> str:
 
 def day_of_folder(name: str) -> date | None:
     """The date of a folder such as `2026-05-05T00-00Z`, or None for any other name."""
-    place = parse_path(f"{name}/inventory.json")
-    return place.day if place else None
+    parsed = parse_path(f"{name}/inventory.json")
+    return parsed.day if parsed else None
 
 
 def day_of_partition(name: str) -> date | None:
     """The date of a folder such as `dt=2026-05-05`, or None for any other name."""
-    place = parse_path(f"snapshots/{name}/any.json")
-    return place.day if place else None
+    parsed = parse_path(f"snapshots/{name}/any.json")
+    return parsed.day if parsed else None

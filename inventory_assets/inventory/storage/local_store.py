@@ -118,13 +118,13 @@ class LocalStore(Store):
             for attempt in count():
                 if self.etag(key) != etag:
                     raise superseded(target)
-                if turn.take():
+                if turn.acquire():
                     break
                 wait(attempt)
             try:
                 is_published = self._put_in_turn(turn, target, key, etag)
             finally:
-                turn.leave()
+                turn.release()
             if is_published or self.read(key) == data:
                 _flush(target.parent)
                 return sha256(data).hexdigest()

@@ -68,8 +68,8 @@ class FileType(ABC):
             consequence: The consequence, appended to the description of the error.
             alternative: Another remedy, appended to the message.
         """
-        place = parse_path(path_in_source(key))
-        remedy = self.remedy.format(day=place.day if place else None)
+        parsed = parse_path(path_in_source(key))
+        remedy = self.remedy.format(day=parsed.day if parsed else None)
         return CorruptRecord(
             f"{store.where(key)} is no {self.title} that this version can read{consequence}; "
             f"{remedy}{alternative}"

@@ -61,7 +61,7 @@ class Turn:
         """The path to write the record to, before the turn is taken."""
         return self._folder / self._name
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Take the turn, unless another run has it; return whether this run has it now.
 
         Raises:
@@ -74,8 +74,8 @@ class Turn:
             if self.is_mine:
                 return True
             holders = self._holders()
-            is_taken = bool(holders) or error.errno in _NOT_EMPTY
-            self._failed_renames = 0 if is_taken else self._failed_renames + 1
+            is_owned = bool(holders) or error.errno in _NOT_EMPTY
+            self._failed_renames = 0 if is_owned else self._failed_renames + 1
             if error.errno not in _TAKEN or self._failed_renames > _MAX_FAILED_RENAMES:
                 raise
             self._end_turns_of_the_dead(holders)
@@ -95,7 +95,7 @@ class Turn:
             return False
         return True
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """End the turn, if this run has it."""
         with suppress(OSError):
             (self._place / self._name).unlink()

@@ -11,13 +11,13 @@ _GZIP = 16 + zlib.MAX_WBITS
 _WINDOWS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": zlib.MAX_WBITS}
 
 
-def unpack(headers: Mapping[str, str], body: bytearray, where: str) -> None:
+def unpack(headers: Mapping[str, str], body: bytearray, display_name: str) -> None:
     """Decompress a body in place, as its Content-Encoding says.
 
     Args:
         headers: The response headers, with lower-case names.
         body: The response body.
-        where: The bucket and endpoint, for messages.
+        display_name: The bucket and endpoint, for messages.
 
     Raises:
         MalformedResponse: The body is damaged, or longer than `MAX_RESPONSE_BYTES`.
@@ -34,9 +34,9 @@ def unpack(headers: Mapping[str, str], body: bytearray, where: str) -> None:
         window = _WINDOWS.get(coding)
         if window is None:
             raise RequestRejected(
-                f"{where}: the response has the Content-Encoding {one_line_text(coding)!r}, though "
-                "none was requested; switch compression off at the endpoint, or at the proxy in "
-                "between"
+                f"{display_name}: the response has the Content-Encoding {one_line_text(coding)!r}, "
+                "though none was requested; switch compression off at the endpoint, or at the "
+                "proxy in between"
             )
         body[:] = _inflated(body, window)
 

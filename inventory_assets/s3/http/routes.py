@@ -19,13 +19,13 @@ _NAMING = "which AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE or ca_bundle names"
 
 
 def route_to(
-    url: str, where: str
+    url: str, display_name: str
 ) -> tuple[str | None, Mapping[str, str], urllib3.HTTPConnectionPool]:
     """The proxy's URL (or None), the headers for it, and a urllib3 pool that connects through it.
 
     Args:
         url: The URL of the endpoint.
-        where: The bucket and endpoint, for messages.
+        display_name: The bucket and endpoint, for messages.
 
     Raises:
         RequestRejected: The proxy's URL is invalid. The message omits it, as it may have a
@@ -43,23 +43,23 @@ def route_to(
         return proxy_url, to_proxy, _pool(url, proxy_url, to_proxy)
     except UnicodeError:
         raise RequestRejected(
-            f"{where}: the proxy's user or password is not ASCII, which a request cannot "
+            f"{display_name}: the proxy's user or password is not ASCII, which a request cannot "
             "contain; change it"
         ) from None
     except (HTTPError, ValueError):
         name = f"{url.partition(':')[0].upper()}_PROXY"
         raise RequestRejected(
-            f"{where}: the URL of the proxy cannot be used; correct {name} to http://HOST:PORT or "
-            "https://HOST:PORT, or leave it out"
+            f"{display_name}: the URL of the proxy cannot be used; correct {name} to "
+            "http://HOST:PORT or https://HOST:PORT, or leave it out"
         ) from None
 
 
-def trusted(ca_bundle: str | None, where: str) -> dict[str, str]:
+def trusted(ca_bundle: str | None, display_name: str) -> dict[str, str]:
     """The options of urllib3 for the trusted certificate authorities.
 
     Args:
         ca_bundle: The `ca_bundle` of the AWS configuration, or None.
-        where: The bucket and endpoint, for messages.
+        display_name: The bucket and endpoint, for messages.
 
     Raises:
         TlsFailure: The file cannot be read, or contains no certificates; the error of a handshake
@@ -67,11 +67,11 @@ def trusted(ca_bundle: str | None, where: str) -> dict[str, str]:
     """
     file = ca_bundle or os.environ.get("REQUESTS_CA_BUNDLE")
     if file:
-        _check(Path(file), where)
+        _check(Path(file), display_name)
     return {"cert_reqs": "CERT_REQUIRED", "ca_certs": file or str(get_cert_path(True))}
 
 
-def _check(file: Path, where: str) -> None:
+def _check(file: Path, display_name: str) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
     except FileNotFoundError:
@@ -86,7 +86,7 @@ def _check(file: Path, where: str) -> None:
         )
     else:
         return
-    raise TlsFailure(f"{where}: {message}")
+    raise TlsFailure(f"{display_name}: {message}")
 
 
 def _pool(

@@ -14,7 +14,7 @@ from inventory_assets.scan.first_page import first_page
 from inventory_assets.scan.keyspace.key_range import LEAST_CHARACTER, MAX_KEY_BYTES
 from inventory_assets.scan.keyspace.sorted_keys import count_up_to
 from inventory_assets.scan.validation.order_proof import OrderProof
-from inventory_assets.scan.validation.page_validation import next_place
+from inventory_assets.scan.validation.page_validation import next_position
 from inventory_assets.scan.validation.range_evidence import Ending
 from inventory_assets.scan.validation.seams import Beyond, ListedRange
 
@@ -78,7 +78,9 @@ class Fetcher:
             yield PageReceived(task, attempt, raw_page, request, ending)
             if ending:
                 return
-            token, after = next_place(request, raw_page, self._lister.profile, self._display_name)
+            token, after = next_position(
+                request, raw_page, self._lister.profile, self._display_name
+            )
 
     async def probe(self, left: RangeTask, right: ListedRange) -> SeamProbed:
         """Request the current first key of the range on the right of a seam.

@@ -56,7 +56,7 @@ class FetchStopped:
 
 
 @dataclass(frozen=True, slots=True)
-class RangeTaken:
+class RangeSplitOff:
     """The upper part of a range became a new range.
 
     Attributes:
@@ -85,15 +85,15 @@ class SeamProbed:
     shown: Beyond
 
 
-QueueItem = PageReceived | FetchStopped | RangeTaken | SeamProbed
+QueueItem = PageReceived | FetchStopped | RangeSplitOff | SeamProbed
 
 
 class PageQueue:
     """The queue, for one event loop, any number of writers and one reader.
 
-    Every item except `RangeTaken` counts as a page. Writers wait while the queue has `QUEUED_PAGES`
-    pages. The reader waits for the first page, and then up to `BATCH_WAIT_SECONDS` for a full
-    batch. An urgent item ends the wait, as other ranges may depend on it.
+    Every item except `RangeSplitOff` counts as a page. Writers wait while the queue has
+    `QUEUED_PAGES` pages. The reader waits for the first page, and then up to `BATCH_WAIT_SECONDS`
+    for a full batch. An urgent item ends the wait, as other ranges may depend on it.
     """
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class PageQueue:
         """Whether the queue has no items."""
         return not self._items
 
-    def add(self, item: RangeTaken) -> None:
+    def add(self, item: RangeSplitOff) -> None:
         """Append an item that does not count as a page, without waiting."""
         self._items.append(item)
 
@@ -127,21 +127,21 @@ class PageQueue:
             if self._pages >= wanted or _is_urgent(item):
                 _wake(arrived)
 
-    async def take(self) -> list[QueueItem]:
+    async def get_batch(self) -> list[QueueItem]:
         """Wait for a page; remove and return the next items, with up to `BATCH_PAGES` pages."""
         if not self._pages:
             await self._arrival(1, None)
         if self._pages < BATCH_PAGES and not _is_urgent(self._items[-1]):
             await self._arrival(BATCH_PAGES, BATCH_WAIT_SECONDS)
-        taken: list[QueueItem] = []
+        batch: list[QueueItem] = []
         pages = 0
         while self._items and pages < BATCH_PAGES:
-            taken.append(self._items.popleft())
-            pages += not isinstance(taken[-1], RangeTaken)
+            batch.append(self._items.popleft())
+            pages += not isinstance(batch[-1], RangeSplitOff)
         self._pages -= pages
         for _ in range(min(QUEUED_PAGES - self._pages, len(self._blocked_writers))):
             _wake(self._blocked_writers.popleft())
-        return taken
+        return batch
 
     async def _arrival(self, pages: int, seconds: float | None) -> None:
         """Wait for `pages` pages in the queue, an urgent item, or the end of `seconds`."""
@@ -161,7 +161,7 @@ def _is_urgent(item: QueueItem) -> bool:
     """Whether other ranges may depend on the item."""
     if isinstance(item, PageReceived):
         return item.ending is not None
-    return not isinstance(item, RangeTaken)
+    return not isinstance(item, RangeSplitOff)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -94,4 +94,4 @@ class ParallelScan:
         self._scheduler.start_workers()
         if self._scheduler.is_idle and self._queue.is_empty:
             raise RuntimeError("deadlock: all ranges of the scan wait for each other")
-        return await self._queue.take()
+        return await self._queue.get_batch()

@@ -25,7 +25,7 @@ from inventory_assets.scan.engine.page_queue import (
     FetchStopped,
     PageReceived,
     QueueItem,
-    RangeTaken,
+    RangeSplitOff,
     SeamProbed,
 )
 from inventory_assets.scan.engine.range_task import RangeTask
@@ -94,7 +94,7 @@ class Reader:
             self._fetcher.recycle(bodies)
         pages = iter(decoded)
         for item in items:
-            if isinstance(item, RangeTaken):
+            if isinstance(item, RangeSplitOff):
                 if not item.task.job.state.failed:
                     yield _split_event(item)
                 continue
@@ -207,7 +207,7 @@ class Reader:
         keys = objects.column("key")
         if job.versions:
             # An event has all versions of a key, so its receivers can ignore page boundaries.
-            objects, read.pending_versions = split_last_key(objects, goes_on=not ending)
+            objects, read.pending_versions = split_last_key(objects, has_more=not ending)
             keys = objects.column("key")
             first, last = (keys[0].as_py(), keys[-1].as_py()) if len(keys) else (None, None)
         read.after = read.after if last is None else last
@@ -256,10 +256,15 @@ class Reader:
         """Record the unreadable records of a page; return False to request the page again.
 
         A new kind of unreadable record may be damage, so it must occur in the repeated page, too.
+        Records beyond the range count too (each once in a job), as no seam compares them.
         """
         stats, read = task.job.stats, task.read
         inside = [
-            each for each in page.unreadable if not each.sort_key or each.sort_key in task.key_range
+            each
+            for each in page.unreadable
+            if not each.sort_key
+            or each.sort_key in task.key_range
+            or any(each.sort_key in key_range for key_range in task.job.ranges)
         ]
         texts = {each.text for each in inside}
         if not stats.unreadable.knows_kinds_of(inside) and not texts <= read.unreadable_keys:
@@ -311,7 +316,7 @@ class Reader:
         self._scheduler.retry(task)
 
 
-def _split_event(taken: RangeTaken) -> RangeSplit:
+def _split_event(item: RangeSplitOff) -> RangeSplit:
     # The lower bound is the boundary of the split; only the upper one may have changed since.
-    task, upper = taken.task, taken.upper
+    task, upper = item.task, item.upper
     return RangeSplit(task.job, task.index, upper.index, upper.key_range.after)

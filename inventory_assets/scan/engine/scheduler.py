@@ -19,7 +19,7 @@ from inventory_assets.scan.engine.page_queue import (
     FetchStopped,
     PageQueue,
     PageReceived,
-    RangeTaken,
+    RangeSplitOff,
 )
 from inventory_assets.scan.engine.range_task import PAGES_BEFORE_SPLIT, RangeTask, linked_tasks
 from inventory_assets.scan.engine.splitter import Splitter
@@ -80,8 +80,8 @@ class Scheduler:
         self._is_closed = False
         if not self._ignores_start_after:
             for task in [*self._waiting]:
-                cuts = [cut for cut in task.job.initial_splits if cut in task.key_range]
-                self._waiting.extend(reversed(self._split_off(task, cuts)))
+                splits = [split for split in task.job.initial_splits if split in task.key_range]
+                self._waiting.extend(reversed(self._split_off(task, splits)))
 
     @property
     def has_open_ranges(self) -> bool:
@@ -123,7 +123,7 @@ class Scheduler:
         task.is_gap = False
         self.retry(task)
 
-    def take_head(
+    def split_head_off(
         self, left: RangeTask, right: ListedRange, bound: str, start_after: str
     ) -> RangeTask:
         """Split the keys up to `bound` off `right` as a new range, and list it.
@@ -265,32 +265,32 @@ class Scheduler:
     async def _split(self, victim: RangeTask, parts: int) -> None:
         """Split up to `parts` ranges off a range, and queue them for workers."""
         try:
-            places = await self._splitter.split_points(victim, parts)
+            boundaries = await self._splitter.split_points(victim, parts)
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - the range's own requests report it
-            places = []
+            boundaries = []
         self._pending_splits -= parts
         victim.split.pages = 0
         if victim not in self._active:
             return
         victim.split.is_splittable = True
         until = victim.key_range.until
-        places = [place for place in places if victim.fetch.cursor < place < until]
-        if places:
-            self._waiting.extendleft(self._split_off(victim, places, is_judged=True))
+        boundaries = [boundary for boundary in boundaries if victim.fetch.cursor < boundary < until]
+        if boundaries:
+            self._waiting.extendleft(self._split_off(victim, boundaries, may_fail=True))
         else:
             victim.split.failed_splits += 1
 
     def _split_off(
-        self, victim: RangeTask, places: Sequence[str], *, is_judged: bool = False
+        self, victim: RangeTask, boundaries: Sequence[str], *, may_fail: bool = False
     ) -> list[RangeTask]:
         """Split a range at some keys.
 
         Args:
-            victim: The range; it keeps the keys up to the first place.
-            places: Ascending keys within the range.
-            is_judged: Whether the first pages of the new ranges decide if the split has failed.
+            victim: The range; it keeps the keys up to the first boundary.
+            boundaries: Ascending keys within the range.
+            may_fail: Whether the first pages of the new ranges decide if the split has failed.
 
         Returns:
             The new ranges, the rightmost first.
@@ -299,17 +299,17 @@ class Scheduler:
         parts: list[RangeTask] = []
         if victim.job not in self._open_ranges:
             return parts
-        for after, upto in reversed([*pairwise([*places, until])]):
+        for after, upto in reversed([*pairwise([*boundaries, until])]):
             if after == until:
                 continue
-            parent = victim if is_judged else None
+            parent = victim if may_fail else None
             task = self._new_range(
                 victim, KeyRange(after, upto), parent=parent, has_arbitrary_start=True
             )
-            self._queue.add(RangeTaken(victim, task))
+            self._queue.add(RangeSplitOff(victim, task))
             parts.append(task)
         if parts:
-            victim.key_range = KeyRange(victim.key_range.after, places[0])
+            victim.key_range = KeyRange(victim.key_range.after, boundaries[0])
             victim.is_gap = False
         return parts
 

@@ -122,7 +122,7 @@ class SeamKeeper:
         if bound <= was.after:
             raise self._disagreement(left)
         touches = left.key_range.until == was.after
-        head = self._scheduler.take_head(left, right, bound, left.resume_after)
+        head = self._scheduler.split_head_off(left, right, bound, left.resume_after)
         if right.is_settled:
             yield RangeNarrowed(left.job, was, bound)
         yield RangeSplit(left.job, left.index, head.index, was.after, touches)

@@ -92,9 +92,9 @@ class Splitter:
 
     def pages_left(self, task: RangeTask) -> float:
         """Estimate the pages that a range has left; infinite if nothing is known yet."""
-        known, place = task.density, (task.fetch.cursor, task.key_range.until)
-        if place != known.estimated_at or known.estimate == inf:
-            known.estimated_at = place
+        known, span = task.density, (task.fetch.cursor, task.key_range.until)
+        if span != known.estimated_at or known.estimate == inf:
+            known.estimated_at = span
             known.estimate = self._density.pages_left(task, task.key_range.until)
         return known.estimate
 
@@ -109,10 +109,10 @@ class Splitter:
         """
         # The cursor of a range without a page may be before the range.
         after, until = max(task.fetch.cursor, task.key_range.after), task.key_range.until
-        marks = task.job.split_hints
-        marked = marks[bisect_right(marks, after) : bisect_left(marks, until)]
-        if marked:
-            return pick_evenly(marked, wanted)
+        hints = task.job.split_hints
+        hinted = hints[bisect_right(hints, after) : bisect_left(hints, until)]
+        if hinted:
+            return pick_evenly(hinted, wanted)
         level = level_of(after, until, task.job.prefix)
         since, _ = task.fetch.history[0]
         for _ in range(task.split.failed_splits):
@@ -168,10 +168,10 @@ class Splitter:
         return _PAGES_WORTH_FOLDERS <= pages < inf
 
 
-async def cut_evenly(
+async def split_evenly(
     lister: PageSource, prefix: str, count: int, stats: RequestStats
 ) -> list[KeyRange]:
-    """Cut the keys under a prefix into at most `count` ranges of about the same size.
+    """Split the keys under a prefix into at most `count` ranges of about the same size.
 
     Raises:
         S3Error: A request failed permanently.
@@ -184,17 +184,17 @@ async def cut_evenly(
     whole = KeyRange.of_prefix(prefix)
     bounds = [whole.after, whole.until]
     while keys and len(bounds) <= count:
-        cuts: list[str] = []
+        splits: list[str] = []
         for after, until in pairwise(bounds):
-            wanted = (count + 1 - len(bounds) - len(cuts)) // (len(bounds) - 1) or 1
-            if len(bounds) + len(cuts) <= count:
+            wanted = (count + 1 - len(bounds) - len(splits)) // (len(bounds) - 1) or 1
+            if len(bounds) + len(splits) <= count:
                 task = RangeTask(
                     ListingJob(prefix, [], stats), 0, KeyRange(max(after, keys[0]), until)
                 )
-                cuts += await splitter.split_points(task, wanted)
-        if not cuts:
+                splits += await splitter.split_points(task, wanted)
+        if not splits:
             break
-        bounds = sorted({*bounds, *cuts})
+        bounds = sorted({*bounds, *splits})
     return [KeyRange(after, until) for after, until in pairwise(bounds)]
 
 
@@ -227,13 +227,13 @@ def interpolate_keys(after: str, until: str, alphabet: str, count: int) -> list[
     low = _number(after[len(start) :], alphabet)
     high = _number(until[len(start) :], alphabet)
     step = (high - low) // (count + 1)
-    places: list[str] = []
+    keys: list[str] = []
     for number in range(1, count + 1):
-        prefix_lower_bound = places[-1] if places else after
-        place = _short_key(start, low + number * step, step, (prefix_lower_bound, until), alphabet)
-        if place is not None:
-            places.append(place)
-    return places
+        lower = keys[-1] if keys else after
+        key = _short_key(start, low + number * step, step, (lower, until), alphabet)
+        if key is not None:
+            keys.append(key)
+    return keys
 
 
 def _short_key(
@@ -256,22 +256,22 @@ def _short_key(
     return found
 
 
-def pick_evenly(places: Sequence[str], count: int) -> list[str]:
-    """Choose at most `count` of the places, evenly spaced."""
-    count = min(count, len(places))
-    step = (len(places) + 1) / (count + 1)
-    return [places[round(step * (number + 1)) - 1] for number in range(count)]
+def pick_evenly(keys: Sequence[str], count: int) -> list[str]:
+    """Choose at most `count` of the keys, evenly spaced."""
+    count = min(count, len(keys))
+    step = (len(keys) + 1) / (count + 1)
+    return [keys[round(step * (number + 1)) - 1] for number in range(count)]
 
 
 def _number(text: str, alphabet: str) -> int:
     """The text as a number of `_DIGITS` digits in the alphabet, the most significant first."""
     base, number = len(alphabet), 0
-    for place in range(_DIGITS):
-        digit = bisect_left(alphabet, text[place]) if place < len(text) else 0
+    for index in range(_DIGITS):
+        digit = bisect_left(alphabet, text[index]) if index < len(text) else 0
         number = number * base + digit
-        if place < len(text) and text[place] != alphabet[digit : digit + 1]:
+        if index < len(text) and text[index] != alphabet[digit : digit + 1]:
             # A character outside the alphabet counts as the next one in it, and ends the number.
-            return int(number * base ** (_DIGITS - place - 1))
+            return int(number * base ** (_DIGITS - index - 1))
     return number
 
 

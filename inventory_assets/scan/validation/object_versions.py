@@ -45,7 +45,7 @@ class Versions:
 
 
 def split_last_key(
-    objects: pa.RecordBatch, *, goes_on: bool
+    objects: pa.RecordBatch, *, has_more: bool
 ) -> tuple[pa.RecordBatch, pa.RecordBatch]:
     """Split off the versions of the last key if the listing goes on, as it may have more.
 
@@ -53,7 +53,7 @@ def split_last_key(
         The versions of all complete keys, and those that must wait for the next page.
     """
     keys = objects.column("key")
-    whole = pc.index(keys, keys[-1]).as_py() if goes_on and len(keys) else len(keys)
+    whole = pc.index(keys, keys[-1]).as_py() if has_more and len(keys) else len(keys)
     return objects.slice(0, whole), objects.slice(whole)
 
 

@@ -95,9 +95,9 @@ class OrderProof:
 def names_at_risk(prefix: str, boundary: str) -> Iterator[str]:
     """The names whose siblings a boundary may separate in directory order; shortest first."""
     if boundary.startswith(prefix):
-        for place in range(len(prefix), len(boundary)):
-            if boundary[place] <= DELIMITER:
-                yield boundary[:place]
+        for index in range(len(prefix), len(boundary)):
+            if boundary[index] <= DELIMITER:
+                yield boundary[:index]
 
 
 def telling_pairs(names: Iterable[str], folders: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -91,7 +91,7 @@ class ValidPage:
 
 
 def validate_page(
-    page: Page | MalformedResponse, context: PageContext, profile: StoreProfile, where: str
+    page: Page | MalformedResponse, context: PageContext, profile: StoreProfile, display_name: str
 ) -> ValidPage:
     """Compare a page with its request, the byte search, and the keys read before it.
 
@@ -99,7 +99,7 @@ def validate_page(
         page: From `decoded_pages`.
         context: Its request, and the state of its range.
         profile: How the store lists.
-        where: The bucket, for messages.
+        display_name: The bucket, for messages.
 
     Raises:
         MalformedResponse: The page is damaged.
@@ -122,7 +122,10 @@ def validate_page(
     if context.pending_versions is not None:
         objects = pa.concat_batches([context.pending_versions, objects])
     try:
-        first, last = check_keys(objects, context.request.prefix, context.after, where)
+        first, last = check_keys(objects, context.request.prefix, context.after, display_name)
+        if page.unreadable and not context.request.versions:
+            is_ignored = profile.start_after is StartAfter.IGNORED
+            check_unreadable(page, "" if is_ignored else context.after, display_name)
     except (KeysOutOfOrder, KeyOutsideRequest) as error:
         if belongs_elsewhere(page, context.key_range, context.after, context.page_starts):
             raise MisplacedPage(error) from error
@@ -155,8 +158,8 @@ def matches_header(page: Page, raw_page: RawPage) -> bool:
     )
 
 
-def next_place(
-    request: PageRequest, raw_page: RawPage, profile: StoreProfile, where: str
+def next_position(
+    request: PageRequest, raw_page: RawPage, profile: StoreProfile, display_name: str
 ) -> tuple[str | None, str]:
     """The token and StartAfter of the next request, after a page that is not the last.
 
@@ -169,41 +172,41 @@ def next_place(
     token = raw_page.next_token
     is_by_token = request.versions or profile.continuation is Continuation.TOKEN
     if token and (is_by_token or raw_page.last_key is None):
-        return following_token(token, request, where), ""
+        return following_token(token, request, display_name), ""
     if raw_page.last_key is None:
-        return following_token(None, request, where), ""
+        return following_token(None, request, display_name), ""
     return None, raw_page.last_key
 
 
-def following_token(token: str | None, request: PageRequest, where: str) -> str:
+def following_token(token: str | None, request: PageRequest, display_name: str) -> str:
     """The token with which a listing goes on, where nothing but a token leads to the next page.
 
     Args:
         token: That of a page that is not the last.
         request: The request that the page answers.
-        where: The bucket, for messages.
+        display_name: The bucket, for messages.
 
     Raises:
         ListingStuck: There is none, or the request had the same.
     """
     if token is None:
         raise ListingStuck(
-            f"{where}: a page of {request.prefix!r} says neither that it is the last nor where the "
-            "listing goes on"
+            f"{display_name}: a page of {request.prefix!r} says neither that it is the last nor "
+            "where the listing goes on"
         )
     if token == request.token:
-        raise ListingStuck(f"{where}: the store repeats the continuation token {token!r}")
+        raise ListingStuck(f"{display_name}: the store repeats the continuation token {token!r}")
     return token
 
 
-def check_empty_pages(count: int, where: str) -> None:
+def check_empty_pages(count: int, display_name: str) -> None:
     """Limit consecutive empty pages.
 
     Raises:
         ListingStuck: `count` exceeds `MAX_EMPTY_PAGES`.
     """
     if count > MAX_EMPTY_PAGES:
-        raise ListingStuck(f"{where}: the store sent {count} empty pages in a row")
+        raise ListingStuck(f"{display_name}: the store sent {count} empty pages in a row")
 
 
 def without_repeated(objects: pa.RecordBatch, request: PageRequest, after: str) -> pa.RecordBatch:
@@ -250,7 +253,7 @@ def belongs_elsewhere(
 
 
 def check_keys(
-    objects: pa.RecordBatch, prefix: str, after: str, where: str
+    objects: pa.RecordBatch, prefix: str, after: str, display_name: str
 ) -> tuple[str, str] | tuple[None, None]:
     """Check that the keys of listed objects ascend, come after `after`, and start with `prefix`.
 
@@ -271,23 +274,47 @@ def check_keys(
     longest = max(first, last, key=lambda key: len(key.encode())) if is_beyond else last
     if is_beyond and len(longest.encode()) > MAX_KEY_BYTES:
         raise KeyOutsideRequest(
-            f"{where}: the store lists a key of {len(longest.encode()):,} bytes, which begins with "
-            f"{longest[:40]!r}; S3 allows {MAX_KEY_BYTES:,}, and no range can contain it: rename it"
+            f"{display_name}: the store lists a key of {len(longest.encode()):,} bytes, which "
+            f"begins with {longest[:40]!r}; S3 allows {MAX_KEY_BYTES:,}, and no range can "
+            "contain it: rename it"
         )
     if objects.schema == VERSION_SCHEMA:
         if violation := order_violation(objects):
             raise KeysOutOfOrder(
-                f"{where}: the store lists versions between {first!r} and {last!r} {violation}, "
-                "so their order is unknown; list current objects instead"
+                f"{display_name}: the store lists versions between {first!r} and {last!r} "
+                f"{violation}, so their order is unknown; list current objects instead"
             )
     elif not keys_ascend(keys):
         raise KeysOutOfOrder(
-            f"{where}: the store lists keys between {first!r} and {last!r} out of byte order"
+            f"{display_name}: the store lists keys between {first!r} and {last!r} out of byte order"
         )
     if first <= after:
-        raise KeysOutOfOrder(f"{where}: the store lists {first!r} after {after!r}")
+        raise KeysOutOfOrder(f"{display_name}: the store lists {first!r} after {after!r}")
     if first < prefix or is_beyond:
         raise KeyOutsideRequest(
-            f"{where}: the store lists {first!r} to {last!r} when asked for prefix {prefix!r}"
+            f"{display_name}: the store lists {first!r} to {last!r} when asked for "
+            f"prefix {prefix!r}"
         )
     return first, last
+
+
+def check_unreadable(page: Page, after: str, display_name: str) -> None:
+    """Check that records that cannot be decoded are in order among the objects of their page.
+
+    Args:
+        page: A page of objects.
+        after: The last key before the page.
+        display_name: The bucket, for messages.
+
+    Raises:
+        KeysOutOfOrder: One is not.
+    """
+    keys = page.objects.column("key")
+    for each in page.unreadable:
+        before = keys[each.row - 1].as_py() if each.row else after
+        behind = keys[each.row].as_py() if each.row < len(keys) else each.sort_key
+        if each.sort_key and not before <= each.sort_key <= behind:
+            raise KeysOutOfOrder(
+                f"{display_name}: the store lists {each.sort_key!r} between {before!r} and "
+                f"{behind!r}"
+            )

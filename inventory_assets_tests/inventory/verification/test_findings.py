@@ -27,13 +27,13 @@ MOMENTS = [
     NOW,
     NOW + timedelta(days=1),
 ]
-facts = st.builds(
+objects = st.builds(
     ComparedFields,
     st.integers(0, 1),
     st.sampled_from(MOMENTS),
     st.sampled_from([None, "e", "f", "e-2"]),
 )
-sides = st.dictionaries(st.sampled_from("abcde"), facts)
+sides = st.dictionaries(st.sampled_from("abcde"), objects)
 
 
 def plain_differences(

@@ -25,7 +25,7 @@ from inventory_assets_tests.inventory.verification.verified import (
     inventory_of,
     keys_strategy,
 )
-from inventory_assets_tests.servers.inventories import take_inventory
+from inventory_assets_tests.servers.inventories import list_inventory
 
 
 @given(
@@ -109,7 +109,7 @@ def test_on_a_real_server_changed_and_lost_keys_are_told_apart(
     hostile = [key for key in HOSTILE_KEYS if not {"\n", "."} & set(key) and key != "\x01"]
     keys = [f"a/{number:03}" for number in range(40)] + ["b/1", "c", "d", *hostile]
     bucket = endpoint.make_bucket("verified", dict.fromkeys(keys, b"as it was"))
-    taken = take_inventory(endpoint, bucket, tmp_path)
+    inventory = list_inventory(endpoint, bucket, tmp_path)
     store = LocalStore(tmp_path)
     lister = ListClient(endpoint.bucket_config(bucket))
 
@@ -118,7 +118,7 @@ def test_on_a_real_server_changed_and_lost_keys_are_told_apart(
         return verify(inventory, lister, chance(0), 99)
 
     now = datetime.now(UTC)
-    whole = taken.manifest.parts
+    whole = inventory.manifest.parts
     assert verified(whole, now).findings == {}
 
     endpoint.delete(bucket, ["a/005"])
