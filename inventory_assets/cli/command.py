@@ -14,6 +14,7 @@ from inventory_assets.cli.check_config import add_check_config
 from inventory_assets.cli.diff import add_diff
 from inventory_assets.cli.export import add_export
 from inventory_assets.cli.hygiene import add_hygiene
+from inventory_assets.cli.lifecycle_simulate import add_lifecycle_simulate
 from inventory_assets.cli.listing import add_list, add_resume
 from inventory_assets.cli.log_lines import logged_to
 from inventory_assets.cli.query import add_query
@@ -86,6 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_diff(commands)
     add_hygiene(commands)
     add_verify(commands)
+    add_lifecycle_simulate(commands)
     add_check_config(commands)
 
     completion = commands.add_parser(
