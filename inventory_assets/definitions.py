@@ -21,6 +21,7 @@ from inventory_assets.defs.assets import (
     build_invalid_source,
     build_inventory_exports,
     build_inventory_manifest,
+    build_lifecycle_simulation,
     build_object_changes,
     build_object_listing,
     build_prefix_usage,
@@ -94,6 +95,8 @@ def _source_definitions(
         assets.append(build_hygiene_report(source))
     if source.source.exports:
         assets.append(build_inventory_exports(source))
+    if source.source.lifecycle:
+        assets.append(build_lifecycle_simulation(source))
     if source.source.iceberg:
         resources[source.catalog_resource] = IcebergCatalog.of(config.iceberg)
         assets.append(build_iceberg_tables(source))

@@ -27,6 +27,7 @@ from inventory_assets.config.wording import VERSIONS_IN_DIRECTORIES, describe_va
 
 CONFIG_FILE = "inventory.toml"
 CONFIG_VARIABLE = "INVENTORY_CONFIG"
+LIFECYCLE_OF_BUCKET = "bucket"
 DEFAULT_CRON = "0 1 * * *"
 MAX_PARTITIONS = 100_000  # Dagster's recommendation for an asset
 MANY_PARTITIONS = 50_000
@@ -202,6 +203,8 @@ class SourceTable(_Table):
     """How long its inventories are kept."""
     budget: Budget = Field(default_factory=Budget)  # TOML cannot express its defaults
     """What a run that lists it may cost."""
+    lifecycle: Annotated[str | None, form("lifecycle")] = None
+    """The lifecycle rules to simulate: a file of S3's JSON, or "bucket" for those of the bucket."""
     prices: Annotated[str | None, form("prices")] = None
     """The price table, relative to the folder of this file; without it, S3's list prices."""
 
@@ -277,8 +280,14 @@ class SourceTable(_Table):
 
     def resolved(self, folder: Path) -> dict[str, Any]:
         """The fields, with relative paths resolved against `folder`."""
-        prices = self.prices and str(folder / self.prices)
-        return {**dict(self), "prices": prices}
+        prices, lifecycle = self.prices, self.lifecycle
+        if lifecycle not in {None, LIFECYCLE_OF_BUCKET}:
+            lifecycle = str(folder / str(lifecycle))
+        return {
+            **dict(self),
+            "prices": prices and str(folder / prices),
+            "lifecycle": lifecycle,
+        }
 
 
 class Source(SourceTable):

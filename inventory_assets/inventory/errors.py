@@ -101,3 +101,7 @@ class QueryRefused(InventoryError):
 
 class NotVerifiable(InventoryError):
     """An inventory cannot be compared with its bucket range by range."""
+
+
+class RulesInvalid(InventoryError):
+    """S3 would refuse a lifecycle configuration; the message has one line for each mistake."""

@@ -19,6 +19,8 @@ from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTION
 from inventory_assets.inventory.changes.shard_changes import Changes
 from inventory_assets.inventory.hygiene import rows
 from inventory_assets.inventory.hygiene.report import HygieneReport
+from inventory_assets.inventory.lifecycle import summary
+from inventory_assets.inventory.lifecycle.effects import LifecycleSimulation
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
@@ -43,6 +45,9 @@ from inventory_assets.units import human_bytes, human_change, human_usd
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
+
+LIFECYCLE_ROWS = 20
+"""Rows of each table of a lifecycle simulation."""
 
 PREFIXES_SHOWN = 20
 SHARDS_SHOWN = 20
@@ -393,6 +398,29 @@ def hygiene_metadata(store: Store, layout: Layout, report: HygieneReport) -> dic
         },
         "notes": "; ".join(rows.note_lines(report)) or "none",
         "report": dg.MetadataValue.path(store.where(key)),
+    }
+
+
+def lifecycle_metadata(simulation: LifecycleSimulation) -> dict[str, Any]:
+    """The metadata of a lifecycle simulation."""
+    money = simulation.money
+    plotted = {
+        "monthly_usd_now": money.before_usd,
+        "monthly_usd_after_30_days": money.after_usd,
+        "monthly_usd_at_rest": money.at_rest_usd,
+        "once_usd_within_30_days": money.in_days.usd,
+    }
+    rules = summary.rule_rows(simulation)
+    if len(rules) > LIFECYCLE_ROWS:
+        more = f"(and {len(rules) - LIFECYCLE_ROWS + 1:,} more)"
+        blank = dict.fromkeys(summary.RULE_COLUMNS, "")
+        rules = [*rules[: LIFECYCLE_ROWS - 1], {**blank, "rule": more}]
+    return {
+        **{name: usd for name, usd in plotted.items() if usd is not None},
+        "summary": "; ".join(summary.sentences(simulation)),
+        "rules": table_of_rows(rules),
+        "prefixes": table_of_rows(summary.prefix_rows(simulation, LIFECYCLE_ROWS)),
+        "disputes": table_of_rows(summary.dispute_rows(simulation, LIFECYCLE_ROWS)),
     }
 
 
