@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 
+from inventory_assets.defs.source.asset_metadata import SHARDS_SHOWN
 from inventory_assets.inventory.changes.change_log import read_change_log
 from inventory_assets_tests.assets.world import (
     TODAY,
@@ -34,6 +35,24 @@ def test_a_log_is_published_with_its_metadata_and_check(world: World, buckets: B
     assert sum(row["created"] for row in table_of(event, "shards")) == 1
     assert data_versions(outcome) == {DAY: log.identity}
     assert check_results(outcome)["change_log_reconciles", DAY].passed
+
+
+def test_a_log_of_many_shards_shows_those_with_the_most_changes_and_the_sum_of_all_others(
+    world: World, buckets: Buckets
+) -> None:
+    shards = [f"{number:02}/" for number in range(SHARDS_SHOWN + 5)]
+    buckets.keys["memory"] |= {f"{shard}1" for shard in shards}
+    world.pass_day(YESTERDAY)
+    busiest = shards[-3]
+    buckets.keys["memory"] |= {f"{shard}2" for shard in shards} | {f"{busiest}3"}
+    world.pass_day(TODAY)
+    event = materializations(world.run("change_log", DAY))[DAY]
+    rows = table_of(event, "shards")
+    assert len(rows) == SHARDS_SHOWN + 1
+    assert (rows[0]["prefix"], rows[0]["created"]) == (busiest, 2)
+    others = len(world.shard_keys) - SHARDS_SHOWN
+    assert rows[-1]["prefix"] == f"({others} shards with fewer changes or none)"
+    assert sum(row["created"] for row in rows) == metadata_of(event, "created") == len(shards) + 1
 
 
 def test_without_a_manifest_the_log_says_what_to_do(world: World) -> None:

@@ -8,7 +8,7 @@ import dagster as dg
 import pyarrow as pa
 
 from inventory_assets.errors import printable
-from inventory_assets.inventory.changes.change_log import ChangeLog
+from inventory_assets.inventory.changes.change_log import ChangeLog, ChangeLogEntry
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.changes.shard_changes import Changes
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PREVIEW_ROWS = 10
 SHARDS_SHOWN = 20
-"""Shards in the table of a manifest: the largest ones, and one row for all others."""
+"""Shards in the table of a manifest or change log, besides one row for all others."""
 
 _SHOWN_CHARACTERS = 300
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
@@ -166,13 +166,7 @@ def change_log_metadata(
         "baseline": str(log.baseline_day or "none: the first inventory"),
         "baseline_rows": log.baseline_rows,
         "inventory_rows": log.rows,
-        "shards": _records(
-            [
-                {"prefix": printable(entry.shard.prefix) or "(all other keys)"}
-                | {change.value: count for change, count in entry.counts.items()}
-                for entry in log.entries
-            ]
-        ),
+        "shards": _changed_shards_table(log.entries),
         **(
             {"compared_here": dg.MetadataValue.json([printable(prefix) for prefix in orphans])}
             if orphans
@@ -181,6 +175,25 @@ def change_log_metadata(
         "files": len(log.files),
         "symlink": dg.MetadataValue.path(store.where(layout.change_log_symlink(log.day))),
     }
+
+
+def _changed_shards_table(entries: Sequence[ChangeLogEntry]) -> dg.TableMetadataValue:
+    """The shards of a change log with the most changes, and the sum of the others."""
+    by_changes = sorted(entries, key=lambda each: (-sum(each.counts.values()), each.shard.prefix))
+    rows: list[dict[str, str | int]] = [
+        {"prefix": printable(entry.shard.prefix) or "(all other keys)"}
+        | {change.value: count for change, count in entry.counts.items()}
+        for entry in by_changes[:SHARDS_SHOWN]
+    ]
+    if others := by_changes[SHARDS_SHOWN:]:
+        rows.append(
+            {"prefix": f"({len(others):,} shards with fewer changes or none)"}
+            | {
+                change.value: sum(entry.counts[change] for entry in others)
+                for change in others[0].counts
+            }
+        )
+    return _records(rows)
 
 
 def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metadata:
