@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 
 import dagster as dg
 
@@ -15,13 +16,16 @@ from inventory_assets.config import (
 )
 from inventory_assets.defs.assets import (
     build_change_log,
+    build_hygiene_report,
     build_iceberg_tables,
     build_invalid_source,
     build_inventory_exports,
     build_inventory_manifest,
     build_object_changes,
     build_object_listing,
+    build_prefix_usage,
     build_shards,
+    build_storage_report,
 )
 from inventory_assets.defs.gc_job import build_collection_job
 from inventory_assets.defs.schedules import (
@@ -36,6 +40,7 @@ from inventory_assets.defs.source.resources import (
     InventoryStore,
     SourceBucket,
 )
+from inventory_assets.wiring import named_file_mistakes
 
 LOG = logging.getLogger(__name__)
 
@@ -82,16 +87,18 @@ def _source_definitions(
         build_object_changes(source),
         build_inventory_manifest(source),
         build_change_log(source),
+        build_prefix_usage(source),
+        build_storage_report(source),
     ]
+    if source.source.hygiene.enabled:
+        assets.append(build_hygiene_report(source))
     if source.source.exports:
         assets.append(build_inventory_exports(source))
     if source.source.iceberg:
         resources[source.catalog_resource] = IcebergCatalog.of(config.iceberg)
         assets.append(build_iceberg_tables(source))
     collection = build_collection_job(source)
-    schedules = [build_daily_schedule(source)]
-    if source.retention:
-        schedules.append(build_collection_schedule(source, collection))
+    schedules = [build_daily_schedule(source), build_collection_schedule(source, collection)]
     sensors: list[dg.SensorDefinition] = [build_new_prefix_sensor(source)]
     if source.options.automation:
         sensors.append(build_automation_sensor(source, assets))
@@ -102,6 +109,18 @@ def _source_definitions(
         sensors=sensors,
         resources=resources,
     )
+
+
+def _valid_sources() -> tuple[Config, Mapping[str, str]]:
+    """The configuration without invalid sources, and the mistakes of each invalid one.
+
+    A source is invalid, too, if a file that its table names is.
+    """
+    config, invalid = load_valid_sources()
+    found = {name: named_file_mistakes(source) for name, source in config.sources.items()}
+    mistaken = {name: "\n".join(mistakes) for name, mistakes in found.items() if mistakes}
+    valid = {name: source for name, source in config.sources.items() if name not in mistaken}
+    return config.model_copy(update={"sources": valid}), {**invalid, **mistaken}
 
 
 def _warn_of_many_partitions(source: Source) -> None:
@@ -127,7 +146,7 @@ def defs() -> dg.Definitions:
         ConfigError: The file is invalid outside the tables of sources, or has no valid source; or
             the definitions are being validated, and any source is invalid.
     """
-    config, invalid = load_valid_sources()
+    config, invalid = _valid_sources()
     if invalid and os.environ.get(VALIDATION_VARIABLE):
         raise ConfigError("\n".join(invalid.values()))
     return dg.Definitions.merge(

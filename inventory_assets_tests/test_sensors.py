@@ -14,6 +14,11 @@ from inventory_assets.defs import sensors
 from inventory_assets.defs.assets.shards import add_shards
 from inventory_assets.defs.sensors import NEW_SHARDS_PER_TICK, SECONDS_PER_TICK
 from inventory_assets.defs.source.resources import SourceBucket
+from inventory_assets.inventory.listing.shard_retirement import (
+    Retirement,
+    read_retirement,
+    record_retirement,
+)
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.page_request import PageRequest
@@ -22,7 +27,7 @@ from inventory_assets.s3.store_profile import KeyEncoding
 from inventory_assets.scan.errors import NamesMisread
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.prefix_discovery import LEVEL_PAGES, Discovery, PrefixSearch
-from inventory_assets_tests.assets.world import REMAINDER, TODAY, Buckets, World
+from inventory_assets_tests.assets.world import REMAINDER, TODAY, YESTERDAY, Buckets, World
 from inventory_assets_tests.fakes.fake_source import FakeSource
 from inventory_assets_tests.fakes.listings import objects_of
 from inventory_assets_tests.fakes.model_s3 import ModelS3
@@ -177,6 +182,13 @@ def test_a_cursor_of_another_search_is_said_and_the_search_starts_anew(
     assert str(data.skip_message).startswith("the search starts anew: the cursor belongs to ")
     assert said in str(data.skip_message)
     assert requested(tick(world, keep(world, data))) == {f"{TODAY}|new/": f"{TODAY}|new/"}
+
+
+def test_a_prefix_whose_shard_was_retired_is_a_shard_again(world: World) -> None:
+    record_retirement(world.store, world.layout, Retirement("new/", TODAY, YESTERDAY))
+    data = tick(world, search(world))
+    assert (list(requested(data)), added(data)) == ([f"{TODAY}|new/"], ["new/"])
+    assert read_retirement(world.store, world.layout, "new/") is None
 
 
 def test_a_source_without_shards_waits_for_its_first_discovery(world: World) -> None:

@@ -26,7 +26,9 @@ _TABLES = (
     ("`[sources.<name>.shards]`", "Shards"),
     ("`[sources.<name>.schedule]`", "Schedule"),
     ("`[sources.<name>.exports]`", "Exports"),
+    ("`[sources.<name>.hygiene]`", "Hygiene"),
     ("`[sources.<name>.retention]`", "Retention"),
+    ("`[sources.<name>.budget]`", "Budget"),
 )
 """The tables of the file in the order of the page, with the name of their schema."""
 
@@ -131,6 +133,7 @@ def _value(properties: Mapping[str, Any]) -> str:
         "array": "list of text",
         "boolean": "`true` or `false`",
         "integer": "whole number",
+        "number": "number",
         "object": "table",
         "string": "date" if properties.get("format") == "date" else "text",
     }[properties["type"]]

@@ -10,8 +10,8 @@ def add_check_config(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "check-config",
         help="check the configuration file",
-        description="Check the configuration file without sending a request, and print all its "
-        "mistakes. The exit code is 0 if it is valid, and 1 if not.",
+        description="Check the configuration file, and the files that it names, without sending a "
+        "request, and print all mistakes. The exit code is 0 if it is valid, and 1 if not.",
     )
     parser.add_argument(
         "file",
@@ -24,9 +24,13 @@ def add_check_config(commands: Any) -> None:
 
 
 def _check_config(options: argparse.Namespace) -> int:
-    from inventory_assets.config import load_config
+    from inventory_assets.config import ConfigError, load_config
+    from inventory_assets.wiring import named_file_mistakes
 
     config = load_config(options.file)
+    mistakes = [each for source in config.sources.values() for each in named_file_mistakes(source)]
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
     for source in config.sources.values():
         print(f"{source.name}: s3://{source.bucket}/{source.prefix}")
     return 0

@@ -9,22 +9,24 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from inventory_assets.config.field_forms import FORMS
 from inventory_assets.config.iceberg import ICEBERG_FORMS, Iceberg
+from inventory_assets.config.store import StoreAccess
 from inventory_assets.config.tables import (
-    FORMS,
+    Budget,
     ConfigFile,
     Exports,
     Retention,
     Schedule,
     Shards,
     SourceTable,
-    StoreAccess,
 )
 from inventory_assets.config.wording import NO_SECRETS, describe_value, is_named_secret, suggestion
 
 _TYPES = {
     "bool_type": "true or false",
     "tuple_type": "a list of texts",
+    "float_type": "a number",
     "date_type": "a date without a time and without quotes",
     "string_type": "a text in quotes",
 }
@@ -121,6 +123,7 @@ _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
     (4, "schedule"): Schedule,
     (4, "exports"): Exports,
     (4, "retention"): Retention,
+    (4, "budget"): Budget,
     (2,): StoreAccess,
 }
 

@@ -12,10 +12,10 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import ErrorDetails, core_schema
 
 from inventory_assets.config.error_messages import format_error
+from inventory_assets.config.store import DEFAULT_STORE
 from inventory_assets.config.tables import (
     CONFIG_FILE,
     CONFIG_VARIABLE,
-    DEFAULT_STORE,
     Config,
     ConfigFile,
     Schedule,
@@ -58,7 +58,7 @@ def load_valid_sources(
     path = _config_file(path, environ)
     if path is None:
         return _demo_config(), {}
-    document = _parse(path)
+    document = read_toml(path, f"create it, or correct {CONFIG_VARIABLE}")
     file, errors = _validated(document)
     mistakes = [(error["loc"], f"{path}: {format_error(error)}") for error in errors]
     invalid: dict[str, list[str]] = {}
@@ -130,13 +130,22 @@ class _EditorSchema(GenerateJsonSchema):
         return super().default_schema(schema)
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, if_missing: str) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Args:
+        path: The file.
+        if_missing: The remedy if there is no such file.
+
+    Raises:
+        ConfigError: The file cannot be read, or is not TOML.
+    """
     text = ""
     try:
         text = path.read_text("utf-8-sig")  # some editors put a byte order mark first
         return tomllib.loads(text)
     except FileNotFoundError:
-        problem = f"found no such file, expected one; create it, or correct {CONFIG_VARIABLE}"
+        problem = f"found no such file, expected one; {if_missing}"
     except OSError as error:
         problem = f"cannot be read ({error.strerror}), expected a file that this user may read"
     except UnicodeDecodeError as error:

@@ -1,101 +1,39 @@
-"""Frozen and strict models of the file's tables and fields."""
+"""The file's tables: what to inventory, how and when."""
 
 import datetime as dt
+import math
 import re
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from inventory_assets.config.cron import is_cron
+from inventory_assets.config.field_forms import AddressingStyle, EndpointUrl, form
 from inventory_assets.config.iceberg import Iceberg
-from inventory_assets.config.strict import StrictTable as _Table
-from inventory_assets.config.wording import (
-    NO_SECRETS,
-    VERSIONS_IN_DIRECTORIES,
-    describe_value,
-    suggestion,
+from inventory_assets.config.store import (
+    DEFAULT_STORE,
+    EXAMPLE_STORE,
+    StoreAccess,
+    StoreBucket,
+    check_store,
+    is_bucket,
+    resolved_store,
 )
+from inventory_assets.config.strict import StrictTable as _Table
+from inventory_assets.config.wording import VERSIONS_IN_DIRECTORIES, describe_value, suggestion
 
 CONFIG_FILE = "inventory.toml"
 CONFIG_VARIABLE = "INVENTORY_CONFIG"
-DEFAULT_STORE = "data/inventory"
-S3_SCHEME = "s3://"
-EXAMPLE_STORE = "s3://acme-inventories/daily"
-STORE_PREFIX = r"[A-Za-z0-9!_.=/-]{0,300}"
 DEFAULT_CRON = "0 1 * * *"
 MAX_PARTITIONS = 100_000  # Dagster's recommendation for an asset
 MANY_PARTITIONS = 50_000
 MAX_PREFIX_BYTES = 1024  # longest key: docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys
 
-# For each field: the pattern of its text, an example, and a description of the pattern.
-FORMS = {
-    "bucket": (
-        r"^[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]$",
-        "acme-logs",
-        "3 to 63 letters, digits, '.', '-' and '_', with a letter or digit at both ends",
-    ),
-    "endpoint_url": (
-        r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$",
-        "http://127.0.0.1:9000",
-        "http:// or https://, a host, a port if needed, and no path",
-    ),
-    "region": (r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$", "eu-west-1", "letters, digits and '-'"),
-    "profile": (r"\S", "prod", "the name of an AWS profile"),
-    "role_arn": (
-        r"^arn:[a-z0-9-]+:iam::[0-9A-Za-z]*:role/\S{1,512}$",
-        "arn:aws:iam::123456789012:role/inventory",
-        "the ARN of an IAM role",
-    ),
-    "external_id": (
-        r"^[A-Za-z0-9+=,.@:/_-]{2,1224}$",
-        "inventory-42",
-        "2 to 1224 letters, digits and characters of '+=,.@:/_-'",
-    ),
-    "files": (
-        r"^((batch-operations|plain|spreadsheet)\.csv|csv|jsonl|parquet)(\.(gz|zst))?$",
-        "csv.gz",
-        "csv, jsonl or parquet, optionally followed by .gz or .zst; csv may follow a dialect",
-    ),
-}
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-
-
-def _form(field: str) -> Any:
-    pattern, example, _ = FORMS[field]
-    return Field(pattern=pattern, examples=[example])
-
-
-def _holds_no_secret(url: object) -> object:
-    if isinstance(url, str) and "@" in url:
-        raise ValueError(f"found a user name or password, expected none; {NO_SECRETS}")
-    return url
-
-
-def _has_a_port_that_exists(url: str | None) -> str | None:
-    port = re.search(r":(\d+)/?$", url or "")
-    if port and not 1 <= int(port[1]) <= 65_535:
-        raise ValueError(f"found port {port[1]}, expected 1 to 65535; correct the port")
-    return url and url.rstrip("/")
-
-
-EndpointUrl = Annotated[
-    str | None,
-    _form("endpoint_url"),
-    BeforeValidator(_holds_no_secret),
-    AfterValidator(_has_a_port_that_exists),
-]
-AddressingStyle = Literal["auto", "path", "virtual"]
 
 
 class Shards(_Table):
@@ -109,6 +47,8 @@ class Shards(_Table):
     """A prefix with fewer objects in the last manifest gets no shard of its own."""
     split_objects: Annotated[int, Field(ge=1)] = 5_000_000
     """A prefix with more objects in the last manifest is split one level further."""
+    retire_after_days: Annotated[int, Field(ge=0, le=36_500)] = 30
+    """A shard that was empty for so many days is no partition any more; 0 keeps all shards."""
 
 
 class Exports(_Table):
@@ -117,13 +57,26 @@ class Exports(_Table):
     csv_inventory: bool = False
     """Whether to publish each date also as an S3 Inventory with CSV files."""
     files: Annotated[
-        tuple[Annotated[str, _form("files")], ...], Field(strict=False, examples=[["csv.gz"]])
+        tuple[Annotated[str, form("files")], ...], Field(strict=False, examples=[["csv.gz"]])
     ] = ()
     """Formats for one sorted file per date, by suffix; a CSV dialect may precede it."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to export."""
         return self.csv_inventory or bool(self.files)
+
+
+class Hygiene(_Table):
+    """What is searched for in each date's inventory: waste, and keys that hurt."""
+
+    enabled: bool = True
+    """Whether each date has a hygiene report; it reads each new part once."""
+    duplicates: bool = False
+    """Whether to search for objects with equal ETag and size, which reads all parts of a date."""
+    multipart_uploads: bool = False
+    """Whether to list the unfinished multipart uploads of the bucket."""
+    part_requests: Annotated[int, Field(ge=0, le=1_000_000)] = 1_000
+    """Maximum requests a date for the sizes of unfinished uploads, the oldest first."""
 
 
 class Retention(_Table):
@@ -133,6 +86,25 @@ class Retention(_Table):
     """Number of days, including today, whose inventories are kept."""
     keep_last: Annotated[int | None, Field(ge=1, le=36_500, examples=[30])] = None
     """Number of newest complete inventories that are kept, with all dates since."""
+
+
+class Budget(_Table):
+    """What a listing may cost; a run that is expected to cost more does not start."""
+
+    requests: Annotated[int | None, Field(ge=1, examples=[100_000])] = None
+    """Maximum LIST requests of a run, as the newest manifest lets expect."""
+    usd: Annotated[float | None, Field(examples=[0.5])] = None
+    """Maximum price of these requests in USD, by the source's price table."""
+
+    @field_validator("usd")
+    @classmethod
+    def _usd_is_an_amount(cls, usd: float | None) -> float | None:
+        if usd is not None and not 0 < usd < math.inf:
+            raise ValueError(
+                f"found {describe_value(usd)}, expected a number above 0; write for example "
+                "usd = 0.5, or remove it"
+            )
+        return usd
 
 
 class Schedule(_Table):
@@ -182,19 +154,21 @@ class SourceTable(_Table):
 
     model_config = ConfigDict(title="Source")
 
-    bucket: Annotated[str, _form("bucket")]
+    bucket: Annotated[str, form("bucket")]
     """The bucket's name."""
     prefix: str = ""
     """Only keys that start with this prefix are inventoried."""
+    folder: Annotated[SourceName | None, Field(examples=["old_name"])] = None
+    """The name of its folder in the store, for a renamed source; without it, the source's name."""
     endpoint_url: EndpointUrl = None
     """The URL of an S3-compatible store; without it, AWS."""
-    region: Annotated[str | None, _form("region")] = None
+    region: Annotated[str | None, form("region")] = None
     """The bucket's region; without it, that of the AWS configuration."""
-    profile: Annotated[str | None, _form("profile")] = None
+    profile: Annotated[str | None, form("profile")] = None
     """The AWS profile to take credentials from."""
-    role_arn: Annotated[str | None, _form("role_arn")] = None
+    role_arn: Annotated[str | None, form("role_arn")] = None
     """The role to assume before listing."""
-    external_id: Annotated[str | None, _form("external_id")] = None
+    external_id: Annotated[str | None, form("external_id")] = None
     """The external ID that the role's trust policy requires; only with `role_arn`."""
     anonymous: bool = False
     """Whether to send unsigned requests, as public buckets allow; excludes all credentials."""
@@ -220,10 +194,16 @@ class SourceTable(_Table):
     """Further formats in which each date is published."""
     encodings: Literal["compact", "plain"] = "compact"
     """How Parquet files are encoded: compactly, or for readers without delta encodings."""
+    hygiene: Hygiene = Hygiene()
+    """What the hygiene report of each date searches for."""
     iceberg: bool = False
     """Whether to maintain Iceberg tables over the same files."""
     retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults
     """How long its inventories are kept."""
+    budget: Budget = Field(default_factory=Budget)  # TOML cannot express its defaults
+    """What a run that lists it may cost."""
+    prices: Annotated[str | None, form("prices")] = None
+    """The price table, relative to the folder of this file; without it, S3's list prices."""
 
     # Checks across fields are field validators that read earlier fields. Model validators would run
     # only if all fields are valid, and so not all mistakes would be reported at once.
@@ -295,6 +275,11 @@ class SourceTable(_Table):
             raise ValueError(VERSIONS_IN_DIRECTORIES)
         return versions
 
+    def resolved(self, folder: Path) -> dict[str, Any]:
+        """The fields, with relative paths resolved against `folder`."""
+        prices = self.prices and str(folder / self.prices)
+        return {**dict(self), "prices": prices}
+
 
 class Source(SourceTable):
     """One bucket, or the keys with one prefix in it, and how it is inventoried."""
@@ -304,27 +289,10 @@ class Source(SourceTable):
     demo: bool = False
     """Whether this is the embedded demo; not a field of the file."""
 
-
-class StoreAccess(_Table):
-    """How to access the bucket of `store`."""
-
-    endpoint_url: EndpointUrl = None
-    """The URL of an S3-compatible store; without it, AWS."""
-    region: Annotated[str | None, _form("region")] = None
-    """The bucket's region; without it, that of the AWS configuration."""
-    profile: Annotated[str | None, _form("profile")] = None
-    """The AWS profile to take credentials from."""
-    addressing_style: AddressingStyle = "auto"
-    """Whether the bucket's name is in the path or the host name of the URL; 'auto' chooses."""
-
-
-class StoreBucket(StoreAccess):
-    """A bucket for results."""
-
-    bucket: str
-    """The bucket's name."""
-    prefix: str
-    """The prefix of all keys of results, without a slash at either end."""
+    @property
+    def folder_name(self) -> str:
+        """The name of its folder in the store, below that of its bucket."""
+        return self.folder or self.name
 
 
 class ConfigFile(_Table):
@@ -347,28 +315,16 @@ class ConfigFile(_Table):
     @field_validator("store")
     @classmethod
     def _store_is_a_folder_or_a_bucket(cls, store: str) -> str:
-        if store.startswith(S3_SCHEME):
-            what, why = _invalid_bucket(store)
-        elif "://" in store:
-            what, why = f"the address {store.partition('://')[0]}://...", "only S3 is known"
-        elif not store.strip() or store.startswith("~") or "\0" in store:
-            what, why = describe_value(store), "one that is not empty and not in '~'"
-        else:
-            return store
-        if not why:
-            return store
-        raise ValueError(
-            f"found {what}, expected the path of a folder, or s3:// with a bucket and a prefix: "
-            f'{why}; write for example store = "{DEFAULT_STORE}" or "{EXAMPLE_STORE}"'
-        )
+        check_store(store)
+        return store
 
     @field_validator("store_bucket")
     @classmethod
     def _store_bucket_has_a_bucket(
         cls, access: StoreAccess | None, info: ValidationInfo
     ) -> StoreAccess | None:
-        store = info.data.get("store", S3_SCHEME)
-        if access is not None and not store.startswith(S3_SCHEME):
+        store = info.data.get("store", EXAMPLE_STORE)  # invalid: reported already
+        if access is not None and not is_bucket(store):
             raise ValueError(
                 "found although the store is a folder, expected only for a bucket; remove it, or "
                 f'write for example store = "{EXAMPLE_STORE}"'
@@ -381,48 +337,39 @@ class ConfigFile(_Table):
         cls, sources: dict[str, SourceTable], info: ValidationInfo
     ) -> dict[str, SourceTable]:
         asking = [name for name, source in sources.items() if source.iceberg]
-        is_bucket = info.data.get("store", "").startswith(S3_SCHEME)
+        is_on_bucket = is_bucket(info.data.get("store", ""))
         is_named = "iceberg" not in info.data or (info.data["iceberg"] or Iceberg()).catalog
-        if asking and is_bucket and not is_named:
+        if asking and is_on_bucket and not is_named:
             raise ValueError(
                 f"found iceberg = true in {asking[0]}, expected a catalogue for it, because a"
                 " bucket cannot hold the SQLite catalogue; add [iceberg] with a catalog"
             )
         return sources
 
-    def resolved_store(self, folder: Path) -> Path | StoreBucket:
-        """The store; a relative path is resolved against `folder`."""
-        if not self.store.startswith(S3_SCHEME):
-            return folder / self.store
-        bucket, _, prefix = self.store.removeprefix(S3_SCHEME).partition("/")
-        access = self.store_bucket or StoreAccess()
-        return StoreBucket(bucket=bucket, prefix=prefix.strip("/"), **dict(access))
+    @field_validator("sources")
+    @classmethod
+    def _folders_differ(cls, sources: dict[str, SourceTable]) -> dict[str, SourceTable]:
+        names: dict[tuple[str, str], str] = {}
+        for name, source in sources.items():
+            folder = source.folder or name
+            other = names.setdefault((source.bucket, folder), name)
+            if other != name:
+                raise ValueError(
+                    f"found the folder {folder!r} of the bucket {source.bucket!r} for {other} and"
+                    f" for {name}, expected one for each source; remove the field 'folder' of one"
+                )
+        return sources
 
     def resolved(self, folder: Path) -> "Config":
-        """The configuration; a relative path of the store is resolved against `folder`."""
+        """The configuration; relative paths are resolved against `folder`."""
         return Config(
-            store=self.resolved_store(folder),
+            store=resolved_store(self.store, self.store_bucket, folder),
             sources={
-                name: Source(name=name, **dict(table)) for name, table in self.sources.items()
+                name: Source(name=name, **table.resolved(folder))
+                for name, table in self.sources.items()
             },
             iceberg=self.iceberg or Iceberg(),
         )
-
-
-def _invalid_bucket(store: str) -> tuple[str, str]:
-    """The printable part of an s3:// URL, and what is wrong with it; two "" if it is valid."""
-    bucket, _, prefix = store.removeprefix(S3_SCHEME).partition("/")
-    pattern, _, words = FORMS["bucket"]
-    if not re.fullmatch(pattern, bucket) or ".." in bucket:
-        # The text may contain a user name and password, so it is not shown.
-        return f"the address {S3_SCHEME}...", f"a bucket's name has {words}"
-    if bucket.endswith(("--x-s3", "--xa-s3")):
-        return describe_value(store), "directory buckets are not supported; name another bucket"
-    segments = prefix.strip("/").split("/")
-    if not re.fullmatch(STORE_PREFIX, prefix) or {".", ".."} & set(segments) or "//" in prefix:
-        words = "at most 300 letters, digits, '/' between names, and characters of '-_.=!'"
-        return f"the address {S3_SCHEME}{bucket}/...", f"a prefix has {words}, and no name '..'"
-    return "", ""
 
 
 class Config(_Table):

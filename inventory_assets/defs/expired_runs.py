@@ -2,18 +2,24 @@
 
 Deleting a run deletes its events: materializations, failures and planned partitions. Dagster's own
 storages cannot delete the events of single partitions, so a run stays while one of its dates does.
-What Dagster has no way to delete also stays: the evaluations of asset checks, the records of
-backfills and automation, and the captured output of runs.
+The records of backfills and automation also stay.
+
+Dagster's deletion of a run leaves the evaluations of its asset checks, on SQLite the file of its
+events, and its captured output. They are a third of what a shard and day takes, and have no public
+call that deletes them, so this module imports private modules of Dagster for the first two.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.partitioned_asset import DATES_TAG, SHARDS_TAG
-from inventory_assets.defs.source.partitions import first_listed_date
+from inventory_assets.defs.source.partitions import first_date, first_listed_date
 
 RUNS_PER_COLLECTION = 1_000
 """Maximum runs that a collection deletes; the next one deletes further runs."""
@@ -29,22 +35,48 @@ def expired_runs(
     Args:
         assets: The source.
         instance: Dagster's instance.
-        today: Runs by shard expire when their dates have left the window of this date.
-        first_kept: Runs by date expire if their dates are before it; None if no date is removed.
+        today: Runs expire when their dates have left the windows of this date: runs by shard that
+            of listings, runs by date the history.
+        first_kept: Runs by date also expire if their dates are before it; None if no date is
+            removed.
     """
     first_listed = first_listed_date(assets.source, today)
     found = list(_runs_before(assets, instance, SHARDS_TAG, first_listed))
-    if first_kept is not None:
-        found += _runs_before(assets, instance, DATES_TAG, first_kept)
+    first = max(first_date(assets.source, today), first_kept or date.min)
+    found += _runs_before(assets, instance, DATES_TAG, first)
     return found[:RUNS_PER_COLLECTION]
 
 
 def delete_runs(assets: SourceAssets, instance: dg.DagsterInstance, run_ids: list[str]) -> None:
-    """Delete runs with their events, and let Dagster count the partitions of the assets again."""
+    """Delete runs with all that was recorded of them.
+
+    Dagster counts the partitions of the assets again when it shows them next.
+    """
     for run_id in run_ids:
         instance.delete_run(run_id)
+        instance.compute_log_manager.delete_logs(prefix=[run_id])
     if run_ids:
+        _delete_check_evaluations(instance, run_ids)
+        _delete_event_files(instance, run_ids)
         instance.wipe_asset_cached_status(_keys(assets))
+
+
+def _delete_check_evaluations(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
+    """Delete the evaluations of checks; nothing where the storage is not in a database."""
+    storage = instance.event_log_storage
+    if isinstance(storage, SqlEventLogStorage):
+        table = AssetCheckExecutionsTable
+        with storage.index_connection() as connection:
+            connection.execute(table.delete().where(table.c.run_id.in_(run_ids)))
+
+
+def _delete_event_files(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> None:
+    """Delete the files of SQLite in which runs had their events, and which are empty now."""
+    storage = instance.event_log_storage
+    if isinstance(storage, SqliteEventLogStorage):
+        for run_id in run_ids:
+            for suffix in ("", "-wal", "-shm"):
+                Path(storage.path_for_shard(run_id) + suffix).unlink(missing_ok=True)
 
 
 def _keys(assets: SourceAssets) -> list[dg.AssetKey]:
@@ -54,6 +86,9 @@ def _keys(assets: SourceAssets) -> list[dg.AssetKey]:
         "object_changes",
         "inventory_manifest",
         "change_log",
+        "prefix_usage",
+        "hygiene_report",
+        "storage_report",
         "inventory_exports",
         "iceberg_tables",
     )

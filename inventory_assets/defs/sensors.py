@@ -18,6 +18,7 @@ from inventory_assets.inventory.listing.shard_registry import (
     record_prefixes,
     shard_key,
 )
+from inventory_assets.inventory.listing.shard_retirement import remove_retirements
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
 from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
 from inventory_assets.s3.concurrency.limiter import Cancelled
@@ -161,6 +162,7 @@ def _start_runs(work: SourceContext, cursor: _Cursor) -> dg.SensorResult:
     """Add the partitions of new prefixes, and request their runs.
 
     A prefix that was listed today or yesterday is not new: the schedule or a user added its shard.
+    A prefix whose shard is retired is new again.
     """
     partitions, today = work.assets.partitions, work.assets.day_of(work.now())
     found, later = cursor.new[:NEW_SHARDS_PER_TICK], cursor.new[NEW_SHARDS_PER_TICK:]
@@ -168,6 +170,7 @@ def _start_runs(work: SourceContext, cursor: _Cursor) -> dg.SensorResult:
     record_prefixes(work.store, work.layout, chosen)
     keys = [shard_key(prefix, work.source.prefix) for prefix in chosen]
     added = [key for key in keys if key not in work.shard_keys]
+    remove_retirements(work.store, work.layout, added)
     return dg.SensorResult(
         dynamic_partitions_requests=[partitions.shards.build_add_request(added)] if added else [],
         run_requests=[

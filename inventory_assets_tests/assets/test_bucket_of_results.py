@@ -19,7 +19,8 @@ from inventory_assets.config import Config, Exports, StoreBucket
 from inventory_assets.definitions import build_definitions
 from inventory_assets.defs.source.resources import Clock
 from inventory_assets.inventory.changes.change_log import read_change_log
-from inventory_assets.inventory.changes.shard_changes import read_changed_records, read_changes
+from inventory_assets.inventory.changes.changed_records import read_changed_records
+from inventory_assets.inventory.changes.shard_changes import read_changes
 from inventory_assets.inventory.changes.sorted_diff import Change
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import merge, read_manifest

@@ -1,10 +1,12 @@
 """Dates that are gone leave nothing in Dagster's history that Dagster can delete."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import dagster as dg
 
-from inventory_assets.config import Retention, Schedule
+from inventory_assets.config import Retention, Schedule, Shards
+from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets_tests.assets.world import QUIET, TODAY, YESTERDAY, Buckets, World
 
 BY_SHARD = ("object_listing", "object_changes")
@@ -65,6 +67,31 @@ def test_runs_by_date_are_deleted_when_their_dates_are_removed(world: World) -> 
     assert dates_of(world, BY_SHARD) == {str(YESTERDAY), str(TODAY)}
 
 
+def test_nothing_of_a_deleted_run_is_left_on_sqlite(buckets: Buckets, tmp_path: Path) -> None:
+    """Neither its file of events, nor the evaluations of its checks, nor its output."""
+    buckets.keys["memory"] = {"a/1", "b/1"}
+    home = tmp_path / "home"
+    home.mkdir()
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        world = World(tmp_path, instance, {"bucket": "memory", "shards": Shards(depth=1)})
+        world.pass_day(YESTERDAY)
+        world.pass_day(TODAY)
+        runs = {
+            run.run_id: run.tags["dagster/asset_partition_range_start"][:10]
+            for run in instance.get_runs()
+            if "dagster/asset_partition_range_start" in run.tags
+        }
+        collect(world, 30)
+        names = "\n".join(str(path) for path in home.rglob("*"))
+        assert {day for run_id, day in runs.items() if run_id in names} == {str(TODAY)}
+        check = dg.AssetCheckKey(world.assets.key("object_listing"), "listing_complete")
+        evaluations = instance.event_log_storage.get_asset_check_execution_history(check, 100)
+        assert {str(each.partition)[:10] for each in evaluations} == {str(TODAY)}
+        manifests = dg.AssetCheckKey(world.assets.key("inventory_manifest"), "shards_cover_source")
+        evaluations = instance.event_log_storage.get_asset_check_execution_history(manifests, 100)
+        assert {str(each.partition) for each in evaluations} == {str(YESTERDAY), str(TODAY)}
+
+
 def test_runs_of_other_assets_and_sources_stay(world: World) -> None:
     @dg.asset
     def other() -> None: ...
@@ -77,3 +104,17 @@ def test_runs_of_other_assets_and_sources_stay(world: World) -> None:
     collect(world, 60)
     assert dates_of(second, BY_SHARD) == {str(YESTERDAY)}
     assert world.instance.get_latest_materialization_event(dg.AssetKey("other")) is not None
+
+
+def test_runs_by_date_are_deleted_when_their_dates_leave_the_history(world: World) -> None:
+    """Also without a retention, which keeps the dates themselves."""
+    world = World(
+        world.store.root.parent, world.instance, {"bucket": "memory", "schedule": Schedule()}
+    )
+    world.pass_day(TODAY)
+    assert collect(world, 31) == 2
+    assert dates_of(world, BY_DATE) == {str(TODAY)}
+    assert collect(world, 365) == 0, "a year of dates is shown at least"
+    assert collect(world, 373) == 2
+    assert dates_of(world, BY_DATE) == set()
+    assert read_manifest(world.store, world.layout, TODAY) is not None

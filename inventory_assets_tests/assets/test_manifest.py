@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from dagster import AssetCheckEvaluation
 
-from inventory_assets.defs.source.asset_metadata import PREVIEW_ROWS
+from inventory_assets.defs.source.metadata_tables import PREVIEW_ROWS
 from inventory_assets.defs.source.resources import SourceBucket
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.s3.errors import AccessDenied

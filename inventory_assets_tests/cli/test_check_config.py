@@ -1,8 +1,10 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
 from inventory_assets.cli import main
+from inventory_assets.inventory.pricing.price_table import SHIPPED_TABLE
 
 
 def test_the_sources_of_a_valid_file_are_printed(
@@ -32,3 +34,14 @@ def test_the_file_of_the_environment_is_checked(
     monkeypatch.setenv("INVENTORY_CONFIG", str(tmp_path / "missing.toml"))
     assert main(["check-config"]) == 1
     assert "missing.toml" in capsys.readouterr().err
+
+
+def test_a_price_table_that_the_file_names_is_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "inventory.toml"
+    path.write_text('[sources.logs]\nbucket = "acme-logs"\nprices = "own.toml"\n')
+    assert main(["check-config", str(path)]) == 1
+    assert f"{tmp_path / 'own.toml'}: found no such file" in capsys.readouterr().err
+    shutil.copy(SHIPPED_TABLE, tmp_path / "own.toml")
+    assert main(["check-config", str(path)]) == 0

@@ -15,7 +15,16 @@ from inventory_assets.defs.source.context import AssetOptions
 from inventory_assets_tests.components.projects import loaded, refusal, write_component
 
 ONE = "sources:\n  logs:\n    bucket: acme-logs\n"
-ASSETS = ["change_log", "inventory_manifest", "object_changes", "object_listing", "shards"]
+ASSETS = [
+    "change_log",
+    "hygiene_report",
+    "inventory_manifest",
+    "object_changes",
+    "object_listing",
+    "prefix_usage",
+    "shards",
+    "storage_report",
+]
 
 
 def specs(definitions: dg.Definitions) -> list[dg.AssetSpec]:

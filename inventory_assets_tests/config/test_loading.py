@@ -116,6 +116,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "demo": False,
         "bucket": "acme-logs",
         "prefix": "",
+        "folder": None,
         "endpoint_url": None,
         "region": None,
         "profile": None,
@@ -135,6 +136,7 @@ def test_defaults_are_the_documented_ones() -> None:
             "max_shards": 256,
             "min_objects": 0,
             "split_objects": 5_000_000,
+            "retire_after_days": 30,
         },
         "schedule": {
             "cron": "0 1 * * *",
@@ -145,7 +147,15 @@ def test_defaults_are_the_documented_ones() -> None:
         },
         "exports": {"csv_inventory": False, "files": ()},
         "iceberg": False,
+        "hygiene": {
+            "enabled": True,
+            "duplicates": False,
+            "multipart_uploads": False,
+            "part_requests": 1_000,
+        },
         "retention": {"keep_days": None, "keep_last": None},
+        "budget": {"requests": None, "usd": None},
+        "prices": None,
     }
 
 
@@ -220,3 +230,7 @@ def test_exports_are_suffixes_with_a_dialect_before_a_csv() -> None:
         "csv",
         "csv",
     ]
+
+
+def test_the_price_table_lies_beside_the_file(tmp_path: Path) -> None:
+    assert source('prices = "own.toml"').prices == str(tmp_path / "own.toml")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inventory_assets_tests.config.files import bucket_mistake, mistake
+from inventory_assets_tests.config.files import bucket_mistake, load, mistake, mistakes
 
 
 @pytest.mark.parametrize("bucket", ["ab", "a" * 64, "-abc", "abc.", "a b", "a/b", "straße"])
@@ -97,3 +97,38 @@ def test_a_cron_that_dagster_cannot_run_is_an_error(cron: str) -> None:
 )
 def test_a_time_zone_that_does_not_exist_is_an_error(timezone: str, remedy: str) -> None:
     assert remedy in mistake(f'[sources.logs.schedule]\ntimezone = "{timezone}"')
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("requests = 0", "budget.requests: found the number 0, expected a whole number from 1 up"),
+        ('usd = "1"', "budget.usd: found the text '1', expected a number; write for example usd ="),
+        ("usd = 0", "budget.usd: found the number 0.0, expected a number above 0"),
+        ("usd = inf", "budget.usd: found the number inf, expected a number above 0"),
+        ("dollars = 1", "budget.dollars: found an unknown field"),
+    ],
+)
+def test_a_budget_that_is_no_bound_is_an_error(text: str, told: str) -> None:
+    assert told in mistake(f"[sources.logs.budget]\n{text}")
+
+
+def test_a_price_table_without_a_name_is_an_error() -> None:
+    assert "expected the path of a price table" in mistake('prices = ""')
+
+
+def test_two_sources_in_one_folder_are_an_error() -> None:
+    (line,) = mistakes(
+        '[sources.new]\nbucket = "acme-logs"\nfolder = "old"\n[sources.old]\nbucket = "acme-logs"'
+    )
+    assert line == (
+        "sources: found the folder 'old' of the bucket 'acme-logs' for new and for old, expected "
+        "one for each source; remove the field 'folder' of one"
+    )
+
+
+def test_sources_of_different_buckets_may_have_folders_of_one_name() -> None:
+    config = load(
+        '[sources.new]\nbucket = "acme-logs"\nfolder = "old"\n[sources.old]\nbucket = "others"'
+    )
+    assert [source.folder_name for source in config.sources.values()] == ["old", "old"]

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inventory_assets.inventory.changes.changed_records import read_changed_records
 from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA
 from inventory_assets.inventory.changes.shard_changes import (
     Changes,
     publish_changes,
-    read_changed_records,
     read_changes,
 )
 from inventory_assets.inventory.changes.sorted_diff import Change

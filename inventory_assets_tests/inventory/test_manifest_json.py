@@ -9,12 +9,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from inventory_assets.inventory.manifest.manifest import LIST_USD_PER_1000, manifest_json_schema
+from inventory_assets.inventory.manifest.manifest import manifest_json_schema
 from inventory_assets.inventory.manifest.manifest_merge import (
     merge,
     publish_manifest,
     read_manifest,
 )
+from inventory_assets.inventory.pricing.price_table import load_prices
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
@@ -83,7 +84,7 @@ def test_requests_are_priced_and_faults_counted_by_kind(store: LocalStore) -> No
     publish(store, "a/1", "b")
     document = document_of(store)
     assert document["requests"] == 1200
-    assert document["estimated_usd"] == pytest.approx(1.2 * LIST_USD_PER_1000)
+    assert document["estimated_usd"] == pytest.approx(1.2 * load_prices().list_usd_per_1000)
     assert document["faults"] == {"reset": 1, "throttled": 5}
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from inventory_assets.inventory.changes.shard_changes import publish_changes, read_changed_records
+from inventory_assets.inventory.changes.changed_records import read_changed_records
+from inventory_assets.inventory.changes.shard_changes import publish_changes
 from inventory_assets.inventory.errors import RecordsUnreadable
 from inventory_assets.inventory.folder_listing.folder_listing import list_into_folder
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog

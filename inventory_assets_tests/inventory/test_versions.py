@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inventory_assets.inventory.changes.shard_changes import publish_changes, read_changed_records
+from inventory_assets.inventory.changes.changed_records import read_changed_records
+from inventory_assets.inventory.changes.shard_changes import publish_changes
 from inventory_assets.inventory.errors import DateNotObservable, VersionsNotListed
 from inventory_assets.inventory.export.csv_inventory import publish_csv_inventory
 from inventory_assets.inventory.export.export_format import ExportFormat

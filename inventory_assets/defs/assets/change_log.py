@@ -28,6 +28,8 @@ from inventory_assets.inventory.changes.change_log import (
     violations_of,
 )
 from inventory_assets.inventory.errors import ManifestIncomplete
+from inventory_assets.inventory.listing.shard_registry import shard_key
+from inventory_assets.inventory.listing.shard_retirement import read_retirement
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 
 LOG = logging.getLogger(__name__)
@@ -98,6 +100,8 @@ def _publish(work: SourceContext, day: date) -> ChangeLog:
     for prefix in compare_shards(work.store, work.layout, manifest, orphans, work.now()):
         if day < work.assets.partitions.first_listed_date:
             LOG.info("%s has left the window of listings; change_log compared %r", day, prefix)
+        elif read_retirement(work.store, work.layout, shard_key(prefix, work.source.prefix)):
+            LOG.info("shard %r is retired; change_log compared it for %s", prefix, day)
         else:
             LOG.warning(
                 "the partition of shard %r was deleted; change_log compared it for %s", prefix, day

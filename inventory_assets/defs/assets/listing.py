@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 
 import dagster as dg
 
-from inventory_assets.defs.assets.shards import find_shards
+from inventory_assets.defs.assets.shards import find_shards, retire_shards
 from inventory_assets.defs.source.asset_metadata import (
     record_columns,
     rule_results_table,
@@ -27,9 +28,12 @@ from inventory_assets.defs.source.context import (
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.errors import UnknownShard
+from inventory_assets.inventory.listing.budget import budget_excess, expected_requests
 from inventory_assets.inventory.listing.listable_dates import require_observable, versions_of
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
+from inventory_assets.inventory.listing.source_record import require_source
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import (
@@ -39,6 +43,7 @@ from inventory_assets.inventory.manifest.snapshot_validation import (
     validate_files,
 )
 from inventory_assets.scan.engine.progress import Progress, ProgressMeter, reported_every
+from inventory_assets.scan.prefix_discovery import Discovery
 from inventory_assets.scan.validation.object_versions import Versions
 
 LOG = logging.getLogger(__name__)
@@ -80,12 +85,16 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
     )
     def object_listing(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)
+        discovery = None
         with logged_to_run(context.log):
             if key in context.selected_asset_keys:
-                _list(context, work, evidence)
+                work, discovery = _list(context, work, evidence)
             else:
                 _check_again(context, work, evidence)
         yield from step_results(context)
+        # Dagster derives the partitions of the run from its first and last shard until here.
+        with logged_to_run(context.log):
+            _retire(context, work, discovery)
 
     return object_listing
 
@@ -94,13 +103,23 @@ def _list(
     context: dg.AssetExecutionContext,
     work: SourceContext,
     evidence: dg.AssetCheckSpec,
-) -> None:
-    """List all partitions of the run; a failed one does not affect the others."""
+) -> tuple[SourceContext, Discovery | None]:
+    """List all partitions of the run; a failed one does not affect the others.
+
+    Returns:
+        The source with the shards that were found, and the discovery, if there was one.
+    """
     failures: dict[str, Exception] = {}
     done = 0
     partition_keys = partitions_of(context)
+    try:
+        require_source(work.store, work.layout, work.source_record)
+    except InventoryError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    _require_budget(work, partition_keys)
+    discovery = None
     if FIND_SHARDS_TAG in context.run.tags:
-        work, partition_keys = _with_new_shards(context, work, partition_keys)
+        work, partition_keys, discovery = _with_new_shards(context, work, partition_keys)
     for partition_key, result in _list_all(work, partition_keys):
         if isinstance(result, Exception):
             context.log.error(f"{partition_key}: {result}")
@@ -122,12 +141,53 @@ def _list(
         raise partition_failure(
             "partitions", failures, done, "the others are kept; materialize just these again"
         )
+    return work, discovery
+
+
+def _retire(
+    context: dg.AssetExecutionContext, work: SourceContext, discovery: Discovery | None
+) -> None:
+    """Retire shards that were empty for long; an error is a warning, as all is listed."""
+    try:
+        retired = retire_shards(work, discovery, context.instance, context.run.run_id)
+    except InventoryError as error:
+        context.log.warning(f"no shards were retired: {error}")
+        return
+    if retired:
+        context.log.info(
+            f"{len(retired):,} shard(s) were retired, which were empty for "
+            f"{work.source.shards.retire_after_days} days: {', '.join(retired)}"
+        )
+
+
+def _require_budget(work: SourceContext, partition_keys: Sequence[str]) -> None:
+    """Check that the run is within the budget of the source, before it sends a request.
+
+    Raises:
+        dagster.Failure: It is expected to cost more.
+    """
+    budget = work.source.budget
+    if budget.requests is None and budget.usd is None:
+        return
+    prefixes: dict[date, list[str]] = {}
+    for partition_key in partition_keys:
+        day, shard_key = work.assets.partitions.split(partition_key)
+        with suppress(UnknownShard):  # the listing reports it
+            prefixes.setdefault(day, []).append(work.prefix(shard_key))
+    newest = newest_manifest(work.store, work.layout, before=date.max)
+    expected = expected_requests(newest, prefixes.values())
+    if expected is None:
+        LOG.info("there is no manifest yet, so the budget cannot be checked")
+        return
+    excess = budget_excess(work.source.name, budget, expected, work.assets.prices)
+    if excess:
+        raise dg.Failure(excess, allow_retries=False)
 
 
 def _with_new_shards(
     context: dg.AssetExecutionContext, work: SourceContext, partition_keys: Sequence[str]
-) -> tuple[SourceContext, Sequence[str]]:
-    """Search for new prefixes; return the source with their shards, and all partitions to list.
+) -> tuple[SourceContext, Sequence[str], Discovery | None]:
+    """Search for new prefixes; return the source with their shards, all partitions, and the result.
 
     The new shards are not among the planned partitions of the run, but are listed in it.
     """
@@ -136,7 +196,7 @@ def _with_new_shards(
     except InventoryError as error:
         # The listings of the known shards report what is wrong with the bucket.
         context.log.warning(f"no new prefixes were searched for: {error}")
-        return work, partition_keys
+        return work, partition_keys, None
     if found.excess:
         context.log.warning(f"the remainder covers prefixes without a shard: {found.excess}")
     if found.added:
@@ -144,7 +204,7 @@ def _with_new_shards(
     days = sorted({work.assets.partitions.split(each)[0] for each in partition_keys})
     new = [str(work.assets.partitions.key(day, each)) for day in days for each in found.added]
     known = dict.fromkeys([*work.shard_keys, *found.added])
-    return replace(work, shard_keys=tuple(known)), [*partition_keys, *new]
+    return replace(work, shard_keys=tuple(known)), [*partition_keys, *new], found.discovery
 
 
 def _check_again(

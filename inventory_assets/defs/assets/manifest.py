@@ -113,7 +113,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
             day = date.fromisoformat(partition_key)
             manifest = (_read if is_check_only else _publish)(work, day)
             if not is_check_only:
-                metadata = manifest_metadata(work.store, work.layout, manifest)
+                metadata = manifest_metadata(work.store, work.layout, manifest, assets.prices)
                 log_partition(context, key, partition_key, manifest.identity, metadata)
             violations = violations_of(manifest)
             differing = files_that_differ(work.store, manifest.parts)

@@ -10,10 +10,18 @@ import dagster as dg
 
 from inventory_assets.defs.source.asset_metadata import prefixes_table
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.partitions import PARTITION_TAGS, UNFINISHED
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.listing.shard_registry import record_discovery, shard_key
+from inventory_assets.inventory.listing.shard_retirement import (
+    Retirement,
+    empty_shards,
+    record_retirement,
+    remove_retirements,
+)
+from inventory_assets.inventory.listing.source_record import claim_source, require_source
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.parts.counting import count_records
 from inventory_assets.inventory.parts.part import Part
@@ -40,7 +48,7 @@ class FoundShards:
 
 
 def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
-    """The asset that discovers shards and adds partitions for them; it never removes any."""
+    """The asset that discovers shards, adds partitions for them, and retires empty shards."""
     key = assets.key("shards")
     few = dg.AssetCheckSpec(
         "shards_within_bounds",
@@ -62,8 +70,9 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
         required_resource_keys=assets.resource_keys,
         description=(
             f"The prefixes of `{assets.source.bucket}` that are listed separately, and the "
-            "remainder, which covers all other keys. Materialize it to find new prefixes and add "
-            "their partitions to `object_listing`."
+            "remainder, which covers all other keys. Materialize it to find new prefixes, add "
+            "their partitions to `object_listing`, and remove those of shards that were empty for "
+            "long (`shards.retire_after_days`)."
         ),
     )
     def shards(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
@@ -71,11 +80,14 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
         try:
             with logged_to_run(context.log):
                 found = find_shards(work, context.instance)
+                retired = retire_shards(work, found.discovery, context.instance, context.run.run_id)
         except (InventoryError, OSError) as error:
             # The sentence comes first, and no trace of this code.
             raise dg.Failure(str(error), allow_retries=False) from None
         known = dict.fromkeys([*work.shard_keys, *found.added])
-        newest_first = dict.fromkeys([*found.added, *work.shard_keys])
+        for each in retired:
+            del known[each]
+        newest_first = dict.fromkeys([*found.added, *known])
         prefixes = {key: _prefix_label(work, key) for key in newest_first}
         discovery = found.discovery
         yield dg.MaterializeResult(
@@ -83,6 +95,7 @@ def build_shards(assets: SourceAssets) -> dg.AssetsDefinition:
             metadata={
                 "shards": len(known),
                 "added": len(found.added),
+                "retired": len(retired),
                 **(
                     {
                         "requests": discovery.requests,
@@ -119,18 +132,26 @@ def discover_shards(work: SourceContext) -> Discovery:
 
     Raises:
         TooManyShards: There are more than the source's maximum.
+        OtherSource: The folder of the results belongs to another source.
         S3Error: A request failed permanently.
     """
+    require_source(work.store, work.layout, work.source_record)
     now = work.now()
     lister = work.bucket.lister(now)
     try:
-        return discover(
+        discovery = discover(
             lister,
             work.source.prefix,
             shard_bounds(work),
             None if work.source.key_order == "auto" else KeyOrder(work.source.key_order),
             rows_of_newest_manifest(work),
         )
+    except TooManyShards:
+        claim_source(work.store, work.layout, work.source_record)
+        raise
+    else:
+        claim_source(work.store, work.layout, work.source_record)
+        return discovery
     finally:
         lister.close()
 
@@ -172,13 +193,68 @@ def add_shards(
     keys = [shard_key(prefix, work.source.prefix) for prefix in prefixes]
     new = [key for key in keys if key not in work.shard_keys]
     if new:
+        remove_retirements(work.store, work.layout, new)
         instance.add_dynamic_partitions(work.assets.partitions.shards_name, new)
     return new
 
 
+def retire_shards(
+    work: SourceContext, discovery: Discovery | None, instance: dg.DagsterInstance, run_id: str
+) -> list[str]:
+    """Remove the partitions of shards that were empty for long; return their keys.
+
+    A shard that is the first or last of the partitions of another unfinished run stays for now:
+    Dagster could not tell the partitions of that run any more, and it would fail.
+
+    Args:
+        work: The source.
+        discovery: The latest discovery, whose shards stay; without one, all shards stay.
+        instance: Dagster's instance.
+        run_id: The present run, which needs no partition of such a shard any more.
+
+    Raises:
+        StoreError: A record cannot be read or written.
+    """
+    assets, days = work.assets, work.source.shards.retire_after_days
+    if discovery is None or not days:
+        return []
+    name = assets.partitions.shards_name
+    found = {work.source.prefix, *discovery.prefixes}
+    candidates = {
+        prefix: shard_key(prefix, work.source.prefix)
+        for prefix in work.known_prefixes()
+        if prefix not in found
+    }
+    today = assets.day_of(work.now())
+    empty = empty_shards(work.store, work.layout, candidates, today, days)
+    bounds = _bounds_of_other_runs(instance, run_id) if empty else set()
+    retired = []
+    for prefix, since in empty.items():
+        key = candidates[prefix]
+        if key not in bounds:
+            record_retirement(work.store, work.layout, Retirement(prefix, today, since))
+            instance.delete_dynamic_partition(name, key)
+            retired.append(key)
+    if retired:  # so that Dagster counts the partitions again
+        instance.wipe_asset_cached_status(
+            [assets.key("object_listing"), assets.key("object_changes")]
+        )
+    return retired
+
+
+def _bounds_of_other_runs(instance: dg.DagsterInstance, run_id: str) -> set[str]:
+    """The first and last shards of all other runs that are queued or in progress."""
+    return {
+        run.tags[tag].partition("|")[2]
+        for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+        for tag in PARTITION_TAGS
+        if tag in run.tags and run.run_id != run_id
+    }
+
+
 def shard_bounds(work: SourceContext) -> ShardBounds:
     """The limits of sharding the source."""
-    return ShardBounds(**work.source.shards.model_dump())
+    return ShardBounds(**work.source.shards.model_dump(exclude={"retire_after_days"}))
 
 
 def rows_of_newest_manifest(work: SourceContext) -> RowsUnder:

@@ -7,27 +7,44 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pyarrow as pa
 
+from inventory_assets.defs.source.metadata_tables import (
+    PREVIEW_ROWS,
+    column_schema,
+    table_of_records,
+    table_of_rows,
+)
 from inventory_assets.errors import printable
 from inventory_assets.inventory.changes.change_log import ChangeLog, ChangeLogEntry
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.changes.shard_changes import Changes
+from inventory_assets.inventory.hygiene import rows
+from inventory_assets.inventory.hygiene.report import HygieneReport
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import RuleResult
 from inventory_assets.inventory.parts.part import ClassTotal, Part, read_records
 from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, has_versions, record_schema
+from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.usage.date_usage import DateUsage
+from inventory_assets.inventory.usage.largest import largest_prefixes
+from inventory_assets.inventory.usage.schema import (
+    CHANGES_SINCE,
+    PREFIX_DESCRIPTIONS,
+    PREFIX_SCHEMA,
+)
+from inventory_assets.inventory.usage.usage_files import read_table
 from inventory_assets.inventory.verification.verification import Verification
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
-from inventory_assets.units import human_bytes
+from inventory_assets.units import human_bytes, human_change, human_usd
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
 
-PREVIEW_ROWS = 10
+PREFIXES_SHOWN = 20
 SHARDS_SHOWN = 20
 """Shards in a table, such as the largest ones; one row is for all others."""
 
@@ -37,27 +54,13 @@ _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class
 Metadata = Mapping[str, Any]
 
 
-def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
-    """Convert an Arrow schema to Dagster's."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                name=field.name,
-                type=str(field.type),
-                description=descriptions[field.name],
-                constraints=dg.TableColumnConstraints(nullable=field.nullable),
-            )
-            for field in schema
-        ]
-    )
-
-
 def record_columns(of_versions: bool) -> dg.TableSchema:
     """The columns of the records of a source with or without versions."""
     return column_schema(record_schema(of_versions=of_versions), COLUMN_DESCRIPTIONS)
 
 
 CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA, CHANGE_DESCRIPTIONS)
+PREFIX_COLUMNS = column_schema(PREFIX_SCHEMA, PREFIX_DESCRIPTIONS)
 
 
 def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metadata:
@@ -104,7 +107,7 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
 def unreadable_table(snapshots: Iterable[Snapshot]) -> dg.TableMetadataValue:
     """The first unreadable records of some listings."""
     records = (record for snapshot in snapshots for record in snapshot.unreadable.first)
-    return _records(
+    return table_of_rows(
         [
             {
                 "key": printable(record.key or ""),
@@ -197,7 +200,7 @@ def _changed_shards_table(log: ChangeLog) -> dg.TableMetadataValue:
             {"prefix": f"({len(others):,} {'other ' if shown else ''}shards)"}
             | {change.value: sum(each.counts[change] for each in others) for change in log.counts}
         )
-    return _records(rows)
+    return table_of_rows(rows)
 
 
 def _prefix_label(prefix: str) -> str:
@@ -205,8 +208,9 @@ def _prefix_label(prefix: str) -> str:
     return printable(prefix) or "(all other keys)"
 
 
-def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metadata:
+def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: Prices) -> Metadata:
     """The metadata of a date's manifest."""
+    listing_usd = prices.listing_usd(manifest.requests)
     return {
         "dagster/row_count": manifest.rows,
         **({"objects": manifest.objects} if has_versions(manifest.schema) else {}),
@@ -217,7 +221,9 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest) -> Metad
         "shards": _shards_table(manifest.shards),
         "preview": preview(store, manifest.parts),
         "unreadable": manifest.unreadable,
-        "requests": sum(entry.requests for entry in manifest.shards),
+        "requests": manifest.requests,
+        "listing_usd": listing_usd,
+        "listing_cost": f"{human_usd(listing_usd)} ({prices.label})",
         "parts": len(manifest.parts),
         "parquet_size": human_bytes(sum(part.file_bytes for part in manifest.parts)),
         "manifest": dg.MetadataValue.path(store.where(layout.s3_manifest(manifest.day))),
@@ -250,7 +256,65 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
                 "listed_at": "",
             }
         )
-    return _records(rows)
+    return table_of_rows(rows)
+
+
+def usage_metadata(store: Store, usage: DateUsage, prices: Prices) -> Metadata:
+    """The metadata of a date's usage: numbers, which the UI plots, and the same with units.
+
+    Args:
+        store: The store of results.
+        usage: The published usage.
+        prices: The price table of its costs.
+    """
+    totals = usage.totals
+    metadata: dict[str, Any] = {
+        "dagster/row_count": usage.by_prefix.rows,
+        "objects": totals.objects,
+        "object_bytes": totals.bytes,
+        "size": human_bytes(totals.bytes),
+        "noncurrent_objects": totals.noncurrent_objects,
+        "noncurrent_bytes": totals.noncurrent_bytes,
+        "noncurrent_size": human_bytes(totals.noncurrent_bytes),
+        "delete_markers": totals.delete_markers,
+        "monthly_cost": f"{human_usd(totals.monthly_usd)} ({prices.label})",
+    }
+    if totals.monthly_usd is not None:
+        metadata["monthly_usd"] = totals.monthly_usd
+    for each in usage.compared:
+        metadata[f"objects_change{each.since}"] = each.objects_change
+        metadata[f"bytes_change{each.since}"] = each.bytes_change
+        metadata[f"growth{each.since}"] = f"{human_change(each.bytes_change)} since {each.day}"
+    return {
+        **metadata,
+        "prefixes": _prefixes_table(read_table(store, usage.by_prefix.key, PREFIX_SCHEMA)),
+        "parts": usage.parts,
+        "usage": dg.MetadataValue.path(store.where(usage.aggregate.key)),
+        "usage_by_prefix": dg.MetadataValue.path(store.where(usage.by_prefix.key)),
+    }
+
+
+def _prefixes_table(prefixes: pa.Table) -> dg.TableMetadataValue:
+    """The largest prefixes by bytes, and the number of the others."""
+    largest = largest_prefixes(prefixes, "bytes")
+    rows: list[dict[str, str | int]] = [
+        {
+            "prefix": printable(row["prefix"]),
+            "objects": row["objects"],
+            "size": human_bytes(row["bytes"]),
+            "noncurrent": human_bytes(row["noncurrent_bytes"]),
+            "monthly_cost": human_usd(row["monthly_usd"]),
+            **{f"growth{since}": _growth(row[f"bytes_change{since}"]) for since in CHANGES_SINCE},
+        }
+        for row in largest.slice(0, PREFIXES_SHOWN).to_pylist()
+    ]
+    if (others := largest.num_rows - PREFIXES_SHOWN) > 0:
+        rows.append({**dict.fromkeys(rows[0], ""), "prefix": f"(and {others:,} more)"})
+    return table_of_rows(rows)
+
+
+def _growth(count: int | None) -> str:
+    return "" if count is None else human_change(count)
 
 
 def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
@@ -265,7 +329,7 @@ def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
         "notes": "; ".join(found.notes) or "none",
         "seed": seed,
         **{kind.value.replace(" ", "_"): count for kind, count in found.counts.items()},
-        "differences": _records(
+        "differences": table_of_rows(
             [{"finding": kind, "key": printable(key)} for kind, key in differing[:PREVIEW_ROWS]]
         ),
     }
@@ -289,7 +353,7 @@ def exports_metadata(
     """
     metadata: dict[str, Any] = {
         "dagster/row_count": manifest.rows,
-        "files": _records(
+        "files": table_of_rows(
             [
                 {
                     "format": name,
@@ -307,6 +371,29 @@ def exports_metadata(
         manifest_key = layout.csv.s3_manifest(manifest.day)
         metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
     return metadata
+
+
+def hygiene_metadata(store: Store, layout: Layout, report: HygieneReport) -> dict[str, Any]:
+    """The metadata of a date's hygiene report."""
+    key = layout.hygiene(report.day) if report.day else ""
+    found = sum(1 for finding in report.findings if finding.objects)
+    return {
+        "kinds_found": found,
+        "findings": table_of_rows(rows.finding_rows(report)),
+        "worst_prefixes": table_of_rows(rows.prefix_rows(report)),
+        "largest_objects": table_of_rows(rows.largest_rows(report)),
+        "crowded_prefixes": table_of_rows(rows.crowded_rows(report)),
+        **({"oldest_uploads": table_of_rows(rows.upload_rows(report))} if report.uploads else {}),
+        # Numbers, which the UI plots over dates.
+        **{finding.name: finding.objects for finding in report.findings},
+        **{
+            f"{finding.name}_bytes": finding.bytes
+            for finding in report.findings
+            if finding.name in rows.PLOTTED_BYTES and finding.bytes is not None
+        },
+        "notes": "; ".join(rows.note_lines(report)) or "none",
+        "report": dg.MetadataValue.path(store.where(key)),
+    }
 
 
 def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
@@ -334,7 +421,7 @@ def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
 
 def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
     """The result of each rule of a check."""
-    return _records(
+    return table_of_rows(
         [
             {"rule": result.rule, "violation": printable(result.violation or "none")}
             for result in results
@@ -350,12 +437,12 @@ def prefixes_table(prefixes: Mapping[str, str]) -> dg.TableMetadataValue:
     ]
     if others := len(prefixes) - len(rows):
         rows.append({"partition": f"({others:,} others)", "prefix": ""})
-    return _records(rows)
+    return table_of_rows(rows)
 
 
 def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
     """Totals by storage class."""
-    return _records(
+    return table_of_rows(
         [
             {
                 "storage_class": total.storage_class,
@@ -369,27 +456,10 @@ def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
 
 def preview(store: Store, parts: Sequence[Part]) -> dg.TableMetadataValue:
     """The first records."""
-    rows: list[dict[str, object]] = []
-    everything = [KeyRange.of_prefix("")]
-    for batch in read_records(store, parts, everything, _PREVIEW_COLUMNS):
-        rows += batch.slice(0, PREVIEW_ROWS - len(rows)).select(_PREVIEW_COLUMNS).to_pylist()
-        if len(rows) == PREVIEW_ROWS:
+    first, rows = [], 0
+    for batch in read_records(store, parts, [KeyRange.of_prefix("")], _PREVIEW_COLUMNS):
+        first.append(batch)
+        rows += batch.num_rows
+        if rows >= PREVIEW_ROWS:
             break
-    cells = [{name: _cell(value) for name, value in row.items()} for row in rows]
-    return _records(cells, _PREVIEW_COLUMNS)
-
-
-def _cell(value: object) -> str | int:
-    if isinstance(value, int):
-        return value
-    return "" if value is None else printable(str(value))
-
-
-def _records(
-    rows: Sequence[Mapping[str, str | int]], columns: Sequence[str] = ()
-) -> dg.TableMetadataValue:
-    names = columns or list(rows[0] if rows else [])
-    return dg.MetadataValue.table(
-        records=[dg.TableRecord(dict(row)) for row in rows],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in names or ["none"]]),
-    )
+    return table_of_records(pa.Table.from_batches(first) if first else None, _PREVIEW_COLUMNS)

@@ -21,6 +21,9 @@ from inventory_assets.inventory.listing.shard_registry import (
     prefix_of,
     shard_key,
 )
+from inventory_assets.inventory.listing.shard_retirement import read_retirement
+from inventory_assets.inventory.listing.source_record import SourceRecord
+from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.encodings import Encodings
 from inventory_assets.inventory.storage.layout import Layout
@@ -32,6 +35,7 @@ from inventory_assets.s3.store_profile import AWS, StoreProfile
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
 from inventory_assets.scan.store_probe import profile_store
+from inventory_assets.wiring import prices_of
 
 DATA_VERSION_TAG = "dagster/data_version"
 
@@ -139,12 +143,22 @@ class SourceAssets:
     @property
     def layout(self) -> Layout:
         """The layout of its files in the store."""
-        return Layout(self.source.bucket, self.source.name, Encodings(self.source.encodings))
+        source = self.source
+        return Layout(source.bucket, source.folder_name, Encodings(source.encodings))
 
     @property
     def retention(self) -> Retention:
         """The retention of its inventories."""
         return Retention(**self.source.retention.model_dump())
+
+    @cached_property
+    def prices(self) -> Prices:
+        """The price table of the source.
+
+        Raises:
+            ConfigError: The table cannot be read or is invalid.
+        """
+        return prices_of(self.source)
 
     def bind(self, resources: object, instance: dg.DagsterInstance) -> "SourceContext":
         """Bind the source to the resources and shards of a run or tick."""
@@ -195,6 +209,12 @@ class SourceContext:
         """
         return prefix_of(self.store, self.layout, shard_key, self.source.prefix)
 
+    @property
+    def source_record(self) -> SourceRecord:
+        """What the folder of its results must belong to."""
+        source = self.source
+        return SourceRecord(source.bucket, source.prefix, source.endpoint_url)
+
     def known_prefixes(self) -> list[str]:
         """The prefixes of all known shards, without those of unknown keys."""
         prefixes = []
@@ -214,6 +234,26 @@ class SourceContext:
             return list(prefixes)
         known = set(self.shard_keys)
         return [each for each in prefixes if shard_key(each, self.source.prefix) not in known]
+
+    def why_no_shard(self, key: str) -> str:
+        """A sentence that says why a key without a partition has none, and what covers its keys."""
+        try:
+            prefix = self.prefix(key)
+        except InventoryError as error:
+            return str(error)
+        around = [known for known in self.known_prefixes() if prefix.startswith(known)]
+        cover = shard_key(max(around, key=len, default=self.source.prefix), self.source.prefix)
+        advice = (
+            f"the partition {cover!r} covers its keys: materialize that one, or, if {prefix!r} "
+            "has objects again, the source's asset `shards`, which makes it a shard again"
+        )
+        retirement = read_retirement(self.store, self.layout, key)
+        if retirement is None:
+            return f"the shard {key!r} has no partition any more, as it was deleted; {advice}"
+        return (
+            f"the shard {key!r} is retired since {retirement.retired_on}, as it was empty in every "
+            f"inventory from {retirement.empty_since} on; {advice}"
+        )
 
     def shard(self, shard_key: str, known_prefixes: Sequence[str]) -> Shard:
         """The shard of a key, without the other shards within it."""

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from inventory_assets.defs.source.context import SourceAssets, StepResult
+from inventory_assets.defs.source.partitions import PARTITION_TAGS
 
 SHARDS_TAG = "inventory_assets/shards_of"
 """The tag of runs by date and shard, whose value is the source's name."""
@@ -85,8 +86,26 @@ def partitioned_asset(
         def tagged(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
             # So that the collection job finds the run.
             context.instance.add_run_tags(context.run.run_id, {tag: assets.source.name})
+            if tag == SHARDS_TAG:
+                _require_shards(assets, context)
             yield from step(context)
 
         return declare(tagged)
 
     return decorate
+
+
+def _require_shards(assets: SourceAssets, context: dg.AssetExecutionContext) -> None:
+    """Check that the partitions that a run names belong to shards.
+
+    Dagster checks it, too, except where a run is executed again, and its message is longer.
+
+    Raises:
+        dagster.Failure: A shard is retired, was deleted, or was never known.
+    """
+    tags = context.run.tags
+    named = [tags[tag].partition("|")[2] for tag in PARTITION_TAGS if tag in tags]
+    work = assets.bind(context.resources, context.instance)
+    for shard_key in named:
+        if shard_key and shard_key not in work.shard_keys:
+            raise dg.Failure(work.why_no_shard(shard_key), allow_retries=False)

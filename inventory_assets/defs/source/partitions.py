@@ -17,6 +17,22 @@ from inventory_assets.config import Source
 DATE = "date"
 SHARD = "shard"
 
+PARTITION_TAGS = (
+    "dagster/partition",
+    "dagster/asset_partition_range_start",
+    "dagster/asset_partition_range_end",
+)
+"""The tags of a run that name its partition, or the first and last of its partitions."""
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""The statuses of runs that are queued or in progress."""
+
 DEFAULT_HISTORY_DAYS = 366
 """Minimum dates of a source without `start_date` and `keep_days`."""
 

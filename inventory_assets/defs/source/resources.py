@@ -14,7 +14,13 @@ from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.bucket_config import AddressingStyle
 from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.s3.page_source import PageSource
-from inventory_assets.wiring import open_catalog, open_results, open_source_bucket
+from inventory_assets.s3.upload_client import UploadSource
+from inventory_assets.wiring import (
+    open_catalog,
+    open_results,
+    open_source_bucket,
+    open_source_uploads,
+)
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.tables import IcebergTables
@@ -87,6 +93,10 @@ class SourceBucket(ResourceWithS3Configuration):
     def lister(self, now: datetime) -> PageSource:
         """A client that lists the bucket; the demo store shows what it holds at `now`."""
         return open_source_bucket(self, now)
+
+    def uploads(self, now: datetime) -> UploadSource:
+        """A client that lists the unfinished uploads of the bucket."""
+        return open_source_uploads(self, now)
 
 
 class InventoryStore(dg.ConfigurableResource):  # type: ignore[type-arg]

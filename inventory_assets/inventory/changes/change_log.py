@@ -13,13 +13,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from inventory_assets.inventory.changes.changed_records import (
+    publish_changed_records,
+    read_changed_records,
+)
 from inventory_assets.inventory.changes.shard_changes import (
     FORMAT,
     Changes,
     balance_violation,
-    publish_changed_records,
     publish_changes,
-    read_changed_records,
     read_changes,
 )
 from inventory_assets.inventory.changes.sorted_diff import Change

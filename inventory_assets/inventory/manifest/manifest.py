@@ -20,6 +20,7 @@ from inventory_assets.inventory.manifest.snapshot import (
 )
 from inventory_assets.inventory.parts.part import ClassTotal, Part, class_totals
 from inventory_assets.inventory.parts.schema import record_schema
+from inventory_assets.inventory.pricing.price_table import load_prices
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.layout import FileKind
 from inventory_assets.inventory.storage.record_type import RecordType
@@ -27,11 +28,6 @@ from inventory_assets.s3.store_profile import AWS
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets.scan.validation.object_versions import Versions
-
-LIST_USD_PER_1000 = 0.005
-"""The price of 1,000 LIST requests on AWS: S3 Standard, us-east-1, November 2026
-(https://aws.amazon.com/s3/pricing/). Other regions and stores have other prices, or none."""
-
 
 NOT_SEEN = (
     "versions that were deleted for good before the listing, and null versions that were "
@@ -254,8 +250,8 @@ class Manifest:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def estimated_usd(self) -> float:
-        """The estimated price of the requests on AWS in USD, at `LIST_USD_PER_1000`."""
-        return round(self.requests * LIST_USD_PER_1000 / 1000, 6)
+        """The estimated price of the requests on AWS in USD, at S3's list price in us-east-1."""
+        return round(load_prices().listing_usd(self.requests), 6)
 
     @computed_field  # type: ignore[prop-decorator]
     @property

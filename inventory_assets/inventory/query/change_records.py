@@ -19,8 +19,9 @@ from inventory_assets.inventory.changes.change_log import (
     outdated_reason,
     read_change_log,
 )
+from inventory_assets.inventory.changes.changed_records import ChangedRecordsFile
 from inventory_assets.inventory.changes.journal_format import to_journal
-from inventory_assets.inventory.changes.shard_changes import FEW_VALUES, ChangedRecordsFile
+from inventory_assets.inventory.changes.shard_changes import FEW_VALUES
 from inventory_assets.inventory.changes.sorted_diff import (
     BASELINE_COLUMNS,
     SNAPSHOT_COLUMNS,

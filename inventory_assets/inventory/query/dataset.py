@@ -11,34 +11,19 @@ import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from inventory_assets.inventory.changes.change_log import ChangeLog
+from inventory_assets.inventory.changes.changed_records import open_changed_records
 from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA
-from inventory_assets.inventory.changes.shard_changes import open_changed_records
-from inventory_assets.inventory.changes.sorted_diff import (
-    BASELINE_COLUMNS,
-    DIFFERENCE_SCHEMA,
-    SNAPSHOT_COLUMNS,
-    diff_sorted,
-)
-from inventory_assets.inventory.errors import (
-    CorruptRecord,
-    InventoryNotFound,
-    PackageMissing,
-    QueryRefused,
-)
-from inventory_assets.inventory.folder_listing.folder_lock import is_interrupted
+from inventory_assets.inventory.errors import InventoryNotFound, PackageMissing, QueryRefused
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
-from inventory_assets.inventory.parts.current import read_current
 from inventory_assets.inventory.parts.part import Part, open_part, read_records
-from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.query.change_records import (
     CREATED,
     Days,
@@ -50,24 +35,19 @@ from inventory_assets.inventory.query.change_records import (
     read_log,
     removed_inventory,
 )
+from inventory_assets.inventory.query.listing_folder import parts_of_listing
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.usage.date_usage import DateUsage, UsageTable, read_usage
+from inventory_assets.inventory.usage.schema import PREFIX_SCHEMA, USAGE_SCHEMA
+from inventory_assets.inventory.usage.usage_files import open_table
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 if TYPE_CHECKING:
     import duckdb
     import polars as pl
     import pyarrow.dataset as ds
-
-
-BUCKET_DIFFERENCE_SCHEMA = pa.schema(
-    [
-        RECORD_SCHEMA.field("bucket"),
-        *(field for field in DIFFERENCE_SCHEMA if field.name != "version_id"),
-    ]
-)
-"""The schema of `changes_between`: with the bucket, without date and version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +60,8 @@ class Dataset:
         prefix: Only keys with this prefix are read.
         schema: The schema of the records: `RECORD_SCHEMA` or `VERSION_RECORD_SCHEMA`.
         layout: The source whose inventory this is, which has change logs; None for other files.
+        day: The date of that inventory; None for other files.
+        identity: The identity of its manifest; None for other files.
     """
 
     store: Store
@@ -87,6 +69,8 @@ class Dataset:
     prefix: str = ""
     schema: pa.Schema = RECORD_SCHEMA
     layout: Layout | None = None
+    day: date | None = None
+    identity: str | None = None
 
     @classmethod
     def of_manifest(cls, store: Store, manifest: Manifest) -> "Dataset":
@@ -100,8 +84,9 @@ class Dataset:
         Raises:
             InventoryNotFound: No inventory was published.
         """
-        inventory = cls.of_manifest(store, published_manifest(store, layout, day))
-        return replace(inventory, layout=layout)
+        manifest = published_manifest(store, layout, day)
+        inventory = cls.of_manifest(store, manifest)
+        return replace(inventory, layout=layout, day=manifest.day, identity=manifest.identity)
 
     @classmethod
     def of_listing(cls, folder: Path) -> "Dataset":
@@ -111,30 +96,9 @@ class Dataset:
             InventoryNotFound: It has no Parquet files, or its listing is not finished.
             CorruptRecord: The files do not belong to one sorted listing.
         """
-        import pyarrow.parquet as pq
-
         store = LocalStore(folder)
-        # Checked before and after reading the names, as a listing may rename its files meanwhile.
-        was_unfinished = is_interrupted(folder)
-        names = [path.name for path in sorted(folder.glob("*.parquet"))]
-        if was_unfinished or is_interrupted(folder):
-            raise InventoryNotFound(
-                f"{folder} holds a listing that is not finished; wait for the process that writes "
-                f"it, or finish it with `inventory resume {quote(str(folder))}`"
-            )
-        if not names:
-            raise InventoryNotFound(
-                f"{folder} holds no Parquet files; name a folder that `inventory list` wrote, a "
-                "source's folder, or a date's folder in it"
-            )
-        parts = [part for name in names if (part := _part_of(store, name))]
-        for left, right in pairwise(parts):
-            if left.last_key >= right.first_key:
-                raise CorruptRecord(
-                    f"{folder}: {right.key} does not come after {left.key}, so these are not the "
-                    "files of one listing; list the bucket again into a folder of its own"
-                )
-        return cls(store, tuple(parts), schema=pq.read_schema(store.path(names[0])))
+        parts, schema = parts_of_listing(store, folder)
+        return cls(store, parts, schema=schema)
 
     @classmethod
     def at(cls, path: str | Path) -> "Dataset":
@@ -225,6 +189,56 @@ class Dataset:
         key = duckdb.ColumnExpression("key")
         return relation.filter(key.between(*map(duckdb.ConstantExpression, bounds)))
 
+    def usage(self) -> "pl.LazyFrame":
+        """Objects and bytes by prefix, storage class, size band, month and state.
+
+        The columns are those of `USAGE_SCHEMA` (docs/usage.md). Rows are cumulative: those of the
+        prefix "" are the whole inventory. A dataset `with_prefix` has only the prefixes that begin
+        with it.
+
+        Raises:
+            InventoryNotFound: `prefix_usage` was not materialized for the date, or not since its
+                inventory was published again.
+            QueryRefused: The dataset is no inventory of a source.
+        """
+        return self._scan_usage(self._usage.aggregate, USAGE_SCHEMA)
+
+    def usage_by_prefix(self) -> "pl.LazyFrame":
+        """Objects and bytes of each prefix, and what changed, with `PREFIX_SCHEMA`.
+
+        Raises:
+            InventoryNotFound: As for `usage`.
+            QueryRefused: Likewise.
+        """
+        return self._scan_usage(self._usage.by_prefix, PREFIX_SCHEMA)
+
+    @property
+    def _usage(self) -> DateUsage:
+        if self.layout is None or self.day is None:
+            raise QueryRefused(
+                "this dataset is no inventory of a source, so it has no usage; open a source's "
+                "folder"
+            )
+        usage = read_usage(self.store, self.layout, self.day)
+        if usage is None or usage.manifest_identity != self.identity:
+            state = "is older than its inventory" if usage else "was not published"
+            raise InventoryNotFound(
+                f"the usage of {self.layout.source} on {self.day} {state}; materialize "
+                "prefix_usage for this date"
+            )
+        return usage
+
+    def _scan_usage(self, table: UsageTable, schema: pa.Schema) -> "pl.LazyFrame":
+        import polars as pl
+
+        store = self.store
+        if isinstance(store, LocalStore):
+            frame = pl.scan_parquet(store.path(table.key), glob=False, hive_partitioning=False)
+        else:
+            opened = [open_table(store, table.key)]
+            frame = pl.scan_pyarrow_dataset(files_dataset(opened, schema))
+        return self._with_prefix_only(frame, "prefix")
+
     def changes(self, days: Days) -> "pl.LazyFrame":
         """What changed on a date of the source, or on the dates of a range.
 
@@ -305,22 +319,22 @@ class Dataset:
             frame = pl.scan_parquet(paths, glob=False, hive_partitioning=False)
         else:
             opened = [open_changed_records(store, key) for key in keys]
-            frame = pl.scan_pyarrow_dataset(_files_dataset(opened, CHANGE_SCHEMA))
+            frame = pl.scan_pyarrow_dataset(files_dataset(opened, CHANGE_SCHEMA))
         return self._with_prefix_only(frame)
 
-    def _with_prefix_only(self, frame: "pl.LazyFrame") -> "pl.LazyFrame":
+    def _with_prefix_only(self, frame: "pl.LazyFrame", column: str = "key") -> "pl.LazyFrame":
         import polars as pl
 
         if not self.prefix:
             return frame
         last = KeyRange.of_prefix(self.prefix).until
-        return frame.filter(pl.col("key") >= self.prefix, pl.col("key") <= last)
+        return frame.filter(pl.col(column) >= self.prefix, pl.col(column) <= last)
 
     def _arrow_dataset(self) -> "ds.Dataset":
-        return _files_dataset([open_part(self.store, part) for part in self.parts], self.schema)
+        return files_dataset([open_part(self.store, part) for part in self.parts], self.schema)
 
 
-def _files_dataset(files: Sequence[pa.NativeFile], schema: pa.Schema) -> "ds.Dataset":
+def files_dataset(files: Sequence[pa.NativeFile], schema: pa.Schema) -> "ds.Dataset":
     """A dataset that reads through the store, so that engines need no credentials."""
     import pyarrow.dataset as ds
 
@@ -355,31 +369,6 @@ def published_manifest(store: Store, layout: Layout, day: date | None = None) ->
     return manifest
 
 
-def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:
-    """The differences between the current objects, in key order; skips files that both share.
-
-    Yields:
-        Batches with `BUCKET_DIFFERENCE_SCHEMA`.
-    """
-    shared = set(old.uris) & set(new.uris)
-    before, after = (
-        replace(
-            side,
-            parts=tuple(part for part in side.parts if side.store.uri(part.key) not in shared),
-        )
-        for side in (old, new)
-    )
-    bucket = pa.scalar(after.bucket or before.bucket)
-    sides = (
-        read_current(side.store, side.parts, [KeyRange.of_prefix(side.prefix)], columns)
-        for side, columns in ((before, BASELINE_COLUMNS), (after, SNAPSHOT_COLUMNS))
-    )
-    for table in diff_sorted(*sides):
-        differences = table.drop_columns(["version_id"]).columns
-        columns = [pa.repeat(bucket, table.num_rows), *differences]
-        yield from pa.Table.from_arrays(columns, schema=BUCKET_DIFFERENCE_SCHEMA).to_batches()
-
-
 def connect() -> "duckdb.DuckDBPyConnection":
     """A DuckDB connection with an in-memory database and times in UTC.
 
@@ -396,37 +385,3 @@ def connect() -> "duckdb.DuckDBPyConnection":
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     return connection
-
-
-def _part_of(store: LocalStore, name: str) -> Part | None:
-    """A part from the footer of a file; None if it has no records."""
-    import pyarrow.parquet as pq
-
-    path = store.path(name)
-    try:
-        metadata = pq.read_metadata(path)
-    except (pa.ArrowException, OSError) as error:
-        raise CorruptRecord(
-            f"{path} is not a Parquet file ({error}); list the bucket again"
-        ) from None
-    if not metadata.num_rows:
-        return None
-    column = RECORD_SCHEMA.get_field_index("key")
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    names = metadata.schema.to_arrow_schema().names
-    is_ours = names in (RECORD_SCHEMA.names, VERSION_RECORD_SCHEMA.names)
-    keys = [group.column(column).statistics for group in groups] if is_ours else []
-    if not keys or not all(keys):
-        raise CorruptRecord(
-            f"{path} is not a file of a listing; name a folder that `inventory list` wrote"
-        )
-    return Part(
-        key=name,
-        rows=metadata.num_rows,
-        object_bytes=0,
-        file_bytes=path.stat().st_size,
-        md5="",
-        first_key=keys[0].min,
-        last_key=keys[-1].max,
-        classes=(),
-    )

@@ -1,10 +1,9 @@
 """Send page requests over pooled keep-alive connections, with little CPU time.
 
-botocore resolves the endpoint once (endpoint rules, addressing style, region, dual-stack, access
-points) and provides and refreshes the credentials for every request. Requests are signed by
-`sigv4.py`. urllib3 opens the connections, as for botocore, so proxies, certificate authorities and
-IPv6 are configured as for boto3; `connection.py` sends and receives. docs/benchmarks.md has the
-cost of each layer.
+`endpoint.py` says where requests go. boto3 provides and refreshes the credentials for every
+request, and `sigv4.py` signs it. urllib3 opens the connections, as for botocore, so proxies,
+certificate authorities and IPv6 are configured as for boto3; `connection.py` sends and receives.
+docs/benchmarks.md has the cost of each layer.
 """
 
 import asyncio
@@ -16,11 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
-import urllib3
-from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import NameResolutionError, NewConnectionError, ProxyError
@@ -29,8 +25,8 @@ from urllib3.util.ssltransport import SSLTransport
 from inventory_assets.s3 import bucket_config as settings
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.decoding.content_encoding import unpack
-from inventory_assets.s3.errors import RequestRejected
 from inventory_assets.s3.http.connection import AsyncHttpConnection, in_thread
+from inventory_assets.s3.http.endpoint import Endpoint, endpoint_of
 from inventory_assets.s3.http.response import (
     ANOTHER_REGION,
     CLOCK_SKEW_CODE,
@@ -39,13 +35,11 @@ from inventory_assets.s3.http.response import (
     RequestContext,
     Response,
 )
-from inventory_assets.s3.http.routes import route_to, trusted
-from inventory_assets.s3.http.sigv4 import ALGORITHM, Credentials, encoded_query, signed_headers
+from inventory_assets.s3.http.sigv4 import Credentials, encoded_query, signed_headers
 from inventory_assets.s3.session import BotoSession, open_boto_session
 
 _DEFAULT_HEADERS = {"user-agent": "inventory-assets", "accept-encoding": "identity"}
 
-_SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _RENEWABLE = EXPIRED_CREDENTIALS | {"InvalidAccessKeyId", "InvalidToken"}
 """Codes for credentials that may have been replaced at their source since they were loaded."""
 
@@ -55,35 +49,6 @@ _REGION_UNNAMED = frozenset({ANOTHER_REGION, "PermanentRedirect"})
 _REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 
 _TOLERATED_SKEW = timedelta(seconds=30)
-
-
-@dataclass(frozen=True, slots=True)
-class _Endpoint:
-    """The endpoint of page requests, read from one that botocore prepared.
-
-    Attributes:
-        origin: Scheme and host.
-        host: The Host header.
-        path: The encoded path.
-        region: The region of the endpoint.
-        scope: Region and service of the signature; None for anonymous requests.
-        headers: Additional signed headers of every request.
-        proxy_headers: Unsigned headers for a proxy that forwards plain HTTP.
-        pool: urllib3's settings of the connection: proxy, TLS, socket options.
-        absolute: Whether the request target is the whole URL, for a proxy.
-        tls: The TLS options of urllib3; empty without TLS.
-    """
-
-    origin: str
-    host: str
-    path: str
-    region: str
-    scope: tuple[str, str] | None
-    headers: Mapping[str, str]
-    proxy_headers: Mapping[str, str] = field(repr=False)
-    pool: urllib3.HTTPConnectionPool
-    absolute: bool
-    tls: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -96,7 +61,7 @@ class Transport:
 
     bucket_config: BucketConfig
     _boto: BotoSession = field(init=False)
-    _endpoint: _Endpoint | None = field(default=None, init=False)
+    _endpoint: Endpoint | None = field(default=None, init=False)
     _skew: timedelta = field(default=timedelta(0), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _idle: list[AsyncHttpConnection] = field(default_factory=list, init=False)
@@ -218,7 +183,7 @@ class Transport:
         self._boto.client.close()
         self.drop_idle()
 
-    async def _connected(self, target: _Endpoint) -> AsyncHttpConnection:
+    async def _connected(self, target: Endpoint) -> AsyncHttpConnection:
         """An idle connection that is still open, or a new one."""
         while True:
             try:
@@ -231,7 +196,7 @@ class Transport:
                 return channel
             channel.close()
 
-    def _connect(self, target: _Endpoint) -> HTTPConnection:
+    def _connect(self, target: Endpoint) -> HTTPConnection:
         pool = target.pool
         peer = pool.proxy or pool
         options: dict[str, Any] = {**pool.conn_kw, **target.tls}
@@ -302,7 +267,7 @@ class Transport:
             raise NoCredentialsError
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
-    def _resolve_endpoint(self, region: str | None) -> _Endpoint:
+    def _resolve_endpoint(self, region: str | None) -> Endpoint:
         """Let botocore prepare a request, and cache its endpoint."""
         with self._lock:
             known = self._endpoint
@@ -311,76 +276,10 @@ class Transport:
             if region:
                 self._boto.client.close()
                 self._boto = open_boto_session(self.bucket_config, region)
-            prepared = self._prepared()
-            self._endpoint = self._read(prepared)
+            self._endpoint = endpoint_of(self._boto, self.bucket_config)
             return self._endpoint
-
-    def _prepared(self) -> AWSPreparedRequest:
-        client = self._boto.client
-        client.meta.events.register("before-send.s3.ListObjectsV2", _capture_request)
-        parameters: dict[str, Any] = {"Bucket": self.bucket_config.bucket}
-        if self.bucket_config.requester_pays:
-            parameters["RequestPayer"] = "requester"
-        try:
-            client.list_objects_v2(**parameters)
-        except _CapturedRequest as captured:
-            return captured.request
-        raise RuntimeError("botocore sent a request instead of handing it over")
-
-    def _read(self, prepared: AWSPreparedRequest) -> _Endpoint:
-        url = urlsplit(prepared.url)
-        headers = {name.lower(): _text(value) for name, value in prepared.headers.items()}
-        scope: tuple[str, str] | None = None
-        if not self.bucket_config.anonymous:
-            authorization = headers.get("authorization", "")
-            found = _SCOPE.search(authorization)
-            if not authorization.startswith(ALGORITHM) or not found:
-                raise RequestRejected(
-                    f"{self.bucket_config.display_name}: botocore signs its requests with "
-                    f"{authorization.partition(' ')[0] or 'nothing'}; only {ALGORITHM} is "
-                    "supported, so remove signature_version from the AWS configuration, and name "
-                    "a bucket instead of a multi-region access point"
-                )
-            scope = found[1], found[2]
-        default = {"http": 80, "https": 443}.get(url.scheme)
-        named = f"[{url.hostname}]" if ":" in (url.hostname or "") else url.hostname or ""
-        signed = ("x-amz-request-payer",)
-        proxy_url, proxy_headers, pool = route_to(prepared.url, self.bucket_config.display_name)
-        absolute = proxy_url is not None and url.scheme == "http"
-        return _Endpoint(
-            origin=f"{url.scheme}://{url.netloc}",
-            host=named if url.port in (None, default) else f"{named}:{url.port}",
-            path=url.path or "/",
-            region=scope[0] if scope else self._boto.client.meta.region_name,
-            scope=scope,
-            headers={name: headers[name] for name in signed if name in headers},
-            proxy_headers=proxy_headers if absolute else {},
-            pool=pool,
-            absolute=absolute,
-            tls=(
-                trusted(self._boto.ca_bundle, self.bucket_config.display_name)
-                if "https:" in (prepared.url[:6], (proxy_url or "")[:6])
-                else {}
-            ),
-        )
-
-
-class _CapturedRequest(Exception):
-    """Carries a prepared request out of botocore before it is sent."""
-
-    def __init__(self, request: AWSPreparedRequest) -> None:
-        super().__init__()
-        self.request = request
-
-
-def _capture_request(request: AWSPreparedRequest, **_: object) -> None:
-    raise _CapturedRequest(request)
 
 
 def _request(url: str, headers: Mapping[str, str]) -> bytes:
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     return f"GET {url} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value

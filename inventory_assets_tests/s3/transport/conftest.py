@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from urllib3.connection import HTTPConnection
 
-from inventory_assets.s3.http import transport
+from inventory_assets.s3.http.endpoint import Endpoint
 from inventory_assets.s3.http.transport import Transport
 from inventory_assets_tests.fakes.scripted_server import ScriptedServer
 from inventory_assets_tests.s3.transport.requests import GOOD
@@ -43,7 +43,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> list[HTTPConnection]:
     found: list[HTTPConnection] = []
     connect = Transport._connect
 
-    def counted(self: Transport, target: transport._Endpoint) -> HTTPConnection:
+    def counted(self: Transport, target: Endpoint) -> HTTPConnection:
         found.append(connect(self, target))
         return found[-1]
 
