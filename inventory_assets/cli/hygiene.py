@@ -17,8 +17,13 @@ from inventory_assets.cli.output import TABLE, print_json
 from inventory_assets.units import human_bytes
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from inventory_assets.inventory.hygiene.report import HygieneReport
     from inventory_assets.inventory.hygiene.rows import Row
+    from inventory_assets.inventory.manifest.manifest import Manifest
+    from inventory_assets.inventory.storage.layout import Layout
+    from inventory_assets.inventory.storage.store import Store
 
 
 def add_hygiene(commands: Any) -> None:
@@ -69,7 +74,7 @@ def _of_source(options: argparse.Namespace) -> "HygieneReport":
     )
     from inventory_assets.inventory.query.dataset import published_manifest
     from inventory_assets.inventory.storage.layout import Layout
-    from inventory_assets.wiring import open_results, open_source_uploads
+    from inventory_assets.wiring import open_results, open_source_uploads, prices_of
 
     config = load_config()
     source, day = source_and_day(config, options.inventory)
@@ -84,9 +89,22 @@ def _of_source(options: argparse.Namespace) -> "HygieneReport":
         duplicates=settings.duplicates or options.duplicates,
         uploads=open_source_uploads(source, now) if settings.multipart_uploads else None,
         part_requests=settings.part_requests,
+        usage=_usage(store, layout, manifest),
         is_kept=False,
-    )
+    ).with_prices(prices_of(source))
     return survey(Surveyed.of_manifest(store, layout, manifest), chosen, now)
+
+
+def _usage(store: "Store", layout: "Layout", manifest: "Manifest") -> "pa.Table | None":
+    """The published aggregate of a manifest; None without one."""
+    from inventory_assets.inventory.usage.date_usage import read_usage
+    from inventory_assets.inventory.usage.schema import USAGE_SCHEMA
+    from inventory_assets.inventory.usage.usage_files import read_table
+
+    usage = read_usage(store, layout, manifest.day)
+    if usage is None or usage.manifest_identity != manifest.identity:
+        return None
+    return read_table(store, usage.aggregate.key, USAGE_SCHEMA)
 
 
 def _of_path(options: argparse.Namespace) -> "HygieneReport":

@@ -21,6 +21,8 @@ from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.hygiene.report import HYGIENE, HygieneReport
 from inventory_assets.inventory.hygiene.survey import SurveyOptions, publish_report
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+from inventory_assets.inventory.usage.date_usage import merged_usage
+from inventory_assets.wiring import prices_of
 
 
 def build_hygiene_report(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -38,7 +40,7 @@ def build_hygiene_report(assets: SourceAssets) -> dg.AssetsDefinition:
             "likely duplicates. Only parts that no earlier day has are read, except for duplicates."
         ),
         kinds={"json"},
-        deps=[assets.key("inventory_manifest")],
+        deps=[assets.key("prefix_usage")],
         automation_condition=on_listing_change(),
     )
     def hygiene_report(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
@@ -64,7 +66,8 @@ def _publish(work: SourceContext, day: date) -> HygieneReport:
         duplicates=settings.duplicates,
         uploads=work.bucket.uploads(now) if settings.multipart_uploads else None,
         part_requests=settings.part_requests,
-    )
+        usage=merged_usage(work.store, work.layout, manifest),
+    ).with_prices(prices_of(work.source))
     return publish_report(work.store, work.layout, manifest, options, now)
 
 

@@ -278,7 +278,7 @@ class Dataset:
             frame = pl.scan_parquet(store.path(table.key), glob=False, hive_partitioning=False)
         else:
             opened = [open_table(store, table.key)]
-            frame = pl.scan_pyarrow_dataset(_files_dataset(opened, schema))
+            frame = pl.scan_pyarrow_dataset(files_dataset(opened, schema))
         return self._with_prefix_only(frame, "prefix")
 
     def changes(self, days: Days) -> "pl.LazyFrame":
