@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from inventory_assets.errors import InventoryError
     from inventory_assets.inventory.query.change_cursor import ChangeCursor
     from inventory_assets.inventory.query.change_feed import ChangeFeed
-    from inventory_assets.inventory.query.dataset import Dataset, changes_between, connect
+    from inventory_assets.inventory.query.dataset import Dataset, connect
+    from inventory_assets.inventory.query.dataset_comparison import changes_between
     from inventory_assets.inventory.storage.layout import Layout
     from inventory_assets.wiring import open_results
 
@@ -58,7 +59,7 @@ _MODULES = {
     "NewObject": "defs.object_sensor",
     "NewObjects": "defs.object_sensor",
     "build_definitions": "definitions",
-    "changes_between": "inventory.query.dataset",
+    "changes_between": "inventory.query.dataset_comparison",
     "connect": "inventory.query.dataset",
     "load_config": "config",
     "new_objects_sensor": "defs.object_sensor",

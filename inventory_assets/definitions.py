@@ -25,6 +25,7 @@ from inventory_assets.defs.assets import (
     build_object_listing,
     build_prefix_usage,
     build_shards,
+    build_storage_report,
 )
 from inventory_assets.defs.gc_job import build_collection_job
 from inventory_assets.defs.schedules import (
@@ -87,6 +88,7 @@ def _source_definitions(
         build_inventory_manifest(source),
         build_change_log(source),
         build_prefix_usage(source),
+        build_storage_report(source),
     ]
     if source.source.hygiene.enabled:
         assets.append(build_hygiene_report(source))
@@ -96,9 +98,7 @@ def _source_definitions(
         resources[source.catalog_resource] = IcebergCatalog.of(config.iceberg)
         assets.append(build_iceberg_tables(source))
     collection = build_collection_job(source)
-    schedules = [build_daily_schedule(source)]
-    if source.retention:
-        schedules.append(build_collection_schedule(source, collection))
+    schedules = [build_daily_schedule(source), build_collection_schedule(source, collection)]
     sensors: list[dg.SensorDefinition] = [build_new_prefix_sensor(source)]
     if source.options.automation:
         sensors.append(build_automation_sensor(source, assets))

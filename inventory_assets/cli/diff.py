@@ -27,7 +27,10 @@ def add_diff(commands: Any) -> None:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from inventory_assets.inventory.query.dataset import BUCKET_DIFFERENCE_SCHEMA, changes_between
+    from inventory_assets.inventory.query.dataset_comparison import (
+        BUCKET_DIFFERENCE_SCHEMA,
+        changes_between,
+    )
 
     output = Output.of(options, None, Dialect.PLAIN)
     changes = changes_between(open_inventory(options.old), open_inventory(options.new))

@@ -17,13 +17,8 @@ from inventory_assets.cli.output import TABLE, print_json
 from inventory_assets.units import human_bytes
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from inventory_assets.inventory.hygiene.report import HygieneReport
     from inventory_assets.inventory.hygiene.rows import Row
-    from inventory_assets.inventory.manifest.manifest import Manifest
-    from inventory_assets.inventory.storage.layout import Layout
-    from inventory_assets.inventory.storage.store import Store
 
 
 def add_hygiene(commands: Any) -> None:
@@ -72,13 +67,14 @@ def _of_source(options: argparse.Namespace) -> "HygieneReport":
         read_report,
         survey,
     )
-    from inventory_assets.inventory.query.dataset import published_manifest
+    from inventory_assets.inventory.query.dataset import Dataset, published_manifest
+    from inventory_assets.inventory.query.usage_query import usage_of
     from inventory_assets.inventory.storage.layout import Layout
     from inventory_assets.wiring import open_results, open_source_uploads, prices_of
 
     config = load_config()
     source, day = source_and_day(config, options.inventory)
-    store, layout = open_results(config.store), Layout(source.bucket, source.name)
+    store, layout = open_results(config.store), Layout(source.bucket, source.folder_name)
     manifest = published_manifest(store, layout, day)
     report = read_report(store, layout, manifest.day)
     is_of_manifest = report is not None and report.manifest_identity == manifest.identity
@@ -89,28 +85,18 @@ def _of_source(options: argparse.Namespace) -> "HygieneReport":
         duplicates=settings.duplicates or options.duplicates,
         uploads=open_source_uploads(source, now) if settings.multipart_uploads else None,
         part_requests=settings.part_requests,
-        usage=_usage(store, layout, manifest),
+        usage=usage_of(Dataset.of_date(store, layout, manifest.day)),
         is_kept=False,
     ).with_prices(prices_of(source))
     return survey(Surveyed.of_manifest(store, layout, manifest), chosen, now)
-
-
-def _usage(store: "Store", layout: "Layout", manifest: "Manifest") -> "pa.Table | None":
-    """The published aggregate of a manifest; None without one."""
-    from inventory_assets.inventory.usage.date_usage import read_usage
-    from inventory_assets.inventory.usage.schema import USAGE_SCHEMA
-    from inventory_assets.inventory.usage.usage_files import read_table
-
-    usage = read_usage(store, layout, manifest.day)
-    if usage is None or usage.manifest_identity != manifest.identity:
-        return None
-    return read_table(store, usage.aggregate.key, USAGE_SCHEMA)
 
 
 def _of_path(options: argparse.Namespace) -> "HygieneReport":
     """The report of a folder."""
     from inventory_assets.inventory.hygiene.survey import Surveyed, SurveyOptions, survey
     from inventory_assets.inventory.parts.schema import has_versions
+    from inventory_assets.inventory.pricing.price_table import load_prices
+    from inventory_assets.inventory.query.usage_query import usage_of
 
     dataset = open_inventory(options.inventory)
     surveyed = Surveyed(
@@ -121,7 +107,9 @@ def _of_path(options: argparse.Namespace) -> "HygieneReport":
         has_versions(dataset.schema),
         dataset.layout,
     )
-    chosen = SurveyOptions(duplicates=options.duplicates, is_kept=False)
+    chosen = SurveyOptions(
+        duplicates=options.duplicates, usage=usage_of(dataset), is_kept=False
+    ).with_prices(load_prices())
     return survey(surveyed, chosen, datetime.now(UTC))
 
 

@@ -23,6 +23,7 @@ ASSETS = [
     "object_listing",
     "prefix_usage",
     "shards",
+    "storage_report",
 ]
 
 

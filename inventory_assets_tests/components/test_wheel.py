@@ -126,6 +126,9 @@ def test_a_project_of_create_dagster_lists_a_bucket_for_two_days(
     text = file.read_text().replace("bucket: my-bucket", 'bucket: "{{ env.LOGS_BUCKET }}"')
     text = text.replace("region: eu-west-1", f"endpoint_url: {moto.url}")
     text = text.replace("depth: 1", 'depth: "{{ env.LOGS_DEPTH | int }}"')
+    today = datetime.now(UTC).date()
+    # The file begins today; this is written a day later.
+    text = re.sub(r'start_date: ".*"', f'start_date: "{today - timedelta(days=1)}"', text)
     file.write_text(text + "      addressing_style: path\n")
 
     def dg(*arguments: str) -> str:
@@ -146,7 +149,6 @@ def test_a_project_of_create_dagster_lists_a_bucket_for_two_days(
         assert f'"{name}"' in listed
 
     dg("launch", "--assets", "logs/shards")
-    today = datetime.now(UTC).date()
     for day in (today - timedelta(days=1), today):
         shards = f"{day}|@remainder...{day}|b/"
         dg("launch", "--assets", "logs/object_listing", "--partition-range", shards)

@@ -27,6 +27,20 @@ def test_without_a_file_the_embedded_demo_is_the_configuration(tmp_path: Path) -
     )
 
 
+def test_the_dates_of_the_demo_begin_with_those_that_it_has() -> None:
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+
+    def first_date() -> dt.date | None:
+        return load_config(environ={}).sources["demo"].schedule.start_date
+
+    assert first_date() in {yesterday, dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)}
+    results = load_config(environ={}).store
+    assert isinstance(results, Path)
+    for day in (yesterday - dt.timedelta(days=9), yesterday):
+        (results / f"demo-bucket/demo/{day}T00-00Z").mkdir(parents=True)
+    assert first_date() == yesterday - dt.timedelta(days=9)
+
+
 def test_the_file_in_the_working_directory_replaces_the_demo() -> None:
     config = load('[sources.logs]\nbucket = "acme-logs"')
 
@@ -102,6 +116,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "demo": False,
         "bucket": "acme-logs",
         "prefix": "",
+        "folder": None,
         "endpoint_url": None,
         "region": None,
         "profile": None,

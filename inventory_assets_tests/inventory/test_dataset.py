@@ -16,7 +16,8 @@ from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import CorruptRecord, InventoryNotFound, PackageMissing
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.parts import part_writer
-from inventory_assets.inventory.query.dataset import Dataset, changes_between, connect
+from inventory_assets.inventory.query.dataset import Dataset, connect
+from inventory_assets.inventory.query.dataset_comparison import changes_between
 from inventory_assets.inventory.query.sql_query import query_reader
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store

@@ -12,6 +12,7 @@ from inventory_assets.defs.assets.iceberg import build_iceberg_tables
 from inventory_assets.defs.assets.invalid_source import build_invalid_source
 from inventory_assets.defs.assets.listing import build_object_listing
 from inventory_assets.defs.assets.manifest import build_inventory_manifest
+from inventory_assets.defs.assets.report import build_storage_report
 from inventory_assets.defs.assets.shards import build_shards
 from inventory_assets.defs.assets.usage import build_prefix_usage
 
@@ -26,4 +27,5 @@ __all__ = [
     "build_object_listing",
     "build_prefix_usage",
     "build_shards",
+    "build_storage_report",
 ]

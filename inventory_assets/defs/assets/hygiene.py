@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from hashlib import sha256
 
 import dagster as dg
+import pyarrow as pa
 
 from inventory_assets.defs.source.asset_metadata import hygiene_metadata
 from inventory_assets.defs.source.automation import on_listing_change
@@ -20,9 +21,11 @@ from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.hygiene.report import HYGIENE, HygieneReport
 from inventory_assets.inventory.hygiene.survey import SurveyOptions, publish_report
+from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
-from inventory_assets.inventory.usage.date_usage import merged_usage
-from inventory_assets.wiring import prices_of
+from inventory_assets.inventory.usage.date_usage import read_usage
+from inventory_assets.inventory.usage.schema import USAGE_SCHEMA
+from inventory_assets.inventory.usage.usage_files import read_table
 
 
 def build_hygiene_report(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -40,7 +43,7 @@ def build_hygiene_report(assets: SourceAssets) -> dg.AssetsDefinition:
             "likely duplicates. Only parts that no earlier day has are read, except for duplicates."
         ),
         kinds={"json"},
-        deps=[assets.key("prefix_usage")],
+        deps=[assets.key("inventory_manifest"), assets.key("prefix_usage")],
         automation_condition=on_listing_change(),
     )
     def hygiene_report(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
@@ -66,9 +69,17 @@ def _publish(work: SourceContext, day: date) -> HygieneReport:
         duplicates=settings.duplicates,
         uploads=work.bucket.uploads(now) if settings.multipart_uploads else None,
         part_requests=settings.part_requests,
-        usage=merged_usage(work.store, work.layout, manifest),
-    ).with_prices(prices_of(work.source))
+        usage=_usage_of(work, manifest),
+    ).with_prices(work.assets.prices)
     return publish_report(work.store, work.layout, manifest, options, now)
+
+
+def _usage_of(work: SourceContext, manifest: Manifest) -> pa.Table | None:
+    """The usage of the date by prefix; None where there is none of this manifest."""
+    usage = read_usage(work.store, work.layout, manifest.day)
+    if usage is None or usage.manifest_identity != manifest.identity:
+        return None
+    return read_table(work.store, usage.aggregate.key, USAGE_SCHEMA)
 
 
 def _data_version(report: HygieneReport) -> str:

@@ -33,6 +33,7 @@ from inventory_assets.inventory.listing.budget import budget_excess, expected_re
 from inventory_assets.inventory.listing.listable_dates import require_observable, versions_of
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
+from inventory_assets.inventory.listing.source_record import require_source
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import (
@@ -111,6 +112,10 @@ def _list(
     failures: dict[str, Exception] = {}
     done = 0
     partition_keys = partitions_of(context)
+    try:
+        require_source(work.store, work.layout, work.source_record)
+    except InventoryError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
     _require_budget(work, partition_keys)
     discovery = None
     if FIND_SHARDS_TAG in context.run.tags:

@@ -26,6 +26,7 @@ from inventory_assets.inventory.usage.date_usage import (
     usage_etag,
     violations_of,
 )
+from inventory_assets.wiring import usage_pricing
 
 
 def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -62,7 +63,7 @@ def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
             day = date.fromisoformat(partition_key)
             manifest, usage = (_read if is_check_only else _publish)(work, day)
             if not is_check_only:
-                metadata = usage_metadata(work.store, usage)
+                metadata = usage_metadata(work.store, usage, assets.prices)
                 log_partition(context, key, partition_key, usage.identity, metadata)
             violations = violations_of(work.store, usage, manifest)
             log_check(context, totals, partition_key, violations)
@@ -76,7 +77,15 @@ def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
 def _publish(work: SourceContext, day: date) -> tuple[Manifest, DateUsage]:
     expected_etag = usage_etag(work.store, work.layout, day)
     manifest = _manifest(work, day)
-    return manifest, publish_usage(work.store, work.layout, manifest, work.now(), expected_etag)
+    usage = publish_usage(
+        work.store,
+        work.layout,
+        manifest,
+        work.now(),
+        expected_etag,
+        pricing=usage_pricing(work.assets.prices),
+    )
+    return manifest, usage
 
 
 def _read(work: SourceContext, day: date) -> tuple[Manifest, DateUsage]:

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pyarrow as pa
 
+from inventory_assets.defs.source.metadata_tables import (
+    PREVIEW_ROWS,
+    column_schema,
+    table_of_records,
+    table_of_rows,
+)
 from inventory_assets.errors import printable
-from inventory_assets.inventory.changes.change_log import ChangeLog
+from inventory_assets.inventory.changes.change_log import ChangeLog, ChangeLogEntry
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.changes.shard_changes import Changes
 from inventory_assets.inventory.hygiene import rows
@@ -38,30 +44,14 @@ from inventory_assets.units import human_bytes, human_change, human_usd
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
 
-PREVIEW_ROWS = 10
 PREFIXES_SHOWN = 20
 SHARDS_SHOWN = 20
-"""Shards in the table of a manifest: the largest ones, and one row for all others."""
+"""Shards in a table, such as the largest ones; one row is for all others."""
 
 _SHOWN_CHARACTERS = 300
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
 
 Metadata = Mapping[str, Any]
-
-
-def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
-    """Convert an Arrow schema to Dagster's."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                name=field.name,
-                type=str(field.type),
-                description=descriptions[field.name],
-                constraints=dg.TableColumnConstraints(nullable=field.nullable),
-            )
-            for field in schema
-        ]
-    )
 
 
 def record_columns(of_versions: bool) -> dg.TableSchema:
@@ -78,7 +68,7 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
     key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
     return {
         "dagster/row_count": snapshot.rows,
-        "prefix": printable(snapshot.shard.prefix),
+        "prefix": _prefix_label(snapshot.shard.prefix),
         **_versions_metadata(snapshot.versions, snapshot.objects),
         "object_bytes": snapshot.object_bytes,
         "size": human_bytes(snapshot.object_bytes),
@@ -117,7 +107,7 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
 def unreadable_table(snapshots: Iterable[Snapshot]) -> dg.TableMetadataValue:
     """The first unreadable records of some listings."""
     records = (record for snapshot in snapshots for record in snapshot.unreadable.first)
-    return _records(
+    return table_of_rows(
         [
             {
                 "key": printable(record.key or ""),
@@ -180,13 +170,7 @@ def change_log_metadata(
         "baseline": str(log.baseline_day or "none: the first inventory"),
         "baseline_rows": log.baseline_rows,
         "inventory_rows": log.rows,
-        "shards": _records(
-            [
-                {"prefix": printable(entry.shard.prefix) or "(all other keys)"}
-                | {change.value: count for change, count in entry.counts.items()}
-                for entry in log.entries
-            ]
-        ),
+        "shards": _changed_shards_table(log),
         **(
             {"compared_here": dg.MetadataValue.json([printable(prefix) for prefix in orphans])}
             if orphans
@@ -195,6 +179,33 @@ def change_log_metadata(
         "files": len(log.files),
         "symlink": dg.MetadataValue.path(store.where(layout.change_log_symlink(log.day))),
     }
+
+
+def _changed_shards_table(log: ChangeLog) -> dg.TableMetadataValue:
+    """The shards of a change log with the most changes, and the sums of the others."""
+
+    def total(entry: ChangeLogEntry) -> int:
+        return sum(entry.counts.values())
+
+    ranked = sorted(log.entries, key=lambda entry: (-total(entry), entry.shard.prefix))
+    shown = [entry for entry in ranked[:SHARDS_SHOWN] if total(entry)]
+    others = ranked[len(shown) :]
+    rows = [
+        {"prefix": _prefix_label(entry.shard.prefix)}
+        | {change.value: entry.counts[change] for change in log.counts}
+        for entry in shown
+    ]
+    if others:
+        rows.append(
+            {"prefix": f"({len(others):,} {'other ' if shown else ''}shards)"}
+            | {change.value: sum(each.counts[change] for each in others) for change in log.counts}
+        )
+    return table_of_rows(rows)
+
+
+def _prefix_label(prefix: str) -> str:
+    """The prefix of a shard; that of the remainder is empty, unless the source has one."""
+    return printable(prefix) or "(all other keys)"
 
 
 def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: Prices) -> Metadata:
@@ -214,7 +225,7 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: 
         "listing_usd": listing_usd,
         "listing_cost": f"{human_usd(listing_usd)} ({prices.label})",
         "parts": len(manifest.parts),
-        "parquet_bytes": sum(part.file_bytes for part in manifest.parts),
+        "parquet_size": human_bytes(sum(part.file_bytes for part in manifest.parts)),
         "manifest": dg.MetadataValue.path(store.where(layout.s3_manifest(manifest.day))),
         "symlink": dg.MetadataValue.path(store.where(layout.symlink(manifest.day))),
     }
@@ -225,7 +236,7 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
     by_size = sorted(shards, key=lambda entry: (-entry.object_bytes, entry.shard.prefix))
     rows: list[dict[str, str | int]] = [
         {
-            "prefix": printable(entry.shard.prefix) or "(all other keys)",
+            "prefix": _prefix_label(entry.shard.prefix),
             "objects": entry.rows,
             "size": human_bytes(entry.object_bytes),
             "parts": len(entry.parts),
@@ -245,11 +256,17 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
                 "listed_at": "",
             }
         )
-    return _records(rows)
+    return table_of_rows(rows)
 
 
-def usage_metadata(store: Store, usage: DateUsage) -> Metadata:
-    """The metadata of a date's usage: numbers, which the UI plots, and the same with units."""
+def usage_metadata(store: Store, usage: DateUsage, prices: Prices) -> Metadata:
+    """The metadata of a date's usage: numbers, which the UI plots, and the same with units.
+
+    Args:
+        store: The store of results.
+        usage: The published usage.
+        prices: The price table of its costs.
+    """
     totals = usage.totals
     metadata: dict[str, Any] = {
         "dagster/row_count": usage.by_prefix.rows,
@@ -260,6 +277,7 @@ def usage_metadata(store: Store, usage: DateUsage) -> Metadata:
         "noncurrent_bytes": totals.noncurrent_bytes,
         "noncurrent_size": human_bytes(totals.noncurrent_bytes),
         "delete_markers": totals.delete_markers,
+        "monthly_cost": f"{human_usd(totals.monthly_usd)} ({prices.label})",
     }
     if totals.monthly_usd is not None:
         metadata["monthly_usd"] = totals.monthly_usd
@@ -285,13 +303,14 @@ def _prefixes_table(prefixes: pa.Table) -> dg.TableMetadataValue:
             "objects": row["objects"],
             "size": human_bytes(row["bytes"]),
             "noncurrent": human_bytes(row["noncurrent_bytes"]),
+            "monthly_cost": human_usd(row["monthly_usd"]),
             **{f"growth{since}": _growth(row[f"bytes_change{since}"]) for since in CHANGES_SINCE},
         }
         for row in largest.slice(0, PREFIXES_SHOWN).to_pylist()
     ]
     if (others := largest.num_rows - PREFIXES_SHOWN) > 0:
-        rows.append(dict.fromkeys(rows[0], "") | {"prefix": f"(and {others:,} more)"})
-    return _records(rows)
+        rows.append({**dict.fromkeys(rows[0], ""), "prefix": f"(and {others:,} more)"})
+    return table_of_rows(rows)
 
 
 def _growth(count: int | None) -> str:
@@ -310,7 +329,7 @@ def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
         "notes": "; ".join(found.notes) or "none",
         "seed": seed,
         **{kind.value.replace(" ", "_"): count for kind, count in found.counts.items()},
-        "differences": _records(
+        "differences": table_of_rows(
             [{"finding": kind, "key": printable(key)} for kind, key in differing[:PREVIEW_ROWS]]
         ),
     }
@@ -334,16 +353,21 @@ def exports_metadata(
     """
     metadata: dict[str, Any] = {
         "dagster/row_count": manifest.rows,
-        "files": _records(
+        "files": table_of_rows(
             [
-                {"format": name, "bytes": file.size, "md5": file.md5, "file": store.where(file.key)}
+                {
+                    "format": name,
+                    "size": human_bytes(file.size),
+                    "md5": file.md5,
+                    "file": store.where(file.key),
+                }
                 for name, file in files.items()
             ]
         ),
     }
     if csv_files is not None:
         metadata["csv_files"] = len(csv_files)
-        metadata["csv_bytes"] = sum(file.size for file in csv_files)
+        metadata["csv_size"] = human_bytes(sum(file.size for file in csv_files))
         manifest_key = layout.csv.s3_manifest(manifest.day)
         metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
     return metadata
@@ -355,11 +379,11 @@ def hygiene_metadata(store: Store, layout: Layout, report: HygieneReport) -> dic
     found = sum(1 for finding in report.findings if finding.objects)
     return {
         "kinds_found": found,
-        "findings": _records(rows.finding_rows(report)),
-        "worst_prefixes": _records(rows.prefix_rows(report)),
-        "largest_objects": _records(rows.largest_rows(report)),
-        "crowded_prefixes": _records(rows.crowded_rows(report)),
-        **({"oldest_uploads": _records(rows.upload_rows(report))} if report.uploads else {}),
+        "findings": table_of_rows(rows.finding_rows(report)),
+        "worst_prefixes": table_of_rows(rows.prefix_rows(report)),
+        "largest_objects": table_of_rows(rows.largest_rows(report)),
+        "crowded_prefixes": table_of_rows(rows.crowded_rows(report)),
+        **({"oldest_uploads": table_of_rows(rows.upload_rows(report))} if report.uploads else {}),
         # Numbers, which the UI plots over dates.
         **{finding.name: finding.objects for finding in report.findings},
         **{
@@ -397,7 +421,7 @@ def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
 
 def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
     """The result of each rule of a check."""
-    return _records(
+    return table_of_rows(
         [
             {"rule": result.rule, "violation": printable(result.violation or "none")}
             for result in results
@@ -406,15 +430,19 @@ def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
 
 
 def prefixes_table(prefixes: Mapping[str, str]) -> dg.TableMetadataValue:
-    """Partition keys and their prefixes."""
-    return _records(
-        [{"partition": key, "prefix": printable(prefix)} for key, prefix in prefixes.items()]
-    )
+    """The first partition keys and their prefixes, and the number of the others."""
+    rows = [
+        {"partition": key, "prefix": _prefix_label(prefix)}
+        for key, prefix in islice(prefixes.items(), SHARDS_SHOWN)
+    ]
+    if others := len(prefixes) - len(rows):
+        rows.append({"partition": f"({others:,} others)", "prefix": ""})
+    return table_of_rows(rows)
 
 
 def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
     """Totals by storage class."""
-    return _records(
+    return table_of_rows(
         [
             {
                 "storage_class": total.storage_class,
@@ -428,29 +456,10 @@ def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
 
 def preview(store: Store, parts: Sequence[Part]) -> dg.TableMetadataValue:
     """The first records."""
-    everything = [KeyRange.of_prefix("")]
-    batch = next(read_records(store, parts[:1], everything, _PREVIEW_COLUMNS), None)
-    return _table(batch, _PREVIEW_COLUMNS)
-
-
-def _table(
-    records: pa.RecordBatch | pa.Table | None, columns: Sequence[str]
-) -> dg.TableMetadataValue:
-    rows = records.slice(0, PREVIEW_ROWS).select(columns).to_pylist() if records else []
-    return _records([{name: _cell(value) for name, value in row.items()} for row in rows], columns)
-
-
-def _cell(value: object) -> str | int:
-    if isinstance(value, int):
-        return value
-    return "" if value is None else printable(str(value))
-
-
-def _records(
-    rows: Sequence[Mapping[str, str | int]], columns: Sequence[str] = ()
-) -> dg.TableMetadataValue:
-    names = columns or list(rows[0] if rows else [])
-    return dg.MetadataValue.table(
-        records=[dg.TableRecord(dict(row)) for row in rows],
-        schema=dg.TableSchema([dg.TableColumn(name) for name in names or ["none"]]),
-    )
+    first, rows = [], 0
+    for batch in read_records(store, parts, [KeyRange.of_prefix("")], _PREVIEW_COLUMNS):
+        first.append(batch)
+        rows += batch.num_rows
+        if rows >= PREVIEW_ROWS:
+            break
+    return table_of_records(pa.Table.from_batches(first) if first else None, _PREVIEW_COLUMNS)

@@ -6,8 +6,8 @@ from datetime import date, datetime
 
 import pyarrow as pa
 
-from inventory_assets.inventory.hygiene.costs import minimum_bytes, priced_by
 from inventory_assets.inventory.hygiene.duplicates import find_duplicates
+from inventory_assets.inventory.hygiene.hygiene_costs import minimum_bytes, priced_by
 from inventory_assets.inventory.hygiene.part_findings import (
     compute_findings,
     merge_findings,
@@ -90,7 +90,7 @@ class SurveyOptions:
         duplicates: Whether to search for likely duplicates, which reads all parts.
         uploads: Where to list unfinished uploads; None not to.
         part_requests: The maximum number of requests for the sizes of uploads.
-        usage: The aggregate of the date by prefix; None if it has none.
+        usage: The aggregate of the inventory, with `USAGE_SCHEMA`; None if it has none.
         minimum_bytes: What an object is billed for at least, by storage class.
         prices: What storage costs.
         prices_label: Which prices these are.
@@ -148,8 +148,9 @@ def survey(surveyed: Surveyed, options: SurveyOptions, now: datetime) -> Hygiene
             findings.append(finding_of(DUPLICATES, find_duplicates(store, parts, folder), price))
     else:
         left_out.append(f"{TITLES[DUPLICATES].lower()}: hygiene.duplicates is not set")
-    if options.usage is not None and surveyed.day is not None:
-        findings += usage_findings(options.usage, surveyed.day, price, options.minimum_bytes)
+    if options.usage is not None:
+        day = surveyed.day or now.date()
+        findings += usage_findings(options.usage, day, price, options.minimum_bytes)
     else:
         names = f"{TITLES[SMALL].lower()}, {TITLES[UNTOUCHED]}"
         left_out.append(f"{names}: no usage by prefix was computed")

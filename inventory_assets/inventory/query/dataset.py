@@ -11,9 +11,7 @@ import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -21,24 +19,11 @@ import pyarrow as pa
 from inventory_assets.inventory.changes.change_log import ChangeLog
 from inventory_assets.inventory.changes.changed_records import open_changed_records
 from inventory_assets.inventory.changes.journal_format import CHANGE_SCHEMA
-from inventory_assets.inventory.changes.sorted_diff import (
-    BASELINE_COLUMNS,
-    DIFFERENCE_SCHEMA,
-    SNAPSHOT_COLUMNS,
-    diff_sorted,
-)
-from inventory_assets.inventory.errors import (
-    CorruptRecord,
-    InventoryNotFound,
-    PackageMissing,
-    QueryRefused,
-)
-from inventory_assets.inventory.folder_listing.folder_lock import is_interrupted
+from inventory_assets.inventory.errors import InventoryNotFound, PackageMissing, QueryRefused
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest, read_manifest
-from inventory_assets.inventory.parts.current import read_current
 from inventory_assets.inventory.parts.part import Part, open_part, read_records
-from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
+from inventory_assets.inventory.parts.schema import RECORD_SCHEMA
 from inventory_assets.inventory.query.change_records import (
     CREATED,
     Days,
@@ -48,6 +33,7 @@ from inventory_assets.inventory.query.change_records import (
     only_created,
     read_log,
 )
+from inventory_assets.inventory.query.listing_folder import parts_of_listing
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
@@ -60,15 +46,6 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
     import pyarrow.dataset as ds
-
-
-BUCKET_DIFFERENCE_SCHEMA = pa.schema(
-    [
-        RECORD_SCHEMA.field("bucket"),
-        *(field for field in DIFFERENCE_SCHEMA if field.name != "version_id"),
-    ]
-)
-"""The schema of `changes_between`: with the bucket, without date and version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,30 +94,9 @@ class Dataset:
             InventoryNotFound: It has no Parquet files, or its listing is not finished.
             CorruptRecord: The files do not belong to one sorted listing.
         """
-        import pyarrow.parquet as pq
-
         store = LocalStore(folder)
-        # Checked before and after reading the names, as a listing may rename its files meanwhile.
-        was_unfinished = is_interrupted(folder)
-        names = [path.name for path in sorted(folder.glob("*.parquet"))]
-        if was_unfinished or is_interrupted(folder):
-            raise InventoryNotFound(
-                f"{folder} holds a listing that is not finished; wait for the process that writes "
-                f"it, or finish it with `inventory resume {quote(str(folder))}`"
-            )
-        if not names:
-            raise InventoryNotFound(
-                f"{folder} holds no Parquet files; name a folder that `inventory list` wrote, a "
-                "source's folder, or a date's folder in it"
-            )
-        parts = [part for name in names if (part := _part_of(store, name))]
-        for left, right in pairwise(parts):
-            if left.last_key >= right.first_key:
-                raise CorruptRecord(
-                    f"{folder}: {right.key} does not come after {left.key}, so these are not the "
-                    "files of one listing; list the bucket again into a folder of its own"
-                )
-        return cls(store, tuple(parts), schema=pq.read_schema(store.path(names[0])))
+        parts, schema = parts_of_listing(store, folder)
+        return cls(store, parts, schema=schema)
 
     @classmethod
     def at(cls, path: str | Path) -> "Dataset":
@@ -405,31 +361,6 @@ def published_manifest(store: Store, layout: Layout, day: date | None = None) ->
     return manifest
 
 
-def changes_between(old: Dataset, new: Dataset) -> Iterator[pa.RecordBatch]:
-    """The differences between the current objects, in key order; skips files that both share.
-
-    Yields:
-        Batches with `BUCKET_DIFFERENCE_SCHEMA`.
-    """
-    shared = set(old.uris) & set(new.uris)
-    before, after = (
-        replace(
-            side,
-            parts=tuple(part for part in side.parts if side.store.uri(part.key) not in shared),
-        )
-        for side in (old, new)
-    )
-    bucket = pa.scalar(after.bucket or before.bucket)
-    sides = (
-        read_current(side.store, side.parts, [KeyRange.of_prefix(side.prefix)], columns)
-        for side, columns in ((before, BASELINE_COLUMNS), (after, SNAPSHOT_COLUMNS))
-    )
-    for table in diff_sorted(*sides):
-        differences = table.drop_columns(["version_id"]).columns
-        columns = [pa.repeat(bucket, table.num_rows), *differences]
-        yield from pa.Table.from_arrays(columns, schema=BUCKET_DIFFERENCE_SCHEMA).to_batches()
-
-
 def connect() -> "duckdb.DuckDBPyConnection":
     """A DuckDB connection with an in-memory database and times in UTC.
 
@@ -446,37 +377,3 @@ def connect() -> "duckdb.DuckDBPyConnection":
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     return connection
-
-
-def _part_of(store: LocalStore, name: str) -> Part | None:
-    """A part from the footer of a file; None if it has no records."""
-    import pyarrow.parquet as pq
-
-    path = store.path(name)
-    try:
-        metadata = pq.read_metadata(path)
-    except (pa.ArrowException, OSError) as error:
-        raise CorruptRecord(
-            f"{path} is not a Parquet file ({error}); list the bucket again"
-        ) from None
-    if not metadata.num_rows:
-        return None
-    column = RECORD_SCHEMA.get_field_index("key")
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    names = metadata.schema.to_arrow_schema().names
-    is_ours = names in (RECORD_SCHEMA.names, VERSION_RECORD_SCHEMA.names)
-    keys = [group.column(column).statistics for group in groups] if is_ours else []
-    if not keys or not all(keys):
-        raise CorruptRecord(
-            f"{path} is not a file of a listing; name a folder that `inventory list` wrote"
-        )
-    return Part(
-        key=name,
-        rows=metadata.num_rows,
-        object_bytes=0,
-        file_bytes=path.stat().st_size,
-        md5="",
-        first_key=keys[0].min,
-        last_key=keys[-1].max,
-        classes=(),
-    )

@@ -52,6 +52,7 @@ _FOUND, _CONFIRMED, _REMOVED = "found", "confirmed", "removed"
 
 # The file that is published last is removed first: readers start from it.
 _ORDER = (
+    (FileKind.REPORT, False),
     (FileKind.HYGIENE, False),
     (FileKind.EXPORT, False),
     (FileKind.USAGE, False),

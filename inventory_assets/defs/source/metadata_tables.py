@@ -1,0 +1,53 @@
+"""Arrow schemas and records, and rows of values, as Dagster's tables."""
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+import pyarrow as pa
+
+from inventory_assets.errors import printable
+
+PREVIEW_ROWS = 10
+"""Maximum rows of a table that shows examples."""
+
+
+def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
+    """Convert an Arrow schema to Dagster's."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=field.name,
+                type=str(field.type),
+                description=descriptions[field.name],
+                constraints=dg.TableColumnConstraints(nullable=field.nullable),
+            )
+            for field in schema
+        ]
+    )
+
+
+def table_of_records(
+    records: pa.RecordBatch | pa.Table | None, columns: Sequence[str]
+) -> dg.TableMetadataValue:
+    """The first `PREVIEW_ROWS` records; text is escaped."""
+    rows = records.slice(0, PREVIEW_ROWS).select(columns).to_pylist() if records else []
+    return table_of_rows(
+        [{name: _cell(value) for name, value in row.items()} for row in rows], columns
+    )
+
+
+def _cell(value: object) -> str | int:
+    if isinstance(value, int):
+        return value
+    return "" if value is None else printable(str(value))
+
+
+def table_of_rows(
+    rows: Sequence[Mapping[str, str | int]], columns: Sequence[str] = ()
+) -> dg.TableMetadataValue:
+    """A table of some rows; `columns` names the columns of a table without rows."""
+    names = columns or list(rows[0] if rows else [])
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(dict(row)) for row in rows],
+        schema=dg.TableSchema([dg.TableColumn(name) for name in names or ["none"]]),
+    )
