@@ -50,8 +50,8 @@ LIFECYCLE_ROWS = 20
 """Rows of each table of a lifecycle simulation."""
 
 PREFIXES_SHOWN = 20
-SHARDS_SHOWN = 20
-"""Shards in a table, such as the largest ones; one row is for all others."""
+SHARDS_SHOWN = 10
+"""Shards in a table that fits a screen, such as the largest ones; one row is for all others."""
 
 _SHOWN_CHARACTERS = 300
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
@@ -75,8 +75,8 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
         "dagster/row_count": snapshot.rows,
         "prefix": _prefix_label(snapshot.shard.prefix),
         **_versions_metadata(snapshot.versions, snapshot.objects),
-        "object_bytes": snapshot.object_bytes,
         "size": human_bytes(snapshot.object_bytes),
+        "object_bytes": snapshot.object_bytes,
         "storage_classes": dg.MetadataValue.json(
             {total.storage_class: total.objects for total in snapshot.classes}
         ),
@@ -220,8 +220,8 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: 
         "dagster/row_count": manifest.rows,
         **({"objects": manifest.objects} if has_versions(manifest.schema) else {}),
         **_reconstruction_metadata(manifest),
-        "object_bytes": manifest.object_bytes,
         "size": human_bytes(manifest.object_bytes),
+        "object_bytes": manifest.object_bytes,
         "storage_classes": classes_table(manifest.classes),
         "shards": _shards_table(manifest.shards),
         "preview": preview(store, manifest.parts),
