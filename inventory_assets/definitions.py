@@ -101,9 +101,7 @@ def _source_definitions(
         resources[source.catalog_resource] = IcebergCatalog.of(config.iceberg)
         assets.append(build_iceberg_tables(source))
     collection = build_collection_job(source)
-    schedules = [build_daily_schedule(source)]
-    if source.retention:
-        schedules.append(build_collection_schedule(source, collection))
+    schedules = [build_daily_schedule(source), build_collection_schedule(source, collection)]
     sensors: list[dg.SensorDefinition] = [build_new_prefix_sensor(source)]
     if source.options.automation:
         sensors.append(build_automation_sensor(source, assets))

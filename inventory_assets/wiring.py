@@ -19,10 +19,12 @@ from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyiceberg.catalog import Catalog
 
     from inventory_assets.inventory.lifecycle.rules import LifecycleRules
     from inventory_assets.inventory.pricing.price_table import Prices
+    from inventory_assets.inventory.usage.by_prefix import Pricing
     from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
     from inventory_assets.s3.list_client import ListClient
     from inventory_assets.s3.upload_client import UploadClient
@@ -192,6 +194,24 @@ def lifecycle_rules_of(
         return read_rules(Path(str(lifecycle)))
     config = _source_config(source, now)
     return parse_rules(read_lifecycle(config), config.display_name)
+
+
+def usage_pricing(prices: "Prices") -> "Pricing":
+    """What the storage of the rows of a usage table costs by a price table."""
+
+    def monthly_usd(rows: "pa.Table") -> "pa.DoubleArray":
+        import pyarrow.compute as pc
+
+        from inventory_assets.inventory.parts.open_part import NO_STORAGE_CLASS
+        from inventory_assets.inventory.pricing.storage_cost import rates_of, storage_usd
+
+        at, classes = rows.schema.get_field_index("storage_class"), rows.column("storage_class")
+        named = pc.if_else(pc.equal(classes, NO_STORAGE_CLASS), "", classes)
+        rows = rows.set_column(at, "storage_class", named)
+        whole = rows.filter(pc.equal(rows.column("prefix"), ""))
+        return storage_usd(rates_of(prices, whole), rows)
+
+    return monthly_usd
 
 
 def named_file_mistakes(source: Source) -> list[str]:

@@ -159,6 +159,8 @@ class SourceTable(_Table):
     """The bucket's name."""
     prefix: str = ""
     """Only keys that start with this prefix are inventoried."""
+    folder: Annotated[SourceName | None, Field(examples=["old_name"])] = None
+    """The name of its folder in the store, for a renamed source; without it, the source's name."""
     endpoint_url: EndpointUrl = None
     """The URL of an S3-compatible store; without it, AWS."""
     region: Annotated[str | None, form("region")] = None
@@ -296,6 +298,11 @@ class Source(SourceTable):
     demo: bool = False
     """Whether this is the embedded demo; not a field of the file."""
 
+    @property
+    def folder_name(self) -> str:
+        """The name of its folder in the store, below that of its bucket."""
+        return self.folder or self.name
+
 
 class ConfigFile(_Table):
     """What to inventory, how and when, and where the results go."""
@@ -346,6 +353,20 @@ class ConfigFile(_Table):
                 f"found iceberg = true in {asking[0]}, expected a catalogue for it, because a"
                 " bucket cannot hold the SQLite catalogue; add [iceberg] with a catalog"
             )
+        return sources
+
+    @field_validator("sources")
+    @classmethod
+    def _folders_differ(cls, sources: dict[str, SourceTable]) -> dict[str, SourceTable]:
+        names: dict[tuple[str, str], str] = {}
+        for name, source in sources.items():
+            folder = source.folder or name
+            other = names.setdefault((source.bucket, folder), name)
+            if other != name:
+                raise ValueError(
+                    f"found the folder {folder!r} of the bucket {source.bucket!r} for {other} and"
+                    f" for {name}, expected one for each source; remove the field 'folder' of one"
+                )
         return sources
 
     def resolved(self, folder: Path) -> "Config":

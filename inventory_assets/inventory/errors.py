@@ -19,6 +19,10 @@ class FolderInUse(StoreError):
     """Another process is listing into the folder."""
 
 
+class OtherSource(StoreError):
+    """The folder of the results belongs to another bucket, or to another prefix of it."""
+
+
 class OtherListing(StoreError):
     """The folder holds the work of a listing other than the requested one."""
 

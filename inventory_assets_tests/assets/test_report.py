@@ -8,7 +8,7 @@ from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.report.date_report import ReportPrices, collect
 from inventory_assets.inventory.report.report_data import ReportData
-from inventory_assets.inventory.usage.usage_costs import pricing_by
+from inventory_assets.wiring import usage_pricing
 from inventory_assets_tests.assets.test_automation import Daemon
 from inventory_assets_tests.assets.world import (
     TODAY,
@@ -45,7 +45,9 @@ def manifest_of(world: World) -> Manifest:
 
 def collected(world: World) -> ReportData:
     prices = world.assets.prices
-    return collect(world.store, world.layout, TODAY, ReportPrices(pricing_by(prices), prices.label))
+    return collect(
+        world.store, world.layout, TODAY, ReportPrices(usage_pricing(prices), prices.label)
+    )
 
 
 @pytest.fixture

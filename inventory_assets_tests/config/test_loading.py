@@ -116,6 +116,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "demo": False,
         "bucket": "acme-logs",
         "prefix": "",
+        "folder": None,
         "endpoint_url": None,
         "region": None,
         "profile": None,

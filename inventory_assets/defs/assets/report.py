@@ -17,8 +17,8 @@ from inventory_assets.defs.source.context import (
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.report.date_report import ReportPrices, publish_report
 from inventory_assets.inventory.report.report_data import ReportData
-from inventory_assets.inventory.usage.usage_costs import pricing_by
 from inventory_assets.units import human_bytes, human_change, human_share, human_usd
+from inventory_assets.wiring import usage_pricing
 
 
 def build_storage_report(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -42,7 +42,7 @@ def build_storage_report(assets: SourceAssets) -> dg.AssetsDefinition:
     )
     def storage_report(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)
-        prices = ReportPrices(pricing_by(assets.prices), assets.prices.label)
+        prices = ReportPrices(usage_pricing(assets.prices), assets.prices.label)
 
         def process(partition_key: str) -> list[str]:
             day = date.fromisoformat(partition_key)

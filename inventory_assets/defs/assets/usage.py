@@ -26,7 +26,7 @@ from inventory_assets.inventory.usage.date_usage import (
     usage_etag,
     violations_of,
 )
-from inventory_assets.inventory.usage.usage_costs import pricing_by
+from inventory_assets.wiring import usage_pricing
 
 
 def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -63,7 +63,7 @@ def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
             day = date.fromisoformat(partition_key)
             manifest, usage = (_read if is_check_only else _publish)(work, day)
             if not is_check_only:
-                metadata = usage_metadata(work.store, usage)
+                metadata = usage_metadata(work.store, usage, assets.prices)
                 log_partition(context, key, partition_key, usage.identity, metadata)
             violations = violations_of(work.store, usage, manifest)
             log_check(context, totals, partition_key, violations)
@@ -77,9 +77,13 @@ def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
 def _publish(work: SourceContext, day: date) -> tuple[Manifest, DateUsage]:
     expected_etag = usage_etag(work.store, work.layout, day)
     manifest = _manifest(work, day)
-    pricing = pricing_by(work.assets.prices)
     usage = publish_usage(
-        work.store, work.layout, manifest, work.now(), expected_etag, pricing=pricing
+        work.store,
+        work.layout,
+        manifest,
+        work.now(),
+        expected_etag,
+        pricing=usage_pricing(work.assets.prices),
     )
     return manifest, usage
 

@@ -264,8 +264,14 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
     return table_of_rows(rows)
 
 
-def usage_metadata(store: Store, usage: DateUsage) -> Metadata:
-    """The metadata of a date's usage: numbers, which the UI plots, and the same with units."""
+def usage_metadata(store: Store, usage: DateUsage, prices: Prices) -> Metadata:
+    """The metadata of a date's usage: numbers, which the UI plots, and the same with units.
+
+    Args:
+        store: The store of results.
+        usage: The published usage.
+        prices: The price table of its costs.
+    """
     totals = usage.totals
     metadata: dict[str, Any] = {
         "dagster/row_count": usage.by_prefix.rows,
@@ -276,6 +282,7 @@ def usage_metadata(store: Store, usage: DateUsage) -> Metadata:
         "noncurrent_bytes": totals.noncurrent_bytes,
         "noncurrent_size": human_bytes(totals.noncurrent_bytes),
         "delete_markers": totals.delete_markers,
+        "monthly_cost": f"{human_usd(totals.monthly_usd)} ({prices.label})",
     }
     if totals.monthly_usd is not None:
         metadata["monthly_usd"] = totals.monthly_usd
@@ -301,6 +308,7 @@ def _prefixes_table(prefixes: pa.Table) -> dg.TableMetadataValue:
             "objects": row["objects"],
             "size": human_bytes(row["bytes"]),
             "noncurrent": human_bytes(row["noncurrent_bytes"]),
+            "monthly_cost": human_usd(row["monthly_usd"]),
             **{f"growth{since}": _growth(row[f"bytes_change{since}"]) for since in CHANGES_SINCE},
         }
         for row in largest.slice(0, PREFIXES_SHOWN).to_pylist()

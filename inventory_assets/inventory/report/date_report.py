@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from shlex import quote
+
+import pyarrow as pa
 
 from inventory_assets.inventory.changes.change_log import ChangeLog, read_change_log
 from inventory_assets.inventory.errors import InventoryNotFound
@@ -59,14 +61,57 @@ class ReportPrices:
     label: str
 
 
-def collect(store: Store, layout: Layout, day: date, prices: ReportPrices) -> ReportData:
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A listing in a folder, of which no date is published.
+
+    Attributes:
+        name: What to call it, such as the name of the folder.
+        bucket: The bucket that was listed.
+        listed_at: The time whose state it holds.
+        usage: Its aggregate, with `USAGE_SCHEMA`.
+        prefixes: One row for each prefix, with `PREFIX_SCHEMA`.
+        hygiene: What is waste or odd in it.
+    """
+
+    name: str
+    bucket: str
+    listed_at: datetime
+    usage: pa.Table
+    prefixes: pa.Table
+    hygiene: HygieneReport
+
+
+def collect_listing(listing: Listing) -> ReportData:
+    """Collect what the report of a listing in a folder shows: no costs, and no earlier dates."""
+    rows = prefix_rows(listing.prefixes, listing.usage)
+    day = listing.listed_at.date()
+    return ReportData(
+        source=listing.name,
+        bucket=listing.bucket,
+        prefix="",
+        day=day,
+        listed_at=listing.listed_at,
+        identity="",
+        history=[DateTotal(day, rows[0].total, waste_of(listing.hygiene))],
+        compared_with=None,
+        prefixes=rows,
+        classes=class_rows(listing.usage, None),
+        ages=age_table(listing.usage, day),
+        findings=finding_sections(listing.hygiene),
+        sections=object_sections(listing.hygiene),
+        notes=[*_notes(listing.hygiene)],
+    )
+
+
+def collect(store: Store, layout: Layout, day: date, prices: ReportPrices | None) -> ReportData:
     """Collect what the report of a date shows.
 
     Args:
         store: The store of the results.
         layout: The layout of the source.
         day: A date with a manifest and usage.
-        prices: What storage costs.
+        prices: What storage costs; without it, the costs of storage classes are unknown.
 
     Raises:
         InventoryNotFound: The date has no manifest or no usage.
@@ -88,7 +133,7 @@ def collect(store: Store, layout: Layout, day: date, prices: ReportPrices) -> Re
         history=[*_history(store, layout, usage, waste_of(hygiene) if hygiene else None)],
         compared_with=compared.day if compared else None,
         prefixes=rows,
-        classes=class_rows(aggregate, prices.pricing),
+        classes=class_rows(aggregate, prices.pricing if prices else None),
         ages=age_table(aggregate, day),
         findings=finding_sections(hygiene) if hygiene else (),
         sections=[
@@ -97,7 +142,7 @@ def collect(store: Store, layout: Layout, day: date, prices: ReportPrices) -> Re
         ],
         checks=[*_checks(store, manifest, usage)],
         verify_command=f"inventory verify {quote(f'{layout.source}@{day}')}",
-        prices=prices.label,
+        prices=prices.label if prices else "",
         notes=[*_notes(hygiene)],
     )
 

@@ -48,6 +48,7 @@ class FileKind(StrEnum):
     REPORT = "reports/dt={day}/report.html"
     DISCOVERY = "discovery.json"
     LONG_PREFIX = "prefixes/{name}.json"
+    SOURCE = "source.json"
     RETIREMENT = "retired/{name}.json"
 
     def path(self, day: date | None = None, name: str = "") -> str:
@@ -211,6 +212,11 @@ class Layout:
     def iceberg(self, table: str) -> str:
         """The folder of the files that Iceberg itself writes for a table."""
         return f"{self.base}/iceberg/{table}"
+
+    @property
+    def source_record(self) -> str:
+        """The record of what is inventoried in this folder."""
+        return self._key(FileKind.SOURCE)
 
     @property
     def discovery(self) -> str:

@@ -11,7 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.inventory.usage.dimensions import CODE_BITS, Dimensions, Ints, sizes_of
+from inventory_assets.inventory.usage.dimensions import (
+    CODE_BITS,
+    Dimensions,
+    Ints,
+    encoded,
+    sizes_of,
+)
 from inventory_assets.inventory.usage.keeping import KEEP, KeepRule
 from inventory_assets.inventory.usage.prefix_tree import PrefixTree, SortedKeys
 from inventory_assets.inventory.usage.schema import MAX_DEPTH, USAGE_SCHEMA
@@ -22,7 +28,7 @@ BATCH_ROWS = 65_536
 BATCH_KEY_BYTES = 2**23
 """Bytes of keys that are aggregated at a time, which bounds memory where keys are long."""
 
-_MIN_PENDING = 2**18
+_MIN_PENDING = 2**20
 """The number of rows that may be added before prefixes are dropped again."""
 
 _CODE_MASK = (1 << CODE_BITS) - 1
@@ -146,17 +152,17 @@ class UsageAggregate:
         """Add the aggregate of records whose keys are greater than all before.
 
         Args:
-            rows: The aggregate, with `USAGE_SCHEMA`; at least one row.
+            rows: The aggregate, with `USAGE_SCHEMA`; at least one row. It may lack the depth, and
+                text may be encoded as dictionaries.
             first_key: The first of these keys.
             last_key: The last of these keys.
         """
-        column = rows.column("prefix").combine_chunks()
-        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
         # Rows are sorted by prefix, so its dictionary is, too.
-        numbers = encoded.indices.to_numpy().astype(np.int64)
+        prefixes = encoded(rows.column("prefix"))
+        numbers = prefixes.indices.to_numpy().astype(np.int64)
         places = (numbers << CODE_BITS) | self._dimensions.codes_of_rows(rows)
         objects, sizes = (rows.column(name).to_numpy() for name in ("objects", "bytes"))
-        self._add(encoded.dictionary, _Rows(places, objects, sizes), first_key, last_key)
+        self._add(prefixes.dictionary, _Rows(places, objects, sizes), first_key, last_key)
 
     def _add(self, prefixes: pa.StringArray, rows: _Rows, first_key: str, last_key: str) -> None:
         """Add a piece with all prefixes of its first and last key."""

@@ -59,7 +59,7 @@ class Dimensions:
         states = _states_of(records)
         bands = np.searchsorted(_BAND_BOUNDS, sizes, side="right")
         months = _months_of(records.column("last_modified_date"))
-        classes = self._classes_of(records.column("storage_class"), NO_STORAGE_CLASS)
+        classes = self._classes_of(encoded(records.column("storage_class")), NO_STORAGE_CLASS)
         is_marker = states == _STATES.index(State.DELETE_MARKER)
         if is_marker.any():
             classes = np.where(is_marker, self._number(_NO_CLASS), classes)
@@ -71,12 +71,13 @@ class Dimensions:
         days = pc.fill_null(months, 0).to_numpy().astype("datetime64[D]")
         numbers = days.astype("datetime64[M]").astype(np.int64) - _FIRST_MONTH
         numbers = np.where(months.is_null().to_numpy(zero_copy_only=False), _NO_MONTH, numbers)
-        states = pc.index_in(rows.column("state"), pa.array(_STATES, pa.string()))
+        states = encoded(rows.column("state"))
+        numbers_of = [_STATES.index(State(name)) for name in states.dictionary.to_pylist()]
         return _packed(
-            self._classes_of(rows.column("storage_class").combine_chunks(), _NO_CLASS),
+            self._classes_of(encoded(rows.column("storage_class")), _NO_CLASS),
             rows.column("size_band").to_numpy().astype(np.int64),
             numbers,
-            states.to_numpy().astype(np.int64),
+            np.array(numbers_of, np.int64)[states.indices.to_numpy()],
         )
 
     def sorted_codes(self, codes: Ints) -> Ints:
@@ -104,13 +105,12 @@ class Dimensions:
             pa.array(_STATES, pa.string()).take(pa.array(states)),
         ]
 
-    def _classes_of(self, column: pa.Array, unnamed: str) -> Ints:
-        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        names = encoded.dictionary.to_pylist()
+    def _classes_of(self, column: pa.DictionaryArray, unnamed: str) -> Ints:
+        names = column.dictionary.to_pylist()
         numbers = [self._number(name or unnamed) for name in names]
-        if encoded.null_count:
+        if column.null_count:
             numbers.append(self._number(unnamed))
-        indices = pc.fill_null(encoded.indices, len(names)).to_numpy()
+        indices = pc.fill_null(column.indices, len(names)).to_numpy()
         return np.array(numbers, np.int64)[indices] if len(indices) else np.empty(0, np.int64)
 
     def _number(self, name: str) -> int:
@@ -121,6 +121,15 @@ class Dimensions:
                 "the bucket again"
             )
         return number
+
+
+def encoded(column: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
+    """A column of text as a dictionary, whose values are in the order of their appearance."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.unify_dictionaries().combine_chunks()
+    return column
 
 
 def sizes_of(records: pa.RecordBatch) -> Ints:

@@ -12,8 +12,7 @@ from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.usage.aggregate import UsageAggregate
-from inventory_assets.inventory.usage.dimensions import RECORD_COLUMNS
-from inventory_assets.inventory.usage.schema import USAGE_SCHEMA
+from inventory_assets.inventory.usage.dimensions import RECORD_COLUMNS, encoded
 from inventory_assets.inventory.usage.usage_files import read_part_table, write_table
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
@@ -40,12 +39,17 @@ def usage_of_part(store: Store, part: Part) -> pa.Table:
 
 
 def published_part_usage(store: Store, layout: Layout, part: Part) -> pa.Table | None:
-    """The aggregate of a part that is kept beside it; None where there is none that counts."""
-    table = read_part_table(store, layout.part_usage(part.key), USAGE_SCHEMA)
+    """The aggregate of a part that is kept beside it; None where there is none that counts.
+
+    It is as `read_part_table` reads it, for `UsageAggregate.add`.
+    """
+    table = read_part_table(store, layout.part_usage(part.key))
     if table is None:
         return None
-    of_whole = table.filter(pc.equal(table.column("prefix"), ""))
-    return table if (pc.sum(of_whole.column("objects")).as_py() or 0) == part.rows else None
+    # The rows of the prefix "" come first.
+    of_whole = pc.index(pc.equal(encoded(table.column("prefix")).indices, 0), value=False).as_py()
+    whole = table.column("objects").slice(0, table.num_rows if of_whole < 0 else of_whole)
+    return table if pc.sum(whole).as_py() == part.rows else None
 
 
 def publish_part_usage(store: Store, layout: Layout, part: Part) -> pa.Table:

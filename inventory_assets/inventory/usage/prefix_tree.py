@@ -16,6 +16,10 @@ from inventory_assets.inventory.usage.schema import MAX_DEPTH
 
 _SLASH = ord("/")
 _WORD = 8
+"""Bytes that are compared at a time."""
+
+_BLOCK = 16
+"""Keys of which the first and the last are compared before those between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,45 +66,45 @@ class SortedKeys:
 
     def common_depths(self) -> Ints:
         """For each key but the first, the number of prefixes that it shares with the one before."""
-        rows = np.arange(len(self.starts) - 1)
+        rows = np.arange(len(self.depths))
         lengths = self.lengths(rows, self.depths)
         compared = np.minimum(lengths[1:], lengths[:-1])
-        common = self._common_lengths(compared)
+        common = self._common_lengths(rows, lengths)
         found = np.minimum(self.depths[1:], self.depths[:-1])
         # Most keys have the same last prefix as the one before.
-        others = np.flatnonzero((common < lengths[1:]) | (common < lengths[:-1]))
+        others = np.flatnonzero((common < compared) | (lengths[1:] != lengths[:-1]))
         ends = self.starts[1:-1][others] + common[others]
         found[others] = np.searchsorted(self.slashes, ends) - self.first_slash[1:-1][others]
         return found
 
-    def _common_lengths(self, most: Ints) -> Ints:
-        """The bytes that each key but the first shares with the one before, at most `most`."""
+    def _common_lengths(self, rows: Ints, lengths: Ints) -> Ints:
+        """The bytes that each of some keys but the first shares with the one before.
+
+        Args:
+            rows: The keys, in order.
+            lengths: How many bytes of each key are compared.
+        """
+        most = np.minimum(lengths[1:], lengths[:-1])
+        # What two keys share, all keys between them share.
+        at = np.zeros(len(most), np.int64)
+        if len(most) > _BLOCK:
+            ends = np.append(np.arange(0, len(most), _BLOCK), len(most))
+            at = np.repeat(self._common_lengths(rows[ends], lengths[ends]), np.diff(ends))
+        common = np.minimum(most, at)
         words = np.ndarray((len(self.data) - _WORD + 1,), "<u8", self.data.data, strides=(1,))
-        left, right = self.starts[:-2], self.starts[1:-1]
-        # What the first and the last key share, all keys share.
-        shared = self._shared_by_all()
-        common = np.minimum(most, shared)
-        active = np.flatnonzero(most > shared)
+        left, right = self.starts[rows[:-1]], self.starts[rows[1:]]
+        active = np.flatnonzero(most > common)
         while len(active):
-            differing = words[left[active] + shared] ^ words[right[active] + shared]
+            at = common[active]
+            differing = words[left[active] + at] ^ words[right[active] + at]
+            equal_bytes = np.full(len(active), _WORD)
             differs = differing != 0
             lowest = differing[differs]
             lowest &= ~lowest + np.uint64(1)
-            equal_bytes = np.log2(lowest.astype(np.float64)).astype(np.int64) // 8
-            ended = active[differs]
-            common[ended] = np.minimum(most[ended], shared + equal_bytes)
-            active = active[~differs]
-            shared += _WORD
-            common[active] = np.minimum(most[active], shared)
-            active = active[most[active] > shared]
+            equal_bytes[differs] = np.log2(lowest.astype(np.float64)).astype(np.int64) // 8
+            common[active] = np.minimum(most[active], at + equal_bytes)
+            active = active[~differs & (at + _WORD < most[active])]
         return common
-
-    def _shared_by_all(self) -> int:
-        first = self.data[self.starts[0] : self.starts[1]]
-        last = self.data[self.starts[-2] : self.starts[-1]]
-        length = min(len(first), len(last))
-        differs = np.flatnonzero(first[:length] != last[:length])
-        return int(differs[0]) if len(differs) else length
 
     def prefixes(self, rows: Ints, depths: Ints) -> pa.StringArray:
         """The prefixes of some keys with some numbers of slashes."""

@@ -12,6 +12,7 @@ from inventory_assets.inventory.parts.parquet_encoding import ROW_GROUP_ROWS, pa
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import unmarked_key
+from inventory_assets.inventory.usage.schema import USAGE_SCHEMA
 
 _FORMAT_FIELD = b"usage_format"
 _FORMAT = b"1"
@@ -77,19 +78,24 @@ def read_table(
         raise _damaged(store, key, error) from None
 
 
-def read_part_table(store: Store, key: str, schema: pa.Schema) -> pa.Table | None:
-    """Read the aggregate of a part; None where it is missing, damaged or of another format."""
-    file = store.open(key)
-    if file is None:
+def read_part_table(store: Store, key: str) -> pa.Table | None:
+    """Read the aggregate of a part; None where it is missing, damaged or of another format.
+
+    Text is encoded as dictionaries, and the depth is not read.
+    """
+    opened = store.open(key)
+    if opened is None:
         return None
+    names = [name for name in USAGE_SCHEMA.names if name != "depth"]
+    texts = [name for name in names if pa.types.is_string(USAGE_SCHEMA.field(name).type)]
     try:
-        with file:
-            table = pq.read_table(file)
-        if (table.schema.metadata or {}).get(_FORMAT_FIELD) != _FORMAT:
-            return None
-        return table.cast(schema)
+        with opened, pq.ParquetFile(opened, read_dictionary=texts) as file:
+            if (file.metadata.metadata or {}).get(_FORMAT_FIELD) != _FORMAT:
+                return None
+            table = file.read(names, use_threads=False)
     except (pa.ArrowException, OSError, ValueError):
         return None
+    return table if table.column_names == names else None
 
 
 def _damaged(store: Store, key: str, cause: Exception | str) -> CorruptRecord:

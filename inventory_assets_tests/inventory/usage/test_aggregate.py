@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.parts.schema import RECORD_SCHEMA, VERSION_RECORD_SCHEMA
-from inventory_assets.inventory.usage import aggregate, dimensions
+from inventory_assets.inventory.usage import aggregate, dimensions, prefix_tree
 from inventory_assets.inventory.usage.aggregate import UsageAggregate, path_of
 from inventory_assets.inventory.usage.keeping import KEEP, KeepRule
 from inventory_assets.inventory.usage.schema import MAX_DEPTH, SIZE_BANDS
@@ -137,6 +137,15 @@ def test_the_totals_are_exact_whatever_is_dropped(
 @example("")
 def test_the_path_of_a_key_is_all_of_its_prefixes(key: str) -> None:
     assert path_of(key) == prefixes_of(key)
+
+
+@given(inventories(), st.integers(2, 5))
+def test_blocks_of_keys_are_compared_like_single_keys(
+    rows: list[dict[str, Any]], block: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prefix_tree, "_BLOCK", block)
+        assert rows_of(aggregated(rows)) == plain_usage(rows, KEEP)
 
 
 def test_prefixes_deeper_than_the_limit_count_in_their_ancestors() -> None:
