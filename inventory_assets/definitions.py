@@ -16,13 +16,17 @@ from inventory_assets.config import (
 )
 from inventory_assets.defs.assets import (
     build_change_log,
+    build_hygiene_report,
     build_iceberg_tables,
     build_invalid_source,
     build_inventory_exports,
     build_inventory_manifest,
+    build_lifecycle_simulation,
     build_object_changes,
     build_object_listing,
+    build_prefix_usage,
     build_shards,
+    build_storage_report,
 )
 from inventory_assets.defs.gc_job import build_collection_job
 from inventory_assets.defs.schedules import (
@@ -84,16 +88,20 @@ def _source_definitions(
         build_object_changes(source),
         build_inventory_manifest(source),
         build_change_log(source),
+        build_prefix_usage(source),
+        build_storage_report(source),
     ]
+    if source.source.hygiene.enabled:
+        assets.append(build_hygiene_report(source))
     if source.source.exports:
         assets.append(build_inventory_exports(source))
+    if source.source.lifecycle:
+        assets.append(build_lifecycle_simulation(source))
     if source.source.iceberg:
         resources[source.catalog_resource] = IcebergCatalog.of(config.iceberg)
         assets.append(build_iceberg_tables(source))
     collection = build_collection_job(source)
-    schedules = [build_daily_schedule(source)]
-    if source.retention:
-        schedules.append(build_collection_schedule(source, collection))
+    schedules = [build_daily_schedule(source), build_collection_schedule(source, collection)]
     sensors: list[dg.SensorDefinition] = [build_new_prefix_sensor(source)]
     if source.options.automation:
         sensors.append(build_automation_sensor(source, assets))

@@ -22,6 +22,11 @@ def human_bytes(count: int, *, binary: bool = False) -> str:
     return f"{size / base:,.1f} {units[-1]}"
 
 
+def human_change(count: int) -> str:
+    """A number of bytes more or less, with its sign: `+67.8 GB`."""
+    return f"{'+' if count > 0 else ''}{human_bytes(count)}"
+
+
 def human_usd(usd: float | None) -> str:
     """An amount with the digits that matter: `1,234 USD`, `5.03 USD`, `0.00042 USD`, `unknown`."""
     if usd is None:

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_a_new_prefix_gets_a_partition_and_only_it_is_listed(world: World) -> No
 
 def test_a_search_says_what_it_found(world: World) -> None:
     data = tick(world)
-    assert data.skip_message == "1 of 3 prefixes are new; the next tick starts their listings"
+    assert data.skip_message == "new prefixes: 1 of 3; the next tick starts their listings"
 
 
 def test_it_is_requested_once(world: World) -> None:
@@ -156,7 +157,7 @@ def test_a_cursor_that_cannot_be_read_is_said_and_the_search_starts_anew(
     world: World, cursor: str
 ) -> None:
     data = tick(world, cursor)
-    said = f"the search starts anew: {cursor!r} is no cursor of this sensor; 1 of 3 prefixes"
+    said = f"the search starts anew: {cursor!r} is no cursor of this sensor; new prefixes: 1 of 3"
     assert str(data.skip_message).startswith(said)
     assert requested(tick(world, keep(world, data))) == {f"{TODAY}|new/": f"{TODAY}|new/"}
 
@@ -212,6 +213,59 @@ def test_too_many_prefixes_are_left_to_the_remainder(world: World, buckets: Buck
     data = tick(world)
     assert requested(data) == {}
     assert "the remainder covers prefixes without a shard" in str(data.skip_message)
+
+
+class Silent(ModelS3):
+    """Answers some requests; the next one waits until the listing is cancelled."""
+
+    def __init__(self, keys: set[str], answers: int) -> None:
+        super().__init__(keys, 1000)
+        self.answers = answers
+        self.cancelled = Event()
+
+    def cancel(self) -> None:
+        super().cancel()
+        self.cancelled.set()
+
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+        if len(self.requests) == self.answers:
+            assert self.cancelled.wait(60)
+        return super().list_page_sync(request, stats)
+
+
+def test_a_bucket_that_does_not_answer_fails_the_tick_with_a_sentence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SourceBucket, "lister", lambda _bucket, _now: Silent({"a/1"}, 0))
+    monkeypatch.setattr(sensors, "SILENCE_SECONDS", 0.01)
+    with pytest.raises(dg.Failure) as failed:
+        tick(world)
+    assert "no prefixes were listed within 0 s; check that the endpoint can be reached" in str(
+        failed.value.description
+    )
+
+
+def test_a_bucket_that_stops_answering_ends_the_tick_with_what_was_found(
+    tmp_path: Path,
+    instance: dg.DagsterInstance,
+    buckets: Buckets,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    buckets.keys["memory"] = {"a/x/1", "b/x/1"}
+    world = World(tmp_path, instance, {"bucket": "memory", "shards": Shards(depth=2)})
+    world.discover()
+    keys = {"a/x/1", "a/new/1", "b/x/1", "b/new/1"}
+    with monkeypatch.context() as patch:
+        patch.setattr(SourceBucket, "lister", lambda _bucket, _now: Silent(keys, 2))
+        patch.setattr(sensors, "SILENCE_SECONDS", 0.5)
+        data = tick(world)
+    assert data.skip_message == (
+        "2 prefixes were found so far, 1 of them new; the next tick searches on at 'b/'"
+    )
+    buckets.keys["memory"] = keys
+    cursor = search(world, keep(world, data))
+    assert added(tick(world, cursor)) == ["a/new/", "b/new/"]
+    world.forget_shards()
 
 
 def test_misread_names_start_the_search_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ _TABLES = (
     ("`[sources.<name>.shards]`", "Shards"),
     ("`[sources.<name>.schedule]`", "Schedule"),
     ("`[sources.<name>.exports]`", "Exports"),
+    ("`[sources.<name>.hygiene]`", "Hygiene"),
     ("`[sources.<name>.retention]`", "Retention"),
     ("`[sources.<name>.budget]`", "Budget"),
 )

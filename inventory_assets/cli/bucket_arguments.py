@@ -36,7 +36,12 @@ def add_bucket(parser: argparse.ArgumentParser, **url: Any) -> None:
         parser: The command's.
         url: More arguments of `add_argument` for the URL.
     """
-    parser.add_argument("url", metavar="s3://BUCKET[/PREFIX]", type=_bucket_and_prefix, **url)
+    parser.add_argument("url", metavar="s3://BUCKET[/PREFIX]", type=bucket_and_prefix, **url)
+    add_bucket_options(parser)
+
+
+def add_bucket_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options to connect to a bucket."""
     parser.set_defaults(usage_error=parser.error)
     group = parser.add_argument_group("the bucket")
     group.add_argument(
@@ -214,7 +219,8 @@ def _endpoint(url: str) -> str:
     return url
 
 
-def _bucket_and_prefix(url: str) -> tuple[str, str]:
+def bucket_and_prefix(url: str) -> tuple[str, str]:
+    """Parse the URL of a bucket, perhaps with a prefix."""
     scheme, separator, rest = url.partition("://")
     bucket, _, prefix = rest.partition("/")
     if scheme != "s3" or not separator or not bucket:

@@ -12,10 +12,15 @@ from typing import Any
 
 from inventory_assets.cli.check_config import add_check_config
 from inventory_assets.cli.diff import add_diff
+from inventory_assets.cli.du import add_du
 from inventory_assets.cli.export import add_export
+from inventory_assets.cli.hygiene import add_hygiene
+from inventory_assets.cli.lifecycle_simulate import add_lifecycle_simulate
 from inventory_assets.cli.listing import add_list, add_resume
 from inventory_assets.cli.log_lines import logged_to
 from inventory_assets.cli.query import add_query
+from inventory_assets.cli.report import add_report
+from inventory_assets.cli.sql import add_sql
 from inventory_assets.cli.verify import add_verify
 from inventory_assets.errors import InventoryError, machine_words, printable
 
@@ -80,8 +85,13 @@ def build_parser() -> argparse.ArgumentParser:
     add_resume(commands)
     add_export(commands)
     add_query(commands)
+    add_sql(commands)
     add_diff(commands)
+    add_du(commands)
+    add_hygiene(commands)
+    add_report(commands)
     add_verify(commands)
+    add_lifecycle_simulate(commands)
     add_check_config(commands)
 
     completion = commands.add_parser(

@@ -129,6 +129,17 @@ class Output:
         return write_export(self.export_format, batches, schema, target)
 
 
+def require_flat(schema: "pa.Schema", output: Output) -> None:
+    """Check that a format can hold the columns of an answer.
+
+    Raises:
+        UnknownFormat: It is CSV, and a column has lists, structures or maps.
+    """
+    nested = [str(field) for field in schema if field.type.num_fields]
+    if nested and output.is_csv:
+        raise UnknownFormat(f"CSV cannot hold {nested[0]}; add --format jsonl")
+
+
 class _Terminal:
     """A terminal; characters that are not printable are escaped, so keys cannot control it."""
 

@@ -4,8 +4,7 @@ import argparse
 from typing import Any
 
 from inventory_assets.cli.inventory_argument import add_inventory, open_inventory
-from inventory_assets.cli.output import Output, add_output
-from inventory_assets.inventory.errors import UnknownFormat
+from inventory_assets.cli.output import Output, add_output, require_flat
 from inventory_assets.inventory.export.export_format import Dialect
 
 VIEW = "inventory"
@@ -31,8 +30,6 @@ def _query(options: argparse.Namespace) -> int:
 
     output = Output.of(options, None, Dialect.PLAIN)
     with query_reader(open_inventory(options.inventory), VIEW, options.sql) as answer:
-        nested = [str(field) for field in answer.schema if field.type.num_fields]
-        if nested and output.is_csv:
-            raise UnknownFormat(f"CSV cannot hold {nested[0]}; add --format jsonl")
+        require_flat(answer.schema, output)
         output.write(answer, answer.schema)
     return 0

@@ -94,14 +94,22 @@ def _config_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 
 def _demo_config() -> Config:
+    store = Path(DEFAULT_STORE).absolute()
     demo = Source(
         name="demo",
         demo=True,
         bucket="demo-bucket",
         shards=Shards(depth=2),
-        schedule=Schedule(start_date=dt.date(2026, 11, 1)),
+        schedule=Schedule(start_date=_first_demo_date(store / "demo-bucket/demo")),
     )
-    return Config(store=Path(DEFAULT_STORE).absolute(), sources={"demo": demo})
+    return Config(store=store, sources={"demo": demo})
+
+
+def _first_demo_date(results: Path) -> dt.date:
+    """The first date of the demo in its results; at first yesterday, with which it begins."""
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    listed = (dt.date.fromisoformat(path.name[:10]) for path in results.glob("????-??-??T00-00Z"))
+    return min([*listed, yesterday])
 
 
 def json_schema() -> dict[str, Any]:

@@ -120,7 +120,7 @@ def new_objects_sensor(
         minimum_interval_seconds=minimum_interval_seconds,
         required_resource_keys={store_resource},
         default_status=default_status,
-        description=f"Start runs for new objects of `{source.bucket}`.",
+        description=f"Start runs for new objects of {source.bucket}.",
     )
     def new_objects(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         store: InventoryStore = getattr(context.resources, store_resource)

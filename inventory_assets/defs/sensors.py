@@ -1,9 +1,11 @@
 """The sensors of a source: for new prefixes, and for automation conditions."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from threading import Timer
 
 import dagster as dg
 from pydantic import TypeAdapter
@@ -19,6 +21,8 @@ from inventory_assets.inventory.listing.shard_registry import (
 from inventory_assets.inventory.listing.shard_retirement import remove_retirements
 from inventory_assets.inventory.manifest.snapshot import read_snapshot
 from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
+from inventory_assets.s3.concurrency.limiter import Cancelled
+from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.store_profile import StoreProfile
 from inventory_assets.scan.errors import NamesMisread, TooManyShards
@@ -37,6 +41,9 @@ SECONDS_PER_TICK = 20.0
 
 TICK_OUTAGE_SECONDS = 10
 """How long a tick retries a failing request; the next tick tries it again."""
+
+SILENCE_SECONDS = 40.0
+"""After this time, the requests of a tick that are still without an answer are ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,7 @@ def build_new_prefix_sensor(assets: SourceAssets) -> dg.SensorDefinition:
         job_name=assets.listing_job,
         minimum_interval_seconds=assets.source.schedule.sensor_interval_seconds,
         required_resource_keys=assets.resource_keys,
-        description=f"Find new prefixes of `{assets.source.bucket}`, and list only these.",
+        description=f"Find new prefixes of {assets.source.bucket}, and list only these.",
     )
     def new_prefixes(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         if not assets.source.shards.depth:
@@ -145,8 +152,8 @@ def build_automation_sensor(
         f"{source.source.name}_automation",
         target=dg.AssetSelection.assets(*assets),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        # Runs start at once, also for ranges; a backfill would wait for the backfill daemon.
-        emit_backfills=False,
+        # A backfill has one run for all shards in a row; without one, each shard has its own.
+        emit_backfills=True,
         minimum_interval_seconds=30,
     )
 
@@ -185,22 +192,30 @@ def _search_on(work: SourceContext, cursor: _Cursor) -> tuple[_Cursor, str]:
 
     Raises:
         S3Error: A request failed permanently.
+        dagster.Failure: The bucket did not answer for the whole tick.
     """
     began = replace(cursor, position=None, new=())
     known = {REMAINDER, *work.shard_keys}
     lister = work.bucket.for_tick(TICK_OUTAGE_SECONDS).lister(work.now())
     try:
-        position = cursor.position or _start(work, work.profile(lister))
-        search = PrefixSearch(
-            lister, shard_bounds(work), _rows_of_others(work, known), position, RequestStats()
-        )
-        new = [*cursor.new, *_search_within_bounds(search, known, work.source.prefix)]
+        with _cancelled_if_silent(lister):
+            position = cursor.position or _start(work, work.profile(lister))
+            search = PrefixSearch(
+                lister, shard_bounds(work), _rows_of_others(work, known), position, RequestStats()
+            )
+            new = [*cursor.new, *_search_within_bounds(search, known, work.source.prefix)]
     except TooManyShards as error:
         return began, f"the remainder covers prefixes without a shard: {error}"
     except NamesMisread as error:
         # The prefixes that were found may have been misread, too.
         restart = _start(work, corrected(lister.profile, error))
         return replace(began, position=restart), f"the search starts anew: {error}"
+    except Cancelled:
+        raise dg.Failure(
+            f"{lister.bucket_config.display_name}: no prefixes were listed within "
+            f"{SILENCE_SECONDS:.0f} s; check that the endpoint can be reached and is not "
+            "overloaded; the next tick tries it again"
+        ) from None
     finally:
         lister.close()
     found = search.position.found
@@ -213,7 +228,7 @@ def _search_on(work: SourceContext, cursor: _Cursor) -> tuple[_Cursor, str]:
         return replace(began, position=search.position, new=tuple(new)), outcome
     if not new:
         return began, f"no new prefix among {found:,}"
-    outcome = f"{len(new):,} of {found:,} prefixes are new; the next tick starts their listings"
+    outcome = f"new prefixes: {len(new):,} of {found:,}; the next tick starts their listings"
     return replace(began, new=tuple(new)), outcome
 
 
@@ -223,12 +238,34 @@ def _start(work: SourceContext, profile: StoreProfile) -> SearchPosition:
     return SearchPosition.start(work.source.prefix, work.source.shards.depth, profile, order)
 
 
+@contextmanager
+def _cancelled_if_silent(lister: PageSource) -> Iterator[None]:
+    """End the requests before Dagster ends the tick, which would lose what it has found."""
+    timer = Timer(SILENCE_SECONDS, lister.cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _search_within_bounds(search: PrefixSearch, known: set[str], source_prefix: str) -> list[str]:
-    """Search until the bounds of a tick or the end; return the prefixes without a partition."""
+    """Search until the bounds of a tick or the end; return the prefixes without a partition.
+
+    Raises:
+        Cancelled: The requests were ended before there was any progress.
+    """
+    began_at = search.position
     deadline = time.monotonic() + SECONDS_PER_TICK
     new: list[str] = []
     while not search.is_done:
-        shard = search.step()
+        try:
+            shard = search.step()
+        except Cancelled:
+            if search.position == began_at:
+                raise
+            break
         if shard is not None and shard_key(shard, source_prefix) not in known:
             new.append(shard)
         if search.stats.requests >= REQUESTS_PER_TICK or time.monotonic() >= deadline:

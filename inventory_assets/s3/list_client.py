@@ -229,7 +229,7 @@ class ListClient:
 
     def _check_echo(self, request: PageRequest, response: Response, found: Page | RawPage) -> None:
         """Check that the response repeats the parameters of this request."""
-        name = contradiction(request, found.echo, self.bucket_config.bucket, self.profile.echoes)
+        name = contradiction(request, found.echo, self.bucket_config.bucket, self.profile)
         if name:
             # The next response on this connection would be misplaced, too.
             self._transport.discard(response)

@@ -62,12 +62,14 @@ class StoreProfile:
         continuation: How the next page is requested.
         encoding: How keys are encoded.
         echoes: The request parameters that responses were seen to repeat.
+        only_if_sent: Those that responses were seen to lack where the request had none.
     """
 
     start_after: StartAfter = StartAfter.EXCLUSIVE
     continuation: Continuation = Continuation.TOKEN
     encoding: KeyEncoding = KeyEncoding.DECLARED
     echoes: frozenset[Echoed] = frozenset()
+    only_if_sent: frozenset[Echoed] = frozenset()
 
     @property
     def habits(self) -> str:

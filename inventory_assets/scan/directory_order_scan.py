@@ -319,6 +319,7 @@ class DirectoryOrderScan:
         Follows continuation tokens from `request` on.
 
         Raises:
+            KeysOutOfOrder: StartAfter leads to names that come before it in every known order.
             ListingStuck: `MAX_EMPTY_PAGES` pages have no such name.
         """
         for _ in range(MAX_EMPTY_PAGES):
@@ -333,10 +334,38 @@ class DirectoryOrderScan:
             if rows or folders:
                 objects = page.objects.take(pa.array(rows, pa.int64()))
                 return replace(page, objects=objects, common_prefixes=tuple(folders))
+            if request.start_after:
+                self._check_earlier_names(request, page)
             if not page.is_truncated or page.next_token in (None, request.token):
                 return None
             request = replace(request, start_after="", token=page.next_token)
         raise ListingStuck(self._message(f"does not list the names after {last!r}"))
+
+    def _check_earlier_names(self, request: PageRequest, page: Page) -> None:
+        """Check names that a page lists though they come before its request's StartAfter.
+
+        A store that ignores StartAfter begins with the first name again; another store lists in an
+        order of its own, so that there may be more names behind.
+
+        Raises:
+            KeysOutOfOrder: It does not begin with the first name.
+        """
+        after = request.start_after
+        for _ in range(_MOST_PROOFS):
+            # In directory order, StartAfter by bytes leads to earlier folders, too.
+            earlier = [each for each in _names(page) if each < after and _bare(each) < after]
+            if not earlier:
+                return
+            begin = self._lister.list_page_sync(replace(request, start_after=""), self._stats)
+            if _names(begin) == _names(page):
+                return
+            page = self._lister.list_page_sync(request, self._stats)
+        raise KeysOutOfOrder(
+            self._message(
+                f"lists {earlier[0]!r} after {after!r} in one folder: neither in byte order nor in "
+                "directory order"
+            )
+        )
 
     def _message(self, what: str) -> str:
         return f"{self._lister.bucket_config.display_name}: the store {what}"

@@ -15,7 +15,6 @@ from inventory_assets.s3.error_classification import versions_unsupported
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.request_stats import RequestStats
-from inventory_assets.s3.response_echo import compare
 from inventory_assets.s3.store_profile import (
     AWS,
     Continuation,
@@ -29,6 +28,7 @@ from inventory_assets.scan.first_page import RequestedPage, first_page, pages_un
 from inventory_assets.scan.key_encoding import check_names, corrected
 from inventory_assets.scan.keyspace.key_order import DIRECTORY_SERVERS
 from inventory_assets.scan.keyspace.key_range import MAX_KEY_BYTES
+from inventory_assets.scan.probe_responses import ProbeResponses
 
 _KEYS = 3
 """The number of keys that all requests list; the first one lists one more."""
@@ -36,9 +36,9 @@ _KEYS = 3
 _SUFFIXES = ("\U0010fffd", "~", "!")
 """Suffixes that make a non-existing key between two keys; the first one that fits is used."""
 
-_MAX_PROBES = 4
-"""Maximum probes of a store whose responses sometimes repeat parameters of other requests: some
-responses then belong to other requests, and the probe is not valid."""
+_MAX_PROBES = 6
+"""Maximum probes of a store until two of them agree; a response that belongs to another request
+makes a probe invalid."""
 
 _MAX_SAMPLES = 4
 """Maximum samples of keys; a further one is taken if the keys changed meanwhile."""
@@ -64,24 +64,18 @@ def profile_store(lister: PageSource, prefix: str, stats: RequestStats) -> Store
         S3Error: A request failed permanently.
     """
     before = lister.profile
+    responses = ProbeResponses(lister.bucket_config.bucket)
     try:
-        found = _probe_names(lister, prefix, stats)
-        usual = replace(AWS, encoding=found.encoding)
-        if _habits(found) != usual:
-            # Keys may change between two requests: accept a deviation only if seen twice.
-            lister.profile = replace(before, encoding=found.encoding)
-            again = _probe_names(lister, prefix, stats)
-            is_habit = _habits(again) == _habits(found)
-            found = again if is_habit else replace(usual, echoes=again.echoes)
-        if found.continuation is Continuation.NONE:
-            raise ListingUnsupported(
-                f"{lister.bucket_config.display_name}: the store ignores start-after, and its "
-                "continuation tokens do not provably lead to the next key, so keys may be missing "
-                "between two pages; ask its operator to support one of the two"
-            )
+        found = _agreed(lister, prefix, stats, responses)
     finally:
         lister.profile = before
-    return found
+    if found.continuation is Continuation.NONE:
+        raise ListingUnsupported(
+            f"{lister.bucket_config.display_name}: the store ignores start-after, and its "
+            "continuation tokens do not provably lead to the next key, so keys may be missing "
+            "between two pages; ask its operator to support one of the two"
+        )
+    return replace(found, echoes=responses.echoes, only_if_sent=responses.only_if_sent)
 
 
 def contradicted(lister: PageSource, prefix: str, stats: RequestStats) -> bool:
@@ -115,43 +109,52 @@ async def require_versions(lister: PageSource, prefix: str, stats: RequestStats)
 
 
 def _habits(profile: StoreProfile) -> StoreProfile:
-    return replace(profile, echoes=frozenset())
+    return replace(profile, echoes=frozenset(), only_if_sent=frozenset())
 
 
-def _probe_names(lister: PageSource, prefix: str, stats: RequestStats) -> StoreProfile:
-    """`_probe` with the right encoding, repeated until no response belongs to another request."""
+def _agreed(
+    lister: PageSource, prefix: str, stats: RequestStats, responses: ProbeResponses
+) -> StoreProfile:
+    """The profile that one probe finds if it is that of AWS, else one that two probes find.
+
+    Keys may change between the requests of a probe, so one alone may find a habit that the store
+    does not have, or miss one. Sets `lister.profile`.
+    """
+    before, found = lister.profile, list[StoreProfile]()
     for _ in range(_MAX_PROBES):
-        probed: list[RequestedPage] = []
-        profile = _probe_in_some_encoding(lister, prefix, stats, probed)
-        seen = _echoes(probed, lister.bucket_config.bucket)
-        if not any(any(found) and not all(found) for found in seen.values()):
-            break
-    reliable = frozenset(echoed for echoed, found in seen.items() if found and all(found))
-    return replace(profile, echoes=reliable)
+        responses.begin()
+        profile = _habits(_probe_in_some_encoding(lister, prefix, stats, responses))
+        usual = replace(AWS, encoding=profile.encoding)
+        lister.profile = replace(before, encoding=profile.encoding)
+        if responses.are_contradictory:
+            continue
+        if profile in found or (profile == usual and not found):
+            return profile
+        found.append(profile)
+    return usual
 
 
 def _probe_in_some_encoding(
-    lister: PageSource, prefix: str, stats: RequestStats, probed: list[RequestedPage]
+    lister: PageSource, prefix: str, stats: RequestStats, responses: ProbeResponses
 ) -> StoreProfile:
     for _ in KeyEncoding:
         try:
-            return _probe(lister, prefix, stats, probed)
+            return _probe(lister, prefix, stats, responses)
         except NamesMisread as error:
             lister.profile = corrected(lister.profile, error)
-            probed.clear()
-    return _probe(lister, prefix, stats, probed)
+            responses.begin()
+    return _probe(lister, prefix, stats, responses)
 
 
 def _probe(
-    lister: PageSource, prefix: str, stats: RequestStats, probed: list[RequestedPage]
+    lister: PageSource, prefix: str, stats: RequestStats, responses: ProbeResponses
 ) -> StoreProfile:
-    """Determine the profile without echoes; appends all requests to `probed`."""
+    """Determine the profile, without what responses repeat."""
 
     def ask(request: PageRequest) -> RequestedPage:
-        found = _own_pages(lister, request, stats, probed)
-        asyncio.run(check_names(lister, found[-1].page, stats))
-        probed.extend(found)
-        return found[-1]
+        found = _own_pages(lister, request, stats, responses)
+        asyncio.run(check_names(lister, found.page, stats))
+        return found
 
     first = ask(PageRequest(prefix, max_keys=_KEYS + 1))
     keys = first.keys
@@ -175,7 +178,7 @@ def _probe(
         # The page may end too early, and only a marker can show that.
         lister.profile = replace(profile, continuation=Continuation.MARKER)
         if {*ask(PageRequest(prefix, keys[-1])).keys} - {*first.keys}:
-            return _probe(lister, prefix, stats, probed)
+            return _probe(lister, prefix, stats, responses)
         lister.profile = profile
     return profile
 
@@ -358,36 +361,15 @@ def _absent_key(keys: Sequence[str]) -> tuple[int, str | None]:
 
 
 def _own_pages(
-    lister: PageSource, request: PageRequest, stats: RequestStats, probed: Sequence[RequestedPage]
-) -> list[RequestedPage]:
-    """`pages_until_names`, repeated while the response is to an earlier request."""
+    lister: PageSource, request: PageRequest, stats: RequestStats, responses: ProbeResponses
+) -> RequestedPage:
+    """The first page with names, from responses that are not to another request."""
+    always = frozenset(Echoed)
     for _ in range(_MAX_REPETITIONS):
         found = asyncio.run(pages_until_names(lister, request, stats))
-        if not _answers_another(found[-1], probed):
+        contradicting = responses.contradicting(found)
+        always &= contradicting
+        if not contradicting:
             break
-    return found
-
-
-def _answers_another(found: RequestedPage, probed: Sequence[RequestedPage]) -> bool:
-    """Whether a response repeats the `max-keys` of an earlier request of the probe.
-
-    The requests of a probe have different ones, as nearly all stores repeat that parameter. A store
-    whose limit is lower repeats its own.
-    """
-    repeated = found.page.echo.max_keys
-    earlier = {str(each.request.max_keys) for each in probed}
-    own_limits = {
-        each.page.echo.max_keys
-        for each in probed[:1]
-        if each.page.echo.max_keys != str(each.request.max_keys)
-    }
-    return repeated in earlier - own_limits - {str(found.request.max_keys)}
-
-
-def _echoes(probed: list[RequestedPage], bucket: str) -> dict[Echoed, list[bool]]:
-    """For each parameter, whether each response repeats it correctly, if at all."""
-    seen: dict[Echoed, list[bool]] = {each: [] for each in Echoed}
-    for each in probed:
-        for echoed, is_right in compare(each.request, each.page.echo, bucket):
-            seen[echoed].append(is_right)
-    return seen
+    responses.accept(found, always)
+    return found[-1]

@@ -1,5 +1,6 @@
 """Automation after a listing, evaluated like Dagster's daemon does."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import dagster as dg
@@ -22,10 +23,16 @@ ASSETS = ("shards", "object_listing", "object_changes", "inventory_manifest", "c
 
 
 class Daemon:
-    """Evaluates the automation conditions tick after tick."""
+    """Evaluates the automation conditions tick after tick.
 
-    def __init__(self, world: World) -> None:
+    Args:
+        world: The source.
+        names: The assets whose requests are returned.
+    """
+
+    def __init__(self, world: World, names: Sequence[str] = ASSETS) -> None:
         self._world = world
+        self._names = names
         self._last: dg.EvaluateAutomationConditionsResult | None = None
         self.tick()
 
@@ -39,7 +46,8 @@ class Daemon:
             cursor=self._last.cursor if self._last else None,
         )
         found = {
-            name: self._last.get_requested_partitions(world.assets.key(name)) for name in ASSETS
+            name: self._last.get_requested_partitions(world.assets.key(name))
+            for name in self._names
         }
         return {name: set(map(str, keys)) for name, keys in found.items() if keys}
 

@@ -2,6 +2,7 @@
 
 from datetime import date, timedelta
 
+from inventory_assets.defs.source.asset_metadata import SHARDS_SHOWN
 from inventory_assets.inventory.changes.change_log import read_change_log
 from inventory_assets_tests.assets.world import (
     TODAY,
@@ -34,6 +35,22 @@ def test_a_log_is_published_with_its_metadata_and_check(world: World, buckets: B
     assert sum(row["created"] for row in table_of(event, "shards")) == 1
     assert data_versions(outcome) == {DAY: log.identity}
     assert check_results(outcome)["change_log_reconciles", DAY].passed
+
+
+def test_the_table_of_a_log_has_the_shards_with_most_changes_and_the_sums_of_the_others(
+    world: World, buckets: Buckets
+) -> None:
+    changed, unchanged = SHARDS_SHOWN + 3, 5
+    keys = {f"{number:02}/old" for number in range(changed + unchanged)}
+    buckets.keys["memory"] = keys
+    world.pass_day(YESTERDAY)
+    buckets.keys["memory"] = keys | {f"{number:02}/new" for number in range(changed)} | {"09/more"}
+    world.pass_day(TODAY)
+    rows = table_of(materializations(world.run("change_log", DAY))[DAY], "shards")
+    assert [(row["prefix"], row["created"]) for row in rows[:2]] == [("09/", 2), ("00/", 1)]
+    assert len(rows) == SHARDS_SHOWN + 1
+    # The remainder is one of the others.
+    assert (rows[-1]["prefix"], rows[-1]["created"]) == ("(9 other shards)", 3)
 
 
 def test_without_a_manifest_the_log_says_what_to_do(world: World) -> None:

@@ -1,6 +1,7 @@
 """`inventory_manifest`: a date's shards, merged."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import dagster as dg
 import pytest
 from dagster import AssetCheckEvaluation
 
+from inventory_assets.defs.source.metadata_tables import PREVIEW_ROWS
 from inventory_assets.defs.source.resources import SourceBucket
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.s3.errors import AccessDenied
@@ -59,6 +61,16 @@ def test_a_manifest_is_published_with_its_metadata_and_checks(
     assert all(check.passed for check in checks.values())
 
 
+def test_the_preview_has_the_first_records_of_all_shards(make_world: Callable[..., World]) -> None:
+    keys = [f"{number:02}/x" for number in range(PREVIEW_ROWS - 2)] + ["y/1", "y/2", "y/3"]
+    world = make_world(keys)
+    world.discover()
+    world.list_all()
+    event = materializations(world.run("inventory_manifest", DAY))[DAY]
+    assert [row["key"] for row in table_of(event, "preview")] == keys[:PREVIEW_ROWS]
+    assert re.fullmatch(r"[\d.]+ kB", metadata_of(event, "parquet_size"))
+
+
 def test_a_bucket_without_objects_has_a_manifest(make_world: Callable[..., World]) -> None:
     world = make_world([])
     world.pass_day(TODAY)
@@ -71,6 +83,7 @@ def test_a_bucket_without_objects_has_a_manifest(make_world: Callable[..., World
 def test_a_date_without_listings_says_what_to_do(world: World) -> None:
     outcome = world.run("inventory_manifest", DAY)
     assert f"{DAY}: no shard of this date has been listed yet" in failure_text(outcome)
+    assert "1 of 1" not in failure_text(outcome)  # there are no others, which were kept
     assert materializations(outcome) == {}
 
 

@@ -40,8 +40,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         buckets.keys["hostile"] = set(KEYS)
         world = World(tmp_path_factory.mktemp("hostile"), instance, {"bucket": "hostile"})
         world.pass_day(YESTERDAY)
+        assert world.run("prefix_usage", str(YESTERDAY)).success
         buckets.keys["hostile"] = {key + "!" if "\u202e" in key else key for key in KEYS}
         world.pass_day(TODAY)
+        assert world.run("prefix_usage", str(TODAY)).success
         yield world
 
 

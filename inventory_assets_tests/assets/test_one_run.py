@@ -22,9 +22,16 @@ from inventory_assets_tests.assets.world import (
 
 DAY = str(TODAY)
 BY_SHARD = ("object_listing", "object_changes")
-BY_DATE = ("inventory_manifest", "change_log", "inventory_exports", "iceberg_tables")
+BY_DATE = (
+    "inventory_manifest",
+    "change_log",
+    "prefix_usage",
+    "inventory_exports",
+    "iceberg_tables",
+)
 TOGETHER = [
     ("inventory_manifest", "change_log"),
+    ("inventory_manifest", "prefix_usage"),
     ("inventory_manifest", "inventory_exports"),
     ("change_log", "iceberg_tables"),
     BY_DATE,

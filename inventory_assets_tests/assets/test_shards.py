@@ -5,6 +5,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from inventory_assets.config import Shards
+from inventory_assets.defs.source.asset_metadata import SHARDS_SHOWN
 from inventory_assets_tests.assets.world import (
     REMAINDER,
     Buckets,
@@ -25,6 +26,19 @@ def test_prefixes_become_partitions_and_the_remainder_is_one(
     assert world.shard_keys == [REMAINDER, "a/", "b%20c/"]
     assert (metadata_of(event, "shards"), metadata_of(event, "added")) == (3, 3)
     assert table_of(event, "prefixes")[2] == {"partition": "b%20c/", "prefix": "b c/"}
+    assert table_of(event, "prefixes")[0]["prefix"] == "(all other keys)"
+
+
+def test_the_table_of_prefixes_has_the_new_ones_first_and_counts_those_beyond_a_screen(
+    world: World, buckets: Buckets
+) -> None:
+    buckets.keys["memory"] = {f"{number:02}/x" for number in range(SHARDS_SHOWN + 4)}
+    world.run("shards")
+    buckets.keys["memory"].add("new/x")
+    rows = table_of(materializations(world.run("shards"))["None"], "prefixes")
+    assert [row["partition"] for row in rows[:3]] == ["new/", REMAINDER, "00/"]
+    assert len(rows) == SHARDS_SHOWN + 1
+    assert rows[-1] == {"partition": "(6 others)", "prefix": ""}
 
 
 def test_only_what_is_new_is_added_and_nothing_is_removed(world: World, buckets: Buckets) -> None:

@@ -115,3 +115,22 @@ def test_binary_output_is_not_written_to_a_terminal(published: Path) -> None:
         1,
         b"inventory: a terminal cannot show this format; write to a file with -o\r\n",
     )
+
+
+def test_a_list_of_files_may_have_any_format(run: Run, tmp_path: Path) -> None:
+    outcome = run("export", "source", "--dialect", "delta-vacuum", "--prefix", "a/")
+    assert outcome.output == (
+        b'"path","length","isDir","modificationTime"\ns3://bucket/a/2,3,false,1700000000123\n'
+    )
+    out = tmp_path / "files.parquet"
+    options = ["--dialect", "iceberg-files", "--uri-scheme", "s3a", "-o", out]
+    assert run("export", "source", *options).code == 0
+    frame = pl.read_parquet(out)
+    assert frame.columns == ["file_path", "last_modified"]
+    assert frame.get_column("file_path").to_list() == [f"s3a://bucket/{key}" for key in LATER]
+
+
+def test_a_scheme_of_uris_needs_a_list_of_files(run: Run) -> None:
+    outcome = run("export", "source", "--uri-scheme", "s3a")
+    assert outcome.code == 1
+    assert "--dialect delta-vacuum" in outcome.error

@@ -15,7 +15,16 @@ from inventory_assets.defs.source.context import AssetOptions
 from inventory_assets_tests.components.projects import loaded, refusal, write_component
 
 ONE = "sources:\n  logs:\n    bucket: acme-logs\n"
-ASSETS = ["change_log", "inventory_manifest", "object_changes", "object_listing", "shards"]
+ASSETS = [
+    "change_log",
+    "hygiene_report",
+    "inventory_manifest",
+    "object_changes",
+    "object_listing",
+    "prefix_usage",
+    "shards",
+    "storage_report",
+]
 
 
 def specs(definitions: dg.Definitions) -> list[dg.AssetSpec]:
@@ -214,6 +223,21 @@ def test_a_source_of_two_instances_is_refused_with_both_files() -> None:
         message = refusal(project)
     assert message == (
         f"sources.logs: found in two components, {first}/defs.yaml:3 and {second}/defs.yaml:3, "
+        "expected one, as assets are named for the source; rename one of them"
+    )
+
+
+def test_a_source_of_two_instances_in_one_file_is_refused_with_both_lines() -> None:
+    with create_defs_folder_sandbox() as project:
+        folder = write_component(project, ONE)
+        file = folder / "defs.yaml"
+        text = file.read_text()
+        file.write_text(f"{text}---\n{text}")
+        lines = [number for number, line in enumerate(text.splitlines(), 1) if "sources:" in line]
+        second = lines[0] + len(text.splitlines()) + 1
+        message = refusal(project)
+    assert message == (
+        f"sources.logs: found in two components, {file}:{lines[0]} and {file}:{second}, "
         "expected one, as assets are named for the source; rename one of them"
     )
 

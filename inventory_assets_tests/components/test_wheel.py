@@ -107,6 +107,7 @@ def test_the_wheel_has_the_package_its_schemas_and_the_licence(wheel: Path) -> N
     assert data == {
         "inventory_assets/py.typed",
         "inventory_assets/demo/key_names.txt.zst",
+        "inventory_assets/inventory/pricing/prices.toml",
         "inventory_assets/schemas/inventory.schema.json",
         "inventory_assets/schemas/manifest.schema.json",
     }
@@ -126,6 +127,9 @@ def test_a_project_of_create_dagster_lists_a_bucket_for_two_days(
     text = file.read_text().replace("bucket: my-bucket", 'bucket: "{{ env.LOGS_BUCKET }}"')
     text = text.replace("region: eu-west-1", f"endpoint_url: {moto.url}")
     text = text.replace("depth: 1", 'depth: "{{ env.LOGS_DEPTH | int }}"')
+    today = datetime.now(UTC).date()
+    # The file begins today; this is written a day later.
+    text = re.sub(r'start_date: ".*"', f'start_date: "{today - timedelta(days=1)}"', text)
     file.write_text(text + "      addressing_style: path\n")
 
     def dg(*arguments: str) -> str:
@@ -146,7 +150,6 @@ def test_a_project_of_create_dagster_lists_a_bucket_for_two_days(
         assert f'"{name}"' in listed
 
     dg("launch", "--assets", "logs/shards")
-    today = datetime.now(UTC).date()
     for day in (today - timedelta(days=1), today):
         shards = f"{day}|@remainder...{day}|b/"
         dg("launch", "--assets", "logs/object_listing", "--partition-range", shards)

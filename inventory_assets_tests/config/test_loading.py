@@ -27,6 +27,20 @@ def test_without_a_file_the_embedded_demo_is_the_configuration(tmp_path: Path) -
     )
 
 
+def test_the_dates_of_the_demo_begin_with_those_that_it_has() -> None:
+    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+
+    def first_date() -> dt.date | None:
+        return load_config(environ={}).sources["demo"].schedule.start_date
+
+    assert first_date() in {yesterday, dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)}
+    results = load_config(environ={}).store
+    assert isinstance(results, Path)
+    for day in (yesterday - dt.timedelta(days=9), yesterday):
+        (results / f"demo-bucket/demo/{day}T00-00Z").mkdir(parents=True)
+    assert first_date() == yesterday - dt.timedelta(days=9)
+
+
 def test_the_file_in_the_working_directory_replaces_the_demo() -> None:
     config = load('[sources.logs]\nbucket = "acme-logs"')
 
@@ -102,6 +116,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "demo": False,
         "bucket": "acme-logs",
         "prefix": "",
+        "folder": None,
         "endpoint_url": None,
         "region": None,
         "profile": None,
@@ -132,8 +147,15 @@ def test_defaults_are_the_documented_ones() -> None:
         },
         "exports": {"csv_inventory": False, "files": ()},
         "iceberg": False,
+        "hygiene": {
+            "enabled": True,
+            "duplicates": False,
+            "multipart_uploads": False,
+            "part_requests": 1_000,
+        },
         "retention": {"keep_days": None, "keep_last": None},
         "budget": {"requests": None, "usd": None},
+        "lifecycle": None,
         "prices": None,
     }
 
@@ -213,3 +235,8 @@ def test_exports_are_suffixes_with_a_dialect_before_a_csv() -> None:
 
 def test_the_price_table_lies_beside_the_file(tmp_path: Path) -> None:
     assert source('prices = "own.toml"').prices == str(tmp_path / "own.toml")
+
+
+def test_the_rules_lie_beside_the_file_or_in_the_bucket(tmp_path: Path) -> None:
+    assert source('lifecycle = "rules.json"').lifecycle == str(tmp_path / "rules.json")
+    assert source('lifecycle = "bucket"').lifecycle == "bucket"

@@ -24,6 +24,7 @@ from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.retention.collector import GRACE, Plan, execute, plan_collection
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.usage.date_usage import publish_usage
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, listed, snapshot_of
@@ -54,7 +55,7 @@ def snapshots_of(store: Store, day: date, keys: Iterable[str]) -> list[Snapshot]
 
 
 def publish_day(store: Store, day: date, keys: Iterable[str]) -> Manifest:
-    """Everything that a date may have: snapshots, changes, inventory, change log and exports."""
+    """Everything that a date may have: snapshots, changes, inventory, log, usage and exports."""
     baseline = newest_manifest(store, LAYOUT, day)
     for snapshot in snapshots_of(store, day, keys):
         publish_snapshot(store, LAYOUT, snapshot)
@@ -62,6 +63,7 @@ def publish_day(store: Store, day: date, keys: Iterable[str]) -> Manifest:
     manifest = merge(store, LAYOUT, "", read_snapshots(store, LAYOUT, day), noon(day))
     publish_manifest(store, LAYOUT, manifest)
     publish_change_log(store, LAYOUT, manifest, noon(day))
+    publish_usage(store, LAYOUT, manifest, noon(day))
     publish_export(store, LAYOUT, manifest, "csv", ExportFormat.named("csv"))
     publish_csv_inventory(store, LAYOUT, manifest)
     return manifest
@@ -99,6 +101,16 @@ def all_keys(store: Store) -> list[str]:
 def data_files(store: Store) -> set[str]:
     """The keys of all data files."""
     return {key for key in all_keys(store) if "/data/" in key and "/tombstones/" not in key}
+
+
+def part_usages(store: Store) -> set[str]:
+    """The names of the parts that have a file with their usage."""
+    return set(store.list_names(f"{LAYOUT.base}/usage/parts"))
+
+
+def part_names(store: Store) -> set[str]:
+    """The names of all parts."""
+    return set(store.list_names(LAYOUT.data_folder))
 
 
 def tombstone_keys(store: Store) -> list[str]:
@@ -179,6 +191,7 @@ def out_of_order(store: Store, day: date) -> bool:
         LAYOUT.csv.s3_manifest(day),
         LAYOUT.csv.symlink(day),
         LAYOUT.csv.checksum(day),
+        LAYOUT.usage(day),
         LAYOUT.export(day, "csv"),
     ]
     is_there = [store.size(key) is not None for key in published]

@@ -33,6 +33,8 @@ from inventory_assets_tests.inventory.histories import (
     keys_of,
     named,
     noon,
+    part_names,
+    part_usages,
     snapshots_of,
     tombstone_keys,
 )
@@ -62,10 +64,35 @@ def test_an_expired_date_is_removed_completely_and_kept_dates_have_all_records(
     assert tombstone_keys(store) == []
 
 
+def test_the_usage_of_a_part_goes_with_the_part_and_not_before(store: LocalStore) -> None:
+    publish_days(store)
+    assert part_usages(store) == part_names(store)
+    collect_all(store, LAST, NEXT_WEEK)
+    assert part_usages(store) == part_names(store) != set()
+
+
+def test_findings_of_a_part_are_kept_as_long_as_the_part(store: LocalStore) -> None:
+    publish_days(store)
+    for key in _parts(store):
+        store.publish(LAYOUT.part_findings(key), b"{}")
+    for day in DAYS:
+        store.publish(LAYOUT.hygiene(day), b"{}")
+    collect_all(store, LAST, NEXT_WEEK)
+    left = [key for key in all_keys(store) if "/findings/" in key or "/hygiene.json" in key]
+    kept = [*map(LAYOUT.part_findings, _parts(store)), *map(LAYOUT.hygiene, DAYS[3:])]
+    assert sorted(left) == sorted(kept)
+
+
+def _parts(store: LocalStore) -> set[str]:
+    """The keys of all parts."""
+    return {key for key in data_files(store) if key.startswith(LAYOUT.data_folder)}
+
+
 def test_an_expired_date_leaves_no_empty_folder(store: LocalStore) -> None:
     publish_days(store)
     collect(store, LAST, NEXT_WEEK)
-    for folder in (LAYOUT.base, LAYOUT.csv.base, f"{LAYOUT.base}/snapshots"):
+    folders = (f"{LAYOUT.base}/snapshots", f"{LAYOUT.base}/usage")
+    for folder in (LAYOUT.base, LAYOUT.csv.base, *folders):
         assert not [name for name in store.list_names(folder) if str(DAYS[0]) in name]
 
 
@@ -107,7 +134,7 @@ def test_a_plan_changes_nothing_and_matches_what_is_removed(store: LocalStore) -
     gone = before.keys() - set(all_keys(store))
     assert gone == {file.key for file in plan.removed}
     assert plan.bytes == sum(len(before[key] or b"") for key in gone)
-    assert plan.needed + len(plan.waiting) == len(data_files(store))
+    assert plan.needed + len(plan.waiting) == len(data_files(store) | part_usages(store))
 
 
 def test_an_unnamed_file_is_removed_after_it_was_found_twice(
@@ -131,6 +158,7 @@ RECORDS = {
     "snapshot": LAYOUT.snapshot(DAYS[0], "a/"),
     "record of changes": LAYOUT.changes(DAYS[0], "a/"),
     "change log": LAYOUT.change_log(DAYS[0]),
+    "record of usage": LAYOUT.usage(DAYS[0]),
     "list of data files": LAYOUT.symlink(DAYS[0]),
     "checkpoint of an unfinished listing": f"{LAYOUT.checkpoints(DAYS[0])}/x.y-0.json",
 }

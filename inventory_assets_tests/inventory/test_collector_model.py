@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inventory_assets.inventory.errors import ConflictError
+from inventory_assets.inventory.errors import ConflictError, CorruptRecord
 from inventory_assets.inventory.listing.checkpoints import CheckpointLog
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import (
@@ -21,6 +21,7 @@ from inventory_assets.inventory.manifest.manifest_merge import (
     missing_prefixes,
     newest_manifest,
     publish_manifest,
+    read_manifest,
 )
 from inventory_assets.inventory.manifest.snapshot import (
     Snapshot,
@@ -32,6 +33,7 @@ from inventory_assets.inventory.retention.collector import GRACE, Plan, execute,
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage import local_store
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.usage.date_usage import publish_usage, usage_etag
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets_tests.inventory.histories import (
@@ -45,6 +47,8 @@ from inventory_assets_tests.inventory.histories import (
     killed_after,
     named,
     noon,
+    part_names,
+    part_usages,
     tombstone_keys,
 )
 from inventory_assets_tests.inventory.samples import LAYOUT, listed, snapshot_of
@@ -121,6 +125,18 @@ class RunsAndCollections(RuleBasedStateMachine):
 
     def _publish(self, manifest: Manifest, expected_etag: str) -> None:
         publish_manifest(self.store, LAYOUT, manifest, expected_etag)
+
+    @rule(day=st.sampled_from(DAYS))
+    def begin_usage(self, day: date) -> None:
+        expected_etag = usage_etag(self.store, LAYOUT, day)
+        manifest = read_manifest(self.store, LAYOUT, day)
+
+        def publish() -> None:
+            with suppress(CorruptRecord):  # the manifest was replaced, and its parts removed
+                publish_usage(self.store, LAYOUT, manifest, self.now, expected_etag)
+
+        if manifest:
+            self.runs.append(Run(self.now, publish))
 
     @precondition(lambda self: self.runs)
     @rule(data=st.data())
@@ -220,6 +236,7 @@ class RunsAndCollections(RuleBasedStateMachine):
         if not self.retention:
             assert after == before
         assert data_files(self.store) == named(self.store)
+        assert part_usages(self.store) <= part_names(self.store)
         assert tombstone_keys(self.store) == []
 
 

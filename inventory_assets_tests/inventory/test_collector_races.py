@@ -18,6 +18,7 @@ from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import tombstone_key
+from inventory_assets.inventory.usage.date_usage import publish_usage
 from inventory_assets.scan.keyspace.shard import Shard
 from inventory_assets_tests.external_servers import Endpoint
 from inventory_assets_tests.inventory.collected_days import (
@@ -121,6 +122,10 @@ def record_change_log(store: Store, manifest: Manifest) -> Iterable[str]:
     return publish_change_log(store, LAYOUT, manifest, NEXT_WEEK).files
 
 
+def record_usage(store: Store, manifest: Manifest) -> Iterable[str]:
+    return [table.key for table in publish_usage(store, LAYOUT, manifest, NEXT_WEEK).tables]
+
+
 def record_csv_inventory(store: Store, manifest: Manifest) -> Iterable[str]:
     return [file.key for file in publish_csv_inventory(store, LAYOUT, manifest)]
 
@@ -137,6 +142,7 @@ def record_checkpoint(store: Store, manifest: Manifest) -> Iterable[str]:
         record_changes,
         record_manifest,
         record_change_log,
+        record_usage,
         record_csv_inventory,
         record_checkpoint,
     ],

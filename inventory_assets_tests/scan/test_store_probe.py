@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
-from inventory_assets.s3.decoding.page import Page
+from inventory_assets.s3.decoding.page import Echo, Page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
-from inventory_assets.s3.store_profile import AWS, Continuation, StartAfter
+from inventory_assets.s3.store_profile import AWS, Continuation, Echoed, StartAfter
 from inventory_assets.scan.errors import ListingUnsupported
 from inventory_assets.scan.store_probe import profile_store
 from inventory_assets_tests.fakes.model_s3 import Habit, ModelS3
@@ -42,6 +44,25 @@ class OldWithoutStartAfter(Old):
 
     def _entries(self, request: PageRequest, after: str) -> list[tuple[str, bool]]:  # noqa: ARG002
         return super()._entries(request, "")
+
+
+class Repeating(ModelS3):
+    """Repeats the parameters of a request."""
+
+    unsent: str | None = None
+
+    def list_page_sync(self, request: PageRequest, stats: RequestStats) -> Page:
+        page = super().list_page_sync(request, stats)
+        token, start_after = request.token or self.unsent, request.start_after or None
+        size = str(request.max_keys)
+        echo = Echo("model", request.prefix or None, start_after, token, size, request.delimiter)
+        return replace(page, echo=echo)
+
+
+class RepeatingMore(Repeating):
+    """Repeats a token that was not sent, too."""
+
+    unsent = "none"
 
 
 def page_without_first(page: Page) -> Page:
@@ -87,3 +108,22 @@ def test_a_profile_describes_its_differences_from_aws() -> None:
     assert AWS.habits == "as AWS"
     found = profile_store(Inclusive(KEYS), "", RequestStats())
     assert found.habits == "start-after is inclusive"
+
+
+def test_what_responses_repeat_is_part_of_the_profile() -> None:
+    stats = RequestStats()
+    found = profile_store(Repeating(KEYS), "", stats)
+    assert found == replace(AWS, echoes=found.echoes, only_if_sent=found.only_if_sent)
+    assert found.echoes == {*Echoed} - {Echoed.PREFIX, Echoed.DELIMITER}
+    assert found.only_if_sent == {Echoed.PREFIX, Echoed.START_AFTER, Echoed.TOKEN}
+    assert stats.requests == 4
+
+
+def test_a_parameter_that_is_always_repeated_wrongly_is_no_evidence() -> None:
+    """It is a habit of the store, not a response to another request."""
+    stats = RequestStats()
+    found = profile_store(RepeatingMore(KEYS), "", stats)
+    assert found == replace(AWS, echoes=found.echoes, only_if_sent=found.only_if_sent)
+    assert Echoed.TOKEN not in found.echoes | found.only_if_sent
+    assert Echoed.START_AFTER in found.echoes & found.only_if_sent
+    assert stats.requests == 4 + 7

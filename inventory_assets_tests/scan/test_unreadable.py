@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inventory_assets.s3.bucket_config import BucketConfig
-from inventory_assets.s3.decoding.page import Page
+from inventory_assets.s3.decoding.page import Page, Unreadable
 from inventory_assets.s3.decoding.xml_decoder import decode_page
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.request_stats import RequestStats
@@ -13,11 +13,19 @@ from inventory_assets.scan.directory_order_scan import DirectoryOrderScan
 from inventory_assets.scan.engine.events import JobFailed, ListingJob, ObjectsListed, RangeCompleted
 from inventory_assets.scan.engine.page_queue import QUEUED_PAGES
 from inventory_assets.scan.engine.parallel_scan import ParallelScan
+from inventory_assets.scan.errors import KeysOutOfOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
+from inventory_assets.scan.validation.page_validation import check_unreadable
 from inventory_assets.scan.validation.range_evidence import EvidenceBuilder
 from inventory_assets.scan.validation.seams import seam_violations
-from inventory_assets_tests.fakes.listings import Listed, contents, contents_fields, listing
+from inventory_assets_tests.fakes.listings import (
+    Listed,
+    contents,
+    contents_fields,
+    listing,
+    objects_of,
+)
 from inventory_assets_tests.fakes.model_s3 import ModelS3
 from inventory_assets_tests.fakes.raw_s3 import RawS3
 
@@ -126,3 +134,20 @@ def test_the_directory_order_scan_reports_unreadable_records_and_folders() -> No
     job = DirectoryOrderScan(Folders([]), "", ranges, stats, EvidenceBuilder(ranges))
     assert [key for batch in job for key in batch.column("key").to_pylist()] == ["a"]
     assert stats.unreadable.count == 2
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_a_record_that_cannot_be_read_is_compared_with_its_neighbours(place: int) -> None:
+    objects = objects_of(["b", "d", "f"])
+    in_order = "aceg"[place]
+    for sort_key in {*"aceg"} - {in_order}:
+        record = Unreadable(b"", "lacks <Size>", sort_key, sort_key, place)
+        page = Page(objects, (), is_truncated=False, next_token=None, unreadable=(record,))
+        with pytest.raises(KeysOutOfOrder):
+            check_unreadable(page, "", "bucket")
+    record = Unreadable(b"", "lacks <Size>", in_order, in_order, place)
+    page = Page(objects, (), is_truncated=False, next_token=None, unreadable=(record,))
+    check_unreadable(page, "", "bucket")
+    if not place:
+        with pytest.raises(KeysOutOfOrder):
+            check_unreadable(page, "aa", "bucket")

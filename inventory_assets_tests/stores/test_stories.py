@@ -201,6 +201,43 @@ def test_an_early_end_in_an_unknown_order_is_refused(order: Order, tmp_path: Pat
     assert play(story, tmp_path) == "KeysOutOfOrder"
 
 
+@pytest.mark.parametrize("start", [3, 7, 8])
+def test_names_that_come_before_the_reported_end_are_not_ignored(
+    start: int, tmp_path: Path
+) -> None:
+    """A page of one name shows no order; what follows its end does."""
+    habits = _ONE | Habits(order=Order.REVERSE, early_end=EarlyEnd(chance=0.3))
+    keys = ["a", "b", "c", "d"]
+    story = Story(habits, keys, start, "", 1, kills=[], churn=0.0, by_shards=False, heads=[])
+    assert play(story, tmp_path) == "KeysOutOfOrder"
+
+
+@pytest.mark.parametrize("start", [30, 33, 40, 60])
+def test_two_probes_that_differ_are_no_reason_to_trust_tokens(start: int, tmp_path: Path) -> None:
+    """One of them had found that tokens skip keys; the other one had a response to another."""
+    habits = Habits(page_keys=10, stale=0.3, stale_times=5) | _SKIPPING
+    keys = [f"é{number:02}" for number in range(40)]
+    story = Story(habits, keys, start, "", 2, kills=[], churn=0.0, by_shards=False, heads=[])
+    assert play(story, tmp_path) == "exact"
+
+
+def test_a_response_that_repeats_what_was_not_sent_is_to_another_request(tmp_path: Path) -> None:
+    """A second probe had such a response, and what the first one had seen was forgotten."""
+    habits = _ONE | Habits(stale=0.3, stale_times=3)
+    keys, heads = ["{", "{0{"], ["a", "{"]
+    story = Story(habits, keys, 4_102_444_800, "{", 3, [], 0.0, by_shards=True, heads=heads)
+    assert play(story, tmp_path) == "exact"
+
+
+def test_a_record_that_cannot_be_read_is_counted_where_two_ranges_meet(tmp_path: Path) -> None:
+    """The range on the left shows it beyond its end; the one on the right begins behind it."""
+    lacking = Habits(markers_lack=frozenset({"ETag", "LastModified", "Size"}))
+    habits = Habits(page_keys=8, order=Order.DIRECTORY, order_from=1) | lacking
+    for keys in (["//"], ["/\x01", "//", "/b"]):
+        story = Story(habits, keys, 0, "", 1, [], 0.0, by_shards=True, heads=["/\x01", "\0a"])
+        assert play(story, tmp_path / str(len(keys))) == "exact"
+
+
 def check(number: int, start: int | None, noted: Noted) -> None:
     """Play so many stories; those of a seed, or always the same."""
     results: Counter[str] = Counter()

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import pyarrow as pa
 
 from inventory_assets.defs.source.metadata_tables import (
     PREVIEW_ROWS,
@@ -13,9 +14,13 @@ from inventory_assets.defs.source.metadata_tables import (
     table_of_rows,
 )
 from inventory_assets.errors import printable
-from inventory_assets.inventory.changes.change_log import ChangeLog
+from inventory_assets.inventory.changes.change_log import ChangeLog, ChangeLogEntry
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.changes.shard_changes import Changes
+from inventory_assets.inventory.hygiene import rows
+from inventory_assets.inventory.hygiene.report import HygieneReport
+from inventory_assets.inventory.lifecycle import summary
+from inventory_assets.inventory.lifecycle.effects import LifecycleSimulation
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
@@ -25,16 +30,28 @@ from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, has_ver
 from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.usage.date_usage import DateUsage
+from inventory_assets.inventory.usage.largest import largest_prefixes
+from inventory_assets.inventory.usage.schema import (
+    CHANGES_SINCE,
+    PREFIX_DESCRIPTIONS,
+    PREFIX_SCHEMA,
+)
+from inventory_assets.inventory.usage.usage_files import read_table
 from inventory_assets.inventory.verification.verification import Verification
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
-from inventory_assets.units import human_bytes, human_usd
+from inventory_assets.units import human_bytes, human_change, human_usd
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
 
-SHARDS_SHOWN = 20
-"""Shards in the table of a manifest: the largest ones, and one row for all others."""
+LIFECYCLE_ROWS = 20
+"""Rows of each table of a lifecycle simulation."""
+
+PREFIXES_SHOWN = 20
+SHARDS_SHOWN = 10
+"""Shards in a table that fits a screen, such as the largest ones; one row is for all others."""
 
 _SHOWN_CHARACTERS = 300
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
@@ -48,6 +65,7 @@ def record_columns(of_versions: bool) -> dg.TableSchema:
 
 
 CHANGE_COLUMNS = column_schema(CHANGE_SCHEMA, CHANGE_DESCRIPTIONS)
+PREFIX_COLUMNS = column_schema(PREFIX_SCHEMA, PREFIX_DESCRIPTIONS)
 
 
 def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metadata:
@@ -55,10 +73,10 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
     key = layout.snapshot(snapshot.day, snapshot.shard.prefix)
     return {
         "dagster/row_count": snapshot.rows,
-        "prefix": printable(snapshot.shard.prefix),
+        "prefix": _prefix_label(snapshot.shard.prefix),
         **_versions_metadata(snapshot.versions, snapshot.objects),
-        "object_bytes": snapshot.object_bytes,
         "size": human_bytes(snapshot.object_bytes),
+        "object_bytes": snapshot.object_bytes,
         "storage_classes": dg.MetadataValue.json(
             {total.storage_class: total.objects for total in snapshot.classes}
         ),
@@ -157,13 +175,7 @@ def change_log_metadata(
         "baseline": str(log.baseline_day or "none: the first inventory"),
         "baseline_rows": log.baseline_rows,
         "inventory_rows": log.rows,
-        "shards": table_of_rows(
-            [
-                {"prefix": printable(entry.shard.prefix) or "(all other keys)"}
-                | {change.value: count for change, count in entry.counts.items()}
-                for entry in log.entries
-            ]
-        ),
+        "shards": _changed_shards_table(log),
         **(
             {"compared_here": dg.MetadataValue.json([printable(prefix) for prefix in orphans])}
             if orphans
@@ -174,6 +186,33 @@ def change_log_metadata(
     }
 
 
+def _changed_shards_table(log: ChangeLog) -> dg.TableMetadataValue:
+    """The shards of a change log with the most changes, and the sums of the others."""
+
+    def total(entry: ChangeLogEntry) -> int:
+        return sum(entry.counts.values())
+
+    ranked = sorted(log.entries, key=lambda entry: (-total(entry), entry.shard.prefix))
+    shown = [entry for entry in ranked[:SHARDS_SHOWN] if total(entry)]
+    others = ranked[len(shown) :]
+    rows = [
+        {"prefix": _prefix_label(entry.shard.prefix)}
+        | {change.value: entry.counts[change] for change in log.counts}
+        for entry in shown
+    ]
+    if others:
+        rows.append(
+            {"prefix": f"({len(others):,} {'other ' if shown else ''}shards)"}
+            | {change.value: sum(each.counts[change] for each in others) for change in log.counts}
+        )
+    return table_of_rows(rows)
+
+
+def _prefix_label(prefix: str) -> str:
+    """The prefix of a shard; that of the remainder is empty, unless the source has one."""
+    return printable(prefix) or "(all other keys)"
+
+
 def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: Prices) -> Metadata:
     """The metadata of a date's manifest."""
     listing_usd = prices.listing_usd(manifest.requests)
@@ -181,8 +220,8 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: 
         "dagster/row_count": manifest.rows,
         **({"objects": manifest.objects} if has_versions(manifest.schema) else {}),
         **_reconstruction_metadata(manifest),
-        "object_bytes": manifest.object_bytes,
         "size": human_bytes(manifest.object_bytes),
+        "object_bytes": manifest.object_bytes,
         "storage_classes": classes_table(manifest.classes),
         "shards": _shards_table(manifest.shards),
         "preview": preview(store, manifest.parts),
@@ -191,7 +230,7 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: 
         "listing_usd": listing_usd,
         "listing_cost": f"{human_usd(listing_usd)} ({prices.label})",
         "parts": len(manifest.parts),
-        "parquet_bytes": sum(part.file_bytes for part in manifest.parts),
+        "parquet_size": human_bytes(sum(part.file_bytes for part in manifest.parts)),
         "manifest": dg.MetadataValue.path(store.where(layout.s3_manifest(manifest.day))),
         "symlink": dg.MetadataValue.path(store.where(layout.symlink(manifest.day))),
     }
@@ -202,7 +241,7 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
     by_size = sorted(shards, key=lambda entry: (-entry.object_bytes, entry.shard.prefix))
     rows: list[dict[str, str | int]] = [
         {
-            "prefix": printable(entry.shard.prefix) or "(all other keys)",
+            "prefix": _prefix_label(entry.shard.prefix),
             "objects": entry.rows,
             "size": human_bytes(entry.object_bytes),
             "parts": len(entry.parts),
@@ -223,6 +262,64 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
             }
         )
     return table_of_rows(rows)
+
+
+def usage_metadata(store: Store, usage: DateUsage, prices: Prices) -> Metadata:
+    """The metadata of a date's usage: numbers, which the UI plots, and the same with units.
+
+    Args:
+        store: The store of results.
+        usage: The published usage.
+        prices: The price table of its costs.
+    """
+    totals = usage.totals
+    metadata: dict[str, Any] = {
+        "dagster/row_count": usage.by_prefix.rows,
+        "objects": totals.objects,
+        "object_bytes": totals.bytes,
+        "size": human_bytes(totals.bytes),
+        "noncurrent_objects": totals.noncurrent_objects,
+        "noncurrent_bytes": totals.noncurrent_bytes,
+        "noncurrent_size": human_bytes(totals.noncurrent_bytes),
+        "delete_markers": totals.delete_markers,
+        "monthly_cost": f"{human_usd(totals.monthly_usd)} ({prices.label})",
+    }
+    if totals.monthly_usd is not None:
+        metadata["monthly_usd"] = totals.monthly_usd
+    for each in usage.compared:
+        metadata[f"objects_change{each.since}"] = each.objects_change
+        metadata[f"bytes_change{each.since}"] = each.bytes_change
+        metadata[f"growth{each.since}"] = f"{human_change(each.bytes_change)} since {each.day}"
+    return {
+        **metadata,
+        "prefixes": _prefixes_table(read_table(store, usage.by_prefix.key, PREFIX_SCHEMA)),
+        "parts": usage.parts,
+        "usage": dg.MetadataValue.path(store.where(usage.aggregate.key)),
+        "usage_by_prefix": dg.MetadataValue.path(store.where(usage.by_prefix.key)),
+    }
+
+
+def _prefixes_table(prefixes: pa.Table) -> dg.TableMetadataValue:
+    """The largest prefixes by bytes, and the number of the others."""
+    largest = largest_prefixes(prefixes, "bytes")
+    rows: list[dict[str, str | int]] = [
+        {
+            "prefix": printable(row["prefix"]),
+            "objects": row["objects"],
+            "size": human_bytes(row["bytes"]),
+            "noncurrent": human_bytes(row["noncurrent_bytes"]),
+            "monthly_cost": human_usd(row["monthly_usd"]),
+            **{f"growth{since}": _growth(row[f"bytes_change{since}"]) for since in CHANGES_SINCE},
+        }
+        for row in largest.slice(0, PREFIXES_SHOWN).to_pylist()
+    ]
+    if (others := largest.num_rows - PREFIXES_SHOWN) > 0:
+        rows.append({**dict.fromkeys(rows[0], ""), "prefix": f"(and {others:,} more)"})
+    return table_of_rows(rows)
+
+
+def _growth(count: int | None) -> str:
+    return "" if count is None else human_change(count)
 
 
 def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
@@ -263,17 +360,68 @@ def exports_metadata(
         "dagster/row_count": manifest.rows,
         "files": table_of_rows(
             [
-                {"format": name, "bytes": file.size, "md5": file.md5, "file": store.where(file.key)}
+                {
+                    "format": name,
+                    "size": human_bytes(file.size),
+                    "md5": file.md5,
+                    "file": store.where(file.key),
+                }
                 for name, file in files.items()
             ]
         ),
     }
     if csv_files is not None:
         metadata["csv_files"] = len(csv_files)
-        metadata["csv_bytes"] = sum(file.size for file in csv_files)
+        metadata["csv_size"] = human_bytes(sum(file.size for file in csv_files))
         manifest_key = layout.csv.s3_manifest(manifest.day)
         metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
     return metadata
+
+
+def hygiene_metadata(store: Store, layout: Layout, report: HygieneReport) -> dict[str, Any]:
+    """The metadata of a date's hygiene report."""
+    key = layout.hygiene(report.day) if report.day else ""
+    found = sum(1 for finding in report.findings if finding.objects)
+    return {
+        "kinds_found": found,
+        "findings": table_of_rows(rows.finding_rows(report)),
+        "worst_prefixes": table_of_rows(rows.prefix_rows(report)),
+        "largest_objects": table_of_rows(rows.largest_rows(report)),
+        "crowded_prefixes": table_of_rows(rows.crowded_rows(report)),
+        **({"oldest_uploads": table_of_rows(rows.upload_rows(report))} if report.uploads else {}),
+        # Numbers, which the UI plots over dates.
+        **{finding.name: finding.objects for finding in report.findings},
+        **{
+            f"{finding.name}_bytes": finding.bytes
+            for finding in report.findings
+            if finding.name in rows.PLOTTED_BYTES and finding.bytes is not None
+        },
+        "notes": "; ".join(rows.note_lines(report)) or "none",
+        "report": dg.MetadataValue.path(store.where(key)),
+    }
+
+
+def lifecycle_metadata(simulation: LifecycleSimulation) -> dict[str, Any]:
+    """The metadata of a lifecycle simulation."""
+    money = simulation.money
+    plotted = {
+        "monthly_usd_now": money.before_usd,
+        "monthly_usd_after_30_days": money.after_usd,
+        "monthly_usd_at_rest": money.at_rest_usd,
+        "once_usd_within_30_days": money.in_days.usd,
+    }
+    rules = summary.rule_rows(simulation)
+    if len(rules) > LIFECYCLE_ROWS:
+        more = f"(and {len(rules) - LIFECYCLE_ROWS + 1:,} more)"
+        blank = dict.fromkeys(summary.RULE_COLUMNS, "")
+        rules = [*rules[: LIFECYCLE_ROWS - 1], {**blank, "rule": more}]
+    return {
+        **{name: usd for name, usd in plotted.items() if usd is not None},
+        "summary": "; ".join(summary.sentences(simulation)),
+        "rules": table_of_rows(rules),
+        "prefixes": table_of_rows(summary.prefix_rows(simulation, LIFECYCLE_ROWS)),
+        "disputes": table_of_rows(summary.dispute_rows(simulation, LIFECYCLE_ROWS)),
+    }
 
 
 def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
@@ -310,10 +458,14 @@ def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
 
 
 def prefixes_table(prefixes: Mapping[str, str]) -> dg.TableMetadataValue:
-    """Partition keys and their prefixes."""
-    return table_of_rows(
-        [{"partition": key, "prefix": printable(prefix)} for key, prefix in prefixes.items()]
-    )
+    """The first partition keys and their prefixes, and the number of the others."""
+    rows = [
+        {"partition": key, "prefix": _prefix_label(prefix)}
+        for key, prefix in islice(prefixes.items(), SHARDS_SHOWN)
+    ]
+    if others := len(prefixes) - len(rows):
+        rows.append({"partition": f"({others:,} others)", "prefix": ""})
+    return table_of_rows(rows)
 
 
 def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
@@ -332,6 +484,10 @@ def classes_table(classes: Sequence[ClassTotal]) -> dg.TableMetadataValue:
 
 def preview(store: Store, parts: Sequence[Part]) -> dg.TableMetadataValue:
     """The first records."""
-    everything = [KeyRange.of_prefix("")]
-    batch = next(read_records(store, parts[:1], everything, _PREVIEW_COLUMNS), None)
-    return table_of_records(batch, _PREVIEW_COLUMNS)
+    first, rows = [], 0
+    for batch in read_records(store, parts, [KeyRange.of_prefix("")], _PREVIEW_COLUMNS):
+        first.append(batch)
+        rows += batch.num_rows
+        if rows >= PREVIEW_ROWS:
+            break
+    return table_of_records(pa.Table.from_batches(first) if first else None, _PREVIEW_COLUMNS)

@@ -31,12 +31,17 @@ from inventory_assets.inventory.query.change_records import (
     change_logs_since,
     files_of,
     only_created,
+    published_days,
     read_log,
+    removed_inventory,
 )
 from inventory_assets.inventory.query.listing_folder import parts_of_listing
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.usage.date_usage import DateUsage, UsageTable, read_usage
+from inventory_assets.inventory.usage.schema import PREFIX_SCHEMA, USAGE_SCHEMA
+from inventory_assets.inventory.usage.usage_files import open_table
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 if TYPE_CHECKING:
@@ -55,6 +60,8 @@ class Dataset:
         prefix: Only keys with this prefix are read.
         schema: The schema of the records: `RECORD_SCHEMA` or `VERSION_RECORD_SCHEMA`.
         layout: The source whose inventory this is, which has change logs; None for other files.
+        day: The date of that inventory; None for other files.
+        identity: The identity of its manifest; None for other files.
     """
 
     store: Store
@@ -62,6 +69,8 @@ class Dataset:
     prefix: str = ""
     schema: pa.Schema = RECORD_SCHEMA
     layout: Layout | None = None
+    day: date | None = None
+    identity: str | None = None
 
     @classmethod
     def of_manifest(cls, store: Store, manifest: Manifest) -> "Dataset":
@@ -75,8 +84,9 @@ class Dataset:
         Raises:
             InventoryNotFound: No inventory was published.
         """
-        inventory = cls.of_manifest(store, published_manifest(store, layout, day))
-        return replace(inventory, layout=layout)
+        manifest = published_manifest(store, layout, day)
+        inventory = cls.of_manifest(store, manifest)
+        return replace(inventory, layout=layout, day=manifest.day, identity=manifest.identity)
 
     @classmethod
     def of_listing(cls, folder: Path) -> "Dataset":
@@ -179,6 +189,56 @@ class Dataset:
         key = duckdb.ColumnExpression("key")
         return relation.filter(key.between(*map(duckdb.ConstantExpression, bounds)))
 
+    def usage(self) -> "pl.LazyFrame":
+        """Objects and bytes by prefix, storage class, size band, month and state.
+
+        The columns are those of `USAGE_SCHEMA` (docs/usage.md). Rows are cumulative: those of the
+        prefix "" are the whole inventory. A dataset `with_prefix` has only the prefixes that begin
+        with it.
+
+        Raises:
+            InventoryNotFound: `prefix_usage` was not materialized for the date, or not since its
+                inventory was published again.
+            QueryRefused: The dataset is no inventory of a source.
+        """
+        return self._scan_usage(self._usage.aggregate, USAGE_SCHEMA)
+
+    def usage_by_prefix(self) -> "pl.LazyFrame":
+        """Objects and bytes of each prefix, and what changed, with `PREFIX_SCHEMA`.
+
+        Raises:
+            InventoryNotFound: As for `usage`.
+            QueryRefused: Likewise.
+        """
+        return self._scan_usage(self._usage.by_prefix, PREFIX_SCHEMA)
+
+    @property
+    def _usage(self) -> DateUsage:
+        if self.layout is None or self.day is None:
+            raise QueryRefused(
+                "this dataset is no inventory of a source, so it has no usage; open a source's "
+                "folder"
+            )
+        usage = read_usage(self.store, self.layout, self.day)
+        if usage is None or usage.manifest_identity != self.identity:
+            state = "is older than its inventory" if usage else "was not published"
+            raise InventoryNotFound(
+                f"the usage of {self.layout.source} on {self.day} {state}; materialize "
+                "prefix_usage for this date"
+            )
+        return usage
+
+    def _scan_usage(self, table: UsageTable, schema: pa.Schema) -> "pl.LazyFrame":
+        import polars as pl
+
+        store = self.store
+        if isinstance(store, LocalStore):
+            frame = pl.scan_parquet(store.path(table.key), glob=False, hive_partitioning=False)
+        else:
+            opened = [open_table(store, table.key)]
+            frame = pl.scan_pyarrow_dataset(files_dataset(opened, schema))
+        return self._with_prefix_only(frame, "prefix")
+
     def changes(self, days: Days) -> "pl.LazyFrame":
         """What changed on a date of the source, or on the dates of a range.
 
@@ -259,22 +319,22 @@ class Dataset:
             frame = pl.scan_parquet(paths, glob=False, hive_partitioning=False)
         else:
             opened = [open_changed_records(store, key) for key in keys]
-            frame = pl.scan_pyarrow_dataset(_files_dataset(opened, CHANGE_SCHEMA))
+            frame = pl.scan_pyarrow_dataset(files_dataset(opened, CHANGE_SCHEMA))
         return self._with_prefix_only(frame)
 
-    def _with_prefix_only(self, frame: "pl.LazyFrame") -> "pl.LazyFrame":
+    def _with_prefix_only(self, frame: "pl.LazyFrame", column: str = "key") -> "pl.LazyFrame":
         import polars as pl
 
         if not self.prefix:
             return frame
         last = KeyRange.of_prefix(self.prefix).until
-        return frame.filter(pl.col("key") >= self.prefix, pl.col("key") <= last)
+        return frame.filter(pl.col(column) >= self.prefix, pl.col(column) <= last)
 
     def _arrow_dataset(self) -> "ds.Dataset":
-        return _files_dataset([open_part(self.store, part) for part in self.parts], self.schema)
+        return files_dataset([open_part(self.store, part) for part in self.parts], self.schema)
 
 
-def _files_dataset(files: Sequence[pa.NativeFile], schema: pa.Schema) -> "ds.Dataset":
+def files_dataset(files: Sequence[pa.NativeFile], schema: pa.Schema) -> "ds.Dataset":
     """A dataset that reads through the store, so that engines need no credentials."""
     import pyarrow.dataset as ds
 
@@ -295,10 +355,16 @@ def published_manifest(store: Store, layout: Layout, day: date | None = None) ->
         else read_manifest(store, layout, day)
     )
     if manifest is None:
+        removed = removed_inventory(store, layout, day) if day else None
+        if removed:
+            raise removed
+        days = published_days(store, layout) if day else []
+        is_early = day is not None and bool(days) and day < days[0]
+        kept = f", or, if it was removed, name a date from {days[0]} on" if is_early else ""
         of_day = f"for {day}" if day else "yet"
         raise InventoryNotFound(
             f"no inventory of {layout.source} was published {of_day} under "
-            f"{store.where(layout.base)}; materialize inventory_manifest first"
+            f"{store.where(layout.base)}; materialize inventory_manifest first{kept}"
         )
     return manifest
 

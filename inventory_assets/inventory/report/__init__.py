@@ -1,5 +1,6 @@
-"""The report: one HTML page about an inventory of a date, for people.
+"""The report: one HTML page about an inventory, for people.
 
-It renders values that other rooms computed. It knows no S3, no Dagster and no Parquet, and it never
-puts a key or a prefix into the page as anything but text.
+`date_report` collects what other rooms computed into values (`report_data`), and `page` renders
+them. The room sends no request to the bucket, knows no Dagster, and never puts a key or prefix into
+the page as anything but text.
 """

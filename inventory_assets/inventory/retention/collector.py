@@ -52,7 +52,10 @@ _FOUND, _CONFIRMED, _REMOVED = "found", "confirmed", "removed"
 
 # The file that is published last is removed first: readers start from it.
 _ORDER = (
+    (FileKind.REPORT, False),
+    (FileKind.HYGIENE, False),
     (FileKind.EXPORT, False),
+    (FileKind.USAGE, False),
     (FileKind.CHECKSUM, True),
     (FileKind.SYMLINK, True),
     (FileKind.S3_MANIFEST, True),
@@ -69,7 +72,15 @@ _ORDER = (
 )
 """Kinds of files, and whether they are of the inventory in CSV."""
 
-_DATA = (FileKind.DATA, FileKind.CHANGED_RECORDS)
+_DATA = (
+    FileKind.DATA,
+    FileKind.CHANGED_RECORDS,
+    FileKind.USAGE_DATA,
+    FileKind.PART_USAGE,
+    FileKind.PART_FINDINGS,
+)
+"""Kinds of files that are needed while a record names a file with the same name. What is computed
+of a part has the name of the part."""
 
 
 @dataclass(frozen=True, slots=True)

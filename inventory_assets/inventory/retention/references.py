@@ -13,6 +13,7 @@ from inventory_assets.inventory.manifest.snapshot import SNAPSHOT
 from inventory_assets.inventory.storage.layout import FileKind
 from inventory_assets.inventory.storage.record_type import FileType
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.usage.date_usage import USAGE
 
 _TYPES: dict[FileKind, FileType] = {
     each.kind: each
@@ -26,6 +27,7 @@ _TYPES: dict[FileKind, FileType] = {
         CHANGE_LOG,
         CHANGE_LOG_SYMLINK,
         CHECKPOINT,
+        USAGE,
     )
 }
 

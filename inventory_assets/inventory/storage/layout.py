@@ -37,11 +37,18 @@ class FileKind(StrEnum):
     CHANGES = "changes/dt={day}/{name}.json"
     CHANGE_LOG_SYMLINK = "changes/hive/dt={day}-00-00/symlink.txt"
     CHECKPOINT = "checkpoints/dt={day}/{name}.json"
+    USAGE = "usage/dt={day}/usage.json"
     EXPORT = "exports/dt={day}/{name}"
     DATA = "data/{name}"
     CHANGED_RECORDS = "changes/data/{name}"
+    USAGE_DATA = "usage/data/{name}"
+    PART_USAGE = "usage/parts/{name}"
+    HYGIENE = "usage/dt={day}/hygiene.json"
+    PART_FINDINGS = "usage/findings/{name}"
+    REPORT = "reports/dt={day}/report.html"
     DISCOVERY = "discovery.json"
     LONG_PREFIX = "prefixes/{name}.json"
+    SOURCE = "source.json"
     RETIREMENT = "retired/{name}.json"
 
     def path(self, day: date | None = None, name: str = "") -> str:
@@ -158,6 +165,18 @@ class Layout:
         """The list of the URIs of the files of a date's change log."""
         return self._key(FileKind.CHANGE_LOG_SYMLINK, day)
 
+    def usage(self, day: date) -> str:
+        """The record of a date's usage, which names its tables."""
+        return self._key(FileKind.USAGE, day)
+
+    def usage_data(self, digest: str) -> str:
+        """A table of a date's usage, named for its content."""
+        return self._key(FileKind.USAGE_DATA, name=f"{digest}{self.encodings.suffix}")
+
+    def part_usage(self, part: str) -> str:
+        """The usage of a part, which has the name of the part's file."""
+        return self._key(FileKind.PART_USAGE, name=part.rpartition("/")[2])
+
     def manifest(self, day: date) -> str:
         """The manifest of a date, `inventory.json`."""
         return self._key(FileKind.MANIFEST, day)
@@ -178,9 +197,26 @@ class Layout:
         """The list of the URIs of a date's data files, for Hive and Athena."""
         return self._key(FileKind.SYMLINK, day)
 
+    def hygiene(self, day: date) -> str:
+        """The hygiene report of a date."""
+        return self._key(FileKind.HYGIENE, day)
+
+    def report(self, day: date) -> str:
+        """The page that shows a date's inventory to people."""
+        return self._key(FileKind.REPORT, day)
+
+    def part_findings(self, part: str) -> str:
+        """The findings of a part, under the name of its file."""
+        return self._key(FileKind.PART_FINDINGS, name=part.rpartition("/")[2])
+
     def iceberg(self, table: str) -> str:
         """The folder of the files that Iceberg itself writes for a table."""
         return f"{self.base}/iceberg/{table}"
+
+    @property
+    def source_record(self) -> str:
+        """The record of what is inventoried in this folder."""
+        return self._key(FileKind.SOURCE)
 
     @property
     def discovery(self) -> str:

@@ -256,10 +256,15 @@ class Reader:
         """Record the unreadable records of a page; return False to request the page again.
 
         A new kind of unreadable record may be damage, so it must occur in the repeated page, too.
+        Records beyond the range count too (each once in a job), as no seam compares them.
         """
         stats, read = task.job.stats, task.read
         inside = [
-            each for each in page.unreadable if not each.sort_key or each.sort_key in task.key_range
+            each
+            for each in page.unreadable
+            if not each.sort_key
+            or each.sort_key in task.key_range
+            or any(each.sort_key in key_range for key_range in task.job.ranges)
         ]
         texts = {each.text for each in inside}
         if not stats.unreadable.knows_kinds_of(inside) and not texts <= read.unreadable_keys:

@@ -123,6 +123,9 @@ def validate_page(
         objects = pa.concat_batches([context.pending_versions, objects])
     try:
         first, last = check_keys(objects, context.request.prefix, context.after, display_name)
+        if page.unreadable and not context.request.versions:
+            is_ignored = profile.start_after is StartAfter.IGNORED
+            check_unreadable(page, "" if is_ignored else context.after, display_name)
     except (KeysOutOfOrder, KeyOutsideRequest) as error:
         if belongs_elsewhere(page, context.key_range, context.after, context.page_starts):
             raise MisplacedPage(error) from error
@@ -293,3 +296,25 @@ def check_keys(
             f"prefix {prefix!r}"
         )
     return first, last
+
+
+def check_unreadable(page: Page, after: str, display_name: str) -> None:
+    """Check that records that cannot be decoded are in order among the objects of their page.
+
+    Args:
+        page: A page of objects.
+        after: The last key before the page.
+        display_name: The bucket, for messages.
+
+    Raises:
+        KeysOutOfOrder: One is not.
+    """
+    keys = page.objects.column("key")
+    for each in page.unreadable:
+        before = keys[each.row - 1].as_py() if each.row else after
+        behind = keys[each.row].as_py() if each.row < len(keys) else each.sort_key
+        if each.sort_key and not before <= each.sort_key <= behind:
+            raise KeysOutOfOrder(
+                f"{display_name}: the store lists {each.sort_key!r} between {before!r} and "
+                f"{behind!r}"
+            )

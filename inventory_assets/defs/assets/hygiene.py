@@ -1,0 +1,88 @@
+"""`hygiene_report`: what is waste or odd in a date's inventory."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from hashlib import sha256
+
+import dagster as dg
+import pyarrow as pa
+
+from inventory_assets.defs.source.asset_metadata import hygiene_metadata
+from inventory_assets.defs.source.automation import on_listing_change
+from inventory_assets.defs.source.context import (
+    SourceAssets,
+    SourceContext,
+    StepResult,
+    for_each_partition,
+    log_partition,
+)
+from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.inventory.errors import ManifestIncomplete
+from inventory_assets.inventory.hygiene.report import HYGIENE, HygieneReport
+from inventory_assets.inventory.hygiene.survey import SurveyOptions, publish_report
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+from inventory_assets.inventory.usage.date_usage import read_usage
+from inventory_assets.inventory.usage.schema import USAGE_SCHEMA
+from inventory_assets.inventory.usage.usage_files import read_table
+
+
+def build_hygiene_report(assets: SourceAssets) -> dg.AssetsDefinition:
+    """The asset of the hygiene reports; a source has it unless it is disabled."""
+    key = assets.key("hygiene_report")
+
+    @partitioned_asset(
+        assets,
+        key,
+        assets.partitions.dates,
+        description=(
+            "What is waste or odd in a day's inventory, with counts, bytes, cost and the worst "
+            "prefixes: noncurrent versions, delete markers that hide nothing, keys that hurt, the "
+            "largest objects, the most crowded prefixes; if configured, unfinished uploads and "
+            "likely duplicates. Only parts that no earlier day has are read, except for duplicates."
+        ),
+        kinds={"json"},
+        deps=[assets.key("inventory_manifest"), assets.key("prefix_usage")],
+        automation_condition=on_listing_change(),
+    )
+    def hygiene_report(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
+        work = assets.bind(context.resources, context.instance)
+
+        def process(partition_key: str) -> list[str]:
+            report = _publish(work, date.fromisoformat(partition_key))
+            metadata = hygiene_metadata(work.store, work.layout, report)
+            log_partition(context, key, partition_key, _data_version(report), metadata)
+            return []
+
+        yield from for_each_partition(context, "hygiene reports", process)
+
+    return hygiene_report
+
+
+def _publish(work: SourceContext, day: date) -> HygieneReport:
+    manifest = read_manifest(work.store, work.layout, day)
+    if manifest is None:
+        raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
+    settings, now = work.source.hygiene, work.now()
+    options = SurveyOptions(
+        duplicates=settings.duplicates,
+        uploads=work.bucket.uploads(now) if settings.multipart_uploads else None,
+        part_requests=settings.part_requests,
+        usage=_usage_of(work, manifest),
+    ).with_prices(work.assets.prices)
+    return publish_report(work.store, work.layout, manifest, options, now)
+
+
+def _usage_of(work: SourceContext, manifest: Manifest) -> pa.Table | None:
+    """The usage of the date by prefix; None where there is none of this manifest."""
+    usage = read_usage(work.store, work.layout, manifest.day)
+    if usage is None or usage.manifest_identity != manifest.identity:
+        return None
+    return read_table(work.store, usage.aggregate.key, USAGE_SCHEMA)
+
+
+def _data_version(report: HygieneReport) -> str:
+    """A hash of what was found, whenever it was."""
+    timeless = replace(report, created_at=datetime.fromtimestamp(0, UTC))
+    return sha256(HYGIENE.encode(timeless)).hexdigest()[:32]

@@ -1,0 +1,54 @@
+"""The usage of any dataset: as it was published, or computed from the records."""
+
+import pyarrow as pa
+
+from inventory_assets.inventory.query.dataset import Dataset
+from inventory_assets.inventory.usage.aggregate import UsageAggregate
+from inventory_assets.inventory.usage.by_prefix import by_prefix
+from inventory_assets.inventory.usage.date_usage import DateUsage, read_usage
+from inventory_assets.inventory.usage.part_usage import published_part_usage, usage_of_part
+from inventory_assets.inventory.usage.schema import PREFIX_SCHEMA, USAGE_SCHEMA
+from inventory_assets.inventory.usage.usage_files import read_table
+
+
+def published_usage(dataset: Dataset) -> DateUsage | None:
+    """The usage that was published for an inventory; None where there is none, or an older one."""
+    if dataset.layout is None or dataset.day is None:
+        return None
+    usage = read_usage(dataset.store, dataset.layout, dataset.day)
+    return usage if usage and usage.manifest_identity == dataset.identity else None
+
+
+def usage_of(dataset: Dataset) -> pa.Table:
+    """The aggregate of a dataset, with `USAGE_SCHEMA`; nothing is published.
+
+    Where no usage was published for the inventory, its records are read, except those of parts
+    whose usage is kept beside them.
+
+    Raises:
+        CorruptRecord: A part, or a table of the usage, is missing or damaged.
+    """
+    store, layout, usage = dataset.store, dataset.layout, published_usage(dataset)
+    if usage:
+        return read_table(store, usage.aggregate.key, USAGE_SCHEMA)
+    merged = UsageAggregate()
+    for part in dataset.parts:
+        rows = published_part_usage(store, layout, part) if layout else None
+        rows = usage_of_part(store, part) if rows is None else rows
+        merged.add(rows, part.first_key, part.last_key)
+    return merged.table()
+
+
+def prefixes_of(dataset: Dataset) -> pa.Table:
+    """One row for each prefix, with `PREFIX_SCHEMA`; nothing is published.
+
+    Where no usage was published for the inventory, there are no changes since earlier dates and no
+    costs.
+
+    Raises:
+        CorruptRecord: A part, or a table of the usage, is missing or damaged.
+    """
+    usage = published_usage(dataset)
+    if usage:
+        return read_table(dataset.store, usage.by_prefix.key, PREFIX_SCHEMA)
+    return by_prefix(usage_of(dataset))

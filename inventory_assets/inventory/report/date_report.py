@@ -1,0 +1,238 @@
+"""Collect what the report of a date shows, and publish it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from shlex import quote
+
+import pyarrow as pa
+
+from inventory_assets.inventory.changes.change_log import ChangeLog, read_change_log
+from inventory_assets.inventory.errors import InventoryNotFound
+from inventory_assets.inventory.hygiene.report import HYGIENE, HygieneReport
+from inventory_assets.inventory.manifest.manifest import Manifest
+from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+from inventory_assets.inventory.manifest.manifest_merge import violations_of as manifest_violations
+from inventory_assets.inventory.manifest.snapshot import files_that_differ
+from inventory_assets.inventory.report.hygiene_sections import (
+    finding_sections,
+    object_sections,
+    waste_of,
+)
+from inventory_assets.inventory.report.page import render
+from inventory_assets.inventory.report.report_data import (
+    Check,
+    DateTotal,
+    PrefixRow,
+    ReportData,
+    Section,
+    Table,
+    Total,
+)
+from inventory_assets.inventory.report.usage_rows import age_table, class_rows, prefix_rows
+from inventory_assets.inventory.storage.layout import Layout
+from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.usage.by_prefix import Pricing
+from inventory_assets.inventory.usage.date_usage import DateUsage, days_with_usage, read_usage
+from inventory_assets.inventory.usage.date_usage import violations_of as usage_violations
+from inventory_assets.inventory.usage.schema import PREFIX_SCHEMA, USAGE_SCHEMA
+from inventory_assets.inventory.usage.usage_files import read_table
+
+CHANGED_PREFIXES = 20
+"""The prefixes in the table of what changed."""
+
+_PASSED = {
+    "The shards cover the source": "every key belongs to exactly one shard",
+    "The data files exist": "all have the size that was published",
+    "The usage reconciles": "it counts as many records and bytes as the manifest",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPrices:
+    """What storage costs, for a report.
+
+    Attributes:
+        pricing: The estimated cost of rows of usage.
+        label: Which prices these are, for people.
+    """
+
+    pricing: Pricing
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A listing in a folder, of which no date is published.
+
+    Attributes:
+        name: What to call it, such as the name of the folder.
+        bucket: The bucket that was listed.
+        listed_at: The time whose state it holds.
+        usage: Its aggregate, with `USAGE_SCHEMA`.
+        prefixes: One row for each prefix, with `PREFIX_SCHEMA`.
+        hygiene: What is waste or odd in it.
+    """
+
+    name: str
+    bucket: str
+    listed_at: datetime
+    usage: pa.Table
+    prefixes: pa.Table
+    hygiene: HygieneReport
+
+
+def collect_listing(listing: Listing) -> ReportData:
+    """Collect what the report of a listing in a folder shows: no costs, and no earlier dates."""
+    rows = prefix_rows(listing.prefixes, listing.usage)
+    day = listing.listed_at.date()
+    return ReportData(
+        source=listing.name,
+        bucket=listing.bucket,
+        prefix="",
+        day=day,
+        listed_at=listing.listed_at,
+        identity="",
+        history=[DateTotal(day, rows[0].total, waste_of(listing.hygiene))],
+        compared_with=None,
+        prefixes=rows,
+        classes=class_rows(listing.usage, None),
+        ages=age_table(listing.usage, day),
+        findings=finding_sections(listing.hygiene),
+        sections=object_sections(listing.hygiene),
+        notes=[*_notes(listing.hygiene)],
+    )
+
+
+def collect(store: Store, layout: Layout, day: date, prices: ReportPrices | None) -> ReportData:
+    """Collect what the report of a date shows.
+
+    Args:
+        store: The store of the results.
+        layout: The layout of the source.
+        day: A date with a manifest and usage.
+        prices: What storage costs; without it, the costs of storage classes are unknown.
+
+    Raises:
+        InventoryNotFound: The date has no manifest or no usage.
+        CorruptRecord: A table of usage is missing or damaged.
+    """
+    manifest, usage = _of_date(store, layout, day)
+    aggregate = read_table(store, usage.aggregate.key, USAGE_SCHEMA)
+    rows = prefix_rows(read_table(store, usage.by_prefix.key, PREFIX_SCHEMA), aggregate)
+    hygiene = HYGIENE.read(store, layout.hygiene(day))
+    log = read_change_log(store, layout, day)
+    compared = usage.compared_with("")
+    return ReportData(
+        source=layout.source,
+        bucket=layout.bucket,
+        prefix=manifest.prefix,
+        day=day,
+        listed_at=manifest.listed_at,
+        identity=manifest.identity,
+        history=[*_history(store, layout, usage, waste_of(hygiene) if hygiene else None)],
+        compared_with=compared.day if compared else None,
+        prefixes=rows,
+        classes=class_rows(aggregate, prices.pricing if prices else None),
+        ages=age_table(aggregate, day),
+        findings=finding_sections(hygiene) if hygiene else (),
+        sections=[
+            *_changes(log, rows, compared.day if compared else None),
+            *(object_sections(hygiene) if hygiene else ()),
+        ],
+        checks=[*_checks(store, manifest, usage)],
+        verify_command=f"inventory verify {quote(f'{layout.source}@{day}')}",
+        prices=prices.label if prices else "",
+        notes=[*_notes(hygiene)],
+    )
+
+
+def publish_report(
+    store: Store, layout: Layout, day: date, prices: ReportPrices
+) -> tuple[ReportData, bytes]:
+    """Publish the page of a date beside its manifest; returns what it shows, and the page.
+
+    Raises:
+        InventoryNotFound: The date has no manifest or no usage.
+        CorruptRecord: A table of usage is missing or damaged.
+        StoreError: The page cannot be written.
+    """
+    data = collect(store, layout, day, prices)
+    page = render(data).encode("utf-8", "backslashreplace")
+    store.publish(layout.report(day), page)
+    return data, page
+
+
+def _of_date(store: Store, layout: Layout, day: date) -> tuple[Manifest, DateUsage]:
+    manifest = read_manifest(store, layout, day)
+    usage = read_usage(store, layout, day)
+    missing = "inventory_manifest" if manifest is None else "prefix_usage"
+    if manifest is None or usage is None:
+        raise InventoryNotFound(
+            f"there is no {missing} of {layout.source} for {day}, which the report shows; "
+            f"materialize {missing} first"
+        )
+    return manifest, usage
+
+
+def _history(
+    store: Store, layout: Layout, usage: DateUsage, waste: Total | None
+) -> Iterator[DateTotal]:
+    """The totals of all dates up to that of the usage, which is the last."""
+    for day in days_with_usage(store, layout):
+        if day < usage.day and (earlier := read_usage(store, layout, day)):
+            yield DateTotal(day, _total(earlier))
+    yield DateTotal(usage.day, _total(usage), waste)
+
+
+def _total(usage: DateUsage) -> Total:
+    return Total(usage.totals.objects, usage.totals.bytes, usage.totals.monthly_usd)
+
+
+def _changes(
+    log: ChangeLog | None, rows: list[PrefixRow], compared_with: date | None
+) -> Iterator[Section]:
+    tables, text = {}, []
+    if log and log.baseline_day:
+        text.append(f"Objects compared with those of {log.baseline_day}, by key and ETag.")
+        counts = [[change.value, count] for change, count in log.counts.items()]
+        tables["Changed objects"] = Table(["change", "objects"], counts)
+    changed = _most_changed(rows)
+    if changed and compared_with:
+        tables[f"The prefixes that changed most since {compared_with}"] = Table(
+            ["prefix", "objects more", "more bytes"],
+            [
+                [row.prefix, row.objects_change, row.bytes_change]
+                for row in changed[:CHANGED_PREFIXES]
+            ],
+            more=max(len(changed) - CHANGED_PREFIXES, 0),
+        )
+    if tables:
+        yield Section("What changed", text, tables)
+
+
+def _most_changed(rows: list[PrefixRow]) -> list[PrefixRow]:
+    """Prefixes that grew or shrank, most bytes first, without those that one beneath explains."""
+    change = {row.prefix: (row.objects_change, row.bytes_change) for row in rows}
+    below = [row for row in rows if row.prefix]
+    explained = {row.parent for row in below if change[row.prefix] == change[row.parent]}
+    changed = [row for row in below if row.bytes_change and row.prefix not in explained]
+    return sorted(changed, key=lambda row: (-abs(row.bytes_change or 0), row.prefix))
+
+
+def _checks(store: Store, manifest: Manifest, usage: DateUsage) -> Iterator[Check]:
+    found = (
+        manifest_violations(manifest),
+        [f"{key} is missing or was altered" for key in files_that_differ(store, manifest.parts)],
+        usage_violations(store, usage, manifest),
+    )
+    for (name, passed), violations in zip(_PASSED.items(), found, strict=True):
+        yield Check(name, not violations, "; ".join(violations) or passed)
+
+
+def _notes(hygiene: HygieneReport | None) -> Iterator[str]:
+    if hygiene is None:
+        yield "Waste and oddities: no hygiene report was published for this date."
+        return
+    for left_out in hygiene.left_out:
+        yield f"Left out: {left_out}."

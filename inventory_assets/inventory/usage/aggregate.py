@@ -1,0 +1,263 @@
+"""Aggregate sorted records by prefix, in one pass and in bounded memory.
+
+`keeping.py` says which prefixes are kept, and why pruning the pieces does not change the result.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from inventory_assets.inventory.usage.dimensions import (
+    CODE_BITS,
+    Dimensions,
+    Ints,
+    encoded,
+    sizes_of,
+)
+from inventory_assets.inventory.usage.keeping import KEEP, KeepRule
+from inventory_assets.inventory.usage.prefix_tree import PrefixTree, SortedKeys
+from inventory_assets.inventory.usage.schema import MAX_DEPTH, USAGE_SCHEMA
+
+BATCH_ROWS = 65_536
+"""Records that are aggregated at a time."""
+
+BATCH_KEY_BYTES = 2**23
+"""Bytes of keys that are aggregated at a time, which bounds memory where keys are long."""
+
+_MIN_PENDING = 2**20
+"""The number of rows that may be added before prefixes are dropped again."""
+
+_CODE_MASK = (1 << CODE_BITS) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of an aggregate, ascending.
+
+    Attributes:
+        places: The number of the prefix, followed by the code of the other columns.
+        objects: Records.
+        bytes: Their sizes.
+    """
+
+    places: Ints
+    objects: Ints
+    bytes: Ints
+
+    @property
+    def prefixes(self) -> Ints:
+        """The number of each row's prefix."""
+        return self.places >> CODE_BITS
+
+    def at(self, chosen: npt.NDArray[np.bool_]) -> "_Rows":
+        """Some of the rows."""
+        return _Rows(self.places[chosen], self.objects[chosen], self.bytes[chosen])
+
+    def moved(self, prefixes: Ints) -> "_Rows":
+        """The rows, with the number of each prefix replaced by the one at its index."""
+        places = (prefixes[self.prefixes] << CODE_BITS) | (self.places & _CODE_MASK)
+        return _Rows(places, self.objects, self.bytes)
+
+    def totals(self, prefixes: int) -> tuple[Ints, Ints]:
+        """Records and bytes of each of so many prefixes; the rows are those of `_sum`."""
+        bounds = np.searchsorted(self.prefixes, np.arange(prefixes + 1))
+        sums = (np.concatenate([[0], np.cumsum(each)]) for each in (self.objects, self.bytes))
+        objects, sizes = (each[bounds[1:]] - each[bounds[:-1]] for each in sums)
+        return objects, sizes
+
+
+def _sum(pieces: Sequence[_Rows]) -> _Rows:
+    """All rows in order, those of equal places added."""
+    places = np.concatenate([each.places for each in pieces])
+    order = np.argsort(places)
+    places = places[order]
+    starts = np.flatnonzero(np.append(True, places[1:] != places[:-1])[: len(places)])
+    if not len(starts):
+        return _Rows(places, places, places)
+    return _Rows(
+        places[starts],
+        np.add.reduceat(np.concatenate([each.objects for each in pieces])[order], starts),
+        np.add.reduceat(np.concatenate([each.bytes for each in pieces])[order], starts),
+    )
+
+
+class UsageAggregate:
+    """The aggregate of neighbouring pieces of sorted records, each added after the one before.
+
+    Args:
+        rule: Which prefixes are kept.
+    """
+
+    def __init__(self, rule: KeepRule = KEEP) -> None:
+        self._rule = rule
+        self._dimensions = Dimensions()
+        self._prefixes: list[pa.StringArray] = []
+        self._rows: list[_Rows] = []
+        self._count = 0
+        self._pending = 0
+        self._most_pending = _MIN_PENDING
+        self._first_path = 0
+        self._path: list[str] = []
+        self._path_numbers: Ints = np.empty(0, np.int64)
+
+    def add_records(self, records: pa.RecordBatch) -> None:
+        """Add records, whose keys are greater than all before, or versions of the last one.
+
+        Args:
+            records: Records with at least the columns of `RECORD_COLUMNS`, except those that only
+                versions have.
+
+        Raises:
+            CorruptRecord: There are more storage classes than any store has.
+        """
+        for batch in _slices(records):
+            keys = SortedKeys.of(batch.column("key"))
+            tree = PrefixTree.of(keys)
+            sizes = sizes_of(batch)
+            before = np.concatenate([[0], np.cumsum(sizes)])
+            kept = self._rule.kept(tree.ends - tree.rows, before[tree.ends] - before[tree.rows])
+            # The prefixes of the first key come first; those of the last key end last.
+            kept[: keys.depths[0] + 1] = True
+            kept |= tree.ends == batch.num_rows
+            numbers = np.flatnonzero(kept)
+            # Each record counts in its deepest kept prefix, which is added to its ancestors.
+            nearest = np.where(kept, np.cumsum(kept) - 1, 0)
+            for depth in range(1, int(tree.depths.max()) + 1):
+                at = np.flatnonzero((tree.depths == depth) & ~kept)
+                nearest[at] = nearest[tree.parents[at]]
+            codes = self._dimensions.codes(batch, sizes)
+            own = _sum(
+                [
+                    _Rows(
+                        (nearest[tree.deepest] << CODE_BITS) | codes,
+                        np.ones(batch.num_rows, np.int64),
+                        sizes,
+                    )
+                ]
+            )
+            depths = tree.depths[numbers]
+            parents = nearest[tree.parents[numbers]]
+            self._add(
+                keys.prefixes(tree.rows[numbers], depths),
+                _rolled_up(own, depths, parents),
+                batch.column("key")[0].as_py(),
+                batch.column("key")[-1].as_py(),
+            )
+
+    def add(self, rows: pa.Table, first_key: str, last_key: str) -> None:
+        """Add the aggregate of records whose keys are greater than all before.
+
+        Args:
+            rows: The aggregate, with `USAGE_SCHEMA`; at least one row. It may lack the depth, and
+                text may be encoded as dictionaries.
+            first_key: The first of these keys.
+            last_key: The last of these keys.
+        """
+        # Rows are sorted by prefix, so its dictionary is, too.
+        prefixes = encoded(rows.column("prefix"))
+        numbers = prefixes.indices.to_numpy().astype(np.int64)
+        places = (numbers << CODE_BITS) | self._dimensions.codes_of_rows(rows)
+        objects, sizes = (rows.column(name).to_numpy() for name in ("objects", "bytes"))
+        self._add(prefixes.dictionary, _Rows(places, objects, sizes), first_key, last_key)
+
+    def _add(self, prefixes: pa.StringArray, rows: _Rows, first_key: str, last_key: str) -> None:
+        """Add a piece with all prefixes of its first and last key."""
+        first, last = path_of(first_key), path_of(last_key)
+        shared = sum(1 for mine, other in zip(self._path, first, strict=False) if mine == other)
+        # The prefixes of the first key are the first ones. Some are open here.
+        added = len(prefixes) - shared
+        numbers = np.concatenate([self._path_numbers[:shared], self._count + np.arange(added)])
+        if not self._count:
+            self._first_path = len(first)
+        self._prefixes.append(prefixes.slice(shared))
+        self._rows.append(rows.moved(numbers))
+        self._count += added
+        self._path = last
+        self._path_numbers = numbers[
+            pc.index_in(pa.array(last, pa.string()), prefixes).to_numpy().astype(np.int64)
+        ]
+        self._pending += len(rows.places)
+        if self._pending > self._most_pending:
+            self._prune()
+
+    def _prune(self) -> None:
+        """Drop the prefixes that the rule does not keep in the records so far."""
+        rows = _sum(self._rows)
+        objects, sizes = rows.totals(self._count)
+        kept = self._rule.kept(objects, sizes)
+        kept[: self._first_path] = True
+        kept[self._path_numbers] = True
+        prefixes = pa.chunked_array(self._prefixes, pa.string()).filter(pa.array(kept))
+        numbers = np.cumsum(kept) - 1
+        rows = rows.at(kept[rows.prefixes]).moved(numbers)
+        self._prefixes, self._rows = prefixes.chunks, [rows]
+        self._path_numbers = numbers[self._path_numbers]
+        self._count = len(prefixes)
+        self._pending = len(rows.places)
+        # Each pruning reads all rows; so it waits until their number has doubled.
+        self._most_pending = max(_MIN_PENDING, 2 * self._pending)
+
+    def table(self) -> pa.Table:
+        """The aggregate of all records so far, with `USAGE_SCHEMA`; no rows without records."""
+        if not self._count:
+            return USAGE_SCHEMA.empty_table()
+        self._prune()
+        (rows,) = self._rows
+        prefixes = pa.chunked_array(self._prefixes, pa.string()).combine_chunks()
+        codes = self._dimensions.sorted_codes(rows.places & _CODE_MASK)
+        order = np.argsort((rows.prefixes << CODE_BITS) | codes)
+        numbers = pa.array(rows.prefixes[order])
+        depths = pc.count_substring(prefixes, "/")
+        return pa.Table.from_arrays(
+            [
+                prefixes.take(numbers),
+                depths.take(numbers),
+                *self._dimensions.columns(codes[order]),
+                pa.array(rows.objects[order]),
+                pa.array(rows.bytes[order]),
+            ],
+            schema=USAGE_SCHEMA,
+        )
+
+
+def path_of(key: str) -> list[str]:
+    """All prefixes of a key: "", and each that ends in a slash, down to `MAX_DEPTH`."""
+    path = [""]
+    for name in key.split("/", MAX_DEPTH)[:-1]:
+        path.append(f"{path[-1]}{name}/")
+    return path
+
+
+def _slices(records: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The records in batches that are not too large."""
+    start = 0
+    while start < records.num_rows:
+        batch = records.slice(start, BATCH_ROWS)
+        _, offsets, _ = batch.column("key").buffers()
+        ends = np.frombuffer(offsets, np.int32, batch.num_rows + 1, 4 * batch.column("key").offset)
+        fitting = int(np.searchsorted(ends, int(ends[0]) + BATCH_KEY_BYTES, side="right")) - 1
+        batch = batch.slice(0, max(fitting, 1))
+        yield batch
+        start += batch.num_rows
+
+
+def _rolled_up(own: _Rows, depths: Ints, parents: Ints) -> _Rows:
+    """Add the rows of each prefix to those of its ancestors.
+
+    Args:
+        own: The rows of the records that are in no deeper prefix.
+        depths: The depth of each prefix.
+        parents: The number of the parent of each prefix.
+    """
+    found = []
+    depth_of_row = depths[own.prefixes]
+    carried = own.at(np.zeros(len(own.places), np.bool_))
+    for depth in range(int(depths.max()), -1, -1):
+        current = _sum([own.at(depth_of_row == depth), carried])
+        found.append(current)
+        carried = current.moved(parents)
+    return _sum(found)
