@@ -88,6 +88,7 @@ def _keys(assets: SourceAssets) -> list[dg.AssetKey]:
         "change_log",
         "prefix_usage",
         "hygiene_report",
+        "lifecycle_simulation",
         "storage_report",
         "inventory_exports",
         "iceberg_tables",

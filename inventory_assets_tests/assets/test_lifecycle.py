@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from inventory_assets.config import Shards
+from inventory_assets.inventory.lifecycle.date_simulation import DATE_SIMULATION
 from inventory_assets.inventory.pricing.price_table import load_prices
 from inventory_assets_tests.assets.world import (
     TODAY,
@@ -52,6 +53,19 @@ def test_a_date_says_what_its_rules_would_do(make: Callable[..., World]) -> None
     assert table_of(event, "disputes") == []
     assert metadata_of(event, "monthly_usd_at_rest") == 0.0
     assert load_prices().label in metadata_of(event, "summary")
+
+
+def test_the_simulation_is_stored_and_shown_in_the_report(make: Callable[..., World]) -> None:
+    world = make(RULE)
+    world.pass_day(TODAY)
+    for name in ("lifecycle_simulation", "prefix_usage", "storage_report"):
+        assert world.run(name, DAY).success
+    record = DATE_SIMULATION.read(world.store, world.layout.lifecycle(TODAY))
+    assert record is not None
+    assert record.simulation.rules[0].actions[0].at_rest.objects == 3
+    page = world.store.read(world.layout.report(TODAY))
+    assert page is not None
+    assert "What lifecycle rules would do" in page.decode()
 
 
 def test_tables_have_twenty_rows_at_most(make: Callable[..., World]) -> None:

@@ -17,9 +17,11 @@ from inventory_assets.defs.source.context import (
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.errors import ManifestIncomplete
+from inventory_assets.inventory.lifecycle.date_simulation import DATE_SIMULATION, DateSimulation
 from inventory_assets.inventory.lifecycle.simulation import COLUMNS, simulate
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.parts.part import read_records
+from inventory_assets.inventory.storage.commit import publish
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 
@@ -62,4 +64,13 @@ def _simulate(work: SourceContext, day: date) -> tuple[str, dict[str, object]]:
     records = read_records(work.store, manifest.parts, [KeyRange.of_prefix("")], COLUMNS)
     simulation = simulate(records, rules, day, prices)
     version = sha256(f"{manifest.identity} {rules} {prices}".encode()).hexdigest()[:32]
+    record = DateSimulation(
+        bucket=manifest.bucket,
+        source=manifest.source,
+        day=day,
+        manifest_identity=manifest.identity,
+        created_at=work.now(),
+        simulation=simulation,
+    )
+    publish(work.store, DATE_SIMULATION.file(work.layout.lifecycle(day), record))
     return version, lifecycle_metadata(simulation)

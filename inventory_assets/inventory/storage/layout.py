@@ -45,6 +45,7 @@ class FileKind(StrEnum):
     PART_USAGE = "usage/parts/{name}"
     HYGIENE = "usage/dt={day}/hygiene.json"
     PART_FINDINGS = "usage/findings/{name}"
+    LIFECYCLE = "usage/dt={day}/lifecycle.json"
     REPORT = "reports/dt={day}/report.html"
     DISCOVERY = "discovery.json"
     LONG_PREFIX = "prefixes/{name}.json"
@@ -200,6 +201,10 @@ class Layout:
     def hygiene(self, day: date) -> str:
         """The hygiene report of a date."""
         return self._key(FileKind.HYGIENE, day)
+
+    def lifecycle(self, day: date) -> str:
+        """What lifecycle rules would do to a date's inventory."""
+        return self._key(FileKind.LIFECYCLE, day)
 
     def report(self, day: date) -> str:
         """The page that shows a date's inventory to people."""
