@@ -39,7 +39,7 @@ class StubBucket(SourceBucket):
 
 def one_object_each(shards: int) -> ModelS3:
     """A bucket in which each shard holds one object."""
-    return ModelS3(f"{prefix}x" for prefix in prefixes_of(shards))
+    return ModelS3((f"{prefix}x" for prefix in prefixes_of(shards)), page_size=1_000)
 
 
 def prefixes_of(shards: int) -> list[str]:

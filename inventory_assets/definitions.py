@@ -21,6 +21,7 @@ from inventory_assets.defs.assets import (
     build_invalid_source,
     build_inventory_exports,
     build_inventory_manifest,
+    build_lifecycle_simulation,
     build_object_changes,
     build_object_listing,
     build_prefix_usage,
@@ -94,13 +95,13 @@ def _source_definitions(
         assets.append(build_hygiene_report(source))
     if source.source.exports:
         assets.append(build_inventory_exports(source))
+    if source.source.lifecycle:
+        assets.append(build_lifecycle_simulation(source))
     if source.source.iceberg:
         resources[source.catalog_resource] = IcebergCatalog.of(config.iceberg)
         assets.append(build_iceberg_tables(source))
     collection = build_collection_job(source)
-    schedules = [build_daily_schedule(source)]
-    if source.retention:
-        schedules.append(build_collection_schedule(source, collection))
+    schedules = [build_daily_schedule(source), build_collection_schedule(source, collection)]
     sensors: list[dg.SensorDefinition] = [build_new_prefix_sensor(source)]
     if source.options.automation:
         sensors.append(build_automation_sensor(source, assets))

@@ -6,7 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from inventory_assets.config import ConfigError, Iceberg, Source, StoreBucket
+from inventory_assets.config import (
+    LIFECYCLE_OF_BUCKET,
+    ConfigError,
+    Iceberg,
+    Source,
+    StoreBucket,
+)
 from inventory_assets.inventory.errors import IcebergError, PackageMissing
 from inventory_assets.inventory.storage.layout import ICEBERG_CATALOG
 from inventory_assets.inventory.storage.local_store import LocalStore
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
 
+    from inventory_assets.inventory.lifecycle.rules import LifecycleRules
     from inventory_assets.inventory.pricing.price_table import Prices
     from inventory_assets.inventory.usage.by_prefix import Pricing
     from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
@@ -155,15 +162,38 @@ def _source_config(source: SourceAccess, now: datetime) -> "BucketConfig":
     return _at_demo_server(config, now) if source.demo else config
 
 
-def prices_of(source: Source) -> "Prices":
-    """The price table of a source: its own, or S3's list prices.
+def prices_of(source: Source | None) -> "Prices":
+    """The price table of a source: its own, or S3's list prices, as where there is no source.
 
     Raises:
         ConfigError: The table cannot be read or is invalid.
     """
     from inventory_assets.inventory.pricing.price_table import load_prices
 
-    return load_prices(Path(source.prices) if source.prices else None)
+    return load_prices(Path(source.prices) if source and source.prices else None)
+
+
+def lifecycle_rules_of(
+    source: SourceAccess, now: datetime, lifecycle: str | None = LIFECYCLE_OF_BUCKET
+) -> "LifecycleRules":
+    """The lifecycle rules of a file, or those of a source's bucket.
+
+    Args:
+        source: The source; the embedded demo shows its content at `now`.
+        now: The time.
+        lifecycle: The path of the file; `LIFECYCLE_OF_BUCKET` or None to ask the bucket.
+
+    Raises:
+        RulesInvalid: S3 would refuse the rules.
+        S3Error: The bucket has no rules, or does not show them.
+    """
+    from inventory_assets.inventory.lifecycle.rules_document import parse_rules, read_rules
+    from inventory_assets.s3.lifecycle_client import read_lifecycle
+
+    if lifecycle not in {None, LIFECYCLE_OF_BUCKET}:
+        return read_rules(Path(str(lifecycle)))
+    config = _source_config(source, now)
+    return parse_rules(read_lifecycle(config), config.display_name)
 
 
 def usage_pricing(prices: "Prices") -> "Pricing":
@@ -186,11 +216,20 @@ def usage_pricing(prices: "Prices") -> "Pricing":
 
 def named_file_mistakes(source: Source) -> list[str]:
     """The mistakes in the files that the configuration of a source names, one a line."""
+    from inventory_assets.inventory.errors import RulesInvalid
+    from inventory_assets.inventory.lifecycle.rules_document import read_rules
+
+    mistakes: list[str] = []
     try:
         prices_of(source)
     except ConfigError as error:
-        return str(error).splitlines()
-    return []
+        mistakes += str(error).splitlines()
+    try:
+        if source.lifecycle not in {None, LIFECYCLE_OF_BUCKET}:
+            read_rules(Path(str(source.lifecycle)))
+    except RulesInvalid as error:
+        mistakes += str(error).splitlines()
+    return mistakes
 
 
 def require_demo_packages() -> None:

@@ -42,7 +42,9 @@ def test_each_source_has_a_group_of_its_own(five: dg.Definitions) -> None:
 
 def test_each_source_has_a_schedule_a_sensor_and_a_job(five: dg.Definitions) -> None:
     repository = five.get_repository_def()
-    assert {s.name for s in repository.schedule_defs} == {f"{name}_daily" for name in NAMES}
+    assert {s.name for s in repository.schedule_defs} == {
+        f"{name}_{each}" for name in NAMES for each in ("daily", "collect_garbage_daily")
+    }
     sensors = {f"{name}_new_prefixes" for name in NAMES}
     assert {s.name for s in repository.sensor_defs} == sensors | {
         f"{name}_automation" for name in NAMES

@@ -105,7 +105,7 @@ def test_a_new_prefix_gets_a_partition_and_only_it_is_listed(world: World) -> No
 
 def test_a_search_says_what_it_found(world: World) -> None:
     data = tick(world)
-    assert data.skip_message == "1 of 3 prefixes are new; the next tick starts their listings"
+    assert data.skip_message == "new prefixes: 1 of 3; the next tick starts their listings"
 
 
 def test_it_is_requested_once(world: World) -> None:
@@ -157,7 +157,7 @@ def test_a_cursor_that_cannot_be_read_is_said_and_the_search_starts_anew(
     world: World, cursor: str
 ) -> None:
     data = tick(world, cursor)
-    said = f"the search starts anew: {cursor!r} is no cursor of this sensor; 1 of 3 prefixes"
+    said = f"the search starts anew: {cursor!r} is no cursor of this sensor; new prefixes: 1 of 3"
     assert str(data.skip_message).startswith(said)
     assert requested(tick(world, keep(world, data))) == {f"{TODAY}|new/": f"{TODAY}|new/"}
 

@@ -15,6 +15,7 @@ from inventory_assets.cli.diff import add_diff
 from inventory_assets.cli.du import add_du
 from inventory_assets.cli.export import add_export
 from inventory_assets.cli.hygiene import add_hygiene
+from inventory_assets.cli.lifecycle_simulate import add_lifecycle_simulate
 from inventory_assets.cli.listing import add_list, add_resume
 from inventory_assets.cli.log_lines import logged_to
 from inventory_assets.cli.query import add_query
@@ -90,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_hygiene(commands)
     add_report(commands)
     add_verify(commands)
+    add_lifecycle_simulate(commands)
     add_check_config(commands)
 
     completion = commands.add_parser(

@@ -67,13 +67,14 @@ def _of_source(options: argparse.Namespace) -> "HygieneReport":
         read_report,
         survey,
     )
-    from inventory_assets.inventory.query.dataset import published_manifest
+    from inventory_assets.inventory.query.dataset import Dataset, published_manifest
+    from inventory_assets.inventory.query.usage_query import usage_of
     from inventory_assets.inventory.storage.layout import Layout
-    from inventory_assets.wiring import open_results, open_source_uploads
+    from inventory_assets.wiring import open_results, open_source_uploads, prices_of
 
     config = load_config()
     source, day = source_and_day(config, options.inventory)
-    store, layout = open_results(config.store), Layout(source.bucket, source.name)
+    store, layout = open_results(config.store), Layout(source.bucket, source.folder_name)
     manifest = published_manifest(store, layout, day)
     report = read_report(store, layout, manifest.day)
     is_of_manifest = report is not None and report.manifest_identity == manifest.identity
@@ -84,8 +85,9 @@ def _of_source(options: argparse.Namespace) -> "HygieneReport":
         duplicates=settings.duplicates or options.duplicates,
         uploads=open_source_uploads(source, now) if settings.multipart_uploads else None,
         part_requests=settings.part_requests,
+        usage=usage_of(Dataset.of_date(store, layout, manifest.day)),
         is_kept=False,
-    )
+    ).with_prices(prices_of(source))
     return survey(Surveyed.of_manifest(store, layout, manifest), chosen, now)
 
 
@@ -93,6 +95,8 @@ def _of_path(options: argparse.Namespace) -> "HygieneReport":
     """The report of a folder."""
     from inventory_assets.inventory.hygiene.survey import Surveyed, SurveyOptions, survey
     from inventory_assets.inventory.parts.schema import has_versions
+    from inventory_assets.inventory.pricing.price_table import load_prices
+    from inventory_assets.inventory.query.usage_query import usage_of
 
     dataset = open_inventory(options.inventory)
     surveyed = Surveyed(
@@ -103,7 +107,9 @@ def _of_path(options: argparse.Namespace) -> "HygieneReport":
         has_versions(dataset.schema),
         dataset.layout,
     )
-    chosen = SurveyOptions(duplicates=options.duplicates, is_kept=False)
+    chosen = SurveyOptions(
+        duplicates=options.duplicates, usage=usage_of(dataset), is_kept=False
+    ).with_prices(load_prices())
     return survey(surveyed, chosen, datetime.now(UTC))
 
 

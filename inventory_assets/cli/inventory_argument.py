@@ -43,7 +43,7 @@ def open_inventory(address: str) -> "Dataset":
         return Dataset.at(path)
     config = load_config()
     source, day = source_and_day(config, address)
-    layout = Layout(source.bucket, source.name)
+    layout = Layout(source.bucket, source.folder_name)
     return Dataset.of_date(open_results(config.store), layout, day)
 
 

@@ -61,7 +61,7 @@ def _of_source(inventory: str) -> "ReportData":
 
     config = load_config()
     source, day = source_and_day(config, inventory)
-    store, layout = open_results(config.store), Layout(source.bucket, source.name)
+    store, layout = open_results(config.store), Layout(source.bucket, source.folder_name)
     manifest, prices = published_manifest(store, layout, day), prices_of(source)
     return collect(store, layout, manifest.day, ReportPrices(usage_pricing(prices), prices.label))
 

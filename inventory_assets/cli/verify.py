@@ -150,7 +150,7 @@ def _of_source(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
         )
     config = load_config()
     source, day = source_and_day(config, options.inventory)
-    store, layout = open_results(config.store), Layout(source.bucket, source.name)
+    store, layout = open_results(config.store), Layout(source.bucket, source.folder_name)
     manifest = published_manifest(store, layout, day)
     inventory = VerificationTarget.of_manifest(store, layout, manifest)
     return inventory, open_source_bucket(source, datetime.now(UTC))

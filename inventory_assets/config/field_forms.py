@@ -30,6 +30,7 @@ FORMS = {
         "inventory-42",
         "2 to 1224 letters, digits and characters of '+=,.@:/_-'",
     ),
+    "lifecycle": (r"\S", "lifecycle.json", 'the path of S3\'s rules as JSON, or "bucket"'),
     "prices": (r"\S", "prices.toml", "the path of a price table"),
     "files": (
         r"^((batch-operations|plain|spreadsheet)\.csv|csv|jsonl|parquet)(\.(gz|zst))?$",

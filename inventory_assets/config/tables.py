@@ -27,6 +27,7 @@ from inventory_assets.config.wording import VERSIONS_IN_DIRECTORIES, describe_va
 
 CONFIG_FILE = "inventory.toml"
 CONFIG_VARIABLE = "INVENTORY_CONFIG"
+LIFECYCLE_OF_BUCKET = "bucket"
 DEFAULT_CRON = "0 1 * * *"
 MAX_PARTITIONS = 100_000  # Dagster's recommendation for an asset
 MANY_PARTITIONS = 50_000
@@ -158,6 +159,8 @@ class SourceTable(_Table):
     """The bucket's name."""
     prefix: str = ""
     """Only keys that start with this prefix are inventoried."""
+    folder: Annotated[SourceName | None, Field(examples=["old_name"])] = None
+    """The name of its folder in the store, for a renamed source; without it, the source's name."""
     endpoint_url: EndpointUrl = None
     """The URL of an S3-compatible store; without it, AWS."""
     region: Annotated[str | None, form("region")] = None
@@ -200,6 +203,8 @@ class SourceTable(_Table):
     """How long its inventories are kept."""
     budget: Budget = Field(default_factory=Budget)  # TOML cannot express its defaults
     """What a run that lists it may cost."""
+    lifecycle: Annotated[str | None, form("lifecycle")] = None
+    """The lifecycle rules to simulate: a file of S3's JSON, or "bucket" for those of the bucket."""
     prices: Annotated[str | None, form("prices")] = None
     """The price table, relative to the folder of this file; without it, S3's list prices."""
 
@@ -275,8 +280,14 @@ class SourceTable(_Table):
 
     def resolved(self, folder: Path) -> dict[str, Any]:
         """The fields, with relative paths resolved against `folder`."""
-        prices = self.prices and str(folder / self.prices)
-        return {**dict(self), "prices": prices}
+        prices, lifecycle = self.prices, self.lifecycle
+        if lifecycle not in {None, LIFECYCLE_OF_BUCKET}:
+            lifecycle = str(folder / str(lifecycle))
+        return {
+            **dict(self),
+            "prices": prices and str(folder / prices),
+            "lifecycle": lifecycle,
+        }
 
 
 class Source(SourceTable):
@@ -286,6 +297,11 @@ class Source(SourceTable):
     """The source's name: the key of its table in the file."""
     demo: bool = False
     """Whether this is the embedded demo; not a field of the file."""
+
+    @property
+    def folder_name(self) -> str:
+        """The name of its folder in the store, below that of its bucket."""
+        return self.folder or self.name
 
 
 class ConfigFile(_Table):
@@ -337,6 +353,20 @@ class ConfigFile(_Table):
                 f"found iceberg = true in {asking[0]}, expected a catalogue for it, because a"
                 " bucket cannot hold the SQLite catalogue; add [iceberg] with a catalog"
             )
+        return sources
+
+    @field_validator("sources")
+    @classmethod
+    def _folders_differ(cls, sources: dict[str, SourceTable]) -> dict[str, SourceTable]:
+        names: dict[tuple[str, str], str] = {}
+        for name, source in sources.items():
+            folder = source.folder or name
+            other = names.setdefault((source.bucket, folder), name)
+            if other != name:
+                raise ValueError(
+                    f"found the folder {folder!r} of the bucket {source.bucket!r} for {other} and"
+                    f" for {name}, expected one for each source; remove the field 'folder' of one"
+                )
         return sources
 
     def resolved(self, folder: Path) -> "Config":

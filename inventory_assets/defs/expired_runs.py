@@ -19,7 +19,7 @@ from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.partitioned_asset import DATES_TAG, SHARDS_TAG
-from inventory_assets.defs.source.partitions import first_listed_date
+from inventory_assets.defs.source.partitions import first_date, first_listed_date
 
 RUNS_PER_COLLECTION = 1_000
 """Maximum runs that a collection deletes; the next one deletes further runs."""
@@ -35,13 +35,15 @@ def expired_runs(
     Args:
         assets: The source.
         instance: Dagster's instance.
-        today: Runs by shard expire when their dates have left the window of this date.
-        first_kept: Runs by date expire if their dates are before it; None if no date is removed.
+        today: Runs expire when their dates have left the windows of this date: runs by shard that
+            of listings, runs by date the history.
+        first_kept: Runs by date also expire if their dates are before it; None if no date is
+            removed.
     """
     first_listed = first_listed_date(assets.source, today)
     found = list(_runs_before(assets, instance, SHARDS_TAG, first_listed))
-    if first_kept is not None:
-        found += _runs_before(assets, instance, DATES_TAG, first_kept)
+    first = max(first_date(assets.source, today), first_kept or date.min)
+    found += _runs_before(assets, instance, DATES_TAG, first)
     return found[:RUNS_PER_COLLECTION]
 
 
@@ -86,6 +88,7 @@ def _keys(assets: SourceAssets) -> list[dg.AssetKey]:
         "change_log",
         "prefix_usage",
         "hygiene_report",
+        "lifecycle_simulation",
         "storage_report",
         "inventory_exports",
         "iceberg_tables",

@@ -49,12 +49,15 @@ def build_daily_schedule(assets: SourceAssets) -> dg.ScheduleDefinition:
 
 
 def build_collection_schedule(assets: SourceAssets, job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """The daily schedule of garbage collection."""
+    """The daily schedule of garbage collection; without a retention, it removes no date."""
     return dg.ScheduleDefinition(
         name=f"{assets.source.name}_collect_garbage_daily",
         job=job,
         cron_schedule=COLLECTION_CRON,
         execution_timezone=assets.source.schedule.timezone,
         run_config={"ops": {collection_op_name(assets): {"config": {"dry_run": False}}}},
-        description=f"Remove expired dates and unused files of {assets.source.name}, once a day.",
+        description=(
+            f"Remove expired dates and unused files of {assets.source.name}, and the runs of "
+            "dates that are gone, once a day."
+        ),
     )

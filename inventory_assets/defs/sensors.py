@@ -228,7 +228,7 @@ def _search_on(work: SourceContext, cursor: _Cursor) -> tuple[_Cursor, str]:
         return replace(began, position=search.position, new=tuple(new)), outcome
     if not new:
         return began, f"no new prefix among {found:,}"
-    outcome = f"{len(new):,} of {found:,} prefixes are new; the next tick starts their listings"
+    outcome = f"new prefixes: {len(new):,} of {found:,}; the next tick starts their listings"
     return replace(began, new=tuple(new)), outcome
 
 

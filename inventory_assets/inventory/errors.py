@@ -19,6 +19,10 @@ class FolderInUse(StoreError):
     """Another process is listing into the folder."""
 
 
+class OtherSource(StoreError):
+    """The folder of the results belongs to another bucket, or to another prefix of it."""
+
+
 class OtherListing(StoreError):
     """The folder holds the work of a listing other than the requested one."""
 
@@ -97,3 +101,7 @@ class QueryRefused(InventoryError):
 
 class NotVerifiable(InventoryError):
     """An inventory cannot be compared with its bucket range by range."""
+
+
+class RulesInvalid(InventoryError):
+    """S3 would refuse a lifecycle configuration; the message has one line for each mistake."""

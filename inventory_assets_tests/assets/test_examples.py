@@ -16,6 +16,8 @@ from examples.database import Database
 from examples.read_changes import report
 from inventory_assets import ChangeCursor
 from inventory_assets.config import Shards
+from inventory_assets.inventory.retention.collector import execute, plan_collection
+from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets_tests.assets.world import (
     QUIET,
     TODAY,
@@ -68,6 +70,12 @@ class Downstream:
         self.run_id = result.run_id
         return result.success
 
+    def failure(self) -> str:
+        """All that the failures of the last run say."""
+        logs = self.world.instance.all_logs(self.run_id)
+        events = tuple(entry.dagster_event for entry in logs if entry.dagster_event)
+        return failure_text(Outcome(False, self.run_id, events))
+
     def rows(self, sql: str) -> list[Any]:
         with closing(sqlite3.connect(self._file)) as connection:
             return sorted(connection.execute(sql).fetchall())
@@ -99,13 +107,27 @@ def test_an_asset_of_a_date_without_an_inventory_says_what_to_do(
     example = Downstream(logs, new_objects_by_date.defs, tmp_path)
     logs.pass_day(TODAY)
     assert not example.run("new_objects", str(YESTERDAY))
-    events = tuple(
-        entry.dagster_event
-        for entry in logs.instance.all_logs(example.run_id)
-        if entry.dagster_event
-    )
-    said = failure_text(Outcome(False, example.run_id, events))
+    said = example.failure()
     assert f"no inventory of logs was published for {YESTERDAY} under" in said
+    assert f"or, if it was removed, name a date from {TODAY} on" in said
+
+
+def test_an_asset_of_a_date_that_was_removed_says_which_is_the_oldest(
+    logs: World, buckets: Buckets, tmp_path: Path
+) -> None:
+    example = Downstream(logs, new_objects_by_date.defs, tmp_path)
+    for number, day in enumerate((YESTERDAY - timedelta(days=1), YESTERDAY, TODAY)):
+        buckets.keys["acme-logs"].add(f"new/{number}")
+        logs.pass_day(day)
+    later = noon(TODAY) + timedelta(days=30)
+    plan = plan_collection(logs.store, logs.layout, Retention(keep_last=1), later.date(), later)
+    execute(logs.store, plan, lambda: later)
+    assert not example.run("new_objects", str(YESTERDAY))
+    removed = f"the inventory of {YESTERDAY} of logs under {logs.store.where(logs.layout.base)} was"
+    assert (
+        f"{removed} removed by retention; the oldest that is left is that of {TODAY}: name a date "
+        "from then on"
+    ) in example.failure()
 
 
 def test_every_new_object_is_ingested_once(logs: World, buckets: Buckets, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from inventory_assets.config import Retention, Schedule, Shards
+from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets_tests.assets.world import QUIET, TODAY, YESTERDAY, Buckets, World
 
 BY_SHARD = ("object_listing", "object_changes")
@@ -103,3 +104,17 @@ def test_runs_of_other_assets_and_sources_stay(world: World) -> None:
     collect(world, 60)
     assert dates_of(second, BY_SHARD) == {str(YESTERDAY)}
     assert world.instance.get_latest_materialization_event(dg.AssetKey("other")) is not None
+
+
+def test_runs_by_date_are_deleted_when_their_dates_leave_the_history(world: World) -> None:
+    """Also without a retention, which keeps the dates themselves."""
+    world = World(
+        world.store.root.parent, world.instance, {"bucket": "memory", "schedule": Schedule()}
+    )
+    world.pass_day(TODAY)
+    assert collect(world, 31) == 2
+    assert dates_of(world, BY_DATE) == {str(TODAY)}
+    assert collect(world, 365) == 0, "a year of dates is shown at least"
+    assert collect(world, 373) == 2
+    assert dates_of(world, BY_DATE) == set()
+    assert read_manifest(world.store, world.layout, TODAY) is not None

@@ -158,10 +158,11 @@ def test_where_a_retention_is_configured_the_schedule_removes_daily(world: World
     assert (told["dry_run"], told["dates_removed"]) == (False, 2)
 
 
-def test_without_a_retention_there_is_no_such_schedule_and_no_date_goes(
+def test_without_a_retention_the_schedule_removes_no_date(
     tmp_path: Path, three_days: World
 ) -> None:
     world = keeping(Retention(), tmp_path, three_days)
-    names = {schedule.name for schedule in world.definitions.get_repository_def().schedule_defs}
-    assert names == {"src_daily"}
+    schedules = world.definitions.get_repository_def().schedule_defs
+    stopped = {each.name: each.default_status.value for each in schedules}
+    assert stopped == {"src_daily": "STOPPED", "src_collect_garbage_daily": "STOPPED"}
     assert collected(world, dry_run=False)["files_removed"] == 0

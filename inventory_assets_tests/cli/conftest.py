@@ -86,14 +86,21 @@ def start(folder: Path, *arguments: object) -> subprocess.Popen[bytes]:
 
 
 def on_a_terminal(
-    folder: Path, *arguments: object, environment: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: object,
+    environment: Mapping[str, str] | None = None,
+    typed: bytes | None = None,
 ) -> tuple[int, bytes]:
-    """The exit code of the command, and all that a terminal was sent."""
+    """The exit code of the command, and all that a terminal was sent.
+
+    What is `typed` is sent after the command has written something, such as a prompt.
+    """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "inventory_assets.cli", *map(str, arguments)],
         cwd=folder,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), **(environment or {})},
+        stdin=None if typed is None else theirs,
         stdout=theirs,
         stderr=theirs,
     )
@@ -102,6 +109,9 @@ def on_a_terminal(
     try:
         while chunk := os.read(ours, 4096):
             shown += chunk
+            if typed:
+                os.write(ours, typed)
+                typed = None
     except OSError:  # the terminal's way to say that all is read
         pass
     os.close(ours)

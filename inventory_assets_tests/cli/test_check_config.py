@@ -45,3 +45,13 @@ def test_a_price_table_that_the_file_names_is_checked(
     assert f"{tmp_path / 'own.toml'}: found no such file" in capsys.readouterr().err
     shutil.copy(SHIPPED_TABLE, tmp_path / "own.toml")
     assert main(["check-config", str(path)]) == 0
+
+
+def test_rules_that_the_file_names_are_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "inventory.toml"
+    path.write_text('[sources.logs]\nbucket = "acme-logs"\nlifecycle = "rules.json"\n')
+    (tmp_path / "rules.json").write_text('{"Rules": []}')
+    assert main(["check-config", str(path)]) == 1
+    assert f"{tmp_path / 'rules.json'}: Rules: found []" in capsys.readouterr().err

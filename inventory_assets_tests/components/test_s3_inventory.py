@@ -227,6 +227,21 @@ def test_a_source_of_two_instances_is_refused_with_both_files() -> None:
     )
 
 
+def test_a_source_of_two_instances_in_one_file_is_refused_with_both_lines() -> None:
+    with create_defs_folder_sandbox() as project:
+        folder = write_component(project, ONE)
+        file = folder / "defs.yaml"
+        text = file.read_text()
+        file.write_text(f"{text}---\n{text}")
+        lines = [number for number, line in enumerate(text.splitlines(), 1) if "sources:" in line]
+        second = lines[0] + len(text.splitlines()) + 1
+        message = refusal(project)
+    assert message == (
+        f"sources.logs: found in two components, {file}:{lines[0]} and {file}:{second}, "
+        "expected one, as assets are named for the source; rename one of them"
+    )
+
+
 def test_a_component_can_be_written_in_python() -> None:
     component = S3InventoryComponent(sources={"logs": SourceTable(bucket="acme-logs")})
     definitions = component.build_defs(dg.ComponentTree.for_test().load_context)

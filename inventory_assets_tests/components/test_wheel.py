@@ -107,6 +107,7 @@ def test_the_wheel_has_the_package_its_schemas_and_the_licence(wheel: Path) -> N
     assert data == {
         "inventory_assets/py.typed",
         "inventory_assets/demo/key_names.txt.zst",
+        "inventory_assets/inventory/pricing/prices.toml",
         "inventory_assets/schemas/inventory.schema.json",
         "inventory_assets/schemas/manifest.schema.json",
     }

@@ -116,6 +116,7 @@ def test_defaults_are_the_documented_ones() -> None:
         "demo": False,
         "bucket": "acme-logs",
         "prefix": "",
+        "folder": None,
         "endpoint_url": None,
         "region": None,
         "profile": None,
@@ -154,6 +155,7 @@ def test_defaults_are_the_documented_ones() -> None:
         },
         "retention": {"keep_days": None, "keep_last": None},
         "budget": {"requests": None, "usd": None},
+        "lifecycle": None,
         "prices": None,
     }
 
@@ -233,3 +235,8 @@ def test_exports_are_suffixes_with_a_dialect_before_a_csv() -> None:
 
 def test_the_price_table_lies_beside_the_file(tmp_path: Path) -> None:
     assert source('prices = "own.toml"').prices == str(tmp_path / "own.toml")
+
+
+def test_the_rules_lie_beside_the_file_or_in_the_bucket(tmp_path: Path) -> None:
+    assert source('lifecycle = "rules.json"').lifecycle == str(tmp_path / "rules.json")
+    assert source('lifecycle = "bucket"').lifecycle == "bucket"

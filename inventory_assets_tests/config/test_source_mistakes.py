@@ -2,7 +2,7 @@
 
 import pytest
 
-from inventory_assets_tests.config.files import bucket_mistake, mistake
+from inventory_assets_tests.config.files import bucket_mistake, load, mistake, mistakes
 
 
 @pytest.mark.parametrize("bucket", ["ab", "a" * 64, "-abc", "abc.", "a b", "a/b", "straße"])
@@ -115,3 +115,20 @@ def test_a_budget_that_is_no_bound_is_an_error(text: str, told: str) -> None:
 
 def test_a_price_table_without_a_name_is_an_error() -> None:
     assert "expected the path of a price table" in mistake('prices = ""')
+
+
+def test_two_sources_in_one_folder_are_an_error() -> None:
+    (line,) = mistakes(
+        '[sources.new]\nbucket = "acme-logs"\nfolder = "old"\n[sources.old]\nbucket = "acme-logs"'
+    )
+    assert line == (
+        "sources: found the folder 'old' of the bucket 'acme-logs' for new and for old, expected "
+        "one for each source; remove the field 'folder' of one"
+    )
+
+
+def test_sources_of_different_buckets_may_have_folders_of_one_name() -> None:
+    config = load(
+        '[sources.new]\nbucket = "acme-logs"\nfolder = "old"\n[sources.old]\nbucket = "others"'
+    )
+    assert [source.folder_name for source in config.sources.values()] == ["old", "old"]

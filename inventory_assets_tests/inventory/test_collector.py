@@ -73,15 +73,19 @@ def test_the_usage_of_a_part_goes_with_the_part_and_not_before(store: LocalStore
 
 def test_findings_of_a_part_are_kept_as_long_as_the_part(store: LocalStore) -> None:
     publish_days(store)
-    for key in data_files(store):
+    for key in _parts(store):
         store.publish(LAYOUT.part_findings(key), b"{}")
     for day in DAYS:
         store.publish(LAYOUT.hygiene(day), b"{}")
     collect_all(store, LAST, NEXT_WEEK)
-    left = [key for key in all_keys(store) if "/usage/" in key]
-    parts = {key.rpartition("/")[2] for key in data_files(store)}
-    kept = [*map(LAYOUT.part_findings, parts), *map(LAYOUT.hygiene, DAYS[3:])]
+    left = [key for key in all_keys(store) if "/findings/" in key or "/hygiene.json" in key]
+    kept = [*map(LAYOUT.part_findings, _parts(store)), *map(LAYOUT.hygiene, DAYS[3:])]
     assert sorted(left) == sorted(kept)
+
+
+def _parts(store: LocalStore) -> set[str]:
+    """The keys of all parts."""
+    return {key for key in data_files(store) if key.startswith(LAYOUT.data_folder)}
 
 
 def test_an_expired_date_leaves_no_empty_folder(store: LocalStore) -> None:

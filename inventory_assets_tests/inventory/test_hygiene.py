@@ -36,6 +36,7 @@ from inventory_assets_tests.fakes.upload_store import HeldUpload, UploadStore
 from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, snapshot_of
 
 KB_128 = 2**17
+MINIMA = {"STANDARD_IA": KB_128, "GLACIER_IR": KB_128}
 
 
 def _manifest(store: LocalStore, objects: Sequence[Listed], day: date = DAY) -> Manifest:
@@ -185,7 +186,7 @@ _records = st.lists(
 def test_findings_of_an_aggregate_are_those_of_its_records(
     records: list[tuple[str, str, int, date, str]], day: date
 ) -> None:
-    found = {each.name: each for each in usage_findings(_usage(records), day, _free)}
+    found = {each.name: each for each in usage_findings(_usage(records), day, _free, MINIMA)}
     current = [each for each in records if each[4] == "current"]
     small = [
         each for each in current if each[1] in {"STANDARD_IA", "GLACIER_IR"} and each[2] < KB_128

@@ -157,25 +157,29 @@ query Materializations($key: AssetKeyInput!, $partitions: [String!]) {
 
 
 class RunningDagster:
-    """`dagster dev` in `folder`, as its own process group.
+    """`dagster dev` in `folder`, as its own process group; its daemon may be hurried.
 
     Attributes:
         folder: Its DAGSTER_HOME and working directory.
         url: Where its UI is.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], *, is_hurried: bool = True
+    ) -> None:
         self.folder = folder
         self._port = _free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._log = folder / "dagster-dev.log"
-        (folder / "pace").mkdir(exist_ok=True)
-        (folder / "pace" / "sitecustomize.py").write_text(_PACE)
+        if is_hurried:
+            (folder / "pace").mkdir(exist_ok=True)
+            (folder / "pace" / "sitecustomize.py").write_text(_PACE)
+            environment = {**environment, "PYTHONPATH": str(folder / "pace")}
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [tool("dagster"), "dev", "--host", "127.0.0.1", "--port", str(self._port)],
                 cwd=folder,
-                env=environment_of(folder, {**environment, "PYTHONPATH": str(folder / "pace")}),
+                env=environment_of(folder, environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -10,6 +10,7 @@ from inventory_assets.defs.assets.exports import build_inventory_exports
 from inventory_assets.defs.assets.hygiene import build_hygiene_report
 from inventory_assets.defs.assets.iceberg import build_iceberg_tables
 from inventory_assets.defs.assets.invalid_source import build_invalid_source
+from inventory_assets.defs.assets.lifecycle import build_lifecycle_simulation
 from inventory_assets.defs.assets.listing import build_object_listing
 from inventory_assets.defs.assets.manifest import build_inventory_manifest
 from inventory_assets.defs.assets.report import build_storage_report
@@ -23,6 +24,7 @@ __all__ = [
     "build_invalid_source",
     "build_inventory_exports",
     "build_inventory_manifest",
+    "build_lifecycle_simulation",
     "build_object_changes",
     "build_object_listing",
     "build_prefix_usage",

@@ -19,7 +19,6 @@ from inventory_assets.defs.source.context import (
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.errors import ManifestIncomplete
-from inventory_assets.inventory.hygiene.hygiene_costs import priced_by
 from inventory_assets.inventory.hygiene.report import HYGIENE, HygieneReport
 from inventory_assets.inventory.hygiene.survey import SurveyOptions, publish_report
 from inventory_assets.inventory.manifest.manifest import Manifest
@@ -71,9 +70,7 @@ def _publish(work: SourceContext, day: date) -> HygieneReport:
         uploads=work.bucket.uploads(now) if settings.multipart_uploads else None,
         part_requests=settings.part_requests,
         usage=_usage_of(work, manifest),
-        prices=priced_by(work.assets.prices),
-        prices_label=work.assets.prices.label,
-    )
+    ).with_prices(work.assets.prices)
     return publish_report(work.store, work.layout, manifest, options, now)
 
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 
@@ -33,6 +33,7 @@ from inventory_assets.inventory.listing.budget import budget_excess, expected_re
 from inventory_assets.inventory.listing.listable_dates import require_observable, versions_of
 from inventory_assets.inventory.listing.shard_lister import ShardLister
 from inventory_assets.inventory.listing.snapshot_builder import ShardRequest
+from inventory_assets.inventory.listing.source_record import require_source
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshot
 from inventory_assets.inventory.manifest.snapshot_validation import (
@@ -111,6 +112,10 @@ def _list(
     failures: dict[str, Exception] = {}
     done = 0
     partition_keys = partitions_of(context)
+    try:
+        require_source(work.store, work.layout, work.source_record)
+    except InventoryError as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
     _require_budget(work, partition_keys)
     discovery = None
     if FIND_SHARDS_TAG in context.run.tags:
@@ -126,6 +131,12 @@ def _list(
             context.log.warning(
                 f"{partition_key}: {result.unreadable.count:,} record(s) could not be decoded and "
                 "are in no part"
+            )
+        if _is_newer_than_next_date(work, result):
+            context.log.warning(
+                f"{partition_key}: the next date was listed before this listing; objects that came "
+                "in between are told as created by this date, and again by a later one "
+                "(docs/changes.md)"
             )
         violations = _log_rule_results(context, evidence, partition_key, validate(result))
         if violations:
@@ -177,6 +188,18 @@ def _require_budget(work: SourceContext, partition_keys: Sequence[str]) -> None:
     excess = budget_excess(work.source.name, budget, expected, work.assets.prices)
     if excess:
         raise dg.Failure(excess, allow_retries=False)
+
+
+def _is_newer_than_next_date(work: SourceContext, snapshot: Snapshot) -> bool:
+    """Whether a listing of yesterday shows a later state than the listing of today."""
+    if snapshot.versions or snapshot.day >= work.assets.day_of(work.now()):
+        return False
+    following = snapshot.day + timedelta(days=1)
+    try:
+        found = read_snapshot(work.store, work.layout, following, snapshot.shard.prefix)
+    except InventoryError:
+        return False
+    return found is not None and found.finished_at < snapshot.started_at
 
 
 def _with_new_shards(

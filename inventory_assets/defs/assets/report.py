@@ -27,6 +27,8 @@ def build_storage_report(assets: SourceAssets) -> dg.AssetsDefinition:
     read = ["prefix_usage", "change_log"]
     if assets.source.hygiene.enabled:
         read.append("hygiene_report")
+    if assets.source.lifecycle:
+        read.append("lifecycle_simulation")
 
     @partitioned_asset(
         assets,

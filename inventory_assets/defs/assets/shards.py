@@ -21,6 +21,7 @@ from inventory_assets.inventory.listing.shard_retirement import (
     record_retirement,
     remove_retirements,
 )
+from inventory_assets.inventory.listing.source_record import claim_source, require_source
 from inventory_assets.inventory.manifest.manifest_merge import newest_manifest
 from inventory_assets.inventory.parts.counting import count_records
 from inventory_assets.inventory.parts.part import Part
@@ -131,18 +132,26 @@ def discover_shards(work: SourceContext) -> Discovery:
 
     Raises:
         TooManyShards: There are more than the source's maximum.
+        OtherSource: The folder of the results belongs to another source.
         S3Error: A request failed permanently.
     """
+    require_source(work.store, work.layout, work.source_record)
     now = work.now()
     lister = work.bucket.lister(now)
     try:
-        return discover(
+        discovery = discover(
             lister,
             work.source.prefix,
             shard_bounds(work),
             None if work.source.key_order == "auto" else KeyOrder(work.source.key_order),
             rows_of_newest_manifest(work),
         )
+    except TooManyShards:
+        claim_source(work.store, work.layout, work.source_record)
+        raise
+    else:
+        claim_source(work.store, work.layout, work.source_record)
+        return discovery
     finally:
         lister.close()
 

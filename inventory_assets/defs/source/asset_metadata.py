@@ -19,6 +19,8 @@ from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTION
 from inventory_assets.inventory.changes.shard_changes import Changes
 from inventory_assets.inventory.hygiene import rows
 from inventory_assets.inventory.hygiene.report import HygieneReport
+from inventory_assets.inventory.lifecycle import summary
+from inventory_assets.inventory.lifecycle.effects import LifecycleSimulation
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
@@ -44,9 +46,12 @@ from inventory_assets.units import human_bytes, human_change, human_usd
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
 
+LIFECYCLE_ROWS = 20
+"""Rows of each table of a lifecycle simulation."""
+
 PREFIXES_SHOWN = 20
-SHARDS_SHOWN = 20
-"""Shards in a table, such as the largest ones; one row is for all others."""
+SHARDS_SHOWN = 10
+"""Shards in a table that fits a screen, such as the largest ones; one row is for all others."""
 
 _SHOWN_CHARACTERS = 300
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
@@ -70,8 +75,8 @@ def snapshot_metadata(store: Store, layout: Layout, snapshot: Snapshot) -> Metad
         "dagster/row_count": snapshot.rows,
         "prefix": _prefix_label(snapshot.shard.prefix),
         **_versions_metadata(snapshot.versions, snapshot.objects),
-        "object_bytes": snapshot.object_bytes,
         "size": human_bytes(snapshot.object_bytes),
+        "object_bytes": snapshot.object_bytes,
         "storage_classes": dg.MetadataValue.json(
             {total.storage_class: total.objects for total in snapshot.classes}
         ),
@@ -215,8 +220,8 @@ def manifest_metadata(store: Store, layout: Layout, manifest: Manifest, prices: 
         "dagster/row_count": manifest.rows,
         **({"objects": manifest.objects} if has_versions(manifest.schema) else {}),
         **_reconstruction_metadata(manifest),
-        "object_bytes": manifest.object_bytes,
         "size": human_bytes(manifest.object_bytes),
+        "object_bytes": manifest.object_bytes,
         "storage_classes": classes_table(manifest.classes),
         "shards": _shards_table(manifest.shards),
         "preview": preview(store, manifest.parts),
@@ -393,6 +398,29 @@ def hygiene_metadata(store: Store, layout: Layout, report: HygieneReport) -> dic
         },
         "notes": "; ".join(rows.note_lines(report)) or "none",
         "report": dg.MetadataValue.path(store.where(key)),
+    }
+
+
+def lifecycle_metadata(simulation: LifecycleSimulation) -> dict[str, Any]:
+    """The metadata of a lifecycle simulation."""
+    money = simulation.money
+    plotted = {
+        "monthly_usd_now": money.before_usd,
+        "monthly_usd_after_30_days": money.after_usd,
+        "monthly_usd_at_rest": money.at_rest_usd,
+        "once_usd_within_30_days": money.in_days.usd,
+    }
+    rules = summary.rule_rows(simulation)
+    if len(rules) > LIFECYCLE_ROWS:
+        more = f"(and {len(rules) - LIFECYCLE_ROWS + 1:,} more)"
+        blank = dict.fromkeys(summary.RULE_COLUMNS, "")
+        rules = [*rules[: LIFECYCLE_ROWS - 1], {**blank, "rule": more}]
+    return {
+        **{name: usd for name, usd in plotted.items() if usd is not None},
+        "summary": "; ".join(summary.sentences(simulation)),
+        "rules": table_of_rows(rules),
+        "prefixes": table_of_rows(summary.prefix_rows(simulation, LIFECYCLE_ROWS)),
+        "disputes": table_of_rows(summary.dispute_rows(simulation, LIFECYCLE_ROWS)),
     }
 
 

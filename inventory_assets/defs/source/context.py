@@ -22,6 +22,7 @@ from inventory_assets.inventory.listing.shard_registry import (
     shard_key,
 )
 from inventory_assets.inventory.listing.shard_retirement import read_retirement
+from inventory_assets.inventory.listing.source_record import SourceRecord
 from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.retention.policy import Retention
 from inventory_assets.inventory.storage.encodings import Encodings
@@ -142,7 +143,8 @@ class SourceAssets:
     @property
     def layout(self) -> Layout:
         """The layout of its files in the store."""
-        return Layout(self.source.bucket, self.source.name, Encodings(self.source.encodings))
+        source = self.source
+        return Layout(source.bucket, source.folder_name, Encodings(source.encodings))
 
     @property
     def retention(self) -> Retention:
@@ -206,6 +208,12 @@ class SourceContext:
             UnknownShard: The key is not that of a known shard.
         """
         return prefix_of(self.store, self.layout, shard_key, self.source.prefix)
+
+    @property
+    def source_record(self) -> SourceRecord:
+        """What the folder of its results must belong to."""
+        source = self.source
+        return SourceRecord(source.bucket, source.prefix, source.endpoint_url)
 
     def known_prefixes(self) -> list[str]:
         """The prefixes of all known shards, without those of unknown keys."""

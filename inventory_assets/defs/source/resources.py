@@ -9,6 +9,7 @@ from dagster_aws.s3.resources import ResourceWithS3Configuration
 from pydantic import Field
 
 from inventory_assets.config import DEFAULT_STORE, Iceberg, Source, StoreBucket
+from inventory_assets.inventory.lifecycle.rules import LifecycleRules
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.s3.bucket_config import AddressingStyle
@@ -16,6 +17,7 @@ from inventory_assets.s3.concurrency.policies import PolicyName
 from inventory_assets.s3.page_source import PageSource
 from inventory_assets.s3.upload_client import UploadSource
 from inventory_assets.wiring import (
+    lifecycle_rules_of,
     open_catalog,
     open_results,
     open_source_bucket,
@@ -93,6 +95,15 @@ class SourceBucket(ResourceWithS3Configuration):
     def lister(self, now: datetime) -> PageSource:
         """A client that lists the bucket; the demo store shows what it holds at `now`."""
         return open_source_bucket(self, now)
+
+    def lifecycle_rules(self, lifecycle: str | None, now: datetime) -> LifecycleRules:
+        """The lifecycle rules of a file or of the bucket, as `Source.lifecycle` says.
+
+        Raises:
+            RulesInvalid: S3 would refuse the rules.
+            S3Error: The bucket has no rules, or does not show them.
+        """
+        return lifecycle_rules_of(self, now, lifecycle)
 
     def uploads(self, now: datetime) -> UploadSource:
         """A client that lists the unfinished uploads of the bucket."""

@@ -1,6 +1,6 @@
 """What the objects of findings cost by a price table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +25,15 @@ def priced_by(prices: Prices) -> PriceTable:
         return price
 
     return at_totals
+
+
+def minimum_bytes(prices: Prices) -> Mapping[str, int]:
+    """What an object is billed for at least, by storage class, where there is a minimum."""
+    return {
+        name: found.minimum_billable_bytes
+        for name, found in prices.classes.items()
+        if found.minimum_billable_bytes
+    }
 
 
 def _rows(totals: Sequence[StorageTotal]) -> pa.Table:

@@ -1,12 +1,13 @@
 """Make the hygiene report of an inventory, and publish that of a date."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 import pyarrow as pa
 
 from inventory_assets.inventory.hygiene.duplicates import find_duplicates
+from inventory_assets.inventory.hygiene.hygiene_costs import minimum_bytes, priced_by
 from inventory_assets.inventory.hygiene.part_findings import (
     compute_findings,
     merge_findings,
@@ -35,6 +36,7 @@ from inventory_assets.inventory.hygiene.usage_findings import usage_findings
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.parts.schema import has_versions
+from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.storage.commit import publish
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
@@ -88,7 +90,8 @@ class SurveyOptions:
         duplicates: Whether to search for likely duplicates, which reads all parts.
         uploads: Where to list unfinished uploads; None not to.
         part_requests: The maximum number of requests for the sizes of uploads.
-        usage: The aggregate of the date by prefix; None if it has none.
+        usage: The aggregate of the inventory, with `USAGE_SCHEMA`; None if it has none.
+        minimum_bytes: What an object is billed for at least, by storage class.
         prices: What storage costs.
         prices_label: Which prices these are.
         is_kept: Whether to keep the findings of parts.
@@ -98,9 +101,19 @@ class SurveyOptions:
     uploads: UploadSource | None = None
     part_requests: int = 0
     usage: pa.Table | None = None
+    minimum_bytes: Mapping[str, int] = field(default_factory=dict)
     prices: PriceTable = unknown_prices
     prices_label: str = ""
     is_kept: bool = True
+
+    def with_prices(self, prices: Prices) -> "SurveyOptions":
+        """The same, with the costs and minimum sizes of a price table."""
+        return replace(
+            self,
+            minimum_bytes=minimum_bytes(prices),
+            prices=priced_by(prices),
+            prices_label=prices.label,
+        )
 
 
 def survey(surveyed: Surveyed, options: SurveyOptions, now: datetime) -> HygieneReport:
@@ -135,8 +148,9 @@ def survey(surveyed: Surveyed, options: SurveyOptions, now: datetime) -> Hygiene
             findings.append(finding_of(DUPLICATES, find_duplicates(store, parts, folder), price))
     else:
         left_out.append(f"{TITLES[DUPLICATES].lower()}: hygiene.duplicates is not set")
-    if options.usage is not None and surveyed.day is not None:
-        findings += usage_findings(options.usage, surveyed.day, price)
+    if options.usage is not None:
+        day = surveyed.day or now.date()
+        findings += usage_findings(options.usage, day, price, options.minimum_bytes)
     else:
         names = f"{TITLES[SMALL].lower()}, {TITLES[UNTOUCHED]}"
         left_out.append(f"{names}: no usage by prefix was computed")

@@ -15,12 +15,8 @@ from inventory_assets.inventory.hygiene.report import (
     StoragePrice,
     finding_of,
 )
+from inventory_assets.inventory.usage.schema import State
 
-MINIMUM_BYTES = {"STANDARD_IA": 2**17, "ONEZONE_IA": 2**17, "GLACIER_IR": 2**17}
-"""What an object is billed for at least, by storage class
-(https://aws.amazon.com/s3/storage-classes/)."""
-
-_CURRENT = "current"
 _STANDARD = "STANDARD"
 _COLUMNS = ["prefix", "storage_class", "size_band", "month", "state", "objects", "bytes"]
 
@@ -29,18 +25,17 @@ def usage_findings(
     usage: pa.Table,
     day: date,
     price: StoragePrice,
-    minimum_bytes: Mapping[str, int] = MINIMUM_BYTES,
+    minimum_bytes: Mapping[str, int],
 ) -> Iterator[Finding]:
     """The findings of an aggregate.
 
     Args:
-        usage: The aggregate: cumulative rows by prefix, storage class, size band, month of
-            LastModified and state. Its size bands are those of `SIZE_BOUNDS`.
+        usage: The aggregate, with `USAGE_SCHEMA`.
         day: The date.
         price: What storage costs.
         minimum_bytes: What an object is billed for at least, by storage class.
     """
-    current = usage.select(_COLUMNS).filter(pc.equal(usage.column("state"), _CURRENT))
+    current = usage.select(_COLUMNS).filter(pc.equal(usage.column("state"), State.CURRENT))
     are_small = _are_small(current, minimum_bytes)
     yield finding_of(SMALL, _tally(current.filter(are_small)), price)
     # An object of a month that ended a year before the date is older than a year.

@@ -20,7 +20,6 @@ from inventory_assets.inventory.manifest.snapshot import (
 )
 from inventory_assets.inventory.parts.part import ClassTotal, Part, class_totals
 from inventory_assets.inventory.parts.schema import record_schema
-from inventory_assets.inventory.pricing.price_table import load_prices
 from inventory_assets.inventory.storage.destination import Destination
 from inventory_assets.inventory.storage.layout import FileKind
 from inventory_assets.inventory.storage.record_type import RecordType
@@ -251,6 +250,9 @@ class Manifest:
     @property
     def estimated_usd(self) -> float:
         """The estimated price of the requests on AWS in USD, at S3's list price in us-east-1."""
+        # Its models take a tenth of a second, and readers of a manifest do not need them.
+        from inventory_assets.inventory.pricing.price_table import load_prices
+
         return round(load_prices().listing_usd(self.requests), 6)
 
     @computed_field  # type: ignore[prop-decorator]

@@ -236,21 +236,36 @@ def _no_log(layout: Layout, day: date) -> InventoryNotFound:
     )
 
 
+def removed_inventory(store: Store, layout: Layout, day: date) -> InventoryNotFound | None:
+    """The error for a date that retention has removed: the next change log was made with it."""
+    later = next_change_log(store, layout, day)
+    if later is None or later.baseline_day != day:
+        return None
+    days = published_days(store, layout)
+    oldest = f"the oldest that is left is that of {days[0]}" if days else "none is left"
+    place = f"{layout.source} under {store.where(layout.base)}"
+    return InventoryNotFound(
+        f"the inventory of {day} of {place} was removed by retention; {oldest}: name a date from "
+        "then on"
+    )
+
+
+def published_days(store: Store, layout: Layout) -> list[date]:
+    """The dates that have an inventory, in order."""
+    return sorted(filter(None, map(day_of_folder, store.list_names(layout.base))))
+
+
 def _no_inventory(store: Store, layout: Layout, day: date) -> InventoryNotFound:
     """The error for a date that was removed, or never published."""
-    days = sorted(filter(None, map(day_of_folder, store.list_names(layout.base))))
-    later = next_change_log(store, layout, day)
+    removed = removed_inventory(store, layout, day)
+    if removed:
+        return removed
+    days = published_days(store, layout)
     place = f"{layout.source} under {store.where(layout.base)}"
-    oldest = f"the oldest that is left is that of {days[0]}" if days else "none is left"
-    if later and later.baseline_day == day:
-        return InventoryNotFound(
-            f"the inventory of {day} of {place} was removed by retention; {oldest}: name a date "
-            "from then on"
-        )
     if days and day < days[0]:
         return InventoryNotFound(
             f"the inventory of {day} of {place} was removed by retention or never published; "
-            f"{oldest}: name a date from then on"
+            f"the oldest that is left is that of {days[0]}: name a date from then on"
         )
     return InventoryNotFound(
         f"no inventory of {place} was published for {day}; materialize inventory_manifest and "

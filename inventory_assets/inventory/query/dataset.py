@@ -31,7 +31,9 @@ from inventory_assets.inventory.query.change_records import (
     change_logs_since,
     files_of,
     only_created,
+    published_days,
     read_log,
+    removed_inventory,
 )
 from inventory_assets.inventory.query.listing_folder import parts_of_listing
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
@@ -353,10 +355,16 @@ def published_manifest(store: Store, layout: Layout, day: date | None = None) ->
         else read_manifest(store, layout, day)
     )
     if manifest is None:
+        removed = removed_inventory(store, layout, day) if day else None
+        if removed:
+            raise removed
+        days = published_days(store, layout) if day else []
+        is_early = day is not None and bool(days) and day < days[0]
+        kept = f", or, if it was removed, name a date from {days[0]} on" if is_early else ""
         of_day = f"for {day}" if day else "yet"
         raise InventoryNotFound(
             f"no inventory of {layout.source} was published {of_day} under "
-            f"{store.where(layout.base)}; materialize inventory_manifest first"
+            f"{store.where(layout.base)}; materialize inventory_manifest first{kept}"
         )
     return manifest
 

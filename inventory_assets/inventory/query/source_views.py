@@ -1,4 +1,4 @@
-"""The views over all dates of a source, for SQL: its changes and its dates."""
+"""The views over all dates of a source, for SQL: its changes, its usage and its dates."""
 
 import glob
 from collections.abc import Iterable, Sequence
@@ -25,11 +25,15 @@ from inventory_assets.inventory.query.dataset import Dataset, files_dataset
 from inventory_assets.inventory.storage.layout import Layout, day_of_folder
 from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.usage.date_usage import DateUsage, days_with_usage, read_usage
+from inventory_assets.inventory.usage.schema import PREFIX_SCHEMA, USAGE_SCHEMA
+from inventory_assets.inventory.usage.usage_files import read_table
 
 if TYPE_CHECKING:
     import duckdb
 
 INVENTORY, CHANGES, DATES = "inventory", "changes", "dates"
+USAGE, BY_PREFIX = "usage", "usage_by_prefix"
 
 DATES_SCHEMA = pa.schema(
     [
@@ -105,6 +109,12 @@ def create_views(
         relation, files = _changes(connection, store, logs)
         relation.create_view(CHANGES)
         paths = [*paths, *files]
+    if _names(sql, USAGE):  # which is in the name of the other
+        usages = _read_usages(store, layout)
+        aggregates = [(usage.day, usage.aggregate.key) for usage in usages]
+        paths = [*paths, *_create_by_day(connection, store, USAGE, aggregates, USAGE_SCHEMA)]
+        tables = [(usage.day, usage.by_prefix.key) for usage in usages]
+        paths = [*paths, *_create_by_day(connection, store, BY_PREFIX, tables, PREFIX_SCHEMA)]
     if _names(sql, DATES):
         connection.from_arrow(dates_table(store, layout, logs)).create_view(DATES)
     return paths
@@ -125,6 +135,46 @@ def _changes(
     return connection.from_arrow(files_dataset(opened, CHANGE_SCHEMA)), []
 
 
+def _create_by_day(
+    connection: "duckdb.DuckDBPyConnection",
+    store: Store,
+    name: str,
+    tables: Sequence[tuple[date, str]],
+    schema: pa.Schema,
+) -> list[Path]:
+    """Create a view over a table of each date, with the date as its first column `day`.
+
+    Args:
+        connection: The connection.
+        store: The store of the tables.
+        name: The name of the view.
+        tables: The dates, and the keys of their tables; dates may share one.
+        schema: The schema of the tables.
+
+    Returns:
+        The files that the view reads.
+    """
+    if not tables or not isinstance(store, LocalStore):
+        found = [_with_day(day, read_table(store, key, schema)) for day, key in tables]
+        empty = _with_day(date.min, schema.empty_table())
+        connection.from_arrow(pa.concat_tables([empty, *found])).create_view(name)
+        return []
+    files = [str(store.path(key)) for _, key in tables]
+    days = pa.table({"day": [day for day, _ in tables], "filename": files})
+    distinct = list(dict.fromkeys(files))
+    rows = connection.read_parquet(
+        [glob.escape(file) for file in distinct], filename=True, hive_partitioning=False
+    )
+    joined = connection.from_arrow(days).set_alias("days").join(rows.set_alias("rows"), "filename")
+    joined.project(", ".join(["day", *schema.names])).create_view(name)
+    return [Path(file) for file in distinct]
+
+
+def _with_day(day: date, table: pa.Table) -> pa.Table:
+    days = pa.repeat(pa.scalar(day, pa.date32()), table.num_rows)
+    return table.add_column(0, pa.field("day", pa.date32(), nullable=False), days)
+
+
 def dates_table(store: Store, layout: Layout, logs: Iterable[ChangeLog]) -> pa.Table:
     """A row for each date with an inventory, oldest first, with `DATES_SCHEMA`.
 
@@ -137,11 +187,11 @@ def dates_table(store: Store, layout: Layout, logs: Iterable[ChangeLog]) -> pa.T
         CorruptRecord: An inventory cannot be read.
     """
     days = sorted(filter(None, map(day_of_folder, store.list_names(layout.base))))
-    by_identity = {log.manifest_identity: log for log in logs}
+    by_day = {log.day: log for log in logs}
 
     def row(day: date) -> dict[str, object] | None:
         manifest = read_manifest(store, layout, day)
-        return _row(manifest, by_identity.get(manifest.identity)) if manifest else None
+        return _row(manifest, by_day.get(day)) if manifest else None
 
     with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="manifest") as pool:
         rows = [found for found in pool.map(row, days) if found]
@@ -149,6 +199,8 @@ def dates_table(store: Store, layout: Layout, logs: Iterable[ChangeLog]) -> pa.T
 
 
 def _row(manifest: Manifest, log: ChangeLog | None) -> dict[str, object]:
+    if log and log.manifest_identity != manifest.identity:
+        log = None  # the date was published again since
     started = min(entry.started_at for entry in manifest.shards)
     finished = max(entry.finished_at for entry in manifest.shards)
     return {
@@ -176,6 +228,13 @@ def _read_logs(store: Store, layout: Layout) -> tuple[ChangeLog, ...]:
     days = days_with_changes(store, layout)
     with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="change-log") as pool:
         return tuple(filter(None, pool.map(partial(read_change_log, store, layout), days)))
+
+
+def _read_usages(store: Store, layout: Layout) -> tuple[DateUsage, ...]:
+    """The usage of all dates that have one, oldest first."""
+    days = days_with_usage(store, layout)
+    with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="usage") as pool:
+        return tuple(filter(None, pool.map(partial(read_usage, store, layout), days)))
 
 
 def _names(sql: str | None, *views: str) -> bool:

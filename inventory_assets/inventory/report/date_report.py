@@ -10,6 +10,7 @@ import pyarrow as pa
 from inventory_assets.inventory.changes.change_log import ChangeLog, read_change_log
 from inventory_assets.inventory.errors import InventoryNotFound
 from inventory_assets.inventory.hygiene.report import HYGIENE, HygieneReport
+from inventory_assets.inventory.lifecycle.date_simulation import DATE_SIMULATION
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
 from inventory_assets.inventory.manifest.manifest_merge import violations_of as manifest_violations
@@ -19,6 +20,7 @@ from inventory_assets.inventory.report.hygiene_sections import (
     object_sections,
     waste_of,
 )
+from inventory_assets.inventory.report.lifecycle_section import lifecycle_section
 from inventory_assets.inventory.report.page import render
 from inventory_assets.inventory.report.report_data import (
     Check,
@@ -121,6 +123,7 @@ def collect(store: Store, layout: Layout, day: date, prices: ReportPrices | None
     aggregate = read_table(store, usage.aggregate.key, USAGE_SCHEMA)
     rows = prefix_rows(read_table(store, usage.by_prefix.key, PREFIX_SCHEMA), aggregate)
     hygiene = HYGIENE.read(store, layout.hygiene(day))
+    simulated = DATE_SIMULATION.read(store, layout.lifecycle(day))
     log = read_change_log(store, layout, day)
     compared = usage.compared_with("")
     return ReportData(
@@ -138,6 +141,7 @@ def collect(store: Store, layout: Layout, day: date, prices: ReportPrices | None
         findings=finding_sections(hygiene) if hygiene else (),
         sections=[
             *_changes(log, rows, compared.day if compared else None),
+            *([lifecycle_section(simulated.simulation)] if simulated else ()),
             *(object_sections(hygiene) if hygiene else ()),
         ],
         checks=[*_checks(store, manifest, usage)],

@@ -54,6 +54,7 @@ _FOUND, _CONFIRMED, _REMOVED = "found", "confirmed", "removed"
 _ORDER = (
     (FileKind.REPORT, False),
     (FileKind.HYGIENE, False),
+    (FileKind.LIFECYCLE, False),
     (FileKind.EXPORT, False),
     (FileKind.USAGE, False),
     (FileKind.CHECKSUM, True),

@@ -45,9 +45,11 @@ class FileKind(StrEnum):
     PART_USAGE = "usage/parts/{name}"
     HYGIENE = "usage/dt={day}/hygiene.json"
     PART_FINDINGS = "usage/findings/{name}"
+    LIFECYCLE = "usage/dt={day}/lifecycle.json"
     REPORT = "reports/dt={day}/report.html"
     DISCOVERY = "discovery.json"
     LONG_PREFIX = "prefixes/{name}.json"
+    SOURCE = "source.json"
     RETIREMENT = "retired/{name}.json"
 
     def path(self, day: date | None = None, name: str = "") -> str:
@@ -200,6 +202,10 @@ class Layout:
         """The hygiene report of a date."""
         return self._key(FileKind.HYGIENE, day)
 
+    def lifecycle(self, day: date) -> str:
+        """What lifecycle rules would do to a date's inventory."""
+        return self._key(FileKind.LIFECYCLE, day)
+
     def report(self, day: date) -> str:
         """The page that shows a date's inventory to people."""
         return self._key(FileKind.REPORT, day)
@@ -211,6 +217,11 @@ class Layout:
     def iceberg(self, table: str) -> str:
         """The folder of the files that Iceberg itself writes for a table."""
         return f"{self.base}/iceberg/{table}"
+
+    @property
+    def source_record(self) -> str:
+        """The record of what is inventoried in this folder."""
+        return self._key(FileKind.SOURCE)
 
     @property
     def discovery(self) -> str:
