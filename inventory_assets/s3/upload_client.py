@@ -194,7 +194,7 @@ class _Order:
     def check(self, upload: Upload) -> None:
         key = upload.key.encode()
         if key < self._key or (key == self._key and upload.upload_id in self._ids):
-            raise self._fault(f"lists {upload.key!r} after {self._key.decode()!r}")
+            raise self._malformed(f"lists {upload.key!r} after {self._key.decode()!r}")
         if key > self._key:
             self._key, self._ids = key, set()
         self._ids.add(upload.upload_id)
@@ -203,10 +203,10 @@ class _Order:
         # Ids are in no order: of one key, the uploads are listed by the time of their start.
         markers = key_marker.encode(), id_marker
         if markers[0] < self._markers[0] or markers == self._markers:
-            raise self._fault("continues a listing of uploads at the same place again")
+            raise self._malformed("continues a listing of uploads at the same place again")
         self._markers = markers
 
-    def _fault(self, what: str) -> MalformedResponse:
+    def _malformed(self, what: str) -> MalformedResponse:
         return MalformedResponse(
             f"{self._where}: the store {what}, so its unfinished uploads cannot be listed; set "
             "multipart_uploads = false"
