@@ -14,16 +14,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from benchmarks.load_source import HERE
 from benchmarks.processes import run
-from benchmarks.two_days import LAYOUT, NOW, TODAY, YESTERDAY, hexadecimal
+from benchmarks.two_days import LAYOUT, NOW, TODAY, YESTERDAY, hexadecimal, strings
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.manifest.snapshot import Snapshot
 from inventory_assets.inventory.parts.fingerprint import Fingerprint
@@ -48,32 +47,17 @@ def records(first: int, rows: int, count: int, seed: int) -> pa.RecordBatch:
     """
     random = np.random.default_rng([seed, first])
     places = np.arange(first, first + rows) * (TEAMS * HOURS) // count
-    teams, hours = np.divmod(places, HOURS)
+    hours = places % HOURS
     starts = np.datetime64("2025-01-01T00", "h") + hours
-    distinct, index = np.unique(np.stack([teams, hours]), axis=1, return_inverse=True)
-    folders = pa.array(
-        [
-            f"team-{team:02}/year={at:%Y}/month={at:%m}/day={at:%d}/hour={at:%H}/"
-            for team, at in zip(
-                distinct[0].tolist(),
-                (np.datetime64("2025-01-01T00", "h") + distinct[1]).tolist(),
-                strict=True,
-            )
-        ]
+    distinct, index = np.unique(places, return_inverse=True)
+    folders = np.frombuffer("".join(map(_folder, distinct.tolist())).encode(), np.uint8)
+    heads = np.arange(first, first + rows).astype(">u8").view(np.uint8).reshape(rows, 8)
+    names = hexadecimal(
+        np.concatenate([heads, random.integers(0, 256, (rows, 8), np.uint8)], axis=1)
     )
-    within = np.arange(first, first + rows, dtype=np.uint64)
-    raw = np.concatenate(
-        [
-            within.astype(">u8").view(np.uint8).reshape(rows, 8),
-            random.integers(0, 256, (rows, 8), np.uint8),
-        ],
-        axis=1,
-    )
-    names = hexadecimal(raw)
-    names_column = pa.array(names.view("S32").ravel().astype("U32"))
-    keys = pc.binary_join_element_wise(
-        folders.take(pa.array(index.ravel())), names_column, ".json.gz", ""
-    )
+    suffix = np.tile(np.frombuffer(b".json.gz", np.uint8), (rows, 1))
+    folders = folders.reshape(len(distinct), -1)[index]
+    keys = strings(np.concatenate([folders, names, suffix], axis=1))
     written = starts.astype("datetime64[ms]").astype(np.int64) + random.integers(0, 3_600_000, rows)
     classes = pa.array(["STANDARD", "STANDARD_IA"])
     columns = {
@@ -88,6 +72,12 @@ def records(first: int, rows: int, count: int, seed: int) -> pa.RecordBatch:
         [columns.get(field.name, pa.nulls(rows, field.type)) for field in RECORD_SCHEMA],
         schema=RECORD_SCHEMA,
     )
+
+
+def _folder(place: int) -> str:
+    team, hour = divmod(place, HOURS)
+    at = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(hours=hour)
+    return f"team-{team:02}/year={at:%Y}/month={at:%m}/day={at:%d}/hour={at:%H}/"
 
 
 def make_bucket(folder: Path, rows: int) -> None:

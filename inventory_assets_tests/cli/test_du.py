@@ -103,8 +103,8 @@ def test_growth_that_is_unknown_is_no_order(run: Run) -> None:
     assert "no usage table of an earlier date; sort by bytes" in outcome.error
 
 
-def test_a_terminal_shows_a_table_with_units_and_the_total_last(used: Run) -> None:
-    assert used  # it changes the folder
+@pytest.mark.usefixtures("used")
+def test_a_terminal_shows_a_table_with_units_and_the_total_last() -> None:
     code, shown = on_a_terminal(Path.cwd(), "du", "source", "--top", "1")
     lines = [line.rstrip() for line in shown.decode().splitlines()]
     assert code == 0

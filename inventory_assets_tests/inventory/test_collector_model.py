@@ -130,13 +130,12 @@ class RunsAndCollections(RuleBasedStateMachine):
     def begin_usage(self, day: date) -> None:
         expected_etag = usage_etag(self.store, LAYOUT, day)
         manifest = read_manifest(self.store, LAYOUT, day)
-
-        def publish() -> None:
-            with suppress(CorruptRecord):  # the manifest was replaced, and its parts removed
-                publish_usage(self.store, LAYOUT, manifest, self.now, expected_etag)
-
         if manifest:
-            self.runs.append(Run(self.now, publish))
+            self.runs.append(Run(self.now, lambda: self._use(manifest, expected_etag)))
+
+    def _use(self, manifest: Manifest, expected_etag: str) -> None:
+        with suppress(CorruptRecord):  # the manifest was replaced, and its parts removed
+            publish_usage(self.store, LAYOUT, manifest, self.now, expected_etag)
 
     @precondition(lambda self: self.runs)
     @rule(data=st.data())

@@ -31,7 +31,9 @@ def usage_of(dataset: Dataset) -> pa.Table:
     store, layout, usage = dataset.store, dataset.layout, published_usage(dataset)
     if usage:
         return read_table(store, usage.aggregate.key, USAGE_SCHEMA)
-    merged = UsageAggregate()
+    totals = [(part.rows, part.object_bytes) for part in dataset.parts]
+    records, sizes = (sum(each) for each in zip(*totals, strict=True)) if totals else (0, 0)
+    merged = UsageAggregate(within=(records, sizes))
     for part in dataset.parts:
         rows = published_part_usage(store, layout, part) if layout else None
         rows = usage_of_part(store, part) if rows is None else rows

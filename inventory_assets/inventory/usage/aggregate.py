@@ -25,11 +25,14 @@ from inventory_assets.inventory.usage.schema import MAX_DEPTH, USAGE_SCHEMA
 BATCH_ROWS = 65_536
 """Records that are aggregated at a time."""
 
-BATCH_KEY_BYTES = 2**23
+BATCH_KEY_BYTES = 2**22
 """Bytes of keys that are aggregated at a time, which bounds memory where keys are long."""
 
-_MIN_PENDING = 2**20
-"""The number of rows that may be added before prefixes are dropped again."""
+BATCH_PREFIXES = 2**19
+"""Prefixes of all keys that are aggregated at a time, which bounds memory where keys are deep."""
+
+_MIN_PENDING_BYTES = 2**25
+"""Bytes of rows and prefixes that may be added before prefixes are dropped again."""
 
 _CODE_MASK = (1 << CODE_BITS) - 1
 
@@ -47,6 +50,11 @@ class _Rows:
     places: Ints
     objects: Ints
     bytes: Ints
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that the rows take."""
+        return self.places.nbytes + self.objects.nbytes + self.bytes.nbytes
 
     @property
     def prefixes(self) -> Ints:
@@ -90,16 +98,19 @@ class UsageAggregate:
 
     Args:
         rule: Which prefixes are kept.
+        within: The records and bytes of all pieces together, where they are known. Prefixes that
+            are too small for the whole are then dropped early; the result is the same.
     """
 
-    def __init__(self, rule: KeepRule = KEEP) -> None:
+    def __init__(self, rule: KeepRule = KEEP, within: tuple[int, int] = (0, 0)) -> None:
         self._rule = rule
+        self._within = within
         self._dimensions = Dimensions()
         self._prefixes: list[pa.StringArray] = []
         self._rows: list[_Rows] = []
         self._count = 0
-        self._pending = 0
-        self._most_pending = _MIN_PENDING
+        self._pending_bytes = 0
+        self._most_pending_bytes = _MIN_PENDING_BYTES
         self._first_path = 0
         self._path: list[str] = []
         self._path_numbers: Ints = np.empty(0, np.int64)
@@ -115,38 +126,47 @@ class UsageAggregate:
             CorruptRecord: There are more storage classes than any store has.
         """
         for batch in _slices(records):
-            keys = SortedKeys.of(batch.column("key"))
-            tree = PrefixTree.of(keys)
-            sizes = sizes_of(batch)
-            before = np.concatenate([[0], np.cumsum(sizes)])
-            kept = self._rule.kept(tree.ends - tree.rows, before[tree.ends] - before[tree.rows])
-            # The prefixes of the first key come first; those of the last key end last.
-            kept[: keys.depths[0] + 1] = True
-            kept |= tree.ends == batch.num_rows
-            numbers = np.flatnonzero(kept)
-            # Each record counts in its deepest kept prefix, which is added to its ancestors.
-            nearest = np.where(kept, np.cumsum(kept) - 1, 0)
-            for depth in range(1, int(tree.depths.max()) + 1):
-                at = np.flatnonzero((tree.depths == depth) & ~kept)
-                nearest[at] = nearest[tree.parents[at]]
-            codes = self._dimensions.codes(batch, sizes)
-            own = _sum(
-                [
-                    _Rows(
-                        (nearest[tree.deepest] << CODE_BITS) | codes,
-                        np.ones(batch.num_rows, np.int64),
-                        sizes,
-                    )
-                ]
-            )
-            depths = tree.depths[numbers]
-            parents = nearest[tree.parents[numbers]]
-            self._add(
-                keys.prefixes(tree.rows[numbers], depths),
-                _rolled_up(own, depths, parents),
-                batch.column("key")[0].as_py(),
-                batch.column("key")[-1].as_py(),
-            )
+            self._add_batch(batch)
+
+    def _add_batch(self, batch: pa.RecordBatch) -> None:
+        keys = SortedKeys.of(batch.column("key"))
+        if keys.depths.sum() > BATCH_PREFIXES and batch.num_rows > 1:
+            half = batch.num_rows // 2
+            self._add_batch(batch.slice(0, half))
+            self._add_batch(batch.slice(half))
+            return
+        tree = PrefixTree.of(keys)
+        sizes = sizes_of(batch)
+        before = np.concatenate([[0], np.cumsum(sizes)])
+        totals = tree.ends - tree.rows, before[tree.ends] - before[tree.rows]
+        kept = self._rule.kept(*totals, self._within)
+        # The prefixes of the first key come first; those of the last key end last.
+        kept[: keys.depths[0] + 1] = True
+        kept |= tree.ends == batch.num_rows
+        numbers = np.flatnonzero(kept)
+        # Each record counts in its deepest kept prefix, which is added to its ancestors.
+        nearest = np.where(kept, np.cumsum(kept) - 1, 0)
+        for depth in range(1, int(tree.depths.max()) + 1):
+            at = np.flatnonzero((tree.depths == depth) & ~kept)
+            nearest[at] = nearest[tree.parents[at]]
+        codes = self._dimensions.codes(batch, sizes)
+        own = _sum(
+            [
+                _Rows(
+                    (nearest[tree.deepest] << CODE_BITS) | codes,
+                    np.ones(batch.num_rows, np.int64),
+                    sizes,
+                )
+            ]
+        )
+        depths = tree.depths[numbers]
+        parents = nearest[tree.parents[numbers]]
+        self._add(
+            keys.prefixes(tree.rows[numbers], depths),
+            _rolled_up(own, depths, parents),
+            batch.column("key")[0].as_py(),
+            batch.column("key")[-1].as_py(),
+        )
 
     def add(self, rows: pa.Table, first_key: str, last_key: str) -> None:
         """Add the aggregate of records whose keys are greater than all before.
@@ -180,15 +200,14 @@ class UsageAggregate:
         self._path_numbers = numbers[
             pc.index_in(pa.array(last, pa.string()), prefixes).to_numpy().astype(np.int64)
         ]
-        self._pending += len(rows.places)
-        if self._pending > self._most_pending:
+        self._pending_bytes += rows.nbytes + prefixes.nbytes
+        if self._pending_bytes > self._most_pending_bytes:
             self._prune()
 
     def _prune(self) -> None:
         """Drop the prefixes that the rule does not keep in the records so far."""
         rows = _sum(self._rows)
-        objects, sizes = rows.totals(self._count)
-        kept = self._rule.kept(objects, sizes)
+        kept = self._rule.kept(*rows.totals(self._count), self._within)
         kept[: self._first_path] = True
         kept[self._path_numbers] = True
         prefixes = pa.chunked_array(self._prefixes, pa.string()).filter(pa.array(kept))
@@ -197,9 +216,9 @@ class UsageAggregate:
         self._prefixes, self._rows = prefixes.chunks, [rows]
         self._path_numbers = numbers[self._path_numbers]
         self._count = len(prefixes)
-        self._pending = len(rows.places)
+        self._pending_bytes = rows.nbytes + prefixes.nbytes
         # Each pruning reads all rows; so it waits until their number has doubled.
-        self._most_pending = max(_MIN_PENDING, 2 * self._pending)
+        self._most_pending_bytes = max(_MIN_PENDING_BYTES, 2 * self._pending_bytes)
 
     def table(self) -> pa.Table:
         """The aggregate of all records so far, with `USAGE_SCHEMA`; no rows without records."""

@@ -227,7 +227,7 @@ def merged_usage(store: Store, layout: Layout, manifest: Manifest) -> pa.Table:
         CorruptRecord: A part is missing or damaged.
         StoreError: A file cannot be written.
     """
-    merged = UsageAggregate()
+    merged = UsageAggregate(within=(manifest.rows, manifest.object_bytes))
     for part in manifest.parts:
         merged.add(part_usage(store, layout, part), part.first_key, part.last_key)
     return merged.table()

@@ -158,7 +158,7 @@ def _months_of(times: pa.TimestampArray) -> Ints:
     if milliseconds.null_count:
         is_null = milliseconds.is_null().to_numpy(zero_copy_only=False)
         milliseconds = milliseconds.fill_null(0)
-    days = milliseconds.to_numpy() // _DAY_MS
+    days: Ints = milliseconds.to_numpy() // _DAY_MS
     if not len(days):
         return days
     # Few days occur; converting each of them once is faster than converting each record.

@@ -41,20 +41,25 @@ class KeepRule:
     min_share: Fraction = Fraction(1, 10_000)
     largest: int = 1000
 
-    def kept(self, records: Ints, sizes: Ints) -> npt.NDArray[np.bool_]:
+    def kept(
+        self, records: Ints, sizes: Ints, within: tuple[int, int] = (0, 0)
+    ) -> npt.NDArray[np.bool_]:
         """Which prefixes of a piece are kept, except those of its first and last key.
 
         Args:
             records: The number of records of each prefix; the prefixes are in byte order, so that
                 the first is the whole piece.
             sizes: The bytes of each prefix.
+            within: The records and bytes of a larger piece that this one is part of, if they are
+                known. Then the shares are those of the larger piece, and fewer prefixes are kept.
         """
-        return self._is_large(records) | self._is_large(sizes)
+        return self._is_large(records, within[0]) | self._is_large(sizes, within[1])
 
-    def _is_large(self, numbers: Ints) -> npt.NDArray[np.bool_]:
+    def _is_large(self, numbers: Ints, of_larger: int) -> npt.NDArray[np.bool_]:
         if not len(numbers):
             return np.zeros(0, np.bool_)
-        needed = -(-int(numbers[0]) * self.min_share.numerator // self.min_share.denominator)
+        whole = max(int(numbers[0]), of_larger)
+        needed = -(-whole * self.min_share.numerator // self.min_share.denominator)
         # In a piece without bytes, no prefix has a share of them.
         is_large: npt.NDArray[np.bool_] = numbers >= max(needed, 1)
         if len(numbers) <= self.largest:

@@ -3,28 +3,17 @@
 A part never changes, so neither does its usage. Dates that share the part share the file.
 """
 
-from collections.abc import Iterable
-
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from inventory_assets.inventory.parts.part import Part, read_records
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.usage.aggregate import UsageAggregate
-from inventory_assets.inventory.usage.dimensions import RECORD_COLUMNS, encoded
-from inventory_assets.inventory.usage.usage_files import read_part_table, write_table
+from inventory_assets.inventory.usage.dimensions import RECORD_COLUMNS
+from inventory_assets.inventory.usage.usage_files import read_part_table, write_part_table
 from inventory_assets.scan.keyspace.key_range import KeyRange
 
 _EVERYTHING = (KeyRange.of_prefix(""),)
-
-
-def usage_of_records(batches: Iterable[pa.RecordBatch]) -> pa.Table:
-    """The aggregate of sorted records, with `USAGE_SCHEMA`."""
-    usage = UsageAggregate()
-    for batch in batches:
-        usage.add_records(batch)
-    return usage.table()
 
 
 def usage_of_part(store: Store, part: Part) -> pa.Table:
@@ -33,9 +22,10 @@ def usage_of_part(store: Store, part: Part) -> pa.Table:
     Raises:
         CorruptRecord: The part is missing or damaged.
     """
-    return usage_of_records(
-        read_records(store, [part], _EVERYTHING, RECORD_COLUMNS, ["storage_class"])
-    )
+    usage = UsageAggregate(within=(part.rows, part.object_bytes))
+    for batch in read_records(store, [part], _EVERYTHING, RECORD_COLUMNS, ["storage_class"]):
+        usage.add_records(batch)
+    return usage.table()
 
 
 def published_part_usage(store: Store, layout: Layout, part: Part) -> pa.Table | None:
@@ -43,13 +33,7 @@ def published_part_usage(store: Store, layout: Layout, part: Part) -> pa.Table |
 
     It is as `read_part_table` reads it, for `UsageAggregate.add`.
     """
-    table = read_part_table(store, layout.part_usage(part.key))
-    if table is None:
-        return None
-    # The rows of the prefix "" come first.
-    of_whole = pc.index(pc.equal(encoded(table.column("prefix")).indices, 0), value=False).as_py()
-    whole = table.column("objects").slice(0, table.num_rows if of_whole < 0 else of_whole)
-    return table if pc.sum(whole).as_py() == part.rows else None
+    return read_part_table(store, layout.part_usage(part.key), part.rows)
 
 
 def publish_part_usage(store: Store, layout: Layout, part: Part) -> pa.Table:
@@ -62,6 +46,6 @@ def publish_part_usage(store: Store, layout: Layout, part: Part) -> pa.Table:
     table = usage_of_part(store, part)
     with store.scratch() as folder:
         path = folder / "usage.parquet"
-        write_table(path, layout, table)
+        write_part_table(path, layout, table, part.rows)
         store.publish_file(layout.part_usage(part.key), path)
     return table

@@ -14,16 +14,19 @@ from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.storage.tombstones import unmarked_key
 from inventory_assets.inventory.usage.schema import USAGE_SCHEMA
 
-_FORMAT_FIELD = b"usage_format"
 _FORMAT = b"1"
 """The format of the aggregate of a part; it rises when the rows of equal records would differ."""
 
 
-def write_table(path: Path, layout: Layout, table: pa.Table) -> None:
-    """Write a table of usage to a file."""
+def write_part_table(path: Path, layout: Layout, table: pa.Table, records: int) -> None:
+    """Write the aggregate of a part with so many records to a file."""
     with parquet_writer(path, table.schema, layout.encodings) as writer:
         writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-        writer.add_key_value_metadata({_FORMAT_FIELD: _FORMAT})
+        writer.add_key_value_metadata(_metadata(records))
+
+
+def _metadata(records: int) -> dict[bytes, bytes]:
+    return {b"usage_format": _FORMAT, b"usage_records": str(records).encode()}
 
 
 def publish_table(store: Store, layout: Layout, table: pa.Table) -> tuple[str, int]:
@@ -34,7 +37,8 @@ def publish_table(store: Store, layout: Layout, table: pa.Table) -> tuple[str, i
     """
     with store.scratch() as folder:
         path = folder / "usage.parquet"
-        write_table(path, layout, table)
+        with parquet_writer(path, table.schema, layout.encodings) as writer:
+            writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         with path.open("rb") as written:
             digest = hashlib.file_digest(written, "sha256").hexdigest()
         size = path.stat().st_size
@@ -78,10 +82,13 @@ def read_table(
         raise _damaged(store, key, error) from None
 
 
-def read_part_table(store: Store, key: str) -> pa.Table | None:
-    """Read the aggregate of a part; None where it is missing, damaged or of another format.
+def read_part_table(store: Store, key: str, records: int) -> pa.Table | None:
+    """Read the aggregate of a part with so many records.
 
     Text is encoded as dictionaries, and the depth is not read.
+
+    Returns:
+        The rows; None where the file is missing, damaged, of another format or of other records.
     """
     opened = store.open(key)
     if opened is None:
@@ -90,7 +97,7 @@ def read_part_table(store: Store, key: str) -> pa.Table | None:
     texts = [name for name in names if pa.types.is_string(USAGE_SCHEMA.field(name).type)]
     try:
         with opened, pq.ParquetFile(opened, read_dictionary=texts) as file:
-            if (file.metadata.metadata or {}).get(_FORMAT_FIELD) != _FORMAT:
+            if not _metadata(records).items() <= (file.metadata.metadata or {}).items():
                 return None
             table = file.read(names, use_threads=False)
     except (pa.ArrowException, OSError, ValueError):

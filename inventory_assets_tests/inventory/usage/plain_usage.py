@@ -44,11 +44,11 @@ def _kept(records: list[Record], rule: KeepRule) -> set[str]:
     kept: set[str] = set()
     if records:
         kept |= {*prefixes_of(records[0]["key"]), *prefixes_of(records[-1]["key"])}
-    for measure in (lambda _: 1, lambda record: record["size"] or 0):
+    for measured in ([1] * len(records), [record["size"] or 0 for record in records]):
         totals: Counter[str] = Counter()
-        for record in records:
+        for record, number in zip(records, measured, strict=True):
             for prefix in prefixes_of(record["key"]):
-                totals[prefix] += measure(record)
+                totals[prefix] += number
         ranked = sorted(totals, key=lambda prefix: (-totals[prefix], prefix.encode()))
         kept |= set(ranked[: rule.largest])
         whole = totals[""]
@@ -75,4 +75,5 @@ def rows_of(table: pa.Table) -> list[dict[str, Any]]:
     """The rows of a table with the schema, which they are checked against."""
     table.validate(full=True)
     assert table.schema == USAGE_SCHEMA
-    return table.to_pylist()
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows

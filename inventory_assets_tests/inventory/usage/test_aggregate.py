@@ -63,10 +63,13 @@ def batch_of(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:
 
 
 def aggregated(
-    rows: Sequence[dict[str, Any]], cuts: Sequence[int] = (), rule: KeepRule = KEEP
+    rows: Sequence[dict[str, Any]],
+    cuts: Sequence[int] = (),
+    rule: KeepRule = KEEP,
+    within: tuple[int, int] = (0, 0),
 ) -> pa.Table:
     """The aggregate of records that come in batches."""
-    found = UsageAggregate(rule)
+    found = UsageAggregate(rule, within)
     batch = batch_of(rows)
     for start, end in pairwise([0, *sorted(min(cut, len(rows)) for cut in cuts), len(rows)]):
         found.add_records(batch.slice(start, end - start))
@@ -114,11 +117,22 @@ def test_the_merged_aggregates_of_pieces_are_that_of_the_whole(
 
 
 @given(inventories(), cuts)
+def test_what_is_known_of_the_whole_changes_nothing(
+    rows: list[dict[str, Any]], cuts: list[int]
+) -> None:
+    within = (len(rows), sum(row["size"] or 0 for row in rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aggregate, "BATCH_ROWS", 4)
+        assert rows_of(aggregated(rows, cuts, STRICT, within)) == plain_usage(rows, STRICT)
+
+
+@given(inventories(), cuts)
 def test_pruning_again_and_again_changes_nothing(
     rows: list[dict[str, Any]], cuts: list[int]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aggregate, "_MIN_PENDING", 0)
+        patch.setattr(aggregate, "_MIN_PENDING_BYTES", 0)
+        patch.setattr(aggregate, "BATCH_PREFIXES", 5)
         patch.setattr(aggregate, "BATCH_ROWS", 3)
         patch.setattr(aggregate, "BATCH_KEY_BYTES", 9)
         assert rows_of(merged(rows, cuts, [], STRICT)) == plain_usage(rows, STRICT)

@@ -81,10 +81,10 @@ def test_the_totals_at_every_prefix_are_those_that_duckdb_counts(store: LocalSto
     usage = publish_usage(store, LAYOUT, manifest, NOW)
     files = [str(store.path(part.key)) for part in manifest.parts]
     for prefix, row in prefixes(store, usage).items():
-        counted = duckdb.sql(
+        counted = duckdb.execute(
             "SELECT count(*), coalesce(sum(size), 0) FROM read_parquet($files) "
             "WHERE starts_with(key, $prefix)",
-            params={"files": files, "prefix": prefix},
+            {"files": files, "prefix": prefix},
         ).fetchall()
         assert [(row["objects"], row["bytes"])] == counted
     assert list(prefixes(store, usage)) == ["", "a/", "a/b/", "d/", "d/e/", "d/e/f/", "é/"]
@@ -232,7 +232,8 @@ def price(rows: pa.Table) -> pa.DoubleArray:
 
 
 def test_the_cost_of_a_prefix_is_unknown_if_the_cost_of_any_of_its_rows_is() -> None:
-    values = [{"storage_class": name} for name in ("STANDARD", "STANDARD", "GLACIER")]
+    classes = ("STANDARD", "STANDARD", "GLACIER")
+    values: list[dict[str, Any]] = [{"storage_class": name} for name in classes]
     values.append({"is_delete_marker": True})
     versions = [{"is_latest": True, "is_delete_marker": False} | value for value in values]
     rows = aggregated(sorted_records(["a/1", "a/2", "b/3", "c/4"], versions))
