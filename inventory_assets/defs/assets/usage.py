@@ -5,7 +5,6 @@ from datetime import date
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import PREFIX_COLUMNS, usage_metadata
 from inventory_assets.defs.source.automation import on_listing_change
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
@@ -16,6 +15,7 @@ from inventory_assets.defs.source.context import (
     log_partition,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.defs.source.report_metadata import PREFIX_COLUMNS, usage_metadata
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
