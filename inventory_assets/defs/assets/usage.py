@@ -5,7 +5,6 @@ from datetime import date
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import PREFIX_COLUMNS, usage_metadata
 from inventory_assets.defs.source.automation import on_listing_change
 from inventory_assets.defs.source.checks import log_check, partitioned_check
 from inventory_assets.defs.source.context import (
@@ -16,6 +15,7 @@ from inventory_assets.defs.source.context import (
     log_partition,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.defs.source.usage_metadata import PREFIX_COLUMNS, usage_metadata
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
@@ -63,7 +63,7 @@ def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
             day = date.fromisoformat(partition_key)
             manifest, usage = (_read if is_check_only else _publish)(work, day)
             if not is_check_only:
-                metadata = usage_metadata(work.store, usage, assets.prices)
+                metadata = usage_metadata(work.store, work.layout, usage, assets.prices)
                 log_partition(context, key, partition_key, usage.identity, metadata)
             violations = violations_of(work.store, usage, manifest)
             log_check(context, totals, partition_key, violations)
