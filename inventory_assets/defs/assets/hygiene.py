@@ -8,7 +8,6 @@ from hashlib import sha256
 import dagster as dg
 import pyarrow as pa
 
-from inventory_assets.defs.source.asset_metadata import hygiene_metadata
 from inventory_assets.defs.source.automation import on_listing_change
 from inventory_assets.defs.source.context import (
     SourceAssets,
@@ -17,6 +16,7 @@ from inventory_assets.defs.source.context import (
     for_each_partition,
     log_partition,
 )
+from inventory_assets.defs.source.hygiene_metadata import hygiene_metadata
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.hygiene.report import HYGIENE, HygieneReport
