@@ -18,7 +18,6 @@ from inventory_assets.defs.source.context import (
 )
 from inventory_assets.defs.source.hygiene_metadata import hygiene_metadata
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
-from inventory_assets.defs.source.report_metadata import hygiene_metadata
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.hygiene.report import HYGIENE, HygieneReport
 from inventory_assets.inventory.hygiene.survey import SurveyOptions, publish_report

@@ -16,11 +16,7 @@ from inventory_assets.defs.source.context import (
 )
 from inventory_assets.defs.source.growth_checks import log_usage_growth, usage_growth_checks
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
-<<<<<<< HEAD
 from inventory_assets.defs.source.usage_metadata import PREFIX_COLUMNS, usage_metadata
-=======
-from inventory_assets.defs.source.report_metadata import PREFIX_COLUMNS, usage_metadata
->>>>>>> rooms
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest

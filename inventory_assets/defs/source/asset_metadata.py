@@ -1,4 +1,4 @@
-"""Metadata of published partitions for the UI: counts, costs, tables. Object keys are escaped."""
+"""Metadata of partitions for the UI: counts, costs, tables. Object keys are escaped."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from inventory_assets.defs.source.metadata_tables import (
     PREVIEW_ROWS,
-    Metadata,
     column_schema,
     table_of_records,
     table_of_rows,
@@ -18,11 +17,8 @@ from inventory_assets.errors import printable
 from inventory_assets.inventory.changes.change_log import ChangeLog, ChangeLogEntry
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.changes.shard_changes import Changes
-<<<<<<< HEAD
 from inventory_assets.inventory.lifecycle import summary
 from inventory_assets.inventory.lifecycle.effects import LifecycleSimulation
-=======
->>>>>>> rooms
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
@@ -32,10 +28,7 @@ from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, has_ver
 from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-<<<<<<< HEAD
 from inventory_assets.inventory.verification.verification import Verification
-=======
->>>>>>> rooms
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.units import human_bytes, human_usd
@@ -43,17 +36,16 @@ from inventory_assets.units import human_bytes, human_usd
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
 
-<<<<<<< HEAD
 LIFECYCLE_ROWS = 20
 """Rows of each table of a lifecycle simulation."""
 
-=======
->>>>>>> rooms
 SHARDS_SHOWN = 10
 """Shards in a table that fits a screen, such as the largest ones; one row is for all others."""
 
 _SHOWN_CHARACTERS = 300
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
+
+Metadata = Mapping[str, Any]
 
 
 def record_columns(of_versions: bool) -> dg.TableSchema:
@@ -260,7 +252,6 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
     return table_of_rows(rows)
 
 
-<<<<<<< HEAD
 def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
     """The metadata of a verification, with the seed of its sample."""
     differing = sorted((kind.value, key) for key, kind in found.findings.items())
@@ -279,8 +270,6 @@ def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
     }
 
 
-=======
->>>>>>> rooms
 def exports_metadata(
     store: Store,
     layout: Layout,
@@ -319,7 +308,6 @@ def exports_metadata(
     return metadata
 
 
-<<<<<<< HEAD
 def lifecycle_metadata(simulation: LifecycleSimulation) -> dict[str, Any]:
     """The metadata of a lifecycle simulation."""
     money = simulation.money
@@ -343,8 +331,6 @@ def lifecycle_metadata(simulation: LifecycleSimulation) -> dict[str, Any]:
     }
 
 
-=======
->>>>>>> rooms
 def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
     """The metadata of a date in the Iceberg tables."""
     manifest, log, inventory = synced.manifest, synced.log, synced.inventory

@@ -1,14 +1,11 @@
 """Arrow schemas and records, and rows of values, as Dagster's tables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from inventory_assets.errors import printable
-
-Metadata = Mapping[str, Any]
 
 PREVIEW_ROWS = 10
 """Maximum rows of a table that shows examples."""
