@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from inventory_assets.config import load_config
+from inventory_assets.definitions import build_definitions
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 
@@ -52,6 +55,15 @@ def test_the_demo_inventories_two_days(toured: tuple[Path, str]) -> None:
     counts = objects_of_days(printed)
     assert len(counts) == 2
     assert all(count > 1000 for count in counts)
+
+
+def test_the_demo_makes_every_asset_of_both_days(toured: tuple[Path, str]) -> None:
+    _, printed = toured
+    specs = build_definitions(load_config(environ={})).resolve_all_asset_specs()
+    days = printed.partition("\nInventory ")[0].split("\n\n")[1:]
+    assert len(days) == 2
+    for asset in {spec.key.path[-1] for spec in specs} - {"shards"}:
+        assert all(re.search(rf"\b{asset}\b", day) for day in days), asset
 
 
 def test_the_demo_leaves_its_files_under_data(toured: tuple[Path, str]) -> None:

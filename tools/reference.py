@@ -27,6 +27,7 @@ _TABLES = (
     ("`[sources.<name>.schedule]`", "Schedule"),
     ("`[sources.<name>.exports]`", "Exports"),
     ("`[sources.<name>.hygiene]`", "Hygiene"),
+    ("`[sources.<name>.growth]`", "Growth"),
     ("`[sources.<name>.retention]`", "Retention"),
     ("`[sources.<name>.budget]`", "Budget"),
 )

@@ -8,7 +8,7 @@ the project, so the UI shows it afterwards.
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -110,9 +110,10 @@ class _SimulatedDay:
         else:
             self._run("discovery", "shards")
         self._tick_schedule()
-        evaluation = self._evaluate(evaluation)
-        self._follow(evaluation, "object_changes", "inventory_manifest")
-        self._follow(self._evaluate(evaluation), "change_log")
+        is_followed = True
+        while is_followed:
+            evaluation = self._evaluate(evaluation)
+            is_followed = self._follow(evaluation)
 
     def _tick_sensor(self) -> None:
         """Search for new prefixes in one tick, and start their runs in the next."""
@@ -156,35 +157,36 @@ class _SimulatedDay:
             cursor=previous.cursor if previous else None,
         )
 
-    def _follow(self, evaluation: dg.EvaluateAutomationConditionsResult, *names: str) -> None:
-        for name in names:
-            key = self._assets.key(name)
-            requested = evaluation.get_requested_partitions(key)
-            self._materialize(key, sorted(partition for partition in requested if partition))
+    def _follow(self, evaluation: dg.EvaluateAutomationConditionsResult) -> bool:
+        """Materialize what automation requests; whether it requests anything.
 
-    def _materialize(self, key: dg.AssetKey, partition_keys: Sequence[str]) -> None:
-        if not partition_keys:
-            _say("automation", f"{key.path[-1]}: nothing changed, nothing to do")
-        elif len(partition_keys) == 1:
-            self._run("automation", key.path[-1], partition_key=partition_keys[0])
-        else:
-            shard_keys = self._shard_keys()
-            tags = self._assets.partitions.range_tags(self._day, shard_keys)
-            self._run("automation", key.path[-1], tags=tags)
+        Assets of the same partitions have one run, as with the daemon.
+        """
+        by_partitions: dict[frozenset[str], list[str]] = {}
+        for key in sorted(spec.key for spec in self._definitions.resolve_all_asset_specs()):
+            requested = frozenset(filter(None, evaluation.get_requested_partitions(key)))
+            if requested:
+                by_partitions.setdefault(requested, []).append(key.path[-1])
+        for partition_keys, names in by_partitions.items():
+            if len(partition_keys) == 1:
+                self._run("automation", *names, partition_key=min(partition_keys))
+            else:
+                tags = self._assets.partitions.range_tags(self._day, self._shard_keys())
+                self._run("automation", *names, tags=tags)
+        return bool(by_partitions)
 
     def _run(
         self,
         why: str,
-        name: str,
+        *names: str,
         partition_key: str | None = None,
         tags: dict[str, str] | None = None,
     ) -> None:
         started = monotonic()
         job = self._definitions.resolve_implicit_global_asset_job_def()
-        key = self._assets.key(name)
         result = job.execute_in_process(
             instance=self._instance,
-            asset_selection=[key],
+            asset_selection=[self._assets.key(name) for name in names],
             partition_key=partition_key,
             tags=tags,
             run_config=_QUIET,
@@ -192,12 +194,13 @@ class _SimulatedDay:
         )
         events = result.get_asset_materialization_events()
         of_what = printable(partition_key or "") or f"{len(events)} partitions"
-        if name == "shards":
+        if names == ("shards",):
             of_what = f"{len(self._shard_keys())} found"
-        _say(why, f"{name}: {of_what} in {monotonic() - started:.1f} s")
+        made = ", ".join(names)
+        _say(why, f"{made}: {of_what} in {monotonic() - started:.1f} s")
         if not result.success:
             failures = [event.message for event in result.all_events if event.is_step_failure]
-            raise DemoFailed(f"{name} failed: {'; '.join(m or '' for m in failures)}")
+            raise DemoFailed(f"{made} failed: {'; '.join(m or '' for m in failures)}")
 
     def _shard_keys(self) -> list[str]:
         return list(self._instance.get_dynamic_partitions(self._assets.partitions.shards_name))

@@ -5,6 +5,7 @@ mistakes at once, each with its location and a remedy. The file contains no secr
 repeats a value that may be one.
 """
 
+from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.loading import (
     ConfigError,
@@ -47,6 +48,7 @@ __all__ = [
     "ConfigError",
     "ConfigFile",
     "Exports",
+    "Growth",
     "Hygiene",
     "Iceberg",
     "Retention",

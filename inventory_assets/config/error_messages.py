@@ -10,12 +10,14 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from inventory_assets.config.field_forms import FORMS
+from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import ICEBERG_FORMS, Iceberg
 from inventory_assets.config.store import StoreAccess
 from inventory_assets.config.tables import (
     Budget,
     ConfigFile,
     Exports,
+    Hygiene,
     Retention,
     Schedule,
     Shards,
@@ -122,6 +124,8 @@ _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
     (4, "shards"): Shards,
     (4, "schedule"): Schedule,
     (4, "exports"): Exports,
+    (4, "hygiene"): Hygiene,
+    (4, "growth"): Growth,
     (4, "retention"): Retention,
     (4, "budget"): Budget,
     (2,): StoreAccess,

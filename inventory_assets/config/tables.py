@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from inventory_assets.config.cron import is_cron
 from inventory_assets.config.field_forms import AddressingStyle, EndpointUrl, form
+from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.store import (
     DEFAULT_STORE,
@@ -197,6 +198,8 @@ class SourceTable(_Table):
     """How Parquet files are encoded: compactly, or for readers without delta encodings."""
     hygiene: Hygiene = Hygiene()
     """What the hygiene report of each date searches for."""
+    growth: Growth = Growth()
+    """Which changes from a date to the next are told by a check."""
     iceberg: bool = False
     """Whether to maintain Iceberg tables over the same files."""
     retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults

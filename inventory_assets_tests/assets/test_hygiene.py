@@ -44,6 +44,10 @@ def test_a_report_is_published_and_shown(made: World) -> None:
     assert by_title["Incomplete multipart uploads"]["objects"] == 1
     assert metadata_of(event, "empty_segments") == 1
     assert metadata_of(event, "incomplete_uploads_bytes") == 0
+    assert metadata_of(event, "waste") == "0 B, 0.0 % of all bytes"
+    assert metadata_of(event, "waste_bytes") == metadata_of(event, "waste_monthly_usd") == 0
+    assert metadata_of(event, "waste_cost") == "0 USD a month"
+    assert metadata_of(event, "html_report").endswith("report.html")
     assert [row["key"] for row in table_of(event, "oldest_uploads")] == ["b/unfinished"]
     report = read_report(made.store, made.layout, TODAY)
     assert report

@@ -103,6 +103,9 @@ def test_the_metadata_has_the_headlines(two_days: World) -> None:
     assert metadata_of(event, "report").endswith(f"reports/dt={DAY}/report.html")
     assert metadata_of(event, "growth").endswith(f"since {YESTERDAY}")
     assert "estimated" in metadata_of(event, "cost_per_month")
+    assert metadata_of(event, "monthly_usd") > 0
+    assert metadata_of(event, "bytes_change") > 0
+    assert metadata_of(event, "bytes_over_dates").startswith("![bytes over 2 dates: ")
 
 
 def test_an_equal_page_has_an_equal_version(two_days: World) -> None:

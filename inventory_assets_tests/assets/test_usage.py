@@ -35,6 +35,9 @@ def test_the_usage_is_published_with_its_metadata_and_check(world: World, bucket
     assert metadata_of(event, "objects_change") == 2
     assert metadata_of(event, "monthly_cost").endswith(f" USD ({world.assets.prices.label})")
     assert metadata_of(event, "monthly_usd") > 0
+    assert metadata_of(event, "noncurrent_size") == "0 B, 0.0 % of all bytes"
+    report = world.store.where(world.layout.report(TODAY))
+    assert metadata_of(event, "html_report") == report
     assert metadata_of(event, "growth").endswith(f" B since {YESTERDAY}")
     assert "bytes_change_7d" not in event.metadata
     rows = table_of(event, "prefixes")

@@ -113,6 +113,42 @@ def test_a_budget_that_is_no_bound_is_an_error(text: str, told: str) -> None:
     assert told in mistake(f"[sources.logs.budget]\n{text}")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            'fell_percent = "half"',
+            "found the text 'half', expected a whole number from 1 to 100; write for example fell",
+        ),
+        (
+            "rose_percent = 0.5",
+            "growth.rose_percent: found the number 0.5, expected a whole",
+        ),
+        ("prefix_percent = 0", "growth.prefix_percent: found the number 0, expected a whole"),
+        ("modified_percent = 101", "expected a whole number from 1 to 100"),
+        ("deleted_percent = nan", "found the number nan, expected a whole number from 1 to 100"),
+        ("stopped_after_dates = -1", "expected a whole number from 0 to 366"),
+        ("min_objects = true", "growth.min_objects: found true, expected a whole number from 1 up"),
+        (
+            'severity = "fatal"',
+            "found the text 'fatal', expected 'warn' or 'error'",
+        ),
+        ("fel_percent = 1", "found an unknown field; did you mean 'fell_percent'?"),
+        (
+            "depth = 1",
+            "found an unknown field; it belongs in [sources.<name>.shards]",
+        ),
+    ],
+)
+def test_a_bound_of_growth_that_is_none_is_an_error(text: str, told: str) -> None:
+    assert told in mistake(f"[sources.logs.growth]\n{text}")
+
+
+def test_a_mistake_in_hygiene_says_what_is_expected() -> None:
+    line = mistake('[sources.logs.hygiene]\npart_requests = "many"')
+    assert "hygiene.part_requests: found the text 'many', expected a whole number from 0" in line
+
+
 def test_a_price_table_without_a_name_is_an_error() -> None:
     assert "expected the path of a price table" in mistake('prices = ""')
 

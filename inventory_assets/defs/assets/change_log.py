@@ -16,6 +16,7 @@ from inventory_assets.defs.source.context import (
     for_each_partition,
     log_partition,
 )
+from inventory_assets.defs.source.growth_checks import change_growth_checks, log_change_growth
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.changes.change_log import (
     ChangeLog,
@@ -45,6 +46,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
         "Baseline + created - deleted = inventory, over all shards; every file exists. Run on its "
         "own, the check also finds out whether the baseline is still the newest before the date.",
     )
+    growth = change_growth_checks(assets)
 
     @partitioned_asset(
         assets,
@@ -60,7 +62,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
             assets.key("inventory_manifest"),
         ],
         columns=CHANGE_COLUMNS,
-        checks=[balance],
+        checks=[balance, *growth],
         automation_condition=on_any_shard_change_of(assets.key("inventory_manifest")),
         one_run_per_partition=True,  # so that an incomplete date fails alone
     )
@@ -74,6 +76,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
                 log = _read(work, day)
                 violations = [*violations_of(work.store, log), *_outdated(work, log)]
                 log_check(context, balance, partition_key, violations)
+                log_change_growth(context, growth, work, partition_key, log)
                 return violations
             log = _publish(work, day)
             orphans = work.without_partition(day, (entry.shard.prefix for entry in log.entries))
@@ -81,6 +84,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
             log_partition(context, key, partition_key, log.identity, metadata)
             violations = violations_of(work.store, log)
             log_check(context, balance, partition_key, violations)
+            log_change_growth(context, growth, work, partition_key, log)
             for violation in _outdated(work, next_change_log(work.store, work.layout, day)):
                 context.log.warning(violation)
             return violations

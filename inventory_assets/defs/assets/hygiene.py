@@ -16,8 +16,8 @@ from inventory_assets.defs.source.context import (
     for_each_partition,
     log_partition,
 )
+from inventory_assets.defs.source.hygiene_metadata import hygiene_metadata
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
-from inventory_assets.defs.source.report_metadata import hygiene_metadata
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.hygiene.report import HYGIENE, HygieneReport
 from inventory_assets.inventory.hygiene.survey import SurveyOptions, publish_report

@@ -11,6 +11,7 @@ from inventory_assets.defs.source.asset_metadata import (
     manifest_metadata,
     record_columns,
     unreadable_table,
+    verification_metadata,
 )
 from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
 from inventory_assets.defs.source.checks import log_check, partitioned_check
@@ -22,7 +23,6 @@ from inventory_assets.defs.source.context import (
     log_partition,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
-from inventory_assets.defs.source.report_metadata import verification_metadata
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import (
     IncompleteListing,

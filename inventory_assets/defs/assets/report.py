@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import date
 from hashlib import sha256
-from typing import Any
 
 import dagster as dg
 
@@ -15,9 +14,8 @@ from inventory_assets.defs.source.context import (
     log_partition,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.defs.source.report_metadata import report_metadata
 from inventory_assets.inventory.report.date_report import ReportPrices, publish_report
-from inventory_assets.inventory.report.report_data import ReportData
-from inventory_assets.units import human_bytes, human_change, human_share, human_usd
 from inventory_assets.wiring import usage_pricing
 
 
@@ -49,33 +47,11 @@ def build_storage_report(assets: SourceAssets) -> dg.AssetsDefinition:
         def process(partition_key: str) -> list[str]:
             day = date.fromisoformat(partition_key)
             data, page = publish_report(work.store, work.layout, day, prices)
-            where = work.store.where(work.layout.report(day))
-            metadata = {"report": dg.MetadataValue.path(where), "page": human_bytes(len(page))}
+            metadata = report_metadata(work.store, work.layout, data, page)
             version = sha256(page).hexdigest()[:32]
-            log_partition(context, key, partition_key, version, metadata | _headlines(data))
+            log_partition(context, key, partition_key, version, metadata)
             return []
 
         yield from for_each_partition(context, "reports", process)
 
     return storage_report
-
-
-def _headlines(data: ReportData) -> dict[str, Any]:
-    """The first numbers of the page: exact ones, which the UI plots, and for people."""
-    now = data.now
-    headlines: dict[str, Any] = {
-        "objects": now.total.objects,
-        "bytes": now.total.bytes,
-        "size": human_bytes(now.total.bytes),
-        "cost_per_month": f"{human_usd(now.total.monthly_usd)} ({data.prices})",
-    }
-    if len(data.history) > 1:
-        before = data.history[-2]
-        headlines["growth"] = (
-            f"{human_change(now.total.bytes - before.total.bytes)} since {before.day}"
-        )
-    if now.waste:
-        share = human_share(now.waste.bytes, now.total.bytes)
-        headlines["waste"] = f"{human_bytes(now.waste.bytes)}, {share} of all bytes"
-        headlines["waste_bytes"] = now.waste.bytes
-    return headlines

@@ -14,8 +14,9 @@ from inventory_assets.defs.source.context import (
     for_each_partition,
     log_partition,
 )
+from inventory_assets.defs.source.growth_checks import log_usage_growth, usage_growth_checks
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
-from inventory_assets.defs.source.report_metadata import PREFIX_COLUMNS, usage_metadata
+from inventory_assets.defs.source.usage_metadata import PREFIX_COLUMNS, usage_metadata
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import read_manifest
@@ -39,6 +40,7 @@ def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
         "The usage was made of the present manifest of the date, and counts as many records, "
         "current objects and bytes; its tables exist.",
     )
+    growth = usage_growth_checks(assets)
 
     @partitioned_asset(
         assets,
@@ -51,7 +53,7 @@ def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
         kinds={"parquet"},
         deps=[assets.key("inventory_manifest")],
         columns=PREFIX_COLUMNS,
-        checks=[totals],
+        checks=[totals, *growth],
         # The manifest's data version changes with a listing's.
         automation_condition=on_listing_change(),
     )
@@ -63,10 +65,12 @@ def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
             day = date.fromisoformat(partition_key)
             manifest, usage = (_read if is_check_only else _publish)(work, day)
             if not is_check_only:
-                metadata = usage_metadata(work.store, usage, assets.prices)
+                metadata = usage_metadata(work.store, work.layout, usage, assets.prices)
                 log_partition(context, key, partition_key, usage.identity, metadata)
             violations = violations_of(work.store, usage, manifest)
             log_check(context, totals, partition_key, violations)
+            if not violations:
+                log_usage_growth(context, growth, work, partition_key, usage)
             return violations
 
         yield from for_each_partition(context, "usage tables", process)

@@ -1,4 +1,4 @@
-"""Metadata of published partitions for the UI: counts, costs, tables. Object keys are escaped."""
+"""Metadata of partitions for the UI: counts, costs, tables. Object keys are escaped."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from inventory_assets.defs.source.metadata_tables import (
     PREVIEW_ROWS,
-    Metadata,
     column_schema,
     table_of_records,
     table_of_rows,
@@ -18,6 +17,8 @@ from inventory_assets.errors import printable
 from inventory_assets.inventory.changes.change_log import ChangeLog, ChangeLogEntry
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.changes.shard_changes import Changes
+from inventory_assets.inventory.lifecycle import summary
+from inventory_assets.inventory.lifecycle.effects import LifecycleSimulation
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
@@ -27,6 +28,7 @@ from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, has_ver
 from inventory_assets.inventory.pricing.price_table import Prices
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
+from inventory_assets.inventory.verification.verification import Verification
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.validation.object_versions import Versions
 from inventory_assets.units import human_bytes, human_usd
@@ -34,11 +36,16 @@ from inventory_assets.units import human_bytes, human_usd
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
 
+LIFECYCLE_ROWS = 20
+"""Rows of each table of a lifecycle simulation."""
+
 SHARDS_SHOWN = 10
 """Shards in a table that fits a screen, such as the largest ones; one row is for all others."""
 
 _SHOWN_CHARACTERS = 300
 _PREVIEW_COLUMNS = ["key", "size", "last_modified_date", "e_tag", "storage_class"]
+
+Metadata = Mapping[str, Any]
 
 
 def record_columns(of_versions: bool) -> dg.TableSchema:
@@ -245,6 +252,24 @@ def _shards_table(shards: Sequence[ShardEntry]) -> dg.TableMetadataValue:
     return table_of_rows(rows)
 
 
+def verification_metadata(found: Verification, seed: str) -> dict[str, Any]:
+    """The metadata of a verification, with the seed of its sample."""
+    differing = sorted((kind.value, key) for key, kind in found.findings.items())
+    return {
+        "ranges": len(found.ranges),
+        "prefixes": len(found.prefixes),
+        "records": found.records,
+        "requests": found.requests,
+        "asked_again": found.asked_again,
+        "notes": "; ".join(found.notes) or "none",
+        "seed": seed,
+        **{kind.value.replace(" ", "_"): count for kind, count in found.counts.items()},
+        "differences": table_of_rows(
+            [{"finding": kind, "key": printable(key)} for kind, key in differing[:PREVIEW_ROWS]]
+        ),
+    }
+
+
 def exports_metadata(
     store: Store,
     layout: Layout,
@@ -281,6 +306,29 @@ def exports_metadata(
         manifest_key = layout.csv.s3_manifest(manifest.day)
         metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
     return metadata
+
+
+def lifecycle_metadata(simulation: LifecycleSimulation) -> dict[str, Any]:
+    """The metadata of a lifecycle simulation."""
+    money = simulation.money
+    plotted = {
+        "monthly_usd_now": money.before_usd,
+        "monthly_usd_after_30_days": money.after_usd,
+        "monthly_usd_at_rest": money.at_rest_usd,
+        "once_usd_within_30_days": money.in_days.usd,
+    }
+    rules = summary.rule_rows(simulation)
+    if len(rules) > LIFECYCLE_ROWS:
+        more = f"(and {len(rules) - LIFECYCLE_ROWS + 1:,} more)"
+        blank = dict.fromkeys(summary.RULE_COLUMNS, "")
+        rules = [*rules[: LIFECYCLE_ROWS - 1], {**blank, "rule": more}]
+    return {
+        **{name: usd for name, usd in plotted.items() if usd is not None},
+        "summary": "; ".join(summary.sentences(simulation)),
+        "rules": table_of_rows(rules),
+        "prefixes": table_of_rows(summary.prefix_rows(simulation, LIFECYCLE_ROWS)),
+        "disputes": table_of_rows(summary.dispute_rows(simulation, LIFECYCLE_ROWS)),
+    }
 
 
 def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:

@@ -44,17 +44,27 @@ def log_check(
     violations: Sequence[str],
     metadata: Mapping[str, Any] | None = None,
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+    note: str | None = None,
 ) -> None:
     """Log the evaluation of a check for one partition; it passed if there are no violations.
 
     Returning an `AssetCheckResult` would require a run of a single partition.
+
+    Args:
+        context: The context of the run.
+        check: The check.
+        partition_key: The partition.
+        violations: Sentences about what is wrong.
+        metadata: What else the UI shows.
+        severity: How bad violations are.
+        note: What to say if there are none.
     """
     context.log_event(
         AssetCheckEvaluation(
             asset_key=check.asset_key,
             check_name=check.name,
             passed=not violations,
-            description="; ".join(violations) or None,
+            description="; ".join(violations) or note,
             metadata=dict(metadata or {}),
             severity=severity,
             blocking=check.blocking,

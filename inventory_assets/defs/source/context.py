@@ -15,6 +15,7 @@ from inventory_assets.defs.source.partitions import SourcePartitions
 from inventory_assets.defs.source.resources import Clock, InventoryStore, SourceBucket
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.growth.bounds import GrowthBounds
 from inventory_assets.inventory.listing.shard_registry import (
     known_key_order,
     known_profile,
@@ -150,6 +151,11 @@ class SourceAssets:
     def retention(self) -> Retention:
         """The retention of its inventories."""
         return Retention(**self.source.retention.model_dump())
+
+    @property
+    def growth_bounds(self) -> GrowthBounds:
+        """The bounds of changes between dates."""
+        return GrowthBounds(**self.source.growth.model_dump(exclude={"severity"}))
 
     @cached_property
     def prices(self) -> Prices:

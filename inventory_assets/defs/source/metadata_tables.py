@@ -1,17 +1,17 @@
 """Arrow schemas and records, and rows of values, as Dagster's tables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from inventory_assets.errors import printable
 
-Metadata = Mapping[str, Any]
-
 PREVIEW_ROWS = 10
 """Maximum rows of a table that shows examples."""
+
+ROWS = 20
+"""Maximum rows of a table that shows what matters most."""
 
 
 def column_schema(schema: pa.Schema, descriptions: Mapping[str, str]) -> dg.TableSchema:
@@ -54,3 +54,19 @@ def table_of_rows(
         records=[dg.TableRecord(dict(row)) for row in rows],
         schema=dg.TableSchema([dg.TableColumn(name) for name in names or ["none"]]),
     )
+
+
+def limited_table(
+    rows: Sequence[Mapping[str, str | int]], column: str, more: int = 0
+) -> dg.TableMetadataValue:
+    """A table of the first `ROWS` rows; below it, `column` says how many others there are.
+
+    Args:
+        rows: The rows, those that matter most first.
+        column: A column of text.
+        more: Further rows that are not among these.
+    """
+    shown = [dict(row) for row in rows[:ROWS]]
+    if others := len(rows) - len(shown) + more:
+        shown.append({**dict.fromkeys(rows[0], ""), column: f"(and {others:,} more)"})
+    return table_of_rows(shown)

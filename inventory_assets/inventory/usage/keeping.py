@@ -55,13 +55,26 @@ class KeepRule:
         """
         return self._is_large(records, within[0]) | self._is_large(sizes, within[1])
 
+    def most_without_row(self, whole: int, rows: int) -> int:
+        """The most records, or bytes, of a prefix that is not kept.
+
+        Args:
+            whole: The records, or bytes, of the whole piece.
+            rows: The number of prefixes that are kept.
+        """
+        # As long as there are no more than `largest` prefixes, all are kept.
+        return 0 if rows < self.largest else max(self._needed(whole), 1) - 1
+
+    def _needed(self, whole: int) -> int:
+        return -(-whole * self.min_share.numerator // self.min_share.denominator)
+
     def _is_large(self, numbers: Ints, of_larger: int) -> npt.NDArray[np.bool_]:
         if not len(numbers):
             return np.zeros(0, np.bool_)
-        whole = max(int(numbers[0]), of_larger)
-        needed = -(-whole * self.min_share.numerator // self.min_share.denominator)
         # In a piece without bytes, no prefix has a share of them.
-        is_large: npt.NDArray[np.bool_] = numbers >= max(needed, 1)
+        is_large: npt.NDArray[np.bool_] = numbers >= max(
+            self._needed(max(int(numbers[0]), of_larger)), 1
+        )
         if len(numbers) <= self.largest:
             return np.ones(len(numbers), np.bool_)
         least = np.partition(numbers, -self.largest)[-self.largest]
