@@ -105,7 +105,7 @@ def test_the_metadata_has_the_headlines(two_days: World) -> None:
     assert "estimated" in metadata_of(event, "cost_per_month")
     assert metadata_of(event, "monthly_usd") > 0
     assert metadata_of(event, "bytes_change") > 0
-    assert metadata_of(event, "bytes_over_dates").startswith("![bytes over 2 dates: ")
+    assert metadata_of(event, "bytes_over_dates").startswith("![bytes over dates: ")
 
 
 def test_an_equal_page_has_an_equal_version(two_days: World) -> None:

@@ -1,23 +1,22 @@
 """Metadata of a date's report for the UI: the first numbers of the page, and a picture."""
 
-import base64
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
-from inventory_assets.inventory.report.line_chart import HEIGHT, WIDTH, line_chart
 from inventory_assets.inventory.report.report_data import ReportData
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.units import human_bytes, human_change, human_share, human_usd
 
-PICTURE_POINTS = 200
-"""The dates of a picture, which is stored with every date: fewer than 10 kB."""
+PICTURE_POINTS = 48
+"""The dates of a picture. It must have fewer than 1,000 characters: Dagster's UI shows
+longer Markdown behind a button."""
 
-_GREY, _LINE = "#808080", "#5b6ee1"  # readable on the light and the dark theme of the UI
-_LEFT, _RIGHT, _TOP, _BELOW = 80, 10, 12, 26
+_WIDTH, _HEIGHT, _TOP = 480, 80, 18
 
 
 def report_metadata(store: Store, layout: Layout, data: ReportData, page: bytes) -> dict[str, Any]:
@@ -69,37 +68,28 @@ def growth_picture(history: Sequence[tuple[date, int]]) -> dg.MarkdownMetadataVa
     """
     last = len(history) - 1
     count = min(len(history), PICTURE_POINTS)
-    drawn = [history[last * at // max(count - 1, 1)] for at in range(count - 1)] + [history[-1]]
-    svg = base64.b64encode(_svg(drawn).encode()).decode()
+    drawn = [history[last * at // (count - 1)] for at in range(count - 1)] + [history[-1]]
     (first_day, first), (day, size) = drawn[0], drawn[-1]
     text = f"{human_bytes(first)} on {first_day}, {human_bytes(size)} on {day}"
-    alternative = f"bytes over {len(history)} date{'s' * (last > 0)}: {text}"
-    return dg.MetadataValue.md(f"![{alternative}](data:image/svg+xml;base64,{svg})")
+    image = quote(_svg(drawn), safe="/:=',;-")
+    return dg.MetadataValue.md(f"![bytes over dates: {text}](data:image/svg+xml,{image})")
 
 
 def _svg(drawn: Sequence[tuple[date, int]]) -> str:
-    chart = line_chart(drawn)
-    width, height = _LEFT + WIDTH + _RIGHT, _TOP + HEIGHT + _BELOW
-    lines = "".join(f"M0 {tick.at:.1f}H{WIDTH}" for tick in chart.ticks)
-    sizes = "".join(
-        f'<text x="-6" y="{tick.at + 4:.1f}" text-anchor="end">{human_bytes(tick.value)}</text>'
-        for tick in chart.ticks
+    """A line above its axis, with the greatest size and the first and last date."""
+    (first_day, _), (last_day, _) = drawn[0], drawn[-1]
+    greatest, span = max(size for _, size in drawn), max((last_day - first_day).days, 1)
+    points = ",".join(
+        f"{_WIDTH * (day - first_day).days // span},"
+        f"{_TOP + _HEIGHT - _HEIGHT * size // max(greatest, 1)}"
+        for day, size in drawn
     )
-    days = "".join(
-        f'<text x="{mark.at:.1f}" y="{HEIGHT + 18}" text-anchor="{_anchor(mark.at)}">'
-        f"{mark.day}</text>"
-        for mark in chart.days
-    )
-    end, level = chart.dots[-1], chart.heights[-1]
+    axis = _TOP + _HEIGHT
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="{-_LEFT} {-_TOP} {width} {height}" font-family="sans-serif" font-size="12" '
-        f'fill="{_GREY}"><path d="{lines}" stroke="{_GREY}" stroke-opacity=".3"/>{sizes}{days}'
-        f'<polyline points="{chart.points}" fill="none" stroke="{_LINE}" stroke-width="2"/>'
-        f'<circle cx="{end.at:.1f}" cy="{level:.1f}" r="3" fill="{_LINE}"/></svg>'
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{_WIDTH}' height='{axis + 16}' "
+        f"font-size='12' font-family='sans-serif' fill='gray'>"
+        f"<text y='12'>{human_bytes(greatest)}</text><text y='{axis + 14}'>{first_day}</text>"
+        f"<text x='{_WIDTH}' y='{axis + 14}' text-anchor='end'>{last_day}</text>"
+        f"<path d='M0,{axis}H{_WIDTH}' stroke='gray'/>"
+        f"<path d='M{points}' fill='none' stroke='slateblue' stroke-width='2'/></svg>"
     )
-
-
-def _anchor(at: float) -> str:
-    """How a label is placed, so that none is cut off at the ends."""
-    return "start" if at <= 0 else "end" if at >= WIDTH else "middle"
