@@ -1,4 +1,4 @@
-"""The objects of the demo bucket on a date: a pure function of the date, without clock or state.
+"""The content of the demo bucket on a date: a pure function of the date, without clock or state.
 
 The keys are real: `key_names.txt.zst` is a sample of file paths from the contents indices of the
 Debian distribution, with their skew (half are under `usr/share/`), depth, spaces, plus signs and
@@ -10,6 +10,12 @@ the object is created; on each later day, two bytes of a stream derived from key
 its event; some days before the end of the cycle it is deleted. So an object follows from the events
 of its current cycle.
 
+The bucket keeps versions: every event that writes an object leaves the version before it, and a
+deletion leaves a delete marker. Both are removed some days after they are no longer the latest, so
+the versions of a key follow from the events of its current cycle and the one before.
+
+Some prefixes live otherwise (`neglect.py`): surveys that grow, and backups that nobody cleans up.
+
 The events of a day are before `SETTLED_AT` of that day and after that time of the day before, so a
 listing that starts later sees only the past.
 """
@@ -18,7 +24,7 @@ import datetime as dt
 import hashlib
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -27,31 +33,41 @@ from typing import Literal
 
 import zstandard
 
+from inventory_assets.demo.neglect import backup_versions, survey_objects
+from inventory_assets.demo.values import (
+    SETTLED_AT,
+    DemoMarker,
+    DemoObject,
+    DemoVersion,
+    digest,
+    e_tag,
+    version_id,
+)
+
 CYCLE_DAYS = 100
 """The days between two creations of a key; as phases differ, 1 % of keys are created each day."""
 SHORTEST_LIFE_DAYS = 86
 LONGEST_LIFE_DAYS = 98
-SETTLED_AT = dt.time(1, tzinfo=dt.UTC)
 EVENT_SECONDS = 23 * 3600
 """Maximum seconds between an event of a day and `SETTLED_AT`."""
+
+NONCURRENT_DAYS = 7
+"""The days for which a version or delete marker is kept that is no longer the latest."""
 
 MODIFIED_PER_DAY = 0.010
 TOUCHED_PER_DAY = 0.005
 TRANSITIONED_PER_DAY = 0.006
 
-INCOMING_DAYS = 5
+INCOMING_DAYS = 3
 """The days for which an `incoming/<date>/` prefix exists."""
 INCOMING_AT_LEAST = 20
 INCOMING_AT_MOST = 40
 
-PART_BYTES = 8 * 1024 * 1024
-"""Objects larger than this were uploaded in parts of this size, as boto3 and the AWS CLI do."""
 MEDIAN_BYTES = 8 * 1024
-SIZE_SPREAD = 4.2
+SIZE_SPREAD = 4.4
 """Sigma of the log-normal sizes: of 3,000 objects, some are empty and one has tens of GB."""
 REVISION_SPREAD = 0.2
 LARGEST_BYTES = 48 * 1024**3
-EMPTY_MD5 = hashlib.md5(b"", usedforsecurity=False).hexdigest()
 
 STORAGE_CLASSES = (
     (0.84, "STANDARD"),
@@ -74,7 +90,7 @@ LASTING_KEYS = (
     "README.txt",
     "index.html",
     "robots.txt",
-    "etc/motd.txt",
+    "usr/motd.txt",
     "usr/README",
     "usr/local.txt",
     "hostile/README.txt",
@@ -105,6 +121,8 @@ LASTING_KEYS = (
 )
 """Handmade keys at the root and first level, and hostile ones; they are never deleted."""
 
+_KEPT_UNDER_USR = frozenset({"bin", "include", "lib", "share"})
+
 _PAIR = 1 << 16
 _LIFE_BYTES = 2
 _EVENTS = struct.Struct(f">{CYCLE_DAYS}H")
@@ -112,45 +130,32 @@ _EVENTS = struct.Struct(f">{CYCLE_DAYS}H")
 _Event = Literal["modified", "touched", "transitioned"]
 
 
-@dataclass(frozen=True, slots=True)
-class DemoObject:
-    """An object of the demo bucket.
-
-    Attributes:
-        key: Its key.
-        size: Its size in bytes; the demo store holds no bytes of it.
-        last_modified: When it was last written, UTC, in whole seconds.
-        e_tag: Its entity tag, without quotes; `<md5>-<parts>` of a multipart upload.
-        storage_class: Its storage class, as a listing names it.
-        metadata: Its user metadata, names without `x-amz-meta-`.
-        checksum_algorithm: The algorithm of its checksum; None if it has no checksum.
-    """
-
-    key: str
-    size: int
-    last_modified: dt.datetime
-    e_tag: str
-    storage_class: str
-    metadata: Mapping[str, str]
-    checksum_algorithm: str | None
-
-
 def demo_objects(day: dt.date) -> tuple[DemoObject, ...]:
-    """The objects from `SETTLED_AT` of `day` on, sorted by key.
+    """The current objects from `SETTLED_AT` of `day` on, sorted by key.
 
     Each day about 1 % of the keys are created, 1 % deleted and 1 % modified. Some are touched
     (written again with the same content), and some move to a colder storage class. A new prefix
     `incoming/<date>/` appears, and the oldest one is removed.
     """
-    return tuple(sorted(_objects(day.toordinal()), key=lambda found: found.key))
+    latest = (versions[0] for versions in demo_versions(day).values())
+    return tuple(found for found in latest if isinstance(found, DemoObject))
 
 
-def _objects(day: int) -> Iterator[DemoObject]:
+def demo_versions(day: dt.date) -> Mapping[str, Sequence[DemoVersion]]:
+    """All versions and delete markers from `SETTLED_AT` of `day` on, newest first, sorted by key.
+
+    The first of a key is the latest; if it is a delete marker, the key has no current object.
+    """
+    return dict(sorted(_versions(day.toordinal())))
+
+
+def _versions(day: int) -> Iterator[tuple[str, Sequence[DemoVersion]]]:
     for traits in _sampled_traits():
-        if (found := traits.on(day)) is not None:
-            yield found
+        yield traits.key, traits.versions(day)
     for arrival in range(day - INCOMING_DAYS + 1, day + 1):
-        yield from _incoming(arrival)
+        yield from ((found.key, (found,)) for found in _incoming(arrival))
+    yield from ((found.key, (found,)) for found in survey_objects(day))
+    yield from backup_versions(day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,7 @@ class _Traits:
 
     @classmethod
     def of(cls, key: str, *, lasting: bool) -> "_Traits":
-        drawn = struct.unpack(">8I", _digest("character", key))
+        drawn = struct.unpack(">8I", digest("character", key))
         shares = [(value + 0.5) / (1 << 32) for value in drawn]
         metadata = {
             "owner": OWNERS[drawn[4] % len(OWNERS)],
@@ -193,53 +198,96 @@ class _Traits:
             checksum_algorithm=next((name for share, name in CHECKSUMS if shares[6] < share), None),
         )
 
-    def on(self, day: int) -> DemoObject | None:
-        """The object on a day; None while it is deleted."""
+    def versions(self, day: int) -> list[DemoVersion]:
+        """The versions and delete markers on a day, newest first."""
         cycle, age = divmod(day + self.phase, CYCLE_DAYS)
+        history = [*self._history(cycle, age)]
+        if age < NONCURRENT_DAYS:
+            history = [*self._history(cycle - 1, CYCLE_DAYS), *history]
+        ended = [later.day for later in history[1:]]
+        kept = [
+            each
+            for each, end in zip(history, [*ended, day], strict=True)
+            if day - end < NONCURRENT_DAYS
+        ]
+        return [self._version(each) for each in reversed(kept)]
+
+    def _history(self, cycle: int, until: int) -> Iterator["_Step"]:
+        """What became the latest version from the start of a cycle to an age, oldest first."""
         stream = hashlib.shake_128(f"life\0{self.key}\0{cycle}".encode()).digest(
             _LIFE_BYTES + _EVENTS.size
         )
-        if not self.lasting and age >= _life_days(stream):
-            return None
-        written = touched = 0
-        storage_class = self.storage_class
-        for event_age, pair in enumerate(_EVENTS.unpack_from(stream, _LIFE_BYTES)[: age + 1]):
-            match _event(pair) if event_age else "modified":
-                case "modified":
-                    written = touched = event_age
-                    storage_class = self.storage_class
-                case "touched":
-                    touched = event_age
-                case "transitioned":
-                    storage_class = COLDER.get(storage_class, storage_class)
-                case None:
-                    pass
-        birth = day - age
+        life = CYCLE_DAYS if self.lasting else _life_days(stream)
+        birth = cycle * CYCLE_DAYS - self.phase
+        written, storage_class, latest = birth, self.storage_class, None
+        pairs = _EVENTS.unpack_from(stream, _LIFE_BYTES)
+        for age, pair in enumerate(pairs[: min(until + 1, life)]):
+            event = _event(pair) if age else "modified"
+            if event is None:
+                continue
+            if event == "transitioned":
+                storage_class = COLDER.get(storage_class, storage_class)
+                day = latest.day if latest else birth
+            else:
+                if latest:
+                    yield latest
+                day = birth + age
+                if event == "modified":
+                    written, storage_class = day, self.storage_class
+            latest = _Step(day, written, storage_class, is_first=written == birth)
+        if latest:
+            yield latest
+        if until >= life and not self.lasting:
+            yield _Step(birth + life)
+
+    def _version(self, step: "_Step") -> DemoVersion:
+        at = _moment(self.key, step.day)
+        if step.written is None:
+            return DemoMarker(self.key, version_id(self.key, step.day), at)
         return self.written(
-            birth + written,
-            at=_moment(self.key, birth + touched),
-            storage_class=storage_class,
+            step.written,
+            on=step.day,
+            at=at,
+            storage_class=step.storage_class,
             # Two empty versions would have the same content.
-            at_least=1 if written or self.lasting else 0,
+            at_least=0 if step.is_first and not self.lasting else 1,
         )
 
     def written(
-        self, day: int, *, at: dt.datetime, storage_class: str, at_least: int = 0
+        self, day: int, *, on: int, at: dt.datetime, storage_class: str, at_least: int = 0
     ) -> DemoObject:
-        """The object with the content written on a day."""
-        digest = _digest("content", self.key, day)
-        revision = NormalDist().inv_cdf((int.from_bytes(digest[16:20]) + 0.5) / (1 << 32))
+        """The version stored on a day, with the content written on that day or an earlier one."""
+        content = digest("content", self.key, day)
+        revision = NormalDist().inv_cdf((int.from_bytes(content[16:20]) + 0.5) / (1 << 32))
         exponent = SIZE_SPREAD * self.deviation + REVISION_SPREAD * revision
         size = max(at_least, min(int(MEDIAN_BYTES * math.exp(exponent)), LARGEST_BYTES))
         return DemoObject(
             key=self.key,
             size=size,
             last_modified=at,
-            e_tag=_e_tag(size, digest[:16].hex()),
+            e_tag=e_tag(size, content[:16].hex()),
             storage_class=storage_class,
+            version_id=version_id(self.key, on),
             metadata=self.metadata,
             checksum_algorithm=self.checksum_algorithm,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A version or delete marker of a key with known traits.
+
+    Attributes:
+        day: The day on which it became the latest.
+        written: The day on which its content was written; None for a delete marker.
+        storage_class: Its storage class.
+        is_first: Whether it has the first content of its cycle.
+    """
+
+    day: int
+    written: int | None = None
+    storage_class: str = ""
+    is_first: bool = False
 
 
 def _life_days(stream: bytes) -> int:
@@ -261,32 +309,24 @@ def _event(pair: int) -> _Event | None:
 def _moment(key: str, day: int) -> dt.datetime:
     """The time of a key's event in the 24 hours before `SETTLED_AT` of `day`."""
     settled = dt.datetime.combine(dt.date.fromordinal(day), SETTLED_AT)
-    seconds = int.from_bytes(_digest("moment", key, day)[:4]) % EVENT_SECONDS
+    seconds = int.from_bytes(digest("moment", key, day)[:4]) % EVENT_SECONDS
     return settled - dt.timedelta(seconds=seconds)
-
-
-def _e_tag(size: int, md5: str) -> str:
-    if size == 0:
-        return EMPTY_MD5
-    if size > PART_BYTES:
-        return f"{md5}-{math.ceil(size / PART_BYTES)}"
-    return md5
 
 
 def _incoming(day: int) -> Iterator[DemoObject]:
     """The objects of `incoming/<date>/`, all written in the hour before `SETTLED_AT`."""
     date = dt.date.fromordinal(day)
     midnight = dt.datetime.combine(date, dt.time(tzinfo=dt.UTC))
-    drawn = struct.unpack(">8I", _digest("incoming", day))
+    drawn = struct.unpack(">8I", digest("incoming", day))
     names = _file_names()
     count = INCOMING_AT_LEAST + drawn[0] % (INCOMING_AT_MOST - INCOMING_AT_LEAST + 1)
     stride = len(names) // count
     for number in range(count):
         name = names[(drawn[1] + number * stride) % len(names)]
         traits = _Traits.of(f"incoming/{date.isoformat()}/{name}", lasting=False)
-        second = int.from_bytes(_digest("moment", traits.key)[:4]) % 3600
+        second = int.from_bytes(digest("moment", traits.key)[:4]) % 3600
         at = midnight + dt.timedelta(seconds=second)
-        yield traits.written(day, at=at, storage_class="STANDARD")
+        yield traits.written(day, on=day, at=at, storage_class="STANDARD")
 
 
 @cache
@@ -304,9 +344,15 @@ def _file_names() -> tuple[str, ...]:
 def _key_names() -> tuple[str, ...]:
     data = resources.files(__package__).joinpath("key_names.txt.zst").read_bytes()
     text = zstandard.decompress(data).decode()
-    return tuple(text.removesuffix("\n").split("\n"))
+    return tuple(sorted({_moved(key) for key in text.removesuffix("\n").split("\n")}))
 
 
-def _digest(*drawn_from: str | int) -> bytes:
-    """A hash of 32 bytes that is equal in all processes, unlike `hash`."""
-    return hashlib.blake2b("\0".join(map(str, drawn_from)).encode(), digest_size=32).digest()
+def _moved(key: str) -> str:
+    """The key under one of few second-level prefixes, as each of these is a shard."""
+    first, _, below = key.partition("/")
+    second, _, rest = below.partition("/")
+    if not rest:
+        return f"usr/{below}" if below else key
+    if first == "usr" and second in _KEPT_UNDER_USR:
+        return key
+    return f"usr/etc/{below}" if first == "etc" else f"usr/lib/{below}"

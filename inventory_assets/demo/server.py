@@ -1,7 +1,7 @@
-"""Serve the demo bucket over HTTP by moto's server, in a thread of this process.
+"""Serve the demo bucket over HTTP by moto's application, in a thread of this process.
 
 The demo thus uses the same code as a real bucket. Objects have a size but no content: they can be
-listed and HEADed; a GET returns nothing.
+listed and HEADed; a GET returns nothing. Versions and uploads are listed by `listings.py`.
 
 moto is imported when the server starts, as the import takes a second.
 """
@@ -9,14 +9,20 @@ moto is imported when the server starts, as the import takes a second.
 import datetime as dt
 import logging
 import threading
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
-from inventory_assets.demo.content import DemoObject, demo_objects
+from inventory_assets.demo.content import demo_versions
+from inventory_assets.demo.listings import VersionListing, parts_page, uploads_page
+from inventory_assets.demo.neglect import demo_uploads
+from inventory_assets.demo.values import DemoObject, DemoUpload, DemoVersion
 
 if TYPE_CHECKING:
-    from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from moto.s3.models import FakeBucket, FakeKey
+    from werkzeug.serving import BaseWSGIServer
 
 BUCKET = "demo-bucket"
 REGION = "us-east-1"
@@ -36,8 +42,9 @@ class DemoServer:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._server: ThreadedMotoServer | None = None
-        self._endpoint_url = ""
+        self._server: BaseWSGIServer | None = None
+        self._thread: threading.Thread | None = None
+        self._application: _Application | None = None
         self._day: dt.date | None = None
         self._shown: Any = None
 
@@ -45,46 +52,86 @@ class DemoServer:
     def endpoint_url(self) -> str:
         """The URL of the server; starts it."""
         with self._lock:
-            self._start()
-            return self._endpoint_url
+            server, _ = self._started()
+            return f"http://{HOST}:{server.server_port}"
 
     def show(self, day: dt.date) -> None:
-        """Set the bucket's content to `demo_objects(day)`, if it differs.
+        """Set the bucket's content to that of `day`, if it differs.
 
         The change is atomic for a request. A listing that runs meanwhile may see pages of both
         contents.
         """
         with self._lock:
-            self._start()
+            _, application = self._started()
             bucket = _bucket()
             # moto is shared: something else may have replaced the bucket or its keys.
             if self._day == day and bucket.keys is self._shown:
                 return
-            self._shown = bucket.keys = _key_store(bucket, demo_objects(day))
+            versions = demo_versions(day)
+            application.listing = VersionListing(BUCKET, versions)
+            application.uploads = demo_uploads(day)
+            self._shown = bucket.keys = _key_store(bucket, versions)
             self._day = day
 
     def stop(self) -> None:
         """Stop the server and empty the bucket; the next use starts it on another port."""
         with self._lock:
-            if self._server is None:
+            if self._server is None or self._thread is None:
                 return
-            self._server.stop()
-            self._server = None
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+            self._server = self._thread = self._application = None
             self._day = self._shown = None
-            _bucket().keys = _key_store(_bucket(), ())
+            _bucket().keys = _key_store(_bucket(), {})
 
-    def _start(self) -> None:
-        if self._server is not None:
-            return
-        from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+    def _started(self) -> tuple["BaseWSGIServer", "_Application"]:
+        if self._server is None or self._application is None:
+            from moto.moto_server.werkzeug_app import (
+                DomainDispatcherApplication,
+                MotoRequestHandler,
+                create_backend_app,
+            )
+            from werkzeug.serving import make_server
 
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no log line per request
-        _bucket()
-        server = ThreadedMotoServer(HOST, 0, verbose=False)
-        server.start()
-        _, port = server.get_host_and_port()
-        self._endpoint_url = f"http://{HOST}:{port}"
-        self._server = server
+            logging.getLogger("werkzeug").setLevel(logging.ERROR)  # no log line per request
+            _bucket()
+            self._application = _Application(DomainDispatcherApplication(create_backend_app))
+            self._server = make_server(
+                HOST, 0, self._application, threaded=True, request_handler=MotoRequestHandler
+            )
+            self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+            self._thread.start()
+        return self._server, self._application
+
+
+class _Application:
+    """Answers the requests that `listings.py` is for, and passes on all others to moto."""
+
+    def __init__(self, moto: "WSGIApplication") -> None:
+        self._moto = moto
+        self.listing = VersionListing(BUCKET, {})
+        self.uploads: Sequence[DemoUpload] = ()
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        query = dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True))
+        answer = self._answer(environ["PATH_INFO"].strip("/") == BUCKET, query)
+        if environ["REQUEST_METHOD"] != "GET" or answer is None:
+            return self._moto(environ, start_response)
+        body = answer.encode()
+        headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))]
+        start_response("200 OK", headers)
+        return [body]
+
+    def _answer(self, is_bucket: bool, query: Mapping[str, str]) -> str | None:
+        if is_bucket and "versions" in query:
+            return self.listing.page(query)
+        if is_bucket and "uploads" in query:
+            return uploads_page(BUCKET, self.uploads, query)
+        asked = [each for each in self.uploads if each.upload_id == query.get("uploadId")]
+        return parts_page(BUCKET, asked[0]) if asked else None
 
 
 @cache
@@ -106,12 +153,14 @@ def _bucket() -> "FakeBucket":
     return backend.get_bucket(BUCKET)
 
 
-def _key_store(bucket: "FakeBucket", objects: tuple[DemoObject, ...]) -> Any:
+def _key_store(bucket: "FakeBucket", versions: Mapping[str, Sequence[DemoVersion]]) -> Any:
+    """The current objects for moto, which knows no other versions."""
     from moto.s3.models import FakeKey
 
     store = type(bucket.keys)()
-    for shown in objects:
-        store.setlist(shown.key, [_fake_key(bucket, shown)])
+    for key, (latest, *_) in versions.items():
+        if isinstance(latest, DemoObject):
+            store.setlist(key, [_fake_key(bucket, latest)])
     # moto tracks all keys to close the files of their values. These keys have no files, and would
     # accumulate over many days.
     made = {id(key) for key in store.values()}

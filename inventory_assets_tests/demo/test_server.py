@@ -4,16 +4,25 @@ import logging
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from inventory_assets.demo.content import LASTING_KEYS, DemoObject, demo_objects
+from inventory_assets.demo.content import LASTING_KEYS, demo_objects, demo_versions
+from inventory_assets.demo.neglect import demo_uploads
 from inventory_assets.demo.server import ACCESS_KEY, BUCKET, SECRET_KEY, DemoServer, demo_server
+from inventory_assets.demo.values import DemoObject, DemoVersion
 from inventory_assets.s3.bucket_config import BucketConfig
+from inventory_assets.s3.list_client import ListClient
+from inventory_assets.s3.page_request import PageRequest
+from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets.s3.session import open_boto_session
+from inventory_assets.s3.upload_client import Upload, UploadClient
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,17 +40,19 @@ def server() -> Iterator[DemoServer]:
     server.stop()
 
 
+def config(server: DemoServer) -> BucketConfig:
+    return BucketConfig(
+        BUCKET,
+        endpoint_url=server.endpoint_url,
+        access_key=ACCESS_KEY,
+        secret_key=SECRET_KEY,
+        region="eu-central-1",
+    )
+
+
 @pytest.fixture
 def client(server: DemoServer) -> "S3Client":
-    return open_boto_session(
-        BucketConfig(
-            BUCKET,
-            endpoint_url=server.endpoint_url,
-            access_key=ACCESS_KEY,
-            secret_key=SECRET_KEY,
-            region="eu-central-1",
-        )
-    ).client
+    return open_boto_session(config(server)).client
 
 
 def listed(client: "S3Client", prefix: str = "") -> list[Listed]:
@@ -58,6 +69,15 @@ def listed(client: "S3Client", prefix: str = "") -> list[Listed]:
         for page in pages
         for found in page.get("Contents", [])
     ]
+
+
+@cache
+def versions_of_sunday() -> Mapping[str, Sequence[DemoVersion]]:
+    return demo_versions(SUNDAY)
+
+
+def demo_versions_of(key: str) -> Sequence[DemoVersion]:
+    return versions_of_sunday()[key]
 
 
 def expected(day: dt.date, prefix: str = "") -> list[Listed]:
@@ -82,6 +102,71 @@ def test_a_listing_shows_every_object_as_the_day_has_it(
     assert listed(client) == expected(SUNDAY)
 
 
+def listed_versions(lister: ListClient, request: PageRequest) -> list[dict[str, Any]]:
+    """The versions from a request on, over all pages that follow it."""
+    found: list[dict[str, Any]] = []
+    while True:
+        page = lister.list_page_sync(request, RequestStats())
+        found += page.objects.to_pylist()
+        if page.next_token is None:
+            return found
+        request = replace(request, start_after="", token=page.next_token)
+
+
+def expected_versions(day: dt.date, prefix: str = "", after: str = "") -> list[DemoVersion]:
+    return [
+        version
+        for key, of_key in demo_versions(day).items()
+        for version in of_key
+        if key.startswith(prefix) and key.encode() > after.encode()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "after", "size"),
+    [
+        ("", "", 1000),
+        ("usr/lib/", "", 7),
+        ("hostile/", "", 1),
+        ("backups/", "backups/databases/billing.dump", 13),
+        ("backups/", "backups/databases/c", 1000),
+        ("", "surveys/", 1000),
+        ("no such/", "", 1000),
+    ],
+)
+def test_all_versions_are_listed_from_any_key_in_pages_of_any_size(
+    server: DemoServer, prefix: str, after: str, size: int
+) -> None:
+    server.show(SUNDAY)
+    with closing(ListClient(config(server))) as lister:
+        request = PageRequest(prefix, after, max_keys=size, versions=True)
+        found = listed_versions(lister, request)
+    versions = expected_versions(SUNDAY, prefix, after)
+    assert [(row["key"], row["version_id"], row["last_modified_date"]) for row in found] == [
+        (each.key, each.version_id, each.last_modified) for each in versions
+    ]
+    for row, version in zip(found, versions, strict=True):
+        assert row["is_latest"] == (demo_versions_of(version.key)[0] == version)
+        assert row["is_delete_marker"] == (not isinstance(version, DemoObject))
+        if isinstance(version, DemoObject):
+            assert (row["size"], row["e_tag"]) == (version.size, version.e_tag)
+            assert row["storage_class"] == version.storage_class
+
+
+def test_unfinished_uploads_are_listed_with_their_sizes(server: DemoServer) -> None:
+    server.show(SUNDAY)
+    client = UploadClient(config(server))
+    for prefix in ("", "backups/"):
+        uploads = [each for each in demo_uploads(SUNDAY) if each.key.startswith(prefix)]
+        (page,) = client.pages(prefix)
+        assert page == [
+            Upload(each.key, each.upload_id, each.initiated, "STANDARD") for each in uploads
+        ]
+        sizes = [client.size(each, requests=1).bytes for each in page]
+        assert sizes == [sum(each.parts) for each in uploads]
+    assert list(client.pages("no such/")) == []
+
+
 def test_a_day_can_be_shown_twice_and_the_one_before_again(
     server: DemoServer, client: "S3Client"
 ) -> None:
@@ -96,10 +181,10 @@ def test_a_day_that_is_shown_is_not_built_again(
 ) -> None:
     server.show(SUNDAY)
 
-    def must_not_be_called(_: dt.date) -> tuple[DemoObject, ...]:
+    def must_not_be_called(_: dt.date) -> Mapping[str, Sequence[DemoVersion]]:
         raise AssertionError
 
-    monkeypatch.setattr("inventory_assets.demo.server.demo_objects", must_not_be_called)
+    monkeypatch.setattr("inventory_assets.demo.server.demo_versions", must_not_be_called)
     server.show(SUNDAY)
 
 
