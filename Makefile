@@ -29,7 +29,7 @@ FAST := $(filter-out $(SLOWER),$(wildcard $(addprefix inventory_assets_tests/, \
 TESTS ?= inventory_assets_tests
 
 help:
-	@echo "make demo       install, inventory the embedded bucket for two days, show the result"
+	@echo "make demo       install, inventory the embedded bucket for ten days, show the result"
 	@echo "make dev        install, open the Dagster UI on http://127.0.0.1:3000"
 	@echo "make test       install, run the tests"
 	@echo "make test-fast  install, run a selection that takes less than a minute"

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from inventory_assets.config import load_config
-from inventory_assets.definitions import build_definitions
-
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 
@@ -41,7 +38,7 @@ def number(text: str) -> int:
 
 def objects_of_days(printed: str) -> list[int]:
     """The objects of each day, as the demo's table has them."""
-    row = r"^\d{4}-\d\d-\d\d +([\d,]+) +[\d,]+ +\d+ +\d+ +\d+$"
+    row = r"^\d{4}-\d\d-\d\d +([\d,]+) +[\d,]+ +[\d,]+ +\d+ +\d+ +\d+$"
     return [number(count) for count in re.findall(row, printed, re.MULTILINE)]
 
 
@@ -50,20 +47,33 @@ def one_liner(printed: str, library: str) -> str:
     return line
 
 
-def test_the_demo_inventories_two_days(toured: tuple[Path, str]) -> None:
+def test_the_demo_inventories_ten_days(toured: tuple[Path, str]) -> None:
     _, printed = toured
     counts = objects_of_days(printed)
-    assert len(counts) == 2
+    assert len(counts) == 10
     assert all(count > 1000 for count in counts)
 
 
-def test_the_demo_makes_every_asset_of_both_days(toured: tuple[Path, str]) -> None:
-    _, printed = toured
-    specs = build_definitions(load_config(environ={})).resolve_all_asset_specs()
-    days = printed.partition("\nInventory ")[0].split("\n\n")[1:]
-    assert len(days) == 2
-    for asset in {spec.key.path[-1] for spec in specs} - {"shards"}:
-        assert all(re.search(rf"\b{asset}\b", day) for day in days), asset
+def test_the_demo_ends_with_the_report_and_five_lines_of_it(toured: tuple[Path, str]) -> None:
+    folder, printed = toured
+    path, *lines = printed.rstrip().splitlines()[-6:]
+    report = (folder / path.removeprefix("report").strip()).read_text("utf-8")
+    names = [line.split("  ")[1] for line in lines]
+    assert names == ["size", "growth", "cost", "waste", "grew most"]
+    size, growth, cost, waste, grown = (line[13:] for line in lines)
+    (shown,) = re.findall(r"^([\d.]+ GB) in [\d,]+ objects and versions$", size)
+    assert shown in report
+    assert re.match(r"[+-][\d.]+ GB \(-?[\d.]+ %\) since \d{4}-\d\d-\d\d$", growth)
+    assert re.match(r"[\d.]+ USD per month \(estimated, prices of ", cost)
+    assert re.match(r"[\d.]+ GB \([\d.]+ %\), estimated [\d.]+ USD per month: ", waste)
+    assert re.match(r"\S+/, from [\d.]+ .B to [\d.]+ GB \(\+[\d.]+ GB\) in a week$", grown)
+
+
+def test_the_demo_run_again_lists_today_only(toured: tuple[Path, str]) -> None:
+    folder, printed = toured
+    again = run(folder, [sys.executable, "-m", "inventory_assets.cli", "demo"])
+    assert again.count("has a report already") == 9
+    assert again.splitlines()[-6:] == printed.splitlines()[-6:]
 
 
 def test_the_demo_leaves_its_files_under_data(toured: tuple[Path, str]) -> None:
@@ -75,7 +85,7 @@ def test_the_line_for_polars_counts_the_same_objects(toured: tuple[Path, str]) -
     folder, printed = toured
     table = run(folder, ["bash", "-c", one_liner(printed, "polars")])
     counts = [number(count) for count in re.findall(r"│ [A-Z_]+ +┆ (\d+) ", table)]
-    assert sum(counts) == objects_of_days(printed)[1]
+    assert sum(counts) == objects_of_days(printed)[-1]
 
 
 def test_the_line_for_duckdb_counts_the_same_changes(toured: tuple[Path, str]) -> None:

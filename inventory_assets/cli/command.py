@@ -77,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser(
-        "demo", help="inventory an embedded bucket for two days, through Dagster"
+        "demo", help="inventory an embedded bucket for ten days, through Dagster"
     )
     demo.set_defaults(run=_demo)
 

@@ -1,14 +1,13 @@
-"""`inventory demo`: inventory two days of the embedded bucket through Dagster.
+"""`inventory demo`: inventory ten days of the embedded bucket through Dagster.
 
 As with Dagster's daemon, the schedule lists all shards, automation conditions request the other
-assets, and on the second day the sensor finds a new prefix. Every run is in the Dagster history of
-the project, so the UI shows it afterwards.
+assets, and from the second day on the sensor finds a new prefix. Every run is in the Dagster
+history of the project, so the UI shows it afterwards.
 """
 
 import os
-import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -16,28 +15,27 @@ from time import monotonic
 
 import dagster as dg
 
-from inventory_assets.config import Config, load_config
+from inventory_assets.cli.demo_result import DemoFailed, print_result
+from inventory_assets.config import DEMO_DATES, Config, load_config
 from inventory_assets.definitions import build_definitions
 from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.resources import Clock
-from inventory_assets.errors import InventoryError, printable
-from inventory_assets.inventory.changes.change_log import read_change_log
-from inventory_assets.inventory.changes.sorted_diff import Change
-from inventory_assets.inventory.manifest.manifest import Manifest
-from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+from inventory_assets.errors import printable
+from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.wiring import open_results, require_demo_packages
+
+DATES_IN_DETAIL = 2
+"""The newest dates, of which each run is printed."""
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _HISTORY = Path("data/.dagster")
 
 
-class DemoFailed(InventoryError):
-    """A run of the demo did not succeed."""
-
-
 def run_demo(folder: Path) -> None:
-    """Inventory the embedded bucket for yesterday and today, and print the results.
+    """Inventory the embedded bucket for each of the last days, and print the results.
+
+    A date before today that has a report is left as it is.
 
     Args:
         folder: The folder of `data/`; its `dagster.yaml` is used if there is one.
@@ -54,14 +52,27 @@ def run_demo(folder: Path) -> None:
             "without inventory.toml"
         )
     today = datetime.now(UTC).date()
-    yesterday = today - timedelta(days=1)
-    print("Two days of an embedded S3 bucket (moto, on 127.0.0.1), inventoried through Dagster.")
+    days = [today - timedelta(days=age) for age in reversed(range(DEMO_DATES))]
+    print(
+        f"{DEMO_DATES} days of an embedded S3 bucket (moto, on 127.0.0.1), inventoried through "
+        "Dagster.\n"
+    )
+    (source,) = config.sources.values()
+    assets, store = SourceAssets(source), open_results(config.store)
     with _dagster_home(folder) as instance, warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
-        an_hour_past = datetime.combine(yesterday, time(1, 5), UTC)
-        _SimulatedDay(config, instance, yesterday, Clock(fixed=an_hour_past.isoformat())).run()
-        _SimulatedDay(config, instance, today, Clock()).run()
-    _print_result(config, yesterday, today)
+        for day in days:
+            if day < today and _has_report(store, assets.layout, day):
+                print(f"{day}   has a report already")
+                continue
+            at = datetime.combine(day, time(1, 5), UTC).isoformat() if day < today else None
+            is_detailed = today - day < timedelta(days=DATES_IN_DETAIL)
+            _SimulatedDay(config, instance, day, Clock(fixed=at), is_detailed=is_detailed).run()
+    print_result(assets, store, days)
+
+
+def _has_report(store: Store, layout: Layout, day: date) -> bool:
+    return store.size(layout.report(day)) is not None
 
 
 def _is_demo() -> bool:
@@ -92,28 +103,38 @@ class _SimulatedDay:
     """Does what Dagster's daemon does in one day."""
 
     def __init__(
-        self, config: Config, instance: dg.DagsterInstance, day: date, clock: Clock
+        self,
+        config: Config,
+        instance: dg.DagsterInstance,
+        day: date,
+        clock: Clock,
+        *,
+        is_detailed: bool,
     ) -> None:
         (source,) = config.sources.values()
         self._assets = SourceAssets(source)
         self._instance = instance
         self._day = day
         self._clock = clock
+        self._is_detailed = is_detailed
+        self._runs = 0
         self._definitions = build_definitions(config, clock)
         self._repository = self._definitions.get_repository_def()
 
     def run(self) -> None:
-        print(f"\n{self._day}")
-        evaluation = self._evaluate(None)
-        if self._shard_keys():
-            self._tick_sensor()
-        else:
+        started = monotonic()
+        if self._is_detailed:
+            print(f"\n{self._day}")
+        before = self._evaluate(None)
+        if not self._shard_keys():
             self._run("discovery", "shards")
+        elif self._is_detailed:
+            self._tick_sensor()  # on other days, the run of the schedule finds the new prefix
         self._tick_schedule()
-        is_followed = True
-        while is_followed:
-            evaluation = self._evaluate(evaluation)
-            is_followed = self._follow(evaluation)
+        self._follow_automation(before)
+        if not self._is_detailed:
+            shards, seconds = len(self._shard_keys()), monotonic() - started
+            print(f"{self._day}   {shards} shards, {self._runs} runs in {seconds:.1f} s")
 
     def _tick_sensor(self) -> None:
         """Search for new prefixes in one tick, and start their runs in the next."""
@@ -129,7 +150,7 @@ class _SimulatedDay:
                 tick = sensor.evaluate_tick(context)
             cursor = tick.cursor
             if tick.skip_message:
-                _say("sensor", tick.skip_message)
+                self._say("sensor", tick.skip_message)
             for addition in tick.dynamic_partitions_requests or []:
                 self._instance.add_dynamic_partitions(
                     addition.partitions_def_name, addition.partition_keys
@@ -147,6 +168,21 @@ class _SimulatedDay:
         for request in tick.run_requests or []:
             self._run("schedule", "object_listing", tags=dict(request.tags))
 
+    def _follow_automation(self, evaluation: dg.EvaluateAutomationConditionsResult) -> None:
+        """Evaluate the automation conditions, and run what they request, until that is nothing."""
+        keys = self._definitions.resolve_asset_graph().toposorted_asset_keys
+        while True:
+            evaluation = self._evaluate(evaluation)
+            names: dict[tuple[str, ...], list[str]] = {}  # by partitions; the daemon starts a run
+            for key in keys:
+                requested = sorted(filter(None, evaluation.get_requested_partitions(key)))
+                names.setdefault(tuple(requested), []).append(key.path[-1])
+            names.pop((), None)
+            if not names:
+                return
+            for partition_keys, of_run in names.items():
+                self._materialize(partition_keys, of_run)
+
     def _evaluate(
         self, previous: dg.EvaluateAutomationConditionsResult | None
     ) -> dg.EvaluateAutomationConditionsResult:
@@ -157,23 +193,12 @@ class _SimulatedDay:
             cursor=previous.cursor if previous else None,
         )
 
-    def _follow(self, evaluation: dg.EvaluateAutomationConditionsResult) -> bool:
-        """Materialize what automation requests; whether it requests anything.
-
-        Assets of the same partitions have one run, as with the daemon.
-        """
-        by_partitions: dict[frozenset[str], list[str]] = {}
-        for key in sorted(spec.key for spec in self._definitions.resolve_all_asset_specs()):
-            requested = frozenset(filter(None, evaluation.get_requested_partitions(key)))
-            if requested:
-                by_partitions.setdefault(requested, []).append(key.path[-1])
-        for partition_keys, names in by_partitions.items():
-            if len(partition_keys) == 1:
-                self._run("automation", *names, partition_key=min(partition_keys))
-            else:
-                tags = self._assets.partitions.range_tags(self._day, self._shard_keys())
-                self._run("automation", *names, tags=tags)
-        return bool(by_partitions)
+    def _materialize(self, partition_keys: Sequence[str], names: Sequence[str]) -> None:
+        if len(partition_keys) == 1:
+            self._run("automation", *names, partition_key=partition_keys[0])
+        else:
+            tags = self._assets.partitions.range_tags(self._day, self._shard_keys())
+            self._run("automation", *names, tags=tags)
 
     def _run(
         self,
@@ -196,11 +221,12 @@ class _SimulatedDay:
         of_what = printable(partition_key or "") or f"{len(events)} partitions"
         if names == ("shards",):
             of_what = f"{len(self._shard_keys())} found"
-        made = ", ".join(names)
-        _say(why, f"{made}: {of_what} in {monotonic() - started:.1f} s")
+        what = ", ".join(names)
+        self._runs += 1
+        self._say(why, f"{what}: {of_what} in {monotonic() - started:.1f} s")
         if not result.success:
             failures = [event.message for event in result.all_events if event.is_step_failure]
-            raise DemoFailed(f"{made} failed: {'; '.join(m or '' for m in failures)}")
+            raise DemoFailed(f"{what} failed: {'; '.join(m or '' for m in failures)}")
 
     def _shard_keys(self) -> list[str]:
         return list(self._instance.get_dynamic_partitions(self._assets.partitions.shards_name))
@@ -213,65 +239,6 @@ class _SimulatedDay:
             if key in wanted
         }
 
-
-def _say(why: str, what: str) -> None:
-    print(f"  {why:<12} {what}")
-
-
-def _print_result(config: Config, yesterday: date, today: date) -> None:
-    (source,) = config.sources.values()
-    assets = SourceAssets(source)
-    store = open_results(config.store)
-    print("\nInventory          objects            bytes   shards   parts   requests")
-    manifests = [_published(store, assets, day) for day in (yesterday, today)]
-    for manifest in manifests:
-        requests = sum(entry.requests for entry in manifest.shards)
-        print(
-            f"{manifest.day}   {manifest.rows:>13,}   {manifest.object_bytes:>14,}   "
-            f"{len(manifest.shards):>6}   {len(manifest.parts):>5}   {requests:>8}"
-        )
-    print(f"\nChanges since {yesterday}")
-    for change, count in _changes(store, assets, today).items():
-        print(f"  {change:<13} {count:>6,}")
-    _print_readers(store, assets, today)
-
-
-def _published(store: Store, assets: SourceAssets, day: date) -> Manifest:
-    manifest = read_manifest(store, assets.layout, day)
-    if manifest is None:
-        raise DemoFailed(f"the manifest of {day} was not published")
-    return manifest
-
-
-def _changes(store: Store, assets: SourceAssets, day: date) -> Mapping[Change, int]:
-    log = read_change_log(store, assets.layout, day)
-    if log is None:
-        raise DemoFailed(f"the change log of {day} was not published")
-    return log.counts
-
-
-def _print_readers(store: Store, assets: SourceAssets, day: date) -> None:
-    here = Path.cwd()
-
-    def short(place: str) -> Path:
-        path = Path(place)
-        return path.relative_to(here) if path.is_relative_to(here) else path
-
-    symlink = short(store.where(assets.layout.symlink(day)))
-    changes = short(store.where(assets.layout.change_log_symlink(day)))
-    manifest = short(store.where(assets.layout.s3_manifest(day)))
-    python = short(sys.executable)
-    # Paths consist of validated names, and this text is printed, not executed.
-    readers = f"""
-manifest   {manifest}
-files      {symlink}
-changes    {changes}
-
-Read it with Polars:
-  {python} -c "import polars as pl; print(pl.scan_parquet(open('{symlink}').read().splitlines())\
-.group_by('storage_class').agg(pl.len(), pl.sum('size')).collect())"
-with DuckDB:
-  {python} -c "import duckdb; print(duckdb.read_parquet(open('{changes}').read().splitlines())\
-.aggregate('change, count(*) AS keys').order('change'))"
-or look at it in the Dagster UI: make dev"""
-    print(readers)
+    def _say(self, why: str, what: str) -> None:
+        if self._is_detailed:
+            print(f"  {why:<12} {what}")

@@ -8,6 +8,7 @@ repeats a value that may be one.
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.loading import (
+    DEMO_DATES,
     ConfigError,
     json_schema,
     load_config,
@@ -40,6 +41,7 @@ __all__ = [
     "CONFIG_VARIABLE",
     "DEFAULT_CRON",
     "DEFAULT_STORE",
+    "DEMO_DATES",
     "LIFECYCLE_OF_BUCKET",
     "MANY_PARTITIONS",
     "MAX_PREFIX_BYTES",

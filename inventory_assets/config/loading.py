@@ -18,11 +18,15 @@ from inventory_assets.config.tables import (
     CONFIG_VARIABLE,
     Config,
     ConfigFile,
+    Hygiene,
     Schedule,
     Shards,
     Source,
 )
 from inventory_assets.errors import InventoryError
+
+DEMO_DATES = 10
+"""The dates, up to today, with which the embedded demo begins."""
 
 
 class ConfigError(InventoryError):
@@ -99,17 +103,19 @@ def _demo_config() -> Config:
         name="demo",
         demo=True,
         bucket="demo-bucket",
-        shards=Shards(depth=2),
+        versions=True,
+        shards=Shards(depth=2, retire_after_days=2),
         schedule=Schedule(start_date=_first_demo_date(store / "demo-bucket/demo")),
+        hygiene=Hygiene(multipart_uploads=True),
     )
     return Config(store=store, sources={"demo": demo})
 
 
 def _first_demo_date(results: Path) -> dt.date:
-    """The first date of the demo in its results; at first yesterday, with which it begins."""
-    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    """The first date of the demo in its results; at first the one with which it begins."""
+    begins = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=DEMO_DATES - 1)
     listed = (dt.date.fromisoformat(path.name[:10]) for path in results.glob("????-??-??T00-00Z"))
-    return min([*listed, yesterday])
+    return min([*listed, begins])
 
 
 def json_schema() -> dict[str, Any]:

@@ -26,13 +26,13 @@ SURVEY_DAYS = 28
 IMAGE_DAYS = 30
 """The days for which an image is kept."""
 IMAGES_PER_DAY = 5
-IMAGE_BYTES = 1_600_000_000
+IMAGE_BYTES = 700_000_000
 PREVIEWS_PER_IMAGE = 2
 PREVIEW_BYTES = 24_000
 
 DATABASES = ("accounts", "billing", "catalogue", "orders", "sessions", "warehouse")
-DUMP_BYTES = 1_000_000_000
-DUMPS_AT_LEAST = 30
+DUMP_BYTES = 500_000_000
+DUMPS_AT_LEAST = 36
 """The versions of a dump that are kept when somebody cleans up."""
 DUMPS_CLEANED_EVERY_DAYS = 56
 

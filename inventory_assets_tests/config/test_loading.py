@@ -28,17 +28,19 @@ def test_without_a_file_the_embedded_demo_is_the_configuration(tmp_path: Path) -
 
 
 def test_the_dates_of_the_demo_begin_with_those_that_it_has() -> None:
-    yesterday = dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)
+    def nine_days_ago() -> dt.date:
+        return dt.datetime.now(dt.UTC).date() - dt.timedelta(days=9)
 
     def first_date() -> dt.date | None:
         return load_config(environ={}).sources["demo"].schedule.start_date
 
-    assert first_date() in {yesterday, dt.datetime.now(dt.UTC).date() - dt.timedelta(days=1)}
+    began = nine_days_ago()
+    assert first_date() in {began, nine_days_ago()}
     results = load_config(environ={}).store
     assert isinstance(results, Path)
-    for day in (yesterday - dt.timedelta(days=9), yesterday):
+    for day in (began - dt.timedelta(days=9), began):
         (results / f"demo-bucket/demo/{day}T00-00Z").mkdir(parents=True)
-    assert first_date() == yesterday - dt.timedelta(days=9)
+    assert first_date() == began - dt.timedelta(days=9)
 
 
 def test_the_file_in_the_working_directory_replaces_the_demo() -> None:

@@ -147,9 +147,7 @@ def test_automation_compares_and_publishes_without_being_asked(
 
 
 @pytest.mark.usefixtures("followed")
-def test_automation_compares_several_shards_in_one_run(
-    dagster: RunningDagster, today: date
-) -> None:
+def test_automation_compares_several_shards_in_a_run(dagster: RunningDagster, today: date) -> None:
     """It asks for the shards in a row at once; one that was listed later may have another run."""
     runs = {
         dagster.materializations("ui/object_changes", f"{today}|{key}")[-1]["runId"]

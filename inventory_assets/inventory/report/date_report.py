@@ -31,7 +31,12 @@ from inventory_assets.inventory.report.report_data import (
     Table,
     Total,
 )
-from inventory_assets.inventory.report.usage_rows import age_table, class_rows, prefix_rows
+from inventory_assets.inventory.report.usage_rows import (
+    age_table,
+    class_rows,
+    current_total,
+    prefix_rows,
+)
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
 from inventory_assets.inventory.usage.by_prefix import Pricing
@@ -103,6 +108,7 @@ def collect_listing(listing: Listing) -> ReportData:
         findings=finding_sections(listing.hygiene),
         sections=object_sections(listing.hygiene),
         notes=[*_notes(listing.hygiene)],
+        current=current_total(listing.prefixes),
     )
 
 
@@ -121,7 +127,8 @@ def collect(store: Store, layout: Layout, day: date, prices: ReportPrices | None
     """
     manifest, usage = _of_date(store, layout, day)
     aggregate = read_table(store, usage.aggregate.key, USAGE_SCHEMA)
-    rows = prefix_rows(read_table(store, usage.by_prefix.key, PREFIX_SCHEMA), aggregate)
+    prefixes = read_table(store, usage.by_prefix.key, PREFIX_SCHEMA)
+    rows = prefix_rows(prefixes, aggregate)
     hygiene = HYGIENE.read(store, layout.hygiene(day))
     simulated = DATE_SIMULATION.read(store, layout.lifecycle(day))
     log = read_change_log(store, layout, day)
@@ -148,6 +155,7 @@ def collect(store: Store, layout: Layout, day: date, prices: ReportPrices | None
         verify_command=f"inventory verify {quote(f'{layout.source}@{day}')}",
         prices=prices.label if prices else "",
         notes=[*_notes(hygiene)],
+        current=current_total(prefixes),
     )
 
 

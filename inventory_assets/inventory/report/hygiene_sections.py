@@ -2,7 +2,11 @@
 
 from collections.abc import Sequence
 
-from inventory_assets.inventory.hygiene.part_findings import HIDING_NOTHING, NONCURRENT
+from inventory_assets.inventory.hygiene.part_findings import (
+    HIDING_NOTHING,
+    NONCURRENT,
+    LargeObject,
+)
 from inventory_assets.inventory.hygiene.prefix_counts import PrefixShare
 from inventory_assets.inventory.hygiene.report import (
     DUPLICATES,
@@ -22,8 +26,9 @@ from inventory_assets.inventory.report.report_data import (
 _EXPLANATIONS = {
     NONCURRENT: "Versions that a newer one replaced. They are billed like current objects. A "
     "lifecycle rule with NoncurrentVersionExpiration deletes them.",
-    HIDING_NOTHING: "Delete markers of keys without any version. They slow listings down. A "
-    "lifecycle rule with ExpiredObjectDeleteMarker removes them.",
+    HIDING_NOTHING: "Delete markers with no older version of their key beneath. They slow listings "
+    "down. In a lifecycle rule, ExpiredObjectDeleteMarker removes those that are the latest, and "
+    "NoncurrentVersionExpiration the others.",
     UPLOADS: "Uploads that were neither completed nor aborted. Their parts are billed, and no "
     "listing of objects shows them. A rule with AbortIncompleteMultipartUpload ends them.",
     DUPLICATES: "Objects with the same ETag and size as another one. Only whole-file ETags are "
@@ -68,10 +73,7 @@ def object_sections(report: HygieneReport) -> list[Section]:
     """The largest objects, and the most crowded prefixes."""
     sections = []
     if report.largest:
-        table = Table(
-            ["key", "bytes", "storage class"],
-            [[each.key, each.size, each.storage_class] for each in report.largest],
-        )
+        table = _largest_table(report.largest)
         sections.append(Section("The largest objects", tables={"The largest objects": table}))
     if report.crowded:
         text = "Objects directly in a prefix, not in a deeper one."
@@ -80,6 +82,17 @@ def object_sections(report: HygieneReport) -> list[Section]:
             Section("The most crowded prefixes", [text], {"The most crowded prefixes": table})
         )
     return sections
+
+
+def _largest_table(largest: Sequence[LargeObject]) -> Table:
+    rows: list[list[str | int]] = [[each.key, each.size, each.storage_class] for each in largest]
+    if all(each.is_current for each in largest):
+        return Table(["key", "bytes", "storage class"], rows)
+    states = ["current" if each.is_current else "noncurrent" for each in largest]
+    return Table(
+        ["key", "bytes", "storage class", "version"],
+        [[*row, state] for row, state in zip(rows, states, strict=True)],
+    )
 
 
 def _section(finding: Finding) -> FindingSection:

@@ -38,7 +38,7 @@ _GROWTH_LABELS = (
     "grew by 25 % or more, or is new",
 )
 
-_PERIODS = {"since a week": timedelta(7), "since a month": timedelta(30)}
+_PERIODS = {"since a week ago": timedelta(7), "since a month ago": timedelta(30)}
 
 CLASS_COLOURS = 8
 """The colours for storage classes; further classes share the last."""

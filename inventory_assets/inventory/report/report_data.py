@@ -162,6 +162,7 @@ class ReportData:
         verify_command: A command that verifies the inventory against the bucket.
         prices: The price table's date, region and source, for people; "" without prices.
         notes: What the report leaves out, and why.
+        current: The current objects, where the inventory has other versions, too.
     """
 
     source: str
@@ -181,6 +182,7 @@ class ReportData:
     verify_command: str = ""
     prices: str = ""
     notes: Sequence[str] = ()
+    current: Total | None = None
 
     @property
     def now(self) -> DateTotal:

@@ -48,6 +48,17 @@ def prefix_rows(prefixes: pa.Table, usage: pa.Table) -> list[PrefixRow]:
     ]
 
 
+def current_total(prefixes: pa.Table) -> Total | None:
+    """The current objects of the whole inventory; None if there are no other versions.
+
+    Args:
+        prefixes: With `PREFIX_SCHEMA`; the first row is that of the whole.
+    """
+    columns = ["noncurrent_objects", "current_objects", "current_bytes"]
+    others, objects, size = (prefixes.column(name)[0].as_py() for name in columns)
+    return Total(objects, size) if others else None
+
+
 def class_rows(usage: pa.Table, pricing: Pricing | None) -> list[ClassRow]:
     """The storage classes of the whole inventory, the largest first.
 

@@ -64,8 +64,16 @@ def test_the_page_says_what_people_ask_first() -> None:
 
 def test_changes_are_those_since_the_last_date_a_week_and_a_month() -> None:
     page = render(report({"": (10_000, 10**12, 0)}, dates=40))
-    for text in ("since 2026-11-27", "since a week", "since a month"):
+    for text in ("since 2026-11-27", "since a week ago", "since a month ago"):
         assert f"<dt>{text}</dt>" in page
+
+
+def test_current_objects_are_told_apart_from_old_versions() -> None:
+    data = report({"": (10_000, 10**12, 0)}, dates=2)
+    assert "of them are current" not in render(data)
+    page = render(replace(data, current=Total(7_654, 4 * 10**11)))
+    assert re.search(r"7,654</data>\s*of them are current", page)
+    assert "400.0 GB" in page
 
 
 def test_the_first_date_has_no_changes() -> None:
