@@ -108,6 +108,9 @@ def test_the_wheel_has_the_package_its_schemas_and_the_licence(wheel: Path) -> N
         "inventory_assets/py.typed",
         "inventory_assets/demo/key_names.txt.zst",
         "inventory_assets/inventory/pricing/prices.toml",
+        "inventory_assets/inventory/report/templates/macros.html",
+        "inventory_assets/inventory/report/templates/report.css",
+        "inventory_assets/inventory/report/templates/report.html",
         "inventory_assets/schemas/inventory.schema.json",
         "inventory_assets/schemas/manifest.schema.json",
     }
