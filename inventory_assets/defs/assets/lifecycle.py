@@ -6,7 +6,6 @@ from hashlib import sha256
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import lifecycle_metadata
 from inventory_assets.defs.source.automation import on_listing_change
 from inventory_assets.defs.source.context import (
     SourceAssets,
@@ -15,6 +14,7 @@ from inventory_assets.defs.source.context import (
     for_each_partition,
     log_partition,
 )
+from inventory_assets.defs.source.lifecycle_metadata import lifecycle_metadata
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.lifecycle.date_simulation import DATE_SIMULATION, DateSimulation

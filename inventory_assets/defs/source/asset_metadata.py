@@ -17,8 +17,6 @@ from inventory_assets.errors import printable
 from inventory_assets.inventory.changes.change_log import ChangeLog, ChangeLogEntry
 from inventory_assets.inventory.changes.journal_format import CHANGE_DESCRIPTIONS, CHANGE_SCHEMA
 from inventory_assets.inventory.changes.shard_changes import Changes
-from inventory_assets.inventory.lifecycle import summary
-from inventory_assets.inventory.lifecycle.effects import LifecycleSimulation
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
@@ -35,9 +33,6 @@ from inventory_assets.units import human_bytes, human_usd
 
 if TYPE_CHECKING:
     from inventory_assets.inventory.iceberg.sync import DateSync
-
-LIFECYCLE_ROWS = 20
-"""Rows of each table of a lifecycle simulation."""
 
 SHARDS_SHOWN = 10
 """Shards in a table that fits a screen, such as the largest ones; one row is for all others."""
@@ -306,29 +301,6 @@ def exports_metadata(
         manifest_key = layout.csv.s3_manifest(manifest.day)
         metadata["csv_manifest"] = dg.MetadataValue.path(store.where(manifest_key))
     return metadata
-
-
-def lifecycle_metadata(simulation: LifecycleSimulation) -> dict[str, Any]:
-    """The metadata of a lifecycle simulation."""
-    money = simulation.money
-    plotted = {
-        "monthly_usd_now": money.before_usd,
-        "monthly_usd_after_30_days": money.after_usd,
-        "monthly_usd_at_rest": money.at_rest_usd,
-        "once_usd_within_30_days": money.in_days.usd,
-    }
-    rules = summary.rule_rows(simulation)
-    if len(rules) > LIFECYCLE_ROWS:
-        more = f"(and {len(rules) - LIFECYCLE_ROWS + 1:,} more)"
-        blank = dict.fromkeys(summary.RULE_COLUMNS, "")
-        rules = [*rules[: LIFECYCLE_ROWS - 1], {**blank, "rule": more}]
-    return {
-        **{name: usd for name, usd in plotted.items() if usd is not None},
-        "summary": "; ".join(summary.sentences(simulation)),
-        "rules": table_of_rows(rules),
-        "prefixes": table_of_rows(summary.prefix_rows(simulation, LIFECYCLE_ROWS)),
-        "disputes": table_of_rows(summary.dispute_rows(simulation, LIFECYCLE_ROWS)),
-    }
 
 
 def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
