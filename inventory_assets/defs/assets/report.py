@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import dagster as dg
 
-from inventory_assets.defs.source.automation import on_listing_change
+from inventory_assets.defs.source.automation import on_all_listing_changes
 from inventory_assets.defs.source.context import (
     SourceAssets,
     StepResult,
@@ -38,7 +38,7 @@ def build_storage_report(assets: SourceAssets) -> dg.AssetsDefinition:
         ),
         kinds={"html"},
         deps=[assets.key(name) for name in read],
-        automation_condition=on_listing_change(),
+        automation_condition=on_all_listing_changes(),
     )
     def storage_report(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         work = assets.bind(context.resources, context.instance)

@@ -32,6 +32,15 @@ def on_listing_change() -> dg.AutomationCondition[Any]:
     ).with_label("on_listing_change")
 
 
+def on_all_listing_changes() -> dg.AutomationCondition[Any]:
+    """Like `on_listing_change`, for an asset that shows others which change in the same tick.
+
+    Without the addition, it would run together with a dependency, and once more after it.
+    """
+    is_early = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
+    return (on_listing_change() & ~is_early).with_label("on_all_listing_changes")
+
+
 def changed_since_last_request() -> dg.AutomationCondition[Any]:
     """Whether a dependency's data version changed since the last request.
 
