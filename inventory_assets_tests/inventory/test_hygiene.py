@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.hygiene import rows
 from inventory_assets.inventory.hygiene.odd_keys import ODD_KEYS
-from inventory_assets.inventory.hygiene.part_findings import SIZE_BOUNDS, StorageTotal
+from inventory_assets.inventory.hygiene.part_findings import StorageTotal
 from inventory_assets.inventory.hygiene.report import (
     DUPLICATES,
     SMALL,
@@ -28,6 +28,7 @@ from inventory_assets.inventory.hygiene.usage_findings import usage_findings
 from inventory_assets.inventory.manifest.manifest import Manifest
 from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
 from inventory_assets.inventory.storage.local_store import LocalStore
+from inventory_assets.inventory.usage.schema import SIZE_BOUNDS
 from inventory_assets.s3.bucket_config import BucketConfig
 from inventory_assets.s3.upload_client import UploadClient
 from inventory_assets.scan.keyspace.shard import make_shard

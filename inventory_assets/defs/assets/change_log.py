@@ -31,7 +31,7 @@ from inventory_assets.inventory.changes.change_log import (
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.listing.shard_registry import shard_key
 from inventory_assets.inventory.listing.shard_retirement import read_retirement
-from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+from inventory_assets.inventory.manifest.manifest_merge import required_manifest
 
 LOG = logging.getLogger(__name__)
 
@@ -96,9 +96,7 @@ def build_change_log(assets: SourceAssets) -> dg.AssetsDefinition:
 
 def _publish(work: SourceContext, day: date) -> ChangeLog:
     expected_etag = change_log_etag(work.store, work.layout, day)
-    manifest = read_manifest(work.store, work.layout, day)
-    if manifest is None:
-        raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
+    manifest = required_manifest(work.store, work.layout, day)
     # `object_changes` cannot be materialized for a shard that has no partition.
     orphans = work.without_partition(day, (entry.shard.prefix for entry in manifest.shards))
     for prefix in compare_shards(work.store, work.layout, manifest, orphans, work.now()):

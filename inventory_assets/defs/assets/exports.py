@@ -16,14 +16,13 @@ from inventory_assets.defs.source.context import (
     log_partition,
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
-from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.export.csv_inventory import (
     csv_inventory_etag,
     publish_csv_inventory,
 )
 from inventory_assets.inventory.export.export_format import ExportFormat
 from inventory_assets.inventory.export.exporter import publish_export
-from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+from inventory_assets.inventory.manifest.manifest_merge import required_manifest
 
 
 def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
@@ -58,9 +57,7 @@ def build_inventory_exports(assets: SourceAssets) -> dg.AssetsDefinition:
 
 def _export(work: SourceContext, day: date) -> tuple[str, dict[str, object]]:
     expected_etag = csv_inventory_etag(work.store, work.layout, day)
-    manifest = read_manifest(work.store, work.layout, day)
-    if manifest is None:
-        raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
+    manifest = required_manifest(work.store, work.layout, day)
     exports = work.source.exports
     files = {
         name: publish_export(work.store, work.layout, manifest, name, ExportFormat.named(name))

@@ -18,12 +18,11 @@ from inventory_assets.defs.source.context import (
 )
 from inventory_assets.defs.source.hygiene_metadata import hygiene_metadata
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
-from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.hygiene.report import HYGIENE, HygieneReport
 from inventory_assets.inventory.hygiene.survey import SurveyOptions, publish_report
 from inventory_assets.inventory.manifest.manifest import Manifest
-from inventory_assets.inventory.manifest.manifest_merge import read_manifest
-from inventory_assets.inventory.usage.date_usage import read_usage
+from inventory_assets.inventory.manifest.manifest_merge import required_manifest
+from inventory_assets.inventory.usage.date_usage import read_usage_of
 from inventory_assets.inventory.usage.schema import USAGE_SCHEMA
 from inventory_assets.inventory.usage.usage_files import read_table
 
@@ -61,9 +60,7 @@ def build_hygiene_report(assets: SourceAssets) -> dg.AssetsDefinition:
 
 
 def _publish(work: SourceContext, day: date) -> HygieneReport:
-    manifest = read_manifest(work.store, work.layout, day)
-    if manifest is None:
-        raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
+    manifest = required_manifest(work.store, work.layout, day)
     settings, now = work.source.hygiene, work.now()
     options = SurveyOptions(
         duplicates=settings.duplicates,
@@ -76,10 +73,8 @@ def _publish(work: SourceContext, day: date) -> HygieneReport:
 
 def _usage_of(work: SourceContext, manifest: Manifest) -> pa.Table | None:
     """The usage of the date by prefix; None where there is none of this manifest."""
-    usage = read_usage(work.store, work.layout, manifest.day)
-    if usage is None or usage.manifest_identity != manifest.identity:
-        return None
-    return read_table(work.store, usage.aggregate.key, USAGE_SCHEMA)
+    usage = read_usage_of(work.store, work.layout, manifest.day, manifest.identity)
+    return read_table(work.store, usage.aggregate.key, USAGE_SCHEMA) if usage else None
 
 
 def _data_version(report: HygieneReport) -> str:

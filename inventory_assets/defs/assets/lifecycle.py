@@ -16,10 +16,9 @@ from inventory_assets.defs.source.context import (
 )
 from inventory_assets.defs.source.lifecycle_metadata import lifecycle_metadata
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
-from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.lifecycle.date_simulation import DATE_SIMULATION, DateSimulation
 from inventory_assets.inventory.lifecycle.simulation import COLUMNS, simulate
-from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+from inventory_assets.inventory.manifest.manifest_merge import required_manifest
 from inventory_assets.inventory.parts.part import read_records
 from inventory_assets.inventory.storage.commit import publish
 from inventory_assets.scan.keyspace.key_range import KeyRange
@@ -56,9 +55,7 @@ def build_lifecycle_simulation(assets: SourceAssets) -> dg.AssetsDefinition:
 
 
 def _simulate(work: SourceContext, day: date) -> tuple[str, dict[str, object]]:
-    manifest = read_manifest(work.store, work.layout, day)
-    if manifest is None:
-        raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
+    manifest = required_manifest(work.store, work.layout, day)
     rules = work.bucket.lifecycle_rules(work.source.lifecycle, work.now())
     prices = work.assets.prices
     records = read_records(work.store, manifest.parts, [KeyRange.of_prefix("")], COLUMNS)

@@ -19,7 +19,7 @@ from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.usage_metadata import PREFIX_COLUMNS, usage_metadata
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.manifest.manifest import Manifest
-from inventory_assets.inventory.manifest.manifest_merge import read_manifest
+from inventory_assets.inventory.manifest.manifest_merge import required_manifest
 from inventory_assets.inventory.usage.date_usage import (
     DateUsage,
     publish_usage,
@@ -80,7 +80,7 @@ def build_prefix_usage(assets: SourceAssets) -> dg.AssetsDefinition:
 
 def _publish(work: SourceContext, day: date) -> tuple[Manifest, DateUsage]:
     expected_etag = usage_etag(work.store, work.layout, day)
-    manifest = _manifest(work, day)
+    manifest = required_manifest(work.store, work.layout, day)
     usage = publish_usage(
         work.store,
         work.layout,
@@ -96,11 +96,4 @@ def _read(work: SourceContext, day: date) -> tuple[Manifest, DateUsage]:
     usage = read_usage(work.store, work.layout, day)
     if usage is None:
         raise ManifestIncomplete("no usage was published; materialize it first")
-    return _manifest(work, day), usage
-
-
-def _manifest(work: SourceContext, day: date) -> Manifest:
-    manifest = read_manifest(work.store, work.layout, day)
-    if manifest is None:
-        raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
-    return manifest
+    return required_manifest(work.store, work.layout, day), usage

@@ -25,7 +25,7 @@ from inventory_assets.inventory.parts.schema import has_versions
 from inventory_assets.inventory.storage.layout import FileKind, Layout
 from inventory_assets.inventory.storage.record_type import RecordType
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.inventory.usage.schema import SIZE_BANDS
+from inventory_assets.inventory.usage.schema import SIZE_BOUNDS
 
 FORMAT = 1
 EXAMPLES = 3
@@ -35,9 +35,6 @@ NONCURRENT = "noncurrent_versions"
 HIDING_NOTHING = "markers_that_hide_nothing"
 
 MARKER_CLASS = "STANDARD"
-
-SIZE_BOUNDS = tuple(bound for _, bound in SIZE_BANDS[:-1])
-"""The upper bounds of the size bands, exclusive, in bytes; the last band has none."""
 
 _COLUMNS = (
     "key",

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from inventory_assets.inventory.hygiene.part_findings import (
     EXAMPLES,
-    SIZE_BOUNDS,
     StorageTotal,
 )
 from inventory_assets.inventory.hygiene.prefix_counts import (
@@ -28,6 +27,7 @@ from inventory_assets.inventory.hygiene.report import (
     UploadAges,
 )
 from inventory_assets.inventory.parts.open_part import NO_STORAGE_CLASS
+from inventory_assets.inventory.usage.schema import SIZE_BOUNDS
 from inventory_assets.s3.upload_client import Upload, UploadSource
 
 OLDEST = 20

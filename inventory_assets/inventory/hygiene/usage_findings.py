@@ -6,7 +6,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from inventory_assets.inventory.hygiene.part_findings import SIZE_BOUNDS, StorageTotal, Tally
+from inventory_assets.inventory.hygiene.part_findings import StorageTotal, Tally
 from inventory_assets.inventory.hygiene.prefix_counts import PrefixShare
 from inventory_assets.inventory.hygiene.report import (
     SMALL,
@@ -15,7 +15,7 @@ from inventory_assets.inventory.hygiene.report import (
     StoragePrice,
     finding_of,
 )
-from inventory_assets.inventory.usage.schema import State
+from inventory_assets.inventory.usage.schema import SIZE_BOUNDS, State
 
 _STANDARD = "STANDARD"
 _COLUMNS = ["prefix", "storage_class", "size_band", "month", "state", "objects", "bytes"]

@@ -36,7 +36,7 @@ from inventory_assets.inventory.iceberg.tables import (
     tagged_snapshots,
 )
 from inventory_assets.inventory.manifest.manifest import Manifest
-from inventory_assets.inventory.manifest.manifest_merge import manifest_etag, read_manifest
+from inventory_assets.inventory.manifest.manifest_merge import manifest_etag, required_manifest
 from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, RECORD_SCHEMA
 
 DATE_PROPERTY = "inventory.date"
@@ -94,11 +94,7 @@ def sync_date(tables: IcebergTables, day: date) -> DateSync:
     store, layout = tables.store, tables.layout
     while True:
         published = manifest_etag(store, layout, day), change_log_etag(store, layout, day)
-        manifest = read_manifest(store, layout, day)
-        if manifest is None:
-            raise ManifestIncomplete(
-                "no manifest was published; materialize inventory_manifest first"
-            )
+        manifest = required_manifest(store, layout, day)
         log = read_change_log(store, layout, day)
         if log is None:
             raise ManifestIncomplete("no change log was published; materialize change_log first")

@@ -203,6 +203,18 @@ def read_manifest(store: Store, layout: Layout, day: date) -> Manifest | None:
     return manifest if is_whole else None
 
 
+def required_manifest(store: Store, layout: Layout, day: date) -> Manifest:
+    """Read the manifest of a date, for work that needs one.
+
+    Raises:
+        ManifestIncomplete: None was published completely.
+    """
+    manifest = read_manifest(store, layout, day)
+    if manifest is None:
+        raise ManifestIncomplete("no manifest was published; materialize inventory_manifest first")
+    return manifest
+
+
 def read_manifest_as_of(store: Store, layout: Layout, day: date, identity: str) -> Manifest | None:
     """The manifest of a date that has an identity, also if the date was published again since.
 

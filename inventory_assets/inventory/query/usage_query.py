@@ -2,10 +2,14 @@
 
 import pyarrow as pa
 
+from inventory_assets.inventory.parts.part import Part
 from inventory_assets.inventory.query.dataset import Dataset
-from inventory_assets.inventory.usage.aggregate import UsageAggregate
 from inventory_assets.inventory.usage.by_prefix import by_prefix
-from inventory_assets.inventory.usage.date_usage import DateUsage, read_usage
+from inventory_assets.inventory.usage.date_usage import (
+    DateUsage,
+    merge_usage,
+    read_usage_of,
+)
 from inventory_assets.inventory.usage.part_usage import published_part_usage, usage_of_part
 from inventory_assets.inventory.usage.schema import PREFIX_SCHEMA, USAGE_SCHEMA
 from inventory_assets.inventory.usage.usage_files import read_table
@@ -13,10 +17,9 @@ from inventory_assets.inventory.usage.usage_files import read_table
 
 def published_usage(dataset: Dataset) -> DateUsage | None:
     """The usage that was published for an inventory; None where there is none, or an older one."""
-    if dataset.layout is None or dataset.day is None:
+    if dataset.layout is None or dataset.day is None or dataset.identity is None:
         return None
-    usage = read_usage(dataset.store, dataset.layout, dataset.day)
-    return usage if usage and usage.manifest_identity == dataset.identity else None
+    return read_usage_of(dataset.store, dataset.layout, dataset.day, dataset.identity)
 
 
 def usage_of(dataset: Dataset) -> pa.Table:
@@ -31,14 +34,12 @@ def usage_of(dataset: Dataset) -> pa.Table:
     store, layout, usage = dataset.store, dataset.layout, published_usage(dataset)
     if usage:
         return read_table(store, usage.aggregate.key, USAGE_SCHEMA)
-    totals = [(part.rows, part.object_bytes) for part in dataset.parts]
-    records, sizes = (sum(each) for each in zip(*totals, strict=True)) if totals else (0, 0)
-    merged = UsageAggregate(within=(records, sizes))
-    for part in dataset.parts:
+
+    def usage_of_one(part: Part) -> pa.Table:
         rows = published_part_usage(store, layout, part) if layout else None
-        rows = usage_of_part(store, part) if rows is None else rows
-        merged.add(rows, part.first_key, part.last_key)
-    return merged.table()
+        return usage_of_part(store, part) if rows is None else rows
+
+    return merge_usage(dataset.parts, usage_of_one)
 
 
 def prefixes_of(dataset: Dataset) -> pa.Table:

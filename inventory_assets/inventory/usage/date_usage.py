@@ -6,7 +6,7 @@ The record names two tables: the aggregate (`USAGE_SCHEMA`), and the one with a 
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -227,9 +227,20 @@ def merged_usage(store: Store, layout: Layout, manifest: Manifest) -> pa.Table:
         CorruptRecord: A part is missing or damaged.
         StoreError: A file cannot be written.
     """
-    merged = UsageAggregate(within=(manifest.rows, manifest.object_bytes))
-    for part in manifest.parts:
-        merged.add(part_usage(store, layout, part), part.first_key, part.last_key)
+    return merge_usage(manifest.parts, lambda part: part_usage(store, layout, part))
+
+
+def merge_usage(parts: Sequence[Part], usage_of: Callable[[Part], pa.Table]) -> pa.Table:
+    """The aggregate of some parts, with `USAGE_SCHEMA`.
+
+    Args:
+        parts: The parts, in key order.
+        usage_of: Gives the aggregate of a part.
+    """
+    records = sum(part.rows for part in parts)
+    merged = UsageAggregate(within=(records, sum(part.object_bytes for part in parts)))
+    for part in parts:
+        merged.add(usage_of(part), part.first_key, part.last_key)
     return merged.table()
 
 
@@ -246,6 +257,12 @@ def read_usage(store: Store, layout: Layout, day: date) -> DateUsage | None:
     except CorruptRecord:
         return None
     return usage if usage and usage.day == day else None
+
+
+def read_usage_of(store: Store, layout: Layout, day: date, identity: str) -> DateUsage | None:
+    """The usage of a date that was made of the manifest with an identity; None without one."""
+    usage = read_usage(store, layout, day)
+    return usage if usage and usage.manifest_identity == identity else None
 
 
 def days_with_usage(store: Store, layout: Layout) -> list[date]:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from inventory_assets.inventory.errors import CorruptRecord
 from inventory_assets.inventory.parts.open_part import NO_STORAGE_CLASS
 from inventory_assets.inventory.parts.schema import has_versions
-from inventory_assets.inventory.usage.schema import SIZE_BANDS, State
+from inventory_assets.inventory.usage.schema import SIZE_BOUNDS, State
 
 Ints = npt.NDArray[np.int64]
 
@@ -32,7 +32,7 @@ _FIRST_MONTH = np.datetime64("0001-01", "M").astype(np.int64)
 
 _NO_MONTH = (1 << _MONTH_BITS) - 1
 _DAY_MS = 86_400_000
-_BAND_BOUNDS = np.array([bound for _, bound in SIZE_BANDS[:-1]], np.int64)
+_BAND_BOUNDS = np.array(SIZE_BOUNDS, np.int64)
 _NO_CLASS = ""
 """The storage class of delete markers, which have none."""
 

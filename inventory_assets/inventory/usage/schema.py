@@ -26,6 +26,9 @@ SIZE_BANDS = (
 """The names of the size bands, and their upper bounds in bytes, exclusive. 128 KiB is a bound, so
 that objects below the smallest billed size of S3's infrequent-access classes can be counted."""
 
+SIZE_BOUNDS = tuple(bound for _, bound in SIZE_BANDS[:-1])
+"""The upper bounds in bytes, exclusive, of all size bands but the last."""
+
 
 class State(StrEnum):
     """What a record is; records of a listing without versions are all current."""
