@@ -27,6 +27,11 @@ def human_change(count: int) -> str:
     return f"{'+' if count > 0 else ''}{human_bytes(count)}"
 
 
+def human_bytes_of(count: int, whole: int) -> str:
+    """A number of bytes and its share of all: `1.6 TB, 12.5 % of all bytes`."""
+    return f"{human_bytes(count)}, {human_share(count, whole)} of all bytes"
+
+
 def human_usd(usd: float | None) -> str:
     """An amount with the digits that matter: `1,234 USD`, `5.03 USD`, `0.00042 USD`, `unknown`."""
     if usd is None:

@@ -216,19 +216,20 @@ def usage_pricing(prices: "Prices") -> "Pricing":
 
 def named_file_mistakes(source: Source) -> list[str]:
     """The mistakes in the files that the configuration of a source names, one a line."""
-    from inventory_assets.inventory.errors import RulesInvalid
-    from inventory_assets.inventory.lifecycle.rules_document import read_rules
-
     mistakes: list[str] = []
-    try:
-        prices_of(source)
-    except ConfigError as error:
-        mistakes += str(error).splitlines()
-    try:
-        if source.lifecycle not in {None, LIFECYCLE_OF_BUCKET}:
+    if source.prices:
+        try:
+            prices_of(source)
+        except ConfigError as error:
+            mistakes += str(error).splitlines()
+    if source.lifecycle not in {None, LIFECYCLE_OF_BUCKET}:
+        from inventory_assets.inventory.errors import RulesInvalid
+        from inventory_assets.inventory.lifecycle.rules_document import read_rules
+
+        try:
             read_rules(Path(str(source.lifecycle)))
-    except RulesInvalid as error:
-        mistakes += str(error).splitlines()
+        except RulesInvalid as error:
+            mistakes += str(error).splitlines()
     return mistakes
 
 

@@ -11,7 +11,7 @@ from inventory_assets.cli.inventory_argument import (
     add_inventory,
     is_path,
     open_inventory,
-    source_and_day,
+    open_manifest,
 )
 from inventory_assets.cli.output import TABLE, print_json
 from inventory_assets.units import human_bytes
@@ -59,7 +59,6 @@ def _hygiene(options: argparse.Namespace) -> int:
 
 def _of_source(options: argparse.Namespace) -> "HygieneReport":
     """The published report of a date; without one, a new one, with the configured settings."""
-    from inventory_assets.config import load_config
     from inventory_assets.inventory.hygiene.report import DUPLICATES
     from inventory_assets.inventory.hygiene.survey import (
         Surveyed,
@@ -67,15 +66,11 @@ def _of_source(options: argparse.Namespace) -> "HygieneReport":
         read_report,
         survey,
     )
-    from inventory_assets.inventory.query.dataset import Dataset, published_manifest
+    from inventory_assets.inventory.query.dataset import Dataset
     from inventory_assets.inventory.query.usage_query import usage_of
-    from inventory_assets.inventory.storage.layout import Layout
-    from inventory_assets.wiring import open_results, open_source_uploads, prices_of
+    from inventory_assets.wiring import open_source_uploads, prices_of
 
-    config = load_config()
-    source, day = source_and_day(config, options.inventory)
-    store, layout = open_results(config.store), Layout(source.bucket, source.folder_name)
-    manifest = published_manifest(store, layout, day)
+    source, store, layout, manifest = open_manifest(options.inventory)
     report = read_report(store, layout, manifest.day)
     is_of_manifest = report is not None and report.manifest_identity == manifest.identity
     if report and is_of_manifest and (report.finding(DUPLICATES) or not options.duplicates):

@@ -9,7 +9,10 @@ from inventory_assets.inventory.errors import InventoryNotFound
 
 if TYPE_CHECKING:
     from inventory_assets.config import Config, Source
+    from inventory_assets.inventory.manifest.manifest import Manifest
     from inventory_assets.inventory.query.dataset import Dataset
+    from inventory_assets.inventory.storage.layout import Layout
+    from inventory_assets.inventory.storage.store import Store
 
 HELP = (
     "a source of the configuration (logs: its newest date), a date of it (logs@2026-11-22), or a "
@@ -45,6 +48,25 @@ def open_inventory(address: str) -> "Dataset":
     source, day = source_and_day(config, address)
     layout = Layout(source.bucket, source.folder_name)
     return Dataset.of_date(open_results(config.store), layout, day)
+
+
+def open_manifest(address: str) -> "tuple[Source, Store, Layout, Manifest]":
+    """The source that an address names, its store and layout, and the manifest of the date.
+
+    Raises:
+        InventoryNotFound: There is no such source, or the date has no inventory.
+        ConfigError: The configuration is invalid.
+        StoreError: The store of the results cannot be read.
+    """
+    from inventory_assets.config import load_config
+    from inventory_assets.inventory.query.dataset import published_manifest
+    from inventory_assets.inventory.storage.layout import Layout
+    from inventory_assets.wiring import open_results
+
+    config = load_config()
+    source, day = source_and_day(config, address)
+    store, layout = open_results(config.store), Layout(source.bucket, source.folder_name)
+    return source, store, layout, published_manifest(store, layout, day)
 
 
 def is_path(address: str) -> bool:

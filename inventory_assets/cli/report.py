@@ -9,7 +9,7 @@ from inventory_assets.cli.inventory_argument import (
     add_inventory,
     is_path,
     open_inventory,
-    source_and_day,
+    open_manifest,
 )
 from inventory_assets.errors import printable
 from inventory_assets.units import human_bytes
@@ -53,16 +53,11 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _of_source(inventory: str) -> "ReportData":
-    from inventory_assets.config import load_config
-    from inventory_assets.inventory.query.dataset import published_manifest
     from inventory_assets.inventory.report.date_report import ReportPrices, collect
-    from inventory_assets.inventory.storage.layout import Layout
-    from inventory_assets.wiring import open_results, prices_of, usage_pricing
+    from inventory_assets.wiring import prices_of, usage_pricing
 
-    config = load_config()
-    source, day = source_and_day(config, inventory)
-    store, layout = open_results(config.store), Layout(source.bucket, source.folder_name)
-    manifest, prices = published_manifest(store, layout, day), prices_of(source)
+    source, store, layout, manifest = open_manifest(inventory)
+    prices = prices_of(source)
     return collect(store, layout, manifest.day, ReportPrices(usage_pricing(prices), prices.label))
 
 

@@ -17,7 +17,7 @@ from inventory_assets.cli.bucket_arguments import (
     open_bucket,
     positive,
 )
-from inventory_assets.cli.inventory_argument import is_path, source_and_day
+from inventory_assets.cli.inventory_argument import is_path, open_manifest
 from inventory_assets.cli.output import add_summary_format, print_json
 from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import NotVerifiable
@@ -135,11 +135,8 @@ def _ending(name: str, count: int) -> str:
 
 def _of_source(options: argparse.Namespace) -> "tuple[VerificationTarget, ListClient]":
     """The inventory of a source, and a client for its bucket."""
-    from inventory_assets.config import load_config
-    from inventory_assets.inventory.query.dataset import published_manifest
-    from inventory_assets.inventory.storage.layout import Layout
     from inventory_assets.inventory.verification.targets import VerificationTarget
-    from inventory_assets.wiring import open_results, open_source_bucket
+    from inventory_assets.wiring import open_source_bucket
 
     given = given_arguments(options, (*BUCKET_OPTIONS, "began", "as_of"))
     flags = [*(["the URL"] if options.url else []), *(text.partition("=")[0] for text in given)]
@@ -148,10 +145,7 @@ def _of_source(options: argparse.Namespace) -> "tuple[VerificationTarget, ListCl
             f"the configuration has the settings for the bucket of a source: leave out "
             f"{', '.join(flags)}, or name a folder that `inventory list` wrote"
         )
-    config = load_config()
-    source, day = source_and_day(config, options.inventory)
-    store, layout = open_results(config.store), Layout(source.bucket, source.folder_name)
-    manifest = published_manifest(store, layout, day)
+    source, store, layout, manifest = open_manifest(options.inventory)
     inventory = VerificationTarget.of_manifest(store, layout, manifest)
     return inventory, open_source_bucket(source, datetime.now(UTC))
 

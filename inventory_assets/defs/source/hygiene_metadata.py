@@ -10,7 +10,7 @@ from inventory_assets.inventory.hygiene.report import HygieneReport
 from inventory_assets.inventory.report.hygiene_sections import waste_of
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.units import human_bytes, human_share, human_usd
+from inventory_assets.units import human_bytes_of, human_usd
 
 
 def hygiene_metadata(store: Store, layout: Layout, report: HygieneReport) -> dict[str, Any]:
@@ -53,9 +53,8 @@ def _waste(report: HygieneReport) -> dict[str, Any]:
     waste = waste_of(report)
     if waste is None:
         return {}
-    share = human_share(waste.bytes, report.bytes)
     shown = {
-        "waste": f"{human_bytes(waste.bytes)}, {share} of all bytes",
+        "waste": human_bytes_of(waste.bytes, report.bytes),
         "waste_bytes": waste.bytes,
         "waste_cost": f"{human_usd(waste.monthly_usd)} a month",
     }

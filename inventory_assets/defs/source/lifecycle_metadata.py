@@ -2,12 +2,9 @@
 
 from typing import Any
 
-from inventory_assets.defs.source.metadata_tables import table_of_rows
+from inventory_assets.defs.source.metadata_tables import ROWS, table_of_rows
 from inventory_assets.inventory.lifecycle import summary
 from inventory_assets.inventory.lifecycle.effects import LifecycleSimulation
-
-LIFECYCLE_ROWS = 20
-"""Rows of each table of a lifecycle simulation."""
 
 
 def lifecycle_metadata(simulation: LifecycleSimulation) -> dict[str, Any]:
@@ -20,14 +17,14 @@ def lifecycle_metadata(simulation: LifecycleSimulation) -> dict[str, Any]:
         "once_usd_within_30_days": money.in_days.usd,
     }
     rules = summary.rule_rows(simulation)
-    if len(rules) > LIFECYCLE_ROWS:
-        more = f"(and {len(rules) - LIFECYCLE_ROWS + 1:,} more)"
+    if len(rules) > ROWS:
+        more = f"(and {len(rules) - ROWS + 1:,} more)"
         blank = dict.fromkeys(summary.RULE_COLUMNS, "")
-        rules = [*rules[: LIFECYCLE_ROWS - 1], {**blank, "rule": more}]
+        rules = [*rules[: ROWS - 1], {**blank, "rule": more}]
     return {
         **{name: usd for name, usd in plotted.items() if usd is not None},
         "summary": "; ".join(summary.sentences(simulation)),
         "rules": table_of_rows(rules),
-        "prefixes": table_of_rows(summary.prefix_rows(simulation, LIFECYCLE_ROWS)),
-        "disputes": table_of_rows(summary.dispute_rows(simulation, LIFECYCLE_ROWS)),
+        "prefixes": table_of_rows(summary.prefix_rows(simulation, ROWS)),
+        "disputes": table_of_rows(summary.dispute_rows(simulation, ROWS)),
     }

@@ -10,7 +10,7 @@ import dagster as dg
 from inventory_assets.inventory.report.report_data import ReportData
 from inventory_assets.inventory.storage.layout import Layout
 from inventory_assets.inventory.storage.store import Store
-from inventory_assets.units import human_bytes, human_change, human_share, human_usd
+from inventory_assets.units import human_bytes, human_bytes_of, human_change, human_usd
 
 PICTURE_POINTS = 48
 """The dates of a picture. It must have fewer than 1,000 characters: Dagster's UI shows
@@ -53,8 +53,7 @@ def _headlines(data: ReportData) -> dict[str, Any]:
         headlines["growth"] = f"{human_change(change)} since {before.day}"
         headlines["bytes_change"] = change
     if now.waste:
-        share = human_share(now.waste.bytes, now.total.bytes)
-        headlines["waste"] = f"{human_bytes(now.waste.bytes)}, {share} of all bytes"
+        headlines["waste"] = human_bytes_of(now.waste.bytes, now.total.bytes)
         headlines["waste_bytes"] = now.waste.bytes
     return headlines
 

@@ -18,7 +18,7 @@ from inventory_assets.inventory.usage.schema import (
     PREFIX_SCHEMA,
 )
 from inventory_assets.inventory.usage.usage_files import read_table
-from inventory_assets.units import human_bytes, human_change, human_share, human_usd
+from inventory_assets.units import human_bytes, human_bytes_of, human_change, human_usd
 
 PREFIX_COLUMNS = column_schema(PREFIX_SCHEMA, PREFIX_DESCRIPTIONS)
 
@@ -42,8 +42,7 @@ def usage_metadata(
         "size": human_bytes(totals.bytes),
         "noncurrent_objects": totals.noncurrent_objects,
         "noncurrent_bytes": totals.noncurrent_bytes,
-        "noncurrent_size": f"{human_bytes(totals.noncurrent_bytes)}, "
-        f"{human_share(totals.noncurrent_bytes, totals.bytes)} of all bytes",
+        "noncurrent_size": human_bytes_of(totals.noncurrent_bytes, totals.bytes),
         "delete_markers": totals.delete_markers,
         "monthly_cost": f"{human_usd(totals.monthly_usd)} ({prices.label})",
     }

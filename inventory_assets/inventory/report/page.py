@@ -9,7 +9,6 @@ from inventory_assets.errors import printable
 from inventory_assets.inventory.report.line_chart import HEIGHT, WIDTH, line_chart
 from inventory_assets.inventory.report.report_data import (
     DateTotal,
-    PrefixRow,
     ReportData,
     Total,
 )
@@ -46,7 +45,6 @@ CLASS_COLOURS = 8
 
 def render(data: ReportData) -> str:
     """The page, in UTF-8 without a byte-order mark."""
-    prefixes = {row.prefix: row for row in data.prefixes}
     by_bytes = sorted(
         (row for row in data.prefixes if row.prefix),
         key=lambda row: (-row.total.bytes, -row.total.objects, row.prefix),
@@ -58,7 +56,6 @@ def render(data: ReportData) -> str:
         .get_template("report.html")
         .render(
             data=data,
-            whole=prefixes.get("", PrefixRow("", data.now.total, "")),
             largest=by_bytes[:LARGEST_PREFIXES],
             more=max(len(by_bytes) - LARGEST_PREFIXES, 0),
             panels=panels_of(data.prefixes),

@@ -39,6 +39,9 @@ class Rectangle:
     height: float
 
 
+_NOWHERE = Rectangle(0, 0, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Tile:
     """A part of a prefix.
@@ -199,33 +202,26 @@ def _only_child(row: PrefixRow, children: dict[str, list[PrefixRow]]) -> PrefixR
         row = beneath[0]
 
 
-def _tiles(row: PrefixRow, beneath: Iterable[PrefixRow]) -> Iterable[Tile]:
+def _tiles(row: PrefixRow, beneath: Iterable[PrefixRow]) -> list[Tile]:
+    """The tiles of a prefix, the largest first, in their places."""
     ranked = sorted(beneath, key=lambda child: (-_weight(child.total), child.prefix))
     shown = [child for child in ranked[:MAX_TILES] if _weight(child.total)]
     rest = Total(
         row.total.objects - sum(child.total.objects for child in shown),
         row.total.bytes - sum(child.total.bytes for child in shown),
     )
-    sizes = [float(_weight(child.total)) for child in shown]
-    order = sizes
+    name = "other objects" if shown else "objects"
+    tiles = [_tile(row, child) for child in shown]
     if _weight(rest):
-        order = sorted([*sizes, float(_weight(rest))], reverse=True)
-    places = squarify(order)
-    rest_at = order.index(float(_weight(rest))) if _weight(rest) else -1
-    for at, place in enumerate(places):
-        if at == rest_at:
-            name = "other objects" if shown else "objects"
-            yield Tile(name, None, rest, None, "", place)
-            continue
-        child = shown[at if rest_at < 0 or at < rest_at else at - 1]
-        yield Tile(
-            child.prefix[len(row.prefix) :],
-            child.prefix,
-            child.total,
-            child.bytes_change,
-            child.storage_class,
-            place,
-        )
+        tiles.append(Tile(name, None, rest, None, "", _NOWHERE))
+    tiles.sort(key=lambda tile: -_weight(tile.total))
+    places = squarify([float(_weight(tile.total)) for tile in tiles])
+    return [replace(tile, place=place) for tile, place in zip(tiles, places, strict=True)]
+
+
+def _tile(row: PrefixRow, child: PrefixRow) -> Tile:
+    name = child.prefix[len(row.prefix) :]
+    return Tile(name, child.prefix, child.total, child.bytes_change, child.storage_class, _NOWHERE)
 
 
 def _weight(total: Total) -> int:
