@@ -19,6 +19,9 @@ from inventory_assets.inventory.storage.local_store import LocalStore
 from inventory_assets.inventory.storage.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
     import pyarrow as pa
     from pyiceberg.catalog import Catalog
 
@@ -27,7 +30,10 @@ if TYPE_CHECKING:
     from inventory_assets.inventory.usage.by_prefix import Pricing
     from inventory_assets.s3.bucket_config import AddressingStyle, BucketConfig
     from inventory_assets.s3.list_client import ListClient
+    from inventory_assets.s3.request_observer import RequestObserver
     from inventory_assets.s3.upload_client import UploadClient
+    from inventory_assets.telemetry.listing_telemetry import ListingTelemetry
+    from inventory_assets.telemetry.subject import RunValue, Subject
 
 SQLITE_CATALOG = "inventory"
 """The name of the catalogue in SQLite, which its readers must use too."""
@@ -109,12 +115,15 @@ def open_catalog(store: Path | StoreBucket, iceberg: Iceberg) -> "Catalog":
         return load_catalog(iceberg.catalog, **{**access, **iceberg.properties})
 
 
-def open_source_bucket(source: SourceAccess, now: datetime) -> "ListClient":
+def open_source_bucket(
+    source: SourceAccess, now: datetime, observer: "RequestObserver | None" = None
+) -> "ListClient":
     """A client that lists the bucket of a source; this sends no request.
 
     Args:
         source: The source; the embedded demo shows its content at `now`.
         now: The time.
+        observer: Is told of every request; None for nobody.
 
     Raises:
         PackageMissing: The source is the embedded demo, whose packages are not installed.
@@ -123,7 +132,28 @@ def open_source_bucket(source: SourceAccess, now: datetime) -> "ListClient":
     from inventory_assets.s3.retries import RetryPolicy
 
     retry = RetryPolicy(outage_seconds=source.max_outage_seconds)
-    return ListClient(_source_config(source, now), retry)
+    return ListClient(_source_config(source, now), retry, observer=observer)
+
+
+def source_telemetry(
+    name: str, source: SourceAccess, now: datetime, run: "Mapping[str, RunValue]"
+) -> "AbstractContextManager[ListingTelemetry]":
+    """The telemetry of a listing of a source, as the `OTEL_*` variables ask for it.
+
+    Args:
+        name: The name of the source.
+        source: The source.
+        now: The time.
+        run: Attributes of the run.
+    """
+    from inventory_assets.telemetry.listing_telemetry import listing_telemetry
+    from inventory_assets.telemetry.subject import subject_of
+
+    def describe() -> "Subject":
+        config = _source_config(source, now)
+        return subject_of(config.bucket, config.endpoint_url, name, run)
+
+    return listing_telemetry(describe)
 
 
 def open_source_uploads(source: SourceAccess, now: datetime) -> "UploadClient":

@@ -23,6 +23,7 @@ from inventory_assets.s3.decoding.page import Page
 from inventory_assets.s3.decoding.page_peek import RawPage
 from inventory_assets.s3.page_request import PageRequest
 from inventory_assets.s3.page_source import PageSource
+from inventory_assets.s3.request_observer import RequestObserver
 from inventory_assets.s3.request_stats import RequestStats
 from inventory_assets_tests.fakes.fake_source import FakeSource
 from inventory_assets_tests.fakes.model_s3 import ModelS3
@@ -217,9 +218,11 @@ class Buckets:
         buckets = self
         ask = SourceBucket.lister
 
-        def lister(bucket: SourceBucket, now: datetime) -> PageSource:
+        def lister(
+            bucket: SourceBucket, now: datetime, observer: RequestObserver | None = None
+        ) -> PageSource:
             if bucket.bucket not in buckets.keys:
-                return _Watched(ask(bucket, now), buckets)
+                return _Watched(ask(bucket, now, observer), buckets)
             return _Watched(ModelS3(buckets.keys[bucket.bucket], page_size=1000), buckets)
 
         patch.setattr(SourceBucket, "lister", lister)

@@ -27,6 +27,7 @@ from inventory_assets.defs.source.context import (
 )
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.run_log import logged_to_run
+from inventory_assets.defs.source.run_telemetry import run_telemetry
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import UnknownShard
 from inventory_assets.inventory.listing.budget import budget_excess, expected_requests
@@ -45,6 +46,7 @@ from inventory_assets.inventory.manifest.snapshot_validation import (
 from inventory_assets.scan.engine.progress import Progress, ProgressMeter, reported_every
 from inventory_assets.scan.prefix_discovery import Discovery
 from inventory_assets.scan.validation.object_versions import Versions
+from inventory_assets.telemetry.listing_telemetry import ListingTelemetry
 
 LOG = logging.getLogger(__name__)
 
@@ -88,7 +90,8 @@ def build_object_listing(assets: SourceAssets) -> dg.AssetsDefinition:
         discovery = None
         with logged_to_run(context.log):
             if key in context.selected_asset_keys:
-                work, discovery = _list(context, work, evidence)
+                with run_telemetry(context, work) as telemetry:
+                    work, discovery = _list(context, work, evidence, telemetry)
             else:
                 _check_again(context, work, evidence)
         yield from step_results(context)
@@ -103,6 +106,7 @@ def _list(
     context: dg.AssetExecutionContext,
     work: SourceContext,
     evidence: dg.AssetCheckSpec,
+    telemetry: ListingTelemetry,
 ) -> tuple[SourceContext, Discovery | None]:
     """List all partitions of the run; a failed one does not affect the others.
 
@@ -120,7 +124,7 @@ def _list(
     discovery = None
     if FIND_SHARDS_TAG in context.run.tags:
         work, partition_keys, discovery = _with_new_shards(context, work, partition_keys)
-    for partition_key, result in _list_all(work, partition_keys):
+    for partition_key, result in _list_all(work, partition_keys, telemetry):
         if isinstance(result, Exception):
             context.log.error(f"{partition_key}: {result}")
             failures[partition_key] = result
@@ -263,7 +267,7 @@ def _log_rule_results(
 
 
 def _list_all(
-    work: SourceContext, partition_keys: Sequence[str]
+    work: SourceContext, partition_keys: Sequence[str], telemetry: ListingTelemetry
 ) -> Iterator[tuple[str, Snapshot | Exception]]:
     """List the partitions in parallel, under one limit of requests.
 
@@ -280,11 +284,18 @@ def _list_all(
         except InventoryError as error:
             yield partition_key, error
     expected = expected_rows(work, list(requests))
-    lister = work.bucket.lister(work.now())
+    lister = work.bucket.lister(work.now(), telemetry.requests)
+    telemetry.watch(lambda: lister.in_flight)
     meter = ProgressMeter(lambda: lister.in_flight, expected)
     lister.profile = work.profile(lister)
     shard_lister = ShardLister(
-        lister, work.store, work.layout, work.key_order(), work.now, meter.on_event
+        lister,
+        work.store,
+        work.layout,
+        work.key_order(),
+        work.now,
+        telemetry.reported(meter.on_event),
+        observer=telemetry.listing,
     )
     try:
         with reported_every(meter, _log_progress, PROGRESS_INTERVAL_SECONDS):
