@@ -130,7 +130,7 @@ def listing_telemetry(
     finally:
         if spans:
             spans.end(error)
-        opened.end()
+        opened.end(is_interrupted=error is not None and not isinstance(error, Exception))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +140,12 @@ class _Opened:
     providers: "Providers"
     log: "ExporterLog"
 
-    def end(self) -> None:
+    def end(self, *, is_interrupted: bool) -> None:
         """Send what is left, within a bound."""
-        if not self.providers.end(self.log.close):
+        from inventory_assets.telemetry.providers import INTERRUPTED_SECONDS, SHUTDOWN_SECONDS
+
+        seconds = INTERRUPTED_SECONDS if is_interrupted else SHUTDOWN_SECONDS
+        if not self.providers.end(self.log.close, seconds):
             self.log.warn()
 
 

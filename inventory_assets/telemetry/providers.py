@@ -29,6 +29,9 @@ from inventory_assets.telemetry.environment import GRPC, Requested, TelemetryRef
 SHUTDOWN_SECONDS = 5.0
 """How long the end of a listing waits until its telemetry is sent."""
 
+INTERRUPTED_SECONDS = 0.5
+"""Likewise where the listing was interrupted: it has to stop within a second."""
+
 DEFAULT_PROMETHEUS_HOST, DEFAULT_PROMETHEUS_PORT = "127.0.0.1", 9464
 """Where figures are offered, unless the environment says otherwise."""
 
@@ -51,11 +54,12 @@ class Providers:
     meter: Meter | None
     _ends: list[Callable[[], object]] = field(default_factory=list)
 
-    def end(self, when_ended: Callable[[], None]) -> bool:
-        """Send what is left and end; return whether that was done within `SHUTDOWN_SECONDS`.
+    def end(self, when_ended: Callable[[], None], seconds: float = SHUTDOWN_SECONDS) -> bool:
+        """Send what is left and end; return whether that was done in time.
 
         Args:
             when_ended: Called at the end, which may be after this call.
+            seconds: How long to wait.
         """
 
         def end_all() -> None:
@@ -69,7 +73,7 @@ class Providers:
         # A daemon, as an exporter may wait for an endpoint longer than the process should live.
         ending = threading.Thread(target=end_all, name="end of telemetry", daemon=True)
         ending.start()
-        ending.join(SHUTDOWN_SECONDS)
+        ending.join(seconds)
         return not ending.is_alive()
 
 
