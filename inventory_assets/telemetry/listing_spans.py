@@ -46,8 +46,15 @@ from inventory_assets.telemetry.conventions import (
 from inventory_assets.telemetry.listing_metrics import error_type
 from inventory_assets.telemetry.subject import Subject
 
-MAX_SHARD_SPANS, MAX_RANGE_SPANS, MAX_PAGE_SPANS = 1_000, 1_000, 1_000
-"""Maximum spans of each kind in a run; a listing of a billion keys has a million pages."""
+MAX_SHARD_SPANS, MAX_RANGE_SPANS = 1_000, 300
+"""Maximum spans of shards and of ranges in a run."""
+
+RANGES_PER_SHARD = 30
+"""Maximum spans of ranges in a shard, so that the first shards do not take them all."""
+
+MAX_NOTABLE_PAGES = 300
+"""Maximum spans of pages that failed or were slow in a run; a listing of a billion keys has a
+million pages. Besides, the first page of a range with a span has one."""
 
 SLOW_SECONDS = 0.8
 """A page that takes longer has a span. It is the upper latency band of the run's heat map."""
@@ -64,11 +71,11 @@ class _ReceivedRange:
 
     Attributes:
         span: The context of its span; that of its shard or run where it has none.
-        has_page: Whether one of its pages has a span.
+        wants_page: Whether its next page has a span.
     """
 
     span: Context
-    has_page: bool = False
+    wants_page: bool
 
 
 @dataclass(slots=True)
@@ -79,12 +86,14 @@ class _ShardSpan:
         span: The span; None if there were too many.
         context: The parent of its ranges.
         open_ranges: Ranges that are not completed.
+        spans_left: How many spans of ranges may still begin.
         keys: The keys found.
     """
 
     span: Span | None
     context: Context
     open_ranges: int
+    spans_left: int = RANGES_PER_SHARD
     keys: int = 0
 
 
@@ -94,7 +103,7 @@ class _Left:
 
     shards: int = MAX_SHARD_SPANS
     ranges: int = MAX_RANGE_SPANS
-    pages: int = MAX_PAGE_SPANS
+    pages: int = MAX_NOTABLE_PAGES
 
 
 @dataclass(slots=True, eq=False)
@@ -130,8 +139,9 @@ class ListingSpans:
         """See `ScanObserver`."""
         with self._lock:
             shard = self._shard(job)
-            has_span = self._left.ranges > 0
+            has_span = min(self._left.ranges, shard.spans_left) > 0
             self._left.ranges -= has_span
+            shard.spans_left -= has_span
         parent = shard.context
         span = None
         if has_span:
@@ -139,7 +149,9 @@ class ListingSpans:
                 "inventory.range", context=parent, attributes={RANGE: index}
             )
             parent = set_span_in_context(span, parent)
-        token = contexts.attach(contexts.set_value(_RECEIVED, _ReceivedRange(parent), parent))
+        token = contexts.attach(
+            contexts.set_value(_RECEIVED, _ReceivedRange(parent, has_span), parent)
+        )
         try:
             yield
         except BaseException as error:
@@ -155,13 +167,9 @@ class ListingSpans:
         """Add a span for a request that failed, was slow, or was the first of its range."""
         found = contexts.get_value(_RECEIVED)
         place = found if isinstance(found, _ReceivedRange) else None
-        reason = _reason(end, place)
-        if reason is None or self._left.pages <= 0:
+        reason = self._reason(end, place)
+        if reason is None:
             return
-        if place is not None:
-            place.has_page = True
-        with self._lock:
-            self._left.pages -= 1
         ended_at = time.time_ns()
         span = self.tracer.start_span(
             f"S3.{end.operation}",
@@ -224,6 +232,19 @@ class ListingSpans:
             shard = self._shards[job] = _ShardSpan(span, parent, len(job.ranges))
         return shard
 
+    def _reason(self, end: RequestEnd, place: _ReceivedRange | None) -> str | None:
+        """Why a page has a span; None if it has none."""
+        if place is not None and place.wants_page:
+            place.wants_page = False
+            return "first"
+        if end.is_success and end.seconds <= SLOW_SECONDS:
+            return None
+        with self._lock:
+            if self._left.pages <= 0:
+                return None
+            self._left.pages -= 1
+        return "slow" if end.is_success else "failed"
+
     def _page_attributes(self, end: RequestEnd) -> dict[str, AttributeValue]:
         of_bucket = self.subject.attributes
         attributes: dict[str, AttributeValue] = {
@@ -242,15 +263,6 @@ class ListingSpans:
         if end.request_id is not None and _REQUEST_ID.fullmatch(end.request_id):
             attributes[AWS_REQUEST_ID] = end.request_id
         return attributes
-
-
-def _reason(end: RequestEnd, place: _ReceivedRange | None) -> str | None:
-    """Why a page has a span; None if it has none."""
-    if not end.is_success:
-        return "failed"
-    if end.seconds > SLOW_SECONDS:
-        return "slow"
-    return "first" if place is not None and not place.has_page else None
 
 
 def _end(shard: _ShardSpan, job: ListingJob) -> None:
