@@ -12,6 +12,8 @@ from inventory_assets.errors import InventoryError
 
 HTTP, GRPC = "http/protobuf", "grpc"
 
+_PORT = "OTEL_EXPORTER_PROMETHEUS_PORT"
+
 _SIGNALS = {"traces": ("otlp", "console"), "metrics": ("otlp", "console", "prometheus")}
 """The exporters of each signal."""
 
@@ -23,7 +25,6 @@ _NUMBERS = (
     "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
     "OTEL_EXPORTER_OTLP_TIMEOUT",
     "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-    "OTEL_EXPORTER_PROMETHEUS_PORT",
     "OTEL_METRIC_EXPORT_INTERVAL",
     "OTEL_METRIC_EXPORT_TIMEOUT",
 )
@@ -45,6 +46,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     ),
 }
 MAX_PORT = 65_535
+
+DEFAULT_PROMETHEUS_HOST, DEFAULT_PROMETHEUS_PORT = "127.0.0.1", 9464
+"""Where figures are offered, unless the environment says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,19 @@ def endpoint_of(environ: Mapping[str, str], signal: str) -> str:
     return f"{parts.hostname}{port}" if parts.hostname else f"the endpoint in {name}"
 
 
+def prometheus_address(environ: Mapping[str, str]) -> tuple[str, int]:
+    """The host and port at which figures are offered.
+
+    Raises:
+        TelemetryRefused: The port is none.
+    """
+    host = environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip()
+    port = environ.get(_PORT, "").strip()
+    if port and not _is_port(port):
+        raise TelemetryRefused(_mistake(_PORT, port, f"a port up to {MAX_PORT}"))
+    return host or DEFAULT_PROMETHEUS_HOST, int(port) if port else DEFAULT_PROMETHEUS_PORT
+
+
 def _exporters(
     given: Mapping[str, str], signal: str, known: tuple[str, ...], mistakes: list[str]
 ) -> tuple[str, ...]:
@@ -184,9 +201,8 @@ def _name_of_endpoint(given: Mapping[str, str], signal: str) -> str | None:
 def _wrong_numbers(given: Mapping[str, str]) -> list[str]:
     wrong = [name for name in _NUMBERS if name in given and not _is_number(given[name])]
     found = [_mistake(name, given[name], "a number above 0") for name in wrong]
-    port = "OTEL_EXPORTER_PROMETHEUS_PORT"
-    if port in given and port not in wrong and not _is_port(given[port]):
-        found.append(_mistake(port, given[port], f"a port up to {MAX_PORT}"))
+    if _PORT in given and not _is_port(given[_PORT]):
+        found.append(_mistake(_PORT, given[_PORT], f"a port up to {MAX_PORT}"))
     return found
 
 

@@ -22,12 +22,15 @@ class ExporterLog(logging.Handler):
 
     Args:
         describe: Returns where telemetry is sent to, for the warning.
+
+    Attributes:
+        has_warned: Whether something could not be sent.
     """
 
     def __init__(self, describe: Callable[[], str]) -> None:
         super().__init__(logging.WARNING)
         self._describe = describe
-        self._has_warned = False
+        self.has_warned = False
         self._warning_lock = threading.Lock()
         sdk = logging.getLogger(_SDK)
         sdk.addHandler(self)
@@ -43,11 +46,11 @@ class ExporterLog(logging.Handler):
     def warn(self, detail: str = "") -> None:
         """Warn that telemetry is not delivered, unless that was said before."""
         with self._warning_lock:
-            if self._has_warned:
+            if self.has_warned:
                 return
-            self._has_warned = True
+            self.has_warned = True
         LOG.warning(
-            "telemetry could not be sent to %s%s; the listing goes on without it; check that the "
+            "telemetry could not be sent to %s%s; the work goes on without it; check that the "
             "OTEL_* variables name a collector that can be reached, or set OTEL_SDK_DISABLED=true",
             self._describe(),
             detail,

@@ -3,32 +3,22 @@
 This module imports no OpenTelemetry, so that a listing without telemetry does not pay for it.
 """
 
-import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from inventory_assets.inventory.listing.listing_observer import UNOBSERVED, ListingObserver
 from inventory_assets.s3.request_observer import RequestEnd, RequestObserver
 from inventory_assets.scan.engine.events import Event, ListingJob
 from inventory_assets.scan.engine.progress import Elsewhere, Report
-from inventory_assets.telemetry.environment import (
-    Requested,
-    TelemetryRefused,
-    endpoint_of,
-    read_environment,
-)
+from inventory_assets.telemetry.environment import read_environment
+from inventory_assets.telemetry.opening import open_telemetry, warn_of
 from inventory_assets.telemetry.subject import Subject
 
 if TYPE_CHECKING:
-    from inventory_assets.telemetry.exporter_log import ExporterLog
     from inventory_assets.telemetry.listing_metrics import ListingMetrics
     from inventory_assets.telemetry.listing_spans import ListingSpans
-    from inventory_assets.telemetry.providers import Providers
-
-LOG = logging.getLogger(__name__)
 
 InFlight = Callable[[], tuple[int, int]]
 
@@ -105,9 +95,8 @@ def listing_telemetry(
         environ: The environment. The SDK reads that of the process, so others are for tests.
     """
     requested = read_environment(environ)
-    for mistake in requested.mistakes:
-        LOG.warning("%s; nothing is sent there, and the listing goes on", mistake)
-    opened = _opened(requested, environ) if requested.is_on else None
+    warn_of(requested.mistakes)
+    opened = open_telemetry(requested, environ) if requested.is_on else None
     if opened is None:
         yield OFF
         return
@@ -131,48 +120,3 @@ def listing_telemetry(
         if spans:
             spans.end(error)
         opened.end(is_interrupted=error is not None and not isinstance(error, Exception))
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """The open providers, and the log of their exporters."""
-
-    providers: "Providers"
-    log: "ExporterLog"
-
-    def end(self, *, is_interrupted: bool) -> None:
-        """Send what is left, within a bound."""
-        from inventory_assets.telemetry.providers import INTERRUPTED_SECONDS, SHUTDOWN_SECONDS
-
-        seconds = INTERRUPTED_SECONDS if is_interrupted else SHUTDOWN_SECONDS
-        if not self.providers.end(self.log.close, seconds):
-            self.log.warn()
-
-
-def _opened(requested: Requested, environ: Mapping[str, str]) -> _Opened | None:
-    """Open the providers; None, with a warning, if that is not possible."""
-    from inventory_assets.telemetry.exporter_log import ExporterLog
-
-    signals = [name for name in ("traces", "metrics") if getattr(requested, name)]
-    places = dict.fromkeys(endpoint_of(environ, signal) for signal in signals)
-    log = ExporterLog(lambda: " and ".join(places))
-    try:
-        from inventory_assets.telemetry.providers import open_providers
-
-        return _Opened(open_providers(requested), log)
-    except ImportError as error:
-        LOG.warning(
-            "the OTEL_* variables ask for telemetry, but %s is not installed; install it: "
-            "pip install 'inventory-assets[telemetry]', or set OTEL_SDK_DISABLED=true",
-            error.name or "OpenTelemetry",
-        )
-    except TelemetryRefused as error:
-        LOG.warning("telemetry is off: %s; the listing goes on", error)
-    except Exception as error:  # noqa: BLE001 - whatever the SDK refuses must not end a listing
-        LOG.warning(
-            "telemetry is off, as OpenTelemetry refuses the OTEL_* variables (%s); the listing "
-            "goes on",
-            type(error).__name__,
-        )
-    log.close()
-    return None

@@ -24,16 +24,18 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.trace import Tracer
 
 from inventory_assets.telemetry import conventions
-from inventory_assets.telemetry.environment import GRPC, Requested, TelemetryRefused
+from inventory_assets.telemetry.environment import (
+    GRPC,
+    Requested,
+    TelemetryRefused,
+    prometheus_address,
+)
 
 SHUTDOWN_SECONDS = 5.0
 """How long the end of a listing waits until its telemetry is sent."""
 
 INTERRUPTED_SECONDS = 0.5
 """Likewise where the listing was interrupted: it has to stop within a second."""
-
-DEFAULT_PROMETHEUS_HOST, DEFAULT_PROMETHEUS_PORT = "127.0.0.1", 9464
-"""Where figures are offered, unless the environment says otherwise."""
 
 _MAX_SCALE = 3
 """Of exponential histograms: that of `LatencyHistogram`, with eight buckets to each doubling."""
@@ -165,16 +167,14 @@ def _prometheus_reader(ends: list[Callable[[], object]]) -> MetricReader:
     from opentelemetry.exporter.prometheus import PrometheusMetricReader
     from prometheus_client import CollectorRegistry, start_http_server
 
-    host = os.environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or DEFAULT_PROMETHEUS_HOST
-    port = os.environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip()
+    host, port = prometheus_address(os.environ)
     registry = CollectorRegistry()
     reader = PrometheusMetricReader(scope_info_enabled=False, registry=registry)
-    number = int(port) if port else DEFAULT_PROMETHEUS_PORT
     try:
-        server, thread = start_http_server(number, host, registry)
+        server, thread = start_http_server(port, host, registry)
     except OSError as error:
         raise TelemetryRefused(
-            f"port {number} of {host} cannot be opened for Prometheus "
+            f"port {port} of {host} cannot be opened for Prometheus "
             f"({error.strerror or type(error).__name__}); choose another one by "
             "OTEL_EXPORTER_PROMETHEUS_PORT, or send by OTLP: several runs cannot share a port"
         ) from None
