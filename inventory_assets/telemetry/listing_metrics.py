@@ -13,6 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from inventory_assets.s3.latency_histogram import BUCKETS_PER_DOUBLING, upper_bound
 from inventory_assets.s3.request_observer import RequestEnd
 from inventory_assets.scan.engine.events import Event, ObjectsListed, RangeCompleted
+from inventory_assets.scan.engine.progress import Elsewhere, Progress
 from inventory_assets.telemetry.conventions import ERROR_TYPE, METHOD, OTHER_ERROR, STATUS
 from inventory_assets.telemetry.process_memory import resident_bytes
 from inventory_assets.telemetry.subject import Subject
@@ -39,6 +40,8 @@ class ListingMetrics:
         self._in_flight: InFlight = lambda: (0, 0)
         self._lock = threading.Lock()
         self._response_bytes = self._keys = self._ranges = self._checkpoints = 0
+        self._elsewhere: dict[int, Progress] = {}
+        """The progress of other processes of the listing, by process."""
         self._attributes_of = cache(self._request_attributes)
         self._latency = meter.create_histogram(
             "http.client.request.duration",
@@ -52,11 +55,11 @@ class ListingMetrics:
                 "Bytes of the bodies received.",
                 lambda: self._response_bytes,
             ),
-            "inventory.listing.keys": ("{key}", "Keys listed.", lambda: self._keys),
+            "inventory.listing.keys": ("{key}", "Keys listed.", self._keys_listed),
             "inventory.listing.ranges": (
                 "{range}",
                 "Key ranges listed completely.",
-                lambda: self._ranges,
+                self._ranges_listed,
             ),
             "inventory.listing.checkpoints": (
                 "{checkpoint}",
@@ -68,13 +71,13 @@ class ListingMetrics:
             meter.create_observable_counter(name, [self._observed(read)], unit, description)
         meter.create_observable_up_down_counter(
             "http.client.active_requests",
-            [self._observed(lambda: self._in_flight()[0])],
+            [self._observed(lambda: self._flights()[0])],
             "{request}",
             "Requests in flight.",
         )
         meter.create_observable_gauge(
             "inventory.listing.request_limit",
-            [self._observed(lambda: self._in_flight()[1])],
+            [self._observed(lambda: self._flights()[1])],
             "{request}",
             "The current limit of requests in flight.",
         )
@@ -106,9 +109,28 @@ class ListingMetrics:
             case _:
                 pass
 
+    def on_progress_elsewhere(self, elsewhere: Elsewhere) -> None:
+        """Take over the progress of another process, whose requests are not observed."""
+        with self._lock:
+            self._elsewhere[elsewhere.process] = elsewhere.progress
+
     def checkpoint_written(self) -> None:
         with self._lock:
             self._checkpoints += 1
+
+    def _keys_listed(self) -> int:
+        with self._lock:
+            return self._keys + sum(each.objects for each in self._elsewhere.values())
+
+    def _ranges_listed(self) -> int:
+        with self._lock:
+            return self._ranges + sum(each.ranges_done for each in self._elsewhere.values())
+
+    def _flights(self) -> tuple[int, int]:
+        with self._lock:
+            flights = [(each.in_flight, each.limit) for each in self._elsewhere.values()]
+        in_flight, limit = map(sum, zip(*(flights or [self._in_flight()]), strict=True))
+        return in_flight, limit
 
     def _observed(
         self, read: Callable[[], int]

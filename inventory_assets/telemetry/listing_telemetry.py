@@ -61,6 +61,8 @@ class _LiveTelemetry(ListingTelemetry):
             if not isinstance(event, Elsewhere):
                 for part in self._parts:
                     part.on_event(event)
+            elif self._metrics:
+                self._metrics.on_progress_elsewhere(event)
             report(event)
 
         return tell_all

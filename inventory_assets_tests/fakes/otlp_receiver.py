@@ -18,6 +18,13 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from inventory_assets_tests.fakes.served import Served
 
 
+_KINDS: dict[str, Any] = {
+    "/v1/traces": trace_service_pb2.ExportTraceServiceRequest,
+    "/v1/metrics": metrics_service_pb2.ExportMetricsServiceRequest,
+}
+"""The messages of each path."""
+
+
 @dataclass(frozen=True, slots=True)
 class SentSpan:
     """A span as it was sent."""
@@ -148,11 +155,7 @@ class HttpReceiver(Served):
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
-                kind = {
-                    "/v1/traces": trace_service_pb2.ExportTraceServiceRequest,
-                    "/v1/metrics": metrics_service_pb2.ExportMetricsServiceRequest,
-                }[self.path]
-                received.add(kind.FromString(body), dict(self.headers.items()))
+                received.add(_KINDS[self.path].FromString(body), dict(self.headers.items()))
                 self.send_response_only(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -187,8 +190,10 @@ class GrpcReceiver:
                 return metrics_service_pb2.ExportMetricsServiceResponse()
 
         self._server = grpc.server(ThreadPoolExecutor(2))
-        trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(), self._server)
-        metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), self._server)
+        add_traces: Any = trace_service_pb2_grpc.add_TraceServiceServicer_to_server
+        add_metrics: Any = metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server
+        add_traces(Traces(), self._server)
+        add_metrics(Metrics(), self._server)
         self.url = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
     def __enter__(self) -> Self:

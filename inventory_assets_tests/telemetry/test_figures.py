@@ -6,7 +6,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -16,13 +15,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from inventory_assets.cli import main
-from inventory_assets.inventory.manifest.manifest_merge import (
-    merge,
-    newest_manifest,
-    publish_manifest,
-)
 from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets.telemetry.environment import TelemetryRefused
 from inventory_assets.telemetry.figures_server import KEPT_SECONDS, figures_server
 from inventory_assets.telemetry.prometheus_text import prometheus_text
@@ -33,8 +26,9 @@ from inventory_assets.telemetry.source_figures import (
     source_figures,
 )
 from inventory_assets_tests.fakes.otlp_receiver import HttpReceiver
-from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
+from inventory_assets_tests.inventory.samples import DAY, LAYOUT
 from inventory_assets_tests.telemetry.observed_listing import set_environment
+from inventory_assets_tests.telemetry.published_source import publish_two_days
 
 LABELS = {"inventory_source": "source", "aws_s3_bucket": "bucket"}
 
@@ -42,14 +36,7 @@ LABELS = {"inventory_source": "source", "aws_s3_bucket": "bucket"}
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a configuration of two sources, one of which has two dates."""
-    (tmp_path / "inventory.toml").write_text(
-        'store = "store"\n[sources.source]\nbucket = "bucket"\n[sources.new]\nbucket = "other"\n'
-    )
-    store = LocalStore(tmp_path / "store")
-    for number, keys in enumerate([["a", "b"], ["a", "b", "c"]]):
-        day = DAY + timedelta(days=number)
-        snapshot = snapshot_of(store, make_shard("", [""]), listed(keys), day)
-        publish_manifest(store, LAYOUT, merge(store, LAYOUT, "", {"": snapshot}, NOW))
+    publish_two_days(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("INVENTORY_CONFIG", raising=False)
     set_environment(monkeypatch, {})
@@ -71,16 +58,16 @@ def test_the_figures_are_those_of_the_newest_manifest_and_its_baseline(
 ) -> None:
     assert main(["metrics"]) == 0
     found = samples(capsys.readouterr().out)
-    newest = newest_manifest(LocalStore(home / "store"), LAYOUT, DAY + timedelta(days=9))
+    newest = read_records(LocalStore(home / "store"), LAYOUT).newest
     assert newest is not None
     expected = {
         "inventory_readable": 1,
         "inventory_published": 1,
         "inventory_held_dates": 0,
         "inventory_manifest_listed_time_seconds": newest.listed_at.timestamp(),
-        "inventory_manifest_requests": newest.requests,
+        "inventory_manifest_requests": 110,
         "inventory_manifest_unreadable": 0,
-        "inventory_manifest_transient_errors": sum(newest.faults.values()),
+        "inventory_manifest_transient_errors": 10,
         "inventory_objects": 3,
         "inventory_object_size_bytes": newest.object_bytes,
         "inventory_baseline_objects": 2,
@@ -108,13 +95,17 @@ def test_held_dates_are_counted(home: Path) -> None:
 def test_a_source_that_cannot_be_read_is_a_figure_and_a_message(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for path in (home / "store").rglob("inventory.json"):
-        path.write_text("{")
+    store = LocalStore(home / "store")
+    newest = read_records(store, LAYOUT).newest
+    assert newest is not None
+    assert newest.baseline is not None
+    store.remove_key(LAYOUT.manifest(DAY))
+    store.publish(LAYOUT.superseded(DAY, newest.baseline.identity), b"{")
     assert main(["metrics"]) == 0
     shown = capsys.readouterr()
     found = samples(shown.out)
     assert found["inventory_readable", "source"] == 0
-    assert found["inventory_readable", "new"] == 1
+    assert not any(name.startswith("inventory_manifest") for name, _ in found)
     assert shown.err.startswith("inventory: source: ")
 
 

@@ -12,24 +12,20 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from inventory_assets.inventory.manifest.manifest_merge import merge, publish_manifest
-from inventory_assets.inventory.storage.local_store import LocalStore
-from inventory_assets.scan.keyspace.shard import make_shard
 from inventory_assets_tests.external_servers import free_ports
 from inventory_assets_tests.fakes.http_bucket import HttpBucket
 from inventory_assets_tests.fakes.scripted_server import Answer, error_document
-from inventory_assets_tests.inventory.samples import DAY, LAYOUT, NOW, listed, snapshot_of
 from inventory_assets_tests.telemetry.observed_listing import (
     list_observed,
     set_environment,
 )
+from inventory_assets_tests.telemetry.published_source import publish_two_days
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus" / "inventory.rules.yml"
@@ -130,16 +126,6 @@ def test_prometheus_answers_every_query_of_the_dashboard_and_of_the_rules(
     }
     assert {name: rule["health"] for name, rule in alerts.items()} == dict.fromkeys(alerts, "ok")
     assert late, "the sample was listed in the past, so its alert is at least pending"
-
-
-def publish_two_days(folder: Path) -> None:
-    """A store with two dates of a source, and a configuration."""
-    (folder / "inventory.toml").write_text('store = "store"\n[sources.source]\nbucket = "bucket"\n')
-    store = LocalStore(folder / "store")
-    for number, keys in enumerate([["a", "b"], ["a", "b", "c"]]):
-        day = DAY + timedelta(days=number)
-        snapshot = snapshot_of(store, make_shard("", [""]), listed(keys), day)
-        publish_manifest(store, LAYOUT, merge(store, LAYOUT, "", {"": snapshot}, NOW))
 
 
 @contextmanager

@@ -1,15 +1,29 @@
 """What a listing really sends, as an OTLP receiver decodes it."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from inventory_assets.s3.errors import AccessDenied
 from inventory_assets.s3.latency_histogram import upper_bound
+from inventory_assets.s3.request_observer import RequestEnd
+from inventory_assets.scan.engine.events import ListingJob
+from inventory_assets.scan.engine.progress import Elsewhere, Progress, ignore_events
+from inventory_assets.telemetry.listing_spans import (
+    MAX_NOTABLE_PAGES,
+    MAX_RANGE_SPANS,
+    MAX_SHARD_SPANS,
+    RANGES_PER_SHARD,
+    ListingSpans,
+)
 from inventory_assets.telemetry.listing_telemetry import listing_telemetry
 from inventory_assets.telemetry.subject import subject_of
 from inventory_assets_tests.fakes.http_bucket import HttpBucket
@@ -71,9 +85,10 @@ def test_a_page_follows_the_conventions_of_http_clients_and_s3(
     page = receiver.received.named("S3.ListObjectsV2")[0]
     assert page.kind == CLIENT
     assert page.seconds > 0
-    assert page.attributes.pop("http.response.body.size") > 0
-    assert page.attributes.pop("aws.request_id").startswith("ID")
-    assert page.attributes == {
+    attributes = dict(page.attributes)
+    assert attributes.pop("http.response.body.size") > 0
+    assert attributes.pop("aws.request_id").startswith("ID")
+    assert attributes == {
         "aws.s3.bucket": BUCKET,
         "http.request.method": "GET",
         "http.response.status_code": 200,
@@ -251,3 +266,40 @@ def test_no_key_prefix_or_secret_is_in_anything_sent(
     for body in sent.bodies:
         assert MARKER.encode() not in body
         assert b"must-not-be-sent" not in body
+
+
+def test_the_spans_of_a_run_are_bounded() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    spans = ListingSpans.start(provider.get_tracer("test"), subject_of(BUCKET, None))
+    slow = RequestEnd("ListObjectsV2", 2.0, 200, 1, None, None, is_success=True)
+    for shard in range(MAX_SHARD_SPANS + 5):
+        job = ListingJob(f"{shard}/", [])
+        for number in range(RANGES_PER_SHARD + 5 if shard < 20 else 1):
+            with spans.receiving(job, number):
+                spans.request_ended(slow)
+                spans.request_ended(slow)
+    spans.end(None)
+    names = Counter(span.name for span in exporter.get_finished_spans())
+    assert names == {
+        "inventory.listing": 1,
+        "inventory.shard": MAX_SHARD_SPANS,
+        "inventory.range": MAX_RANGE_SPANS,
+        "S3.ListObjectsV2": MAX_RANGE_SPANS + MAX_NOTABLE_PAGES,
+    }
+
+
+def test_the_progress_of_other_processes_counts(
+    receiver: HttpReceiver | GrpcReceiver,
+) -> None:
+    progress = Progress(70, 1.0, 3, 1, 5, 8, {}, 1.0, None, is_at_least=False)
+    with listing_telemetry(lambda: subject_of(BUCKET, None)) as telemetry:
+        report = telemetry.reported(ignore_events)
+        for process in (1, 2, 2):
+            report(Elsewhere(process, progress))
+    sent = receiver.received
+    assert sent.value("inventory.listing.keys") == 140
+    assert sent.value("inventory.listing.ranges") == 6
+    assert sent.value("http.client.active_requests") == 10
+    assert sent.value("inventory.listing.request_limit") == 16
