@@ -30,7 +30,7 @@ BATCH_KEY_BYTES = 2**22
 BATCH_PREFIXES = 2**19
 """Prefixes of all keys that are aggregated at a time, which bounds memory where keys are deep."""
 
-_MIN_PENDING_BYTES = 2**25
+_MIN_PENDING_BYTES = 2**23
 """Bytes of rows and prefixes that may be added before prefixes are dropped again."""
 
 

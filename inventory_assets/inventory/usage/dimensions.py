@@ -112,16 +112,13 @@ class Dimensions:
 
     def codes_of_rows(self, rows: pa.Table) -> Ints:
         """The code of each row of an aggregate, with `USAGE_SCHEMA`."""
-        months = rows.column("month").combine_chunks().cast(pa.int32())
-        days = pc.fill_null(months, 0).to_numpy().astype("datetime64[D]")
-        numbers = days.astype("datetime64[M]").astype(np.int64) - _FIRST_MONTH
-        numbers = np.where(months.is_null().to_numpy(zero_copy_only=False), _NO_MONTH, numbers)
+        days = rows.column("month").combine_chunks().cast(pa.int32())
         states = encoded(rows.column("state"))
         numbers_of = [_STATES.index(State(name)) for name in states.dictionary.to_pylist()]
         return _packed(
             self._classes_of(encoded(rows.column("storage_class")), _NO_CLASS),
             rows.column("size_band").to_numpy().astype(np.int64),
-            numbers,
+            _numbers_of_months(days),
             np.array(numbers_of, np.int64)[states.indices.to_numpy()],
         )
 
@@ -198,14 +195,20 @@ def _states_of(records: pa.RecordBatch) -> Ints:
 
 
 def _months_of(times: pa.TimestampArray) -> Ints:
-    milliseconds = times.cast(pa.int64())
+    return _numbers_of_months(times.cast(pa.int64()), _DAY_MS)
+
+
+def _numbers_of_months(times: pa.Array, a_day: int = 1) -> Ints:
+    """The numbers of the months of times, which are counted from 1970 on."""
     is_null = None
-    if milliseconds.null_count:
-        is_null = milliseconds.is_null().to_numpy(zero_copy_only=False)
-        milliseconds = milliseconds.fill_null(0)
-    days: Ints = milliseconds.to_numpy() // _DAY_MS
+    if times.null_count:
+        is_null = times.is_null().to_numpy(zero_copy_only=False)
+        times = times.fill_null(0)
+    days = times.to_numpy()
+    if a_day > 1:
+        days = days // a_day
     if not len(days):
-        return days
+        return np.empty(0, np.int64)
     # Few days occur; converting each of them once is faster than converting each record.
     first = days.min()
     calendar = np.arange(first, days.max() + 1).astype("datetime64[D]")
