@@ -45,8 +45,8 @@ from inventory_assets_tests.stores.odd_store import OddStore
 
 MODEL = Layout(BUCKET, "source")
 
-MOST_RUNS = 40
-"""After so many runs a listing has not ended, and never will."""
+MOST_STEPS = 20_000
+"""After so many requests and writes a listing has not ended, and never will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +214,7 @@ def play(story: Story, folder: Path) -> str:
     there = {key for key in story.keys if not story.churn or chances.random() < 0.8}
     churn = Churn(there, {*story.keys} - there, story.churn, chances)
     store = OddStore(churn.holdings(), story.habits, story.seed, churn)
-    kills = [*story.kills]
-    for _ in range(MOST_RUNS):
-        life = Life(kills.pop(0) if kills else float("inf"))
+    for life in map(Life, [*story.kills, MOST_STEPS]):
         bucket_config = BucketConfig(BUCKET, max_in_flight=story.in_flight, policy=PolicyName.FIXED)
         lister = ListClient(bucket_config, transport=OddNetwork(store, life))
         try:
