@@ -23,7 +23,8 @@ from inventory_assets.inventory.lifecycle.rules import (
 )
 from inventory_assets.inventory.lifecycle.simulation import simulate
 from inventory_assets.inventory.pricing.price_table import load_prices
-from inventory_assets_tests.inventory.lifecycle.oracle import Expected, Oracle, Version, renamed
+from inventory_assets_tests.inventory.lifecycle.fates import Version
+from inventory_assets_tests.inventory.lifecycle.oracle import Expected, Oracle, renamed
 
 AT = date(2026, 11, 29)
 KIB_128 = 131_072
