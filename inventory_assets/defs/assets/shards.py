@@ -29,7 +29,8 @@ from inventory_assets.inventory.storage.prefix_encoding import REMAINDER
 from inventory_assets.scan.errors import TooManyShards
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
-from inventory_assets.scan.prefix_discovery import Discovery, RowsUnder, ShardBounds, discover
+from inventory_assets.scan.prefix_discovery import Discovery, discover
+from inventory_assets.scan.prefix_search import RowsUnder, ShardBounds
 
 
 @dataclass(frozen=True, slots=True)
