@@ -8,8 +8,8 @@ from hashlib import sha256
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import prefixes_table
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.listing_metadata import prefixes_table
 from inventory_assets.defs.source.partitions import PARTITION_TAGS, UNFINISHED
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
