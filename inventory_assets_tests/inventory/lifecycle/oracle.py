@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from inventory_assets.inventory.lifecycle.effects import ActionKind
-from inventory_assets.inventory.lifecycle.rules import LifecycleRules, Rule
-from inventory_assets.inventory.pricing.price_table import GB, Prices
+from inventory_assets.inventory.lifecycle.rules import Rule
+from inventory_assets.inventory.pricing.price_table import GB
 from inventory_assets_tests.inventory.lifecycle.fates import HORIZON, Deed, Fate, Fates, Version
 
 
@@ -32,20 +32,11 @@ class Expected:
 
 
 class Oracle:
-    """Applies rules to versions.
+    """Applies rules to the versions of a bucket; `fates` applies them to one of them."""
 
-    Args:
-        rules: The rules.
-        at: The first day.
-        prices: The prices; every class of the versions has some.
-        has_versions: Whether the bucket keeps versions.
-    """
-
-    def __init__(
-        self, rules: LifecycleRules, at: date, prices: Prices, *, has_versions: bool
-    ) -> None:
-        self.rules, self.prices = rules, prices
-        self._fates = Fates(rules, at, prices, has_versions=has_versions)
+    def __init__(self, fates: Fates) -> None:
+        self.rules, self.prices = fates.rules, fates.prices
+        self._fates = fates
 
     def bucket(self, versions: Sequence[Version]) -> Expected:
         """What happens to all versions, which are in order."""
