@@ -21,7 +21,8 @@ from inventory_assets.s3.list_client import ListClient
 from inventory_assets.scan.keyspace.key_order import KeyOrder
 from inventory_assets.scan.keyspace.key_range import KeyRange
 from inventory_assets.scan.keyspace.shard import Shard, make_shard
-from inventory_assets.scan.prefix_discovery import ShardBounds, discover
+from inventory_assets.scan.prefix_discovery import discover
+from inventory_assets.scan.prefix_search import ShardBounds
 from inventory_assets_tests.fakes.simulated_bucket import Killed, Life, MortalStore
 from inventory_assets_tests.inventory.samples import DAY, NOW
 from inventory_assets_tests.key_spaces import key_sets
