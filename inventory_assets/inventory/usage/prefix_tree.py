@@ -88,7 +88,9 @@ def _words_at(data: npt.NDArray[np.uint8], places: Ints) -> npt.NDArray[np.uint6
     """The `_WORD` bytes from each place on as a number; zero bytes follow the data."""
     if len(data) < _WORD:
         data = np.append(data, np.zeros(_WORD, np.uint8))
-    words = np.ndarray((len(data) - _WORD + 1,), "<u8", data.data, strides=(1,))
+    words: npt.NDArray[np.uint64] = np.ndarray(
+        (len(data) - _WORD + 1,), np.dtype("<u8"), data.data, strides=(1,)
+    )
     firsts = np.minimum(places, len(words) - 1)
     found: npt.NDArray[np.uint64] = words[firsts] >> ((places - firsts) * 8).astype(np.uint64)
     return found
