@@ -17,7 +17,6 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 from inventory_assets_tests.fakes.served import Served
 
-
 _KINDS: dict[str, Any] = {
     "/v1/traces": trace_service_pb2.ExportTraceServiceRequest,
     "/v1/metrics": metrics_service_pb2.ExportMetricsServiceRequest,

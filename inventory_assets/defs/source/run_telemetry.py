@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from inventory_assets.defs.source.context import SourceContext, partitions_of
+from inventory_assets.defs.source.context import SourceContext
+from inventory_assets.defs.source.partition_steps import partitions_of
 from inventory_assets.telemetry.conventions import DAGSTER_RUN, DATES
 from inventory_assets.telemetry.listing_telemetry import ListingTelemetry
 from inventory_assets.wiring import source_telemetry
