@@ -3,38 +3,38 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 
-_FIELD = "otelTraceID"
-"""The attribute of a record that holds the id, as OpenTelemetry's own integration calls it."""
+_LOGGER = "inventory_assets"
 
 
-class _TraceId(logging.Filter):
-    """Adds the id of a trace to each record, once."""
+class _WithTraceId(logging.Handler):
+    """Passes records on to another handler, with the id of a trace.
 
-    def __init__(self, trace_id: str) -> None:
-        super().__init__()
+    A filter cannot do that: Dagster's handler has a `filter` of its own, which asks no other.
+    """
+
+    def __init__(self, handler: logging.Handler, trace_id: str) -> None:
+        super().__init__(handler.level)
+        self._handler = handler
         self._trace_id = trace_id
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        if not hasattr(record, _FIELD):
-            setattr(record, _FIELD, self._trace_id)
-            record.msg = f"{record.getMessage()} trace_id={self._trace_id}"
-            record.args = ()
-        return True
+    def emit(self, record: logging.LogRecord) -> None:
+        told = copy(record)
+        told.msg = f"{record.getMessage()} trace_id={self._trace_id}"
+        told.args = ()
+        # The name is that of OpenTelemetry's own integration.
+        told.__dict__["otelTraceID"] = self._trace_id
+        self._handler.handle(told)
 
 
 @contextmanager
 def logged_with(trace_id: str) -> Iterator[None]:
-    """Add the id of a trace to the records of this package while the context lasts.
-
-    Filters of a logger do not see the records of the loggers below it, so the handlers have it.
-    """
-    handlers = [*logging.getLogger("inventory_assets").handlers]
-    added = _TraceId(trace_id)
-    for handler in handlers:
-        handler.addFilter(added)
+    """Add the id of a trace to the records of this package while the context lasts."""
+    log = logging.getLogger(_LOGGER)
+    before = [*log.handlers]
+    log.handlers = [_WithTraceId(handler, trace_id) for handler in before]
     try:
         yield
     finally:
-        for handler in handlers:
-            handler.removeFilter(added)
+        log.handlers = before

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from inventory_assets.defs.assets import listing
 from inventory_assets.defs.source.run_telemetry import TRACE_TAG
 from inventory_assets_tests.assets.conftest import SECRET_KEY
 from inventory_assets_tests.assets.listed_shards import DENIED
@@ -23,8 +24,9 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpReceiver]:
 
 
 def test_a_run_has_the_id_of_its_trace_as_a_tag_and_in_its_log(
-    make_world: Callable[..., World], receiver: HttpReceiver
+    make_world: Callable[..., World], receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(listing, "PROGRESS_INTERVAL_SECONDS", 0.01)
     world = make_world(KEYS)
     world.discover()
     outcome = world.list_all()
@@ -33,6 +35,10 @@ def test_a_run_has_the_id_of_its_trace_as_a_tag_and_in_its_log(
     record = world.instance.get_run_by_id(outcome.run_id)
     assert record is not None
     assert record.tags[TRACE_TAG] == run.trace_id
+    logged = [entry.user_message for entry in world.instance.all_logs(outcome.run_id)]
+    progress = [line for line in logged if "requests in flight" in line]
+    assert progress
+    assert all(line.endswith(f" trace_id={run.trace_id}") for line in progress)
     assert run.attributes["dagster.run_id"] == outcome.run_id
     assert run.attributes["inventory.source"] == world.source.name
     assert run.attributes["inventory.dates"] == [str(world.day)]

@@ -1,5 +1,6 @@
 """What a listing really sends, as an OTLP receiver decodes it."""
 
+import io
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -212,21 +213,19 @@ def test_a_failed_listing_is_an_error_without_its_message(
     assert not any(MARKER.encode() in body for body in sent.bodies)
 
 
-def test_log_lines_have_the_id_of_the_trace(
-    receiver: HttpReceiver | GrpcReceiver, caplog: pytest.LogCaptureFixture
-) -> None:
-    log = logging.getLogger("inventory_assets")
-    log.addHandler(caplog.handler)
+def test_log_lines_have_the_id_of_the_trace(receiver: HttpReceiver | GrpcReceiver) -> None:
+    log, stream = logging.getLogger("inventory_assets"), io.StringIO()
+    shown = logging.StreamHandler(stream)
+    log.addHandler(shown)
     try:
         with listing_telemetry(lambda: subject_of(BUCKET, None)) as telemetry:
             logging.getLogger("inventory_assets.of.a.listing").warning("%s keys", 12)
         log.warning("afterwards")
     finally:
-        log.removeHandler(caplog.handler)
+        log.removeHandler(shown)
     (run,) = receiver.received.named("inventory.listing")
     assert telemetry.trace_id == run.trace_id
-    messages = list(dict.fromkeys(caplog.messages))
-    assert messages == [f"12 keys trace_id={run.trace_id}", "afterwards"]
+    assert stream.getvalue() == f"12 keys trace_id={run.trace_id}\nafterwards\n"
 
 
 @settings(
