@@ -50,6 +50,7 @@ def test_a_manifest_is_published_with_its_metadata_and_checks(
     assert str(world.store.root / world.layout.s3_manifest(TODAY)) == metadata_of(event, "manifest")
     assert len(document["files"]) == 3
     names = {
+        "listing_complete",
         "shards_cover_source",
         "data_files_exist",
         "shards_equally_fresh",

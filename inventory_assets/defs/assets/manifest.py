@@ -22,6 +22,7 @@ from inventory_assets.defs.source.context import (
     for_each_partition,
     log_partition,
 )
+from inventory_assets.defs.source.listing_check import listing_check, log_listing_check
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import (
@@ -52,6 +53,7 @@ STALE_AFTER = timedelta(hours=24)
 def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
     """The asset of the manifests, which merges the date's snapshots."""
     key = assets.key("inventory_manifest")
+    listings = listing_check(assets, key)
     tiling = partitioned_check(
         "shards_cover_source",
         key,
@@ -101,7 +103,7 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         kinds={"parquet"},
         deps=[dg.AssetDep(assets.key("object_listing"), partition_mapping=shards_of_the_date())],
         columns=record_columns(assets.source.versions),
-        checks=[tiling, files, age, readable, sample],
+        checks=[listings, tiling, files, age, readable, sample],
         automation_condition=on_any_shard_change(),
         one_run_per_partition=True,  # so that an incomplete date fails alone
     )
@@ -111,19 +113,27 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
 
         def process(partition_key: str) -> list[str]:
             day = date.fromisoformat(partition_key)
+            selected = context.selected_asset_check_keys
+            broken = []
+            if is_check_only and listings.key in selected:
+                broken = log_listing_check(context, listings, work, day, is_on_its_own=True)
+                if selected == {listings.key}:
+                    return broken
             manifest = (_read if is_check_only else _publish)(work, day)
             if not is_check_only:
                 metadata = manifest_metadata(work.store, work.layout, manifest, assets.prices)
                 log_partition(context, key, partition_key, manifest.identity, metadata)
+                broken = log_listing_check(context, listings, work, day, is_on_its_own=False)
             violations = violations_of(manifest)
             differing = files_that_differ(work.store, manifest.parts)
             log_check(context, tiling, partition_key, violations)
             log_check(context, files, partition_key, differing)
             log_check(context, age, partition_key, _stale_shards(manifest))
             _log_readable(context, readable, work, manifest)
-            if sample.key in context.selected_asset_check_keys:
+            if sample.key in selected:
                 _log_sample(context, sample, work, manifest)
-            return [*violations, *(f"{file} is missing or was altered" for file in differing)]
+            altered = [f"{file} is missing or was altered" for file in differing]
+            return [*broken, *violations, *altered]
 
         yield from for_each_partition(context, "manifests", process)
 

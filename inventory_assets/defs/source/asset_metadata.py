@@ -20,7 +20,6 @@ from inventory_assets.inventory.changes.shard_changes import Changes
 from inventory_assets.inventory.manifest.manifest import Manifest, ShardEntry
 from inventory_assets.inventory.manifest.s3_inventory_format import DataFile
 from inventory_assets.inventory.manifest.snapshot import Snapshot
-from inventory_assets.inventory.manifest.snapshot_validation import RuleResult
 from inventory_assets.inventory.parts.part import ClassTotal, Part, read_records
 from inventory_assets.inventory.parts.schema import COLUMN_DESCRIPTIONS, has_versions, record_schema
 from inventory_assets.inventory.pricing.price_table import Prices
@@ -324,16 +323,6 @@ def iceberg_metadata(synced: "DateSync") -> dict[str, Any]:
             "```"
         ),
     }
-
-
-def rule_results_table(results: Sequence[RuleResult]) -> dg.TableMetadataValue:
-    """The result of each rule of a check."""
-    return table_of_rows(
-        [
-            {"rule": result.rule, "violation": printable(result.violation or "none")}
-            for result in results
-        ]
-    )
 
 
 def prefixes_table(prefixes: Mapping[str, str]) -> dg.TableMetadataValue:
