@@ -25,7 +25,7 @@ mutation Tick($selector: ScheduleSelector!, $at: Float) {
 }"""
 
 PAGES = [
-    ("lineage", "/asset-groups", r"\d+% filled"),
+    ("lineage", f"/locations/inventory_assets/asset-groups/{NAME}/lineage", r"\d+% filled"),
     ("catalogue", "/assets", r"^[\d,]+ partitions"),
     ("listing", f"/assets/{NAME}/object_listing?view=overview", r"^\d{4}-\d\d-\d\d\|"),
     (
