@@ -17,6 +17,8 @@ from inventory_assets.defs.source.context import SourceAssets
 from inventory_assets.defs.source.resources import Clock
 
 NAME = "years"
+BY_DATE = ("inventory_manifest", "change_log", "prefix_usage", "hygiene_report", "storage_report")
+"""The assets by date, in the order in which automation makes them."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ retention.keep_days = {self.days}
         find = {FIND_SHARDS_TAG: "true"}
         self._run(definitions, instance, assets.listing_job, {**of_shards, **find})
         self._run(definitions, instance, "__ASSET_JOB", of_shards, ("object_changes",))
-        for name in ("inventory_manifest", "change_log"):
+        for name in BY_DATE:
             self._run(definitions, instance, "__ASSET_JOB", of_date, (name,))
         self._run(definitions, instance, f"{NAME}_collect_garbage", {})
 
