@@ -19,6 +19,7 @@ from inventory_assets.defs.source.context import (
     partitions_of,
     step_results,
 )
+from inventory_assets.defs.source.expected_failure import ExpectedFailure
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
@@ -87,7 +88,7 @@ def _list(
     try:
         require_source(work.store, work.layout, work.source_record)
     except InventoryError as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
+        raise ExpectedFailure(str(error)) from None
     _require_budget(work, partition_keys)
     discovery = None
     if FIND_SHARDS_TAG in context.run.tags:
@@ -155,7 +156,7 @@ def _require_budget(work: SourceContext, partition_keys: Sequence[str]) -> None:
         return
     excess = budget_excess(work.source.name, budget, expected, work.assets.prices)
     if excess:
-        raise dg.Failure(excess, allow_retries=False)
+        raise ExpectedFailure(excess)
 
 
 def _is_newer_than_next_date(work: SourceContext, snapshot: Snapshot) -> bool:

@@ -1,5 +1,6 @@
 """`inventory_manifest`: the merged shards of a date, in the layout of S3 Inventory."""
 
+import logging
 import random
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,6 +25,7 @@ from inventory_assets.defs.source.context import (
 )
 from inventory_assets.defs.source.listing_check import listing_check, log_listing_check
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
+from inventory_assets.defs.source.terminated_listing import is_automatic, listing_was_terminated
 from inventory_assets.errors import InventoryError
 from inventory_assets.inventory.errors import (
     IncompleteListing,
@@ -45,6 +47,8 @@ from inventory_assets.inventory.manifest.snapshot import (
 )
 from inventory_assets.inventory.verification.targets import EMPTY_RANGES, VerificationTarget
 from inventory_assets.inventory.verification.verification import RANGES, verify
+
+LOG = logging.getLogger(__name__)
 
 STALE_AFTER = timedelta(hours=24)
 """The maximum difference between the listing times of a manifest's shards."""
@@ -98,7 +102,8 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
         assets.partitions.dates,
         description=(
             "The whole inventory of a day: `manifest.json` lists the sorted parts of all shards. "
-            "No data is moved. It fails while shards are missing, and names them."
+            "No data is moved. It fails while shards are missing, and names them; if their listing "
+            "was terminated, automation leaves it out."
         ),
         kinds={"parquet"},
         deps=[dg.AssetDep(assets.key("object_listing"), partition_mapping=shards_of_the_date())],
@@ -119,7 +124,13 @@ def build_inventory_manifest(assets: SourceAssets) -> dg.AssetsDefinition:
                 broken = log_listing_check(context, listings, work, day, is_on_its_own=True)
                 if selected == {listings.key}:
                     return broken
-            manifest = (_read if is_check_only else _publish)(work, day)
+            try:
+                manifest = (_read if is_check_only else _publish)(work, day)
+            except InventoryError as error:
+                if is_automatic(context) and listing_was_terminated(context, work, day):
+                    LOG.warning("%s: %s; its listing was terminated", day, error)
+                    return []
+                raise
             if not is_check_only:
                 metadata = manifest_metadata(work.store, work.layout, manifest, assets.prices)
                 log_partition(context, key, partition_key, manifest.identity, metadata)
