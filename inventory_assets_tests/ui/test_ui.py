@@ -198,7 +198,7 @@ def test_the_manifests_page_shows_its_counts_and_hostile_keys_as_text(
 
 @pytest.mark.usefixtures("followed")
 def test_the_checks_page_shows_what_was_checked(browser: Browser) -> None:
-    browser.open("/assets/ui/inventory_manifest?view=checks")
+    browser.open("/assets/ui/inventory_manifest?view=checks&checkDetail=listing_complete")
     browser.see("listing_complete", "Passed", "This is a blocking asset check.")
     browser.see(re.compile("keys ascend strictly over all parts"))
     browser.keep("checks")
