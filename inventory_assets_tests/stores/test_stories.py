@@ -278,6 +278,26 @@ def test_a_scenario_that_failed_once(name: str, by_shards: bool, tmp_path: Path)
     assert play(story, tmp_path) == expected
 
 
+@pytest.mark.parametrize("tokens", [Tokens.TRUE, Tokens.MARKER])
+@pytest.mark.parametrize("start_after", [StartAfter.EXCLUSIVE, StartAfter.INCLUSIVE])
+@pytest.mark.parametrize("page_keys", [1, 8])
+@pytest.mark.parametrize("keys", [["aaa/"], ["aaa/", "aab/"], ["aaa/", "aac"]])
+def test_a_gap_ends_where_only_unreadable_records_follow(
+    keys: list[str], page_keys: int, start_after: StartAfter, tokens: Tokens, tmp_path: Path
+) -> None:
+    """Asked what follows such a record, a store may list the record again, for ever."""
+    habits = Habits(
+        page_keys=page_keys,
+        start_after=start_after,
+        tokens=tokens,
+        markers_lack=frozenset({"ETag", "LastModified", "Size"}),
+    )
+    story = Story(habits, keys, 0, "a", 5, [], 0.0, by_shards=True, heads=["/a/", "/b/"])
+    # No key can be read that shows how this store continues after a page.
+    is_stuck = tokens is Tokens.MARKER and len(keys) > page_keys
+    assert play(story, tmp_path) == ("ListingStuck" if is_stuck else "exact")
+
+
 @pytest.mark.stores
 def test_thousands_of_listings_are_correct_or_refused_with_the_reason(noted: Noted) -> None:
     start = int(os.environ.get("STORES_SEED") or random.randrange(2**32))  # noqa: S311

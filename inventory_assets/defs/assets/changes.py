@@ -5,11 +5,10 @@ from hashlib import sha256
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import CHANGE_COLUMNS, changes_metadata
 from inventory_assets.defs.source.automation import on_shard_change
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.change_metadata import CHANGE_COLUMNS, changes_metadata
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
     for_each_partition,
     log_partition,

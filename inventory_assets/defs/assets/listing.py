@@ -9,17 +9,16 @@ from datetime import date, timedelta
 import dagster as dg
 
 from inventory_assets.defs.assets.shards import find_shards, retire_shards
-from inventory_assets.defs.source.asset_metadata import record_columns, snapshot_metadata
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.expected_failure import ExpectedFailure
+from inventory_assets.defs.source.listing_metadata import record_columns, snapshot_metadata
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
     log_partition,
     partition_failure,
     partitions_of,
     step_results,
 )
-from inventory_assets.defs.source.expected_failure import ExpectedFailure
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError

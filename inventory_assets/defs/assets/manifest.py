@@ -8,22 +8,17 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import (
-    manifest_metadata,
-    record_columns,
-    unreadable_table,
-    verification_metadata,
-)
 from inventory_assets.defs.source.automation import on_any_shard_change, shards_of_the_date
 from inventory_assets.defs.source.checks import log_check, partitioned_check
-from inventory_assets.defs.source.context import (
-    SourceAssets,
-    SourceContext,
+from inventory_assets.defs.source.context import SourceAssets, SourceContext
+from inventory_assets.defs.source.listing_check import listing_check, log_listing_check
+from inventory_assets.defs.source.listing_metadata import record_columns, unreadable_table
+from inventory_assets.defs.source.manifest_metadata import manifest_metadata, verification_metadata
+from inventory_assets.defs.source.partition_steps import (
     StepResult,
     for_each_partition,
     log_partition,
 )
-from inventory_assets.defs.source.listing_check import listing_check, log_listing_check
 from inventory_assets.defs.source.partitioned_asset import partitioned_asset
 from inventory_assets.defs.source.terminated_listing import is_automatic, listing_was_terminated
 from inventory_assets.errors import InventoryError

@@ -10,10 +10,9 @@ from datetime import date
 
 import dagster as dg
 
-from inventory_assets.defs.source.asset_metadata import SHARDS_SHOWN
 from inventory_assets.defs.source.checks import last_passed, log_check, partitioned_check
 from inventory_assets.defs.source.context import SourceAssets, SourceContext
-from inventory_assets.defs.source.metadata_tables import limited_table
+from inventory_assets.defs.source.metadata_tables import SHARDS_SHOWN, limited_table
 from inventory_assets.errors import printable
 from inventory_assets.inventory.errors import ManifestIncomplete
 from inventory_assets.inventory.manifest.snapshot import Snapshot, read_snapshots
