@@ -29,6 +29,7 @@ from inventory_assets.defs.assets import (
     build_storage_report,
 )
 from inventory_assets.defs.gc_job import build_collection_job
+from inventory_assets.defs.release_job import build_release_job, build_release_sensor
 from inventory_assets.defs.schedules import (
     build_collection_schedule,
     build_daily_schedule,
@@ -105,9 +106,10 @@ def _source_definitions(
     sensors: list[dg.SensorDefinition] = [build_new_prefix_sensor(source)]
     if source.options.automation:
         sensors.append(build_automation_sensor(source, assets))
+        sensors.append(build_release_sensor(source))
     return dg.Definitions(
         assets=assets,
-        jobs=[collection],
+        jobs=[collection, build_release_job(source)],
         schedules=schedules,
         sensors=sensors,
         resources=resources,

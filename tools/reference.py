@@ -28,6 +28,7 @@ _TABLES = (
     ("`[sources.<name>.exports]`", "Exports"),
     ("`[sources.<name>.hygiene]`", "Hygiene"),
     ("`[sources.<name>.growth]`", "Growth"),
+    ("`[sources.<name>.gate]`", "Gate"),
     ("`[sources.<name>.retention]`", "Retention"),
     ("`[sources.<name>.budget]`", "Budget"),
 )

@@ -5,6 +5,7 @@ mistakes at once, each with its location and a remedy. The file contains no secr
 repeats a value that may be one.
 """
 
+from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.loading import (
@@ -50,6 +51,7 @@ __all__ = [
     "ConfigError",
     "ConfigFile",
     "Exports",
+    "Gate",
     "Growth",
     "Hygiene",
     "Iceberg",

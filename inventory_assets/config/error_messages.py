@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from inventory_assets.config.field_forms import FORMS
+from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import ICEBERG_FORMS, Iceberg
 from inventory_assets.config.store import StoreAccess
@@ -126,6 +127,7 @@ _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
     (4, "exports"): Exports,
     (4, "hygiene"): Hygiene,
     (4, "growth"): Growth,
+    (4, "gate"): Gate,
     (4, "retention"): Retention,
     (4, "budget"): Budget,
     (2,): StoreAccess,

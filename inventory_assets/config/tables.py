@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from inventory_assets.config.cron import is_cron
 from inventory_assets.config.field_forms import AddressingStyle, EndpointUrl, form
+from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
 from inventory_assets.config.iceberg import Iceberg
 from inventory_assets.config.store import (
@@ -200,6 +201,8 @@ class SourceTable(_Table):
     """What the hygiene report of each date searches for."""
     growth: Growth = Growth()
     """Which changes from a date to the next are told by a check."""
+    gate: Gate = Gate()
+    """Which dates are held until a person releases them."""
     iceberg: bool = False
     """Whether to maintain Iceberg tables over the same files."""
     retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults
@@ -305,6 +308,13 @@ class Source(SourceTable):
     def folder_name(self) -> str:
         """The name of its folder in the store, below that of its bucket."""
         return self.folder or self.name
+
+    @property
+    def growth_holds(self) -> bool:
+        """Whether a fall or rise beyond the bounds of `growth` holds a date."""
+        if self.gate.growth is not None:
+            return self.gate.growth
+        return bool(self.growth.model_fields_set & {"fell_percent", "rose_percent"})
 
 
 class ConfigFile(_Table):

@@ -15,6 +15,9 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
+LogContext = dg.AssetExecutionContext | dg.OpExecutionContext
+"""The context of a run of an asset, or of a job that logs events of assets."""
+
 
 def partitioned_check(
     name: str,
@@ -38,7 +41,7 @@ def partitioned_check(
 
 
 def log_check(
-    context: dg.AssetExecutionContext,
+    context: LogContext,
     check: dg.AssetCheckSpec,
     partition_key: str,
     violations: Sequence[str],
@@ -59,23 +62,23 @@ def log_check(
         severity: How bad violations are.
         note: What to say if there are none.
     """
-    context.log_event(
-        AssetCheckEvaluation(
-            asset_key=check.asset_key,
-            check_name=check.name,
-            passed=not violations,
-            description="; ".join(violations) or note,
-            metadata=dict(metadata or {}),
-            severity=severity,
-            blocking=check.blocking,
-            partition=partition_key,
-            target_materialization_data=_target(context, check.asset_key, partition_key),
-        )
+    # An op may log it, too, although the annotations of its context leave it out.
+    event: Any = AssetCheckEvaluation(
+        asset_key=check.asset_key,
+        check_name=check.name,
+        passed=not violations,
+        description="; ".join(violations) or note,
+        metadata=dict(metadata or {}),
+        severity=severity,
+        blocking=check.blocking,
+        partition=partition_key,
+        target_materialization_data=_target(context, check.asset_key, partition_key),
     )
+    context.log_event(event)
 
 
 def _target(
-    context: dg.AssetExecutionContext, asset: dg.AssetKey, partition_key: str
+    context: LogContext, asset: dg.AssetKey, partition_key: str
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
     """The checked materialization; without it, Dagster shows the check as outdated."""
     partition = dg.AssetRecordsFilter(asset_key=asset, asset_partitions=[partition_key])

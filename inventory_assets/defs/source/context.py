@@ -15,6 +15,7 @@ from inventory_assets.defs.source.partitions import SourcePartitions
 from inventory_assets.defs.source.resources import Clock, InventoryStore, SourceBucket
 from inventory_assets.defs.source.run_log import logged_to_run
 from inventory_assets.errors import InventoryError
+from inventory_assets.inventory.gate.verdict import GateBounds
 from inventory_assets.inventory.growth.bounds import GrowthBounds
 from inventory_assets.inventory.listing.shard_registry import (
     known_key_order,
@@ -130,6 +131,11 @@ class SourceAssets:
         return f"{self.source.name}_listing"
 
     @property
+    def release_job(self) -> str:
+        """The name of the job that releases a held date."""
+        return f"{self.source.name}_release_date"
+
+    @property
     def freshness(self) -> dg.FreshnessPolicy:
         """The freshness policy of its assets."""
         return dg.FreshnessPolicy.time_window(
@@ -156,6 +162,17 @@ class SourceAssets:
     def growth_bounds(self) -> GrowthBounds:
         """The bounds of changes between dates."""
         return GrowthBounds(**self.source.growth.model_dump(exclude={"severity"}))
+
+    @property
+    def gate_bounds(self) -> GateBounds:
+        """The bounds beyond which a date is held."""
+        gate = self.source.gate
+        return GateBounds(
+            gate.failed_percent,
+            gate.slower_ms,
+            self.growth_bounds if self.source.growth_holds else None,
+            gate.enabled,
+        )
 
     @cached_property
     def prices(self) -> Prices:
@@ -283,7 +300,7 @@ class SourceContext:
 
 
 def log_partition(
-    context: dg.AssetExecutionContext,
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
     key: dg.AssetKey,
     partition_key: str,
     data_version: str,
