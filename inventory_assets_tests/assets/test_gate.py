@@ -196,6 +196,23 @@ def test_a_hold_that_nobody_releases_does_not_block_the_next_day(world: World) -
     assert [each.day for each in held_dates(world.store, world.layout)] == [YESTERDAY]
 
 
+def test_the_report_of_the_next_date_tells_of_a_held_date_and_of_its_own_release(
+    world: World,
+) -> None:
+    world.pass_day(TODAY - timedelta(days=2))
+    for day in (YESTERDAY, TODAY):
+        world.set_day(day)
+        list_badly(world)
+        assert not world.run("inventory_manifest", str(day)).success
+    assert release(world, because="<b>only</b> slow").success
+    for name in ("prefix_usage", "storage_report"):
+        assert world.run(name, DAY).success
+    page = (world.store.read(world.layout.report(TODAY)) or b"").decode()
+    assert f"A listing of {YESTERDAY} is held and not published: " in page
+    assert "This date was held (" in page
+    assert "because: &lt;b&gt;only&lt;/b&gt; slow." in page
+
+
 # A release outside of Dagster
 
 
