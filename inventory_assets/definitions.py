@@ -14,6 +14,7 @@ from inventory_assets.config import (
     estimated_partitions,
     load_valid_sources,
 )
+from inventory_assets.defs.alert_sensor import build_alert_sensor
 from inventory_assets.defs.assets import (
     build_change_log,
     build_hygiene_report,
@@ -107,6 +108,8 @@ def _source_definitions(
     if source.options.automation:
         sensors.append(build_automation_sensor(source, assets))
         sensors.append(build_release_sensor(source))
+    if source.source.alerts is not None:
+        sensors.append(build_alert_sensor(source, source.source.alerts))
     return dg.Definitions(
         assets=assets,
         jobs=[collection, build_release_job(source)],

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from inventory_assets.config.alerts import Alerts, Email
 from inventory_assets.config.field_forms import FORMS
 from inventory_assets.config.gate import Gate
 from inventory_assets.config.growth import Growth
@@ -128,6 +129,8 @@ _TABLES: dict[tuple[int | str, ...], type[BaseModel]] = {
     (4, "hygiene"): Hygiene,
     (4, "growth"): Growth,
     (4, "gate"): Gate,
+    (4, "alerts"): Alerts,
+    (5, "alerts", "email"): Email,
     (4, "retention"): Retention,
     (4, "budget"): Budget,
     (2,): StoreAccess,

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
+from inventory_assets.config.alerts import Alerts
 from inventory_assets.config.cron import is_cron
 from inventory_assets.config.field_forms import AddressingStyle, EndpointUrl, form
 from inventory_assets.config.gate import Gate
@@ -203,6 +204,8 @@ class SourceTable(_Table):
     """Which changes from a date to the next are told by a check."""
     gate: Gate = Gate()
     """Which dates are held until a person releases them."""
+    alerts: Alerts | None = None
+    """Who is told of failed runs, and of late, held and odd dates."""
     iceberg: bool = False
     """Whether to maintain Iceberg tables over the same files."""
     retention: Retention = Field(default_factory=Retention)  # TOML cannot express its defaults
@@ -246,6 +249,16 @@ class SourceTable(_Table):
                 " length of the longest key; shorten the prefix"
             )
         return prefix
+
+    @field_validator("alerts")
+    @classmethod
+    def _alerts_tell_someone(cls, alerts: Alerts | None) -> Alerts | None:
+        if alerts is not None and not alerts.tells_someone:
+            raise ValueError(
+                "found nobody who would be told, expected one or more; add webhook_env, slack_env "
+                "or a table for email, or remove the table"
+            )
+        return alerts
 
     @field_validator("external_id")
     @classmethod

@@ -131,6 +131,11 @@ class SourceAssets:
         return f"{self.source.name}_listing"
 
     @property
+    def collection_job(self) -> str:
+        """The name of the job that removes expired dates."""
+        return f"{self.source.name}_collect_garbage"
+
+    @property
     def release_job(self) -> str:
         """The name of the job that releases a held date."""
         return f"{self.source.name}_release_date"
