@@ -1,11 +1,32 @@
 """The table `[sources.<name>.alerts]`: who is told what is wrong with a source."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from inventory_assets.config.strict import StrictTable
+
+ALERT_FORMS: dict[str, tuple[str, str | list[str], str]] = {
+    "host": (r"^[A-Za-z0-9._:-]{1,253}$", "smtp.example.com", "the name or address of a host"),
+    "sender": (
+        r"^[^\s@<>,;:\"]+@[^\s@<>,;:\"]+$",
+        "inventory@example.com",
+        "an e-mail address",
+    ),
+    "to": (r"", ["ops@example.com"], "a list of one or more e-mail addresses"),
+    "ui_url": (
+        r"^https?://[^\s@?#]+$",
+        "https://dagster.example.com",
+        "http:// or https://, a host, and no user name and no query",
+    ),
+}
+"""For each field: the pattern of its text, an example, and a description of the pattern."""
+
+
+def _form(field: str) -> Any:
+    pattern, example, _ = ALERT_FORMS[field]
+    return Field(pattern=pattern, examples=[example])
 
 
 def _is_the_name_of_a_variable(name: object) -> object:
@@ -18,33 +39,27 @@ def _is_the_name_of_a_variable(name: object) -> object:
     return name
 
 
-def _is_an_address(address: object) -> object:
-    if isinstance(address, str) and not re.fullmatch(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+", address):
-        raise ValueError("found a text that is no e-mail address; write it as ops@example.com")
-    return address
-
-
 VariableName = Annotated[
     str | None,
     BeforeValidator(_is_the_name_of_a_variable),
     Field(examples=["INVENTORY_ALERTS_URL"]),
 ]
-Address = Annotated[str, BeforeValidator(_is_an_address), Field(examples=["inventory@example.com"])]
 
 
 class Email(StrictTable):
     """The SMTP server and the addresses of messages by e-mail."""
 
-    host: Annotated[str, Field(min_length=1, max_length=253, examples=["smtp.example.com"])]
+    host: Annotated[str, _form("host")]
     """The SMTP server."""
     port: Annotated[int, Field(ge=1, le=65_535)] = 587
     """Its port."""
     security: Literal["starttls", "tls", "none"] = "starttls"
     """How the connection is encrypted."""
-    sender: Address
+    sender: Annotated[str, _form("sender")]
     """The address of the sender."""
     to: Annotated[
-        tuple[Address, ...], Field(strict=False, min_length=1, examples=[["ops@example.com"]])
+        tuple[Annotated[str, _form("sender")], ...],
+        Field(strict=False, min_length=1, examples=[["ops@example.com"]]),
     ]
     """The addresses of the receivers."""
     user_env: VariableName = None
@@ -61,12 +76,10 @@ class Alerts(StrictTable):
     slack_env: VariableName = None
     """The environment variable with the URL of an incoming webhook of Slack, or compatible."""
     email: Email | None = None
-    """The SMTP server and the addresses of messages by e-mail."""
+    """Who gets messages by e-mail, and from which server."""
     late_after_hours: Annotated[int, Field(ge=1, le=720)] = 6
     """A date that is not published so many hours after its schedule is late."""
-    ui_url: Annotated[
-        str | None, Field(pattern=r"^https?://[^\s@]+$", examples=["https://dagster.example.com"])
-    ] = None
+    ui_url: Annotated[str | None, _form("ui_url")] = None
     """The address of Dagster's UI, for links to runs."""
 
     @property

@@ -59,11 +59,10 @@ def last_tick(expression: str, timezone: str, until: datetime) -> datetime | Non
 
     def is_named(found: date) -> bool:
         on_day, on_weekday = found.day in days, found.isoweekday() % 7 in weekdays
-        # If both fields are restricted, either is enough.
-        both = day.startswith("*") or weekday.startswith("*")
-        return found.month in months and (
-            (on_day and on_weekday) if both else (on_day or on_weekday)
-        )
+        # If both fields leave out days, either is enough.
+        is_either = len(days) < 31 and len(weekdays) < 7
+        matches = on_day or on_weekday if is_either else on_day and on_weekday
+        return found.month in months and matches
 
     last = until.astimezone(zone).date()
     for back in range(_DAYS_SEARCHED):

@@ -202,7 +202,7 @@ class SourceTable(_Table):
     """What the hygiene report of each date searches for."""
     growth: Growth = Growth()
     """Which changes from a date to the next are told by a check."""
-    gate: Gate = Gate()
+    gate: Gate = Field(default_factory=Gate)  # TOML cannot express its defaults
     """Which dates are held until a person releases them."""
     alerts: Alerts | None = None
     """Who is told of failed runs, and of late, held and odd dates."""

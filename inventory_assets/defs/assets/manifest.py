@@ -100,8 +100,11 @@ def _publish(work: SourceContext, day: date) -> Outcome:
         snapshots,
         work.now(),
         baseline=newest_manifest(work.store, work.layout, before=day),
-        # The external ID is no secret for AWS, but is often treated as one.
-        configuration=work.source.model_dump(mode="json", exclude={"external_id", "demo"}),
+        # The external ID is no secret for AWS, but is often treated as one. Who is told of alerts
+        # says nothing of the inventory.
+        configuration=work.source.model_dump(
+            mode="json", exclude={"external_id", "demo", "alerts"}
+        ),
     )
     violations = violations_of(manifest)
     if violations:
